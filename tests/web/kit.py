@@ -160,7 +160,7 @@ class Room:
             link = self.door.link()
         else:
             link = f"link-of-{member.name}"
-            self.app_state.invite(member, link)
+            self.app_state.membership.invite(member, link)
         assert visitor.get(f"/sign-in?t={link}").status == 303
         return visitor
 
@@ -168,7 +168,7 @@ class Room:
         """Puts a member out."""
         member = self.app_state.workspace.members.named(name)
         assert member is not None
-        self.app_state.put_out(member)
+        self.app_state.membership.revoke(member)
 
     def proven(self, member: Member) -> Visitor:
         """A member who is invited, proves the Hub account of their name, and comes in by the link that only they have."""
@@ -240,8 +240,7 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
             bootstrap.Connection(settings) as connection,
             bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
         ):
-            app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}")
-            app_state.owner_id = workspace.hub.whoami().id
+            app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}", owner_id=workspace.hub.whoami().id)
             door = Authenticator(app_state)
             line = local.repos[0]
             app = build(app_state, door, frozenset({HOST}))

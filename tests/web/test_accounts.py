@@ -188,7 +188,7 @@ def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(r
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert files
     assert not [file for file in files if token.encode() in file.read_bytes()], "the token is not kept"
-    room.app_state.invite(Member(name="noor", role=MemberRole.ADMIN), "a link that its maker has seen")
+    room.app_state.membership.invite(Member(name="noor", role=MemberRole.ADMIN), "a link that its maker has seen")
     known = room.app_state.workspace.members.named("noor")
     assert known is not None
     assert known.proven_account is None
@@ -259,7 +259,7 @@ def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
 
 def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Room) -> None:
     mia, store = Member(name="mia", role=MemberRole.REVIEWER), room.app_state.workspace.store
-    other = Interrupted(store, lambda: room.app_state.invite(mia, "the link of one admin", "noor"))
+    other = Interrupted(store, lambda: room.app_state.membership.invite(mia, "the link of one admin", "noor"))
     Members(cast("Store", other)).invite(mia, "the link of the other", "lena-brandt", 1)
     assert verify(store, fold=True).broken == []
 
@@ -268,7 +268,7 @@ def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Room) -> None
 def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, ident: str) -> None:
     with room.app_state.workspace.store.writing() as write:
         write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, ?, 'd')", (ident,))
-    room.app_state.admit_owner()
+    room.app_state.membership.admit_owner()
     what = [each.what for each in verify(room.app_state.workspace.store, fold=True).broken]
     assert what == [f"member eve ({ident}) is there, and no entry tells who invited them"]
 

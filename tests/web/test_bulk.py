@@ -20,7 +20,7 @@ def _ids(room: Room, query: str) -> set[int]:
 
 
 def _picked(room: Room, name: str = "lena-brandt") -> set[int]:
-    member = room.app_state.member(name)
+    member = room.app_state.membership.find(name)
     assert member is not None
     return set(room.app_state.workspace.selections.all(f"s_{member.id}"))
 

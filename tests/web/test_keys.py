@@ -41,7 +41,7 @@ def signed_in(browser: Browser, room: Room) -> Iterator[Page]:
 @pytest.fixture
 def page(signed_in: Page, room: Room) -> Page:
     """The queue with nothing ticked and nothing decided."""
-    room.app_state.workspace.selections.clear(f"s_{room.app_state.owner_member.id}")
+    room.app_state.workspace.selections.clear(f"s_{room.app_state.membership.owner_member.id}")
     room.app_state.workspace.tray.take_back([one.id for one in room.app_state.workspace.tray.waiting()], 0)
     signed_in.goto("/queue")
     expect(signed_in.locator(".row.is-focus .who")).to_have_text("ada")

@@ -92,7 +92,7 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
         row = room.row(name)
         assert who.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
     if then.has_link:
-        room.app_state.invite(then, "another link")
+        room.app_state.membership.invite(then, "another link")
     else:
         known = room.app_state.workspace.members.named("mia")
         assert known is not None
@@ -144,7 +144,9 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
     app_state, row, before = room.app_state, room.row("ada"), room.writes()
     over = (app_state.now() - timedelta(days=2)).date().isoformat()
     app_state.tray_service.take(
-        DecisionRequest("accept", {row.id: ground_of(row)}, app_state.owner_member, until=over), app_state.now(), None
+        DecisionRequest("accept", {row.id: ground_of(row)}, app_state.membership.owner_member, until=over),
+        app_state.now(),
+        None,
     )
     room.leave()
     assert room.writes() == before
@@ -264,7 +266,7 @@ def test_a_member_hears_news_on_eight_pages_at_most(room: Room) -> None:
     assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
     room.leave()
     events = f"/runs/{room.app_state.workspace.store.runs(1)[0].id}/events"
-    member = room.app_state.member("lena-brandt")
+    member = room.app_state.membership.find("lena-brandt")
     assert member is not None
     room.app_state.streams[member.id] = 8
     assert lena.get(events).status == 429

@@ -103,7 +103,7 @@ def test_a_decision_about_one_person_leaves_what_else_is_selected(three: Room) -
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     picks = _picks(lena.get(path).body)
     assert _decide(lena, path, "reset", picks[:2], reason="Say more").status == 303
-    left = three.app_state.workspace.selections.all(f"s_{three.app_state.owner_member.id}")
+    left = three.app_state.workspace.selections.all(f"s_{three.app_state.membership.owner_member.id}")
     assert three.row("bob").id in left
     assert len(left) == len(_repos(three)) + 1 - 2
 

@@ -38,7 +38,7 @@ def made(room: Room, visitor: Visitor) -> str:
     answer = visitor.post("/plans")
     maker = room.app_state.plan_maker
     if maker.is_busy:
-        maker.make(room.app_state.owner_member, 60.0)  # waits for the one that is being made
+        maker.make(room.app_state.membership.owner_member, 60.0)  # waits for the one that is being made
     return answer.headers["location"] if answer.headers["location"] != "/plans" else f"/plans/{maker.digest}"
 
 

@@ -244,7 +244,7 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
     plan = made(room, lena)
     run = mia.post(plan, {"do": "apply", "count": "600"}).headers["location"]
     assert hub.is_here.wait(60.0)
-    member = room.app_state.member("mia")
+    member = room.app_state.membership.find("mia")
     assert member is not None
     idle = run_cases.begin(
         room.app_state.workspace.store, _one_of(room, plan), ident="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.app_state.now(),

@@ -77,7 +77,7 @@ def select(room: Room, visitor: Visitor, first: int, end: int, verb: str = "acce
 def _of(room: Room, visitor: Visitor) -> Member:
     name = re.search(r"you are ([\w-]+)", visitor.get("/settings").body)
     assert name is not None
-    member = room.app_state.member(name[1])
+    member = room.app_state.membership.find(name[1])
     assert member is not None
     return member
 
@@ -153,7 +153,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
         lent = workspace.store
         desk = AppState(workspace, old.owner, owner_id=old.owner_id)
         row = lent.find(None, "p600")[0]
-        wish, now = DecisionRequest("accept", {row.id: ground_of(row)}, desk.owner_member), desk.now()
+        wish, now = DecisionRequest("accept", {row.id: ground_of(row)}, desk.membership.owner_member), desk.now()
         run = RunRow(
             id="r_command", kind=RunKind.DIRECT, actor=old.owner, state=RunState.READY, made_at=to_ms(now), total=500,
             verbs={"accept": 500}, account=old.owner_id,
@@ -311,11 +311,11 @@ def test_of_two_people_who_agree_at_once_none_is_lost(full: Room) -> None:
 def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: Room) -> None:
     lena, noor = full.visitor(), full.proven(admin("noor"))
     plan = made(full, lena)
-    member = full.app_state.member("noor")
+    member = full.app_state.membership.find("noor")
     assert member is not None
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
     told = [link for link in newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
     assert [(link.actor, json.loads(link.body)["account"]) for link in told] == [("noor", member.user_id)]
-    full.app_state.invite(admin("noor"), "a link that lena has seen")
+    full.app_state.membership.invite(admin("noor"), "a link that lena has seen")
     assert lena.post(plan, {"do": "apply", "count": str(MANY)}).status == 409

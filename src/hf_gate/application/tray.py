@@ -7,7 +7,7 @@ to do: no such run, then nothing was sent; else what the run has written down, a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -22,12 +22,11 @@ from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNDER_WAY, ChangeState
 from ..domain.tray import VERBS, QueuedDecision, ground_of
 from ..errors import HfGateError, NotAllowed, UsageError
-from ..store.reading import Store
-from ..store.tray import Tray
 from .carry import RunExecutor
-from .decide import Direct
 from .decisions import Ask, Choice
-from .runs import is_over
+from .members import Membership
+from .runs import is_over, new_id
+from .workspace import Workspace
 
 AGAIN: Final = 30_000  # ms until what could not be sent is tried once more
 _ENDED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is not OutcomeKind.OPEN)
@@ -56,18 +55,13 @@ class QueueResult:
 
 @dataclass(slots=True)
 class TrayService:
-    """Takes decisions in and lets them leave. `problem` says why the last ones stayed.
+    """Queues decisions and sends them when their time comes. `problem` says why the last ones were not sent.
 
-    `direct_of` decides as an actor and a member's own id. `may`: whether a decision may still leave when its time comes.
-    `limit` raises `Guarded` when a person may not send so many more alone; `sending` is held from there until they lie here.
+    `sending` is held from checking what one person may send alone until the decisions are queued.
     """
 
-    store: Store
-    tray: Tray
-    direct_of: Callable[[str, str | None], Direct]
-    new_id: Callable[[], str]
-    may: Callable[[QueuedDecision, RequestRow], bool] = lambda _, __: True
-    limit: Callable[[DecisionRequest, int], None] = lambda _, __: None
+    workspace: Workspace
+    membership: Membership
     sending: threading.RLock = field(default_factory=threading.RLock)
     problem: str | None = None
 
@@ -78,12 +72,12 @@ class TrayService:
         """
         if wish.verb not in VERBS:
             raise UsageError(f"{wish.verb!r} is no decision.", hint=f"It is one of {', '.join(VERBS)}.")
-        rows = self.store.requests(list(wish.seen))
+        rows = self.workspace.store.requests(list(wish.seen))
         moved = [row for ident, row in rows.items() if ground_of(row) != wish.seen[ident] or not row.is_current]
         fresh = [row for row in rows.values() if row not in moved]
         for row in fresh:
             _check(row, wish)
-        at, batch = to_ms(now), self.new_id()
+        at, batch = to_ms(now), new_id()
         items = [
             QueuedDecision(
                 id=0,
@@ -100,9 +94,12 @@ class TrayService:
             )
             for row in fresh
         ]
-        with self.sending, self.store.working():  # no thread and no process sends others between the limit and this
-            self.limit(wish, len(items))
-            clashes = self.tray.put(items)
+        with (
+            self.sending,
+            self.workspace.store.working(),
+        ):  # no thread and no process sends others between the limit and this
+            self.membership.check_limit(wish.by, wish.verb, len(items))
+            clashes = self.workspace.tray.put(items)
         return QueueResult(batch, len(items) - len(clashes), clashes, moved)
 
     # ---- leaving -----------------------------------------------------------------------------------------------------
@@ -110,34 +107,34 @@ class TrayService:
     def send_due(self, now: datetime) -> int:
         """Sends those whose time has come; how many found their end. What could not be sent stays, and is tried again."""
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
-        for item in self.tray.due(to_ms(now)):
+        for item in self.workspace.tray.due(to_ms(now)):
             groups.setdefault((item.actor, item.member, item.verb, item.until), []).append(item)
         return sum(self._send(items, to_ms(now)) for items in groups.values())
 
     def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
         """Decisions that are alike."""
         first = items[0]
-        rows = self.store.requests([item.request for item in items])
+        rows = self.workspace.store.requests([item.request for item in items])
         is_late = not self._is_ahead(first, now)
         ends = [(item, self._end(item, rows.get(item.request), is_late=is_late)) for item in items]
         ended = [(item.id, *end) for item, end in ends if end is not None]
         if ended:
-            self.tray.ended(ended, now)
+            self.workspace.tray.ended(ended, now)
         ready, over = [item for item, end in ends if end is None], len(ended)
         if not ready:
             return over
-        run = self.new_id()
-        self.tray.carried_by([item.id for item in ready], run)
+        run = new_id()
+        self.workspace.tray.carried_by([item.id for item in ready], run)
         asks = [Ask(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
         try:
-            decided = self.direct_of(first.actor, first.member).decide(
+            decided = self.membership.direct_of(first.actor, first.member).decide(
                 asks, Choice(TARGET_OF[first.verb], until=first.until), ident=run
             )
         except HfGateError as problem:
             self._stay(ready, str(problem), now)
             return over
         self.problem = None if decided.stopped_by is None else str(decided.stopped_by)
-        states = {} if decided.run is None else {row.n: row for row in self.store.changes(decided.run)}
+        states = {} if decided.run is None else {row.n: row for row in self.workspace.store.changes(decided.run)}
         pairs = zip(ready, decided.outcomes, strict=True)
         return over + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
@@ -145,7 +142,7 @@ class TrayService:
         """How a decision ends that must not leave; None: it may."""
         if row is None or ground_of(row) != item.ground:
             return OutcomeKind.STALE, _moved(row)
-        if not self.may(item, row):
+        if not self.membership.may_decide(item, row):
             return OutcomeKind.REFUSED, f"{item.actor} may not decide here any more"
         return (OutcomeKind.STALE, f"{item.until} was over when it was to leave") if is_late else None
 
@@ -153,7 +150,7 @@ class TrayService:
         """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
         return (
             item.until is None
-            or to_ms(grant_end(item.until, from_ms(now), self.direct_of(item.actor, item.member).zone)) > now
+            or to_ms(grant_end(item.until, from_ms(now), self.membership.direct_of(item.actor, item.member).zone)) > now
         )
 
     def _told(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
@@ -163,7 +160,7 @@ class TrayService:
                 ended.append((item.id, outcome.kind.value, outcome.why))
             elif row.state is ChangeState.PLANNED:
                 left.append(item)  # surely not sent
-        self.tray.ended(ended, now)
+        self.workspace.tray.ended(ended, now)
         if left:
             self._stay(left, self.problem or "the run ended before their turn", now)
         return len(ended)
@@ -172,34 +169,34 @@ class TrayService:
         """Not sent: they lie in the tray as before, and are tried again a little later."""
         self.problem = why
         ids = [item.id for item in items]
-        self.tray.carried_by(ids, None)
-        self.tray.leave_at(ids, now + AGAIN)
+        self.workspace.tray.carried_by(ids, None)
+        self.workspace.tray.leave_at(ids, now + AGAIN)
 
     # ---- after a crash -----------------------------------------------------------------------------------------------
 
     def recover(self, now: datetime) -> int:
         """Finds out what became of decisions that a dead process carried; how many are still unknown."""
         runs: dict[str, list[QueuedDecision]] = {}
-        for item in self.tray.waiting():
+        for item in self.workspace.tray.waiting():
             if item.run is not None:
                 runs.setdefault(item.run, []).append(item)
         return sum(self._read_back(run, items, to_ms(now)) for run, items in runs.items())
 
     def _read_back(self, ident: str, items: Sequence[QueuedDecision], now: int) -> int:
-        run = self.store.run(ident)
+        run = self.workspace.store.run(ident)
         if run is None:
-            self.tray.carried_by([item.id for item in items], None)
+            self.workspace.tray.carried_by([item.id for item in items], None)
             return 0
-        if not is_over(run) or self.store.changes(ident, UNDER_WAY, 1):
-            direct = self.direct_of(run.actor, run.member)
-            RunExecutor(self.store, direct.hub, direct.clock, direct.zone).settle_left(run)
-        states = {row.request: row for row in self.store.changes(ident)}
+        if not is_over(run) or self.workspace.store.changes(ident, UNDER_WAY, 1):
+            direct = self.membership.direct_of(run.actor, run.member)
+            RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone).settle_left(run)
+        states = {row.request: row for row in self.workspace.store.changes(ident)}
         ended = [
             (one.id, row.state, row.why) for one in items if (row := states.get(one.request)) and row.state in _ENDED
         ]
         back = [one for one in items if (row := states.get(one.request)) is None or row.state is ChangeState.PLANNED]
-        self.tray.ended(ended, now)
-        self.tray.carried_by([one.id for one in back], None)
+        self.workspace.tray.ended(ended, now)
+        self.workspace.tray.carried_by([one.id for one in back], None)
         return len(items) - len(ended) - len(back)
 
 

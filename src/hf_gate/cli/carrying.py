@@ -12,7 +12,7 @@ from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of
 from ..errors import Guarded, HfGateError, HubUnavailable
 from .progress import Progress
 from .second import author_for
-from .workspace import actor_of, new_run_id, open_workspace
+from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:
     from ..application.decide import Direct
@@ -99,12 +99,14 @@ def _people(workspace: Workspace, asks: Iterable[Ask]) -> Iterator[tuple[str | N
 
 def carry_out(run: Run, wish: Wish) -> Result:
     """Sends what is wished; every aim has an outcome afterwards, also when the run ended early."""
+    from ..application.runs import new_id  # noqa: PLC0415 - only who decides
+
     result = Result()
     try:
         with writing(run) as workspace, Progress(run.out, wish.verb, len(wish.aims)) as bar:
             new = {wish.effect if wish.verb != "grant" else "accept": len(wish.aims)}
             asks = wish.asks()
-            decided = direct(run, workspace, bar, new, asks).decide(asks, wish.choice, ident=new_run_id())
+            decided = direct(run, workspace, bar, new, asks).decide(asks, wish.choice, ident=new_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
     except Guarded:
         raise

@@ -21,7 +21,6 @@ from .workspace import (
     actor_of,
     check_in_force,
     needs_policies,
-    new_run_id,
     open_for_runs,
     open_with_policies,
     rare_garbage_collection,
@@ -134,6 +133,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """
     from ..application import runs  # noqa: PLC0415 - as above
     from ..application.made import check_made_here  # noqa: PLC0415 - as above
+    from ..application.runs import new_id  # noqa: PLC0415 - as above
     from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
 
     made = decode_plan(_bytes(file), str(file))
@@ -150,7 +150,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
         now, acts = workspace.clock.now(), Counter(change.action for change in made.changes)
         author = author_for(run, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.begin(
-            workspace.store, made, ident=new_run_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
+            workspace.store, made, ident=new_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
         )  # fmt: skip
     else:
         known = resume_run(run, workspace, known, actor_of(run))

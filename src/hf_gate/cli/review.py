@@ -27,7 +27,7 @@ from .output import Format, Output, numbered
 from .progress import Progress
 from .targets import named_repo
 from .telling import label_of, summary
-from .workspace import actor_of, announce, new_run_id
+from .workspace import actor_of, announce
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
@@ -272,13 +272,14 @@ def _send(run: Run, session: ReviewSession) -> None:
     if held is None:
         return
     from ..application.decisions import Ask, Choice  # noqa: PLC0415 - only who decides
+    from ..application.runs import new_id  # noqa: PLC0415 - as above
 
     request, decided = held.request, None
     try:
         with writing(run) as workspace:
             ask = Ask(request.repo, target_of(request), held.reason)
             decided = direct(run, workspace, new={held.verb: 1}, asks=[ask]).decide(
-                [ask], Choice(TARGET_OF[held.verb]), ident=new_run_id()
+                [ask], Choice(TARGET_OF[held.verb]), ident=new_id()
             )
     except BaseException:
         session.held = None if decided is not None else held  # not sent, and said so at the end

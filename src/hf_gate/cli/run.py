@@ -19,7 +19,7 @@ from .carried import done_changes, done_words
 from .frame import Entry, GateGroup, command
 from .output import FIRST_ROWS, Column, clock_off, ends_in, in_words, numbered
 from .table import spelt
-from .workspace import actor_of, executor_of, new_run_id, open_with_policies, open_workspace, wanted_repos
+from .workspace import actor_of, executor_of, open_with_policies, open_workspace, wanted_repos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,12 +121,13 @@ class _Loop:
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who runs
         from ..application.run import TurnContext, run_turn, turn_to_dict  # noqa: PLC0415 - as above
+        from ..application.runs import new_id  # noqa: PLC0415 - as above
 
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
                 workspace, bundle, actor_of(self.run), pool.evaluate, lambda run: executor_of(workspace, run)
             )
-            done = run_turn(context, self.repos(workspace), ident=new_run_id(), profile_budget=self.profiles)
+            done = run_turn(context, self.repos(workspace), ident=new_id(), profile_budget=self.profiles)
         self.found = done.found
         if done.skew is not None:
             self.run.out.warn(f"No grant was ended: {clock_off(done.skew)}")

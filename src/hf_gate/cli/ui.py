@@ -118,9 +118,14 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
     if not 0 <= seconds <= HOLD_MOST:
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
     workspace = open_workspace(run, writes=True, lends=True)
-    app_state = AppState(workspace, actor_of(run), seconds)
-    app_state.owner_id = run.account.id if run.account else None
-    app_state.token_role = run.account.token_role if run.account else None
+    owner = run.account
+    app_state = AppState(
+        workspace,
+        actor_of(run),
+        seconds,
+        owner_id=owner.id if owner else None,
+        token_role=owner.token_role if owner else None,
+    )
     try:
         server = Server(app_state, _repos(run, workspace), host, port, public)
     except OSError as problem:

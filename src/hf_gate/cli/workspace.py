@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import getpass
-import secrets
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from ..domain.rows import RunRow
     from ..plan.model import Plan
     from ..policy.tables import Table
-
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def local_user() -> str:
@@ -185,11 +182,6 @@ def check_in_force(workspace: Workspace, bundle: PolicyBundle | None, plan: Plan
         now=workspace.clock.now(),
         versions=versions_of(() if bundle is None else bundle.policies),
     )
-
-
-def new_run_id() -> str:
-    """Return `r_` and 12 characters that are hard to confuse."""
-    return "r_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
 def executor_of(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:

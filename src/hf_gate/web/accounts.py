@@ -143,7 +143,7 @@ def _read(body: bytes) -> tuple[str, str]:
 def _proved(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     code, token = sent
     ident = app_state.account_codes.take(code)
-    member = app_state.member_of_id(ident)
+    member = app_state.membership.find_by_id(ident)
     if ident is None or member is None:
         raise NotProven("this link is not valid any more. Get a new one on the settings page.", 404)
     try:
@@ -173,7 +173,7 @@ def _checked(app_state: AppState, member: Member, account: Account) -> str:
         is_invited = member.account is None or member.account.lower() == account.name.lower()
     if member.account is not None and not is_invited:
         raise NotProven(f"{member.name} was invited as {member.account}; this token is of {account.name}.", 409)
-    others = (app_state.owner_member, *(one for one in app_state.workspace.members.all() if one.has_link))
+    others = (app_state.membership.owner_member, *(one for one in app_state.workspace.members.all() if one.has_link))
     other = next((one for one in others if one.proven_account == account.id and one.id != member.id), None)
     if other is not None:
         raise NotProven(f"{account.name} is {other.name} here already; one account is one person.", 409)

@@ -21,9 +21,7 @@ from ..domain.moments import iso_ms, to_ms
 from ..domain.tray import QueuedDecision, ground_of
 from ..errors import HfGateError
 from .asking import PENDING, asked_of, read
-from .ending import typed_end
 from .exports import EscapedJSON
-from .finding import request_of
 from .lines import key_of
 from .request_context import NotFound, Refused, RequestContext
 
@@ -181,12 +179,12 @@ class _Api:
 
     async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         return await self._done(
-            request, MemberRole.REVIEWER, lambda context: _requests(context, [request_of(context, id)])[0]
+            request, MemberRole.REVIEWER, lambda context: _requests(context, [context.find_request(id)])[0]
         )
 
     async def decide(self, request: Request, decisions: DecisionsIn) -> Response:
         def work(context: RequestContext) -> Record:
-            rows = {one.id: request_of(context, one.id) for one in decisions.requests}
+            rows = {one.id: context.find_request(one.id) for one in decisions.requests}
             seen = {rows[one.id].id: one.version for one in decisions.requests}
             reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
             wish = DecisionRequest(decisions.verb, seen, context.member, reason, _end_of(context, decisions))
@@ -281,7 +279,7 @@ def _end_of(context: RequestContext, decisions: DecisionsIn) -> str | None:
         return None
     if decisions.verb != "accept":
         raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
-    return typed_end(context, decisions.until)
+    return context.parse_end(decisions.until)
 
 
 def _mine(context: RequestContext) -> list[QueuedDecision]:

@@ -357,7 +357,7 @@ class DeskApp:
 
     def _member(self, request: Request) -> Member | None:
         name = self.door.name_of(request)
-        return None if name is None else self.app_state.member(name)
+        return None if name is None else self.app_state.membership.find(name)
 
     def _context(self, request: Request, member: Member, body: bytes) -> RequestContext:
         theme = request.cookies.get("theme")

@@ -23,7 +23,6 @@ from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..errors import HfGateError, UsageError
 from .entries import WORDS, Line, lines_of, number_in
 from .exports import exported
-from .finding import request_of
 from .proofs import entries_in, is_whole, last_proof
 from .request_context import RequestContext
 
@@ -62,7 +61,7 @@ class Asked:
 def asked_of(context: RequestContext) -> Asked:
     """By repo, kind, actor, person and run; never beyond the repos that this person sees."""
     words = {key: context.query_value(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
-    mine = [row.repo for row in context.app_state.repos(context.member)]
+    mine = [row.repo for row in context.app_state.membership.repos(context.member)]
     is_all = len(mine) == len(context.workspace.store.repos())
     repos: list[Repo] | None = None if is_all else mine
     with_desk, problem = is_whole(context), ""
@@ -80,7 +79,7 @@ def asked_of(context: RequestContext) -> Asked:
         requests = _requests_of(context, words["person"])
         problem = problem or ("" if requests else "Nobody of that name is here.")
     if words["request"]:
-        requests = [request_of(context, words["request"]).id]
+        requests = [context.find_request(words["request"]).id]
     return Asked(words, TimelineFilter(repos, with_desk, kind, words["actor"] or None, requests), problem)
 
 
@@ -89,7 +88,7 @@ def _repos_named(context: RequestContext, text: str) -> list[Repo]:
         repo = parse_repo(text)
     except HfGateError:
         return []
-    return [row.repo for row in context.app_state.repos(context.member) if row.repo == repo]
+    return [row.repo for row in context.app_state.membership.repos(context.member) if row.repo == repo]
 
 
 def _requests_of(context: RequestContext, text: str) -> list[int]:
@@ -129,7 +128,7 @@ def page(context: RequestContext) -> Response:
         is_cut=found.is_cut,
         is_first=not context.query_value("before"),
         kinds=[(kind, WORDS[kind]) for kind in KINDS],
-        repos=[str(row.repo) for row in context.app_state.repos(context.member)],
+        repos=[str(row.repo) for row in context.app_state.membership.repos(context.member)],
         views=[
             (name, "/audit" + (f"?{urlencode(some)}" if some else ""), _is_view(asked, some)) for name, some in VIEWS
         ],

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application.bulk import Order, begin_bulk
 from ..application.inputs import REASONED, confirms, parse_reason
 from ..application.records import RequestRecord
-from ..application.runs import direct_change
+from ..application.runs import direct_change, new_id
 from ..application.second_person import Need
 from ..application.tray import DecisionRequest
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
@@ -37,10 +37,8 @@ from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import make_plan
 from . import words
-from .app_state import new_id
 from .asking import asked_of, scoped
 from .exports import exported
-from .finding import request_of
 from .lines import Line, lines_of
 from .making import keep
 from .queue import request_records
@@ -68,7 +66,7 @@ _OUT: Final = {
 def select(context: RequestContext) -> Response:
     """Adds to the selection, takes away from it, fills it with everything that a query finds, or clears it."""
     app_state, pick, do = context.app_state, context.selection, context.form_value("do")
-    rows = [request_of(context, key) for key in context.sent.get("key", [])[:_PAGE] if key]
+    rows = [context.find_request(key) for key in context.sent.get("key", [])[:_PAGE] if key]
     if do == "add":
         app_state.workspace.selections.add(pick, context.member.id, [row.id for row in rows], to_ms(context.now))
     elif do == "remove":
@@ -109,7 +107,7 @@ def begin(context: RequestContext) -> Response:
     app_state, verb = context.app_state, context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose what shall become of the selection.")
-    rows = [request_of(context, key) for key in context.sent.get("key", [])[:_PAGE] if key]
+    rows = [context.find_request(key) for key in context.sent.get("key", [])[:_PAGE] if key]
     if rows:
         app_state.workspace.selections.add(
             context.selection, context.member.id, [row.id for row in rows], to_ms(context.now)
@@ -148,7 +146,7 @@ def weigh(context: RequestContext, pick: str, verb: str) -> Weighed:
     app_state = context.app_state
     protected = app_state.workspace.location.config.guards.protected if verb != "accept" else ()
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
-    repos = [row.id for row in app_state.repos(context.member)]
+    repos = [row.id for row in app_state.membership.repos(context.member)]
     found = Weighed(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
     for heap in app_state.workspace.selections.buckets(found.aim):
         if heap.why:
@@ -180,7 +178,7 @@ def _mine(context: RequestContext) -> str:
 
 def needed(context: RequestContext, weighed: Weighed) -> Confirmation:
     """How strong a yes it takes, by the one ladder."""
-    waiting = count_pending(context.app_state.repos(context.member))
+    waiting = count_pending(context.app_state.membership.repos(context.member))
     removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
     return required_confirmation({weighed.verb: weighed.count - removed, "remove": removed}, waiting)
 
@@ -196,7 +194,7 @@ def _page(
     if verb not in VERBS:
         raise NotFound
     weighed = weigh(context, pick, verb)
-    need = context.app_state.need(context.member, {verb: weighed.count})
+    need = context.app_state.membership.need(context.member, {verb: weighed.count})
     texts = texts_for(context, "you", None)
     store = context.workspace.store
     rows = store.requests(context.workspace.selections.sample(weighed.aim, SAMPLE))
@@ -258,7 +256,7 @@ def confirm(context: RequestContext) -> Response:
         return _page(context, pick, verb, wrong=f"{problem} {problem.hint}", reason=reason, status=422)
     if not weighed.count:
         raise Refused("Nobody of the selection can be decided so.")
-    way = _way_of(weighed, context.app_state.need(context.member, {verb: weighed.count}))
+    way = _way_of(weighed, context.app_state.membership.need(context.member, {verb: weighed.count}))
     if way != "tray":
         return (_as_plan if way == "plan" else _as_run)(context, weighed, told)
     rows = [row for part in _rows(context, weighed) for row in part]
@@ -291,7 +289,7 @@ def _as_run(context: RequestContext, weighed: Weighed, reason: str | None) -> Re
 
     def begin() -> RunRow:
         with app_state.sending:
-            need = app_state.need(context.member, {weighed.verb: weighed.count})
+            need = app_state.membership.need(context.member, {weighed.verb: weighed.count})
             if need.is_large:
                 raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.next_step())
             mine = replace(order, author=need.author)

@@ -35,7 +35,6 @@ from .app_state import told_to
 from .asking import read
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_worker import Draft, Report
-from .finding import request_of
 from .lines import Line, lines_of
 from .request_context import NotFound, RequestContext
 from .verdicts import Said, verdicts_of
@@ -162,7 +161,7 @@ def may_know(context: RequestContext, policy: Policy | None) -> bool:
 
 def repos_of(context: RequestContext, policy: Policy) -> list[Repo]:
     """Return the repos that the policy applies to and the visitor may see."""
-    rows = context.app_state.repos(context.member)
+    rows = context.app_state.membership.repos(context.member)
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
@@ -180,7 +179,9 @@ def _desk(context: RequestContext, folder: WorkspaceFolder) -> WorkspaceConfig:
     """Return the config to check a draft against; for a member of some repos it names only those."""
     if context.member.repos is None:
         return folder.config
-    return replace(folder.config, repos=tuple(str(row.repo) for row in context.app_state.repos(context.member)))
+    return replace(
+        folder.config, repos=tuple(str(row.repo) for row in context.app_state.membership.repos(context.member))
+    )
 
 
 def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
@@ -223,7 +224,9 @@ def _text(file: str, parsed: ParsedPolicy, folder: WorkspaceFolder, forms: Mappi
 def _forms(context: RequestContext) -> dict[str, GateForm]:
     """Return the forms of the repos that the visitor sees, to find misspelt labels."""
     return {
-        str(row.repo): form_from_json(row.form_card) for row in context.app_state.repos(context.member) if row.form_card
+        str(row.repo): form_from_json(row.form_card)
+        for row in context.app_state.membership.repos(context.member)
+        if row.form_card
     }
 
 
@@ -373,7 +376,7 @@ def meant(context: RequestContext, who: str, policy: Policy) -> RequestRow:
         repo = None
     if repo is None:
         try:
-            return request_of(context, who.strip())
+            return context.find_request(who.strip())
         except NotFound:
             pass
     rows = [row for row in context.workspace.store.find(repo, name if repo else who.strip()) if context.sees(row.repo)]

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.responses import Response
 
 from ..application.decisions import end_entry
-from ..application.inputs import NO_WORKSPACE, parse_end
+from ..application.inputs import NO_WORKSPACE
 from ..application.second_person import why_no_more_ends
 from ..domain.grants import grant_end
 from ..domain.lifecycle import Status
@@ -18,7 +18,6 @@ from ..domain.rows import RequestRow
 from ..domain.tray import ground_of
 from ..errors import Guarded, NotAllowed, UsageError
 from . import words
-from .finding import request_of
 from .lines import key_of
 from .request_context import Refused, RequestContext
 
@@ -62,23 +61,8 @@ def ends_of(context: RequestContext, row: RequestRow | None = None) -> Ends:
     first, last = today + timedelta(days=1), today + timedelta(days=3650)
     until = None if row is None else row.state.until
     current = "" if until is None else words.day(from_ms(until), zone, context.now)
-    problem = "" if _is_desk(context) else NO_WORKSPACE
+    problem = "" if context.has_workspace else NO_WORKSPACE
     return Ends(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
-
-
-def _is_desk(context: RequestContext) -> bool:
-    return context.workspace.location.folder is not None
-
-
-def until_of(context: RequestContext) -> str | None:
-    """Return the end that was chosen in a form: a length of time, or a date of the calendar; None: no end."""
-    chosen = context.form_value("until")
-    return typed_end(context, context.form_value("day") if chosen == "day" else chosen) if chosen else None
-
-
-def typed_end(context: RequestContext, text: str) -> str:
-    """Return the end as it was written, if it can be one."""
-    return parse_end(text, context.now, context.workspace.zone, has_workspace=_is_desk(context))
 
 
 def day_of(context: RequestContext, written: str) -> str:
@@ -91,16 +75,16 @@ def day_of(context: RequestContext, written: str) -> str:
 
 def change_end(context: RequestContext) -> Response:
     """Give the access of somebody who is in another end, or none. Nothing is sent: the Hub knows no ends."""
-    row, app_state = request_of(context, context.params["id"]), context.app_state
+    row, app_state = context.find_request(context.params["id"]), context.app_state
     if not context.form_value("until"):
         raise Refused("Until when?", hint="Choose a day, a length of time, or no end.")
-    if not _is_desk(context):
+    if not context.has_workspace:
         raise UsageError(NO_WORKSPACE, hint="`hf-gate init` makes one.")
-    until = None if context.form_value("until") == NO_END else until_of(context)
+    until = None if context.form_value("until") == NO_END else context.chosen_end()
     with app_state.workspace.store.writing() as write:
         _check_change(context, app_state.workspace.store.request(row.id))
         if until is not None and (
-            why := why_no_more_ends(app_state.workspace.store, app_state.team(context.member), context.now)
+            why := why_no_more_ends(app_state.workspace.store, app_state.membership.team(context.member), context.now)
         ):
             raise Guarded(why, hint="Let another admin set the others.")
         write.append(

@@ -100,7 +100,7 @@ def _repos(context: RequestContext) -> _Look:
     if app_state.workspace.location.folder is None:
         text = "There is no workspace here: you can read and decide, without policies, texts of reasons and ends of access."
         return _Look(False, text, "hf-gate init")
-    globs, n = len(app_state.workspace.location.config.repos), len(app_state.repos(context.member))
+    globs, n = len(app_state.workspace.location.config.repos), len(app_state.membership.repos(context.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
     return _Look(bool(globs), text, "hf-gate init", "/repos", "Repos")
@@ -108,7 +108,7 @@ def _repos(context: RequestContext) -> _Look:
 
 def _reading(context: RequestContext) -> _Look:
     app_state = context.app_state
-    rows = app_state.repos(context.member)
+    rows = app_state.membership.repos(context.member)
     whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
     named = (
         []

@@ -37,7 +37,7 @@ _WHERE: Final = 12  # repos that are named
 def _where(context: RequestContext) -> list[tuple[Repo, str]]:
     """The repos that somebody sees, and what they may do there."""
     may = "see" if context.masks else "see and decide"
-    return [(row.repo, may) for row in context.app_state.repos(context.member)]
+    return [(row.repo, may) for row in context.app_state.membership.repos(context.member)]
 
 
 def page(
@@ -75,7 +75,7 @@ def invite(context: RequestContext) -> Response:
         "repos": context.form_value("repos").split()
     }
     secret = secrets.token_urlsafe(32)
-    member = context.app_state.invite(invited(wish, context.app_state), secret, context.member.name)
+    member = context.app_state.membership.invite(invited(wish, context.app_state), secret, context.member.name)
     return page(context, link=secret, for_whom=member.name)
 
 
@@ -98,6 +98,6 @@ def revoke(context: RequestContext) -> Response:
     member = context.workspace.members.named(name)
     if member is None:
         raise Refused("There is no such member.")
-    context.app_state.put_out(member, context.member.name)
+    context.app_state.membership.revoke(member, context.member.name)
     context.app_state.run_worker.stop_those_of(member)
     return context.back("/settings")

@@ -40,7 +40,11 @@ def answer(app_state: AppState, member: Member | None) -> Response:
 
 def families(app_state: AppState, member: Member | None) -> Iterator[Family]:
     """In the order in which they are told."""
-    rows = [row for row in app_state.workspace.store.repos() if member is None or app_state.sees(member, row.repo)]
+    rows = [
+        row
+        for row in app_state.workspace.store.repos()
+        if member is None or app_state.membership.sees(member, row.repo)
+    ]
     rows = [
         row
         for row in rows

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application.hearing import LastTransition, last_transition
 from ..application.record_builders import person_record, stored_attempt
 from ..application.records import AttemptRecord, PersonRecord
+from ..application.runs import new_id
 from ..application.tray import DecisionRequest
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace
@@ -27,11 +28,9 @@ from ..domain.rows import PersonRow, RequestRow
 from ..domain.story import WAYS
 from ..domain.tray import VERBS, ground_of
 from . import words
-from .app_state import new_id
 from .asking import read
 from .bulk import to_weigh
 from .exports import exported
-from .finding import request_of
 from .history import Happened, history_of
 from .lines import Answer, Line, about_person, answers_of, hidden_name, key_of, lines_of
 from .request_context import NotFound, Refused, RequestContext
@@ -207,7 +206,7 @@ def _page(context: RequestContext, person: PersonRow) -> Response:
         identity=None if context.masks else identity,
         made=None if context.masks or not identity.user_id else id_time(identity.user_id),
         places=places,
-        never=len(context.app_state.repos(context.member)) - len(places),
+        never=len(context.app_state.membership.repos(context.member)) - len(places),
         verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
         written=[(key_of(row), row) for row in with_answers],
         asked=side_by_side(context, with_answers),
@@ -279,7 +278,7 @@ def decide(context: RequestContext) -> Response:
     seen: dict[int, str] = {}
     for pick in context.sent.get("pick", []):
         key, _, ground = pick.partition(":")
-        row = request_of(context, key)
+        row = context.find_request(key)
         if row.person.id != people[0].id:
             raise NotFound
         if ground != ground_of(row):

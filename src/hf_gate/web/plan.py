@@ -17,6 +17,7 @@ from ..application.inputs import confirms
 from ..application.propose import policies_digest
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
+from ..application.runs import new_id
 from ..application.second_person import Need
 from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
@@ -30,7 +31,7 @@ from ..plan.guards import Confirmation
 from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
 from ..plan.render import SHADOW, estimate_calls
 from . import words
-from .app_state import AppState, new_id
+from .app_state import AppState
 from .changes import MARK, NAMED, ChangeLine, line_of, rule_of, visible_repos
 from .exports import exported, file_of
 from .making import keep
@@ -313,7 +314,7 @@ def _need(context: RequestContext, sight: Sight) -> Need:
     """Whether two people have to agree, and whether they have: who made it, who agreed to it, and who asks."""
     acts = Counter(change.action for change in sight.plan.changes)
     whole, seen = sight.about("need", 0), sight.about("seen", ())
-    return context.app_state.need(context.member, acts, whole=whole, agreed=seen)
+    return context.app_state.membership.need(context.member, acts, whole=whole, agreed=seen)
 
 
 def act(context: RequestContext) -> Response:

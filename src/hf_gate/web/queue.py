@@ -164,7 +164,7 @@ def save_view(context: RequestContext) -> Response:
 def unread(context: RequestContext) -> list[tuple[str, str, str]]:
     """Repos whose last reading did not end well: which, why, and how old what is shown of it is."""
     found = []
-    for row in context.app_state.repos(context.member):
+    for row in context.app_state.membership.repos(context.member):
         if row.problem:
             at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
             found.append((str(row.repo), row.problem, "" if at is None else context.ago(from_ms(at))))
@@ -183,7 +183,7 @@ def refused_tables(context: RequestContext) -> list[str]:
 def empty(context: RequestContext, asked: Asked, pending: int) -> dict[str, Any]:
     """What there is to say where no row is."""
     app_state = context.app_state
-    repos, soon = app_state.repos(context.member), app_state.sync_status.next_at
+    repos, soon = app_state.membership.repos(context.member), app_state.sync_status.next_at
     if pending or str(asked.query) != PENDING:
         return {"repos": repos, "decided": None, "open_gates": [], "soon": ""}
     return {

@@ -118,7 +118,7 @@ def repo_named(context: RequestContext) -> RepoRow:
 
 def page(context: RequestContext) -> Response:
     """Every repo of the desk that this person sees; who waits longest first."""
-    lines = sorted((line_of(context, row) for row in context.app_state.repos(context.member)), key=_by_age)
+    lines = sorted((line_of(context, row) for row in context.app_state.membership.repos(context.member)), key=_by_age)
     return context.page(
         "repos.html",
         title="Repos",
@@ -146,7 +146,7 @@ def export(context: RequestContext) -> Response:
     """The same rows as a file."""
     rows = [
         repo_record(row, _oldest(context, row), [each.name for each in policies_of(context, row.repo)])
-        for row in context.app_state.repos(context.member)
+        for row in context.app_state.membership.repos(context.member)
     ]
     return exported("repos", context.params["kind"], RepoRecord, rows)
 

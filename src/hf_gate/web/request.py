@@ -24,7 +24,6 @@ from ..policy.reasons import fill_reason
 from . import words
 from .asking import PENDING, asked_of, read, scoped
 from .ending import Ends, ends_of
-from .finding import request_of
 from .hiding import without_counts
 from .history import history_of
 from .lines import Line, key_of, lines_of
@@ -38,7 +37,7 @@ END = "end"  # another end for somebody who is in
 
 def page(context: RequestContext) -> Response:
     """The whole of it."""
-    row = request_of(context, context.params["id"])
+    row = context.find_request(context.params["id"])
     line = lines_of(context, [row])[0]
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
     repo = context.workspace.store.repo(row.repo)
@@ -96,7 +95,7 @@ def neighbours(context: RequestContext, row: RequestRow) -> tuple[str | None, st
 
 def looking(context: RequestContext) -> Response:
     """Somebody has it open: who else has. It keeps nobody from deciding."""
-    row = request_of(context, context.params["id"])
+    row = context.find_request(context.params["id"])
     if context.form_value("gone") == "yes":
         context.app_state.presence.gone(row.id, context.member.name)
     else:
@@ -107,7 +106,7 @@ def looking(context: RequestContext) -> Response:
 
 def why(context: RequestContext) -> Response:
     """The reasons alone, for a row that unfolds."""
-    row = request_of(context, context.params["id"])
+    row = context.find_request(context.params["id"])
     return context.page("parts/why.html", line=lines_of(context, [row])[0], why=lines_of_why(context, row))
 
 
@@ -202,7 +201,7 @@ def facts(context: RequestContext, line: Line) -> list[tuple[str, str, str, str]
 
 def note(context: RequestContext) -> Response:
     """Keeps a reviewer's own words; nothing is sent."""
-    row = request_of(context, context.params["id"])
+    row = context.find_request(context.params["id"])
     text = parse_note(context.form_value("note"))
     with context.workspace.store.writing() as write:
         write.append(row.repo, [note_entry(row, text, context.member.name, to_ms(context.now))])
@@ -227,7 +226,7 @@ class Sheet:
 
 def sheet(context: RequestContext) -> Response:
     """The same as a part of its own, for a dialog."""
-    row = request_of(context, context.params["id"])
+    row = context.find_request(context.params["id"])
     line = lines_of(context, [row])[0]
     verb = context.params["verb"]
     ends = ends_for(context, line, verb)

@@ -13,9 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from jinja2.ext import Extension
 from starlette.responses import RedirectResponse, Response
 
+from ..application.inputs import parse_end
 from ..application.workspace import Workspace
-from ..domain.ids import Repo
+from ..domain.ids import Repo, is_id
 from ..domain.members import Member, MemberRole
+from ..domain.rows import RequestRow
 from ..domain.text import visible
 from . import words
 from .app_state import AppState
@@ -71,7 +73,33 @@ class RequestContext:
 
     def sees(self, repo: Repo) -> bool:
         """Whether a repo is one of theirs."""
-        return self.app_state.sees(self.member, repo)
+        return self.app_state.membership.sees(self.member, repo)
+
+    def find_request(self, key: str) -> RequestRow:
+        """Return a request by the Hub's id or by its number here (`n17`); NotFound if this person must not see it."""
+        store, number = self.workspace.store, key.removeprefix("n")
+        row = None
+        if is_id(key):
+            row = store.of_hub(key)
+        elif key.startswith("n") and number.isdecimal() and len(number) < 16:
+            row = store.request(int(number))
+        if row is None or not self.sees(row.repo):
+            raise NotFound
+        return row
+
+    @property
+    def has_workspace(self) -> bool:
+        """Whether there is a folder with hf-gate.yaml, whose runs end accesses."""
+        return self.workspace.location.folder is not None
+
+    def parse_end(self, text: str) -> str:
+        """Return the end of an access as it was written; UsageError if it cannot be one."""
+        return parse_end(text, self.now, self.workspace.zone, has_workspace=self.has_workspace)
+
+    def chosen_end(self) -> str | None:
+        """Return the end that was chosen in the form, a length of time or a date; None: no end."""
+        chosen = self.form_value("until")
+        return self.parse_end(self.form_value("day") if chosen == "day" else chosen) if chosen else None
 
     @property
     def selection(self) -> str:
@@ -81,7 +109,7 @@ class RequestContext:
     @property
     def repo_ids(self) -> list[int] | None:
         """The numbers of the repos that this person sees; None: all of the store count."""
-        return None if self.member.repos is None else [row.id for row in self.app_state.repos(self.member)]
+        return None if self.member.repos is None else [row.id for row in self.app_state.membership.repos(self.member)]
 
     @property
     def nav(self) -> tuple[tuple[str, str], ...]:

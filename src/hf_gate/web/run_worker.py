@@ -141,7 +141,7 @@ class RunWorker:
 
         def watch() -> str | None:
             load.wish = PAUSE if self._is_ending else store.wish(load.run)
-            if load.wish != PAUSE and not app_state.may_go_on(run):
+            if load.wish != PAUSE and not app_state.membership.may_continue(run):
                 load.wish = STOP
             return load.wish
 

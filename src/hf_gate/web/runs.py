@@ -311,12 +311,12 @@ def _resume(context: RequestContext, going: Going) -> Response:
 
     def begin() -> RunRow:
         with app_state.sending:
-            need = app_state.need_to_resume(context.member, run)
+            need = app_state.membership.need_to_resume(context.member, run)
             if need.is_open:
                 raise Guarded(f"{need.why} {_OTHERS_MAY}")
             return run_cases.resume(app_state.workspace.store, run, context.member.name, app_state.now())
 
-    if going.may_go_on and (need := app_state.need_to_resume(context.member, run)).is_open:
+    if going.may_go_on and (need := app_state.membership.need_to_resume(context.member, run)).is_open:
         return _page(context, going, wrong=f"{need.why} {_OTHERS_MAY}", status=409)
     if going.is_live or going.may_go_on:
         app_state.workspace.store.wish_for(run.id, None)

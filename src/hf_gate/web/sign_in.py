@@ -40,7 +40,7 @@ class Authenticator:
 
     def __post_init__(self) -> None:
         """Store the owner: the account of the token in use."""
-        self.app_state.admit_owner()
+        self.app_state.membership.admit_owner()
 
     def link(self) -> str:
         """Return a new secret that signs the owner in once, within 15 minutes."""
@@ -124,7 +124,7 @@ class Authenticator:
 
     def _who_is_in(self, request: Request) -> str | None:
         name = self.name_of(request)
-        return name if name is not None and self.app_state.member(name) is not None else None
+        return name if name is not None and self.app_state.membership.find(name) is not None else None
 
     def _back(self, secret: str, name: str) -> None:
         """Make a one-time link valid again after a failure of ours."""

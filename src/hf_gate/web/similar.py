@@ -12,7 +12,6 @@ from starlette.responses import Response
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RequestRow
 from .asking import read
-from .finding import request_of
 from .lines import Answer, Line, lines_of
 from .request_context import NotFound, RequestContext
 
@@ -34,7 +33,7 @@ class Alike:
 
 def part(context: RequestContext) -> Response:
     """The lists alone, or on a page of their own where no script asks."""
-    row = request_of(context, context.params["id"])
+    row = context.find_request(context.params["id"])
     if context.masks:
         raise NotFound
     line = lines_of(context, [row])[0]

@@ -23,7 +23,7 @@ _SHOWN: Final = 12  # choices of a facet
 
 def cells_of(context: RequestContext) -> list[QueueCount]:
     """How many stand where, of the repos that this person sees."""
-    seen = {str(row.repo) for row in context.app_state.repos(context.member)}
+    seen = {str(row.repo) for row in context.app_state.membership.repos(context.member)}
     return [cell for cell in context.workspace.queue.counts() if cell.repo in seen]
 
 

@@ -66,7 +66,7 @@ class Terminal:
                 return {"login_url": f"{app_state.url}/sign-in?t={self._door.link()}"}
             case "invite":
                 secret = secrets.token_urlsafe(32)
-                member = app_state.invite(invited(asked, app_state), secret)
+                member = app_state.membership.invite(invited(asked, app_state), secret)
                 link = f"{app_state.url}/sign-in?t={secret}"
                 account = {"account": account_of(member), "account_id": member.user_id}
                 return {"name": member.name, "role": member.role.value, "link": link, **account}
@@ -74,7 +74,7 @@ class Terminal:
                 known = app_state.workspace.members.named(str(asked.get("name")))
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
-                app_state.put_out(known)
+                app_state.membership.revoke(known)
                 app_state.run_worker.stop_those_of(known)
                 return {"name": known.name}
             case "members":

@@ -15,8 +15,7 @@ from ..domain.moments import to_ms
 from ..domain.rows import RequestRow
 from ..domain.tray import VERBS, QueuedDecision
 from . import words
-from .ending import day_of, until_of
-from .finding import request_of
+from .ending import day_of
 from .lines import Line, key_of, lines_of
 from .request_context import NotFound, Refused, RequestContext
 from .reversal import Reversal, reversal_of
@@ -74,7 +73,7 @@ def page(context: RequestContext) -> Response:
     rows = []
     for key in keys:
         try:
-            rows.append(request_of(context, key))
+            rows.append(context.find_request(key))
         except NotFound:
             continue
     if not context.is_part:
@@ -123,9 +122,9 @@ def _sent(context: RequestContext) -> list[Sent]:
 def decide(context: RequestContext) -> Response:
     """Puts one decision into the tray. What was seen when it was taken must still be so."""
     verb, key, version = _decided(context)
-    row = request_of(context, key)
+    row = context.find_request(key)
     reason = parse_reason(context.form_value("reason"), verb, is_silent=context.form_value("silent") == "yes")
-    app_state, until = context.app_state, until_of(context) if verb == "accept" else None
+    app_state, until = context.app_state, context.chosen_end() if verb == "accept" else None
     hold = None if context.form_value("when") == "later" else app_state.hold
     taken = app_state.tray_service.take(
         DecisionRequest(verb, {row.id: version}, context.member, reason, until), context.now, hold
@@ -198,7 +197,7 @@ def _mine(context: RequestContext) -> list[QueuedDecision]:
     """Which decisions are meant: those named, or all of this person's; `last`: the latest batch."""
     waiting = [one for one in context.workspace.tray.waiting() if one.member == context.member.id and one.run is None]
     if context.form_value("key"):
-        row = request_of(context, context.form_value("key"))
+        row = context.find_request(context.form_value("key"))
         return [one for one in waiting if one.request == row.id]
     if context.form_value("which") == "last" and waiting:
         latest = max(waiting, key=lambda one: one.id).batch
