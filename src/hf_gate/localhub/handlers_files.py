@@ -18,9 +18,8 @@ from .handlers_access import check_gate
 from .records import Commit, HubRepo
 from .wire import HttpError, HttpResponse, json_response
 
-OPEN_FILES = frozenset(
-    {"README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"}
-)  # the gate never hides these from `resolve`
+# The gate never hides these from `resolve`.
+OPEN_FILES = frozenset({"README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"})
 MAX_FILE_SIZE = 5 << 20  # larger files need LFS, which the local Hub lacks
 
 

@@ -62,9 +62,9 @@ def _newest_first(
     if not view.lag_ms:
         return rows
     past = _find_past_rows(world, hub_repo, now_ms - view.lag_ms)
-    were = [row for row in past.values() if row is not None and row.status is status]
-    were = sorted((row for row in were if below is None or sort_key(row) < below), key=sort_key, reverse=True)
-    return merge((row for row in rows if row.id not in past), were, key=sort_key, reverse=True)
+    past_rows = [row for row in past.values() if row is not None and row.status is status]
+    past_rows = sorted((row for row in past_rows if below is None or sort_key(row) < below), key=sort_key, reverse=True)
+    return merge((row for row in rows if row.id not in past), past_rows, key=sort_key, reverse=True)
 
 
 def _shuffle_rows(
@@ -90,8 +90,8 @@ def shuffled_key(row: StoredRequest) -> SortKey:
 
 def _find_by_name(world: World, hub_repo: HubRepo, status: Status, query: ListQuery) -> Iterator[StoredRequest] | None:
     """Find rows by accounts with the name prefix; None if scanning the list down to a full page is cheaper."""
-    accounts, shelf = world.find_accounts_by_prefix(query.prefix), hub_repo.lists[status]
-    if accounts and len(accounts) > min(len(shelf), query.limit * len(world.accounts) // len(accounts)):
+    accounts, all_rows = world.find_accounts_by_prefix(query.prefix), hub_repo.lists[status]
+    if accounts and len(accounts) > min(len(all_rows), query.limit * len(world.accounts) // len(accounts)):
         return None
     below = _find_upper_bound(query)
     rows = [row for a in accounts if (row := hub_repo.people.get(a.id)) is not None and row.status is status]
@@ -117,8 +117,8 @@ def find_request(
     if not view.lag_ms:
         return row
     past = _find_past_rows(world, hub_repo, now_ms - view.lag_ms)
-    was = next((old for old in past.values() if old is not None and old.account is account), None)
-    return None if was is None and row is not None and row.id in past else was or row
+    past_row = next((old for old in past.values() if old is not None and old.account is account), None)
+    return None if past_row is None and row is not None and row.id in past else past_row or row
 
 
 def read_all_rows(world: World, hub_repo: HubRepo, view: ReadView = PLAIN_VIEW, now_ms: int = 0) -> list[StoredRequest]:

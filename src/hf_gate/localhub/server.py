@@ -80,10 +80,9 @@ class LocalHubApp(HubState):
         response = plan.replacement
         if not plan.is_bare:
             bucket = plan.call.endpoint.bucket if plan.call else "api"
-            known = (
-                request.bearer_token if request.bearer_token and self.world.find_token(request.bearer_token) else ""
-            )  # all other callers share one budget
-            headers, refused = self.limiter.count_call(known, bucket, self.clock.now())
+            token = request.bearer_token
+            caller = token if token and self.world.find_token(token) else ""  # unknown tokens share one budget
+            headers, refused = self.limiter.count_call(caller, bucket, self.clock.now())
             response = refused or response
         if response is None:
             response = self._answer_call(request, plan.call)
@@ -98,9 +97,8 @@ class LocalHubApp(HubState):
             return handlers.answer_call(self.world, request, call)
         except Exception:  # noqa: BLE001 - a test wants an answer, whatever went wrong
             _log.exception("the local Hub cannot answer %s %s", request.method, request.path)
-            return HttpError(500, "Internal error of the local Hub; see the logger hf_gate.localhub").to_response(
-                "json"
-            )
+            error = HttpError(500, "Internal error of the local Hub; see the logger hf_gate.localhub")
+            return error.to_response("json")
 
     async def _send_with_faults(self, send: Send, response: HttpResponse, plan: FaultPlan) -> None:
         """Send a response completely, slowly or cut off. An incomplete response makes the server close the connection."""

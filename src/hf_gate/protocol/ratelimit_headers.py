@@ -142,11 +142,8 @@ def _parse_http_date(text: str) -> float | None:
             year = int(parts["year"]) + (2000 if len(parts["year"]) == 2 else 0)
             month = _MONTHS.index(parts["month"].lower()) + 1
             try:
-                clock = (
-                    int(parts["h"]),
-                    int(parts["m"]),
-                    min(int(parts["s"]), 59),
-                )  # treat a leap second as the one before
+                second = min(int(parts["s"]), 59)  # treat a leap second as the one before
+                clock = int(parts["h"]), int(parts["m"]), second
                 return datetime(year, month, int(parts["day"]), *clock, tzinfo=UTC).timestamp()
             except ValueError:
                 return None
