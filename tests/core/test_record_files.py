@@ -9,10 +9,11 @@ import tracemalloc
 from collections.abc import Iterable, Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from hf_gate.application.record_builders import request_record
 from hf_gate.application.record_files import csv_lines, json_array, json_lines, spooled
-from hf_gate.application.records import Record, RequestRecord, RunRecord
+from hf_gate.application.records import Record, RequestRecord, RunRecord, VerdictRecord, keys_of
 from hf_gate.domain.flat import ANSWER_COLUMNS
 from tests.core.test_flat import asked
 
@@ -32,6 +33,14 @@ def test_each_question_has_its_column_and_an_absent_answer_is_empty() -> None:
     assert [row["answers.Purpose"] for row in rows] == ["sleep", ""]
     assert rows[0]["answers.a␉b"] == "'=1"
     assert not {"answers", "quality"} & set(rows[0])
+
+
+def test_each_part_of_a_verdict_has_its_column() -> None:
+    verdict = VerdictRecord(action="accept", policy="eeg", rule="signed", digest=None)
+    records = [replace(request_record(asked("ada")), verdict=verdict), request_record(asked("bob"))]
+    ada, bob = _table(RequestRecord, records)
+    assert [ada[f"verdict.{key}"] for key in keys_of(VerdictRecord)] == ["accept", "eeg", "signed", ""]
+    assert {bob[f"verdict.{key}"] for key in keys_of(VerdictRecord)} == {""}
 
 
 def test_labels_that_requesters_invent_do_not_become_columns_without_end() -> None:

@@ -1,6 +1,7 @@
 """Encodes records as JSON, JSON lines and CSV, the same for commands and for files of the desk, in bounded memory.
 
-CSV has one column for each question, status or outcome in a map of a record: `answers.Purpose`, `counts.done`.
+CSV has one column for each question, status or outcome in a map of a record, and for each part of a verdict:
+`answers.Purpose`, `counts.done`, `verdict.action`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import msgspec
 
 from ..domain.flat import ANSWER_COLUMNS, most_frequent_labels
 from ..domain.text import csv_cell, csv_value, to_json, visible
-from .records import R, Record, keys_of
+from .records import R, Record, VerdictRecord, keys_of
 
 SPREAD: Final = ("answers", "counts", "requests")
 """Fields that CSV spreads over columns. A requester can invent labels, so their number is bounded."""
 
 _LEFT_OUT: Final = frozenset({"quality", *SPREAD})
+_VERDICT: Final = {"verdict": [f"verdict.{key}" for key in keys_of(VerdictRecord)]}
 _IN_MEMORY: Final = 1 << 20  # bytes; more goes into a temporary file without a name
 
 
@@ -43,11 +45,16 @@ def json_array(records: Iterable[Record]) -> Iterator[str]:
 
 def csv_lines(kind: type[R], records: Iterable[R]) -> Iterator[str]:
     """Yield the header and a line for each record."""
-    keys = [key for key in keys_of(kind) if key not in _LEFT_OUT]
+    keys = [part for key in keys_of(kind) if key not in _LEFT_OUT for part in _VERDICT.get(key, [key])]
     spread = [key for key in SPREAD if key in keys_of(kind)]
     if not spread:
         return _sheet(keys, (msgspec.to_builtins(record) for record in records))
     return _spread_sheet(keys, spread, records)
+
+
+def csv_document(document: dict[str, Any]) -> Iterator[str]:
+    """Yield a document as a header and one line."""
+    return _sheet(list(document), [document])
 
 
 def _spread_sheet(keys: list[str], spread: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
@@ -83,6 +90,7 @@ def _unpacked(line: bytes) -> dict[str, Any]:
 
 
 def _flat(row: dict[str, Any], spread: Sequence[str], shown: set[tuple[str, str]]) -> dict[str, Any]:
+    row |= {f"verdict.{key}": value for key, value in (row.get("verdict") or {}).items()}
     for key in spread:
         values = row.pop(key) or {}
         row |= {f"{key}.{label}": value for label, value in values.items() if (key, label) in shown}

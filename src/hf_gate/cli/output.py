@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +13,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
-from ..domain.text import csv_cell, csv_value, display_width, one_line, to_json, visible
+from ..domain.text import display_width, one_line, to_json, visible
 from .layout import joined, placed, width_of
 
 if TYPE_CHECKING:
@@ -161,9 +159,9 @@ class Output:
             for key, value in _builtin(doc).items():
                 sys.stdout.write(f"{key}\t{one_line(value)}\n")
         elif self.format is Format.CSV:
-            sheet = csv.writer(sys.stdout, lineterminator="\n")
-            sheet.writerow([csv_cell(visible(key, one_line=True)) for key in doc])
-            sheet.writerow(map(csv_value, _builtin(doc).values()))
+            from ..application.record_files import csv_document  # noqa: PLC0415 - help needs none of it
+
+            sys.stdout.writelines(csv_document(_builtin(doc)))
         else:
             for text in lines() if self.is_human else quiet:
                 self.line(text)
@@ -201,7 +199,8 @@ class Output:
 
         if self.format is Format.JSON:  # all or nothing, since half an array is not JSON
             with record_files.spooled(map(str.encode, record_files.json_array(rows))) as file:
-                shutil.copyfileobj(io.TextIOWrapper(file, "utf-8", newline=""), sys.stdout)
+                for line in io.TextIOWrapper(file, "utf-8", newline=""):
+                    sys.stdout.write(line)
         elif self.format is Format.AGENT:
             sys.stdout.writelines(_tsv(keys_of(kind), rows))
         else:
