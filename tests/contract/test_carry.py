@@ -21,7 +21,7 @@ from hf_gate.store.opening import open_store
 from tests.torture.books import moves_of, settled
 from tests.torture.failing import WRONG, Failing, HalfTold, Killed, disk_full
 from tests.torture.near import ORIGIN, Near, NearHub
-from tests.torture.scene import Scene
+from tests.torture.scene import POLICY, Scene, desk_folder
 
 MANY = {f"p{n:02}": ("accept", "while", "reset", "reject")[n % 4] for n in range(20)}
 WISHED = {"accept": "accepted", "while": "accepted", "reset": "reset", "reject": "rejected"}
@@ -112,6 +112,30 @@ def test_who_asked_anew_is_not_decided_on_the_old_request(scene: Scene, again: s
     scene.decide("ada", "reset")
     scene.ask({"ada": again})
     assert dict(scene.carry(run).counts) == {"stale": 1}
+    assert scene.where("ada") == "pending"
+
+
+@pytest.mark.parametrize(("reads_name", "kind"), [(True, "stale"), (False, "done")])
+def test_a_rename_makes_a_change_stale_only_where_its_rule_read_the_name(
+    scene: Scene, *, reads_name: bool, kind: str
+) -> None:
+    condition = 'form.exists(k, k == "wish" && form[k] == "accept")'
+    name = 'person.username != "mallory" && ' if reads_name else ""
+    desk_folder(scene.folder, POLICY.replace(condition, f"{name}{condition}"))
+    scene.join()
+    run = begun(scene, {"ada": "accept"})
+    scene.near.rename("ada", "ada2")
+    assert dict(scene.carry(run).counts) == {kind: 1}
+    assert scene.where("ada2") == ("pending" if reads_name else "accepted")
+
+
+def test_who_was_rejected_and_put_back_meanwhile_is_left_alone(scene: Scene) -> None:
+    run = begun(scene, {"ada": "accept", "bob": "accept"})
+    scene.decide("ada", "rejected")
+    scene.sync()
+    scene.decide("ada", "pending")
+    scene.sync()
+    assert dict(scene.carry(run).counts) == {"stale": 1, "done": 1}
     assert scene.where("ada") == "pending"
 
 

@@ -217,5 +217,5 @@ def test_the_state_of_a_row_is_what_its_events_fold_into(store: Store) -> None:
     row = store.requests([one])[one]
     assert row.state == RequestState(
         person=row.person.pseudonym, status="accepted", asked_at=row.state.asked_at, hub_request=hub_id(1001),
-        reviewed_at=7, version=2,
+        reviewed_at=7, last_moved_at=9, version=2,
     )  # fmt: skip

@@ -103,6 +103,8 @@ def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
     [
         ({"after": "banished"}, "'banished' is not a status"),
         ({"before": ""}, "'' is not a status"),
+        ({"answers_digest": "abc"}, "'abc' is not a digest"),
+        ({"identity_digest": "no digest"}, "'no digest' is not a digest"),
         ({"until": "soon"}, "until 'soon'"),
         ({"until": "30d,0d"}, "until '30d,0d'"),
         ({"at_end": "accept"}, "at_end 'accept'"),

@@ -16,7 +16,6 @@ from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.events import Entry, StatusMoved
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.tray import ground_of
 from hf_gate.errors import UsageError
 from tests.web.kit import Room, Visitor, a_room
 from tests.web.payloads import CLASSES, payload
@@ -141,7 +140,7 @@ class Scene:
         """What there is only one of at a time: a decision in the tray, one that failed, and how the reading goes."""
         row = self.waiting[turn]
         self.visitor.post("/tray/undo")
-        self.visitor.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}", "when": "later"})
+        self.visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}", "when": "later"})
         app_state = self.room.app_state
         app_state.sync_status.problem = payload(Field.PULSE_PROBLEM, turn)
         app_state.policy_problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
@@ -286,7 +285,7 @@ def _rename(room: Room) -> None:
 def _refuse(visitor: Visitor, rows: list[RequestRow]) -> None:
     """A person decides, and says why."""
     for turn, row in enumerate(rows):
-        values = {"verb": "reject", "key": row.state.hub_request or "", "version": ground_of(row), "when": "later"}
+        values = {"verb": "reject", "key": row.state.hub_request or "", "version": row.version.token, "when": "later"}
         visitor.post("/tray", values | {"reason": payload(Field.GIVEN_REASON, turn)[:200]})
 
 

@@ -18,7 +18,6 @@ from hf_gate.application.verify import verify
 from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.story import sentence
-from hf_gate.domain.tray import ground_of
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.store.members import Members
 from hf_gate.store.reading import Store
@@ -76,7 +75,7 @@ def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room
     room.local.rename("mia", "mia-the-second")
     room.ask([{"username": "mia-the-second"}, {"username": "ada"}], {"Purpose": GOOD})
     row = room.row("mia-the-second")
-    key, version, before = row.state.hub_request or "", ground_of(row), room.writes()
+    key, version, before = row.state.hub_request or "", row.version.token, room.writes()
     assert mia.post("/tray", {"accept": f"{key}:{version}"}).status == 403
     decision = {"verb": "accept", "requests": [{"id": key, "version": version}]}
     api = mia.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
@@ -100,7 +99,7 @@ def test_an_invitation_may_name_the_hub_account(room: Room) -> None:
     lena = room.visitor()
     mia = invited(room, lena, name="mia", account="mia-schmidt")
     row = room.row("mia-schmidt")
-    assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 403
+    assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 403
     refused = lena.post(
         "/settings/invite", {"name": "kim", "role": "viewer", "repos": "", "account": "no-such-account"}
     )
@@ -132,7 +131,7 @@ def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: R
     room.ask([{"username": "mia-schmidt"}], {"Purpose": GOOD})
     mia, before = room.reviewer("mia"), room.writes()
     row = room.row("mia-schmidt")
-    assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+    assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
     room.leave()
     held = room.app_state.workspace.tray.about([row.id])[row.id]
@@ -149,11 +148,11 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) 
     before.post("/selection", {"do": "add", "key": room.row("cyd").state.hub_request or ""})
     for name in ("ada", "bob"):
         row = room.row(name)
-        assert before.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+        assert before.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     room.leave()
     run = room.app_state.workspace.store.runs(1)[0]
     row = room.row("cyd")
-    assert before.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+    assert before.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     after = invited(room, lena, name="mia")
     assert "her view" not in after.get("/queue").body

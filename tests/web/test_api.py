@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from hf_gate.domain.moments import from_ms
-from hf_gate.domain.tray import ground_of
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
 
@@ -19,7 +18,7 @@ def _post(visitor: Visitor, path: str, document: object, **headers: str) -> Answ
 
 def _decision(room: Room, name: str, verb: str = "accept", **more: Any) -> dict[str, Any]:
     row = room.row(name)
-    return {"verb": verb, "requests": [{"id": row.state.hub_request, "version": ground_of(row)}], **more}
+    return {"verb": verb, "requests": [{"id": row.state.hub_request, "version": row.version.token}], **more}
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.ledger_files import read_checkpoint, verify_lines
 from hf_gate.domain.rows import LedgerRow, TimelineFilter
-from hf_gate.domain.tray import ground_of
 from hf_gate.store.timeline import timeline
 from tests.web.kit import GOOD, Room
 
@@ -24,7 +23,7 @@ def told(room: Room) -> Room:
     lena = room.visitor()
     key = room.row("ada").state.hub_request
     lena.post(f"/requests/{key}/note", {"note": "a <b>friend</b> of mine"})
-    lena.post("/tray", {"accept": f"{key}:{ground_of(room.row('ada'))}"})
+    lena.post("/tray", {"accept": f"{key}:{room.row('ada').version.token}"})
     room.leave()
     with Hub(room.local.tokens["admin"], room.local.url) as other:
         other.reject(room.repo, "bob", reason="outside")
@@ -104,7 +103,7 @@ def decided(room: Room) -> Room:
     room.ask([{"username": "ada"}, *({"username": name} for name in names)], {"Purpose": "test"})
     lena = room.visitor()
     key = room.row("ada").state.hub_request or ""
-    lena.post("/tray", {"verb": "accept", "key": key, "version": ground_of(room.row("ada"))})
+    lena.post("/tray", {"verb": "accept", "key": key, "version": room.row("ada").version.token})
     room.leave()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     page = lena.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]

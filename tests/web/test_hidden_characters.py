@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.domain.tray import ground_of
 from tests.web.kit import GOOD, Room, Visitor
 
 ACTING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
@@ -20,7 +19,7 @@ def marked(room: Room) -> Room:
     """Somebody whose name, question and answers are full of them, accepted with such a reason in the ledger."""
     room.ask([{"username": "eve", "fullname": f"Eve {BAD}", "email": "eve@x.example"}], {LABEL: BAD, "Purpose": GOOD})
     lena, row = room.visitor(), room.row("eve")
-    values = {"verb": "reset", "key": row.state.hub_request or "", "version": ground_of(row), "reason": f"No {BAD}"}
+    values = {"verb": "reset", "key": row.state.hub_request or "", "version": row.version.token, "reason": f"No {BAD}"}
     assert lena.post("/tray", values).status == 303
     room.leave()
     room.ask([{"username": "eve"}], {LABEL: BAD, "Purpose": GOOD})

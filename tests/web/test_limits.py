@@ -14,7 +14,6 @@ import pytest
 
 from hf_gate.application.tray import DecisionRequest
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.tray import ground_of
 from hf_gate.web.plan import read_plan
 from hf_gate.web.security import BIGGEST
 from hf_gate.web.turns import MOST
@@ -90,7 +89,7 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
     mia, lena, before = room.reviewer(), room.visitor(), room.writes()
     for who, name in ((mia, "ada"), (lena, "bob")):
         row = room.row(name)
-        assert who.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+        assert who.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     if then.has_link:
         room.app_state.membership.invite(then, "another link")
     else:
@@ -110,7 +109,7 @@ def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> N
     bea, lena = room.visitor(Member(name="bea", role=MemberRole.ADMIN)), room.visitor()
     for name in ("bea", "ada"):
         row = room.row(name)
-        values = {"verb": "reject", "key": row.state.hub_request or "", "version": ground_of(row), "reason": "No."}
+        values = {"verb": "reject", "key": row.state.hub_request or "", "version": row.version.token, "reason": "No."}
         assert lena.post("/tray", values).status == 303
     room.leave()
     run = room.app_state.workspace.store.runs(1)[0]
@@ -144,7 +143,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
     app_state, row, before = room.app_state, room.row("ada"), room.writes()
     over = (app_state.now() - timedelta(days=2)).date().isoformat()
     app_state.tray_service.take(
-        DecisionRequest("accept", {row.id: ground_of(row)}, app_state.membership.owner_member, until=over),
+        DecisionRequest("accept", {row.id: row.version.token}, app_state.membership.owner_member, until=over),
         app_state.now(),
         None,
     )
@@ -158,7 +157,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
 def test_a_day_that_has_no_end_is_none_for_an_access(room: Room, day: str) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     row, lena = room.row("ada"), room.visitor()
-    values = {"verb": "accept", "key": row.state.hub_request or "", "version": ground_of(row), "until": "day"}
+    values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token, "until": "day"}
     assert lena.post("/tray", {**values, "day": day}).status == 422
     assert room.app_state.workspace.tray.waiting() == []
 
@@ -173,7 +172,7 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Room) 
     room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
     mia, lena = room.reviewer(), room.visitor()
     ada, bob = room.row("ada"), room.row("bob")
-    values = {"verb": "accept", "key": ada.state.hub_request or "", "version": ground_of(ada), "when": "later"}
+    values = {"verb": "accept", "key": ada.state.hub_request or "", "version": ada.version.token, "when": "later"}
     assert mia.post("/tray", values).status == 303
     assert mia.post("/selection", {"do": "add", "key": bob.state.hub_request or ""}).status == 303
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
@@ -263,7 +262,7 @@ def test_a_member_has_twenty_sessions_at_most(room: Room) -> None:
 def test_a_member_hears_news_on_eight_pages_at_most(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena, row = room.visitor(), room.row("ada")
-    assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+    assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     room.leave()
     events = f"/runs/{room.app_state.workspace.store.runs(1)[0].id}/events"
     member = room.app_state.membership.find("lena-brandt")

@@ -13,7 +13,6 @@ import pytest
 
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.tray import ground_of
 from hf_gate.web.app import ROUTES
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
 from tests.web.test_plans import ended, made
@@ -274,7 +273,7 @@ def test_a_viewer_reads_nobodys_name_and_words_on_any_page(halves: Halves, who: 
 
 def test_what_is_not_theirs_is_not_there_in_a_body_either(halves: Halves) -> None:
     row, rob = halves.room.row("fay-other"), halves.people["reviewer of one"]
-    key, version = row.state.hub_request or "", ground_of(row)
+    key, version = row.state.hub_request or "", row.version.token
     for keys in ((key, "0" * 24), (f"n{row.id}", "n999999")):
         told = []
         for one in keys:

@@ -14,7 +14,6 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.transport import Response
 
-from hf_gate.domain.tray import ground_of
 from tests.web.kit import HOST, Answer, Room, Visitor, a_room
 
 load_all_checks()
@@ -93,7 +92,7 @@ def test_a_document_tells_of_real_requests_as_it_says(schema: Any, lena: Visitor
         for repo in open_room.app_state.workspace.store.repos()
         for row in open_room.app_state.workspace.store.walk(repo.repo, "pending")
     ]
-    real = [{"id": row.state.hub_request, "version": ground_of(row)} for row in rows]
+    real = [{"id": row.state.hub_request, "version": row.version.token} for row in rows]
     decide, one, tray = (
         schema["/api/v1/decisions"]["POST"],
         schema["/api/v1/requests/{id}"]["GET"],

@@ -10,7 +10,6 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.tray import ground_of
 from tests.web.hostile import PAYLOADS
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 
@@ -121,7 +120,7 @@ def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Room) -> 
     assert lena.post(path, {"verb": "accept"}).status == 422
     assert lena.post(path, {"verb": "destroy", "pick": _picks(lena.get(path).body)[0]}).status == 422
     bob = three.row("bob")
-    foreign = f"{bob.state.hub_request}:{ground_of(bob)}"
+    foreign = f"{bob.state.hub_request}:{bob.version.token}"
     assert lena.post(path, {"verb": "accept", "pick": foreign}).status == 404
     assert three.app_state.workspace.tray.waiting() == []
 
@@ -141,7 +140,7 @@ def test_a_reviewer_sees_the_attempts_at_their_own_repos_alone(three: Room) -> N
     assert "Institute 1" not in body
     assert {row["repo"] for row in mia.get(f"{path}.json").json} == {mine.id}
     ada = next(row for row in three.app_state.workspace.store.find(foreign, "ada"))
-    pick = f"{ada.state.hub_request}:{ground_of(ada)}"
+    pick = f"{ada.state.hub_request}:{ada.version.token}"
     assert mia.post(path, {"verb": "accept", "pick": pick}).status == 404
     only_elsewhere = three.reviewer("noa", str(foreign))
     assert only_elsewhere.get(_href(three, "bob")).status == 404

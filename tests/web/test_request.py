@@ -12,7 +12,6 @@ from hf_gate import Hub
 from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.moments import to_ms
-from hf_gate.domain.tray import ground_of
 from hf_gate.web.presence import BEAT, LEASE, Presence
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
 
@@ -29,7 +28,7 @@ def _key(room: Room, name: str) -> str:
 
 
 def _decide(room: Room, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
-    values = {"verb": verb, "key": _key(room, name), "version": ground_of(room.row(name)), **more}
+    values = {"verb": verb, "key": _key(room, name), "version": room.row(name).version.token, **more}
     return visitor.post("/tray", values)
 
 

@@ -30,7 +30,6 @@ from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.moments import to_ms
 from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.runs import RunKind, RunState
-from hf_gate.domain.tray import ground_of
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import make_plan
 from hf_gate.store.reading import Store
@@ -85,7 +84,7 @@ def _of(room: Room, visitor: Visitor) -> Member:
 def one(room: Room, visitor: Visitor, number: int) -> Answer:
     """A single acceptance."""
     row = room.row(f"p{number:03}")
-    return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"})
+    return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------------
@@ -121,7 +120,7 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
         refused
     )
     row = full.row("p600")
-    decision = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": ground_of(row)}]}
+    decision = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}]}
     api = lena.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
     assert (api.status, "that makes a plan" in api.json["hint"]) == (409, True)
 
@@ -153,7 +152,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
         lent = workspace.store
         desk = AppState(workspace, old.owner, owner_id=old.owner_id)
         row = lent.find(None, "p600")[0]
-        wish, now = DecisionRequest("accept", {row.id: ground_of(row)}, desk.membership.owner_member), desk.now()
+        wish, now = DecisionRequest("accept", {row.id: row.version.token}, desk.membership.owner_member), desk.now()
         run = RunRow(
             id="r_command", kind=RunKind.DIRECT, actor=old.owner, state=RunState.READY, made_at=to_ms(now), total=500,
             verbs={"accept": 500}, account=old.owner_id,
@@ -174,7 +173,7 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
         rows = list(store.walk(room.repo, "accepted"))[:502]
 
         def change(visitor: Visitor, row: RequestRow, until: str) -> Answer:
-            values = {"until": until, "version": ground_of(row)}
+            values = {"until": until, "version": row.version.token}
             return visitor.post(f"/requests/{row.state.hub_request}/end", values)
 
         with store.writing() as write:

@@ -101,9 +101,7 @@ def test_a_write_from_elsewhere_changes_nothing(room: Room, what: str) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     visitor = room.visitor()
     row = room.row("ada")
-    from hf_gate.domain.tray import ground_of  # noqa: PLC0415 - only here
-
-    values = {"accept": f"{row.state.hub_request}:{ground_of(row)}"}
+    values = {"accept": f"{row.state.hub_request}:{row.version.token}"}
     headers = {name.replace("-", "_"): value for name, value in ELSEWHERE[what].items()}
     assert visitor.ask("POST", "/tray", b"x", {}).status != 403
     answer = visitor.post("/tray", values, **headers)

@@ -16,7 +16,6 @@ import pytest
 
 from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
-from hf_gate.domain.tray import ground_of
 from hf_gate.testing import LocalHub
 from tests.web.kit import Program, a_program, write_desk
 
@@ -99,7 +98,7 @@ def test_while_another_process_writes_a_page_says_so_and_nothing_is_lost(folder:
         cookie = _get(program.login_url)[1]
         with bootstrap.open_store(settings, bootstrap.read_location(settings)) as store:
             row = store.find(None, "cyd")[0]
-            values = {"verb": "accept", "key": row.state.hub_request or "", "version": ground_of(row)}
+            values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token}
             status, page = _post(f"{program.url}/tray", cookie, values)
             assert status == 503
             assert f"is being written by pid {os.getpid()}" in page

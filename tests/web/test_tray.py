@@ -6,7 +6,6 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.tray import ground_of
 from tests.web.kit import GOOD, Answer, Room, Visitor, parsed
 
 
@@ -18,7 +17,7 @@ def asked(room: Room) -> Room:
 
 def _decide(room: Room, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
     row = room.row(name)
-    values = {"verb": verb, "key": row.state.hub_request or "", "version": ground_of(row), **more}
+    values = {"verb": verb, "key": row.state.hub_request or "", "version": row.version.token, **more}
     return visitor.post("/tray", values)
 
 
@@ -124,7 +123,7 @@ def test_the_second_is_shown_the_first(asked: Room) -> None:
 
 def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Room) -> None:
     lena, mia = asked.visitor(), asked.reviewer("mia")
-    seen = ground_of(asked.row("ada"))
+    seen = asked.row("ada").version.token
     _decide(asked, lena, "accept", "ada")
     asked.leave()
     key = asked.row("ada").state.hub_request or ""

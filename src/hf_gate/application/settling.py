@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 
 import msgspec
 
@@ -13,9 +13,9 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import from_ms, iso, to_ms
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error
+from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
-from ..domain.state import answers_digest
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
 
@@ -76,12 +76,16 @@ def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -
         return Settled(item, OutcomeKind.STALE, "it is a new attempt")
     if now.status == change.after:
         return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read", since=to_ms(now.reviewed_at))
-    if now.status != change.before:
-        return Settled(item, OutcomeKind.STALE, f"it was {change.before}, now it is {now.status}")
-    is_new = iso(now.asked_at) != change.asked_at  # a reset request keeps its id when its person asks again
-    if is_new or answers_digest(now) != change.answers_digest:
-        return Settled(item, OutcomeKind.STALE, "it is a new attempt" if is_new else "its answers changed")
-    return None
+    seen = version_of_record(now, item.row.state.last_moved_at)
+    moved = planned_version(change).difference(seen, with_identity=change.identity_digest is not None)
+    return Settled(item, OutcomeKind.STALE, moved) if moved else None
+
+
+def planned_version(change: Change) -> RequestVersion:
+    """Return what the request of a change looked like when it was planned."""
+    answers, identity = bytes.fromhex(change.answers_digest), bytes.fromhex(change.identity_digest or "")
+    asked_at = to_ms(datetime.fromisoformat(change.asked_at))
+    return RequestVersion(change.before, asked_at, change.moved_at, answers, identity)
 
 
 def is_other_attempt(item: Item, now: AccessRequest) -> bool:

@@ -20,7 +20,7 @@ from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target, target_of
 from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNDER_WAY, ChangeState
-from ..domain.tray import VERBS, QueuedDecision, ground_of
+from ..domain.tray import VERBS, QueuedDecision
 from ..errors import HfGateError, NotAllowed, UsageError
 from .carry import RunExecutor
 from .decisions import Ask, Choice
@@ -37,7 +37,7 @@ class DecisionRequest:
     """What somebody decides about some requests, each as they saw it. `until`: when an acceptance ends, as rules write it."""
 
     verb: str
-    seen: Mapping[int, str]  # the store's number of each request to its ground
+    seen: Mapping[int, str]  # the store's number of each request to the token of its version
     by: Member
     reason: str | None = None
     until: str | None = None
@@ -73,7 +73,7 @@ class TrayService:
         if wish.verb not in VERBS:
             raise UsageError(f"{wish.verb!r} is no decision.", hint=f"It is one of {', '.join(VERBS)}.")
         rows = self.workspace.store.requests(list(wish.seen))
-        moved = [row for ident, row in rows.items() if ground_of(row) != wish.seen[ident] or not row.is_current]
+        moved = [row for ident, row in rows.items() if row.version.token != wish.seen[ident] or not row.is_current]
         fresh = [row for row in rows.values() if row not in moved]
         for row in fresh:
             _check(row, wish)
@@ -82,7 +82,7 @@ class TrayService:
             QueuedDecision(
                 id=0,
                 request=row.id,
-                ground=wish.seen[row.id],
+                version=wish.seen[row.id],
                 verb=wish.verb,
                 reason=wish.reason,
                 actor=wish.by.name,
@@ -140,7 +140,7 @@ class TrayService:
 
     def _end(self, item: QueuedDecision, row: RequestRow | None, *, is_late: bool) -> tuple[OutcomeKind, str] | None:
         """How a decision ends that must not leave; None: it may."""
-        if row is None or ground_of(row) != item.ground:
+        if row is None or row.version.token != item.version:
             return OutcomeKind.STALE, _moved(row)
         if not self.membership.may_decide(item, row):
             return OutcomeKind.REFUSED, f"{item.actor} may not decide here any more"

@@ -13,6 +13,7 @@ import msgspec
 from ..errors import InvalidTarget, ReasonTooLong, UsageError
 from .ids import Person, Repo, is_id
 from .lifecycle import Status
+from .request_version import version_of_record
 
 REASON_LIMIT = 200
 
@@ -76,13 +77,7 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def describe_changes_since(self, earlier: AccessRequest) -> str | None:
         """What changed since `earlier` was read, in words; None when a decision on it still holds."""
-        if self.status != earlier.status:
-            return f"it was {earlier.status}, now it is {self.status}"
-        if self.asked_at != earlier.asked_at:
-            return "it is a new attempt"
-        if dict(self.answers) != dict(earlier.answers):
-            return "its answers changed"
-        return None
+        return version_of_record(earlier).difference(version_of_record(self))
 
 
 @dataclass(frozen=True, slots=True)

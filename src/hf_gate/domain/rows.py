@@ -10,6 +10,7 @@ import msgspec
 from .ids import Repo
 from .ledger import LedgerLink
 from .lifecycle import Status
+from .request_version import ContentDigest, RequestVersion
 from .requests import AccessRequest
 from .runs import ChangeState, RunKind, RunState
 from .state import RequestState
@@ -49,7 +50,14 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     has_notes: bool = False
     first_seen_at: int = 0  # ms
     started_at: int | None = None  # ms: when the change that is open was started
+    content: ContentDigest = ContentDigest(b"", b"")
     request: AccessRequest | None = None
+
+    @property
+    def version(self) -> RequestVersion:
+        """What it looks like now, to be compared with what somebody looked at."""
+        state = self.state
+        return RequestVersion(state.status, state.asked_at, state.last_moved_at, *self.content)
 
 
 class DerivedRow(msgspec.Struct, frozen=True):

@@ -12,9 +12,8 @@ from . import events as e
 from .lifecycle import WITHDRAWN, Status
 from .moments import to_ms
 from .outcomes import OutcomeKind
+from .request_version import ContentDigest, content_digest
 from .requests import AccessRequest
-
-_SORTED: Final = msgspec.json.Encoder(order="sorted")
 
 LAG: Final = 10_000
 """ms by the Hub's clock: a list read this soon after our own change may still show the status before it."""
@@ -43,6 +42,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     open_before: str | None = None
     open_after: str | None = None
     moved_at: int | None = None  # our own last change, by the Hub's clock where that is known
+    last_moved_at: int = 0  # when it last moved, by whoever's hand, as entered here; each move has a later one
     version: int = 0
 
 
@@ -60,13 +60,17 @@ def evolve(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestSta
 def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
     match event:
         case e.RequestChanged():
-            reviewed_at = event.reviewed_at or state.reviewed_at
-            return replace(state, hub_request=event.hub_request or state.hub_request, reviewed_at=reviewed_at)
+            review: dict[str, Any] = {}
+            if event.reviewed_at is not None:
+                review = {"reviewed_at": event.reviewed_at, "last_moved_at": _next_move(state, at)}
+            return replace(state, hub_request=event.hub_request or state.hub_request, **review)
         case e.StatusMoved():
-            moved = replace(state, status=event.after, reviewed_at=event.reviewed_at)
+            moved = replace(
+                state, status=event.after, reviewed_at=event.reviewed_at, last_moved_at=_next_move(state, at)
+            )
             return moved if event.after == Status.ACCEPTED else replace(moved, **_NO_END)
         case e.RequestWithdrawn():
-            return replace(state, status=WITHDRAWN, **_NO_END)
+            return replace(state, status=WITHDRAWN, last_moved_at=_next_move(state, at), **_NO_END)
         case e.VerdictReached():
             reached = (event.action, event.policy, event.rule, event.digest)
             return replace(state, verdict=reached, shadow=event.shadow, queue=event.queue)
@@ -89,8 +93,19 @@ def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestSta
     if event.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return closed
     moved_at = at if event.hub_at is None else event.hub_at
-    moved = replace(closed, status=event.after, moved_at=moved_at, reviewed_at=_reviewed(state, event))
+    moved = replace(
+        closed,
+        status=event.after,
+        moved_at=moved_at,
+        last_moved_at=_next_move(state, at),
+        reviewed_at=_reviewed(state, event),
+    )
     return moved if event.after == Status.ACCEPTED else replace(moved, **_NO_END)
+
+
+def _next_move(state: RequestState, at: int) -> int:
+    """When it moved: later than the move before, also when the clock was set back."""
+    return max(at, state.last_moved_at + 1)
 
 
 def _reviewed(state: RequestState, event: e.ChangeSettled) -> int | None:
@@ -105,7 +120,7 @@ def _reviewed(state: RequestState, event: e.ChangeSettled) -> int | None:
 class Known(msgspec.Struct, frozen=True, gc=False):
     """What the store has of a person's latest attempt, as far as a new reading is compared with it.
 
-    `raw` and `content` are 8-byte digests: of the record as it came, and of all in it but status and review.
+    `raw` is an 8-byte digest of the record as it came, `content` of all in it but status and review.
     """
 
     id: int
@@ -113,7 +128,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     pseudonym: str
     state: RequestState
     raw: bytes
-    content: bytes
+    content: ContentDigest
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -123,7 +138,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     known: Known | None
     events: tuple[e.AnyEvent, ...]
     raw: bytes
-    content: bytes
+    content: ContentDigest
     skew: float = 0.0
 
 
@@ -150,18 +165,6 @@ def is_of(known: Known, request: AccessRequest) -> bool:
 def raw_digest(request: AccessRequest) -> bytes:
     """Eight bytes that tell whether a record reads exactly as before."""
     return hashlib.blake2b(request.raw_json, digest_size=8).digest()
-
-
-def content_digest(request: AccessRequest) -> bytes:
-    """Eight bytes over who asks and what they answered: what a review does not change."""
-    person = request.person
-    parts = [person.id, person.username, person.fullname, request.email, dict(request.answers), request.has_form]
-    return hashlib.blake2b(_SORTED.encode(parts), digest_size=8).digest()
-
-
-def answers_digest(request: AccessRequest) -> str:
-    """64 hex digits over the answers; a plan pins it."""
-    return hashlib.sha256(e.canonical(dict(request.answers))).hexdigest()
 
 
 def news(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e.AnyEvent, ...]:

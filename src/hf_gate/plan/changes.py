@@ -11,8 +11,10 @@ from ..domain.events import VerdictReached
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, TARGET_OF, Status
 from ..domain.moments import iso
+from ..domain.request_version import content_digest
 from ..domain.requests import AccessRequest, Target
-from ..domain.state import RequestState, answers_digest
+from ..domain.state import RequestState
+from ..policy.fact_table import is_identity_fact
 from ..policy.model import ConditionTrace, Fact, Verdict
 from ..policy.opinions import STATUS_AFTER
 from ..policy.reasons import fill_reason
@@ -46,7 +48,8 @@ def make_change(
     at_end: str | None = None,
 ) -> Change:
     """Build the change of a request to another status. `at_end` says how `until` ends; the default is reset."""
-    request, state = subject.request, subject.state
+    request, state, content = subject.request, subject.state, content_digest(subject.request)
+    reads_identity = any(is_identity_fact(name) for one in because for name in one.facts)
     return Change(
         repo=request.repo.id,
         repo_type=request.repo.type.value,
@@ -54,7 +57,9 @@ def make_change(
         user_id=request.person.id,
         user=request.person.username,
         asked_at=iso(request.asked_at),
-        answers_digest=answers_digest(request),
+        answers_digest=content.answers.hex(),
+        moved_at=state.last_moved_at,
+        identity_digest=content.identity.hex() if reads_identity else None,
         before=state.status,
         after=str(after),
         reason=reason,

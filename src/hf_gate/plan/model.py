@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -50,6 +51,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     asked_at: str
     answers_digest: str
+    moved_at: int | None = None  # when it had last moved (ms)
+    identity_digest: str | None = None  # of names and e-mail, if the rule read them
     before: str = msgspec.field(name="from")
     after: str = msgspec.field(name="to")
     reason: str | None
@@ -166,6 +169,7 @@ def encode_plan(plan: Plan) -> bytes:
 
 
 _ANY_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 _AT_END: Final = (None, "reset", "reject", "human")
 _DECODER = msgspec.json.Decoder(Plan, strict=True)
 
@@ -225,6 +229,9 @@ def _change_faults(change: Change) -> Iterator[str]:
             yield f"{status!r} is not a status"
     if not _is_moment(change.asked_at):
         yield f"asked_at {change.asked_at!r} is not a timestamp"
+    for digest in (change.answers_digest, change.identity_digest or ""):
+        if not _HEX.fullmatch(digest):
+            yield f"{digest!r} is not a digest"
     if change.at_end not in _AT_END:
         yield f"at_end {change.at_end!r} is not an action"
     if change.until is not None:

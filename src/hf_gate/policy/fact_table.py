@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from ..domain.lifecycle import Status
 from ..domain.quality import Quality
@@ -193,6 +194,7 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
     FactDeclaration("now", _T, _CLAIMED, "clock", "The time of the evaluation."),
 )
 
+_IDENTITY: Final = frozenset({"person.hidden", "person.username", "person.fullname"})
 FACTS: Mapping[str, FactDeclaration] = MappingProxyType({each.name: each for each in _DECLARATIONS})
 
 
@@ -201,6 +203,11 @@ def fact_types(roles: Iterable[str] = ANSWER_ROLES, tables: Iterable[str] = ()) 
     return {
         name: FACTS[pattern].type for name, pattern in _expand_names(roles, tables) if not FACTS[pattern].is_planned
     }
+
+
+def is_identity_fact(name: str) -> bool:
+    """Return whether a fact says something else once the person has another name or e-mail; tables are looked up by them."""
+    return name in _IDENTITY or name.startswith(("email.", "tables."))
 
 
 def find_declaration(name: str) -> FactDeclaration | None:

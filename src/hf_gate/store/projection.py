@@ -21,8 +21,8 @@ _DECIDED: Mapping[str, tuple[int, int, int]] = {
 }
 _INSERT = (  # only what a new attempt has: to bind the rest as null takes as long as two indexes
     "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, version,"
-    " is_current, first_seen_at, record_id, raw, content, domain, country)"
-    f" VALUES ({', '.join('?' * 17)})"
+    " is_current, first_seen_at, record_id, raw, answers, identity, domain, country)"
+    f" VALUES ({', '.join('?' * 18)})"
 )
 
 
@@ -68,7 +68,7 @@ class Projection:
         return self._held[ident]
 
     def add(self, ident: int, repo_id: int, person_id: int, state: RequestState, at: int, extra: Row) -> None:
-        """A new attempt, which is now the current one. `extra`: record_id, raw, content, domain, country."""
+        """A new attempt, which is now the current one. `extra`: record_id, raw, answers, identity, domain, country."""
         self._new.append(
             (
                 ident, repo_id, person_id, state.status, state.asked_at, state.attempt, state.hub_request,

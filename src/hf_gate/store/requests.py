@@ -11,6 +11,7 @@ from ..domain.folding import domain_of, fold_for_search
 from ..domain.ids import Repo
 from ..domain.lifecycle import WITHDRAWN, Status
 from ..domain.moments import from_ms, to_ms
+from ..domain.request_version import ContentDigest
 from ..domain.requests import AccessRequest
 from ..domain.rows import Cut, DerivedRow, Identity, Part, PersonRow, RequestRow
 from ..domain.state import Known
@@ -24,9 +25,9 @@ _STATUS: Final = {status.value: status for status in Status}
 
 _ROW = (
     "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, r.has_notes,"
-    f" r.first_seen_at, r.started_at, {SELECT}"
+    f" r.first_seen_at, r.started_at, r.answers, r.identity, {SELECT}"
 )
-_STATE_AT = 13
+_STATE_AT = 15
 _FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
 BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
 """A request without its record, the rest of the statement to follow; `r` is the request."""
@@ -64,6 +65,7 @@ class Reader:
     def _value(self, row: Row, repo: Repo, record: AccessRequest | None) -> RequestRow:
         (
             ident, _, _, _, person_id, user_id, username, fullname, email, is_current, has_notes, first_seen, started,
+            answers, identity,
         ) = row[:_STATE_AT]  # fmt: skip
         state = state_of(row, _STATE_AT, self._verdict_of)
         if record is not None and (record.status != state.status or to_ms(record.reviewed_at) != state.reviewed_at):
@@ -81,6 +83,7 @@ class Reader:
             has_notes=bool(has_notes),
             first_seen_at=first_seen,
             started_at=started,
+            content=ContentDigest(bytes(answers), bytes(identity)),
             request=record,
         )
 
@@ -92,8 +95,8 @@ def _one(raw: bytes, repo: Repo) -> AccessRequest | None:
 
 # ---- what is known of records that come in -----------------------------------------------------------------------------
 
-_KNOWN = f"SELECT r.id, r.person_id, r.raw, r.content, {SELECT}"
-_KNOWN_AT = 4
+_KNOWN = f"SELECT r.id, r.person_id, r.raw, r.answers, r.identity, {SELECT}"
+_KNOWN_AT = 5
 
 
 class Knower:
@@ -164,7 +167,7 @@ class Knower:
 
     def _value(self, row: Row) -> Known:
         state = state_of(row, _KNOWN_AT, self._verdict_of)
-        return Known(row[0], row[1], state.person, state, bytes(row[2]), bytes(row[3]))
+        return Known(row[0], row[1], state.person, state, bytes(row[2]), ContentDigest(bytes(row[3]), bytes(row[4])))
 
 
 # ---- pages by key ------------------------------------------------------------------------------------------------------

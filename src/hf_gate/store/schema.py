@@ -136,6 +136,7 @@ requests = Table(  # one row an attempt; the columns up to `version` are the sta
     _text("open_before", null=True),
     _text("open_after", null=True),
     _number("moved_at", null=True),
+    Column("last_moved_at", _BIG, nullable=False, server_default="0"),
     _number("version"),
     Column("is_current", Boolean, nullable=False),
     _flag("has_notes"),
@@ -143,7 +144,8 @@ requests = Table(  # one row an attempt; the columns up to `version` are the sta
     _number("started_at", null=True),
     _number("record_id", null=True),  # the private row with the record
     _bytes("raw"),
-    _bytes("content"),
+    _bytes("answers"),  # digests, see domain/request_version.py
+    _bytes("identity"),
     _text("domain", null=True),
     _text("country", null=True),
     _text("reason", null=True),  # the last that was given to the person
@@ -349,7 +351,7 @@ tray = Table(  # decisions that have not left yet, and for a while what became o
     metadata,
     _id(),
     _to("requests", "request_id"),
-    _text("ground"),  # what the request looked like when it was decided
+    _text("version"),  # the token of what the request looked like when it was decided
     _text("verb"),
     _text("reason", null=True),
     _text("actor"),
@@ -411,7 +413,10 @@ picked = Table(
     metadata,
     Column("pick", Text, ForeignKey("picks.id"), primary_key=True),
     _to("requests", "request_id", key=True),
-    _text("ground"),
+    _text("status"),  # what the request looked like: the columns of requests that its version has
+    _number("asked_at"),
+    _number("last_moved_at"),
+    _bytes("answers"),
     sqlite_with_rowid=False,
 )
 

@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import Final
 
 from ..domain.query import Query
+from ..domain.request_version import VERSION_COLUMNS, RequestVersion
 from ..domain.rows import CARRIED, GONE, HELD, MOVED, OWN, PROTECTED, STATUS_REASON, SelectionBucket, SelectionScope
 from .query_sql import conditions
 from .reading import Store
@@ -15,13 +16,11 @@ from .sql import Database
 from .states import repo_of
 from .writer import Writer
 
-LOOK: Final = (
-    "r.status || '.' || r.asked_at || '.' || coalesce(r.moved_at, 0) || '.' || coalesce(r.reviewed_at, 0)"
-    " || '.' || coalesce(r.record_id, 0)"
-)
-"""How a request looks, as a text that is another one as soon as its status, attempt or answers are."""
-
 _PAGE = 10_000
+_SEEN = ", ".join(VERSION_COLUMNS)
+_AGAIN = ", ".join(f"{name} = excluded.{name}" for name in VERSION_COLUMNS)
+_IS_SAME: Final = " AND ".join(f"r.{name} = k.{name}" for name in VERSION_COLUMNS)
+"""Whether a request is as it was selected: `RequestVersion.difference` in SQL."""
 _PRIME: Final = 10007
 _FROM: Final = (
     "picked k LEFT JOIN requests r ON r.id = k.request_id LEFT JOIN people p ON p.id = r.person_id WHERE k.pick = ?"
@@ -80,9 +79,7 @@ class Selections:
             write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - 86_400_000,))
             write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - 86_400_000,))
             write.db.run("INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?)", (into, member, at))
-            copy = (
-                "INSERT INTO picked (pick, request_id, ground) SELECT ?, request_id, ground FROM picked WHERE pick = ?"
-            )
+            copy = f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, request_id, {_SEEN} FROM picked WHERE pick = ?"
             return write.db.run(copy, (into, pick))
 
     def count(self, pick: str, besides: int = 0) -> int:
@@ -103,12 +100,11 @@ class Selections:
         )
         return frozenset(row[0] for row in rows)
 
-    def all(self, pick: str) -> dict[int, str]:
-        """Number to ground, in the order of the numbers."""
-        rows = self._store.reads.rows(
-            "SELECT request_id, ground FROM picked WHERE pick = ? ORDER BY request_id", (pick,)
-        )
-        return {row[0]: row[1] for row in rows}
+    def all(self, pick: str) -> dict[int, RequestVersion]:
+        """What each request looked like when it was selected, in the order of their numbers."""
+        sql = f"SELECT request_id, {_SEEN} FROM picked WHERE pick = ? ORDER BY request_id"
+        rows = self._store.reads.rows(sql, (pick,))
+        return {row[0]: RequestVersion(row[1], row[2], row[3], bytes(row[4])) for row in rows}
 
     # ---- what a decision would apply to -------------------------------------------------------------------------------
 
@@ -162,8 +158,8 @@ def _begin(write: Writer, pick: str, member: str, at: int) -> None:
 def _take(write: Writer, pick: str, requests: Sequence[int]) -> None:
     among, value = write.db.among(requests)
     write.db.run(
-        f"INSERT INTO picked (pick, request_id, ground) SELECT ?, r.id, {LOOK} FROM requests r WHERE r.id {among}"
-        " ON CONFLICT (pick, request_id) DO UPDATE SET ground = excluded.ground",
+        f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, r.id, {_SEEN} FROM requests r WHERE r.id {among}"
+        f" ON CONFLICT (pick, request_id) DO UPDATE SET {_AGAIN}",
         (pick, value),
     )
 
@@ -188,7 +184,7 @@ def _why(db: Database, aim: SelectionScope) -> tuple[str, Sequence[object]]:
     sql = (
         f"CASE WHEN r.id IS NULL OR r.record_id IS NULL OR NOT (r.repo_id {repos}) THEN '{GONE}'"
         f" WHEN NOT (r.status {able}) THEN '{STATUS_REASON}' || r.status"
-        f" WHEN NOT r.is_current OR {LOOK} <> k.ground THEN '{MOVED}'"
+        f" WHEN NOT (r.is_current AND {_IS_SAME}) THEN '{MOVED}'"
         f" WHEN lower(p.username) {own} OR p.user_id {own} THEN '{OWN}'{is_kept}"
         f" WHEN r.id IN (SELECT y.request_id FROM tray y WHERE y.outcome IS NULL) THEN '{HELD}'"
         f" WHEN r.open_run IS NOT NULL THEN '{CARRIED}' ELSE '' END"

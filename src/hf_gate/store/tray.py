@@ -9,7 +9,7 @@ from ..domain.tray import QueuedDecision
 from .reading import Store
 
 _NAMES = (
-    "id", "request_id", "ground", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
+    "id", "request_id", "version", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
     "ended_at", "until", "member",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"

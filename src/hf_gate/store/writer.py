@@ -95,7 +95,7 @@ class Writer:
         people = iter(self._people.of(told))
         self._rows.load(one.known.id for one in told if one.known is not None)
         idents: list[int] = []
-        quiet: list[tuple[bytes, bytes, int]] = []
+        quiet: list[tuple[bytes, bytes, bytes, int]] = []
         for one in seen:
             if one.events:
                 person = next(people)
@@ -105,9 +105,9 @@ class Writer:
                 assert one.known is not None, "only of a known record there can be no news"
                 ident = one.known.id
                 if (one.raw, one.content) != (one.known.raw, one.known.content):
-                    quiet.append((one.raw, one.content, ident))
+                    quiet.append((one.raw, *one.content, ident))
             idents.append(ident)
-        self._db.run_many("UPDATE requests SET raw = ?, content = ? WHERE id = ?", quiet)
+        self._db.run_many("UPDATE requests SET raw = ?, answers = ?, identity = ? WHERE id = ?", quiet)
         self._flush(log)
         return idents
 
@@ -130,7 +130,7 @@ class Writer:
             private = _private_of(event, one.request)
             entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, private)
             held = self._rows.apply(ident, event, at)
-            held.extra |= {"raw": one.raw, "content": one.content, "record_id": entry}
+            held.extra |= {"raw": one.raw, "record_id": entry, **one.content._asdict()}
             if isinstance(event, e.RequestChanged):
                 held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(one.request)}
                 self._index.replace(ident, _text(person, one.request))
@@ -146,7 +146,7 @@ class Writer:
         assert state is not None
         if event.after is not None:
             self._rows.supersede(event.after)
-        extra = (entry, one.raw, one.content, domain_of(person.email), self._memory.country_of(one.request))
+        extra = (entry, one.raw, *one.content, domain_of(person.email), self._memory.country_of(one.request))
         self._rows.add(ident, repo_id, person.id, state, at, extra)
         self._index.add(ident, _text(person, one.request))
         return ident

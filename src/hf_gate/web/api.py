@@ -18,7 +18,7 @@ from ..application.records import Record, RequestRecord
 from ..application.tray import DecisionRequest
 from ..domain.members import Member, MemberRole
 from ..domain.moments import iso_ms, to_ms
-from ..domain.tray import QueuedDecision, ground_of
+from ..domain.tray import QueuedDecision
 from ..errors import HfGateError
 from .asking import PENDING, asked_of, read
 from .exports import EscapedJSON
@@ -288,7 +288,7 @@ def _mine(context: RequestContext) -> list[QueuedDecision]:
 
 def _requests(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
     verdicts = context.app_state.standing_verdicts
-    return [ApiRequest(id=key_of(row), version=ground_of(row), **stored_fields(row, verdicts)) for row in rows]
+    return [ApiRequest(id=key_of(row), version=row.version.token, **stored_fields(row, verdicts)) for row in rows]
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from ..domain.rows import (
     SelectionScope,
     count_pending,
 )
-from ..domain.tray import VERBS, ground_of
+from ..domain.tray import VERBS
 from ..errors import Guarded, UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
@@ -260,7 +260,7 @@ def confirm(context: RequestContext) -> Response:
     if way != "tray":
         return (_as_plan if way == "plan" else _as_run)(context, weighed, told)
     rows = [row for part in _rows(context, weighed) for row in part]
-    seen = {row.id: ground_of(row) for row in rows}
+    seen = {row.id: row.version.token for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
     context.app_state.tray_service.take(DecisionRequest(verb, seen, context.member, told), context.now, hold)
     context.workspace.selections.let_go(context.selection, pick)

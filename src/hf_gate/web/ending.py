@@ -15,7 +15,6 @@ from ..domain.grants import grant_end
 from ..domain.lifecycle import Status
 from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RequestRow
-from ..domain.tray import ground_of
 from ..errors import Guarded, NotAllowed, UsageError
 from . import words
 from .lines import key_of
@@ -95,7 +94,7 @@ def change_end(context: RequestContext) -> Response:
 
 def _check_change(context: RequestContext, row: RequestRow | None) -> None:
     """Refuse what moved since the page was drawn, what is on its way to another status, and one's own access."""
-    if row is None or row.state.status != Status.ACCEPTED or ground_of(row) != context.form_value("version"):
+    if row is None or row.state.status != Status.ACCEPTED or row.version.token != context.form_value("version"):
         raise Refused("They moved since you looked.", hint="Look at the request again.", status=409)
     held = context.workspace.tray.about([row.id]).get(row.id)
     if row.state.open_run is not None or (held is not None and held.outcome is None):

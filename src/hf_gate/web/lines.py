@@ -14,7 +14,7 @@ from ..domain.lifecycle import MOVES, Status
 from ..domain.moments import from_ms, iso, to_ms
 from ..domain.roles import Role, role_of
 from ..domain.rows import RepoRow, RequestRow
-from ..domain.tray import QueuedDecision, ground_of
+from ..domain.tray import QueuedDecision
 from ..policy.fact_values import EmailFacts
 from . import words
 from .app_state import AppState
@@ -137,7 +137,7 @@ def _line(
     return Line(
         row=row,
         key=key_of(row),
-        version=ground_of(row),
+        version=row.version.token,
         who=row.person.pseudonym if masked else name,
         fullname=None if masked else who.fullname,
         is_hidden=who.username is None,

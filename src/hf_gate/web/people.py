@@ -26,7 +26,7 @@ from ..domain.query_reading import MAX_CHARACTERS
 from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.story import WAYS
-from ..domain.tray import VERBS, ground_of
+from ..domain.tray import VERBS
 from . import words
 from .asking import read
 from .bulk import to_weigh
@@ -281,7 +281,7 @@ def decide(context: RequestContext) -> Response:
         row = context.find_request(key)
         if row.person.id != people[0].id:
             raise NotFound
-        if ground != ground_of(row):
+        if ground != row.version.token:
             raise Refused(f"Nothing was decided: at {row.repo} it is {row.state.status} now, and reads otherwise than you saw.", hint="Look at it again.", status=409)  # fmt: skip
         seen[row.id] = ground
     if not seen:
