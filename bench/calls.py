@@ -44,7 +44,7 @@ def _many(sizes: Sizes) -> Row:
     least = ceil(count / BATCH) + ceil(count / PAGE)
     return Row(
         "desk-calls", f"calls of apply for {count:,} planned decisions", f"{spent.total:,} ({_told(spent)})",
-        aim=f"<= 1.05 x {least} (batches, and the pages of one look)", reached=spent.total <= 1.05 * least,
+        aim=f"<= 1.05 x {least} (batches, and the pages of one read)", reached=spent.total <= 1.05 * least,
     )  # fmt: skip
 
 
@@ -76,11 +76,11 @@ def _window(sizes: Sizes) -> Iterator[Row]:
     full = watch.whole()
     use = sum(full) / (quota * len(full)) if full else float("nan")
     yield Row(
-        "desk-window", f"apply of {count:,} with {quota} calls per {length} s, nothing held back: use of {len(full)} whole windows",
+        "desk-window", f"apply of {count:,} with {quota} calls per {length} s, no reserve: use of {len(full)} whole windows",
         f"{use:.1%}", aim=">= 98 %" if len(full) > 1 else "–", reached=use >= 0.98 if len(full) > 1 else None,
-        held="A window begins with one call, and its calls must fit between the moments at which the Hub says how much is left.",
+        held="A window begins with one call, and the Hub announces the remaining calls only with each answer.",
     )  # fmt: skip
-    yield Row("desk-429", "answers 429 to it", str(refused), aim="0", reached=refused == 0)
+    yield Row("desk-429", "429 answers during that apply", str(refused), aim="0", reached=refused == 0)
 
 
 class _Watch:
@@ -145,7 +145,7 @@ def _idle(sizes: Sizes) -> Row:
             loop.wait(60)
     share = spent.total / (passed / length) / quota
     return Row(
-        "desk-idle", f"{sizes.idle_repos} repos where nothing happens, `run --every auto` for {passed / 3600:.1f} h of the Hub's clock",
+        "desk-idle", f"{sizes.idle_repos} repos without changes, `run --every auto` for {passed / 3600:.1f} h of the Hub's clock",
         f"{share:.1%} of a free window ({spent.total} calls)", aim="<= 5 %", reached=share <= 0.05,
-        held="Each look costs four calls a repo, and the loop begins with a short pause.",
+        held="Each quick sync takes four calls for each repo, and the loop begins with a short pause.",
     )  # fmt: skip

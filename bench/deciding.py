@@ -52,7 +52,7 @@ def by_batch(sizes: Sizes) -> Iterator[Row]:
         both = _both(sizes.decided, sizes.peer_decided, latency_ms)
         ours, peer = both.ours, both.peer
         yield Row(
-            f"decide-{latency_ms}", f"decide {ours.count:,} (the peer {peer.count:,}), {latency_ms} ms",
+            f"decide-{latency_ms}", f"decide {ours.count:,} (huggingface_hub {peer.count:,}), {latency_ms} ms",
             f"{seconds(ours.seconds)} ({rate(ours.per_second)})", f"{seconds(peer.seconds)} ({rate(peer.per_second)})",
             times(both.ratio), ">= 50x the rate" if latency_ms else DASH, both.ratio >= 50 if latency_ms else None,
             "One batch of 100 a round trip, one after the other.",
@@ -65,7 +65,7 @@ def _calls(both: Both) -> Row:
     calls, peer_calls, least = both.calls.total, both.peer_calls.total, ceil(both.ours.count / BATCH)
     ratio = peer_calls / both.peer.count / (calls / both.ours.count)
     return Row(
-        "decide-calls", f"calls for {both.ours.count:,} decisions (the peer {both.peer.count:,})", f"{calls:,}", f"{peer_calls:,}",
+        "decide-calls", f"calls for {both.ours.count:,} decisions (huggingface_hub {both.peer.count:,})", f"{calls:,}", f"{peer_calls:,}",
         f"{times(ratio)} each", f"<= 1.05 x {least}", calls <= 1.05 * least,
     )  # fmt: skip
 
@@ -105,9 +105,9 @@ def in_a_window(sizes: Sizes) -> Iterator[Row]:
             f"decide {worst.count:,} with {quota} calls per {length} s{windows.what}, {windows.latency_ms} ms; worst of {len(runs)}",
             f"{seconds(worst.seconds)} ({share:.3f} x T_min)", stop if windows.key == "window-0" else DASH, DASH,
             f"<= 1.02 x T_min of {seconds(worst.seconds / share)}", share <= 1.02,
-            "The Hub tells the end of a window in whole seconds of its clock. A client that never wants a 429 lets the rest of such a second pass, and begins each window with one call.",
+            "The Hub announces the end of a window in whole seconds. To avoid any 429, the client waits for the rest of that second and begins each window with one call.",
         )  # fmt: skip
-    yield Row("window-429", "answers 429 in all these runs", str(too_many), stop, DASH, "0", too_many == 0)
+    yield Row("window-429", "429 answers in all these runs", str(too_many), stop, DASH, "0", too_many == 0)
 
 
 def _window_run(sizes: Sizes, phase: float, windows: Windows) -> tuple[Played, float, int, Played]:
@@ -172,8 +172,8 @@ def under_a_hidden_limit(sizes: Sizes) -> Iterator[Row]:
         pace, refused = run.count / BATCH / run.seconds, seen.too_many / max(seen.total, 1)
         what = f"for {for_s:.0f} s" if for_s else f"for {people:,} decisions"
         yield Row(
-            key, f"a limit of {HIDDEN_PER_S} calls/s that is not announced, {what}",
-            f"{pace / HIDDEN_PER_S:.0%} of it, {refused:.1%} answers 429", DASH, DASH, ">= 90 % of it, <= 3 % 429",
+            key, f"an unannounced limit of {HIDDEN_PER_S} calls/s, {what}",
+            f"{pace / HIDDEN_PER_S:.0%} of it, {refused:.1%} 429 answers", DASH, DASH, ">= 90 % of it, <= 3 % 429",
             pace >= 0.9 * HIDDEN_PER_S and refused <= 0.03,
-            f"{seen.too_many} of {seen.total} calls were refused. After a refusal the pace is cut and grows again by small steps; the shorter the run, the more that weighs.",
+            f"{seen.too_many} of {seen.total} calls were refused. After a refusal the rate drops and grows again in small steps. This weighs more in a short run.",
         )  # fmt: skip

@@ -67,20 +67,20 @@ def _reading(here: Desk, count: int) -> Iterator[Row]:
         "desk-first", f"first full sync of {count:,} requests, the Hub in another process",
         f"{first.told}, {first.peak_mb:.0f} MB", aim=_at(count, "<= 90 s, <= 300 MB"),
         reached=_if(count, first.seconds <= 90 and first.peak_mb <= 300),
-        held="One process does it all: about a quarter is the text index, a fifth the other indexes and the log before the file, a twentieth shortening the records.",
+        held="One process does all the work. About a quarter is the text index, a fifth the other indexes and the write-ahead log, a twentieth the compression of records.",
     )  # fmt: skip
     again = here.run("sync", "--full", "--json")
     yield Row(
-        "desk-again", f"full sync again, nothing new of {count:,}", f"{again.told}, {again.peak_mb:.0f} MB",
+        "desk-again", f"second full sync of {count:,} requests, nothing new", f"{again.told}, {again.peak_mb:.0f} MB",
         aim=_at(count, "<= 30 s"), reached=_if(count, again.seconds <= 30),
-        held="Half of it is reading the pages of the Hub into values, the other half finding each person in the store.",
+        held="Half of it is decoding the pages of the Hub, the other half finding each person in the store.",
     )  # fmt: skip
 
 
 def _size(here: Desk, count: int) -> Row:
     size = sum(file.stat().st_size for file in here.folder.glob("desk.db*")) / count
     return Row(
-        "desk-size", "the store, with the text index", f"{size:,.0f} B a request", aim=_at(count, "<= 3,000 B"),
+        "desk-size", "the store, with the text index", f"{size:,.0f} B per request", aim=_at(count, "<= 3,000 B"),
         reached=_if(count, size <= 3000),
     )  # fmt: skip
 
@@ -90,10 +90,10 @@ def _asking(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
         queries, searches = store.ask(opened, store.QUERIES), store.ask(opened, store.SEARCHES)
     for key, what, asked, most in (
         ("desk-query", "a page of a query", queries, 5),
-        ("desk-search", "a page of a search for words", searches, 50),
+        ("desk-search", "a page of a text search", searches, 50),
     ):
         yield Row(
-            key, f"{what} among {count:,}, 95 of 100", f"{asked.p95:.1f} ms (median {asked.median:.1f})",
+            key, f"{what} among {count:,}, 95th percentile", f"{asked.p95:.1f} ms (median {asked.median:.1f})",
             aim=_at(count, f"< {most} ms"), reached=_if(count, asked.p95 < most), held=f"Slowest: {asked.slow}.",
         )  # fmt: skip
     took = median(here.run("ls", "--limit", "30", "--json").seconds for _ in range(sizes.cold_starts))
@@ -117,20 +117,20 @@ def _judging(here: Desk, count: int) -> Iterator[Row]:
     same = (here.folder / "alone.json").read_bytes() == (here.folder / "all.json").read_bytes()
     judged = json.loads((here.folder / "all.json").read_bytes())["summary"]["judged"]
     yield Row(
-        "desk-plan", f"plan over 20 rules, {judged:,} of {count:,} waiting (with --now, which enters nothing)", f"{all_.told}; one core {alone.told}",
+        "desk-plan", f"plan over 20 rules, {judged:,} of {count:,} waiting (with --now, which stores nothing)", f"{all_.told}; one core {alone.told}",
         aim=_at(count, "<= 60 s on two cores"), reached=_if(count, all_.seconds <= 60), held=_JUDGED,
     )  # fmt: skip
     yield Row(
-        "desk-same", "that plan by one process and by several", "the same bytes" if same else "other bytes",
+        "desk-same", "that plan, by one process and by several", "the same bytes" if same else "other bytes",
         aim="the same bytes", reached=same,
     )  # fmt: skip
     first = here.run("plan", "--profiles", "0", "--json", "--out", "first.json")
     yield Row(
-        "desk-verdicts", f"the first plan, which enters {judged:,} verdicts with their facts", f"{first.told}, {first.peak_mb:.0f} MB",
+        "desk-verdicts", f"the first plan, which stores {judged:,} verdicts with their facts", f"{first.told}, {first.peak_mb:.0f} MB",
     )  # fmt: skip
 
 
-_JUDGED = "Reading a record out of the store and making facts of it takes longer than judging it."
+_JUDGED = "Reading a record from the store and computing its facts takes longer than evaluating it."
 
 
 def _proving(here: Desk) -> Row:
@@ -138,10 +138,10 @@ def _proving(here: Desk) -> Row:
     entries = int(json.loads(proof.said)["entries"])
     took = proof.seconds / entries * 1e6
     return Row(
-        "desk-verify", f"audit verify of {entries:,} entries, each seal and the start of Python too",
-        f"{proof.told}: {took:.1f} s a million" if entries >= 100_000 else proof.told,
-        aim=_at(entries, "<= 10 s a million"), reached=_if(entries, took <= 10),
-        held="Each private part is inflated and sealed once more.",
+        "desk-verify", f"audit verify of {entries:,} entries, including every seal and the start of Python",
+        f"{proof.told}: {took:.1f} s per million" if entries >= 100_000 else proof.told,
+        aim=_at(entries, "<= 10 s per million"), reached=_if(entries, took <= 10),
+        held="Each private part is decompressed and its seal is computed again.",
     )  # fmt: skip
 
 

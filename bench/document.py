@@ -19,33 +19,33 @@ LIBRARIES = ("hf-gate", "huggingface_hub", "httpx2", "msgspec", "click", "uvicor
 
 _HEAD = """# Benchmarks
 
-Written by `make bench`; do not edit."""
+Use this page to see how fast hf-gate is, and where it misses its targets. `make bench` writes it; do not edit it."""
 
 PARTS = {
     "beside": """## Beside huggingface_hub
 
-Both clients run on this machine against the local Hub (`hf-gate hub serve`) in a
-process of its own, one after the other in the same run, each in a fresh process; imports are not counted, except in cold
-starts. `50 ms` is what the Hub adds to each answer. What is repeated is repeated in turn, and the median counts.
+This part compares hf-gate with `huggingface_hub`. Both clients run on one machine against the local Hub (`hf-gate hub serve`), which runs
+in its own process. They run one after the other in the same run, each in a fresh process. Imports are not counted, except in cold starts.
+`50 ms` is the delay that the Hub adds to each answer. Repeated measurements alternate between the clients, and the median counts.
 
-A loop of `huggingface_hub` is what its guide shows: one call for one person. It is given fewer people where all of them
-would take minutes, and then the rates per decision are compared. T_min is the least time that a rate window allows: the
-calls it leaves beside the reserve, one after the other, windows back to back. The floor of a list is its pages times the
-round trip, for a page must be read before the next is known.
+The loop of `huggingface_hub` is the one of its guide: one call for each person. It gets fewer people if all of them would take minutes.
+Then the rates per decision are compared. T_min is the least time that a rate window allows: the calls outside the reserve, one after the
+other, window after window. The floor of a list is its number of pages times the round trip, because each page names the next.
 """,
-    "desk": """## The desk
+    "desk": """## The program on a large store
 
-The program as people start it, against the local Hub in a process of its own: one desk with three repos and a policy of
-twenty rules, on SQLite. Wall time is what a clock on the wall shows; CPU time is that of the program and of the processes
-that it makes, without the Hub's. On a machine with other work the first grows, the second hardly.
+This part measures the program as people start it, against the local Hub in its own process. The workspace has three repos and a policy of
+twenty rules, on SQLite. Wall time is elapsed time. CPU time is that of the program and its child processes, without the Hub. Other work on
+the machine increases wall time much, and CPU time hardly.
 """,
     "web": """## The desk in the browser
 
-Its pages over a store of a million requests in 50 repos on SQLite, filled without a Hub, asked for one after the other in
-the process that makes them: from the call that came to the last byte of the answer, with the policies heard for each row
-that is shown. Each page was seen once before. The first figure is what a clock on the wall shows, CPU what the process
-computed of that; the rest is waiting for a core where the machine has other work. What is felt at the keyboard is measured
-by the page itself, in Chromium without a window on the same machine, each key after the answer to the one before.
+This part measures the pages of the desk. The store has a million requests in 50 repos on SQLite and is filled without a Hub. The pages are
+requested one after the other, in the process that renders them. The time runs from the call to the last byte of the answer, and includes
+the policies for each row shown. Each page was rendered once before.
+
+The first figure is elapsed time. CPU is the computing time in it; the rest is waiting for a core if the machine has other work. The
+keyboard figures are measured by the page itself, in headless Chromium on the same machine. Each key follows the answer to the one before.
 """,
 }
 _KEPT = re.compile(r"<!-- (\w+) -->\n(.*?)\n<!-- end \1 -->", re.DOTALL)
@@ -87,15 +87,15 @@ def _part(part: str, rows: Sequence[Row], sizes: Sizes, took: float, day: date) 
     form = (
         ""
         if sizes.name == "full"
-        else " **This was a quick run with tiny numbers: it shows that all works, and no speed.**"
+        else " **This was a quick run with tiny numbers. It shows that everything works, not how fast.**"
     )
-    taken = f"Taken on {day.isoformat()} in {took / 60:.0f} minutes.{form}"
+    taken = f"Taken on {day.isoformat()} in {took / 60:.0f} min.{form}"
     table = markdown_table(rows, HEAD if part == "beside" else ALONE)
     parts = [PARTS[part], "\n".join([taken, "", *(f"- {line}" for line in machine())]), table]
     short = [row for row in rows if row.reached is False]
     if short:
         parts.append(
-            "### What holds the figures that are not reached\n\n"
+            "### Why some targets are not met\n\n"
             + "\n".join(f"- **{row.what}**: {row.ours}. {row.held}".rstrip() for row in short)
         )
     missing = [row for row in rows if not row.is_measured]

@@ -243,24 +243,24 @@ def _minutes(asked: datetime, reviewed: datetime) -> float:
 
 
 PAGE = """\
-# A launch that nobody attends
+# A launch without a reviewer
 
-`python -m bench.launch --speed {speed} --write` wrote this page, on {day}. {an_hour:,} people an hour ask for
-{hours:g} hours on a local Hub whose clock runs {speed} times as fast; the token has {quota} (calls/seconds), and `hf-gate run --every {every}` is all that works.
+Use this page to see whether hf-gate can handle a crowd while nobody watches. `python -m bench.launch --speed {speed} --write` wrote it, on {day}.
+For {hours:g} hours, {an_hour:,} people an hour request access on a local Hub whose clock runs {speed} times as fast. The token has a limit of {quota}
+(calls/seconds), and only `hf-gate run --every {every}` is running.
 
 | what | measured |
 |---|---|
-| asked | {asked:,}, of whom {poor:,} wrote next to nothing |
+| requests | {asked:,}, of which {poor:,} have almost empty answers |
 | accepted / sent back with a reason / still waiting | {accepted:,} / {reset:,} / {pending:,} |
 | wait, median / 95 % / longest | {median_min} / {p95_min} / {longest_min} minutes |
-| turns, of which failed | {turns} / {failed_turns} |
-| refused by the limit (429) | {refused_429} |
+| turns / failed turns | {turns} / {failed_turns} |
+| calls refused by the rate limit (429) | {refused_429} |
 | calls | {asked_for} |
 | ledger | {entries:,} entries, {proof} |
 | store | {store_mb} MB |
 
-Only the Hub's clock is sped up: the time that the program itself takes counts {speed}-fold here, so that the figures of a
-higher speed are those of a machine that much slower.
+Only the Hub's clock is faster, so the program's own time counts {speed}-fold here. The figures are those of a machine that is {speed} times slower.
 """
 
 
@@ -273,7 +273,7 @@ def _page(launch: Launch, found: Mapping[str, Any]) -> str:
         day=date.today().isoformat(),  # noqa: DTZ011, TID251 - the day of this machine
         asked_for=", ".join(f"{what} {count:,}" for what, count in sorted(found["calls"].items())),
         entries=ledger["entries"],
-        proof="all of them proved" if ledger["ok"] else "**not proved**",
+        proof="all verified" if ledger["ok"] else "**not verified**",
     )
 
 

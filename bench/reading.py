@@ -72,7 +72,7 @@ def _at_a_distance(what: str, pair: Pair) -> Row:
     return Row(
         "list-50", what, f"{seconds(pair.ours.seconds)} ({share:.2f} x floor)", seconds(pair.peer.seconds), times(pair.ratio),
         f"<= 1.10 x floor of {seconds(floor)}", share <= 1.10,
-        "The floor knows only the round trip. On top come the way of 660 kB, and whatever the client does with a page before it asks for the next.",
+        "The floor counts only the round trip. The transfer of 660 kB, and the work of the client between two pages, come on top.",
     )  # fmt: skip
 
 
@@ -96,5 +96,5 @@ def many_lists(sizes: Sizes) -> Iterator[Row]:
         "many-50", f"{len(repos)} repos x {len(STATUSES)} statuses at once ({pair.ours.count:,} requests), {RTT_MS} ms",
         f"{seconds(pair.ours.seconds)}, {pair.calls.total} calls",
         f"{seconds(pair.peer.seconds)}, {pair.peer_calls.total} calls", times(pair.ratio), ">= 10x", pair.ratio >= 10,
-        "Calls begin with one alone, and each good answer lets more fly: some round trips pass before all lists are asked for at once.",
+        "The first call goes alone, and each success allows more calls at once. All lists are requested in parallel only after some round trips.",
     )  # fmt: skip

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 DASH = "–"
-HEAD = ("what", "hf-gate", "huggingface_hub", "ratio", "aim", "reached")
-ALONE = ("what", "hf-gate", "aim", "reached")
+HEAD = ("what", "hf-gate", "huggingface_hub", "ratio", "target", "met")
+ALONE = ("what", "hf-gate", "target", "met")
 """Where there is nobody to compare with."""
 
 

@@ -50,11 +50,11 @@ def cold_starts(sizes: Sizes) -> Iterator[Row]:
     yield _start(
         "start-version", "`version`", ms["version"], ms["hf version"], aim, is_reached=ms["version"] <= min(most, third)
     )
-    yield _start("start-ls", "`ls` of 70 people (the peer: one line of Python)", ms["ls"], ms["peer ls"])
+    yield _start("start-ls", "`ls` of 70 people (huggingface_hub: one line of Python)", ms["ls"], ms["peer ls"])
 
 
 def _start(key: str, what: str, ours: float, peer: float, aim: str = DASH, *, is_reached: bool | None = None) -> Row:
-    held = "Python itself, then click, take most of it; the rest are our own modules."
+    held = "Most of it is Python itself, then click; the rest is our own modules."
     return Row(
         key, f"cold start, {what}", f"{ours:.0f} ms", f"{peer:.0f} ms", times(peer / ours), aim, is_reached, held
     )
@@ -84,13 +84,13 @@ def local_hubs(sizes: Sizes) -> Iterator[Row]:
         aims = [f"<= {most_s:g} s" if most_s else "", f"<= {most_mb:g} MB" if most_mb else ""]
         reached = None if most_s is None else took <= most_s and (most_mb is None or memory <= most_mb)
         yield Row(
-            key, f"local Hub with {requests:,} requests: until it serves, and its memory", f"{took:.2f} s, {memory:.0f} MB",
+            key, f"local Hub with {requests:,} requests: start-up time, memory", f"{took:.2f} s, {memory:.0f} MB",
             aim=", ".join(filter(None, aims)) or DASH, reached=reached,
         )  # fmt: skip
 
 
 def download(sizes: Sizes) -> Iterator[Row]:
-    what = "download of the plain install: size, packages"
+    what = "download of the basic install: size, packages"
     if not sizes.with_download:
         yield unmeasured("download", what, "only in the full form")
         return
@@ -98,7 +98,7 @@ def download(sizes: Sizes) -> Iterator[Row]:
     peer_mb, peer_packages = _downloaded("witness-hf-2.txt")
     yield Row(
         "download", what, f"{megabytes:.1f} MB, {packages}", f"{peer_mb:.1f} MB, {peer_packages}", times(peer_mb / megabytes),
-        "<= 60 MB", megabytes <= 60, "huggingface_hub and what it needs are part of it.",
+        "<= 60 MB", megabytes <= 60, "It includes huggingface_hub and its dependencies.",
     )  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def main(args: Sequence[str]) -> int:
         print(f"memory     {memory():.0f} MB at most, of which {before:.0f} MB the invented records and the local Hub")
         if isinstance(place, Path):
             size = sum(file.stat().st_size for file in place.parent.iterdir())
-            print(f"size       {size / asked.requests:.0f} B a request")
+            print(f"size       {size / asked.requests:.0f} B per request")
             cold(place)
     return 0
 
@@ -164,7 +164,7 @@ def measure(store: Store, source: dict[tuple[Repo, str], list[bytes]], count: in
     print(f"walk       {rows / (time.perf_counter() - start):.0f} rows/s")
     start = time.perf_counter()
     entries = sum(verified(store.links(chain)) for chain in store.chains())
-    print(f"verify     {(time.perf_counter() - start) / entries * 1e6:.1f} s a million entries")
+    print(f"verify     {(time.perf_counter() - start) / entries * 1e6:.1f} s per million entries")
 
 
 NOW = 1_795_600_000_000

@@ -16,6 +16,6 @@ def touch(sizes: Sizes) -> Iterator[Row]:
         enough = sizes.touched >= 10_000
         yield Row(
             f"touch-{preset}", f"decided without a person by the example `{preset}`, of {found.total:,} pending",
-            f"{found.rate:.2%}, {found.bad_accepts} accepts of people whom the oracle calls bad",
+            f"{found.rate:.2%}, {found.bad_accepts} accepts that the oracle calls bad",
             aim=f">= {aim:.0%}, 0", reached=(found.rate >= aim and not found.bad_accepts) if enough else None,
         )  # fmt: skip

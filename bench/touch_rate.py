@@ -160,7 +160,7 @@ def main(args: Sequence[str]) -> int:
         missed = missed or not ok
         print(
             f"{preset:9} {touch.rate:7.2%} decided without a person (aim {aim:.0%}), "
-            f"{touch.bad_accepts} accepts of people whom the oracle calls bad, {touch.accepted_hostile} hostile texts "
+            f"{touch.bad_accepts} accepts that the oracle calls bad, {touch.accepted_hostile} hostile texts "
             f"let through, {touch.agreement:.1%} as the oracle, of {touch.total:,}"
         )
         if asked.detail:

@@ -39,7 +39,7 @@ _DRAWN = """
 
 
 class Felt(NamedTuple):
-    """Milliseconds, 95 of 100: until the row says that it is leaving, until the next has the focus, until another page is drawn."""
+    """Milliseconds, 95th percentile: until the row says that it is leaving, until the next has the focus, until another page is drawn."""
 
     feedback: float
     next_row: float
