@@ -146,12 +146,12 @@ def _fill_text(text: str, request: AccessRequest, rule: str) -> str:
 def reasons_of(verdict: Verdict) -> list[ChangeReason]:
     """Return the leaf conditions of the deciding rule with their values and facts."""
     own = next((opinion for opinion in verdict.opinions if opinion.policy == verdict.policy), None)
-    tried = [] if own is None else [one for one in own.rule_traces if one.rule == own.rule]
-    return _reasons_of_conditions(because for one in tried for because in one.conditions)
+    traces = [] if own is None else [one for one in own.rule_traces if one.rule == own.rule]
+    return _reasons_of_conditions(trace for one in traces for trace in one.conditions)
 
 
 def _reasons_of_conditions(why: Iterable[ConditionTrace]) -> list[ChangeReason]:
-    leaves = (leaf for because in why for leaf in _leaf_conditions(because))
+    leaves = (leaf for trace in why for leaf in _leaf_conditions(trace))
     return [
         ChangeReason(
             expr=leaf.expr, value=leaf.value, facts={name: fact_to_json(fact) for name, fact in leaf.facts.items()}
@@ -160,11 +160,11 @@ def _reasons_of_conditions(why: Iterable[ConditionTrace]) -> list[ChangeReason]:
     ]
 
 
-def _leaf_conditions(because: ConditionTrace) -> Iterator[ConditionTrace]:
-    if because.facts or not because.parts:
-        yield because
+def _leaf_conditions(trace: ConditionTrace) -> Iterator[ConditionTrace]:
+    if trace.facts or not trace.parts:
+        yield trace
         return
-    for part in because.parts:
+    for part in trace.parts:
         yield from _leaf_conditions(part)
 
 

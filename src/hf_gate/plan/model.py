@@ -137,12 +137,14 @@ def make_plan(
 ) -> Plan:
     """Make a plan of sorted changes with its digest. Changes beyond `most` are dropped and counted as remaining."""
     ordered = sorted(changes, key=lambda change: change.sort_key)
-    kept = ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age_key)[:most], key=lambda c: c.sort_key)
+    included = (
+        ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age_key)[:most], key=lambda c: c.sort_key)
+    )
     head = PlanHeader(
         digest="", policy_digest=policy_digest, endpoint=endpoint, made_at=iso(now), expires_at=iso(now + valid)
     )
-    counts = {**summary, "remaining": dropped + len(ordered) - len(kept)}
-    plan = Plan(schema_version=SCHEMA_VERSION, plan=head, summary=counts, changes=kept, guards=list(guards))
+    counts = {**summary, "remaining": dropped + len(ordered) - len(included)}
+    plan = Plan(schema_version=SCHEMA_VERSION, plan=head, summary=counts, changes=included, guards=list(guards))
     return msgspec.structs.replace(plan, plan=msgspec.structs.replace(head, digest=digest_of(plan)))
 
 

@@ -142,8 +142,10 @@ class _PolicyChecker:
         words = policy_cost_problem(lets, conditions, len(self.policy.tests))
         if words:
             at = value_of(self.parsed.document.root, "rules")
-            place = SourcePosition(at.line, at.column) if at is not None else SourcePosition(1, 1)
-            yield PolicyProblem("too_costly", words, self.policy.source, place, hint="Split it into several policies.")
+            position = SourcePosition(at.line, at.column) if at is not None else SourcePosition(1, 1)
+            yield PolicyProblem(
+                "too_costly", words, self.policy.source, position, hint="Split it into several policies."
+            )
 
     def _compile(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[PolicyProblem]]:
         spelling = ScalarSource(self.parsed.document.source, node)

@@ -303,7 +303,9 @@ class Evaluator:
             self._cached_at = now
         found = self._cache.get((status, key))
         if found is None:
-            opinions = (form_opinion(each.policy, *ways, moment) for each, ways in zip(policies, key, strict=True))
+            opinions = (
+                form_opinion(each.policy, *branches, moment) for each, branches in zip(policies, key, strict=True)
+            )
             found = self._combine((each or _abstain(of) for each, of in zip(opinions, policies, strict=True)), moment)
             self._cache[status, key] = found
         return found

@@ -183,28 +183,28 @@ class NameSuggestions:
 
 def translate_engine_error(text: str, words: TokenizedSource, names: NameSuggestions) -> ExpressionProblem:
     """Translate an error of the engine. Without a known position the problem covers the whole expression."""
-    for line, column, said in _LINE.findall(text):
+    for line, column, message in _LINE.findall(text):
         offset = _offset_of(words.source, int(line), int(column))
-        return _translate_message(said, offset, words, names)
+        return _translate_message(message, offset, words, names)
     if "recursion" in text or "depth" in text:
         return _too_deep_problem(words)
     return ExpressionProblem("cel", "this is not a valid expression", 0, len(words.source))
 
 
 def _translate_message(
-    said: str, offset: int | None, words: TokenizedSource, names: NameSuggestions
+    message: str, offset: int | None, words: TokenizedSource, names: NameSuggestions
 ) -> ExpressionProblem:
-    if "recursion" in said or "depth" in said or offset is None:
+    if "recursion" in message or "depth" in message or offset is None:
         return _too_deep_problem(words)
-    if found := _UNDECLARED.match(said):
+    if found := _UNDECLARED.match(message):
         return _undeclared_problem(found[1], offset, words, names)
-    if found := _OVERLOAD.match(said):
+    if found := _OVERLOAD.match(message):
         return _overload_problem(found[1], _split_types(found[2]), offset, words)
-    if found := _SELECT.match(said):
+    if found := _SELECT.match(message):
         start, length = words.span([offset])
         return unknown_name_problem(words.text((start, length)), start, length, names)
-    if said.startswith("reserved identifier"):
-        return ExpressionProblem("syntax", f"`{said.rpartition(' ')[2]}` is a reserved word", offset, 1)
+    if message.startswith("reserved identifier"):
+        return ExpressionProblem("syntax", f"`{message.rpartition(' ')[2]}` is a reserved word", offset, 1)
     return _syntax_problem(offset, words)
 
 
@@ -246,8 +246,8 @@ def _undeclared_problem(name: str, offset: int, words: TokenizedSource, names: N
         close = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
         lower = [each for each in FUNCTIONS if each.lower() == name.lower().replace("_", "")]
         fix = next(iter(lower or close), None)
-        meant = f"; did you mean `{fix}`?" if fix else ""
-        return ExpressionProblem("unknown-function", f"unknown function `{name}`{meant}", start, length, fix)
+        suggestion = f"; did you mean `{fix}`?" if fix else ""
+        return ExpressionProblem("unknown-function", f"unknown function `{name}`{suggestion}", start, length, fix)
     return unknown_name_problem(name, start, length, names)
 
 
@@ -336,11 +336,11 @@ def _suggest_literals(sign: str, types: list[str], index: int, words: TokenizedS
     """Yield replacements for a literal of the wrong type."""
     if len(types) != 2 or sign not in ("==", "!=", "<", "<=", ">", ">=", "in", "+", "-"):
         return
-    for place, (wrong, other) in ((index + 1, (types[1], types[0])), (index - 1, (types[0], types[1]))):
-        if not 0 <= place < len(words.tokens):
+    for position, (wrong, other) in ((index + 1, (types[1], types[0])), (index - 1, (types[0], types[1]))):
+        if not 0 <= position < len(words.tokens):
             continue
-        token = words.tokens[place]
-        fix = _repair_literal(token, wrong, other, sign if place > index else _mirror(sign))
+        token = words.tokens[position]
+        fix = _repair_literal(token, wrong, other, sign if position > index else _mirror(sign))
         if fix is not None:
             new, message = fix
             yield ExpressionProblem("type", message, token.start, token.end - token.start, new)

@@ -196,13 +196,13 @@ def _orgs_verified(at: FactInputs) -> tuple[str, ...] | None:
 def account_created_at(at: FactInputs) -> datetime | UnknownValue:
     """Return when the account was created: from the profile, or else from the account id."""
     profile = at.profile.profile if at.profile else None
-    made = (profile.created_at if profile else None) or at.request.person.created_at
-    return _NO_ID if made is None else made
+    created = (profile.created_at if profile else None) or at.request.person.created_at
+    return _NO_ID if created is None else created
 
 
 def _account_days(at: FactInputs) -> int | UnknownValue:
-    made = account_created_at(at)
-    return made if isinstance(made, UnknownValue) else days_between(made, at.now)
+    created = account_created_at(at)
+    return created if isinstance(created, UnknownValue) else days_between(created, at.now)
 
 
 def _profile_getter(get: Callable[[FactInputs], FactValue | None]) -> Getter:
@@ -265,8 +265,8 @@ def answer_getters(role: str) -> dict[str, Getter]:
     kind = Role(role)
 
     def best(at: FactInputs) -> tuple[str, str | None]:
-        who = at.request.person
-        names = tuple(name for name in (who.username, who.fullname) if name)
+        person = at.request.person
+        names = tuple(name for name in (person.username, person.fullname) if name)
         found, text = best_answer(at.request.answers, at.labels_of(role), kind, names, at.memo)
         return found.value, text
 
@@ -306,13 +306,13 @@ def table_getters(name: str) -> dict[str, Getter]:
     """Return the getters of `tables.NAME` ("") and `tables.NAME.*` for one table, by the last part of the name."""
     absent = TableHit(why=UnknownReason.UNAVAILABLE, note="the table was not read")
 
-    def about(get: Callable[[TableHit], FactValue | None], lacking: str) -> Getter:
+    def about(get: Callable[[TableHit], FactValue | None], missing_note: str) -> Getter:
         def of(at: FactInputs) -> FactValue | UnknownValue:
             hit = at.tables.get(name, absent)
             if hit.why is not None:
                 return UnknownValue(hit.why, hit.note)
             value = get(hit)
-            return UnknownValue(UnknownReason.UNAVAILABLE, lacking) if value is None else value
+            return UnknownValue(UnknownReason.UNAVAILABLE, missing_note) if value is None else value
 
         return of
 

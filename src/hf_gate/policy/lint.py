@@ -44,8 +44,8 @@ def lint_policy(
     ]
 
 
-def _warning(policy: Policy, code: str, words: str, place: SourcePosition, hint: str = "") -> PolicyProblem:
-    return PolicyProblem(code, words, policy.source, place, is_error=False, hint=hint)
+def _warning(policy: Policy, code: str, words: str, position: SourcePosition, hint: str = "") -> PolicyProblem:
+    return PolicyProblem(code, words, policy.source, position, is_error=False, hint=hint)
 
 
 # ---- rejects ---------------------------------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ def _unreachable_rules(read: YamlDocument, policy: Policy, number: int) -> Polic
     if block is None:
         return _warning(policy, "dead_rule", words, rule.position, hint)
     start, length, fix = block
-    place = read.source.position(start)
-    return PolicyProblem("dead_rule", words, policy.source, place, is_error=False, hint=hint, fix=fix, length=length)
+    position = read.source.position(start)
+    return PolicyProblem("dead_rule", words, policy.source, position, is_error=False, hint=hint, fix=fix, length=length)
 
 
 def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] | None:

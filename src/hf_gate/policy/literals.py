@@ -87,8 +87,10 @@ def parse_until(text: str) -> Until:
                 f"{text} is too far in the future; leave the end out for access without an end.", None
             )
         return day
-    meant = _suggest_date(text.strip()) or _suggest_span(text)
-    raise InvalidLiteralError(f"`{text[:40]}` is not an end: write {DURATIONS}, or a date such as 2027-06-30.", meant)
+    suggestion = _suggest_date(text.strip()) or _suggest_span(text)
+    raise InvalidLiteralError(
+        f"`{text[:40]}` is not an end: write {DURATIONS}, or a date such as 2027-06-30.", suggestion
+    )
 
 
 def _suggest_date(text: str) -> str | None:
@@ -149,11 +151,11 @@ def parse_rate(text: str) -> Rate:
     match = _RATE.match(text)
     if match:
         return Rate(int(match[1]), _PER[match[2]])
-    meant = None
+    suggestion = None
     if like := _LIKE_RATE.match(text.strip()):
         number, period = re.sub(r"\D", "", like[1]), _PERIODS.get(like[2].lower())
-        meant = f"{int(number)}/{period}" if number and period else None
-    raise InvalidLiteralError(f"`{text[:40]}` is not a rate: write 200/h or 25/day.", meant)
+        suggestion = f"{int(number)}/{period}" if number and period else None
+    raise InvalidLiteralError(f"`{text[:40]}` is not a rate: write 200/h or 25/day.", suggestion)
 
 
 # ---- repo globs ------------------------------------------------------------------------------------------------------
@@ -184,8 +186,8 @@ def parse_glob(text: str) -> str:
     if len(parts) == 1 and parts[0]:
         raise InvalidLiteralError(f"`{text[:60]}` is not a repo: write namespace/name.", f"{kind}{path}/*")
     if len(parts) != 2 or "**" in path or not all(_SEGMENT.match(part) for part in parts):
-        meant = f"{kind}{path.replace('**', '*')}" if len(parts) == 2 and "**" in path else None
-        raise InvalidLiteralError(f"`{text[:60]}` is not a repo: write ns/name-* or datasets/ns/name-*.", meant)
+        suggestion = f"{kind}{path.replace('**', '*')}" if len(parts) == 2 and "**" in path else None
+        raise InvalidLiteralError(f"`{text[:60]}` is not a repo: write ns/name-* or datasets/ns/name-*.", suggestion)
     return f"{kind}{path}"
 
 

@@ -55,11 +55,11 @@ def current_action(rule: Rule, moment: EvaluationTime) -> Action:
     return rule.then
 
 
-def unknown_branch(place: int, action: Action, rule: Rule, truth: TruthValue, facts: Facts) -> Branch:
+def unknown_branch(rule_index: int, action: Action, rule: Rule, truth: TruthValue, facts: Facts) -> Branch:
     """Return the branch of an unknown rule. A fact that was not passed counts as unavailable."""
     soft = frozenset(name for name in truth.missing if name in facts and facts[name].why is UnknownReason.NOT_YET)
     hard = truth.missing - soft
-    return Branch(place, action, soft, hard | {f"rule {rule.id}"} if truth.error else hard)
+    return Branch(rule_index, action, soft, hard | {f"rule {rule.id}"} if truth.error else hard)
 
 
 def form_opinion(
@@ -67,10 +67,10 @@ def form_opinion(
 ) -> Opinion | None:
     """Return the opinion of a policy; None if no branch is left.
 
-    `ways` are the unknown rules before `last`, the first rule that matched (None if none did).
+    `unknown` are the unknown rules before `matched`, the first rule that matched (None if none did).
     """
     branches = [*unknown, matched] if matched else list(unknown)
-    actions = {way.action for way in branches}
+    actions = {branch.action for branch in branches}
     if not branches:
         return None
     if len(actions) == 1 and matched:
@@ -89,9 +89,9 @@ def form_opinion(
         can_abstain=not matched,
     )
     if _can_be_settled(unknown, matched):
-        needs = frozenset[str]().union(*(way.pending for way in deciding))
+        needs = frozenset[str]().union(*(branch.pending for branch in deciding))
         return replace(open_opinion, action=Action.WAIT, needs=tuple(sorted(needs)))
-    missing = frozenset[str]().union(*(way.pending | way.unavailable for way in deciding))
+    missing = frozenset[str]().union(*(branch.pending | branch.unavailable for branch in deciding))
     return replace(open_opinion, missing=tuple(sorted(missing)))
 
 
@@ -99,23 +99,23 @@ def _deciding_branches(unknown: Sequence[Branch], matched: Branch | None) -> lis
     """Return the branches whose missing facts can change the action."""
     later_actions: set[Action | None] = {matched.action if matched else None}
     found = []
-    for way in reversed(unknown):
-        later_actions.add(way.action)
+    for branch in reversed(unknown):
+        later_actions.add(branch.action)
         if len(later_actions) > 1:
-            found.append(way)
+            found.append(branch)
     return found
 
 
 def _can_be_settled(unknown: Sequence[Branch], matched: Branch | None) -> bool:
     """Tell whether fetching the pending facts may lead to branches that all agree."""
-    if not any(way.pending for way in unknown):
+    if not any(branch.pending for branch in unknown):
         return False
     fixed_actions: set[Action | None] = set()
-    for way in unknown:
-        if way.pending and fixed_actions <= {way.action}:
+    for branch in unknown:
+        if branch.pending and fixed_actions <= {branch.action}:
             return True
-        if not way.pending:
-            fixed_actions.add(way.action)
+        if not branch.pending:
+            fixed_actions.add(branch.action)
         if len(fixed_actions) > 1:
             return False
     return fixed_actions <= {matched.action if matched else None}
@@ -126,10 +126,10 @@ def _can_be_settled(unknown: Sequence[Branch], matched: Branch | None) -> bool:
 
 def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: EvaluationTime) -> Opinion:
     """Return the opinion of branches with one action, with the strictest terms of their rules."""
-    rules = [policy.rules[way.rule_index] for way in branches]
-    place = _strictest_rule_index(branches, rules, moment)
-    rule, action = policy.rules[place], branches[-1].action
-    first = _opinion_of_rule(policy, rule, place, action)
+    rules = [policy.rules[branch.rule_index] for branch in branches]
+    rule_index = _strictest_rule_index(branches, rules, moment)
+    rule, action = policy.rules[rule_index], branches[-1].action
+    first = _opinion_of_rule(policy, rule, rule_index, action)
     if len(branches) == 1:
         return first
     at_end = (
@@ -156,8 +156,8 @@ def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: Evaluati
 def _strictest_rule_index(branches: Sequence[Branch], rules: Sequence[Rule], moment: EvaluationTime) -> int:
     """Return the index of the rule with the earliest end; without an end, of the rule that matched."""
     ends = [
-        (grant_end(rule.until, moment.now, moment.zone), -way.rule_index)
-        for way, rule in zip(branches, rules, strict=True)
+        (grant_end(rule.until, moment.now, moment.zone), -branch.rule_index)
+        for branch, rule in zip(branches, rules, strict=True)
         if rule.until is not None
     ]
     return -min(ends)[1] if ends else branches[-1].rule_index
@@ -168,7 +168,7 @@ def _with_default_end(rule: Rule) -> Rule:
     return rule if rule.until is None or rule.at_end else replace(rule, at_end=Action.RESET)
 
 
-def _opinion_of_rule(policy: Policy, rule: Rule, place: int, action: Action) -> Opinion:
+def _opinion_of_rule(policy: Policy, rule: Rule, rule_index: int, action: Action) -> Opinion:
     """Return the opinion of a single rule with its own terms."""
     accepts, waits, ending = action is Action.ACCEPT, action is Action.WAIT, _with_default_end(rule)
     return Opinion(
@@ -177,7 +177,7 @@ def _opinion_of_rule(policy: Policy, rule: Rule, place: int, action: Action) -> 
         policy.mode,
         action,
         rule.id,
-        place,
+        rule_index,
         reason=default_reason(rule) if action in (Action.REJECT, Action.RESET, Action.WAIT) else None,
         until=rule.until if accepts else None,
         at_end=ending.at_end if accepts else None,

@@ -74,9 +74,9 @@ def check_constants(
             yield from _check_repo(found, source, policy, repos)
 
 
-def suggest_value(law: str, value: str, values: tuple[str, ...]) -> str | None:
+def suggest_value(fact: str, value: str, values: tuple[str, ...]) -> str | None:
     """Return the declared value that was probably meant."""
-    return suggest(value, values, _SYNONYMS.get(law))
+    return suggest(value, values, _SYNONYMS.get(fact))
 
 
 def find_literal(found: Comparison, source: str, value: str) -> tuple[int, int] | None:
@@ -93,11 +93,11 @@ def _text_constants(found: Comparison, source: str) -> Iterator[tuple[str, int, 
             yield value, *at
 
 
-def _check_values(found: Comparison, source: str, law: str, values: tuple[str, ...]) -> Iterator[ExpressionFault]:
+def _check_values(found: Comparison, source: str, fact: str, values: tuple[str, ...]) -> Iterator[ExpressionFault]:
     for value, offset, length in _text_constants(found, source):
         if value in values:
             continue
-        near = suggest_value(law, value, values)
+        near = suggest_value(fact, value, values)
         hint = f'Did you mean "{near}"?' if near else ""
         words = f"`{found.fact}` is never {value[:40]!r}; its values are {', '.join(values)}."
         yield ExpressionFault("unknown_value", words, offset, length, near and f'"{near}"', hint)
@@ -213,8 +213,8 @@ def check_labels(expression: Expression, source: str, forms: Mapping[str, GateFo
         if not have:
             yield _unknown_label(label, at, forms)
         elif not re.search(rf"[\"']{re.escape(_escape(label))}[\"']\s+in\s+form", source):
-            lacks = next(repo for repo in forms if repo not in have)
-            words = f"the form of {lacks} has no {label[:60]!r}: the rule fails there, and a person decides."
+            without_label = next(repo for repo in forms if repo not in have)
+            words = f"the form of {without_label} has no {label[:60]!r}: the rule fails there, and a person decides."
             hint = f'Guard it: `"{label[:60]}" in form && ...`.'
             yield ExpressionFault("label_not_everywhere", words, *at, None, hint, is_error=False)
 
@@ -259,15 +259,15 @@ def check_roles(
     """Yield problems of `roles:` without a label, and of rules about answers that a covered form lacks."""
     yield from _check_role_labels(read, policy, forms)
     nodes = nodes_of_rules(read)
-    said: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for (rule, key), expression in conditions.items():
         for role in sorted({name.split(".")[1] for name in expression.facts if name.startswith("answers.")}):
-            lacks = [repo for repo, form in forms.items() if role not in _roles_of(form, policy)]
+            without_role = [repo for repo, form in forms.items() if role not in _roles_of(form, policy)]
             node = value_of(nodes.get(rule), key)
-            if not lacks or node is None or (rule, role) in said:
+            if not without_role or node is None or (rule, role) in reported:
                 continue
-            said.add((rule, role))
-            words = f"rule {rule}: the form of {lacks[0]} has no `{role}` field, so the answer is always missing there."
+            reported.add((rule, role))
+            words = f"rule {rule}: the form of {without_role[0]} has no `{role}` field, so the answer is always missing there."
             hint = f"Name the field: `roles: {{{role}: Label}}`, or remove the repo from `applies_to`."
             yield PolicyProblem(
                 "no_such_answer",

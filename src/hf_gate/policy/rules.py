@@ -106,10 +106,10 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
     if keys is None or not isinstance(node, Mapping):
         return None
     name = _read_id(reader, keys, node, number)
-    said = _read_action(reader, keys, node)
-    if said is None or name is None:
+    action = _read_action(reader, keys, node)
+    if action is None or name is None:
         return None
-    then = ACTIONS[said]
+    then = ACTIONS[action]
     _check_key_fits_action(reader, keys, node, then)
     _check_required_keys(reader, keys, node, then)
     until = _read_until(reader, keys)
@@ -200,7 +200,7 @@ def _add_no_effect(reader: NodeReader, node: Mapping, key: Scalar, value: Node, 
 
 
 def _check_required_keys(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
-    said = keys["then"][1]
+    action_node = keys["then"][1]
     if then is Action.WAIT:
         missing = [
             added for name, added in (("at_most", "at_most: 14d"), ("after", "after: human")) if name not in keys
@@ -208,7 +208,7 @@ def _check_required_keys(reader: NodeReader, keys: Keys, node: Mapping, then: Ac
         if missing:
             words = "`wait` needs `at_most`, the longest wait, and `after`, the action then."
             joint = ", " if reader.source.text[reader.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
-            reader.add_missing_key(node, said, "wait_incomplete", words, joint.join(missing), hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.")  # fmt: skip
+            reader.add_missing_key(node, action_node, "wait_incomplete", words, joint.join(missing), hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.")  # fmt: skip
     after = keys["after"][1] if "after" in keys else None
     ends = after.text if isinstance(after, Scalar) else ""
     if then in _REASON_ACTIONS or (then is Action.WAIT and ends in ("reset", "reject")):

@@ -31,8 +31,8 @@ class SourceText:
         self.text, self.name = text, name
         self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
 
-    def index(self, place: SourcePosition | Node) -> int:
-        return self._starts[min(place.line, len(self._starts)) - 1] + place.column - 1
+    def index(self, position: SourcePosition | Node) -> int:
+        return self._starts[min(position.line, len(self._starts)) - 1] + position.column - 1
 
     def position(self, index: int) -> SourcePosition:
         row = bisect_right(self._starts, index) - 1
@@ -70,9 +70,9 @@ def suggest(word: str, choices: Iterable[str], other_words: dict[str, str] | Non
     for spelt in (folded, folded.replace("_", "-"), folded.replace("-", "_")):
         if spelt in known and spelt != word:
             return spelt
-    meant = (other_words or {}).get(folded.replace("-", "_"))
-    if meant in known:
-        return meant
+    synonym = (other_words or {}).get(folded.replace("-", "_"))
+    if synonym in known:
+        return synonym
     near = get_close_matches(folded[:64], known, n=1, cutoff=0.6)
     return near[0] if near else None
 
@@ -127,18 +127,16 @@ def read_yaml(text: str, name: str) -> YamlDocument:
     found = tuple(PolicyProblem(p.code, p.sentence, name, SourcePosition(p.line, p.column)) for p in parsed.problems)
     if not found:
         return YamlDocument(source, parsed.root)
-    mended = _suggest_fix(source, parsed.problems[0]) if len(text) <= _MEND_WITHIN else None
-    first = (
-        found[0] if mended is None else replace(mended, code=found[0].code, message=_problem_message(found[0], mended))
-    )
+    fix = _suggest_fix(source, parsed.problems[0]) if len(text) <= _MEND_WITHIN else None
+    first = found[0] if fix is None else replace(fix, code=found[0].code, message=_problem_message(found[0], fix))
     return YamlDocument(source, None, (first, *found[1:]))
 
 
-def _problem_message(problem: PolicyProblem, mended: PolicyProblem) -> str:
+def _problem_message(problem: PolicyProblem, fix: PolicyProblem) -> str:
     if problem.code == "yaml_tab":
         return problem.message
     reason = _WHY.get(problem.code)
-    return f"{reason or problem.message} Write {mended.hint}" if mended.hint else problem.message
+    return f"{reason or problem.message} Write {fix.hint}" if fix.hint else problem.message
 
 
 _WHY = {
@@ -171,8 +169,8 @@ def _suggest_fix(source: SourceText, problem: yamltext.Problem) -> PolicyProblem
             problem.code, "", source.name, SourcePosition(problem.line, problem.column), fix="", length=1
         )
     if problem.code == "yaml_anchor" and (anchor := _ANCHOR.match(source.line(problem.line), problem.column - 1)):
-        place = SourcePosition(problem.line, problem.column)
-        return PolicyProblem(problem.code, "", source.name, place, fix="", length=len(anchor[0]))
+        position = SourcePosition(problem.line, problem.column)
+        return PolicyProblem(problem.code, "", source.name, position, fix="", length=len(anchor[0]))
     for number in (problem.line, problem.line - 1, problem.line - 2):
         match = _VALUE.match(source.line(number))
         if match is None or match["value"][0] in "|>":
@@ -185,8 +183,10 @@ def _suggest_fix(source: SourceText, problem: yamltext.Problem) -> PolicyProblem
             closed = problem.code == "yaml_quote" and text == value + value[0]
             fix = text if closed else quote_scalar(_unescape(text))
             hint = f"`{match['lead'].strip()} {fix}`."
-            place, length = SourcePosition(number, column), min(len(text), len(value))
-            offer = PolicyProblem(problem.code, problem.message, source.name, place, hint=hint, fix=fix, length=length)
+            position, length = SourcePosition(number, column), min(len(text), len(value))
+            offer = PolicyProblem(
+                problem.code, problem.message, source.name, position, hint=hint, fix=fix, length=length
+            )
             if _is_improvement(source, problem, offer):
                 return offer
     return None
@@ -210,9 +210,9 @@ def _suggest_spaces(source: SourceText, problem: yamltext.Problem) -> PolicyProb
     lead = line[: len(line) - len(line.lstrip())]
     offer = PolicyProblem(problem.code, problem.message, source.name, SourcePosition(problem.line, 1), length=len(lead))
     for blanks in ("  ", "    ", " "):
-        tried = replace(offer, fix=lead.replace("\t", blanks))
-        if _is_improvement(source, problem, tried):
-            return tried
+        candidate = replace(offer, fix=lead.replace("\t", blanks))
+        if _is_improvement(source, problem, candidate):
+            return candidate
     return None
 
 
@@ -257,8 +257,8 @@ class ScalarSource:
             if written is None or (self.style == "plain" and plain_or_quoted(new) != new):
                 start, end, written = self.start, self.end, self._quote_whole(new)
             fix = written
-        place = self.source.position(start)
-        return PolicyProblem(code, message, self.source.name, place, is_error, hint, fix, max(1, end - start))
+        position = self.source.position(start)
+        return PolicyProblem(code, message, self.source.name, position, is_error, hint, fix, max(1, end - start))
 
     def _quote_whole(self, text: str) -> str:
         return (

@@ -123,7 +123,7 @@ class Table:
             return f"line {self.skipped_lines[0]} of the table cannot be read"
         shown = {"user_id": person.id, "email": address, "username": person.username}
         hidden = frozenset(key for key, value in shown.items() if not value)
-        if any(ways <= hidden for ways in index.ways):
+        if any(keys <= hidden for keys in index.key_sets):
             return "the Hub hides the data that the table needs to find people"
         return ""
 
@@ -140,11 +140,11 @@ def build_table(
 
 
 class _RowIndex:
-    """The rows by each key. `ways` holds the sets of keys by which single rows can be found."""
+    """The rows by each key. `key_sets` holds the sets of keys by which single rows can be found."""
 
     def __init__(self, rows: tuple[TableRow, ...], key: tuple[str, ...]) -> None:
         self.by: dict[str, dict[str, list[TableRow]]] = {each: {} for each in (*KEYS, "domain")}
-        ways: set[frozenset[str]] = set()
+        key_sets: set[frozenset[str]] = set()
         self._bound: tuple[object, dict[str, list[TableRow]]] = (None, {})
         for row in rows:
             filled = {each for each in key if row.value_of_key(each)}
@@ -153,8 +153,8 @@ class _RowIndex:
             if row.domain and "email" in key:
                 self.by["domain"].setdefault(row.domain, []).append(row)
                 filled.add("email")
-            ways.add(frozenset(filled))
-        self.ways = frozenset(ways)
+            key_sets.add(frozenset(filled))
+        self.key_sets = frozenset(key_sets)
 
     def of_domain(self, domain: str) -> list[TableRow]:
         if not self.by["domain"]:

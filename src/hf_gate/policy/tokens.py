@@ -57,9 +57,9 @@ class TokenizedSource:
 
     def text(self, span: tuple[int, int]) -> str:
         """Return the source of a span on one line, without comments."""
-        kept = [token for token in self.tokens if span[0] <= token.start < span[0] + span[1]]
-        parts = [token.text for token in kept]
-        gaps = [" " if left.end < right.start else "" for left, right in pairwise(kept)]
+        inside = [token for token in self.tokens if span[0] <= token.start < span[0] + span[1]]
+        parts = [token.text for token in inside]
+        gaps = [" " if left.end < right.start else "" for left, right in pairwise(inside)]
         return "".join(part + gap for part, gap in zip(parts, [*gaps, ""], strict=True))
 
     def _balanced(self, first: int, last: int) -> tuple[int, int]:

@@ -39,10 +39,10 @@ def trace_conditions(
 ) -> tuple[ConditionTrace, ...]:
     """Return the traces of `when` and of the negated `unless`."""
     when, unless = condition
-    because = [trace_expression(when, bound, facts)] if when else []
+    traces = [trace_expression(when, bound, facts)] if when else []
     if unless:
-        because.append(_negate(trace_expression(unless, bound, facts)))
-    return tuple(because)
+        traces.append(_negate(trace_expression(unless, bound, facts)))
+    return tuple(traces)
 
 
 def _negate(inside: ConditionTrace) -> ConditionTrace:
@@ -78,10 +78,10 @@ def _unknown_note(truth: TruthValue, facts: Facts) -> str:
     """Return why a value is unknown: the missing facts or the error; empty if it is known."""
     if truth.value is not None:
         return ""
-    lacking = [_describe_missing_fact(name, facts) for name in sorted(truth.missing)]
+    reasons = [_describe_missing_fact(name, facts) for name in sorted(truth.missing)]
     if truth.error:
-        lacking.append(f"error: {visible(truth.error, one_line=True)[:200]}")
-    return "; ".join(lacking)
+        reasons.append(f"error: {visible(truth.error, one_line=True)[:200]}")
+    return "; ".join(reasons)
 
 
 def _describe_missing_fact(name: str, facts: Facts) -> str:

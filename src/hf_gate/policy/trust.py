@@ -42,12 +42,12 @@ class AcceptRequirement:
     def __str__(self) -> str:
         if self.trust is None:
             return "nothing: everybody is accepted"
-        said = (
+        text = (
             f"{self._describe_claim()} ({', '.join(self.facts)})"
             if self.is_weak
             else _describe_trust(self.trust, self.facts)
         )
-        return said if self.above is None else f"{said}; the rules above also require {_describe_trust(*self.above)}"
+        return text if self.above is None else f"{text}; the rules above also require {_describe_trust(*self.above)}"
 
     def _describe_claim(self) -> str:
         if not self.words:

@@ -38,9 +38,9 @@ class FactSources:
         """Return the version of each list, for the ledger."""
         return {each.name: each.version for each in self._lists.versions()}
 
-    def profile(self, person: Person, kept: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact:
+    def profile(self, person: Person, stored: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact:
         """Return a stored profile without a call."""
-        fact = None if kept is None or kept[0] is None else decode_profile(kept[0], from_ms(kept[1]))
+        fact = None if stored is None or stored[0] is None else decode_profile(stored[0], from_ms(stored[1]))
         return current_profile(person, fact, now)
 
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]:

