@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from hf_gate.application import runs
-from hf_gate.application.carry import GRACE
 from hf_gate.application.decide import Direct
 from hf_gate.application.decisions import TWICE, Ask, Choice, Decided
+from hf_gate.application.run_executor import GRACE
 from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo

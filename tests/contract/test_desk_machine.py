@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hf_gate.application import runs
 from hf_gate.application.cadence import SyncKind
-from hf_gate.application.carry import RunExecutor
+from hf_gate.application.run_executor import RunExecutor
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import HfGateError

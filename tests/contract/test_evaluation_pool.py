@@ -13,8 +13,8 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application.cadence import SyncKind
+from hf_gate.application.evaluation import read_inputs
 from hf_gate.application.evaluation_pool import EvaluationPool
-from hf_gate.application.judging import read_inputs
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.propose import PlanBuffer, propose
 from hf_gate.application.sync import sync

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.carry import halt
 from hf_gate.application.decide import Direct
 from hf_gate.application.decisions import Ask, Choice
-from hf_gate.application.orders import promote
+from hf_gate.application.permissions import promote
 from hf_gate.application.run import turn_to_dict
+from hf_gate.application.run_executor import halt
 from hf_gate.application.standing import standing
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.moments import to_ms

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.cli.carrying import Result
+from hf_gate.cli.execution import Result
 from hf_gate.cli.nearest import did_you_mean
 from hf_gate.domain.ids import Person, Repo, parse_repo
 from hf_gate.domain.outcomes import Outcome, OutcomeKind

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hf_gate.application.carry import FRESH
+from hf_gate.application.run_executor import FRESH
 from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
 from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN

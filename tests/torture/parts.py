@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from hf_gate.application.carry import RunExecutor
 from hf_gate.application.ledger_files import checkpoint_now
+from hf_gate.application.run_executor import RunExecutor
 from hf_gate.config import Flags
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow

@@ -26,7 +26,6 @@ from ..errors import HfGateError
 from ..protocol.flows.deciding import build_outcome
 from ..store.reading import Store
 from ..store.writer import Writer
-from .carry import RunExecutor
 from .decisions import (
     TWICE,
     UNSENT,
@@ -43,10 +42,9 @@ from .decisions import (
     note_entry,
     outcome_in,
 )
-from .flight import alone
-from .observing import observe
 from .ports import ClockPort, HubPort, SendPort
-from .settling import Item, Settled, told_entries
+from .run_executor import RunExecutor
+from .settling import Item, Settled, alone, observe, told_entries
 
 
 class DirectHub(HubPort, Protocol):

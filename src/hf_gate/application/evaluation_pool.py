@@ -16,7 +16,7 @@ import msgspec
 
 from ..domain.rows import Part
 from ..errors import Guarded
-from .judging import RepoPolicies
+from .evaluation import RepoPolicies
 from .policy_bundle import PolicyBundle, load_policies
 from .propose import EvaluatedPart, PlanBuffer, evaluate_part
 from .workspace import Workspace

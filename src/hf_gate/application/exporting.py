@@ -13,7 +13,7 @@ import msgspec
 from ..domain.moments import iso, iso_ms
 from ..store.dumping import Dump
 from ..store.reading import Store
-from .judging import StandingVerdicts
+from .evaluation import StandingVerdicts
 from .ledger_files import checkpoint_json, export
 from .record_builders import exported_request
 

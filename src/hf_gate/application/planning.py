@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,16 +10,14 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from ..domain.events import Entry, TableAccepted
-from ..domain.ids import Person
 from ..domain.moments import to_ms
-from ..domain.rows import PersonRow
 from ..errors import HfGateError
 from ..plan.model import CLOCK_SKEW, VALIDITY, Plan, make_partial_plan
 from ..policy.tables import Table, unbound_usernames
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store
 from . import keys
-from .judging import SourcesPort
+from .evaluation import read_profiles
 from .policy_bundle import PolicyBundle
 from .propose import AllowAll, ChangeFilter, EvaluateList, Proposal, propose
 from .workspace import Workspace
@@ -70,7 +68,7 @@ def make_plan(
 
     proposal, read = once(), 0
     if is_now and profiles and proposal.needs:
-        read = enrich(store, sources, proposal.needs, now, profiles)
+        read = read_profiles(store, sources, proposal.needs, now, profiles)
     plan = once().plan if read else proposal.plan
     return PlanResult(plan if skew is None else _with_skew(plan, skew), read, skew)
 
@@ -87,18 +85,6 @@ def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
         with suppress(HfGateError):
             hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
     return hub.skew if is_clock_off(hub.skew) else None
-
-
-def enrich(store: Store, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
-    """Reads the profiles that can change a verdict and keeps them with their age; how many were read."""
-    wanted = {row.id: Person(row.identity.user_id, row.identity.username, row.identity.fullname) for row in people}
-    fetched = sources.fetch(wanted.values(), now, budget)
-    with store.writing() as write:
-        for ident, person in wanted.items():
-            document = fetched.get(sources.key(person) or "")
-            if document is not None:
-                write.profile(ident, document, to_ms(now))
-    return len(fetched)
 
 
 def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:

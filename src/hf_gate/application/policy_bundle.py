@@ -18,7 +18,7 @@ from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import WorkspaceFolder, format_problem, read_folder, read_tables
 from ..store.reading import Store
 from . import keys
-from .judging import RepoPolicies, SourcesPort, compile_policies, policies_of_repo, with_templates
+from .evaluation import RepoPolicies, SourcesPort, compile_policies, policies_of_repo, with_templates
 from .propose import policies_digest
 from .workspace import Workspace
 

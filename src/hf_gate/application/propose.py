@@ -32,7 +32,7 @@ from ..plan.render import SHADOW
 from ..policy.model import Action, Facts, Policy, Verdict
 from ..policy.opinions import NO_RULE, why_people_decide
 from ..store.reading import Store
-from .judging import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs
+from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs
 
 POLICY: Final = "policy"
 

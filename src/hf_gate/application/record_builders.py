@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..policy.model import PolicyProblem
     from ..policy.policy_tests import PolicyTestResult
     from ..policy.trust import AcceptRequirement
-    from .judging import StandingVerdicts
+    from .evaluation import StandingVerdicts
     from .standing import RepoStanding
 
 

@@ -20,12 +20,12 @@ from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.reading import Store
 from .cadence import SyncKind, due_kind, note_of
-from .carry import RunExecutor
-from .orders import Refusal, TurnFilter, Waiting, hold, refuse, refused
+from .permissions import Refusal, TurnFilter, Waiting, hold, refuse, refused
 from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .propose import EvaluateList
 from .record_builders import run_record
+from .run_executor import RunExecutor
 from .runs import begin
 from .sync import Synced, report_counts, sync
 from .workspace import Workspace

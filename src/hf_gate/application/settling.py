@@ -1,23 +1,26 @@
-"""What carrying a run comes to, thought without a call: whether a change still stands, what an answer or a reading says of it."""
+"""Settles what was sent: which outcome belongs to which change, what a read shows, and what enters the store."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
 import msgspec
 
 from ..domain import events as e
 from ..domain.grants import grant_end
-from ..domain.ids import Repo
+from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import from_ms, iso, to_ms
-from ..domain.outcomes import Outcome, OutcomeKind, classify_error
+from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
+from ..domain.state import Seen, told
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
+from ..store.reading import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +195,61 @@ def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Privat
     if item.row is None:
         return e.Entry(event=event, at=at, actor=actor)  # there is nobody yet whose salt could seal a private part
     return e.Entry(event=event, at=at, actor=actor, request=item.row.id, person=item.row.person.id, private=private)
+
+
+class InFlightBatch:
+    """What was given to the Hub client and has not come back: each outcome finds its change again."""
+
+    def __init__(self, items: Mapping[int, Item]) -> None:
+        self.items = items
+        self.told: list[Settled] = []
+        self._by_key: dict[str, Item] = {}
+
+    def started(self, items: Iterable[Item]) -> None:
+        for item in items:
+            for key in _keys(item.target.request_id, item.target.user_id, item.target.username):
+                self._by_key.setdefault(key, item)
+
+    def landed(self, outcome: Outcome) -> Settled | None:
+        keys = _keys(outcome.request_id, outcome.person.id, outcome.person.username)
+        item = next((self._by_key[key] for key in keys if key in self._by_key), None)
+        return None if item is None else settled_by(item, outcome)
+
+
+def _keys(request_id: str | None, user_id: str | None, username: str | None) -> list[str]:
+    named = (("r", request_id), ("i", user_id), ("u", username))
+    return [f"{kind}:{value.lower()}" for kind, value in named if value]
+
+
+def alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[Outcome]:
+    """One person by a call of their own; what that raises is an outcome too, and ends what it ends."""
+    person = Person(target.user_id, target.username)
+    try:
+        if target.user_id or target.username:
+            yield replace(call(repo, person), request_id=target.request_id)
+        else:
+            yield call(repo, request_id=target.request_id)
+    except HfGateError as problem:
+        law = classify_error(problem, listed=False)
+        yield Outcome(law.kind, repo, person, target.request_id, str(problem), error=problem)
+        if law.ends is not ErrorScope.ONE:
+            raise
+
+
+def observe(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
+    """The numbers of these requests in the store, in their order; what is new of them is entered first.
+
+    `skew`: seconds that the Hub's clock is ahead of ours.
+    """
+    idents: list[int] = []
+    new: dict[int, Seen] = {}
+    for index, (known, request) in enumerate(zip(store.known(repo, found), found, strict=True)):
+        if (seen := told(known, request, skew)) is not None:
+            new[index] = seen
+        idents.append(known.id if known is not None else 0)
+    if new:
+        with store.writing() as write:
+            numbers = write.observe(repo, list(new.values()), at)
+        for index, number in zip(new, numbers, strict=True):
+            idents[index] = number
+    return idents

@@ -22,9 +22,9 @@ from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNDER_WAY, ChangeState
 from ..domain.tray import VERBS, QueuedDecision
 from ..errors import HfGateError, NotAllowed, UsageError
-from .carry import RunExecutor
 from .decisions import Ask, Choice
 from .members import Membership
+from .run_executor import RunExecutor
 from .runs import is_over, new_id
 from .workspace import Workspace
 

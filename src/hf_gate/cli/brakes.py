@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..plan.guards import Confirmation
     from ..plan.model import Change
     from .frame import Run
-    from .wish import Wish
+    from .targets import Wish
 
 _SHOWN: Final = 20  # people who are named in the question
 

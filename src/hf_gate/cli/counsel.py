@@ -15,7 +15,7 @@ from .output import age
 from .workspace import stored
 
 if TYPE_CHECKING:
-    from ..application.judging import RepoPolicies
+    from ..application.evaluation import RepoPolicies
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
@@ -95,7 +95,7 @@ class Counsel:
             yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
 
     def _judged(self, row: RequestRow) -> Verdict | None:
-        from ..application.judging import inputs_of  # noqa: PLC0415 - only where there is a workspace
+        from ..application.evaluation import inputs_of  # noqa: PLC0415 - only where there is a workspace
 
         workspace, court = self._workspace, self._court
         if workspace is None or court is None:

@@ -24,8 +24,7 @@ from .targets import read_aims
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
-    from ..application.hearing import Evaluation, LastTransition
-    from ..application.judging import RepoPolicies
+    from ..application.evaluation import Evaluation, LastTransition, RepoPolicies
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..domain.rows import RepoRow, RequestRow
@@ -55,7 +54,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     Each fact comes with its source, its age and who controls it. Nothing is changed.
     """
-    from ..application.hearing import last_transition  # noqa: PLC0415 - help needs none of it
+    from ..application.evaluation import last_transition  # noqa: PLC0415 - help needs none of it
     from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
 
     found = read_policies(run, (file,) if file else (), needs_desk=True, is_said=False)
@@ -80,7 +79,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 def _aim(
     workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
 ) -> RequestTarget | RequestRow:
-    from ..application.hearing import latest_of  # noqa: PLC0415 - as above
+    from ..application.evaluation import latest_of  # noqa: PLC0415 - as above
 
     if len(words) == 1 and repo is None and is_id(words[0]):
         row = latest_of(workspace.store.find(None, words[0]))
@@ -95,7 +94,7 @@ def _aim(
 
 def _row(run: Run, workspace: Workspace, aim: RequestTarget | RequestRow) -> RequestRow:
     """From the store, else from the Hub."""
-    from ..application.hearing import latest_of, unstored_row  # noqa: PLC0415 - as above
+    from ..application.evaluation import latest_of, unstored_row  # noqa: PLC0415 - as above
 
     if not isinstance(aim, RequestTarget):
         return aim
@@ -114,7 +113,7 @@ def _row(run: Run, workspace: Workspace, aim: RequestTarget | RequestRow) -> Req
 
 
 def _heard(workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: Policies | None) -> Evaluation:
-    from ..application.hearing import evaluate_request  # noqa: PLC0415 - as above
+    from ..application.evaluation import evaluate_request  # noqa: PLC0415 - as above
 
     if drafts is None:
         court = bundle.for_repo(_repo_row(workspace, row.repo), workspace.sources)
@@ -130,7 +129,7 @@ def _heard(workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: 
 
 def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPolicies:
     """Given files in the place of the workspace's policies, with the workspace's tables and texts, as if they were in force."""
-    from ..application.judging import compile_policies, policies_of_repo, with_templates  # noqa: PLC0415 - as above
+    from ..application.evaluation import compile_policies, policies_of_repo, with_templates  # noqa: PLC0415 - as above
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
 

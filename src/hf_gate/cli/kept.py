@@ -20,7 +20,7 @@ from .workspace import stored
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..application.judging import StandingVerdicts
+    from ..application.evaluation import StandingVerdicts
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.rows import RepoRow, RequestRow
@@ -132,7 +132,7 @@ class Kept:
 
 def standing_verdicts(folder: Path | None) -> StandingVerdicts:
     """Return which verdicts stand by the policies of a workspace, as its files are now."""
-    from ..application.judging import StandingVerdicts  # noqa: PLC0415 - as above
+    from ..application.evaluation import StandingVerdicts  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - help needs none of it
 
     try:

@@ -13,7 +13,7 @@ from ..domain.rows import count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
 from .brakes import check_plan
-from .carried import carry_run, run_result
+from .execution import carry_run, run_result
 from .frame import command
 from .output import clock_off, in_words, numbered
 from .second import author_for, resume_run
@@ -59,7 +59,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     from datetime import timedelta  # noqa: PLC0415 - only here
 
     from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who plans
-    from ..application.made import remember  # noqa: PLC0415 - only who plans
+    from ..application.permissions import remember  # noqa: PLC0415 - only who plans
     from ..application.planning import make_plan  # noqa: PLC0415 - only who plans
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only who plans
@@ -132,7 +132,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     ended half-way goes on with the same command; a plan that was applied already changes nothing.
     """
     from ..application import runs  # noqa: PLC0415 - as above
-    from ..application.made import check_made_here  # noqa: PLC0415 - as above
+    from ..application.permissions import check_made_here  # noqa: PLC0415 - as above
     from ..application.runs import new_id  # noqa: PLC0415 - as above
     from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
 

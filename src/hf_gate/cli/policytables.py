@@ -113,7 +113,7 @@ def _specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[Tabl
 def _counted(
     folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], workspace: Workspace
 ) -> Mapping[str, tuple[int, int]]:
-    from ..application.judging import count_matches  # noqa: PLC0415 - help needs none of it
+    from ..application.evaluation import count_matches  # noqa: PLC0415 - help needs none of it
     from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
 
     store = workspace.store

@@ -17,16 +17,15 @@ from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
 from ..domain.text import one_line
 from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
-from .carrying import Result, alone, direct, writing
 from .counsel import Counsel
 from .detail import request_lines
+from .execution import Result, alone, direct, label_of, summary, writing
 from .frame import Run, command, repo_type_option
 from .keys import Keys
 from .layout import width_of, wrapped
 from .output import Format, Output, numbered
 from .progress import Progress
 from .targets import named_repo
-from .telling import label_of, summary
 from .workspace import actor_of, announce
 
 if TYPE_CHECKING:

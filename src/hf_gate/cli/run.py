@@ -15,7 +15,7 @@ from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError, NotAllowed, UsageError
-from .carried import done_changes, done_words
+from .execution import done_changes, done_words
 from .frame import Entry, GateGroup, command
 from .output import FIRST_ROWS, Column, clock_off, ends_in, in_words, numbered
 from .table import spelt
@@ -24,7 +24,7 @@ from .workspace import actor_of, executor_of, open_with_policies, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..application.orders import Waiting
+    from ..application.permissions import Waiting
     from ..application.policy_bundle import PolicyBundle
     from ..application.run import Turn
     from ..application.workspace import Workspace
@@ -203,7 +203,7 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
 
 def _left(done: Turn) -> Iterator[str]:
     """What the policies want and this turn did not do, each with what lets it go on."""
-    from ..application.orders import REST  # noqa: PLC0415 - only who runs
+    from ..application.permissions import REST  # noqa: PLC0415 - only who runs
     from ..application.run import by_policy  # noqa: PLC0415 - as above
 
     for repo, refusal in done.refused.items():

@@ -13,7 +13,7 @@ from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
 from ..errors import StoreBusy, UsageError
-from .carried import carry_run, done_changes, done_words, run_result
+from .execution import carry_run, done_changes, done_words, run_result
 from .frame import Entry, GateGroup, command, said_again
 from .output import FIRST_ROWS, Column
 from .second import resume_run
@@ -128,7 +128,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
 
 def _halted(workspace: Workspace, ident: str, word: str) -> str:
     """Nobody carries it, so that it is over at once."""
-    from ..application.carry import WISHED, halt  # noqa: PLC0415 - as above
+    from ..application.run_executor import WISHED, halt  # noqa: PLC0415 - as above
     from ..application.runs import is_over  # noqa: PLC0415 - as above
     from ..domain.moments import to_ms  # noqa: PLC0415 - only here
 
@@ -232,7 +232,7 @@ def _saved(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | 
     """Shows a plan with each change, and writes it into a file if one was named."""
     import msgspec  # noqa: PLC0415 - only here
 
-    from ..application.made import remember  # noqa: PLC0415 - only here
+    from ..application.permissions import remember  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only here
     from ..plan.render import render_changes, render_plan  # noqa: PLC0415 - only here
     from ..private_files import write_private_file  # noqa: PLC0415 - only here

@@ -15,13 +15,11 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.requests import check_reason
 from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError
 from .brakes import check_brakes
-from .carrying import Result, carry_out
 from .everywhere import spread
+from .execution import Result, carry_out, print_dry_run, print_result
 from .frame import GateCommand, Run, command, repo_type_option
 from .nearest import did_you_mean, meant
-from .targets import read_aims
-from .telling import print_dry_run, print_result
-from .wish import Wish
+from .targets import Wish, read_aims
 from .workspace import announce
 
 

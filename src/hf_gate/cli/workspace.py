@@ -17,8 +17,8 @@ from .tokens import owners_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..application.carry import RunExecutor
     from ..application.policy_bundle import PolicyBundle
+    from ..application.run_executor import RunExecutor
     from ..application.workspace import Workspace
     from ..domain.rows import RunRow
     from ..plan.model import Plan
@@ -186,7 +186,7 @@ def check_in_force(workspace: Workspace, bundle: PolicyBundle | None, plan: Plan
 
 def executor_of(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return what executes a run and stops when somebody asked for that."""
-    from ..application.carry import RunExecutor  # noqa: PLC0415 - only who sends
+    from ..application.run_executor import RunExecutor  # noqa: PLC0415 - only who sends
 
     store = workspace.store
     watch = lambda: store.wish(run.id)  # noqa: E731 - asked between batches

@@ -38,8 +38,8 @@ from . import (
     queue,
     repos,
     request,
+    request_history,
     runs,
-    similar,
     tray,
     words,
 )
@@ -83,7 +83,7 @@ ROUTES: Final = (
     Route("POST", "/views", _VIEWER, queue.save_view),
     Route("GET", "/requests/{id}", _VIEWER, request.page),
     Route("GET", "/requests/{id}/why", _VIEWER, request.why),
-    Route("GET", "/requests/{id}/similar", _REVIEWER, similar.part),
+    Route("GET", "/requests/{id}/similar", _REVIEWER, request_history.similar_part),
     Route("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet),
     Route("POST", "/requests/{id}/note", _REVIEWER, request.note),
     Route("POST", "/requests/{id}/end", _REVIEWER, ending.change_end),

@@ -14,8 +14,8 @@ from typing import Final
 
 from .. import bootstrap
 from ..application import keys
+from ..application.evaluation import RepoPolicies, StandingVerdicts
 from ..application.evaluation_pool import EvaluationPool
-from ..application.judging import RepoPolicies, StandingVerdicts
 from ..application.members import Membership
 from ..application.policy_bundle import PolicyBundle, load_policies
 from ..application.tray import TrayService

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
-from ..application.judging import with_templates
+from ..application.evaluation import with_templates
 from ..domain.forms import GateForm
 from ..domain.lifecycle import Status
 from ..policy.bounds import policy_cost

@@ -11,8 +11,7 @@ from typing import Final
 
 from msgspec import structs
 
-from ..application.hearing import with_read_time
-from ..application.judging import RepoPolicies, facts_only, inputs_of
+from ..application.evaluation import RepoPolicies, facts_only, inputs_of, with_read_time
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.hearing import LastTransition, last_transition
+from ..application.evaluation import LastTransition, last_transition
 from ..application.record_builders import person_record, stored_attempt
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.runs import new_id
@@ -31,9 +31,9 @@ from . import words
 from .asking import read
 from .bulk import to_weigh
 from .exports import exported
-from .history import Happened, history_of
 from .lines import Answer, Line, about_person, answers_of, hidden_name, key_of, lines_of
 from .request_context import NotFound, Refused, RequestContext
+from .request_history import Happened, history_of
 
 PAGE: Final = 50
 SIDE: Final = 6  # attempts whose answers stand side by side

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from starlette.responses import Response
 
-from ..application.judging import with_templates
+from ..application.evaluation import with_templates
 from ..application.record_builders import policy_record
 from ..application.records import PolicyRecord
 from ..application.workspace import Workspace

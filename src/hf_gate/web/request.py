@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.decisions import note_entry
-from ..application.hearing import Evaluation, evaluate_request
+from ..application.evaluation import Evaluation, evaluate_request
 from ..application.inputs import REASONED, ReasonTemplate, parse_note, texts_by_language, usable_templates
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
@@ -25,10 +25,9 @@ from . import words
 from .asking import PENDING, asked_of, read, scoped
 from .ending import Ends, ends_of
 from .hiding import without_counts
-from .history import history_of
 from .lines import Line, key_of, lines_of
 from .request_context import NotFound, RequestContext
-from .reversal import Reversal, reversal_of
+from .request_history import Reversal, history_of, reversal_of
 from .verdicts import Said
 
 UNTIL = "until"  # beside the verbs: an acceptance with an end

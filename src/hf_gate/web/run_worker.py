@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from ..application.carry import RunExecutor
+from ..application.run_executor import RunExecutor
 from ..application.runs import is_over
 from ..domain.members import Member
 from ..domain.outcomes import Outcome

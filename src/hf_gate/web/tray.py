@@ -18,7 +18,7 @@ from . import words
 from .ending import day_of
 from .lines import Line, key_of, lines_of
 from .request_context import NotFound, Refused, RequestContext
-from .reversal import Reversal, reversal_of
+from .request_history import Reversal, reversal_of
 
 _DAYS = 7  # of what has left
 _MANY = 20

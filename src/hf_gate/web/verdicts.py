@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from ..application.judging import RepoPolicies, StandingVerdicts, inputs_of
+from ..application.evaluation import RepoPolicies, StandingVerdicts, inputs_of
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError

@@ -1,20 +1,23 @@
-"""What policies may do on their own: the words that people gave about it, and what a turn leaves out on their account."""
+"""What may be executed: plans made here, promoted policy versions, and what a halt or a refusal keeps back."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from ..domain import events as e
 from ..domain.ids import Repo
+from ..domain.moments import to_ms
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import ChangeOrigin, RunState
+from ..errors import Guarded
 from ..plan.guards import FirstTurnHold, PolicyStart
-from ..plan.model import Change
+from ..plan.model import Change, Plan
 from ..policy.model import Policy
 from ..store.promotions import (
     GrantEnd,
@@ -188,3 +191,20 @@ class TurnFilter:
         """Whether a version was promoted, or its first turn at this repo is over."""
         policy, digest, repo = start
         return self._promoted.get(policy) == digest or (digest, repo) in self._begun
+
+
+def remember(store: Store, plan: Plan, now: datetime) -> Plan:
+    """The same plan, known to the store as long as it may be applied."""
+    if plan.changes:
+        with store.writing() as write:
+            write.made_plan(plan.digest, to_ms(plan.expires_at), to_ms(now))
+    return plan
+
+
+def check_made_here(store: Store, plan: Plan) -> None:
+    """Refuses a plan that this workspace did not make; one that lies whole in the store was made by it, or begun."""
+    if not store.is_plan_made(plan.digest) and store.plan(plan.digest) is None:
+        raise Guarded(
+            "this plan was not made at this workspace, or its time is long over; nothing was sent.",
+            hint="Make it here: hf-gate plan --out plan.json",
+        )

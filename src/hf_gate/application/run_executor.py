@@ -28,13 +28,11 @@ from ..plan.model import Change
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store
 from ..store.writer import Writer
-from .flight import InFlightBatch, alone
-from .observing import observe
-from .orders import keep_halt
+from .permissions import keep_halt
 from .ports import ClockPort, SendPort
 from .restored import check_read_whole
 from .runs import check_kept
-from .settling import Item, Settled, ground_of_change, intent, read_back, told_entries
+from .settling import InFlightBatch, Item, Settled, alone, ground_of_change, intent, observe, read_back, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
 GROUP: Final = 500  # so many intents are written in one transaction
