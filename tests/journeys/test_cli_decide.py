@@ -117,7 +117,7 @@ def test_a_request_that_moved_since_it_was_listed_is_left_alone(fresh: LocalHub)
     console.run("reject", f"ada-l@{MODEL}", "--no-reason")
     alone = next(line for line in lines.splitlines() if '"ada-l"' in line)
     ended = console.run("accept", "-", stdin=alone)
-    assert (ended.code, "moved" in ended.error) == (6, True)
+    assert (ended.code, "changed" in ended.error) == (6, True)
     many = console.run("accept", "-", "--yes", "--json", stdin=lines)
     assert (many.code, many.json["stale"], many.json["done"]) == (0, 1, 2)
     assert status_of(fresh, "ada-l") == "rejected"
