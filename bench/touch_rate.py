@@ -16,7 +16,8 @@ from hf_gate.domain.requests import AccessRequest
 from hf_gate.localhub.scene import GeneratedRequest, Scene, build_scene
 from hf_gate.policy.checking import check_policy
 from hf_gate.policy.evaluate import Evaluator, compile_policy
-from hf_gate.policy.facts import FactReader, QualityCache, form_roles
+from hf_gate.policy.facts import FactReader
+from hf_gate.policy.form_facts import QualityCache, form_roles
 from hf_gate.policy.model import Action, PolicyMode
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.tables import Table

@@ -101,7 +101,7 @@ def command_line() -> str:
 def facts() -> str:
     """The law of the facts."""
     sys.path.insert(0, str(ROOT / "src"))
-    from hf_gate.policy.facts import FACTS  # noqa: PLC0415 - found in this checkout, installed or not
+    from hf_gate.policy.fact_table import FACTS  # noqa: PLC0415 - found in this checkout, installed or not
 
     rows = ["| fact | type | what it says | who controls it | from | unknown when |", "|---|---|---|---|---|---|"]
     for name, law in FACTS.items():

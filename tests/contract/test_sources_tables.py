@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.ids import Person
 from hf_gate.policy.model import UnknownReason
-from hf_gate.policy.tables import NO_ACCOUNT, Table, bind_usernames, unbound_usernames
+from hf_gate.policy.tables import NO_ACCOUNT, Table, unbound_usernames
 from hf_gate.sources.table_files import inline_table, load_table, parse_table
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -208,7 +208,7 @@ def test_a_row_by_name_counts_only_once_it_is_bound_to_an_account() -> None:
     table = read("username\nalice\n", ("username",))
     assert unbound_usernames([table], {}) == ("alice",)
     assert state(table) is None
-    bindings = bind_usernames(["alice"], {"alice": ALICE.id}.get)
+    bindings = {"alice": ALICE.id or ""}
     assert unbound_usernames([table], bindings) == ()
     assert state(table, bindings=bindings) == "valid"
     assert state(table, MALLORY, bindings=bindings) == "missing"
@@ -218,8 +218,7 @@ def test_a_row_by_name_counts_only_once_it_is_bound_to_an_account() -> None:
 
 def test_whoever_takes_a_name_that_was_free_when_the_table_was_read_is_not_meant() -> None:
     table = read("username\nalice\n", ("username",))
-    bindings = bind_usernames(["alice"], lambda _: None)
-    assert bindings == {"alice": NO_ACCOUNT}
+    bindings = {"alice": NO_ACCOUNT}
     assert unbound_usernames([table], bindings) == ()
     assert state(table, MALLORY, bindings=bindings) is None
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from hf_gate.policy.evaluate import Evaluator, compile_policy, evaluate_policy
+from hf_gate.policy.evaluate import Evaluator, compile_policy
 from hf_gate.policy.expressions import ExpressionProblem
 from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
@@ -22,7 +22,6 @@ from hf_gate.policy.model import (
     UnknownReason,
     Verdict,
 )
-from hf_gate.policy.opinions import EvaluationTime
 
 DECLARED = fact_types(tables=("dua", "partners"))
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -95,9 +94,9 @@ def test_the_first_rule_that_matches_decides_on_its_terms() -> None:
 
 
 def test_a_policy_without_a_rule_that_matches_has_no_opinion() -> None:
-    compiled = compile_policy(policy(SAY_MORE), DECLARED)
-    assert evaluate_policy(compiled, GOOD, EvaluationTime(NOW, None, UTC)) is None
-    assert verdict(GOOD, policy(SAY_MORE)).rule == "none"
+    found = verdict(GOOD, policy(SAY_MORE))
+    assert found.rule == "none"
+    assert (found.opinions, [each.policy for each in found.abstentions]) == ((), [policy(SAY_MORE).name])
     assert verdict(GOOD, policy(SAY_MORE, name="a"), policy(SIGNED, name="b")).action is Action.ACCEPT
 
 

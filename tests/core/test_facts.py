@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,23 +16,11 @@ from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.domain.roles import Role
-from hf_gate.policy.facts import (
-    ANSWER_ROLES,
-    FACTS,
-    CelType,
-    DecisionHistory,
-    EmailFacts,
-    FactReader,
-    FormRoles,
-    ProfileFact,
-    QualityCache,
-    TableHit,
-    compute_facts,
-    fact_types,
-    find_declaration,
-    form_roles,
-)
-from hf_gate.policy.model import Fact, FactValue, Trust, UnknownReason
+from hf_gate.policy.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types, find_declaration
+from hf_gate.policy.fact_values import DecisionHistory, EmailFacts, ProfileFact, TableHit
+from hf_gate.policy.facts import FactReader
+from hf_gate.policy.form_facts import FormRoles, QualityCache, form_roles
+from hf_gate.policy.model import Fact, Facts, FactValue, Trust, UnknownReason
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
@@ -59,6 +49,20 @@ ANSWERS = {
 }
 COUNTRIES = {"ch": "CH", "switzerland": "CH", "fr": "FR", "france": "FR", "ge": "GE", "georgia": "GE", "usa": "US"}
 MAIL = EmailFacts("alice@example.org", "example.org", "example.org", academic=True, versions={"academic": "1"})
+
+
+def compute_facts(
+    request: AccessRequest,
+    *,
+    tables: Mapping[str, TableHit] | None = None,
+    countries: Mapping[str, str] | None = None,
+    memo: QualityCache | None = None,
+    wanted: Collection[str] | None = None,
+    **inputs: Any,
+) -> Facts:
+    """Return the wanted facts of one request; all facts if None."""
+    reader = FactReader(fact_types(tables=tables or {}) if wanted is None else wanted, countries or {}, memo)
+    return reader.facts(request, tables=tables or {}, **inputs)
 
 
 def asking(**changes: object) -> AccessRequest:

@@ -23,17 +23,10 @@ from ..domain.state import RequestState
 from ..errors import UsageError
 from ..policy.canonical import policy_digest
 from ..policy.evaluate import CompiledPolicy, Evaluator, compile_policy
-from ..policy.facts import (
-    NO_FORM,
-    DecisionHistory,
-    EmailFacts,
-    FactReader,
-    FormRoles,
-    ProfileFact,
-    QualityCache,
-    fact_types,
-    form_roles,
-)
+from ..policy.fact_table import fact_types
+from ..policy.fact_values import DecisionHistory, EmailFacts, ProfileFact
+from ..policy.facts import FactReader
+from ..policy.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
 from ..policy.literals import glob_matches
 from ..policy.model import Facts, Policy, PolicyMode, Verdict
 from ..policy.tables import Table

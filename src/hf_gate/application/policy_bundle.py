@@ -11,7 +11,7 @@ from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from ..errors import HfGateError, UsageError
 from ..policy.evaluate import CompiledPolicy
-from ..policy.facts import QualityCache
+from ..policy.form_facts import QualityCache
 from ..policy.model import Policy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig

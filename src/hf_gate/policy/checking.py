@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..domain.forms import GateForm
+from ..domain.yamltext import Node, Scalar
 from .bounds import policy_cost_problem
 from .expressions import Expression, ExpressionProblem, compile_expression
 from .fact_table import ANSWER_ROLES, CelType, fact_types
@@ -15,17 +16,7 @@ from .model import Policy, PolicyProblem, SourcePosition
 from .parse import ParsedPolicy
 from .reasons import choose_text, reason_length_problem
 from .reference_checks import check_constants, check_labels, check_roles
-from .strictyaml import (
-    Node,
-    Scalar,
-    ScalarSource,
-    items_of,
-    nodes_of_lets,
-    nodes_of_rules,
-    position_of,
-    suggest,
-    value_of,
-)
+from .strictyaml import ScalarSource, items_of, nodes_of_lets, nodes_of_rules, position_of, suggest, value_of
 from .test_facts import check_tests
 from .workspace_config import WorkspaceConfig
 

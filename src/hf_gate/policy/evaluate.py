@@ -194,12 +194,6 @@ def _evaluate_condition(condition: tuple[Expression | None, Expression | None], 
     return combine_unknowns((matches, excluded))
 
 
-def evaluate_policy(compiled: CompiledPolicy, facts: Facts, time: EvaluationTime) -> Opinion | None:
-    """Return the opinion of one policy with its rule traces; None if no rule matches."""
-    result = _evaluate_rules(compiled, facts, time)
-    return result if isinstance(result, Opinion) else None
-
-
 def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTime) -> Opinion | Abstention:
     bound = bind_facts(_known_values(facts, compiled.facts), compiled.lets)
     unknown, matched, traces = list[Branch](), None, list[RuleTrace]()

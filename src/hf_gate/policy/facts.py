@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 
 from ..domain.requests import AccessRequest
-from .fact_table import ANSWER_ROLES, FACTS, CelType, FactDeclaration, fact_types, find_declaration
+from .fact_table import ANSWER_ROLES, FactDeclaration, find_declaration
 from .fact_values import (
     GETTERS,
     DecisionHistory,
@@ -22,49 +22,11 @@ from .fact_values import (
     request_read_at,
     table_getters,
 )
-from .form_facts import NO_FORM, FormRoles, QualityCache, form_roles
-from .model import Fact, Facts, FactValue
-
-__all__ = [
-    "ANSWER_ROLES",
-    "FACTS",
-    "NO_FORM",
-    "CelType",
-    "DecisionHistory",
-    "EmailFacts",
-    "FactDeclaration",
-    "FactReader",
-    "FormRoles",
-    "ProfileFact",
-    "QualityCache",
-    "TableHit",
-    "compute_facts",
-    "fact_types",
-    "find_declaration",
-    "form_roles",
-]  # fmt: skip
+from .form_facts import NO_FORM, FormRoles, QualityCache
+from .model import Fact, FactValue
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_TABLES: Mapping[str, TableHit] = MappingProxyType({})
-
-
-def compute_facts(
-    request: AccessRequest,
-    *,
-    now: datetime,
-    form: FormRoles = NO_FORM,
-    email: EmailFacts | None = None,
-    profile: ProfileFact | None = None,
-    tables: Mapping[str, TableHit] = _NO_TABLES,
-    history: DecisionHistory | None = None,
-    countries: Mapping[str, str] = _NONE,
-    memo: QualityCache | None = None,
-    wanted: Collection[str] | None = None,
-) -> Facts:
-    """Return the wanted facts of one request (all if None). Use one `FactReader` for many requests."""
-    names = fact_types(tables=tables) if wanted is None else wanted
-    reader = FactReader(names, countries, memo)
-    return reader.facts(request, now=now, form=form, email=email, profile=profile, tables=tables, history=history)
 
 
 class FactReader:

@@ -6,23 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ..domain.lifecycle import Status
+from ..domain.yamltext import Mapping as Map
+from ..domain.yamltext import Node, Scalar, Sequence
 from .canonical import normalize_expression
 from .expressions import Expression
 from .logic import is_always_true, is_never_true
 from .model import Action, Policy, PolicyProblem, Rule, SourcePosition
-from .strictyaml import Mapping as Map
-from .strictyaml import (
-    Node,
-    Scalar,
-    ScalarSource,
-    Sequence,
-    YamlDocument,
-    nodes_of_lets,
-    nodes_of_rules,
-    pair_of,
-    position_of,
-    value_of,
-)
+from .strictyaml import ScalarSource, YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
 from .trust import AcceptRequirement, accept_requirements, is_claim
 
 Conditions = Mapping[tuple[str, str], Expression]

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Map
 from typing import TypeVar
 
+from ..domain.yamltext import Mapping, Node, Scalar, Sequence
 from .literals import InvalidLiteralError
 from .model import PolicyProblem
-from .strictyaml import Mapping, Node, Scalar, ScalarSource, Sequence, SourceText, position_of, quote_scalar, suggest
+from .strictyaml import ScalarSource, SourceText, position_of, quote_scalar, suggest
 
 T = TypeVar("T")
 Keys = dict[str, tuple[Scalar, Node]]

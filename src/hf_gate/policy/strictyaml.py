@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from ..domain import yamltext
-from ..domain.yamltext import Alias, Limits, Mapping, Node, Scalar, Sequence
+from ..domain.yamltext import Limits, Mapping, Node, Scalar, Sequence
 from .model import PolicyProblem, SourcePosition
 
 LIMITS = Limits(size=64 * 1024, depth=12, nodes=4_000, problems=20)
@@ -322,24 +322,6 @@ def _indent_at(raw: str, at: int) -> int:
     match = re.compile(r" *").match(raw, at)
     return match.end() - at if match else 0
 
-
-__all__ = [
-    "LIMITS",
-    "Alias",
-    "Mapping",
-    "Node",
-    "Scalar",
-    "ScalarSource",
-    "Sequence",
-    "SourceText",
-    "YamlDocument",
-    "apply_fix",
-    "plain_or_quoted",
-    "position_of",
-    "quote_scalar",
-    "read_yaml",
-    "suggest",
-]
 
 # ---- parts of a policy file ------------------------------------------------------------------------------------------------
 

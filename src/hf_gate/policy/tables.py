@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -197,11 +197,3 @@ def unbound_usernames(tables: Iterable[Table], bindings: Mapping[str, str]) -> t
     """Return the usernames in rows without a binding; each is looked up once, when its row is first read."""
     names = dict.fromkeys(name for each in tables for name in each.usernames())
     return tuple(name for name in names if name not in bindings)
-
-
-def bind_usernames(names: Iterable[str], find: Callable[[str], str | None]) -> dict[str, str]:
-    """Look up the account id of each name; `NO_ACCOUNT` if there is none.
-
-    `find` raises if the lookup fails; the name then stays unbound, and the caller handles the error.
-    """
-    return {name.lower(): (find(name) or NO_ACCOUNT).lower() for name in names}
