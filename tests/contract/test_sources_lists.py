@@ -1,4 +1,4 @@
-"""The shipped lists through their one door: domains of every kind, countries in many scripts, and the versions asked."""
+"""Domain and country lists: domains of every kind, countries in many scripts, and list versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles: asked for within a budget, remembered with their age, and never of somebody else."""
+"""Profiles are read within a budget, stored with their age, and never belong to another account."""
 
 from __future__ import annotations
 

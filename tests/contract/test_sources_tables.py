@@ -1,4 +1,4 @@
-"""The owner's tables as people write them: read tolerantly, told with line numbers, and never "everyone missing"."""
+"""Table files as people write them: read tolerantly, reported with line numbers, never "everyone missing"."""
 
 from __future__ import annotations
 
@@ -116,13 +116,13 @@ def test_a_json_file_cut_off_in_its_last_line_is_no_source() -> None:
     assert read('{"email": "alice@example.org"}\n[1]\n', is_json=True).refusal
 
 
-def test_a_table_that_lost_more_than_a_quarter_is_taken_for_half_a_file() -> None:
+def test_a_table_that_lost_more_than_a_quarter_counts_as_incomplete() -> None:
     rows = "".join(f"p{number}@example.org\n" for number in range(75))
     assert not read("email\n" + rows, previous_rows=100).refusal
     assert "may be incomplete" in read("email\n" + rows, previous_rows=101).refusal
 
 
-def test_a_file_that_is_not_there_is_a_table_that_cannot_be_asked(tmp_path: Path) -> None:
+def test_a_missing_file_gives_a_table_with_a_refusal(tmp_path: Path) -> None:
     table = load_table(tmp_path / "none.csv", "dua", ("email",))
     assert "cannot be read" in table.refusal
     assert state(table) is None
@@ -204,7 +204,7 @@ def test_a_row_by_mail_means_the_address_of_the_account() -> None:
     assert state(table, ALICE, None) is None
 
 
-def test_a_row_by_name_counts_only_once_it_is_bound_to_an_account() -> None:
+def test_a_username_matches_only_once_it_is_bound_to_an_account() -> None:
     table = read("username\nalice\n", ("username",))
     assert unbound_usernames([table], {}) == ("alice",)
     assert state(table) is None
@@ -216,7 +216,7 @@ def test_a_row_by_name_counts_only_once_it_is_bound_to_an_account() -> None:
     assert state(table, renamed, bindings=bindings) == "valid"
 
 
-def test_whoever_takes_a_name_that_was_free_when_the_table_was_read_is_not_meant() -> None:
+def test_a_later_account_with_a_listed_username_is_unknown() -> None:
     table = read("username\nalice\n", ("username",))
     bindings = {"alice": NO_ACCOUNT}
     assert unbound_usernames([table], bindings) == ()

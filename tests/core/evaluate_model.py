@@ -1,4 +1,4 @@
-"""Random conditions and facts, and a second reading of the law that is as plain as can be."""
+"""Random conditions and facts, and a simple second implementation of the evaluation."""
 
 from __future__ import annotations
 

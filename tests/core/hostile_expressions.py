@@ -1,4 +1,4 @@
-"""Expressions that somebody could write to stall, crash or deceive the judge; `BIG` facts make them as bad as can be."""
+"""Expressions written to stall, crash or deceive the evaluator; `BIG` facts make them as costly as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All policies together: the strictest opinion, with the strictest terms; the table of docs/verdicts.md."""
+"""Policies combined: the strictest opinion with the strictest terms, and the table in docs/verdicts.md."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_strictest_of_two_opinions_wins(one: Action, other: Action) -> None:
     assert (verdict.policy, verdict.rule) == (("a", f"a-{one}") if wanted is one else ("b", f"b-{other}"))
 
 
-def test_no_opinion_at_all_goes_to_a_human() -> None:
+def test_a_request_without_any_opinion_needs_review() -> None:
     verdict = combine_opinions([], NOW)
     assert (verdict.action, verdict.rule, verdict.policy) == (Action.HUMAN, "none", None)
 
@@ -60,7 +60,7 @@ def test_on_a_tie_the_first_policy_by_name_gives_the_reason() -> None:
         assert (verdict.policy, verdict.reason) == ("a", "because a")
 
 
-def test_the_earliest_end_of_those_that_accept_counts_and_all_are_kept() -> None:
+def test_the_earliest_end_of_accepting_policies_applies() -> None:
     opinions = [
         replace(said("a", Action.ACCEPT), until=Duration(0, 12)),
         replace(said("b", Action.ACCEPT), until=date(2027, 3, 1), at_end=Action.RESET, end_reason="over"),
@@ -102,12 +102,12 @@ def test_facts_that_cannot_make_the_verdict_stricter_are_not_waited_for(settled:
     assert (verdict.action, verdict.needs) == (settled, ())
 
 
-def test_beside_an_accept_an_open_opinion_always_counts() -> None:
+def test_an_open_opinion_always_counts_against_an_accept() -> None:
     assert combine_opinions([fetching("a", Action.ACCEPT), said("b", Action.ACCEPT)], NOW).action is Action.WAIT
     assert combine_opinions([lacking("a", Action.ACCEPT), said("b", Action.ACCEPT)], NOW).action is Action.HUMAN
 
 
-def test_what_an_outage_leaves_open_goes_to_a_human_with_its_name() -> None:
+def test_an_unavailable_fact_leads_to_review_and_is_named() -> None:
     verdict = combine_opinions([lacking("a", Action.RESET, Action.ACCEPT), said("b", Action.ACCEPT)], NOW)
     assert (verdict.action, verdict.missing, verdict.possible) == (
         Action.HUMAN,

@@ -1,4 +1,4 @@
-"""Verdicts on single cases that say what the law means; the law itself is in test_evaluate_laws.py."""
+"""Verdicts on single cases; test_evaluate_laws.py checks the rules in general."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_fact_that_cannot_change_the_outcome_is_not_fetched() -> None:
     assert late.needs == ("email.academic",)
 
 
-def test_a_fact_that_is_unavailable_goes_to_a_human_with_its_name_and_the_outcomes() -> None:
+def test_an_unavailable_fact_leads_to_review_with_its_name_and_the_possible_actions() -> None:
     found = verdict(but(tables__dua__state=UnknownReason.UNAVAILABLE), EEG)
     assert (found.action, found.missing, found.needs) == (Action.HUMAN, ("tables.dua.state",), ())
     assert found.possible == (Action.WAIT, Action.ACCEPT)
@@ -137,7 +137,7 @@ def test_a_fact_that_nobody_gave_counts_as_unavailable() -> None:
     assert verdict(without, EEG).missing == ("tables.dua.state",)
 
 
-def test_an_error_goes_to_a_human_and_names_the_rule() -> None:
+def test_an_error_leads_to_review_and_names_the_rule() -> None:
     broken = Rule("asks", Action.ACCEPT, when='form["Use"] == "science"')
     found = verdict(but(form={}), policy(broken, REST))
     assert (found.action, found.missing) == (Action.HUMAN, ("rule asks",))
@@ -151,7 +151,7 @@ def test_what_can_be_fetched_does_not_hide_what_cannot() -> None:
     assert (other.action, other.missing) == (Action.HUMAN, ("email.academic", "person.models"))
 
 
-def test_when_all_ways_agree_the_strictest_terms_of_all_count() -> None:
+def test_if_all_branches_agree_the_strictest_terms_apply() -> None:
     short = Rule("short", Action.ACCEPT, when="person.models > 3", until=Duration(30), reviewers=2)
     long = Rule("long", Action.ACCEPT, until=date(2027, 12, 31), at_end=Action.REJECT, end_reason="over", priority=1)
     found = verdict(but(person__models=UnknownReason.UNAVAILABLE), policy(short, long))
@@ -173,7 +173,7 @@ def test_a_wait_lasts_until_its_time_is_up_and_then_does_what_comes_after() -> N
     assert verdict(unsigned, EEG, since=NOW - timedelta(days=30) + timedelta(seconds=1)).action is Action.WAIT
 
 
-def test_a_wait_counts_from_the_request_unless_told_otherwise() -> None:
+def test_a_wait_begins_at_the_request_by_default() -> None:
     short = replace(AGREEMENT, at_most=Duration(10))
     unsigned = but(tables__dua__state="missing")
     assert verdict(unsigned, policy(short)).action is Action.RESET
@@ -185,7 +185,7 @@ def test_a_wait_counts_from_the_request_unless_told_otherwise() -> None:
 # ---- who is judged ---------------------------------------------------------------------------------------------------------
 
 
-def test_people_who_are_in_are_judged_only_by_policies_that_say_so() -> None:
+def test_only_policies_that_judge_accepted_cover_accepted_people() -> None:
     both = policy(SAY_MORE, name="both", judges=("pending", "accepted"))
     compiled = Evaluator([compile_policy(each, DECLARED) for each in (EEG, both)])
     junk = but(answers__purpose__quality="junk")
@@ -196,14 +196,14 @@ def test_people_who_are_in_are_judged_only_by_policies_that_say_so() -> None:
 
 
 @pytest.mark.parametrize("status", ["rejected", "reset", "something new"])
-def test_rejected_and_reset_people_are_never_judged(status: str) -> None:
+def test_rejected_and_reset_people_get_no_verdict(status: str) -> None:
     every = policy(REST, judges=("pending", "accepted", "rejected", "reset", "something new"))
     compiled = Evaluator([compile_policy(every, DECLARED)])
     assert compiled.evaluate_with_traces(GOOD, now=NOW, status=status) is None
     assert compiled.evaluate(GOOD, now=NOW, status=status) is None
 
 
-def test_a_pending_request_that_no_policy_judges_goes_to_a_human() -> None:
+def test_a_pending_request_without_a_policy_needs_review() -> None:
     assert (
         Evaluator([]).evaluate(GOOD, now=NOW)
         == Evaluator([]).evaluate_with_traces(GOOD, now=NOW)
@@ -225,13 +225,13 @@ def test_a_judge_names_all_facts_that_it_wants() -> None:
     }
 
 
-def test_a_mistake_says_in_which_rule_and_key_it_stands() -> None:
+def test_a_mistake_names_its_rule_and_key() -> None:
     with pytest.raises(ExpressionProblem) as caught:
         compile_policy(policy(REST, replace(ACTIVE, unless="emial.free")), DECLARED)
     assert (caught.value.rule, caught.value.key, caught.value.offset) == ("active", "unless", 0)
 
 
-def test_the_quick_way_remembers_nothing_of_another_moment() -> None:
+def test_cached_verdicts_are_not_used_at_another_time() -> None:
     compiled = Evaluator([compile_policy(policy(replace(SIGNED, until=date(2027, 1, 1)), name="a"), DECLARED), compile_policy(policy(replace(SIGNED, until=Duration(30)), name="b"), DECLARED)])  # fmt: skip
     for now, until in ((NOW, Duration(30)), (NOW + timedelta(days=20), date(2027, 1, 1)), (NOW, Duration(30))):
         found = compiled.evaluate(GOOD, now=now)
@@ -239,7 +239,7 @@ def test_the_quick_way_remembers_nothing_of_another_moment() -> None:
         assert found.until == until
 
 
-def test_the_quick_way_keeps_apart_who_is_pending_and_who_is_in() -> None:
+def test_cached_verdicts_depend_on_the_status() -> None:
     outside, inside = policy(REST, name="outside"), policy(REST, name="inside", judges=("accepted",))
     compiled = Evaluator([compile_policy(each, DECLARED) for each in (outside, inside)])
     names = [

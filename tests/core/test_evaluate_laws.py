@@ -1,4 +1,4 @@
-"""The law of verdicts, held with random policies over facts that are known, not yet known or unavailable."""
+"""The rules of verdicts, with random policies over known, not yet known and unavailable facts."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ def test_many_conditions_in_one_program_find_the_rule_that_one_by_one_find(
 
 
 @given(policies(), facts())
-def test_a_policy_wants_what_all_ways_agree_on_waits_for_facts_or_asks_a_human(
-    drawn: Drawn, known: dict[str, Fact]
-) -> None:
+def test_the_opinion_of_a_policy_matches_the_model(drawn: Drawn, known: dict[str, Fact]) -> None:
     found = verdict([drawn], known)
     wanted, is_open = outcome(drawn, known)
     if wanted is None:
@@ -136,7 +134,7 @@ def test_the_order_of_policies_does_not_matter(one: Drawn, two: Drawn, known: di
 
 
 @given(policies("a"), policies("s", mode=PolicyMode.SHADOW), facts())
-def test_a_shadow_is_told_beside_and_changes_nothing(one: Drawn, shadow: Drawn, known: dict[str, Fact]) -> None:
+def test_a_shadow_policy_is_reported_and_changes_nothing(one: Drawn, shadow: Drawn, known: dict[str, Fact]) -> None:
     alone, both = verdict([one], known), verdict([one, shadow], known)
     assert (both.action, both.rule, both.opinions, both.needs) == (
         alone.action,
@@ -155,7 +153,7 @@ def test_a_shadow_is_told_beside_and_changes_nothing(one: Drawn, shadow: Drawn, 
     facts(),
     st.sampled_from(("pending", "accepted", "reset")),
 )
-def test_the_quick_way_and_the_slow_way_agree(some: list[Drawn], known: dict[str, Fact], status: str) -> None:
+def test_verdicts_with_and_without_traces_are_equal(some: list[Drawn], known: dict[str, Fact], status: str) -> None:
     judge = Evaluator([each.compiled for each in some])
     slow = judge.evaluate_with_traces(known, now=NOW, status=status)
     for _ in range(2):  # the second time from memory

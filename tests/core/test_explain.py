@@ -1,4 +1,4 @@
-"""The words of a verdict: complete, harmless, and true about what would have to be different."""
+"""Explanations of verdicts are complete, safe to print, and right about ways to match."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def told(known: dict[str, Fact], *policies: Policy) -> tuple[ExplanationLine, ..
 # ---- what is told ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_explanation_tells_rules_branches_facts_and_what_would_have_to_differ() -> None:
+def test_an_explanation_shows_rules_conditions_facts_and_ways_to_match() -> None:
     assert (
         "\n".join(map(str, told(GOOD, EEG)))
         == """\
@@ -115,12 +115,12 @@ def test_an_open_verdict_names_what_is_missing_and_what_could_come_out() -> None
     assert "waits one turn for email.academic, tables.dua" in told(soon, EEG)[0].text
 
 
-def test_a_reason_stands_below_the_verdict_on_one_line() -> None:
+def test_a_reason_is_shown_below_the_verdict_on_one_line() -> None:
     lines = told({**GOOD, "answers.purpose.quality": Fact("junk", Trust.CLAIMED, "form")}, EEG)
     assert lines[1] == ExplanationLine(1, LineMark.PLAIN, "reason: Please␊say more.")
 
 
-def test_policies_without_an_opinion_and_in_shadow_are_told_too() -> None:
+def test_policies_without_an_opinion_and_shadow_policies_are_shown() -> None:
     silent = replace(EEG, name="silent", rules=RULES[:1])
     shadow = replace(EEG, name="zshadow", mode=PolicyMode.SHADOW)
     text = "\n".join(map(str, told(GOOD, silent, shadow)))
@@ -129,12 +129,12 @@ def test_policies_without_an_opinion_and_in_shadow_are_told_too() -> None:
     assert "policy `zshadow`, shadow: recorded only: human by rule `rest`" in text
 
 
-def test_a_rule_that_no_change_makes_match_is_told_so() -> None:
+def test_a_rule_that_no_change_makes_match_is_marked() -> None:
     never = replace(EEG, rules=(Rule("never", Action.ACCEPT, when="false && email.free"), RULES[2]))
     assert "no small change makes it match" in "\n".join(map(str, told(GOOD, never)))
 
 
-def test_an_error_is_told_where_it_happened() -> None:
+def test_an_error_is_shown_at_its_condition() -> None:
     broken = replace(EEG, rules=(Rule("asks", Action.ACCEPT, when='form["Use"] == "x" || email.free'), RULES[2]))
     text = "\n".join(map(str, told({**GOOD, "form": Fact({}, Trust.CLAIMED, "form")}, broken)))
     assert '? form["Use"] == "x" (error: ' in text
@@ -157,12 +157,12 @@ def test_values_of_all_types_are_shown_on_one_line() -> None:
     )
 
 
-def test_the_headline_tells_terms() -> None:
+def test_the_summary_of_a_verdict_has_its_terms() -> None:
     verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=Duration(365), at_end=Action.REJECT, reviewers=2)
     assert summarize_verdict(verdict) == "accept: rule `signed` of policy `eeg`; until 365d, then reject; 2 reviewers"
 
 
-def test_what_a_rule_accepts_and_leaves_to_people_is_told_so_with_why() -> None:
+def test_an_accept_that_people_must_decide_is_explained() -> None:
     two = Verdict(Action.ACCEPT, "eeg", "signed", reviewers=2)
     assert str(explain_verdict(two, NOW)[1]) == "  people decide: the rule requires 2 reviewers"
     past = Verdict(Action.ACCEPT, "eeg", "signed", until=date(2020, 1, 1))
@@ -222,7 +222,7 @@ def test_what_would_have_to_differ_would_make_the_rule_match(drawn: Drawn, known
 
 
 @given(policies(), facts())
-def test_a_rule_matches_when_all_that_stands_below_it_is_true(drawn: Drawn, known: dict[str, Fact]) -> None:
+def test_a_rule_matches_if_all_its_conditions_are_true(drawn: Drawn, known: dict[str, Fact]) -> None:
     verdict = Evaluator([drawn.compiled]).evaluate_with_traces(known, now=NOW)
     assert verdict is not None
     for tried in rules_tried(verdict):

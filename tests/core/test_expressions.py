@@ -1,4 +1,4 @@
-"""Conditions: which are taken, what is said about the others, and what comes out when something is not known."""
+"""Conditions: which are valid, the messages for the others, and the result if a fact is unknown."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ MISTAKES = [  # source, what is marked, what is to be written there, a word of t
 
 
 @pytest.mark.parametrize(("source", "marked", "fix", "word"), MISTAKES, ids=[each[0][:40] for each in MISTAKES])
-def test_a_mistake_is_marked_and_told_in_one_line(source: str, marked: str, fix: str | None, word: str) -> None:
+def test_a_mistake_is_marked_and_explained_in_one_line(source: str, marked: str, fix: str | None, word: str) -> None:
     problem = refused(source)
     assert source[problem.offset : problem.offset + problem.length] == marked
     assert problem.fix == fix
@@ -121,7 +121,7 @@ def test_a_mistake_is_marked_and_told_in_one_line(source: str, marked: str, fix:
 
 
 @pytest.mark.parametrize("source", [each[0] for each in MISTAKES if each[2] is not None])
-def test_what_is_offered_can_be_pasted_until_the_expression_is_taken(source: str) -> None:
+def test_suggested_fixes_lead_to_a_valid_expression(source: str) -> None:
     for _ in range(4):
         problem = problem_of(source)
         if problem is None:
@@ -174,7 +174,7 @@ def test_only_true_is_true() -> None:
         assert compiled("email.free").evaluate(bound).value is None
 
 
-def test_an_unknown_fact_is_unknown_each_time_it_stands_there() -> None:
+def test_an_unknown_fact_is_unknown_wherever_it_is_used() -> None:
     both = compiled("email.free || !email.free").evaluate(given())
     assert both.value is None
     assert both.missing == {"email.free"}
@@ -205,7 +205,7 @@ def test_a_label_that_is_missing_is_an_error_and_no_missing_fact() -> None:
     assert compiled('form["Use"] == "x" || email.free').evaluate(given(form={}, email__free=True)).value is True
 
 
-def test_an_error_beside_an_unknown_tells_both() -> None:
+def test_an_error_and_an_unknown_fact_are_both_reported() -> None:
     truth = compiled('form["Use"] == "x" || email.free').evaluate(given(form={}))
     assert truth.missing == {"email.free"}
     assert truth.error
@@ -235,7 +235,7 @@ def test_moments_are_compared_as_moments() -> None:
 LETS = {"known": "email.academic || tables.partners", "public": "person.models + person.datasets", "both": "known && public > 3"}  # fmt: skip
 
 
-def test_a_let_has_the_type_of_its_expression_and_stands_for_its_facts() -> None:
+def test_a_let_has_the_type_and_the_facts_of_its_expression() -> None:
     lets = compile_lets(LETS, DECLARED)
     assert {name: each.type for name, each in lets.items()} == {"known": "bool", "public": "int", "both": "bool"}
     found = compile_expression("both && email.free", DECLARED, lets)

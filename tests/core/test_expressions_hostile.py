@@ -1,4 +1,4 @@
-"""Expressions that should stall, crash or deceive: each is refused or stopped at once, and none comes out true."""
+"""Hostile expressions are refused or stopped at once, and none evaluates to true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts about one request: what they say, and that an unknown one is never given a value."""
+"""Facts of a request: their values, and that an unknown fact never gets a value."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_name_that_is_no_fact_is_refused(name: str) -> None:
         FactReader([name])
 
 
-def test_a_table_and_its_parts_are_declared_beside_each_other() -> None:
+def test_a_table_and_its_parts_are_declared() -> None:
     types = fact_types(tables=["dua"])
     assert types["tables.dua"] is CelType.BOOL
     assert types["tables.dua.row"] is CelType.MAP
@@ -170,7 +170,7 @@ HIDDEN = asking(person=Person(), email=None, raw_json=b"{}")
         ("email.matches_form", UnknownReason.UNAVAILABLE),
     ],
 )
-def test_a_person_whom_the_repo_hides_leaves_everything_about_them_unknown(name: str, why: UnknownReason) -> None:
+def test_all_facts_of_a_hidden_person_are_unknown(name: str, why: UnknownReason) -> None:
     found = fact(name, HIDDEN, email=None)
     assert (found.value, found.why) == (None, why)
     assert found.note
@@ -275,7 +275,7 @@ def test_without_a_mail_field_nothing_can_match() -> None:
 # ---- the form --------------------------------------------------------------------------------------------------------
 
 
-def test_quality_is_asked_by_role_whatever_the_label() -> None:
+def test_quality_depends_on_the_role_and_not_on_the_label() -> None:
     assert value("answers.purpose.quality") == "good"
     assert value("answers.affiliation.present") is True
     assert value("answers.purpose.quality", asking(answers={"What will you study": "asdf"})) == "junk"

@@ -1,4 +1,4 @@
-"""Mail addresses as DNS sees them: what only looks alike is never the same."""
+"""E-mail addresses and domains: look-alikes are never equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a grant ends, counted from its acceptance."""
+"""When access ends, counted from its accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How lengths, days, rates and repos are written in policies, and what is offered where they are written otherwise."""
+"""Durations, dates, rates and repo globs in policies, and suggestions for other spellings."""
 
 from __future__ import annotations
 

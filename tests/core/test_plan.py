@@ -1,4 +1,4 @@
-"""A plan is sealed, ordered and braked: the same inputs give the same bytes, and a changed one is refused."""
+"""Plans are ordered, limited and protected by a digest: equal inputs give equal bytes, and a changed plan is refused."""
 
 from __future__ import annotations
 
@@ -113,20 +113,20 @@ def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
         ({"asked_at": "lately"}, "asked_at 'lately'"),
     ],
 )
-def test_a_sealed_plan_that_could_not_be_carried_to_its_end_is_none(other: dict[str, object], words: str) -> None:
+def test_a_plan_with_invalid_values_is_refused(other: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=r"is not a plan of hf-gate") as told:
         decode_plan(encode_plan(plan_of([msgspec.structs.replace(change(), **other)])), "plan.json")
     assert words in str(told.value)
 
 
-def test_a_sealed_plan_with_two_changes_of_one_request_is_none() -> None:
+def test_a_plan_with_two_changes_of_one_request_is_refused() -> None:
     with pytest.raises(UsageError, match="two changes for one request"):
         decode_plan(encode_plan(plan_of([change(1), change(1, after="rejected")])), "plan.json")
 
 
 @pytest.mark.parametrize("key", ["made_at", "expires_at"])
 @pytest.mark.parametrize("moment", ["yesterday", "2026-11-25T12:00:00"])
-def test_a_sealed_plan_of_no_moment_is_none(key: str, moment: str) -> None:
+def test_a_plan_with_an_invalid_timestamp_is_refused(key: str, moment: str) -> None:
     plan = plan_of([])
     plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, **{key: moment}))
     plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, digest=digest_of(plan)))
@@ -135,7 +135,7 @@ def test_a_sealed_plan_of_no_moment_is_none(key: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", b'{"plan": 1}', b"[" * 100_000, b"null"])
-def test_what_is_no_plan_gets_one_line_with_the_next_step(text: bytes) -> None:
+def test_an_invalid_plan_file_gives_one_line_with_the_next_step(text: bytes) -> None:
     with pytest.raises(UsageError, match=r"is not a plan of hf-gate") as told:
         decode_plan(text, "plan.json")
     assert "hf-gate plan --out" in told.value.hint
@@ -206,7 +206,7 @@ def test_a_version_begins_with_few_and_one_that_acts_already_with_many() -> None
     assert first_cycle(ends, set()) == (list(range(1, 61)), {})
 
 
-def test_who_is_held_or_protected_takes_nobodys_place() -> None:
+def test_held_and_protected_changes_take_no_room_in_a_plan() -> None:
     waiting = [change(n, user="robot", before="accepted", after="reset") for n in range(1, 10)]
     held = [change(n, policy="new", policy_digest="f" * 64) for n in range(10, 100)]
     others = [change(n) for n in range(100, 106)]
@@ -226,7 +226,7 @@ def test_the_words_of_a_plan_make_hostile_text_visible() -> None:
     assert "1 to reset" in text
 
 
-def test_a_plan_for_nobody_says_so() -> None:
+def test_an_empty_plan_says_that_there_are_no_changes() -> None:
     assert list(render.render_plan(plan_of([])))[-1] == "Plan: no changes."
 
 
@@ -236,7 +236,7 @@ def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> Non
     assert said[-1].endswith("About 1 call.")
 
 
-def test_the_validity_is_told_in_hours_then_minutes() -> None:
+def test_the_validity_is_shown_in_hours_then_minutes() -> None:
     plan = plan_of([])
     assert render.format_validity(plan, NOW).endswith("valid 24h")
     assert render.format_validity(plan, NOW + timedelta(hours=23, minutes=30)).endswith("valid 30 min")

@@ -1,4 +1,4 @@
-"""What a policy can cost is known before it runs: values that double, loops in loops, names that unfold into each other."""
+"""The cost of a policy is limited before it runs: growing values, nested loops, expanding `let` names."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_more_tests_than_a_costly_policy_can_run_are_refused() -> None:
         (TEXT + ' == ""', "(a{0} && email.free) || (a{0} && email.academic)"),
     ],
 )
-def test_names_that_unfold_into_each_other_are_refused_before_reasons_are_told(first: str, join: str) -> None:
+def test_lets_that_expand_into_each_other_are_refused_before_they_are_traced(first: str, join: str) -> None:
     begun = time.process_time()
     checked = policy(doubling(first, 60, join), "a60")
     assert set(codes(checked)) == {"too_costly"}
@@ -214,13 +214,13 @@ def test_conditions_of_conditions_are_refused_where_their_reasons_would_double()
         compile_expression(deep, DECLARED)
 
 
-def test_a_condition_that_is_unknown_inside_conditions_is_told_at_once() -> None:
+def test_nested_unknown_conditions_are_traced_quickly() -> None:
     deep = "(" * 10 + "email.free" + " ? email.free : email.free)" * 10
     truth = compile_expression(deep, DECLARED).evaluate(bind_facts({}))
     assert (truth.value, truth.missing) == (None, frozenset({"email.free"}))
 
 
-def test_a_branch_is_cut_out_without_what_is_said_of_the_others() -> None:
+def test_a_branch_is_encoded_without_annotations_of_other_branches() -> None:
     """Each branch is a program of its own: with everything about all of them, a long condition took quadratic time."""
     long = compile_expression(" || ".join(f'email.domain == "d{n}.org"' for n in range(120)), DECLARED)
     shared = long._shared.checked

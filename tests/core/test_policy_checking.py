@@ -1,4 +1,4 @@
-"""What is found in a policy that is well written and not well meant: names, constants, labels, dead rules, weak accepts."""
+"""Problems in valid policies: names, constants, labels, dead rules and weak accepts."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_mistake_in_an_expression_points_to_its_letters_in_the_file() -> None:
     assert problem.fix == "email.academic"
 
 
-def test_a_mistake_in_a_let_is_told_once_and_not_again_at_each_rule_that_uses_it() -> None:
+def test_a_mistake_in_a_let_is_reported_once() -> None:
     text = policy(
         "- id: r\n  when: ours\n  then: human\n- id: s\n  when: ours\n  then: human", "let: {ours: emial.free}\n"
     )
@@ -118,9 +118,7 @@ def test_has_asks_only_forms_so_that_no_rule_opens_because_something_is_unknown(
         ('form["intended use"] == "x"', "unknown_label", '"Intended use"'),
     ],
 )
-def test_a_constant_that_the_fact_never_has_is_told_with_the_one_that_was_meant(
-    condition: str, code: str, fix: str
-) -> None:
+def test_a_constant_that_a_fact_never_has_is_reported_with_a_suggestion(condition: str, code: str, fix: str) -> None:
     found = first(when(condition), code)
     assert found.fix is not None
     assert fix in found.fix.replace("''", "'")
@@ -140,14 +138,14 @@ def test_a_constant_that_the_fact_never_has_is_told_with_the_one_that_was_meant(
         'answers.country.code == "DE" || answers.country.code == "CH"',
     ],
 )
-def test_nothing_is_said_against_a_condition_that_is_well_meant(condition: str) -> None:
+def test_a_sound_condition_has_no_problem(condition: str) -> None:
     assert when(condition).problems == ()
 
 
 # ---- forms -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_label_that_only_some_of_the_repos_have_is_told_unless_it_is_guarded() -> None:
+def test_a_label_of_only_some_forms_is_reported_unless_guarded() -> None:
     both = "acme/model, datasets/acme/eeg"
     rule = "- id: r\n  when: {}\n  then: human\n- id: rest\n  then: human"
     bare = checked(policy(rule.format("form[\"Intended use\"] != ''"), repos=both))
@@ -157,7 +155,7 @@ def test_a_label_that_only_some_of_the_repos_have_is_told_unless_it_is_guarded()
     assert guarded.problems == ()
 
 
-def test_a_rule_about_an_answer_that_a_form_does_not_ask_for_is_told_with_the_repo() -> None:
+def test_a_rule_about_an_answer_that_a_form_lacks_is_reported_with_the_repo() -> None:
     text = policy("- id: r\n  when: answers.purpose.quality == 'missing'\n  then: human", repos="datasets/acme/eeg")
     assert "datasets/acme/eeg" in first(checked(text), "no_such_answer").message
 
@@ -171,7 +169,7 @@ def test_a_role_whose_label_no_form_has_is_refused_with_the_nearest() -> None:
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_policy_for_repos_that_are_not_the_desks_is_told_with_those_that_are() -> None:
+def test_a_policy_for_unknown_repos_is_reported_with_the_known_ones() -> None:
     found = first(checked(policy("- id: rest\n  then: human", repos="acme/eeg")), "no_such_repo")
     assert found.fix == "datasets/acme/eeg"
 
@@ -186,7 +184,7 @@ def test_a_template_that_the_desk_does_not_have_is_refused_with_the_nearest() ->
     assert first(checked(text), "unknown_template").fix == "say-more"
 
 
-def test_two_policies_of_one_name_are_told() -> None:
+def test_two_policies_with_one_name_are_reported() -> None:
     one = checked(policy("- id: rest\n  then: human"))
     other = checked(policy("- id: all\n  then: human"))
     assert [problem.code for problem in check_unique_names([one, other])] == ["policy_twice"]
@@ -220,7 +218,7 @@ def test_a_condition_that_can_never_hold_makes_a_dead_rule(condition: str) -> No
         "person.models >= 0",
     ],
 )
-def test_a_condition_that_always_holds_is_told(condition: str) -> None:
+def test_a_condition_that_is_always_true_is_reported(condition: str) -> None:
     assert "always_true" in codes(when(condition))
 
 
@@ -232,7 +230,7 @@ def test_a_rule_that_asks_what_a_rule_above_has_taken_is_dead() -> None:
     assert "dead_rule" in codes(checked(text))
 
 
-def test_rules_below_a_catch_all_are_told_and_the_fix_moves_it_with_all_its_lines() -> None:
+def test_rules_below_a_catch_all_are_reported_and_the_fix_moves_it_to_the_end() -> None:
     text = policy("- id: rest\n  then: human\n  queue: q   # last\n\n- id: a\n  when: email.free\n  then: human", "")
     mended = apply_fix(text, first(checked(text), "dead_rule"))
     assert mended is not None
@@ -247,11 +245,11 @@ def test_a_reject_on_what_people_say_asks_whether_a_reset_was_meant() -> None:
     assert "reject_on_claims" not in codes(when("tables.partners", "reject"))
 
 
-def test_a_policy_without_a_last_rule_for_all_others_is_told() -> None:
+def test_a_policy_without_a_catch_all_is_reported() -> None:
     assert "no_catch_all" in codes(checked(policy("- id: a\n  when: email.free\n  then: human")))
 
 
-def test_what_no_rule_uses_is_told() -> None:
+def test_unused_names_are_reported() -> None:
     text = policy("- id: rest\n  then: human", 'let: {ours: email.free}\ntables: {mine: ["@a.org"]}\n')
     assert codes(checked(text)).count("unused") == 2
 
@@ -276,7 +274,7 @@ def test_what_no_rule_uses_is_told() -> None:
         ("email.academic ? person.account_days > 7 : tables.partners", Trust.ACCOUNT),
     ],
 )
-def test_an_accept_rule_says_the_least_that_lets_somebody_pass(condition: str, trust: Trust | None) -> None:
+def test_an_accept_rule_says_what_it_requires_at_least(condition: str, trust: Trust | None) -> None:
     found = when(condition, "accept")
     assert found.policy is not None
     assert [each.trust for each in accept_requirements(found.policy, found.conditions)] == [trust]
@@ -288,7 +286,7 @@ def test_the_rules_above_an_accept_count_too() -> None:
     assert accept_requirements(found.policy, found.conditions)[0].trust is Trust.ACCOUNT
 
 
-def test_each_rule_is_judged_by_its_own_condition_and_what_must_be_written_is_named() -> None:
+def test_each_accept_rule_is_rated_by_its_own_condition() -> None:
     spammers = "- id: spam\n  when: email.free\n  then: human\n"
     accept = "- id: uni\n  when: answers.affiliation.text.contains('University')\n  then: accept\n"
     found = checked(policy(f"{spammers}{accept}- id: rest\n  then: human"))
@@ -306,7 +304,7 @@ def test_no_throw_away_mailbox_is_nothing_to_show() -> None:
     assert "accepts_everybody" in codes(when("!email.disposable && email.present", "accept"))
 
 
-def test_accepting_on_claims_alone_is_told_and_on_nothing_too() -> None:
+def test_accepting_on_claims_or_on_nothing_is_reported() -> None:
     assert "accepts_on_claims" in codes(when('answers.purpose.quality == "good"', "accept"))
     assert "accepts_everybody" in codes(checked(policy("- id: rest\n  then: accept")))
     assert codes(when("email.academic", "accept")) == []
@@ -325,19 +323,19 @@ def _run(tests: str) -> list[tuple[bool, str]]:
     return [(result.has_passed, result.message) for result in run_policy_tests(found)]
 
 
-def test_a_test_passes_when_verdict_and_rule_are_those_that_are_wanted() -> None:
+def test_a_test_passes_if_verdict_and_rule_are_as_expected() -> None:
     facts = "facts: {email.academic: true, tables.dua.state: valid}"
     assert _run(f"  - {{name: a, {facts}, want: {{then: accept, rule: ours}}}}\n") == [(True, "")]
     assert _run(f"  - {{name: a, {facts}, want: {{rule: rest}}}}\n") == [(False, "expected rest, got accept by ours")]
 
 
-def test_what_a_test_does_not_say_is_unknown_in_it_and_a_failure_names_it() -> None:
+def test_a_fact_that_a_test_does_not_state_is_unknown_and_named_in_a_failure() -> None:
     [(passed, message)] = _run("  - {name: a, facts: {email.academic: true}, want: {then: accept}}\n")
     assert not passed
     assert message.endswith("the test does not state tables.dua.state")
 
 
-def test_a_failed_test_shows_every_rule_that_was_tried_and_its_parts() -> None:
+def test_a_failed_test_shows_each_rule_with_its_conditions() -> None:
     found = checked(TESTED + "tests:\n  - {name: a, facts: {email.academic: false}, want: {then: accept}}\n")
     why = "\n".join(run_policy_tests(found)[0].why)
     assert "✗ ours (accept) does not match" in why
@@ -383,7 +381,7 @@ def test_each_rule_of_an_example_but_a_last_one_for_all_others_is_tried_by_one_o
     assert {rule.then for rule in found.policy.rules} - actions <= {Action.REJECT}
 
 
-def test_a_policy_reads_as_one_numbered_list_of_sentences() -> None:
+def test_a_policy_is_described_as_numbered_sentences() -> None:
     text = policy(
         "- id: ask\n  when: answers.purpose.quality == 'thin'\n  then: reset\n  reason: Say more.\n"
         "- id: paper\n  when: tables.dua.state == 'missing'\n  then: wait\n  at_most: 30d\n  after: human\n"
@@ -403,7 +401,7 @@ def test_a_policy_reads_as_one_numbered_list_of_sentences() -> None:
     ]
 
 
-def test_a_policy_in_shadow_says_so_and_two_that_count_say_how_they_combine() -> None:
+def test_descriptions_mention_shadow_mode_and_how_policies_combine() -> None:
     one = checked(policy("- id: rest\n  then: human")).policy
     two = checked(policy("- id: rest\n  then: human", "mode: enforce\n").replace("policy: p", "policy: q")).policy
     three = checked(policy("- id: rest\n  then: human", "mode: enforce\n")).policy

@@ -1,4 +1,4 @@
-"""Wrong policies and the first suggestion for each; texts made to harm the reader; both refused with little work and in words."""
+"""Wrong policies with the first suggestion for each, and hostile texts; both are refused cheaply."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_first_suggestion_pasted_gives_a_policy_that_means_what_its_tests_sa
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_each_wrong_policy_is_told_with_its_place_on_one_line(name: str) -> None:
+def test_each_wrong_policy_is_reported_with_its_position_on_one_line(name: str) -> None:
     for problem in _check(CORPUS[name]).problems:
         assert "\n" not in problem.message
         assert problem.code == problem.code.lower()

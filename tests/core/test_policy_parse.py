@@ -1,4 +1,4 @@
-"""What a policy and a desk file may say, what is refused, and that each refusal points to its letters."""
+"""What policy files and hf-gate.yaml may contain, and the position of each problem."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ LATER = (
 
 
 @pytest.mark.parametrize(("old", "new", "word"), LATER)
-def test_what_belongs_to_a_later_version_is_refused_and_never_ignored(old: str, new: str, word: str) -> None:
+def test_unsupported_keys_are_refused_and_never_ignored(old: str, new: str, word: str) -> None:
     problem = one(old, new)
     assert problem.code == "later"
     assert f"`{word}" in problem.message
@@ -194,7 +194,7 @@ REFUSED = (
 
 
 @pytest.mark.parametrize(("old", "new", "code"), REFUSED)
-def test_what_is_wrong_is_refused_on_the_line_where_it_stands(old: str, new: str, code: str) -> None:
+def test_a_problem_has_the_line_of_its_cause(old: str, new: str, code: str) -> None:
     problem = one(old, new)
     assert problem.code == code
     lines = WHOLE.replace(old, new).split("\n")
@@ -202,7 +202,7 @@ def test_what_is_wrong_is_refused_on_the_line_where_it_stands(old: str, new: str
     assert "\n" not in problem.message
 
 
-def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
+def test_all_problems_are_reported_at_once_in_file_order() -> None:
     text = WHOLE.replace("mode: enforce", "mode: live").replace("priority: 1", "priority: 9")
     assert [problem.code for problem in problems(text)] == ["bad_value", "bad_number"]
 
