@@ -95,7 +95,7 @@ def compile_expression(
     except (*_FAILURES, RecursionError) as error:
         raise translate_engine_error(str(error), words, NameSuggestions((*declared, *lets))) from None
     bounds = compute_bounds(checked.root, words, {name: each.bounds for name, each in lets.items()})
-    check_tree(checked.root, words, declared, frozenset(lets), _BranchEvaluator(env, checked))
+    check_tree(checked.root, words, declared, frozenset(lets), _CelBranchEvaluator(env, checked))
     of_type = _signature(program.return_type())
     _check_type(of_type, words, is_let=is_let)
     return Expression.root(
@@ -168,7 +168,7 @@ _EMPTY_ENV = cel.NewEnv()
 
 
 @dataclass(frozen=True, slots=True)
-class _BranchEvaluator:
+class _CelBranchEvaluator:
     """Evaluates branches without facts while a policy is checked."""
 
     env: cel.Env

@@ -104,7 +104,7 @@ def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) ->
     problems: list[TableProblem] = []
     for number, text in enumerate(rows, 1):
         is_mail = "@" in text.strip().lstrip("@") or (text.strip().startswith("@") and "." in text)
-        row = _Record({"email" if is_mail else "username": text}, number, UTC, problems).to_row(KEYS)
+        row = _TableRecord({"email" if is_mail else "username": text}, number, UTC, problems).to_row(KEYS)
         if row:
             built.append(row)
     skipped = [each.line for each in problems if each.is_error]
@@ -130,7 +130,7 @@ def _make_table(
     ]
     rows: list[TableRow] = []
     for line, cells in read.records:
-        row = _Record(cells, line, zone, problems).to_row(key)
+        row = _TableRecord(cells, line, zone, problems).to_row(key)
         if row is None:
             skipped.append(line)
         else:
@@ -280,7 +280,7 @@ def _parse_object(line: str) -> dict[str, str] | str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class _TableRecord:
     """Converts one record to a row, and adds what is wrong to `problems`."""
 
     cells: Mapping[str, str]
