@@ -137,4 +137,4 @@ def test_the_page_tells_the_moves_as_they_are() -> None:
         assert row is not None
         for action, cell in zip(STRICTNESS, (each.strip() for each in row[1].split("|")), strict=True):
             moved = STATUS_AFTER.get((status, action))
-            assert cell == (moved or ("stays" if status in EVALUATED_STATUSES else "not judged"))
+            assert cell == (moved or ("stays" if status in EVALUATED_STATUSES else "not evaluated"))
