@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.cli.layout import placed, wrapped
+from hf_gate.cli.layout import choose_widths, wrap_line
 from hf_gate.cli.output import Column, age
 from hf_gate.domain.text import display_width
 
@@ -33,26 +33,29 @@ _TABLE = [_WHO, _NAME, _WORDS, _ID]
     ],
 )
 def test_columns_give_way_in_their_order_and_who_it_is_never(room: int, widths: list[int | None]) -> None:
-    found = placed(_TABLE, [30, 20, 60, 24], room)
+    found = choose_widths(_TABLE, [30, 20, 60, 24], room)
     assert [found.get(number) for number in range(4)] == widths
 
 
 def test_where_there_is_no_terminal_nothing_leaves_and_only_words_are_cut() -> None:
-    assert placed(_TABLE, [90, 20, 600, 24], None) == {0: 90, 1: 20, 2: 48, 3: 24}
+    assert choose_widths(_TABLE, [90, 20, 600, 24], None) == {0: 90, 1: 20, 2: 48, 3: 24}
 
 
 @given(st.text(st.sampled_from("ab xyz 語n\u0301"), max_size=120), st.integers(4, 40))
 def test_lines_are_never_too_long_and_lose_nothing_but_blanks(text: str, columns: int) -> None:
-    lines = list(wrapped(text, columns))
+    lines = list(wrap_line(text, columns))
     assert all(display_width(line) <= columns for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
 def test_a_line_parts_between_words_and_the_rest_hangs() -> None:
-    assert list(wrapped("  status    waits for a review", 26, 12)) == ["  status    waits for a", "            review"]
-    assert list(wrapped("      one two three", 14)) == ["      one two", "      three"]
-    assert list(wrapped("abcdefghij kl", 6)) == ["abcdef", "ghij", "kl"], "a word may be longer than a line"
-    assert list(wrapped("as long as it likes", None)) == ["as long as it likes"]
+    assert list(wrap_line("  status    waits for a review", 26, 12)) == [
+        "  status    waits for a",
+        "            review",
+    ]
+    assert list(wrap_line("      one two three", 14)) == ["      one two", "      three"]
+    assert list(wrap_line("abcdefghij kl", 6)) == ["abcdef", "ghij", "kl"], "a word may be longer than a line"
+    assert list(wrap_line("as long as it likes", None)) == ["as long as it likes"]
 
 
 @pytest.mark.parametrize(

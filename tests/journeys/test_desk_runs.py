@@ -16,7 +16,7 @@ import pytest
 from hf_gate.application.cadence import least_pause
 from hf_gate.application.runs import begin
 from hf_gate.bootstrap import now
-from hf_gate.cli.run import greed
+from hf_gate.cli.run import budget_warning
 from hf_gate.domain.events import Entry, GrantDated, canonical
 from hf_gate.domain.moments import to_ms
 from hf_gate.domain.runs import RunKind
@@ -282,7 +282,7 @@ def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_
 
 def test_a_pause_that_takes_too_much_of_the_token_is_told_with_one_that_does_not() -> None:
     least = least_pause(4 * 38, quota=500, window=300)
-    assert greed(300, least, 38) == (
+    assert budget_warning(300, least, 38) == (
         "To look at 38 repos every 5 min 0 s takes 30% of this token's calls; --every 31m, or auto, keeps it to 5%."
     )
 

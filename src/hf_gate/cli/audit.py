@@ -18,10 +18,10 @@ from ..application.targets import RequestTarget, find_attempts
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
-from .frame import Entry, GateGroup, Run, command, repo_type_option
-from .output import FIRST_ROWS, Column, numbered, paragraphs
+from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
+from .output import FIRST_ROWS, Column, count_of, paragraphs
 from .targets import person_or_repo
-from .workspace import no_store, open_workspace, stored
+from .workspace import no_store, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
     from ..application.verify import Sealed, Verified
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 audit = GateGroup(
     "audit",
     {
-        "ls": Entry("audit:audit_ls", "Entries of the ledger, the newest first."),
-        "show": Entry("audit:audit_show", "One entry, with what it keeps of the person."),
-        "verify": Entry("audit:audit_verify", "Prove that nothing was changed, cut off or put in."),
-        "export": Entry("audit:audit_export", "The ledger as JSON lines, to be proved elsewhere."),
-        "checkpoint": Entry("audit:audit_checkpoint", "The heads of all chains, to be proved against later."),
+        "ls": CommandEntry("audit:audit_ls", "Entries of the ledger, the newest first."),
+        "show": CommandEntry("audit:audit_show", "One entry, with what it keeps of the person."),
+        "verify": CommandEntry("audit:audit_verify", "Prove that nothing was changed, cut off or put in."),
+        "export": CommandEntry("audit:audit_export", "The ledger as JSON lines, to be proved elsewhere."),
+        "checkpoint": CommandEntry("audit:audit_checkpoint", "The heads of all chains, to be proved against later."),
     },
     help="The ledger: one chain of entries for each repo, one for the workspace.",
 )
@@ -78,7 +78,7 @@ def audit_ls(
     from ..application.entries import audit_record  # noqa: PLC0415 - help needs none of it
     from ..application.inputs import parse_event_kind  # noqa: PLC0415 - as above
 
-    workspace = _opened(run)
+    workspace = _open_workspace(run)
     kind = None if kind is None else parse_event_kind(kind)
 
     def is_wanted(link: LedgerLink) -> bool:
@@ -88,10 +88,10 @@ def audit_ls(
             and (actor is None or link.actor == actor or link.actor.startswith(f"{actor}@"))
         )
 
-    links = _links(workspace, _meant(target, repo, repo_type), request, is_wanted)
+    links = _links(workspace, _find_target(target, repo, repo_type), request, is_wanted)
     rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:
-        rows = _with_names(workspace, rows if all_entries else _grouped(links))
+        rows = _with_names(workspace, rows if all_entries else _group_entries(links))
     asked = -1 if everything else limit
     is_whole = run.out.records(AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=asked, empty="No entries.")
     if not is_whole and run.out.is_human:
@@ -99,7 +99,7 @@ def audit_ls(
     return 0
 
 
-def _meant(target: str | None, repo: str | None, repo_type: str | None) -> RequestTarget | Repo | None:
+def _find_target(target: str | None, repo: str | None, repo_type: str | None) -> RequestTarget | Repo | None:
     home = None if repo is None else parse_repo(repo, repo_type)
     found = home if target is None else person_or_repo(target, repo_type)
     if home is not None and home != (found.repo if isinstance(found, RequestTarget) else found):
@@ -129,7 +129,7 @@ def _links(
     return about(workspace.store, [attempt.id for attempt in attempts], is_wanted)
 
 
-def _grouped(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
+def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
     """Like entries as one row: the newest of them, with what the others say and where they end."""
     from ..application.entries import audit_record, group_like, key_of_group, summary_of  # noqa: PLC0415 - help needs none of it
 
@@ -160,11 +160,11 @@ def audit_show(run: Run, *, entry: str) -> int:
         raise UsageError(
             f"{entry!r} is no entry of a ledger.", hint="Entries are named as `hf-gate audit ls` does: desk#3."
         )
-    workspace = _opened(run)
+    workspace = _open_workspace(run)
     found = entry_at(workspace.store, *name)
     if found is None:
         raise UsageError(f"there is no entry {entry}.", hint="hf-gate audit ls")
-    doc = _shown(found)
+    doc = _entry_to_dict(found)
     run.out.document(doc, lambda: _lines(found, doc), quiet=[str(doc["id"])])
     return 0
 
@@ -197,7 +197,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
         with _opened_file(file, "ledger", "hf-gate audit export --out ledger.jsonl") as lines:
             result = verify_lines(lines, file, known)
     else:
-        result = verify(_opened(run).store, known, fold=fold)
+        result = verify(_open_workspace(run).store, known, fold=fold)
     doc = {
         "schema_version": 1,
         "ok": result.ok,
@@ -222,14 +222,14 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
     """
     from ..application.ledger_files import export  # noqa: PLC0415 - as above
 
-    workspace = _opened(run)
+    workspace = _open_workspace(run)
     count = -1
     with _writing(target) as write:
         for line in export(workspace.store, workspace.now(), personal=with_personal):
             write(line)
             count += 1
     personal = ", with personal data" if with_personal else ", without personal data"
-    run.out.say(f"{numbered(count, 'entry', 'entries')} written{personal}.", "dim")
+    run.out.say(f"{count_of(count, 'entry', 'entries')} written{personal}.", "dim")
     return 0
 
 
@@ -246,7 +246,7 @@ def audit_checkpoint(run: Run, *, target: str | None) -> int:
         run.out.document(doc, lambda: _heads(checkpoint), quiet=[checkpoint.digest])
         return 0
     write_private_file(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
-    run.out.say(f"The heads of {numbered(len(checkpoint.heads), 'chain')} stand in {target}, and in the store.")
+    run.out.say(f"The heads of {count_of(len(checkpoint.heads), 'chain')} stand in {target}, and in the store.")
     return 0
 
 
@@ -275,7 +275,7 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _shown(entry: Sealed) -> dict[str, Any]:
+def _entry_to_dict(entry: Sealed) -> dict[str, Any]:
     from ..application.entries import audit_record  # noqa: PLC0415 - as above
 
     link = entry.link
@@ -316,13 +316,13 @@ def _proof(result: Verified, checkpoints: int) -> Iterator[str]:
         yield f"BROKEN  {each.chain}#{each.seq}  {each.what}"
     if len(result.broken) > 50:
         yield f"and {len(result.broken) - 50:,} more"
-    beside = f", and with {numbered(checkpoints, 'checkpoint')} from outside" if checkpoints else ""
-    chains = numbered(len(result.chains), "chain")
+    beside = f", and with {count_of(checkpoints, 'checkpoint')} from outside" if checkpoints else ""
+    chains = count_of(len(result.chains), "chain")
     if result.ok:
-        yield f"Whole: {numbered(result.entries, 'entry', 'entries')} in {chains}{beside}."
+        yield f"Whole: {count_of(result.entries, 'entry', 'entries')} in {chains}{beside}."
     else:
-        count = numbered(len(result.broken), "place")
-        yield f"NOT WHOLE: {count} in {numbered(result.entries, 'entry', 'entries')} of {chains}."
+        count = count_of(len(result.broken), "place")
+        yield f"NOT WHOLE: {count} in {count_of(result.entries, 'entry', 'entries')} of {chains}."
     yield from (f"Not proved: {words}." for words in result.not_proved)
 
 
@@ -362,8 +362,8 @@ def _writing(target: str | None) -> Iterator[Callable[[bytes], object]]:
         yield file.write
 
 
-def _opened(run: Run) -> Workspace:
-    workspace = stored(run)
+def _open_workspace(run: Run) -> Workspace:
+    workspace = open_stored_workspace(run)
     if workspace is None:
         raise no_store()
     return workspace

@@ -12,7 +12,7 @@ from ..application.inputs import confirms
 from ..domain.rows import count_pending
 from ..domain.text import to_json
 from ..errors import Guarded
-from .workspace import stored
+from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -116,7 +116,7 @@ def _check_yes(
 
 def _waiting(run: Run) -> int:
     """How many wait in all, as far as the store knows."""
-    opened = stored(run)
+    opened = open_stored_workspace(run)
     return 0 if opened is None else count_pending(opened.store.repos())
 
 

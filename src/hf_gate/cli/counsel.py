@@ -12,7 +12,7 @@ from ..domain.text import clip
 from ..errors import HfGateError
 from .kept import standing_verdicts
 from .output import age
-from .workspace import stored
+from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.evaluation import RepoPolicies
@@ -30,7 +30,7 @@ _ENTRIES: Final = 200  # of a request, among which notes are looked for
 _COLUMNS: Final = 400  # of one note
 
 
-class Counsel:
+class ReviewContext:
     """Reads the store and judges by the policies as they are now; says nothing where there is neither."""
 
     def __init__(self, run: Run, repo: Repo) -> None:
@@ -52,7 +52,7 @@ class Counsel:
 
     @cached_property
     def _workspace(self) -> Workspace | None:
-        return stored(self.run)
+        return open_stored_workspace(self.run)
 
     @cached_property
     def _bundle(self) -> PolicyBundle | None:
@@ -76,7 +76,7 @@ class Counsel:
         return bundle.for_repo(row, workspace.sources)
 
     def _verdict(self, row: RequestRow) -> Iterator[str]:
-        verdict = self._judged(row)
+        verdict = self._evaluate(row)
         if verdict is not None:
             from ..policy.explain import summarize_verdict  # noqa: PLC0415 - only where there is a verdict
 
@@ -94,7 +94,7 @@ class Counsel:
             by = f" of policy `{policy}`" if policy else ""
             yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
 
-    def _judged(self, row: RequestRow) -> Verdict | None:
+    def _evaluate(self, row: RequestRow) -> Verdict | None:
         from ..application.evaluation import inputs_of  # noqa: PLC0415 - only where there is a workspace
 
         workspace, court = self._workspace, self._court

@@ -20,13 +20,13 @@ from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import Decision
 from .demo_desk import play_desk, served_desk
-from .demo_story import Story, started
+from .demo_story import Story, start_command
 from .detail import request_lines
 from .frame import Run, command
 from .layout import width_of
-from .output import Format, numbered
+from .output import Format, count_of
 from .table import ls_columns
-from .ui import opened
+from .ui import open_browser
 
 _NEWCOMER: Final = {"username": "mara-okello", "fullname": "Mara Okello", "email": "mara.okello@example.edu"}
 _REASON: Final = "Please say in one or two sentences what you will do with it, then ask again."
@@ -50,7 +50,7 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
 
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_GATE_CLOCK"):
         os.environ.pop(name, None)  # the local Hub is on this machine: staying offline is no reason to stay away
-    with _served(requests, seed, port) as (child, first), TemporaryDirectory(prefix="hf-gate-demo-") as folder:
+    with _serve_hub(requests, seed, port) as (child, first), TemporaryDirectory(prefix="hf-gate-demo-") as folder:
         story = Story(run, first["url"], first["tokens"])
         repos = [_repo(line) for line in first["repos"]]
         with bootstrap.running_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
@@ -71,7 +71,7 @@ def _stay(story: Story, hub: subprocess.Popen[str], link: str, repo: Repo, *, op
     _invite(story, link, repo)
     sys.stdout.flush()
     if opens and sys.stdout.isatty():
-        opened(link)
+        open_browser(link)
     try:
         hub.wait()
     except KeyboardInterrupt:
@@ -83,7 +83,7 @@ def _repo(line: Mapping[str, str]) -> Repo:
 
 
 @contextmanager
-def _served(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def _serve_hub(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A local Hub in a process of its own, and the first line that it says."""
     words = [
         "hub",
@@ -97,13 +97,13 @@ def _served(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess.Po
         "--port",
         str(port),
     ]
-    with started(words, hint="`hf-gate hub serve` says why.") as (child, first):
+    with start_command(words, hint="`hf-gate hub serve` says why.") as (child, first):
         yield child, first
 
 
 def _play(story: Story, repos: list[Repo]) -> None:
     repo = repos[0]
-    story.tell(f"A Hub on this machine, {story.url}, with {numbered(len(repos), 'gated repo')} and invented people.")
+    story.tell(f"A Hub on this machine, {story.url}, with {count_of(len(repos), 'gated repo')} and invented people.")
     story.tell()
     token = _ask(story, repo)
     _list(story, repo)
@@ -155,7 +155,7 @@ def _list(story: Story, repo: Repo) -> None:
     story.check(
         "list",
         ok=proved and len(rows) > 8,
-        detail=f"{numbered(len(rows), 'request')} wait, and the list is proved whole",
+        detail=f"{count_of(len(rows), 'request')} wait, and the list is proved whole",
     )
     story.tell()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HfGateError
-from .demo_story import Story, started
+from .demo_story import Story, start_command
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
@@ -35,7 +35,7 @@ def served_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
     """The desk in the browser at a port that is free; what `hf-gate ui --json` says of it."""
     words = ("ui", "--no-open", "--json", "--port", "0")
     hint, env, quiet = "`hf-gate --profile demo ui` says why.", _env(story, folder), subprocess.DEVNULL
-    with started(words, hint=hint, cwd=folder, env=env, err=quiet) as (_, told):
+    with start_command(words, hint=hint, cwd=folder, env=env, err=quiet) as (_, told):
         yield told
 
 

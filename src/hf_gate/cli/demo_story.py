@@ -71,7 +71,7 @@ class Story:
 
 
 @contextmanager
-def started(
+def start_command(
     words: Sequence[str],
     *,
     hint: str,

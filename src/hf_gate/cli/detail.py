@@ -10,7 +10,7 @@ from ..application.record_builders import quality_of
 from ..domain.lifecycle import MEANING, STATUSES, Status
 from ..domain.moments import iso
 from ..domain.text import one_line
-from .layout import wrapped
+from .layout import wrap_line
 from .output import age, paragraphs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def request_lines(
     """
     for line in _lines(request, now, account):
         is_fact = line.startswith("  ") and line[2:_FACT].rstrip() in _FACTS
-        yield from wrapped(one_line(line), columns, _FACT if is_fact else None)
+        yield from wrap_line(one_line(line), columns, _FACT if is_fact else None)
 
 
 _FACTS: Final = frozenset({"request", "status", "asked", "reviewed", "e-mail", "account", "activity", "answers"})

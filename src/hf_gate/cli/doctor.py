@@ -19,7 +19,7 @@ from ..domain.accounts import TokenRights
 from ..domain.ids import Repo
 from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed
 from .frame import Run, command, name_token, repo_type_option
-from .output import clock_is, numbered
+from .output import clock_is, count_of
 from .targets import named_repo
 from .tokens import NEEDED, ONE_EACH, beyond, may_decide
 
@@ -65,14 +65,14 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield _versions()
     yield from _files(run)
     yield from _surroundings()
-    yield _tried(run, "workspace", lambda: _desk(run))
-    token = _tried(run, "token", lambda: _token(run))
+    yield _run_check(run, "workspace", lambda: _desk(run))
+    token = _run_check(run, "token", lambda: _token(run))
     yield token
     if token.ok is False and token.code != 4:
         return  # nobody answers: asking for repos would only wait once more
     yield from _clock(run)
     for text in repos:
-        yield _tried(run, "repo", lambda text=text: _repo(run, text, repo_type))  # type: ignore[misc]
+        yield _run_check(run, "repo", lambda text=text: _repo(run, text, repo_type))  # type: ignore[misc]
     if token.ok is False:
         return
     if not repos:
@@ -80,7 +80,7 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield from _reach(run)
 
 
-def _tried(run: Run, check: str, look: Callable[[], Finding]) -> Finding:
+def _run_check(run: Run, check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except HfGateError as problem:
@@ -118,12 +118,12 @@ def _files(run: Run) -> Iterator[Finding]:
 
 
 def _desk(run: Run) -> Finding:
-    from .tracked import tracked  # noqa: PLC0415 - only who looks
+    from .tracked import list_tracked_files  # noqa: PLC0415 - only who looks
 
     folder = run.location.folder
     if folder is None:
         return Finding("workspace", True, "no workspace here; commands use your personal store")
-    if names := tracked(folder):
+    if names := list_tracked_files(folder):
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         return Finding(
             "workspace",
@@ -132,7 +132,7 @@ def _desk(run: Run) -> Finding:
             "`git rm --cached` them and commit; what was pushed before is still in its history.",
         )
     return Finding(
-        "workspace", True, f"{run.location.title}, {numbered(len(run.location.config.repos), 'line')} of repos"
+        "workspace", True, f"{run.location.title}, {count_of(len(run.location.config.repos), 'line')} of repos"
     )
 
 
@@ -201,7 +201,7 @@ def _own_repos(run: Run) -> Iterator[Finding]:
     tried = list({repo.namespace: repo for repo in reversed(found)}.values())[::-1][:_TRIED]
     alike: dict[Finding, list[str]] = {}
     for repo in tried:
-        alike.setdefault(_tried(run, "rights", lambda repo=repo: _rights(run, repo)), []).append(str(repo))  # type: ignore[misc]
+        alike.setdefault(_run_check(run, "rights", lambda repo=repo: _rights(run, repo)), []).append(str(repo))  # type: ignore[misc]
     for finding, repos in alike.items():
         yield replace(finding, detail=f"{', '.join(repos)}: {finding.detail}")
 

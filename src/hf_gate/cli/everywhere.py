@@ -47,9 +47,9 @@ def _glob(text: str, repo_type: str | None) -> str:
 
 
 def _spelt(run: Run, user: str, glob: str, verb: str) -> list[str]:
-    from .workspace import stored  # noqa: PLC0415 - only with a glob
+    from .workspace import open_stored_workspace  # noqa: PLC0415 - only with a glob
 
-    workspace = stored(run)
+    workspace = open_stored_workspace(run)
     if workspace is None:
         raise UsageError(f"{user}@{glob}: no store knows where {user} asked.", hint="hf-gate sync reads it.")
     repos = (

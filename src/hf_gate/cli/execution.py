@@ -17,7 +17,7 @@ from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of
 from ..domain.runs import UNDER_WAY, ChangeOrigin, ChangeState
 from ..domain.text import to_json
 from ..errors import Guarded, HfGateError, HubUnavailable
-from .output import Format, Output, clock_off, numbered
+from .output import Format, Output, clock_off, count_of
 from .progress import Progress
 from .second import author_for
 from .workspace import actor_of, executor_of, open_workspace
@@ -366,4 +366,4 @@ def print_dry_run(run: Run, wish: Wish) -> None:
             reason = wish.reason_for(aim) if wish.template else None
             out.line(f"would {wish.verb} {aim}" + (f" with the reason {to_json(reason)}" if reason else ""))
         reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
-        out.line(f"Dry run: {numbered(len(wish.aims), 'change')}{reason}; nothing was sent.")
+        out.line(f"Dry run: {count_of(len(wish.aims), 'change')}{reason}; nothing was sent.")

@@ -63,7 +63,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     workspace = open_workspace(run, needs_folder=True)
     bundle = load_policies(workspace)
     row = _row(run, workspace, _aim(workspace, target, repo, repo_type))
-    heard = _heard(workspace, bundle, row, found if file else None)
+    heard = _evaluate_with_drafts(workspace, bundle, row, found if file else None)
     if not heard.is_stored:
         run.out.say("Not in the store yet: judged by what the Hub shows now, without history. hf-gate sync reads it.")
     way = last_transition(workspace.store, heard.row)
@@ -112,7 +112,9 @@ def _row(run: Run, workspace: Workspace, aim: RequestTarget | RequestRow) -> Req
 # ---- by whom --------------------------------------------------------------------------------------------------------------
 
 
-def _heard(workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: Policies | None) -> Evaluation:
+def _evaluate_with_drafts(
+    workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: Policies | None
+) -> Evaluation:
     from ..application.evaluation import evaluate_request  # noqa: PLC0415 - as above
 
     if drafts is None:
@@ -226,7 +228,7 @@ def _document(heard: Evaluation, way: LastTransition | None) -> Row:
         "status": row.state.status,
         "asked_at": iso_ms(row.state.asked_at),
         "attempt": row.state.attempt,
-        "came": None if way is None else _came(way),
+        "came": None if way is None else _result_row(way),
         "until": iso_ms(row.state.until),
         "at_end": row.state.at_end,
         "is_judged": heard.is_judged,
@@ -237,7 +239,7 @@ def _document(heard: Evaluation, way: LastTransition | None) -> Row:
     }
 
 
-def _came(way: LastTransition) -> Row:
+def _result_row(way: LastTransition) -> Row:
     return {"at": iso_ms(way.at), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
 
 
@@ -269,11 +271,11 @@ def _policy(each: Opinion | Abstention) -> Row:
         "digest": each.digest,
         "mode": str(each.mode),
         "opinion": said,
-        "tried": [_tried(one) for one in each.rule_traces],
+        "tried": [_rule_row(one) for one in each.rule_traces],
     }
 
 
-def _tried(tried: RuleTrace) -> Row:
+def _rule_row(tried: RuleTrace) -> Row:
     return {
         "rule": tried.rule,
         "then": str(tried.then),

@@ -14,7 +14,7 @@ from ..domain.form_report import count_problems, render_markdown, requester_view
 from ..domain.forms import GateForm, form_to_json, parse_gate_form
 from ..domain.ids import Repo
 from ..errors import NotAllowed, RepoNotFound, UsageError
-from .frame import Entry, GateGroup, Run, command, repo_type_option
+from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import paragraphs
 from .targets import named_repo
 from .workspace import announce
@@ -30,7 +30,7 @@ _MODES: Final = {
 
 form = GateGroup(
     "form",
-    {"check": Entry("form:form_check", "What a requester meets, and what is wrong with the card.")},
+    {"check": CommandEntry("form:form_check", "What a requester meets, and what is wrong with the card.")},
     help="Gate forms: what they ask, and what is wrong with them. No token is needed.",
 )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """One line of a group's table: where the command is, and what its help says of it."""
 
     home: str
@@ -230,7 +230,7 @@ class GateGroup(click.Group):
     def __init__(
         self,
         name: str,
-        table: Mapping[str, Entry],
+        table: Mapping[str, CommandEntry],
         *,
         help: str,  # noqa: A002 - click's word
         epilog: str = "",

@@ -15,8 +15,8 @@ from ..domain.lifecycle import Status
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..private_files import write_private_file
 from .frame import Run, command, repo_type_option
-from .output import numbered
-from .sync import Reading
+from .output import count_of
+from .sync import SyncCommand
 from .tokens import owners_of
 from .workspace import open_workspace
 
@@ -46,9 +46,9 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     rights = _said_rights(run, reviewed)
     _write(folder, reviewed, [form for repo in reviewed if (form := _form(run, repo)) is not None])
     run.move_to(folder)
-    reading = Reading(run, open_workspace(run, writes=True), full=True)
+    reading = SyncCommand(run, open_workspace(run, writes=True), full=True)
     for repo in reviewed:
-        reading.read(repo)
+        reading.sync_repo(repo)
     differing = [line for repo in reviewed for line in _against_report(run, reading, repo)]
     doc = {
         **reading.document(),
@@ -133,7 +133,7 @@ def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> No
     write_private_file(folder / CONFIG_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
 
 
-def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:
+def _against_report(run: Run, reading: SyncCommand, repo: Repo) -> list[str]:
     """The Hub's own report, held against what the lists brought."""
     from ..application.adopt import report_differs  # noqa: PLC0415 - as above
     from ..application.sync import report_counts  # noqa: PLC0415 - as above
@@ -145,19 +145,19 @@ def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:
 
 
 def _lines(
-    folder: Path, reading: Reading, left_out: Sequence[Repo], differing: Sequence[str], repos: Sequence[Repo]
+    folder: Path, reading: SyncCommand, left_out: Sequence[Repo], differing: Sequence[str], repos: Sequence[Repo]
 ) -> Iterator[str]:
     yield from reading.lines()
     for line in differing:
         yield f"  in doubt: {line}"
     if left_out:
         yield f"Left out, since this token may not read their requests: {', '.join(map(str, left_out))}."
-    yield f"Wrote hf-gate.yaml, policies/starter.yaml and .gitignore in {folder} for {numbered(len(repos), 'repo')}."
+    yield f"Wrote hf-gate.yaml, policies/starter.yaml and .gitignore in {folder} for {count_of(len(repos), 'repo')}."
     yield "Nothing was changed on the Hub. Next steps:"
     yield from _next_steps(folder, reading, repos)
 
 
-def _next_steps(folder: Path, reading: Reading, repos: Sequence[Repo]) -> Iterator[str]:
+def _next_steps(folder: Path, reading: SyncCommand, repos: Sequence[Repo]) -> Iterator[str]:
     """The commands to try next, in columns; they name the workspace where it is not in the working directory."""
     from ..application.adopt import next_steps  # noqa: PLC0415 - as above
 
@@ -169,7 +169,7 @@ def _next_steps(folder: Path, reading: Reading, repos: Sequence[Repo]) -> Iterat
         yield f"  hf-gate {desk}{words:{width}}   {purpose}"
 
 
-def _longest_waiting(reading: Reading, pending: Mapping[Repo, int]) -> str | None:
+def _longest_waiting(reading: SyncCommand, pending: Mapping[Repo, int]) -> str | None:
     """USER@REPO of the request that has waited longest in the repo with the most of them."""
     repo = max(pending, key=lambda each: pending[each])
     row = next(iter(reading.workspace.store.walk(repo, Status.PENDING)), None)

@@ -15,7 +15,7 @@ from ..domain.query_reading import parse_query
 from ..errors import HfGateError
 from .output import FIRST_ROWS, Column, Format, age
 from .table import ls_columns, name_of, who
-from .workspace import stored
+from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ListingQuery:
     """What `ls` was asked for. A query that names a status of its own counts before `statuses`."""
 
     repos: Sequence[Repo]
@@ -40,9 +40,9 @@ class Asked:
     by_person: bool = False
 
 
-def kept_rows(run: Run, asked: Asked) -> Kept | None:
+def kept_rows(run: Run, asked: ListingQuery) -> Kept | None:
     """The store's answer, or None when it has not got all of these repos read whole."""
-    workspace = stored(run)
+    workspace = open_stored_workspace(run)
     if workspace is None:
         return None
     known = {row.repo: row for row in workspace.store.repos() if row.full_at is not None}
@@ -58,7 +58,7 @@ def kept_rows(run: Run, asked: Asked) -> Kept | None:
 class Kept:
     """One answer of the store."""
 
-    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], asked: Asked) -> None:
+    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], asked: ListingQuery) -> None:
         self.workspace, self.repos, self.asked = workspace, repos, asked
         own = parse_query(asked.query)
         keys = {term.key for term in own.terms if not term.is_not}

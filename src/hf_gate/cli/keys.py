@@ -21,7 +21,7 @@ class Keys:
     def __init__(self) -> None:
         self._typed = ""  # several keys can come at once
 
-    def read(self) -> str:
+    def read_key(self) -> str:
         """The next key; an arrow or another key that sends several characters is given as `esc`."""
         if not self._typed:
             try:

@@ -30,7 +30,7 @@ def width_of(stream: TextIO) -> int | None:
 # ---- tables -----------------------------------------------------------------------------------------------------------
 
 
-def placed(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:
+def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:
     """Which columns are shown, and how wide, when each needs so much and there is that much room.
 
     Words are cut to a comfortable width first, then ids to their tails, then words to the least that says something;
@@ -73,12 +73,12 @@ def _cut_ids(widths: dict[int, int], tails: dict[int, int]) -> int:
     return won
 
 
-def joined(cells: Sequence[str], widths: dict[int, int], columns: Sequence[Column[Any]]) -> str:
+def format_row(cells: Sequence[str], widths: dict[int, int], columns: Sequence[Column[Any]]) -> str:
     """One line of a table."""
-    return (" " * _GAP).join(_fitted(cells[n], width, columns[n]) for n, width in widths.items()).rstrip()
+    return (" " * _GAP).join(_fit_cell(cells[n], width, columns[n]) for n, width in widths.items()).rstrip()
 
 
-def _fitted(text: str, width: int, column: Column[Any]) -> str:
+def _fit_cell(text: str, width: int, column: Column[Any]) -> str:
     if display_width(text) > width:
         text = "\N{HORIZONTAL ELLIPSIS}" + text[1 - width :] if column.tail else clip(text, width)
     space = " " * (width - display_width(text))
@@ -88,7 +88,7 @@ def _fitted(text: str, width: int, column: Column[Any]) -> str:
 # ---- lines ------------------------------------------------------------------------------------------------------------
 
 
-def wrapped(text: str, columns: int | None, hang: int | None = None) -> Iterator[str]:
+def wrap_line(text: str, columns: int | None, hang: int | None = None) -> Iterator[str]:
     """A line as lines of at most so many columns, parted between words; later ones are indented by `hang`, else as the first.
 
     A word that fills more than a line by itself (an address, a script without blanks) is parted where the line ends.

@@ -16,8 +16,8 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
 from .frame import Run, command, repo_type_option
-from .kept import Asked, kept_rows, show_kept
-from .output import FIRST_ROWS, Column, Format, numbered
+from .kept import ListingQuery, kept_rows, show_kept
+from .output import FIRST_ROWS, Column, Format, count_of
 from .progress import Progress
 from .table import ls_columns, name_of
 from .targets import named_repo
@@ -85,7 +85,7 @@ def ls(
     """
     statuses = _statuses(status)
     named = list(dict.fromkeys(named_repo(text, repo_type) for text in repos))
-    asked = Asked(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
+    asked = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
     if not live and (kept := kept_rows(run, asked)) is not None:
         return show_kept(run, kept, -1 if everything else limit, allow_incomplete=allow_incomplete)
     if query or by or sort != "new":
@@ -94,13 +94,13 @@ def ls(
             hint="hf-gate sync REPO reads them.",
         )
     announce(run)
-    reading = _Reading(run, named or _own_repos(run), statuses, is_named=bool(named))
+    reading = _ListingReader(run, named or _own_repos(run), statuses, is_named=bool(named))
     weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it
     rows: Iterable[RequestRecord] = (request_record(request, with_quality=weighs) for request in reading.requests())
     wanted = -1 if everything else limit
     columns: Sequence[Column[RequestRecord]] = ()
     if run.out.is_human:
-        rows = _read(run, rows, FIRST_ROWS if wanted is None else wanted)
+        rows = _read_up_to(run, rows, FIRST_ROWS if wanted is None else wanted)
         columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
     is_whole = run.out.records(RequestRecord, rows, columns, name=name_of, limit=wanted, empty=reading.empty)
     shown = FIRST_ROWS if limit is None else limit
@@ -125,7 +125,7 @@ def _own_repos(run: Run) -> list[Repo]:
     return [gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)]
 
 
-class _Reading:
+class _ListingReader:
     """The lists that are read, and what is to be said of them afterwards."""
 
     def __init__(self, run: Run, repos: Sequence[Repo], statuses: Sequence[Status], *, is_named: bool) -> None:
@@ -196,7 +196,7 @@ class _Reading:
         return f"({lists}, {order}{each}, from the Hub just now)"
 
 
-def _read(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[RequestRecord]:
+def _read_up_to(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[RequestRecord]:
     """What a table needs, and one row more if there is one: so that it is known whether some were left out."""
     found = []
     with Progress(run.out, "read") as bar:
@@ -206,7 +206,7 @@ def _read(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[RequestRe
     return found
 
 
-def _conclude(run: Run, reading: _Reading, shown: int | None, *, allow_incomplete: bool) -> int:
+def _conclude(run: Run, reading: _ListingReader, shown: int | None, *, allow_incomplete: bool) -> int:
     """What is said at the end, and the exit code; `shown` rows were printed of more, or None: of all that were read."""
     out = run.out
     if reading.skipped:
@@ -231,13 +231,13 @@ def _conclude(run: Run, reading: _Reading, shown: int | None, *, allow_incomplet
     return 0 if allow_incomplete or not doubts else 5
 
 
-def _tell_part(run: Run, reading: _Reading, shown: int) -> None:
+def _tell_part(run: Run, reading: _ListingReader, shown: int) -> None:
     """How much of how much was shown, as far as that is cheaply known."""
     is_known = reading.count_on() and reading.listings[-1].completeness.proved and not reading.unread
     total = f"{'' if is_known else 'at least '}{reading.count:,}"
     more = "All: --all"
     if reading.unread:
         run.out.say(f"Showing {shown:,} of {total} {reading.manner}.")
-        run.out.say(f"{numbered(reading.unread, 'more list')} not read yet. {more}")
+        run.out.say(f"{count_of(reading.unread, 'more list')} not read yet. {more}")
     else:
         run.out.say(f"Showing {shown:,} of {total} {reading.manner}. {more}")

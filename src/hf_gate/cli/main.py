@@ -11,58 +11,62 @@ from types import FrameType
 import click
 
 from ..errors import HfGateError
-from .frame import Entry, GateGroup
+from .frame import CommandEntry, GateGroup
 from .output import Output, silence, unwritten
 
 _READ, _DECIDE, _DESK, _HELP = "Look", "Decide", "Workspace", "Help"
 _TRY, _ASK = "Try it without a token", "Ask for access"
 
-COMMANDS: dict[str, Entry] = {
-    "ls": Entry("listing:ls", "List access requests.", _READ),
-    "show": Entry("show:show", "Show one request: answers, person, age.", _READ),
-    "explain": Entry("explain:explain", "Why a request is decided as it is: every rule, every value.", _READ),
-    "person": Entry("person:person", "What one account asked for at all your repos.", _READ),
-    "repos": Entry("repos:repos", "Gated repos: ls, show, report.", _READ),
-    "form": Entry("form:form", "What a gate asks, and what is wrong with its card: check.", _READ),
-    "status": Entry("status:status", "What waits, what was read when, what is stuck.", _READ),
-    "ui": Entry("ui:ui", "The desk in the browser: the queue, by keys, with undo.", _DECIDE),
-    "review": Entry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
-    "accept": Entry("verbs:accept", "Let people in (also: approve).", _DECIDE, changes=True),
-    "reset": Entry(
+COMMANDS: dict[str, CommandEntry] = {
+    "ls": CommandEntry("listing:ls", "List access requests.", _READ),
+    "show": CommandEntry("show:show", "Show one request: answers, person, age.", _READ),
+    "explain": CommandEntry("explain:explain", "Why a request is decided as it is: every rule, every value.", _READ),
+    "person": CommandEntry("person:person", "What one account asked for at all your repos.", _READ),
+    "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _READ),
+    "form": CommandEntry("form:form", "What a gate asks, and what is wrong with its card: check.", _READ),
+    "status": CommandEntry("status:status", "What waits, what was read when, what is stuck.", _READ),
+    "ui": CommandEntry("ui:ui", "The desk in the browser: the queue, by keys, with undo.", _DECIDE),
+    "review": CommandEntry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
+    "accept": CommandEntry("verbs:accept", "Let people in (also: approve).", _DECIDE, changes=True),
+    "reset": CommandEntry(
         "verbs:reset", "Send requests back: no access, and the person may ask again.", _DECIDE, changes=True
     ),
-    "reject": Entry(
+    "reject": CommandEntry(
         "verbs:reject",
         "Refuse people: no access, and they cannot ask again (also: deny, decline).",
         _DECIDE,
         changes=True,
     ),
-    "cancel": Entry("verbs:cancel", "Put requests back to pending; who was in loses access.", _DECIDE, changes=True),
-    "grant": Entry("verbs:grant", "Let people in who have not asked.", _DECIDE, changes=True),
-    "revoke": Entry("verbs:revoke", "End the access of people who are in.", _DECIDE, changes=True),
-    "init": Entry("init:init", "Make a workspace: hf-gate.yaml, a starter policy, a store.", _DESK),
-    "sync": Entry("sync:sync", "Read requests from the Hub into the store.", _DESK),
-    "audit": Entry("audit:audit", "The ledger: ls, show, verify, export, checkpoint.", _DESK),
-    "store": Entry("store:store", "The store: check, export, backup, restore, remove.", _DESK),
-    "policy": Entry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _DESK),
-    "plan": Entry("plan:plan", "What the policies would change, and why.", _DESK),
-    "apply": Entry("plan:apply", "Carry out a plan, once.", _DESK, changes=True),
-    "runs": Entry("runs:runs", "What was carried out: ls, show, pause, resume, stop, retry.", _DESK),
-    "run": Entry("run:run_", "The loop: read, judge, act within the guards, end what is over.", _DESK, changes=True),
-    "expire": Entry("run:expire", "Grants that end: ls.", _DESK),
-    "undo": Entry("runs:undo", "The plan that turns a run back.", _DESK),
-    "demo": Entry("demo:demo", "A local Hub with invented people, and the first decisions.", _TRY),
-    "hub": Entry("serve:hub", "The local Hub alone: serve.", _TRY),
-    "ask": Entry("requester:ask", "Ask for access to a gated repo.", _ASK, changes=True),
-    "withdraw": Entry("requester:withdraw", "Take back your own pending request.", _ASK, changes=True),
-    "doctor": Entry("doctor:doctor", "Check token, Hub, repos and this machine.", _HELP),
-    "config": Entry("meta:config", "Where files are: path.", _HELP),
-    "completion": Entry("meta:completion", "Completion for bash, zsh or fish.", _HELP),
-    "schema": Entry("meta:schema", "The JSON Schema of a document that --json prints.", _HELP),
-    "help": Entry(
+    "cancel": CommandEntry(
+        "verbs:cancel", "Put requests back to pending; who was in loses access.", _DECIDE, changes=True
+    ),
+    "grant": CommandEntry("verbs:grant", "Let people in who have not asked.", _DECIDE, changes=True),
+    "revoke": CommandEntry("verbs:revoke", "End the access of people who are in.", _DECIDE, changes=True),
+    "init": CommandEntry("init:init", "Make a workspace: hf-gate.yaml, a starter policy, a store.", _DESK),
+    "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _DESK),
+    "audit": CommandEntry("audit:audit", "The ledger: ls, show, verify, export, checkpoint.", _DESK),
+    "store": CommandEntry("store:store", "The store: check, export, backup, restore, remove.", _DESK),
+    "policy": CommandEntry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _DESK),
+    "plan": CommandEntry("plan:plan", "What the policies would change, and why.", _DESK),
+    "apply": CommandEntry("plan:apply", "Carry out a plan, once.", _DESK, changes=True),
+    "runs": CommandEntry("runs:runs", "What was carried out: ls, show, pause, resume, stop, retry.", _DESK),
+    "run": CommandEntry(
+        "run:run_", "The loop: read, judge, act within the guards, end what is over.", _DESK, changes=True
+    ),
+    "expire": CommandEntry("run:expire", "Grants that end: ls.", _DESK),
+    "undo": CommandEntry("runs:undo", "The plan that turns a run back.", _DESK),
+    "demo": CommandEntry("demo:demo", "A local Hub with invented people, and the first decisions.", _TRY),
+    "hub": CommandEntry("serve:hub", "The local Hub alone: serve.", _TRY),
+    "ask": CommandEntry("requester:ask", "Ask for access to a gated repo.", _ASK, changes=True),
+    "withdraw": CommandEntry("requester:withdraw", "Take back your own pending request.", _ASK, changes=True),
+    "doctor": CommandEntry("doctor:doctor", "Check token, Hub, repos and this machine.", _HELP),
+    "config": CommandEntry("meta:config", "Where files are: path.", _HELP),
+    "completion": CommandEntry("meta:completion", "Completion for bash, zsh or fish.", _HELP),
+    "schema": CommandEntry("meta:schema", "The JSON Schema of a document that --json prints.", _HELP),
+    "help": CommandEntry(
         "meta:help_", "Topics: exit-codes, environment, formatting, targets, queries, policies, token, options.", _HELP
     ),
-    "version": Entry("meta:version", "The version of hf-gate.", _HELP),
+    "version": CommandEntry("meta:version", "The version of hf-gate.", _HELP),
 }
 
 root = GateGroup(
@@ -119,7 +123,7 @@ def run(args: list[str]) -> int:
         code = _invoke(args)
     except BaseException as problem:  # noqa: BLE001 - the last line of defence: a sentence rather than a trace
         code = _code_of(problem)
-    return _flushed(code)
+    return _flush_output(code)
 
 
 def _invoke(args: list[str]) -> int:
@@ -128,7 +132,7 @@ def _invoke(args: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _flushed(code: int) -> int:
+def _flush_output(code: int) -> int:
     """The exit code, once all output is written; a reader who left changes nothing about it."""
     try:
         sys.stdout.flush()

@@ -12,7 +12,7 @@ import click
 
 from .. import __version__
 from ..errors import UsageError
-from .frame import COMMON, Entry, GateGroup, Run, command
+from .frame import COMMON, CommandEntry, GateGroup, Run, command
 
 # ---- version, config path, completion, schema -------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ def version(run: Run) -> int:
 
 config = GateGroup(
     "config",
-    {"path": Entry("meta:config_path", "Print where files are.")},
+    {"path": CommandEntry("meta:config_path", "Print where files are.")},
     help="Where hf-gate keeps its files.",
 )
 
@@ -72,7 +72,7 @@ def completion(_run: Run, *, shell: str) -> int:
     return 0
 
 
-def _meant(typed: str, known: Iterable[str], shape: str) -> str:
+def _suggestion(typed: str, known: Iterable[str], shape: str) -> str:
     """`Did you mean ls? `, or nothing when nothing is near."""
     near = difflib.get_close_matches(typed, list(known), n=1)
     return f"Did you mean {shape.format(near[0])}? " if near else ""
@@ -90,7 +90,7 @@ def schema(run: Run, *, name: str | None) -> int:
         return 0
     if name not in SCHEMAS and name not in ALIASES:
         raise UsageError(
-            f"there is no schema {name!r}.", hint=f"{_meant(name, SCHEMAS, '{}')}`hf-gate schema` lists them."
+            f"there is no schema {name!r}.", hint=f"{_suggestion(name, SCHEMAS, '{}')}`hf-gate schema` lists them."
         )
     import json  # noqa: PLC0415 - only here
 
@@ -238,7 +238,7 @@ def help_(run: Run, *, words: tuple[str, ...]) -> int:
     if words[0] not in {*root.table, *root.aliases}:
         raise UsageError(
             f"there is no topic or command {words[0]!r}.",
-            hint=f"{_meant(words[0], [*TOPICS, *root.table], '`hf-gate help {}`')}Topics: {', '.join(TOPICS)}.",
+            hint=f"{_suggestion(words[0], [*TOPICS, *root.table], '`hf-gate help {}`')}Topics: {', '.join(TOPICS)}.",
         )
     with root.make_context("hf-gate", [*words, "--help"]) as ctx:
         root.invoke(ctx)

@@ -22,12 +22,12 @@ _PASTED: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)  # a name that is harml
 
 def did_you_mean(hub: Hub, repo: Repo, name: str | None) -> str:
     """`Did you mean ada-l or ada-k? `, or nothing; costs a call for each list at most, and raises nothing of the Hub's."""
-    return _sentence(_nearest(name, _listed(hub, repo))) if name else ""
+    return _sentence(_nearest(name, _usernames_of(hub, repo))) if name else ""
 
 
-def meant(hub: Hub, repo: Repo, names: Sequence[str]) -> Iterator[str]:
+def suggest_names(hub: Hub, repo: Repo, names: Sequence[str]) -> Iterator[str]:
     """The same for several people of one repo, who are looked up together."""
-    listed = _listed(hub, repo)
+    listed = _usernames_of(hub, repo)
     for name in names:
         if near := _nearest(name, listed):
             yield f"{name}: {_sentence(near)}".strip()
@@ -42,7 +42,7 @@ def _nearest(name: str, listed: Mapping[str, str]) -> list[str]:
     return [listed[key] for key in difflib.get_close_matches(name.lower(), others, n=3, cutoff=0.7)]
 
 
-def _listed(hub: Hub, repo: Repo) -> dict[str, str]:
+def _usernames_of(hub: Hub, repo: Repo) -> dict[str, str]:
     """Who asked at a repo, by the name in small letters; nobody when the Hub is short of calls."""
     left = hub.outlook().remaining
     if left is not None and left < _SPARE:

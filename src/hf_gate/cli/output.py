@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from ..domain.text import display_width, one_line, to_json, visible
-from .layout import joined, placed, width_of
+from .layout import choose_widths, format_row, width_of
 
 if TYPE_CHECKING:
     from ..application.records import Record
@@ -104,7 +104,7 @@ class Output:
     def say(self, text: str, style: str = "") -> None:
         """One line on stderr, with what came from outside made visible."""
         shown = visible(text, one_line=True)
-        self.talk((self.styled(shown, style, sys.stderr) if style else shown) + "\n")
+        self.talk((self.style(shown, style, sys.stderr) if style else shown) + "\n")
 
     @staticmethod
     def talk(text: str) -> None:
@@ -123,7 +123,7 @@ class Output:
         """What to do next."""
         self.say(f"Hint: {text}", "dim")
 
-    def styled(self, text: str, style: str, stream: TextIO | None = None) -> str:
+    def style(self, text: str, style: str, stream: TextIO | None = None) -> str:
         """The text in a colour, where colours are wanted."""
         if not wants_color(stream or sys.stdout, self.color):
             return text
@@ -131,7 +131,7 @@ class Output:
 
     # ---- data: stdout ------------------------------------------------------------------------------------------------
 
-    def written(self, tell: Callable[[], None], *, is_changed: bool) -> int:
+    def write_results(self, tell: Callable[[], None], *, is_changed: bool) -> int:
         """Has results printed whose work is over: 0; 5 or 1 when they could not be written, changed or not.
 
         A reader who left early is no fault: the work has its own code.
@@ -214,11 +214,11 @@ class Output:
             self.line(empty)
             return
         needed = [max(map(display_width, column)) for column in zip(titles, *cells, strict=True)]
-        widths = placed(columns, needed, width_of(sys.stdout)) if self.truncate else dict(enumerate(needed))
+        widths = choose_widths(columns, needed, width_of(sys.stdout)) if self.truncate else dict(enumerate(needed))
         self.left_out = tuple(title for n, title in enumerate(titles) if n not in widths)
-        sys.stdout.write(self.styled(joined(titles, widths, columns), "bold") + "\n")
+        sys.stdout.write(self.style(format_row(titles, widths, columns), "bold") + "\n")
         for row in cells:
-            sys.stdout.write(joined(row, widths, columns) + "\n")
+            sys.stdout.write(format_row(row, widths, columns) + "\n")
 
 
 def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:
@@ -236,7 +236,7 @@ def _builtin(value: object) -> dict[str, object]:
     return found
 
 
-def numbered(count: int, one: str, many: str | None = None) -> str:
+def count_of(count: int, one: str, many: str | None = None) -> str:
     """`1 request`, `1,204 requests`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 

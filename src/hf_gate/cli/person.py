@@ -20,7 +20,7 @@ from .frame import Run, command, repo_type_option
 from .kept import standing_verdicts, verdict_cell
 from .output import Format, age
 from .table import name_of, spelt
-from .workspace import announce, stored, wanted_repos
+from .workspace import announce, open_stored_workspace, wanted_repos
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -39,8 +39,8 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
     one, else from the Hub, which knows no earlier attempts.
     """
     only = None if repo is None else parse_repo(repo, repo_type)
-    workspace = None if live else stored(run)
-    rows = _asked(run, user, only) if workspace is None else _stored(workspace, user, only)
+    workspace = None if live else open_stored_workspace(run)
+    rows = _attempts_on_hub(run, user, only) if workspace is None else _stored_attempts(workspace, user, only)
     if not rows:
         where = "the Hub's lists" if workspace is None else "the store"
         raise RequestNotFound(
@@ -54,7 +54,7 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
     return 0
 
 
-def _stored(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
+def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
     verdicts = standing_verdicts(workspace.location.folder)
     return [stored_attempt(row, verdicts) for row in _attempts(workspace, user, repo)]
 
@@ -66,7 +66,7 @@ def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[Reques
     return sorted(found, key=lambda row: (row.repo, row.person.id, row.state.asked_at))
 
 
-def _asked(run: Run, user: str, repo: Repo | None) -> list[AttemptRecord]:
+def _attempts_on_hub(run: Run, user: str, repo: Repo | None) -> list[AttemptRecord]:
     """What the Hub knows, one repo after the other; a repo whose requests may not be read is left out."""
     announce(run)
     found = []

@@ -15,7 +15,7 @@ from ..errors import UsageError
 from .brakes import check_plan
 from .execution import carry_run, run_result
 from .frame import command
-from .output import clock_off, in_words, numbered
+from .output import clock_off, count_of, in_words
 from .second import author_for, resume_run
 from .workspace import (
     actor_of,
@@ -106,7 +106,7 @@ def _for_people(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in bundle.policies) or "none"
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
     ago = in_words(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
-    lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {numbered(len(rows), 'repo')}, synced {ago}"]
+    lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {count_of(len(rows), 'repo')}, synced {ago}"]
     lines += render_plan(made, calls=estimate_calls(made))
     if path is not None:
         lines.append(f"Saved {path} ({format_validity(made, workspace.clock.now())}).  Next: hf-gate apply {path}")

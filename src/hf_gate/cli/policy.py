@@ -11,11 +11,11 @@ from ..application.record_builders import policy_record, problem_record
 from ..application.records import PolicyRecord
 from ..domain.text import visible
 from ..errors import UsageError
-from .frame import Entry, GateGroup, Run, command, repo_type_option
-from .output import Row, numbered
+from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
+from .output import Row, count_of
 from .policyfiles import Policies, read_policies, refuse, tell_problems
 from .policytables import accept_table
-from .problems import summed
+from .problems import summarize
 from .targets import named_repo
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 policy = GateGroup(
     "policy",
     {
-        "check": Entry("policy:policy_check", "All that is wrong, and what it takes to be accepted."),
-        "test": Entry("policy:policy_test", "Run the tests that stand beside the rules."),
-        "lint": Entry("policy:policy_lint", "What is allowed and hardly meant."),
-        "show": Entry("policy:policy_show", "The rules of a repo as numbered sentences."),
-        "explain": Entry("explain:explain", "Why a request is decided as it is."),
-        "new": Entry("policynew:policy_new", "A policy to begin with, from a shipped example."),
-        "promote": Entry("promote:policy_promote", "Let a version of a policy act unattended.", changes=True),
+        "check": CommandEntry("policy:policy_check", "All that is wrong, and what it takes to be accepted."),
+        "test": CommandEntry("policy:policy_test", "Run the tests that stand beside the rules."),
+        "lint": CommandEntry("policy:policy_lint", "What is allowed and hardly meant."),
+        "show": CommandEntry("policy:policy_show", "The rules of a repo as numbered sentences."),
+        "explain": CommandEntry("explain:explain", "Why a request is decided as it is."),
+        "new": CommandEntry("policynew:policy_new", "A policy to begin with, from a shipped example."),
+        "promote": CommandEntry("promote:policy_promote", "Let a version of a policy act unattended.", changes=True),
     },
     help="Policies: write, check, test and read them. They lie in the folder of the workspace.",
 )
@@ -59,7 +59,7 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
     every rule, until --accept-table says that it is meant so.
     """
     if accepted is not None:
-        run.out.say(f"table {accepted}: accepted with {numbered(accept_table(run, accepted), 'row')}")
+        run.out.say(f"table {accepted}: accepted with {count_of(accept_table(run, accepted), 'row')}")
     found = read_policies(run, files, counts_matches=True)
     counts = found.counts()
     doc = {
@@ -97,22 +97,22 @@ def _failing(checked: CheckedPolicy) -> list[PolicyTestResult]:
 
 def _check_lines(found: Policies) -> Iterator[str]:
     for name, checked, policy in found.without_errors():
-        size = f"{numbered(len(policy.rules), 'rule')}, {numbered(len(policy.tests), 'test')}"
+        size = f"{count_of(len(policy.rules), 'rule')}, {count_of(len(policy.tests), 'test')}"
         yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
         if failing := _failing(checked):
             names = ", ".join(visible(each.test.name, one_line=True) for each in failing[:_NAMED])
             more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
             fail = "fails" if len(failing) == 1 else "fail"
-            yield f"  {numbered(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
+            yield f"  {count_of(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
         for way in _ways(checked, policy):
             yield f"  {way.rule} accepts; the least it takes: {way}"
     yield from (table.line() for table in found.tables)
     if found.folder is not None and found.config is None:
-        yield f"hf-gate.yaml: {summed(found.counts())}; the policies were not read."
+        yield f"hf-gate.yaml: {summarize(found.counts())}; the policies were not read."
         return
     looked = f"; with the forms of {', '.join(found.forms)}" if found.forms else ""
-    counted = numbered(len(found.checked), "policy", "policies")
-    yield f"{counted}: {summed(found.counts())}{looked}."
+    counted = count_of(len(found.checked), "policy", "policies")
+    yield f"{counted}: {summarize(found.counts())}{looked}."
 
 
 def _places(problems: Iterable[PolicyProblem]) -> Iterator[str]:
@@ -136,8 +136,8 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
     if run.out.is_human:
         tell_problems(run, found, warnings)
     doc = {"schema_version": 1, "warnings": len(warnings), "problems": [problem_record(each) for each in warnings]}
-    counted = numbered(len(found.checked), "policy", "policies")
-    run.out.document(doc, lambda: [f"{counted}: {summed(found.counts())}."], quiet=_places(warnings))
+    counted = count_of(len(found.checked), "policy", "policies")
+    run.out.document(doc, lambda: [f"{counted}: {summarize(found.counts())}."], quiet=_places(warnings))
     return 0
 
 
@@ -193,7 +193,7 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
                 yield f"\u2717 {policy.name}: {result.test.name} ({name}:{result.test.position.line})"
                 yield f"    {result.message}"
                 yield from (f"    {line}" for line in result.why)
-    yield f"{numbered(total, 'test')}: {total - failed} passed, {failed} failed."
+    yield f"{count_of(total, 'test')}: {total - failed} passed, {failed} failed."
 
 
 # ---- show --------------------------------------------------------------------------------------------------------------
@@ -232,11 +232,11 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
         ],
         "sentences": said,
     }
-    run.out.document(doc, lambda: _numbered(said), quiet=[policy.name for _, policy in mine])
+    run.out.document(doc, lambda: _number_lines(said), quiet=[policy.name for _, policy in mine])
     return 0
 
 
-def _numbered(said: Sequence[str]) -> Iterable[str]:
+def _number_lines(said: Sequence[str]) -> Iterable[str]:
     from ..policy.descriptions import number_lines as numbered_lines  # noqa: PLC0415 - as above
 
     return numbered_lines(said).split("\n")

@@ -64,18 +64,18 @@ def tell_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], 
                 run.out.say(text, style)
             else:
                 shown = visible(text, one_line=True)
-                sys.stdout.write((run.out.styled(shown, style) if style else shown) + "\n")
+                sys.stdout.write((run.out.style(shown, style) if style else shown) + "\n")
 
 
 def refuse(run: Run, found: Policies) -> int:
     """Print the errors that keep a command from going on; return exit code 2."""
     errors = [each for each in found.problems if each.is_error]
     tell_problems(run, found, errors, as_talk=True)
-    run.out.say(f"Error: {_counted(len(errors))} in the policies; nothing was done.", "red")
+    run.out.say(f"Error: {_count_errors(len(errors))} in the policies; nothing was done.", "red")
     return 2
 
 
-def _counted(errors: int) -> str:
+def _count_errors(errors: int) -> str:
     return f"{errors} error{'' if errors == 1 else 's'}"
 
 
@@ -109,14 +109,14 @@ def read_policies(
             + ("" if needs_desk else " Or name policy FILEs."),
         )
     if folder is None:
-        return _checked(run, None, None, {name: _parsed(name) for name in files})
+        return _check_policies(run, None, None, {name: _parse_file(name) for name in files})
     if is_said:
         run.out.say(f"workspace {WorkspaceLocation(folder, WorkspaceConfig()).title}", "dim")
     desk, sources, problems = _read_desk(folder)
     if desk is None:
         return Policies(folder, None, sources=sources, problems=problems)
-    parsed = {name: _parsed(name) for name in files} if files else _of_desk(folder)
-    found = _checked(run, folder, desk, parsed)
+    parsed = {name: _parse_file(name) for name in files} if files else _of_desk(folder)
+    found = _check_policies(run, folder, desk, parsed)
     policies = [policy for _, _, policy in found.without_errors()]
     tables = check_tables(run, folder, policies, counts=counts_matches)
     wrong = [problem for table in tables for problem in table.problems()]
@@ -146,14 +146,14 @@ def _of_desk(folder: Path) -> dict[str, ParsedPolicy]:
     from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - as above
 
     read = read_folder(folder).files
-    return {name: parse_policy(each.document.source.text, name) for name, each in _named(folder, read)}
+    return {name: parse_policy(each.document.source.text, name) for name, each in _policies_named(folder, read)}
 
 
-def _named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[tuple[str, ParsedPolicy]]:
+def _policies_named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[tuple[str, ParsedPolicy]]:
     return ((shown_name(folder, name), each) for name, each in read.items())
 
 
-def _parsed(name: str) -> ParsedPolicy:
+def _parse_file(name: str) -> ParsedPolicy:
     from ..policy.parse import parse_policy  # noqa: PLC0415 - as above
 
     text = sys.stdin.buffer.read().decode("utf-8-sig", "replace") if name == "-" else _text(Path(name))
@@ -182,7 +182,7 @@ def _text(path: Path, *, may_lead_on: bool = True) -> str:
 # ---- checking ----------------------------------------------------------------------------------------------------------
 
 
-def _checked(
+def _check_policies(
     run: Run, folder: Path | None, desk: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
 ) -> Policies:
     from ..policy.checking import check_policy, check_unique_names  # noqa: PLC0415 - as above

@@ -13,7 +13,7 @@ from ..domain.moments import to_ms
 from ..domain.text import visible
 from ..errors import HfGateError, UsageError
 from .frame import Run
-from .output import Row, numbered
+from .output import Row, count_of
 from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ class CheckedTable:
         if self.table.refusal:
             return f"table {self.spec.name}: refused; every rule that asks it is unknown"
         found = (
-            f"table {self.spec.name}: {numbered(len(self.table.rows), 'row')}, found by {' or '.join(self.table.key)}"
+            f"table {self.spec.name}: {count_of(len(self.table.rows), 'row')}, found by {' or '.join(self.table.key)}"
         )
         if self.matches is None:
             return found
-        return f"{found}; lists {self.matches:,} of {numbered(self.pending or 0, 'pending request')}"
+        return f"{found}; lists {self.matches:,} of {count_of(self.pending or 0, 'pending request')}"
 
 
 def shown_name(folder: Path, name: str) -> str:
@@ -91,7 +91,7 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
             tables = read_tables(read, policies, now=run.now(), previous={})
         else:
             tables = load_tables(read, policies, workspace.store, run.now())
-        found = _counted(read, policies, tables, workspace) if counts and workspace is not None else {}
+        found = _count_matches(read, policies, tables, workspace) if counts and workspace is not None else {}
     specs = {spec.name: spec for spec in _specs(read, policies)}
     return [
         CheckedTable(
@@ -110,7 +110,7 @@ def _specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[Tabl
         yield from policy.tables
 
 
-def _counted(
+def _count_matches(
     folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], workspace: Workspace
 ) -> Mapping[str, tuple[int, int]]:
     from ..application.evaluation import count_matches  # noqa: PLC0415 - help needs none of it

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..domain.text import clip, display_width, visible
-from .output import numbered
+from .output import count_of
 
 if TYPE_CHECKING:
     from ..policy.model import PolicyProblem
@@ -44,9 +44,9 @@ def level(problem: PolicyProblem) -> str:
     return "error" if problem.is_error else "warning"
 
 
-def summed(problems: Mapping[str, int]) -> str:
+def summarize(problems: Mapping[str, int]) -> str:
     """`2 errors, 1 warning`; `nothing wrong`."""
-    words = [numbered(count, name) for name, count in problems.items() if count]
+    words = [count_of(count, name) for name, count in problems.items() if count]
     return ", ".join(words) or "nothing wrong"
 
 

@@ -11,7 +11,7 @@ import click
 from ..domain.rows import count_pending
 from ..errors import Guarded, UsageError
 from .frame import Run, command
-from .output import numbered
+from .output import count_of
 from .policyfiles import read_policies, refuse
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     from .workspace import actor_of, open_with_policies  # noqa: PLC0415 - as above
 
     workspace, bundle = open_with_policies(run)
-    policy = _enforced(bundle, name)
+    policy = _find_enforced(bundle, name)
     is_known = is_promoted(workspace.store, policy)
     changes = [] if is_known else _first_turn(workspace, bundle, policy)
     if not is_known:
@@ -53,11 +53,11 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
         "changes": dict(Counter(change.verb for change in changes)),
         "repos": _by_repo(changes),
     }
-    run.out.document(doc, lambda: _promoted(policy, is_known=is_known), quiet=[policy.digest])
+    run.out.document(doc, lambda: _promotion_lines(policy, is_known=is_known), quiet=[policy.digest])
     return 0
 
 
-def _enforced(bundle: PolicyBundle, name: str) -> Policy:
+def _find_enforced(bundle: PolicyBundle, name: str) -> Policy:
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..policy.strictyaml import suggest  # noqa: PLC0415 - as above
 
@@ -92,7 +92,7 @@ def _confirm(
     from ..plan.guards import Confirmation, plan_confirmation  # noqa: PLC0415 - as above
     from .brakes import check_plan  # noqa: PLC0415 - as above
 
-    for line in _told(policy, changes):
+    for line in _describe_changes(policy, changes):
         run.out.say(line)
     waiting = count_pending(workspace.store.repos())
     if plan_confirmation(changes, waiting) is not Confirmation.NONE:
@@ -103,14 +103,14 @@ def _confirm(
     raise Guarded("this needs a yes, and nobody gave one; nothing was done.", hint="Add --yes.")
 
 
-def _told(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:
+def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:
     from ..plan.render import summarize_changes  # noqa: PLC0415 - as above
 
     lead = f"Policy {policy.name}@{policy.digest[:8]} would act unattended."
     if not changes:
         yield f"{lead} Its first turn would change nothing by what the store knows now."
         return
-    yield f"{lead} Its first turn would change {numbered(len(changes), 'request')}: {summarize_changes(changes)}."
+    yield f"{lead} Its first turn would change {count_of(len(changes), 'request')}: {summarize_changes(changes)}."
     for row in _by_repo(changes):
         yield f"  {row['where']}: {row['count']:,}"
 
@@ -123,7 +123,7 @@ def _by_repo(changes: Sequence[Change]) -> list[dict[str, object]]:
     ]
 
 
-def _promoted(policy: Policy, *, is_known: bool) -> list[str]:
+def _promotion_lines(policy: Policy, *, is_known: bool) -> list[str]:
     version = f"{policy.name}@{policy.digest[:8]}"
     if is_known:
         return [f"{version} may act unattended already; nothing was done."]

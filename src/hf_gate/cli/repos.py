@@ -14,7 +14,7 @@ from ..application.records import RepoRecord, ReportRecord
 from ..domain.forms import GateForm
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
-from .frame import Entry, GateGroup, Run, command, repo_type_option
+from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Column
 from .table import spelt
 from .targets import named_repo
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 repos = GateGroup(
     "repos",
     {
-        "ls": Entry("repos:repos_ls", "Gated repos of people or organisations."),
-        "show": Entry("repos:repos_show", "How one repo is gated, and how many are on each list."),
-        "form": Entry("form:form_check", "", hidden=True),
-        "report": Entry("repos:repos_report", "The Hub's own report of all requests."),
+        "ls": CommandEntry("repos:repos_ls", "Gated repos of people or organisations."),
+        "show": CommandEntry("repos:repos_show", "How one repo is gated, and how many are on each list."),
+        "form": CommandEntry("form:form_check", "", hidden=True),
+        "report": CommandEntry("repos:repos_report", "The Hub's own report of all requests."),
     },
     help="Gated repos: which there are, how they are gated.",
 )

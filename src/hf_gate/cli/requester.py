@@ -15,7 +15,7 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.text import clip
 from ..errors import NotGated, RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
-from .output import Row, numbered
+from .output import Row, count_of
 from .workspace import announce
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def ask(
 ) -> int:
     """Ask for access as the token's account. Your name, e-mail and answers go to the owners of the repo."""
     where = parse_repo(repo, repo_type)
-    answers = {**_read(file), **dict(map(_pair, given))}
+    answers = {**_read_answers(file), **dict(map(_pair, given))}
     announce(run, writes=True)
     if run.hub.gate(where).mode is False:
         raise NotGated(f"{where} is not gated: no need to ask.", hint="Download it as it is.")
     answers = _complete(run, where, answers, leave_out=yes)
     if dry_run:
         status = run.hub.check_access(where)
-        run.out.say(f"Dry run: {numbered(len(answers), 'answer')} fit the form; nothing was sent.")
+        run.out.say(f"Dry run: {count_of(len(answers), 'answer')} fit the form; nothing was sent.")
     else:
         status = run.hub.ask_access(where, answers)
     return _tell(run, where, status, is_changed=not dry_run)
@@ -86,7 +86,7 @@ def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> in
 def _tell(run: Run, repo: Repo, status: str, *, is_changed: bool) -> int:
     doc: Row = {"schema_version": 1, "repo": repo.id, "repo_type": repo.type.value, "status": status}
     lines = [f"{repo}: {status}; {_MEANS.get(status, '')}".rstrip("; ")]
-    return run.out.written(lambda: run.out.document(doc, lambda: lines, quiet=[status]), is_changed=is_changed)
+    return run.out.write_results(lambda: run.out.document(doc, lambda: lines, quiet=[status]), is_changed=is_changed)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -96,7 +96,7 @@ def _pair(text: str) -> tuple[str, str]:
     return collapse_whitespace(label), answer
 
 
-def _read(file: str | None) -> dict[str, str]:
+def _read_answers(file: str | None) -> dict[str, str]:
     if file is None:
         return {}
     try:
@@ -129,13 +129,13 @@ def _complete(run: Run, repo: Repo, answers: dict[str, str], *, leave_out: bool)
         for field in missing:
             run.out.say(f"  {clip(field.label, _LABEL)}")
         raise UsageError(
-            f"the form also asks for the {numbered(len(missing), 'answer')} above; nothing was sent.",
+            f"the form also asks for the {count_of(len(missing), 'answer')} above; nothing was sent.",
             hint=f"Add -a 'LABEL=TEXT' for each, or --yes to leave them out. `hf-gate form check {repo}` shows labels whole.",
         )
-    return {**answers, **_asked(run, form, missing)}
+    return {**answers, **_ask_missing(run, form, missing)}
 
 
-def _asked(run: Run, form: GateForm, missing: list[Field]) -> dict[str, str]:
+def _ask_missing(run: Run, form: GateForm, missing: list[Field]) -> dict[str, str]:
     if form.prompt:
         for line in form.prompt.splitlines():
             run.out.say(line)

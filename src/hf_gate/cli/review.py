@@ -17,13 +17,13 @@ from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
 from ..domain.text import one_line
 from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
-from .counsel import Counsel
+from .counsel import ReviewContext
 from .detail import request_lines
 from .execution import Result, alone, direct, label_of, summary, writing
 from .frame import Run, command, repo_type_option
 from .keys import Keys
-from .layout import width_of, wrapped
-from .output import Format, Output, numbered
+from .layout import width_of, wrap_line
+from .output import Format, Output, count_of
 from .progress import Progress
 from .targets import named_repo
 from .workspace import actor_of, announce
@@ -47,7 +47,7 @@ _NUMBERED: Final = 9  # templates that have a number key
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class UnsentDecision:
     """A decision that has not left yet, and where in the list it was taken."""
 
     request: AccessRequest
@@ -61,10 +61,10 @@ class ReviewSession:
     """The list, the place in it, the one decision that is held, and what became of those that left."""
 
     requests: list[AccessRequest]
-    counsel: Counsel
+    counsel: ReviewContext
     templates: list[ReasonTemplate] = field(default_factory=list)
     index: int = 0
-    held: Held | None = None
+    held: UnsentDecision | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)  # each holds one decision that was done
     skipped: int = 0
@@ -98,7 +98,7 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
     announce(run, writes=True)
     found = _waiting(run, where)
     found.sort(key=lambda request: request.asked_at, reverse=newest_first)
-    session = ReviewSession(found, Counsel(run, where), _templates(run, where))
+    session = ReviewSession(found, ReviewContext(run, where), _templates(run, where))
     result = Result(session.outcomes)
     try:
         _decide_all(run, session)
@@ -106,7 +106,7 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
         result.stopped_by = problem
         if session.held is not None:
             run.out.say(f"Not sent: {session.held.verb} {session.held.request.person}.")
-    unwritten = run.out.written(lambda: _report(run, session), is_changed=result.is_changed)
+    unwritten = run.out.write_results(lambda: _report(run, session), is_changed=result.is_changed)
     return result.end() or unwritten
 
 
@@ -124,10 +124,10 @@ def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
                 sync(run.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(run))
                 rows = workspace.store.walk(where, Status.PENDING)
                 return [row.request for row in rows if row.request is not None and row.state.open_run is None]
-    return _listed(run, where)
+    return _list_pending(run, where)
 
 
-def _listed(run: Run, where: Repo) -> list[AccessRequest]:
+def _list_pending(run: Run, where: Repo) -> list[AccessRequest]:
     listing, found = run.hub.list_pending(where), []
     with Progress(run.out, "read") as bar:
         for request in listing:
@@ -156,7 +156,7 @@ def _decide_all(run: Run, session: ReviewSession) -> None:
     while True:
         while session.current is not None:
             _show(run, session, session.current)
-            if not _take(run, session, keys, keys.read()):
+            if not _take(run, session, keys, keys.read_key()):
                 return
         if session.held is None:
             return
@@ -172,7 +172,7 @@ def _last_chance(run: Run, session: ReviewSession, keys: Keys) -> bool:
             run.out,
             f"That was the last one. {held.verb} {held.request.person} leaves with the next key; z takes it back.",
         )
-        if keys.read().lower() == "z":
+        if keys.read_key().lower() == "z":
             _take_back(session)
             return True
         _send(run, session)
@@ -205,7 +205,7 @@ def _hold(run: Run, session: ReviewSession, verb: str, reason: str | None) -> No
     request = session.current
     _send(run, session)
     if request is not None:
-        session.held = Held(request, verb, reason, session.index)
+        session.held = UnsentDecision(request, verb, reason, session.index)
         session.index += 1
 
 
@@ -251,7 +251,7 @@ def _with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> Non
 def _means_no_reason(out: Output, keys: Keys) -> bool:
     """Ask whether to send no reason: a stray Enter must not leave a person to guess."""
     _ask(out, "No reason: they are left to guess. y: send none. Any other key: type a reason.")
-    return keys.read().lower() == "y"
+    return keys.read_key().lower() == "y"
 
 
 def _note(run: Run, session: ReviewSession, keys: Keys) -> None:
@@ -300,33 +300,33 @@ def _send(run: Run, session: ReviewSession) -> None:
 def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
     """One screen, written at once."""
     out, columns = run.out, width_of(sys.stderr)
-    lines = [out.styled(f"Request {session.index + 1} of {len(session.requests)}", "bold", sys.stderr)]
+    lines = [out.style(f"Request {session.index + 1} of {len(session.requests)}", "bold", sys.stderr)]
     if session.note:
-        lines[:0] = _styled(out, session.note, "yellow")
+        lines[:0] = _style_lines(out, session.note, "yellow")
         session.note = ""
     if session.held is not None:
         held = f"Held: {session.held.verb} {session.held.request.person}. It is sent when you go on; z takes it back."
-        lines += _styled(out, held, "cyan")
+        lines += _style_lines(out, held, "cyan")
     lines += request_lines(request, run.now(), None, columns)
     for line in session.counsel.lines(request):
-        lines += wrapped(one_line(line), columns, 12)
+        lines += wrap_line(one_line(line), columns, 12)
     if session.shows_help:
-        lines += ["", *(line for text in _HELP for line in wrapped(text, columns, 7))]
+        lines += ["", *(line for text in _HELP for line in wrap_line(text, columns, 7))]
         session.shows_help = False
-    lines += ["", *_styled(out, _KEYS, "dim")]
+    lines += ["", *_style_lines(out, _KEYS, "dim")]
     clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
     sys.stderr.write(clear + "\n".join(lines) + "\n")
     sys.stderr.flush()
 
 
-def _styled(out: Output, text: str, style: str) -> list[str]:
+def _style_lines(out: Output, text: str, style: str) -> list[str]:
     """A text as lines of the screen, parted between words."""
-    return [out.styled(line, style, sys.stderr) for line in wrapped(one_line(text), width_of(sys.stderr))]
+    return [out.style(line, style, sys.stderr) for line in wrap_line(one_line(text), width_of(sys.stderr))]
 
 
 def _ask(out: Output, text: str) -> None:
     """What is asked of the person at the keys."""
-    out.talk("\n".join(wrapped(one_line(text), width_of(sys.stderr))) + "\n")
+    out.talk("\n".join(wrap_line(one_line(text), width_of(sys.stderr))) + "\n")
 
 
 def _report(run: Run, session: ReviewSession) -> None:
@@ -339,7 +339,7 @@ def _report(run: Run, session: ReviewSession) -> None:
     left = len(session.requests) - done
     for outcome in others:
         out.line(f"{label_of(outcome)}: {outcome.kind}: {outcome.why}")
-    out.line(f"{numbered(done, 'request')} decided, {left:,} left.{_way_back(session.runs)}")
+    out.line(f"{count_of(done, 'request')} decided, {left:,} left.{_way_back(session.runs)}")
 
 
 def _way_back(runs: Sequence[str]) -> str:

@@ -16,8 +16,8 @@ from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError, NotAllowed, UsageError
 from .execution import done_changes, done_words
-from .frame import Entry, GateGroup, command
-from .output import FIRST_ROWS, Column, clock_off, ends_in, in_words, numbered
+from .frame import CommandEntry, GateGroup, command
+from .output import FIRST_ROWS, Column, clock_off, count_of, ends_in, in_words
 from .table import spelt
 from .workspace import actor_of, executor_of, open_with_policies, open_workspace, wanted_repos
 
@@ -109,7 +109,7 @@ class _Loop:
         least = least_pause(4 * len(self._repos), seen.quota, seen.window_s)
         if pause is not None and pause < least and not self._is_warned:
             self._is_warned = True
-            self.run.out.warn(greed(pause, least, len(self._repos)))
+            self.run.out.warn(budget_warning(pause, least, len(self._repos)))
 
     def turn(self) -> int:
         """One turn, told in a line; its exit code."""
@@ -144,12 +144,12 @@ class _Loop:
         return self._repos
 
 
-def greed(pause: float, least: float, repos: int) -> str:
+def budget_warning(pause: float, least: float, repos: int) -> str:
     """How much of the token's calls a pause takes that is shorter than the share of looking asks for."""
     from ..application.cadence import SHARE  # noqa: PLC0415 - only who loops
 
     return (
-        f"To look at {numbered(repos, 'repo')} every {in_words(pause)} takes {SHARE * least / pause:.0%} of this token's"
+        f"To look at {count_of(repos, 'repo')} every {in_words(pause)} takes {SHARE * least / pause:.0%} of this token's"
         f" calls; --every {ceil(least / 60)}m, or auto, keeps it to {SHARE:.0%}."
     )
 
@@ -180,11 +180,11 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
 
     news = sum(one.news for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
-    yield f"Read {numbered(len(done.synced), 'repo')} ({kinds}): {numbered(news, 'change')} found."
+    yield f"Read {count_of(len(done.synced), 'repo')} ({kinds}): {count_of(news, 'change')} found."
     for repo, problem in done.failed.items():
         yield f"  {repo} could not be read: {problem}"
     if done.profiles:
-        yield f"  {numbered(done.profiles, 'profile')} read."
+        yield f"  {count_of(done.profiles, 'profile')} read."
     for each in done.resumed:
         counts = _counts({_LEFT.get(state, state): number for state, number in each.counts.items()})
         yield f"  run {each.id}, left half-way before, was settled ({each.state}): {counts}."
@@ -194,14 +194,14 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
         yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
     if done.plan is not None:
         yield from (f"  {line}" for line in render_shadow_actions(done.plan))
-    yield from _left(done)
+    yield from _describe_remaining(done)
     late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
     days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
     if days:
-        yield f"  {numbered(len(days), 'grant')} over for {max(days)} days or less: this comes late."
+        yield f"  {count_of(len(days), 'grant')} over for {max(days)} days or less: this comes late."
 
 
-def _left(done: Turn) -> Iterator[str]:
+def _describe_remaining(done: Turn) -> Iterator[str]:
     """What the policies want and this turn did not do, each with what lets it go on."""
     from ..application.permissions import REST  # noqa: PLC0415 - only who runs
     from ..application.run import by_policy  # noqa: PLC0415 - as above
@@ -214,7 +214,7 @@ def _left(done: Turn) -> Iterator[str]:
         )
     if done.stopped is not None:
         yield f"  stopped: {done.stopped}"
-    for verb, number in _counted(change.verb for change in done.deferred):
+    for verb, number in _count_names(change.verb for change in done.deferred):
         yield (
             f"  {number:,} to {verb} are over a guard in hf-gate.yaml (`hf-gate status` says which): left for a later"
             " turn. Sooner, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
@@ -242,13 +242,13 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if number)
 
 
-def _counted(names: Iterator[str]) -> list[tuple[str, int]]:
+def _count_names(names: Iterator[str]) -> list[tuple[str, int]]:
     return sorted(Counter(names).items())
 
 
 # ---- what ends when ----------------------------------------------------------------------------------------------------
 
-expire = GateGroup("expire", {"ls": Entry("run:ends", "What ends when.")}, help="Grants that end.")
+expire = GateGroup("expire", {"ls": CommandEntry("run:ends", "What ends when.")}, help="Grants that end.")
 
 
 @command("ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json"))

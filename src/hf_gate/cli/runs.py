@@ -14,7 +14,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
 from ..errors import StoreBusy, UsageError
 from .execution import carry_run, done_changes, done_words, run_result
-from .frame import Entry, GateGroup, command, said_again
+from .frame import CommandEntry, GateGroup, command, said_again
 from .output import FIRST_ROWS, Column
 from .second import resume_run
 from .workspace import actor_of, check_in_force, executor_of, open_for_runs, open_workspace, policies_for
@@ -32,12 +32,12 @@ _ALL: Final = 2**31 - 1
 runs = GateGroup(
     "runs",
     {
-        "ls": Entry("runs:ls", "Runs, the newest first."),
-        "show": Entry("runs:show", "One run with the outcome of each change."),
-        "pause": Entry("runs:pause", "Let a run end after the batch in flight; it can go on.", changes=True),
-        "resume": Entry("runs:resume", "Go on with a run that was paused or interrupted.", changes=True),
-        "stop": Entry("runs:stop", "End a run for good; the rest stays as it is.", changes=True),
-        "retry": Entry("runs:retry", "Make a plan of what was refused or stayed open."),
+        "ls": CommandEntry("runs:ls", "Runs, the newest first."),
+        "show": CommandEntry("runs:show", "One run with the outcome of each change."),
+        "pause": CommandEntry("runs:pause", "Let a run end after the batch in flight; it can go on.", changes=True),
+        "resume": CommandEntry("runs:resume", "Go on with a run that was paused or interrupted.", changes=True),
+        "stop": CommandEntry("runs:stop", "End a run for good; the rest stays as it is.", changes=True),
+        "retry": CommandEntry("runs:retry", "Make a plan of what was refused or stayed open."),
     },
     help="Runs of plans and decisions: look, pause, go on, stop, try again.",
 )
@@ -119,14 +119,14 @@ def _wish(run: Run, ident: str, word: str) -> int:
     try:
         command = f"hf-gate runs {word}"
         with bootstrap.open_workspace(run.connection, run.location, waits=False, command=command) as workspace:
-            told = _halted(workspace, known.id, word)
+            told = _halt(workspace, known.id, word)
     except StoreBusy:  # whoever writes may be the one who carries it
         told = f"Run {known.id} is asked to {word}: it ends after the batch in flight."
     run.out.line(told)
     return 0
 
 
-def _halted(workspace: Workspace, ident: str, word: str) -> str:
+def _halt(workspace: Workspace, ident: str, word: str) -> str:
     """Nobody carries it, so that it is over at once."""
     from ..application.run_executor import WISHED, halt  # noqa: PLC0415 - as above
     from ..application.runs import is_over  # noqa: PLC0415 - as above
@@ -186,7 +186,7 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
     bundle = policies_for(workspace, made)
     versions = run_cases.versions_of(() if bundle is None else bundle.policies)
     made = run_cases.retry(workspace.store, known, now=now, versions=versions)
-    return _saved(run, workspace, known.id, made, path, ())
+    return _save_plan(run, workspace, known.id, made, path, ())
 
 
 @command(
@@ -213,7 +213,7 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
         notes.append(
             "The policies in force would plan the same again: change the rule, or write mode: shadow, before the next run."
         )
-    return _saved(run, workspace, known.id, made, path, notes)
+    return _save_plan(run, workspace, known.id, made, path, notes)
 
 
 def _latest(run: Run, workspace: Workspace) -> RunRow:
@@ -228,7 +228,7 @@ def _latest(run: Run, workspace: Workspace) -> RunRow:
     return found
 
 
-def _saved(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
+def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
     """Shows a plan with each change, and writes it into a file if one was named."""
     import msgspec  # noqa: PLC0415 - only here
 

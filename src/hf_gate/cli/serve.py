@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 from ..errors import HfGateError, UsageError
-from .frame import Entry, GateGroup, Run, command
-from .output import Format, numbered
+from .frame import CommandEntry, GateGroup, Run, command
+from .output import Format, count_of
 
 hub = GateGroup(
     "hub",
-    {"serve": Entry("serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
+    {"serve": CommandEntry("serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
     help="The local Hub: a faithful Hub on this machine, without accounts and without network.",
 )
 
@@ -114,7 +114,7 @@ def _tell_people(run: Run, line: dict[str, object]) -> None:
     run.out.line(f"A local Hub serves {line['url']} until Ctrl-C.")
     for repo in repos:  # type: ignore[attr-defined]
         spelt = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
-        run.out.line(f"  {spelt}  gated {repo['gated']}, {numbered(repo['pending'], 'request')} pending")
+        run.out.line(f"  {spelt}  gated {repo['gated']}, {count_of(repo['pending'], 'request')} pending")
     run.out.line("In another terminal:")
     run.out.line(f"  {_export(line)}")
     run.out.line("  hf-gate ls")

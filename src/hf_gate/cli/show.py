@@ -24,7 +24,7 @@ from .layout import width_of
 from .nearest import did_you_mean
 from .table import name_of
 from .targets import read_aims
-from .workspace import announce, stored
+from .workspace import announce, open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -46,7 +46,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     if len(aims) != 1:
         raise click.UsageError(f"{len(aims)} people are named; show takes one.")
     announce(run)
-    workspace = stored(run)
+    workspace = open_stored_workspace(run)
     attempts = () if workspace is None else find_attempts(workspace.store, aims[0])
     row, request = _now(run, workspace, aims[0], attempts)
     profile = _profile(run, request)

@@ -12,8 +12,8 @@ from ..application.record_builders import run_record, standing_record
 from ..domain.moments import from_ms, iso
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command
-from .output import age, clock_off, numbered
-from .workspace import describe_refusal, no_store, stored
+from .output import age, clock_off, count_of
+from .workspace import describe_refusal, no_store, open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.standing import Budget, RepoStanding, Standing
@@ -40,7 +40,7 @@ def status(run: Run, *, markdown: bool) -> int:
 
     token = _UNKNOWN if markdown else _token(run)
     run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
-    workspace = stored(run)
+    workspace = open_stored_workspace(run)
     if workspace is None:
         raise no_store()
     location = workspace.location
@@ -128,12 +128,12 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
             )
     for policy, count in found.held.items():
         yield (
-            f"STUCK: {numbered(count, 'change')} of policy {policy} wait: its first turn would change more than 50"
+            f"STUCK: {count_of(count, 'change')} of policy {policy} wait: its first turn would change more than 50"
             f" requests at a repo. Look with hf-gate plan, then hf-gate policy promote {policy}."
         )
     for run in found.runs:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
-        yield f"Run {run.id} is {run.state}: {counts or numbered(run.total, 'change')}. hf-gate runs show {run.id}"
+        yield f"Run {run.id} is {run.state}: {counts or count_of(run.total, 'change')}. hf-gate runs show {run.id}"
 
 
 def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[st
     wait = ""
     if one.oldest is not None and one.median is not None:
         wait = f", the oldest for {age(one.oldest, found.at)}, half of them for {age(found.at - one.median, found.at)} or longer"
-    yield f"{one.repo}: {numbered(one.waiting, 'request')} waiting{wait}."
+    yield f"{one.repo}: {count_of(one.waiting, 'request')} waiting{wait}."
     read = [
         f"{kind} {age(from_ms(at), found.at)} ago"
         for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))

@@ -11,8 +11,8 @@ import click
 
 from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
-from .frame import Entry, GateGroup, Run, command
-from .output import numbered
+from .frame import CommandEntry, GateGroup, Run, command
+from .output import count_of
 from .workspace import local_user, open_workspace, waiting_notice
 
 if TYPE_CHECKING:
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 store = GateGroup(
     "store",
     {
-        "check": Entry("store:store_check", "Look for damage: the file, the ledger, the rights of the files."),
-        "export": Entry("store:store_export", "Write everything into a folder, in open formats."),
-        "backup": Entry("store:store_backup", "Copy the store into one file, also while the desk runs."),
-        "restore": Entry("store:store_restore", "Put a backup in the place of the store."),
-        "remove": Entry("storeremove:store_remove", "Delete the store and all that hf-gate left on this machine."),
+        "check": CommandEntry("store:store_check", "Look for damage: the file, the ledger, the rights of the files."),
+        "export": CommandEntry("store:store_export", "Write everything into a folder, in open formats."),
+        "backup": CommandEntry("store:store_backup", "Copy the store into one file, also while the desk runs."),
+        "restore": CommandEntry("store:store_restore", "Put a backup in the place of the store."),
+        "remove": CommandEntry(
+            "storeremove:store_remove", "Delete the store and all that hf-gate left on this machine."
+        ),
     },
     help="The store: names, answers, decisions and the ledger, on this machine or a PostgreSQL server.",
 )
@@ -49,7 +51,7 @@ def open_store(run: Run) -> Workspace:
 
     if not run.is_announced:
         run.is_announced = True
-        run.out.say(f"{bootstrap.hub_name(run.settings)}, store {_called(run)}", "dim")
+        run.out.say(f"{bootstrap.hub_name(run.settings)}, store {_command_name(run)}", "dim")
     return open_workspace(run)
 
 
@@ -110,12 +112,18 @@ def store_check(run: Run) -> int:
     except StoreDamaged as problem:
         findings.append(str(problem))
     findings = list(dict.fromkeys(findings))
-    doc = {"schema_version": 1, "store": _called(run), "ok": not findings, "entries": entries, "findings": findings}
-    run.out.document(doc, lambda: findings or [f"Nothing found: {numbered(entries, 'entry', 'entries')} proved."])
+    doc = {
+        "schema_version": 1,
+        "store": _command_name(run),
+        "ok": not findings,
+        "entries": entries,
+        "findings": findings,
+    }
+    run.out.document(doc, lambda: findings or [f"Nothing found: {count_of(entries, 'entry', 'entries')} proved."])
     return 1 if findings else 0
 
 
-def _called(run: Run) -> str:
+def _command_name(run: Run) -> str:
     path = store_path(run)
     return str(path) if path else "postgresql"
 
@@ -134,7 +142,7 @@ def store_export(run: Run, *, folder: Path) -> int:
 
     lines = export_store(open_store(run), folder, _owned_content(run.location))
     doc = {"schema_version": 1, "folder": str(folder.absolute()), "files": lines}
-    run.out.document(doc, lambda: _exported(folder, lines), quiet=[str(folder)])
+    run.out.document(doc, lambda: _describe_export(folder, lines), quiet=[str(folder)])
     return 0
 
 
@@ -151,10 +159,10 @@ def _owned_content(location: WorkspaceLocation) -> dict[str, bytes]:
     return found
 
 
-def _exported(folder: Path, lines: dict[str, int]) -> Iterator[str]:
+def _describe_export(folder: Path, lines: dict[str, int]) -> Iterator[str]:
     for name, count in lines.items():
         if name.endswith(".jsonl") and count:
-            yield f"{name:20} {numbered(count, 'line')}"
+            yield f"{name:20} {count_of(count, 'line')}"
     yield f"Written to {folder}. It holds personal data; nobody else can read it."
 
 
@@ -224,7 +232,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
         "replaced": None if replaced is None else str(replaced),
         "repos": repos,
     }
-    run.out.document(doc, lambda: _restored(file, replaced, repos), quiet=[str(path)])
+    run.out.document(doc, lambda: _describe_restore(file, replaced, repos), quiet=[str(path)])
     return 0
 
 
@@ -235,7 +243,7 @@ def _confirm_replacing(run: Run, path: Path) -> None:
         raise Guarded("not confirmed; nothing was changed.")
 
 
-def _restored(file: Path, replaced: Path | None, repos: list[str]) -> Iterator[str]:
+def _describe_restore(file: Path, replaced: Path | None, repos: list[str]) -> Iterator[str]:
     yield f"Restored from {file}. Everybody is signed out, and no decision leaves by itself."
     if replaced:
         yield f"The store that was there: {replaced}"

@@ -13,7 +13,7 @@ from ..domain.text import to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
 from .frame import Run, command
-from .output import numbered
+from .output import count_of
 from .store import check_no_desk, open_store, owned_files, store_path
 from .workspace import waiting_notice
 
@@ -52,7 +52,7 @@ def store_remove(
     Nothing changes on the Hub: who is in stays in, and no access ends by itself any more. Your own files stay. Refused
     while changes are unsettled. An export (hf-gate store export DIR) keeps what you may need later.
     """
-    removal = _meant(run, all_hubs=all_hubs)
+    removal = _find_removal(run, all_hubs=all_hubs)
     if not all_hubs:
         check_no_desk(run)
     check = _settled_check(removal, damaged=damaged)
@@ -67,11 +67,11 @@ def store_remove(
         "removed": [str(path) for path in removed],
         "stays": [str(path) for path in stays],
     }
-    run.out.document(doc, lambda: _told(removal, removed, stays), quiet=[str(path) for path in removed])
+    run.out.document(doc, lambda: _describe_removal(removal, removed, stays), quiet=[str(path) for path in removed])
     return 0
 
 
-def _meant(run: Run, *, all_hubs: bool) -> _Removal:
+def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..application.store_care import name_of_server_store  # noqa: PLC0415 - as above
 
@@ -108,7 +108,7 @@ def check_settled(count: int, store: str) -> None:
     """Raise Guarded if there are changes whose outcome is unknown."""
     if count:
         raise Guarded(
-            f"{store}: {numbered(count, 'change')} may have been sent, with unknown outcome; nothing was removed.",
+            f"{store}: {count_of(count, 'change')} may have been sent, with unknown outcome; nothing was removed.",
             hint="hf-gate runs ls names the run; hf-gate runs resume RUN settles it.",
         )
 
@@ -196,7 +196,7 @@ def _stays(run: Run, removal: _Removal) -> list[Path]:
     return list(dict.fromkeys([*found, *([config] if config.is_file() else [])]))
 
 
-def _told(removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]) -> Iterator[str]:
+def _describe_removal(removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]) -> Iterator[str]:
     if removal.url:
         yield f"Removed the tables of {removal.name}."
     yield from (f"Removed {path}" for path in removed)

@@ -9,7 +9,7 @@ import click
 
 from ..errors import HfGateError, HubUnavailable, Offline
 from .frame import Run, command, repo_type_option
-from .output import numbered
+from .output import count_of
 from .progress import Progress
 from .workspace import actor_of, open_workspace, rare_garbage_collection, wanted_repos
 
@@ -34,14 +34,14 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     wanted = wanted_repos(run, repos, repo_type)
     if not wanted:
         run.out.say("No gated repo of this workspace or account was found.")
-    reading = Reading(run, workspace, full=full)
+    reading = SyncCommand(run, workspace, full=full)
     for repo in wanted:
-        reading.read(repo)
+        reading.sync_repo(repo)
     run.out.document(reading.document(), reading.lines, quiet=[str(one.repo) for one, _ in reading.done if one.news])
     return reading.code(len(wanted))
 
 
-class Reading:
+class SyncCommand:
     """Several repos read one after the other; one that cannot be read does not keep the others from it."""
 
     def __init__(self, run: Run, workspace: Workspace, *, full: bool) -> None:
@@ -49,7 +49,7 @@ class Reading:
         self.done: list[tuple[Synced, Due]] = []
         self.failed: list[tuple[Repo, HfGateError]] = []
 
-    def read(self, repo: Repo) -> None:
+    def sync_repo(self, repo: Repo) -> None:
         """One repo, by the kind that is due."""
         from ..application.sync import sync as read  # noqa: PLC0415 - help needs none of it
 
@@ -101,7 +101,7 @@ class Reading:
     def lines(self) -> Iterator[str]:
         """A line a repo, and what is in doubt."""
         for synced, due in self.done:
-            yield f"{synced.repo}: {due.kind} reading ({due.why}), {numbered(synced.read, 'request')} read, {_news(synced)}."
+            yield f"{synced.repo}: {due.kind} reading ({due.why}), {count_of(synced.read, 'request')} read, {_news(synced)}."
             for doubt in synced.doubts:
                 yield f"  in doubt: {doubt}; nobody is taken for gone."
             if not synced.doubts and synced.complete:

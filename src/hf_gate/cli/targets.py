@@ -29,13 +29,13 @@ def read_aims(words: Sequence[str], file: str | None, repo: str | None, repo_typ
     if file is None and not words:
         raise InvalidTarget("nobody is named.", hint=SPELLINGS)
     if file is not None or list(words) == ["-"]:
-        aims = parse_target_lines(_read(file or "-"), home, repo_type)
+        aims = parse_target_lines(_read_file(file or "-"), home, repo_type)
     else:
         aims = _from_words(words, home, repo_type)
     return list({aim.key: aim for aim in reversed(list(aims))}.values())[::-1]
 
 
-def _read(file: str) -> str:
+def _read_file(file: str) -> str:
     try:
         return (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..domain.accounts import DECIDE, MAYBE_DECIDE, TokenRights
 from ..errors import ACCESS_HELP, NO_TOKEN_HINT, HfGateError, NotAllowed
-from .output import numbered
+from .output import count_of
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
@@ -97,4 +97,4 @@ def beyond(rights: TokenRights, is_named: Callable[[Repo], bool]) -> str | None:
 
 def _some(things: Sequence[object]) -> str:
     shown = ", ".join(map(str, things[:_SHOWN]))
-    return shown + (f" and {numbered(len(things) - _SHOWN, 'more', 'more')}" if len(things) > _SHOWN else "")
+    return shown + (f" and {count_of(len(things) - _SHOWN, 'more', 'more')}" if len(things) > _SHOWN else "")

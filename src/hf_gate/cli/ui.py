@@ -150,7 +150,7 @@ def _again(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
         run.out.line(f"The desk runs already, at {desk['url']} (pid {desk['pid']}).")
         run.out.line(f"Sign in, once, within 15 minutes: {link}")
     if opens:
-        opened(link)
+        open_browser(link)
     return 0
 
 
@@ -214,11 +214,11 @@ def _tell(run: Run, server: Server, *, opens: bool) -> None:
         run.out.warn(
             "this address is reached from other machines, and cookies travel readable. A proxy with TLS: --public-url."
         )
-    if opens and not opened(link):
+    if opens and not open_browser(link):
         run.out.say("No browser was found here: open the link yourself.")
 
 
-def opened(link: str) -> bool:
+def open_browser(link: str) -> bool:
     """Whether a window was opened for it; a browser within the terminal would take it away from us."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False

@@ -18,7 +18,7 @@ from .brakes import check_brakes
 from .everywhere import spread
 from .execution import Result, carry_out, print_dry_run, print_result
 from .frame import GateCommand, Run, command, repo_type_option
-from .nearest import did_you_mean, meant
+from .nearest import did_you_mean, suggest_names
 from .targets import Wish, read_aims
 from .workspace import announce
 
@@ -140,9 +140,9 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
         wish = replace(wish, reason=_ask_reason(run, wish))
     check_brakes(run, wish)
     result = carry_out(run, wish)
-    unwritten = run.out.written(lambda: print_result(run, wish, result), is_changed=result.is_changed)
+    unwritten = run.out.write_results(lambda: print_result(run, wish, result), is_changed=result.is_changed)
     _advise(run, wish, result)
-    return _ended(run, result) or unwritten
+    return _exit_code_of(run, result) or unwritten
 
 
 def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
@@ -244,7 +244,7 @@ def _advise(run: Run, wish: Wish, result: Result) -> None:
         if isinstance(outcome.error, PersonNotFound | RequestNotFound) and outcome.kind is OutcomeKind.REFUSED:
             unknown.setdefault(outcome.repo, []).append(outcome.person.username or "")
     for repo, names in unknown.items():
-        for sentence in meant(run.hub, repo, [name for name in names if name][:_ADVISED]):
+        for sentence in suggest_names(run.hub, repo, [name for name in names if name][:_ADVISED]):
             run.out.hint(sentence)
 
 
@@ -256,7 +256,7 @@ def _next_step(wish: Wish, aim: RequestTarget, problem: PersonNotFound | Request
     return f"`hf-gate ls {aim.repo} --status all` lists who asked."
 
 
-def _ended(run: Run, result: Result) -> int:
+def _exit_code_of(run: Run, result: Result) -> int:
     if isinstance(result.stopped_by, KeyboardInterrupt):
         done = sum(outcome.kind is OutcomeKind.DONE for outcome in result.outcomes)
         left = sum(outcome.kind is OutcomeKind.OPEN for outcome in result.outcomes)

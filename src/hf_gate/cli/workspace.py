@@ -83,7 +83,7 @@ def no_store() -> UsageError:
     )
 
 
-def stored(run: Run) -> Workspace | None:
+def open_stored_workspace(run: Run) -> Workspace | None:
     """Return the workspace if its store exists: reading alone makes none."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 

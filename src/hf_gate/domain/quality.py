@@ -37,40 +37,42 @@ def quality(answer: str | None, label: str = "", role: Role | None = None, names
     if answer is None:
         return Quality.MISSING
     kind = role_of(label) if role is None else role
-    return signed(weighed(answer, label, kind), answer, label, kind, names)
+    return classify_signed_answer(classify_answer(answer, label, kind), answer, label, kind, names)
 
 
-class Weighed(NamedTuple):
+class AnswerQuality(NamedTuple):
     """What an answer is worth whoever gave it. `words`: how many it has, 0 where nobody's name makes it worse."""
 
     quality: Quality
     words: int
 
 
-def weighed(answer: str, label: str, role: Role) -> Weighed:
+def classify_answer(answer: str, label: str, role: Role) -> AnswerQuality:
     """The part of the work that is the same for all who give the same answer."""
     text = visible_part(answer)
     if not text:
-        return Weighed(Quality.EMPTY, 0)
-    given = _given(text, label, role, ())
+        return AnswerQuality(Quality.EMPTY, 0)
+    given = _prepare_answer(text, label, role, ())
     if _is_invited(given) or _FITS.get(role, _never)(given):
-        return Weighed(Quality.GOOD, 0)
+        return AnswerQuality(Quality.GOOD, 0)
     if not _is_date_asked_for(given) and any(is_junk(given) for is_junk in _JUNK):
-        return Weighed(Quality.JUNK, 0)
+        return AnswerQuality(Quality.JUNK, 0)
     found = Quality.THIN if _THIN.get(role, _never)(given) else Quality.GOOD
-    return Weighed(found, 0 if role in _NAMELESS else len(given.words))
+    return AnswerQuality(found, 0 if role in _NAMELESS else len(given.words))
 
 
-def signed(found: Weighed, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
+def classify_signed_answer(
+    found: AnswerQuality, answer: str, label: str, role: Role, names: Collection[str]
+) -> Quality:
     """The quality of a weighed answer from somebody with these names: one's own name is no answer."""
     for name in names if found.words else ():
         if len(_own(name)) == found.words:  # few have as many words as one's name: only those are looked at again
-            given = _given(visible_part(answer), label, role, names)
+            given = _prepare_answer(visible_part(answer), label, role, names)
             return Quality.JUNK if _repeats_ones_name(given) else found.quality
     return found.quality
 
 
-def _given(text: str, label: str, role: Role, names: Collection[str]) -> AnswerText:
+def _prepare_answer(text: str, label: str, role: Role, names: Collection[str]) -> AnswerText:
     plain = fold_answer(text)
     return AnswerText(text, plain, words_of(plain), label, role, names)
 
@@ -116,9 +118,9 @@ def _is_invited(given: AnswerText) -> bool:
     """A refusal where the label says "if any", a yes or no where it asks whether, a date where it gives the format."""
     if _fits_date(given) and label_matches(given.label, words.LABEL_IS_A_DATE):
         return True
-    if given.joined in _YES_NO and label_matches(given.label, words.LABEL_ASKS_YES):
+    if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_ASKS_YES):
         return True
-    return given.joined in _REFUSALS and label_matches(given.label, words.LABEL_IS_OPTIONAL)
+    return given.joined_words in _REFUSALS and label_matches(given.label, words.LABEL_IS_OPTIONAL)
 
 
 def _is_date_asked_for(given: AnswerText) -> bool:
@@ -140,11 +142,11 @@ def _fits_country(given: AnswerText) -> bool:
 
 
 def _fits_job(given: AnswerText) -> bool:
-    return given.joined in _STUDENT
+    return given.joined_words in _STUDENT
 
 
 def _fits_consent(given: AnswerText) -> bool:
-    return given.joined in _YES_NO
+    return given.joined_words in _YES_NO
 
 
 def _fits_place(given: AnswerText) -> bool:
@@ -164,13 +166,13 @@ def _fits_name(given: AnswerText) -> bool:
     """People are called Null, No, Na and Asd; they write themselves with a capital, or are one letter."""
     bare = given.solid
     if len(bare) == 1 and bare.isalpha():
-        return given.joined not in _REFUSALS
-    return given.text.istitle() and len(given.words) == 1 and given.joined not in _HARD - {"null", "test"}
+        return given.joined_words not in _REFUSALS
+    return given.text.istitle() and len(given.words) == 1 and given.joined_words not in _HARD - {"null", "test"}
 
 
 def _fits_other(given: AnswerText) -> bool:
     text = given.folded
-    if given.joined in _YES_NO and label_matches(given.label, words.LABEL_IS_QUESTION):
+    if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_IS_QUESTION):
         return True
     if _LINK.search(text) or _DATE.search(text) or _EMAIL.search(text):
         return True
@@ -209,8 +211,8 @@ def _says_nothing(given: AnswerText) -> bool:
 
 def _declines(given: AnswerText) -> bool:
     if given.role is Role.NAME:
-        return given.joined in _HARD
-    if given.joined in _REFUSALS:
+        return given.joined_words in _HARD
+    if given.joined_words in _REFUSALS:
         return True
     return (
         1 < len(given.words) <= 4 and all(word in _REFUSALS for word in given.words) and given.role is not Role.COUNTRY
@@ -218,7 +220,7 @@ def _declines(given: AnswerText) -> bool:
 
 
 def _is_only_a_student(given: AnswerText) -> bool:
-    return given.joined in _STUDENT and given.role in (Role.AFFILIATION, Role.PURPOSE, Role.COUNTRY, Role.EMAIL)
+    return given.joined_words in _STUDENT and given.role in (Role.AFFILIATION, Role.PURPOSE, Role.COUNTRY, Role.EMAIL)
 
 
 def _repeats_characters(given: AnswerText) -> bool:
@@ -295,7 +297,7 @@ def _repeats_the_label(given: AnswerText) -> bool:
         return True
     if given.role is Role.JOB:
         return False
-    return given.joined in _parts(given.label, given.role)
+    return given.joined_words in _parts(given.label, given.role)
 
 
 @lru_cache(maxsize=4096)
@@ -343,7 +345,7 @@ def _is_counting(digits: str) -> bool:
 
 
 def _is_filler_text(given: AnswerText) -> bool:
-    return given.joined.startswith("lorem ipsum")
+    return given.joined_words.startswith("lorem ipsum")
 
 
 _JUNK: tuple[Callable[[AnswerText], bool], ...] = (
@@ -380,7 +382,7 @@ def _is_thin_purpose(given: AnswerText) -> bool:
 
     A letter of an unspaced script counts as a part of a word; two such words that are not generic are enough.
     """
-    if given.joined in _GREETINGS:
+    if given.joined_words in _GREETINGS:
         return True
     spaced = [word for word in words_of(_ANY_UNSPACED.sub(" ", given.folded)) if word not in _STOP]
     long_word = 12 if _COMPOUNDING.search(given.text.casefold()) else _LONG_WORD
@@ -408,7 +410,7 @@ def _is_generic(word: str) -> bool:
 
 
 def _is_thin_place(given: AnswerText) -> bool:
-    if given.joined in _GREETINGS or (len(given.solid) == 1 and not given.solid.isascii()):
+    if given.joined_words in _GREETINGS or (len(given.solid) == 1 and not given.solid.isascii()):
         return True
     if len(given.solid) == 3 and len(set(given.solid)) == 1:
         return given.text != "III"
@@ -424,11 +426,11 @@ def _is_thin_date(given: AnswerText) -> bool:
 
 
 def _is_thin_name(given: AnswerText) -> bool:
-    return given.joined in {"user", "admin", "me", "myself", "anonymous", "someone", "somebody", "anon", "person"}
+    return given.joined_words in {"user", "admin", "me", "myself", "anonymous", "someone", "somebody", "anon", "person"}
 
 
 def _is_thin_country(given: AnswerText) -> bool:
-    return given.joined in _GREETINGS | {
+    return given.joined_words in _GREETINGS | {
         "earth",
         "world",
         "home",
@@ -441,7 +443,7 @@ def _is_thin_country(given: AnswerText) -> bool:
 
 
 def _is_thin_job(given: AnswerText) -> bool:
-    return given.joined in _GREETINGS | {"work", "working", "job", "employee", "me"}
+    return given.joined_words in _GREETINGS | {"work", "working", "job", "employee", "me"}
 
 
 _THIN: dict[Role, Callable[[AnswerText], bool]] = {

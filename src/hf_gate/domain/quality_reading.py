@@ -23,7 +23,7 @@ class AnswerText:
     names: Collection[str]
 
     @property
-    def joined(self) -> str:
+    def joined_words(self) -> str:
         return " ".join(self.words)
 
     @property

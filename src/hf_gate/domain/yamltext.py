@@ -112,7 +112,7 @@ def parse_yaml(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> Pa
     if refusal is not None:
         index, code, message = refusal
         return ParsedYaml(None, (places.problem(index, code, message, _SHORTER),))
-    return _YamlReader(places, limits).read(text)
+    return _YamlReader(places, limits).read_document(text)
 
 
 class _Places:
@@ -172,7 +172,7 @@ class _YamlReader:
         self.open: list[_OpenNode] = []
         self.root: Node | None = None
 
-    def read(self, text: str) -> ParsedYaml:
+    def read_document(self, text: str) -> ParsedYaml:
         try:
             for event in _events(text):
                 if not self._take(event):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..domain.forms import GateForm, collapse_whitespace
-from ..domain.quality import Quality, Weighed, quality, signed, weighed
+from ..domain.quality import AnswerQuality, Quality, classify_answer, classify_signed_answer, quality
 from ..domain.roles import Role, role_of
 from .mail import parse_address
 
@@ -81,8 +81,8 @@ class QualityCache:
 
     def __init__(self, size: int = 100_000) -> None:
         self._size = max(2, size) // 2
-        self._new: dict[tuple[str, str, Role], Weighed] = {}
-        self._old: dict[tuple[str, str, Role], Weighed] = {}
+        self._new: dict[tuple[str, str, Role], AnswerQuality] = {}
+        self._old: dict[tuple[str, str, Role], AnswerQuality] = {}
 
     def __len__(self) -> int:
         return len(self._new) + len(self._old)
@@ -92,11 +92,11 @@ class QualityCache:
         key = (answer, label, role)
         found = self._new.get(key)
         if found is None:
-            found = self._old.get(key) or weighed(answer, label, role)
+            found = self._old.get(key) or classify_answer(answer, label, role)
             if len(self._new) >= self._size:
                 self._old, self._new = self._new, {}
             self._new[key] = found
-        return signed(found, answer, label, role, names)
+        return classify_signed_answer(found, answer, label, role, names)
 
 
 def best_answer(

@@ -52,7 +52,7 @@ class TokenizedSource:
         if not self.tokens:
             return 0, len(self.source)
         indexes = [self.index_at(offset) for offset in offsets]
-        first, last = self._balanced(min(indexes), max(indexes))
+        first, last = self._find_balanced(min(indexes), max(indexes))
         return self.tokens[first].start, self.tokens[last].end - self.tokens[first].start
 
     def text(self, span: tuple[int, int]) -> str:
@@ -62,7 +62,7 @@ class TokenizedSource:
         gaps = [" " if left.end < right.start else "" for left, right in pairwise(inside)]
         return "".join(part + gap for part, gap in zip(parts, [*gaps, ""], strict=True))
 
-    def _balanced(self, first: int, last: int) -> tuple[int, int]:
+    def _find_balanced(self, first: int, last: int) -> tuple[int, int]:
         while True:
             before = (first, last)
             if self.is_sign(last, ".") and last + 1 < len(self.tokens):
