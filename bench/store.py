@@ -85,7 +85,7 @@ def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]], g
     for repo, page in source:
         spent["decode"] += time.perf_counter() - last
         start = time.perf_counter()
-        known = store.known(repo, page)
+        known = store.latest_attempts(repo, page)
         spent["known"] += time.perf_counter() - start
         start = time.perf_counter()
         seen = [new for request, one in zip(page, known, strict=True) if (new := told(one, request)) is not None]

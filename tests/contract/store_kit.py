@@ -160,7 +160,7 @@ def read(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0) -> Sequ
 
 def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[Seen]:
     """What these requests tell that the store does not know."""
-    known = store.known(repo, requests)
+    known = store.latest_attempts(repo, requests)
     return [
         Seen(request=one, known=had, events=news(had, one), raw=raw_digest(one), content=content_digest(one))
         for one, had in zip(requests, known, strict=True)

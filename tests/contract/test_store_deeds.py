@@ -251,7 +251,7 @@ def test_no_name_and_no_answer_stands_in_the_ledger_itself(store: Store) -> None
 def test_a_commitment_is_over_salt_and_private_part(store: Store) -> None:
     told = record(1)
     take(store, EEG, [told])
-    ((link, salt, private),) = store.sealed("datasets/acme/eeg-1")
+    ((link, salt, private),) = store.links_with_private_parts("datasets/acme/eeg-1")
     assert salt is not None
     assert len(salt) == 16
     assert private is not None

@@ -129,7 +129,7 @@ class _Machine(RuleBasedStateMachine):
             assert [
                 (link.seq, link.hash) for link in verify_chain(self.store.links(chain)) if isinstance(link, LedgerLink)
             ] == [(length, head)]
-            for link, salt, private in self.store.sealed(chain):
+            for link, salt, private in self.store.links_with_private_parts(chain):
                 if private is not None:
                     assert salt is not None
                     assert link.commitment == commitment_of(salt, private)

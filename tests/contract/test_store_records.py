@@ -157,7 +157,7 @@ def test_unseen_are_those_that_a_complete_reading_did_not_show(store: Store) -> 
     take(store, MED, [record(1, request=500)])
     with store.writing() as write:
         write.append(EEG, [Entry(event=RequestWithdrawn(before="pending"), at=9, actor="outside", request=idents[4])])
-    assert [known.id for known in store.unseen(EEG, {idents[0], idents[2]})] == [idents[1], idents[3]]
+    assert [known.id for known in store.attempts_not_in(EEG, {idents[0], idents[2]})] == [idents[1], idents[3]]
 
 
 def test_hostile_text_is_kept_as_it_can_be_kept(store: Store) -> None:

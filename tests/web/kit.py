@@ -166,7 +166,7 @@ class Room:
 
     def out(self, name: str) -> None:
         """Puts a member out."""
-        member = self.app_state.workspace.members.named(name)
+        member = self.app_state.workspace.members.find_by_name(name)
         assert member is not None
         self.app_state.membership.revoke(member)
 

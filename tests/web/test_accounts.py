@@ -116,7 +116,7 @@ def test_nobody_is_invited_while_the_hub_cannot_say_whose_account_it_is(room: Ro
         refused = lena.post("/settings/invite", {"name": "mia", "role": "admin", "repos": "", "account": account})
     assert refused.status == 422
     assert "the Hub could not be asked about the account" in refused.body
-    assert room.app_state.workspace.members.named("mia") is None
+    assert room.app_state.workspace.members.find_by_name("mia") is None
 
 
 def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(room: Room) -> None:
@@ -188,7 +188,7 @@ def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(r
     assert files
     assert not [file for file in files if token.encode() in file.read_bytes()], "the token is not kept"
     room.app_state.membership.invite(Member(name="noor", role=MemberRole.ADMIN), "a link that its maker has seen")
-    known = room.app_state.workspace.members.named("noor")
+    known = room.app_state.workspace.members.find_by_name("noor")
     assert known is not None
     assert known.proven_account is None
 
@@ -232,7 +232,7 @@ def test_a_link_that_would_carry_a_token_in_the_clear_is_refused_before_anything
 
 def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Room) -> None:
     room.proven(Member(name="noor", role=MemberRole.ADMIN))
-    noor = room.app_state.workspace.members.named("noor")
+    noor = room.app_state.workspace.members.find_by_name("noor")
     assert noor is not None
     room.out("noor")
     told = [text_of(link, None) for link in newest(room.app_state.workspace.store, ["desk"])]

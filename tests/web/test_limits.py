@@ -93,7 +93,7 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
     if then.has_link:
         room.app_state.membership.invite(then, "another link")
     else:
-        known = room.app_state.workspace.members.named("mia")
+        known = room.app_state.workspace.members.find_by_name("mia")
         assert known is not None
         room.app_state.workspace.members.revoke(known, "lena-brandt", 0)
     room.leave()

@@ -169,7 +169,7 @@ class Direct:
 
     def _stored(self, repo: Repo, target: Target) -> RequestRow | None:
         if target.request is not None:
-            known = self.store.known(repo, [target.request])[0]
+            known = self.store.latest_attempts(repo, [target.request])[0]
             return None if known is None else self.store.request(known.id)
         rows = self.store.find(repo, target.request_id or target.user_id or target.username or "")
         return max(rows, key=lambda row: row.state.asked_at, default=None)

@@ -66,11 +66,11 @@ def _digest(reason: str | None) -> bytes:
 def differing_rows(store: Store, chain: str, requests: Sequence[int], reasons: Reasons) -> Iterator[ChainBreak]:
     """Requests of a chain whose mail domain or last reason is not the one that follows."""
     for start in range(0, len(requests), _CHUNK):
-        rows = store.derived(requests[start : start + _CHUNK])
+        rows = store.derived_columns(requests[start : start + _CHUNK])
         doubted = [number for number, row in rows.items() if _fault(number, row, reasons)]
         if not doubted:
             continue
-        for number, row in store.derived(doubted).items():  # it may have changed since its entries were read
+        for number, row in store.derived_columns(doubted).items():  # it may have changed since its entries were read
             fault = _fault(number, row, _reasons_now(store, number))
             if fault:
                 yield ChainBreak(chain, 0, f"request {number} {fault}")

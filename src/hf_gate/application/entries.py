@@ -63,7 +63,7 @@ def _backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLink]:
 
 def entry_at(store: Store, chain: str, seq: int) -> Sealed | None:
     """One entry with its private part; None when there is none of that number."""
-    found = next(iter(store.sealed(chain, seq)), None) if seq > 0 else None
+    found = next(iter(store.links_with_private_parts(chain, seq)), None) if seq > 0 else None
     return Sealed(*found) if found is not None and found[0].seq == seq else None
 
 

@@ -65,7 +65,7 @@ class EvaluationPool:
         if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._worth:
             yield from evaluate_part(workspace.store, court, workspace.sources, status, now, room=room)
             return
-        cuts = workspace.store.cuts(court.repo, status, self._part)
+        cuts = workspace.store.split_points(court.repo, status, self._part)
         parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
         tasks = (_Task(str(court.repo), status, now, part, room.last, room.enters) for part in parts)
         yield from self._in_order(tasks, reopen)

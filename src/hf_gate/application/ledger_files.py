@@ -100,7 +100,7 @@ def export(store: Store, now: datetime, *, personal: bool = False) -> Iterator[b
     heads = {chain: (length, last.hex()) for chain, (length, last) in sorted(store.chains().items())}
     yield msgspec.json.encode(Header("hf-gate", store.endpoint, iso(now), personal, heads)) + b"\n"
     for chain, (length, _) in heads.items():
-        for entry in map(Sealed._make, store.sealed(chain)):
+        for entry in map(Sealed._make, store.links_with_private_parts(chain)):
             if entry.link.seq > length:
                 break  # written since the header was
             yield msgspec.json.encode(_line_of(entry, personal=personal)) + b"\n"

@@ -36,7 +36,7 @@ class Membership:
         if self.workspace.store.setting(keys.OWNER) != told:
             with self.workspace.store.writing() as write:
                 write.setting(keys.OWNER, told)
-        namesake = self.workspace.members.named(self.owner)
+        namesake = self.workspace.members.find_by_name(self.owner)
         if namesake is not None and namesake.has_link:
             self.revoke(namesake, self.owner)
 
@@ -44,7 +44,7 @@ class Membership:
         """Return a member who may sign in now, by name: the token's owner, or an invited member with a link."""
         if name == self.owner:
             return self.owner_member
-        found = self.workspace.members.named(name)
+        found = self.workspace.members.find_by_name(name)
         return found if found is not None and found.has_link else None
 
     def find_by_id(self, ident: str | None) -> Member | None:

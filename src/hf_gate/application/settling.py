@@ -243,7 +243,7 @@ def observe(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, s
     """
     idents: list[int] = []
     new: dict[int, Seen] = {}
-    for index, (known, request) in enumerate(zip(store.known(repo, found), found, strict=True)):
+    for index, (known, request) in enumerate(zip(store.latest_attempts(repo, found), found, strict=True)):
         if (seen := told(known, request, skew)) is not None:
             new[index] = seen
         idents.append(known.id if known is not None else 0)

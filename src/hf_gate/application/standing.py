@@ -78,7 +78,7 @@ def standing(store: Store, rates: Mapping[str, Rate], now: datetime) -> Standing
 def repo_standing(store: Store, row: RepoRow, now: datetime) -> RepoStanding:
     """The same for one repo."""
     count = row.counts.get(Status.PENDING, 0)
-    middle = store.cuts(row.repo, Status.PENDING, count // 2 + 1)[:1] if count else ()
+    middle = store.split_points(row.repo, Status.PENDING, count // 2 + 1)[:1] if count else ()
     oldest, unanswered = waiting(store, row.repo, _WALKED)
     read = max((at for at in (row.quick_at, row.full_at) if at is not None), default=None)
     known = row.full_at is not None and read is not None

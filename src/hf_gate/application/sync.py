@@ -187,7 +187,7 @@ class _Reading:
     def take(self, page: Sequence[AccessRequest]) -> int:
         """Enters what a page tells; how many on it were known before this reading began."""
         met, new = 0, list[Seen]()
-        for known, request in zip(self.store.known(self.repo, page), page, strict=True):
+        for known, request in zip(self.store.latest_attempts(self.repo, page), page, strict=True):
             is_again = known is not None and known.id in self.seen
             met += known is not None and not is_again
             if (one := told(known, request, self.hub.skew or 0.0)) is None:
@@ -211,7 +211,7 @@ class _Reading:
         """Looks a second time for those whom no list held, and enters who is withdrawn."""
         missing = [
             known.id
-            for known in self.store.unseen(self.repo, self.seen)
+            for known in self.store.attempts_not_in(self.repo, self.seen)
             if known.state.open_after is None and known.state.status != WITHDRAWN
         ]
         if len(missing) > MANY and not self._report_agrees():

@@ -99,7 +99,7 @@ class TrayService:
             self.workspace.store.working(),
         ):  # no thread and no process sends others between the limit and this
             self.membership.check_limit(wish.by, wish.verb, len(items))
-            clashes = self.workspace.tray.put(items)
+            clashes = self.workspace.tray.add(items)
         return QueueResult(batch, len(items) - len(clashes), clashes, moved)
 
     # ---- leaving -----------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class TrayService:
         ends = [(item, self._end(item, rows.get(item.request), is_late=is_late)) for item in items]
         ended = [(item.id, *end) for item, end in ends if end is not None]
         if ended:
-            self.workspace.tray.ended(ended, now)
+            self.workspace.tray.record_outcomes(ended, now)
         ready, over = [item for item, end in ends if end is None], len(ended)
         if not ready:
             return over
@@ -160,7 +160,7 @@ class TrayService:
                 ended.append((item.id, outcome.kind.value, outcome.why))
             elif row.state is ChangeState.PLANNED:
                 left.append(item)  # surely not sent
-        self.workspace.tray.ended(ended, now)
+        self.workspace.tray.record_outcomes(ended, now)
         if left:
             self._stay(left, self.problem or "the run ended before their turn", now)
         return len(ended)
@@ -195,7 +195,7 @@ class TrayService:
             (one.id, row.state, row.why) for one in items if (row := states.get(one.request)) and row.state in _ENDED
         ]
         back = [one for one in items if (row := states.get(one.request)) is None or row.state is ChangeState.PLANNED]
-        self.workspace.tray.ended(ended, now)
+        self.workspace.tray.record_outcomes(ended, now)
         self.workspace.tray.carried_by([one.id for one in back], None)
         return len(items) - len(ended) - len(back)
 

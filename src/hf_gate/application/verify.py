@@ -125,7 +125,7 @@ def verify(store: Store, checkpoints: Sequence[Checkpoint] = (), *, fold: bool =
     proof = Proof([*store.checkpoints(), *checkpoints], reasons)
     heads = sorted(store.chains().items())
     for chain, head in heads:
-        entries = map(Sealed._make, store.sealed(chain))
+        entries = map(Sealed._make, store.links_with_private_parts(chain))
         proof.walk(chain, takewhile(partial(_is_within, head[0]), entries), head)
     proof.result.broken += _beyond(store, heads)
     result = proof.end()
@@ -251,7 +251,7 @@ class _Fold:
 
     def go_on(self) -> None:
         """Takes in what was written since."""
-        for link, run in self._store.filed(self.chain, self._next):
+        for link, run in self._store.links_with_runs(self.chain, self._next):
             self._next = link.seq + 1
             try:
                 event = e.event_of(link.body)

@@ -42,7 +42,7 @@ class ReviewContext:
         if self._workspace is None:
             return
         store = self._workspace.store
-        known = store.known(self.repo, [request])[0]
+        known = store.latest_attempts(self.repo, [request])[0]
         row = None if known is None else store.request(known.id)
         if row is None:
             return

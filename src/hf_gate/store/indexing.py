@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from .people import Someone
 from .sql import Database
-from .texts import Text, extra, renamed, with_extra
+from .texts import Text, extra, replace_names, with_extra
 
 
 class Indexer:
@@ -47,7 +47,7 @@ class Indexer:
         for ident, text, person in self._db.rows(sql, (value,)):
             if ident not in self._new and ident not in self._changed:
                 one = people[person]
-                self._changed[ident] = with_extra(renamed(text, one.fullname, one.username, one.email))
+                self._changed[ident] = with_extra(replace_names(text, one.fullname, one.username, one.email))
 
     def _forget(self) -> None:
         among, value = self._db.among(self._changed)

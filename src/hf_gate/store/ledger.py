@@ -48,14 +48,14 @@ def links(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
 
 
-def filed(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
+def read_links_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
     """The same, each with the run that it is found by, which is in no hash: the body must say so too."""
     for page in _pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, run in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
 
-def sealed(
+def read_links_with_private_parts(
     db: Database, packer: Packer, chain: str, first: int
 ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
     """The same, each with salt and private part, None where they were erased; from 1 on also what stands before it.

@@ -68,7 +68,7 @@ class FileLock:
         self._lock = ProcessLock(path)
         try:
             self._take(wait)
-            self._holder = _opened(holder)
+            self._holder = _open_lock_file(holder)
         except OSError as problem:
             self._lock.release()
             raise StoreUnavailable(f"{path} cannot be locked: {problem.strerror}.") from problem
@@ -79,7 +79,7 @@ class FileLock:
         had it since it was given back. StoreBusy when they keep it.
         """
         self._take(self.wait if wait is None else wait)
-        if self._read().get("turn") == self._turn:
+        if self._read_holder().get("turn") == self._turn:
             return False
         self._write(has_store=self.has_store)
         return True
@@ -103,7 +103,7 @@ class FileLock:
     @property
     def has_store(self) -> bool:
         """Whether a store was opened under it before, by this process or an earlier one. A damaged file counts as yes."""
-        return self._read().get("has_store") is not False
+        return self._read_holder().get("has_store") is not False
 
     def mark(self) -> None:
         """From now on it knows of a store."""
@@ -116,9 +116,9 @@ class FileLock:
         os.lseek(self._holder, 0, os.SEEK_SET)
         os.write(self._holder, text.encode().ljust(_SIZE - 1) + b"\n")
 
-    def _read(self) -> dict[str, Any]:
+    def _read_holder(self) -> dict[str, Any]:
         os.lseek(self._holder, 0, os.SEEK_SET)
-        return _parsed(os.read(self._holder, _SIZE))
+        return _parse_holder(os.read(self._holder, _SIZE))
 
     def give(self) -> None:
         """Lets others have it until the next `take`."""
@@ -133,18 +133,18 @@ def holder_of(store: Path) -> Holder | None:
     """The process that holds the lock of a store, or held it last; None when that is not known."""
     try:
         with lock_files(store)[1].open("rb") as file:
-            found = _parsed(file.read(_SIZE))
+            found = _parse_holder(file.read(_SIZE))
         return Holder(int(found["pid"]), str(found["host"]), str(found["command"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _opened(path: Path) -> int:
+def _open_lock_file(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return os.open(path, flags, 0o600)
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
+def _parse_holder(data: bytes) -> dict[str, Any]:
     """The content of a holder file; an empty one says that no store was made."""
     if not data:
         return {"has_store": False}

@@ -13,7 +13,7 @@ from .sql import Database, Row
 _COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at"
 
 
-def read(db: Database) -> list[Member]:
+def read_members(db: Database) -> list[Member]:
     """All of them, by name."""
     return [_member(row) for row in db.rows(f"SELECT {_COLUMNS} FROM members ORDER BY name")]
 

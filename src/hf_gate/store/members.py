@@ -43,7 +43,7 @@ class Members:
         """By name."""
         return list(self._store.members())
 
-    def named(self, name: str) -> Member | None:
+    def find_by_name(self, name: str) -> Member | None:
         return next((one for one in self.all() if one.name == name), None)
 
     def of_id(self, ident: str) -> Member | None:
@@ -61,7 +61,9 @@ class Members:
         """
         link = digest_of(secret)
         with self._store.writing() as write:
-            known = next((one for one in member_rows.read(write.db) if one.name == member.name and one.has_link), None)
+            known = next(
+                (one for one in member_rows.read_members(write.db) if one.name == member.name and one.has_link), None
+            )
             made = replace(member, id=new_id(), has_link=True, proven_at=None)
             if known is not None and member.user_id in {None, known.user_id}:
                 made = replace(made, id=known.id, account=member.account or known.account, user_id=known.user_id)
@@ -90,7 +92,9 @@ class Members:
         """
         link = digest_of(secret)
         with self._store.writing() as write:
-            known = next((one for one in member_rows.read(write.db) if one.id == member.id and one.has_link), None)
+            known = next(
+                (one for one in member_rows.read_members(write.db) if one.id == member.id and one.has_link), None
+            )
             if known is None:
                 return False
             made = replace(known, account=account, user_id=user_id, proven_at=at)
@@ -101,7 +105,7 @@ class Members:
 
     @staticmethod
     def _change(write: Writer, member: Member, link: str | None, entry: Entry) -> None:
-        known = next((one for one in member_rows.read(write.db) if one.name == member.name), None)
+        known = next((one for one in member_rows.read_members(write.db) if one.name == member.name), None)
         if known is not None and _is_admin(known) and not (_is_admin(member) and member.id == known.id):
             write.setting(TEAM, str(entry.at + TEAM_LASTS))
         member_rows.write(write.db, member, link)

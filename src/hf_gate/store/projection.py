@@ -27,7 +27,7 @@ _INSERT = (  # only what a new attempt has: to bind the rest as null takes as lo
 
 
 @dataclass(slots=True)
-class Held:
+class LoadedRequest:
     """One row under change: as it was read, as it is now, and the columns beside its state that change."""
 
     id: int
@@ -44,7 +44,7 @@ class Projection:
 
     def __init__(self, db: Database, memory: Memory) -> None:
         self._db, self._memory = db, memory
-        self._held: dict[int, Held] = {}
+        self._held: dict[int, LoadedRequest] = {}
         self._new: list[Row] = []
         self._counts: Counter[tuple[int, str, str]] = Counter()
         self._history: list[Row] = []
@@ -61,9 +61,9 @@ class Projection:
         sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, {SELECT} FROM requests r JOIN people p ON p.id = r.person_id"
         for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
             state = state_of(row, 4, look)
-            self._held[row[0]] = Held(row[0], row[1], row[2], state, state, bool(row[3]))
+            self._held[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]))
 
-    def held(self, ident: int) -> Held:
+    def get_loaded(self, ident: int) -> LoadedRequest:
         """A row that was loaded."""
         return self._held[ident]
 
@@ -76,9 +76,9 @@ class Projection:
             )
         )  # fmt: skip
         self._count(repo_id, state, 1)
-        self._decided(person_id, repo_id, None, state, state.reviewed_at or at)
+        self._count_decision(person_id, repo_id, None, state, state.reviewed_at or at)
 
-    def apply(self, ident: int, event: AnyEvent, at: int) -> Held:
+    def apply(self, ident: int, event: AnyEvent, at: int) -> LoadedRequest:
         """One more event of a loaded row."""
         held = self._held[ident]
         state = evolve(held.state, event, at)
@@ -87,7 +87,7 @@ class Projection:
             self._count(held.repo_id, held.state, -1)
             self._count(held.repo_id, state, 1)
         moment = state.reviewed_at if state.reviewed_at != held.state.reviewed_at else None
-        self._decided(held.person_id, held.repo_id, held.state, state, moment or at)
+        self._count_decision(held.person_id, held.repo_id, held.state, state, moment or at)
         held.state = state
         return held
 
@@ -159,7 +159,7 @@ class Projection:
     def _verdict_id(self, verdict: Verdict) -> int:
         verdicts = self._memory.verdicts
         if verdict not in verdicts.ids:
-            verdicts.read(self._db)
+            verdicts.load(self._db)
         if verdict not in verdicts.ids:
             assert verdict[0] is not None
             made = self._db.row(
@@ -179,7 +179,9 @@ class Projection:
         action, rule = ("-", "-") if state.verdict is None else (state.verdict[0], state.verdict[2])
         self._counts[repo_id, "cell", f"{state.status} {action} {rule}"] += n
 
-    def _decided(self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int) -> None:
+    def _count_decision(
+        self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int
+    ) -> None:
         """Counts a decision. A reset that was undone counts no more: whoever asks anew has another attempt."""
         status = None if before is None else before.status
         is_undone = status == Status.RESET and after.status in STATUSES

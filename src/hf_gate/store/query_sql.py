@@ -21,7 +21,7 @@ TEXT = "t.text"
 
 
 @dataclass
-class Found:
+class Candidate:
     """What a row shows to a check: its search text and the last reason."""
 
     text: str
@@ -45,7 +45,7 @@ class Conditions:
     where: list[str] = field(default_factory=list)
     values: list[object] = field(default_factory=list)
     needles: list[str] = field(default_factory=list)
-    checks: list[Callable[[Found], bool]] = field(default_factory=list)
+    checks: list[Callable[[Candidate], bool]] = field(default_factory=list)
     statuses: list[str] | None = None
     repos: list[int] | None = None
     verdicts: list[int] | None = None
@@ -231,7 +231,7 @@ def _word(making: _Making, term: Term) -> None:
         making.either([making.holding(pattern.folded_parts[0])], is_not=term.is_not)
         making.into.needles += () if term.is_not else pattern.folded_parts
     else:
-        _checked(making, term, lambda found: any(pattern.matches_within(value) for _, value in found.parts))
+        _add_check(making, term, lambda found: any(pattern.matches_within(value) for _, value in found.parts))
         _must(making, term, pattern.folded_parts)
 
 
@@ -248,7 +248,7 @@ def _user(making: _Making, term: Term) -> None:
         if not term.is_not:
             _only(making, term, people, [value, value])
         return making.either([(f"r.person_id IN ({people})", [value, value]), *names], is_not=term.is_not)
-    _checked(making, term, lambda found: _fits_folded(term, [found.parts[1][1]]))
+    _add_check(making, term, lambda found: _fits_folded(term, [found.parts[1][1]]))
     _needle(making, term, before=NAME, after=NAME)
     return None
 
@@ -271,7 +271,7 @@ def _ids_and_stars(making: _Making, term: Term, people: str, values: list[object
     """Ids and patterns in one term: the ids become names, and the rest is looked at."""
     rows = making.db.rows(f"SELECT username FROM people WHERE id IN ({people})", values)
     known = {fold_for_search(row[0]) for row in rows if row[0]}
-    _checked(
+    _add_check(
         making,
         term,
         lambda found: (name := found.parts[1][1]) in known or _fits_folded(term, [name]),
@@ -279,18 +279,18 @@ def _ids_and_stars(making: _Making, term: Term, people: str, values: list[object
 
 
 def _email(making: _Making, term: Term) -> None:
-    _checked(making, term, lambda found: _fits_folded(term, [found.parts[2][1]]))
+    _add_check(making, term, lambda found: _fits_folded(term, [found.parts[2][1]]))
     _needle(making, term, before=NAME, after="")
 
 
 def _answer(making: _Making, term: Term) -> None:
-    _checked(making, term, lambda found: _fits_folded(term, [value for _, value in found.parts[3:]]))
+    _add_check(making, term, lambda found: _fits_folded(term, [value for _, value in found.parts[3:]]))
     _must(making, term, term.patterns[0].folded_parts)
 
 
 def _form(making: _Making, term: Term) -> None:
     mark = label_mark(term.label or "")
-    _checked(
+    _add_check(
         making,
         term,
         lambda found: _fits_folded(term, [value for at, value in found.parts[3:] if at == mark]),
@@ -299,7 +299,7 @@ def _form(making: _Making, term: Term) -> None:
 
 
 def _reason(making: _Making, term: Term) -> None:
-    _checked(making, term, lambda found: _fits(term.patterns, found.reason))
+    _add_check(making, term, lambda found: _fits(term.patterns, found.reason))
     if not term.is_not:
         making.into.add("r.reason IS NOT NULL")
 
@@ -308,7 +308,7 @@ def _fits_folded(term: Term, values: Sequence[str]) -> bool:
     return any(pattern.matches(value) for pattern in term.patterns for value in values)
 
 
-def _checked(making: _Making, term: Term, holds: Callable[[Found], bool]) -> None:
+def _add_check(making: _Making, term: Term, holds: Callable[[Candidate], bool]) -> None:
     """A condition that is looked at outside of SQL."""
     making.into.checks.append((lambda found: not holds(found)) if term.is_not else holds)
 

@@ -33,7 +33,7 @@ from .locking import Lock
 from .memory import Memory, dictionary
 from .packing import Packer
 from .query_sql import conditions
-from .requests import BARE, WHOLE, Knower, Reader, cuts, derived_rows, history_rows, paged
+from .requests import BARE, WHOLE, LatestAttemptReader, Reader, cuts, derived_rows, history_rows, iterate_pages
 from .search import Wanted, cursor_of, key_of, keys_of
 from .shape import trigger_faults
 from .sql import Database
@@ -176,18 +176,18 @@ class Store:
 
     # ---- requests ------------------------------------------------------------------------------------------------------
 
-    def known(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[Known | None]:
+    def latest_attempts(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[Known | None]:
         """What the store has of the latest attempts behind these records, in their order."""
         ident = self._repo_id(repo)
-        return [None] * len(seen) if ident is None else self._knower(ident).known(seen)
+        return [None] * len(seen) if ident is None else self._knower(ident).read_latest(seen)
 
-    def unseen(self, repo: Repo, seen: Collection[int]) -> Iterator[Known]:
+    def attempts_not_in(self, repo: Repo, seen: Collection[int]) -> Iterator[Known]:
         """The current requests whose numbers are not among these, and that are not known to be withdrawn."""
         ident = self._repo_id(repo)
         return iter(()) if ident is None else self._knower(ident).unseen(seen)
 
-    def _knower(self, repo_id: int) -> Knower:
-        return Knower(self._db, repo_id, self._verdicts.of(self._db))
+    def _knower(self, repo_id: int) -> LatestAttemptReader:
+        return LatestAttemptReader(self._db, repo_id, self._verdicts.of(self._db))
 
     def _reader(self) -> Reader:
         return Reader(self._packer, self._verdicts.of(self._db))
@@ -201,10 +201,10 @@ class Store:
             return
         where, select = "r.repo_id = ? AND r.status = ? AND r.is_current", WHOLE if with_record else BARE
         reader = self._reader()
-        for page in paged(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
+        for page in iterate_pages(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
             yield from reader.all(page)
 
-    def derived(self, idents: Sequence[int]) -> Mapping[int, DerivedRow]:
+    def derived_columns(self, idents: Sequence[int]) -> Mapping[int, DerivedRow]:
         """What is kept of these requests beside their state."""
         return derived_rows(self._db, idents)
 
@@ -217,7 +217,7 @@ class Store:
         """A document as it was before it was packed."""
         return self._packer.unpack(data)
 
-    def cuts(self, repo: Repo, status: str, size: int) -> Sequence[Cut]:
+    def split_points(self, repo: Repo, status: str, size: int) -> Sequence[Cut]:
         """Where to cut that list into parts of about so many."""
         ident = self._repo_id(repo)
         return [] if ident is None else cuts(self._db, ident, status, size)
@@ -236,7 +236,7 @@ class Store:
         key = fold_for_search(text.strip())
         if not key:
             return []
-        found = set(self._named(key))
+        found = set(self._requests_of_identity(key))
         if is_id(key):
             found |= {row[0] for row in self._db.rows("SELECT id FROM requests WHERE hub_request = ?", (key,))}
         among, value = self._db.among(found)
@@ -247,7 +247,7 @@ class Store:
         found = self._some("r.hub_request = ? AND r.is_current", [request.lower()], None)
         return found[0] if found else None
 
-    def _named(self, key: str) -> list[int]:
+    def _requests_of_identity(self, key: str) -> list[int]:
         """The requests of whoever has this username, account id, pseudonym or e-mail."""
         found = []
         for name in ("user", "email"):
@@ -299,7 +299,7 @@ class Store:
         """Whose grants end at or before a moment (ms), the earliest first."""
         reader = self._reader()
         where = "r.until_at <= ? AND r.is_current"
-        for page in paged(self._db.rows, WHOLE, where, (until,), ("r.until_at", "r.id")):
+        for page in iterate_pages(self._db.rows, WHOLE, where, (until,), ("r.until_at", "r.id")):
             yield from reader.all(page)
 
     def open_changes(self) -> Sequence[RequestRow]:
@@ -343,7 +343,7 @@ class Store:
 
     def members(self) -> Sequence[Member]:
         """Everybody who was invited, by name; also who was put out since."""
-        return member_rows.read(self._db)
+        return member_rows.read_members(self._db)
 
     def changes(
         self, run: str, states: Collection[str] | None = None, limit: int | None = None, repo: Repo | None = None
@@ -371,13 +371,15 @@ class Store:
         """The entries of a chain from one on, as they lie there."""
         return ledger.links(self._db, chain, first)
 
-    def filed(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
+    def links_with_runs(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
         """The same with the runs that they are found by."""
-        return ledger.filed(self._db, chain, first)
+        return ledger.read_links_with_runs(self._db, chain, first)
 
-    def sealed(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
+    def links_with_private_parts(
+        self, chain: str, first: int = 1
+    ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
         """The same with what its commitments can be proved by: salt and private part, None where they were erased."""
-        return ledger.sealed(self._db, self._packer, chain, first)
+        return ledger.read_links_with_private_parts(self._db, self._packer, chain, first)
 
     def entries(
         self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None

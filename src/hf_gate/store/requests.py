@@ -99,7 +99,7 @@ _KNOWN = f"SELECT r.id, r.person_id, r.raw, r.answers, r.identity, {SELECT}"
 _KNOWN_AT = 5
 
 
-class Knower:
+class LatestAttemptReader:
     """Finds the latest attempt behind records: by account id, else by request id, else, of people without id, by name.
 
     A record with another account id is another person's, whatever its request id says.
@@ -108,7 +108,7 @@ class Knower:
     def __init__(self, db: Database, repo_id: int, verdict_of: Callable[[int | None], Verdict]) -> None:
         self._db, self._repo_id, self._verdict_of = db, repo_id, verdict_of
 
-    def known(self, seen: Sequence[AccessRequest]) -> list[Known | None]:
+    def read_latest(self, seen: Sequence[AccessRequest]) -> list[Known | None]:
         """In the order of the records; None where nothing is known."""
         by_user = self._by("p.user_id", {one.person.id.lower() for one in seen if one.person.id})
         found = [by_user.get(one.person.id.lower()) if one.person.id else None for one in seen]
@@ -173,7 +173,7 @@ class Knower:
 # ---- pages by key ------------------------------------------------------------------------------------------------------
 
 
-def paged(
+def iterate_pages(
     rows: Callable[[str, Values], list[Row]],
     select: str,
     where: str,

@@ -11,7 +11,7 @@ from typing import Final
 
 from ..domain.query import Query
 from ..errors import QueryTooLarge, UsageError
-from .query_sql import FEW, TEXT, Conditions, Found, grams_of, rows_with
+from .query_sql import FEW, TEXT, Candidate, Conditions, grams_of, rows_with
 from .sql import Database, Row
 
 _STREAMS: Final = 24
@@ -83,7 +83,7 @@ def _check_work(found: Conditions, rows: int) -> None:
 def _holds(found: Conditions, row: Row) -> bool:
     if not found.checks:
         return True
-    shown = Found(row[2], row[3])
+    shown = Candidate(row[2], row[3])
     return all(check(shown) for check in found.checks)
 
 

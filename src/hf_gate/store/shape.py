@@ -22,13 +22,13 @@ def trigger_faults(db: Database) -> list[str]:
 def _faults_of_file(db: Sqlite) -> list[str]:
     wanted = {name: sql for sql in _guards() for name in _TRIGGERS.findall(sql)}
     rows = db.rows("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return _differences("trigger", wanted, {name: _squeezed(sql) for name, sql in rows})
+    return _differences("trigger", wanted, {name: _collapse_sql(sql) for name, sql in rows})
 
 
 def _guards() -> list[str]:
     from .schema import SQLITE  # noqa: PLC0415 - SQLAlchemy is slow to import
 
-    return [_squeezed(sql) for sql in SQLITE if sql.startswith("CREATE TRIGGER")]
+    return [_collapse_sql(sql) for sql in SQLITE if sql.startswith("CREATE TRIGGER")]
 
 
 def _faults_of_server(db: Postgres) -> list[str]:
@@ -82,7 +82,7 @@ def _objects(db: Sqlite) -> dict[str, str]:
     """Everything in a file by its name; the text of ordinary tables is left out, for an upgraded one is written otherwise."""
     rows = db.rows("SELECT type, name, coalesce(sql, '') FROM sqlite_master")
     return {
-        f"{kind} {name}": "" if kind == "table" and not sql.startswith("CREATE VIRTUAL") else _squeezed(sql)
+        f"{kind} {name}": "" if kind == "table" and not sql.startswith("CREATE VIRTUAL") else _collapse_sql(sql)
         for kind, name, sql in rows
     }
 
@@ -106,5 +106,5 @@ def _sorted(names: Iterable[str]) -> list[str]:
     return sorted(names)
 
 
-def _squeezed(sql: str) -> str:
+def _collapse_sql(sql: str) -> str:
     return " ".join(sql.split())

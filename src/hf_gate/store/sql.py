@@ -32,7 +32,7 @@ class Sqlite:
 
     def __init__(self, path: Path, *, writes: bool) -> None:
         self.at = str(path)
-        with _told(self.at):
+        with _translate_errors(self.at):
             self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=400)
             try:
                 self._begin(writes=writes)
@@ -223,7 +223,7 @@ Database: TypeAlias = Sqlite | Postgres
 
 
 @contextmanager
-def _told(at: str) -> Iterator[None]:
+def _translate_errors(at: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as problem:

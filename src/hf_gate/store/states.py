@@ -54,7 +54,7 @@ class Verdicts:
         self._by_id: dict[int, Verdict] = {}
         self.ids: dict[Verdict, int] = {}
 
-    def read(self, db: Database) -> None:
+    def load(self, db: Database) -> None:
         """All that the database has."""
         found = db.rows("SELECT id, action, policy, rule, digest, shadow FROM verdicts")
         self._by_id = {
@@ -70,7 +70,7 @@ class Verdicts:
             if ident is None:
                 return NO_VERDICT
             if ident not in self._by_id:
-                self.read(db)
+                self.load(db)
             return self._by_id[ident]
 
         return look

@@ -56,7 +56,7 @@ def search_text(fullname: str | None, username: str | None, email: str | None, r
     return with_extra("".join([mark + fold_for_search(value) for mark, value in zip(marks, values, strict=True)]))
 
 
-def renamed(text: str, fullname: str | None, username: str | None, email: str | None) -> str:
+def replace_names(text: str, fullname: str | None, username: str | None, email: str | None) -> str:
     """A search text under other names."""
     rest = [mark + value for mark, value in _PART.findall(text) if mark != NAME]
     return "".join([NAME + fold_for_search(part or "") for part in (fullname, username, email)] + rest)

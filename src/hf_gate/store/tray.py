@@ -24,14 +24,14 @@ class Tray:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def put(self, items: Sequence[QueuedDecision]) -> list[QueuedDecision]:
+    def add(self, items: Sequence[QueuedDecision]) -> list[QueuedDecision]:
         """Takes decisions in, each under a number of its own; returns those whose request is decided already, as they lie there."""
         clashes: list[QueuedDecision] = []
         with self._store.writing() as write:
             for item in items:
                 found = write.db.row(f"{_SELECT} WHERE request_id = ? AND outcome IS NULL", (item.request,))
                 if found is not None:
-                    clashes.append(_held(found))
+                    clashes.append(_queued_decision(found))
                     continue
                 write.db.run(_INSERT, [getattr(item, name) for name in item.__struct_fields__[1:]])
         return clashes
@@ -49,7 +49,7 @@ class Tray:
         among, value = self._store.reads.among(list(requests))
         return {item.request: item for item in self._some(f"request_id {among} ORDER BY id", value)}
 
-    def sent(self, member: str, since: int, limit: int) -> list[QueuedDecision]:
+    def list_sent(self, member: str, since: int, limit: int) -> list[QueuedDecision]:
         """What a member decided that came about from a moment on (ms), the latest first."""
         where = "outcome IN (?, ?) AND member = ? AND ended_at >= ? AND run IS NOT NULL"
         return self._some(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
@@ -60,7 +60,7 @@ class Tray:
         return self._some(f"{bad} AND member = ? ORDER BY id", *_GOOD, member)
 
     def _some(self, where: str, *values: object) -> list[QueuedDecision]:
-        return [_held(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
+        return [_queued_decision(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
 
     # ---- changes -------------------------------------------------------------------------------------------------------
 
@@ -78,14 +78,14 @@ class Tray:
             f"outcome IS NULL AND run IS {'NOT NULL' if run is None else 'NULL'}", "run = ?", (run,), ids
         )
 
-    def ended(self, outcomes: Sequence[tuple[int, str, str]], at: int) -> None:
+    def record_outcomes(self, outcomes: Sequence[tuple[int, str, str]], at: int) -> None:
         """How they ended, by their numbers: kind and why. What ended long ago is forgotten."""
         with self._store.writing() as write:
             rows = [(kind, why, at, ident) for ident, kind, why in outcomes]
             write.db.run_many("UPDATE tray SET outcome = ?, why = ?, ended_at = ? WHERE id = ?", rows)
             write.db.run("DELETE FROM tray WHERE outcome IS NOT NULL AND id < (SELECT max(id) FROM tray) - ?", (_KEPT,))
 
-    def seen(self, ids: Sequence[int]) -> int:
+    def mark_seen(self, ids: Sequence[int]) -> int:
         """Whoever decided has read how it ended."""
         return self._change("outcome IS NOT NULL", "outcome = 'seen'", (), ids)
 
@@ -95,5 +95,5 @@ class Tray:
             return write.db.run(f"UPDATE tray SET {what} WHERE id {among} AND {where}", (*values, value))
 
 
-def _held(row: Sequence[object]) -> QueuedDecision:
+def _queued_decision(row: Sequence[object]) -> QueuedDecision:
     return QueuedDecision(**dict(zip(QueuedDecision.__struct_fields__, row, strict=True)))  # type: ignore[arg-type]

@@ -117,7 +117,9 @@ class Writer:
             ident, first = self._taken[repo_id, person.id]
             self._people.flush()  # whose rows those of the requests stand on
             self._rows.load([ident])
-            known = Known(ident, person.id, person.pseudonym, self._rows.held(ident).state, first.raw, first.content)
+            known = Known(
+                ident, person.id, person.pseudonym, self._rows.get_loaded(ident).state, first.raw, first.content
+            )
             events = news(known, one.request, one.skew)
         ident = known.id if known is not None else 0
         for event in events:
@@ -186,7 +188,7 @@ class Writer:
         salts = self._people.salts(entry.person for entry in entries if entry.private and entry.person is not None)
         done: list[tuple[str, int, int]] = []
         for entry in entries:
-            before = None if entry.request is None else self._rows.held(entry.request).state.open_before
+            before = None if entry.request is None else self._rows.get_loaded(entry.request).state.open_before
             salt = salts.get(entry.person) if entry.person is not None else None
             private = canonical(entry.private) if entry.private else None
             ident = log.add(entry.event, entry.at, entry.actor, entry.request, entry.person, salt, private)

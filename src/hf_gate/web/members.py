@@ -95,7 +95,7 @@ def revoke(context: RequestContext) -> Response:
     """Takes somebody's link away and ends their sessions."""
     _check(context)
     name = context.form_value("name")
-    member = context.workspace.members.named(name)
+    member = context.workspace.members.find_by_name(name)
     if member is None:
         raise Refused("There is no such member.")
     context.app_state.membership.revoke(member, context.member.name)

@@ -71,7 +71,7 @@ class Terminal:
                 account = {"account": account_of(member), "account_id": member.user_id}
                 return {"name": member.name, "role": member.role.value, "link": link, **account}
             case "revoke":
-                known = app_state.workspace.members.named(str(asked.get("name")))
+                known = app_state.workspace.members.find_by_name(str(asked.get("name")))
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
                 app_state.membership.revoke(known)
@@ -104,7 +104,7 @@ def _account(app_state: AppState, name: str, account: str) -> tuple[str | None, 
     """The Hub account that is meant: the one that was named, else the one that is called like the member."""
     if account:
         return account_named(app_state, account, is_guess=False) or (None, None)
-    known = app_state.workspace.members.named(name)
+    known = app_state.workspace.members.find_by_name(name)
     if known is not None and known.has_link:
         return None, None  # it stays as it is
     found = account_named(app_state, name, is_guess=True)

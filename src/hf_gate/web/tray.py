@@ -94,7 +94,7 @@ class Sent:
 def _sent(context: RequestContext) -> list[Sent]:
     """What this person decided in the last days, the latest first."""
     app_state = context.app_state
-    held = app_state.workspace.tray.sent(context.member.id, to_ms(context.now) - _DAYS * 86_400_000, _MANY)
+    held = app_state.workspace.tray.list_sent(context.member.id, to_ms(context.now) - _DAYS * 86_400_000, _MANY)
     rows = {
         row.id: row
         for row in app_state.workspace.store.requests([one.request for one in held]).values()
@@ -236,7 +236,7 @@ def send(context: RequestContext) -> Response:
 def seen(context: RequestContext) -> Response:
     """What did not come about has been read."""
     failed = context.workspace.tray.ended_badly(context.member.id)
-    context.workspace.tray.seen([one.id for one in failed])
+    context.workspace.tray.mark_seen([one.id for one in failed])
     return _done(context, [], "Put aside.")
 
 
