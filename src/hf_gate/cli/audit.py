@@ -18,7 +18,7 @@ from ..application.targets import RequestTarget, find_attempts
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
-from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
+from .frame import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, count_of, paragraphs
 from .targets import person_or_repo
 from .workspace import no_store, open_stored_workspace, open_workspace
@@ -55,8 +55,7 @@ audit = GateGroup(
 @click.option("--request", type=int, metavar="N", help="About this request: the number in other entries.")
 @click.option("--kind", metavar="KIND", help="Of this kind, such as StatusMoved.")
 @click.option("--actor", metavar="WHO", help="By this actor: a user, policy:NAME, outside.")
-@click.option("--limit", type=click.IntRange(min=0), help="So many rows.")
-@click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
+@limit_options
 @click.option("--all-entries", is_flag=True, help="A row for each entry; else people see like entries as one row.")
 def audit_ls(
     run: Run,
@@ -68,7 +67,6 @@ def audit_ls(
     kind: str | None,
     actor: str | None,
     limit: int | None,
-    everything: bool,
     all_entries: bool,
 ) -> int:
     """List entries of the ledger, the newest first: all, those of a repo, or those about one person there.
@@ -92,10 +90,9 @@ def audit_ls(
     rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:
         rows = _with_names(workspace, rows if all_entries else _group_entries(links))
-    asked = -1 if everything else limit
-    is_whole = run.out.records(AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=asked, empty="No entries.")
-    if not is_whole and run.out.is_human:
-        run.out.say(f"Showing the newest {FIRST_ROWS if limit is None else limit:,}. All: --all", "dim")
+    run.out.records(
+        AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=limit, empty="No entries.", part="the newest {}"
+    )
     return 0
 
 

@@ -6,7 +6,7 @@ import difflib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, wraps
 from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import NotAllowed, UsageError
-from .output import Format, Output, chosen_format
+from .output import FIRST_ROWS, Format, Output, chosen_format
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -337,6 +337,19 @@ def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., ob
         return click.command(name, cls=GateCommand, examples=examples)(pass_run(function))
 
     return decorate
+
+
+def limit_options(function: Callable[..., object]) -> Callable[..., object]:
+    """`--limit` and `--all`, as one `limit`: None unless said, -1 for all."""
+
+    @wraps(function)
+    def limited(*args: object, limit: int | None, everything: bool, **more: object) -> object:
+        return function(*args, limit=-1 if everything else limit, **more)
+
+    rows = click.IntRange(min=0)
+    about = f"So many rows; people and agents see {FIRST_ROWS} unless said."
+    limited = click.option("--all", "everything", is_flag=True, help="All rows, also for people.")(limited)
+    return click.option("--limit", type=rows, help=about)(limited)
 
 
 def repo_type_option(function: Callable[..., object]) -> Callable[..., object]:

@@ -15,7 +15,7 @@ from ..domain.completeness import NO_RESET_LIST
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
-from .frame import Run, command, repo_type_option
+from .frame import Run, command, limit_options, repo_type_option
 from .kept import ListingQuery, kept_rows, show_kept
 from .output import FIRST_ROWS, Column, Format, count_of
 from .progress import Progress
@@ -50,10 +50,7 @@ _COUNTED: Final = 1000  # rows of a list, at most, that are read on only to say 
     show_default=True,
     help="pending, accepted, rejected, reset, several with commas, or all.",
 )
-@click.option(
-    "--limit", type=click.IntRange(min=0), help=f"So many rows; people and agents see {FIRST_ROWS} unless said."
-)
-@click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
+@limit_options
 @click.option(
     "--query", "-Q", default="", metavar="QUERY", help='From the store: age:>2d domain:*.edu -country:US "sleep".'
 )
@@ -70,7 +67,6 @@ def ls(
     repo_type: str | None,
     status: str,
     limit: int | None,
-    everything: bool,
     live: bool,
     query: str,
     sort: str,
@@ -87,7 +83,7 @@ def ls(
     named = list(dict.fromkeys(named_repo(text, repo_type) for text in repos))
     asked = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
     if not live and (kept := kept_rows(run, asked)) is not None:
-        return show_kept(run, kept, -1 if everything else limit, allow_incomplete=allow_incomplete)
+        return show_kept(run, kept, limit, allow_incomplete=allow_incomplete)
     if query or by or sort != "new":
         raise UsageError(
             "--query, --sort and --by ask the store, and these repos are not in it.",
@@ -97,12 +93,11 @@ def ls(
     reading = _ListingReader(run, named or _own_repos(run), statuses, is_named=bool(named))
     weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it
     rows: Iterable[RequestRecord] = (request_record(request, with_quality=weighs) for request in reading.requests())
-    wanted = -1 if everything else limit
     columns: Sequence[Column[RequestRecord]] = ()
     if run.out.is_human:
-        rows = _read_up_to(run, rows, FIRST_ROWS if wanted is None else wanted)
+        rows = _read_up_to(run, rows, FIRST_ROWS if limit is None else limit)
         columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
-    is_whole = run.out.records(RequestRecord, rows, columns, name=name_of, limit=wanted, empty=reading.empty)
+    is_whole = run.out.records(RequestRecord, rows, columns, name=name_of, limit=limit, empty=reading.empty)
     shown = FIRST_ROWS if limit is None else limit
     return _conclude(run, reading, None if is_whole else shown, allow_incomplete=allow_incomplete)
 

@@ -175,10 +175,12 @@ class Output:
         name: Callable[[R], str],
         limit: int | None = None,
         empty: str = "No results found.",
+        part: str = "",
     ) -> bool:
         """Print many records; return True when all were read, False when `limit` (30 for people and agents) left some out.
 
-        `kind` names the keys, also where there is no row; `name` is what `-q` prints.
+        `kind` names the keys, also where there is no row; `name` is what `-q` prints. `part`, such as `the newest {}`,
+        says for people which rows were shown.
         """
         if limit is None and self.format in {Format.HUMAN, Format.AGENT}:
             limit = FIRST_ROWS
@@ -191,7 +193,10 @@ class Output:
                 self.line(name(row))
         else:
             self._data(kind, taken)
-        return limit is None or limit < 0 or next(source, None) is None
+        is_whole = limit is None or limit < 0 or next(source, None) is None
+        if part and self.is_human and not is_whole:
+            self.say(f"Showing {part.format(f'{limit:,}')}. All: --all", "dim")
+        return is_whole
 
     def _data(self, kind: type[Record], rows: Iterable[Any]) -> None:
         from ..application import record_files  # noqa: PLC0415 - help needs none of it

@@ -16,8 +16,8 @@ from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError, NotAllowed, UsageError
 from .execution import done_changes, done_words
-from .frame import CommandEntry, GateGroup, command
-from .output import FIRST_ROWS, Column, clock_off, count_of, ends_in, in_words
+from .frame import CommandEntry, GateGroup, command, limit_options
+from .output import Column, clock_off, count_of, ends_in, in_words
 from .table import spelt
 from .workspace import actor_of, executor_of, open_with_policies, open_workspace, wanted_repos
 
@@ -253,9 +253,8 @@ expire = GateGroup("expire", {"ls": CommandEntry("run:ends", "What ends when.")}
 
 @command("ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json"))
 @click.option("--within", metavar="TIME", default="36500d", help="Only what ends in this time: 30d.")
-@click.option("--limit", type=click.IntRange(min=0), help=f"So many rows; people see {FIRST_ROWS} unless said.")
-@click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
-def ends(run: Run, within: str, limit: int | None, everything: bool) -> int:
+@limit_options
+def ends(run: Run, within: str, limit: int | None) -> int:
     """Grants with an end, the first to end first. `hf-gate run` plans each end when it is due."""
     from ..config import parse_seconds  # noqa: PLC0415 - only here
 
@@ -271,14 +270,13 @@ def ends(run: Run, within: str, limit: int | None, everything: bool) -> int:
         Column("THEN", lambda row: "a person decides" if row.at_end == "human" else str(row.at_end)),
         Column("RULE", lambda row: row.rule or "by hand", flexible=True),
     )
-    is_whole = run.out.records(
+    run.out.records(
         GrantEndRecord,
         rows,
         columns,
         name=lambda row: row.request_id or "",
-        limit=-1 if everything else limit,
+        limit=limit,
         empty="Nothing ends.",
+        part="the first {} to end",
     )
-    if not is_whole and run.out.is_human:
-        run.out.say(f"Showing the first {FIRST_ROWS if limit is None else limit:,} to end. All: --all", "dim")
     return 0

@@ -14,7 +14,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
 from ..errors import StoreBusy, UsageError
 from .execution import carry_run, done_changes, done_words, run_result
-from .frame import CommandEntry, GateGroup, command, said_again
+from .frame import CommandEntry, GateGroup, command, limit_options, said_again
 from .output import FIRST_ROWS, Column
 from .second import resume_run
 from .workspace import actor_of, check_in_force, executor_of, open_for_runs, open_workspace, policies_for
@@ -44,12 +44,11 @@ runs = GateGroup(
 
 
 @command("ls", examples=("hf-gate runs ls", "hf-gate runs ls --limit 5 --json"))
-@click.option("--limit", type=click.IntRange(min=0), help=f"So many rows; people see {FIRST_ROWS} unless said.")
-@click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
-def ls(run: Run, limit: int | None, everything: bool) -> int:
+@limit_options
+def ls(run: Run, limit: int | None) -> int:
     """Runs, the newest first."""
-    asked = -1 if everything else FIRST_ROWS if limit is None and run.out.is_human else limit
-    read = _ALL if asked is None or asked < 0 else asked + 1
+    limit = FIRST_ROWS if limit is None and run.out.is_human else limit
+    read = _ALL if limit is None or limit < 0 else limit + 1
     rows = map(run_record, open_workspace(run).store.runs(read))
     columns: Sequence[Column[RunRecord]] = (
         Column("RUN", lambda row: row.run),
@@ -59,9 +58,9 @@ def ls(run: Run, limit: int | None, everything: bool) -> int:
         Column("BY", lambda row: row.actor, flexible=True),
         Column("CHANGES", lambda row: f"{row.planned:,}", right=True),
     )
-    is_whole = run.out.records(RunRecord, rows, columns, name=lambda row: row.run, limit=asked, empty="No runs yet.")
-    if not is_whole and run.out.is_human:
-        run.out.say(f"Showing the newest {asked}. All: --all", "dim")
+    run.out.records(
+        RunRecord, rows, columns, name=lambda row: row.run, limit=limit, empty="No runs yet.", part="the newest {}"
+    )
     return 0
 
 
