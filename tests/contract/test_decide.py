@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hf_gate.application import runs
-from hf_gate.application.decide import Direct
-from hf_gate.application.decisions import TWICE, Ask, Choice, Decided
+from hf_gate.application.decide import DecisionSender
+from hf_gate.application.decisions import TWICE, Choice, DecisionResult, DecisionTarget
 from hf_gate.application.run_executor import GRACE
 from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
@@ -54,12 +54,13 @@ def decide(
     store: Any = None,
     hub: Any = None,
     repo: Repo | None = None,
-) -> Decided:
+) -> DecisionResult:
     scene.count += 1
     asks = [
-        Ask(repo or scene.repos[0], target_of(one), "Say more." if choice.to is Status.RESET else None) for one in who
+        DecisionTarget(repo or scene.repos[0], target_of(one), "Say more." if choice.to is Status.RESET else None)
+        for one in who
     ]
-    direct = Direct(store or scene.store, hub or scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    direct = DecisionSender(store or scene.store, hub or scene.hub, scene.clock, scene.workspace.zone, scene.actor)
     return direct.decide(asks, choice, ident=f"r_{scene.count}")
 
 
@@ -154,8 +155,8 @@ def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: Scene) ->
     before = calls(scene)["GET list"]
     assert decide(scene, RESET, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["GET list"] == before + 1
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
-    direct.decide([Ask(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_9")
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_9")
     assert calls(scene)["GET list"] == before + 2
     assert scene.where("bob") == "accepted"
 
@@ -165,8 +166,8 @@ def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_no
     ident = listed(scene, "ada").request_id
     scene.decide("ada", "rejected")
     before = calls(scene)["GET list"]
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
-    decided = direct.decide([Ask(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_1")
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    decided = direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_1")
     assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (OutcomeKind.DONE, ident)
     assert scene.where("ada") == "accepted"
     assert [row.state for row in scene.store.changes("r_1")] == ["done"]
@@ -237,8 +238,11 @@ def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
     scene.ask(["ada", "bob"])
     ident = listed(scene, "ada").request_id
     scene.count += 1
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
-    asks = [Ask(scene.repos[0], target) for target in (target_of("ada"), Target(request_id=ident), target_of("bob"))]
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    asks = [
+        DecisionTarget(scene.repos[0], target)
+        for target in (target_of("ada"), Target(request_id=ident), target_of("bob"))
+    ]
     decided = direct.decide(asks, ACCEPT, ident="r_1")
     assert [one.kind for one in decided.outcomes] == [OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.DONE]
     assert decided.outcomes[1].why == TWICE
@@ -252,8 +256,8 @@ def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_f
     ids = {request.username: request.request_id for request in scene.hub.list_pending(repo)}
     scene.near.door("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.zone, scene.actor)
-    decided = direct.decide([Ask(repo, Target(request_id=ids["bob"]))], ACCEPT, ident="r_9")
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, scene.actor)
+    decided = direct.decide([DecisionTarget(repo, Target(request_id=ids["bob"]))], ACCEPT, ident="r_9")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert scene.where("ada") == scene.where("bob") == "accepted"
     assert [row.request for row in scene.store.changes("r_9")] != [None]
@@ -274,10 +278,12 @@ def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: Scene) -> None:
 
 def test_one_repo_that_refuses_does_not_stop_the_other(scene: Scene) -> None:
     scene.ask(["ada"], scene.repos[1])
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
     nowhere = Repo(scene.repos[0].type, "lumen-labs", "nothing-here")
     decided = direct.decide(
-        [Ask(nowhere, target_of("ada")), Ask(scene.repos[1], target_of("ada"))], ACCEPT, ident="r_1"
+        [DecisionTarget(nowhere, target_of("ada")), DecisionTarget(scene.repos[1], target_of("ada"))],
+        ACCEPT,
+        ident="r_1",
     )
     assert [one.kind for one in decided.outcomes] == [OutcomeKind.OPEN, OutcomeKind.DONE]
     assert "no such repo" in str(decided.stopped_by)
@@ -420,7 +426,7 @@ def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Sc
     assert scene.where("eve") == "reset"
 
 
-def runs_of(scene: Scene, decided: Decided) -> Any:
+def runs_of(scene: Scene, decided: DecisionResult) -> Any:
     return scene.store.run(decided.run or "")
 
 

@@ -76,9 +76,9 @@ def judged(
         heads = dict(store.chains())
         before = entries_of(heads)
         with EvaluationPool(workspace, bundle, processes=processes, worth=10, part=part) as pool:
-            courts = bundle.for_repos(store, workspace.sources)
+            policy_sets = bundle.for_repos(store, workspace.sources)
             proposal = propose(
-                store, courts, pool.evaluate, now=NOW, policies=bundle.policies, most=most, enters=enters
+                store, policy_sets, pool.evaluate, now=NOW, policies=bundle.policies, most=most, enters=enters
             )
         after = dict(store.chains())
         assert (entries_of(after) - before > 300) is enters
@@ -123,17 +123,17 @@ def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
     with open_workspace(Connection(desk), read_location(desk), read_only=True) as workspace:
         store, bundle = workspace.store, load_policies(workspace)
         pool = EvaluationPool(workspace, bundle, processes=1)
-        courts = bundle.for_repos(store, workspace.sources)
+        policy_sets = bundle.for_repos(store, workspace.sources)
         told = {
             change.row: change
-            for court in courts
-            for heard in pool.evaluate(court, "pending", NOW, PlanBuffer())
+            for policy_set in policy_sets
+            for heard in pool.evaluate(policy_set, "pending", NOW, PlanBuffer())
             for change in heard.changes
         }
         assert {change.rule for change in told.values()} == {"say-more", "known"}
-        for court in courts:
-            for case in read_inputs(store, court, workspace.sources, "pending", NOW):
-                verdict = court.evaluator.evaluate_with_traces(case.facts, now=NOW)
+        for policy_set in policy_sets:
+            for case in read_inputs(store, policy_set, workspace.sources, "pending", NOW):
+                verdict = policy_set.evaluator.evaluate_with_traces(case.facts, now=NOW)
                 assert verdict is not None
                 assert case.row.request is not None
                 whole = change_for_verdict(PlanSubject(case.row.request, case.row.state, case.row.id), verdict)
@@ -150,6 +150,6 @@ def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(des
         store, bundle = workspace.store, load_policies(workspace)
         pool = EvaluationPool(workspace, bundle, processes=2, worth=10, part=50)
         (folder / "policies" / "welcome.yaml").write_text(POLICY.replace("until: 1y", "until: 2y"), "utf-8")
-        courts = bundle.for_repos(store, workspace.sources)
+        policy_sets = bundle.for_repos(store, workspace.sources)
         with pool, pytest.raises(Guarded, match="policies changed"):
-            propose(store, courts, pool.evaluate, now=NOW, policies=bundle.policies)
+            propose(store, policy_sets, pool.evaluate, now=NOW, policies=bundle.policies)

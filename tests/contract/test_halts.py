@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.decide import Direct
-from hf_gate.application.decisions import Ask, Choice
+from hf_gate.application.decide import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.permissions import promote
-from hf_gate.application.run import turn_to_dict
 from hf_gate.application.run_executor import halt
 from hf_gate.application.standing import standing
+from hf_gate.application.turn import turn_to_dict
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.moments import to_ms
 from hf_gate.domain.requests import Target
@@ -33,7 +33,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def halted(scene: Scene, word: str) -> RunRow:
     """Three people are to be let in by a turn whose run somebody halts before anything is sent."""
     scene.ask(["ada", "bo", "cy"])
-    scene.store.wish_for(f"r_{scene.count + 1}", word)
+    scene.store.request_stop(f"r_{scene.count + 1}", word)
     run = scene.turn().run
     assert run is not None
     assert stand(scene) == {"pending"}
@@ -53,7 +53,7 @@ def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: Scene, wo
 
 def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene: Scene) -> None:
     run = halted(scene, "pause")
-    scene.store.wish_for(run.id, None)
+    scene.store.request_stop(run.id, None)
     assert scene.carry(run).state == "ended"
     scene.ask(["dee"])
     assert turn_to_dict(scene.turn())["halted"] == []
@@ -82,7 +82,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     scene.sync()
     run = scene.approve(scene.plan())
     scene.die_while_sending(run)
-    scene.store.wish_for(run.id, "stop")
+    scene.store.request_stop(run.id, "stop")
     halt(scene.store, scene.again(run), "stop", to_ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", to_ms(scene.clock.now()))
@@ -99,7 +99,7 @@ def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Sce
     scene.ask(["cy"])
     scene.turn()
     scene.near.time.advance(29.5 * 86_400)
-    scene.store.wish_for(f"r_{scene.count + 1}", "stop")
+    scene.store.request_stop(f"r_{scene.count + 1}", "stop")
     run = scene.turn().run
     assert run is not None
     assert stand(scene) == {"accepted"}
@@ -111,11 +111,11 @@ def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Sce
 def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene) -> None:
     in_for_thirty_days(scene)
     scene.near.time.advance(31 * 86_400)
-    scene.store.wish_for(f"r_{scene.count + 1}", "stop")
+    scene.store.request_stop(f"r_{scene.count + 1}", "stop")
     scene.turn()
     assert scene.where("ada") == "accepted"
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
-    direct.decide([Ask(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), ident="r_x")
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
+    direct.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), ident="r_x")
     scene.turn()
     assert scene.where("ada") == "accepted"
     scene.near.time.advance(11 * 86_400)
@@ -127,8 +127,8 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     scene.ask([f"p{n}" for n in range(60)])
     scene.sync()
     run = scene.approve(scene.plan())  # by a person: the version never acted on its own
-    scene.store.wish_for(run.id, "pause")
-    scene.carry(run, watch=lambda: scene.store.wish(run.id))
+    scene.store.request_stop(run.id, "pause")
+    scene.carry(run, watch=lambda: scene.store.stop_request(run.id))
     assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
@@ -150,6 +150,6 @@ def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(
 
 def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:
     run = left_half_way(scene)
-    scene.store.wish_for(run.id, "pause")
+    scene.store.request_stop(run.id, "pause")
     assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
     assert stand(scene) == {"pending"}

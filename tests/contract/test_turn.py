@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.decide import Direct
-from hf_gate.application.decisions import Ask, Choice
-from hf_gate.application.run import turn_to_dict
+from hf_gate.application.decide import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.runs import check, retry, undo, versions_of
+from hf_gate.application.turn import turn_to_dict
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
@@ -249,8 +249,8 @@ def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(s
     in_for_thirty_days(scene)
     end = scene.row("ada").state.until
     scene.near.time.advance(86_400)
-    decided = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena").decide(
-        [Ask(scene.repos[0], Target("ada"))], Choice(Status.RESET), ident="r_x"
+    decided = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena").decide(
+        [DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), ident="r_x"
     )
     assert (scene.where("ada"), scene.row("ada").state.until) == ("reset", None)
     run = scene.store.run(str(decided.run))
@@ -262,8 +262,8 @@ def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(s
 def test_who_had_access_without_an_end_is_put_back_without_one(scene: Scene) -> None:
     scene.ask(["ada"])
     scene.sync()
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
-    ada = [Ask(scene.repos[0], Target("ada"))]
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
+    ada = [DecisionTarget(scene.repos[0], Target("ada"))]
     direct.decide(ada, Choice(Status.ACCEPTED, until="30d"), ident="r_a")
     direct.decide(ada, Choice(Status.PENDING), ident="r_b")  # ends what was dated
     direct.decide(ada, Choice(Status.ACCEPTED), ident="r_c")

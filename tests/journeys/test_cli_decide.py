@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.cli.execution import Result
+from hf_gate.cli.execution import CommandResult
 from hf_gate.cli.nearest import did_you_mean
 from hf_gate.domain.ids import Person, Repo, parse_repo
 from hf_gate.domain.outcomes import Outcome, OutcomeKind
@@ -287,9 +287,9 @@ def test_what_was_sent_and_cannot_be_read_is_a_part_and_never_called_unchanged(f
     assert status_of(fresh, "ada-l") == "accepted"
 
 
-def _result(*kinds: tuple[OutcomeKind, Exception | None], stop: BaseException | None = None) -> Result:
+def _result(*kinds: tuple[OutcomeKind, Exception | None], stop: BaseException | None = None) -> CommandResult:
     repo = parse_repo(MODEL)
-    return Result([Outcome(kind, repo, Person(), error=error) for kind, error in kinds], stop)
+    return CommandResult([Outcome(kind, repo, Person(), error=error) for kind, error in kinds], stop)
 
 
 AWAY, UNSURE, FORBIDDEN = HubUnavailable("away"), OutcomeUnknown("sent"), NotAllowed("no")
@@ -311,7 +311,7 @@ AWAY, UNSURE, FORBIDDEN = HubUnavailable("away"), OutcomeUnknown("sent"), NotAll
     ],
     ids=lambda value: value if isinstance(value, int) else None,
 )
-def test_the_exit_code_of_a_run_that_was_stopped(result: Result, code: int) -> None:
+def test_the_exit_code_of_a_run_that_was_stopped(result: CommandResult, code: int) -> None:
     assert result.code == code
 
 

@@ -16,9 +16,9 @@ from hf_gate.application.planning import PlanResult, make_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.ports import ClockPort, HubPort
 from hf_gate.application.propose import EvaluatedPart, PlanBuffer, evaluate_part, propose
-from hf_gate.application.run import ExecutorFactory, Turn, TurnContext, run_turn
 from hf_gate.application.run_executor import RunExecutor
 from hf_gate.application.sync import Synced, sync
+from hf_gate.application.turn import ExecutorFactory, Turn, TurnContext, run_turn
 from hf_gate.application.workspace import Workspace
 from hf_gate.bootstrap import read_location
 from hf_gate.config import Paths, Settings
@@ -128,9 +128,9 @@ class Scene:
     def zone(self) -> tzinfo:
         return self.workspace.zone
 
-    def evaluate(self, court: RepoPolicies, status: str, now: datetime, _: PlanBuffer) -> Iterator[EvaluatedPart]:
+    def evaluate(self, policy_set: RepoPolicies, status: str, now: datetime, _: PlanBuffer) -> Iterator[EvaluatedPart]:
         """Evaluate a list in this process, without room for what a plan keeps."""
-        return evaluate_part(self.store, court, self.workspace.sources, status, now)
+        return evaluate_part(self.store, policy_set, self.workspace.sources, status, now)
 
     def make_plan(self) -> PlanResult:
         """A plan as the command makes it."""
@@ -166,8 +166,8 @@ class Scene:
             sync(self.hub, store, self.clock, repo, kind, actor=self.actor)
 
     def plan(self) -> Plan:
-        courts = self.bundle.for_repos(self.store, self.workspace.sources)
-        return propose(self.store, courts, self.evaluate, now=self.clock.now(), policies=self.bundle.policies).plan
+        policy_sets = self.bundle.for_repos(self.store, self.workspace.sources)
+        return propose(self.store, policy_sets, self.evaluate, now=self.clock.now(), policies=self.bundle.policies).plan
 
     def approve(self, plan: Plan, kind: RunKind = RunKind.PLAN) -> RunRow:
         self.count += 1
@@ -191,7 +191,9 @@ class Scene:
         self.count += 1
 
         def carrier(run: RunRow) -> RunExecutor:
-            return self.carrier(self.store, self.hub, self.clock, self.zone, watch=lambda: self.store.wish(run.id))
+            return self.carrier(
+                self.store, self.hub, self.clock, self.zone, watch=lambda: self.store.stop_request(run.id)
+            )
 
         return self.run_turn(carrier)
 

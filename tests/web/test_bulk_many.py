@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.bulk import Order, begin_bulk
+from hf_gate.application.bulk import BulkDecision, begin_bulk
 from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import Guarded
@@ -91,7 +91,7 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
     _sheet(lena)
     store = full.app_state.workspace.store
     idents = [row.id for row in store.walk(full.repo, "pending")]
-    order = Order("r_0123456789ab", "lena-brandt", "reset", None, MANY)
+    order = BulkDecision("r_0123456789ab", "lena-brandt", "reset", None, MANY)
 
     class PowerCutError(Exception):
         pass
@@ -107,7 +107,10 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
     lena.post(f"/runs/{order.ident}", {"do": "resume"})
     with pytest.raises(Guarded):
         begin_bulk(
-            store, Order("r_0123456789ac", "lena-brandt", "reset", None, MANY), [idents[:7]], full.app_state.now()
+            store,
+            BulkDecision("r_0123456789ac", "lena-brandt", "reset", None, MANY),
+            [idents[:7]],
+            full.app_state.now(),
         )
     assert full.writes() == before
 

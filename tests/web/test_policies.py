@@ -176,8 +176,8 @@ def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked:
     bundle = app_state.policies
     assert bundle is not None
     sources = app_state.workspace.sources
-    courts = bundle.for_repos(app_state.workspace.store, sources)
-    propose(app_state.workspace.store, courts, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
+    policy_sets = bundle.for_repos(app_state.workspace.store, sources)
+    propose(app_state.workspace.store, policy_sets, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
     assert "everybody-waits wait 2" in told

@@ -28,7 +28,9 @@ def _judge(room: Room) -> None:
     propose(
         room.app_state.workspace.store,
         bundle.for_repos(room.app_state.workspace.store, sources),
-        lambda court, status, now, _: evaluate_part(room.app_state.workspace.store, court, sources, status, now),
+        lambda policy_set, status, now, _: evaluate_part(
+            room.app_state.workspace.store, policy_set, sources, status, now
+        ),
         now=room.app_state.now(),
         policies=bundle.policies,
     )

@@ -317,7 +317,7 @@ def test_a_viewer_sees_no_names_and_a_reviewer_steers_no_run_of_others(asked: Ro
     assert "bob" in words(mia.get(run))
     assert mia.post(run, {"do": "stop"}).status == 403
     assert asked.reviewer("ola", "no/such").get(run).status == 404
-    assert asked.app_state.workspace.store.wish(run.rpartition("/")[2]) is None
+    assert asked.app_state.workspace.store.stop_request(run.rpartition("/")[2]) is None
 
 
 # ---- a power cut ---------------------------------------------------------------------------------------------------------

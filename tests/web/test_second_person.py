@@ -197,7 +197,7 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
     run = runs.begin(
         app_state.workspace.store, plan, ident=ident, kind=RunKind.BULK, actor=app_state.owner, now=at, author=author
     )
-    app_state.workspace.store.wish_for(ident, "pause")
+    app_state.workspace.store.request_stop(ident, "pause")
     halt(app_state.workspace.store, run, "pause", to_ms(at))
 
 

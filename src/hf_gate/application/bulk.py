@@ -20,7 +20,7 @@ from .runs import direct_change
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BulkDecision:
     """What is decided, under which name the run goes, and how many were shown to whoever said yes."""
 
     ident: str
@@ -31,7 +31,7 @@ class Order:
     author: RunAuthor = NOBODY
 
 
-def begin_bulk(store: Store, order: Order, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
+def begin_bulk(store: Store, order: BulkDecision, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
     """Writes the run down, a part at a time; sends nothing.
 
     Until the last part it lies there as one that was stopped, so that a crash leaves nothing that could be carried.

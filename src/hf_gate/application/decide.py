@@ -29,17 +29,17 @@ from ..store.writer import Writer
 from .decisions import (
     TWICE,
     UNSENT,
-    Ask,
-    Case,
     Choice,
-    Decided,
+    DecisionResult,
+    DecisionTarget,
+    PendingDecision,
     by_repo,
     change_in,
     change_row,
-    clear,
     end_entry,
     keys_of,
     note_entry,
+    outcome_before_send,
     outcome_in,
 )
 from .ports import ClockPort, HubPort, SendPort
@@ -61,7 +61,7 @@ class DirectHub(HubPort, Protocol):
 
 
 @dataclass(slots=True)
-class Direct:
+class DecisionSender:
     """Decides. `progress` is told of each that is settled, `say` what takes time before anything is sent."""
 
     store: Store
@@ -73,13 +73,13 @@ class Direct:
     progress: Callable[[int], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
 
-    def decide(self, asks: Sequence[Ask], choice: Choice, *, ident: str) -> Decided:
+    def decide(self, asks: Sequence[DecisionTarget], choice: Choice, *, ident: str) -> DecisionResult:
         """Everything once, under the name `ident`. What ended it after it was begun stands in the result."""
-        cases = [Case(n, ask) for n, ask in enumerate(asks, start=1)]
+        cases = [PendingDecision(n, ask) for n, ask in enumerate(asks, start=1)]
         stop: BaseException | None = self._look(cases, choice)
         early = [case.early for case in cases if case.early is not None and case.early.kind in UNSENT]
         if len(early) == len(cases):
-            return Decided(None, early, stop)
+            return DecisionResult(None, early, stop)
         run = self._begin(cases, choice, ident)
         told: list[Outcome] = []
         sender: SendPort = _Singly(self.hub) if len(cases) == 1 else self.hub
@@ -91,7 +91,7 @@ class Direct:
             self._afterwards(cases, choice, run)
         except BaseException as problem:  # noqa: BLE001 - the caller tells what was done, and raises it again
             stop = stop or problem
-        return Decided(ident, self._outcomes(cases, run, told, stop), stop)
+        return DecisionResult(ident, self._outcomes(cases, run, told, stop), stop)
 
     def note(self, request: AccessRequest, text: str) -> None:
         """Enters a reviewer's own words about a request that was read; nothing is sent."""
@@ -105,7 +105,7 @@ class Direct:
 
     # ---- whom it is about --------------------------------------------------------------------------------------------
 
-    def _look(self, cases: Sequence[Case], choice: Choice) -> HfGateError | None:
+    def _look(self, cases: Sequence[PendingDecision], choice: Choice) -> HfGateError | None:
         """Finds everybody's request; what is clear without a call is said at once. What ends one repo's part is returned."""
         stop: HfGateError | None = None
         for repo, here in by_repo(cases).items():
@@ -132,7 +132,7 @@ class Direct:
                 seen.add(case.row.id)
         return stop
 
-    def _look_at(self, repo: Repo, cases: Sequence[Case], choice: Choice) -> None:
+    def _look_at(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
         sought = []
         for case in cases:
             request = case.ask.target.request
@@ -144,7 +144,7 @@ class Direct:
         if sought:
             self._find(repo, sought, choice)
 
-    def _find(self, repo: Repo, cases: Sequence[Case], choice: Choice) -> None:
+    def _find(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
         targets = [self._best(repo, case.ask.target) for case in cases]
         if len(targets) == 1 and targets[0].username is None and targets[0].request is None:
             found, complete = self._on_first_page(repo, targets[0], choice), False
@@ -156,7 +156,7 @@ class Direct:
         numbers = dict(zip(found, idents, strict=True))
         for index, case in enumerate(cases):
             case.row = rows.get(numbers.get(index, 0))
-            case.early = clear(case, complete=complete)
+            case.early = outcome_before_send(case, complete=complete)
 
     def _best(self, repo: Repo, target: Target) -> Target:
         """Where to look first: a name to search by, and the list in which it stood. Whom the caller named stays so."""
@@ -193,7 +193,7 @@ class Direct:
 
     # ---- written down ------------------------------------------------------------------------------------------------
 
-    def _begin(self, cases: Sequence[Case], choice: Choice, ident: str) -> RunRow:
+    def _begin(self, cases: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
         """The run with its changes, approved, and the note; one transaction. Nothing was sent yet."""
         at = self._at()
         verbs = Counter(change_in(case, choice).action for case in cases if case.early is None)
@@ -212,7 +212,7 @@ class Direct:
                 self._note(write, repo, [case.row for case in here if case.row is not None], choice, at)
         return run
 
-    def _early(self, case: Case, choice: Choice, run: RunRow, at: int) -> list[e.Entry]:
+    def _early(self, case: PendingDecision, choice: Choice, run: RunRow, at: int) -> list[e.Entry]:
         """What was clear without a call stands in the ledger too, unless it was about nobody, or no outcome yet."""
         early = case.early
         if early is None or early.kind in UNSENT or case.is_twice or case.row is None:
@@ -225,7 +225,7 @@ class Direct:
             unique = {row.id: row for row in rows}
             write.append(repo, [note_entry(row, choice.note, self.actor, at) for row in unique.values()])
 
-    def _afterwards(self, cases: Sequence[Case], choice: Choice, run: RunRow) -> None:
+    def _afterwards(self, cases: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
         """What needs the outcome: the end of an access that was there before, and the note about who is there only now."""
         if not (choice.note or choice.until):
             return
@@ -243,7 +243,7 @@ class Direct:
     # ---- told --------------------------------------------------------------------------------------------------------
 
     def _outcomes(
-        self, cases: Sequence[Case], run: RunRow, told: Sequence[Outcome], stop: BaseException | None
+        self, cases: Sequence[PendingDecision], run: RunRow, told: Sequence[Outcome], stop: BaseException | None
     ) -> list[Outcome]:
         """By what the store has of each change, in the words of the Hub client where it said any."""
         states = {row.n: row for row in self.store.changes(run.id)}

@@ -31,7 +31,7 @@ _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class DecisionTarget:
     """One person's part: whom the caller means, and what they are told."""
 
     repo: Repo
@@ -50,7 +50,7 @@ class Choice:
 
 
 @dataclass(slots=True)
-class Decided:
+class DecisionResult:
     """An outcome for each that was asked, in that order, and what ended it early. `run` None: nothing was even begun."""
 
     run: str | None
@@ -59,31 +59,31 @@ class Decided:
 
 
 @dataclass(slots=True)
-class Case:
+class PendingDecision:
     """One ask with what was found: its request in the store, what is clear without a call, and its change."""
 
     n: int
-    ask: Ask
+    ask: DecisionTarget
     row: RequestRow | None = None
     early: Outcome | None = None
     is_twice: bool = False  # of a request that another case of the run is about
 
 
-def by_repo(cases: Iterable[Case]) -> dict[Repo, list[Case]]:
+def by_repo(cases: Iterable[PendingDecision]) -> dict[Repo, list[PendingDecision]]:
     """The cases of each repo, repos in the order in which they came."""
-    found: dict[Repo, list[Case]] = {}
+    found: dict[Repo, list[PendingDecision]] = {}
     for case in cases:
         found.setdefault(case.ask.repo, []).append(case)
     return found
 
 
-def clear(case: Case, *, complete: bool) -> Outcome | None:
+def outcome_before_send(case: PendingDecision, *, complete: bool) -> Outcome | None:
     """What the caller read, and is not so any more: it moved, or is gone. None: the run carries it, or finds it so already."""
     target, now = case.ask.target, None if case.row is None else case.row.request
     return None if target.request is None else check_unchanged(case.ask.repo, target, now, complete=complete)
 
 
-def change_in(case: Case, choice: Choice) -> Change:
+def change_in(case: PendingDecision, choice: Choice) -> Change:
     """What is to happen to one case, as a run carries it."""
     reason, until = case.ask.reason, choice.until
     if case.row is not None and case.row.request is not None:
@@ -92,7 +92,7 @@ def change_in(case: Case, choice: Choice) -> Change:
     return make_change_without_request(case.ask.repo, case.ask.target, choice.to, rule=rule, reason=reason, until=until)
 
 
-def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
+def change_row(run: RunRow, case: PendingDecision, choice: Choice) -> ChangeRow:
     early, row = case.early, case.row
     if early is None:
         state = ChangeState.PLANNED
@@ -110,7 +110,9 @@ def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
     )
 
 
-def outcome_in(case: Case, row: ChangeRow | None, said: Mapping[str, Outcome], stop: BaseException | None) -> Outcome:
+def outcome_in(
+    case: PendingDecision, row: ChangeRow | None, said: Mapping[str, Outcome], stop: BaseException | None
+) -> Outcome:
     """An outcome about whom the caller named. What the Hub said counts also where it could not be written down any more."""
     if case.early is not None:
         return case.early

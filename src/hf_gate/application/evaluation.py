@@ -113,7 +113,7 @@ def policies_of_repo(
 def facts_only(
     row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
 ) -> RepoPolicies:
-    """A court that reads these facts of requests for a policy that is judged elsewhere, and judges nobody itself."""
+    """A policy_set that reads these facts of requests for a policy that is judged elsewhere, and judges nobody itself."""
     form = form_roles(_form(row), _stated(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
     return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
@@ -158,11 +158,11 @@ def count_matches(
     found = dict.fromkeys(tables, (0, 0))
     for row in store.repos():
         mine = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
-        court = RepoPolicies(
+        policy_set = RepoPolicies(
             row.repo, Evaluator(()), FactReader((), sources.countries), NO_FORM, mine, (Status.PENDING.value,)
         )
         looked, listed = 0, Counter[str]()
-        for case in islice(read_inputs(store, court, sources, Status.PENDING, now) if mine else (), LOOKED_AT):
+        for case in islice(read_inputs(store, policy_set, sources, Status.PENDING, now) if mine else (), LOOKED_AT):
             looked += 1
             listed.update(case.tables)
         for name in mine:
@@ -217,21 +217,21 @@ class EvaluationInput:
 
 
 def read_inputs(
-    store: Store, court: RepoPolicies, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
+    store: Store, policy_set: RepoPolicies, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
 ) -> Iterator[EvaluationInput]:
     """Every request of one status at this repo with its facts, the oldest first; or a part of them."""
     chunk: list[RequestRow] = []
-    for row in store.walk(court.repo, status, part=part):
+    for row in store.walk(policy_set.repo, status, part=part):
         chunk.append(row)
         if len(chunk) >= CHUNK:
-            yield from inputs_of(store, court, sources, chunk, now)
+            yield from inputs_of(store, policy_set, sources, chunk, now)
             chunk = []
-    yield from inputs_of(store, court, sources, chunk, now)
+    yield from inputs_of(store, policy_set, sources, chunk, now)
 
 
 def inputs_of(
     store: Store,
-    court: RepoPolicies,
+    policy_set: RepoPolicies,
     sources: SourcesPort,
     rows: Sequence[RequestRow],
     now: datetime,
@@ -240,10 +240,10 @@ def inputs_of(
 ) -> Iterator[EvaluationInput]:
     """Yield given requests of this repo with their facts. `seen`: histories count only these repos (their numbers)."""
     people = [row.person.id for row in rows]
-    profiles = store.profiles(people) if court.asks_profile and rows else {}
-    history = store.history(court.repo, people, within=seen) if court.asks_history and rows else {}
-    bindings = {name: store.bindings(name) for name in court.tables} if rows else {}
-    whole = store.repo(court.repo) if court.asks_history and rows else None
+    profiles = store.profiles(people) if policy_set.asks_profile and rows else {}
+    history = store.history(policy_set.repo, people, within=seen) if policy_set.asks_history and rows else {}
+    bindings = {name: store.bindings(name) for name in policy_set.tables} if rows else {}
+    whole = store.repo(policy_set.repo) if policy_set.asks_history and rows else None
     complete = whole is not None and whole.full_at is not None
     for row in rows:
         request = row.request
@@ -253,12 +253,12 @@ def inputs_of(
         address = email.address if email and email.domain else None  # what is no single address may mean anybody
         hits = {
             name: table.find(request.person, address, now=now, bindings=bindings[name])
-            for name, table in court.tables.items()
+            for name, table in policy_set.tables.items()
         }
-        profile = sources.profile(request.person, profiles.get(row.person.id), now) if court.asks_profile else None
+        profile = sources.profile(request.person, profiles.get(row.person.id), now) if policy_set.asks_profile else None
         past = _history(row, history.get(row.person.id), whole, complete=complete)
-        facts = court.reader.facts(
-            request, now=now, form=court.form, email=email, profile=profile, tables=hits, history=past
+        facts = policy_set.reader.facts(
+            request, now=now, form=policy_set.form, email=email, profile=profile, tables=hits, history=past
         )
         yield EvaluationInput(row, facts, tuple(sorted(name for name, hit in hits.items() if hit.state == "valid")))
 
@@ -329,12 +329,14 @@ def with_read_time(store: Store, row: RequestRow) -> RequestRow:
 
 
 def _evaluate(
-    store: Store, court: RepoPolicies | None, sources: SourcesPort, row: RequestRow, now: datetime
+    store: Store, policy_set: RepoPolicies | None, sources: SourcesPort, row: RequestRow, now: datetime
 ) -> Evaluation:
-    case = next(inputs_of(store, court, sources, [row], now), None) if court is not None else None
-    if court is not None and case is None:
+    case = next(inputs_of(store, policy_set, sources, [row], now), None) if policy_set is not None else None
+    if policy_set is not None and case is None:
         raise LookupError(row.id)
-    judge, facts = (court.evaluator, case.facts) if court is not None and case is not None else (Evaluator(()), {})
+    judge, facts = (
+        (policy_set.evaluator, case.facts) if policy_set is not None and case is not None else (Evaluator(()), {})
+    )
     verdict = judge.evaluate_with_traces(facts, now=now, status=row.state.status)
     as_pending = verdict or judge.evaluate_with_traces(facts, now=now, status=Status.PENDING)
     if as_pending is None:

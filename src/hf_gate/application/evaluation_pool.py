@@ -58,16 +58,18 @@ class EvaluationPool:
             self._pool.shutdown()
             self._pool = None
 
-    def evaluate(self, court: RepoPolicies, status: str, now: datetime, room: PlanBuffer) -> Iterator[EvaluatedPart]:
+    def evaluate(
+        self, policy_set: RepoPolicies, status: str, now: datetime, buffer: PlanBuffer
+    ) -> Iterator[EvaluatedPart]:
         """Yield the results of one list part by part, the oldest requests first."""
         workspace, reopen = self._workspace, self._workspace.reopen
-        row = workspace.store.repo(court.repo)
+        row = workspace.store.repo(policy_set.repo)
         if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._worth:
-            yield from evaluate_part(workspace.store, court, workspace.sources, status, now, room=room)
+            yield from evaluate_part(workspace.store, policy_set, workspace.sources, status, now, buffer=buffer)
             return
-        cuts = workspace.store.split_points(court.repo, status, self._part)
+        cuts = workspace.store.split_points(policy_set.repo, status, self._part)
         parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
-        tasks = (_Task(str(court.repo), status, now, part, room.last, room.enters) for part in parts)
+        tasks = (_Task(str(policy_set.repo), status, now, part, buffer.last, buffer.enters) for part in parts)
         yield from self._in_order(tasks, reopen)
 
     def _in_order(self, tasks: Iterable[_Task], reopen: Callable[[], Workspace]) -> Iterator[EvaluatedPart]:
@@ -92,7 +94,7 @@ class _Task:
     status: str
     now: datetime
     part: Part
-    last: int | None  # the plan has no room for changes of requests that are newer than this
+    last: int | None  # the plan has no buffer for changes of requests that are newer than this
     enters: bool  # whether new verdicts become ledger entries
 
 
@@ -103,7 +105,7 @@ class _Worker:
         self._workspace = reopen()
         self._bundle = load_policies(self._workspace)
         self._is_same = self._bundle.digest == digest
-        self._courts: dict[str, RepoPolicies] = {}
+        self._policy_sets: dict[str, RepoPolicies] = {}
         self._now: datetime | None = None
 
     def evaluate(self, task: _Task) -> list[EvaluatedPart]:
@@ -111,9 +113,14 @@ class _Worker:
             raise Guarded("the policies changed during the evaluation; nothing was planned.", hint="Run it again.")
         store, sources = self._workspace.store, self._workspace.sources
         if self._now != task.now:
-            self._courts, self._now = {str(one.repo): one for one in self._bundle.for_repos(store, sources)}, task.now
-        room = PlanBuffer(last=task.last, enters=task.enters)
-        return list(evaluate_part(store, self._courts[task.repo], sources, task.status, task.now, task.part, room))
+            self._policy_sets, self._now = (
+                {str(one.repo): one for one in self._bundle.for_repos(store, sources)},
+                task.now,
+            )
+        buffer = PlanBuffer(last=task.last, enters=task.enters)
+        return list(
+            evaluate_part(store, self._policy_sets[task.repo], sources, task.status, task.now, task.part, buffer)
+        )
 
 
 _workers: list[_Worker] = []  # the one of this process

@@ -14,7 +14,7 @@ from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
 from . import keys
-from .decide import Direct
+from .decide import DecisionSender
 from .second_person import Need, Team, need_of, need_to_resume, owner_member, team_of
 from .workspace import Workspace
 
@@ -121,14 +121,14 @@ class Membership:
                 hint=f"Select them and press {verb.capitalize()}: that makes a plan. {need.team.next_step()}",
             )
 
-    def direct_of(self, actor: str, member: str | None = None) -> Direct:
+    def decision_sender(self, actor: str, member: str | None = None) -> DecisionSender:
         """Return what sends decisions for an actor. `member`: the id of the member who decides."""
         found = self.find_by_id(member)
         author = RunAuthor(member=member)
         if found is not None:
             is_free = team_of(self.workspace.store, found, self.workspace.now()).is_alone
             author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)
-        return Direct(
+        return DecisionSender(
             self.workspace.store, self.workspace.hub, self.workspace.clock, self.workspace.zone, actor, author=author
         )
 

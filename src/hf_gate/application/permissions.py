@@ -82,7 +82,7 @@ def promote(store: Store, policy: Policy, actor: str, at: int) -> None:
         delete_halts_of(write, policy.digest)
 
 
-def hold(store: Store, held: Mapping[PolicyStart, int]) -> None:
+def store_held(store: Store, held: Mapping[PolicyStart, int]) -> None:
     """Keeps what a turn held back, so that whoever asks how things stand is told."""
     counts: dict[str, tuple[str, int]] = {}
     for (policy, digest, _), count in held.items():
@@ -115,14 +115,14 @@ class Refusal(msgspec.Struct, frozen=True):
     why: str
 
 
-def refuse(store: Store, repos: Collection[Repo], why: str, at: int) -> None:
+def store_refusals(store: Store, repos: Collection[Repo], why: str, at: int) -> None:
     """Remembers where decisions were refused, so that not every turn begins them anew."""
     with store.writing() as write:
         for repo in repos:
             write.repo_changed(repo, {"refused_at": at, "refused_why": why})
 
 
-def refused(rows: Iterable[RepoRow], now: int) -> dict[Repo, Refusal]:
+def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, Refusal]:
     """Where they were refused less than `REST` ago."""
     return {
         row.repo: Refusal(row.refused_at, row.refused_why or "")
@@ -132,7 +132,7 @@ def refused(rows: Iterable[RepoRow], now: int) -> dict[Repo, Refusal]:
 
 
 @dataclass(slots=True)
-class Waiting:
+class HaltedChanges:
     """What waits on account of a run that was halted."""
 
     run: RunRow
@@ -160,7 +160,7 @@ class TurnFilter:
         self._promoted = read_promotions(store)
         self._begun = {(digest, str(repo)) for digest, repo in read_first_turns(store)}
         self._first = FirstTurnHold(self._may_act)
-        self.waiting: dict[str, Waiting] = {}
+        self.waiting: dict[str, HaltedChanges] = {}
 
     @property
     def held(self) -> Mapping[PolicyStart, int]:
@@ -177,7 +177,7 @@ class TurnFilter:
         if run is None:
             self.kept_back[str(away)] += 1
             return False
-        waiting = self.waiting.setdefault(run.id, Waiting(run))
+        waiting = self.waiting.setdefault(run.id, HaltedChanges(run))
         waiting.count += 1
         if change.policy is not None:
             waiting.policies.add(change.policy)
@@ -193,7 +193,7 @@ class TurnFilter:
         return self._promoted.get(policy) == digest or (digest, repo) in self._begun
 
 
-def remember(store: Store, plan: Plan, now: datetime) -> Plan:
+def store_plan(store: Store, plan: Plan, now: datetime) -> Plan:
     """The same plan, known to the store as long as it may be applied."""
     if plan.changes:
         with store.writing() as write:

@@ -51,7 +51,7 @@ class PolicyBundle:
     def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
         """Return the same for each repo of the workspace to which a policy applies, sorted by name."""
         rows = sorted((row for row in store.repos() if self.governs(row.repo)), key=lambda row: row.repo)
-        return [court for row in rows if (court := self.for_repo(row, sources)) is not None]
+        return [policy_set for row in rows if (policy_set := self.for_repo(row, sources)) is not None]
 
     def governs(self, repo: Repo) -> bool:
         """Whether a repo belongs to the workspace."""

@@ -1,4 +1,4 @@
-"""From the store and the policies to a plan: each request judged once, what changed entered, what is due to end added."""
+"""Evaluates every request once, records new verdicts, and puts the changes and the ends of grants into a plan."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ POLICY: Final = "policy"
 
 @dataclass(slots=True)
 class Proposal:
-    """A plan, and whose profile would be read before the next one because it can change a verdict."""
+    """A plan, and the people whose profile can change a verdict and was not read yet."""
 
     plan: Plan
     needs: list[PersonRow] = field(default_factory=list)
 
 
 class ChangeFilter(Protocol):
-    """What a change has to pass before it takes a place in a plan: it goes now, or with the `few` at the end, or not at all."""
+    """Decides which changes a plan may hold: now, at the end with the small starts of policies, or not at all."""
 
     def allows(self, change: Change) -> bool: ...
     def small_starts(self) -> Iterable[Change]: ...
 
 
 class AllowAll:
-    """No doors: where a person looks at the plan."""
+    """Allows every change: a person looks at the plan."""
 
-    def allows(self, change: Change) -> bool:  # noqa: ARG002 - as Doors has it
+    def allows(self, change: Change) -> bool:  # noqa: ARG002 - as ChangeFilter has it
         return True
 
     def small_starts(self) -> Iterable[Change]:
@@ -64,10 +64,9 @@ class AllowAll:
 
 @dataclass(slots=True)
 class PlanBuffer:
-    """The oldest changes, at most so many; the rest is counted. `last`: who asked later (ms) finds no room any more.
+    """Keeps the oldest `most` changes and counts the others. `last`: changes of newer requests (ms) have no place any more.
 
-    `enters` False: the moment is only supposed, so that no verdict becomes an entry. `protected` counts those who take no
-    place because nothing may be done to them.
+    `enters` False: the moment is only assumed, so no verdict is recorded. `protected` counts changes that guards forbid.
     """
 
     most: int = MAX_CHANGES
@@ -80,27 +79,27 @@ class PlanBuffer:
     last: int | None = None
 
     def offer(self, change: Change) -> None:
-        """One more, if it may go; it may be put out by older ones."""
+        """Add a change if it is allowed; older ones may displace it."""
         if self.is_protected(change):
             self.protected += 1
         elif self.filter.allows(change):
             self.add(change)
 
     def add(self, change: Change) -> None:
-        """One more; it may be put out by older ones."""
+        """Add a change; older ones may displace it."""
         self.kept.append(change)
         if len(self.kept) >= 2 * self.most or (self.last is None and len(self.kept) > self.most):
             self.close()
 
     def fill(self) -> list[Change]:
-        """What it holds at the end."""
+        """Return the changes of the plan."""
         for change in self.filter.small_starts():
             self.add(change)
         self.close()
         return self.kept
 
     def close(self) -> None:
-        """No more than there is room for."""
+        """Drop the newest changes above the limit."""
         if len(self.kept) > self.most:
             self.kept.sort(key=lambda one: (one.asked_at, one.sort_key))
             self.dropped += len(self.kept) - self.most
@@ -109,9 +108,9 @@ class PlanBuffer:
 
 
 class EvaluatedPart(msgspec.Struct):
-    """What came out of a part of a list: the changes that it asks for, the verdicts that are news, whose profile is missing.
+    """The results for a part of a list: changes, new verdicts as entries, and the people whose profile is missing.
 
-    `late` counts the changes that no plan has room for; `out` are the requests of those whom a verdict puts out.
+    `late` counts changes that have no place in the plan; `out` are requests whose access a verdict ends.
     """
 
     changes: list[Change] = []
@@ -123,13 +122,13 @@ class EvaluatedPart(msgspec.Struct):
 
 
 EvaluateList: TypeAlias = Callable[[RepoPolicies, str, datetime, PlanBuffer], Iterator[EvaluatedPart]]
-"""Judges one status list of a court's repo, part by part; what is judged meanwhile fills the room."""
+"""Evaluates one status list of a repo part by part; the caller fills the buffer meanwhile."""
 
 
 def propose(
     store: Store,
-    courts: Sequence[RepoPolicies],
-    hearing: EvaluateList,
+    policy_sets: Sequence[RepoPolicies],
+    evaluate: EvaluateList,
     *,
     now: datetime,
     policies: Collection[Policy],
@@ -140,45 +139,45 @@ def propose(
     enters: bool = True,
     change_filter: ChangeFilter | None = None,
 ) -> Proposal:
-    """Judges all that waits at these repos (and who is in, where a policy says so), and seals what is to change.
+    """Evaluate the pending requests of these repos, and accepted ones if a policy says so; return the plan of changes.
 
-    Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
-    (`enters` False); nothing else is changed. Grants end at all repos that the workspace `governs`, judged or not.
+    New verdicts are recorded in the ledger unless the moment is only assumed (`enters` False); nothing else changes.
+    Grants end at all repos that the workspace `governs`, evaluated or not.
     """
-    room, counts = (
+    buffer, counts = (
         PlanBuffer(most, enters, change_filter or AllowAll(), guards.protection_check(protected)),
         Counter[str](),
     )
     needs: dict[int, PersonRow] = {}
     out: set[int] = set()  # who is put out by a verdict
-    for court in courts:
-        for status in court.statuses:
-            for heard in hearing(court, status, now, room):
-                _enter(store, court, heard.news)
-                counts.update(heard.counts)
-                needs.update((person.id, person) for person in heard.needs)
-                out.update(heard.out)
-                room.dropped += heard.late
-                for change in heard.changes:
-                    room.offer(change)
+    for policy_set in policy_sets:
+        for status in policy_set.statuses:
+            for part in evaluate(policy_set, status, now, buffer):
+                _enter(store, policy_set, part.news)
+                counts.update(part.counts)
+                needs.update((person.id, person) for person in part.needs)
+                out.update(part.out)
+                buffer.dropped += part.late
+                for change in part.changes:
+                    buffer.offer(change)
     # One change for each request: whoever a verdict puts out needs no end of the grant beside it.
     over, counts["end_human"] = _ends(store, governs, policies, now)
     ends = [change for change in over if change.row not in out]
     counts["end"] = len(ends)
     for change in ends:
-        room.offer(change)
-    changes = room.fill()
+        buffer.offer(change)
+    changes = buffer.fill()
     waiting = count_pending(store.repos())
     plan = make_plan(
         changes,
         policy_digest=policies_digest(policies),
         endpoint=store.endpoint,
         now=now,
-        summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": room.protected},
-        guards=guards.guard_report(changes, waiting, room.protected),
+        summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": buffer.protected},
+        guards=guards.guard_report(changes, waiting, buffer.protected),
         valid=valid,
         most=most,
-        dropped=room.dropped,
+        dropped=buffer.dropped,
     )
     return Proposal(plan, list(needs.values()))
 
@@ -187,10 +186,10 @@ def _shadows(counts: Counter[str]) -> dict[str, int]:
     return {key: counts[key] for key in sorted(counts) if key.startswith(SHADOW)}
 
 
-def _enter(store: Store, court: RepoPolicies, news: Sequence[e.Entry]) -> None:
+def _enter(store: Store, policy_set: RepoPolicies, news: Sequence[e.Entry]) -> None:
     if news:
         with store.writing() as write:
-            write.append(court.repo, news)
+            write.append(policy_set.repo, news)
 
 
 SUMMARY: Final = (
@@ -215,27 +214,27 @@ def policies_digest(policies: Iterable[Policy]) -> str:
 
 def evaluate_part(
     store: Store,
-    court: RepoPolicies,
+    policy_set: RepoPolicies,
     sources: SourcesPort,
     status: str,
     now: datetime,
     part: Part = (None, None),
-    room: PlanBuffer | None = None,
+    buffer: PlanBuffer | None = None,
 ) -> Iterator[EvaluatedPart]:
-    """Judges a part of a list, a thousand at a time. Reads only, so that many may do it at once."""
-    sitting = _PartEvaluation(court, now, room or PlanBuffer())
-    for number, case in enumerate(read_inputs(store, court, sources, status, now, part), start=1):
-        sitting.judge(case)
+    """Evaluate a part of a list, a thousand at a time. It only reads, so several processes may do it at once."""
+    evaluation = _PartEvaluation(policy_set, now, buffer or PlanBuffer())
+    for number, case in enumerate(read_inputs(store, policy_set, sources, status, now, part), start=1):
+        evaluation.evaluate(case)
         if number % CHUNK == 0:
-            yield sitting.heard()
-    yield sitting.heard()
+            yield evaluation.take_results()
+    yield evaluation.take_results()
 
 
 class _PartEvaluation:
-    """A part of one list under judgement."""
+    """Collects the results of one part of a list."""
 
-    def __init__(self, court: RepoPolicies, now: datetime, room: PlanBuffer) -> None:
-        self.court, self.now, self.at, self.room = court, now, to_ms(now), room
+    def __init__(self, policy_set: RepoPolicies, now: datetime, buffer: PlanBuffer) -> None:
+        self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
         self._begin()
 
     def _begin(self) -> None:
@@ -246,23 +245,23 @@ class _PartEvaluation:
         self.out: list[int] = []
         self.late = 0
 
-    def heard(self) -> EvaluatedPart:
-        """What came out so far; a new part begins."""
+    def take_results(self) -> EvaluatedPart:
+        """Return the results so far and begin a new part."""
         done = EvaluatedPart(self.changes, self.late, self.out, self.news, self.needs, dict(self.counts))
         self._begin()
         return done
 
-    def judge(self, case: EvaluationInput) -> None:
-        """One request: quickly, and with its reasons only where something is to change."""
+    def evaluate(self, case: EvaluationInput) -> None:
+        """Evaluate one request; its conditions are traced only if something changes."""
         row, facts = case.row, case.facts
-        verdict = self.court.evaluator.evaluate(facts, now=self.now, status=row.state.status)
+        verdict = self.policy_set.evaluator.evaluate(facts, now=self.now, status=row.state.status)
         if verdict is None or row.request is None:
             return
         if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
             return  # who is in stays in, and nobody has to look
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
-        if why_people_decide(verdict, self.now, self.court.evaluator.zone) is not None:
+        if why_people_decide(verdict, self.now, self.policy_set.evaluator.zone) is not None:
             self.counts.update(("human", "accept_human"))
         elif (after := status_after(row.state, verdict)) is not None:
             self._plan(row, facts, verdict, after)
@@ -271,20 +270,20 @@ class _PartEvaluation:
             self.counts["no_rule"] += verdict.rule == NO_RULE
         if verdict.needs:
             self.needs.append(row.person)
-        if self.room.enters and is_new_verdict(row.state, verdict):
+        if self.buffer.enters and is_new_verdict(row.state, verdict):
             self.news.append(self._entry(case, verdict))
 
     def _plan(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
-        """A change with its reasons: only what there is room for pays for them, and only for those of the rule that decided."""
+        """Add a change with the conditions of the rule that decided, if it has a place in the plan: tracing takes time."""
         is_in = row.state.status == Status.ACCEPTED
         self.counts["remove" if is_in else VERB_TO[after]] += 1
         if is_in:
             self.out.append(row.id)
-        if self.room.last is not None and row.state.asked_at > self.room.last:
+        if self.buffer.last is not None and row.state.asked_at > self.buffer.last:
             self.late += 1
             return
         if row.request is not None:
-            why = self.court.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule)
+            why = self.policy_set.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule)
             change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
             if change is not None:
                 self.changes.append(change)
@@ -295,7 +294,7 @@ class _PartEvaluation:
             "tables": list(case.tables),
         }
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
-        event = verdict_event(verdict, self.court.lists)
+        event = verdict_event(verdict, self.policy_set.lists)
         row = case.row
         return e.Entry(event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private)
 

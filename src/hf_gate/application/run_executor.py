@@ -118,7 +118,7 @@ class RunExecutor:
         except BaseException:
             self._close(run, RunState.INTERRUPTED)
             raise
-        wish = WISHED.get(self.store.wish(run.id) or "", RunState.STOPPED)
+        wish = WISHED.get(self.store.stop_request(run.id) or "", RunState.STOPPED)
         over = wish if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNDER_WAY, 1) else over)
 
@@ -307,7 +307,7 @@ class RunExecutor:
         """
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
             state = RunState.STOPPED
-        is_meant = state in (RunState.PAUSED, RunState.STOPPED) and self.store.wish(run.id) is not None
+        is_meant = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
         with self.store.writing() as write:
             if not is_meant or state != run.state:  # what was halted before may have been let go on meanwhile
                 keep_halt(self.store, write, run, is_meant=is_meant)

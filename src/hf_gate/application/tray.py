@@ -22,7 +22,7 @@ from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNDER_WAY, ChangeState
 from ..domain.tray import VERBS, QueuedDecision
 from ..errors import HfGateError, NotAllowed, UsageError
-from .decisions import Ask, Choice
+from .decisions import Choice, DecisionTarget
 from .members import Membership
 from .run_executor import RunExecutor
 from .runs import is_over, new_id
@@ -125,18 +125,18 @@ class TrayService:
             return over
         run = new_id()
         self.workspace.tray.carried_by([item.id for item in ready], run)
-        asks = [Ask(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
+        asks = [DecisionTarget(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
         try:
-            decided = self.membership.direct_of(first.actor, first.member).decide(
+            decided = self.membership.decision_sender(first.actor, first.member).decide(
                 asks, Choice(TARGET_OF[first.verb], until=first.until), ident=run
             )
         except HfGateError as problem:
-            self._stay(ready, str(problem), now)
+            self._keep_unsent(ready, str(problem), now)
             return over
         self.problem = None if decided.stopped_by is None else str(decided.stopped_by)
         states = {} if decided.run is None else {row.n: row for row in self.workspace.store.changes(decided.run)}
         pairs = zip(ready, decided.outcomes, strict=True)
-        return over + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
+        return over + self._store_outcomes([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
     def _end(self, item: QueuedDecision, row: RequestRow | None, *, is_late: bool) -> tuple[OutcomeKind, str] | None:
         """How a decision ends that must not leave; None: it may."""
@@ -150,10 +150,11 @@ class TrayService:
         """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
         return (
             item.until is None
-            or to_ms(grant_end(item.until, from_ms(now), self.membership.direct_of(item.actor, item.member).zone)) > now
+            or to_ms(grant_end(item.until, from_ms(now), self.membership.decision_sender(item.actor, item.member).zone))
+            > now
         )
 
-    def _told(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
+    def _store_outcomes(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []
         for item, outcome, row in cases:
             if outcome.kind is not OutcomeKind.OPEN or row is None:
@@ -162,10 +163,10 @@ class TrayService:
                 left.append(item)  # surely not sent
         self.workspace.tray.record_outcomes(ended, now)
         if left:
-            self._stay(left, self.problem or "the run ended before their turn", now)
+            self._keep_unsent(left, self.problem or "the run ended before their turn", now)
         return len(ended)
 
-    def _stay(self, items: Sequence[QueuedDecision], why: str, now: int) -> None:
+    def _keep_unsent(self, items: Sequence[QueuedDecision], why: str, now: int) -> None:
         """Not sent: they lie in the tray as before, and are tried again a little later."""
         self.problem = why
         ids = [item.id for item in items]
@@ -188,7 +189,7 @@ class TrayService:
             self.workspace.tray.carried_by([item.id for item in items], None)
             return 0
         if not is_over(run) or self.workspace.store.changes(ident, UNDER_WAY, 1):
-            direct = self.membership.direct_of(run.actor, run.member)
+            direct = self.membership.decision_sender(run.actor, run.member)
             RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone).settle_left(run)
         states = {row.request: row for row in self.workspace.store.changes(ident)}
         ended = [

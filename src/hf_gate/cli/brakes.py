@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from ..plan.guards import Confirmation
     from ..plan.model import Change
     from .frame import Run
-    from .targets import Wish
+    from .targets import DecisionCommand
 
 _SHOWN: Final = 20  # people who are named in the question
 
 
-def check_brakes(run: Run, wish: Wish) -> None:
+def check_brakes(run: Run, wish: DecisionCommand) -> None:
     """Returns when the changes may be sent; raises `Guarded` (exit code 6) when nobody confirmed them."""
     from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation  # noqa: PLC0415 - only who decides
 
@@ -120,7 +120,7 @@ def _waiting(run: Run) -> int:
     return 0 if opened is None else count_pending(opened.store.repos())
 
 
-def _show(run: Run, wish: Wish) -> None:
+def _show(run: Run, wish: DecisionCommand) -> None:
     for aim in wish.aims[:_SHOWN]:
         run.out.say(f"  {wish.verb} {aim}")
     if len(wish.aims) > _SHOWN:

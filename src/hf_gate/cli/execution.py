@@ -25,21 +25,21 @@ from .workspace import actor_of, executor_of, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from ..application.decide import Direct
-    from ..application.decisions import Ask
+    from ..application.decide import DecisionSender
+    from ..application.decisions import DecisionTarget
     from ..application.targets import RequestTarget
     from ..application.workspace import Workspace
     from ..domain.rows import ChangeRow, RunRow
     from ..plan.model import Change
     from .frame import Run
-    from .targets import Wish
+    from .targets import DecisionCommand
 
 
 NOTHING: Final[Mapping[str, int]] = {}
 
 
 @dataclass(slots=True)
-class Result:
+class CommandResult:
     """The outcomes so far, the run that they stand in, and what ended it before its end."""
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -62,11 +62,11 @@ class Result:
         if stop is None:
             return self.code
         if isinstance(stop, Exception):
-            take_along(stop, self.code, "the same command again does the rest")
+            keep_exit_code(stop, self.code, "the same command again does the rest")
         raise stop
 
 
-def take_along(stop: Exception, code: int, rest: str) -> None:
+def keep_exit_code(stop: Exception, code: int, rest: str) -> None:
     """What ended a run early takes the code of what it came to along, and claims nothing untrue: `rest` says how it goes on."""
     vars(stop)["exit_code"] = code
     if isinstance(stop, HubUnavailable) and code == 5:
@@ -74,19 +74,19 @@ def take_along(stop: Exception, code: int, rest: str) -> None:
 
 
 @contextmanager
-def writing(run: Run) -> Iterator[Workspace]:
+def open_to_write(run: Run) -> Iterator[Workspace]:
     """The workspace open for writing, no longer than the `with` lasts: meanwhile nobody else may decide."""
     with open_workspace(run, writes=True) as workspace:
         yield workspace
 
 
-def direct(
-    run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NOTHING, asks: Iterable[Ask] = ()
-) -> Direct:  # fmt: skip
+def decision_sender(
+    run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NOTHING, asks: Iterable[DecisionTarget] = ()
+) -> DecisionSender:  # fmt: skip
     """What decides at this workspace; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
-    from ..application.decide import Direct  # noqa: PLC0415 - only who decides
+    from ..application.decide import DecisionSender  # noqa: PLC0415 - only who decides
 
-    return Direct(
+    return DecisionSender(
         workspace.store,
         workspace.hub,
         workspace.clock,
@@ -98,7 +98,7 @@ def direct(
     )
 
 
-def _people(workspace: Workspace, asks: Iterable[Ask]) -> Iterator[tuple[str | None, str | None]]:
+def _people(workspace: Workspace, asks: Iterable[DecisionTarget]) -> Iterator[tuple[str | None, str | None]]:
     """Names and account ids of those who are meant, as they were named and as the store knows them."""
     for ask in asks:
         target = ask.target
@@ -109,16 +109,16 @@ def _people(workspace: Workspace, asks: Iterable[Ask]) -> Iterator[tuple[str | N
             yield row.person.identity.username, row.person.identity.user_id
 
 
-def carry_out(run: Run, wish: Wish) -> Result:
+def execute_decisions(run: Run, wish: DecisionCommand) -> CommandResult:
     """Sends what is wished; every aim has an outcome afterwards, also when the run ended early."""
     from ..application.runs import new_id  # noqa: PLC0415 - only who decides
 
-    result = Result()
+    result = CommandResult()
     try:
-        with writing(run) as workspace, Progress(run.out, wish.verb, len(wish.aims)) as bar:
+        with open_to_write(run) as workspace, Progress(run.out, wish.verb, len(wish.aims)) as bar:
             new = {wish.effect if wish.verb != "grant" else "accept": len(wish.aims)}
-            asks = wish.asks()
-            decided = direct(run, workspace, bar, new, asks).decide(asks, wish.choice, ident=new_id())
+            asks = wish.decision_asks()
+            decided = decision_sender(run, workspace, bar, new, asks).decide(asks, wish.choice, ident=new_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
     except Guarded:
         raise
@@ -126,25 +126,25 @@ def carry_out(run: Run, wish: Wish) -> Result:
         result.stopped_by = problem
     if not result.outcomes:
         kind = _kind_alone(wish, result.stopped_by)
-        result.outcomes = [untold(kind, aim, result.stopped_by) for aim in wish.aims]
+        result.outcomes = [unsent_outcome(kind, aim, result.stopped_by) for aim in wish.aims]
     elif len(wish.aims) == 1:
-        result.stopped_by = result.stopped_by or alone(result.outcomes[0])
+        result.stopped_by = result.stopped_by or error_of(result.outcomes[0])
     return result
 
 
-def alone(outcome: Outcome) -> Exception | None:
+def error_of(outcome: Outcome) -> Exception | None:
     """The error that a single decision ends with; who was there when it was listed, and is no more, is none."""
     return None if outcome.kind in {OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE} else outcome.error
 
 
-def _kind_alone(wish: Wish, stop: BaseException | None) -> OutcomeKind:
+def _kind_alone(wish: DecisionCommand, stop: BaseException | None) -> OutcomeKind:
     """What an error before anything was sent makes of a single decision; of several it leaves all open."""
     if len(wish.aims) == 1 and isinstance(stop, HfGateError):
         return classify_error(stop, listed=wish.aims[0].target.request is not None).kind
     return OutcomeKind.OPEN
 
 
-def untold(kind: OutcomeKind, aim: RequestTarget, problem: BaseException | None) -> Outcome:
+def unsent_outcome(kind: OutcomeKind, aim: RequestTarget, problem: BaseException | None) -> Outcome:
     """An outcome that no Hub told: one that ended the run, or was never sent."""
     target = aim.target
     person = target.request.person if target.request else Person(target.user_id, target.username)
@@ -160,33 +160,33 @@ _IN_PART: Final = {ChangeState.DONE, *UNDER_WAY}
 _NEEDS_LOOK: Final = frozenset({OutcomeKind.STALE, OutcomeKind.GONE, OutcomeKind.REFUSED, OutcomeKind.OPEN})
 
 
-def carry_run(run: Run, workspace: Workspace, begun: RunRow) -> int:
+def execute_run(run: Run, workspace: Workspace, begun: RunRow) -> int:
     """Sends what is planned and tells what became of it, also when it was ended early."""
     try:
         with Progress(run.out, "apply", begun.total) as bar:
             executor_of(workspace, begun, lambda many: bar.tick(many=many)).execute(begun)
     except KeyboardInterrupt:
-        ended = _again(workspace, begun)
-        run_result(run, workspace, ended)
+        ended = _reread(workspace, begun)
+        print_run(run, workspace, ended)
         run.out.say(f"Stopped; everything so far is recorded. Go on: hf-gate runs resume {begun.id}")
         raise
     except Exception as problem:
-        run_result(run, workspace, _again(workspace, begun))
+        print_run(run, workspace, _reread(workspace, begun))
         run.out.say(f"What is left can go on later: hf-gate runs resume {begun.id}")
         if workspace.store.changes(begun.id, _IN_PART, 1):  # else nothing was done, and the reason decides
-            take_along(problem, 5, "`runs resume` reads which, and does the rest")
+            keep_exit_code(problem, 5, "`runs resume` reads which, and does the rest")
         raise
     if workspace.hub.skew is not None and workspace.store.changes(begun.id, (ChangeState.DEFERRED,), 1):
         run.out.warn(f"No grant was ended: {clock_off(workspace.hub.skew)}")
-    return run_result(run, workspace, _again(workspace, begun))
+    return print_run(run, workspace, _reread(workspace, begun))
 
 
-def _again(workspace: Workspace, begun: RunRow) -> RunRow:
+def _reread(workspace: Workspace, begun: RunRow) -> RunRow:
     """The run as it stands now."""
     return workspace.store.run(begun.id) or begun
 
 
-def run_result(run: Run, workspace: Workspace, ended: RunRow, *, whole: bool = False) -> int:
+def print_run(run: Run, workspace: Workspace, ended: RunRow, *, whole: bool = False) -> int:
     """The document of a run, and its exit code by the table of outcomes."""
     changes = _changes(workspace, ended)
     told = [outcome_of_change(change, row) for change, row in changes]
@@ -209,21 +209,21 @@ def _for_people(
 ) -> list[str]:
     """What did not go as planned, or with `whole` every change; then the sum, and where to go from here."""
     lines = [
-        f"{row.user or row.user_id} at {change.repo_ref}: {_became(change, row)}"
+        f"{row.user or row.user_id} at {change.repo_ref}: {_describe_change(change, row)}"
         for (change, _), row in zip(changes, told, strict=True)
         if whole or row.outcome in _NEEDS_LOOK
     ]
     if not whole and len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"and {len(lines) - _SHOWN} more"]
     words = [f"{number:,} {kind}" for kind, number in count.items() if number] or ["nothing to do"]
-    done = done_words(change for change, row in changes if row.state is ChangeState.DONE)
+    done = describe_done(change for change, row in changes if row.state is ChangeState.DONE)
     lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}{': ' + done if done else ''}.")
     if count[OutcomeKind.DONE] and not whole:
         lines.append(f"Each of them: hf-gate runs show {ended.id}.  Back: hf-gate undo {ended.id} --out back.json")
     return lines
 
 
-def _became(change: Change, row: OutcomeRecord) -> str:
+def _describe_change(change: Change, row: OutcomeRecord) -> str:
     """`accepted (academic)`, where it was done; else the kind of outcome, and why."""
     if row.outcome is OutcomeKind.DONE:
         return PAST[change.action] + _rule(change)
@@ -235,7 +235,7 @@ def _rule(change: Change) -> str:
     return "" if change.rule in _BY_HAND else f" ({change.rule})"
 
 
-def done_words(changes: Iterable[Change]) -> str:
+def describe_done(changes: Iterable[Change]) -> str:
     """`31 accepted (academic), 56 reset (say-more)`: what was done, by which rules."""
     found = Counter(PAST[change.action] + _rule(change) for change in changes)
     return ", ".join(f"{number:,} {words}" for words, number in sorted(found.items()))
@@ -285,7 +285,7 @@ def summary(outcomes: Sequence[OutcomeRecord], planned: int, run_id: str | None)
     }
 
 
-def print_result(run: Run, wish: Wish, result: Result) -> None:
+def print_result(run: Run, wish: DecisionCommand, result: CommandResult) -> None:
     """The outcomes, in the format that was asked for."""
     out, outcomes = run.out, result.outcomes
     rows = [outcome_record(outcome) for outcome in outcomes]
@@ -306,7 +306,7 @@ def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
     out.records(OutcomeRecord, rows, (), name=lambda row: row.request_id or row.user or row.user_id or "", limit=-1)
 
 
-def _print_decisions(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
+def _print_decisions(run: Run, wish: DecisionCommand, outcomes: Sequence[Outcome]) -> None:
     out = run.out
     for outcome in outcomes:
         if len(outcomes) > 1 and outcome.kind is OutcomeKind.DONE:
@@ -330,7 +330,7 @@ def _print_decisions(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
         out.hint("who was rejected cannot ask again; `hf-gate reset` gives them a way back.")
 
 
-def _rest(wish: Wish) -> str:
+def _rest(wish: DecisionCommand) -> str:
     """The end of a sentence that tells what was done: whether a reason went along, where one can, and when it ends."""
     if wish.until:
         return f"; ends: {wish.until}."
@@ -350,11 +350,13 @@ def label_of(outcome: Outcome) -> str:
     return f"request {outcome.request_id}"
 
 
-def print_dry_run(run: Run, wish: Wish) -> None:
+def print_dry_run(run: Run, wish: DecisionCommand) -> None:
     """What would be sent, in the words of the real run."""
     out = run.out
     rows = [
-        replace(outcome_record(untold(OutcomeKind.OPEN, aim, None)), outcome=None, why="dry run: nothing was sent")
+        replace(
+            outcome_record(unsent_outcome(OutcomeKind.OPEN, aim, None)), outcome=None, why="dry run: nothing was sent"
+        )
         for aim in wish.aims
     ]
     if out.format is Format.JSON:

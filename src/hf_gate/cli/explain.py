@@ -118,11 +118,11 @@ def _evaluate_with_drafts(
     from ..application.evaluation import evaluate_request  # noqa: PLC0415 - as above
 
     if drafts is None:
-        court = bundle.for_repo(_repo_row(workspace, row.repo), workspace.sources)
+        policy_set = bundle.for_repo(_repo_row(workspace, row.repo), workspace.sources)
     else:
-        court = _draft_court(workspace, row.repo, drafts)
+        policy_set = _draft_court(workspace, row.repo, drafts)
     try:
-        return evaluate_request(workspace.store, court, workspace.sources, row, workspace.clock.now())
+        return evaluate_request(workspace.store, policy_set, workspace.sources, row, workspace.clock.now())
     except LookupError:
         raise RequestNotFound(
             f"the store no longer has what this person wrote at {row.repo}.", hint="hf-gate sync --full reads it anew."
@@ -144,11 +144,13 @@ def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPoli
     ]
     tables = read_tables(read_folder(drafts.folder), policies, now=workspace.clock.now(), previous={})
     row = _repo_row(workspace, repo)
-    court = policies_of_repo(row, compile_policies(policies, tables), tables, workspace.sources, zone=workspace.zone)
-    if court is None:
+    policy_set = policies_of_repo(
+        row, compile_policies(policies, tables), tables, workspace.sources, zone=workspace.zone
+    )
+    if policy_set is None:
         globs = ", ".join(glob for policy in policies for glob in policy.applies_to)
         raise UsageError(f"that policy is not for {repo}.", hint=f"Its applies_to names {globs}.")
-    return court
+    return policy_set
 
 
 def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:

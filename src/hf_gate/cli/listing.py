@@ -16,9 +16,9 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
 from .frame import Run, command, limit_options, repo_type_option
-from .kept import ListingQuery, kept_rows, show_kept
 from .output import FIRST_ROWS, Column, Format, count_of
 from .progress import Progress
+from .store_listing import ListingQuery, find_listing, print_listing
 from .table import ls_columns, name_of
 from .targets import named_repo
 from .tokens import owners_of
@@ -82,8 +82,8 @@ def ls(
     statuses = _statuses(status)
     named = list(dict.fromkeys(named_repo(text, repo_type) for text in repos))
     asked = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
-    if not live and (kept := kept_rows(run, asked)) is not None:
-        return show_kept(run, kept, limit, allow_incomplete=allow_incomplete)
+    if not live and (kept := find_listing(run, asked)) is not None:
+        return print_listing(run, kept, limit, allow_incomplete=allow_incomplete)
     if query or by or sort != "new":
         raise UsageError(
             "--query, --sort and --by ask the store, and these repos are not in it.",

@@ -17,8 +17,8 @@ from ..domain.text import one_line
 from ..errors import NotAllowed, RequestNotFound
 from .detail import history_lines
 from .frame import Run, command, repo_type_option
-from .kept import standing_verdicts, verdict_cell
 from .output import Format, age
+from .store_listing import standing_verdicts, verdict_cell
 from .table import name_of, spelt
 from .workspace import announce, open_stored_workspace, wanted_repos
 

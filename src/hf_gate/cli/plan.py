@@ -13,7 +13,7 @@ from ..domain.rows import count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
 from .brakes import check_plan
-from .execution import carry_run, run_result
+from .execution import execute_run, print_run
 from .frame import command
 from .output import clock_off, count_of, in_words
 from .second import author_for, resume_run
@@ -59,7 +59,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     from datetime import timedelta  # noqa: PLC0415 - only here
 
     from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who plans
-    from ..application.permissions import remember  # noqa: PLC0415 - only who plans
+    from ..application.permissions import store_plan  # noqa: PLC0415 - only who plans
     from ..application.planning import make_plan  # noqa: PLC0415 - only who plans
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only who plans
@@ -72,7 +72,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     made = found.plan
     if found.skew is not None:
         run.out.warn(f"No grant is ended by this plan: {clock_off(found.skew)}")
-    remember(workspace.store, made, workspace.clock.now())
+    store_plan(workspace.store, made, workspace.clock.now())
     if path is not None:
         write_private_file(path, encode_plan(made))
     run.out.document(_document(made), lambda: _for_people(workspace, bundle, made, path))
@@ -142,7 +142,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     known = store.run_of_plan(made.digest)
     if known is not None and runs.is_over(known):
         run.out.say(f"This plan was applied in run {known.id}; nothing was sent.")
-        return run_result(run, workspace, known)
+        return print_run(run, workspace, known)
     check_in_force(workspace, bundle, made)
     if known is None:
         check_made_here(store, made)
@@ -154,9 +154,9 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
         )  # fmt: skip
     else:
         known = resume_run(run, workspace, known, actor_of(run))
-        if workspace.store.wish(known.id) == "pause":  # a second apply resumes the run; a wish to stop stays
-            workspace.store.wish_for(known.id, None)
-    return carry_run(run, workspace, known)
+        if workspace.store.stop_request(known.id) == "pause":  # a second apply resumes the run; a wish to stop stays
+            workspace.store.request_stop(known.id, None)
+    return execute_run(run, workspace, known)
 
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:

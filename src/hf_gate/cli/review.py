@@ -17,14 +17,14 @@ from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
 from ..domain.text import one_line
 from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
-from .counsel import ReviewContext
 from .detail import request_lines
-from .execution import Result, alone, direct, label_of, summary, writing
+from .execution import CommandResult, decision_sender, error_of, label_of, open_to_write, summary
 from .frame import Run, command, repo_type_option
 from .keys import Keys
 from .layout import width_of, wrap_line
 from .output import Format, Output, count_of
 from .progress import Progress
+from .review_context import ReviewContext
 from .targets import named_repo
 from .workspace import actor_of, announce
 
@@ -99,7 +99,7 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
     found = _waiting(run, where)
     found.sort(key=lambda request: request.asked_at, reverse=newest_first)
     session = ReviewSession(found, ReviewContext(run, where), _templates(run, where))
-    result = Result(session.outcomes)
+    result = CommandResult(session.outcomes)
     try:
         _decide_all(run, session)
     except BaseException as problem:  # noqa: BLE001 - what was done is told first; `Result.end` raises it again
@@ -115,7 +115,7 @@ def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
     if bootstrap.has_store(run.settings, run.location):
-        with writing(run) as workspace:
+        with open_to_write(run) as workspace:
             known = workspace.store.repo(where)
             if known is not None and known.full_at is not None:
                 from ..application.cadence import SyncKind  # noqa: PLC0415 - as above
@@ -260,8 +260,8 @@ def _note(run: Run, session: ReviewSession, keys: Keys) -> None:
     text = keys.line().strip()
     if not text or text == "!" or "\x1b" in text or session.current is None:
         return
-    with writing(run) as workspace:
-        direct(run, workspace).note(session.current, parse_note(text[:NOTE_LIMIT]))
+    with open_to_write(run) as workspace:
+        decision_sender(run, workspace).note(session.current, parse_note(text[:NOTE_LIMIT]))
     session.note = "Noted."
 
 
@@ -270,21 +270,21 @@ def _send(run: Run, session: ReviewSession) -> None:
     held, session.held = session.held, None
     if held is None:
         return
-    from ..application.decisions import Ask, Choice  # noqa: PLC0415 - only who decides
+    from ..application.decisions import Choice, DecisionTarget  # noqa: PLC0415 - only who decides
     from ..application.runs import new_id  # noqa: PLC0415 - as above
 
     request, decided = held.request, None
     try:
-        with writing(run) as workspace:
-            ask = Ask(request.repo, target_of(request), held.reason)
-            decided = direct(run, workspace, new={held.verb: 1}, asks=[ask]).decide(
+        with open_to_write(run) as workspace:
+            ask = DecisionTarget(request.repo, target_of(request), held.reason)
+            decided = decision_sender(run, workspace, new={held.verb: 1}, asks=[ask]).decide(
                 [ask], Choice(TARGET_OF[held.verb]), ident=new_id()
             )
     except BaseException:
         session.held = None if decided is not None else held  # not sent, and said so at the end
         raise
     outcome = decided.outcomes[0]
-    problem = decided.stopped_by or alone(outcome)
+    problem = decided.stopped_by or error_of(outcome)
     if isinstance(problem, HfGateError) and classify_error(problem, listed=True).ends is not ErrorScope.ONE:
         session.held = held
         raise problem

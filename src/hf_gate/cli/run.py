@@ -15,7 +15,7 @@ from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError, NotAllowed, UsageError
-from .execution import done_changes, done_words
+from .execution import describe_done, done_changes
 from .frame import CommandEntry, GateGroup, command, limit_options
 from .output import Column, clock_off, count_of, ends_in, in_words
 from .table import spelt
@@ -24,9 +24,9 @@ from .workspace import actor_of, executor_of, open_with_policies, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..application.permissions import Waiting
+    from ..application.permissions import HaltedChanges
     from ..application.policy_bundle import PolicyBundle
-    from ..application.run import Turn
+    from ..application.turn import Turn
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..plan.model import Change
@@ -120,15 +120,15 @@ class _Loop:
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who runs
-        from ..application.run import TurnContext, run_turn, turn_to_dict  # noqa: PLC0415 - as above
         from ..application.runs import new_id  # noqa: PLC0415 - as above
+        from ..application.turn import TurnContext, run_turn, turn_to_dict  # noqa: PLC0415 - as above
 
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
                 workspace, bundle, actor_of(self.run), pool.evaluate, lambda run: executor_of(workspace, run)
             )
             done = run_turn(context, self.repos(workspace), ident=new_id(), profile_budget=self.profiles)
-        self.found = done.found
+        self.found = done.has_news
         if done.skew is not None:
             self.run.out.warn(f"No grant was ended: {clock_off(done.skew)}")
         changes = [] if done.run is None else done_changes(workspace, done.run)
@@ -190,7 +190,7 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
         yield f"  run {each.id}, left half-way before, was settled ({each.state}): {counts}."
     if done.run is not None:
         counts = _counts(done.run.counts)
-        words = done_words(changes)
+        words = describe_done(changes)
         yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
     if done.plan is not None:
         yield from (f"  {line}" for line in render_shadow_actions(done.plan))
@@ -204,7 +204,7 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
 def _describe_remaining(done: Turn) -> Iterator[str]:
     """What the policies want and this turn did not do, each with what lets it go on."""
     from ..application.permissions import REST  # noqa: PLC0415 - only who runs
-    from ..application.run import by_policy  # noqa: PLC0415 - as above
+    from ..application.turn import count_by_policy  # noqa: PLC0415 - as above
 
     for repo, refusal in done.refused.items():
         again = from_ms(refusal.at + REST)
@@ -219,7 +219,7 @@ def _describe_remaining(done: Turn) -> Iterator[str]:
             f"  {number:,} to {verb} are over a guard in hf-gate.yaml (`hf-gate status` says which): left for a later"
             " turn. Sooner, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
         )
-    for policy, number in by_policy(done.held).items():
+    for policy, number in count_by_policy(done.held).items():
         yield (
             f"  {number:,} of policy {policy} wait: its first turn would change more than 50 requests at a repo."
             f" Look with `hf-gate plan`, then `hf-gate policy promote {policy}`."
@@ -228,7 +228,7 @@ def _describe_remaining(done: Turn) -> Iterator[str]:
         yield f"  {one.count:,} wait: run {one.run.id}, which was to do this, was {one.run.state}. {_go_on(one)}"
 
 
-def _go_on(waiting: Waiting) -> str:
+def _go_on(waiting: HaltedChanges) -> str:
     """How whoever halted a run lets its policies act again."""
     ident = waiting.run.id
     if waiting.run.state is RunState.PAUSED:

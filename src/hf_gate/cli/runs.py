@@ -13,7 +13,7 @@ from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
 from ..errors import StoreBusy, UsageError
-from .execution import carry_run, done_changes, done_words, run_result
+from .execution import describe_done, done_changes, execute_run, print_run
 from .frame import CommandEntry, GateGroup, command, limit_options, said_again
 from .output import FIRST_ROWS, Column
 from .second import resume_run
@@ -69,7 +69,7 @@ def ls(run: Run, limit: int | None) -> int:
 def show(run: Run, ident: str) -> int:
     """One run with the outcome of each change."""
     workspace = open_workspace(run)
-    run_result(run, workspace, run_named(workspace, ident), whole=True)
+    print_run(run, workspace, run_named(workspace, ident), whole=True)
     return 0
 
 
@@ -114,7 +114,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
             )
             run.out.say(f"Run {known.id} has {known.state} already.{more}")
             return 0
-        workspace.store.wish_for(known.id, word)
+        workspace.store.request_stop(known.id, word)
     try:
         command = f"hf-gate runs {word}"
         with bootstrap.open_workspace(run.connection, run.location, waits=False, command=command) as workspace:
@@ -153,14 +153,14 @@ def resume(run: Run, ident: str) -> int:
         known = executor_of(workspace, known).settle_left(known)  # what is under way is never too old to be read
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
-        return run_result(run, workspace, known)
+        return print_run(run, workspace, known)
     document = None if known.plan is None else store.plan(known.plan)
     if document is not None:
         made = decode_plan(document, f"the plan of run {known.id}")
         check_in_force(workspace, policies_for(workspace, made), made)
     known = resume_run(run, workspace, known, actor_of(run))
-    workspace.store.wish_for(known.id, None)
-    return carry_run(run, workspace, known)
+    workspace.store.request_stop(known.id, None)
+    return execute_run(run, workspace, known)
 
 
 @command(
@@ -220,7 +220,7 @@ def _latest(run: Run, workspace: Workspace) -> RunRow:
     found = next((each for each in workspace.store.runs(_ALL) if each.counts.get(OutcomeKind.DONE.value)), None)
     if found is None:
         raise UsageError("no run did anything yet, so there is nothing to take back.", hint="hf-gate runs ls")
-    words = done_words(done_changes(workspace, found))
+    words = describe_done(done_changes(workspace, found))
     made = f"{from_ms(found.made_at):%Y-%m-%d %H:%M}"
     kind = KIND_WORDS[found.kind]
     run.out.say(f"The latest run that did something is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
@@ -231,14 +231,14 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
     """Shows a plan with each change, and writes it into a file if one was named."""
     import msgspec  # noqa: PLC0415 - only here
 
-    from ..application.permissions import remember  # noqa: PLC0415 - only here
+    from ..application.permissions import store_plan  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only here
     from ..plan.render import render_changes, render_plan  # noqa: PLC0415 - only here
     from ..private_files import write_private_file  # noqa: PLC0415 - only here
 
     following = "Nothing was saved."
     if made.changes and path is not None:
-        write_private_file(path, encode_plan(remember(workspace.store, made, workspace.clock.now())))
+        write_private_file(path, encode_plan(store_plan(workspace.store, made, workspace.clock.now())))
         following = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = said_again([ident])

@@ -19,9 +19,9 @@ from ..domain.text import one_line
 from ..errors import HfGateError, RequestNotFound
 from .detail import history_lines, request_lines
 from .frame import Run, command, repo_type_option
-from .kept import standing_verdicts, verdict_cell
 from .layout import width_of
 from .nearest import did_you_mean
+from .store_listing import standing_verdicts, verdict_cell
 from .table import name_of
 from .targets import read_aims
 from .workspace import announce, open_stored_workspace

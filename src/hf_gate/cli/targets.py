@@ -16,7 +16,7 @@ from ..errors import HfGateError, InvalidRepo, InvalidTarget, UsageError
 from .frame import said_again
 
 if TYPE_CHECKING:
-    from ..application.decisions import Ask, Choice
+    from ..application.decisions import Choice, DecisionTarget
 
 
 def read_aims(words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None) -> list[RequestTarget]:
@@ -105,7 +105,7 @@ def by_repo(aims: Iterable[RequestTarget]) -> dict[Repo, list[RequestTarget]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DecisionCommand:
     """What was asked for on the command line, for everybody alike."""
 
     verb: str
@@ -138,11 +138,11 @@ class Wish:
 
         return Choice(TARGET_OF[self.effect], grants=self.verb == "grant", note=self.note, until=self.until)
 
-    def asks(self) -> list[Ask]:
+    def decision_asks(self) -> list[DecisionTarget]:
         """Everybody's part."""
-        from ..application.decisions import Ask  # noqa: PLC0415 - as above
+        from ..application.decisions import DecisionTarget  # noqa: PLC0415 - as above
 
-        return [Ask(aim.repo, aim.target, self.reason_for(aim)) for aim in self.aims]
+        return [DecisionTarget(aim.repo, aim.target, self.reason_for(aim)) for aim in self.aims]
 
     def reason_for(self, aim: RequestTarget) -> str | None:
         """What this person is told."""

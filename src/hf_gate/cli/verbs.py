@@ -16,10 +16,10 @@ from ..domain.requests import check_reason
 from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError
 from .brakes import check_brakes
 from .everywhere import spread
-from .execution import Result, carry_out, print_dry_run, print_result
+from .execution import CommandResult, execute_decisions, print_dry_run, print_result
 from .frame import GateCommand, Run, command, repo_type_option
 from .nearest import did_you_mean, suggest_names
-from .targets import Wish, read_aims
+from .targets import DecisionCommand, read_aims
 from .workspace import announce
 
 
@@ -130,7 +130,7 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
         )
     _check_size(wish)
     if not wish.aims:
-        print_result(run, wish, Result())
+        print_result(run, wish, CommandResult())
         return 0
     announce(run, writes=True)
     if wish.dry_run:
@@ -139,13 +139,13 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
     if wish.effect in {"reject", "reset"} and not (wish.has_reason or given["no_reason"]):
         wish = replace(wish, reason=_ask_reason(run, wish))
     check_brakes(run, wish)
-    result = carry_out(run, wish)
+    result = execute_decisions(run, wish)
     unwritten = run.out.write_results(lambda: print_result(run, wish, result), is_changed=result.is_changed)
     _advise(run, wish, result)
     return _exit_code_of(run, result) or unwritten
 
 
-def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
+def _wish(run: Run, verb: str, given: dict[str, object]) -> DecisionCommand:
     """Everything that was given, read and checked before anything is sent."""
     reason = check_reason(given.get("reason"))  # type: ignore[arg-type]
     if reason is not None and not reason.strip():
@@ -157,7 +157,7 @@ def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
     words, file = list(given["targets"]), given["file"]  # type: ignore[call-overload]
     repo, repo_type = given["repo"], given["repo_type"]
     aims = read_aims(spread(run, words, verb, repo_type), file, repo, repo_type)  # type: ignore[arg-type]
-    return Wish(
+    return DecisionCommand(
         verb,
         aims,
         reason=reason,
@@ -173,7 +173,7 @@ def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
     )
 
 
-def _ask_reason(run: Run, wish: Wish) -> str | None:
+def _ask_reason(run: Run, wish: DecisionCommand) -> str | None:
     """The reason that somebody types now; None when they leave it empty. UsageError when nobody can be asked."""
     if not run.may_ask or wish.yes or wish.from_stdin:
         raise UsageError(
@@ -221,7 +221,7 @@ def _until(run: Run, text: object) -> str | None:
     return parse_end(str(text), run.now(), zone, has_workspace=run.location.folder is not None)
 
 
-def _check_size(wish: Wish) -> None:
+def _check_size(wish: DecisionCommand) -> None:
     """More than `--max` is refused before anything is sent."""
     limit = max(wish.at_most, wish.max_changes or 0)
     if len(wish.aims) > limit:
@@ -231,7 +231,7 @@ def _check_size(wish: Wish) -> None:
         )
 
 
-def _advise(run: Run, wish: Wish, result: Result) -> None:
+def _advise(run: Run, wish: DecisionCommand, result: CommandResult) -> None:
     """Whom the caller may have meant by names that nobody there has."""
     stop = result.stopped_by
     if isinstance(stop, PersonNotFound | RequestNotFound) and len(wish.aims) == 1:
@@ -248,7 +248,7 @@ def _advise(run: Run, wish: Wish, result: Result) -> None:
             run.out.hint(sentence)
 
 
-def _next_step(wish: Wish, aim: RequestTarget, problem: PersonNotFound | RequestNotFound) -> str:
+def _next_step(wish: DecisionCommand, aim: RequestTarget, problem: PersonNotFound | RequestNotFound) -> str:
     if isinstance(problem, PersonNotFound):
         return problem.hint
     if wish.verb == "accept":
@@ -256,7 +256,7 @@ def _next_step(wish: Wish, aim: RequestTarget, problem: PersonNotFound | Request
     return f"`hf-gate ls {aim.repo} --status all` lists who asked."
 
 
-def _exit_code_of(run: Run, result: Result) -> int:
+def _exit_code_of(run: Run, result: CommandResult) -> int:
     if isinstance(result.stopped_by, KeyboardInterrupt):
         done = sum(outcome.kind is OutcomeKind.DONE for outcome in result.outcomes)
         left = sum(outcome.kind is OutcomeKind.OPEN for outcome in result.outcomes)

@@ -189,7 +189,7 @@ def executor_of(workspace: Workspace, run: RunRow, tick: Callable[[int], None] =
     from ..application.run_executor import RunExecutor  # noqa: PLC0415 - only who sends
 
     store = workspace.store
-    watch = lambda: store.wish(run.id)  # noqa: E731 - asked between batches
+    watch = lambda: store.stop_request(run.id)  # noqa: E731 - asked between batches
     return RunExecutor(store, workspace.hub, workspace.clock, workspace.zone, watch=watch, progress=tick)
 
 

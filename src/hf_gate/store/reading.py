@@ -420,12 +420,12 @@ class Store:
         found = self._db.row("SELECT value FROM settings WHERE key = ?", (key,))
         return None if found is None else str(found[0])
 
-    def wish(self, run: str) -> str | None:
+    def stop_request(self, run: str) -> str | None:
         """What somebody wishes of the process that carries a run: pause or stop."""
         found = self._db.row("SELECT action FROM stop_requests WHERE run = ?", (run,))
         return None if found is None else str(found[0])
 
-    def wish_for(self, run: str, word: str | None) -> None:
+    def request_stop(self, run: str, word: str | None) -> None:
         """Tells that process; the one write that needs no right to write, so that whoever has it can be asked to end."""
         db = self._aside()
         try:

@@ -156,10 +156,10 @@ class BackgroundWorker:
             return
         self._judged, workspace = bundle, self.app_state.workspace
         with workspace.store.working():
-            courts = bundle.for_repos(workspace.store, workspace.sources)
+            policy_sets = bundle.for_repos(workspace.store, workspace.sources)
             propose(
                 workspace.store,
-                courts,
+                policy_sets,
                 self.app_state.pool(bundle).evaluate,
                 now=workspace.now(),
                 policies=bundle.policies,

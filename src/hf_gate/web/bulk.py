@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.bulk import Order, begin_bulk
+from ..application.bulk import BulkDecision, begin_bulk
 from ..application.inputs import REASONED, confirms, parse_reason
 from ..application.records import RequestRecord
 from ..application.runs import direct_change, new_id
@@ -285,7 +285,7 @@ def _as_run(context: RequestContext, weighed: Weighed, reason: str | None) -> Re
     """Begins a run of them, which can be watched, paused, stopped and led back."""
     app_state, ident = context.app_state, new_id("r")
     after = TARGET_OF[weighed.verb].value
-    order = Order(ident, context.member.name, after, reason, weighed.count)
+    order = BulkDecision(ident, context.member.name, after, reason, weighed.count)
 
     def begin() -> RunRow:
         with app_state.sending:

@@ -283,7 +283,7 @@ class Bar:
         found = read_tables(without, [others], now=self.context.now, previous={})
         return found | {name: read_already[name] for name in same}
 
-    def _court(self, repo: Repo) -> RepoPolicies | None:
+    def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
         row = self.context.workspace.store.repo(repo)
         if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
@@ -316,22 +316,24 @@ class Bar:
             yield from read(self.context, Query(terms), limit=self._report.most, cursor=None).rows
 
     def _judged(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, Said]:
-        court, now = self._court(repo), self.context.now
-        if court is None:
+        policy_set, now = self._policy_set(repo), self.context.now
+        if policy_set is None:
             return {}
-        cases = list(inputs_of(self.context.workspace.store, court, _quiet(), rows, now, seen=self.context.repo_ids))
+        cases = list(
+            inputs_of(self.context.workspace.store, policy_set, _quiet(), rows, now, seen=self.context.repo_ids)
+        )
         verdicts = self._process.judge([_sent(case.facts) for case in cases], now)
         return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> Told:
         """Return one request with every rule that was tried."""
         row, store = meant(self.context, who, self.policy), self.context.workspace.store
-        court = self._court(row.repo)
-        if court is None:
+        policy_set = self._policy_set(row.repo)
+        if policy_set is None:
             globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
             raise UsageError(f"This policy is not for {row.repo}.", hint=f"Its applies_to names {globs}.")
         rows, seen = [with_read_time(store, row)], self.context.repo_ids
-        case = next(inputs_of(store, court, _quiet(), rows, self.context.now, seen=seen), None)
+        case = next(inputs_of(store, policy_set, _quiet(), rows, self.context.now, seen=seen), None)
         if case is None:
             raise RequestNotFound("What this person wrote is no longer kept.", hint="")
         why = self._process.explain(_sent(case.facts), self.context.now)

@@ -128,7 +128,7 @@ def _somebody(context: RequestContext, person: PersonRow) -> Somebody:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PersonAtRepo:
     """Where somebody stands at one repo: their latest attempt, since when it stands so, and who brought it there."""
 
     line: Line
@@ -218,12 +218,14 @@ def _page(context: RequestContext, person: PersonRow) -> Response:
     )
 
 
-def _places(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Place]:
+def _places(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PersonAtRepo]:
     found = []
     for _, here in groupby(attempts, key=lambda row: row.repo):
         theirs = list(here)
         current = next((row for row in theirs if row.is_current), theirs[-1])
-        found.append(Place(lines_of(context, [current])[0], theirs, last_transition(context.workspace.store, current)))
+        found.append(
+            PersonAtRepo(lines_of(context, [current])[0], theirs, last_transition(context.workspace.store, current))
+        )
     return found
 
 

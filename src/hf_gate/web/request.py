@@ -122,7 +122,7 @@ def elsewhere(context: RequestContext, row: RequestRow) -> list[Line]:
 # ---- why ---------------------------------------------------------------------------------------------------------------
 
 
-def heard(context: RequestContext, row: RequestRow) -> Evaluation | None:
+def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:
     """The request before the policies of its repo; None when there are none to ask."""
     app_state = context.app_state
     bundle, repo = app_state.policies, app_state.workspace.store.repo(row.repo)
@@ -145,7 +145,7 @@ def lines_of_why(context: RequestContext, row: RequestRow) -> list[Explained]:
     """The verdict and each rule that was tried; values of people are hidden from who may not see them."""
     if context.masks:
         return []
-    found = heard(context, row)
+    found = evaluate_for_page(context, row)
     if found is None:
         return []
     verdict = found.verdict if context.member.repos is None else without_counts(found.verdict)

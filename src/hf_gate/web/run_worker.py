@@ -95,7 +95,7 @@ class RunWorker:
     def stop_those_of(self, member: Member) -> None:
         """Stops the runs of a member for good: what is unknown is still read back, and nothing more is sent."""
         for run in self._app_state.workspace.store.runs_of(member.id):
-            self._app_state.workspace.store.wish_for(run.id, STOP)
+            self._app_state.workspace.store.request_stop(run.id, STOP)
             self.take_up(run.id)
 
     def stop(self, wait: float = 10.0) -> None:
@@ -118,7 +118,7 @@ class RunWorker:
                 load = self._waiting.popleft()
             try:
                 with self._app_state.workspace.store.working():  # nobody else may think that a dead process left it
-                    self._carry(load)
+                    self._execute(load)
             except HfGateError as problem:
                 load.problem, load.hint = str(problem), problem.hint or ""
             except Exception:  # noqa: BLE001 - a thread that dies would leave all further runs lying
@@ -129,7 +129,7 @@ class RunWorker:
             load.is_written.set()
             load.ended.set()
 
-    def _carry(self, load: RunJob) -> None:
+    def _execute(self, load: RunJob) -> None:
         app_state, store = self._app_state, self._app_state.workspace.store
         run = load.begin() if load.begin is not None else store.run(load.run)
         load.begin = None
@@ -140,7 +140,7 @@ class RunWorker:
         load.started = time.monotonic()
 
         def watch() -> str | None:
-            load.wish = PAUSE if self._is_ending else store.wish(load.run)
+            load.wish = PAUSE if self._is_ending else store.stop_request(load.run)
             if load.wish != PAUSE and not app_state.membership.may_continue(run):
                 load.wish = STOP
             return load.wish
@@ -166,7 +166,7 @@ class RunWorker:
 
         ended = carry(run)
         if ended.state is RunState.PAUSED and not store.changes(run.id, (ChangeState.PLANNED, *UNDER_WAY), 1):
-            store.wish_for(run.id, None)  # the pause came when nothing was left
+            store.request_stop(run.id, None)  # the pause came when nothing was left
             carry(ended)
 
 

@@ -138,7 +138,7 @@ def _going(context: RequestContext) -> Going:
 def _state(context: RequestContext, run: RunRow, load: RunJob | None) -> str:
     if load is None or load.is_over:
         return state_of(context.app_state, run)
-    if load.wish is not None or (wish := context.workspace.store.wish(run.id)) is not None:
+    if load.wish is not None or (wish := context.workspace.store.stop_request(run.id)) is not None:
         return {PAUSE: "pausing", STOP: "stopping"}.get(load.wish or wish or "", "running")
     return "waiting" if load.started is None else "running"
 
@@ -301,7 +301,7 @@ def _back(going: Going) -> Response:
 
 def _pause(context: RequestContext, going: Going) -> Response:
     if going.is_live:
-        context.workspace.store.wish_for(going.run.id, PAUSE)
+        context.workspace.store.request_stop(going.run.id, PAUSE)
     return _back(going)
 
 
@@ -319,7 +319,7 @@ def _resume(context: RequestContext, going: Going) -> Response:
     if going.may_go_on and (need := app_state.membership.need_to_resume(context.member, run)).is_open:
         return _page(context, going, wrong=f"{need.why} {_OTHERS_MAY}", status=409)
     if going.is_live or going.may_go_on:
-        app_state.workspace.store.wish_for(run.id, None)
+        app_state.workspace.store.request_stop(run.id, None)
         app_state.run_worker.take_up(run.id, begin)
     return _back(going)
 
@@ -327,7 +327,7 @@ def _resume(context: RequestContext, going: Going) -> Response:
 def _stop(context: RequestContext, going: Going) -> Response:
     """For good: what is unknown is still read back, and nothing more is sent."""
     if going.is_live or going.may_go_on:
-        context.workspace.store.wish_for(going.run.id, STOP)
+        context.workspace.store.request_stop(going.run.id, STOP)
         context.app_state.run_worker.take_up(going.run.id).ended.wait(_BEAT)
     return _back(going)
 

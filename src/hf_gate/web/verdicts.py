@@ -59,16 +59,20 @@ def verdicts_of(
     found: dict[int, Said] = {}
     standing = app_state.standing_verdicts
     for repo, group in groups.items():
-        court = _court(app_state, repos.get(repo))
-        if court is not None:
+        policy_set = _policy_set(app_state, repos.get(repo))
+        if policy_set is not None:
             found |= _heard(
-                app_state, court, [row for row in group if row.state.status in court.statuses], now, hides=hides
+                app_state,
+                policy_set,
+                [row for row in group if row.state.status in policy_set.statuses],
+                now,
+                hides=hides,
             )
         found |= {row.id: said for row in group if row.id not in found and (said := _entered(row, standing))}
     return found
 
 
-def _court(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | None:
+def _policy_set(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | None:
     try:
         return None if repo is None else app_state.repo_policies(repo)
     except HfGateError:
@@ -76,16 +80,16 @@ def _court(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | None:
 
 
 def _heard(
-    app_state: AppState, court: RepoPolicies, rows: Sequence[RequestRow], now: datetime, *, hides: bool
+    app_state: AppState, policy_set: RepoPolicies, rows: Sequence[RequestRow], now: datetime, *, hides: bool
 ) -> dict[int, Said]:  # fmt: skip
     bundle = app_state.policies
     if bundle is None or not rows:
         return {}
     found = {}
-    for case in inputs_of(app_state.workspace.store, court, app_state.workspace.sources, rows, now):
-        verdict = court.evaluator.evaluate(case.facts, now=now, status=case.row.state.status)
+    for case in inputs_of(app_state.workspace.store, policy_set, app_state.workspace.sources, rows, now):
+        verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
-            found[case.row.id] = said_of(verdict, _Fewer(court.evaluator, case.facts, hides))
+            found[case.row.id] = said_of(verdict, _Fewer(policy_set.evaluator, case.facts, hides))
     return found
 
 

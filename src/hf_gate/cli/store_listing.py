@@ -40,7 +40,7 @@ class ListingQuery:
     by_person: bool = False
 
 
-def kept_rows(run: Run, asked: ListingQuery) -> Kept | None:
+def find_listing(run: Run, asked: ListingQuery) -> StoreListing | None:
     """The store's answer, or None when it has not got all of these repos read whole."""
     workspace = open_stored_workspace(run)
     if workspace is None:
@@ -48,14 +48,14 @@ def kept_rows(run: Run, asked: ListingQuery) -> Kept | None:
     known = {row.repo: row for row in workspace.store.repos() if row.full_at is not None}
     if asked.repos:
         rows = [known[repo] for repo in asked.repos if repo in known]
-        return Kept(workspace, rows, asked) if len(rows) == len(asked.repos) else None
+        return StoreListing(workspace, rows, asked) if len(rows) == len(asked.repos) else None
     if workspace.location.folder is None:
         return None  # which repos are the account's own, the Hub alone can say
     rows = [row for repo, row in sorted(known.items()) if workspace.location.config.includes(repo)]
-    return Kept(workspace, rows, asked) if rows else None
+    return StoreListing(workspace, rows, asked) if rows else None
 
 
-class Kept:
+class StoreListing:
     """One answer of the store."""
 
     def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], asked: ListingQuery) -> None:
@@ -147,7 +147,7 @@ def _one_of(key: str, values: Sequence[str]) -> Term:
     return Term(key, tuple(Pattern((value,)) for value in values))
 
 
-def show_kept(run: Run, kept: Kept, limit: int | None, *, allow_incomplete: bool) -> int:
+def print_listing(run: Run, kept: StoreListing, limit: int | None, *, allow_incomplete: bool) -> int:
     """Prints the store's answer, and on stderr what it is worth; the exit code."""
     out = run.out
     weighs = out.format in {Format.JSON, Format.JSONL, Format.AGENT}
@@ -172,7 +172,7 @@ def show_kept(run: Run, kept: Kept, limit: int | None, *, allow_incomplete: bool
     return 0 if allow_incomplete or all(row.is_complete for row in kept.repos) else 5
 
 
-def _columns(run: Run, kept: Kept, rows: Sequence[RequestRecord]) -> list[Column[RequestRecord]]:
+def _columns(run: Run, kept: StoreListing, rows: Sequence[RequestRecord]) -> list[Column[RequestRecord]]:
     with_status = len({row.status for row in rows}) > 1
     columns = ls_columns(rows, run.now(), with_repo=len(kept.repos) > 1, with_status=with_status)
     if any(row.verdict for row in rows):

@@ -10,8 +10,8 @@ from ..domain.events import NoteWritten, event_of
 from ..domain.moments import from_ms
 from ..domain.text import clip
 from ..errors import HfGateError
-from .kept import standing_verdicts
 from .output import age
+from .store_listing import standing_verdicts
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ReviewContext:
             return None
 
     @cached_property
-    def _court(self) -> RepoPolicies | None:
+    def _policy_set(self) -> RepoPolicies | None:
         workspace, bundle = self._workspace, self._bundle
         row = None if workspace is None else workspace.store.repo(self.repo)
         if workspace is None or bundle is None or row is None or not bundle.governs(self.repo):
@@ -81,7 +81,7 @@ class ReviewContext:
             from ..policy.explain import summarize_verdict  # noqa: PLC0415 - only where there is a verdict
 
             yield f"  verdict   {summarize_verdict(verdict)}"
-            yield from _whys(verdict)
+            yield from _trace_lines(verdict)
             for one in verdict.shadow:
                 yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}` in shadow mode: it changes nothing"
         elif self._problem:
@@ -97,13 +97,15 @@ class ReviewContext:
     def _evaluate(self, row: RequestRow) -> Verdict | None:
         from ..application.evaluation import inputs_of  # noqa: PLC0415 - only where there is a workspace
 
-        workspace, court = self._workspace, self._court
-        if workspace is None or court is None:
+        workspace, policy_set = self._workspace, self._policy_set
+        if workspace is None or policy_set is None:
             return None
         now = workspace.clock.now()
-        case = next(inputs_of(workspace.store, court, workspace.sources, [row], now), None)
+        case = next(inputs_of(workspace.store, policy_set, workspace.sources, [row], now), None)
         return (
-            None if case is None else court.evaluator.evaluate_with_traces(case.facts, now=now, status=row.state.status)
+            None
+            if case is None
+            else policy_set.evaluator.evaluate_with_traces(case.facts, now=now, status=row.state.status)
         )
 
     def _notes(self, row: RequestRow) -> Iterator[str]:
@@ -116,7 +118,7 @@ class ReviewContext:
             yield f"  note      {clip(text, _COLUMNS)} ({each.link.actor}, {when} ago)"
 
 
-def _whys(verdict: Verdict) -> Iterator[str]:
+def _trace_lines(verdict: Verdict) -> Iterator[str]:
     """The expressions of the rule that decided, each with the facts it saw."""
     from ..plan.changes import reasons_of  # noqa: PLC0415 - only where there is a verdict
     from ..policy.explain import format_value  # noqa: PLC0415 - as above

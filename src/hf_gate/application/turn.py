@@ -20,7 +20,7 @@ from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.reading import Store
 from .cadence import SyncKind, due_kind, note_of
-from .permissions import Refusal, TurnFilter, Waiting, hold, refuse, refused
+from .permissions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held, store_refusals
 from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .propose import EvaluateList
@@ -51,12 +51,12 @@ class Turn:
     deferred: list[Change] = field(default_factory=list)
     held: Mapping[PolicyStart, int] = field(default_factory=dict)
     passed_over: set[tuple[str, str]] = field(default_factory=set)  # versions and repos, for `_remember`
-    halted: list[Waiting] = field(default_factory=list)
+    halted: list[HaltedChanges] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
     skew: float | None = None
 
     @property
-    def found(self) -> bool:
+    def has_news(self) -> bool:
         """Whether anything new was met: then the next look comes sooner."""
         return any(one.news for one in self.synced)
 
@@ -94,7 +94,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, ident: str, profile
             done.run, done.stopped = store.run(run.id) or run, problem
             if classify_error(problem, listed=True).ends is ErrorScope.REPO:
                 left = store.changed_repos(run.id, (ChangeState.PLANNED,))
-                refuse(store, left, str(problem), to_ms(clock.now()))
+                store_refusals(store, left, str(problem), to_ms(clock.now()))
     _remember(context, done)
     return done
 
@@ -106,7 +106,7 @@ def resume_all(store: Store, executor_of: ExecutorFactory) -> list[RunRow]:
     """
     resumed = []
     under_way = {ident for row in store.open_changes() if (ident := row.state.open_run) is not None}
-    for run in _lately_or(store, under_way):
+    for run in _runs_to_resume(store, under_way):
         if run.kind is RunKind.AUTO and run.state in UNFINISHED:
             resumed.append(executor_of(run).leave(run))
         elif run.id in under_way or run.state in UNFINISHED or run.counts.get(OutcomeKind.OPEN):
@@ -114,7 +114,7 @@ def resume_all(store: Store, executor_of: ExecutorFactory) -> list[RunRow]:
     return resumed
 
 
-def _lately_or(store: Store, under_way: Collection[str]) -> list[RunRow]:
+def _runs_to_resume(store: Store, under_way: Collection[str]) -> list[RunRow]:
     """The latest runs, and those that left something under way however long ago; the oldest first."""
     latest = store.runs()
     left = [store.run(ident) for ident in sorted(set(under_way) - {run.id for run in latest})]
@@ -149,7 +149,7 @@ def _may_count(store: Store, repo: Repo, now: int) -> bool:
 def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> PlanResult:
     """Plan a turn: without what needs a person's word first, which is counted."""
     store, now = context.workspace.store, to_ms(context.workspace.clock.now())
-    lately = refused(store.repos(), now)
+    lately = recent_refusals(store.repos(), now)
     made: list[TurnFilter] = []  # the last ones are those of the plan that came out
 
     def anew() -> TurnFilter:
@@ -183,12 +183,12 @@ def _remember(context: TurnContext, done: Turn) -> None:
     store = context.workspace.store
     waiting = {(digest, repo) for _, digest, repo in done.held} | done.passed_over
     judged = {
-        (one.policy.digest, court.repo)
-        for court in context.bundle.for_repos(store, context.workspace.sources)
-        for one in court.evaluator.policies
-        if one.policy.mode is PolicyMode.ENFORCE and court.repo not in done.failed
+        (one.policy.digest, policy_set.repo)
+        for policy_set in context.bundle.for_repos(store, context.workspace.sources)
+        for one in policy_set.evaluator.policies
+        if one.policy.mode is PolicyMode.ENFORCE and policy_set.repo not in done.failed
     }
-    hold(store, done.held)
+    store_held(store, done.held)
     known = read_first_turns(store)
     fresh = [pair for pair in sorted(judged - known) if (pair[0], str(pair[1])) not in waiting]
     if fresh:
@@ -196,7 +196,7 @@ def _remember(context: TurnContext, done: Turn) -> None:
             write_first_turns(write, fresh)
 
 
-def by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:
+def count_by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:
     """How many changes wait of each policy, at all repos together."""
     found: Counter[str] = Counter()
     for (policy, _, _), number in held.items():
@@ -206,7 +206,7 @@ def by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:
 
 def turn_to_dict(done: Turn) -> dict[str, object]:
     """One turn as a JSON document."""
-    plan, run, held = done.plan, done.run, by_policy(done.held)
+    plan, run, held = done.plan, done.run, count_by_policy(done.held)
     return {
         "schema_version": 1,
         "synced": [
