@@ -13,14 +13,13 @@ from typing import Final, TypeAlias
 from ..domain.events import KINDS
 from ..domain.grants import grant_end
 from ..domain.ids import Repo
+from ..domain.lifecycle import REASONED
 from ..domain.requests import check_reason
 from ..errors import ReasonTooLong, UsageError
 from ..policy.literals import InvalidLiteralError, parse_until
 from ..policy.reasons import choose_text, fill_reason, reason_length_problem
 
 NOTE_LIMIT: Final = 4000
-REASONED: Final = frozenset({"reject", "reset"})
-"""Verbs with which the Hub passes a reason on."""
 
 Templates: TypeAlias = Mapping[str, str | Mapping[str, str]]
 """The texts under `templates:` in hf-gate.yaml by their names; by language where there are several."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..application.inputs import REASONED, ReasonTemplate
 from ..application.targets import SPELLINGS, USER_AT, USERNAME, RequestTarget, parse_target, parse_target_lines
 from ..domain.ids import Repo, parse_repo
-from ..domain.lifecycle import TARGET_OF
+from ..domain.lifecycle import REASONED, TARGET_OF
 from ..errors import HfGateError, InvalidRepo, InvalidTarget, UsageError
 from .frame import said_again
 
 if TYPE_CHECKING:
     from ..application.decisions import Choice, DecisionTarget
+    from ..application.inputs import ReasonTemplate
 
 
 def read_aims(words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None) -> list[RequestTarget]:

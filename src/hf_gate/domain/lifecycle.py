@@ -67,6 +67,9 @@ MOVES: tuple[Move, ...] = (
 # What a reviewer's verb aims at; `revoke` is reset, reject or cancel by another name.
 TARGET_OF: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P, "reset": _Z, "grant": _A}
 
+# Verbs with which the Hub passes a reason on to the person.
+REASONED = frozenset({"reject", "reset"})
+
 # What brings a request to each status, as the Hub is told; who is let in without asking is granted.
 VERB_TO: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
 

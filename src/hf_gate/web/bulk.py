@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.bulk import BulkDecision, begin_bulk
-from ..application.inputs import REASONED, confirms, parse_reason
+from ..application.inputs import confirms, parse_reason
 from ..application.records import RequestRecord
 from ..application.runs import direct_change, new_id
 from ..application.second_person import Need
 from ..application.tray import DecisionRequest
-from ..domain.lifecycle import MOVES, TARGET_OF, Status
+from ..domain.lifecycle import MOVES, REASONED, TARGET_OF, Status
 from ..domain.moments import to_ms
 from ..domain.rows import (
     CARRIED,

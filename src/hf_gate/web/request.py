@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from ..application.decisions import note_entry
 from ..application.evaluation import Evaluation, evaluate_request
-from ..application.inputs import REASONED, ReasonTemplate, parse_note, texts_by_language, usable_templates
+from ..application.inputs import ReasonTemplate, parse_note, texts_by_language, usable_templates
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import Repo
-from ..domain.lifecycle import MEANING, Status
+from ..domain.lifecycle import MEANING, REASONED, Status
 from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import VERBS
