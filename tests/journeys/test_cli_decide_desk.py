@@ -208,7 +208,7 @@ def test_a_template_that_gets_too_long_is_no_reason(fresh: LocalHub, desk: Path)
     text = HOUSE.replace("Hello {user}", "x" * 120 + " {user}")
     (desk / "hf-gate.yaml").write_text(text)
     ended = Console(fresh).run("reset", f"ada-l@{MODEL}", "--reason-template", "say-more")
-    assert (ended.code, "the Hub takes 200" in ended.error) == (2, True), ended.err
+    assert (ended.code, "the Hub allows 200" in ended.error) == (2, True), ended.err
 
 
 @pytest.mark.parametrize("verb", ["reject", "reset", "revoke", "revoke --how reject"])
@@ -244,7 +244,7 @@ def test_an_acceptance_can_end_and_only_a_desk_can_end_it(
     again = console.run("accept", f"ada-l@{MODEL}", "--until", "1y")
     assert "already so, nothing was changed, but that it now ends: 1y" in again.out
     moves = len(fresh.journal())
-    for text, what in (("2020-01-01", "over already"), ("30 days", "30d"), ("tomorrow", "no end")):
+    for text, what in (("2020-01-01", "over already"), ("30 days", "30d"), ("tomorrow", "not an end")):
         refused = console.run("accept", f"bob99@{MODEL}", "--until", text)
         assert (refused.code, what in refused.err) == (2, True), refused.err
     monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))

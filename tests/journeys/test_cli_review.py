@@ -97,7 +97,7 @@ def test_a_reason_is_typed_measured_and_sent(three: LocalHub) -> None:
         terminal.press("s")
         terminal.until("may ask again")
         terminal.press("x" * 201 + "\n")
-        terminal.until("the Hub takes 200")
+        terminal.until("the Hub allows 200")
         terminal.press("Please say more.\n")
         terminal.until("Request 2 of 3")
         terminal.press("r")

@@ -168,7 +168,7 @@ def check_reason(reason: str | None) -> str | None:
     length = utf16_units(reason)
     if length > REASON_LIMIT:
         raise ReasonTooLong(
-            f"the reason has {length} characters, the Hub takes {REASON_LIMIT}.",
+            f"the reason has {length} characters, the Hub allows {REASON_LIMIT}.",
             hint=f"Shorten it by {length - REASON_LIMIT}; nothing was sent.",
         )
     if any("\ud800" <= ch <= "\udfff" for ch in reason):
