@@ -19,7 +19,7 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.state import Seen, told
+from hf_gate.domain.state import Seen, diff_record
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
@@ -88,7 +88,7 @@ def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]], g
         known = store.latest_attempts(repo, page)
         spent["known"] += time.perf_counter() - start
         start = time.perf_counter()
-        seen = [new for request, one in zip(page, known, strict=True) if (new := told(one, request)) is not None]
+        seen = [new for request, one in zip(page, known, strict=True) if (new := diff_record(one, request)) is not None]
         spent["news"] += time.perf_counter() - start
         if seen:
             waiting.append((repo, seen))

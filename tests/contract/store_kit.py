@@ -20,7 +20,7 @@ import pytest
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.state import Seen, news, raw_digest
+from hf_gate.domain.state import Seen, detect_events, raw_digest
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.reading import Store
@@ -162,7 +162,7 @@ def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list
     """What these requests tell that the store does not know."""
     known = store.latest_attempts(repo, requests)
     return [
-        Seen(request=one, known=had, events=news(had, one), raw=raw_digest(one), content=content_digest(one))
+        Seen(request=one, known=had, events=detect_events(had, one), raw=raw_digest(one), content=content_digest(one))
         for one, had in zip(requests, known, strict=True)
     ]
 

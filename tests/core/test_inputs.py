@@ -72,7 +72,7 @@ def test_a_count_is_confirmed_by_itself_alone() -> None:
 
 def test_a_template_is_named_with_its_language() -> None:
     assert find_template(TEMPLATES, "more:de", [REPO]) == ReasonTemplate("more:de", "Bitte mehr.")
-    assert find_template(TEMPLATES, "more", [REPO]).filled(REPO, "ada") == "Please say more, ada."
+    assert find_template(TEMPLATES, "more", [REPO]).fill(REPO, "ada") == "Please say more, ada."
     for word in ("none", "more:fr", "bye:de", "rule", "long"):
         with pytest.raises(UsageError):
             find_template(TEMPLATES, word, [REPO])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.adopt import GITIGNORE, desk_text, ignored, next_steps, starter_text
+from hf_gate.application.adopt import GITIGNORE, desk_text, merge_gitignore, next_steps, starter_text
 from hf_gate.application.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Note, SyncKind, due_kind, next_pause
 from hf_gate.application.standing import serving_line
 from hf_gate.domain.forms import parse_gate_form
@@ -126,9 +126,9 @@ def test_the_starter_changes_nothing_refuses_nobody_and_passes_its_tests(card: s
 
 
 def test_a_gitignore_keeps_what_it_had_and_gets_ours_once() -> None:
-    assert ignored("").splitlines() == list(GITIGNORE)
-    assert ignored("*.pyc").splitlines() == ["*.pyc", *GITIGNORE]
-    assert ignored(ignored("*.pyc\n")) == ignored("*.pyc\n")
+    assert merge_gitignore("").splitlines() == list(GITIGNORE)
+    assert merge_gitignore("*.pyc").splitlines() == ["*.pyc", *GITIGNORE]
+    assert merge_gitignore(merge_gitignore("*.pyc\n")) == merge_gitignore("*.pyc\n")
 
 
 @pytest.mark.parametrize(

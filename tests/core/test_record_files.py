@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from hf_gate.application.record_builders import request_record
-from hf_gate.application.record_files import csv_lines, json_array, json_lines, spooled
+from hf_gate.application.record_files import csv_lines, json_array, json_lines, spool
 from hf_gate.application.records import Record, RequestRecord, RunRecord, VerdictRecord, keys_of
 from hf_gate.domain.flat import ANSWER_COLUMNS
 from tests.core.test_flat import asked
@@ -84,7 +84,7 @@ def test_many_rows_take_no_more_memory_than_few(form: str) -> None:
     records = _requests(5_000)
     lines = json_array(records) if form == "json" else csv_lines(RequestRecord, records)
     tracemalloc.start()
-    with spooled(map(str.encode, lines)) as file:
+    with spool(map(str.encode, lines)) as file:
         size, (_, peak) = file.seek(0, 2), tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size > 10_000_000

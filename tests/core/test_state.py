@@ -16,7 +16,7 @@ from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.lifecycle import WITHDRAWN
 from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.state import LAG, Known, RequestState, evolve, news, raw_digest, told
+from hf_gate.domain.state import LAG, Known, RequestState, detect_events, diff_record, evolve, raw_digest
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
 STATUSES = ("pending", "accepted", "rejected", "reset")
@@ -52,7 +52,7 @@ class Desk:
         self.attempts = 0
 
     def read(self, seen: AccessRequest) -> tuple[e.AnyEvent, ...]:
-        found = news(self.known, seen)
+        found = detect_events(self.known, seen)
         for event in found:
             self.tell(event, seen)
         return found
@@ -240,7 +240,7 @@ def test_a_decision_without_a_time_gets_the_one_of_the_hub_also_when_its_record_
     desk = accepted_by_us(None)  # settled by a version that noted no time
     assert desk.state.reviewed_at is None
     shown = record("accepted", reviewed_at=at(REVIEWED))
-    seen = told(known(desk.state, shown), shown)
+    seen = diff_record(known(desk.state, shown), shown)
     assert seen is not None
     assert seen.events == (e.RequestChanged(what=("review",), reviewed_at=REVIEWED),)
 
@@ -266,8 +266,8 @@ def test_how_soon_a_list_was_read_after_our_change_is_told_by_the_clock_of_the_h
     """Ours was right when we decided, was set back by two hours since, and shows that moment again."""
     desk = accepted_by_us()
     read_then = record("rejected", read_at=T0 / 1000)
-    assert news(desk.known, read_then) == ()
-    (event,) = news(desk.known, read_then, skew=7200.0)
+    assert detect_events(desk.known, read_then) == ()
+    (event,) = detect_events(desk.known, read_then, skew=7200.0)
     assert isinstance(event, e.StatusMoved)
 
 
@@ -286,22 +286,22 @@ def test_the_end_of_a_grant_goes_along_to_a_newer_request_that_our_acceptance_le
     desk.read(record(asked=-5))
     desk.tell(e.ChangeSettled(run="r1", kind="done", after="accepted"), record(asked=-5), T0)
     desk.tell(e.GrantDated(until=T0 + 1, rule="p/r"), record(asked=-5), T0)
-    seen, *dated = news(desk.known, record("accepted", asked=asked))
+    seen, *dated = detect_events(desk.known, record("accepted", asked=asked))
     assert isinstance(seen, e.RequestSeen)
     assert dated == ([e.GrantDated(until=T0 + 1, rule="p/r")] if is_ours else [])
 
 
 def test_only_what_the_store_does_not_have_is_told_to_it() -> None:
-    assert (new := told(None, record())) is not None
-    assert (new.known, new.events) == (None, news(None, record()))
+    assert (new := diff_record(None, record())) is not None
+    assert (new.known, new.events) == (None, detect_events(None, record()))
     desk = accepted_by_us()
     lagging = record(read_at=(T0 + LAG - 1) / 1000)
-    assert told(desk.known, lagging) is None, "a list that lags behind our change"
-    assert told(desk.known, record(asked=-1)) is None, "an earlier attempt"
+    assert diff_record(desk.known, lagging) is None, "a list that lags behind our change"
+    assert diff_record(desk.known, record(asked=-1)) is None, "an earlier attempt"
     shown = record("accepted")
-    assert (news_less := told(desk.known, shown)) is not None
+    assert (news_less := diff_record(desk.known, shown)) is not None
     assert news_less.events == (), "what the Hub now shows is what we did, in another record"
-    assert told(known(desk.state, shown), shown) is None, "to the byte as before"
+    assert diff_record(known(desk.state, shown), shown) is None, "to the byte as before"
 
 
 @pytest.mark.parametrize(

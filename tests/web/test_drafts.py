@@ -70,7 +70,7 @@ def test_a_fault_of_ours_in_a_draft_is_not_told_as_too_much_memory_or_time(
     asked: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = cast("Facts", None)
-    with asked.app_state.drafts.opened("mia") as process:
+    with asked.app_state.drafts.acquire("mia") as process:
         with pytest.raises(DraftFailed, match="a fault of hf-gate; the log has it"):
             process.judge([broken], asked.app_state.now())
         assert "draft_worker.py" in caplog.text
@@ -115,8 +115,8 @@ class _Held(Drafts):
         self.begun, self.go_on = threading.Semaphore(0), threading.Event()
 
     @contextmanager
-    def opened(self, member: str) -> Iterator[DraftProcess]:
-        with super().opened(member) as process:
+    def acquire(self, member: str) -> Iterator[DraftProcess]:
+        with super().acquire(member) as process:
             self.begun.release()
             assert self.go_on.wait(60)
             yield process

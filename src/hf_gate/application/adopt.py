@@ -110,7 +110,7 @@ def starter_text(repos: Iterable[Repo], forms: Collection[GateForm]) -> str:
     return _STARTER.format(repos=_list(repos), rules="\n".join(rules).rstrip(), tests=tests.rstrip())
 
 
-def ignored(before: str) -> str:
+def merge_gitignore(before: str) -> str:
     """A .gitignore with our lines in it; what stands there stays."""
     there = set(before.splitlines())
     missing = [line for line in GITIGNORE if line not in there]
@@ -149,14 +149,14 @@ def next_steps(pending: Mapping[Repo, int], waiting: str) -> tuple[tuple[str, st
 
 
 def _list(repos: Iterable[Repo]) -> str:
-    return "\n".join(f"  - {_quoted(_spelt(repo))}" for repo in repos)
+    return "\n".join(f"  - {_quote_yaml(_spelt(repo))}" for repo in repos)
 
 
 def _spelt(repo: Repo) -> str:
     return repo.id if repo.type is RepoType.MODEL else f"datasets/{repo.id}"
 
 
-def _quoted(text: str) -> str:
+def _quote_yaml(text: str) -> str:
     """A name that YAML could take for a number, a date or a word of its own is quoted; most are not."""
     plain = text[0].isalpha() and ":" not in text and "#" not in text
     return text if plain else json.dumps(text)

@@ -96,7 +96,7 @@ class DecisionSender:
     def note(self, request: AccessRequest, text: str) -> None:
         """Enters a reviewer's own words about a request that was read; nothing is sent."""
         at = self._at()
-        row = self._stored(request.repo, target_of(request))
+        row = self._find_stored(request.repo, target_of(request))
         if row is None:
             row = self.store.request(observe(self.store, request.repo, [request], at, self.hub.skew or 0.0)[0])
         if row is not None:
@@ -137,7 +137,7 @@ class DecisionSender:
         for case in cases:
             request = case.ask.target.request
             if request is not None and request.status == choice.to:
-                case.row = self._stored(repo, case.ask.target)
+                case.row = self._find_stored(repo, case.ask.target)
                 case.early = build_outcome(OutcomeKind.ALREADY, repo, case.ask.target, f"already {request.status}")
             else:
                 sought.append(case)
@@ -162,12 +162,12 @@ class DecisionSender:
         """Where to look first: a name to search by, and the list in which it stood. Whom the caller named stays so."""
         if target.request is not None:
             return target
-        row = self._stored(repo, target)
+        row = self._find_stored(repo, target)
         if row is None:
             return target
         return replace(target, username=target.username or row.person.identity.username, request=row.request)
 
-    def _stored(self, repo: Repo, target: Target) -> RequestRow | None:
+    def _find_stored(self, repo: Repo, target: Target) -> RequestRow | None:
         if target.request is not None:
             known = self.store.latest_attempts(repo, [target.request])[0]
             return None if known is None else self.store.request(known.id)
@@ -232,7 +232,7 @@ class DecisionSender:
         at = self._at()
         states = {row.n: row.state for row in self.store.changes(run.id)}
         for repo, here in by_repo(cases).items():
-            new = [row for case in here if case.row is None and (row := self._stored(repo, case.ask.target))]
+            new = [row for case in here if case.row is None and (row := self._find_stored(repo, case.ask.target))]
             was = {case.row.id: case.row for case in here if case.row and states.get(case.n) == ChangeState.ALREADY}
             with self.store.writing() as write:
                 self._note(write, repo, new, choice, at)

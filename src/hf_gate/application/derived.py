@@ -46,13 +46,13 @@ class Reasons:
         return last is None or last == _digest(reason)
 
 
-class _Private(msgspec.Struct):
+class _PrivateReason(msgspec.Struct):
     reason: str | None = None
 
 
 def _digest_in(private: bytes) -> bytes | None:
     try:
-        return _digest(msgspec.json.decode(private, type=_Private).reason)
+        return _digest(msgspec.json.decode(private, type=_PrivateReason).reason)
     except msgspec.DecodeError:
         return None
 

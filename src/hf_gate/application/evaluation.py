@@ -100,7 +100,7 @@ def policies_of_repo(
     mine = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
     if not mine:
         return None
-    form = form_roles(_form(row), _stated(row.repo, [one.policy for one in mine]))
+    form = form_roles(_form(row), _bindings_by_table(row.repo, [one.policy for one in mine]))
     judge = Evaluator(mine, zone=zone)
     asked = {name.split(".")[1] for name in judge.facts if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in asked}
@@ -114,7 +114,7 @@ def facts_only(
     row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
 ) -> RepoPolicies:
     """A policy_set that reads these facts of requests for a policy that is judged elsewhere, and judges nobody itself."""
-    form = form_roles(_form(row), _stated(row.repo, [policy]))
+    form = form_roles(_form(row), _bindings_by_table(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
     return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
@@ -192,7 +192,7 @@ def _form(row: RepoRow) -> GateForm | None:
     return None if row.form_card is None else form_from_json(row.form_card)
 
 
-def _stated(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
+def _bindings_by_table(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
     stated: dict[str, str] = {}
     for policy in policies:
         for role, label in policy.roles.items():

@@ -98,7 +98,7 @@ class _Task:
     enters: bool  # whether new verdicts become ledger entries
 
 
-class _Worker:
+class _EvaluationWorker:
     """Evaluates in another process; forms are read anew for each moment, since a sync may have changed them."""
 
     def __init__(self, reopen: Callable[[], Workspace], digest: str) -> None:
@@ -123,12 +123,12 @@ class _Worker:
         )
 
 
-_workers: list[_Worker] = []  # the one of this process
+_workers: list[_EvaluationWorker] = []  # the one of this process
 
 
 def _start_worker(reopen: Callable[[], Workspace], digest: str) -> None:
     gc.set_threshold(100_000, *gc.get_threshold()[1:])  # requests form no cycles, and GC takes time
-    _workers.append(_Worker(reopen, digest))
+    _workers.append(_EvaluationWorker(reopen, digest))
 
 
 def _evaluate_part(task: _Task) -> bytes:

@@ -89,7 +89,7 @@ class ReasonTemplate:
     name: str
     text: str
 
-    def filled(self, repo: Repo, user: str | None) -> str:
+    def fill(self, repo: Repo, user: str | None) -> str:
         """Return the text as this person gets it."""
         return fill_reason(self.text, repo=repo.id, user=user or "you", rule="")
 

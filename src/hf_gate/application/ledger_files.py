@@ -13,7 +13,7 @@ from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
 from ..domain.moments import iso, iso_ms, to_ms
 from ..errors import UsageError
 from ..store.reading import Store
-from .verify import Proof, Sealed, Verified
+from .verify import LedgerProof, Sealed, Verified
 
 SCHEMA: Final = 1
 
@@ -128,7 +128,7 @@ def verify_lines(lines: Iterable[bytes], source: str, checkpoints: Sequence[Chec
     """An exported ledger, proved without its store. A line that cannot be read is a break, and the rest is looked at."""
     rest = iter(lines)
     header = _header(next(rest, b""), source)
-    proof = Proof(checkpoints)
+    proof = LedgerProof(checkpoints)
     entries = _entries_of(rest, proof.result, source)
     for chain, some in groupby(entries, lambda entry: entry.link.chain):
         head = header.heads.get(chain)

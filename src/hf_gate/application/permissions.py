@@ -163,7 +163,7 @@ class TurnFilter:
         self.waiting: dict[str, HaltedChanges] = {}
 
     @property
-    def held(self) -> Mapping[PolicyStart, int]:
+    def held_counts(self) -> Mapping[PolicyStart, int]:
         """How many changes each version that may not act yet would begin with, by where."""
         return self._first.held
 

@@ -13,7 +13,7 @@ from ..domain.ids import Person, Repo
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision
 
-__all__ = ["ClockPort", "Found", "Head", "HubPort", "Rows", "SendPort"]
+__all__ = ["ClockPort", "FoundRequests", "HubPort", "ListingHead", "Rows", "SendPort"]
 
 
 class Rows(Protocol):
@@ -25,7 +25,7 @@ class Rows(Protocol):
     def close(self) -> None: ...
 
 
-class Head(Protocol):
+class ListingHead(Protocol):
     """The first page of a list."""
 
     @property
@@ -36,7 +36,7 @@ class Head(Protocol):
     def quarantined(self) -> Sequence[Any]: ...
 
 
-class Found(Protocol):
+class FoundRequests(Protocol):
     """The requests of given people, as looked up. `complete` is False if a list could not be read to its end."""
 
     @property
@@ -50,7 +50,7 @@ class SendPort(Protocol):
 
     @property
     def skew(self) -> float | None: ...
-    def find_many(self, repo: Repo, targets: Sequence[Any]) -> Found: ...
+    def find_many(self, repo: Repo, targets: Sequence[Any]) -> FoundRequests: ...
     def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]: ...
     def grant_access(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
 
@@ -61,7 +61,7 @@ class HubPort(SendPort, Protocol):
     endpoint: str
 
     def list(self, repo: Repo, status: str) -> Rows: ...
-    def head(self, repo: Repo, status: str) -> Head: ...
+    def head(self, repo: Repo, status: str) -> ListingHead: ...
     def gate(self, repo: Repo) -> Gate: ...
     def gate_form(self, repo: Repo) -> GateForm: ...
     def gated_repos(self, owner: str) -> Iterator[Gate]: ...

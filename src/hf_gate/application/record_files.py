@@ -61,27 +61,27 @@ def _spread_sheet(keys: list[str], spread: Sequence[str], records: Iterable[Reco
     """The header names every label, so all records are read before it is written."""
     counts: Counter[tuple[str, str]] = Counter()
 
-    def encoded() -> Iterator[bytes]:
+    def encode_rows() -> Iterator[bytes]:
         for record in records:
             for key in spread:
                 counts.update((key, label) for label in getattr(record, key) or ())
-            yield _packed(record) + b"\n"
+            yield _pack(record) + b"\n"
 
-    with spooled(encoded()) as file:
+    with spool(encode_rows()) as file:
         shown = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent_labels(counts)
         others = [f"other {key}" for key in spread] if len(shown) < len(counts) else []
-        rows = (_flat(_unpacked(line), spread, set(shown)) for line in file)
+        rows = (_flat(_unpack(line), spread, set(shown)) for line in file)
         yield from _sheet([*keys, *(f"{key}.{label}" for key, label in shown), *others], rows)
 
 
-def _packed(record: Record) -> bytes:
+def _pack(record: Record) -> bytes:
     try:
         return msgspec.json.encode(record)
     except UnicodeEncodeError:  # half a character
         return to_json(record).encode()
 
 
-def _unpacked(line: bytes) -> dict[str, Any]:
+def _unpack(line: bytes) -> dict[str, Any]:
     try:
         row: dict[str, Any] = msgspec.json.decode(line)
     except msgspec.DecodeError:
@@ -103,19 +103,19 @@ def _sheet(keys: list[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     sheet = csv.writer(out, lineterminator="\n")
     sheet.writerow([csv_cell(visible(key, one_line=True)) for key in keys])
     for row in rows:
-        yield _taken(out)
+        yield _take_text(out)
         sheet.writerow([csv_value(row.get(key)) for key in keys])
-    yield _taken(out)
+    yield _take_text(out)
 
 
-def _taken(out: io.StringIO) -> str:
+def _take_text(out: io.StringIO) -> str:
     text = out.getvalue()
     out.seek(0)
     out.truncate()
     return text
 
 
-def spooled(parts: Iterable[bytes]) -> IO[bytes]:
+def spool(parts: Iterable[bytes]) -> IO[bytes]:
     """Write all parts aside before the first is used, so that an error leaves no half output."""
     made: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     try:

@@ -145,7 +145,7 @@ class RunExecutor:
 
     def _carry_repo(self, run: RunRow, repo: Repo) -> None:
         before: list[int] = []
-        while not self._wished():
+        while not self._should_stop():
             items = self._items(run, (ChangeState.PLANNED,), repo, LOOK)
             here = [item.n for item in items]
             if not items or here == before:  # a pass that moved nothing would not move anything the next time either
@@ -214,7 +214,7 @@ class RunExecutor:
         try:
             for outcome in call(repo, self._decisions(run, repo, items, flight, looked_at, group)):
                 self.told(outcome)
-                one = flight.landed(outcome)
+                one = flight.settle(outcome)
                 if one is not None:
                     flight.told.append(one)
                 if len(flight.told) >= 100:
@@ -231,12 +231,12 @@ class RunExecutor:
         self, run: RunRow, repo: Repo, items: Sequence[Item], flight: InFlightBatch, looked_at: float, size: int
     ) -> Iterator[Decision]:
         for start in range(0, len(items), size):
-            if self._wished() or (start and self.clock.now().timestamp() - looked_at > FRESH):
+            if self._should_stop() or (start and self.clock.now().timestamp() - looked_at > FRESH):
                 return
             group = items[start : start + size]
             self._flush(run, repo, flight)
             self._write_intents(run, repo, group)
-            flight.started(group)
+            flight.add(group)
             for item in group:
                 target = item.as_seen(self.clock.now().timestamp())
                 yield Decision(Status(item.change.after), target, item.change.reason)
@@ -246,7 +246,7 @@ class RunExecutor:
         self._write(run, repo, told)
         self.progress(sum(not one.unsent for one in told))
 
-    def _wished(self) -> bool:
+    def _should_stop(self) -> bool:
         self._wish = self._wish or self.watch()
         return self._wish is not None
 
@@ -261,7 +261,7 @@ class RunExecutor:
     def _write(self, run: RunRow, repo: Repo, settled: Sequence[Settled]) -> None:
         if not settled:
             return
-        settled, at, skew = self._identified(repo, settled), self._at(), self.hub.skew or 0.0
+        settled, at, skew = self._with_requests(repo, settled), self._at(), self.hub.skew or 0.0
         with self.store.writing() as write:
             write.append(repo, [entry for one in settled for entry in told_entries(one, run, at, self.zone, skew)])
             write.change_states(
@@ -272,7 +272,7 @@ class RunExecutor:
                 ],
             )
 
-    def _identified(self, repo: Repo, settled: Sequence[Settled]) -> Sequence[Settled]:
+    def _with_requests(self, repo: Repo, settled: Sequence[Settled]) -> Sequence[Settled]:
         """The same, each beside the request that it made: who was let in without asking has one now.
 
         By a name that costs a call or two; by an id alone it would cost whole lists, and is left to the next reading,

@@ -190,7 +190,7 @@ def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
     moved = over = mailed = seen = 0
     for row in rows:
         change = msgspec.json.decode(row.change, type=Change)
-        request = _granted(store, change) if row.request is None else known.get(row.request)
+        request = _granted_request(store, change) if row.request is None else known.get(row.request)
         record = None if request is None else request.request
         if request is None or record is None or not request.is_current or request.state.status != change.after:
             moved += 1
@@ -199,7 +199,7 @@ def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
         if end is not None and end.until is not None and end.until <= to_ms(now):
             over += 1
             continue
-        back.append(_reversed(change, PlanSubject(record, request.state, request.id), end))
+        back.append(_reverse(change, PlanSubject(record, request.state, request.id), end))
         mailed += change.after == Status.RESET
         seen += change.after == Status.ACCEPTED
     notes = [
@@ -218,7 +218,7 @@ def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
     return _plan(store, back, len(rows), now), notes
 
 
-def _granted(store: Store, change: Change) -> RequestRow | None:
+def _granted_request(store: Store, change: Change) -> RequestRow | None:
     """The request of somebody who had none when they were let in: that made it."""
     if change.rule != ChangeOrigin.GRANT:
         return None
@@ -244,7 +244,7 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
     return None
 
 
-def _reversed(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
+def _reverse(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
     """The way back; whoever is let in again has access as long as before, and no longer."""
     until = None if end is None else iso_ms(end.until)
     at_end = None if end is None else end.at_end

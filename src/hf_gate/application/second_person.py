@@ -46,7 +46,7 @@ class Team:
         """Whether nobody else was an admin within the last day."""
         return not self.others and self.until is None
 
-    def agreed(self, accounts: Iterable[str | None]) -> frozenset[str]:
+    def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
         """Which of these accounts are people who may decide here now."""
         able = {one.proven_account for one in self.everybody if one.role.covers(MemberRole.REVIEWER)}
         return frozenset(account for account in accounts if account and account in able)
@@ -120,10 +120,10 @@ def need_of(
     if team.is_alone:
         return Need(team, is_large=False, is_met=False, why="")
     total = max(whole, sum(new.values()))
-    spent = _spent(store, team, waiting, now, resumed)
+    spent = _count_recent_changes(store, team, waiting, now, resumed)
     worst = max(((spent[verb] + n, verb) for verb, n in new.items() if n and spent[verb]), default=(0, ""))
     is_large = total > LIMIT or worst[0] > LIMIT
-    accounts = team.agreed([*agreed, team.me.proven_account])
+    accounts = team.approving_accounts([*agreed, team.me.proven_account])
     return Need(team, is_large=is_large, is_met=len(accounts) > 1, why=_why(total, sum(new.values()), worst))
 
 
@@ -150,7 +150,7 @@ def _why(total: int, count: int, worst: tuple[int, str]) -> str:
     return f"With what was sent within 24 hours {these}, and more than {LIMIT} need two people."
 
 
-def _spent(
+def _count_recent_changes(
     store: Store, team: Team, waiting: Iterable[QueuedDecision], now: datetime, resumed: RunRow | None
 ) -> Counter[str]:
     """What could be of the same person within the window, also what lies in the tray."""
@@ -158,7 +158,7 @@ def _spent(
     runs = store.runs_since(to_ms(now - WINDOW))
     for run in runs:
         if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
-            found.update(_sent(run if resumed is None or run.id != resumed.id else resumed))
+            found.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
     accounts = {one.id: one.proven_account for one in team.everybody}
     written = {run.id for run in runs}
     for item in waiting:  # an item is marked with its run before that run is written
@@ -184,7 +184,7 @@ def _is_another(me: Member, account: str | None) -> bool:
     return account is not None and me.proven_account is not None and account != me.proven_account
 
 
-def _sent(run: RunRow) -> dict[str, int]:
+def _count_sent(run: RunRow) -> dict[str, int]:
     """Count by kind; of a run that is over at most what was sent."""
     if not is_over(run):
         return dict(run.verbs)

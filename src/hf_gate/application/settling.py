@@ -17,7 +17,7 @@ from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
-from ..domain.state import Seen, told
+from ..domain.state import Seen, diff_record
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
 from ..store.reading import Store
@@ -205,12 +205,12 @@ class InFlightBatch:
         self.told: list[Settled] = []
         self._by_key: dict[str, Item] = {}
 
-    def started(self, items: Iterable[Item]) -> None:
+    def add(self, items: Iterable[Item]) -> None:
         for item in items:
             for key in _keys(item.target.request_id, item.target.user_id, item.target.username):
                 self._by_key.setdefault(key, item)
 
-    def landed(self, outcome: Outcome) -> Settled | None:
+    def settle(self, outcome: Outcome) -> Settled | None:
         keys = _keys(outcome.request_id, outcome.person.id, outcome.person.username)
         item = next((self._by_key[key] for key in keys if key in self._by_key), None)
         return None if item is None else settled_by(item, outcome)
@@ -244,7 +244,7 @@ def observe(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, s
     idents: list[int] = []
     new: dict[int, Seen] = {}
     for index, (known, request) in enumerate(zip(store.latest_attempts(repo, found), found, strict=True)):
-        if (seen := told(known, request, skew)) is not None:
+        if (seen := diff_record(known, request, skew)) is not None:
             new[index] = seen
         idents.append(known.id if known is not None else 0)
     if new:

@@ -21,7 +21,7 @@ from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.moments import to_ms
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
-from ..domain.state import Known, Seen, is_of, told
+from ..domain.state import Known, Seen, diff_record, is_of
 from ..errors import HfGateError
 from ..store.reading import Store
 from ..store.writer import Writer
@@ -190,7 +190,7 @@ class _Reading:
         for known, request in zip(self.store.latest_attempts(self.repo, page), page, strict=True):
             is_again = known is not None and known.id in self.seen
             met += known is not None and not is_again
-            if (one := told(known, request, self.hub.skew or 0.0)) is None:
+            if (one := diff_record(known, request, self.hub.skew or 0.0)) is None:
                 if known is not None and is_of(known, request):
                     self.seen.add(known.id)
             elif known is None or not is_again or not _is_older(known, request):

@@ -133,7 +133,7 @@ def _of_row(row: Mapping[str, object], home: Repo | None) -> RequestTarget:
         raise InvalidTarget("its answers are nested too deep.") from None
     if request is not None and (request.person.id or request.person.username or request.request_id):
         return RequestTarget(repo, target_of(request))
-    ids = {name: _given(row, name) for name in ("request_id", "user_id", "user")}
+    ids = {name: _cell(row, name) for name in ("request_id", "user_id", "user")}
     name = next((key for key, value in ids.items() if value), None)
     if name is None:
         raise InvalidTarget("this line names nobody.", hint="It needs request_id, user_id or user.")
@@ -148,7 +148,7 @@ def _row_repo(row: Mapping[str, object]) -> Repo:
     return parse_repo(str(row["repo"]), kind if isinstance(kind, str) else None)
 
 
-def _given(row: Mapping[str, object], name: str) -> str | None:
+def _cell(row: Mapping[str, object], name: str) -> str | None:
     value = row.get(name)
     return value if isinstance(value, str) and value else None
 

@@ -141,7 +141,7 @@ class TrayService:
     def _end(self, item: QueuedDecision, row: RequestRow | None, *, is_late: bool) -> tuple[OutcomeKind, str] | None:
         """How a decision ends that must not leave; None: it may."""
         if row is None or row.version.token != item.version:
-            return OutcomeKind.STALE, _moved(row)
+            return OutcomeKind.STALE, _describe_move(row)
         if not self.membership.may_decide(item, row):
             return OutcomeKind.REFUSED, f"{item.actor} may not decide here any more"
         return (OutcomeKind.STALE, f"{item.until} was over when it was to leave") if is_late else None
@@ -217,7 +217,7 @@ def _target(row: RequestRow) -> Target:
     return Target(who.username, who.user_id, row.state.hub_request)
 
 
-def _moved(row: RequestRow | None) -> str:
+def _describe_move(row: RequestRow | None) -> str:
     if row is None:
         return "it is not in the store any more"
     return f"it is {row.state.status} now" if row.state.status != Status.PENDING else "it reads differently now"

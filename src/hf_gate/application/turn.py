@@ -81,7 +81,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, ident: str, profile
     done = Turn()
     done.resumed = resume_all(store, context.executor_of)
     for repo in repos:
-        _read(workspace, repo, done, context.actor)
+        _sync_repos(workspace, repo, done, context.actor)
     done.plan = _make_plan(context, done, profile_budget).plan
     take = _within_budgets(context, done.plan, done)
     if take:
@@ -121,7 +121,7 @@ def _runs_to_resume(store: Store, under_way: Collection[str]) -> list[RunRow]:
     return [*(run for run in left if run is not None), *reversed(latest)]
 
 
-def _read(workspace: Workspace, repo: Repo, done: Turn, actor: str) -> None:
+def _sync_repos(workspace: Workspace, repo: Repo, done: Turn, actor: str) -> None:
     hub, store, clock = workspace.hub, workspace.store, workspace.clock
     row, note = store.repo(repo), note_of(store, repo)
     try:
@@ -158,7 +158,7 @@ def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> PlanRes
 
     found = make_plan(context.workspace, context.bundle, context.evaluate, profiles=profile_budget, new_filter=anew)
     doors = made[-1]
-    done.profiles, done.held, done.halted = found.profiles, doors.held, list(doors.waiting.values())
+    done.profiles, done.held, done.halted = found.profiles, doors.held_counts, list(doors.waiting.values())
     done.refused = {repo: refusal for repo, refusal in lately.items() if doors.kept_back[str(repo)]}
     done.passed_over, done.skew = doors.passed_over, found.skew
     return found

@@ -48,7 +48,7 @@ class Verified:
         return not self.broken
 
 
-class Proof:
+class LedgerProof:
     """Walks chains one after the other and holds them against checkpoints."""
 
     def __init__(self, checkpoints: Sequence[Checkpoint] = (), reasons: Reasons | None = None) -> None:
@@ -122,7 +122,7 @@ def verify(store: Store, checkpoints: Sequence[Checkpoint] = (), *, fold: bool =
     `not_proved` names the rest. That takes memory for every request.
     """
     reasons = Reasons() if fold else None
-    proof = Proof([*store.checkpoints(), *checkpoints], reasons)
+    proof = LedgerProof([*store.checkpoints(), *checkpoints], reasons)
     heads = sorted(store.chains().items())
     for chain, head in heads:
         entries = map(Sealed._make, store.links_with_private_parts(chain))
@@ -130,7 +130,7 @@ def verify(store: Store, checkpoints: Sequence[Checkpoint] = (), *, fold: bool =
     proof.result.broken += _beyond(store, heads)
     result = proof.end()
     if reasons is not None:
-        result.broken += _refolded(store, sorted(result.chains), reasons)
+        result.broken += _compare_with_events(store, sorted(result.chains), reasons)
         result.not_proved = NOT_PROVED
     return result
 
@@ -152,7 +152,7 @@ def _beyond(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Ite
             )
 
 
-def _refolded(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator[ChainBreak]:
+def _compare_with_events(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator[ChainBreak]:
     """Where something beside the ledger says something else than its events do."""
     acting = read_promotions(store)  # first: what is promoted meanwhile is entered as well
     told, promoted = set[int](), set[tuple[str, str]]()

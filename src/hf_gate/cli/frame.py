@@ -343,13 +343,13 @@ def limit_options(function: Callable[..., object]) -> Callable[..., object]:
     """`--limit` and `--all`, as one `limit`: None unless said, -1 for all."""
 
     @wraps(function)
-    def limited(*args: object, limit: int | None, everything: bool, **more: object) -> object:
+    def call(*args: object, limit: int | None, everything: bool, **more: object) -> object:
         return function(*args, limit=-1 if everything else limit, **more)
 
     rows = click.IntRange(min=0)
     about = f"So many rows; people and agents see {FIRST_ROWS} unless said."
-    limited = click.option("--all", "everything", is_flag=True, help="All rows, also for people.")(limited)
-    return click.option("--limit", type=rows, help=about)(limited)
+    with_limit = click.option("--all", "everything", is_flag=True, help="All rows, also for people.")(call)
+    return click.option("--limit", type=rows, help=about)(with_limit)
 
 
 def repo_type_option(function: Callable[..., object]) -> Callable[..., object]:

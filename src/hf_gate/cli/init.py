@@ -129,7 +129,7 @@ def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> No
     write_private_file(folder / "policies" / "starter.yaml", adopt.starter_text(repos, forms).encode())
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
-    write_private_file(ignore, adopt.ignored(before).encode("utf-8", "surrogateescape"))
+    write_private_file(ignore, adopt.merge_gitignore(before).encode("utf-8", "surrogateescape"))
     write_private_file(folder / CONFIG_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
 
 

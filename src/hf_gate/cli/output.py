@@ -203,7 +203,7 @@ class Output:
         from ..application.records import keys_of  # noqa: PLC0415 - as above
 
         if self.format is Format.JSON:  # all or nothing, since half an array is not JSON
-            with record_files.spooled(map(str.encode, record_files.json_array(rows))) as file:
+            with record_files.spool(map(str.encode, record_files.json_array(rows))) as file:
                 for line in io.TextIOWrapper(file, "utf-8", newline=""):
                     sys.stdout.write(line)
         elif self.format is Format.AGENT:

@@ -236,7 +236,7 @@ def _with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> Non
         if not reason and not _means_no_reason(run.out, keys):
             continue
         if reason in texts and session.current is not None:
-            reason = texts[reason].filled(session.current.repo, session.current.username)
+            reason = texts[reason].fill(session.current.repo, session.current.username)
         if reason == "!" or "\x1b" in reason:
             return
         try:

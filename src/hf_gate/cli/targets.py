@@ -151,4 +151,4 @@ class DecisionCommand:
         if self.template is None:
             return self.reason
         request = aim.target.request
-        return self.template.filled(aim.repo, aim.target.username or (request.username if request else None))
+        return self.template.fill(aim.repo, aim.target.username or (request.username if request else None))

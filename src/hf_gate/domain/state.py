@@ -54,10 +54,10 @@ def evolve(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestSta
         )  # fmt: skip
     if state is None:
         return None
-    return replace(_moved(state, event, at), version=state.version + 1)
+    return replace(_apply_move(state, event, at), version=state.version + 1)
 
 
-def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
+def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
     match event:
         case e.RequestChanged():
             review: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
         case e.ChangeStarted():
             return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
         case e.ChangeSettled():
-            return _settled(state, event, at)
+            return _apply_settled(state, event, at)
         case e.GrantDated():
             ends = {"until": event.until, "at_end": event.at_end, "until_rule": event.rule}
             return replace(state, **(_NO_END if event.until is None else ends))
@@ -85,7 +85,7 @@ def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
             return state
 
 
-def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
+def _apply_settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
     """Done and already say where the request stands now; any other kind leaves it where it was."""
     if event.kind == OutcomeKind.OPEN:
         return state
@@ -98,7 +98,7 @@ def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestSta
         status=event.after,
         moved_at=moved_at,
         last_moved_at=_next_move(state, at),
-        reviewed_at=_reviewed(state, event),
+        reviewed_at=_review_time(state, event),
     )
     return moved if event.after == Status.ACCEPTED else replace(moved, **_NO_END)
 
@@ -108,7 +108,7 @@ def _next_move(state: RequestState, at: int) -> int:
     return max(at, state.last_moved_at + 1)
 
 
-def _reviewed(state: RequestState, event: e.ChangeSettled) -> int | None:
+def _review_time(state: RequestState, event: e.ChangeSettled) -> int | None:
     """When it was reviewed, after a change of ours; who stood there already keeps the time that a reading told."""
     is_known = state.status == event.after and state.reviewed_at is not None
     return state.reviewed_at if event.reviewed_at is None or is_known else event.reviewed_at or None
@@ -142,15 +142,20 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     skew: float = 0.0
 
 
-def told(known: Known | None, request: AccessRequest, skew: float = 0.0) -> Seen | None:
+def diff_record(known: Known | None, request: AccessRequest, skew: float = 0.0) -> Seen | None:
     """What a record is to the store; None when it has that already, or knows better.
 
     `skew`: seconds that the Hub's clock is ahead of the one that `request.read_at` was taken from.
     """
     raw = raw_digest(request)
-    if known is not None and known.raw == raw and known.state.status == request.status and not _lacks(known, request):
+    if (
+        known is not None
+        and known.raw == raw
+        and known.state.status == request.status
+        and not _lacks_review_time(known, request)
+    ):
         return None
-    events = news(known, request, skew)
+    events = detect_events(known, request, skew)
     if known is not None and not events and not (is_of(known, request) and request.status == known.state.status):
         return None  # an earlier attempt; or our own change under way, whose settling will say what it came to
     content = content_digest(request)
@@ -167,19 +172,22 @@ def raw_digest(request: AccessRequest) -> bytes:
     return hashlib.blake2b(request.raw_json, digest_size=8).digest()
 
 
-def news(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e.AnyEvent, ...]:
+def detect_events(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e.AnyEvent, ...]:
     """What a record tells that we did not know of this attempt; () when nothing. A new attempt is a `RequestSeen`.
 
     `person` of a `RequestSeen` is left empty: the store fills in the pseudonym. `skew` as for `told`.
     """
     asked_at = to_ms(seen.asked_at)
     if known is None:
-        return (_seen(seen, asked_at, 1, None),)
+        return (_request_seen_event(seen, asked_at, 1, None),)
     state = known.state
     if asked_at != state.asked_at:
         if asked_at < state.asked_at:  # an older attempt, from a page that was read before: nothing new
             return ()
-        return (_seen(seen, asked_at, state.attempt + 1, known.id), *_end_that_moved_on(state, seen, asked_at))
+        return (
+            _request_seen_event(seen, asked_at, state.attempt + 1, known.id),
+            *_end_that_moved_on(state, seen, asked_at),
+        )
     found: list[e.AnyEvent] = []
     if content_digest(seen) != known.content or (seen.request_id and seen.request_id != state.hub_request):
         found.append(e.RequestChanged(what=("record",), hub_request=seen.request_id))
@@ -221,7 +229,7 @@ def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) 
     return (e.GrantDated(until=state.until, at_end=state.at_end or "reset", rule=state.until_rule),)
 
 
-def _lacks(known: Known, seen: AccessRequest) -> bool:
+def _lacks_review_time(known: Known, seen: AccessRequest) -> bool:
     """Whether a record that was read before has a time of review that was not taken from it then."""
     return known.state.reviewed_at is None and _later_review(known.state, seen) is not None
 
@@ -234,7 +242,7 @@ def _later_review(state: RequestState, seen: AccessRequest) -> int | None:
     return reviewed_at if reviewed_at is not None and reviewed_at > (state.reviewed_at or 0) else None
 
 
-def _seen(seen: AccessRequest, asked_at: int, attempt: int, after: int | None) -> e.RequestSeen:
+def _request_seen_event(seen: AccessRequest, asked_at: int, attempt: int, after: int | None) -> e.RequestSeen:
     return e.RequestSeen(
         person="",
         status=seen.status,

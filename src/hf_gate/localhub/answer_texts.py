@@ -231,7 +231,7 @@ def _make_option_function(field: DemoField) -> AnswerFunction:
     options = field.options
     by_value = {value: i for i, (_, value) in enumerate(options)}
 
-    def chosen(rng: Random, who: Requester) -> tuple[str, str]:
+    def choose_answer(rng: Random, who: Requester) -> tuple[str, str]:
         r = rng.random
         at = int(r() * r() * len(options)) if field.question not in {"use", "group"} else int(r() * len(options))
         if field.question in {"sector", "level"} and r() < 0.88:
@@ -249,7 +249,7 @@ def _make_option_function(field: DemoField) -> AnswerFunction:
             else (MISSING, "missing")
         )
 
-    return chosen
+    return choose_answer
 
 
 # The options for each kind of person; the form has one of them.

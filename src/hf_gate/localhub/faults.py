@@ -290,7 +290,7 @@ BAD_RECORDS: dict[str, Callable[[dict[str, Any]], Any]] = {
 def _change_rows(
     change: Callable[[list[Any]], list[Any]], *, is_surrogate: bool = False
 ) -> Callable[[HttpResponse], HttpResponse]:
-    def mended(response: HttpResponse) -> HttpResponse:
+    def mend(response: HttpResponse) -> HttpResponse:
         rows = _decode_rows(response)
         if rows is None:
             return response
@@ -300,7 +300,7 @@ def _change_rows(
         fresh = json_response(None, raw=body)
         return replace(fresh, headers={**response.headers, **fresh.headers})
 
-    return mended
+    return mend
 
 
 def _decode_rows(response: HttpResponse) -> list[Any] | None:

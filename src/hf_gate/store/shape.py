@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -96,14 +95,10 @@ def _columns(db: Sqlite, table: str) -> list[tuple[object, ...]]:
 def _differences(kind: str, wanted: dict[str, str], found: dict[str, str]) -> list[str]:
     label = "" if kind == "object" else f"{kind} "
     return [
-        *(f"{label}{name} is missing" for name in _sorted(wanted.keys() - found.keys())),
-        *(f"{label}{name} is not one of hf-gate's" for name in _sorted(found.keys() - wanted.keys())),
-        *(f"{label}{name} was changed" for name in _sorted(wanted) if found.get(name, wanted[name]) != wanted[name]),
+        *(f"{label}{name} is missing" for name in sorted(wanted.keys() - found.keys())),
+        *(f"{label}{name} is not one of hf-gate's" for name in sorted(found.keys() - wanted.keys())),
+        *(f"{label}{name} was changed" for name in sorted(wanted) if found.get(name, wanted[name]) != wanted[name]),
     ]
-
-
-def _sorted(names: Iterable[str]) -> list[str]:
-    return sorted(names)
 
 
 def _collapse_sql(sql: str) -> str:

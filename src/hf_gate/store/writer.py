@@ -16,7 +16,7 @@ from ..domain.lifecycle import VERB_TO, Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, RepoRow, RunRow
-from ..domain.state import Known, Seen, evolve, news
+from ..domain.state import Known, Seen, detect_events, evolve
 from . import runs
 from .indexing import Indexer
 from .log import Log
@@ -120,7 +120,7 @@ class Writer:
             known = Known(
                 ident, person.id, person.pseudonym, self._rows.get_loaded(ident).state, first.raw, first.content
             )
-            events = news(known, one.request, one.skew)
+            events = detect_events(known, one.request, one.skew)
         ident = known.id if known is not None else 0
         for event in events:
             if isinstance(event, e.RequestSeen):

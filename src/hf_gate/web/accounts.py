@@ -122,12 +122,12 @@ def answer(app_state: AppState, body: bytes, *, is_private: bool) -> Response:
         error = "a token is taken by https only, or on this machine. Start the desk with --public-url."
         return JSONResponse({"error": error}, 403)
     try:
-        return JSONResponse(_proved(app_state, _read(body)))
+        return JSONResponse(_record_proof(app_state, _parse_proof(body)))
     except NotProven as problem:
         return JSONResponse({"error": str(problem)}, problem.status)
 
 
-def _read(body: bytes) -> tuple[str, str]:
+def _parse_proof(body: bytes) -> tuple[str, str]:
     try:
         sent: Any = json.loads(body) if len(body) <= _BIGGEST else None
     except (ValueError, RecursionError):
@@ -140,7 +140,7 @@ def _read(body: bytes) -> tuple[str, str]:
     return code, token
 
 
-def _proved(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
+def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     code, token = sent
     ident = app_state.account_codes.take(code)
     member = app_state.membership.find_by_id(ident)
@@ -148,7 +148,7 @@ def _proved(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
         raise NotProven("this link is not valid any more. Get a new one on the settings page.", 404)
     try:
         account = bootstrap.account_of_token(app_state.workspace.settings, token)
-        user_id = _checked(app_state, member, account)
+        user_id = _check_account(app_state, member, account)
         secret, at = secrets.token_urlsafe(32), to_ms(app_state.now())
         if not app_state.workspace.members.prove(member, account.name, user_id, secret, at):
             raise NotProven(f"{member.name} was revoked.", 404)
@@ -164,7 +164,7 @@ def _proved(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     return {"name": member.name, "role": member.role.value, "account": account.name, "link": link}
 
 
-def _checked(app_state: AppState, member: Member, account: Account) -> str:
+def _check_account(app_state: AppState, member: Member, account: Account) -> str:
     """The id of an account that this member may have."""
     if account.id is None or account.raw.get("type", "user") != "user":
         raise NotProven("this token is not of a person's account.", 403)

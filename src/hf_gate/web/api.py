@@ -20,7 +20,7 @@ from ..domain.members import Member, MemberRole
 from ..domain.moments import iso_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import HfGateError
-from .asking import PENDING, asked_of, read
+from .asking import PENDING, asked_of, run_query
 from .exports import EscapedJSON
 from .lines import key_of
 from .request_context import NotFound, Refused, RequestContext
@@ -172,13 +172,13 @@ class _Api:
             asked = asked_of(context, q)
             if asked.problem is not None:
                 raise asked.problem
-            page = read(context, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
+            page = run_query(context, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
             return RequestsOut(requests=_requests(context, page.rows), next=page.next)
 
-        return await self._done(request, MemberRole.REVIEWER, work)
+        return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
-        return await self._done(
+        return await self._handle(
             request, MemberRole.REVIEWER, lambda context: _requests(context, [context.find_request(id)])[0]
         )
 
@@ -194,22 +194,22 @@ class _Api:
             lost = [key for key, row in rows.items() if row.id in out]
             return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
 
-        return await self._done(request, MemberRole.REVIEWER, work)
+        return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def tray(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
             mine = _mine(context)
             rows = context.workspace.store.requests([item.request for item in mine])
-            return TrayOut(held=[_held(item, rows.get(item.request)) for item in mine])
+            return TrayOut(held=[_queued_out(item, rows.get(item.request)) for item in mine])
 
-        return await self._done(request, MemberRole.REVIEWER, work)
+        return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def undo(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
             ids = [item.id for item in _mine(context)]
             return Counted(count=context.workspace.tray.take_back(ids, to_ms(context.now)))
 
-        return await self._done(request, MemberRole.REVIEWER, work)
+        return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def send(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
@@ -217,20 +217,20 @@ class _Api:
             context.app_state.wake.set()
             return Counted(count=count)
 
-        return await self._done(request, MemberRole.REVIEWER, work)
+        return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def invalid(self, request: Request, problem: Exception) -> Response:
         """What was sent is not what the API takes; told to those alone who are in."""
         first = problem.errors()[0] if isinstance(problem, RequestValidationError) and problem.errors() else {}
         where = ".".join(str(part) for part in first.get("loc", ()))
         said = str(first.get("msg", "not what is asked for"))
-        return await self._answered(
+        return await self._answer(
             request, MemberRole.VIEWER, lambda _: _no(422, f"{where}: {said}", "/api/openapi.json tells what is taken.")
         )
 
     async def unreadable(self, request: Request, _: Exception) -> Response:
         """A body that is no text, or no JSON at all."""
-        return await self._answered(
+        return await self._answer(
             request, MemberRole.VIEWER, lambda _: _no(400, "The body cannot be read as JSON.", "Send JSON in UTF-8.")
         )
 
@@ -238,21 +238,19 @@ class _Api:
         """What the API is, for who is in."""
 
         async def openapi(request: Request) -> Response:
-            return await self._answered(request, MemberRole.VIEWER, lambda _: EscapedJSON(_document(app)))
+            return await self._answer(request, MemberRole.VIEWER, lambda _: EscapedJSON(_document(app)))
 
         return openapi
 
     # ---- one call ----------------------------------------------------------------------------------------------------
 
-    async def _done(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Record]) -> Response:
-        return await self._answered(request, role, lambda context: EscapedJSON(work(context)))
+    async def _handle(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Record]) -> Response:
+        return await self._answer(request, role, lambda context: EscapedJSON(work(context)))
 
-    async def _answered(
-        self, request: Request, role: MemberRole, work: Callable[[RequestContext], Response]
-    ) -> Response:
-        return await self._desk.for_member(request, lambda member: self._tried(request, member, role, work))
+    async def _answer(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Response]) -> Response:
+        return await self._desk.for_member(request, lambda member: self._try(request, member, role, work))
 
-    def _tried(
+    def _try(
         self, request: Request, member: Member | None, role: MemberRole, work: Callable[[RequestContext], Response]
     ) -> Response:
         if member is None:
@@ -299,7 +297,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _held(item: QueuedDecision, row: RequestRow | None) -> HeldOut:
+def _queued_out(item: QueuedDecision, row: RequestRow | None) -> HeldOut:
     return HeldOut(
         id=item.id,
         verb=item.verb,

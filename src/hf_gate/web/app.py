@@ -93,7 +93,7 @@ ROUTES: Final = (
     Route("POST", "/tray/undo", _REVIEWER, tray.undo),
     Route("POST", "/tray/hold", _REVIEWER, tray.hold),
     Route("POST", "/tray/send", _REVIEWER, tray.send),
-    Route("POST", "/tray/seen", _REVIEWER, tray.seen),
+    Route("POST", "/tray/seen", _REVIEWER, tray.dismiss_outcomes),
     Route("POST", "/selection", _REVIEWER, bulk.select),
     Route("POST", "/bulk", _REVIEWER, bulk.begin),
     Route("GET", "/bulk/{id}.{kind}", _REVIEWER, bulk.export),
@@ -341,12 +341,12 @@ class DeskApp:
         except NotFound:
             return self._no(context, 404)
         except Refused as problem:
-            return _told(context, str(problem), problem.hint, problem.status)
+            return _error_page(context, str(problem), problem.hint, problem.status)
         except HfGateError as problem:
-            return _told(context, str(problem), problem.hint or "", _status_of(problem))
+            return _error_page(context, str(problem), problem.hint or "", _status_of(problem))
         except Exception:  # noqa: BLE001 - whatever it is, the reader gets a page and the log the rest
             _log.exception("no page for %s %s", way.method, way.path)
-            return _told(
+            return _error_page(
                 context, "This page cannot be shown: a fault of hf-gate.", "The log has it; please report it.", 500
             )
 
@@ -378,13 +378,13 @@ class DeskApp:
 
     def _no(self, context: RequestContext, status: int) -> Response:
         if status == 404:
-            return _told(
+            return _error_page(
                 context, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.", 404
             )
-        return _told(context, f"A {context.member.role} may not do this.", "An admin of the desk can.", status)
+        return _error_page(context, f"A {context.member.role} may not do this.", "An admin of the desk can.", status)
 
 
-def _told(context: RequestContext, message: str, hint: str, status: int) -> Response:
+def _error_page(context: RequestContext, message: str, hint: str, status: int) -> Response:
     template = "parts/notice.html" if context.is_part else "refused.html"
     return context.page(template, status, message=message, hint=hint, is_bad=True, title=message)
 

@@ -127,9 +127,9 @@ class AppState:
         with self._lock:
             if time.monotonic() - self._seen[0] >= _LOOK:
                 state = _state_of(folder, self.workspace.location.config.policies)
-                if (state, self._accepted()) != self._seen[1]:
-                    self._read()
-                self._seen = (time.monotonic(), (state, self._accepted()))
+                if (state, self._accepted_row_counts()) != self._seen[1]:
+                    self._load_policies()
+                self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
             return self._policies
 
     def policy_problem_for(self, member: Member) -> HfGateError | None:
@@ -142,12 +142,12 @@ class AppState:
         bundle = self.policies
         return StandingVerdicts(None if bundle is None else bundle.policies)
 
-    def _accepted(self) -> tuple[str | None, ...]:
+    def _accepted_row_counts(self) -> tuple[str | None, ...]:
         """Return the stored row count of each refused table; it changes when a person accepts the table."""
         tables = [] if self._policies is None else sorted(self._policies.tables.items())
         return tuple(self.workspace.store.setting(keys.rows(name)) for name, table in tables if table.refusal)
 
-    def _read(self) -> None:
+    def _load_policies(self) -> None:
         self._courts.clear()
         try:
             self._policies, self.policy_problem = load_policies(self.workspace), None

@@ -16,7 +16,7 @@ PENDING: Final = "status:pending"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueueQuery:
     """A query as it was written, and as it was understood: what is no term, or not theirs to ask, is left out and told."""
 
     text: str
@@ -38,7 +38,7 @@ class Asked:
         return str(found[0].values[0]) if len(found) == 1 and len(found[0].values) == 1 else None
 
 
-def asked_of(context: RequestContext, text: str | None = None) -> Asked:
+def asked_of(context: RequestContext, text: str | None = None) -> QueueQuery:
     """Read a query, by default the one behind `q`; without one, who is pending. Raises `QueryTooLarge`: such a query has no page."""
     text = (context.query_value("q", PENDING) if text is None else text).strip()
     try:
@@ -49,7 +49,7 @@ def asked_of(context: RequestContext, text: str | None = None) -> Asked:
         query, problem = _understood(text, wrong), wrong
     if context.masks:
         query, problem = _of_viewers(query, problem)
-    return Asked(text, query, problem)
+    return QueueQuery(text, query, problem)
 
 
 def _understood(text: str, problem: InvalidQuery) -> Query:
@@ -75,7 +75,7 @@ def _of_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, Inva
     )
 
 
-def scoped(context: RequestContext, query: Query) -> Query:
+def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
     """A query that finds nothing beyond the repos that this person sees; who sees all repos of the store needs no fence."""
     app_state = context.app_state
     repos = [row.repo for row in app_state.workspace.store.repos()]
@@ -91,7 +91,7 @@ def read_and_count(
 ) -> tuple[QueryPage, int]:
     """The first page of what this person sees of a query, and how many that is; `most` and one when there are more."""
     return context.workspace.queue.first_page(
-        scoped(context, query),
+        limit_to_visible_repos(context, query),
         now=to_ms(context.now),
         zone=context.workspace.zone,
         limit=limit,
@@ -100,13 +100,13 @@ def read_and_count(
     )
 
 
-def read(
+def run_query(
     context: RequestContext, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False
 ) -> QueryPage:
     """One page of what this person sees of a query."""
     app_state = context.app_state
     return app_state.workspace.store.query(
-        scoped(context, query),
+        limit_to_visible_repos(context, query),
         now=to_ms(context.now),
         zone=app_state.workspace.zone,
         limit=limit,

@@ -21,8 +21,8 @@ from ..domain.moments import from_ms
 from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..errors import HfGateError, UsageError
-from .entries import WORDS, Line, lines_of, number_in
-from .exports import exported
+from .entries import WORDS, EntryLine, lines_of, number_in
+from .exports import export_response
 from .proofs import entries_in, is_whole, last_proof
 from .request_context import RequestContext
 
@@ -45,7 +45,7 @@ VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AuditQuery:
     """The filters as they were written, what they mean, and what of them means nothing."""
 
     words: Mapping[str, str]
@@ -58,7 +58,7 @@ class Asked:
         return f"{path}?{urlencode(said)}" if said else path
 
 
-def asked_of(context: RequestContext) -> Asked:
+def asked_of(context: RequestContext) -> AuditQuery:
     """By repo, kind, actor, person and run; never beyond the repos that this person sees."""
     words = {key: context.query_value(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
     mine = [row.repo for row in context.app_state.membership.repos(context.member)]
@@ -80,7 +80,7 @@ def asked_of(context: RequestContext) -> Asked:
         problem = problem or ("" if requests else "Nobody of that name is here.")
     if words["request"]:
         requests = [context.find_request(words["request"]).id]
-    return Asked(words, TimelineFilter(repos, with_desk, kind, words["actor"] or None, requests), problem)
+    return AuditQuery(words, TimelineFilter(repos, with_desk, kind, words["actor"] or None, requests), problem)
 
 
 def _repos_named(context: RequestContext, text: str) -> list[Repo]:
@@ -101,7 +101,7 @@ def _requests_of(context: RequestContext, text: str) -> list[int]:
     ]
 
 
-def _read(context: RequestContext, asked: Asked, limit: int, before: int | None) -> TimelinePage:
+def _read_timeline(context: RequestContext, asked: AuditQuery, limit: int, before: int | None) -> TimelinePage:
     if asked.problem:
         return TimelinePage([])
     return context.workspace.timeline(asked.wanted, limit=limit, before=before)
@@ -114,7 +114,7 @@ def page(context: RequestContext) -> Response:
     """One stretch of the timeline, the newest first, day by day."""
     asked = asked_of(context)
     each, before = number_in(context.query_value("each")), number_in(context.query_value("before"))
-    found = _grouped(context, asked, before) if each is None else _one_by_one(context, asked, each, before)
+    found = _read_groups(context, asked, before) if each is None else _one_by_one(context, asked, each, before)
     groups = _groups_of(context, asked, found, before)
     days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _day(context, group.first.at))]
     return context.page(
@@ -150,21 +150,21 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class EntryGroup:
     """Like entries as one row. `lines`: the first of them; `since`: when the oldest was written; `href` lists each."""
 
-    lines: list[Line]
+    lines: list[EntryLine]
     count: int
     text: str
     since: str
     href: str
 
     @property
-    def first(self) -> Line:
+    def first(self) -> EntryLine:
         return self.lines[0]
 
 
-def _grouped(context: RequestContext, asked: Asked, before: int | None) -> Page:
+def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None) -> Page:
     """Read until a page is full of groups; a page holds a bounded number of entries."""
 
     def key(row: LedgerRow) -> tuple[object, ...]:
@@ -172,7 +172,7 @@ def _grouped(context: RequestContext, asked: Asked, before: int | None) -> Page:
 
     rows: list[LedgerRow] = []
     while True:
-        found = _read(context, asked, _CHUNK, before)
+        found = _read_timeline(context, asked, _CHUNK, before)
         rows += found.rows
         groups = list(group_like(rows, key))
         if len(groups) > PAGE:
@@ -182,14 +182,14 @@ def _grouped(context: RequestContext, asked: Asked, before: int | None) -> Page:
         before = found.next
 
 
-def _one_by_one(context: RequestContext, asked: Asked, each: int, before: int | None) -> Page:
+def _one_by_one(context: RequestContext, asked: AuditQuery, each: int, before: int | None) -> Page:
     """Read entries without grouping them, down to the one with this number."""
-    found = _read(context, asked, PAGE, before)
+    found = _read_timeline(context, asked, PAGE, before)
     rows = [[row] for row in found.rows if row.id >= each]
     return Page(rows, found.next if len(rows) == len(found.rows) else None, found.is_cut)
 
 
-def _groups_of(context: RequestContext, asked: Asked, page: Page, before: int | None) -> list[Group]:
+def _groups_of(context: RequestContext, asked: AuditQuery, page: Page, before: int | None) -> list[EntryGroup]:
     lines = iter(lines_of(context, [row for rows in page.groups for row in rows[:_NAMED]]))
     groups = []
     for rows in page.groups:
@@ -197,12 +197,12 @@ def _groups_of(context: RequestContext, asked: Asked, page: Page, before: int | 
         text = named[0].text if len(rows) == 1 else summary_of([row.link for row in rows])
         since = from_ms(rows[-1].link.at).astimezone(context.workspace.zone)
         href = asked.href(before=before, each=rows[-1].id)
-        groups.append(Group(named, len(rows), text, f"{since:%H:%M:%S}", href))
+        groups.append(EntryGroup(named, len(rows), text, f"{since:%H:%M:%S}", href))
         before = rows[-1].id
     return groups
 
 
-def _is_view(asked: Asked, some: Mapping[str, str]) -> bool:
+def _is_view(asked: AuditQuery, some: Mapping[str, str]) -> bool:
     return {key: value for key, value in asked.words.items() if value} == dict(some)
 
 
@@ -216,13 +216,13 @@ def export(context: RequestContext) -> Response:
     asked = asked_of(context)
     if asked.problem:
         raise UsageError(asked.problem)
-    return exported("ledger-entries", context.params["kind"], AuditRecord, _all(context, asked))
+    return export_response("ledger-entries", context.params["kind"], AuditRecord, _all(context, asked))
 
 
-def _all(context: RequestContext, asked: Asked) -> Iterator[AuditRecord]:
+def _all(context: RequestContext, asked: AuditQuery) -> Iterator[AuditRecord]:
     before = None
     while True:
-        found = _read(context, asked, 1000, before)
+        found = _read_timeline(context, asked, 1000, before)
         yield from (audit_record(row.link) for row in found.rows)
         before = found.next
         if before is None:

@@ -37,7 +37,7 @@ class BackgroundWorker:
     _judged: PolicyBundle | None = None
 
     def start(self) -> None:
-        for name, work in (("hf-gate-tray", self._send), ("hf-gate-reader", self._read)):
+        for name, work in (("hf-gate-tray", self._send), ("hf-gate-reader", self._sync_all)):
             thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -90,7 +90,7 @@ class BackgroundWorker:
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
+    def _sync_all(self) -> None:
         pause = _SOON
         while not self._stop.is_set():
             self.app_state.sync_status.is_reading = True

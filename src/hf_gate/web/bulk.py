@@ -37,14 +37,14 @@ from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import make_plan
 from . import words
-from .asking import asked_of, scoped
-from .exports import exported
+from .asking import asked_of, limit_to_visible_repos
+from .exports import export_response
 from .lines import Line, lines_of
 from .making import keep
 from .queue import request_records
 from .request import texts_for
 from .request_context import NotFound, Refused, RequestContext, local
-from .tallies import cells_of, counted
+from .tallies import cells_of, count_from_cells
 
 TRAY_MOST: Final = 1000  # above, it is a run, or where two must agree a plan: it can be paused and turned back
 HOLD: Final = 60.0  # seconds, for many together
@@ -88,7 +88,11 @@ def _select_all(context: RequestContext, pick: str) -> None:
     if asked.problem is not None:
         raise asked.problem
     app_state.workspace.selections.fill(
-        pick, context.member.id, scoped(context, asked.query), to_ms(context.now), app_state.workspace.zone
+        pick,
+        context.member.id,
+        limit_to_visible_repos(context, asked.query),
+        to_ms(context.now),
+        app_state.workspace.zone,
     )
 
 
@@ -98,7 +102,7 @@ def bar(context: RequestContext, text: str) -> dict[str, Any]:
     return {
         "picked": context.workspace.selections.count(context.selection),
         "query_text": text,
-        "matching": counted(asked.query, cells_of(context)) if asked.problem is None else None,
+        "matching": count_from_cells(asked.query, cells_of(context)) if asked.problem is None else None,
     }
 
 
@@ -128,7 +132,7 @@ def to_weigh(context: RequestContext, pick: str, verb: str) -> Response:
 
 
 @dataclass(slots=True)
-class Weighed:
+class SelectionSummary:
     """A selection and a verb: how many can be decided so, and who is left out and why."""
 
     verb: str
@@ -141,13 +145,13 @@ class Weighed:
     odd: Counter[str] = field(default_factory=Counter)
 
 
-def weigh(context: RequestContext, pick: str, verb: str) -> Weighed:
+def weigh(context: RequestContext, pick: str, verb: str) -> SelectionSummary:
     """Looks at every one of a selection as it stands now, where it lies: they may be very many."""
     app_state = context.app_state
     protected = app_state.workspace.location.config.guards.protected if verb != "accept" else ()
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in app_state.membership.repos(context.member)]
-    found = Weighed(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
+    found = SelectionSummary(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
     for heap in app_state.workspace.selections.buckets(found.aim):
         if heap.why:
             found.out[_OUT.get(heap.why) or f"{heap.status}, which cannot be decided so"] += heap.n
@@ -156,7 +160,7 @@ def weigh(context: RequestContext, pick: str, verb: str) -> Weighed:
     return found
 
 
-def _count(found: Weighed, heap: SelectionBucket) -> None:
+def _count(found: SelectionSummary, heap: SelectionBucket) -> None:
     found.count += heap.n
     found.by_status[heap.status] += heap.n
     found.by_repo[heap.repo] += heap.n
@@ -176,7 +180,7 @@ def _mine(context: RequestContext) -> str:
     return pick
 
 
-def needed(context: RequestContext, weighed: Weighed) -> Confirmation:
+def _confirmation_for(context: RequestContext, weighed: SelectionSummary) -> Confirmation:
     """How strong a yes it takes, by the one ladder."""
     waiting = count_pending(context.app_state.membership.repos(context.member))
     removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
@@ -210,7 +214,7 @@ def _page(
         reason=reason if reason is not None else "",
         texts=texts if verb in REASONED else [],
         sample=sample,
-        is_typed=needed(context, weighed) is Confirmation.TYPED,
+        is_typed=_confirmation_for(context, weighed) is Confirmation.TYPED,
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
         hold=HOLD,
@@ -234,7 +238,7 @@ def export(context: RequestContext) -> Response:
         raise NotFound
     weighed = weigh(context, pick, verb)
     rows = (row for part in _rows(context, weighed) for row in part)
-    return exported("selection", context.params["kind"], RequestRecord, request_records(context, rows))
+    return export_response("selection", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
 # ---- yes ---------------------------------------------------------------------------------------------------------------
@@ -248,7 +252,9 @@ def confirm(context: RequestContext) -> Response:
         return _page(
             context, pick, verb, wrong="The numbers have moved since you looked. Look again.", reason=reason, status=409
         )
-    if needed(context, weighed) is Confirmation.TYPED and not confirms(context.form_value("typed"), weighed.count):
+    if _confirmation_for(context, weighed) is Confirmation.TYPED and not confirms(
+        context.form_value("typed"), weighed.count
+    ):
         return _page(context, pick, verb, wrong=f"Type {weighed.count} to confirm.", reason=reason, status=422)
     try:
         told = parse_reason(reason, verb, is_silent=context.form_value("silent") == "yes")
@@ -268,20 +274,20 @@ def confirm(context: RequestContext) -> Response:
     return RedirectResponse(_back(context), 303)
 
 
-def _rows(context: RequestContext, weighed: Weighed) -> Iterator[list[RequestRow]]:
+def _rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
     store = context.workspace.store
     for idents in context.workspace.selections.ready(weighed.aim):
         yield list(store.requests(idents).values())
 
 
-def _way_of(weighed: Weighed, need: Need) -> str:
+def _way_of(weighed: SelectionSummary, need: Need) -> str:
     """How they leave: as a plan where two people must agree, else by the tray, and very many as a run."""
     if need.is_large:
         return "plan"
     return "tray" if weighed.count <= TRAY_MOST else "run"
 
 
-def _as_run(context: RequestContext, weighed: Weighed, reason: str | None) -> Response:
+def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Begins a run of them, which can be watched, paused, stopped and led back."""
     app_state, ident = context.app_state, new_id("r")
     after = TARGET_OF[weighed.verb].value
@@ -302,7 +308,7 @@ def _as_run(context: RequestContext, weighed: Weighed, reason: str | None) -> Re
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
-def _as_plan(context: RequestContext, weighed: Weighed, reason: str | None) -> Response:
+def _as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Makes a plan of them (of the first, when they are more than a plan holds), for somebody else to agree to."""
     store, after = context.workspace.store, TARGET_OF[weighed.verb].value
     changes = [direct_change(row, after, reason) for part in _rows(context, weighed) for row in part]

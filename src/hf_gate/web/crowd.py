@@ -12,7 +12,7 @@ from ..domain.moments import to_ms
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, RequestRow
 from ..domain.tray import VERBS
-from .asking import scoped
+from .asking import limit_to_visible_repos
 from .lines import Line, lines_of
 from .request_context import RequestContext
 
@@ -23,7 +23,7 @@ _MANY: Final = 500  # people a step of an export
 
 
 @dataclass(frozen=True, slots=True)
-class Somebody:
+class PersonRequests:
     """One person with all of their requests that the query finds, the oldest first."""
 
     lines: Sequence[Line]
@@ -47,7 +47,7 @@ class Somebody:
         return self.first.is_hidden
 
     @property
-    def asked(self) -> datetime:
+    def asked_at(self) -> datetime:
         return self.first.asked
 
     @property
@@ -65,13 +65,13 @@ def way(context: RequestContext) -> str | None:
 
 def read_people(
     context: RequestContext, query: Query, *, cursor: str | None, newest_first: bool = False
-) -> tuple[list[Somebody], str | None]:
+) -> tuple[list[PersonRequests], str | None]:
     """One page of people, and where the next one begins."""
     found = _page(context, query, PAGE, cursor, newest_first=newest_first)
     shown = [rows[:SHOWN] for rows in found.people if rows]
     lines = {line.row.id: line for line in lines_of(context, [row for rows in shown for row in rows])}
     counts = [len(rows) for rows in found.people if rows]
-    people = [Somebody([lines[row.id] for row in rows], n) for rows, n in zip(shown, counts, strict=True)]
+    people = [PersonRequests([lines[row.id] for row in rows], n) for rows, n in zip(shown, counts, strict=True)]
     return people, found.next
 
 
@@ -80,7 +80,7 @@ def _page(
 ) -> PeoplePage:
     """What this person sees of a query."""
     return context.workspace.queue.by_person(
-        scoped(context, query),
+        limit_to_visible_repos(context, query),
         now=to_ms(context.now),
         zone=context.workspace.zone,
         limit=limit,

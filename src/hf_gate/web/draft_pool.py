@@ -60,7 +60,7 @@ class Drafts:
         self._spare: DraftProcess | None = None  # to begin one takes longer than most drafts
 
     @contextmanager
-    def opened(self, member: str) -> Iterator[DraftProcess]:
+    def acquire(self, member: str) -> Iterator[DraftProcess]:
         """A process for one draft of a member. Raises DraftBusy while another draft of theirs is tried."""
         with self._lock:
             if member in self._busy:
@@ -68,7 +68,7 @@ class Drafts:
             self._busy.add(member)
             spare, self._spare = self._spare, None
         try:
-            process = self._begun(spare)
+            process = self._start(spare)
             try:
                 process.begin()
                 yield process
@@ -96,7 +96,7 @@ class Drafts:
 
     def _check_file(self, draft: Draft) -> Report | DraftStopped:
         try:
-            with self.opened("") as process:
+            with self.acquire("") as process:
                 return process.check(draft)
         except DraftStopped as stopped:
             return stopped
@@ -108,7 +108,7 @@ class Drafts:
         if spare is not None:
             spare.end()
 
-    def _begun(self, spare: DraftProcess | None) -> DraftProcess:
+    def _start(self, spare: DraftProcess | None) -> DraftProcess:
         if spare is not None and spare.is_good(self.seconds, self.memory):
             return spare
         if spare is not None:
@@ -159,17 +159,17 @@ class DraftProcess:
 
     def check(self, draft: Draft) -> Report:
         """Check a draft; the other methods are about the draft checked last."""
-        return cast("Report", self._asked(draft))
+        return cast("Report", self._ask(draft))
 
     def judge(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
         """The verdict of each of these requests."""
-        return cast("Verdicts", self._asked(Judging(facts, now)))
+        return cast("Verdicts", self._ask(Judging(facts, now)))
 
     def explain(self, facts: Facts, now: datetime) -> tuple[ExplanationLine, ...]:
         """The verdict of one request with every reason."""
-        return cast("tuple[ExplanationLine, ...]", self._asked(Explaining(facts, now)))
+        return cast("tuple[ExplanationLine, ...]", self._ask(Explaining(facts, now)))
 
-    def _asked(self, ask: Ask) -> object:
+    def _ask(self, ask: Ask) -> object:
         try:
             self._pipe.send(ask)
         except OSError:

@@ -31,7 +31,7 @@ from ..policy.workspace_config import WorkspaceConfig
 from ..sources.fact_sources import FactSources
 from ..sources.workspace_folder import WorkspaceFolder, read_folder, read_tables
 from .app_state import told_to
-from .asking import read
+from .asking import run_query
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_worker import Draft, Report
 from .lines import Line, lines_of
@@ -81,7 +81,7 @@ class Text:
 
     @property
     def problems(self) -> list[Marked]:
-        return [_marked(self.source, each) for each in self.checked.problems]
+        return [_mark_problem(self.source, each) for each in self.checked.problems]
 
     @property
     def errors(self) -> int:
@@ -121,13 +121,13 @@ class Text:
         everybody = [f"The rule {way.rule} accepts everybody." for way in self.ways if way.trust is None]
         return [*failing, *weak, *everybody]
 
-    def mended(self, key: str) -> str | None:
+    def apply_fix(self, key: str) -> str | None:
         """Return the text with one problem fixed; None if it no longer has that problem."""
         found = next((each.problem for each in self.problems if each.key == key), None)
         return None if found is None else apply_fix(self.source.text, found)
 
 
-def _marked(source: SourceText, problem: PolicyProblem) -> Marked:
+def _mark_problem(source: SourceText, problem: PolicyProblem) -> Marked:
     line, start = source.line(problem.position.line), problem.position.column - 1
     end = start + max(1, problem.length)
     return Marked(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
@@ -193,20 +193,24 @@ def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
 def our_text(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> Text:
     """Check a text of our own within this process."""
     found = _text(file, parse_policy(text, file), folder, _forms(context))
-    return _reported(found, run_policy_tests(found.checked))
+    return _with_report(found, run_policy_tests(found.checked))
 
 
 def with_results(context: RequestContext, text: Text, folder: WorkspaceFolder) -> Text:
     """Return a policy of the workspace with the results of its rules and of its tests, which run in another process."""
     draft = Draft(text.source.text, text.file, folder.config, _forms(context), folder.zone)
     try:
-        return _reported(text, context.app_state.drafts.report_on_file(draft).tests if text.policy is not None else ())
+        return _with_report(
+            text, context.app_state.drafts.report_on_file(draft).tests if text.policy is not None else ()
+        )
     except DraftStopped as stopped:
         problem = _stop_problem(stopped, text.file)
-        return _reported(replace(text, checked=replace(text.checked, problems=(*text.checked.problems, problem))), ())
+        return _with_report(
+            replace(text, checked=replace(text.checked, problems=(*text.checked.problems, problem))), ()
+        )
 
 
-def _reported(text: Text, tests: tuple[PolicyTestResult, ...]) -> Text:
+def _with_report(text: Text, tests: tuple[PolicyTestResult, ...]) -> Text:
     policy, checked = text.checked.policy, text.checked
     ways = () if policy is None else accept_requirements(policy, checked.conditions)
     return replace(text, report=Report(text.policy, policy, checked.problems, ways, tests))
@@ -259,7 +263,7 @@ class Told:
     is_pending: bool
 
 
-class Bar:
+class DraftTrial:
     """Tries a draft alone, as if it were enforced. This process reads the facts; the draft's process evaluates them."""
 
     def __init__(self, process: DraftProcess, context: RequestContext, folder: WorkspaceFolder, text: Text) -> None:
@@ -295,7 +299,7 @@ class Bar:
         trial, said = Trial(), dict[int, Said]()
         rows = list(self._waiting())
         for repo in {row.repo for row in rows}:
-            said |= self._judged(repo, [row for row in rows if row.repo == repo])
+            said |= self._evaluate_rows(repo, [row for row in rows if row.repo == repo])
         now_said = verdicts_of(
             self.context.app_state, rows, self.context.now, hides=self.context.member.repos is not None
         )
@@ -313,21 +317,21 @@ class Bar:
                 Term("repo", tuple(Pattern((str(repo),)) for repo in repos)),
                 Term("status", (Pattern((Status.PENDING.value,)),)),
             )
-            yield from read(self.context, Query(terms), limit=self._report.most, cursor=None).rows
+            yield from run_query(self.context, Query(terms), limit=self._report.most, cursor=None).rows
 
-    def _judged(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, Said]:
+    def _evaluate_rows(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, Said]:
         policy_set, now = self._policy_set(repo), self.context.now
         if policy_set is None:
             return {}
         cases = list(
             inputs_of(self.context.workspace.store, policy_set, _quiet(), rows, now, seen=self.context.repo_ids)
         )
-        verdicts = self._process.judge([_sent(case.facts) for case in cases], now)
+        verdicts = self._process.judge([_resolve_facts(case.facts) for case in cases], now)
         return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> Told:
         """Return one request with every rule that was tried."""
-        row, store = meant(self.context, who, self.policy), self.context.workspace.store
+        row, store = find_request(self.context, who, self.policy), self.context.workspace.store
         policy_set = self._policy_set(row.repo)
         if policy_set is None:
             globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
@@ -336,11 +340,11 @@ class Bar:
         case = next(inputs_of(store, policy_set, _quiet(), rows, self.context.now, seen=seen), None)
         if case is None:
             raise RequestNotFound("What this person wrote is no longer kept.", hint="")
-        why = self._process.explain(_sent(case.facts), self.context.now)
+        why = self._process.explain(_resolve_facts(case.facts), self.context.now)
         return Told(lines_of(self.context, [row])[0], why, row.state.status == Status.PENDING)
 
 
-def _sent(facts: Facts) -> Facts:
+def _resolve_facts(facts: Facts) -> Facts:
     """Return facts with all values computed, to be sent to another process."""
     return {name: _plain(facts[name]) for name in facts}
 
@@ -368,7 +372,7 @@ def _check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
             )
 
 
-def meant(context: RequestContext, who: str, policy: Policy) -> RequestRow:
+def find_request(context: RequestContext, who: str, policy: Policy) -> RequestRow:
     """Return the request that `USER@REPO`, a request id or a name means: the latest one where the policy applies."""
     name, at, where = who.strip().rpartition("@")
     try:

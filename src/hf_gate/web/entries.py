@@ -48,7 +48,7 @@ _VERBS: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EntryLine:
     """One entry as a row. `who`, `about`: the person and their address, as far as this reader may know them."""
 
     name: str
@@ -66,7 +66,7 @@ class Line:
     verb: str = ""
 
 
-def lines_of(context: RequestContext, rows: Sequence[LedgerRow]) -> list[Line]:
+def lines_of(context: RequestContext, rows: Sequence[LedgerRow]) -> list[EntryLine]:
     """Entries as rows; whose requests they are about is looked up together."""
     about = context.workspace.store.requests([row.link.request for row in rows if row.link.request is not None])
     return [line_of(context, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
@@ -74,11 +74,11 @@ def lines_of(context: RequestContext, rows: Sequence[LedgerRow]) -> list[Line]:
 
 def line_of(
     context: RequestContext, link: LedgerLink, private: Mapping[str, Any] | None, row: RequestRow | None
-) -> Line:
+) -> EntryLine:
     """One entry, about that request; names and private parts are hidden from viewers."""
     at = from_ms(link.at)
     who = "" if row is None else row.person.identity.username or hidden_name(row)
-    return Line(
+    return EntryLine(
         name=name_of(link),
         href=f"/audit/{link.chain}/{link.seq}",
         at=at,
@@ -131,8 +131,8 @@ def entry(context: RequestContext) -> Response:
         line=line_of(context, link, private, row),
         link=link,
         person=None if row is None else href_of(row.person),
-        body=[(key, _told(value)) for key, value in body_of(link).items()],
-        private=None if private is None else [(key, _told(value)) for key, value in private.items()],
+        body=[(key, _format_value(value)) for key, value in body_of(link).items()],
+        private=None if private is None else [(key, _format_value(value)) for key, value in private.items()],
         is_kept=found.private is not None,
         before=f"/audit/{chain}/{seq - 1}" if seq > 1 else None,
         after=f"/audit/{chain}/{seq + 1}" if seq < length else None,
@@ -151,7 +151,7 @@ def _sees_chain(context: RequestContext, chain: str) -> bool:
     return repo is not None and context.sees(repo) and chain in context.workspace.store.chains()
 
 
-def _told(value: object) -> str:
+def _format_value(value: object) -> str:
     """As people read it; the Hub's own record is JSON within a text."""
     if isinstance(value, str) and value.startswith("{"):
         try:

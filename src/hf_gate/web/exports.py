@@ -8,7 +8,7 @@ from typing import Final
 from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..application.record_files import csv_lines, json_array, json_lines, spooled
+from ..application.record_files import csv_lines, json_array, json_lines, spool
 from ..application.records import R
 from ..domain.text import to_json
 from .request_context import NotFound
@@ -28,7 +28,7 @@ class EscapedJSON(JSONResponse):
         return to_json(content).encode()
 
 
-def exported(name: str, kind: str, record: type[R], rows: Iterable[R]) -> Response:
+def export_response(name: str, kind: str, record: type[R], rows: Iterable[R]) -> Response:
     """The rows as `name.kind`; a kind that there is not is not there. JSON is shown, the others are kept as files."""
     if kind not in _TYPES:
         raise NotFound
@@ -38,7 +38,7 @@ def exported(name: str, kind: str, record: type[R], rows: Iterable[R]) -> Respon
 
 def file_of(parts: Iterable[bytes], media_type: str, name: str = "") -> Response:
     """All of it is made before the first byte leaves: an error is still an error then. `name`: to be kept under."""
-    made = spooled(parts)
+    made = spool(parts)
     headers = {"content-disposition": f'attachment; filename="{name}"'} if name else {}
     pieces = iter(lambda: made.read(_PIECE), b"")
     return StreamingResponse(pieces, headers=headers, media_type=media_type, background=BackgroundTask(made.close))

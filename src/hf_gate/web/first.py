@@ -40,13 +40,13 @@ class Steps:
     steps: Sequence[Step]
 
     @property
-    def done(self) -> int:
+    def done_count(self) -> int:
         return sum(step.state == "ok" for step in self.steps)
 
     @property
     def title(self) -> str:
         words = ("none is", "one is", "two are", "three are", "four are", "all are")
-        return f"Five steps, {words[self.done]} done"
+        return f"Five steps, {words[self.done_count]} done"
 
 
 def page(context: RequestContext) -> Response:

@@ -48,7 +48,7 @@ def _add(path: list[Node], tokens: Sequence[Token]) -> None:
     """Add tokens below the last node of a path."""
     for token in tokens:
         if token.nesting > 0:
-            path.append(_opened(path, token))
+            path.append(_open_node(path, token))
         elif token.nesting < 0:
             closed = path.pop()
             if closed.kind == "link" and closed is not path[-1]:
@@ -59,7 +59,7 @@ def _add(path: list[Node], tokens: Sequence[Token]) -> None:
             _add_leaf(path[-1].children, _leaf(token))
 
 
-def _opened(path: list[Node], token: Token) -> Node:
+def _open_node(path: list[Node], token: Token) -> Node:
     """Return the node into which the following tokens go; too deep, or a paragraph of a tight list: the present one."""
     kind = _KINDS.get(token.type)
     if kind is None or token.hidden or len(path) > _DEEPEST:

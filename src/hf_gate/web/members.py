@@ -15,7 +15,7 @@ from . import words
 from .accounts import link_for
 from .proofs import is_whole, must_be_whole
 from .request_context import Refused, RequestContext
-from .terminal import account_of, invited
+from .terminal import account_of, parse_invitation
 
 ACTS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
@@ -75,7 +75,7 @@ def invite(context: RequestContext) -> Response:
         "repos": context.form_value("repos").split()
     }
     secret = secrets.token_urlsafe(32)
-    member = context.app_state.membership.invite(invited(wish, context.app_state), secret, context.member.name)
+    member = context.app_state.membership.invite(parse_invitation(wish, context.app_state), secret, context.member.name)
     return page(context, link=secret, for_whom=member.name)
 
 

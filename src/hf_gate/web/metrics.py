@@ -55,7 +55,7 @@ def families(app_state: AppState, member: Member | None) -> Iterator[Family]:
     yield Family("build_info", "The version that serves this.", [Sample(1, {"version": __version__})])
     yield Family("requests", "Current requests by repo, status and verdict.", _requests(app_state, rows))
     yield Family("oldest_pending_seconds", "How long the oldest pending request has waited.", _oldest(app_state, rows))
-    yield Family("read_seconds_ago", "Since the last reading of a repo ended, by its kind.", _read(app_state, rows))
+    yield Family("read_seconds_ago", "Since the last reading of a repo ended, by its kind.", _collect(app_state, rows))
     yield Family(
         "reading_complete",
         "1: the last whole reading proved the lists whole.",
@@ -96,7 +96,7 @@ def _oldest(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
         yield Sample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _of(row.repo))
 
 
-def _read(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+def _collect(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
     now = to_ms(app_state.now())
     for row in rows:
         for kind, at in (("quick", row.quick_at), ("full", row.full_at)):
@@ -124,9 +124,9 @@ def _lines(found: Iterable[Family]) -> Iterator[str]:
         name = f"hf_gate_{family.name}"
         yield f"# HELP {name} {family.help}\n# TYPE {name} gauge\n"
         for sample in family.samples:
-            labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in sample.labels.items())
+            labels = ",".join(f'{key}="{_escape_label(value)}"' for key, value in sample.labels.items())
             yield f"{name}{{{labels}}} {sample.value:.15g}\n" if labels else f"{name} {sample.value:.15g}\n"
 
 
-def _escaped(text: str) -> str:
+def _escape_label(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -28,9 +28,9 @@ from ..domain.rows import PersonRow, RequestRow
 from ..domain.story import WAYS
 from ..domain.tray import VERBS
 from . import words
-from .asking import read
+from .asking import run_query
 from .bulk import to_weigh
-from .exports import exported
+from .exports import export_response
 from .lines import Answer, Line, about_person, answers_of, hidden_name, key_of, lines_of
 from .request_context import NotFound, Refused, RequestContext
 from .request_history import Happened, history_of
@@ -73,7 +73,7 @@ def _name(context: RequestContext, row: RequestRow) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Somebody:
+class PersonSummary:
     """One person of the list with where they stand now."""
 
     person: PersonRow
@@ -93,7 +93,7 @@ def index(context: RequestContext) -> Response:
         "people.html",
         title="People",
         text=context.query_value("q").strip()[:MAX_CHARACTERS],
-        people=_found(context),
+        people=_find_people(context),
         most=PAGE,
     )
 
@@ -101,27 +101,28 @@ def index(context: RequestContext) -> Response:
 def index_export(context: RequestContext) -> Response:
     """The same people as a file."""
     rows = [
-        person_record(each.person, {str(row.repo): row.state.status for row in each.rows}) for each in _found(context)
+        person_record(each.person, {str(row.repo): row.state.status for row in each.rows})
+        for each in _find_people(context)
     ]
-    return exported("people", context.params["kind"], PersonRecord, rows)
+    return export_response("people", context.params["kind"], PersonRecord, rows)
 
 
-def _found(context: RequestContext) -> list[Somebody]:
+def _find_people(context: RequestContext) -> list[PersonSummary]:
     text = context.query_value("q").strip()[:MAX_CHARACTERS]
     people = {each.id: each for each in _people(context, text)} if text else {}
     if not text or not context.masks:
         terms = (Term("", (Pattern((text,)),)),) if text else ()
-        page = read(context, Query(terms), limit=PAGE, cursor=None, newest_first=True)
+        page = run_query(context, Query(terms), limit=PAGE, cursor=None, newest_first=True)
         people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
     return [_somebody(context, person) for person in list(people.values())[:PAGE]]
 
 
-def _somebody(context: RequestContext, person: PersonRow) -> Somebody:
+def _somebody(context: RequestContext, person: PersonRow) -> PersonSummary:
     rows = [row for row in _attempts(context, person) if row.is_current]
     latest = max(rows, key=lambda row: row.state.asked_at)
     about = "" if context.masks else about_person(context.app_state, latest, context.now)
     fullname = None if context.masks else latest.person.identity.fullname
-    return Somebody(person, _name(context, latest), fullname, about, rows)
+    return PersonSummary(person, _name(context, latest), fullname, about, rows)
 
 
 # ---- one of them -----------------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ class PersonAtRepo:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PeopleQuery:
     """One question over the attempts: the answer at each, and how many different ones there are where that is odd."""
 
     label: str
@@ -238,7 +239,7 @@ def _acts(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Act]:
     return sorted(found, key=lambda act: act.entry.at_iso, reverse=True)
 
 
-def side_by_side(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Asked]:
+def side_by_side(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PeopleQuery]:
     """What was answered each time; questions that ask for the same are one, whatever their label."""
     told: dict[str, tuple[str, Role, dict[int, Answer]]] = {}
     for column, row in enumerate(attempts):
@@ -253,7 +254,7 @@ def side_by_side(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
     for label, role, answers in told.values():
         texts = {collapse_whitespace(each.text).casefold() for each in answers.values() if each.text.strip()}
         is_odd = role in _SAME and len(texts) > 1
-        rows.append(Asked(label, [answers.get(n) for n in range(len(attempts))], len(texts) if is_odd else 0))
+        rows.append(PeopleQuery(label, [answers.get(n) for n in range(len(attempts))], len(texts) if is_odd else 0))
     return rows
 
 
@@ -263,7 +264,7 @@ def _export(context: RequestContext, name: str, kind: str) -> Response:
         raise NotFound
     verdicts = context.app_state.standing_verdicts
     rows = [stored_attempt(row, verdicts) for person in people for row in _attempts(context, person)]
-    return exported("person", kind, AttemptRecord, rows)
+    return export_response("person", kind, AttemptRecord, rows)
 
 
 # ---- one decision ------------------------------------------------------------------------------------------------------------

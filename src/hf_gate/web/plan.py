@@ -33,7 +33,7 @@ from ..plan.render import SHADOW, estimate_calls
 from . import words
 from .app_state import AppState
 from .changes import MARK, NAMED, ChangeLine, line_of, rule_of, visible_repos
-from .exports import exported, file_of
+from .exports import export_response, file_of
 from .making import keep
 from .request_context import NotFound, Refused, RequestContext
 from .run_worker import state_of
@@ -63,7 +63,7 @@ def read_plan(app_state: AppState, digest: str) -> Plan:
 
 
 @dataclass(slots=True)
-class Group:
+class PlanGroup:
     """The changes of one rule in one direction. `key` names it in addresses."""
 
     verb: str
@@ -82,7 +82,7 @@ class Group:
         return MARK.get(self.verb, self.verb)
 
     @property
-    def named(self) -> str:
+    def effect(self) -> str:
         return NAMED[self.verb]
 
 
@@ -136,7 +136,7 @@ def _page(context: RequestContext, sight: Sight, *, wrong: str = "", status: int
     chosen, after = context.query_value("group"), _number(context.query_value("after"))
     lines, following = _lines(context, sight, chosen, after) if chosen else ([], None)
     yes = _yes(context, sight)
-    verbs: dict[str, list[Group]] = {}
+    verbs: dict[str, list[PlanGroup]] = {}
     for group in groups:
         verbs.setdefault(group.verb, []).append(group)
     return context.page(
@@ -175,14 +175,14 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
-def _groups(context: RequestContext, sight: Sight) -> list[Group]:
+def _groups(context: RequestContext, sight: Sight) -> list[PlanGroup]:
     """By what happens and by which rule, the many before the few."""
-    found: dict[tuple[str, str], Group] = {}
+    found: dict[tuple[str, str], PlanGroup] = {}
     for n, change in sight.changes:
         key = (change.verb, rule_of(change))
         group = found.get(key)
         if group is None:
-            group = found[key] = Group(*key, reason=None if context.masks else change.reason)
+            group = found[key] = PlanGroup(*key, reason=None if context.masks else change.reason)
         group.n += 1
         group.differs |= not context.masks and change.reason != group.reason
         if len(group.examples) < EXAMPLES:
@@ -220,7 +220,7 @@ def plan_file(context: RequestContext) -> Response:
             raise NotFound
         return file_of([encode_plan(sight.plan)], "application/json")
     rows = (change_record(n, change) for n, change in sight.changes)
-    return exported(f"plan-{sight.plan.digest[:8]}", kind, ChangeRecord, rows)
+    return export_response(f"plan-{sight.plan.digest[:8]}", kind, ChangeRecord, rows)
 
 
 # ---- the yes -----------------------------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ def act(context: RequestContext) -> Response:
     raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
 
 
-def _checked(context: RequestContext, sight: Sight) -> Response | None:
+def _check_confirmation(context: RequestContext, sight: Sight) -> Response | None:
     """A page that says what is missing; None: the yes is as strong as it must be."""
     yes = _yes(context, sight)
     if yes.no:
@@ -352,7 +352,7 @@ def _checked(context: RequestContext, sight: Sight) -> Response | None:
 
 
 def _apply(context: RequestContext, sight: Sight) -> Response:
-    refused = _checked(context, sight)
+    refused = _check_confirmation(context, sight)
     if refused is not None:
         return refused
     need = _need(context, sight)
@@ -383,7 +383,7 @@ def _apply(context: RequestContext, sight: Sight) -> Response:
 
 def _approve(context: RequestContext, sight: Sight) -> Response:
     """Agrees, so that another one may let it go."""
-    refused = _checked(context, sight)
+    refused = _check_confirmation(context, sight)
     if refused is not None:
         return refused
     account = context.member.proven_account

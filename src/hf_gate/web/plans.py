@@ -12,7 +12,7 @@ from ..domain.members import MemberRole
 from ..domain.moments import from_ms, iso_ms
 from ..domain.rows import PlanRow
 from .app_state import AppState
-from .exports import exported
+from .exports import export_response
 from .plan import ORDER, PATIENCE, read_plan
 from .request_context import ENVIRONMENT, RequestContext
 from .run_worker import state_of
@@ -42,7 +42,7 @@ def index(context: RequestContext) -> Response:
     return context.page(
         "plans.html",
         title="Plans",
-        plans=_listed(context),
+        plans=_list_plans(context),
         runs=_runs(context),
         may_make=context.member.role.covers(MemberRole.ADMIN) and context.workspace.location.folder is not None,
         is_making=maker.is_busy,
@@ -63,12 +63,12 @@ def index_file(context: RequestContext) -> Response:
             run=one.run,
             state=one.state,
         )
-        for one in _listed(context)
+        for one in _list_plans(context)
     )
-    return exported("plans", context.params["kind"], PlanRecord, rows)
+    return export_response("plans", context.params["kind"], PlanRecord, rows)
 
 
-def _listed(context: RequestContext) -> list[Listed]:
+def _list_plans(context: RequestContext) -> list[Listed]:
     if (
         context.member.repos is not None
     ):  # whom it would hit is not all theirs to see; they are led to it by its address
@@ -83,14 +83,14 @@ def _as_listed(app_state: AppState, row: PlanRow) -> Listed:
         verbs = Counter(change.verb for change in plan.changes)
         run = None if row.run is None else app_state.workspace.store.run(row.run)
         by, kind = ("", "file") if run is None else (run.actor, run.kind)
-        return Listed(row.digest, row.made_at, by, kind, len(plan.changes), _sorted(verbs), row.run, row.state)
+        return Listed(row.digest, row.made_at, by, kind, len(plan.changes), _sort_verbs(verbs), row.run, row.state)
     verbs = Counter(told.get("verbs", {}))
     return Listed(
-        row.digest, row.made_at, told["by"], told["kind"], told["changes"], _sorted(verbs), row.run, row.state
+        row.digest, row.made_at, told["by"], told["kind"], told["changes"], _sort_verbs(verbs), row.run, row.state
     )
 
 
-def _sorted(verbs: Counter[str]) -> list[tuple[str, int]]:
+def _sort_verbs(verbs: Counter[str]) -> list[tuple[str, int]]:
     return [(verb, verbs[verb]) for verb in ORDER if verbs[verb]]
 
 

@@ -25,7 +25,7 @@ from ..policy.model import Policy, PolicyMode
 from ..sources.workspace_folder import WorkspaceFolder
 from .draft_pool import DraftProcess
 from .drafts import (
-    Bar,
+    DraftTrial,
     Text,
     Told,
     Trial,
@@ -39,7 +39,7 @@ from .drafts import (
     visible_targets,
     with_results,
 )
-from .exports import exported, file_of
+from .exports import export_response, file_of
 from .hiding import names_others
 from .proofs import entries_in
 from .request_context import NotFound, Refused, RequestContext
@@ -94,7 +94,7 @@ def export(context: RequestContext) -> Response:
         )
         for text in texts_of(context, folder_of(context))
     ]
-    return exported("policies", context.params["kind"], PolicyRecord, rows)
+    return export_response("policies", context.params["kind"], PolicyRecord, rows)
 
 
 # ---- one of them -------------------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def policy_page(context: RequestContext) -> Response:
         raise NotFound
     if context.masks or not context.query_value("who").strip():
         return _show(context, folder, with_results(context, text, folder), None)
-    with context.app_state.drafts.opened(context.member.id) as process:
+    with context.app_state.drafts.acquire(context.member.id) as process:
         text = draft_of(process, context, text.source.text, text.file, folder)
         return _show(
             context,
@@ -149,12 +149,12 @@ def try_draft(context: RequestContext) -> Response:
         raise NotFound
     file = _DRAFT if known is None else known.file
     typed = context.form_value("src").replace("\r\n", "\n").replace("\r", "\n")
-    with context.app_state.drafts.opened(context.member.id) as process:
+    with context.app_state.drafts.acquire(context.member.id) as process:
         text, note = draft_of(process, context, typed, file, folder), ""
         if context.form_value("do") == _ANYWAY or (context.form_value("do") == "download" and not text.doubts):
             return file_of([typed.encode("utf-8", "replace")], "application/yaml", _file_name(file))
         if context.form_value("fix"):
-            mended = text.mended(context.form_value("fix"))
+            mended = text.apply_fix(context.form_value("fix"))
             if mended is None:
                 note = "The text has changed since; nothing was mended. The problems below are those of now."
             else:
@@ -189,7 +189,7 @@ class _Asked:
         if text.checked.policy is None or not (who or is_trial):
             return
         try:
-            bar = Bar(process, context, folder, text)
+            bar = DraftTrial(process, context, folder, text)
             self.trial = bar.try_all() if is_trial else None
             self.told = bar.explain(who) if who else None
         except (HfGateError, NotFound) as problem:

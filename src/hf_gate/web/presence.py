@@ -44,7 +44,7 @@ class Presence:
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
 
-    def gone(self, request: int, member: str) -> None:
+    def remove(self, request: int, member: str) -> None:
         """They have decided, or closed it."""
         with self._lock:
             self._known.pop((request, member), None)

@@ -30,16 +30,16 @@ def private_host(workspace: Workspace) -> str:
     Browsers are led there with their sign-in link, so another host in a crafted store is not believed.
     """
     store = workspace.store
-    known = _known(workspace)
+    known = _stored_name(workspace)
     if known is not None:
         return known
     with store.writing() as write:
-        known = _known(workspace) or f"desk-{secrets.token_hex(10)}.localhost"
+        known = _stored_name(workspace) or f"desk-{secrets.token_hex(10)}.localhost"
         write.setting(PRIVATE_HOST, known)
     return known
 
 
-def _known(workspace: Workspace) -> str | None:
+def _stored_name(workspace: Workspace) -> str | None:
     name = workspace.store.setting(PRIVATE_HOST)
     return name if name is not None and _NAME.fullmatch(name) else None
 

@@ -38,13 +38,13 @@ def entries_in(workspace: Workspace) -> int:
     return sum(length for length, _ in workspace.store.chains().values())
 
 
-def last_proof(workspace: Workspace) -> Proof | None:
+def last_proof(workspace: Workspace) -> StoredProof | None:
     """What was found last, in this process."""
     return _proofs.get(workspace)
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class StoredProof:
     """What the last proof found; `head` is how many entries there were, so that a page can say what came since."""
 
     result: Verified
@@ -54,7 +54,7 @@ class Proof:
     by: str
 
 
-_proofs: WeakKeyDictionary[Workspace, Proof] = WeakKeyDictionary()
+_proofs: WeakKeyDictionary[Workspace, StoredProof] = WeakKeyDictionary()
 _proving: Final = threading.Lock()
 
 
@@ -67,7 +67,9 @@ def prove(context: RequestContext) -> Response:
         workspace, begun = context.workspace, time.monotonic()
         head = entries_in(workspace)
         result = verify(workspace.store)
-        _proofs[workspace] = Proof(result, context.app_state.now(), time.monotonic() - begun, head, context.member.name)
+        _proofs[workspace] = StoredProof(
+            result, context.app_state.now(), time.monotonic() - begun, head, context.member.name
+        )
     finally:
         _proving.release()
     return RedirectResponse("/audit", 303)

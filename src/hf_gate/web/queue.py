@@ -19,12 +19,12 @@ from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..errors import InvalidQuery
 from . import crowd, words
-from .asking import PENDING, Asked, asked_of, read, read_and_count
+from .asking import PENDING, QueueQuery, asked_of, read_and_count, run_query
 from .drafts import tables_known
-from .exports import exported
+from .exports import export_response
 from .lines import lines_of
 from .request_context import NotFound, Refused, RequestContext
-from .tallies import MOST, about, address, cells_of, counted, facets_of, standing_of, total_of
+from .tallies import MOST, about, address, cells_of, count_from_cells, facets_of, standing_of, total_of
 
 PAGE: Final = 50
 VIEWS: Final = (
@@ -55,7 +55,7 @@ def page(context: RequestContext) -> Response:
     by, order = crowd.way(context), "newest" if context.query_value("order") == "newest" else None
     after = context.query_value("after") or None
     cells = cells_of(context)
-    matching = counted(asked.query, cells)
+    matching = count_from_cells(asked.query, cells)
     shown = _rows(context, asked, order, after, is_known=by is not None or matching is not None)
     following, total = shown.pop("next"), shown.pop("total", None)
     standing, more = standing_of(cells), f"&by={by}" if by else ""
@@ -86,28 +86,30 @@ def page(context: RequestContext) -> Response:
 
 
 def _rows(
-    context: RequestContext, asked: Asked, order: str | None, after: str | None, *, is_known: bool
+    context: RequestContext, asked: QueueQuery, order: str | None, after: str | None, *, is_known: bool
 ) -> dict[str, Any]:
     """The rows, and where they go on. `is_known`: how many there are is not asked here."""
     if crowd.way(context):
         return _people(context, asked, order, after)
     if after is None and not is_known:
-        return _searched(context, asked, order)
-    return _shown(context, read(context, asked.query, limit=PAGE, cursor=after, newest_first=order is not None))
+        return _search(context, asked, order)
+    return _page_values(
+        context, run_query(context, asked.query, limit=PAGE, cursor=after, newest_first=order is not None)
+    )
 
 
-def _searched(context: RequestContext, asked: Asked, order: str | None) -> dict[str, Any]:
+def _search(context: RequestContext, asked: QueueQuery, order: str | None) -> dict[str, Any]:
     """The first page of what no counter knows: it is looked for once, for the rows and for their number."""
     found, count = read_and_count(context, asked.query, limit=PAGE, most=MOST, newest_first=order is not None)
-    return _shown(context, found) | {"total": about(count)}
+    return _page_values(context, found) | {"total": about(count)}
 
 
-def _shown(context: RequestContext, found: QueryPage) -> dict[str, Any]:
+def _page_values(context: RequestContext, found: QueryPage) -> dict[str, Any]:
     picks = context.workspace.selections.among(context.selection, [row.id for row in found.rows])
     return {"lines": lines_of(context, found.rows), "picks": picks, "next": found.next}
 
 
-def _people(context: RequestContext, asked: Asked, order: str | None, after: str | None) -> dict[str, Any]:
+def _people(context: RequestContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:
     people, following = crowd.read_people(context, asked.query, cursor=after, newest_first=order is not None)
     return {"lines": people, "hidden": sum(one.is_hidden for one in people), "next": following}
 
@@ -117,7 +119,7 @@ def _file(text: str, kind: str, by: str | None) -> str:
 
 
 def views_of(
-    context: RequestContext, asked: Asked, cells: Sequence[QueueCount], by: str | None = None
+    context: RequestContext, asked: QueueQuery, cells: Sequence[QueueCount], by: str | None = None
 ) -> list[dict[str, object]]:
     """The saved views, each with how many it holds where that is known without looking."""
     own = context.workspace.members.views(context.member.id)
@@ -136,7 +138,7 @@ def views_of(
 
 def _how_many(query: str, cells: Sequence[QueueCount]) -> int | None:
     try:
-        return counted(parse_query(query), cells)
+        return count_from_cells(parse_query(query), cells)
     except InvalidQuery:  # a view of an earlier version; its page says what is wrong
         return None
 
@@ -180,7 +182,7 @@ def refused_tables(context: RequestContext) -> list[str]:
     return [table.refusal for name, table in sorted(bundle.tables.items()) if table.refusal and name in known]
 
 
-def empty(context: RequestContext, asked: Asked, pending: int) -> dict[str, Any]:
+def empty(context: RequestContext, asked: QueueQuery, pending: int) -> dict[str, Any]:
     """What there is to say where no row is."""
     app_state = context.app_state
     repos, soon = app_state.membership.repos(context.member), app_state.sync_status.next_at
@@ -189,16 +191,16 @@ def empty(context: RequestContext, asked: Asked, pending: int) -> dict[str, Any]
     return {
         "soon": words.span(soon - context.now) if soon is not None and soon > context.now else "",
         "repos": repos,
-        "decided": None if app_state.sync_status.read_at is None else _decided(context),
+        "decided": None if app_state.sync_status.read_at is None else _recent_speed(context),
         "open_gates": [row.repo for row in repos if row.gated == "auto"],
     }
 
 
-def _decided(context: RequestContext) -> tuple[str, str] | None:
+def _recent_speed(context: RequestContext) -> tuple[str, str] | None:
     """How many of those who asked in the last month were decided in the last week, and how long half of them waited."""
     week, month = (from_ms(to_ms(context.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
     text = f"asked:>={month:%Y-%m-%d} reviewed:>={week:%Y-%m-%d}"
-    found = read(context, parse_query(text), limit=_LATELY, cursor=None, newest_first=True)
+    found = run_query(context, parse_query(text), limit=_LATELY, cursor=None, newest_first=True)
     waits = [row.state.reviewed_at - row.state.asked_at for row in found.rows if row.state.reviewed_at]
     if not waits:
         return None
@@ -217,7 +219,7 @@ def export(context: RequestContext) -> Response:
     if asked.problem is not None:
         raise asked.problem
     rows = crowd.rows_of(context, asked.query) if crowd.way(context) else _all(context, asked)
-    return exported("requests", context.params["kind"], RequestRecord, request_records(context, rows))
+    return export_response("requests", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
 def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
@@ -226,10 +228,10 @@ def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iter
     return (stored_request(row, verdicts, with_quality=context.params.get("kind") != "csv") for row in rows)
 
 
-def _all(context: RequestContext, asked: Asked) -> Iterator[RequestRow]:
+def _all(context: RequestContext, asked: QueueQuery) -> Iterator[RequestRow]:
     cursor = None
     while True:
-        found = read(context, asked.query, limit=500, cursor=cursor)
+        found = run_query(context, asked.query, limit=500, cursor=cursor)
         yield from found.rows
         cursor = found.next
         if cursor is None:

@@ -25,7 +25,7 @@ from ..errors import HfGateError
 from ..policy.descriptions import describe_policies
 from ..policy.literals import glob_matches
 from ..policy.model import Policy
-from .exports import exported
+from .exports import export_response
 from .markdown import parse_markdown
 from .request_context import NotFound, RequestContext
 
@@ -124,7 +124,7 @@ def page(context: RequestContext) -> Response:
         title="Repos",
         lines=lines,
         waiting=sum(line.count(Status.PENDING) for line in lines),
-        unread=[str(repo) for repo in _named(context) if not any(line.repo == repo for line in lines)],
+        unread=[str(repo) for repo in _configured_repos(context) if not any(line.repo == repo for line in lines)],
         problem=context.app_state.policy_problem_for(context.member),
     )
 
@@ -133,7 +133,7 @@ def _by_age(line: RepoLine) -> tuple[bool, float, Repo]:
     return line.oldest is None, line.oldest.timestamp() if line.oldest else 0.0, line.repo
 
 
-def _named(context: RequestContext) -> Iterator[Repo]:
+def _configured_repos(context: RequestContext) -> Iterator[Repo]:
     """Repos that the desk names one by one, so that one which was never read is missed."""
     for text in context.workspace.location.config.repos if context.workspace.location.folder is not None else ():
         with suppress(HfGateError):  # a glob
@@ -148,7 +148,7 @@ def export(context: RequestContext) -> Response:
         repo_record(row, _oldest(context, row), [each.name for each in policies_of(context, row.repo)])
         for row in context.app_state.membership.repos(context.member)
     ]
-    return exported("repos", context.params["kind"], RepoRecord, rows)
+    return export_response("repos", context.params["kind"], RepoRecord, rows)
 
 
 def line_of(context: RequestContext, row: RepoRow) -> RepoLine:

@@ -22,7 +22,7 @@ from ..policy.explain import ExplanationLine as Explained
 from ..policy.explain import explain_verdict
 from ..policy.reasons import fill_reason
 from . import words
-from .asking import PENDING, asked_of, read, scoped
+from .asking import PENDING, asked_of, limit_to_visible_repos, run_query
 from .ending import Ends, ends_of
 from .hiding import without_counts
 from .lines import Line, key_of, lines_of
@@ -80,12 +80,14 @@ def neighbours(context: RequestContext, row: RequestRow) -> tuple[str | None, st
     """The addresses of the requests before and after this one in the queue that it was opened from."""
     asked = asked_of(context)
     cursor = context.workspace.queue.cursor(
-        scoped(context, asked.query), (row.state.asked_at, row.id), newest_first=False
+        limit_to_visible_repos(context, asked.query), (row.state.asked_at, row.id), newest_first=False
     )
-    back = context.workspace.queue.cursor(scoped(context, asked.query), (row.state.asked_at, row.id), newest_first=True)
+    back = context.workspace.queue.cursor(
+        limit_to_visible_repos(context, asked.query), (row.state.asked_at, row.id), newest_first=True
+    )
     found = (
-        read(context, asked.query, limit=1, cursor=back, newest_first=True).rows,
-        read(context, asked.query, limit=1, cursor=cursor).rows,
+        run_query(context, asked.query, limit=1, cursor=back, newest_first=True).rows,
+        run_query(context, asked.query, limit=1, cursor=cursor).rows,
     )
     tail = urlencode({"q": asked.text})
     before, after = (f"/requests/{key_of(rows[0])}?{tail}" if rows else None for rows in found)
@@ -96,7 +98,7 @@ def looking(context: RequestContext) -> Response:
     """Somebody has it open: who else has. It keeps nobody from deciding."""
     row = context.find_request(context.params["id"])
     if context.form_value("gone") == "yes":
-        context.app_state.presence.gone(row.id, context.member.name)
+        context.app_state.presence.remove(row.id, context.member.name)
     else:
         context.app_state.presence.at(row.id, context.member.name, anew=context.form_value("anew") == "yes")
     others = context.app_state.presence.others([row.id], context.member.name).get(row.id, [])
@@ -248,7 +250,7 @@ def ends_for(context: RequestContext, line: Line, verb: str) -> Ends | None:
 def sheet_of(context: RequestContext, line: Line, verb: str) -> Sheet:
     """With the texts to start from: what the policies would say, then the desk's own."""
     user, repo = line.row.person.identity.username or "you", line.row.repo
-    suggested = _suggested(context, line.said, verb)
+    suggested = _suggest_reasons(context, line.said, verb)
     texts = [(label, fill_reason(text, repo=repo.id, user=user, rule=rule)) for rule, label, text in suggested]
     texts += texts_for(context, user, repo)
     takes = verb in REASONED
@@ -275,13 +277,13 @@ def texts_for(context: RequestContext, user: str, repo: Repo | None) -> list[tup
     """The workspace's own texts by their names, filled; for many people at once those that name nobody."""
     templates = usable_templates(context.workspace.location.config.templates, [] if repo is None else [repo])
     return [
-        (each.name, each.text if repo is None else each.filled(repo, user))
+        (each.name, each.text if repo is None else each.fill(repo, user))
         for each in templates
         if isinstance(each, ReasonTemplate) and (repo is not None or "{" not in each.text)
     ]
 
 
-def _suggested(context: RequestContext, said: Said | None, verb: str) -> list[tuple[str, str, str]]:
+def _suggest_reasons(context: RequestContext, said: Said | None, verb: str) -> list[tuple[str, str, str]]:
     """Return the reason of the rule that asks for this verb, in each of its languages: rule, label, text."""
     if said is None or said.reason is None:
         return []

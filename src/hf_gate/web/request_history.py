@@ -18,7 +18,7 @@ from ..domain.query import Pattern, Query, Term
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.story import sentence
 from . import words
-from .asking import read
+from .asking import run_query
 from .lines import Answer, Line, lines_of, verbs_for
 from .request_context import NotFound, RequestContext
 
@@ -42,7 +42,7 @@ def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[
     """Every entry about these attempts, the latest first."""
     number = {one.id: one.state.attempt for one in attempts}
     found = [row for attempt in attempts for row in context.workspace.store.entries(request=attempt.id, limit=_ENTRIES)]
-    began = {key: row for row in found if (key := _begun(row)) is not None}
+    began = {key: row for row in found if (key := _started_change(row)) is not None}
     told = []
     for row in sorted(found, key=lambda row: row.id, reverse=True):
         event, at = event_of(row.link.body), from_ms(row.link.at)
@@ -69,7 +69,7 @@ def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[
     return told
 
 
-def _begun(row: LedgerRow) -> tuple[int | None, str] | None:
+def _started_change(row: LedgerRow) -> tuple[int | None, str] | None:
     """Which change of a request an entry begins."""
     event = event_of(row.link.body)
     return (row.link.request, event.run) if isinstance(event, ChangeStarted) else None
@@ -184,7 +184,7 @@ def _by_domain(context: RequestContext, row: RequestRow) -> Alike:
     known = None if bundle is None else context.workspace.sources.email(mail)
     if known is not None and known.free:
         return Alike(f"From {domain}", [], False, None, f"{domain} is open to everybody: it says nothing.")
-    return _found(context, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))
+    return _find_alike(context, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))
 
 
 def _by_words(context: RequestContext, line: Line) -> Alike:
@@ -192,15 +192,15 @@ def _by_words(context: RequestContext, line: Line) -> Alike:
     if not told:
         return Alike("With the same words", [], False, None, "No answer is long enough to be compared.")
     text = max(told[:3], key=lambda each: len(each.text)).text.strip()
-    return _found(context, line.row, "With the same words", Term("answer", (Pattern((text,)),)))
+    return _find_alike(context, line.row, "With the same words", Term("answer", (Pattern((text,)),)))
 
 
 def _is_telling(answer: Answer) -> bool:
     return not answer.is_tick and LONG <= len(answer.text.strip()) <= _ODD and answer.type not in {"select", "country"}
 
 
-def _found(context: RequestContext, row: RequestRow, what: str, term: Term) -> Alike:
-    page = read(context, Query((term,)), limit=4 * SHOWN, cursor=None, newest_first=True)
+def _find_alike(context: RequestContext, row: RequestRow, what: str, term: Term) -> Alike:
+    page = run_query(context, Query((term,)), limit=4 * SHOWN, cursor=None, newest_first=True)
     others = [one for one in page.rows if one.person.id != row.person.id]
     href = "/queue?" + urlencode({"q": str(Query((term,)))})
     return Alike(what, lines_of(context, others[:SHOWN]), len(others) > SHOWN, href, "" if others else "Nobody else.")

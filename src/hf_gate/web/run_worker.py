@@ -148,7 +148,7 @@ class RunWorker:
         def progress(_: int) -> None:
             load.beat += 1
 
-        def told(_: Outcome) -> None:
+        def note_outcome(_: Outcome) -> None:
             load.answered += 1
             load.beat += 1
 
@@ -160,7 +160,7 @@ class RunWorker:
                 app_state.workspace.zone,
                 watch=watch,
                 progress=progress,
-                told=told,
+                told=note_outcome,
             )
             return carrier.execute(run)
 

@@ -29,7 +29,7 @@ from ..plan.model import Change
 from ..protocol.pacing import Outlook
 from . import words
 from .changes import OPEN_STATES, carried_line, visible_repos
-from .exports import exported
+from .exports import export_response
 from .making import keep
 from .request_context import NotFound, Refused, RequestContext
 from .run_worker import PAUSE, STOP, RunJob, state_of
@@ -66,13 +66,13 @@ class Going:
         return sum(self.counts.values())
 
     @property
-    def settled(self) -> int:
+    def settled_count(self) -> int:
         return self.total - self.counts.get(OutcomeKind.OPEN, 0)
 
     @property
     def share(self) -> int:
         """Percent."""
-        return 100 * self.settled // self.total if self.total else 100
+        return 100 * self.settled_count // self.total if self.total else 100
 
     @property
     def is_live(self) -> bool:
@@ -84,7 +84,7 @@ class Going:
         return not self.is_live and not run_cases.is_over(self.run)
 
     @property
-    def failed(self) -> int:
+    def failed_count(self) -> int:
         return self.counts.get(OutcomeKind.REFUSED, 0) + (
             self.counts.get(OutcomeKind.OPEN, 0) if run_cases.is_over(self.run) else 0
         )
@@ -131,7 +131,7 @@ def _going(context: RequestContext) -> Going:
         repos,
         load,
         outlook,
-        _left(load, counts[OutcomeKind.OPEN.value]),
+        _time_left(load, counts[OutcomeKind.OPEN.value]),
     )
 
 
@@ -143,7 +143,7 @@ def _state(context: RequestContext, run: RunRow, load: RunJob | None) -> str:
     return "waiting" if load.started is None else "running"
 
 
-def _left(load: RunJob | None, count: int) -> tuple[timedelta, timedelta] | None:
+def _time_left(load: RunJob | None, count: int) -> tuple[timedelta, timedelta] | None:
     """How long what is left takes, at the least and at the most."""
     rate = None if load is None or load.is_over else load.rate(time.monotonic())
     if not rate or not count:
@@ -188,7 +188,7 @@ def _page(context: RequestContext, going: Going, *, wrong: str = "", status: int
         first=_at(going, asked) if after else None,
         may_steer=_may_steer(context, going),
         wrong=wrong,
-        **_told(context, going),
+        **_live_values(context, going),
     )
 
 
@@ -197,10 +197,10 @@ def live(context: RequestContext) -> Response:
     going = _going(context)
     if not context.is_part:
         return RedirectResponse(f"/runs/{going.run.id}", 303)
-    return context.page("parts/run-live.html", may_steer=_may_steer(context, going), **_told(context, going))
+    return context.page("parts/run-live.html", may_steer=_may_steer(context, going), **_live_values(context, going))
 
 
-def _told(context: RequestContext, going: Going) -> dict[str, Any]:
+def _live_values(context: RequestContext, going: Going) -> dict[str, Any]:
     left = in_words(going.left)
     return {
         "going": going,
@@ -266,7 +266,7 @@ def run_file(context: RequestContext) -> Response:
         change_record(row.n, msgspec.json.decode(row.change, type=Change), row)
         for row in context.workspace.plans_and_runs.all(going.run.id, going.repos)
     )
-    return exported(f"run-{going.run.id}", context.params["kind"], ChangeRecord, rows)
+    return export_response(f"run-{going.run.id}", context.params["kind"], ChangeRecord, rows)
 
 
 # ---- steering ----------------------------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def _retry(context: RequestContext, going: Going) -> Response:
     if not made.changes:
         wrong = " ".join(notes) if outdated else "Nobody of those still stands where they stood."
         return _page(context, going, wrong=wrong, status=409)
-    return _led(keep(context.app_state, made, context.member, "retry", of=going.run.id, notes=notes))
+    return _redirect_to_plan(keep(context.app_state, made, context.member, "retry", of=going.run.id, notes=notes))
 
 
 def _undo(context: RequestContext, going: Going) -> Response:
@@ -356,17 +356,17 @@ def _undo(context: RequestContext, going: Going) -> Response:
     made, notes = run_cases.undo(context.workspace.store, going.run, now=context.now)
     if not made.changes:
         return _page(context, going, wrong=f"There is nobody to put back. {' '.join(notes)}".strip(), status=409)
-    if any(change.policy for change in _decided(context, going)):
+    if any(change.policy for change in _changes_with_outcome(context, going)):
         notes.append("The policies in force would plan the same again: change the rule, or write mode: shadow, first.")
-    return _led(keep(context.app_state, made, context.member, "undo", of=going.run.id, notes=notes))
+    return _redirect_to_plan(keep(context.app_state, made, context.member, "undo", of=going.run.id, notes=notes))
 
 
-def _decided(context: RequestContext, going: Going) -> list[Change]:
+def _changes_with_outcome(context: RequestContext, going: Going) -> list[Change]:
     rows = context.workspace.plans_and_runs.page(going.run.id, states=[OutcomeKind.DONE.value], limit=1)
     return [msgspec.json.decode(row.change, type=Change) for row in rows]
 
 
-def _led(digest: str) -> Response:
+def _redirect_to_plan(digest: str) -> Response:
     return RedirectResponse(f"/plans/{digest}", 303)
 
 

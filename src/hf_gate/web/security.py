@@ -44,16 +44,16 @@ class SecurityMiddleware:
         self.has_proxy = self.has_proxy or any(name in _PROXY or name.startswith("x-forwarded-") for name in headers)
         scope.setdefault("state", {}).update(nonce=nonce, has_proxy=self.has_proxy)
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _dressed(message["headers"], nonce, is_https=self.public is not None)
+                message["headers"] = _security_headers(message["headers"], nonce, is_https=self.public is not None)
             await send(message)
 
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            await _say(dressed, *refusal)
+            await _say(send_with_headers, *refusal)
         else:
-            await self.app(scope, _measured(receive), dressed)
+            await self.app(scope, _limit_body(receive), send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
         if self.hosts is not None and headers.get("host", "").lower() not in self.hosts:
@@ -80,19 +80,19 @@ class SecurityMiddleware:
         return origin.lower() == f"{scope['scheme']}://{host}"
 
 
-def _measured(receive: Receive) -> Receive:
+def _limit_body(receive: Receive) -> Receive:
     """What was sent, as far as it may be large: who does not say its length could send for ever. The part that is too much
     is still passed on, so that a reader sees that it is.
     """
     size = 0
 
-    async def measured() -> Message:
+    async def receive_limited() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
         return {**message, "more_body": False} if size > BIGGEST else message
 
-    return measured
+    return receive_limited
 
 
 def policy_of(nonce: str) -> str:
@@ -103,7 +103,9 @@ def policy_of(nonce: str) -> str:
     )
 
 
-def _dressed(headers: list[tuple[bytes, bytes]], nonce: str, *, is_https: bool = False) -> list[tuple[bytes, bytes]]:
+def _security_headers(
+    headers: list[tuple[bytes, bytes]], nonce: str, *, is_https: bool = False
+) -> list[tuple[bytes, bytes]]:
     have = {name.lower() for name, _ in headers}
     wanted = {**_ALWAYS, "content-security-policy": policy_of(nonce), "cache-control": "no-store"}
     if is_https:

@@ -45,7 +45,7 @@ class Server:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._sockets = [socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)]
         self.port = self._sockets[0].getsockname()[1]
-        self.local_url = f"http://{_shown(self.host)}:{self.port}"
+        self.local_url = f"http://{_display_host(self.host)}:{self.port}"
         self.url = self.app_state.url = self.public_url or self.local_url
         is_https = self.public_url is not None
         self.door = Authenticator(
@@ -102,7 +102,7 @@ class Server:
 
         before = {which: signal.signal(which, stop) for which in (signal.SIGTERM, signal.SIGINT)}
         try:
-            with terminal.open(), _logged():
+            with terminal.open(), _log_to_stderr():
                 asyncio.run(serve())
         finally:
             for which, handler in before.items():
@@ -119,7 +119,7 @@ class Server:
 
 
 @contextmanager
-def _logged() -> Iterator[None]:
+def _log_to_stderr() -> Iterator[None]:
     """Write the log of the web modules to stderr; the handler of the library discards it."""
     log, handler = logging.getLogger("hf_gate.web"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -132,7 +132,7 @@ def _logged() -> Iterator[None]:
 
 def hosts_of(host: str, port: int, public: str | None = None, private: str | None = None) -> frozenset[str] | None:
     """What a browser may call this desk; beyond this machine, without a public address, nobody knows what names it has."""
-    names = ("127.0.0.1", "localhost", "[::1]", _shown(host), *([] if private is None else [private]))
+    names = ("127.0.0.1", "localhost", "[::1]", _display_host(host), *([] if private is None else [private]))
     own = {f"{name}:{port}" for name in names}
     if public is not None:
         return frozenset({*own, public.partition("://")[2]})
@@ -153,8 +153,8 @@ def public_origin(text: str) -> str:
         )
     if url.path.strip("/") or url.query or url.fragment:
         raise UsageError(f"--public-url {text}: the desk has a host to itself, so no path stands behind it.")
-    return f"https://{_shown(url.hostname)}{'' if port in (None, 443) else f':{port}'}"
+    return f"https://{_display_host(url.hostname)}{'' if port in (None, 443) else f':{port}'}"
 
 
-def _shown(host: str) -> str:
+def _display_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host

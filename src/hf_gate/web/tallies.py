@@ -12,7 +12,7 @@ from ..domain.lifecycle import Status
 from ..domain.moments import to_ms
 from ..domain.query import Query, Term
 from ..domain.rows import QueueCount
-from .asking import Asked, scoped
+from .asking import QueueQuery, limit_to_visible_repos
 from .request_context import RequestContext
 
 MOST: Final = 200  # up to here requests are counted for a query that no counter knows
@@ -27,7 +27,7 @@ def cells_of(context: RequestContext) -> list[QueueCount]:
     return [cell for cell in context.workspace.queue.counts() if cell.repo in seen]
 
 
-def counted(query: Query, cells: Sequence[QueueCount]) -> int | None:
+def count_from_cells(query: Query, cells: Sequence[QueueCount]) -> int | None:
     """How many a query of statuses, repos and verdicts holds for; None for any other."""
     fitting = _fitting(query.terms, cells)
     return None if fitting is None else sum(cell.n for cell in fitting)
@@ -59,12 +59,12 @@ def _fits(term: Term, value: str | None) -> bool:
 
 def total_of(context: RequestContext, query: Query, cells: Sequence[QueueCount]) -> str:
     """`1,204`, or `more than 1,000`."""
-    known = counted(query, cells)
+    known = count_from_cells(query, cells)
     if known is not None:
         return f"{known:,}"
     return about(
         context.workspace.queue.count(
-            scoped(context, query), now=to_ms(context.now), zone=context.workspace.zone, most=MOST
+            limit_to_visible_repos(context, query), now=to_ms(context.now), zone=context.workspace.zone, most=MOST
         )
     )
 
@@ -84,7 +84,7 @@ def standing_of(cells: Sequence[QueueCount]) -> Counter[str]:
     return found
 
 
-def facets_of(asked: Asked, cells: Sequence[QueueCount], more: str = "") -> list[dict[str, object]]:
+def facets_of(asked: QueueQuery, cells: Sequence[QueueCount], more: str = "") -> list[dict[str, object]]:
     """Counts that narrow; of a query with other terms, the choices without counts. `more` stays in each address."""
     facets = []
     for title, key in _FACETS:

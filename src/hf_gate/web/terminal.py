@@ -55,18 +55,18 @@ class Terminal:
             return Response("", 404)
         try:
             asked = json.loads(body)
-            return JSONResponse(self._done(asked if isinstance(asked, dict) else {}))
+            return JSONResponse(self._perform(asked if isinstance(asked, dict) else {}))
         except (ValueError, UsageError) as problem:
             return JSONResponse({"error": str(problem)}, 422)
 
-    def _done(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         app_state = self._app_state
         match asked.get("do"):
             case "link":
                 return {"login_url": f"{app_state.url}/sign-in?t={self._door.link()}"}
             case "invite":
                 secret = secrets.token_urlsafe(32)
-                member = app_state.membership.invite(invited(asked, app_state), secret)
+                member = app_state.membership.invite(parse_invitation(asked, app_state), secret)
                 link = f"{app_state.url}/sign-in?t={secret}"
                 account = {"account": account_of(member), "account_id": member.user_id}
                 return {"name": member.name, "role": member.role.value, "link": link, **account}
@@ -78,12 +78,12 @@ class Terminal:
                 app_state.run_worker.stop_those_of(known)
                 return {"name": known.name}
             case "members":
-                return {"members": [_told(one) for one in app_state.workspace.members.all()]}
+                return {"members": [_member_to_dict(one) for one in app_state.workspace.members.all()]}
             case _:
                 raise UsageError("that is nothing to ask of a desk.")
 
 
-def invited(asked: Mapping[str, Any], app_state: AppState) -> Member:
+def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
     """Who is to be let in, or a clear refusal."""
     name, role = str(asked.get("name") or "").strip().lower(), str(asked.get("role") or "reviewer")
     if not NAME.match(name) or name in TAKEN or name == app_state.owner.lower():
@@ -116,7 +116,7 @@ def account_of(member: Member) -> str | None:
     return member.account or (member.name if member.user_id else None)
 
 
-def _told(member: Member) -> dict[str, Any]:
+def _member_to_dict(member: Member) -> dict[str, Any]:
     return {
         "name": member.name,
         "role": member.role.value,

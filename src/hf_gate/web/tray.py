@@ -77,7 +77,7 @@ def page(context: RequestContext) -> Response:
         except NotFound:
             continue
     if not context.is_part:
-        return context.page("tray.html", title="Unsent", sent=_sent(context), days=_DAYS, most=_MANY)
+        return context.page("tray.html", title="Unsent", sent=_list_sent(context), days=_DAYS, most=_MANY)
     return context.page("parts/answer.html", lines=lines_of(context, rows), is_poll=True)
 
 
@@ -91,7 +91,7 @@ class Sent:
     back: Reversal | None
 
 
-def _sent(context: RequestContext) -> list[Sent]:
+def _list_sent(context: RequestContext) -> list[Sent]:
     """What this person decided in the last days, the latest first."""
     app_state = context.app_state
     held = app_state.workspace.tray.list_sent(context.member.id, to_ms(context.now) - _DAYS * 86_400_000, _MANY)
@@ -121,7 +121,7 @@ def _sent(context: RequestContext) -> list[Sent]:
 
 def decide(context: RequestContext) -> Response:
     """Puts one decision into the tray. What was seen when it was taken must still be so."""
-    verb, key, version = _decided(context)
+    verb, key, version = _parse_decision(context)
     row = context.find_request(key)
     reason = parse_reason(context.form_value("reason"), verb, is_silent=context.form_value("silent") == "yes")
     app_state, until = context.app_state, context.chosen_end() if verb == "accept" else None
@@ -131,14 +131,14 @@ def decide(context: RequestContext) -> Response:
     )
     app_state.wake.set()
     line = lines_of(context, [row])[0]
-    app_state.presence.gone(row.id, context.member.name)
+    app_state.presence.remove(row.id, context.member.name)
     if taken.count:
         end = f" until {day_of(context, until)}" if until else ""
-        return _done(context, [line], f"{words.DONE[verb]} {line.who}{end}. {_in_words(hold)}")
-    return _lost(context, taken, line)
+        return _rows_response(context, [line], f"{words.DONE[verb]} {line.who}{end}. {_in_words(hold)}")
+    return _conflict_response(context, taken, line)
 
 
-def _decided(context: RequestContext) -> tuple[str, str, str]:
+def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
     """The verb, the request and its version: by the fields of a sheet, or by the button of a row."""
     if context.form_value("verb"):
         return context.form_value("verb"), context.form_value("key"), context.form_value("version")
@@ -153,7 +153,7 @@ def _in_words(hold: float | None) -> str:
     return "It stays until you send it." if hold is None else f"{hold:g} seconds to undo."
 
 
-def _lost(context: RequestContext, taken: QueueResult, line: Line) -> Response:
+def _conflict_response(context: RequestContext, taken: QueueResult, line: Line) -> Response:
     """Somebody else was there before: what they did is shown, and nothing of ours is sent."""
     if taken.clashes:
         other = taken.clashes[0]
@@ -180,7 +180,7 @@ def _by_whom(context: RequestContext, line: Line) -> str:
     return "It reads differently now. Look at it again before you decide."
 
 
-def _done(context: RequestContext, lines: Sequence[Line], text: str, undone: str = "") -> Response:
+def _rows_response(context: RequestContext, lines: Sequence[Line], text: str, undone: str = "") -> Response:
     """Answer with the rows as they are now. `undone`: the key of the row to which the cursor returns."""
     if not context.is_part:
         return context.back()
@@ -215,14 +215,14 @@ def undo(context: RequestContext) -> Response:
         else "Nothing to take back: it has left. The page of the tray (g t) shows what leads back."
     )
     lines = _lines(context, mine)
-    return _done(context, lines, text, lines[0].key if count and lines else "")
+    return _rows_response(context, lines, text, lines[0].key if count and lines else "")
 
 
 def hold(context: RequestContext) -> Response:
     """They stay until somebody sends them."""
     mine = _mine(context)
     context.workspace.tray.leave_at([one.id for one in mine], None)
-    return _done(context, _lines(context, mine), f"{len(mine)} stay until you send them.")
+    return _rows_response(context, _lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
 def send(context: RequestContext) -> Response:
@@ -230,14 +230,14 @@ def send(context: RequestContext) -> Response:
     mine = _mine(context)
     context.workspace.tray.leave_at([one.id for one in mine], to_ms(context.now))
     context.app_state.wake.set()
-    return _done(context, _lines(context, mine), f"{len(mine)} on their way.")
+    return _rows_response(context, _lines(context, mine), f"{len(mine)} on their way.")
 
 
-def seen(context: RequestContext) -> Response:
+def dismiss_outcomes(context: RequestContext) -> Response:
     """What did not come about has been read."""
     failed = context.workspace.tray.ended_badly(context.member.id)
     context.workspace.tray.mark_seen([one.id for one in failed])
-    return _done(context, [], "Put aside.")
+    return _rows_response(context, [], "Put aside.")
 
 
 def _lines(context: RequestContext, items: Sequence[QueuedDecision]) -> list[Line]:

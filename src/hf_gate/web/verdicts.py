@@ -61,14 +61,14 @@ def verdicts_of(
     for repo, group in groups.items():
         policy_set = _policy_set(app_state, repos.get(repo))
         if policy_set is not None:
-            found |= _heard(
+            found |= _evaluate(
                 app_state,
                 policy_set,
                 [row for row in group if row.state.status in policy_set.statuses],
                 now,
                 hides=hides,
             )
-        found |= {row.id: said for row in group if row.id not in found and (said := _entered(row, standing))}
+        found |= {row.id: said for row in group if row.id not in found and (said := _stored_verdict(row, standing))}
     return found
 
 
@@ -79,7 +79,7 @@ def _policy_set(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | Non
         return None
 
 
-def _heard(
+def _evaluate(
     app_state: AppState, policy_set: RepoPolicies, rows: Sequence[RequestRow], now: datetime, *, hides: bool
 ) -> dict[int, Said]:  # fmt: skip
     bundle = app_state.policies
@@ -101,7 +101,7 @@ class _Fewer:
     facts: Facts
     hides: bool = False
 
-    def decided(self, opinion: Opinion) -> RuleTrace | None:
+    def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
         found = next(self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.id == opinion.rule), None)
         return without_count(found) if found is not None and self.hides else found
 
@@ -110,7 +110,7 @@ class _Fewer:
         return map(without_count, found) if self.hides else found
 
 
-def _entered(row: RequestRow, standing: StandingVerdicts) -> Said | None:
+def _stored_verdict(row: RequestRow, standing: StandingVerdicts) -> Said | None:
     verdict = standing.of(row)
     if verdict is None:
         return None
@@ -122,14 +122,14 @@ def _entered(row: RequestRow, standing: StandingVerdicts) -> Said | None:
 class Trials(Protocol):
     """How single rules came out: the one that decided, and those that would have let somebody in."""
 
-    def decided(self, opinion: Opinion) -> RuleTrace | None: ...
+    def deciding_rule(self, opinion: Opinion) -> RuleTrace | None: ...
     def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]: ...
 
 
 class _All:
     """Of a verdict that has every rule that was tried."""
 
-    def decided(self, opinion: Opinion) -> RuleTrace | None:
+    def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
         return next((one for one in opinion.rule_traces if one.rule == opinion.rule), None)
 
     def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]:
@@ -162,7 +162,7 @@ def _why(verdict: Verdict, own: Opinion | None, trials: Trials) -> str:
 
 def _short(opinion: Opinion, trials: Trials) -> str:
     """What the rule looked at; of one that always matches, the one thing that would have let them in."""
-    tried = trials.decided(opinion)
+    tried = trials.deciding_rule(opinion)
     leaves = [leaf for because in (tried.conditions if tried else ()) for leaf in _leaves(because) if leaf.value]
     told = ", ".join(filter(None, (words.fact_words(leaf.facts) for leaf in leaves[:3])))
     return told or next((_near(one) for one in trials.accepting(opinion) if len(one.ways_to_match) == 1), "")

@@ -39,16 +39,16 @@ def pieces(text: str | None, most: int = 20_000) -> list[Piece]:
     found: list[Piece] = []
     at = 0
     for match in _TOKEN.finditer(shown_text):
-        found += _mixed(shown_text[at : match.start()])
-        found.append(Piece(match[0].strip("⟨⟩"), _named(match[0])))
+        found += _split_mixed_scripts(shown_text[at : match.start()])
+        found.append(Piece(match[0].strip("⟨⟩"), _character_name(match[0])))
         at = match.end()
-    found += _mixed(shown_text[at:])
+    found += _split_mixed_scripts(shown_text[at:])
     if text is not None and len(text) > most:
         found.append(Piece(f"{len(text) - most:,} more characters", "cut off here"))
     return found
 
 
-def _mixed(text: str) -> Iterator[Piece]:
+def _split_mixed_scripts(text: str) -> Iterator[Piece]:
     """Cyrillic and Greek letters among Latin ones of the same word: they look alike and are not."""
     if text.isascii():
         if text:
@@ -75,7 +75,7 @@ def _script(char: str) -> str:
     return unicodedata.name(char, "").partition(" ")[0]
 
 
-def _named(token: str) -> str:
+def _character_name(token: str) -> str:
     if token.startswith("⟨U+"):
         return unicodedata.name(chr(int(token[3:-1], 16)), "a character without a name").capitalize()
     return "marks piled on one letter" if token.startswith("⟨+") else "a control character"
