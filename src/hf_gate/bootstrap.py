@@ -8,7 +8,6 @@ import math
 import os
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from .domain.accounts import Account
     from .domain.requests import AccessRequest
     from .hub.client import Hub
+    from .hub.clock import HubClock
     from .store.reading import Store
 
 _STORE_WAIT: Final = 60.0  # seconds: a desk that reads or sends is mostly done by then
@@ -292,37 +292,6 @@ def _probe_limit(settings: Settings) -> float:
 # ---- everything that a workspace works with, joined ----------------------------------------------------------------------------
 
 
-class HubClock:
-    """The one clock of the application: this machine's, or with HF_GATE_CLOCK=hub a local Hub's as the Hub client follows it."""
-
-    def __init__(self, endpoint: str, open_hub: Callable[[], Hub]) -> None:
-        from .hub.clock import RealClock, clock_for  # noqa: PLC0415 - as in open_hub
-
-        own = clock_for(endpoint)
-        self._endpoint, self._follows = endpoint, not isinstance(own, RealClock)
-        self._clock = open_hub()._clock if self._follows else own  # noqa: SLF001 - bootstrap joins what the Hub shows to nobody else
-        self._follow()
-
-    def now(self) -> datetime:
-        """This moment, UTC."""
-        return datetime.fromtimestamp(self._clock.now(), UTC)
-
-    def sleep(self, seconds: float) -> None:
-        """Let so many seconds of this clock pass; wake early when a local Hub's clock was advanced."""
-        end = self._clock.now() + seconds
-        while (left := end - self._clock.now()) > 0:
-            time.sleep(max(0.001, self._clock.to_real_seconds(left)))
-            with suppress(HubUnavailable):
-                self._follow()
-
-    def _follow(self) -> None:
-        """Ask a local Hub for its time if its clock is followed: it announces nothing by itself."""
-        if self._follows:
-            from .hub.local_world import fetch_local_headers  # noqa: PLC0415 - only with HF_GATE_CLOCK=hub
-
-            self._clock.follow(fetch_local_headers(self._endpoint).get("x-hf-gate-clock"))
-
-
 class Connection:
     """The Hub of some settings and the account of their token. The Hub client is loaded when it is first asked for."""
 
@@ -343,6 +312,8 @@ class Connection:
     @cached_property
     def clock(self) -> HubClock:
         """This machine's clock, or the local Hub's that it follows."""
+        from .hub.clock import HubClock  # noqa: PLC0415 - as in open_hub
+
         return HubClock(endpoint_of(self.settings), lambda: self.hub)
 
     def close(self) -> None:

@@ -12,10 +12,10 @@ from hf_gate import Hub
 from hf_gate.application.cadence import SyncKind
 from hf_gate.application.ports import HubPort
 from hf_gate.application.sync import Synced, sync
-from hf_gate.bootstrap import HubClock
 from hf_gate.domain.events import AnyEvent, event_of
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
+from hf_gate.hub.clock import HubClock
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
 from hf_gate.testing import LocalHub

@@ -18,10 +18,11 @@ from hf_gate.application.evaluation_pool import EvaluationPool
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.propose import PlanBuffer, propose
 from hf_gate.application.sync import sync
-from hf_gate.bootstrap import Connection, HubClock, open_store, open_workspace, read_location
+from hf_gate.bootstrap import Connection, open_store, open_workspace, read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo
 from hf_gate.errors import Guarded
+from hf_gate.hub.clock import HubClock
 from hf_gate.plan.changes import PlanSubject, change_for_verdict
 from hf_gate.plan.model import encode_plan
 from hf_gate.testing import LocalHub

@@ -14,11 +14,11 @@ from hf_gate import Decision, NotAllowed
 from hf_gate.application.cadence import note_of
 from hf_gate.application.sync import MANY, Ids, report_counts
 from hf_gate.application.verify import verify
-from hf_gate.bootstrap import HubClock
 from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.moments import to_ms
+from hf_gate.hub.clock import HubClock
 
 from .desk_kit import Desk, a_desk
 

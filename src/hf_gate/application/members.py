@@ -1,22 +1,207 @@
-"""The people who may use the desk: who they are, what they see, and what one of them may decide alone."""
+"""The people who may use the desk: who they are, what they see, what one may decide alone and what needs a second person."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
+from typing import Any, Final
+
+from msgspec.structs import replace
 
 from ..domain.ids import Repo
-from ..domain.members import Member, MemberRole, RunAuthor
-from ..domain.moments import to_ms
+from ..domain.members import TAKEN, Member, MemberRole, RunAuthor
+from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RepoRow, RequestRow, RunRow
+from ..domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
+from ..store.plans_and_runs import PlansAndRuns
+from ..store.reading import Store
+from ..store.timeline import ends_changed
 from . import keys
 from .decide import DecisionSender
-from .second_person import Need, Team, need_of, need_to_resume, owner_member, team_of
+from .runs import is_over
 from .workspace import Workspace
+
+LIMIT: Final = 500
+"""So many changes of one kind may a person send within `WINDOW` where others could agree."""
+WINDOW: Final = timedelta(hours=24)
+_SENT: Final = (ChangeState.DONE, *UNDER_WAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Who could decide: `me`, the other admins, and everybody who may sign in. `until`: an admin was put out before then."""
+
+    me: Member
+    others: Sequence[Member]
+    everybody: Sequence[Member]
+    until: datetime | None = None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else was an admin within the last day."""
+        return not self.others and self.until is None
+
+    def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
+        """Which of these accounts are people who may decide here now."""
+        able = {one.proven_account for one in self.everybody if one.role.covers(MemberRole.REVIEWER)}
+        return frozenset(account for account in accounts if account and account in able)
+
+    def next_step(self) -> str:
+        """What to do where a second person is missing."""
+        if self.me.proven_account is None:
+            return "Your account is not proven, so you do not count as one of the two: open Settings and prove it."
+        proven = [one.name for one in self.others if one.proven_account is not None]
+        if proven:
+            return f"Ask {' or '.join(proven)} to open the plan and agree."
+        if self.others:
+            names = " or ".join(one.name for one in self.others)
+            return f"No other admin has proven their account: ask {names} to open Settings and run the command shown there."
+        moment = "" if self.until is None else f", or wait until {self.until:%Y-%m-%d %H:%M} UTC"
+        return f"You are the only admin, and another one was put out less than 24 hours ago: invite one{moment}."
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What some changes need. `is_large`: two people have to agree; `is_met`: they have. `why` says what makes it large."""
+
+    team: Team
+    is_large: bool
+    is_met: bool
+    why: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a second person is still missing."""
+        return self.is_large and not self.is_met
+
+    @property
+    def author(self) -> RunAuthor:
+        """How a run of these changes is written down."""
+        me, is_free = self.team.me, self.team.is_alone or (self.is_large and self.is_met)
+        return RunAuthor(member=me.id or None, account=me.proven_account, is_free=is_free)
+
+
+def team_of(store: Store, me: Member, now: datetime) -> Team:
+    """The people of a store as they are now."""
+    text = store.setting(keys.OWNER)
+    owner = [] if text is None else [owner_member(**json.loads(text))]
+    everybody = [*owner, *(one for one in store.members() if one.has_link)]
+    others = [one for one in everybody if one.role is MemberRole.ADMIN and not _is_same(one, me)]
+    until = int(store.setting(keys.TEAM_UNTIL) or 0)
+    return Team(me, others, [*everybody, me], from_ms(until) if until > to_ms(now) else None)
+
+
+def owner_member(name: str, user_id: str | None) -> Member:
+    """The account whose token a desk uses. The Hub told whose it is, so it is proven."""
+    proven_at = None if user_id is None else 0
+    ident = f"owner:{user_id or name}"
+    return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
+
+
+def _is_same(one: Member, other: Member) -> bool:
+    account = one.proven_account
+    return one.id == other.id or (account is not None and account == other.proven_account)
+
+
+def need_of(
+    store: Store, team: Team, new: Mapping[str, int], waiting: Iterable[QueuedDecision], now: datetime,
+    *, whole: int = 0, agreed: Collection[str] = (), resumed: RunRow | None = None,
+) -> Need:  # fmt: skip
+    """What changes need, counted by what they do (accept, reset, reject, cancel).
+
+    `waiting`: what lies in the tray. `whole`: how many they were before some were left out. `agreed`: accounts that did.
+    `resumed`: the run of which these are the rest, with what it sent.
+    """
+    if team.is_alone:
+        return Need(team, is_large=False, is_met=False, why="")
+    total = max(whole, sum(new.values()))
+    spent = _count_recent_changes(store, team, waiting, now, resumed)
+    worst = max(((spent[verb] + n, verb) for verb, n in new.items() if n and spent[verb]), default=(0, ""))
+    is_large = total > LIMIT or worst[0] > LIMIT
+    accounts = team.approving_accounts([*agreed, team.me.proven_account])
+    return Need(team, is_large=is_large, is_met=len(accounts) > 1, why=_why(total, sum(new.values()), worst))
+
+
+def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[QueuedDecision], now: datetime) -> Need:
+    """Return what the rest of a run needs: it may have waited while other changes were sent.
+
+    Who began the run has agreed to it, so another person may resume it.
+    """
+    counts = PlansAndRuns(store).counts(run.id)
+    left = counts.get(ChangeState.PLANNED, 0)
+    if run.kind is RunKind.AUTO or run.is_free or not left:
+        return Need(team, is_large=False, is_met=False, why="")
+    new = {verb: min(n, left) for verb, n in run.verbs.items()}
+    sent = replace(run, state=RunState.ENDED, counts=counts)
+    return need_of(store, team, new, waiting, now, agreed=[run.account] if run.account else (), resumed=sent)
+
+
+def _why(total: int, count: int, worst: tuple[int, str]) -> str:
+    if count > LIMIT:
+        return f"More than {LIMIT} changes need two people."
+    if total > LIMIT:
+        return f"This is a part of {total:,} changes, and more than {LIMIT} need two people."
+    these = f"these are {worst[0]:,} to {worst[1]}"
+    return f"With what was sent within 24 hours {these}, and more than {LIMIT} need two people."
+
+
+def _count_recent_changes(
+    store: Store, team: Team, waiting: Iterable[QueuedDecision], now: datetime, resumed: RunRow | None
+) -> Counter[str]:
+    """What could be of the same person within the window, also what lies in the tray."""
+    found = Counter[str]()
+    runs = store.runs_since(to_ms(now - WINDOW))
+    for run in runs:
+        if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
+            found.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
+    accounts = {one.id: one.proven_account for one in team.everybody}
+    written = {run.id for run in runs}
+    for item in waiting:  # an item is marked with its run before that run is written
+        if item.run not in written and not _is_another(team.me, accounts.get(item.member or "")):
+            found[item.verb] += 1
+    return found
+
+
+def why_no_more_ends(store: Store, team: Team, now: datetime) -> str:
+    """Why one person may not end another access alone; "" when they may. An end takes somebody out as a reset does."""
+    if team.is_alone:
+        return ""
+    accounts = {one.name: one.proven_account for one in team.everybody}
+    changed = sum(
+        count
+        for actor, count in ends_changed(store, to_ms(now - WINDOW))
+        if actor not in TAKEN and not _is_another(team.me, accounts.get(actor))
+    )
+    return f"You set {changed} ends within 24 hours, and more than {LIMIT} need two people." if changed >= LIMIT else ""
+
+
+def _is_another(me: Member, account: str | None) -> bool:
+    return account is not None and me.proven_account is not None and account != me.proven_account
+
+
+def _count_sent(run: RunRow) -> dict[str, int]:
+    """Count by kind; of a run that is over at most what was sent."""
+    if not is_over(run):
+        return dict(run.verbs)
+    most = sum(run.counts.get(kind, 0) for kind in _SENT)
+    return {verb: min(n, most) for verb, n in run.verbs.items()}
+
+
+# ---- a plan ------------------------------------------------------------------------------------------------------------
+
+
+def agreed_to(store: Store, digest: str) -> tuple[int, list[str]]:
+    """How many changes the whole had that a plan is a part of, and the accounts that made it or agreed to it."""
+    row = PlansAndRuns(store).plan(digest)
+    told: Mapping[str, Any] = {} if row is None else row.about
+    return int(told.get("need", 0)), list(told.get("seen", ()))
 
 
 class Membership:

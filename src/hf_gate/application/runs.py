@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -28,7 +27,6 @@ AHEAD: Final = timedelta(minutes=5)  # clocks of two machines differ; a supposed
 RETRIED: Final = (ChangeState.REFUSED, ChangeState.OPEN)
 _AGAIN: Final = "Make it anew: hf-gate plan --out plan.json"
 _ROWS: Final = 1000
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 Versions: TypeAlias = Collection[tuple[str, str]]
@@ -149,11 +147,6 @@ def resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
     with store.writing() as write:
         write.append(None, [e.Entry(event=resumed, at=to_ms(now), actor=actor)])
     return run
-
-
-def new_id(letter: str = "r") -> str:
-    """Return a letter, `_` and 12 random characters, without those that look alike."""
-    return f"{letter}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
 def is_over(run: RunRow) -> bool:

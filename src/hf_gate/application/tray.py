@@ -25,8 +25,8 @@ from ..errors import HfGateError, NotAllowed, UsageError
 from .decisions import Choice, DecisionTarget
 from .members import Membership
 from .run_executor import RunExecutor
-from .runs import is_over, new_id
-from .workspace import Workspace
+from .runs import is_over
+from .workspace import Workspace, new_id
 
 AGAIN: Final = 30_000  # ms until what could not be sent is tried once more
 _ENDED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is not OutcomeKind.OPEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from .ports import ClockPort
 
 CONFIG_FILE: Final = "hf-gate.yaml"
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(letter: str = "r") -> str:
+    """Return a letter, `_` and 12 random characters, without those that look alike."""
+    return f"{letter}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
 @dataclass(frozen=True, slots=True)

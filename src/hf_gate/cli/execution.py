@@ -111,7 +111,7 @@ def _people(workspace: Workspace, asks: Iterable[DecisionTarget]) -> Iterator[tu
 
 def execute_decisions(run: Run, wish: DecisionCommand) -> CommandResult:
     """Sends what is wished; every aim has an outcome afterwards, also when the run ended early."""
-    from ..application.runs import new_id  # noqa: PLC0415 - only who decides
+    from ..application.workspace import new_id  # noqa: PLC0415 - only who decides
 
     result = CommandResult()
     try:

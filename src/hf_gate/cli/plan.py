@@ -133,7 +133,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """
     from ..application import runs  # noqa: PLC0415 - as above
     from ..application.permissions import check_made_here  # noqa: PLC0415 - as above
-    from ..application.runs import new_id  # noqa: PLC0415 - as above
+    from ..application.workspace import new_id  # noqa: PLC0415 - as above
     from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
 
     made = decode_plan(_bytes(file), str(file))

@@ -271,7 +271,7 @@ def _send(run: Run, session: ReviewSession) -> None:
     if held is None:
         return
     from ..application.decisions import Choice, DecisionTarget  # noqa: PLC0415 - only who decides
-    from ..application.runs import new_id  # noqa: PLC0415 - as above
+    from ..application.workspace import new_id  # noqa: PLC0415 - as above
 
     request, decided = held.request, None
     try:

@@ -120,8 +120,8 @@ class _Loop:
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who runs
-        from ..application.runs import new_id  # noqa: PLC0415 - as above
         from ..application.turn import TurnContext, run_turn, turn_to_dict  # noqa: PLC0415 - as above
+        from ..application.workspace import new_id  # noqa: PLC0415 - as above
 
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(

@@ -24,7 +24,7 @@ def author_for(
     `plan`: the digest of the plan that they are of, to which others may have agreed on the desk. `about`: names and account
     ids of the people whom this user decides about; where others could, nobody decides a request of their own.
     """
-    from ..application.second_person import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
+    from ..application.members import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
 
     me, store, now = _me(run), workspace.store, workspace.clock.now()
     team = team_of(store, me, now)
@@ -42,8 +42,8 @@ def author_for(
 
 def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
     """Record that this user resumes a run; refuse if a second person has to."""
+    from ..application.members import need_to_resume, team_of  # noqa: PLC0415 - as above
     from ..application.runs import resume  # noqa: PLC0415 - only who resumes
-    from ..application.second_person import need_to_resume, team_of  # noqa: PLC0415 - as above
 
     store, now = workspace.store, workspace.clock.now()
     need = need_to_resume(store, team_of(store, _me(run), now), known, workspace.tray.waiting(), now)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
 
+from ..errors import HubUnavailable
 from ..protocol.skew import measure_skew
 from .credentials import is_loopback
+
+if TYPE_CHECKING:
+    from .client import Hub
 
 
 class Clock(Protocol):
@@ -91,3 +97,32 @@ def clock_for(endpoint: str) -> Clock:
     if os.environ.get("HF_GATE_CLOCK", "").strip().lower() == "hub" and is_loopback(endpoint):
         return FollowingClock()
     return RealClock()
+
+
+class HubClock:
+    """The clock of the application: this machine's, or with HF_GATE_CLOCK=hub the local Hub's that the Hub client follows."""
+
+    def __init__(self, endpoint: str, open_hub: Callable[[], Hub]) -> None:
+        own = clock_for(endpoint)
+        self._endpoint, self._follows = endpoint, not isinstance(own, RealClock)
+        self._clock = open_hub()._clock if self._follows else own  # noqa: SLF001 - both follow one clock
+        self._follow()
+
+    def now(self) -> datetime:
+        """This moment, UTC."""
+        return datetime.fromtimestamp(self._clock.now(), UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Let so many seconds of this clock pass; wake early when a local Hub's clock was advanced."""
+        end = self._clock.now() + seconds
+        while (left := end - self._clock.now()) > 0:
+            time.sleep(max(0.001, self._clock.to_real_seconds(left)))
+            with suppress(HubUnavailable):
+                self._follow()
+
+    def _follow(self) -> None:
+        """Ask a local Hub for its time if its clock is followed: it announces nothing by itself."""
+        if self._follows:
+            from .local_world import fetch_local_headers
+
+            self._clock.follow(fetch_local_headers(self._endpoint).get("x-hf-gate-clock"))

@@ -12,10 +12,11 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.bulk import BulkDecision, begin_bulk
 from ..application.inputs import confirms, parse_reason
+from ..application.members import Need
 from ..application.records import RequestRecord
-from ..application.runs import direct_change, new_id
-from ..application.second_person import Need
+from ..application.runs import direct_change
 from ..application.tray import DecisionRequest
+from ..application.workspace import new_id
 from ..domain.lifecycle import MOVES, REASONED, TARGET_OF, Status
 from ..domain.moments import to_ms
 from ..domain.rows import (

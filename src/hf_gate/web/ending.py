@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ..application.decisions import end_entry
 from ..application.inputs import NO_WORKSPACE
-from ..application.second_person import why_no_more_ends
+from ..application.members import why_no_more_ends
 from ..domain.grants import grant_end
 from ..domain.lifecycle import Status
 from ..domain.moments import from_ms, to_ms

@@ -14,8 +14,8 @@ from starlette.responses import RedirectResponse, Response
 from ..application.evaluation import LastTransition, last_transition
 from ..application.record_builders import person_record, stored_attempt
 from ..application.records import AttemptRecord, PersonRecord
-from ..application.runs import new_id
 from ..application.tray import DecisionRequest
+from ..application.workspace import new_id
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, id_time

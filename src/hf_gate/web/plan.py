@@ -14,11 +14,11 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application import runs as run_cases
 from ..application.inputs import confirms
+from ..application.members import Need
 from ..application.propose import policies_digest
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
-from ..application.runs import new_id
-from ..application.second_person import Need
+from ..application.workspace import new_id
 from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
