@@ -60,6 +60,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_store_deeds.py",
         "tests/contract/test_store_machine.py",
         "tests/contract/test_store_queries.py",
+        "tests/contract/test_request_version.py",
         "tests/contract/test_sync_machine.py",
     ),
     "web": (

@@ -128,10 +128,14 @@ def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
     room, mine, _ = two
     folder, lena = room.app_state.workspace.location.folder, room.visitor()
     assert folder is not None
-    (folder / name).write_text(text, "utf-8")
+    file = folder / name
+    before = file.read_bytes() if file.is_file() else None
+    file.write_text(text, "utf-8")
     room.app_state._seen = (-1e9, None)
     paths = ("/queue", "/repos", f"/repos/{mine.type.value}s/{mine.id}", "/first-steps", "/policies")
     whole, parts = [[words(each.get(path)) for path in paths] for each in (lena, rob)]
+    file.unlink() if before is None else file.write_bytes(before)
+    room.app_state._seen = (-1e9, None)
     assert any("secret.yaml" in page or "of-others" in page for page in whole)
     assert not [page for page in parts if "secret" in page or "of-others" in page or "hf-gate.yaml:" in page]
     assert any("A file of the workspace has a fault" in page for page in parts)
