@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -269,6 +268,8 @@ class GateGroup(click.Group):
     def _similar(self, ctx: click.Context, typed: str) -> str | None:
         """The command that was probably meant; one that changes something only if a single letter differs."""
         known = {**{name: name for name in self.list_commands(ctx)}, **self.aliases}
+        import difflib  # noqa: PLC0415 - 5 ms, for mistyped commands alone
+
         for name in difflib.get_close_matches(typed, known, n=5, cutoff=0.65):
             if not self.table[known[name]].changes or is_one_edit_away(typed, name):
                 return known[name]

@@ -146,7 +146,7 @@ def _flush_output(code: int) -> int:
 
 def _code_of(problem: BaseException) -> int:
     """The exit code of what ended the program, after its sentence was said."""
-    if _debugging() and not isinstance(problem, click.exceptions.Exit):
+    if not isinstance(problem, click.exceptions.Exit) and _is_debugging():
         import traceback  # noqa: PLC0415 - only who debugs needs it
 
         for line in "".join(traceback.format_exception(problem)).rstrip().split("\n"):
@@ -169,7 +169,7 @@ def _code_of(problem: BaseException) -> int:
             return _code_of_system(problem)
         case Exception():
             hint = "This is a fault of hf-gate. HF_GATE_DEBUG=1 shows where; please report it."
-            return _tell(f"{type(problem).__name__}: {problem}", hint, _told_code(problem))
+            return _tell(f"{type(problem).__name__}: {problem}", hint, _stated_code(problem))
         case _:
             raise problem
 
@@ -198,7 +198,7 @@ def _code_of_system(problem: OSError) -> int:
         silence(sys.stdout)
     if isinstance(problem, BrokenPipeError) and is_output:
         return 0
-    return _tell(unwritten(problem) if is_output else _in_short(problem), "", _told_code(problem))
+    return _tell(unwritten(problem) if is_output else _in_short(problem), "", _stated_code(problem))
 
 
 def _in_short(problem: OSError) -> str:
@@ -206,13 +206,13 @@ def _in_short(problem: OSError) -> str:
     return f"{name}{problem.strerror or problem}."
 
 
-def _told_code(problem: Exception) -> int:
+def _stated_code(problem: Exception) -> int:
     """The exit code of an error that nobody raised on purpose: 1, unless a run that it ended knows better."""
     code = getattr(problem, "exit_code", 1)
     return code if isinstance(code, int) else 1
 
 
-def _debugging() -> bool:
+def _is_debugging() -> bool:
     from ..config import is_true  # noqa: PLC0415 - `version` ends before this
 
     return is_true(os.environ.get("HF_GATE_DEBUG")) or is_true(os.environ.get("HF_DEBUG"))

@@ -10,6 +10,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import cache
+
+_pattern = cache(re.compile)  # at first use: compiling them all would cost every start 6 ms
 
 # ---- what is dangerous -----------------------------------------------------------------------------------------------
 
@@ -27,23 +30,21 @@ _MARKS = "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d
 MARKS_KEPT = 8  # on one letter; the rest of such a tower hides the lines above and below
 
 _PILED = f"(?<=[{_MARKS}]{{{MARKS_KEPT}}})[{_MARKS}]+"
-_DANGER = re.compile(f"[{_ALWAYS}{_JOINERS}{_SELECTORS}]|{_PILED}")
-_DANGER_IN_LINE = re.compile(f"[{_ALWAYS}{_JOINERS}{_SELECTORS}\\t\\n]|{_PILED}")
+_DANGER = f"[{_ALWAYS}{_JOINERS}{_SELECTORS}]|{_PILED}"
+_DANGER_IN_LINE = f"[{_ALWAYS}{_JOINERS}{_SELECTORS}\\t\\n]|{_PILED}"
 
 # ---- where a joiner or a selector is at work -------------------------------------------------------------------------
 
 _ARABIC = "\u0600-\u0605\u0620-\u06ff\u0700-\u08ff\ufb50-\ufdff\ufe70-\ufefc"
 _INDIC = "\u0900-\u0dff\u0f00-\u109f\u1780-\u17b3\u17b6-\u17ff\u1800-\u180a\u1810-\u18af\u1900-\u1aaf\u1b00-\u1bff"
-_JOINED = re.compile(f"[{_ARABIC}{_INDIC}\ua8e0-\ua8ff\uaa00-\uaadf\uabc0-\uabff\U00011000-\U00011fff]")
-_EMOJI = re.compile(
+_JOINED = f"[{_ARABIC}{_INDIC}\ua8e0-\ua8ff\uaa00-\uaadf\uabc0-\uabff\U00011000-\U00011fff]"
+_EMOJI = (
     "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u27bf\u2934\u2935\u2b05-\u2b55"
     "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
 )
-_KEYCAP = re.compile("[0-9#*]")
-_HAN = re.compile(
-    "[\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-_MONGOLIAN = re.compile("[\u1820-\u18aa]")
+_KEYCAP = "[0-9#*]"
+_HAN = "[\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_MONGOLIAN = "[\u1820-\u18aa]"
 
 
 def visible(text: str, *, one_line: bool = False) -> str:
@@ -55,7 +56,7 @@ def visible(text: str, *, one_line: bool = False) -> str:
         return text
     if not one_line and "\r\n" in text:
         text = text.replace("\r\n", "\n")
-    danger = _DANGER_IN_LINE if one_line else _DANGER
+    danger = _pattern(_DANGER_IN_LINE if one_line else _DANGER)
     if not danger.search(text):
         return text
     shown = danger.sub(_replacement, text)
@@ -91,28 +92,33 @@ def _is_selector(code: int) -> bool:
 def _is_joining(text: str, index: int) -> bool:
     """Whether a joiner stands inside a word of a joining script, or (ZWJ) between two emoji."""
     before, after = text[index - 1 : index] if index else "", text[index + 1 : index + 2]
-    if _JOINED.match(before) and (_JOINED.match(after) or (text[index] == "\u200d" and not after.strip())):
+    if _pattern(_JOINED).match(before) and (
+        _pattern(_JOINED).match(after) or (text[index] == "\u200d" and not after.strip())
+    ):
         return True
-    if text[index] != "\u200d" or not _EMOJI.match(after):
+    if text[index] != "\u200d" or not _pattern(_EMOJI).match(after):
         return False
     base = text[index - 2 : index - 1] if before == "\ufe0f" and index > 1 else before
-    return bool(_EMOJI.match(base))
+    return bool(_pattern(_EMOJI).match(base))
 
 
 def _is_selecting(text: str, index: int) -> bool:
     """Whether a variation selector follows a character that has variants."""
     before, code = text[index - 1 : index] if index else "", ord(text[index])
     if code in (0xFE0E, 0xFE0F):
-        return bool(_EMOJI.match(before) or (_KEYCAP.match(before) and text[index + 1 : index + 2] == "\u20e3"))
-    return bool((_MONGOLIAN if code < 0xFE00 else _HAN).match(before))
+        return bool(
+            _pattern(_EMOJI).match(before)
+            or (_pattern(_KEYCAP).match(before) and text[index + 1 : index + 2] == "\u20e3")
+        )
+    return bool(_pattern(_MONGOLIAN if code < 0xFE00 else _HAN).match(before))
 
 
 # ---- cells and columns -----------------------------------------------------------------------------------------------
 
 _BLANK = "\\s\x00\u00ad\u200b-\u200f\u2060\ufeff"
 _SIGN = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-_FORMULA = re.compile(f"[{_BLANK}]*[{_SIGN}]|[\t\r\n\x00]")
-_FORMULA_INSIDE = re.compile(f"(?<=[;\r\n])(?=(?:(?![\r\n])[{_BLANK}])*[{_SIGN}])")
+_FORMULA = f"[{_BLANK}]*[{_SIGN}]|[\t\r\n\x00]"
+_FORMULA_INSIDE = f"(?<=[;\r\n])(?=(?:(?![\r\n])[{_BLANK}])*[{_SIGN}])"
 
 
 def csv_cell(text: str) -> str:
@@ -120,8 +126,8 @@ def csv_cell(text: str) -> str:
 
     Where the list separator is a semicolon, a spreadsheet also begins a cell behind one, and a row at a line break.
     """
-    guarded = _FORMULA_INSIDE.sub("'", text)
-    return f"'{guarded}" if _FORMULA.match(text) else guarded
+    guarded = _pattern(_FORMULA_INSIDE).sub("'", text)
+    return f"'{guarded}" if _pattern(_FORMULA).match(text) else guarded
 
 
 def to_json(value: object) -> str:
