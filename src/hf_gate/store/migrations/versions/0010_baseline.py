@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-revision = "0009"
+revision = "0010"
 down_revision = None
 
 

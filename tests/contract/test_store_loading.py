@@ -1,0 +1,103 @@
+"""The first load of a store: its indexes are made afterwards, also when the process that loads it is killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from hf_gate.store.copies import Restore, restore, write_backup
+from hf_gate.store.loading import DEFERRED, loading
+from hf_gate.store.locking import Holder
+from hf_gate.store.opening import open_store, path_of
+from hf_gate.store.reading import Store
+from hf_gate.store.shape import shape_faults
+from hf_gate.store.sql import Sqlite
+from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, store, take
+
+__all__ = ["place", "postgres_uri", "store"]
+
+
+def _indexes(store: Store) -> set[str]:
+    db = store.reads
+    sql = (
+        "SELECT name FROM sqlite_master WHERE type = 'index'"
+        if db.is_sqlite
+        else "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()"
+    )
+    return {name for (name,) in db.rows(sql)} & set(DEFERRED)
+
+
+def test_the_indexes_are_absent_while_an_empty_store_is_loaded_and_there_afterwards(store: Store) -> None:
+    before = _indexes(store)
+    assert len(before) >= 11
+    with loading(store):
+        take(store, EEG, [record(n) for n in range(5)])
+        assert _indexes(store) == set()
+        assert len(list(store.walk(EEG, "pending"))) == 5
+    assert _indexes(store) == before
+    assert store.setting("loading") is None
+
+
+def test_a_store_with_requests_keeps_its_indexes(store: Store) -> None:
+    take(store, EEG, [record(1)])
+    before = _indexes(store)
+    with loading(store):
+        assert _indexes(store) == before
+
+
+def test_an_error_while_loading_leaves_the_indexes_made(store: Store) -> None:
+    before = _indexes(store)
+    with pytest.raises(ZeroDivisionError), loading(store):
+        raise ZeroDivisionError
+    assert _indexes(store) == before
+
+
+_LOAD = """
+    import sys
+    sys.path.insert(0, {root!r})
+    from hf_gate.store.loading import loading
+    from hf_gate.store.opening import open_store
+    from tests.contract.store_kit import EEG, ENDPOINT, record, take
+    store = open_store({place!r}, endpoint=ENDPOINT)
+    with loading(store):
+        take(store, EEG, [record(n) for n in range(5)])
+        print("loading", flush=True)
+        sys.stdin.read()
+"""
+
+
+def _killed_while_loading(place: str) -> None:
+    code = textwrap.dedent(_LOAD).format(root=str(Path(__file__).resolve().parents[2]), place=place)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"loading\n"
+        child.send_signal(signal.SIGKILL)
+        child.wait(30)
+
+
+def test_the_next_opening_makes_the_indexes_that_a_killed_process_left_out(place: str) -> None:
+    _killed_while_loading(place)
+    with open_store(place, endpoint=ENDPOINT, read_only=True) as reader:
+        assert _indexes(reader) == set()
+        assert len(list(reader.walk(EEG, "pending"))) == 5
+    with open_store(place, endpoint=ENDPOINT) as store:
+        assert len(_indexes(store)) >= 11
+        assert store.setting("loading") is None
+    if place.startswith("sqlite"):
+        db = Sqlite(path_of(place), writes=True)
+        assert shape_faults(db) == []
+        db.close()
+
+
+def test_a_backup_of_a_store_that_is_being_loaded_is_restored_whole(tmp_path: Path) -> None:
+    path, backup, new = tmp_path / "desk.db", tmp_path / "copy.db", tmp_path / "new.db"
+    _killed_while_loading(f"sqlite:///{path}")
+    write_backup(path, backup)
+    restore(Restore(backup, new, ENDPOINT, None, {}, lambda _: None, "lena", 1), Holder(1), wait=0)
+    with open_store(new, endpoint=ENDPOINT) as store:
+        assert len(_indexes(store)) >= 11
