@@ -143,7 +143,7 @@ class Scene:
         self.visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}", "when": "later"})
         app_state = self.room.app_state
         app_state.sync_status.problem = payload(Field.PULSE_PROBLEM, turn)
-        app_state.policy_problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
+        app_state.policies.problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
         desk = replace(app_state.workspace.location.config, templates={f"t{turn}": desk_text(turn)})
         app_state.workspace.location = replace(app_state.workspace.location, config=desk)
 

@@ -225,7 +225,7 @@ async def _asked_together(visitor: Visitor, paths: list[str], then: Callable[[],
 
 def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> None:
     mia, vic = room.reviewer(), room.viewer()
-    slow = room.app_state._lock  # whoever has it keeps every page waiting that needs the policies
+    slow = room.app_state.policies._lock  # whoever has it keeps every page waiting that needs the policies
 
     async def then() -> None:
         cookie = "; ".join(f"{name}={value}" for name, value in vic.cookies.items())

@@ -121,7 +121,7 @@ def test_a_plan_whose_policies_changed_is_not_let_go(asked: Room) -> None:
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
-    asked.app_state._seen = (0.0, None)
+    asked.app_state.policies.check_now()
     answer = lena.post(place, {"do": "apply"})
     assert answer.status == 409
     assert "policies have changed" in words(answer)
@@ -269,7 +269,7 @@ def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
     with a_room(tmp_path) as room:
         assert room.app_state.workspace.location.folder is not None
         (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
-        room.app_state._seen = (0.0, None)
+        room.app_state.policies.check_now()
         answer = room.visitor().post("/plans")
         assert answer.status == 422
         assert "house.yaml" in answer.body

@@ -173,7 +173,7 @@ def test_its_own_tests_say_what_came_out(asked: Room) -> None:
 
 def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked: Room) -> None:
     app_state = asked.app_state
-    bundle = app_state.policies
+    bundle = app_state.policies.current
     assert bundle is not None
     sources = app_state.workspace.sources
     policy_sets = bundle.for_repos(app_state.workspace.store, sources)

@@ -22,7 +22,7 @@ def _all(room: Room, query: str) -> list[str]:
 
 
 def _judge(room: Room) -> None:
-    bundle = room.app_state.policies
+    bundle = room.app_state.policies.current
     assert bundle is not None
     sources = room.app_state.workspace.sources
     propose(
@@ -143,7 +143,7 @@ def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None
     (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text(
         "version: 1\npolicy: house\nruls: []\n"
     )
-    room.app_state._seen = (0.0, None)
+    room.app_state.policies.check_now()
     answer = room.visitor().get("/queue")
     assert answer.rows
     assert "house.yaml" in answer.body
@@ -280,7 +280,7 @@ def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp
             assert "1 row instead of 10; the file may be incomplete" in visitor.get(path).body
         with room.app_state.workspace.store.writing() as write:
             write.setting("rows partners", "1")
-        room.app_state._seen = (0.0, room.app_state._seen[1])
+        room.app_state.policies.check_now()
         assert "half a file" not in visitor.get("/queue").body
 
 
@@ -293,7 +293,7 @@ def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api
         assert 'sub-rule m">rest<' in lena.get("/queue").body
         elsewhere = POLICY.replace('["*/*", "datasets/*/*"]', '["somebody/else"]')
         (tmp_path / "policies" / "house.yaml").write_text(elsewhere, "utf-8")
-        room.app_state._seen = (0.0, room.app_state._seen[1])
+        room.app_state.policies.check_now()
         assert lena.get(f"/api/v1/requests/{key}").json["verdict"] is None
         assert [row["verdict"] for row in lena.get("/api/v1/requests").json["requests"]] == [None]
         assert [row["verdict"] for row in lena.get("/people/ada.json").json] == [None]

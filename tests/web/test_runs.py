@@ -145,7 +145,7 @@ def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked:
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
-    asked.app_state._seen = (0.0, None)
+    asked.app_state.policies.check_now()
     answer = lena.post(run, {"do": "retry"})
     assert answer.status == 409
     assert "4 were decided by policies that were changed since" in words(answer)

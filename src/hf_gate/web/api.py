@@ -285,7 +285,7 @@ def _mine(context: RequestContext) -> list[QueuedDecision]:
 
 
 def _requests(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
-    verdicts = context.app_state.standing_verdicts
+    verdicts = context.app_state.policies.standing_verdicts
     return [ApiRequest(id=key_of(row), version=row.version.token, **stored_fields(row, verdicts)) for row in rows]
 
 

@@ -151,7 +151,7 @@ class BackgroundWorker:
 
     def _judge(self, *, found: bool) -> None:
         """Enters the verdicts that are new, so that the queue can be asked for them. Plans nothing, sends nothing."""
-        bundle = self.app_state.policies
+        bundle = self.app_state.policies.current
         if bundle is None or (not found and self._judged is bundle):
             return
         self._judged, workspace = bundle, self.app_state.workspace
@@ -160,7 +160,7 @@ class BackgroundWorker:
             propose(
                 workspace.store,
                 policy_sets,
-                self.app_state.pool(bundle).evaluate,
+                self.app_state.policies.pool(bundle).evaluate,
                 now=workspace.now(),
                 policies=bundle.policies,
             )

@@ -279,7 +279,7 @@ class DraftTrial:
         """Return the tables that the draft asks: as the desk read them if the definition is the same, else read now."""
         asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
         specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
-        bundle = self.context.app_state.policies
+        bundle = self.context.app_state.policies.current
         read_already = {} if bundle is None else bundle.tables
         same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
         others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))

@@ -137,7 +137,7 @@ def _policy(context: RequestContext) -> _Look:
     app_state = context.app_state
     if app_state.workspace.location.folder is None:
         return _Look(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
-    bundle = app_state.policies
+    bundle = app_state.policies.current
     policies = () if bundle is None else bundle.policies
     problem = app_state.policy_problem_for(context.member)
     if problem is not None:

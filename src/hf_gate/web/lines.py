@@ -171,7 +171,7 @@ def about_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
     who = row.person.identity
     if who.username is None:
         return "this repo shares no names"
-    bundle = app_state.policies
+    bundle = app_state.policies.current
     mail = None if bundle is None else app_state.workspace.sources.email(who.email)
     made = id_time(who.user_id) if who.user_id else None
     domain = mail.domain if mail else (who.email or "").rpartition("@")[2]

@@ -61,7 +61,7 @@ class PlanMaker:
 
     def make(self, by: Member, wait: float) -> None:
         """Begins to make one, and waits so many seconds for it. Refuses where no policies can be asked."""
-        bundle = self._app_state.policies
+        bundle = self._app_state.policies.current
         if bundle is None:
             raise self._app_state.policy_problem_for(by) or UsageError(
                 "There is no workspace here, so there are no policies.", hint="hf-gate init makes one."
@@ -78,7 +78,7 @@ class PlanMaker:
     def _work(self, bundle: PolicyBundle, by: Member) -> None:
         try:
             app_state = self._app_state
-            found = make_plan(app_state.workspace, bundle, app_state.pool(bundle).evaluate, profiles=PROFILES)
+            found = make_plan(app_state.workspace, bundle, app_state.policies.pool(bundle).evaluate, profiles=PROFILES)
             self.digest = keep(app_state, found.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem

@@ -105,7 +105,7 @@ def _collect(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
 
 
 def _has_no_fault(app_state: AppState) -> bool:
-    return app_state.workspace.location.folder is None or app_state.policies is not None
+    return app_state.workspace.location.folder is None or app_state.policies.current is not None
 
 
 def _tray(app_state: AppState) -> Iterator[Sample]:

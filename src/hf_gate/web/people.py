@@ -262,7 +262,7 @@ def _export(context: RequestContext, name: str, kind: str) -> Response:
     people = _people(context, name)
     if context.masks or not people:
         raise NotFound
-    verdicts = context.app_state.standing_verdicts
+    verdicts = context.app_state.policies.standing_verdicts
     rows = [stored_attempt(row, verdicts) for person in people for row in _attempts(context, person)]
     return export_response("person", kind, AttemptRecord, rows)
 

@@ -283,7 +283,7 @@ def _may_apply(context: RequestContext, sight: Sight) -> bool:
 def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[str, str]:
     digest, versions = None, None
     if plan.plan.policy_digest or any(change.policy for change in plan.changes):
-        bundle = app_state.policies
+        bundle = app_state.policies.current
         if bundle is None:
             return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
         digest = policies_digest(bundle.policies) if plan.plan.policy_digest else None

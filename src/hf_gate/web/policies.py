@@ -74,7 +74,7 @@ def page(context: RequestContext) -> Response:
     except HfGateError as problem:
         return context.page("policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem)
     texts, known = texts_of(context, folder), tables_known(context, folder)
-    bundle = context.app_state.policies
+    bundle = context.app_state.policies.current
     return context.page(
         "policies.html",
         title="Policies",

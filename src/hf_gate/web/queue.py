@@ -175,7 +175,7 @@ def unread(context: RequestContext) -> list[tuple[str, str, str]]:
 
 def refused_tables(context: RequestContext) -> list[str]:
     """Why tables that this person may know of are unknown to every rule."""
-    bundle = context.app_state.policies
+    bundle = context.app_state.policies.current
     if bundle is None or not any(table.refusal for table in bundle.tables.values()):
         return []
     known = tables_known(context, bundle.folder)
@@ -224,7 +224,7 @@ def export(context: RequestContext) -> Response:
 
 def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
     """Make the records of these requests, rated where the file shows it."""
-    verdicts = context.app_state.standing_verdicts
+    verdicts = context.app_state.policies.standing_verdicts
     return (stored_request(row, verdicts, with_quality=context.params.get("kind") != "csv") for row in rows)
 
 

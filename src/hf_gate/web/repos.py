@@ -176,7 +176,7 @@ def form_and_problems(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]
 
 def policies_of(context: RequestContext, repo: Repo) -> list[Policy]:
     """The policies that are for a repo; none while a file is wrong."""
-    bundle = context.app_state.policies
+    bundle = context.app_state.policies.current
     found = () if bundle is None else bundle.policies
     return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
 

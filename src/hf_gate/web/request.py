@@ -127,13 +127,13 @@ def elsewhere(context: RequestContext, row: RequestRow) -> list[Line]:
 def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:
     """The request before the policies of its repo; None when there are none to ask."""
     app_state = context.app_state
-    bundle, repo = app_state.policies, app_state.workspace.store.repo(row.repo)
+    bundle, repo = app_state.policies.current, app_state.workspace.store.repo(row.repo)
     if bundle is None or repo is None or row.request is None:
         return None
     try:
         return evaluate_request(
             app_state.workspace.store,
-            app_state.repo_policies(repo),
+            app_state.policies.for_repo(repo),
             app_state.workspace.sources,
             row,
             context.now,
@@ -293,7 +293,7 @@ def _suggest_reasons(context: RequestContext, said: Said | None, verb: str) -> l
         _, policy, ident = said.shadow
     else:
         return []
-    bundle = context.app_state.policies
+    bundle = context.app_state.policies.current
     policies = () if bundle is None else bundle.policies
     rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
     rule = next(rules, None)

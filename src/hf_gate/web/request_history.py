@@ -177,7 +177,7 @@ def groups_of(context: RequestContext, line: Line) -> list[Alike]:
 
 
 def _by_domain(context: RequestContext, row: RequestRow) -> Alike:
-    mail, bundle = row.person.identity.email, context.app_state.policies
+    mail, bundle = row.person.identity.email, context.app_state.policies.current
     domain = (mail or "").rpartition("@")[2].lower()
     if not domain:
         return Alike("From the same mail domain", [], False, None, "No mail address is shared.")

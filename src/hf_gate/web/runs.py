@@ -336,7 +336,7 @@ def _retry(context: RequestContext, going: Going) -> Response:
     """A plan of those that were refused or stayed open, as far as they still stand where they stood."""
     if not run_cases.is_over(going.run):
         return _page(context, going, wrong="It has not ended: let it go on, or stop it first.", status=409)
-    bundle = context.app_state.policies
+    bundle = context.app_state.policies.current
     versions = None if bundle is None else run_cases.versions_of(bundle.policies)
     made = run_cases.retry(context.workspace.store, going.run, now=context.now, versions=versions)
     left_out, outdated = made.summary.get("left_out", 0), made.summary.get("outdated", 0)

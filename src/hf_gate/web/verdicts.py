@@ -57,7 +57,7 @@ def verdicts_of(
     for row in rows:
         groups.setdefault(row.repo, []).append(row)
     found: dict[int, Said] = {}
-    standing = app_state.standing_verdicts
+    standing = app_state.policies.standing_verdicts
     for repo, group in groups.items():
         policy_set = _policy_set(app_state, repos.get(repo))
         if policy_set is not None:
@@ -74,7 +74,7 @@ def verdicts_of(
 
 def _policy_set(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | None:
     try:
-        return None if repo is None else app_state.repo_policies(repo)
+        return None if repo is None else app_state.policies.for_repo(repo)
     except HfGateError:
         return None
 
@@ -82,7 +82,7 @@ def _policy_set(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | Non
 def _evaluate(
     app_state: AppState, policy_set: RepoPolicies, rows: Sequence[RequestRow], now: datetime, *, hides: bool
 ) -> dict[int, Said]:  # fmt: skip
-    bundle = app_state.policies
+    bundle = app_state.policies.current
     if bundle is None or not rows:
         return {}
     found = {}

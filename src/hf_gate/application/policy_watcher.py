@@ -1,0 +1,103 @@
+"""The policies of a workspace as its files are now: loaded again when a file changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ..domain.rows import RepoRow
+from ..errors import HfGateError
+from . import keys
+from .evaluation import RepoPolicies, StandingVerdicts
+from .evaluation_pool import EvaluationPool
+from .policy_bundle import PolicyBundle, load_policies
+from .workspace import CONFIG_FILE, Workspace
+
+_LOOK: Final = 2.0  # seconds between two checks of the workspace's files
+
+
+class PolicyWatcher:
+    """Gives the current policies to a process that runs for long. Threads may share it.
+
+    `problem` says why the policies cannot be read; None if they can.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.problem: HfGateError | None = None
+        self._bundle: PolicyBundle | None = None
+        self._pool: tuple[PolicyBundle, EvaluationPool] | None = None
+        self._policy_sets: dict[str, tuple[object, RepoPolicies | None]] = {}
+        self._seen: tuple[float, object] = (0.0, None)
+        self._lock = threading.Lock()
+
+    @property
+    def current(self) -> PolicyBundle | None:
+        """The policies as the files have them now; None without a workspace, or if a file is wrong (see `problem`)."""
+        folder = self.workspace.location.folder
+        if folder is None:
+            return None
+        with self._lock:
+            if time.monotonic() - self._seen[0] >= _LOOK:
+                state = _state_of(folder, self.workspace.location.config.policies)
+                if (state, self._accepted_row_counts()) != self._seen[1]:
+                    self._load()
+                self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
+            return self._bundle
+
+    def check_now(self) -> None:
+        """Look at the files at the next use, however short ago that was done."""
+        self._seen = (float("-inf"), self._seen[1])
+
+    @property
+    def standing_verdicts(self) -> StandingVerdicts:
+        """The recorded verdicts that the current policies still stand behind."""
+        bundle = self.current
+        return StandingVerdicts(None if bundle is None else bundle.policies)
+
+    def for_repo(self, row: RepoRow) -> RepoPolicies | None:
+        """Return what evaluates a repo's requests; cached for each version of policies and form."""
+        bundle = self.current
+        if bundle is None:
+            return None
+        key = (id(bundle), row.form_card)
+        known = self._policy_sets.get(str(row.repo))
+        if known is None or known[0] != key:
+            known = (key, bundle.for_repo(row, self.workspace.sources))
+            self._policy_sets[str(row.repo)] = known
+        return known[1]
+
+    def pool(self, bundle: PolicyBundle) -> EvaluationPool:
+        """Return the pool that evaluates long lists; its processes are reused."""
+        if self._pool is None or self._pool[0] is not bundle:
+            self._pool = (bundle, EvaluationPool(self.workspace, bundle))
+        return self._pool[1]
+
+    def _accepted_row_counts(self) -> tuple[str | None, ...]:
+        """Return the stored row count of each refused table; it changes when a person accepts the table."""
+        tables = [] if self._bundle is None else sorted(self._bundle.tables.items())
+        return tuple(self.workspace.store.setting(keys.rows(name)) for name, table in tables if table.refusal)
+
+    def _load(self) -> None:
+        self._policy_sets.clear()
+        try:
+            self._bundle, self.problem = load_policies(self.workspace), None
+        except HfGateError as problem:
+            self._bundle, self.problem = None, problem
+
+
+def _state_of(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
+    """Return names, times and sizes of the workspace's files, to detect changes."""
+    files = [folder / CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
+    files += sorted(folder.glob("tables/*"))
+    found = []
+    for file in files:
+        try:
+            told = file.stat()
+        except OSError:
+            continue
+        found.append((str(file), told.st_mtime_ns, told.st_size))
+    return tuple(found)
