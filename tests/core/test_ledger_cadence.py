@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.adopt import GITIGNORE, desk_text, merge_gitignore, next_steps, starter_text
+from hf_gate.application.adopt import GITIGNORE, config_text, merge_gitignore, next_steps, starter_text
 from hf_gate.application.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Note, SyncKind, due_kind, next_pause
 from hf_gate.application.standing import serving_line
 from hf_gate.domain.forms import parse_gate_form
@@ -102,7 +102,7 @@ def _is_repo(repo: Repo) -> bool:
 
 @given(st.lists(st.builds(Repo, st.sampled_from(RepoType), names, names).filter(_is_repo), min_size=1, max_size=4))
 def test_whatever_repos_are_called_desk_and_starter_are_read_back_as_meant(repos: list[Repo]) -> None:
-    desk = parse_config(desk_text(repos, "Europe/Zurich"))
+    desk = parse_config(config_text(repos, "Europe/Zurich"))
     assert desk.config is not None, desk.problems
     assert not desk.problems
     assert all(desk.config.includes(repo) for repo in repos)

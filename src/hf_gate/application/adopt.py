@@ -94,7 +94,7 @@ _SAY_MORE_TEST: Final = """\
 """
 
 
-def desk_text(repos: Iterable[Repo], timezone: str) -> str:
+def config_text(repos: Iterable[Repo], timezone: str) -> str:
     """hf-gate.yaml for these repos."""
     return _DESK.format(repos=_list(repos), timezone=timezone)
 

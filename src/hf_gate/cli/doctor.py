@@ -65,7 +65,7 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield _versions()
     yield from _files(run)
     yield from _surroundings()
-    yield _run_check(run, "workspace", lambda: _desk(run))
+    yield _run_check(run, "workspace", lambda: _workspace(run))
     token = _run_check(run, "token", lambda: _token(run))
     yield token
     if token.ok is False and token.code != 4:
@@ -117,7 +117,7 @@ def _files(run: Run) -> Iterator[Finding]:
             )
 
 
-def _desk(run: Run) -> Finding:
+def _workspace(run: Run) -> Finding:
     from .tracked import list_tracked_files  # noqa: PLC0415 - only who looks
 
     folder = run.location.folder

@@ -66,9 +66,9 @@ def _spelt(run: Run, user: str, glob: str, verb: str) -> list[str]:
 def _repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
     from ..policy.literals import glob_matches  # noqa: PLC0415 - only with a glob
 
-    is_desk = workspace.location.folder is not None
+    has_folder = workspace.location.folder is not None
     for row in workspace.store.repos():
-        if glob_matches(glob, row.repo) and (not is_desk or workspace.location.config.includes(row.repo)):
+        if glob_matches(glob, row.repo) and (not has_folder or workspace.location.config.includes(row.repo)):
             yield row.repo
 
 

@@ -57,7 +57,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     from ..application.evaluation import last_transition  # noqa: PLC0415 - help needs none of it
     from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
 
-    found = read_policies(run, (file,) if file else (), needs_desk=True, is_said=False)
+    found = read_policies(run, (file,) if file else (), needs_workspace=True, is_said=False)
     if found.has_errors:
         return refuse(run, found)
     workspace = open_workspace(run, needs_folder=True)

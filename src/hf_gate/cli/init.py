@@ -130,7 +130,7 @@ def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> No
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
     write_private_file(ignore, adopt.merge_gitignore(before).encode("utf-8", "surrogateescape"))
-    write_private_file(folder / CONFIG_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
+    write_private_file(folder / CONFIG_FILE, adopt.config_text(repos, bootstrap.local_zone()).encode())
 
 
 def _against_report(run: Run, reading: SyncCommand, repo: Repo) -> list[str]:
@@ -163,10 +163,10 @@ def _next_steps(folder: Path, reading: SyncCommand, repos: Sequence[Repo]) -> It
 
     pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in reading.done}
     steps = next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")
-    desk = "" if folder == Path.cwd() else f"--workspace {shlex.quote(str(folder))} "
+    option = "" if folder == Path.cwd() else f"--workspace {shlex.quote(str(folder))} "
     width = max(len(words) for words, _ in steps)
     for words, purpose in steps:
-        yield f"  hf-gate {desk}{words:{width}}   {purpose}"
+        yield f"  hf-gate {option}{words:{width}}   {purpose}"
 
 
 def _longest_waiting(reading: SyncCommand, pending: Mapping[Repo, int]) -> str | None:

@@ -208,10 +208,10 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
 
     where = named_repo(repo, repo_type)
-    found = read_policies(run, needs_desk=True)
+    found = read_policies(run, needs_workspace=True)
     if found.has_errors:
         return refuse(run, found)
-    _of_the_desk(found, where)
+    _check_repo_included(found, where)
     mine = [
         (name, policy)
         for name, _, policy in found.without_errors()
@@ -242,17 +242,17 @@ def _number_lines(said: Sequence[str]) -> Iterable[str]:
     return numbered_lines(said).split("\n")
 
 
-def _of_the_desk(found: Policies, where: Repo) -> None:
+def _check_repo_included(found: Policies, where: Repo) -> None:
     """A repo that the workspace does not look after has no policy at all, whatever the files say."""
     from ..domain.ids import Repo, RepoType  # noqa: PLC0415 - as above
 
-    desk = found.config
-    if desk is None or desk.includes(where):
+    config = found.config
+    if config is None or config.includes(where):
         return
     other = Repo(RepoType.MODEL if where.type is RepoType.DATASET else RepoType.DATASET, where.namespace, where.name)
     hint = (
         f"Did you mean {other}?"
-        if desk.includes(other)
-        else f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}."
+        if config.includes(other)
+        else f"It looks after {', '.join(config.repos[:5]) or 'no repos'}."
     )
     raise UsageError(f"this workspace does not look after {where}.", hint=hint)

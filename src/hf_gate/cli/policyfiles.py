@@ -86,7 +86,7 @@ def read_policies(
     run: Run,
     files: Sequence[str] = (),
     *,
-    needs_desk: bool = False,
+    needs_workspace: bool = False,
     is_said: bool = True,
     counts_matches: bool = False,
 ) -> Policies:
@@ -102,21 +102,21 @@ def read_policies(
     folder = bootstrap.find_folder(run.settings)
     if folder is None and files and files[0] != "-":  # the workspace of the file defines its tables
         folder = bootstrap.find_folder(run.settings, Path(files[0]).absolute().parent)
-    if folder is None and (needs_desk or not files):
+    if folder is None and (needs_workspace or not files):
         raise UsageError(
             "there is no workspace here: no hf-gate.yaml in this folder or above it.",
             hint="`hf-gate init` makes one, --workspace DIR names one."
-            + ("" if needs_desk else " Or name policy FILEs."),
+            + ("" if needs_workspace else " Or name policy FILEs."),
         )
     if folder is None:
         return _check_policies(run, None, None, {name: _parse_file(name) for name in files})
     if is_said:
         run.out.say(f"workspace {WorkspaceLocation(folder, WorkspaceConfig()).title}", "dim")
-    desk, sources, problems = _read_desk(folder)
-    if desk is None:
+    config, sources, problems = _read_config(folder)
+    if config is None:
         return Policies(folder, None, sources=sources, problems=problems)
-    parsed = {name: _parse_file(name) for name in files} if files else _of_desk(folder)
-    found = _check_policies(run, folder, desk, parsed)
+    parsed = {name: _parse_file(name) for name in files} if files else _policies_of_folder(folder)
+    found = _check_policies(run, folder, config, parsed)
     policies = [policy for _, _, policy in found.without_errors()]
     tables = check_tables(run, folder, policies, counts=counts_matches)
     wrong = [problem for table in tables for problem in table.problems()]
@@ -128,7 +128,7 @@ def read_policies(
     )
 
 
-def _read_desk(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceText], tuple[PolicyProblem, ...]]:
+def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceText], tuple[PolicyProblem, ...]]:
     from zoneinfo import available_timezones  # noqa: PLC0415 - as above
 
     from ..policy.strictyaml import SourceText  # noqa: PLC0415 - as above
@@ -141,7 +141,7 @@ def _read_desk(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceTe
     return parsed.config, {name: SourceText(text, name)}, parsed.problems
 
 
-def _of_desk(folder: Path) -> dict[str, ParsedPolicy]:
+def _policies_of_folder(folder: Path) -> dict[str, ParsedPolicy]:
     from ..policy.parse import parse_policy  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - as above
 
@@ -183,17 +183,17 @@ def _text(path: Path, *, may_lead_on: bool = True) -> str:
 
 
 def _check_policies(
-    run: Run, folder: Path | None, desk: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
+    run: Run, folder: Path | None, config: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
 ) -> Policies:
     from ..policy.checking import check_policy, check_unique_names  # noqa: PLC0415 - as above
 
-    forms = _forms(run) if desk is not None else {}
-    checked = {name: check_policy(each, config=desk, forms=forms) for name, each in parsed.items()}
+    forms = _forms(run) if config is not None else {}
+    checked = {name: check_policy(each, config=config, forms=forms) for name, each in parsed.items()}
     problems = [problem for each in checked.values() for problem in each.problems]
     problems += check_unique_names(tuple(checked.values()))
     seen = tuple(dict.fromkeys(repo for each in checked.values() for repo in each.repos))
     sources = {name: each.document.source for name, each in parsed.items()}
-    return Policies(folder, desk, checked, sources, tuple(problems), seen)
+    return Policies(folder, config, checked, sources, tuple(problems), seen)
 
 
 def _forms(run: Run) -> dict[str, GateForm]:

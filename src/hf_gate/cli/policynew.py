@@ -34,7 +34,7 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     consumer: an open model, whoever says what for. academic: addresses of universities. medical: a signed agreement.
     class: a roster. Each has its tests beside its rules.
     """
-    found = read_policies(run, needs_desk=True)
+    found = read_policies(run, needs_workspace=True)
     if found.folder is None or found.config is None:
         return refuse(run, found)
     if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
@@ -70,21 +70,21 @@ def _table_files(text: str) -> list[str]:
     return [table.file for table in policy.tables if table.file] if policy else []
 
 
-def _text(like: str, name: str, desk: WorkspaceConfig) -> str:
+def _text(like: str, name: str, config: WorkspaceConfig) -> str:
     """The example with the name and the repos of the workspace in their places."""
     text = files("hf_gate").joinpath("examples", f"{like}.yaml").read_text("utf-8")
-    repos = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in desk.repos)
+    repos = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in config.repos)
     text = re.sub(r"(?m)^policy: .*$", f"policy: {name}", text, count=1)
     return re.sub(r"(?m)^applies_to: .*$", f"applies_to: [{repos}]", text, count=1)
 
 
-def _path(folder: Path, desk: WorkspaceConfig, name: str) -> Path:
+def _path(folder: Path, config: WorkspaceConfig, name: str) -> Path:
     """A file that the workspace will read: beside the policies that it names, or the first place that its globs allow."""
-    for glob in desk.policies:
+    for glob in config.policies:
         base, _, last = glob.rpartition("/")
         if "*" not in base and last in ("*.yaml", "*.yml", "*"):
             return folder / base / f"{name}{'.yml' if last == '*.yml' else '.yaml'}"
     raise UsageError(
-        f"the workspace reads {', '.join(desk.policies)} only, where no new file fits.",
+        f"the workspace reads {', '.join(config.policies)} only, where no new file fits.",
         hint="Print it instead: --dry-run.",
     )

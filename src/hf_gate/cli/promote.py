@@ -31,7 +31,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     Says first what that turn would change. The word stands in the ledger, and is for this version: a policy that
     means something else tomorrow needs it again. It also lets a version go on whose run was paused or stopped.
     """
-    found = read_policies(run, needs_desk=True, is_said=False)
+    found = read_policies(run, needs_workspace=True, is_said=False)
     if found.has_errors:
         return refuse(run, found)
     from ..application.permissions import is_promoted, promote  # noqa: PLC0415 - as above

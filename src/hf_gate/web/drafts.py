@@ -168,13 +168,13 @@ def draft_of(process: DraftProcess, context: RequestContext, text: str, file: st
     """Check a draft as if it were the file of that name. If the check was stopped, that is the only problem."""
     source = SourceText(text, file)
     try:
-        report = process.check(Draft(text, file, _desk(context, folder), _forms(context), folder.zone))
+        report = process.check(Draft(text, file, _visible_config(context, folder), _forms(context), folder.zone))
     except DraftStopped as stopped:
         report = Report(None, None, (_stop_problem(stopped, file),))
     return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
 
 
-def _desk(context: RequestContext, folder: WorkspaceFolder) -> WorkspaceConfig:
+def _visible_config(context: RequestContext, folder: WorkspaceFolder) -> WorkspaceConfig:
     """Return the config to check a draft against; for a member of some repos it names only those."""
     if context.member.repos is None:
         return folder.config

@@ -163,7 +163,7 @@ def try_draft(context: RequestContext) -> Response:
             raise Refused("That draft is for none of your repos.", hint="Name one of yours in applies_to.")
         is_file = known is not None and text.source.text == known.source.text
         asked = _Asked(process, context, folder, text, context.form_value("who").strip(), is_trial=True)
-        return _show(context, folder, text, asked, is_file=is_file, note=note, file_of_desk=known)
+        return _show(context, folder, text, asked, is_file=is_file, note=note, file_in_folder=known)
 
 
 def _file_name(file: str) -> str:
@@ -205,7 +205,7 @@ def _show(
     *,
     is_file: bool = False,
     note: str = "",
-    file_of_desk: Text | None = None,
+    file_in_folder: Text | None = None,
 ) -> Response:
     policy = (
         None if text.policy is None else with_templates(text.policy, folder.config.templates)
@@ -230,7 +230,7 @@ def _show(
         trial=None if asked is None else asked.trial,
         told=None if asked is None else asked.told,
         problem="" if asked is None else asked.problem,
-        action="/policies" if is_new else f"/policies/{(file_of_desk or text).name}",
+        action="/policies" if is_new else f"/policies/{(file_in_folder or text).name}",
     )
 
 
