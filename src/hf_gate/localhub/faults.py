@@ -314,19 +314,19 @@ def _decode_rows(response: HttpResponse) -> list[Any] | None:
 
 _EVIL = "https://evil.invalid/next"
 FAULT_KINDS: dict[str, FaultKind] = {
-    "limit_bare": FaultKind(_limit_bare, None, {}, "429 without a header that tells how long to wait"),
+    "limit_bare": FaultKind(_limit_bare, None, {}, "429 without a header with the wait time"),
     "hidden_limit": FaultKind(
         _hidden_limit,
         _DECISIONS,
         {"rate": 7},
-        "429 above so many decisions a second, although the headers show calls left",
+        "429 above this number of decisions a second, although the headers show remaining calls",
     ),
     "fail_before": FaultKind(_fail_before, None, {"status": 502}, "an error, and the change is not made"),
     "fail_after": FaultKind(_fail_after, None, {"status": 500}, "an error, although the change is made"),
     "delay_before": FaultKind(_delay_before, None, {"s": 30.0}, "real seconds before the call is processed"),
     "delay_after": FaultKind(_delay_after, None, {"s": 30.0}, "real seconds before the answer is sent"),
     "reset_at": FaultKind(
-        _reset_at, None, {"byte": 40}, "the change is made, but the connection ends after so many bytes of the body"
+        _reset_at, None, {"byte": 40}, "the change is made, but the connection ends after this many bytes of the body"
     ),
     "truncate": FaultKind(
         _truncate, None, {}, "the change is made, but only half of the body is sent, as if it were complete"
@@ -339,19 +339,19 @@ FAULT_KINDS: dict[str, FaultKind] = {
     "link_evil": FaultKind(_link_evil, _LISTS, {"url": _EVIL}, "the next link leads to another host"),
     "redirect_evil": FaultKind(_redirect_evil, None, {"url": _EVIL}, "307 to another host; the change is not made"),
     "lag": FaultKind(
-        _lag, _SEEN, {"s": 1.0}, "lists, report and gate as they were so many seconds ago by the Hub's clock"
+        _lag, _SEEN, {"s": 1.0}, "lists, report and gate as they were this many seconds ago by the Hub's clock"
     ),
     "shuffle": FaultKind(_shuffle, _LISTS, {}, "lists in an order unrelated to time"),
     "ungate": FaultKind(_ungate, None, {}, "the repo of the call is no longer gated", 1),
     "revoke_token": FaultKind(_revoke_token, None, {"token": "owner"}, "a token is revoked", 1),
     "rename_repo": FaultKind(_rename_repo, None, {}, "the repo of the call is renamed: 307 to its new name", 1),
-    "down": FaultKind(_down, None, {"s": 3600.0}, "503 to every call for so many seconds of the Hub's clock", 1),
+    "down": FaultKind(_down, None, {"s": 3600.0}, "503 to every call for this many seconds of the Hub's clock", 1),
     "huge_body": FaultKind(_huge_body, None, {"mb": 64}, "megabytes of white space after the body"),
     "deep_json": FaultKind(_deep_json, None, {"n": 100_000}, "a body of deeply nested brackets"),
     "bad_record": FaultKind(
         _bad_record, _LISTS, {"kind": "time"}, "the first row of a page is broken: " + ", ".join(BAD_RECORDS)
     ),
-    "slow_body": FaultKind(_slow_body, None, {"bps": 100.0}, "so many bytes of the body a real second"),
+    "slow_body": FaultKind(_slow_body, None, {"bps": 100.0}, "this many bytes of the body per real second"),
     "no_batch": FaultKind(_no_batch, frozenset({"batch"}), {}, "the batch endpoint does not exist"),
     "drop_user": FaultKind(_drop_user, _LISTS, {"every": 1}, "every n-th row without its user"),
 }
