@@ -12,7 +12,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.ledger_files import read_checkpoint, verify_lines
 from hf_gate.domain.rows import LedgerRow, TimelineFilter
-from hf_gate.store.timeline import timeline
+from hf_gate.store.ledger import timeline
 from tests.web.kit import GOOD, Room
 
 

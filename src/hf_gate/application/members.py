@@ -20,9 +20,9 @@ from ..domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
+from ..store.ledger import ends_changed
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.reading import Store
-from ..store.timeline import ends_changed
 from . import keys
 from .decide import DecisionSender
 from .runs import is_over

@@ -32,7 +32,17 @@ from .permissions import keep_halt
 from .ports import ClockPort, SendPort
 from .restored import check_read_whole
 from .runs import check_kept
-from .settling import InFlightBatch, Item, Settled, alone, ground_of_change, intent, observe, read_back, told_entries
+from .settling import (
+    InFlightBatch,
+    Item,
+    Settled,
+    alone,
+    intent,
+    observe,
+    read_back,
+    settle_without_sending,
+    told_entries,
+)
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
 GROUP: Final = 500  # so many intents are written in one transaction
@@ -160,13 +170,13 @@ class RunExecutor:
                 self._send(run, repo, grants, self._grant, 1)
 
     def _look_again(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> list[Item]:
-        """Reads where these requests stand now; those whose ground moved are told so and left alone."""
+        """Reads where these requests stand now; those that changed since the plan are left alone."""
         found, complete = self._look(repo, items)
         ready: list[Item] = []
         moved: list[Settled] = []
         for index, item in enumerate(items):
             seen = found.get(index)
-            verdict = self._end_of_wrong_clock(item) or ground_of_change(item, seen, complete=complete)
+            verdict = self._end_of_wrong_clock(item) or settle_without_sending(item, seen, complete=complete)
             if verdict is None:
                 ready.append(replace(item, seen=seen))
             else:

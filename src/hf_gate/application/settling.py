@@ -64,8 +64,8 @@ class Settled:
     since: int | None = None  # ms: when the Hub did it, where a reading showed it
 
 
-def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
-    """Whether a planned change still stands on the ground that it was planned on; None: send it."""
+def settle_without_sending(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
+    """Return what becomes of a planned change of which nothing has to be sent; None: send it."""
     change = item.change
     if item.row is None:
         return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read") if _is_so(now, change) else None

@@ -132,7 +132,7 @@ class Workspace:
 
     def timeline(self, wanted: TimelineFilter, *, limit: int, before: int | None = None) -> TimelinePage:
         """Return entries of the audit log before one, the newest first."""
-        from ..store.timeline import timeline  # noqa: PLC0415 - as above
+        from ..store.ledger import timeline  # noqa: PLC0415 - as above
 
         return timeline(self.store, wanted, limit=limit, before=before)
 

@@ -1,18 +1,24 @@
-"""The ledger as it lies in the store: chains as links, entries with their private parts, checkpoints, what was done lately."""
+"""The ledger in the store: entries are added to chains, read as links or with their private parts, and searched newest first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..domain.ledger import DESK, Checkpoint, LedgerLink
-from ..domain.rows import LedgerRow
+from ..domain.events import AnyEvent, EventKind, body_of, commitment_of, kind_of
+from ..domain.ledger import DESK, Checkpoint, LedgerLink, link_hash
+from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
+from .memory import Memory, dictionary
 from .packing import Packer, private_of
 from .sql import Database, Row
 from .states import chain_of, repo_of
+
+if TYPE_CHECKING:
+    from .reading import Store
 
 PAGE: Final = 5000
 _heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode
@@ -23,6 +29,69 @@ _WHOSE = (  # the repos that entries are of, a look into the index for each
     " SELECT id FROM whose WHERE id IS NOT NULL"
 )
 _LINK = "l.seq, l.at, l.kind, l.actor, l.request_id, l.body, l.commitment, l.hash"
+_ENTRY = f"SELECT l.id, l.repo_id, {_LINK}, x.data, x.person_id FROM ledger l LEFT JOIN private x ON x.id = l.id"
+LOOK: Final = 200_000  # entries that one page looks back over, at most; it says where it stopped
+_LEDGER = (
+    "INSERT INTO ledger (id, repo_id, seq, at, kind, actor, request_id, run, body, commitment, hash)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_HEAD = (
+    "INSERT INTO chains (repo_id, seq, head) VALUES (?, ?, ?)"
+    " ON CONFLICT (repo_id) DO UPDATE SET seq = excluded.seq, head = excluded.head"
+)
+
+
+# ---- adding entries --------------------------------------------------------------------------------------------------
+
+
+class Log:
+    """The entries that one call adds to one chain."""
+
+    def __init__(self, db: Database, memory: Memory, repo_id: int, chain: str, dictionary: int = 0) -> None:
+        self._db, self._memory = db, memory
+        self._repo_id, self._chain, self._dictionary = repo_id, chain, dictionary
+        self._seq, self._head = memory.head(repo_id)
+        self._rows: list[Row] = []
+        self._private: list[Row] = []
+
+    def add(
+        self,
+        event: AnyEvent,
+        at: int,
+        actor: str,
+        request: int | None = None,
+        person: int | None = None,
+        salt: bytes | None = None,
+        private: bytes | None = None,
+    ) -> int:
+        """The number of the entry. A private part (its canonical JSON) is kept only of a person who has a salt."""
+        ident = self._memory.take("ledger")
+        self._seq += 1
+        commitment = None
+        if private is not None and salt is not None:
+            commitment = commitment_of(salt, private)
+            self._private.append((ident, person, self._memory.packer.pack(self._dictionary, private)))
+        kind, body = kind_of(event), body_of(event)
+        link = LedgerLink(self._chain, self._seq, at, kind, actor, request, body, commitment)
+        self._head = link_hash(self._head, link)
+        run = getattr(event, "run", None)
+        self._rows.append(
+            (ident, self._repo_id, self._seq, at, kind, actor, request, run, body.decode(), commitment, self._head)
+        )
+        return ident
+
+    def flush(self) -> None:
+        """Writes the entries and the new head of the chain."""
+        if not self._rows:
+            return
+        self._db.insert_many(_LEDGER, self._rows)
+        self._db.insert_many("INSERT INTO private (id, person_id, data) VALUES (?, ?, ?)", self._private)
+        self._db.run(_HEAD, (self._repo_id, self._seq, self._head))
+        self._memory.heads[self._repo_id] = (self._seq, self._head)
+        self._rows, self._private = [], []
+
+
+# ---- chains and entries ----------------------------------------------------------------------------------------------
 
 
 def names(db: Database) -> dict[int, str]:
@@ -89,19 +158,18 @@ def entries(
     wanted = [("l.request_id = ?", request), ("l.run = ?", run), ("l.id < ?", before)]
     parts = [(sql, value) for sql, value in wanted if value is not None]
     where = " AND ".join(sql for sql, _ in parts) or "1 = 1"
-    sql = (
-        f"SELECT l.id, l.repo_id, {_LINK}, x.data, x.person_id FROM ledger l LEFT JOIN private x ON x.id = l.id"
-        f" WHERE {where} ORDER BY l.id DESC LIMIT ?"
-    )
-    called = names(db)
-    found = []
-    for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in db.rows(
-        sql, (*(value for _, value in parts), limit)
-    ):
+    found = db.rows(f"{_ENTRY} WHERE {where} ORDER BY l.id DESC LIMIT ?", (*(value for _, value in parts), limit))
+    return _rows(found, names(db), packer)
+
+
+def _rows(found: Sequence[Row], called: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
+    """The values of rows of `_ENTRY`."""
+    rows = []
+    for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in found:
         link = LedgerLink(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
         private = None if data is None else private_of(packer.unpack(data))
-        found.append(LedgerRow(id=ident, link=link, private=private, person=person))
-    return found
+        rows.append(LedgerRow(id=ident, link=link, private=private, person=person))
+    return rows
 
 
 def checkpoints(db: Database) -> list[Checkpoint]:
@@ -117,3 +185,97 @@ def done_since(db: Database, verb: str, since: int) -> int:
         (verb, since, RunKind.AUTO),
     )
     return int(found[0]) if found else 0
+
+
+# ---- the newest entries first ----------------------------------------------------------------------------------------
+
+
+def timeline(
+    store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, look: int = LOOK
+) -> TimelinePage:
+    """The newest entries before one (the store's number of it); `look` back over so many."""
+    db, called = store.reads, names(store.reads)
+    where = _conditions(db, wanted, called, before, look)
+    sql = f"{_ENTRY} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
+    found = db.rows(sql, (*where.values, limit + 1))
+    rows = _rows(found[:limit], called, Packer(lambda number: dictionary(db, number)))
+    if len(found) > limit:
+        return TimelinePage(rows, rows[-1].id)
+    return TimelinePage(rows, where.floor, is_cut=True) if where.floor is not None else TimelinePage(rows)
+
+
+def ends_changed(store: Store, since: int) -> list[tuple[str, int]]:
+    """How many accesses each actor gave another end from a moment on (ms), by itself and not in a run."""
+    top = _number(store.reads, "SELECT max(id) FROM ledger")
+    sql = (
+        "SELECT actor, count(DISTINCT request_id) FROM ledger"
+        " WHERE id > ? AND kind = ? AND run IS NULL AND at >= ? GROUP BY actor"
+    )
+    return [
+        (str(actor), int(count)) for actor, count in store.reads.rows(sql, (top - LOOK, EventKind.GRANT_DATED, since))
+    ]
+
+
+@dataclass(slots=True)
+class _Where:
+    """`floor`: from where the next stretch goes on when this one was looked through without filling a page."""
+
+    parts: list[str] = field(default_factory=list)
+    values: list[object] = field(default_factory=list)
+    order: str = "l.id"
+    floor: int | None = None
+
+    def say(self, sql: str, *some: object) -> None:
+        self.parts.append(sql)
+        self.values.extend(some)
+
+
+def _conditions(
+    db: Database, wanted: TimelineFilter, called: Mapping[int, str], before: int | None, look: int
+) -> _Where:
+    where = _Where()
+    if wanted.kind is not None:
+        where.say("l.kind = ?", wanted.kind)
+    if wanted.actor is not None:
+        where.say("(l.actor = ? OR substr(l.actor, 1, ?) = ?)", wanted.actor, len(wanted.actor) + 1, f"{wanted.actor}@")
+    own = _chains(wanted, called)
+    if wanted.requests is not None:  # an index leads to them, however far back they lie
+        among, value = db.among(list(wanted.requests))
+        where.say(f"l.request_id {among}", value)
+        if before is not None:
+            where.say("l.id < ?", before)
+    elif own is not None and len(own) == 1:
+        _along_chain(db, where, own[0], before, look)
+        return where
+    else:
+        top = before if before is not None else _number(db, "SELECT max(id) FROM ledger") + 1
+        where.say("l.id >= ? AND l.id < ?", top - look, top)
+        where.floor = top - look if top - look > 1 else None
+    if own is not None:
+        among, value = db.among(own)
+        where.say(f"+l.repo_id {among}", value)  # by the order of the entries, not repo by repo
+    return where
+
+
+def _chains(wanted: TimelineFilter, called: Mapping[int, str]) -> list[int] | None:
+    """The numbers of the chains that are asked for; None: all."""
+    if wanted.repos is None and wanted.with_desk:
+        return None
+    chains = None if wanted.repos is None else {chain_of(repo) for repo in wanted.repos}
+    return [n for n, name in called.items() if (wanted.with_desk if n == 0 else chains is None or name in chains)]
+
+
+def _along_chain(db: Database, where: _Where, chain: int, before: int | None, look: int) -> None:
+    """One chain has an index of its own."""
+    last = "SELECT max(seq) FROM ledger WHERE repo_id = ?"
+    at = "SELECT seq FROM ledger WHERE repo_id = ? AND id = ?"
+    top = _number(db, last, chain) + 1 if before is None else _number(db, at, chain, before)
+    where.say("l.repo_id = ? AND l.seq >= ? AND l.seq < ?", chain, top - look, top)
+    where.order = "l.seq"
+    if top - look > 1:
+        where.floor = _number(db, "SELECT id FROM ledger WHERE repo_id = ? AND seq = ?", chain, top - look)
+
+
+def _number(db: Database, sql: str, *values: object) -> int:
+    found = db.row(sql, values)
+    return int((found and found[0]) or 0)

@@ -19,7 +19,7 @@ from ..domain.rows import ChangeRow, RepoRow, RunRow
 from ..domain.state import Known, Seen, detect_events, evolve
 from . import runs
 from .indexing import Indexer
-from .log import Log
+from .ledger import Log
 from .memory import Memory
 from .packing import learn, sealed_record
 from .people import People, Someone

@@ -280,13 +280,13 @@ def decide(context: RequestContext) -> Response:
         raise Refused("Nothing was decided.", hint="Choose what shall become of what is ticked.")
     seen: dict[int, str] = {}
     for pick in context.sent.get("pick", []):
-        key, _, ground = pick.partition(":")
+        key, _, version = pick.partition(":")
         row = context.find_request(key)
         if row.person.id != people[0].id:
             raise NotFound
-        if ground != row.version.token:
+        if version != row.version.token:
             raise Refused(f"Nothing was decided: at {row.repo} it is {row.state.status} now, and reads otherwise than you saw.", hint="Look at it again.", status=409)  # fmt: skip
-        seen[row.id] = ground
+        seen[row.id] = version
     if not seen:
         raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")
     app_state, ident = context.app_state, new_id("b")
