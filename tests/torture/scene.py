@@ -12,10 +12,9 @@ from typing import Any, cast
 from hf_gate.application import runs
 from hf_gate.application.cadence import SyncKind
 from hf_gate.application.evaluation import RepoPolicies
-from hf_gate.application.planning import PlanResult, make_plan
+from hf_gate.application.planning import EvaluatedPart, PlanBuffer, PlanResult, evaluate_part, make_plan, propose
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.ports import ClockPort, HubPort
-from hf_gate.application.propose import EvaluatedPart, PlanBuffer, evaluate_part, propose
 from hf_gate.application.run_executor import RunExecutor
 from hf_gate.application.sync import Synced, sync
 from hf_gate.application.turn import ExecutorFactory, Turn, TurnContext, run_turn

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.propose import evaluate_part, propose
+from hf_gate.application.planning import evaluate_part, propose
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 WATCHER = """\

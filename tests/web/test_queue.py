@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.propose import evaluate_part, propose
+from hf_gate.application.planning import evaluate_part, propose
 from hf_gate.domain.moments import to_ms
 from hf_gate.domain.query_reading import parse_query
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed

@@ -17,8 +17,8 @@ import msgspec
 from ..domain.rows import Part
 from ..errors import Guarded
 from .evaluation import RepoPolicies
+from .planning import EvaluatedPart, PlanBuffer, evaluate_part
 from .policy_bundle import PolicyBundle, load_policies
-from .propose import EvaluatedPart, PlanBuffer, evaluate_part
 from .workspace import Workspace
 
 WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings

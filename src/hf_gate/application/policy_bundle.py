@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
+from ..domain.events import canonical
 from ..domain.forms import form_from_json
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow
@@ -19,7 +21,6 @@ from ..sources.workspace_folder import WorkspaceFolder, format_problem, read_fol
 from ..store.reading import Store
 from . import keys
 from .evaluation import RepoPolicies, SourcesPort, compile_policies, policies_of_repo, with_templates
-from .propose import policies_digest
 from .workspace import Workspace
 
 
@@ -93,3 +94,8 @@ def refused_tables(workspace: Workspace) -> list[Table]:
     except HfGateError:
         return []
     return [table for _, table in sorted(tables.items()) if table.refusal]
+
+
+def policies_digest(policies: Iterable[Policy]) -> str:
+    """Over what all policies mean together: a plan holds only as long as none of them changes."""
+    return hashlib.sha256(canonical(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()

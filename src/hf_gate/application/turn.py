@@ -21,9 +21,8 @@ from ..store.promotions import read_first_turns, write_first_turns
 from ..store.reading import Store
 from .cadence import SyncKind, due_kind, note_of
 from .permissions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held, store_refusals
-from .planning import PlanResult, make_plan
+from .planning import EvaluateList, PlanResult, make_plan
 from .policy_bundle import PolicyBundle
-from .propose import EvaluateList
 from .record_builders import run_record
 from .run_executor import RunExecutor
 from .runs import begin

@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Final
 
 from ..application.cadence import SHARE, due_kind, next_pause, note_of
+from ..application.planning import propose
 from ..application.policy_bundle import PolicyBundle
-from ..application.propose import propose
 from ..application.sync import sync
 from ..domain.ids import Repo
 from ..domain.moments import to_ms

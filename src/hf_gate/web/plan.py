@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application import runs as run_cases
 from ..application.inputs import confirms
 from ..application.members import Need
-from ..application.propose import policies_digest
+from ..application.policy_bundle import policies_digest
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
