@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,10 @@ from ..policy.model import Policy
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.reading import Store
 
+if TYPE_CHECKING:
+    from .policy_bundle import PolicyBundle
+    from .workspace import Workspace
+
 AHEAD: Final = timedelta(minutes=5)  # clocks of two machines differ; a supposed moment lies further ahead
 RETRIED: Final = (ChangeState.REFUSED, ChangeState.OPEN)
 _AGAIN: Final = "Make it anew: hf-gate plan --out plan.json"
@@ -36,6 +40,19 @@ Versions: TypeAlias = Collection[tuple[str, str]]
 def versions_of(policies: Iterable[Policy]) -> Versions:
     """The policies of a workspace as changes name them."""
     return frozenset((policy.name, policy.digest) for policy in policies)
+
+
+def needs_policies(plan: Plan) -> bool:
+    """Whether a plan speaks for any policy; what follows from a person's run may not, so broken policies do not stop it."""
+    return bool(plan.plan.policy_digest) or any(change.policy for change in plan.changes)
+
+
+def check_in_force(workspace: Workspace, bundle: PolicyBundle | None, plan: Plan) -> None:
+    """Refuse a plan for another Hub, one that is too old, or one of policies that changed since."""
+    digest = bundle.digest if bundle is not None and plan.plan.policy_digest else None
+    versions = versions_of(() if bundle is None else bundle.policies)
+    now = workspace.clock.now()
+    check(plan, endpoint=workspace.store.endpoint, policy_digest=digest, now=now, versions=versions)
 
 
 def check(

@@ -19,8 +19,6 @@ from .output import clock_off, count_of, in_words
 from .second import author_for, resume_run
 from .workspace import (
     actor_of,
-    check_in_force,
-    needs_policies,
     open_for_runs,
     open_with_policies,
     rare_garbage_collection,
@@ -137,13 +135,13 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
 
     made = decode_plan(_bytes(file), str(file))
-    workspace, bundle = open_with_policies(run) if needs_policies(made) else (open_for_runs(run), None)
+    workspace, bundle = open_with_policies(run) if runs.needs_policies(made) else (open_for_runs(run), None)
     store = workspace.store
     known = store.run_of_plan(made.digest)
     if known is not None and runs.is_over(known):
         run.out.say(f"This plan was applied in run {known.id}; nothing was sent.")
         return print_run(run, workspace, known)
-    check_in_force(workspace, bundle, made)
+    runs.check_in_force(workspace, bundle, made)
     if known is None:
         check_made_here(store, made)
         check_plan(run, workspace, made.changes, yes=yes, max_changes=max_changes)

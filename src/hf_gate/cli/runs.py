@@ -17,7 +17,7 @@ from .execution import describe_done, done_changes, execute_run, print_run
 from .frame import CommandEntry, GateGroup, command, limit_options, said_again
 from .output import FIRST_ROWS, Column
 from .second import resume_run
-from .workspace import actor_of, check_in_force, executor_of, open_for_runs, open_workspace, policies_for
+from .workspace import actor_of, executor_of, open_for_runs, open_workspace, policies_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +144,7 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
-    from ..application.runs import is_over  # noqa: PLC0415 - only here
+    from ..application.runs import check_in_force, is_over  # noqa: PLC0415 - only here
     from ..plan.model import decode_plan  # noqa: PLC0415 - only here
 
     workspace = open_for_runs(run)

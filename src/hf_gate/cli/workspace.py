@@ -159,29 +159,12 @@ def describe_refusal(table: Table) -> str:
     return f"{table.refusal}; every rule that asks it is unknown."
 
 
-def needs_policies(plan: Plan) -> bool:
-    """Whether a plan speaks for any policy; what follows from a person's run may not."""
-    return bool(plan.plan.policy_digest) or any(change.policy for change in plan.changes)
-
-
 def policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
     """Return the policies in force if a plan speaks for any; so broken ones keep nobody from undo."""
     from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
+    from ..application.runs import needs_policies  # noqa: PLC0415 - as above
 
     return load_policies(workspace) if needs_policies(plan) else None
-
-
-def check_in_force(workspace: Workspace, bundle: PolicyBundle | None, plan: Plan) -> None:
-    """Refuse a plan for another Hub, one that is too old, or one of policies that changed since."""
-    from ..application.runs import check, versions_of  # noqa: PLC0415 - only who applies
-
-    check(
-        plan,
-        endpoint=workspace.store.endpoint,
-        policy_digest=bundle.digest if bundle is not None and plan.plan.policy_digest else None,
-        now=workspace.clock.now(),
-        versions=versions_of(() if bundle is None else bundle.policies),
-    )
 
 
 def executor_of(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:

@@ -15,7 +15,6 @@ from starlette.responses import RedirectResponse, Response
 from ..application import runs as run_cases
 from ..application.inputs import confirms
 from ..application.members import Need
-from ..application.policy_bundle import policies_digest
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
@@ -281,20 +280,17 @@ def _may_apply(context: RequestContext, sight: Sight) -> bool:
 
 
 def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[str, str]:
-    digest, versions = None, None
-    if plan.plan.policy_digest or any(change.policy for change in plan.changes):
+    bundle = None
+    if run_cases.needs_policies(plan):
         bundle = app_state.policies.current
         if bundle is None:
             return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
-        digest = policies_digest(bundle.policies) if plan.plan.policy_digest else None
-        versions = run_cases.versions_of(bundle.policies)
     own = next((n for n, change in enumerate(plan.changes, start=1) if _is_own(change, context.member)), None)
     if own is not None:
         no = f"Nobody decides a request of their own, and change {own} is about yours."
         return no, "Leave it out, or let somebody else let it go."
-    endpoint = app_state.workspace.store.endpoint
     try:
-        run_cases.check(plan, endpoint=endpoint, policy_digest=digest, now=context.now, versions=versions)
+        run_cases.check_in_force(context.workspace, bundle, plan)
     except Guarded as problem:
         return f"{str(problem)[:1].upper()}{str(problem)[1:]}", "Make a new one."
     return "", ""
