@@ -26,7 +26,7 @@ def loading(store: Store) -> Iterator[None]:
     statements: list[str] = []
     if store.reads.row("SELECT 1 FROM requests LIMIT 1") is None:
         with store.writing() as write:
-            statements = _dropped(write.db)
+            statements = _drop_indexes(write.db)
             write.setting(_MARK, "1")
     try:
         yield
@@ -42,8 +42,8 @@ def loading(store: Store) -> Iterator[None]:
                 write.setting(_MARK, None)
 
 
-def _dropped(db: Database) -> list[str]:
-    """Drop the indexes; what makes each of them again."""
+def _drop_indexes(db: Database) -> list[str]:
+    """Drop the deferred indexes; return the statements that make them again."""
     sql = (
         "SELECT name, sql FROM sqlite_master WHERE type = 'index'"
         if db.is_sqlite
