@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -84,11 +84,18 @@ class Server:
             timeout_graceful_shutdown=2, server_header=False, date_header=True, proxy_headers=False,
             http=BoundedConnection, backlog=_BACKLOG,
         )  # fmt: skip
-        server = uvicorn.Server(config)
+
+        class Server(uvicorn.Server):
+            """Ends on a signal. uvicorn's own handler would raise the signal again after the shutdown."""
+
+            def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+                self.should_exit = True
+
+        server = Server(config)
 
         async def serve() -> None:
             asyncio.get_running_loop().set_exception_handler(handle_loop_error(server.server_state.connections))
-            serving = asyncio.create_task(server._serve(sockets=self._sockets))  # noqa: SLF001 - without its signal handlers
+            serving = asyncio.create_task(server.serve(sockets=self._sockets))
             while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has a flag, no event
                 await asyncio.sleep(0.001)
             keeper.start()
@@ -97,16 +104,10 @@ class Server:
             gc.freeze()  # all that is loaded stays: to look at it again takes 50 ms, now and then within a page
             await serving
 
-        def stop(*_: object) -> None:
-            server.should_exit = True
-
-        before = {which: signal.signal(which, stop) for which in (signal.SIGTERM, signal.SIGINT)}
         try:
             with terminal.open(), _log_to_stderr():
                 asyncio.run(serve())
         finally:
-            for which, handler in before.items():
-                signal.signal(which, handler)
             keeper.stop()
             self.app_state.run_worker.stop()
             self.app_state.drafts.close()
