@@ -1,8 +1,10 @@
-"""Carries the changes of a run to the Hub: intents before the wire, outcomes after it, and what is unknown settled by reading.
+"""Executes a run: sends its planned changes to the Hub and records every outcome.
 
-The order is the promise. Nothing is sent that is not written down as started, and the writing is on the disk; nothing is
-called done that the Hub did not say or a reading did not show; nothing is sent again that can be asked. A killed process
-leaves started changes behind, and they are the first thing that the next one looks at.
+Guarantees:
+1. A change is stored as started before its request is sent.
+2. A change is stored as done only if the Hub confirmed it or a later read showed it.
+3. A change whose outcome is unknown is read back before it is sent again.
+A process that dies leaves started changes behind; the next executor settles them first.
 """
 
 from __future__ import annotations
@@ -50,15 +52,18 @@ FRESH: Final = 60.0  # seconds: a reading older than this says nothing about wha
 GRACE: Final = 20.0  # seconds: a request that was under way when a process died may still arrive this long after
 LONG_AGO: Final = 3600.0  # seconds: no call waits so long for its turn after its intent was written
 WISHED: Final[Mapping[str, RunState]] = {"pause": RunState.PAUSED, "stop": RunState.STOPPED}
-"""How a run ends when somebody wishes so."""
+"""The state of a run after a stop request."""
 
 Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
-"""Sends decisions as it takes them: each is written down as started when it is taken."""
+"""Sends decisions as it takes them from the iterator, which stores each as started."""
 
 
 @dataclass(slots=True)
 class RunExecutor:
-    """One run under way. `watch` is asked between batches and answers `pause` or `stop` when somebody wished so."""
+    """Executes one run. `watch` is called between batches and returns `pause`, `stop` or None.
+
+    `was_looked`: the store was compared with the Hub a moment ago, so the first look at each repo reads the store.
+    """
 
     store: Store
     hub: SendPort
@@ -68,14 +73,14 @@ class RunExecutor:
     progress: Callable[[int], None] = lambda _: None
     told: Callable[[Outcome], None] = lambda _: None
     grace: float = GRACE
-    was_looked: bool = False  # a moment ago: then the first look at each repo is what the store has of it
+    was_looked: bool = False
     _wish: str | None = field(default=None, init=False)
     _looked: set[Repo] = field(default_factory=set, init=False)
 
     def execute(self, run: RunRow) -> RunRow:
-        """Settles what a dead process left, then sends what is planned; returns the run as it stands afterwards.
+        """Settle what a dead process left open, send the planned changes, return the updated run.
 
-        An error that ends the whole run (no permission, the Hub away) is raised after the state is written.
+        Raises the error that ended the run (no permission, Hub unavailable) after the state is stored.
         """
         check_kept(self.store, run)
         stop: HfGateError | None = None
@@ -107,22 +112,22 @@ class RunExecutor:
     # ---- what a dead process left ------------------------------------------------------------------------------------
 
     def settle(self, run: RunRow) -> None:
-        """Reads what became of changes that were started and never settled; sends nothing."""
+        """Read back changes that were started and not settled; send nothing."""
         left = self._items(run, UNDER_WAY)
         for repo, items in _by_repo(left).items():
             for start in range(0, len(items), LOOK):
                 self._settle_some(run, repo, items[start : start + LOOK])
 
     def settle_left(self, run: RunRow) -> RunRow:
-        """The same for a run that nobody goes on with here: what reading shows is entered, and its counts are true again.
+        """Settle a run without sending the rest; return it with its counts.
 
-        The one way in which anybody settles what is not theirs. A person's decision is over then, unless it is unknown.
+        A run of direct decisions is over then, unless an outcome is still unknown.
         """
         self.settle(run)
         return self._close(run, run.state)
 
     def leave(self, run: RunRow) -> RunRow:
-        """The same for a run that nobody goes on with at all: what was not sent is left to whoever plans anew."""
+        """Settle a run and end it: changes that were not sent are left to the next plan."""
         try:
             self.settle(run)
         except BaseException:
@@ -141,9 +146,9 @@ class RunExecutor:
         self._write(run, repo, [one for one in settled if one is not None])
 
     def _wait_for_late_ones(self, run: RunRow, items: Sequence[Item]) -> None:
-        """A call that left before the process died may arrive after our reading: give it its time.
+        """Wait until a call of a dead process must have arrived at the Hub, so that a read shows its effect.
 
-        When it left is not known: it may have waited for its turn long after its intent was written. A change that is
+        When it was sent is unknown: it may have waited for its turn long after its intent was written. A change that is
         still marked as started was left by a process that died, and the clock may have been set since.
         """
         was_cut_off = bool(self.store.changes(run.id, (ChangeState.STARTED,), 1))
@@ -185,7 +190,7 @@ class RunExecutor:
         return ready
 
     def _end_of_wrong_clock(self, item: Item) -> Settled | None:
-        """The deferral of a grant's end while our clock is too far from the Hub's to say that its time is over."""
+        """Defer the end of a grant if this machine's clock differs too much from the Hub's."""
         if item.change.rule != ChangeOrigin.UNTIL or not is_clock_off(self.hub.skew):
             return None
         return Settled(
@@ -193,7 +198,7 @@ class RunExecutor:
         )
 
     def _look(self, repo: Repo, items: Sequence[Item]) -> tuple[Mapping[int, AccessRequest], bool]:
-        """Where they stand, by their place among the items, and whether whoever is not there is in no list."""
+        """Return the requests by their index among the items, and whether a missing one is in no list."""
         if self.was_looked and repo not in self._looked:
             self._looked.add(repo)
             stored = enumerate(item.target.request for item in items)
@@ -212,13 +217,13 @@ class RunExecutor:
         return requests, complete
 
     def _may_be_old(self, item: Item, seen: AccessRequest | None) -> bool:
-        """Whether a look contradicts what we did a moment ago: a Hub whose lists lag does so, and somebody else may have."""
+        """Whether a read contradicts our own recent change: the Hub's lists may lag, or another person changed it."""
         if item.row is None or (seen is not None and seen.status == item.row.state.status):
             return False
         return was_just_moved(item.row.state, self.clock.now().timestamp() + (self.hub.skew or 0.0))
 
     def _send(self, run: RunRow, repo: Repo, items: Sequence[Item], call: Call, group: int) -> None:
-        """One pass of batches. Whatever was started and not told when it breaks is written as it is known."""
+        """Send batches. If it breaks, started changes are stored with what is known of them."""
         flight = InFlightBatch({item.n: item for item in items})
         looked_at = self.clock.now().timestamp()
         try:
@@ -233,7 +238,7 @@ class RunExecutor:
             self._flush(run, repo, flight)
 
     def _grant(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
-        """The Hub has no batch for letting people in who never asked."""
+        """Send grants one by one: the Hub has no batch for people who never asked."""
         for decision in decisions:
             yield from alone(repo, decision.target, self.hub.grant_access)
 
@@ -283,10 +288,10 @@ class RunExecutor:
             )
 
     def _with_requests(self, repo: Repo, settled: Sequence[Settled]) -> Sequence[Settled]:
-        """The same, each beside the request that it made: who was let in without asking has one now.
+        """Attach the requests that grants made: a person who was let in without asking has one now.
 
-        By a name that costs a call or two; by an id alone it would cost whole lists, and is left to the next reading,
-        unless an end hangs on it. An end that finds no request stays open, so that whoever comes next dates it.
+        By username that costs a call or two. By id alone it costs whole lists, so it is left to the next sync unless the
+        grant has an end. An end without a request stays open, so that the next executor sets its date.
         """
         ended = (OutcomeKind.DONE, OutcomeKind.ALREADY)
         made = [one for one in settled if one.item.row is None and one.kind in ended]
@@ -311,9 +316,9 @@ class RunExecutor:
         return settled
 
     def _close(self, run: RunRow, state: RunState) -> RunRow:
-        """The end of this process's part, also in the ledger of the workspace.
+        """Store the state of the run and record it in the ledger of the workspace.
 
-        What somebody decided at the keyboard is asked for again, not resumed: it ends here unless something is unknown.
+        A run of direct decisions is not resumed: it ends here unless an outcome is unknown.
         """
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
             state = RunState.STOPPED
@@ -351,14 +356,14 @@ def _by_repo(items: Iterable[Item]) -> dict[Repo, list[Item]]:
 
 
 def halt(store: Store, run: RunRow, word: str, at: int) -> RunRow:
-    """Pauses or stops a run that no process carries; what was under way when one died is left to a later reading."""
+    """Pause or stop a run that no process executes; started changes are settled later."""
     with store.writing() as write:
         keep_halt(store, write, run, is_meant=True)
         return close_run(write, run, WISHED[word], at)
 
 
 def close_run(write: Writer, run: RunRow, state: RunState, at: int) -> RunRow:
-    """The run with its counts as they are now, and the entry that says how its part ended."""
+    """Store a run with its current counts and state, and record that."""
     counts = write.counts(run.id)
     if state == run.state and counts == run.counts:
         return run  # nothing of it is news

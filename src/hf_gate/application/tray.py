@@ -1,7 +1,7 @@
-"""Decisions on their way from the tray to the Hub: each leaves once, at its time; what a dead process carried is read back.
+"""Queues decisions in the tray and sends each once, at its time; decisions of a dead process are read back.
 
-An item is marked with the run that carries it before that run is begun. Found again later, it tells by itself what is
-to do: no such run, then nothing was sent; else what the run has written down, and what it has not is asked of the Hub.
+A decision is marked with its run before that run begins. A marked decision without a run was not sent; otherwise the run's
+changes say what became of it, and what they do not say is read from the Hub.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ENDED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is n
 
 @dataclass(frozen=True, slots=True)
 class DecisionRequest:
-    """What somebody decides about some requests, each as they saw it. `until`: when an acceptance ends, as rules write it."""
+    """A decision about requests, each with the version that the person saw. `until`: the end of an acceptance, as rules write it."""
 
     verb: str
     seen: Mapping[int, str]  # the store's number of each request to the token of its version
@@ -45,7 +45,7 @@ class DecisionRequest:
 
 @dataclass(frozen=True, slots=True)
 class QueueResult:
-    """What went into the tray, and what did not: `clashes` are held already, `moved` are not what was seen any more."""
+    """What was queued and what was not: `conflicts` have a queued decision already, `moved` changed since they were seen."""
 
     batch: str
     count: int
@@ -66,7 +66,7 @@ class TrayService:
     problem: str | None = None
 
     def take(self, wish: DecisionRequest, now: datetime, hold: float | None) -> QueueResult:
-        """Puts decisions into the tray for `hold` seconds (None: until somebody sends them). Sends nothing.
+        """Queue decisions for `hold` seconds (None: until a person sends them). Send nothing.
 
         What can never be meant is refused whole: a verb for another status, one's own request, a reason too long.
         """
@@ -105,14 +105,14 @@ class TrayService:
     # ---- leaving -----------------------------------------------------------------------------------------------------
 
     def send_due(self, now: datetime) -> int:
-        """Sends those whose time has come; how many found their end. What could not be sent stays, and is tried again."""
+        """Send the decisions that are due; return how many ended. What could not be sent stays and is tried again."""
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
         for item in self.workspace.tray.due(to_ms(now)):
             groups.setdefault((item.actor, item.member, item.verb, item.until), []).append(item)
         return sum(self._send(items, to_ms(now)) for items in groups.values())
 
     def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
-        """Decisions that are alike."""
+        """Send decisions with the same person, verb and end as one run."""
         first = items[0]
         rows = self.workspace.store.requests([item.request for item in items])
         is_late = not self._is_ahead(first, now)
@@ -139,7 +139,7 @@ class TrayService:
         return over + self._store_outcomes([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
     def _end(self, item: QueuedDecision, row: RequestRow | None, *, is_late: bool) -> tuple[OutcomeKind, str] | None:
-        """How a decision ends that must not leave; None: it may."""
+        """Return why a decision must not be sent any more; None if it may be."""
         if row is None or row.version.token != item.version:
             return OutcomeKind.STALE, _describe_move(row)
         if not self.membership.may_decide(item, row):
@@ -147,7 +147,7 @@ class TrayService:
         return (OutcomeKind.STALE, f"{item.until} was over when it was to leave") if is_late else None
 
     def _is_ahead(self, item: QueuedDecision, now: int) -> bool:
-        """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
+        """Whether the end of an acceptance is still in the future: it may have been queued for long."""
         return (
             item.until is None
             or to_ms(grant_end(item.until, from_ms(now), self.membership.decision_sender(item.actor, item.member).zone))
@@ -167,7 +167,7 @@ class TrayService:
         return len(ended)
 
     def _keep_unsent(self, items: Sequence[QueuedDecision], why: str, now: int) -> None:
-        """Not sent: they lie in the tray as before, and are tried again a little later."""
+        """Keep decisions that were not sent; they are tried again later."""
         self.problem = why
         ids = [item.id for item in items]
         self.workspace.tray.carried_by(ids, None)
@@ -176,7 +176,7 @@ class TrayService:
     # ---- after a crash -----------------------------------------------------------------------------------------------
 
     def recover(self, now: datetime) -> int:
-        """Finds out what became of decisions that a dead process carried; how many are still unknown."""
+        """Read back decisions that a dead process sent; return how many are still unknown."""
         runs: dict[str, list[QueuedDecision]] = {}
         for item in self.workspace.tray.waiting():
             if item.run is not None:

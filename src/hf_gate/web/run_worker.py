@@ -1,7 +1,7 @@
 """Executes the runs of this process, one after the other in a thread; pages show how each goes.
 
-What a page shows of a run lies in the store. Here is only what the store does not know: that somebody carries it now,
-how fast it goes, and what ended it. A process that dies takes nothing along but that.
+The store knows everything about a run but this: that this process executes it, how fast, and which error ended it. A process
+that dies loses only that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PAUSE, STOP = "pause", "stop"
 
 @dataclass(slots=True)
 class RunJob:
-    """One run that this process took up. Times by the process's own clock; `beat` grows whenever there is news."""
+    """A run in this process. Times are monotonic; `beat` grows with every change that a page may show."""
 
     run: str
     begin: Callable[[], RunRow] | None = None  # writes it down first
@@ -47,14 +47,14 @@ class RunJob:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def rate(self, now: float) -> float | None:
-        """Changes a second, once that can be said."""
+        """Return changes a second; None before the first second."""
         if self.started is None or not self.answered or now - self.started < 1:
             return None
         return self.answered / (now - self.started)
 
 
 class RunWorker:
-    """Takes runs up and carries them to their end, one at a time, for they share the limits of one token."""
+    """Executes queued runs one at a time, since they share the limits of one token."""
 
     def __init__(self, app_state: AppState) -> None:
         self._app_state = app_state
@@ -67,16 +67,16 @@ class RunWorker:
     # ---- asked by pages ----------------------------------------------------------------------------------------------
 
     def load(self, run: str) -> RunJob | None:
-        """What this process knows of a run that it took up; it may be over."""
+        """Return the job of a run, also after its end; None if this process never had it."""
         return self._loads.get(run)
 
     def is_live(self, run: str) -> bool:
-        """Whether it is being carried here, or waits for its turn."""
+        """Whether a run is executed here or waits for its turn."""
         load = self._loads.get(run)
         return load is not None and not load.is_over
 
     def take_up(self, run: str, begin: Callable[[], RunRow] | None = None) -> RunJob:
-        """Carries a run from where it stands; `begin` writes it down first. One that is under way is left to it."""
+        """Queue a run; `begin` stores it first. A run that is queued or executed already is returned as it is."""
         with self._news:
             known = self._loads.get(run)
             if known is not None and not known.is_over:
@@ -93,13 +93,13 @@ class RunWorker:
             return load
 
     def stop_those_of(self, member: Member) -> None:
-        """Stops the runs of a member for good: what is unknown is still read back, and nothing more is sent."""
+        """Stop the runs of a member: unknown outcomes are still read back, nothing more is sent."""
         for run in self._app_state.workspace.store.runs_of(member.id):
             self._app_state.workspace.store.request_stop(run.id, STOP)
             self.take_up(run.id)
 
     def stop(self, wait: float = 10.0) -> None:
-        """Lets the run under way pause after the batch in flight; nothing further is begun."""
+        """Pause the current run after its batch and begin no other."""
         with self._news:
             self._is_ending = True
             self._news.notify_all()
@@ -171,7 +171,7 @@ class RunWorker:
 
 
 def state_of(app_state: AppState, run: RunRow) -> str:
-    """How a run stands, also where a dead process could not write it down."""
+    """Return the state of a run, also if a dead process could not store it."""
     if app_state.run_worker.is_live(run.id):
         return "running"
     if run.state is not RunState.READY:
