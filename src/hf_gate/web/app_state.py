@@ -25,13 +25,12 @@ from .one_time import OneTimeCodes
 from .presence import Presence
 from .run_worker import RunWorker
 
-_LOOK: Final = 2.0  # seconds between two checks of the workspace's files
 _WATCHED: Final = 180.0  # seconds
 
 
 @dataclass(slots=True)
 class SyncStatus:
-    """The state of the last sync. The keeper writes it, and every page shows it."""
+    """The state of the last sync. The background worker writes it, and every page shows it."""
 
     read_at: datetime | None = None
     next_at: datetime | None = None
@@ -54,12 +53,10 @@ class AppState:
     read_now: Callable[[], None] = lambda: None
     presence: Presence = field(default_factory=Presence)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
-    sending: threading.RLock = field(
-        default_factory=threading.RLock
-    )  # held from checking a limit to storing what it allows
     drafts: Drafts = field(default_factory=Drafts)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     membership: Membership = field(init=False)
+    tray_service: TrayService = field(init=False)
     policies: PolicyWatcher = field(init=False)
     run_worker: RunWorker = field(init=False)
     plan_maker: PlanMaker = field(init=False)
@@ -67,20 +64,16 @@ class AppState:
 
     def __post_init__(self) -> None:
         self.membership = Membership(self.workspace, self.owner, self.owner_id)
+        self.tray_service = TrayService(self.workspace, self.membership)
         self.policies = PolicyWatcher(self.workspace)
         self.run_worker, self.plan_maker = RunWorker(self), PlanMaker(self)
-
-    # ---- fixed things ------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def tray_service(self) -> TrayService:
-        return TrayService(self.workspace, self.membership, self.sending)
 
     @property
     def title(self) -> str:
         """The names of the Hub and the workspace, for the footer of each page."""
-        desk = "" if self.workspace.location.folder is None else f" · workspace {self.workspace.location.folder.name}"
-        return f"{bootstrap.hub_name(self.workspace.settings)}{desk}"
+        folder = self.workspace.location.folder
+        where = "" if folder is None else f" · workspace {folder.name}"
+        return f"{bootstrap.hub_name(self.workspace.settings)}{where}"
 
     @property
     def is_https(self) -> bool:

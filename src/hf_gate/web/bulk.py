@@ -295,7 +295,7 @@ def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | No
     order = BulkDecision(ident, context.member.name, after, reason, weighed.count)
 
     def begin() -> RunRow:
-        with app_state.sending:
+        with app_state.tray_service.sending:
             need = app_state.membership.need(context.member, {weighed.verb: weighed.count})
             if need.is_large:
                 raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.next_step())

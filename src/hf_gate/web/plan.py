@@ -358,7 +358,7 @@ def _apply(context: RequestContext, sight: Sight) -> Response:
     kind = RunKind.UNDO if sight.about("kind") == RunKind.UNDO else RunKind.PLAN
 
     def begin() -> RunRow:
-        with app_state.sending:
+        with app_state.tray_service.sending:
             need = _need(context, sight)
             if need.is_open:
                 raise Guarded(f"A second person has to agree first. {need.team.next_step()}")

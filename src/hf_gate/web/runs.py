@@ -310,7 +310,7 @@ def _resume(context: RequestContext, going: Going) -> Response:
     app_state, run = context.app_state, going.run
 
     def begin() -> RunRow:
-        with app_state.sending:
+        with app_state.tray_service.sending:
             need = app_state.membership.need_to_resume(context.member, run)
             if need.is_open:
                 raise Guarded(f"{need.why} {_OTHERS_MAY}")
