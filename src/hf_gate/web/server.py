@@ -85,13 +85,13 @@ class Server:
             http=BoundedConnection, backlog=_BACKLOG,
         )  # fmt: skip
 
-        class Server(uvicorn.Server):
+        class HttpServer(uvicorn.Server):
             """Ends on a signal. uvicorn's own handler would raise the signal again after the shutdown."""
 
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
                 self.should_exit = True
 
-        server = Server(config)
+        server = HttpServer(config)
 
         async def serve() -> None:
             asyncio.get_running_loop().set_exception_handler(handle_loop_error(server.server_state.connections))
