@@ -14,59 +14,57 @@ from ..errors import HfGateError
 from .frame import CommandEntry, GateGroup
 from .output import Output, silence, unwritten
 
-_READ, _DECIDE, _DESK, _HELP = "Look", "Decide", "Workspace", "Help"
+_READ, _DECIDE, _DESK, _HELP = "View", "Decide", "Workspace", "Help"
 _TRY, _ASK = "Try it without a token", "Ask for access"
 
 COMMANDS: dict[str, CommandEntry] = {
     "ls": CommandEntry("listing:ls", "List access requests.", _READ),
     "show": CommandEntry("show:show", "Show one request: answers, person, age.", _READ),
-    "explain": CommandEntry("explain:explain", "Why a request is decided as it is: every rule, every value.", _READ),
-    "person": CommandEntry("person:person", "What one account asked for at all your repos.", _READ),
+    "explain": CommandEntry("explain:explain", "Explain a verdict: every rule and every value.", _READ),
+    "person": CommandEntry("person:person", "Show one account's requests at all your repos.", _READ),
     "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _READ),
-    "form": CommandEntry("form:form", "What a gate asks, and what is wrong with its card: check.", _READ),
-    "status": CommandEntry("status:status", "What waits, what was read when, what is stuck.", _READ),
-    "ui": CommandEntry("ui:ui", "The desk in the browser: the queue, by keys, with undo.", _DECIDE),
-    "review": CommandEntry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
-    "accept": CommandEntry("verbs:accept", "Let people in (also: approve).", _DECIDE, changes=True),
+    "form": CommandEntry("form:form", "Gate forms: check a card and show what it asks.", _READ),
+    "status": CommandEntry("status:status", "Show pending counts, last syncs and problems.", _READ),
+    "ui": CommandEntry("ui:ui", "Open the desk in the browser.", _DECIDE),
+    "review": CommandEntry("review:review", "Decide requests one by one with single keys.", _DECIDE),
+    "accept": CommandEntry("verbs:accept", "Accept requests (also: approve).", _DECIDE, changes=True),
     "reset": CommandEntry(
-        "verbs:reset", "Send requests back: no access, and the person may ask again.", _DECIDE, changes=True
+        "verbs:reset", "Send requests back: no access, but they can ask again.", _DECIDE, changes=True
     ),
     "reject": CommandEntry(
         "verbs:reject",
-        "Refuse people: no access, and they cannot ask again (also: deny, decline).",
+        "Reject requests: no access, and they cannot ask again (also: deny, decline).",
         _DECIDE,
         changes=True,
     ),
-    "cancel": CommandEntry(
-        "verbs:cancel", "Put requests back to pending; who was in loses access.", _DECIDE, changes=True
-    ),
-    "grant": CommandEntry("verbs:grant", "Let people in who have not asked.", _DECIDE, changes=True),
-    "revoke": CommandEntry("verbs:revoke", "End the access of people who are in.", _DECIDE, changes=True),
-    "init": CommandEntry("init:init", "Make a workspace: hf-gate.yaml, a starter policy, a store.", _DESK),
+    "cancel": CommandEntry("verbs:cancel", "Return requests to pending; access ends.", _DECIDE, changes=True),
+    "grant": CommandEntry("verbs:grant", "Grant access to people who have not asked.", _DECIDE, changes=True),
+    "revoke": CommandEntry("verbs:revoke", "End the access of accepted people.", _DECIDE, changes=True),
+    "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _DESK),
     "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _DESK),
-    "audit": CommandEntry("audit:audit", "The ledger: ls, show, verify, export, checkpoint.", _DESK),
-    "store": CommandEntry("store:store", "The store: check, export, backup, restore, remove.", _DESK),
+    "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _DESK),
+    "store": CommandEntry("store:store", "Store: check, export, backup, restore, remove.", _DESK),
     "policy": CommandEntry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _DESK),
-    "plan": CommandEntry("plan:plan", "What the policies would change, and why.", _DESK),
-    "apply": CommandEntry("plan:apply", "Carry out a plan, once.", _DESK, changes=True),
-    "runs": CommandEntry("runs:runs", "What was carried out: ls, show, pause, resume, stop, retry.", _DESK),
+    "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _DESK),
+    "apply": CommandEntry("plan:apply", "Apply a plan, once.", _DESK, changes=True),
+    "runs": CommandEntry("runs:runs", "Runs: ls, show, pause, resume, stop, retry.", _DESK),
     "run": CommandEntry(
-        "run:run_", "The loop: read, judge, act within the guards, end what is over.", _DESK, changes=True
+        "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _DESK, changes=True
     ),
-    "expire": CommandEntry("run:expire", "Grants that end: ls.", _DESK),
-    "undo": CommandEntry("runs:undo", "The plan that turns a run back.", _DESK),
-    "demo": CommandEntry("demo:demo", "A local Hub with invented people, and the first decisions.", _TRY),
-    "hub": CommandEntry("serve:hub", "The local Hub alone: serve.", _TRY),
+    "expire": CommandEntry("run:expire", "Grants with an end date: ls.", _DESK),
+    "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _DESK),
+    "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _TRY),
+    "hub": CommandEntry("serve:hub", "Local Hub: serve.", _TRY),
     "ask": CommandEntry("requester:ask", "Ask for access to a gated repo.", _ASK, changes=True),
-    "withdraw": CommandEntry("requester:withdraw", "Take back your own pending request.", _ASK, changes=True),
+    "withdraw": CommandEntry("requester:withdraw", "Withdraw your own pending request.", _ASK, changes=True),
     "doctor": CommandEntry("doctor:doctor", "Check token, Hub, repos and this machine.", _HELP),
-    "config": CommandEntry("meta:config", "Where files are: path.", _HELP),
-    "completion": CommandEntry("meta:completion", "Completion for bash, zsh or fish.", _HELP),
-    "schema": CommandEntry("meta:schema", "The JSON Schema of a document that --json prints.", _HELP),
+    "config": CommandEntry("meta:config", "Configuration: path.", _HELP),
+    "completion": CommandEntry("meta:completion", "Print a completion script for bash, zsh or fish.", _HELP),
+    "schema": CommandEntry("meta:schema", "Print the JSON Schema of a --json document.", _HELP),
     "help": CommandEntry(
         "meta:help_", "Topics: exit-codes, environment, formatting, targets, queries, policies, token, options.", _HELP
     ),
-    "version": CommandEntry("meta:version", "The version of hf-gate.", _HELP),
+    "version": CommandEntry("meta:version", "Print the version.", _HELP),
 }
 
 root = GateGroup(
