@@ -69,7 +69,7 @@ def audit_ls(
     limit: int | None,
     all_entries: bool,
 ) -> int:
-    """List entries of the ledger, the newest first: all, those of a repo, or those about one person there.
+    """List entries of the audit log, newest first: all, those of a repo, or those about one person there.
 
     For people, four or more like entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
     """
@@ -149,7 +149,7 @@ def _with_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[A
 @command("show", examples=("hf-gate audit show datasets/acme/eeg#12", "hf-gate audit show desk#1 --json"))
 @click.argument("entry", metavar="ENTRY")
 def audit_show(run: Run, *, entry: str) -> int:
-    """Show one entry: what everybody may read, and what is kept of the person besides."""
+    """Show one entry: its public part and the personal data stored with it."""
     from ..application.entries import entry_at, parse_name  # noqa: PLC0415 - as above
 
     name = parse_name(entry)
@@ -180,7 +180,7 @@ def audit_show(run: Run, *, entry: str) -> int:
 @click.option("--file", "file", metavar="FILE", help="An exported ledger, in place of the store's.")
 @click.option("--fold", is_flag=True, help="Also what follows from the ledger: requests, members, triggers.")
 def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fold: bool) -> int:
-    """Prove the ledger: every chain whole, every private part the one that was sealed, no checkpoint contradicted.
+    """Verify the audit log: every chain is unbroken, every private part matches its seal, no checkpoint is contradicted.
 
     A chain cannot show that its end was cut off, nor that somebody rewrote all of it: a checkpoint kept elsewhere can.
     """
@@ -213,7 +213,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
 @click.option("--out", "target", metavar="FILE", help="Into this file, for this user alone; else to stdout.")
 @click.option("--with-personal", is_flag=True, help="With names, answers, reasons and notes.")
 def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
-    """Write the ledger as JSON lines, a header first; personal data only when asked for.
+    """Write the audit log as JSON lines, a header first; personal data only if requested.
 
     `hf-gate audit verify --file FILE` proves it where the store is not.
     """
@@ -233,7 +233,7 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 @command("checkpoint", examples=("hf-gate audit checkpoint", "hf-gate audit checkpoint --out heads.json"))
 @click.option("--out", "target", metavar="FILE", help="Into this file; keep it where the store is not.")
 def audit_checkpoint(run: Run, *, target: str | None) -> int:
-    """Write down the heads of all chains: later they prove that nothing before was cut off or rewritten."""
+    """Save the heads of all chains. Later they prove that nothing before was cut off or rewritten."""
     from ..application.ledger_files import checkpoint_json, checkpoint_now  # noqa: PLC0415 - as above
 
     workspace = open_workspace(run, writes=True)

@@ -41,7 +41,7 @@ _REASON: Final = "Please say in one or two sentences what you will do with it, t
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The Hub's; 0: one that is free.")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open: bool) -> int:
-    """Try everything without token and network: a local Hub, invented people, decisions, policies, a plan, a desk.
+    """Try everything without a token or network: a local Hub, invented people, decisions, policies, a plan and the desk.
 
     Afterwards it serves until Ctrl-C: the desk in the browser, signed in by a link that is printed and, in a terminal,
     opened, and the Hub, on which `hf-gate --profile demo ls` and all other commands work beside the desk.

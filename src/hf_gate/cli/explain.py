@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 )
 @repo_type_option
 def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | None, repo_type: str | None) -> int:
-    """Why a request is decided as it is: every rule tried, each expression with its value, and what would have to differ.
+    """Explain a verdict: every rule tried, each expression with its value, and what would change the result.
 
     Each fact comes with its source, its age and who controls it. Nothing is changed.
     """

@@ -48,7 +48,7 @@ form = GateGroup(
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request or a job summary.")
 @repo_type_option
 def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None) -> int:
-    """Show what a gate asks of a requester, and what is wrong with its card: line, column, problem, fix.
+    """Show what a gate asks of a requester, and the problems of its card: line, column, problem, fix.
 
     Works on every public repo without a token, and on a card that is not published yet. The exit code is 1 when there
     are errors, and 0 when there are only warnings.

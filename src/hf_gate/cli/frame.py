@@ -360,5 +360,5 @@ def repo_type_option(function: Callable[..., object]) -> Callable[..., object]:
         "--repo-type",
         "repo_type",
         metavar="model|dataset",
-        help="What a bare ns/name is; a model unless said.",
+        help="Type of a bare ns/name (default: model).",
     )(function)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
 def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
-    """Make a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
+    """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
 
     Reads all requests of the named repos, or of all gated repos of the token's account and its organisations. Nothing
     is changed on the Hub, and nothing would be: the plan right after it is empty.

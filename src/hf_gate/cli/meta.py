@@ -60,7 +60,7 @@ def config_path(run: Run, *, name: str | None) -> int:
 @command("completion", examples=('eval "$(hf-gate completion bash)"', "hf-gate completion fish"))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(_run: Run, *, shell: str) -> int:
-    """Print the code that completes hf-gate in your shell."""
+    """Print the completion script of your shell."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - only here
 
     from .main import COMPLETE_VARIABLE, root  # noqa: PLC0415 - the tree is complete by now

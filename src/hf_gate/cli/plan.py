@@ -49,7 +49,7 @@ CHANGES = 3  # the exit code of --detailed-exitcode when there are any
 @click.option("--profiles", type=click.IntRange(0), default=200, show_default=True, help="Profiles that may be read.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 3 when there is something to change.")
 def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: int, detailed_exitcode: bool) -> int:
-    """What the policies of this workspace would change, and why. Nothing is sent to anybody.
+    """Show what the policies of this workspace would change, and why. Nothing is sent.
 
     It judges what the store knows (hf-gate sync reads it from the Hub), enters new verdicts into the ledger, and prints
     the plan. The same store, policies and --now give the same plan, byte for byte.
@@ -124,7 +124,7 @@ def _for_people(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes at most.")
 def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
-    """Carries out a plan: each change once, everybody looked at once more before.
+    """Apply a plan: each change once, after reading each request once more.
 
     Only a plan that was made at this workspace, here or on a page of the desk. Whoever moved since is left alone (stale). A run that was
     ended half-way goes on with the same command; a plan that was applied already changes nothing.

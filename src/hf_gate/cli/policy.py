@@ -50,7 +50,7 @@ _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 @_FILES
 @click.option("--accept-table", "accepted", metavar="NAME", help="Take this table as it is now, though it lost rows.")
 def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> int:
-    """Check the policies of the workspace, or the FILEs, with all that they name: facts, values, tables, labels of forms.
+    """Check the policies of the workspace, or the FILEs, with everything they name: facts, values, tables, form labels.
 
     Says for each rule that accepts the least that an applicant must control to pass it, which tests fail, and how many
     pending requests each table lists. Ends with 2 when there are errors.
@@ -125,7 +125,7 @@ def _places(problems: Iterable[PolicyProblem]) -> Iterator[str]:
 @command("lint", examples=("hf-gate policy lint", "hf-gate policy lint policies/eeg.yaml"))
 @_FILES
 def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
-    """Point out what is allowed and hardly meant: rejects on what people say of themselves, rules that never match.
+    """Point out what is valid but probably a mistake: rejecting on what people claim, rules that never match.
 
     This is advice: the exit code is 0, and 2 where a policy has errors.
     """
@@ -147,7 +147,7 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
 @command("test", examples=("hf-gate policy test", "hf-gate policy test policies/eeg.yaml --json"))
 @_FILES
 def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
-    """Run the tests that stand beside the rules; ends with 1 when one fails, and says what came out and why."""
+    """Run the tests in the policy files; exit with 1 if one fails, and show the result and the reason."""
     from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - help needs none of it
 
     found = read_policies(run, files)
@@ -203,7 +203,7 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
 @click.argument("repo", metavar="REPO")
 @repo_type_option
 def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
-    """Print what holds at a repo as one numbered list of sentences: every rule of every policy, in the order tried."""
+    """Print the rules of a repo as one numbered list of sentences: every rule of every policy, in the order tried."""
     from ..policy.descriptions import describe_policies  # noqa: PLC0415 - help needs none of it
     from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
 

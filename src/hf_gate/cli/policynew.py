@@ -29,7 +29,7 @@ EXAMPLES: Final = ("consumer", "academic", "medical", "class")
 @click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to begin with.")
 @click.option("--dry-run", is_flag=True, help="Print it, write nothing.")
 def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
-    """Write a policy to begin with into the workspace's folder: a shipped example, in shadow mode, for the workspace's repos.
+    """Create a policy in the workspace from a shipped example, in shadow mode, for the workspace's repos.
 
     consumer: an open model, whoever says what for. academic: addresses of universities. medical: a signed agreement.
     class: a roster. Each has its tests beside its rules.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes in the first turn at most.")
 def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
-    """Let this version of a policy act in `hf-gate run` without being asked, also where its first turn is large.
+    """Let this version of a policy act in `hf-gate run` unattended, even if its first turn is large.
 
     Says first what that turn would change. The word stands in the ledger, and is for this version: a policy that
     means something else tomorrow needs it again. It also lets a version go on whose run was paused or stopped.

@@ -69,7 +69,7 @@ def ask(
 @click.option("--dry-run", is_flag=True, help="Say where the request stands, and send nothing.")
 @repo_type_option
 def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> int:
-    """Take back your own pending request; the Hub then forgets it."""
+    """Withdraw your own pending request; the Hub deletes it."""
     where = parse_repo(repo, repo_type)
     announce(run, writes=True)
     if dry_run:

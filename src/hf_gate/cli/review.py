@@ -85,7 +85,7 @@ class ReviewSession:
 @click.option("--newest-first", is_flag=True, help="Begin with who asked last; else with who has waited longest.")
 @repo_type_option
 def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) -> int:
-    """Decide pending requests one after the other: a accept, s send back, r reject, n note, space skip, z take back, q end.
+    """Decide pending requests one by one: a accept, s send back, r reject, n note, space skip, z undo, q quit.
 
     A decision is held while the next request is shown, and z takes it back; it is sent when you go on from there, or at q.
     At a workspace what its policies say stands beside each request, and its templates have number keys where a reason is asked.

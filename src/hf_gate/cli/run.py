@@ -49,7 +49,7 @@ _LEFT: Final[Mapping[str, str]] = {ChangeState.PLANNED: "not sent and judged ane
 )
 @click.option("--reserve", metavar="PERCENT", help="Of the token's calls, left free for other work: 25 unless said.")
 def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | None) -> int:
-    """Read, judge, act within the guards, end what is over: the policies at work without anybody there.
+    """Run the policies unattended: sync, evaluate, apply within the guards, and end expired grants.
 
     What is over a guard is deferred to the next turn and named. A policy version whose first turn at a repo would change
     more than 50 requests waits for `hf-gate policy promote`. Ctrl-C ends it after the batch in flight.
@@ -255,7 +255,7 @@ expire = GateGroup("expire", {"ls": CommandEntry("run:ends", "What ends when.")}
 @click.option("--within", metavar="TIME", default="36500d", help="Only what ends in this time: 30d.")
 @limit_options
 def ends(run: Run, within: str, limit: int | None) -> int:
-    """Grants with an end, the first to end first. `hf-gate run` plans each end when it is due."""
+    """List grants with an end, earliest first. `hf-gate run` plans each end when it is due."""
     from ..config import parse_seconds  # noqa: PLC0415 - only here
 
     workspace = open_workspace(run)

@@ -32,8 +32,8 @@ _ALL: Final = 2**31 - 1
 runs = GateGroup(
     "runs",
     {
-        "ls": CommandEntry("runs:ls", "Runs, the newest first."),
-        "show": CommandEntry("runs:show", "One run with the outcome of each change."),
+        "ls": CommandEntry("runs:ls", "List runs, newest first."),
+        "show": CommandEntry("runs:show", "Show one run with the outcome of each change."),
         "pause": CommandEntry("runs:pause", "Let a run end after the batch in flight; it can go on.", changes=True),
         "resume": CommandEntry("runs:resume", "Go on with a run that was paused or interrupted.", changes=True),
         "stop": CommandEntry("runs:stop", "End a run for good; the rest stays as it is.", changes=True),
@@ -46,7 +46,7 @@ runs = GateGroup(
 @command("ls", examples=("hf-gate runs ls", "hf-gate runs ls --limit 5 --json"))
 @limit_options
 def ls(run: Run, limit: int | None) -> int:
-    """Runs, the newest first."""
+    """List runs, newest first."""
     limit = FIRST_ROWS if limit is None and run.out.is_human else limit
     read = _ALL if limit is None or limit < 0 else limit + 1
     rows = map(run_record, open_workspace(run).store.runs(read))
@@ -67,7 +67,7 @@ def ls(run: Run, limit: int | None) -> int:
 @command("show", examples=("hf-gate runs show r_0123456789ab", "hf-gate runs show r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
 def show(run: Run, ident: str) -> int:
-    """One run with the outcome of each change."""
+    """Show one run with the outcome of each change."""
     workspace = open_workspace(run)
     print_run(run, workspace, run_named(workspace, ident), whole=True)
     return 0
@@ -79,7 +79,7 @@ def show(run: Run, ident: str) -> int:
 )
 @click.argument("ident", metavar="RUN")
 def pause(run: Run, ident: str) -> int:
-    """The process that carries the run ends after the batch in flight, at once if there is none; `runs resume` goes on.
+    """Pause a run after the batch in flight, or at once if there is none; `runs resume` continues it.
 
     Until then `hf-gate run` does nothing by the policies that made it, at the repos that it was about.
     """
@@ -92,7 +92,7 @@ def pause(run: Run, ident: str) -> int:
 )
 @click.argument("ident", metavar="RUN")
 def stop(run: Run, ident: str) -> int:
-    """The run ends after the batch in flight, for good. What was done stays done: `hf-gate undo RUN` turns it back.
+    """Stop a run permanently after the batch in flight. Finished changes stay; `hf-gate undo RUN` plans their undo.
 
     `hf-gate run` does nothing more by the policies that made it, at the repos that it was about, until they are edited or
     promoted.
@@ -143,7 +143,7 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
 @command("resume", examples=("hf-gate runs resume r_0123456789ab", "hf-gate runs resume r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
-    """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
+    """Resume a run: settle what was in flight by reading, then send the rest; nothing is sent twice."""
     from ..application.runs import check_in_force, is_over  # noqa: PLC0415 - only here
     from ..plan.model import decode_plan  # noqa: PLC0415 - only here
 
@@ -173,7 +173,7 @@ def resume(run: Run, ident: str) -> int:
 @click.argument("ident", metavar="RUN")
 @click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
 def retry(run: Run, ident: str, path: Path | None) -> int:
-    """A plan of what was refused or stayed open, for those who still stand where they stood. Sends nothing.
+    """Plan the refused and open changes again, for requests that have not changed since. Sends nothing.
 
     What a policy decided that was changed since is left out, and counted. Without --out the plan is only shown.
     """
@@ -199,7 +199,7 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
 @click.argument("ident", metavar="[RUN]", required=False)
 @click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
 def undo(run: Run, ident: str | None, path: Path | None) -> int:
-    """The plan that puts everybody of a run back where they were, and what no plan can undo. Sends nothing.
+    """Plan the undo of a run, and show what no plan can undo. Sends nothing.
 
     Without RUN, of the latest run that did something; it is named. Without --out the plan is only shown.
     """

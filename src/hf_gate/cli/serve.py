@@ -52,7 +52,7 @@ hub = GateGroup(
 def serve(
     run: Run, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object
 ) -> int:  # fmt: skip
-    """Serve a Hub with invented people. With --json the first line tells url, pid, tokens, repos and control.
+    """Serve a Hub with invented people. With --json the first line has url, pid, tokens, repos and control.
 
     To work on it, paste in another terminal the line that is printed at the start; with --port 8123:
 

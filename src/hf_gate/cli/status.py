@@ -34,7 +34,7 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 @command("status", examples=("hf-gate status", "hf-gate status --markdown", "hf-gate status --json"))
 @click.option("--markdown", is_flag=True, help="The lines for a card: how far requests are answered. No personal data.")
 def status(run: Run, *, markdown: bool) -> int:
-    """Show what waits and how long, when each repo was read, the token's budget, and what is stuck or unfinished."""
+    """Show what is pending and for how long, when each repo was synced, the token's budget, and what is stuck or unfinished."""
     from ..application.policy_bundle import refused_tables  # noqa: PLC0415 - help needs none of it
     from ..application.standing import standing  # noqa: PLC0415 - as above
 

@@ -93,7 +93,7 @@ def owned_files(location: WorkspaceLocation) -> list[Path]:
 
 @command("check", examples=("hf-gate store check", "hf-gate store check --json"))
 def store_check(run: Run) -> int:
-    """Look at the whole store: the file, the ledger, what follows from it, and the rights of the files. Changes nothing.
+    """Check the whole store: the file, the ledger, derived tables and file permissions. Changes nothing.
 
     Exit code 1 if anything was found.
     """
@@ -174,7 +174,7 @@ def _describe_export(folder: Path, lines: dict[str, int]) -> Iterator[str]:
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 def store_backup(run: Run, *, file: Path) -> int:
-    """Copy the store into FILE, as it is at this moment. A desk may run meanwhile.
+    """Copy the store into FILE as it is now. A desk can run meanwhile.
 
     FILE must not exist; nobody else can read it. It holds personal data, and everything but your own files: keep
     hf-gate.yaml, policies and tables elsewhere.
@@ -196,7 +196,7 @@ def store_backup(run: Run, *, file: Path) -> int:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a store is replaced.")
 def store_restore(run: Run, *, file: Path, yes: bool) -> int:
-    """Put a backup in the place of the store. What was there is kept beside it, as desk.db.before-restore.
+    """Replace the store by a backup. The present store is kept beside it, as desk.db.before-restore.
 
     Everybody is signed out and every sign-in link ends: invite people again. Decisions that were not sent stay until somebody sends them. Nothing
     is sent to a repo before it was read whole: hf-gate sync --full.

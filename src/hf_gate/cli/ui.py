@@ -73,7 +73,7 @@ def ui(
     yes: bool,
     **serving: Any,  # noqa: ANN401 - click's own values
 ) -> int:
-    """The desk in the browser: a queue with verdicts and reasons, decided by single keys, each decision with time to undo.
+    """Open the desk in the browser: a queue with verdicts and reasons, single keys, and time to undo each decision.
 
     Other commands work beside it: each waits until the other has written. Ctrl-C ends it; what is in the tray stays
     there. With --json the first line tells url, login_url and pid.

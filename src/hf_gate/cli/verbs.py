@@ -26,14 +26,14 @@ from .workspace import announce
 def _options(function: Callable[..., object]) -> Callable[..., object]:
     for option in reversed((
         click.argument("targets", nargs=-1, metavar="[TARGET]..."),
-        click.option("--from", "file", metavar="FILE", help="Targets from a file, one a line; - is stdin."),
+        click.option("--from", "file", metavar="FILE", help="Read targets from a file, one per line; - is stdin."),
         click.option("--repo", metavar="REPO", help="The repo of all targets; then request ids may be given."),
         repo_type_option,
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
-        click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing."),
+        click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing."),
         click.option("--max", "at_most", type=click.IntRange(min=1), default=100, show_default=True, help="Refuse more targets than this."),
         click.option("--max-changes", type=click.IntRange(min=1), help="With --yes: confirms up to so many changes."),
-        click.option("--note", metavar="TEXT", help="For the ledger, in your own words; never shown to the person."),
+        click.option("--note", metavar="TEXT", help="Note for the audit log; never shown to the person."),
     )):  # fmt: skip
         function = option(function)
     return function
@@ -68,7 +68,7 @@ def _verb(name: str, about: str, *more: Callable[..., Callable[..., object]], ex
 
 accept = _verb(
     "accept",
-    "Let people in: they may download at once. `approve` is the same command.",
+    "Accept requests: people can download at once. `approve` is the same command.",
     _UNTIL,
     examples=(
         "hf-gate accept ada-l@datasets/acme/eeg",
@@ -80,7 +80,7 @@ accept = _verb(
 )
 reject = _verb(
     "reject",
-    "Refuse people: no files, and they cannot ask again. `reset` leaves them a way back. `deny` and `decline` are the same command.",
+    "Reject requests: no access, and people cannot ask again. After `reset` they can. `deny` and `decline` are the same command.",
     _reason,
     examples=(
         "hf-gate reject bob99@acme/med-7b --reason 'The licence does not allow resale.'",
@@ -89,7 +89,7 @@ reject = _verb(
 )
 reset = _verb(
     "reset",
-    "Send requests back: no files, and the person may ask again. The Hub mails them the reason.",
+    "Send requests back: no access, but people can ask again. The Hub mails them the reason.",
     _reason,
     examples=(
         "hf-gate reset ada-l@datasets/acme/eeg --reason 'Please say what you will study, and ask again.'",
@@ -98,18 +98,18 @@ reset = _verb(
 )
 cancel = _verb(
     "cancel",
-    "Put requests back to pending; who was in loses access until the next decision.",
+    "Return requests to pending; accepted people lose access until the next decision.",
     examples=("hf-gate cancel ada-l@datasets/acme/eeg", "hf-gate cancel acme/med-7b ada-l bob99 --dry-run"),
 )
 grant = _verb(
     "grant",
-    "Let people in who have not asked; who has asked is accepted.",
+    "Grant access to people who have not asked; pending requests are accepted.",
     _UNTIL,
     examples=("hf-gate grant ada-l@datasets/acme/eeg", "hf-gate grant acme/med-7b ada-l bob99 --yes"),
 )
 revoke = _verb(
     "revoke",
-    "End people's access: by reset they may ask again, by reject they may not, by cancel they wait for a new decision.",
+    "End people's access. After reset they can ask again, after reject they cannot; cancel returns them to pending.",
     click.option("--how", type=click.Choice(["reset", "reject", "cancel"]), default="reset", show_default=True, help="What they may do afterwards."),
     _reason,
     examples=(
