@@ -23,10 +23,10 @@ smoke: run-env ## the same story, played by itself; exit 0 when it ends as it sh
 test: dev-env witness chromium ## the whole suite; ARGS="-k ledger" for a part, N=4 for more processes
 	@HF_GATE_TEST_PROFILE=ci $(PY) -m pytest -n $(N) $(ARGS)
 
-torture: dev-env witness chromium ## what can be tried harder, with larger numbers; PART=kills for one part (tools/torture.py)
+torture: dev-env witness chromium ## the same properties with larger numbers; PART=kills for one part (tools/torture.py)
 	@$(PY) tools/torture.py -n $(N) $(if $(PART),--part $(PART)) -- $(ARGS)
 
-check: dev-env ## format, lint, types, storeys of the house, house tests
+check: dev-env ## format, lint, types, layers, house tests
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy $(wildcard src tests tools bench)
