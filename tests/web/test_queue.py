@@ -194,11 +194,11 @@ def test_the_views_that_everybody_has_hold_what_they_say(crowded: Room) -> None:
     lena = crowded.visitor()
     views = re.findall(r'<a href="(/queue[^"]+)"[^>]*>([A-Z][a-z ]+)', lena.get("/queue").body)
     found = {name.strip(): path.replace("&amp;", "&") for path, name in views}
-    assert {"Pending", "Oldest", "On hold", "Suggested", "Needs a human"} <= found.keys()
+    assert {"Pending", "Oldest", "On hold", "Suggested", "Needs review"} <= found.keys()
     rows = {name: lena.get(path.replace("/queue?", "/queue.json?")).json for name, path in found.items()}
     assert {row["verdict"]["action"] for row in rows["Suggested"]} <= {"accept", "reset", "reject"}
-    assert {row["verdict"]["action"] for row in rows["Needs a human"]} == {"human"}
-    parts = sum(len(rows[name]) for name in ("Suggested", "Needs a human", "On hold"))
+    assert {row["verdict"]["action"] for row in rows["Needs review"]} == {"human"}
+    parts = sum(len(rows[name]) for name in ("Suggested", "Needs review", "On hold"))
     assert parts == len(rows["Pending"])
 
 

@@ -31,7 +31,7 @@ VIEWS: Final = (
     ("Pending", PENDING),
     ("Oldest", f"{PENDING} age:>7d"),
     ("Suggested", f"{PENDING} verdict:accept,reset,reject"),
-    ("Needs a human", f"{PENDING} verdict:human"),
+    ("Needs review", f"{PENDING} verdict:human"),
     ("On hold", f"{PENDING} verdict:wait"),
     ("Accepted", "status:accepted"),
 )
