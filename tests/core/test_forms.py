@@ -439,5 +439,5 @@ def test_a_mutilated_form_gives_a_form_or_a_problem(data: st.DataObject) -> None
     form = parse_gate_form(text)
     lines = text.count("\n") + 1
     assert all(1 <= problem.line <= lines for problem in form.problems)
-    if not form.fields:
-        assert form.problems or "extra_gated_fields" not in text
+    if not form.fields:  # `exextra_gated_fields` is another key, which the Hub ignores
+        assert form.problems or not re.search(r"(?<!\w)extra_gated_fields", text)
