@@ -50,10 +50,10 @@ class Terminal:
     def display(self) -> str:
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
 
-    def until(self, text: str) -> str:
-        """The screen, once it shows this."""
+    def until(self, text: str, times: int = 1) -> str:
+        """The screen, once it shows this so many times."""
         end = time.monotonic() + _PATIENCE
-        while text not in self.display:
+        while self.display.count(text) < times:
             assert time.monotonic() < end, f"{text!r} never came:\n{self.display}"
             self._read(0.2)
         return self.display
@@ -65,6 +65,13 @@ class Terminal:
             assert time.monotonic() < end, f"it never reads a key:\n{self.display}"
             self._read(0.01)
         os.write(self._master, keys.encode())
+
+    def until_it_reads_lines(self) -> None:
+        """Wait until the single key that was pressed has been read: a key after it could still be taken for it, or dropped."""
+        end = time.monotonic() + _PATIENCE
+        while not self._gathers_lines():
+            assert time.monotonic() < end, f"it never reads a line:\n{self.display}"
+            self._read(0.01)
 
     def end(self) -> int:
         """The exit code, and the rest of the screen."""
