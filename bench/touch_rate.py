@@ -21,7 +21,7 @@ from hf_gate.policy.form_facts import QualityCache, form_roles
 from hf_gate.policy.model import Action, PolicyMode
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.tables import Table
-from hf_gate.sources.lists import DomainLists
+from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.sources.table_files import parse_table
 
 AIMS = {"consumer": 0.99, "class": 0.95, "medical": 0.60}

@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from hf_gate.policy.fact_values import EmailFacts  # noqa: E402 - found in this checkout, installed or not
-from hf_gate.sources.lists import DomainLists  # noqa: E402
+from hf_gate.sources.domain_lists import DomainLists  # noqa: E402
 
 LABELLED: Final = ROOT / "tests" / "data" / "mail_domains.txt"
 TRUE_OF: Final = {

@@ -261,7 +261,7 @@ def _country_of() -> Callable[[AccessRequest], str | None]:
         from .policy.countries import country_code  # noqa: PLC0415 - as above
 
         if not names:
-            from .sources.lists import DomainLists  # noqa: PLC0415 - as above
+            from .sources.domain_lists import DomainLists  # noqa: PLC0415 - as above
 
             names.update(DomainLists().countries)
         return country_code(answer, names)

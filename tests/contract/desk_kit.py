@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hf_gate import Hub
-from hf_gate.application.cadence import SyncKind
 from hf_gate.application.ports import HubPort
 from hf_gate.application.sync import Synced, sync
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import AnyEvent, event_of
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from hf_gate.application import runs
-from hf_gate.application.decide import DecisionSender
+from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import TWICE, Choice, DecisionResult, DecisionTarget
+from hf_gate.application.ledger_verification import verify
 from hf_gate.application.run_executor import GRACE
-from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.lifecycle import Status

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from hf_gate.application import runs
-from hf_gate.application.cadence import SyncKind
 from hf_gate.application.run_executor import RunExecutor
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import HfGateError

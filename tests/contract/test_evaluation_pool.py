@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.cadence import SyncKind
 from hf_gate.application.evaluation import read_inputs
 from hf_gate.application.evaluation_pool import EvaluationPool
 from hf_gate.application.planning import PlanBuffer, propose
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.sync import sync
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.bootstrap import Connection, open_store, open_workspace, read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo

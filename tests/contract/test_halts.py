@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.decide import DecisionSender
+from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.permissions import promote
+from hf_gate.application.halts_and_promotions import promote
 from hf_gate.application.run_executor import halt
-from hf_gate.application.standing import standing
 from hf_gate.application.turn import turn_to_dict
+from hf_gate.application.workspace_status import standing
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.moments import to_ms
 from hf_gate.domain.requests import Target

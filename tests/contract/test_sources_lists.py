@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.policy.countries import country_code
-from hf_gate.sources.lists import DomainLists
+from hf_gate.sources.domain_lists import DomainLists
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = DomainLists()

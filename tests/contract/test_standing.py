@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.standing import standing, waiting
+from hf_gate.application.workspace_status import standing, waiting
 from hf_gate.domain.events import Entry, VerdictReached
 from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.restored import check_ledger
+from hf_gate.application.restore_checks import check_ledger
 from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.store.copies import Restore, restore, write_backup
 from hf_gate.store.locking import FileLock, Holder

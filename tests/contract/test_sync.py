@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from hf_gate import Decision, NotAllowed
-from hf_gate.application.cadence import note_of
+from hf_gate.application.ledger_verification import verify
 from hf_gate.application.sync import MANY, Ids, report_counts
-from hf_gate.application.verify import verify
+from hf_gate.application.sync_schedule import note_of
 from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES

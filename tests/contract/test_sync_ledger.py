@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.entries import entry_at, name_of, newest, parse_name
+from hf_gate.application.ledger_entries import entry_at, name_of, newest, parse_name
 from hf_gate.application.ledger_files import checkpoint_json, checkpoint_now, export, read_checkpoint, verify_lines
-from hf_gate.application.verify import Verified, verify
+from hf_gate.application.ledger_verification import Verified, verify
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, Entry, PolicyPromoted, SyncEnded
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hf_gate import HfGateError
-from hf_gate.application.verify import verify
+from hf_gate.application.ledger_verification import verify
 from hf_gate.domain.lifecycle import STATUSES
 
 from .desk_kit import Desk, a_desk

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.decide import DecisionSender
+from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.runs import check, retry, undo, versions_of
 from hf_gate.application.turn import turn_to_dict

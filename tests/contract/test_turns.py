@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.cadence import SyncKind
+from hf_gate.application.sync_schedule import SyncKind
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
 

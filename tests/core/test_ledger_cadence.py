@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.adopt import GITIGNORE, config_text, merge_gitignore, next_steps, starter_text
-from hf_gate.application.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Note, SyncKind, due_kind, next_pause
-from hf_gate.application.standing import serving_line
+from hf_gate.application.starter_workspace import GITIGNORE, config_text, merge_gitignore, next_steps, starter_text
+from hf_gate.application.sync_schedule import DAY, LONGEST, RETRY, SHARE, SHORTEST, Note, SyncKind, due_kind, next_pause
+from hf_gate.application.workspace_status import serving_line
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Repo, RepoType, parse_repo
 from hf_gate.domain.rows import RepoRow

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.cadence import least_pause
 from hf_gate.application.runs import begin
+from hf_gate.application.sync_schedule import least_pause
 from hf_gate.bootstrap import now
 from hf_gate.cli.run import budget_warning
 from hf_gate.domain.events import Entry, GrantDated, canonical

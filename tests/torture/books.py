@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from hf_gate.application.ledger_verification import verify
 from hf_gate.application.run_executor import FRESH
-from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
 from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
 from hf_gate.domain.rows import ChangeRow, RunRow

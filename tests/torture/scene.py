@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from hf_gate.application import runs
-from hf_gate.application.cadence import SyncKind
 from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.application.planning import EvaluatedPart, PlanBuffer, PlanResult, evaluate_part, make_plan, propose
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.ports import ClockPort, HubPort
 from hf_gate.application.run_executor import RunExecutor
 from hf_gate.application.sync import Synced, sync
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.application.turn import ExecutorFactory, Turn, TurnContext, run_turn
 from hf_gate.application.workspace import Workspace
 from hf_gate.bootstrap import read_location

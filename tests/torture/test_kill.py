@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from hf_gate.application.verify import verify
+from hf_gate.application.ledger_verification import verify
 from hf_gate.store.opening import open_store
 from hf_gate.store.versions import SHAPES
 from hf_gate.testing import LocalHub

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from hf_gate.application.cadence import SyncKind
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import Entry, StatusMoved
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow

@@ -25,8 +25,8 @@ from playwright.sync_api import Page
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hf_gate import bootstrap
-from hf_gate.application.cadence import SyncKind
 from hf_gate.application.sync import sync
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole

@@ -13,8 +13,8 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.entries import newest, text_of
-from hf_gate.application.verify import verify
+from hf_gate.application.ledger_entries import newest, text_of
+from hf_gate.application.ledger_verification import verify
 from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.story import sentence

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.bulk import BulkDecision, begin_bulk
-from hf_gate.application.cadence import SyncKind
+from hf_gate.application.bulk_decisions import BulkDecision, begin_bulk
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import Guarded
 from hf_gate.store.plans_and_runs import PlansAndRuns

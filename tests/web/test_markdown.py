@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_gate.application.cadence import SyncKind
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.web.markdown import LIMIT, Node, parse_markdown
 from hf_gate.web.request_context import ENVIRONMENT
 from tests.web.kit import Room, parsed

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.cadence import SyncKind
 from hf_gate.application.runs import begin
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import Entry, GrantDated
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.moments import from_ms, to_ms

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.cadence import SyncKind
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.moments import to_ms
 from hf_gate.web.presence import BEAT, LEASE, Presence

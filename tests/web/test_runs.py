@@ -17,7 +17,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application import runs as run_cases
-from hf_gate.application.cadence import SyncKind
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import Outcome

@@ -19,12 +19,12 @@ import pytest
 
 from hf_gate import bootstrap
 from hf_gate.application import runs
-from hf_gate.application.cadence import SyncKind
 from hf_gate.application.decisions import end_entry
-from hf_gate.application.entries import newest, text_of
+from hf_gate.application.ledger_entries import newest, text_of
+from hf_gate.application.ledger_verification import verify
 from hf_gate.application.run_executor import halt
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.application.tray import DecisionRequest
-from hf_gate.application.verify import verify
 from hf_gate.application.workspace import Workspace
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.moments import to_ms

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hf_gate.application.cadence import SyncKind
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.ids import Repo, parse_repo
 from tests.web.kit import GOOD, Room, Visitor, a_room
 from tests.web.test_plans import words

@@ -13,7 +13,7 @@ from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
 from ..domain.moments import iso, iso_ms, to_ms
 from ..errors import UsageError
 from ..store.reading import Store
-from .verify import LedgerProof, Sealed, Verified
+from .ledger_verification import LedgerProof, Sealed, Verified
 
 SCHEMA: Final = 1
 

@@ -23,8 +23,8 @@ from ..policy.literals import glob_matches
 from ..store.ledger import ends_changed
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.reading import Store
-from . import keys
-from .decide import DecisionSender
+from . import setting_keys
+from .decision_sender import DecisionSender
 from .runs import is_over
 from .workspace import Workspace
 
@@ -90,11 +90,11 @@ class Need:
 
 def team_of(store: Store, me: Member, now: datetime) -> Team:
     """The people of a store as they are now."""
-    text = store.setting(keys.OWNER)
+    text = store.setting(setting_keys.OWNER)
     owner = [] if text is None else [owner_member(**json.loads(text))]
     everybody = [*owner, *(one for one in store.members() if one.has_link)]
     others = [one for one in everybody if one.role is MemberRole.ADMIN and not _is_same(one, me)]
-    until = int(store.setting(keys.TEAM_UNTIL) or 0)
+    until = int(store.setting(setting_keys.TEAM_UNTIL) or 0)
     return Team(me, others, [*everybody, me], from_ms(until) if until > to_ms(now) else None)
 
 
@@ -218,9 +218,9 @@ class Membership:
     def admit_owner(self) -> None:
         """Store who the owner is. A member invited under the owner's name is another person and is revoked."""
         told = json.dumps({"name": self.owner, "user_id": self.owner_id})
-        if self.workspace.store.setting(keys.OWNER) != told:
+        if self.workspace.store.setting(setting_keys.OWNER) != told:
             with self.workspace.store.writing() as write:
-                write.setting(keys.OWNER, told)
+                write.setting(setting_keys.OWNER, told)
         namesake = self.workspace.members.find_by_name(self.owner)
         if namesake is not None and namesake.has_link:
             self.revoke(namesake, self.owner)

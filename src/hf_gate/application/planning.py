@@ -38,7 +38,7 @@ from ..policy.opinions import NO_RULE, why_people_decide
 from ..policy.tables import Table, unbound_usernames
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store
-from . import keys
+from . import setting_keys
 from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs, read_profiles
 from .policy_bundle import PolicyBundle, policies_digest
 from .workspace import Workspace
@@ -405,17 +405,17 @@ def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
             if ident is not None:
                 write.bind(table.name, name, ident)
         for table in tables:
-            write.setting(keys.rows(table.name), str(len(table.rows)))
+            write.setting(setting_keys.row_count_key(table.name), str(len(table.rows)))
     return len(found)
 
 
 def accept_rows(store: Store, table: Table, actor: str, at: int) -> None:
     """Use a table as it is although it lost rows, and record who accepted that."""
-    known = store.setting(keys.rows(table.name))
+    known = store.setting(setting_keys.row_count_key(table.name))
     before, after = None if known is None else int(known), len(table.rows)
     if before == after:
         return
     event = TableAccepted(table=table.name, rows_before=before, rows_after=after)
     with store.writing() as write:
         write.append(None, [Entry(event=event, at=at, actor=actor)])
-        write.setting(keys.rows(table.name), str(after))
+        write.setting(setting_keys.row_count_key(table.name), str(after))

@@ -19,7 +19,7 @@ from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import WorkspaceFolder, format_problem, read_folder, read_tables
 from ..store.reading import Store
-from . import keys
+from . import setting_keys
 from .evaluation import RepoPolicies, SourcesPort, compile_policies, policies_of_repo, with_templates
 from .workspace import Workspace
 
@@ -79,7 +79,9 @@ def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Stor
     """Read every table of the workspace; one that lost many rows since the store knows it is refused."""
     several = tuple(policies)
     specs = (*folder.config.tables, *(spec for policy in several for spec in policy.tables))
-    previous = {spec.name: int(rows) for spec in specs if (rows := store.setting(keys.rows(spec.name)))}
+    previous = {
+        spec.name: int(rows) for spec in specs if (rows := store.setting(setting_keys.row_count_key(spec.name)))
+    }
     return read_tables(folder, several, now=now, previous=previous)
 
 

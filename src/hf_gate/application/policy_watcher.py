@@ -10,7 +10,7 @@ from typing import Final
 
 from ..domain.rows import RepoRow
 from ..errors import HfGateError
-from . import keys
+from . import setting_keys
 from .evaluation import RepoPolicies, StandingVerdicts
 from .evaluation_pool import EvaluationPool
 from .policy_bundle import PolicyBundle, load_policies
@@ -79,7 +79,9 @@ class PolicyWatcher:
     def _accepted_row_counts(self) -> tuple[str | None, ...]:
         """Return the stored row count of each refused table; it changes when a person accepts the table."""
         tables = [] if self._bundle is None else sorted(self._bundle.tables.items())
-        return tuple(self.workspace.store.setting(keys.rows(name)) for name, table in tables if table.refusal)
+        return tuple(
+            self.workspace.store.setting(setting_keys.row_count_key(name)) for name, table in tables if table.refusal
+        )
 
     def _load(self) -> None:
         self._policy_sets.clear()

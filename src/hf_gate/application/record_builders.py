@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ..policy.policy_tests import PolicyTestResult
     from ..policy.trust import AcceptRequirement
     from .evaluation import StandingVerdicts
-    from .standing import RepoStanding
+    from .workspace_status import RepoStanding
 
 
 # ---- requests ----------------------------------------------------------------------------------------------------------

@@ -30,9 +30,9 @@ from ..plan.model import Change
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store
 from ..store.writer import Writer
-from .permissions import keep_halt
+from .halts_and_promotions import keep_halt
 from .ports import ClockPort, SendPort
-from .restored import check_read_whole
+from .restore_checks import check_read_whole
 from .runs import check_kept
 from .settling import (
     InFlightBatch,

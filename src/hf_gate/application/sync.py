@@ -26,9 +26,9 @@ from ..errors import HfGateError
 from ..store.loading import loading
 from ..store.reading import Store
 from ..store.writer import Writer
-from .cadence import Note, SyncKind, note_of
 from .ports import ClockPort, HubPort
-from .restored import note_read_whole
+from .restore_checks import note_read_whole
+from .sync_schedule import Note, SyncKind, note_of
 
 PAGE: Final = 1000  # requests: as many as the Hub puts on a page
 TOGETHER: Final = 10 * PAGE  # requests of a full reading in one transaction: fewer pages of indexes are written twice

@@ -19,14 +19,14 @@ from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.reading import Store
-from .cadence import SyncKind, due_kind, note_of
-from .permissions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held, store_refusals
+from .halts_and_promotions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held, store_refusals
 from .planning import EvaluateList, PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .record_builders import run_record
 from .run_executor import RunExecutor
 from .runs import begin
 from .sync import Synced, report_counts, sync
+from .sync_schedule import SyncKind, due_kind, note_of
 from .workspace import Workspace
 
 _COUNTED: Final = 3_600_000  # ms between two comparisons with the Hub's own report

@@ -24,7 +24,7 @@ from .targets import person_or_repo
 from .workspace import no_store, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
-    from ..application.verify import Sealed, Verified
+    from ..application.ledger_verification import Sealed, Verified
     from ..application.workspace import Workspace
     from ..domain.ledger import Checkpoint, LedgerLink
 
@@ -73,8 +73,8 @@ def audit_ls(
 
     For people, four or more like entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
     """
-    from ..application.entries import audit_record  # noqa: PLC0415 - help needs none of it
     from ..application.inputs import parse_event_kind  # noqa: PLC0415 - as above
+    from ..application.ledger_entries import audit_record  # noqa: PLC0415 - help needs none of it
 
     workspace = _open_workspace(run)
     kind = None if kind is None else parse_event_kind(kind)
@@ -111,7 +111,7 @@ def _links(
     is_wanted: Callable[[LedgerLink], bool],
 ) -> Iterator[LedgerLink]:
     """The entries that are meant, each looked up where that reads least."""
-    from ..application.entries import about, newest  # noqa: PLC0415 - help needs none of it
+    from ..application.ledger_entries import about, newest  # noqa: PLC0415 - help needs none of it
 
     if not isinstance(meant, RequestTarget):
         if request is not None and meant is None:
@@ -128,7 +128,7 @@ def _links(
 
 def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
     """Like entries as one row: the newest of them, with what the others say and where they end."""
-    from ..application.entries import audit_record, group_like, key_of_group, summary_of  # noqa: PLC0415 - help needs none of it
+    from ..application.ledger_entries import audit_record, group_like, key_of_group, summary_of  # noqa: PLC0415 - help needs none of it
 
     for some in group_like(links, key_of_group):
         row = audit_record(some[0])
@@ -150,7 +150,7 @@ def _with_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[A
 @click.argument("entry", metavar="ENTRY")
 def audit_show(run: Run, *, entry: str) -> int:
     """Show one entry: its public part and the personal data stored with it."""
-    from ..application.entries import entry_at, parse_name  # noqa: PLC0415 - as above
+    from ..application.ledger_entries import entry_at, parse_name  # noqa: PLC0415 - as above
 
     name = parse_name(entry)
     if name is None:
@@ -185,7 +185,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
     A chain cannot show that its end was cut off, nor that somebody rewrote all of it: a checkpoint kept elsewhere can.
     """
     from ..application.ledger_files import verify_lines  # noqa: PLC0415 - as above
-    from ..application.verify import verify  # noqa: PLC0415 - as above
+    from ..application.ledger_verification import verify  # noqa: PLC0415 - as above
 
     known = [_checkpoint(name) for name in checkpoints]
     if file is not None:
@@ -273,7 +273,7 @@ def _short(value: object) -> str:
 
 
 def _entry_to_dict(entry: Sealed) -> dict[str, Any]:
-    from ..application.entries import audit_record  # noqa: PLC0415 - as above
+    from ..application.ledger_entries import audit_record  # noqa: PLC0415 - as above
 
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)

@@ -25,7 +25,7 @@ from .workspace import actor_of, executor_of, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from ..application.decide import DecisionSender
+    from ..application.decision_sender import DecisionSender
     from ..application.decisions import DecisionTarget
     from ..application.targets import RequestTarget
     from ..application.workspace import Workspace
@@ -84,7 +84,7 @@ def decision_sender(
     run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NOTHING, asks: Iterable[DecisionTarget] = ()
 ) -> DecisionSender:  # fmt: skip
     """What decides at this workspace; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
-    from ..application.decide import DecisionSender  # noqa: PLC0415 - only who decides
+    from ..application.decision_sender import DecisionSender  # noqa: PLC0415 - only who decides
 
     return DecisionSender(
         workspace.store,

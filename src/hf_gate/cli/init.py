@@ -123,19 +123,19 @@ def _form(run: Run, repo: Repo) -> GateForm | None:
 
 def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:
     from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application import adopt  # noqa: PLC0415 - as above
+    from ..application import starter_workspace  # noqa: PLC0415 - as above
     from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - as above
 
-    write_private_file(folder / "policies" / "starter.yaml", adopt.starter_text(repos, forms).encode())
+    write_private_file(folder / "policies" / "starter.yaml", starter_workspace.starter_text(repos, forms).encode())
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
-    write_private_file(ignore, adopt.merge_gitignore(before).encode("utf-8", "surrogateescape"))
-    write_private_file(folder / CONFIG_FILE, adopt.config_text(repos, bootstrap.local_zone()).encode())
+    write_private_file(ignore, starter_workspace.merge_gitignore(before).encode("utf-8", "surrogateescape"))
+    write_private_file(folder / CONFIG_FILE, starter_workspace.config_text(repos, bootstrap.local_zone()).encode())
 
 
 def _against_report(run: Run, reading: SyncCommand, repo: Repo) -> list[str]:
     """The Hub's own report, held against what the lists brought."""
-    from ..application.adopt import report_differs  # noqa: PLC0415 - as above
+    from ..application.starter_workspace import report_differs  # noqa: PLC0415 - as above
     from ..application.sync import report_counts  # noqa: PLC0415 - as above
 
     synced = next((one for one, _ in reading.done if one.repo == repo), None)
@@ -159,7 +159,7 @@ def _lines(
 
 def _next_steps(folder: Path, reading: SyncCommand, repos: Sequence[Repo]) -> Iterator[str]:
     """The commands to try next, in columns; they name the workspace where it is not in the working directory."""
-    from ..application.adopt import next_steps  # noqa: PLC0415 - as above
+    from ..application.starter_workspace import next_steps  # noqa: PLC0415 - as above
 
     pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in reading.done}
     steps = next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..application.entries import history_records
+from ..application.ledger_entries import history_records
 from ..application.record_builders import attempt_record, stored_attempt
 from ..application.records import AttemptRecord
 from ..domain.ids import Repo, parse_repo

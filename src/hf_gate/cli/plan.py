@@ -57,7 +57,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     from datetime import timedelta  # noqa: PLC0415 - only here
 
     from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who plans
-    from ..application.permissions import store_plan  # noqa: PLC0415 - only who plans
+    from ..application.halts_and_promotions import store_plan  # noqa: PLC0415 - only who plans
     from ..application.planning import make_plan  # noqa: PLC0415 - only who plans
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only who plans
@@ -130,7 +130,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     ended half-way goes on with the same command; a plan that was applied already changes nothing.
     """
     from ..application import runs  # noqa: PLC0415 - as above
-    from ..application.permissions import check_made_here  # noqa: PLC0415 - as above
+    from ..application.halts_and_promotions import check_made_here  # noqa: PLC0415 - as above
     from ..application.workspace import new_id  # noqa: PLC0415 - as above
     from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
 

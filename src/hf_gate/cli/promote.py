@@ -34,7 +34,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     found = read_policies(run, needs_workspace=True, is_said=False)
     if found.has_errors:
         return refuse(run, found)
-    from ..application.permissions import is_promoted, promote  # noqa: PLC0415 - as above
+    from ..application.halts_and_promotions import is_promoted, promote  # noqa: PLC0415 - as above
     from ..domain.moments import to_ms  # noqa: PLC0415 - help needs none of it
     from .workspace import actor_of, open_with_policies  # noqa: PLC0415 - as above
 

@@ -118,8 +118,8 @@ def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
         with open_to_write(run) as workspace:
             known = workspace.store.repo(where)
             if known is not None and known.full_at is not None:
-                from ..application.cadence import SyncKind  # noqa: PLC0415 - as above
                 from ..application.sync import sync  # noqa: PLC0415 - as above
+                from ..application.sync_schedule import SyncKind  # noqa: PLC0415 - as above
 
                 sync(run.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(run))
                 rows = workspace.store.walk(where, Status.PENDING)

@@ -24,7 +24,7 @@ from .workspace import actor_of, executor_of, open_with_policies, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..application.permissions import HaltedChanges
+    from ..application.halts_and_promotions import HaltedChanges
     from ..application.policy_bundle import PolicyBundle
     from ..application.turn import Turn
     from ..application.workspace import Workspace
@@ -96,14 +96,14 @@ class _Loop:
             clock.sleep(max(0.0, began + self.pause - clock.now().timestamp()))
 
     def _next(self) -> float:
-        from ..application.cadence import next_pause  # noqa: PLC0415 - only who loops
+        from ..application.sync_schedule import next_pause  # noqa: PLC0415 - only who loops
 
         seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
         return next_pause(self.pause, found=self.found, calls=calls, quota=seen.quota, window=seen.window_s)
 
     def _warn_of_greed(self, pause: float | None) -> None:
         """Says once when a pause that somebody chose leaves others less of the token than is usual."""
-        from ..application.cadence import least_pause  # noqa: PLC0415 - as above
+        from ..application.sync_schedule import least_pause  # noqa: PLC0415 - as above
 
         seen = self.run.hub.outlook()
         least = least_pause(4 * len(self._repos), seen.quota, seen.window_s)
@@ -146,7 +146,7 @@ class _Loop:
 
 def budget_warning(pause: float, least: float, repos: int) -> str:
     """How much of the token's calls a pause takes that is shorter than the share of looking asks for."""
-    from ..application.cadence import SHARE  # noqa: PLC0415 - only who loops
+    from ..application.sync_schedule import SHARE  # noqa: PLC0415 - only who loops
 
     return (
         f"To look at {count_of(repos, 'repo')} every {in_words(pause)} takes {SHARE * least / pause:.0%} of this token's"
@@ -203,7 +203,7 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
 
 def _describe_remaining(done: Turn) -> Iterator[str]:
     """What the policies want and this turn did not do, each with what lets it go on."""
-    from ..application.permissions import REST  # noqa: PLC0415 - only who runs
+    from ..application.halts_and_promotions import REST  # noqa: PLC0415 - only who runs
     from ..application.turn import count_by_policy  # noqa: PLC0415 - as above
 
     for repo, refusal in done.refused.items():

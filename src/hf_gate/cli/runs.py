@@ -231,7 +231,7 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
     """Shows a plan with each change, and writes it into a file if one was named."""
     import msgspec  # noqa: PLC0415 - only here
 
-    from ..application.permissions import store_plan  # noqa: PLC0415 - only here
+    from ..application.halts_and_promotions import store_plan  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only here
     from ..plan.render import render_changes, render_plan  # noqa: PLC0415 - only here
     from ..private_files import write_private_file  # noqa: PLC0415 - only here

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from ..application.entries import history_records
+from ..application.ledger_entries import history_records
 from ..application.record_builders import account_record, request_record, stored_request
 from ..application.records import RequestRecord, ShownRequest
 from ..application.targets import RequestTarget, find_attempts

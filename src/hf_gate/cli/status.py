@@ -16,8 +16,8 @@ from .output import age, clock_off, count_of
 from .workspace import describe_refusal, no_store, open_stored_workspace
 
 if TYPE_CHECKING:
-    from ..application.standing import Budget, RepoStanding, Standing
     from ..application.workspace import Workspace
+    from ..application.workspace_status import Budget, RepoStanding, Standing
 
 
 _UNKNOWN: Final[Mapping[str, object]] = {
@@ -36,7 +36,7 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 def status(run: Run, *, markdown: bool) -> int:
     """Show what is pending and for how long, when each repo was synced, the token's budget, and what is stuck or unfinished."""
     from ..application.policy_bundle import refused_tables  # noqa: PLC0415 - help needs none of it
-    from ..application.standing import standing  # noqa: PLC0415 - as above
+    from ..application.workspace_status import standing  # noqa: PLC0415 - as above
 
     token = _UNKNOWN if markdown else _token(run)
     run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
@@ -81,7 +81,7 @@ def _token(run: Run) -> dict[str, object]:
 
 
 def _document(workspace: Workspace, found: Standing, token: Mapping[str, object], zone: tzinfo) -> dict[str, object]:
-    from ..application.standing import serving_line  # noqa: PLC0415 - as above
+    from ..application.workspace_status import serving_line  # noqa: PLC0415 - as above
 
     return {
         "schema_version": 1,
@@ -137,7 +137,7 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
 
 
 def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[str]:
-    from ..application.standing import serving_line  # noqa: PLC0415 - as above
+    from ..application.workspace_status import serving_line  # noqa: PLC0415 - as above
 
     wait = ""
     if one.oldest is not None and one.median is not None:
@@ -165,7 +165,7 @@ def _token_line(token: Mapping[str, object]) -> str:
 
 
 def _markdown(found: Standing, zone: tzinfo) -> Iterator[str]:
-    from ..application.standing import serving_line  # noqa: PLC0415 - as above
+    from ..application.workspace_status import serving_line  # noqa: PLC0415 - as above
 
     for one in found.repos:
         line = serving_line(one.answered_before, found.at, zone) or "Requests are read by people; no date is promised"

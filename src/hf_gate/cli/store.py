@@ -40,7 +40,7 @@ _MOST: Final = 4 << 20  # bytes of a file of the workspace that an export takes 
 def store_path(run: Run) -> Path | None:
     """The file of the store that is meant; None if it lies on a server."""
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
-    from ..application.store_care import file_of_store  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import file_of_store  # noqa: PLC0415 - as above
 
     return file_of_store(bootstrap.store_url(run.settings, run.location))
 
@@ -100,12 +100,12 @@ def store_check(run: Run) -> int:
     path = store_path(run)
     findings: list[str] = []
     if path is not None:
-        from ..application.store_care import mode_faults  # noqa: PLC0415 - as above
+        from ..application.store_maintenance import mode_faults  # noqa: PLC0415 - as above
 
         findings += mode_faults(path)  # first: to open a store closes its file to others
     entries = 0
     try:
-        from ..application.store_care import check_store  # noqa: PLC0415 - as above
+        from ..application.store_maintenance import check_store  # noqa: PLC0415 - as above
 
         damage, entries = check_store(open_store(run))
         findings += damage
@@ -138,7 +138,7 @@ def store_export(run: Run, *, folder: Path) -> int:
 
     One JSON object a line. DIR must not exist or be empty; nobody else can read it. README.txt says what each file holds.
     """
-    from ..application.store_care import export_store  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import export_store  # noqa: PLC0415 - as above
 
     lines = export_store(open_store(run), folder, _owned_content(run.location))
     doc = {"schema_version": 1, "folder": str(folder.absolute()), "files": lines}
@@ -179,7 +179,7 @@ def store_backup(run: Run, *, file: Path) -> int:
     FILE must not exist; nobody else can read it. It holds personal data, and everything but your own files: keep
     hf-gate.yaml, policies and tables elsewhere.
     """
-    from ..application.store_care import write_backup  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import write_backup  # noqa: PLC0415 - as above
 
     path = _file_of(run, "pg_dump --format=custom --file=FILE, and pg_restore to put it back")
     open_store(run)  # refuses what is no store of this Hub
@@ -202,7 +202,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     is sent to a repo before it was read whole: hf-gate sync --full.
     """
     from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application.store_care import restore_backup  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import restore_backup  # noqa: PLC0415 - as above
 
     path = _file_of(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
     check_no_desk(run)

@@ -73,7 +73,7 @@ def store_remove(
 
 def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
-    from ..application.store_care import name_of_server_store  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import name_of_server_store  # noqa: PLC0415 - as above
 
     if all_hubs:
         return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")), is_all_hubs=True)
@@ -86,7 +86,7 @@ def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
 
 def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
     """Refuses while changes are unsettled: without the store nobody could find out what became of them."""
-    from ..application.store_care import count_unsettled  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import count_unsettled  # noqa: PLC0415 - as above
 
     def check() -> None:
         for path in removal.paths:
@@ -159,33 +159,33 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
 
 def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path]:
     from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application import store_care  # noqa: PLC0415 - as above
+    from ..application import store_maintenance  # noqa: PLC0415 - as above
 
     tell = waiting_notice(run)
     wait, who, paths = (
         bootstrap.patience(run.settings),
-        store_care.this_process(click.get_current_context().command_path),
+        store_maintenance.this_process(click.get_current_context().command_path),
         run.settings.paths,
     )
     removed: list[Path] = []
     for path in removal.paths:
-        if store_care.files_of(path):
-            removed += store_care.remove_files(path, who, wait=wait, check=check, on_wait=tell)
+        if store_maintenance.files_of(path):
+            removed += store_maintenance.remove_files(path, who, wait=wait, check=check, on_wait=tell)
     if removal.url:
         url = bootstrap.store_url(run.settings, run.location)
-        store_care.remove_tables(
+        store_maintenance.remove_tables(
             url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell
         )
-    removed += store_care.remove_traces(paths.state, [paths.accounts])
+    removed += store_maintenance.remove_traces(paths.state, [paths.accounts])
     folder = run.location.folder
     beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]
     ours = [paths.stores, paths.data, paths.state / "ui", paths.profiles, paths.state, paths.cache]
-    return removed + store_care.remove_empty_folders([*beside, *ours])
+    return removed + store_maintenance.remove_empty_folders([*beside, *ours])
 
 
 def _stays(run: Run, removal: _Removal) -> list[Path]:
     """The owner's files, and files that hold personal data although hf-gate does not keep them."""
-    from ..application.adopt import GITIGNORE  # noqa: PLC0415 - as above
+    from ..application.starter_workspace import GITIGNORE  # noqa: PLC0415 - as above
 
     found = owned_files(run.location)
     for path in removal.paths:

@@ -14,8 +14,8 @@ from .progress import Progress
 from .workspace import actor_of, open_workspace, rare_garbage_collection, wanted_repos
 
 if TYPE_CHECKING:
-    from ..application.cadence import Due
     from ..application.sync import Synced
+    from ..application.sync_schedule import Due
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
 
@@ -74,7 +74,7 @@ class SyncCommand:
             self.done.append((synced, due))
 
     def _due(self, repo: Repo) -> Due:
-        from ..application.cadence import Due, SyncKind, due_kind, note_of  # noqa: PLC0415 - as above
+        from ..application.sync_schedule import Due, SyncKind, due_kind, note_of  # noqa: PLC0415 - as above
         from ..domain.moments import to_ms  # noqa: PLC0415 - as above
 
         if self.full:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def list_tracked_files(folder: Path) -> list[str]:
     """Their names below the folder; none where there is no git, or the folder is in no repository."""
-    from ..application.adopt import GITIGNORE  # noqa: PLC0415 - only who has a workspace
+    from ..application.starter_workspace import GITIGNORE  # noqa: PLC0415 - only who has a workspace
 
     git = shutil.which("git")
     if git is None:

@@ -92,7 +92,7 @@ def open_stored_workspace(run: Run) -> Workspace | None:
 
 def wanted_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
     """The repos that were named, else those of the workspace, else all gated ones of the token's account."""
-    from ..application.scope import repos_of  # noqa: PLC0415 - as above
+    from ..application.repo_globs import repos_of  # noqa: PLC0415 - as above
 
     if named:
         return list(dict.fromkeys(parse_repo(text, repo_type) for text in named))

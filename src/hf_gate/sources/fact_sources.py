@@ -11,7 +11,7 @@ from ..domain.moments import from_ms
 from ..errors import HfGateError, PersonNotFound
 from ..policy.fact_values import EmailFacts, ProfileFact
 from ..policy.tables import NO_ACCOUNT
-from .lists import DomainLists
+from .domain_lists import DomainLists
 from .profile import ProfilePort, current_profile, decode_profile, encode_profile, fetch_profiles, profile_key
 
 

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.entries import audit_record, group_like, key_of_group, summary_of
 from ..application.inputs import parse_event_kind
+from ..application.ledger_entries import audit_record, group_like, key_of_group, summary_of
 from ..application.records import AuditRecord
 from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from ..application.cadence import SHARE, due_kind, next_pause, note_of
 from ..application.planning import propose
 from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync
+from ..application.sync_schedule import SHARE, due_kind, next_pause, note_of
 from ..domain.ids import Repo
 from ..domain.moments import to_ms
 from ..errors import HfGateError

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.bulk import BulkDecision, begin_bulk
+from ..application.bulk_decisions import BulkDecision, begin_bulk
 from ..application.inputs import confirms, parse_reason
 from ..application.members import Need
 from ..application.records import RequestRecord

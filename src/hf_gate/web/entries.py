@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.entries import body_of, entry_at, name_of, repo_of, text_of
+from ..application.ledger_entries import body_of, entry_at, name_of, repo_of, text_of
 from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo
 from ..domain.ledger import DESK, LedgerLink

@@ -15,7 +15,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from ..application.keys import PRIVATE_HOST
+from ..application.setting_keys import PRIVATE_HOST
 from ..application.workspace import Workspace
 
 _NAME: Final = re.compile(r"desk-[0-9a-f]{20}\.localhost")

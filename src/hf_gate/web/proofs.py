@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from starlette.responses import RedirectResponse, Response
 
 from ..application.ledger_files import checkpoint_json, checkpoint_now, export
-from ..application.verify import Verified, verify
+from ..application.ledger_verification import Verified, verify
 from ..application.workspace import Workspace
 from .exports import file_of
 from .request_context import Refused, RequestContext

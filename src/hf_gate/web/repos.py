@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.record_builders import repo_record
 from ..application.records import RepoRecord
-from ..application.standing import repo_standing, serving_line
+from ..application.workspace_status import repo_standing, serving_line
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, Status

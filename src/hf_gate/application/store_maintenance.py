@@ -26,10 +26,10 @@ from ..store.removal import (
 )
 from ..store.shape import file_faults
 from ..store.sql import without_password
-from . import keys
-from .exporting import export_files
-from .restored import check_ledger
-from .verify import verify
+from . import setting_keys
+from .ledger_verification import verify
+from .restore_checks import check_ledger
+from .store_export import export_files
 from .workspace import Workspace
 
 __all__ = [
@@ -83,6 +83,6 @@ def restore_backup(
     on_wait: Callable[[str, float], None],
 ) -> Path | None:
     """Put a backup in the place of a store; return where the replaced store lies now, None if there was none."""
-    settings = {keys.RESTORED: str(to_ms(now))}
+    settings = {setting_keys.RESTORED: str(to_ms(now))}
     wish = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now))
     return restore(wish, this_process(command), wait=wait, on_wait=on_wait)

@@ -20,6 +20,6 @@ TEAM_UNTIL: Final = TEAM
 """Until when (ms) the store counts as one of several admins, though the others were put out."""
 
 
-def rows(table: str) -> str:
+def row_count_key(table: str) -> str:
     """How many rows a table of the owner had when it was read last."""
     return f"rows {table}"

@@ -16,8 +16,8 @@ from ..domain.moments import iso_ms
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.story import sentence
 from ..store.reading import Store
+from .ledger_verification import Sealed
 from .records import AuditRecord, HistoryRecord
-from .verify import Sealed
 
 _CHUNK: Final = 200
 _SENTENCES: Final = 3  # of a group, written out

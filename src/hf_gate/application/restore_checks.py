@@ -8,13 +8,13 @@ from ..domain.ids import Repo
 from ..errors import Guarded, StoreDamaged
 from ..store.reading import Store
 from ..store.writer import Writer
-from . import keys
-from .verify import verify
+from . import setting_keys
+from .ledger_verification import verify
 
 
 def check_read_whole(store: Store, repos: Iterable[Repo]) -> None:
     """Refuse to send anything to repos that were not read whole since the store was restored."""
-    if store.setting(keys.RESTORED) is None:
+    if store.setting(setting_keys.RESTORED) is None:
         return
     for repo in repos:
         row = store.repo(repo)
@@ -27,10 +27,10 @@ def check_read_whole(store: Store, repos: Iterable[Repo]) -> None:
 
 def note_read_whole(store: Store, write: Writer, repo: Repo) -> None:
     """End the caution when the last repo of a restored store was read whole."""
-    if store.setting(keys.RESTORED) is not None:
+    if store.setting(setting_keys.RESTORED) is not None:
         others = [row for row in store.repos() if row.repo != repo]
         if all(row.full_at is not None for row in others):
-            write.setting(keys.RESTORED, None)
+            write.setting(setting_keys.RESTORED, None)
 
 
 def check_ledger(store: Store) -> None:

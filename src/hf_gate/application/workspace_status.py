@@ -17,7 +17,7 @@ from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNDER_WAY, RunKind, RunState
 from ..policy.literals import Rate
 from ..store.reading import Store
-from .permissions import held_back
+from .halts_and_promotions import held_back
 
 WAIT: Final = "wait"
 """The verdict on a request that waits for its requester, or for something outside: it is not complete."""

@@ -19,7 +19,7 @@ from ..domain.state import RequestState, evolve
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
 from ..store.reading import Store
-from .derived import NOT_PROVED, Reasons, differing_rows
+from .derived_columns import NOT_PROVED, Reasons, differing_rows
 
 _LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ
 
