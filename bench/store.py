@@ -17,9 +17,9 @@ from typing import NamedTuple
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.ledger import LedgerLink, verify_chain
-from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.query_parser import parse_query
+from hf_gate.domain.request_state import Seen, diff_record
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.state import Seen, diff_record
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store

@@ -14,12 +14,12 @@ from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.localhub.scene import GeneratedRequest, Scene, build_scene
-from hf_gate.policy.checking import check_policy
-from hf_gate.policy.evaluate import Evaluator, compile_policy
+from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.facts import FactReader
 from hf_gate.policy.form_facts import QualityCache, form_roles
 from hf_gate.policy.model import Action, PolicyMode
-from hf_gate.policy.parse import parse_policy
+from hf_gate.policy.policy_checker import check_policy
+from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.tables import Table
 from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.sources.table_files import parse_table

@@ -19,8 +19,8 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from hf_gate import AccessRequest, Account, GateForm, HfGateError, Hub, Repo, Status, parse_repo
+from hf_gate.domain.display_text import visible
 from hf_gate.domain.lifecycle import MOVES, STATUSES, Move
-from hf_gate.domain.text import visible
 from hf_gate.hub.credentials import is_loopback, resolve_endpoint, resolve_token
 
 SECOND = "HF_GATE_LIVE_REQUESTER"

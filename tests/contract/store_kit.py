@@ -18,9 +18,9 @@ import psycopg
 import pytest
 
 from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.domain.request_state import Seen, detect_events, raw_digest
 from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.state import Seen, detect_events, raw_digest
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.reading import Store

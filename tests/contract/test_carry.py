@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.moments import from_ms
 from hf_gate.domain.rows import RunRow
+from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import Guarded, HfGateError, HubUnavailable, NotAllowed, NotGated, RepoMoved, StoreUnavailable
 from hf_gate.protocol.messages import HubCall
 from hf_gate.store.opening import open_store

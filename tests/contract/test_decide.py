@@ -17,11 +17,11 @@ from hf_gate.application.run_executor import GRACE
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.moments import to_ms
 from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.requests import AccessRequest, Target, target_of
 from hf_gate.domain.runs import RunKind
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import (
     HubUnavailable,
     NotAllowed,

@@ -14,9 +14,9 @@ from hf_gate.application.run_executor import halt
 from hf_gate.application.turn import turn_to_dict
 from hf_gate.application.workspace_status import standing
 from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.moments import to_ms
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.promotions import delete_halts_of
 from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
 from tests.torture.near import Near

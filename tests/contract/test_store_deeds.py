@@ -28,7 +28,7 @@ from hf_gate.domain.events import (
     event_of,
 )
 from hf_gate.domain.ledger import ChainBreak, Checkpoint, verify_chain
-from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
 from hf_gate.domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
 from hf_gate.store.packing import PLAIN, Packer, learn, private_of, record_of, sealed_record

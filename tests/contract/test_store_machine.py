@@ -24,7 +24,7 @@ from hf_gate.domain.events import Entry, canonical, commitment_of, event_of
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.ledger import GENESIS, LedgerLink, verify_chain
 from hf_gate.domain.lifecycle import STATUSES
-from hf_gate.domain.state import RequestState, evolve
+from hf_gate.domain.request_state import RequestState, evolve
 from hf_gate.store.opening import open_store
 from hf_gate.store.states import chain_of
 from tests.contract.store_kit import EEG, ENDPOINT, MED, new_schema, postgres_uri, record, take

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hf_gate.domain.case_folding import fold_for_search
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, Entry, VerdictReached
-from hf_gate.domain.folding import fold_for_search
 from hf_gate.domain.query import Age, Day, Pattern, Query, Term
-from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import RequestRow
 from hf_gate.errors import UsageError
 from hf_gate.store.opening import open_store

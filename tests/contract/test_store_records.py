@@ -6,7 +6,7 @@ import pytest
 
 from hf_gate.domain.events import Entry, RequestWithdrawn, StatusMoved
 from hf_gate.domain.ledger import LedgerLink, verify_chain
-from hf_gate.domain.state import RequestState
+from hf_gate.domain.request_state import RequestState
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
 from tests.contract.store_kit import (

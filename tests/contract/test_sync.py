@@ -17,7 +17,7 @@ from hf_gate.application.sync_schedule import note_of
 from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
-from hf_gate.domain.moments import to_ms
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.hub.clock import HubClock
 
 from .desk_kit import Desk, a_desk

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
-from hf_gate.policy.evaluate import CompiledPolicy, compile_policy
+from hf_gate.policy.evaluator import CompiledPolicy, compile_policy
 from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
     Action,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.policy.evaluate import Evaluator, merge_conditions
+from hf_gate.policy.evaluator import Evaluator, merge_conditions
 from hf_gate.policy.expressions import Expression, bind_facts, compile_expression
 from hf_gate.policy.model import Action, Fact, FactValue, PolicyMode, UnknownReason, Verdict
 from hf_gate.policy.opinions import NO_RULE

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from hf_gate.domain.text import visible
-from hf_gate.policy.evaluate import Evaluator, compile_policy
+from hf_gate.domain.display_text import visible
+from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.explain import (
     ExplanationLine,
     LineMark,

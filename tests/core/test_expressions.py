@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hf_gate.policy.evaluate import NONE_HOLDS, merge_conditions
+from hf_gate.policy.evaluator import NONE_HOLDS, merge_conditions
 from hf_gate.policy.expressions import (
     BoundFacts,
     Comparison,

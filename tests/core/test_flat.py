@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from hf_gate.domain.flat import ANSWER_COLUMNS, OTHERS, flat_rows
+from hf_gate.domain.flat_rows import ANSWER_COLUMNS, OTHERS, flat_rows
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import AccessRequest

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.forms import parse_gate_form
-from hf_gate.policy.checking import CheckedPolicy, check_policy, check_unique_names
+from hf_gate.policy.accept_requirements import accept_requirements
 from hf_gate.policy.descriptions import describe_policies, number_lines
 from hf_gate.policy.model import Action, PolicyProblem, Trust
-from hf_gate.policy.parse import parse_policy
+from hf_gate.policy.policy_checker import CheckedPolicy, check_policy, check_unique_names
+from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
-from hf_gate.policy.strictyaml import apply_fix
-from hf_gate.policy.trust import accept_requirements
+from hf_gate.policy.strict_yaml import apply_fix
 from hf_gate.policy.workspace_config import parse_config
 
 DESK = parse_config(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.quality import Quality, quality
+from hf_gate.domain.answer_quality import Quality, quality
 from hf_gate.domain.roles import Role
 from tools.quality_table import SETS, judged, table
 

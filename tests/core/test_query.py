@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.domain.query import KEYS, UNITS, WORDS, Age, Day, Pattern, Query, Term
-from hf_gate.domain.query_reading import MAX_CHARACTERS, MAX_TERMS, MAX_VALUES, parse_query
+from hf_gate.domain.query_parser import MAX_CHARACTERS, MAX_TERMS, MAX_VALUES, parse_query
 from hf_gate.errors import InvalidQuery, QueryTooLarge
 
 # ---- round trip ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.query import KEYS
-from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.errors import InvalidQuery
 
 _PAGE = (Path(__file__).resolve().parents[2] / "docs" / "query.md").read_text("utf-8")

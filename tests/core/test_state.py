@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.lifecycle import WITHDRAWN
+from hf_gate.domain.request_state import LAG, Known, RequestState, detect_events, diff_record, evolve, raw_digest
 from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.state import LAG, Known, RequestState, detect_events, diff_record, evolve, raw_digest
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
 STATUSES = ("pending", "accepted", "rejected", "reset")

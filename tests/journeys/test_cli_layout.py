@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hf_gate.cli.layout import choose_widths, wrap_line
 from hf_gate.cli.output import Column, age
-from hf_gate.domain.text import display_width
+from hf_gate.domain.display_text import display_width
 
 _WHO = Column("WHO", str)
 _NAME = Column("NAME", str, flexible=True, least=10, drop=30)

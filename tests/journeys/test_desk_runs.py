@@ -18,8 +18,8 @@ from hf_gate.application.sync_schedule import least_pause
 from hf_gate.bootstrap import now
 from hf_gate.cli.run import budget_warning
 from hf_gate.domain.events import Entry, GrantDated, canonical
-from hf_gate.domain.moments import to_ms
 from hf_gate.domain.runs import RunKind
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.hub.local_world import get_world_id
 from hf_gate.plan.model import decode_plan
 from hf_gate.store.opening import open_store

@@ -14,9 +14,9 @@ from hf_gate.application.ledger_verification import verify
 from hf_gate.application.run_executor import FRESH
 from hf_gate.domain import events as e
 from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
+from hf_gate.domain.request_state import LAG
 from hf_gate.domain.rows import ChangeRow, RunRow
 from hf_gate.domain.runs import ChangeOrigin
-from hf_gate.domain.state import LAG
 from hf_gate.localhub.world import World
 from hf_gate.plan.model import Change
 from hf_gate.protocol.flows.bulk import MAX_AGE_S

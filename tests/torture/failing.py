@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hf_gate.application.run_executor import RunExecutor
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
-from hf_gate.domain.moments import to_ms
 from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import AccessRequest, Decision, Target
 from hf_gate.domain.rows import RunRow
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import StoreUnavailable
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.moments import to_ms
 from hf_gate.domain.rows import RequestRow
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.reading import Store
 from hf_gate.store.writer import Writer
 from hf_gate.testing import LocalHub

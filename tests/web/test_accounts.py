@@ -15,9 +15,9 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.ledger_entries import newest, text_of
 from hf_gate.application.ledger_verification import verify
+from hf_gate.domain.event_descriptions import sentence
 from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.story import sentence
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.store.members import Members
 from hf_gate.store.reading import Store

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hf_gate.domain.moments import from_ms
+from hf_gate.domain.timestamps import from_ms
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
 

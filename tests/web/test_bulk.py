@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from hf_gate.domain.moments import to_ms
-from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.query_parser import parse_query
+from hf_gate.domain.timestamps import to_ms
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
 

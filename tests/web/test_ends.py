@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate.domain.events import GrantDated, event_of
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.moments import to_ms
+from hf_gate.domain.timestamps import to_ms
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
 

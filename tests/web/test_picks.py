@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC
 
-from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import GONE, OWN, PROTECTED, SelectionScope
 from hf_gate.store.opening import open_store
 from hf_gate.store.plans_and_runs import PlansAndRuns

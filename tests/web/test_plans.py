@@ -14,8 +14,8 @@ from hf_gate.application.runs import begin
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import Entry, GrantDated
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.moments import from_ms, to_ms
 from hf_gate.domain.runs import RunKind
+from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.web import plan
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, parsed

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.planning import evaluate_part, propose
-from hf_gate.domain.moments import to_ms
-from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.query_parser import parse_query
+from hf_gate.domain.timestamps import to_ms
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 

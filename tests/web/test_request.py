@@ -11,7 +11,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.moments import to_ms
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.web.presence import BEAT, LEASE, Presence
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
 

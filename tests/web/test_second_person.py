@@ -27,9 +27,9 @@ from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.application.tray import DecisionRequest
 from hf_gate.application.workspace import Workspace
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.moments import to_ms
 from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.runs import RunKind, RunState
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import make_plan
 from hf_gate.store.reading import Store

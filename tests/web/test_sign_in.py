@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate import bootstrap
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.moments import to_ms
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.web.app import build
 from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import HOST, Room, Visitor

@@ -11,9 +11,9 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.members import NOBODY, RunAuthor
-from ..domain.moments import to_ms
 from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import RunKind, RunState
+from ..domain.timestamps import to_ms
 from ..errors import Guarded
 from ..store.reading import Store
 from .runs import direct_change

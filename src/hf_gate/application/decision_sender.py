@@ -17,11 +17,11 @@ from ..domain import events as e
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.members import NOBODY, RunAuthor
-from ..domain.moments import to_ms
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..domain.rows import RequestRow, RunRow
 from ..domain.runs import ChangeState, RunKind, RunState
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..protocol.flows.deciding import build_outcome
 from ..store.reading import Store

@@ -13,11 +13,11 @@ from ..domain import events as e
 from ..domain.grants import grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import from_ms, to_ms
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import ChangeOrigin, ChangeState
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
 from ..plan.changes import make_change_without_request
 from ..plan.model import Change

@@ -15,20 +15,20 @@ from ..domain import events as e
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import from_ms, to_ms
 from ..domain.outcomes import OutcomeKind
+from ..domain.request_state import RequestState
 from ..domain.requests import AccessRequest
 from ..domain.rows import HistoryRow, Identity, Part, PersonRow, RepoRow, RequestRow
-from ..domain.state import RequestState
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
-from ..policy.canonical import policy_digest
-from ..policy.evaluate import CompiledPolicy, Evaluator, compile_policy
+from ..policy.evaluator import CompiledPolicy, Evaluator, compile_policy
 from ..policy.fact_table import fact_types
 from ..policy.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from ..policy.facts import FactReader
 from ..policy.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
 from ..policy.literals import glob_matches
 from ..policy.model import Facts, Policy, PolicyMode, Verdict
+from ..policy.policy_digest import policy_digest
 from ..policy.tables import Table
 from ..store.reading import Store
 

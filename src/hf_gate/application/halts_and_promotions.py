@@ -12,9 +12,9 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.ids import Repo
-from ..domain.moments import to_ms
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import ChangeOrigin, RunState
+from ..domain.timestamps import to_ms
 from ..errors import Guarded
 from ..plan.guards import FirstTurnHold, PolicyStart
 from ..plan.model import Change, Plan

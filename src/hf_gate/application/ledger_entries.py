@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Final, TypeVar
 
+from ..domain.event_descriptions import sentence
 from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo, RepoType
 from ..domain.ledger import DESK, LedgerLink
-from ..domain.moments import iso_ms
 from ..domain.rows import LedgerRow, RequestRow
-from ..domain.story import sentence
+from ..domain.timestamps import iso_ms
 from ..store.reading import Store
 from .ledger_verification import Sealed
 from .records import AuditRecord, HistoryRecord

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
-from ..domain.moments import iso, iso_ms, to_ms
+from ..domain.timestamps import iso, iso_ms, to_ms
 from ..errors import UsageError
 from ..store.reading import Store
 from .ledger_verification import LedgerProof, Sealed, Verified

@@ -14,8 +14,8 @@ from ..domain import events as e
 from ..domain.ledger import DESK, ChainBreak, Checkpoint, LedgerLink, verify_chain, verify_checkpoint
 from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.members import Member
+from ..domain.request_state import RequestState, evolve
 from ..domain.rows import RequestRow
-from ..domain.state import RequestState, evolve
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
 from ..store.reading import Store

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from ..domain.ids import Repo
 from ..domain.members import TAKEN, Member, MemberRole, RunAuthor
-from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
+from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches

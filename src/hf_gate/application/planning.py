@@ -16,9 +16,9 @@ from ..domain import events as e
 from ..domain.events import Entry, TableAccepted
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_TO, Status
-from ..domain.moments import to_ms
 from ..domain.rows import Part, PersonRow, RequestRow, count_pending
 from ..domain.runs import ChangeOrigin
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.changes import (

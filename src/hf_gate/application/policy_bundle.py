@@ -12,7 +12,7 @@ from ..domain.forms import form_from_json
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from ..errors import HfGateError, UsageError
-from ..policy.evaluate import CompiledPolicy
+from ..policy.evaluator import CompiledPolicy
 from ..policy.form_facts import QualityCache
 from ..policy.model import Policy
 from ..policy.tables import Table

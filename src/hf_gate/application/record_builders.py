@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..domain.ids import Person, RepoType
 from ..domain.lifecycle import STATUSES
-from ..domain.moments import from_ms, iso, iso_ms
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import AccessRequest
+from ..domain.timestamps import from_ms, iso, iso_ms
 from .records import (
     TICKS,
     AcceptRequirementRecord,
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from ..domain.accounts import Gate, Profile
     from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
     from ..plan.model import Change
-    from ..policy.checking import CheckedPolicy
+    from ..policy.accept_requirements import AcceptRequirement
     from ..policy.model import PolicyProblem
+    from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_tests import PolicyTestResult
-    from ..policy.trust import AcceptRequirement
     from .evaluation import StandingVerdicts
     from .workspace_status import RepoStanding
 
@@ -133,7 +133,7 @@ def quality_of(request: AccessRequest) -> dict[str, str] | None:
     """Rate each text answer; ticked boxes are left out. None without a form."""
     if not request.has_form:
         return None
-    from ..domain.quality import quality  # noqa: PLC0415 - its word lists take long to load
+    from ..domain.answer_quality import quality  # noqa: PLC0415 - its word lists take long to load
 
     names = tuple(filter(None, (request.person.username, request.person.fullname)))
     return {

@@ -16,8 +16,8 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from ..domain.flat import ANSWER_COLUMNS, most_frequent_labels
-from ..domain.text import csv_cell, csv_value, to_json, visible
+from ..domain.display_text import csv_cell, csv_value, to_json, visible
+from ..domain.flat_rows import ANSWER_COLUMNS, most_frequent_labels
 from .records import R, Record, VerdictRecord, keys_of
 
 SPREAD: Final = ("answers", "counts", "requests")

@@ -19,12 +19,12 @@ import msgspec
 from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import to_ms
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
+from ..domain.request_state import LAG, was_just_moved
 from ..domain.requests import AccessRequest, Decision
 from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, UNFINISHED, ChangeOrigin, ChangeState, RunKind, RunState
-from ..domain.state import LAG, was_just_moved
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..plan.model import Change
 from ..protocol.skew import is_clock_off

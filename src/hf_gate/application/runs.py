@@ -12,10 +12,10 @@ import msgspec
 from ..domain import events as e
 from ..domain.lifecycle import Status
 from ..domain.members import NOBODY, RunAuthor
-from ..domain.moments import iso_ms, to_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import OVER, ChangeOrigin, ChangeState, RunKind, RunState
+from ..domain.timestamps import iso_ms, to_ms
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.changes import PlanSubject, make_change
 from ..plan.model import Change, Plan, decode_stored_plan, make_plan

@@ -12,12 +12,12 @@ from ..domain import events as e
 from ..domain.grants import grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import from_ms, iso, to_ms
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
+from ..domain.request_state import Seen, diff_record
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
-from ..domain.state import Seen, diff_record
+from ..domain.timestamps import from_ms, iso, to_ms
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
 from ..store.reading import Store

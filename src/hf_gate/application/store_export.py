@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..domain.moments import iso, iso_ms
+from ..domain.timestamps import iso, iso_ms
 from ..store.dumping import Dump
 from ..store.reading import Store
 from .evaluation import StandingVerdicts

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from socket import gethostname
 
-from ..domain.moments import to_ms
+from ..domain.timestamps import to_ms
 from ..errors import StoreDamaged
 from ..hub.local_world import get_world_id
 from ..store.copies import Restore, restore, write_backup

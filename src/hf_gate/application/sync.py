@@ -18,10 +18,10 @@ from ..domain import events as e
 from ..domain.forms import form_to_json
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, WITHDRAWN
-from ..domain.moments import to_ms
+from ..domain.request_state import Known, Seen, diff_record, is_of
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
-from ..domain.state import Known, Seen, diff_record, is_of
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..store.loading import loading
 from ..store.reading import Store

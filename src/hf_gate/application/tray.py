@@ -15,11 +15,11 @@ from typing import Final
 from ..domain.grants import grant_end
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
 from ..domain.members import Member
-from ..domain.moments import from_ms, to_ms
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target, target_of
 from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNDER_WAY, ChangeState
+from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from ..errors import HfGateError, NotAllowed, UsageError
 from .decisions import Choice, DecisionTarget

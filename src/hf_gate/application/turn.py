@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ..domain.ids import Repo
-from ..domain.moments import to_ms
 from ..domain.outcomes import ErrorScope, OutcomeKind, classify_error
 from ..domain.rows import RunRow
 from ..domain.runs import UNFINISHED, ChangeState, RunKind
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import PolicyStart

@@ -12,9 +12,9 @@ from typing import Final
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNDER_WAY, RunKind, RunState
+from ..domain.timestamps import from_ms, to_ms
 from ..policy.literals import Rate
 from ..store.reading import Store
 from .halts_and_promotions import held_back

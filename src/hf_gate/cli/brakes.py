@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.inputs import confirms
+from ..domain.display_text import to_json
 from ..domain.rows import count_pending
-from ..domain.text import to_json
 from ..errors import Guarded
 from .workspace import open_stored_workspace
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from ..application.record_builders import quality_of
+from ..domain.display_text import one_line
 from ..domain.lifecycle import MEANING, STATUSES, Status
-from ..domain.moments import iso
-from ..domain.text import one_line
+from ..domain.timestamps import iso
 from .layout import wrap_line
 from .output import age, paragraphs
 

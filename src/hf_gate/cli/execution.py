@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from ..application.record_builders import outcome_of_change, outcome_record
 from ..application.records import OutcomeRecord
+from ..domain.display_text import to_json
 from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from ..domain.runs import UNDER_WAY, ChangeOrigin, ChangeState
-from ..domain.text import to_json
 from ..errors import Guarded, HfGateError, HubUnavailable
 from .output import Format, Output, clock_off, count_of
 from .progress import Progress

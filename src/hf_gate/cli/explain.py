@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..application.targets import RequestTarget
+from ..domain.event_descriptions import WAYS
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status
-from ..domain.moments import from_ms, iso, iso_ms
-from ..domain.story import WAYS
+from ..domain.timestamps import from_ms, iso, iso_ms
 from ..errors import RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
 from .output import Row, age, ends_in
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..application.evaluation import Evaluation, LastTransition, RepoPolicies
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
+    from ..domain.request_state import RequestState
     from ..domain.rows import RepoRow, RequestRow
-    from ..domain.state import RequestState
     from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, RuleTrace, Verdict
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ..domain.text import clip, display_width
+from ..domain.display_text import clip, display_width
 
 if TYPE_CHECKING:
     from .output import Column

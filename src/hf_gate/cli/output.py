@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
-from ..domain.text import display_width, one_line, to_json, visible
+from ..domain.display_text import display_width, one_line, to_json, visible
 from .layout import choose_widths, format_row, width_of
 
 if TYPE_CHECKING:

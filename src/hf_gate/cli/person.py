@@ -12,8 +12,8 @@ import click
 from ..application.ledger_entries import history_records
 from ..application.record_builders import attempt_record, stored_attempt
 from ..application.records import AttemptRecord
+from ..domain.display_text import one_line
 from ..domain.ids import Repo, parse_repo
-from ..domain.text import one_line
 from ..errors import NotAllowed, RequestNotFound
 from .detail import history_lines
 from .frame import Run, command, repo_type_option

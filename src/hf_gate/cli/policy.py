@@ -9,7 +9,7 @@ import click
 
 from ..application.record_builders import policy_record, problem_record
 from ..application.records import PolicyRecord
-from ..domain.text import visible
+from ..domain.display_text import visible
 from ..errors import UsageError
 from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Row, count_of
@@ -20,10 +20,10 @@ from .targets import named_repo
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
-    from ..policy.checking import CheckedPolicy
+    from ..policy.accept_requirements import AcceptRequirement
     from ..policy.model import Policy, PolicyProblem
+    from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_tests import PolicyTestResult
-    from ..policy.trust import AcceptRequirement
 
 policy = GateGroup(
     "policy",
@@ -84,7 +84,7 @@ def _policy_record(file: str, checked: CheckedPolicy, policy: Policy) -> PolicyR
 
 
 def _ways(checked: CheckedPolicy, policy: Policy) -> tuple[AcceptRequirement, ...]:
-    from ..policy.trust import accept_requirements  # noqa: PLC0415 - help needs none of it
+    from ..policy.accept_requirements import accept_requirements  # noqa: PLC0415 - help needs none of it
 
     return accept_requirements(policy, checked.conditions)
 

@@ -16,10 +16,10 @@ from .problems import told_lines
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
-    from ..policy.checking import CheckedPolicy
     from ..policy.model import Policy, PolicyProblem
-    from ..policy.parse import ParsedPolicy
-    from ..policy.strictyaml import SourceText
+    from ..policy.policy_checker import CheckedPolicy
+    from ..policy.policy_parser import ParsedPolicy
+    from ..policy.strict_yaml import SourceText
     from ..policy.workspace_config import WorkspaceConfig
 
 
@@ -56,7 +56,7 @@ class Policies:
 
 def tell_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
     """Print problems for people, on stdout. `as_talk`: on stderr, because stdout carries something else."""
-    from ..domain.text import visible  # noqa: PLC0415 - help needs none of it
+    from ..domain.display_text import visible  # noqa: PLC0415 - help needs none of it
 
     for problem in problems:
         for text, style in told_lines(problem, found.line_of(problem)):
@@ -131,7 +131,7 @@ def read_policies(
 def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceText], tuple[PolicyProblem, ...]]:
     from zoneinfo import available_timezones  # noqa: PLC0415 - as above
 
-    from ..policy.strictyaml import SourceText  # noqa: PLC0415 - as above
+    from ..policy.strict_yaml import SourceText  # noqa: PLC0415 - as above
     from ..policy.workspace_config import parse_config  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import CONFIG_NAME  # noqa: PLC0415 - as above
 
@@ -142,7 +142,7 @@ def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, Source
 
 
 def _policies_of_folder(folder: Path) -> dict[str, ParsedPolicy]:
-    from ..policy.parse import parse_policy  # noqa: PLC0415 - as above
+    from ..policy.policy_parser import parse_policy  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - as above
 
     read = read_folder(folder).files
@@ -154,7 +154,7 @@ def _policies_named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[
 
 
 def _parse_file(name: str) -> ParsedPolicy:
-    from ..policy.parse import parse_policy  # noqa: PLC0415 - as above
+    from ..policy.policy_parser import parse_policy  # noqa: PLC0415 - as above
 
     text = sys.stdin.buffer.read().decode("utf-8-sig", "replace") if name == "-" else _text(Path(name))
     return parse_policy(text, "stdin" if name == "-" else name)
@@ -185,7 +185,7 @@ def _text(path: Path, *, may_lead_on: bool = True) -> str:
 def _check_policies(
     run: Run, folder: Path | None, config: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
 ) -> Policies:
-    from ..policy.checking import check_policy, check_unique_names  # noqa: PLC0415 - as above
+    from ..policy.policy_checker import check_policy, check_unique_names  # noqa: PLC0415 - as above
 
     forms = _forms(run) if config is not None else {}
     checked = {name: check_policy(each, config=config, forms=forms) for name, each in parsed.items()}

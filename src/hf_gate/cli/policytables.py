@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..domain.moments import to_ms
-from ..domain.text import visible
+from ..domain.display_text import visible
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from .frame import Run
 from .output import Row, count_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from ..domain.text import clip, display_width, visible
+from ..domain.display_text import clip, display_width, visible
 from .output import count_of
 
 if TYPE_CHECKING:

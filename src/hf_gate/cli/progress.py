@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from ..domain.text import clip
+from ..domain.display_text import clip
 from .output import Output, in_words
 
 _QUIET_FOR = 0.6  # seconds before the first line: most work is over by then

@@ -35,7 +35,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     if found.has_errors:
         return refuse(run, found)
     from ..application.halts_and_promotions import is_promoted, promote  # noqa: PLC0415 - as above
-    from ..domain.moments import to_ms  # noqa: PLC0415 - help needs none of it
+    from ..domain.timestamps import to_ms  # noqa: PLC0415 - help needs none of it
     from .workspace import actor_of, open_with_policies  # noqa: PLC0415 - as above
 
     workspace, bundle = open_with_policies(run)
@@ -59,7 +59,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
 
 def _find_enforced(bundle: PolicyBundle, name: str) -> Policy:
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
-    from ..policy.strictyaml import suggest  # noqa: PLC0415 - as above
+    from ..policy.strict_yaml import suggest  # noqa: PLC0415 - as above
 
     policy = next((each for each in bundle.policies if each.name == name), None)
     if policy is None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..domain.display_text import clip
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, parse_repo
-from ..domain.text import clip
 from ..errors import NotGated, RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
 from .output import Row, count_of

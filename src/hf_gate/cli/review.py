@@ -12,10 +12,10 @@ import click
 
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, parse_note, parse_reason, usable_templates
 from ..application.record_builders import outcome_record
+from ..domain.display_text import one_line
 from ..domain.lifecycle import TARGET_OF, Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
-from ..domain.text import one_line
 from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
 from .detail import request_lines
 from .execution import CommandResult, decision_sender, error_of, label_of, open_to_write, summary

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from ..domain.display_text import clip
 from ..domain.events import NoteWritten, event_of
-from ..domain.moments import from_ms
-from ..domain.text import clip
+from ..domain.timestamps import from_ms
 from ..errors import HfGateError
 from .output import age
 from .store_listing import standing_verdicts

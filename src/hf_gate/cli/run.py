@@ -11,9 +11,9 @@ import click
 
 from ..application.record_builders import grant_end_record
 from ..application.records import GrantEndRecord
-from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
+from ..domain.timestamps import from_ms
 from ..errors import HfGateError, NotAllowed, UsageError
 from .execution import describe_done, done_changes
 from .frame import CommandEntry, GateGroup, command, limit_options

@@ -9,9 +9,9 @@ import click
 
 from ..application.record_builders import run_record
 from ..application.records import RunRecord
-from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
+from ..domain.timestamps import from_ms
 from ..errors import StoreBusy, UsageError
 from .execution import describe_done, done_changes, execute_run, print_run
 from .frame import CommandEntry, GateGroup, command, limit_options, said_again
@@ -129,7 +129,7 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
     """Nobody carries it, so that it is over at once."""
     from ..application.run_executor import WISHED, halt  # noqa: PLC0415 - as above
     from ..application.runs import is_over  # noqa: PLC0415 - as above
-    from ..domain.moments import to_ms  # noqa: PLC0415 - only here
+    from ..domain.timestamps import to_ms  # noqa: PLC0415 - only here
 
     store, known = workspace.store, run_named(workspace, ident)
     if known.state != WISHED[word] and not is_over(known):

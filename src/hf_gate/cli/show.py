@@ -14,8 +14,8 @@ from ..application.ledger_entries import history_records
 from ..application.record_builders import account_record, request_record, stored_request
 from ..application.records import RequestRecord, ShownRequest
 from ..application.targets import RequestTarget, find_attempts
+from ..domain.display_text import one_line
 from ..domain.lifecycle import Status
-from ..domain.text import one_line
 from ..errors import HfGateError, RequestNotFound
 from .detail import history_lines, request_lines
 from .frame import Run, command, repo_type_option

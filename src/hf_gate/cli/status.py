@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.record_builders import run_record, standing_record
-from ..domain.moments import from_ms, iso
+from ..domain.timestamps import from_ms, iso
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command
 from .output import age, clock_off, count_of

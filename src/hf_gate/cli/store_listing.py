@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
 from ..domain.lifecycle import STATUSES
-from ..domain.moments import from_ms, to_ms
 from ..domain.query import Pattern, Query, Term
-from ..domain.query_reading import parse_query
+from ..domain.query_parser import parse_query
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
 from .output import FIRST_ROWS, Column, Format, age
 from .table import ls_columns, name_of, who

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..domain.text import to_json
+from ..domain.display_text import to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
 from .frame import Run, command

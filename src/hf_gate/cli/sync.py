@@ -75,7 +75,7 @@ class SyncCommand:
 
     def _due(self, repo: Repo) -> Due:
         from ..application.sync_schedule import Due, SyncKind, due_kind, note_of  # noqa: PLC0415 - as above
-        from ..domain.moments import to_ms  # noqa: PLC0415 - as above
+        from ..domain.timestamps import to_ms  # noqa: PLC0415 - as above
 
         if self.full:
             return Due(SyncKind.FULL, "requested")

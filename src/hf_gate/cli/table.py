@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
+from ..domain.display_text import clip
 from ..domain.ids import RepoType
-from ..domain.text import clip
 from .output import Column, age
 
 _Cell = Callable[[RequestRecord], str]

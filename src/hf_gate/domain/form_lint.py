@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .yamltext import Mapping, Node, Problem, Scalar
-from .yamltext import Sequence as List
+from .yaml_parser import Mapping, Node, Problem, Scalar
+from .yaml_parser import Sequence as List
 
 GATE_KEYS = (
     "extra_gated_prompt",

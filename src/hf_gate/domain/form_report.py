@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from .display_text import visible
 from .form_lint import is_error
 from .forms import Field, GateForm
-from .text import visible
 
 _ANSWERED_BY: Final = {
     "text": "text",

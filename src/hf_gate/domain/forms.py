@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from .form_lint import card_problems, field_problems, is_error, order_problems
 from .frontmatter import find_front_matter
 from .roles import Role, role_of
-from .yamltext import Mapping, Node, ParsedYaml, Problem, Scalar, parse_yaml
-from .yamltext import Sequence as List
+from .yaml_parser import Mapping, Node, ParsedYaml, Problem, Scalar, parse_yaml
+from .yaml_parser import Sequence as List
 
 KNOWN_TYPES = ("text", "checkbox", "select", "country", "date_picker", "ip_location")
 """The types that the Hub shows. `ip_location` is not documented: it has no input, the Hub fills it in."""

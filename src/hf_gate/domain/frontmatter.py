@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .yamltext import Problem
+from .yaml_parser import Problem
 
 
 @dataclass(frozen=True, slots=True)

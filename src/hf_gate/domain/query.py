@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from .folding import fold_for_search
+from .case_folding import fold_for_search
 from .lifecycle import STATUSES, WITHDRAWN
 
 # ---- values ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from .moments import to_ms
+from .timestamps import to_ms
 
 if TYPE_CHECKING:
     from .requests import AccessRequest

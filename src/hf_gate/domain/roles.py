@@ -7,7 +7,7 @@ import unicodedata
 from enum import StrEnum
 from functools import lru_cache
 
-from .role_words import AGREES, ASKS_FOR_YES, ATTESTS, FACT, MARKETING, TERMS, TEXT_ROLES, WARNING
+from .role_patterns import AGREES, ASKS_FOR_YES, ATTESTS, FACT, MARKETING, TERMS, TEXT_ROLES, WARNING
 
 
 class Role(StrEnum):

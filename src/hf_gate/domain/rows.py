@@ -10,10 +10,10 @@ import msgspec
 from .ids import Repo
 from .ledger import LedgerLink
 from .lifecycle import Status
+from .request_state import RequestState
 from .request_version import ContentDigest, RequestVersion
 from .requests import AccessRequest
 from .runs import ChangeState, RunKind, RunState
-from .state import RequestState
 
 Cut: TypeAlias = tuple[int, int]
 """A place in a list of requests from the oldest on: when that one asked (ms), and its number."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from typing import Any
 
 from ..domain.completeness import NOT_READ, Completeness
-from ..domain.flat import Cell, flat_rows
+from ..domain.flat_rows import Cell, flat_rows
 from ..domain.ids import Repo
 from ..domain.requests import AccessRequest
 from ..protocol.codec import Quarantined, RequestPage

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from ..domain.frontmatter import find_front_matter
-from ..domain.yamltext import parse_yaml
+from ..domain.yaml_parser import parse_yaml
 from .body_validation import BodyValidator
 from .context import NO_RIGHT, CallContext
 from .handlers_access import check_gate

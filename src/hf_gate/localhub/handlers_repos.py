@@ -6,7 +6,7 @@ from typing import Any
 
 from ..domain.frontmatter import find_front_matter
 from ..domain.ids import Repo, RepoType, parse_repo
-from ..domain.yamltext import Mapping, Node, Scalar, Sequence, parse_yaml
+from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence, parse_yaml
 from ..errors import InvalidRepo
 from .body_validation import BodyValidator, parse_number
 from .context import NO_RIGHT, CallContext

@@ -10,10 +10,10 @@ from typing import Any, Final
 from ..domain.events import VerdictReached
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, TARGET_OF, Status
-from ..domain.moments import iso
+from ..domain.request_state import RequestState
 from ..domain.request_version import content_digest
 from ..domain.requests import AccessRequest, Target
-from ..domain.state import RequestState
+from ..domain.timestamps import iso
 from ..policy.fact_table import is_identity_fact
 from ..policy.model import ConditionTrace, Fact, Verdict
 from ..policy.opinions import STATUS_AFTER

@@ -14,7 +14,7 @@ from ..domain.events import canonical
 from ..domain.grants import grant_end
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, VERB_TO, Status
-from ..domain.moments import iso
+from ..domain.timestamps import iso
 from ..errors import Guarded, UsageError
 
 SCHEMA_VERSION: Final = 1

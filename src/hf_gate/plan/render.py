@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from ..domain.moments import from_ms
-from ..domain.text import clip, visible
+from ..domain.display_text import clip, visible
+from ..domain.timestamps import from_ms
 from .model import END_EXPRESSION, Change, ChangeReason, Plan
 
 SHADOW: Final = "shadow/"

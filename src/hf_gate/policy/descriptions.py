@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from ..domain.lifecycle import Status
-from .canonical import normalize_expression
 from .model import Action, Duration, Policy, PolicyMode, Rule, Until
+from .policy_digest import normalize_expression
 
 _UNITS = {"d": "day", "mo": "month", "y": "year"}
 _VERBS = {

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from ..domain.moments import iso
-from ..domain.text import clip, visible
+from ..domain.display_text import clip, visible
+from ..domain.timestamps import iso
 from .model import Action, ConditionFlip, ConditionTrace, Fact, FactValue, Opinion, PolicyMode, RuleTrace, Verdict
 from .opinions import why_people_decide
 

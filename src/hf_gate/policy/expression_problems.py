@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ..domain.text import visible
-from .tokens import SourceToken, TokenizedSource
+from ..domain.display_text import visible
+from .expression_tokens import SourceToken, TokenizedSource
 
 
 class ExpressionProblem(ValueError):

@@ -17,8 +17,8 @@ from typing import TypeAlias
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
-from .bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_size_problem, text_length, truncate_fact
 from .cel_tree import CheckedExpression, ExpressionNode, NodeKind, decode_checked_expression
+from .expression_bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_size_problem, text_length, truncate_fact
 from .expression_problems import (
     ExpressionProblem,
     NameSuggestions,
@@ -26,9 +26,9 @@ from .expression_problems import (
     find_foreign_syntax,
     translate_engine_error,
 )
+from .expression_tokens import TokenizedSource, tokenize
 from .fact_table import CelType
 from .model import FactValue, TruthValue, combine_unknowns
-from .tokens import TokenizedSource, tokenize
 from .tree_checks import Comparison, check_tree, collect_names
 
 __all__ = [

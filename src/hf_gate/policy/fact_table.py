@@ -8,8 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from ..domain.answer_quality import Quality
 from ..domain.lifecycle import Status
-from ..domain.quality import Quality
 from ..domain.roles import Role
 from .model import Trust
 

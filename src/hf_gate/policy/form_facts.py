@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from ..domain.answer_quality import AnswerQuality, Quality, classify_answer, classify_signed_answer, quality
 from ..domain.forms import GateForm, collapse_whitespace
-from ..domain.quality import AnswerQuality, Quality, classify_answer, classify_signed_answer, quality
 from ..domain.roles import Role, role_of
-from .mail import parse_address
+from .email_addresses import parse_address
 
 TICKED = frozenset({"on", "true", "yes", "1", "checked"})
 """The strings that mean a ticked box. Any other answer, or none, means not ticked."""
@@ -88,7 +88,7 @@ class QualityCache:
         return len(self._new) + len(self._old)
 
     def quality(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
-        """Return the quality as `domain.quality.quality` does."""
+        """Return the quality as `rate_answer` does."""
         key = (answer, label, role)
         found = self._new.get(key)
         if found is None:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ..domain.lifecycle import Status
-from ..domain.yamltext import Mapping as Map
-from ..domain.yamltext import Node, Scalar, Sequence
-from .canonical import normalize_expression
+from ..domain.yaml_parser import Mapping as Map
+from ..domain.yaml_parser import Node, Scalar, Sequence
+from .accept_requirements import AcceptRequirement, accept_requirements, is_claim
+from .constant_conditions import is_always_true, is_never_true
 from .expressions import Expression
-from .logic import is_always_true, is_never_true
 from .model import Action, Policy, PolicyProblem, Rule, SourcePosition
-from .strictyaml import ScalarSource, YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
-from .trust import AcceptRequirement, accept_requirements, is_claim
+from .policy_digest import normalize_expression
+from .strict_yaml import ScalarSource, YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
 
 Conditions = Mapping[tuple[str, str], Expression]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Map
 from typing import TypeVar
 
-from ..domain.yamltext import Mapping, Node, Scalar, Sequence
+from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence
 from .literals import InvalidLiteralError
 from .model import PolicyProblem
-from .strictyaml import ScalarSource, SourceText, position_of, quote_scalar, suggest
+from .strict_yaml import ScalarSource, SourceText, position_of, quote_scalar, suggest
 
 T = TypeVar("T")
 Keys = dict[str, tuple[Scalar, Node]]

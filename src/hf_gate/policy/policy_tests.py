@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..domain.lifecycle import Status
-from .checking import CheckedPolicy
-from .evaluate import Evaluator, compile_policy
+from .evaluator import Evaluator, compile_policy
 from .explain import explain_rule
 from .model import PolicyMode, PolicyTest, Verdict
+from .policy_checker import CheckedPolicy
 from .test_facts import build_test_facts
 
 MAX_TRACED_PARTS = 50_000  # parts of conditions whose values all explanations may show together

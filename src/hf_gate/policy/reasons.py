@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..domain.requests import REASON_LIMIT, utf16_units
-from .strictyaml import suggest
+from .strict_yaml import suggest
 
 PLACEHOLDERS = ("repo", "user", "rule")
 LONGEST_USER = 42

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..domain.forms import GateForm, collapse_whitespace
-from ..domain.yamltext import Scalar
+from ..domain.yaml_parser import Scalar
 from .expressions import Expression
 from .fact_table import find_declaration
 from .form_facts import form_roles
 from .literals import glob_matches_path
 from .model import Policy, PolicyProblem
-from .strictyaml import ScalarSource, YamlDocument, nodes_of_rules, pair_of, position_of, suggest, value_of
+from .strict_yaml import ScalarSource, YamlDocument, nodes_of_rules, pair_of, position_of, suggest, value_of
 from .tree_checks import Comparison
 
 _EQUAL = ("==", "!=", "in")

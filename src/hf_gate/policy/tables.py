@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from ..domain.ids import Person
+from .email_addresses import parent_domains
 from .fact_values import TableHit
-from .mail import parent_domains
 from .model import UnknownReason
 
 KEYS: tuple[str, ...] = ("user_id", "email", "username")

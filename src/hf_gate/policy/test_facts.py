@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from ..domain.yamltext import Scalar
+from ..domain.yaml_parser import Scalar
 from .fact_table import CelType, find_declaration
 from .model import Fact, Facts, FactValue, Policy, PolicyProblem, PolicyTest, Trust, UnknownReason
 from .reference_checks import suggest_value
-from .strictyaml import ScalarSource, YamlDocument, nodes_of_tests, pair_of, position_of, suggest, value_of
+from .strict_yaml import ScalarSource, YamlDocument, nodes_of_tests, pair_of, position_of, suggest, value_of
 
 NOT_STATED = "the test does not state it"
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?(?:Z|[+-]\d{2}:\d{2})?\Z")

@@ -7,10 +7,10 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..domain.text import visible
+from ..domain.display_text import visible
 from .cel_tree import Constant, ExpressionNode, NodeKind
 from .expression_problems import FUNCTIONS, MACROS, ExpressionProblem, null_problem
-from .tokens import TokenizedSource
+from .expression_tokens import TokenizedSource
 
 
 @dataclass(frozen=True, slots=True)

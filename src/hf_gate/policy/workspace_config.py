@@ -8,13 +8,13 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 
 from ..domain.ids import Repo
-from ..domain.yamltext import Mapping, Node, Scalar
+from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import Rate, glob_matches, parse_rate
 from .model import PolicyProblem, TableSpec
 from .node_reader import Keys, NodeReader
-from .parse import read_globs, read_tables, read_version
-from .rules import read_reasons
-from .strictyaml import read_yaml
+from .policy_parser import read_globs, read_tables, read_version
+from .rule_parser import read_reasons
+from .strict_yaml import read_yaml
 
 KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates")
 _SYNONYMS = {

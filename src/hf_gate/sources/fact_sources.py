@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 
 from ..domain.ids import Person
-from ..domain.moments import from_ms
+from ..domain.timestamps import from_ms
 from ..errors import HfGateError, PersonNotFound
 from ..policy.fact_values import EmailFacts, ProfileFact
 from ..policy.tables import NO_ACCOUNT

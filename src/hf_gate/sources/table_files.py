@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from ..domain.grants import end_of_day
 from ..domain.ids import is_id
+from ..policy.email_addresses import parse_address, parse_domain
 from ..policy.fact_values import clean_text
-from ..policy.mail import parse_address, parse_domain
 from ..policy.tables import KEYS, Table, TableProblem, TableRow, build_table
 
 MAX_BYTES = 64 << 20

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from ..domain.forms import GateForm
 from ..errors import UsageError
-from ..policy.checking import check_policy, check_unique_names
 from ..policy.model import Policy, PolicyProblem, TableSpec
-from ..policy.parse import ParsedPolicy, parse_policy
+from ..policy.policy_checker import check_policy, check_unique_names
+from ..policy.policy_parser import ParsedPolicy, parse_policy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig, parse_config
 from .table_files import inline_table, is_own_file, load_table

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..domain.folding import fold_for_search
+from ..domain.case_folding import fold_for_search
+from ..domain.request_state import Seen
 from ..domain.requests import AccessRequest
-from ..domain.state import Seen
 from .memory import Memory
 from .sql import Database
 from .texts import clean

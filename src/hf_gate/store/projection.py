@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..domain.events import AnyEvent
 from ..domain.lifecycle import STATUSES, Status
-from ..domain.state import RequestState, evolve
+from ..domain.request_state import RequestState, evolve
 from .memory import Memory
 from .sql import Database, Row
 from .states import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of

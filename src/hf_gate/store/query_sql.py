@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, tzinfo
 from functools import cached_property
 from typing import Final
 
-from ..domain.folding import fold_for_search
+from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.query import Age, Day, Pattern, Query, Term
 from .sql import Database, Row

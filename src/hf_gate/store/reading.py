@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from datetime import UTC, tzinfo
 from typing import Self
 
-from ..domain.folding import fold_for_search
+from ..domain.case_folding import fold_for_search
 from ..domain.ids import Repo, is_id
 from ..domain.ledger import Checkpoint, LedgerLink
 from ..domain.members import Member
 from ..domain.query import Pattern, Query, Term
+from ..domain.request_state import Known
 from ..domain.requests import AccessRequest
 from ..domain.rows import (
     ChangeRow,
@@ -26,7 +27,6 @@ from ..domain.rows import (
     RequestRow,
     RunRow,
 )
-from ..domain.state import Known
 from ..errors import StoreTooNew, StoreUnavailable
 from . import ledger, member_rows, repos, runs
 from .locking import Lock

@@ -7,14 +7,14 @@ from typing import Final
 
 import msgspec
 
-from ..domain.folding import domain_of, fold_for_search
+from ..domain.case_folding import domain_of, fold_for_search
 from ..domain.ids import Repo
 from ..domain.lifecycle import WITHDRAWN, Status
-from ..domain.moments import from_ms, to_ms
+from ..domain.request_state import Known
 from ..domain.request_version import ContentDigest
 from ..domain.requests import AccessRequest
 from ..domain.rows import Cut, DerivedRow, Identity, Part, PersonRow, RequestRow
-from ..domain.state import Known
+from ..domain.timestamps import from_ms, to_ms
 from ..protocol.codec import read_page
 from .packing import Packer, record_of
 from .sql import Database, Row, Values

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from ..domain.ids import Repo, RepoType
 from ..domain.ledger import DESK
-from ..domain.state import RequestState
+from ..domain.request_state import RequestState
 from .sql import Database, Row
 
 Verdict: TypeAlias = tuple[tuple[str, str | None, str, str | None] | None, tuple[tuple[str, str, str], ...]]

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final, TypeAlias
 
-from ..domain.folding import fold_for_search
+from ..domain.case_folding import fold_for_search
 from ..domain.requests import AccessRequest
 
 _FIRST, _COUNT = 0xE000, 0x18FE  # private use: taken out of what people write

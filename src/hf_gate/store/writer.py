@@ -8,15 +8,15 @@ from typing import Any, Final
 import msgspec
 
 from ..domain import events as e
+from ..domain.case_folding import domain_of
 from ..domain.events import Entry, canonical
-from ..domain.folding import domain_of
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
 from ..domain.lifecycle import VERB_TO, Status
 from ..domain.outcomes import OutcomeKind
+from ..domain.request_state import Known, Seen, detect_events, evolve
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, RepoRow, RunRow
-from ..domain.state import Known, Seen, detect_events, evolve
 from . import runs
 from .indexing import Indexer
 from .ledger import Log

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from .. import bootstrap
 from ..domain.accounts import Account
 from ..domain.members import Member
-from ..domain.moments import to_ms
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
 from ..hub.credentials import is_loopback_host
 from .app_state import AppState

@@ -17,7 +17,7 @@ from ..application.record_builders import stored_fields
 from ..application.records import Record, RequestRecord
 from ..application.tray import DecisionRequest
 from ..domain.members import Member, MemberRole
-from ..domain.moments import iso_ms, to_ms
+from ..domain.timestamps import iso_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import HfGateError
 from .asking import PENDING, asked_of, run_query

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..domain.moments import to_ms
 from ..domain.query import OPEN, Pattern, Query, Term, is_open_to_viewers
-from ..domain.query_reading import parse_query
+from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage
+from ..domain.timestamps import to_ms
 from ..errors import InvalidQuery, QueryTooLarge
 from .request_context import RequestContext
 

@@ -17,9 +17,9 @@ from ..application.records import AuditRecord
 from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import DESK
-from ..domain.moments import from_ms
 from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
+from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
 from .entries import WORDS, EntryLine, lines_of, number_in
 from .exports import export_response

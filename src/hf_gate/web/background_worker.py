@@ -15,7 +15,7 @@ from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync
 from ..application.sync_schedule import SHARE, due_kind, next_pause, note_of
 from ..domain.ids import Repo
-from ..domain.moments import to_ms
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from .app_state import AppState
 

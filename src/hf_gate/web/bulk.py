@@ -18,7 +18,6 @@ from ..application.runs import direct_change
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.lifecycle import MOVES, REASONED, TARGET_OF, Status
-from ..domain.moments import to_ms
 from ..domain.rows import (
     CARRIED,
     GONE,
@@ -32,6 +31,7 @@ from ..domain.rows import (
     SelectionScope,
     count_pending,
 )
+from ..domain.timestamps import to_ms
 from ..domain.tray import VERBS
 from ..errors import Guarded, UsageError
 from ..plan import guards

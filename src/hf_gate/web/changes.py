@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
+from ..domain.display_text import clip
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow
-from ..domain.text import clip
 from ..plan.model import Change, ChangeReason
 from ..plan.render import describe_end
 from . import words

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.lifecycle import Status
-from ..domain.moments import to_ms
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, RequestRow
+from ..domain.timestamps import to_ms
 from ..domain.tray import VERBS
 from .asking import limit_to_visible_repos
 from .lines import Line, lines_of

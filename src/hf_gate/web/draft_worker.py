@@ -14,20 +14,20 @@ from typing import Any, Final, TypeAlias
 from ..application.evaluation import with_templates
 from ..domain.forms import GateForm
 from ..domain.lifecycle import Status
-from ..policy.bounds import policy_cost
-from ..policy.checking import CheckedPolicy, check_policy
-from ..policy.evaluate import Evaluator, compile_policy
+from ..policy.accept_requirements import AcceptRequirement, accept_requirements
+from ..policy.evaluator import Evaluator, compile_policy
 from ..policy.explain import ExplanationLine, explain_verdict
+from ..policy.expression_bounds import policy_cost
 from ..policy.model import Facts, Policy, PolicyMode, PolicyProblem
-from ..policy.parse import parse_policy
+from ..policy.policy_checker import CheckedPolicy, check_policy
+from ..policy.policy_parser import parse_policy
 from ..policy.policy_tests import PolicyTestResult, run_policy_tests
-from ..policy.trust import AcceptRequirement, accept_requirements
 from ..policy.workspace_config import WorkspaceConfig
 
 READY: Final = "ready"
 IDLE: Final = 60.0  # seconds without an ask after which it ends by itself
 _MOST: Final = 100  # requests that a draft is tried on
-_WORK: Final = 50_000_000  # of all of them together, as `policy.bounds` counts it: about 5 s
+_WORK: Final = 50_000_000  # of all of them together, as `policy.expression_bounds` counts it: about 5 s
 
 # ---- what is asked and answered --------------------------------------------------------------------------------------------
 

@@ -18,15 +18,15 @@ from ..domain.lifecycle import Status
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
-from ..policy.checking import CheckedPolicy, check_policy
+from ..policy.accept_requirements import AcceptRequirement, accept_requirements
 from ..policy.explain import ExplanationLine as Explained
 from ..policy.literals import glob_matches
 from ..policy.model import Fact, Facts, Policy, PolicyProblem, SourcePosition, TableSpec
-from ..policy.parse import ParsedPolicy, parse_policy
+from ..policy.policy_checker import CheckedPolicy, check_policy
+from ..policy.policy_parser import ParsedPolicy, parse_policy
 from ..policy.policy_tests import PolicyTestResult, run_policy_tests
-from ..policy.strictyaml import SourceText, apply_fix
+from ..policy.strict_yaml import SourceText, apply_fix
 from ..policy.tables import Table
-from ..policy.trust import AcceptRequirement, accept_requirements
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.fact_sources import FactSources
 from ..sources.workspace_folder import WorkspaceFolder, read_folder, read_tables

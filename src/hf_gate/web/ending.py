@@ -13,8 +13,8 @@ from ..application.inputs import NO_WORKSPACE
 from ..application.members import why_no_more_ends
 from ..domain.grants import grant_end
 from ..domain.lifecycle import Status
-from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RequestRow
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded, NotAllowed, UsageError
 from . import words
 from .lines import key_of

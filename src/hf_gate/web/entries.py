@@ -15,8 +15,8 @@ from ..application.ledger_entries import body_of, entry_at, name_of, repo_of, te
 from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo
 from ..domain.ledger import DESK, LedgerLink
-from ..domain.moments import from_ms
 from ..domain.rows import LedgerRow, RequestRow
+from ..domain.timestamps import from_ms
 from .lines import hidden_name, key_of
 from .people import href_of
 from .proofs import is_whole

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ..application.record_files import csv_lines, json_array, json_lines, spool
 from ..application.records import R
-from ..domain.text import to_json
+from ..domain.display_text import to_json
 from .request_context import NotFound
 
 _TYPES: Final = {

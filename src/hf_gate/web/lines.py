@@ -11,9 +11,9 @@ from typing import Final
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import id_time
 from ..domain.lifecycle import MOVES, Status
-from ..domain.moments import from_ms, iso, to_ms
 from ..domain.roles import Role, role_of
 from ..domain.rows import RepoRow, RequestRow
+from ..domain.timestamps import from_ms, iso, to_ms
 from ..domain.tray import QueuedDecision
 from ..policy.fact_values import EmailFacts
 from . import words

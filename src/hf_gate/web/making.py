@@ -12,7 +12,7 @@ import msgspec
 from ..application.planning import make_plan
 from ..application.policy_bundle import PolicyBundle
 from ..domain.members import Member
-from ..domain.moments import to_ms
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from .. import bootstrap
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, MemberRole
-from ..domain.moments import to_ms
+from ..domain.timestamps import to_ms
 from . import words
 from .accounts import link_for
 from .proofs import is_whole, must_be_whole

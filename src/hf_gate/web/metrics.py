@@ -11,8 +11,8 @@ from .. import __version__
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member
-from ..domain.moments import to_ms
 from ..domain.rows import RepoRow
+from ..domain.timestamps import to_ms
 from .app_state import AppState
 
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

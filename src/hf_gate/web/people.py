@@ -16,16 +16,16 @@ from ..application.record_builders import person_record, stored_attempt
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
+from ..domain.event_descriptions import WAYS
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
-from ..domain.moments import from_ms, to_ms
 from ..domain.query import Pattern, Query, Term, is_pseudonym
-from ..domain.query_reading import MAX_CHARACTERS
+from ..domain.query_parser import MAX_CHARACTERS
 from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
-from ..domain.story import WAYS
+from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from . import words
 from .asking import run_query

@@ -21,9 +21,9 @@ from ..application.workspace import new_id
 from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
-from ..domain.moments import from_ms, to_ms
 from ..domain.rows import PlanRow, RunRow, count_pending
 from ..domain.runs import ChangeOrigin, RunKind
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Confirmation

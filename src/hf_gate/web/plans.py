@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.records import PlanRecord
 from ..domain.members import MemberRole
-from ..domain.moments import from_ms, iso_ms
 from ..domain.rows import PlanRow
+from ..domain.timestamps import from_ms, iso_ms
 from .app_state import AppState
 from .exports import export_response
 from .plan import ORDER, PATIENCE, read_plan

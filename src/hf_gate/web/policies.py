@@ -19,9 +19,9 @@ from ..application.workspace import Workspace
 from ..domain.lifecycle import Status
 from ..domain.rows import VerdictCount
 from ..errors import HfGateError
-from ..policy.checking import check_unique_names
 from ..policy.descriptions import describe_policy
 from ..policy.model import Policy, PolicyMode
+from ..policy.policy_checker import check_unique_names
 from ..sources.workspace_folder import WorkspaceFolder
 from .draft_pool import DraftProcess
 from .drafts import (

@@ -14,9 +14,9 @@ from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
 from ..domain.members import MOST_VIEWS, MemberRole
-from ..domain.moments import from_ms, to_ms
-from ..domain.query_reading import parse_query
+from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage, QueueCount, RequestRow
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import InvalidQuery
 from . import crowd, words
 from .asking import PENDING, QueueQuery, asked_of, read_and_count, run_query

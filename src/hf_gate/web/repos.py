@@ -18,9 +18,9 @@ from ..application.workspace_status import repo_standing, serving_line
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, Status
-from ..domain.moments import from_ms, to_ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RepoRow
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
 from ..policy.descriptions import describe_policies
 from ..policy.literals import glob_matches

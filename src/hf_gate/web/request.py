@@ -14,8 +14,8 @@ from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import Repo
 from ..domain.lifecycle import MEANING, REASONED, Status
-from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RepoRow, RequestRow
+from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from ..errors import HfGateError
 from ..policy.explain import ExplanationLine as Explained

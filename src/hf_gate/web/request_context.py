@@ -15,10 +15,10 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.inputs import parse_end
 from ..application.workspace import Workspace
+from ..domain.display_text import visible
 from ..domain.ids import Repo, is_id
 from ..domain.members import Member, MemberRole
 from ..domain.rows import RequestRow
-from ..domain.text import visible
 from . import words
 from .app_state import AppState
 from .files import FOLDER, static_url

@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.evaluation import last_transition
+from ..domain.event_descriptions import sentence
 from ..domain.events import ChangeSettled, ChangeStarted, EventKind, StatusMoved, event_of
 from ..domain.lifecycle import VERB_TO, Status
-from ..domain.moments import from_ms, iso
 from ..domain.outcomes import OutcomeKind
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import LedgerRow, RequestRow
-from ..domain.story import sentence
+from ..domain.timestamps import from_ms, iso
 from . import words
 from .asking import run_query
 from .lines import Answer, Line, lines_of, verbs_for

@@ -20,10 +20,10 @@ from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..domain.ids import Repo
 from ..domain.members import MemberRole
-from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, ChangeState, RunState
+from ..domain.timestamps import from_ms
 from ..errors import Guarded
 from ..plan.model import Change
 from ..protocol.pacing import Outlook

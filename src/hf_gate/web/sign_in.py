@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from .. import bootstrap
 from ..domain.members import SESSION_LIFETIME
-from ..domain.moments import to_ms
+from ..domain.timestamps import to_ms
 from ..errors import StoreBusy
 from . import private_host
 from .app_state import AppState

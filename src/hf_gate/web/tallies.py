@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
-from ..domain.folding import fold_for_search
+from ..domain.case_folding import fold_for_search
 from ..domain.lifecycle import Status
-from ..domain.moments import to_ms
 from ..domain.query import Query, Term
 from ..domain.rows import QueueCount
+from ..domain.timestamps import to_ms
 from .asking import QueueQuery, limit_to_visible_repos
 from .request_context import RequestContext
 

@@ -18,7 +18,7 @@ from .. import bootstrap
 from ..application.workspace import WorkspaceLocation
 from ..config import Settings
 from ..domain.members import NAME, ROLES, TAKEN, Member, MemberRole
-from ..domain.moments import to_ms
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from ..locks import read_announcement
 from .accounts import account_named

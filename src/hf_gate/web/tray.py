@@ -11,8 +11,8 @@ from starlette.responses import Response
 from ..application.inputs import parse_reason
 from ..application.tray import DecisionRequest, QueueResult
 from ..domain.events import EventKind
-from ..domain.moments import to_ms
 from ..domain.rows import RequestRow
+from ..domain.timestamps import to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from . import words
 from .ending import day_of

@@ -11,7 +11,7 @@ from ..application.evaluation import RepoPolicies, StandingVerdicts, inputs_of
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
-from ..policy.evaluate import Evaluator
+from ..policy.evaluator import Evaluator
 from ..policy.model import Action, ConditionTrace, Facts, Opinion, RuleTrace, Verdict
 from . import words
 from .app_state import AppState

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ..domain.moments import from_ms
-from ..domain.text import visible
+from ..domain.display_text import visible
+from ..domain.timestamps import from_ms
 from ..policy.explain import format_value
 from ..policy.model import Fact
 

@@ -10,8 +10,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from . import quality_words as words
-from .quality_reading import AnswerText, fold_answer, fold_phrases, fold_words, label_matches, visible_part, words_of
+from . import answer_word_lists as words
+from .answer_text import AnswerText, fold_answer, fold_phrases, fold_words, label_matches, visible_part, words_of
 from .roles import Role, role_of
 
 

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from . import events as e
 from .lifecycle import WITHDRAWN, Status
-from .moments import to_ms
 from .outcomes import OutcomeKind
 from .request_version import ContentDigest, content_digest
 from .requests import AccessRequest
+from .timestamps import to_ms
 
 LAG: Final = 10_000
 """ms by the Hub's clock: a list read this soon after our own change may still show the status before it."""

@@ -13,8 +13,8 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from ..domain import yamltext
-from ..domain.yamltext import Limits, Mapping, Node, Scalar, Sequence
+from ..domain import yaml_parser
+from ..domain.yaml_parser import Limits, Mapping, Node, Scalar, Sequence
 from .model import PolicyProblem, SourcePosition
 
 LIMITS = Limits(size=64 * 1024, depth=12, nodes=4_000, problems=20)
@@ -94,7 +94,7 @@ def plain_or_quoted(text: str) -> str:
 
 
 def _reads_back(text: str) -> bool:
-    read = yamltext.parse_yaml(f"k: {text}\n")
+    read = yaml_parser.parse_yaml(f"k: {text}\n")
     root = read.root
     if read.problems or not isinstance(root, Mapping) or len(root.pairs) != 1:
         return False
@@ -123,7 +123,7 @@ def read_yaml(text: str, name: str) -> YamlDocument:
     if text.count("\n") > _MOST_LINES:
         words = f"The file has more than {_MOST_LINES:,} lines. Move long lists into a table file."
         return YamlDocument(source, None, (PolicyProblem("yaml_too_large", words, name),))
-    parsed = yamltext.parse_yaml(text, limits=LIMITS)
+    parsed = yaml_parser.parse_yaml(text, limits=LIMITS)
     found = tuple(PolicyProblem(p.code, p.sentence, name, SourcePosition(p.line, p.column)) for p in parsed.problems)
     if not found:
         return YamlDocument(source, parsed.root)
@@ -160,7 +160,7 @@ _VALUE = re.compile(r"(?P<lead>\s*(?:- +)*(?:[A-Za-z_][\w-]*:[ \t]+|- +))(?P<val
 _ANCHOR = re.compile(r"&[A-Za-z][\w-]* +(?=[\w\[{\"'])")
 
 
-def _suggest_fix(source: SourceText, problem: yamltext.Problem) -> PolicyProblem | None:
+def _suggest_fix(source: SourceText, problem: yaml_parser.Problem) -> PolicyProblem | None:
     """Return a fix: the first line near the problem whose value, put in quotes, solves it."""
     if problem.code == "yaml_tab":
         return _suggest_spaces(source, problem)
@@ -205,7 +205,7 @@ def _strip_comment(value: str) -> str:
     return value
 
 
-def _suggest_spaces(source: SourceText, problem: yamltext.Problem) -> PolicyProblem | None:
+def _suggest_spaces(source: SourceText, problem: yaml_parser.Problem) -> PolicyProblem | None:
     line = source.line(problem.line)
     lead = line[: len(line) - len(line.lstrip())]
     offer = PolicyProblem(problem.code, problem.message, source.name, SourcePosition(problem.line, 1), length=len(lead))
@@ -216,8 +216,8 @@ def _suggest_spaces(source: SourceText, problem: yamltext.Problem) -> PolicyProb
     return None
 
 
-def _is_improvement(source: SourceText, problem: yamltext.Problem, offer: PolicyProblem) -> bool:
-    after = yamltext.parse_yaml(apply_fix(source.text, offer) or "", limits=LIMITS).problems
+def _is_improvement(source: SourceText, problem: yaml_parser.Problem, offer: PolicyProblem) -> bool:
+    after = yaml_parser.parse_yaml(apply_fix(source.text, offer) or "", limits=LIMITS).problems
     return not after or after[0].line > problem.line
 
 

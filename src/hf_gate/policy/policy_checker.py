@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..domain.forms import GateForm
-from ..domain.yamltext import Node, Scalar
-from .bounds import policy_cost_problem
+from ..domain.yaml_parser import Node, Scalar
+from .expression_bounds import policy_cost_problem
 from .expressions import Expression, ExpressionProblem, compile_expression
 from .fact_table import ANSWER_ROLES, CelType, fact_types
 from .lint import lint_policy
 from .literals import glob_matches_path, globs_overlap
 from .model import Policy, PolicyProblem, SourcePosition
-from .parse import ParsedPolicy
+from .policy_parser import ParsedPolicy
 from .reasons import choose_text, reason_length_problem
 from .reference_checks import check_constants, check_labels, check_roles
-from .strictyaml import ScalarSource, items_of, nodes_of_lets, nodes_of_rules, position_of, suggest, value_of
+from .strict_yaml import ScalarSource, items_of, nodes_of_lets, nodes_of_rules, position_of, suggest, value_of
 from .test_facts import check_tests
 from .workspace_config import WorkspaceConfig
 

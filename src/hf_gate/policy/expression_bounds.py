@@ -14,8 +14,8 @@ from typing import Final
 
 from .cel_tree import ExpressionNode, NodeKind
 from .expression_problems import ExpressionProblem
+from .expression_tokens import TokenizedSource
 from .model import FactValue
-from .tokens import TokenizedSource
 
 MAX_TEXT: Final = 8_192  # code points of a text given to the engine
 MAX_LIST: Final = 1_000  # items of a list given to the engine

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Map
 
-from ..domain.yamltext import Mapping, Node, Scalar
+from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import parse_duration, parse_until
 from .model import Action, Duration, Rule, SourcePosition, Until
 from .node_reader import Keys, NodeReader
 from .reasons import check_reason
-from .strictyaml import ScalarSource, position_of
+from .strict_yaml import ScalarSource, position_of
 
 ACTIONS: Map[str, Action] = {action.value: action for action in (Action.ACCEPT, Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT)}  # fmt: skip
 ACTION_SYNONYMS = {

@@ -47,7 +47,7 @@ from .opinions import (
     form_opinion,
     unknown_branch,
 )
-from .tracing import trace_conditions, trace_rule
+from .rule_traces import trace_conditions, trace_rule
 
 CHUNK_SIZE = 15  # conditions in one program: longer chains meet the engine's limit of depth
 NONE_HOLDS = -1

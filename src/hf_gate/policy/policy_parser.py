@@ -7,14 +7,14 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field, replace
 
 from ..domain.lifecycle import Status
-from ..domain.yamltext import Mapping, Node, Scalar, Sequence
-from .canonical import policy_digest
+from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence
 from .fact_table import ANSWER_ROLES
 from .literals import parse_glob
 from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Rule, TableSpec
 from .node_reader import NodeReader
-from .rules import ACTION_SYNONYMS, ACTIONS, read_rules
-from .strictyaml import SourceText, YamlDocument, position_of, read_yaml
+from .policy_digest import policy_digest
+from .rule_parser import ACTION_SYNONYMS, ACTIONS, read_rules
+from .strict_yaml import SourceText, YamlDocument, position_of, read_yaml
 
 KEYS = ("version", "policy", "applies_to", "mode", "judges", "tables", "roles", "let", "rules", "tests")
 _SYNONYMS = {

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from .constant_conditions import collect_lets
 from .expressions import Expression, bind_facts
 from .fact_table import find_declaration
-from .logic import collect_lets
 from .model import TRUST_ORDER, Action, FactValue, Policy, Trust
 
 _TRUST_WORDS = {

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from . import events as e
-from .moments import from_ms
 from .runs import ChangeOrigin
+from .timestamps import from_ms
 
 WAYS: Final[Mapping[str | None, str]] = {
     None: "directly",

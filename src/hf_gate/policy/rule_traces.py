@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice, product
 
-from ..domain.text import visible
+from ..domain.display_text import visible
 from .expressions import BoundFacts, Expression, TruthValue
 from .model import ConditionFlip, ConditionTrace, Facts, Rule, RuleTrace
 
