@@ -18,7 +18,7 @@ from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.request_state import Seen, diff_record
+from hf_gate.domain.request_state import RecordUpdate, diff_record
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store
@@ -67,7 +67,7 @@ def _another(record: bytes, turn: int) -> bytes:
 
 def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]], group: int) -> dict[str, float]:
     """One pass over everything, as a full sync makes it, `group` pages a transaction; seconds by part."""
-    waiting: list[tuple[Repo, list[Seen]]] = []
+    waiting: list[tuple[Repo, list[RecordUpdate]]] = []
 
     def write() -> None:
         start = time.perf_counter()

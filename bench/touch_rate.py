@@ -84,7 +84,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
         email = lists.email(request.email)
         address = email.address if email else None
         hits = {name: table.find(request.person, address, now=NOW) for name, table in tables.items()}
-        facts = reader.facts(request, now=NOW, form=forms[row.repo_index], email=email, tables=hits)
+        facts = reader.compute_facts(request, now=NOW, form=forms[row.repo_index], email=email, tables=hits)
         verdict = judge.evaluate(facts, now=NOW)
         if verdict is None:
             raise ValueError("a pending request was not judged")

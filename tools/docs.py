@@ -68,7 +68,7 @@ def lifecycle() -> str:
     for move in MOVES:
         before, after = move.before or "(no request)", move.after or "(no request)"
         arrows.setdefault((before, after), []).append(move.verb)
-        rows.append(f"| {before} | {move.verb} | {move.hand} | `{move.call}` | {after} |")
+        rows.append(f"| {before} | {move.verb} | {move.actor} | `{move.call}` | {after} |")
     picture = [
         f"    {_state(before)} --> {_state(after)}: {', '.join(verbs)}" for (before, after), verbs in arrows.items()
     ]

@@ -19,7 +19,7 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from hf_gate import AccessRequest, Account, GateForm, HfGateError, Hub, Repo, Status, parse_repo
-from hf_gate.domain.display_text import visible
+from hf_gate.domain.display_text import make_visible
 from hf_gate.domain.lifecycle import MOVES, STATUSES, Move
 from hf_gate.hub.credentials import is_loopback, resolve_endpoint, resolve_token
 
@@ -124,7 +124,7 @@ def _told(lines: Iterable[Line]) -> int:
 
 
 def _plain(text: str) -> str:
-    return visible(text, one_line=True)
+    return make_visible(text, one_line=True)
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------------

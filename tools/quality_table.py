@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hf_gate.domain.answer_quality import Quality, quality
+from hf_gate.domain.answer_quality import Quality, rate_answer
 from hf_gate.domain.roles import Role
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "core" / "data"
@@ -31,7 +31,7 @@ def judged(name: str) -> Iterator[Judged]:
     """The answers of one file, judged."""
     for line in (DATA / name).read_text("utf-8").splitlines():
         row = json.loads(line)
-        found = quality(row["answer"], row["label"], Role(row["role"]), row["names"])
+        found = rate_answer(row["answer"], row["label"], Role(row["role"]), row["names"])
         yield Judged(row["answer"], row["label"], row["role"], row["script"], Quality(row["quality"]), found)
 
 

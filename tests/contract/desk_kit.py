@@ -12,7 +12,7 @@ from hf_gate import Hub
 from hf_gate.application.ports import HubPort
 from hf_gate.application.sync import Synced, sync
 from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.events import AnyEvent, event_of
+from hf_gate.domain.events import AnyEvent, decode_event
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.hub.clock import HubClock
@@ -80,7 +80,7 @@ class Desk:
 
     def events(self) -> list[AnyEvent]:
         """The chain of the repo, oldest first."""
-        return [event_of(link.body) for link in self.store.links(f"{self.repo.type.value}s/{self.repo.id}")]
+        return [decode_event(link.body) for link in self.store.links(f"{self.repo.type.value}s/{self.repo.id}")]
 
     def kinds(self) -> list[str]:
         return [type(event).__name__ for event in self.events()]

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.request_state import Seen, detect_events, raw_digest
+from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
 from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.protocol.codec import read_page
@@ -158,11 +158,13 @@ def read(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0) -> Sequ
     return page.rows
 
 
-def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[Seen]:
+def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[RecordUpdate]:
     """What these requests tell that the store does not know."""
     known = store.latest_attempts(repo, requests)
     return [
-        Seen(request=one, known=had, events=detect_events(had, one), raw=raw_digest(one), content=content_digest(one))
+        RecordUpdate(
+            request=one, known=had, events=detect_events(had, one), raw=raw_digest(one), content=content_digest(one)
+        )
         for one, had in zip(requests, known, strict=True)
     ]
 

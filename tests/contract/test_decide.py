@@ -461,7 +461,7 @@ def test_a_note_is_kept_beside_the_ledger_and_an_end_is_dated(scene: Scene) -> N
     entries = {one.link.kind: one for one in scene.store.entries(request=row.id)}
     assert entries["NoteWritten"].private == {"note": "Met at the workshop."}
     assert b"workshop" not in entries["NoteWritten"].link.body
-    dated = e.event_of(entries["GrantDated"].link.body)
+    dated = e.decode_event(entries["GrantDated"].link.body)
     assert isinstance(dated, e.GrantDated)
     assert dated.written == "2030-01-01"
     assert dated.until == row.state.until

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from hf_gate import AccessRequest, AsyncHub, Decision, Hub, NotGated, Person, PersonNotFound, RequestNotFound, Stale
-from hf_gate.domain.lifecycle import MOVES, STATUSES, TARGET_OF, Actor, Status
+from hf_gate.domain.lifecycle import MOVES, STATUS_AFTER_VERB, STATUSES, Actor, Status
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
@@ -172,7 +172,7 @@ class LifecycleMachine(RuleBasedStateMachine):
             now.life += 1
         if now.status is None or verb == "ask":
             now.attempt, now.mailed = now.attempt + 1, verb != "grant"
-        now.status, now.granter = after, after is Status.ACCEPTED and move.hand is Actor.REVIEWER
+        now.status, now.granter = after, after is Status.ACCEPTED and move.actor is Actor.REVIEWER
 
     def stands(self, who: str, read: Read | None) -> bool:
         """Return whether a decision about that request is still valid."""
@@ -184,7 +184,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         read = self.read.get(choice.who) if choice.way == "request" else None
         if read is None:
             return None
-        if read.row.status == TARGET_OF[choice.verb]:
+        if read.row.status == STATUS_AFTER_VERB[choice.verb]:
             return OutcomeKind.ALREADY
         if self.known[choice.who].status is None:
             return RequestNotFound
@@ -202,7 +202,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         is_other = choice.way == "request_id" and (read is None or read.life != now.life)
         if not is_grant and (now.status is None or is_other):
             return RequestNotFound
-        return OutcomeKind.ALREADY if now.status is TARGET_OF[choice.verb] else OutcomeKind.DONE
+        return OutcomeKind.ALREADY if now.status is STATUS_AFTER_VERB[choice.verb] else OutcomeKind.DONE
 
     def named(self, choice: Choice) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return how the caller names the person: positional and keyword arguments."""
@@ -283,7 +283,7 @@ class LifecycleMachine(RuleBasedStateMachine):
                 told[choice.who, OutcomeKind.REFUSED] += 1
             else:
                 told[choice.who, OutcomeKind.DONE] += 1
-                if now is not TARGET_OF[choice.verb]:
+                if now is not STATUS_AFTER_VERB[choice.verb]:
                     self.step(choice.who, choice.verb, "batch")
         return told, bool(left) and self.mode is False
 

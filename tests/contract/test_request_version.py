@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hf_gate.domain.events import ChangeSettled, ChangeStarted, Entry
+from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry
 from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
 from hf_gate.domain.query import Query
 from hf_gate.domain.request_version import RequestVersion
@@ -86,7 +86,9 @@ class Play:
         )
         current = self.store.attempts(EEG, self.row.person.id)[-1]
         with self.store.writing() as write:
-            write.append(EEG, [Entry(event=each, at=self.at, actor="lena", request=current.id) for each in events])
+            write.append(
+                EEG, [LedgerEntry(event=each, at=self.at, actor="lena", request=current.id) for each in events]
+            )
 
 
 STEPS = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.workspace_status import standing, waiting
-from hf_gate.domain.events import Entry, VerdictReached
+from hf_gate.domain.events import LedgerEntry, VerdictReached
 from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.store.opening import open_store
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def _judged(store: Store, idents: list[int], action: str) -> None:
     entries = [
-        Entry(
+        LedgerEntry(
             event=VerdictReached(action=action, policy="p", rule="r", digest="d"), at=5, actor="policy:p", request=one
         )
         for one in idents

@@ -15,22 +15,22 @@ from hf_gate.domain.events import (
     AnyEvent,
     ChangeSettled,
     ChangeStarted,
-    Entry,
     GrantDated,
+    LedgerEntry,
     NoteWritten,
     PolicyPromoted,
     Private,
     RequestSeen,
     StatusMoved,
     VerdictReached,
-    canonical,
+    canonical_json,
     commitment_of,
-    event_of,
+    decode_event,
 )
 from hf_gate.domain.ledger import ChainBreak, Checkpoint, verify_chain
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
-from hf_gate.domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
+from hf_gate.domain.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.store.packing import PLAIN, Packer, learn, private_of, record_of, sealed_record
 from hf_gate.store.reading import Store
 from hf_gate.store.removal import unsettled_in
@@ -47,10 +47,10 @@ def _settle(store: Store, ident: int, before: str, after: str, *, at: int, kind:
         write.append(
             EEG,
             [
-                Entry(
+                LedgerEntry(
                     event=started, at=at, actor="lena", request=ident, person=person, private={"reason": "Say more."}
                 ),
-                Entry(event=settled, at=at + 1, actor="lena", request=ident),
+                LedgerEntry(event=settled, at=at + 1, actor="lena", request=ident),
             ],
         )
 
@@ -97,7 +97,7 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
     assert (store.runs_since(6), [row.id for row in store.runs_of("m_1")]) == ([], ["r1"])
 
 
-@pytest.mark.parametrize("state", UNDER_WAY)
+@pytest.mark.parametrize("state", UNSETTLED)
 def test_a_change_for_somebody_without_a_request_is_unsettled_too(store: Store, state: ChangeState) -> None:
     take(store, EEG, [record(1)])
     with store.writing() as write:
@@ -116,12 +116,12 @@ def test_a_started_change_is_open_until_it_is_settled(store: Store) -> None:
     (one,) = take(store, EEG, [record(1)])
     with store.writing() as write:
         event = ChangeStarted(run="r1", before="pending", after="accepted")
-        write.append(EEG, [Entry(event=event, at=50, actor="lena", request=one)])
+        write.append(EEG, [LedgerEntry(event=event, at=50, actor="lena", request=one)])
     (row,) = store.open_changes()
     assert (row.id, row.started_at, row.state.open_after) == (one, 50, "accepted")
     with store.writing() as write:
         settled = ChangeSettled(run="r1", kind="done", after="accepted")
-        write.append(EEG, [Entry(event=settled, at=60, actor="lena", request=one)])
+        write.append(EEG, [LedgerEntry(event=settled, at=60, actor="lena", request=one)])
     assert store.open_changes() == []
     row = store.requests([one])[one]
     assert (row.started_at, row.state.status, row.state.moved_at) == (None, "accepted", 60)
@@ -162,7 +162,7 @@ def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_ask
     take(store, EEG, [record(3, day=2, request=2003)])
     moved = StatusMoved(before="reset", after="pending")
     with store.writing() as write:
-        write.append(EEG, [Entry(event=moved, at=20, actor="outside", request=elsewhere)])
+        write.append(EEG, [LedgerEntry(event=moved, at=20, actor="outside", request=elsewhere)])
     assert counted() == [(0, "pending"), (0, "accepted"), (1, "reset"), (0, "pending")]
     assert store.requests([asked_anew])[asked_anew].state.status == "reset"
     _settle(store, undone, "pending", "reset", at=30)
@@ -173,7 +173,7 @@ def test_grants_come_due_in_order_and_not_before(store: Store) -> None:
     idents = take(store, EEG, [record(n, "accepted") for n in range(1, 4)])
     with store.writing() as write:
         dated = [
-            Entry(event=GrantDated(until=100 - n, rule="a"), at=1, actor="p", request=ident)
+            LedgerEntry(event=GrantDated(until=100 - n, rule="a"), at=1, actor="p", request=ident)
             for n, ident in enumerate(idents)
         ]
         write.append(EEG, dated)
@@ -187,8 +187,8 @@ def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:
     (one,) = take(store, EEG, [record(1)])
     person = store.requests([one])[one].person.id
 
-    def about(event: AnyEvent, private: Private) -> Entry:
-        return Entry(event=event, at=3, actor="lena", request=one, person=person, private=private)
+    def about(event: AnyEvent, private: Private) -> LedgerEntry:
+        return LedgerEntry(event=event, at=3, actor="lena", request=one, person=person, private=private)
 
     verdict = VerdictReached(action="human", rule="rest", queue="office", shadow=(("q", "r", "reset"),))
     with store.writing() as write:
@@ -245,7 +245,7 @@ def test_no_name_and_no_answer_stands_in_the_ledger_itself(store: Store) -> None
     for link in store.links("datasets/acme/eeg-1"):
         assert b"canary" not in link.body
         assert "canary" not in link.actor
-        assert isinstance(event_of(link.body), RequestSeen)
+        assert isinstance(decode_event(link.body), RequestSeen)
 
 
 def test_a_commitment_is_over_salt_and_private_part(store: Store) -> None:
@@ -274,7 +274,7 @@ def test_a_tampered_entry_is_found(store: Store) -> None:
 def test_checkpoints_and_the_desks_own_chain(store: Store) -> None:
     take(store, EEG, [record(1)])
     with store.writing() as write:
-        write.append(None, [Entry(event=PolicyPromoted(policy="p", digest="d"), at=1, actor="lena")])
+        write.append(None, [LedgerEntry(event=PolicyPromoted(policy="p", digest="d"), at=1, actor="lena")])
     heads = {chain: (length, head.hex()) for chain, (length, head) in store.chains().items()}
     assert list(heads) == ["datasets/acme/eeg-1", "desk"]
     with store.writing() as write:
@@ -324,7 +324,7 @@ def test_a_record_is_packed_and_comes_back(raw: bytes, known: bytes) -> None:
     packer = Packer(lambda _: known)
     text = raw.decode("utf-8", "replace")
     sealed = sealed_record(raw)
-    assert sealed == canonical({"record": text})
+    assert sealed == canonical_json({"record": text})
     for number in (0, 7):
         assert packer.unpack(packer.pack(number, sealed)) == sealed
     assert record_of(sealed) == text.encode()
@@ -333,7 +333,7 @@ def test_a_record_is_packed_and_comes_back(raw: bytes, known: bytes) -> None:
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
 def test_whatever_is_private_comes_back_from_its_phrases(value: object) -> None:
-    private = canonical({"record": msgspec.json.encode(value).decode(), "note": value})
+    private = canonical_json({"record": msgspec.json.encode(value).decode(), "note": value})
     assert (packer := Packer(lambda _: LEARNT)).unpack(packer.pack(1, private)) == private
 
 

@@ -20,11 +20,11 @@ from hypothesis.stateful import (
 )
 
 from hf_gate.domain import events as e
-from hf_gate.domain.events import Entry, canonical, commitment_of, event_of
+from hf_gate.domain.events import LedgerEntry, canonical_json, commitment_of, decode_event
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.ledger import GENESIS, LedgerLink, verify_chain
 from hf_gate.domain.lifecycle import STATUSES
-from hf_gate.domain.request_state import RequestState, evolve
+from hf_gate.domain.request_state import RequestState, apply_event
 from hf_gate.store.opening import open_store
 from hf_gate.store.states import chain_of
 from tests.contract.store_kit import EEG, ENDPOINT, MED, new_schema, postgres_uri, record, take
@@ -75,7 +75,7 @@ class _Machine(RuleBasedStateMachine):
         with self.store.writing() as write:
             write.append(repo, entries)
 
-    def _entry(self, data: st.DataObject, ident: int, _: Repo, person: int, at: int) -> Entry:
+    def _entry(self, data: st.DataObject, ident: int, _: Repo, person: int, at: int) -> LedgerEntry:
         event: e.AnyEvent = data.draw(
             st.one_of(
                 st.builds(e.StatusMoved, before=_statuses, after=_statuses, reviewed_at=st.none() | _times),
@@ -92,12 +92,12 @@ class _Machine(RuleBasedStateMachine):
             )
         )  # fmt: skip
         private = data.draw(st.none() | st.fixed_dictionaries({"note": _words, "tables": st.just(["dua"])}))
-        return Entry(event=event, at=at, actor="lena", request=ident, person=person, private=private)
+        return LedgerEntry(event=event, at=at, actor="lena", request=ident, person=person, private=private)
 
     @rule(at=_times)
     def promote(self, at: int) -> None:
         with self.store.writing() as write:
-            write.append(None, [Entry(event=e.PolicyPromoted(policy="p", digest="d"), at=at, actor="lena")])
+            write.append(None, [LedgerEntry(event=e.PolicyPromoted(policy="p", digest="d"), at=at, actor="lena")])
 
     @rule()
     def fail(self) -> None:
@@ -105,7 +105,7 @@ class _Machine(RuleBasedStateMachine):
 
         def half() -> None:
             with self.store.writing() as write:
-                write.append(None, [Entry(event=e.PolicyPromoted(policy="p", digest="d"), at=1, actor="lena")])
+                write.append(None, [LedgerEntry(event=e.PolicyPromoted(policy="p", digest="d"), at=1, actor="lena")])
                 raise InterruptedError
 
         with pytest.raises(InterruptedError):
@@ -142,7 +142,7 @@ class _Machine(RuleBasedStateMachine):
         for repo in (EEG, MED):
             for link in self.store.links(chain_of(repo)):
                 assert link.request is not None
-                state = evolve(folded.get(link.request), event_of(link.body), link.at)
+                state = apply_event(folded.get(link.request), decode_event(link.body), link.at)
                 assert state is not None
                 folded[link.request] = state
         rows = self.store.requests(list(folded))
@@ -202,4 +202,4 @@ def test_on_postgresql(postgres_uri: str) -> None:
 
 def test_a_chain_begins_where_the_house_says() -> None:
     assert hashlib.sha256(b"hf-gate ledger 1").digest() == GENESIS
-    assert canonical({}) == b"{}"
+    assert canonical_json({}) == b"{}"

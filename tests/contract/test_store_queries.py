@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hf_gate.domain.case_folding import fold_for_search
-from hf_gate.domain.events import ChangeSettled, ChangeStarted, Entry, VerdictReached
+from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, VerdictReached
 from hf_gate.domain.query import Age, Day, Pattern, Query, Term
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import RequestRow
@@ -89,13 +89,15 @@ def _fill(store: Store) -> None:
             tables = [name for name in ("partners", "dua") if chance.random() < 0.4]
             person = store.requests([ident])[ident].person.id
             entries.append(
-                Entry(event=reached, at=5, actor="policy:p", request=ident, person=person, private={"tables": tables})
+                LedgerEntry(
+                    event=reached, at=5, actor="policy:p", request=ident, person=person, private={"tables": tables}
+                )
             )
             if chance.random() < 0.3:
                 private = {"reason": chance.choice(["Please say more.", "no", "Robots?"])}
                 entries += [
-                    Entry(event=ChangeStarted(run="r", before="x", after="reset"), at=6, actor="lena", request=ident, person=person, private=private),
-                    Entry(event=ChangeSettled(run="r", kind="done", after="reset"), at=7, actor="lena", request=ident),
+                    LedgerEntry(event=ChangeStarted(run="r", before="x", after="reset"), at=6, actor="lena", request=ident, person=person, private=private),
+                    LedgerEntry(event=ChangeSettled(run="r", kind="done", after="reset"), at=7, actor="lena", request=ident),
                 ]  # fmt: skip
         with store.writing() as write:
             write.append(repo, entries)

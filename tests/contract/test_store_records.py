@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_gate.domain.events import Entry, RequestWithdrawn, StatusMoved
+from hf_gate.domain.events import LedgerEntry, RequestWithdrawn, StatusMoved
 from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.domain.request_state import RequestState
 from hf_gate.store.opening import open_store
@@ -59,7 +59,7 @@ def test_counts_follow_every_move(store: Store) -> None:
     one, two, _ = take(store, EEG, [record(1), record(2), record(3, "accepted")])
     take(store, EEG, [record(1, "rejected", reviewedAt="2026-03-01T00:00:00.000Z")])
     with store.writing() as write:
-        write.append(EEG, [Entry(event=RequestWithdrawn(before="pending"), at=9, actor="outside", request=two)])
+        write.append(EEG, [LedgerEntry(event=RequestWithdrawn(before="pending"), at=9, actor="outside", request=two)])
     row = store.repo(EEG)
     assert row is not None
     assert dict(row.counts) == {"accepted": 1, "rejected": 1, "withdrawn": 1}
@@ -156,7 +156,9 @@ def test_unseen_are_those_that_a_complete_reading_did_not_show(store: Store) -> 
     idents = take(store, EEG, [record(n, day=n) for n in range(1, 6)])
     take(store, MED, [record(1, request=500)])
     with store.writing() as write:
-        write.append(EEG, [Entry(event=RequestWithdrawn(before="pending"), at=9, actor="outside", request=idents[4])])
+        write.append(
+            EEG, [LedgerEntry(event=RequestWithdrawn(before="pending"), at=9, actor="outside", request=idents[4])]
+        )
     assert [known.id for known in store.attempts_not_in(EEG, {idents[0], idents[2]})] == [idents[1], idents[3]]
 
 
@@ -213,7 +215,7 @@ def test_the_state_of_a_row_is_what_its_events_fold_into(store: Store) -> None:
     (one,) = take(store, EEG, [record(1)])
     moved = StatusMoved(before="pending", after="accepted", reviewed_at=7)
     with store.writing() as write:
-        write.append(EEG, [Entry(event=moved, at=9, actor="outside", request=one)])
+        write.append(EEG, [LedgerEntry(event=moved, at=9, actor="outside", request=one)])
     row = store.requests([one])[one]
     assert row.state == RequestState(
         person=row.person.pseudonym, status="accepted", asked_at=row.state.asked_at, hub_request=hub_id(1001),

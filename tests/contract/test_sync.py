@@ -306,7 +306,7 @@ def enter(desk: Desk, name: str, event: e.AnyEvent, ago_s: int = 0) -> None:
     """An entry of ours about somebody's request."""
     row, at = desk.row(name), to_ms(HubClock(desk.hub.endpoint, lambda: desk.hub).now()) - ago_s * 1000
     with desk.store.writing() as write:
-        write.append(desk.repo, [e.Entry(event=event, at=at, actor="lena", request=row.id, person=row.person.id)])
+        write.append(desk.repo, [e.LedgerEntry(event=event, at=at, actor="lena", request=row.id, person=row.person.id)])
 
 
 STARTED = e.ChangeStarted(run="r_1", before="pending", after="accepted")

@@ -16,7 +16,7 @@ import pytest
 from hf_gate.application.ledger_entries import entry_at, name_of, newest, parse_name
 from hf_gate.application.ledger_files import checkpoint_json, checkpoint_now, export, read_checkpoint, verify_lines
 from hf_gate.application.ledger_verification import Verified, verify
-from hf_gate.domain.events import ChangeSettled, ChangeStarted, Entry, PolicyPromoted, SyncEnded
+from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError
 from hf_gate.store.promotions import write_promotion
@@ -112,7 +112,7 @@ def decided(desk: Desk, reason: str | None) -> int:
     private = {"reason": reason} if reason is not None else None
     with desk.store.writing() as write:
         for event, kept in ((started, private), (settled, None)):
-            entry = Entry(event=event, at=1, actor="lena", request=row.id, person=row.person.id, private=kept)
+            entry = LedgerEntry(event=event, at=1, actor="lena", request=row.id, person=row.person.id, private=kept)
             write.append(desk.repo, [entry])
     return row.id
 
@@ -169,7 +169,9 @@ def test_an_entry_that_is_filed_under_another_run_than_it_names_is_found_by_the_
     started = ChangeStarted(run="r_1", before="pending", after="accepted")
     settled = ChangeSettled(run="r_1", kind="done", after="accepted")
     with desk.store.writing() as write:
-        write.append(desk.repo, [Entry(event=one, at=1, actor="lena", request=row.id) for one in (started, settled)])
+        write.append(
+            desk.repo, [LedgerEntry(event=one, at=1, actor="lena", request=row.id) for one in (started, settled)]
+        )
     assert verify(desk.store, fold=True).ok
     tamper(desk, "UPDATE ledger SET run = ? WHERE kind = 'ChangeSettled'", run)
     assert verify(desk.store).ok
@@ -179,7 +181,7 @@ def test_an_entry_that_is_filed_under_another_run_than_it_names_is_found_by_the_
 
 def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(desk: Desk) -> None:
     with desk.store.writing() as write:
-        write.append(None, [Entry(event=PolicyPromoted(policy="mine", digest="aa" * 32), at=1, actor="lena")])
+        write.append(None, [LedgerEntry(event=PolicyPromoted(policy="mine", digest="aa" * 32), at=1, actor="lena")])
         write_promotion(write, "mine", "aa" * 32)
     assert verify(desk.store, fold=True).ok
     tamper(desk, "UPDATE promotions SET digest = replace(digest, 'aa', 'bb')")
@@ -242,7 +244,7 @@ def test_entries_that_are_written_while_the_proof_runs_are_no_break(desk: Desk) 
             found = desk.store.chains()
             with desk.store.writing() as write:
                 ended = SyncEnded(complete=True, counts={})
-                write.append(desk.repo, [Entry(event=ended, at=1, actor="lena")])
+                write.append(desk.repo, [LedgerEntry(event=ended, at=1, actor="lena")])
             return found
 
     store: Any = Busy()

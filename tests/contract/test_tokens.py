@@ -80,9 +80,13 @@ def test_a_fine_grained_token_is_valid_for_its_repo_and_shows_it(local: LocalHub
         with Hub(local.tokens[token], local.url) as hub:
             rights = hub.whoami().rights
             assert len(list(hub.list_pending(first))) == 2
-        assert (rights.role, rights.may_look(first), rights.may_decide(first)) == ("fineGrained", True, decides)
-        assert (rights.may_look(second), rights.may_decide(second)) == (False, False)
-        assert rights.beyond([first].__contains__) == ()
+        assert (rights.role, rights.can_read_requests(first), rights.can_decide(first)) == (
+            "fineGrained",
+            True,
+            decides,
+        )
+        assert (rights.can_read_requests(second), rights.can_decide(second)) == (False, False)
+        assert rights.describe_excess_reach([first].__contains__) == ()
         assert "repo.access.read" in refusal(local, token, LOOKING["list"], second).hint
         assert "repo.write" in refusal(local, token, DECIDING["accept"], second).hint
 
@@ -100,5 +104,5 @@ def test_the_deciding_token_can_decide_at_its_repo() -> None:
 def test_a_classic_token_shows_that_it_reaches_more_repos(local: LocalHub, token: str, beyond: str) -> None:
     with Hub(local.tokens[token], local.url) as hub:
         rights = hub.whoami().rights
-    assert rights.may_decide(repo_of(local, 0)) is True
-    assert beyond in rights.beyond([repo_of(local, 0)].__contains__)[0]
+    assert rights.can_decide(repo_of(local, 0)) is True
+    assert beyond in rights.describe_excess_reach([repo_of(local, 0)].__contains__)[0]

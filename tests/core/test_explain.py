@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from hf_gate.domain.display_text import visible
+from hf_gate.domain.display_text import make_visible
 from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.explain import (
     ExplanationLine,
@@ -190,7 +190,7 @@ def test_nothing_from_strangers_acts_on_a_terminal_or_breaks_a_line(text: str, n
         EEG, rules=(Rule("x", Action.ACCEPT, when='form["Use"] == "x" || int(answers.purpose.quality) > 3'), *RULES)
     )
     for line in told(known, loud):
-        assert visible(line.text, one_line=True) == line.text
+        assert make_visible(line.text, one_line=True) == line.text
         assert not any(unicodedata.category(char) == "Cc" for char in str(line))
 
 

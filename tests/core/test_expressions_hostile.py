@@ -6,7 +6,7 @@ from time import process_time
 
 import pytest
 
-from hf_gate.domain.display_text import visible
+from hf_gate.domain.display_text import make_visible
 from hf_gate.policy.expressions import ExpressionProblem, bind_facts, compile_expression
 from hf_gate.policy.fact_table import fact_types
 from tests.core.hostile_expressions import BIG, HOSTILE
@@ -33,7 +33,7 @@ def test_a_hostile_expression_is_refused_or_stopped_at_once(name: str) -> None:
     value, problem, seconds = _outcome(HOSTILE[name])
     assert seconds < CPU_SECONDS or min(_outcome(HOSTILE[name])[2] for _ in range(2)) < CPU_SECONDS
     assert value is not True
-    assert problem is None or problem.message == visible(problem.message, one_line=True)
+    assert problem is None or problem.message == make_visible(problem.message, one_line=True)
     assert problem is None or 0 <= problem.offset <= len(HOSTILE[name])
 
 

@@ -62,7 +62,7 @@ def compute_facts(
 ) -> Facts:
     """Return the wanted facts of one request; all facts if None."""
     reader = FactReader(fact_types(tables=tables or {}) if wanted is None else wanted, countries or {}, memo)
-    return reader.facts(request, tables=tables or {}, **inputs)
+    return reader.compute_facts(request, tables=tables or {}, **inputs)
 
 
 def asking(**changes: object) -> AccessRequest:
@@ -178,7 +178,7 @@ def test_all_facts_of_a_hidden_person_are_unknown(name: str, why: UnknownReason)
 
 def test_the_values_for_an_expression_leave_out_what_is_unknown() -> None:
     reader = FactReader(["email.free", "person.hidden", "person.models", "tables.dua"], COUNTRIES)
-    found = reader.facts(HIDDEN, now=NOW)
+    found = reader.compute_facts(HIDDEN, now=NOW)
     assert (
         found.known_values(found)
         == {"person.hidden": True}

@@ -99,6 +99,6 @@ def test_what_ended_a_run_decides_when_surely_nothing_was_done(
 def test_an_error_has_one_meaning_for_a_typed_name_and_one_for_a_request_that_was_read(
     error: type[HfGateError], typed: OutcomeKind, listed: OutcomeKind, ends: ErrorScope
 ) -> None:
-    by_name, by_request = classify_error(error("so"), listed=False), classify_error(error("so"), listed=True)
+    by_name, by_request = classify_error(error("so"), is_listed=False), classify_error(error("so"), is_listed=True)
     assert (by_name.kind, by_request.kind) == (typed, listed)
-    assert by_name.ends is by_request.ends is ends
+    assert by_name.scope is by_request.scope is ends

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.answer_quality import Quality, quality
+from hf_gate.domain.answer_quality import Quality, rate_answer
 from hf_gate.domain.roles import Role
 from tools.quality_table import SETS, judged, table
 
@@ -92,7 +92,7 @@ def test_the_document_shows_the_tables_that_the_command_prints() -> None:
     ],
 )
 def test_the_role_decides_what_a_short_answer_is_worth(answer: str, role: Role, wanted: Quality) -> None:
-    assert quality(answer, "", role) is wanted
+    assert rate_answer(answer, "", role) is wanted
 
 
 @pytest.mark.parametrize(
@@ -119,42 +119,42 @@ def test_the_role_decides_what_a_short_answer_is_worth(answer: str, role: Role, 
     ],
 )
 def test_the_label_decides_what_it_invites(answer: str, label: str, wanted: Quality) -> None:
-    assert quality(answer, label) is wanted
+    assert rate_answer(answer, label) is wanted
 
 
 def test_ones_own_name_is_an_answer_only_where_a_name_is_asked_for() -> None:
     names = ("ana-p", "Ana Pereira")
-    assert quality("Ana Pereira", "Affiliation", names=names) is JUNK
-    assert quality("pereira, ANA", "Purpose", names=names) is JUNK
-    assert quality("Ana Pereira", "Full name", names=names) is GOOD
-    assert quality("ana-p", "HF username", names=names) is GOOD
-    assert quality("Acme Robotics Ltd", "Company", names=("acme", "Acme Robotics Ltd")) is GOOD
-    assert quality("WU", "University", names=("wu", "")) is GOOD
+    assert rate_answer("Ana Pereira", "Affiliation", names=names) is JUNK
+    assert rate_answer("pereira, ANA", "Purpose", names=names) is JUNK
+    assert rate_answer("Ana Pereira", "Full name", names=names) is GOOD
+    assert rate_answer("ana-p", "HF username", names=names) is GOOD
+    assert rate_answer("Acme Robotics Ltd", "Company", names=("acme", "Acme Robotics Ltd")) is GOOD
+    assert rate_answer("WU", "University", names=("wu", "")) is GOOD
 
 
 @pytest.mark.parametrize(
     "answer", ["", " ", "\u200b\u200d", "\u3164\u2800", "\u00ad\ufeff\n", "\u2800" * 100_000, "\U000e0041"]
 )
 def test_what_cannot_be_seen_is_empty(answer: str) -> None:
-    assert quality(answer, "Affiliation") is EMPTY
+    assert rate_answer(answer, "Affiliation") is EMPTY
 
 
 def test_a_key_that_is_absent_is_missing_and_not_empty() -> None:
-    assert quality(None, "Affiliation") is MISSING
+    assert rate_answer(None, "Affiliation") is MISSING
 
 
 def test_what_stands_behind_a_wall_of_invisible_characters_counts() -> None:
-    assert quality("\u200b" * 100_000 + "MIT", "Affiliation") is GOOD
+    assert rate_answer("\u200b" * 100_000 + "MIT", "Affiliation") is GOOD
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_long_answer_is_weighed_by_its_beginning(role: Role) -> None:
-    assert quality("We study dialects of Bavarian, x@y.test 1999 " * 50_000, "", role) is GOOD
+    assert rate_answer("We study dialects of Bavarian, x@y.test 1999 " * 50_000, "", role) is GOOD
 
 
 def test_case_width_and_points_do_not_hide_junk() -> None:
     for answer in ("N/A", "n.a.", "Ｎ／Ａ", "(n/a)", "«N/A»", " n / a "):
-        assert quality(answer, "Affiliation") is JUNK
+        assert rate_answer(answer, "Affiliation") is JUNK
 
 
 ANSWERS = st.one_of(
@@ -172,7 +172,7 @@ ANSWERS = st.one_of(
     st.lists(st.text(max_size=10), max_size=2),
 )
 def test_any_answer_has_a_quality(answer: str | None, label: str, role: Role | None, names: list[str]) -> None:
-    found = quality(answer, label, role, names)
+    found = rate_answer(answer, label, role, names)
     assert (found is MISSING) == (answer is None)
 
 
@@ -185,4 +185,4 @@ def test_any_answer_has_a_quality(answer: str | None, label: str, role: Role | N
 )
 def test_four_words_that_say_something_are_never_junk(words: list[str]) -> None:
     if len(set(words)) > 1:
-        assert quality(" ".join(words), "Intended use") is GOOD
+        assert rate_answer(" ".join(words), "Intended use") is GOOD

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.query import KEYS, UNITS, WORDS, Age, Day, Pattern, Query, Term
+from hf_gate.domain.query import KEY_VALUES, KEYS, UNITS, Age, Day, Pattern, Query, Term
 from hf_gate.domain.query_parser import MAX_CHARACTERS, MAX_TERMS, MAX_VALUES, parse_query
 from hf_gate.errors import InvalidQuery, QueryTooLarge
 
@@ -41,8 +41,8 @@ def _terms(draw: st.DrawFn) -> Term:
         values = _ages
     elif key in {"asked", "reviewed"}:
         values = _days
-    elif key in WORDS:
-        values = st.sampled_from([Pattern((word,)) for word in WORDS[key]] + [Pattern(("", ""))])
+    elif key in KEY_VALUES:
+        values = st.sampled_from([Pattern((word,)) for word in KEY_VALUES[key]] + [Pattern(("", ""))])
     elif key == "repo":
         values = st.sampled_from([Pattern(("acme/a",)), Pattern(("datasets/acme/b",)), Pattern(("datasets/", ""))])
     label = draw(_text) if key == "form" else None

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.lifecycle import WITHDRAWN
-from hf_gate.domain.request_state import LAG, Known, RequestState, detect_events, diff_record, evolve, raw_digest
+from hf_gate.domain.request_state import (
+    LIST_LAG,
+    KnownRequest,
+    RequestState,
+    apply_event,
+    detect_events,
+    diff_record,
+    raw_digest,
+)
 from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
 
@@ -39,15 +47,15 @@ def record(status: str = "pending", asked: int = 0, **more: Any) -> AccessReques
     return msgspec.structs.replace(plain, raw_json=repr(plain).encode())
 
 
-def known(state: RequestState, last: AccessRequest, ident: int = 1) -> Known:
-    return Known(ident, 7, "p_1", state, raw_digest(last), content_digest(last))
+def known(state: RequestState, last: AccessRequest, ident: int = 1) -> KnownRequest:
+    return KnownRequest(ident, 7, "p_1", state, raw_digest(last), content_digest(last))
 
 
 class Desk:
     """One person at one repo as a store would keep it: the newest attempt, and how it was read last."""
 
     def __init__(self) -> None:
-        self.known: Known | None = None
+        self.known: KnownRequest | None = None
         self.events: list[e.AnyEvent] = []
         self.attempts = 0
 
@@ -59,7 +67,7 @@ class Desk:
 
     def tell(self, event: e.AnyEvent, seen: AccessRequest, moment: int = T0) -> None:
         self.attempts += isinstance(event, e.RequestSeen)
-        state = evolve(self.known.state if self.known else None, event, moment)
+        state = apply_event(self.known.state if self.known else None, event, moment)
         assert state is not None
         self.known = known(state, seen, self.attempts)
         self.events.append(event)
@@ -114,7 +122,7 @@ def test_the_state_is_nothing_but_the_fold_of_the_events(readings: list[AccessRe
         desk.read(seen)
     state = None
     for event in desk.events:
-        state = evolve(state, e.event_of(e.body_of(event)), T0)
+        state = apply_event(state, e.decode_event(e.encode_event(event)), T0)
     assert state == desk.state
 
 
@@ -256,8 +264,8 @@ def test_a_request_that_waits_again_is_not_reviewed() -> None:
 
 def test_a_list_that_lags_behind_our_change_moves_nothing_and_one_that_does_not_does() -> None:
     desk = accepted_by_us()
-    assert desk.read(record("pending", read_at=(T0 + LAG - 1) / 1000)) == ()
-    (event,) = desk.read(record("pending", read_at=(T0 + LAG) / 1000))
+    assert desk.read(record("pending", read_at=(T0 + LIST_LAG - 1) / 1000)) == ()
+    (event,) = desk.read(record("pending", read_at=(T0 + LIST_LAG) / 1000))
     assert isinstance(event, e.StatusMoved)
     assert event.cause == "superseded"
 
@@ -295,7 +303,7 @@ def test_only_what_the_store_does_not_have_is_told_to_it() -> None:
     assert (new := diff_record(None, record())) is not None
     assert (new.known, new.events) == (None, detect_events(None, record()))
     desk = accepted_by_us()
-    lagging = record(read_at=(T0 + LAG - 1) / 1000)
+    lagging = record(read_at=(T0 + LIST_LAG - 1) / 1000)
     assert diff_record(desk.known, lagging) is None, "a list that lags behind our change"
     assert diff_record(desk.known, record(asked=-1)) is None, "an earlier attempt"
     shown = record("accepted")
@@ -334,13 +342,13 @@ def test_every_event_is_read_back_from_its_body_as_it_was(data: st.DataObject) -
     kind = data.draw(st.sampled_from(sorted(_kinds(), key=lambda each: each.__name__)))
     text = st.text('a\x00\u00e9\u202e\U0001f600"', max_size=8)
     event = data.draw(st.builds(kind, **{f.name: text for f in msgspec.structs.fields(kind) if f.type is str}))
-    assert e.event_of(e.body_of(event)) == event
-    assert e.kind_of(event) == msgspec.json.decode(e.body_of(event))["type"]
+    assert e.decode_event(e.encode_event(event)) == event
+    assert e.kind_of(event) == msgspec.json.decode(e.encode_event(event))["type"]
 
 
 def test_a_body_that_no_version_of_ours_wrote_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
-        e.event_of(b'{"type":"RequestForged"}')
+        e.decode_event(b'{"type":"RequestForged"}')
 
 
 def test_the_public_part_of_an_event_has_no_place_for_a_name_or_an_answer() -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from hf_gate.domain import events as e
-from hf_gate.domain.event_descriptions import sentence
+from hf_gate.domain.event_descriptions import describe_event
 
 CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.RequestSeen(person="p", status="pending", asked_at=1), None, "seen: pending, asked 1970-01-01"),
@@ -91,7 +91,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
 
 @pytest.mark.parametrize(("event", "private", "wanted"), CASES)
 def test_an_event_is_told_in_a_sentence(event: e.AnyEvent, private: dict[str, Any] | None, wanted: str) -> None:
-    assert sentence(event, private) == wanted
+    assert describe_event(event, private) == wanted
 
 
 def test_no_kind_of_event_is_without_a_sentence() -> None:

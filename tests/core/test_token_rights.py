@@ -61,7 +61,7 @@ def at(kind: str, name: str | None, permissions: list[str]) -> dict[str, Any]:
 def test_a_token_may_what_the_hub_tells_and_else_it_is_not_known(
     given: TokenRights, look: bool | None, decide: bool | None
 ) -> None:
-    assert (given.may_look(EEG), given.may_decide(EEG)) == (look, decide)
+    assert (given.can_read_requests(EEG), given.can_decide(EEG)) == (look, decide)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,11 @@ def test_a_token_may_what_the_hub_tells_and_else_it_is_not_known(
     ],
 )
 def test_where_a_token_reaches_beside_the_named_repos_is_told_once(given: TokenRights, beyond: tuple[str, ...]) -> None:
-    assert given.beyond({EEG, MED}.__contains__) == beyond
+    assert given.describe_excess_reach({EEG, MED}.__contains__) == beyond
 
 
 def test_a_token_of_an_organisation_reaches_no_further_than_a_workspace_that_names_all_its_repos() -> None:
-    assert rights("fineGrained", at("org", "acme", DECIDE)).beyond(lambda repo: repo.namespace == "acme") == ()
+    assert (
+        rights("fineGrained", at("org", "acme", DECIDE)).describe_excess_reach(lambda repo: repo.namespace == "acme")
+        == ()
+    )

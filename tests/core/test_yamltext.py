@@ -36,7 +36,7 @@ def test_every_scalar_is_its_source_text() -> None:
 def test_quoted_and_plain_are_told_apart() -> None:
     root = parse_yaml("a: true\nb: 'true'\n").root
     assert isinstance(root, Mapping)
-    assert [value.plain for _, value in root.pairs if isinstance(value, Scalar)] == [True, False]
+    assert [value.is_plain for _, value in root.pairs if isinstance(value, Scalar)] == [True, False]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])

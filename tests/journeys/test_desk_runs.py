@@ -17,7 +17,7 @@ from hf_gate.application.runs import begin
 from hf_gate.application.sync_schedule import least_pause
 from hf_gate.bootstrap import now
 from hf_gate.cli.run import budget_warning
-from hf_gate.domain.events import Entry, GrantDated, canonical
+from hf_gate.domain.events import GrantDated, LedgerEntry, canonical_json
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.hub.local_world import get_world_id
@@ -174,7 +174,7 @@ def resealed_file(change: Callable[[dict[str, Any]], None]) -> None:
     document = json.loads(Path("plan.json").read_text("utf-8"))
     change(document)
     del document["plan"]["digest"]
-    document["plan"]["digest"] = hashlib.sha256(canonical(document)).hexdigest()
+    document["plan"]["digest"] = hashlib.sha256(canonical_json(document)).hexdigest()
     Path("plan.json").write_text(json.dumps(document), "utf-8")
 
 
@@ -328,7 +328,7 @@ def test_apply_by_a_clock_that_is_off_ends_no_grant_and_says_so(console: Console
         (row,) = (each for each in store.find(None, "ada-l") if each.state.status == "accepted")
         ended = GrantDated(until=at - 86_400_000, at_end="reset", rule="voices/all", written="1y")
         with store.writing() as write:
-            entry = Entry(event=ended, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
+            entry = LedgerEntry(event=ended, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
             write.append(row.repo, [entry])
     assert console.run("plan", "--out", "plan.json", "--json").json["changes"][0]["rule"] == "until"
     console.hub.clock.advance("10m")

@@ -14,7 +14,7 @@ from hf_gate.application.ledger_verification import verify
 from hf_gate.application.run_executor import FRESH
 from hf_gate.domain import events as e
 from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
-from hf_gate.domain.request_state import LAG
+from hf_gate.domain.request_state import LIST_LAG
 from hf_gate.domain.rows import ChangeRow, RunRow
 from hf_gate.domain.runs import ChangeOrigin
 from hf_gate.localhub.world import World
@@ -27,7 +27,7 @@ Move = Mapping[str, Any]
 OURS: Final = frozenset({"owner"})
 """The tokens by which the desk acts; whoever else decides does it with another one."""
 
-UNSEEN: Final = FRESH + MAX_AGE_S + LAG / 1000
+UNSEEN: Final = FRESH + MAX_AGE_S + LIST_LAG / 1000
 """Seconds: a request that is this new when our call arrives may be in no list that we looked at before we sent it."""
 
 BY_REVIEW: Final = frozenset({"batch", "handle", "grant"})
@@ -64,7 +64,7 @@ def opened(store: Store) -> Books:
     books = Books()
     for chain in store.chains():
         for link in store.links(chain):
-            event = e.event_of(link.body)
+            event = e.decode_event(link.body)
             if isinstance(event, e.PlanApproved):
                 books.approved[event.run] = event.changes
             if link.request is None:

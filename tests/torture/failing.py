@@ -96,7 +96,7 @@ class _HalfTold:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._write, name)
 
-    def append(self, repo: Repo | None, entries: Sequence[e.Entry]) -> None:
+    def append(self, repo: Repo | None, entries: Sequence[e.LedgerEntry]) -> None:
         self._write.append(repo, entries)
         if any(isinstance(entry.event, e.ChangeSettled) and entry.event.kind == OutcomeKind.DONE for entry in entries):
             self._die()
@@ -120,7 +120,7 @@ class Believing(RunExecutor):
             for row in left:
                 request = known[row.request or 0]
                 event = e.ChangeSettled(run=run.id, kind=kind, after=request.state.open_after or "")
-                entry = e.Entry(event=event, at=at, actor=run.actor, request=request.id, person=request.person.id)
+                entry = e.LedgerEntry(event=event, at=at, actor=run.actor, request=request.id, person=request.person.id)
                 write.append(row.repo, [entry])
             write.change_states(run.id, [(row.n, "planned" if kind == "deferred" else kind, "") for row in left])
 
@@ -198,7 +198,7 @@ class _WriteWithoutIntents:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._write, name)
 
-    def append(self, repo: Repo | None, entries: Sequence[e.Entry]) -> None:
+    def append(self, repo: Repo | None, entries: Sequence[e.LedgerEntry]) -> None:
         self._write.append(repo, [entry for entry in entries if not isinstance(entry.event, e.ChangeStarted)])
 
     def change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.events import Entry, StatusMoved
+from hf_gate.domain.events import LedgerEntry, StatusMoved
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.errors import UsageError
@@ -297,7 +297,7 @@ def _spoil(room: Room, repos: list[Repo], waiting: list[RequestRow], gone: list[
         granter = {"granted_by": {"user": payload(Field.GRANTER, turn), "fullname": payload(Field.GRANTER, turn)}}
         moved = StatusMoved(before="reset", after="accepted", has_granter=True)
         with store.writing() as write:
-            write.append(repo, [Entry(event=moved, at=back.state.asked_at + 1, actor="outside", request=back.id,
+            write.append(repo, [LedgerEntry(event=moved, at=back.state.asked_at + 1, actor="outside", request=back.id,
                                       person=back.person.id, private=granter)])  # fmt: skip
             write.repo_changed(repo, {"problem": payload(Field.REPO_PROBLEM, turn), "is_complete": False})
             write.db.run("UPDATE tray SET outcome = 'refused', why = ?, ended_at = made_at WHERE request_id = ?",

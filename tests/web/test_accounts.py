@@ -15,7 +15,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.ledger_entries import newest, text_of
 from hf_gate.application.ledger_verification import verify
-from hf_gate.domain.event_descriptions import sentence
+from hf_gate.domain.event_descriptions import describe_event
 from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import HfGateError, UsageError
@@ -287,8 +287,8 @@ def test_a_changed_link_or_account_of_a_member_is_found(room: Room, change: str)
 
 def test_each_new_kind_of_entry_is_a_sentence() -> None:
     invitation = MemberInvited(member="m_1", role="reviewer", repos=("acme/*",), account="5f")
-    assert sentence(invitation) == "member m_1 invited as reviewer for acme/*, Hub account 5f (not proven)"
+    assert describe_event(invitation) == "member m_1 invited as reviewer for acme/*, Hub account 5f (not proven)"
     assert (
-        sentence(PlanAgreed(plan="0123456789", changes=700, account="5f"))
+        describe_event(PlanAgreed(plan="0123456789", changes=700, account="5f"))
         == "plan 01234567 agreed to: 700 changes, as Hub account 5f"
     )

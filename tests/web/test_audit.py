@@ -66,11 +66,13 @@ def test_a_filter_finds_what_it_says(told: Room, asked: str, kinds: set[str]) ->
 
 
 def test_an_actor_is_found_without_its_version(room: Room) -> None:
-    from hf_gate.domain.events import Entry, PolicyPromoted  # noqa: PLC0415 - only here
+    from hf_gate.domain.events import LedgerEntry, PolicyPromoted  # noqa: PLC0415 - only here
 
     event = PolicyPromoted(policy="house", digest="0" * 64)
     with room.app_state.workspace.store.writing() as write:
-        write.append(None, [Entry(event=event, at=1, actor=actor) for actor in ("policy:house@1a", "policy:houses")])
+        write.append(
+            None, [LedgerEntry(event=event, at=1, actor=actor) for actor in ("policy:house@1a", "policy:houses")]
+        )
     found = room.visitor().get("/audit.json?actor=policy:house").json
     assert [row["actor"] for row in found] == ["policy:house@1a"]
 

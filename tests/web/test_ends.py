@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from hf_gate.domain.events import GrantDated, event_of
+from hf_gate.domain.events import GrantDated, decode_event
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
 from tests.web.kit import GOOD, Answer, Room, Visitor
@@ -45,7 +45,7 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Room) -> None
     assert "access has no end any more" in lena.get(page).body
     assert granted.writes() == writes, "the Hub knows no ends"
     entries = granted.app_state.workspace.store.entries(request=granted.row("ada").id, limit=20)
-    dated = [one.link for one in entries if isinstance(event_of(one.link.body), GrantDated)]
+    dated = [one.link for one in entries if isinstance(decode_event(one.link.body), GrantDated)]
     assert {link.actor for link in dated} == {"lena-brandt"}
     assert len(dated) == 3
 

@@ -12,7 +12,7 @@ import pytest
 
 from hf_gate.application.runs import begin
 from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.events import Entry, GrantDated
+from hf_gate.domain.events import GrantDated, LedgerEntry
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import from_ms, to_ms
@@ -294,7 +294,7 @@ def _over(room: Room, name: str, days: int) -> int:
     row, at = room.row(name), to_ms(room.app_state.now())
     until = at - days * 86_400_000 - 1000
     event = GrantDated(until=until)
-    entry = Entry(event=event, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
+    entry = LedgerEntry(event=event, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
     with room.app_state.workspace.store.writing() as write:
         write.append(row.repo, [entry])
     return until

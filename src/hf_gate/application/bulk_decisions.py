@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from ..domain import events as e
-from ..domain.members import NOBODY, RunAuthor
+from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import RunKind, RunState
 from ..domain.timestamps import to_ms
@@ -28,7 +28,7 @@ class BulkDecision:
     after: str
     reason: str | None
     total: int
-    author: RunAuthor = NOBODY
+    author: RunAuthor = NO_AUTHOR
 
 
 def begin_bulk(store: Store, order: BulkDecision, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
@@ -64,5 +64,5 @@ def begin_bulk(store: Store, order: BulkDecision, parts: Iterable[Sequence[int]]
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:
         write.run(begun)
-        write.append(None, [e.Entry(event=approved, at=to_ms(now), actor=order.actor)])
+        write.append(None, [e.LedgerEntry(event=approved, at=to_ms(now), actor=order.actor)])
     return begun

@@ -16,7 +16,7 @@ from typing import Protocol
 from ..domain import events as e
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.members import NOBODY, RunAuthor
+from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..domain.rows import RequestRow, RunRow
@@ -69,7 +69,7 @@ class DecisionSender:
     clock: ClockPort
     zone: tzinfo
     actor: str
-    author: RunAuthor = NOBODY
+    author: RunAuthor = NO_AUTHOR
     progress: Callable[[int], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
 
@@ -112,8 +112,8 @@ class DecisionSender:
             try:
                 self._look_at(repo, here, choice)
             except HfGateError as problem:
-                law = classify_error(problem, listed=False)
-                if law.ends is not ErrorScope.REPO:
+                law = classify_error(problem, is_listed=False)
+                if law.scope is not ErrorScope.REPO:
                     raise
                 stop = stop or problem
                 for case in here:
@@ -177,7 +177,7 @@ class DecisionSender:
     def _on_first_page(self, repo: Repo, target: Target, choice: Choice) -> dict[int, AccessRequest]:
         """By an id alone the lists would have to be read; who is not on the page where they should be is decided unseen."""
         head = self.hub.head(repo, Status.ACCEPTED if choice.to is Status.PENDING else Status.PENDING)
-        found = next((request for request in head.requests if target.names(request)), None)
+        found = next((request for request in head.requests if target.matches(request)), None)
         return {} if found is None else {0: found}
 
     def _settled_first(self, rows: Mapping[int, RequestRow]) -> Mapping[int, RequestRow]:
@@ -206,13 +206,13 @@ class DecisionSender:
         with self.store.writing() as write:
             write.run(run)
             write.changes(changes)
-            write.append(None, [e.Entry(event=approved, at=at, actor=self.actor)])
+            write.append(None, [e.LedgerEntry(event=approved, at=at, actor=self.actor)])
             for repo, here in by_repo(cases).items():
                 write.append(repo, [entry for case in here for entry in self._early(case, choice, run, at)])
                 self._note(write, repo, [case.row for case in here if case.row is not None], choice, at)
         return run
 
-    def _early(self, case: PendingDecision, choice: Choice, run: RunRow, at: int) -> list[e.Entry]:
+    def _early(self, case: PendingDecision, choice: Choice, run: RunRow, at: int) -> list[e.LedgerEntry]:
         """What was clear without a call stands in the ledger too, unless it was about nobody, or no outcome yet."""
         early = case.early
         if early is None or early.kind in UNSENT or case.is_twice or case.row is None:

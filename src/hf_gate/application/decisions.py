@@ -148,15 +148,15 @@ def _in_words(stop: BaseException | None) -> str:
     return f"{type(stop).__name__}: {stop}" if is_fault else str(stop or "")
 
 
-def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.Entry:
+def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry:
     """A reviewer's own words about a request."""
-    return e.Entry(
+    return e.LedgerEntry(
         event=e.NoteWritten(), at=at, actor=actor, request=row.id, person=row.person.id, private={"note": note}
     )
 
 
-def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.Entry:
+def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.LedgerEntry:
     """Give an access that exists another end, as rules write it. None: it has no end any more."""
     end = None if until is None else to_ms(grant_end(until, from_ms(at), zone))
     event = e.GrantDated(until=end, rule=ChangeOrigin.DIRECT, written=until)
-    return e.Entry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)
+    return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ..domain.events import EventKind, canonical
+from ..domain.events import EventKind, canonical_json
 from ..domain.ledger import ChainBreak
 from ..domain.rows import DerivedRow, LedgerRow
 from ..store.reading import Store
@@ -82,7 +82,7 @@ def _reasons_now(store: Store, request: int) -> Reasons:
         entries += page
         before = page[-1].id
     for row in reversed(entries):
-        private = None if row.private is None else canonical(row.private)
+        private = None if row.private is None else canonical_json(row.private)
         reasons.add(request, row.link.kind, row.link.body, private)
     return reasons
 

@@ -18,7 +18,7 @@ from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.request_state import RequestState
 from ..domain.requests import AccessRequest
-from ..domain.rows import HistoryRow, Identity, Part, PersonRow, RepoRow, RequestRow
+from ..domain.rows import HistoryRow, Identity, ListRange, PersonRow, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
 from ..policy.evaluator import CompiledPolicy, Evaluator, compile_policy
@@ -217,7 +217,12 @@ class EvaluationInput:
 
 
 def read_inputs(
-    store: Store, policy_set: RepoPolicies, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
+    store: Store,
+    policy_set: RepoPolicies,
+    sources: SourcesPort,
+    status: str,
+    now: datetime,
+    part: ListRange = (None, None),
 ) -> Iterator[EvaluationInput]:
     """Every request of one status at this repo with its facts, the oldest first; or a part of them."""
     chunk: list[RequestRow] = []
@@ -257,7 +262,7 @@ def inputs_of(
         }
         profile = sources.profile(request.person, profiles.get(row.person.id), now) if policy_set.asks_profile else None
         past = _history(row, history.get(row.person.id), whole, complete=complete)
-        facts = policy_set.reader.facts(
+        facts = policy_set.reader.compute_facts(
             request, now=now, form=policy_set.form, email=email, profile=profile, tables=hits, history=past
         )
         yield EvaluationInput(row, facts, tuple(sorted(name for name, hit in hits.items() if hit.state == "valid")))
@@ -363,7 +368,7 @@ def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
     """By the ledger's latest entries about it; None when they do not tell."""
     settled: LastTransition | None = None
     for entry in store.entries(request=row.id, limit=_ENTRIES) if row.id > 0 else ():
-        event, link = e.event_of(entry.link.body), entry.link
+        event, link = e.decode_event(entry.link.body), entry.link
         match event:
             case e.ChangeStarted() if settled is not None and event.run == settled.run:
                 return replace(settled, rule=event.rule)

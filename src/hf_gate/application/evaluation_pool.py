@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import msgspec
 
-from ..domain.rows import Part
+from ..domain.rows import ListRange
 from ..errors import Guarded
 from .evaluation import RepoPolicies
 from .planning import EvaluatedPart, PlanBuffer, evaluate_part
@@ -68,7 +68,7 @@ class EvaluationPool:
             yield from evaluate_part(workspace.store, policy_set, workspace.sources, status, now, buffer=buffer)
             return
         cuts = workspace.store.split_points(policy_set.repo, status, self._part)
-        parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
+        parts: Iterable[ListRange] = zip((None, *cuts), (*cuts, None), strict=True)
         tasks = (_Task(str(policy_set.repo), status, now, part, buffer.last, buffer.enters) for part in parts)
         yield from self._in_order(tasks, reopen)
 
@@ -93,7 +93,7 @@ class _Task:
     repo: str
     status: str
     now: datetime
-    part: Part
+    part: ListRange
     last: int | None  # the plan has no buffer for changes of requests that are newer than this
     enters: bool  # whether new verdicts become ledger entries
 

@@ -77,7 +77,7 @@ def promote(store: Store, policy: Policy, actor: str, at: int) -> None:
     """Lets a version of a policy act on its own, also where a run of it was halted, and enters whose word that was."""
     event = e.PolicyPromoted(policy=policy.name, digest=policy.digest)
     with store.writing() as write:
-        write.append(None, [e.Entry(event=event, at=at, actor=actor)])
+        write.append(None, [e.LedgerEntry(event=event, at=at, actor=actor)])
         write_promotion(write, policy.name, policy.digest)
         delete_halts_of(write, policy.digest)
 

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from ..domain.events import KINDS
 from ..domain.grants import grant_end
 from ..domain.ids import Repo
-from ..domain.lifecycle import REASONED
+from ..domain.lifecycle import VERBS_WITH_REASON
 from ..domain.requests import check_reason
 from ..errors import ReasonTooLong, UsageError
 from ..policy.literals import InvalidLiteralError, parse_until
@@ -58,7 +58,7 @@ def parse_note(text: str) -> str:
 
 def parse_reason(text: str | None, verb: str, *, is_silent: bool) -> str | None:
     """Return what the person is told; None with a verb that tells nothing. `is_silent`: no reason is meant."""
-    if verb not in REASONED:
+    if verb not in VERBS_WITH_REASON:
         return None
     reason = (text or "").strip()
     if not reason and not is_silent:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Final, TypeVar
 
-from ..domain.event_descriptions import sentence
-from ..domain.events import EventKind, event_of
+from ..domain.event_descriptions import describe_event
+from ..domain.events import EventKind, decode_event
 from ..domain.ids import Repo, RepoType
-from ..domain.ledger import DESK, LedgerLink
+from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink
 from ..domain.rows import LedgerRow, RequestRow
-from ..domain.timestamps import iso_ms
+from ..domain.timestamps import ms_to_iso
 from ..store.reading import Store
 from .ledger_verification import Sealed
 from .records import AuditRecord, HistoryRecord
@@ -77,7 +77,7 @@ def parse_name(text: str) -> tuple[str, int] | None:
     chain, hash_sign, seq = text.strip().rpartition("#")
     if not hash_sign or not seq.isdecimal() or len(seq) > 15:
         return None
-    plain = chain == DESK or chain.startswith((_MODELS, "datasets/"))
+    plain = chain == WORKSPACE_CHAIN or chain.startswith((_MODELS, "datasets/"))
     return (chain if plain else f"{_MODELS}{chain}", int(seq)) if chain else None
 
 
@@ -121,7 +121,7 @@ def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) 
     repo = repo_of(link.chain)
     return AuditRecord(
         id=name_of(link),
-        at=iso_ms(link.at),
+        at=ms_to_iso(link.at),
         kind=link.kind,
         actor=link.actor,
         repo=None if repo is None else repo.id,
@@ -138,11 +138,11 @@ def history_records(store: Store, attempts: Sequence[RequestRow]) -> list[Histor
     found = [row for ident in number for row in store.entries(request=ident, limit=_CHUNK)]
     return [
         HistoryRecord(
-            at=iso_ms(row.link.at),
+            at=ms_to_iso(row.link.at),
             attempt=number[row.link.request or 0],
             kind=row.link.kind,
             actor=row.link.actor,
-            text=sentence(event_of(row.link.body), row.private),
+            text=describe_event(decode_event(row.link.body), row.private),
         )
         for row in sorted(found, key=lambda row: row.id)
     ]
@@ -150,7 +150,7 @@ def history_records(store: Store, attempts: Sequence[RequestRow]) -> list[Histor
 
 def repo_of(chain: str) -> Repo | None:
     """Whose chain it is; None: the workspace's."""
-    if chain == DESK:
+    if chain == WORKSPACE_CHAIN:
         return None
     kind, namespace, name = chain.split("/", 2)
     return Repo(RepoType(kind.removesuffix("s")), namespace, name)
@@ -159,7 +159,7 @@ def repo_of(chain: str) -> Repo | None:
 def text_of(link: LedgerLink, private: Mapping[str, object] | None) -> str:
     """What happened, in a sentence."""
     try:
-        return sentence(event_of(link.body), private)
+        return describe_event(decode_event(link.body), private)
     except ValueError:
         return "this version cannot read it"
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
-from ..domain.timestamps import iso, iso_ms, to_ms
+from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import UsageError
 from ..store.reading import Store
 from .ledger_verification import LedgerProof, Sealed, Verified
@@ -38,7 +38,7 @@ def checkpoint_json(checkpoint: Checkpoint, endpoint: str) -> dict[str, object]:
     return {
         "schema_version": SCHEMA,
         "endpoint": endpoint,
-        "at": iso_ms(checkpoint.at),
+        "at": ms_to_iso(checkpoint.at),
         "heads": {chain: [length, last] for chain, (length, last) in sorted(checkpoint.heads.items())},
         "digest": checkpoint.digest,
     }
@@ -98,7 +98,7 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
 def export(store: Store, now: datetime, *, personal: bool = False) -> Iterator[bytes]:
     """The ledger as lines of JSON, the header first. `body` and `private` are texts, byte for byte what was hashed."""
     heads = {chain: (length, last.hex()) for chain, (length, last) in sorted(store.chains().items())}
-    yield msgspec.json.encode(Header("hf-gate", store.endpoint, iso(now), personal, heads)) + b"\n"
+    yield msgspec.json.encode(Header("hf-gate", store.endpoint, to_iso(now), personal, heads)) + b"\n"
     for chain, (length, _) in heads.items():
         for entry in map(Sealed._make, store.links_with_private_parts(chain)):
             if entry.link.seq > length:
@@ -112,7 +112,7 @@ def _line_of(entry: Sealed, *, personal: bool) -> _Line:
     return _Line(
         link.chain,
         link.seq,
-        iso_ms(link.at),
+        ms_to_iso(link.at),
         link.kind,
         link.actor,
         link.request,

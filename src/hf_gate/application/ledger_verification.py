@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..domain import events as e
-from ..domain.ledger import DESK, ChainBreak, Checkpoint, LedgerLink, verify_chain, verify_checkpoint
+from ..domain.ledger import WORKSPACE_CHAIN, ChainBreak, Checkpoint, LedgerLink, verify_chain, verify_checkpoint
 from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.members import Member
-from ..domain.request_state import RequestState, evolve
+from ..domain.request_state import RequestState, apply_event
 from ..domain.rows import RequestRow
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
@@ -156,19 +156,21 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: Reasons) 
     """Where something beside the ledger says something else than its events do."""
     acting = read_promotions(store)  # first: what is promoted meanwhile is entered as well
     told, promoted = set[int](), set[tuple[str, str]]()
-    for chain in sorted({*chains, DESK}):  # a row needs no entry to be there
+    for chain in sorted({*chains, WORKSPACE_CHAIN}):  # a row needs no entry to be there
         fold = _Fold(store, chain)
         yield from _differing(fold, told)
         yield from differing_rows(store, chain, sorted(fold.states), reasons)
         yield from fold.broken
         promoted |= fold.promoted
-        if chain == DESK:
+        if chain == WORKSPACE_CHAIN:
             yield from _differing_members(store, fold)
     yield from _untold(store, told)
-    yield from (ChainBreak(DESK, 0, fault) for fault in store.trigger_faults())
+    yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.trigger_faults())
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
-            yield ChainBreak(DESK, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that")
+            yield ChainBreak(
+                WORKSPACE_CHAIN, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that"
+            )
 
 
 def _differing_members(store: Store, fold: _Fold) -> list[ChainBreak]:
@@ -188,21 +190,27 @@ def _other_members(rows: Sequence[Member], seals: Mapping[str, str], told: Mappi
     for row in rows:
         entered = told.get(row.id)
         if entered is None:
-            yield ChainBreak(DESK, 0, f"member {row.name} ({row.id}) is there, and no entry tells who invited them")
+            yield ChainBreak(
+                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) is there, and no entry tells who invited them"
+            )
             continue
         is_in = row.has_link
         if (row.role, row.repos, is_in) != (entered.role, entered.repos, entered.is_in):
             yield ChainBreak(
-                DESK, 0, f"member {row.name} ({row.id}) has another role, other repos or another link than entered"
+                WORKSPACE_CHAIN,
+                0,
+                f"member {row.name} ({row.id}) has another role, other repos or another link than entered",
             )
         elif is_in and row.proven_account != entered.account:
-            yield ChainBreak(DESK, 0, f"member {row.name} ({row.id}) has a proven account that no entry tells of")
+            yield ChainBreak(
+                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) has a proven account that no entry tells of"
+            )
         elif is_in and seals.get(row.id) != entered.seal:
             yield ChainBreak(
-                DESK, 0, f"member {row.name} ({row.id}) has another name, Hub account or link than entered"
+                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) has another name, Hub account or link than entered"
             )
     for ident in {ident for ident, one in told.items() if one.is_in} - {row.id for row in rows}:
-        yield ChainBreak(DESK, 0, f"member {ident} was invited, and is not there")
+        yield ChainBreak(WORKSPACE_CHAIN, 0, f"member {ident} was invited, and is not there")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +262,7 @@ class _Fold:
         for link, run in self._store.links_with_runs(self.chain, self._next):
             self._next = link.seq + 1
             try:
-                event = e.event_of(link.body)
+                event = e.decode_event(link.body)
             except msgspec.DecodeError:  # what it was is not to be had any more; its hash says so
                 continue
             if run != getattr(event, "run", None):
@@ -269,7 +277,7 @@ class _Fold:
                     self.members[event.member] = told
             if (
                 link.request is not None
-                and (state := evolve(self.states.get(link.request), event, link.at)) is not None
+                and (state := apply_event(self.states.get(link.request), event, link.at)) is not None
             ):
                 self.states[link.request] = state
 

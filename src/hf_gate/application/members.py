@@ -13,9 +13,9 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from ..domain.ids import Repo
-from ..domain.members import TAKEN, Member, MemberRole, RunAuthor
+from ..domain.members import RESERVED_NAMES, Member, MemberRole, RunAuthor
 from ..domain.rows import RepoRow, RequestRow, RunRow
-from ..domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
+from ..domain.runs import UNSETTLED, ChangeState, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
@@ -31,7 +31,7 @@ from .workspace import Workspace
 LIMIT: Final = 500
 """So many changes of one kind may a person send within `WINDOW` where others could agree."""
 WINDOW: Final = timedelta(hours=24)
-_SENT: Final = (ChangeState.DONE, *UNDER_WAY)
+_SENT: Final = (ChangeState.DONE, *UNSETTLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def why_no_more_ends(store: Store, team: Team, now: datetime) -> str:
     changed = sum(
         count
         for actor, count in ends_changed(store, to_ms(now - WINDOW))
-        if actor not in TAKEN and not _is_another(team.me, accounts.get(actor))
+        if actor not in RESERVED_NAMES and not _is_another(team.me, accounts.get(actor))
     )
     return f"You set {changed} ends within 24 hours, and more than {LIMIT} need two people." if changed >= LIMIT else ""
 

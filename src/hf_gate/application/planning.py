@@ -13,10 +13,10 @@ import msgspec
 from msgspec.structs import replace
 
 from ..domain import events as e
-from ..domain.events import Entry, TableAccepted
+from ..domain.events import LedgerEntry, TableAccepted
 from ..domain.ids import Repo
-from ..domain.lifecycle import VERB_TO, Status
-from ..domain.rows import Part, PersonRow, RequestRow, count_pending
+from ..domain.lifecycle import VERB_FOR_STATUS, Status
+from ..domain.rows import ListRange, PersonRow, RequestRow, count_pending
 from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
@@ -125,7 +125,7 @@ class EvaluatedPart(msgspec.Struct):
     changes: list[Change] = []
     late: int = 0
     out: list[int] = []
-    news: list[e.Entry] = []
+    news: list[e.LedgerEntry] = []
     needs: list[PersonRow] = []
     counts: dict[str, int] = {}
 
@@ -195,7 +195,7 @@ def _shadows(counts: Counter[str]) -> dict[str, int]:
     return {key: counts[key] for key in sorted(counts) if key.startswith(SHADOW)}
 
 
-def _enter(store: Store, policy_set: RepoPolicies, news: Sequence[e.Entry]) -> None:
+def _enter(store: Store, policy_set: RepoPolicies, news: Sequence[e.LedgerEntry]) -> None:
     if news:
         with store.writing() as write:
             write.append(policy_set.repo, news)
@@ -222,7 +222,7 @@ def evaluate_part(
     sources: SourcesPort,
     status: str,
     now: datetime,
-    part: Part = (None, None),
+    part: ListRange = (None, None),
     buffer: PlanBuffer | None = None,
 ) -> Iterator[EvaluatedPart]:
     """Evaluate a part of a list, a thousand at a time. It only reads, so several processes may do it at once."""
@@ -243,7 +243,7 @@ class _PartEvaluation:
 
     def _begin(self) -> None:
         self.changes: list[Change] = []
-        self.news: list[e.Entry] = []
+        self.news: list[e.LedgerEntry] = []
         self.needs: list[PersonRow] = []
         self.counts: Counter[str] = Counter()
         self.out: list[int] = []
@@ -280,7 +280,7 @@ class _PartEvaluation:
     def _plan(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
         """Add a change with the conditions of the rule that decided, if it has a place in the plan: tracing takes time."""
         is_in = row.state.status == Status.ACCEPTED
-        self.counts["remove" if is_in else VERB_TO[after]] += 1
+        self.counts["remove" if is_in else VERB_FOR_STATUS[after]] += 1
         if is_in:
             self.out.append(row.id)
         if self.buffer.last is not None and row.state.asked_at > self.buffer.last:
@@ -292,7 +292,7 @@ class _PartEvaluation:
             if change is not None:
                 self.changes.append(change)
 
-    def _entry(self, case: EvaluationInput, verdict: Verdict) -> e.Entry:
+    def _entry(self, case: EvaluationInput, verdict: Verdict) -> e.LedgerEntry:
         private = {
             "facts": {name: fact_to_json(fact) for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),
@@ -300,7 +300,9 @@ class _PartEvaluation:
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
         event = verdict_event(verdict, self.policy_set.lists)
         row = case.row
-        return e.Entry(event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private)
+        return e.LedgerEntry(
+            event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private
+        )
 
 
 def _ends(
@@ -417,5 +419,5 @@ def accept_rows(store: Store, table: Table, actor: str, at: int) -> None:
         return
     event = TableAccepted(table=table.name, rows_before=before, rows_after=after)
     with store.writing() as write:
-        write.append(None, [Entry(event=event, at=at, actor=actor)])
+        write.append(None, [LedgerEntry(event=event, at=at, actor=actor)])
         write.setting(setting_keys.row_count_key(table.name), str(after))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
-from ..domain.events import canonical
+from ..domain.events import canonical_json
 from ..domain.forms import form_from_json
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow
@@ -100,4 +100,4 @@ def refused_tables(workspace: Workspace) -> list[Table]:
 
 def policies_digest(policies: Iterable[Policy]) -> str:
     """Over what all policies mean together: a plan holds only as long as none of them changes."""
-    return hashlib.sha256(canonical(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()
+    return hashlib.sha256(canonical_json(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()

@@ -10,7 +10,7 @@ from ..domain.ids import Person, RepoType
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import AccessRequest
-from ..domain.timestamps import from_ms, iso, iso_ms
+from ..domain.timestamps import from_ms, ms_to_iso, to_iso
 from .records import (
     TICKS,
     AcceptRequirementRecord,
@@ -59,13 +59,13 @@ def stored_request(row: RequestRow, verdicts: StandingVerdicts, *, with_quality:
 
 def stored_attempt(row: RequestRow, verdicts: StandingVerdicts) -> AttemptRecord:
     """Make the record of a stored request with its number and its end."""
-    return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=iso_ms(row.state.until))
+    return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=ms_to_iso(row.state.until))
 
 
 def account_record(profile: Profile, created_at: datetime | None) -> AccountRecord:
     """Make the record of a public profile; `created_at` is what the request tells, if the profile does not."""
     return AccountRecord(
-        created_at=iso(profile.created_at or created_at),
+        created_at=to_iso(profile.created_at or created_at),
         is_pro=profile.is_pro,
         orgs=list(profile.orgs),
         models=profile.models,
@@ -80,12 +80,12 @@ def exported_request(row: RequestRow, verdicts: StandingVerdicts) -> ExportedReq
     return ExportedRequest(
         **stored_fields(row, verdicts, with_quality=False),
         attempt=state.attempt,
-        until=iso_ms(state.until),
+        until=ms_to_iso(state.until),
         id=row.id,
         person=row.person.id,
         follows=state.after,
         is_current=row.is_current,
-        first_seen_at=iso_ms(row.first_seen_at),
+        first_seen_at=ms_to_iso(row.first_seen_at),
         at_end=state.at_end,
         record=None if request is None else request.raw,
     )
@@ -121,8 +121,8 @@ def _request_fields(
         "fullname": person.fullname,
         "email": email,
         "status": str(request.status),
-        "asked_at": iso(request.asked_at),
-        "reviewed_at": iso(request.reviewed_at),
+        "asked_at": to_iso(request.asked_at),
+        "reviewed_at": to_iso(request.reviewed_at),
         "answers": dict(request.answers) if request.has_form else None,
         "quality": quality_of(request) if with_quality else None,
         "verdict": None,
@@ -133,11 +133,13 @@ def quality_of(request: AccessRequest) -> dict[str, str] | None:
     """Rate each text answer; ticked boxes are left out. None without a form."""
     if not request.has_form:
         return None
-    from ..domain.answer_quality import quality  # noqa: PLC0415 - its word lists take long to load
+    from ..domain.answer_quality import rate_answer  # noqa: PLC0415 - its word lists take long to load
 
     names = tuple(filter(None, (request.person.username, request.person.fullname)))
     return {
-        label: quality(text, label, None, names).value for label, text in request.answers.items() if text not in TICKS
+        label: rate_answer(text, label, None, names).value
+        for label, text in request.answers.items()
+        if text not in TICKS
     }
 
 
@@ -158,7 +160,7 @@ def grant_end_record(row: RequestRow) -> GrantEndRecord:
     """Make the record of a stored request whose access ends."""
     known, state = row.person.identity, row.state
     return GrantEndRecord(
-        until=iso_ms(state.until or 0),
+        until=ms_to_iso(state.until or 0),
         user=known.username,
         user_id=known.user_id,
         request_id=state.hub_request,
@@ -211,9 +213,9 @@ def _repo_fields(row: RepoRow, oldest: datetime | None) -> dict[str, Any]:
         "repo_type": row.repo.type,
         "gated": False if is_open else row.gated,
         "counts": {**dict.fromkeys(STATUSES, 0), **row.counts},
-        "oldest_asked_at": iso(oldest),
-        "quick_at": iso_ms(row.quick_at),
-        "full_at": iso_ms(row.full_at),
+        "oldest_asked_at": to_iso(oldest),
+        "quick_at": ms_to_iso(row.quick_at),
+        "full_at": ms_to_iso(row.full_at),
         "complete": row.is_complete,
         "problem": row.problem,
         "fields": None if form is None else [field.label for field in form.fields],
@@ -286,7 +288,7 @@ def run_record(row: RunRow) -> RunRecord:
         kind=row.kind,
         state=row.state,
         actor=row.actor,
-        made_at=iso_ms(row.made_at),
+        made_at=ms_to_iso(row.made_at),
         plan=row.plan,
         planned=row.total,
         counts=dict(row.counts),

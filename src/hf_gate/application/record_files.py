@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from ..domain.display_text import csv_cell, csv_value, to_json, visible
+from ..domain.display_text import csv_cell, csv_value, make_visible, to_json
 from ..domain.flat_rows import ANSWER_COLUMNS, most_frequent_labels
 from .records import R, Record, VerdictRecord, keys_of
 
@@ -101,7 +101,7 @@ def _flat(row: dict[str, Any], spread: Sequence[str], shown: set[tuple[str, str]
 def _sheet(keys: list[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     out = io.StringIO()
     sheet = csv.writer(out, lineterminator="\n")
-    sheet.writerow([csv_cell(visible(key, one_line=True)) for key in keys])
+    sheet.writerow([csv_cell(make_visible(key, one_line=True)) for key in keys])
     for row in rows:
         yield _take_text(out)
         sheet.writerow([csv_value(row.get(key)) for key in keys])

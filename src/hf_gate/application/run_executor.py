@@ -20,10 +20,10 @@ from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
-from ..domain.request_state import LAG, was_just_moved
+from ..domain.request_state import LIST_LAG, was_just_moved
 from ..domain.requests import AccessRequest, Decision
 from ..domain.rows import RunRow
-from ..domain.runs import UNDER_WAY, UNFINISHED, ChangeOrigin, ChangeState, RunKind, RunState
+from ..domain.runs import UNFINISHED, UNSETTLED, ChangeOrigin, ChangeState, RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..plan.model import Change
@@ -91,7 +91,7 @@ class RunExecutor:
                 try:
                     self._carry_repo(run, repo)
                 except HfGateError as problem:
-                    if classify_error(problem, listed=True).ends is not ErrorScope.REPO:
+                    if classify_error(problem, is_listed=True).scope is not ErrorScope.REPO:
                         raise
                     stop = stop or problem
                 if self._wish:
@@ -101,7 +101,7 @@ class RunExecutor:
             raise
         state = WISHED.get(self._wish or "", RunState.ENDED)
         if state == RunState.ENDED and (
-            stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNDER_WAY), 1)
+            stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1)
         ):
             state = RunState.INTERRUPTED  # what is unknown, or was not reached, is left to the next process
         ended = self._close(run, state)
@@ -113,7 +113,7 @@ class RunExecutor:
 
     def settle(self, run: RunRow) -> None:
         """Read back changes that were started and not settled; send nothing."""
-        left = self._items(run, UNDER_WAY)
+        left = self._items(run, UNSETTLED)
         for repo, items in _by_repo(left).items():
             for start in range(0, len(items), LOOK):
                 self._settle_some(run, repo, items[start : start + LOOK])
@@ -135,7 +135,7 @@ class RunExecutor:
             raise
         wish = WISHED.get(self.store.stop_request(run.id) or "", RunState.STOPPED)
         over = wish if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
-        return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNDER_WAY, 1) else over)
+        return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNSETTLED, 1) else over)
 
     def _settle_some(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> None:
         self._wait_for_late_ones(run, items)
@@ -207,7 +207,7 @@ class RunExecutor:
         requests, complete = dict(found.requests), found.complete
         doubted = [index for index, item in enumerate(items) if self._may_be_old(item, requests.get(index))]
         if doubted:
-            self.clock.sleep(LAG / 1000)
+            self.clock.sleep(LIST_LAG / 1000)
             later = self.hub.find_many(repo, [items[index].target for index in doubted])
             for place, index in enumerate(doubted):
                 requests.pop(index, None)
@@ -320,7 +320,7 @@ class RunExecutor:
 
         A run of direct decisions is not resumed: it ends here unless an outcome is unknown.
         """
-        if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
+        if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNSETTLED, 1):
             state = RunState.STOPPED
         is_meant = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
         with self.store.writing() as write:
@@ -370,5 +370,5 @@ def close_run(write: Writer, run: RunRow, state: RunState, at: int) -> RunRow:
     ended = msgspec.structs.replace(run, state=state, counts=counts)
     write.run(ended)
     event = e.RunEnded(run=run.id, state=state, counts=counts)
-    write.append(None, [e.Entry(event=event, at=at, actor=run.actor)])
+    write.append(None, [e.LedgerEntry(event=event, at=at, actor=run.actor)])
     return ended

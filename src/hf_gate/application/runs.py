@@ -11,11 +11,11 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.lifecycle import Status
-from ..domain.members import NOBODY, RunAuthor
+from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RequestRow, RunRow
-from ..domain.runs import OVER, ChangeOrigin, ChangeState, RunKind, RunState
-from ..domain.timestamps import iso_ms, to_ms
+from ..domain.runs import FINISHED, ChangeOrigin, ChangeState, RunKind, RunState
+from ..domain.timestamps import ms_to_iso, to_ms
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.changes import PlanSubject, make_change
 from ..plan.model import Change, Plan, decode_stored_plan, make_plan
@@ -89,7 +89,7 @@ def _is_in_force(change: Change, versions: Versions) -> bool:
 
 
 def begin(
-    store: Store, plan: Plan, *, ident: str, kind: RunKind, actor: str, now: datetime, author: RunAuthor = NOBODY
+    store: Store, plan: Plan, *, ident: str, kind: RunKind, actor: str, now: datetime, author: RunAuthor = NO_AUTHOR
 ) -> RunRow:
     """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing.
 
@@ -110,7 +110,7 @@ def begin(
         write.run(run)
         write.changes(rows_of(ident, plan.changes))
         approved = e.PlanApproved(run=ident, changes=len(plan.changes), plan=plan.digest)
-        write.append(None, [e.Entry(event=approved, at=at, actor=actor)])
+        write.append(None, [e.LedgerEntry(event=approved, at=at, actor=actor)])
     return run
 
 
@@ -162,13 +162,13 @@ def resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
     """Record that a person lets a run go on; what it sends from now on counts for the day that begins now."""
     resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).counts(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
-        write.append(None, [e.Entry(event=resumed, at=to_ms(now), actor=actor)])
+        write.append(None, [e.LedgerEntry(event=resumed, at=to_ms(now), actor=actor)])
     return run
 
 
 def is_over(run: RunRow) -> bool:
     """Whether nothing of it is left to send."""
-    return run.state in OVER
+    return run.state in FINISHED
 
 
 # ---- plans that follow from a run --------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
     """The end that the access had which a run took away; None when it had none."""
     is_before = False
     for entry in store.entries(request=request.id, limit=_ROWS):
-        match e.event_of(entry.link.body):
+        match e.decode_event(entry.link.body):
             case e.ChangeStarted(run=run.id):
                 is_before = True
             case e.GrantDated() as dated if is_before:
@@ -256,7 +256,7 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
 
 def _reverse(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
     """The way back; whoever is let in again has access as long as before, and no longer."""
-    until = None if end is None else iso_ms(end.until)
+    until = None if end is None else ms_to_iso(end.until)
     at_end = None if end is None else end.at_end
     return make_change(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..domain.members import TEAM
+from ..domain.members import TEAM_UNTIL_SETTING
 from ..store import dumping
 
 RESTORED: Final = "restored"
@@ -16,7 +16,7 @@ OWNER: Final = "desk owner"
 PRIVATE_HOST: Final = dumping.PRIVATE_HOST
 """The desk's private host name; never exported."""
 
-TEAM_UNTIL: Final = TEAM
+TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
 """Until when (ms) the store counts as one of several admins, though the others were put out."""
 
 

@@ -13,11 +13,11 @@ from ..domain.grants import grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
-from ..domain.request_state import Seen, diff_record
+from ..domain.request_state import RecordUpdate, diff_record
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
-from ..domain.timestamps import from_ms, iso, to_ms
+from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
 from ..store.reading import Store
@@ -98,7 +98,7 @@ def is_other_attempt(item: Item, now: AccessRequest) -> bool:
     planned = item.row.state.hub_request
     if planned and now.request_id:
         return planned != now.request_id
-    return iso(now.asked_at) != item.change.asked_at
+    return to_iso(now.asked_at) != item.change.asked_at
 
 
 def _is_so(now: AccessRequest | None, change: Change) -> bool:
@@ -118,7 +118,7 @@ def read_back(item: Item, now: AccessRequest | None, *, complete: bool) -> Settl
     unsent = Settled(item, OutcomeKind.DEFERRED, "it had not reached the Hub", "read", unsent=True)
     if item.row is None or now is None:
         return unsent if complete else None
-    if now.status == change.before and iso(now.asked_at) == change.asked_at:
+    if now.status == change.before and to_iso(now.asked_at) == change.asked_at:
         return unsent
     return Settled(item, OutcomeKind.STALE, f"somebody else moved it: now it is {now.status}", "read")
 
@@ -130,13 +130,13 @@ def settled_by(item: Item, outcome: Outcome) -> Settled:
         return Settled(item, OutcomeKind.DEFERRED, outcome.why, unsent=True)
     kind, why = outcome.kind, outcome.why
     if kind is OutcomeKind.REFUSED and isinstance(error, HfGateError):
-        kind = classify_error(error, listed=item.row is not None).kind
+        kind = classify_error(error, is_listed=item.row is not None).kind
     # What went well has nothing to say unless its answer was lost.
     how = "read" if kind is OutcomeKind.DONE and why else "told"
     return Settled(item, kind, why, how, outcome.hub_request_id)
 
 
-def intent(item: Item, run: RunRow, at: int) -> e.Entry:
+def intent(item: Item, run: RunRow, at: int) -> e.LedgerEntry:
     """The entry that is on the disk before anything is sent."""
     change = item.change
     private = {"reason": change.reason} if change.reason else None
@@ -152,7 +152,7 @@ def intent(item: Item, run: RunRow, at: int) -> e.Entry:
     return _entry(item, event, at, actor_of(change, run), private)
 
 
-def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.Entry]:
+def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.LedgerEntry]:
     """The entries of what became of one change: its end, and the end of the grant if it dated one.
 
     `skew`: seconds that the Hub's clock is ahead of the one that `at` was taken from.
@@ -191,10 +191,14 @@ def actor_of(change: Change, run: RunRow) -> str:
     return e.policy_actor(change.policy, change.policy_digest) if change.policy else run.actor
 
 
-def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.Entry:
+def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.LedgerEntry:
     if item.row is None:
-        return e.Entry(event=event, at=at, actor=actor)  # there is nobody yet whose salt could seal a private part
-    return e.Entry(event=event, at=at, actor=actor, request=item.row.id, person=item.row.person.id, private=private)
+        return e.LedgerEntry(
+            event=event, at=at, actor=actor
+        )  # there is nobody yet whose salt could seal a private part
+    return e.LedgerEntry(
+        event=event, at=at, actor=actor, request=item.row.id, person=item.row.person.id, private=private
+    )
 
 
 class InFlightBatch:
@@ -230,9 +234,9 @@ def alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[
         else:
             yield call(repo, request_id=target.request_id)
     except HfGateError as problem:
-        law = classify_error(problem, listed=False)
+        law = classify_error(problem, is_listed=False)
         yield Outcome(law.kind, repo, person, target.request_id, str(problem), error=problem)
-        if law.ends is not ErrorScope.ONE:
+        if law.scope is not ErrorScope.ONE:
             raise
 
 
@@ -242,7 +246,7 @@ def observe(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, s
     `skew`: seconds that the Hub's clock is ahead of ours.
     """
     idents: list[int] = []
-    new: dict[int, Seen] = {}
+    new: dict[int, RecordUpdate] = {}
     for index, (known, request) in enumerate(zip(store.latest_attempts(repo, found), found, strict=True)):
         if (seen := diff_record(known, request, skew)) is not None:
             new[index] = seen

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..domain.timestamps import iso, iso_ms
+from ..domain.timestamps import ms_to_iso, to_iso
 from ..store.dumping import Dump
 from ..store.reading import Store
 from .evaluation import StandingVerdicts
@@ -60,7 +60,7 @@ def _readable(row: Mapping[str, Any]) -> dict[str, object]:
 
 def _value(key: str, value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and (key == "at" or key.endswith("_at")):
-        return iso_ms(value)
+        return ms_to_iso(value)
     if not isinstance(value, bytes | memoryview):
         return value
     data = bytes(value)
@@ -77,7 +77,7 @@ def _line(document: object) -> bytes:
 def _readme(endpoint: str, now: datetime) -> str:
     tables = "".join(f"{name + '.jsonl':20} {what}\n" for name, what in TABLES.items())
     return f"""\
-hf-gate store export of {endpoint}, made at {iso(now)}
+hf-gate store export of {endpoint}, made at {to_iso(now)}
 
 These files hold names, mail addresses and answers of people. Keep them private.
 Each .jsonl file has one JSON object a line, UTF-8. Times are ISO 8601 in UTC.

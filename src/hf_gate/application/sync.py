@@ -18,7 +18,7 @@ from ..domain import events as e
 from ..domain.forms import form_to_json
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, WITHDRAWN
-from ..domain.request_state import Known, Seen, diff_record, is_of
+from ..domain.request_state import KnownRequest, RecordUpdate, diff_record, is_same_attempt
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
@@ -182,18 +182,18 @@ class _Reading:
             form = form_to_json(self.hub.gate_form(self.repo))
         except HfGateError:
             return {}
-        return {"gated": str(mode) if mode else None, "form_card": e.canonical(form).decode()}
+        return {"gated": str(mode) if mode else None, "form_card": e.canonical_json(form).decode()}
 
     # ---- a page ------------------------------------------------------------------------------------------------------
 
     def take(self, page: Sequence[AccessRequest]) -> int:
         """Enters what a page tells; how many on it were known before this reading began."""
-        met, new = 0, list[Seen]()
+        met, new = 0, list[RecordUpdate]()
         for known, request in zip(self.store.latest_attempts(self.repo, page), page, strict=True):
             is_again = known is not None and known.id in self.seen
             met += known is not None and not is_again
             if (one := diff_record(known, request, self.hub.skew or 0.0)) is None:
-                if known is not None and is_of(known, request):
+                if known is not None and is_same_attempt(known, request):
                     self.seen.add(known.id)
             elif known is None or not is_again or not _is_older(known, request):
                 new.append(one)
@@ -255,7 +255,7 @@ class _Reading:
     def _withdraw(self, rows: Sequence[RequestRow]) -> None:
         at = self._now()
         entries = [
-            e.Entry(event=e.RequestWithdrawn(before=row.state.status), at=at, actor=OUTSIDE, request=row.id)
+            e.LedgerEntry(event=e.RequestWithdrawn(before=row.state.status), at=at, actor=OUTSIDE, request=row.id)
             for row in rows
         ]
         with self.store.writing() as write:
@@ -285,7 +285,7 @@ class _Reading:
             note_read_whole(self.store, write, self.repo)
         if before is None or (before.complete, before.counts) != (complete, synced.counts):
             ended = e.SyncEnded(complete=complete, counts=synced.counts)
-            write.append(self.repo, [e.Entry(event=ended, at=at, actor=actor)])
+            write.append(self.repo, [e.LedgerEntry(event=ended, at=at, actor=actor)])
 
     def _now(self) -> int:
         return to_ms(self.clock.now())
@@ -312,7 +312,7 @@ def _name_of(event: e.AnyEvent) -> str:
             return "changed"
 
 
-def _is_older(known: Known, request: AccessRequest) -> bool:
+def _is_older(known: KnownRequest, request: AccessRequest) -> bool:
     """Met twice in one reading, with two reviews of the Hub's: the newer one is true."""
     reviewed, before = to_ms(request.reviewed_at), known.state.reviewed_at
     if reviewed is None or before is None or before == known.state.moved_at:  # our own clock may be ahead of the Hub's

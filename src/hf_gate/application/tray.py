@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.grants import grant_end
-from ..domain.lifecycle import MOVES, TARGET_OF, Status
+from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, Status
 from ..domain.members import Member
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target, target_of
 from ..domain.rows import ChangeRow, RequestRow
-from ..domain.runs import UNDER_WAY, ChangeState
+from ..domain.runs import UNSETTLED, ChangeState
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from ..errors import HfGateError, NotAllowed, UsageError
@@ -128,7 +128,7 @@ class TrayService:
         asks = [DecisionTarget(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
         try:
             decided = self.membership.decision_sender(first.actor, first.member).decide(
-                asks, Choice(TARGET_OF[first.verb], until=first.until), ident=run
+                asks, Choice(STATUS_AFTER_VERB[first.verb], until=first.until), ident=run
             )
         except HfGateError as problem:
             self._keep_unsent(ready, str(problem), now)
@@ -188,7 +188,7 @@ class TrayService:
         if run is None:
             self.workspace.tray.carried_by([item.id for item in items], None)
             return 0
-        if not is_over(run) or self.workspace.store.changes(ident, UNDER_WAY, 1):
+        if not is_over(run) or self.workspace.store.changes(ident, UNSETTLED, 1):
             direct = self.membership.decision_sender(run.actor, run.member)
             RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone).settle_left(run)
         states = {row.request: row for row in self.workspace.store.changes(ident)}

@@ -91,7 +91,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, ident: str, profile
             done.run = context.executor_of(run).execute(run)
         except HfGateError as problem:  # what was done before is told as well
             done.run, done.stopped = store.run(run.id) or run, problem
-            if classify_error(problem, listed=True).ends is ErrorScope.REPO:
+            if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
                 left = store.changed_repos(run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
     _remember(context, done)

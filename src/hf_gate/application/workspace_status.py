@@ -13,7 +13,7 @@ from typing import Final
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow, RunRow
-from ..domain.runs import UNDER_WAY, RunKind, RunState
+from ..domain.runs import UNSETTLED, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..policy.literals import Rate
 from ..store.reading import Store
@@ -119,5 +119,5 @@ def _needs_attention(run: RunRow) -> bool:
     """Whether a run did not end. Decisions by hand that were stopped before they were sent cannot go on: they are over."""
     if run.state is RunState.ENDED:
         return False
-    has_unknown = any(run.counts.get(state) for state in UNDER_WAY)
+    has_unknown = any(run.counts.get(state) for state in UNSETTLED)
     return run.kind is not RunKind.DIRECT or run.state is not RunState.STOPPED or has_unknown

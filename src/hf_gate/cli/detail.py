@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from ..application.record_builders import quality_of
-from ..domain.display_text import one_line
+from ..domain.display_text import to_one_line
 from ..domain.lifecycle import MEANING, STATUSES, Status
-from ..domain.timestamps import iso
+from ..domain.timestamps import to_iso
 from .layout import wrap_line
 from .output import age, paragraphs
 
@@ -29,7 +29,7 @@ def request_lines(
     """
     for line in _lines(request, now, account):
         is_fact = line.startswith("  ") and line[2:_FACT].rstrip() in _FACTS
-        yield from wrap_line(one_line(line), columns, _FACT if is_fact else None)
+        yield from wrap_line(to_one_line(line), columns, _FACT if is_fact else None)
 
 
 _FACTS: Final = frozenset({"request", "status", "asked", "reviewed", "e-mail", "account", "activity", "answers"})
@@ -41,10 +41,10 @@ def _lines(request: AccessRequest, now: datetime, account: AccountRecord | None)
     yield f"  request   {request.request_id or '-'} in {request.repo}"
     status = Status(request.status) if request.status in STATUSES else None
     yield f"  status    {request.status}" + (f": {MEANING[status]}" if status else "")
-    yield f"  asked     {iso(request.asked_at)} ({age(request.asked_at, now)} ago)"
+    yield f"  asked     {to_iso(request.asked_at)} ({age(request.asked_at, now)} ago)"
     if request.reviewed_at:
         by = f" by {request.granted_by}" if request.granted_by else ""
-        yield f"  reviewed  {iso(request.reviewed_at)} ({age(request.reviewed_at, now)} ago){by}"
+        yield f"  reviewed  {to_iso(request.reviewed_at)} ({age(request.reviewed_at, now)} ago){by}"
     yield f"  e-mail    {request.email or '- (not shared)'}"
     yield from _account(request, account, now)
     yield from _answers(request)

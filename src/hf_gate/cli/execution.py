@@ -15,7 +15,7 @@ from ..application.records import OutcomeRecord
 from ..domain.display_text import to_json
 from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
-from ..domain.runs import UNDER_WAY, ChangeOrigin, ChangeState
+from ..domain.runs import UNSETTLED, ChangeOrigin, ChangeState
 from ..errors import Guarded, HfGateError, HubUnavailable
 from .output import Format, Output, clock_off, count_of
 from .progress import Progress
@@ -140,7 +140,7 @@ def error_of(outcome: Outcome) -> Exception | None:
 def _kind_alone(wish: DecisionCommand, stop: BaseException | None) -> OutcomeKind:
     """What an error before anything was sent makes of a single decision; of several it leaves all open."""
     if len(wish.aims) == 1 and isinstance(stop, HfGateError):
-        return classify_error(stop, listed=wish.aims[0].target.request is not None).kind
+        return classify_error(stop, is_listed=wish.aims[0].target.request is not None).kind
     return OutcomeKind.OPEN
 
 
@@ -156,7 +156,7 @@ def unsent_outcome(kind: OutcomeKind, aim: RequestTarget, problem: BaseException
 
 _SHOWN: Final = 30  # people of whom something is said
 _BY_HAND: Final = frozenset({ChangeOrigin.DIRECT, ChangeOrigin.GRANT})  # the "rules" of changes that no policy planned
-_IN_PART: Final = {ChangeState.DONE, *UNDER_WAY}
+_IN_PART: Final = {ChangeState.DONE, *UNSETTLED}
 _NEEDS_LOOK: Final = frozenset({OutcomeKind.STALE, OutcomeKind.GONE, OutcomeKind.REFUSED, OutcomeKind.OPEN})
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..application.targets import RequestTarget
-from ..domain.event_descriptions import WAYS
+from ..domain.event_descriptions import ORIGIN_PHRASES
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status
-from ..domain.timestamps import from_ms, iso, iso_ms
+from ..domain.timestamps import from_ms, ms_to_iso, to_iso
 from ..errors import RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
 from .output import Row, age, ends_in
@@ -195,7 +195,7 @@ def _how(way: LastTransition) -> str:
         return f"already when it was first seen, {when}"
     if way.run is None:
         return f"on the Hub by {way.by or 'somebody'}, seen {when}"
-    return f"{when} by {way.actor}, {WAYS.get(way.rule, f'by rule `{way.rule}`')}, in run {way.run}"
+    return f"{when} by {way.actor}, {ORIGIN_PHRASES.get(way.rule, f'by rule `{way.rule}`')}, in run {way.run}"
 
 
 def _end(state: RequestState, now: datetime) -> str:
@@ -204,7 +204,7 @@ def _end(state: RequestState, now: datetime) -> str:
     until = from_ms(state.until)
     when = ends_in((until - now).total_seconds())
     then = "a person decides" if state.at_end == "human" else state.at_end
-    rule = "" if state.until_rule in WAYS else f", by rule `{state.until_rule}`"
+    rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule `{state.until_rule}`"
     return f"Access ends {until:%Y-%m-%d} ({when}), then {then}{rule}."
 
 
@@ -228,10 +228,10 @@ def _document(heard: Evaluation, way: LastTransition | None) -> Row:
         "user_id": row.person.identity.user_id,
         "user": row.person.identity.username,
         "status": row.state.status,
-        "asked_at": iso_ms(row.state.asked_at),
+        "asked_at": ms_to_iso(row.state.asked_at),
         "attempt": row.state.attempt,
         "came": None if way is None else _result_row(way),
-        "until": iso_ms(row.state.until),
+        "until": ms_to_iso(row.state.until),
         "at_end": row.state.at_end,
         "is_judged": heard.is_judged,
         "is_stored": heard.is_stored,
@@ -242,7 +242,7 @@ def _document(heard: Evaluation, way: LastTransition | None) -> Row:
 
 
 def _result_row(way: LastTransition) -> Row:
-    return {"at": iso_ms(way.at), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
+    return {"at": ms_to_iso(way.at), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
 
 
 def _voices(verdict: Verdict) -> list[Opinion | Abstention]:
@@ -304,7 +304,7 @@ def _fact(fact: Fact) -> Row:
         "value": fact_to_json(fact),
         "trust": str(fact.trust),
         "source": fact.source,
-        "as_of": iso(fact.as_of),
+        "as_of": to_iso(fact.as_of),
         "why": None if fact.why is None else str(fact.why),
         "note": fact.note or None,
     }

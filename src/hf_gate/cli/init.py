@@ -55,7 +55,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
         "desk": str(folder),
         "left_out": [str(repo) for repo in left_out],
         "differing": differing,
-        "may_decide": {str(repo): rights.may_decide(repo) for repo in reviewed},
+        "may_decide": {str(repo): rights.can_decide(repo) for repo in reviewed},
     }
     run.out.document(doc, lambda: _lines(folder, reading, left_out, differing, reviewed), quiet=[str(folder)])
     return reading.code(len(reviewed)) or (5 if differing else 0)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
-from ..domain.display_text import display_width, one_line, to_json, visible
+from ..domain.display_text import display_width, make_visible, to_json, to_one_line
 from .layout import choose_widths, format_row, width_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Output:
 
     def say(self, text: str, style: str = "") -> None:
         """One line on stderr, with what came from outside made visible."""
-        shown = visible(text, one_line=True)
+        shown = make_visible(text, one_line=True)
         self.talk((self.style(shown, style, sys.stderr) if style else shown) + "\n")
 
     @staticmethod
@@ -149,7 +149,7 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """One line for people; what came from outside was made visible by the caller, or is here."""
-        sys.stdout.write(visible(text, one_line=True) + "\n")
+        sys.stdout.write(make_visible(text, one_line=True) + "\n")
 
     def document(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
         """One object: as JSON, as `key TAB value`, as one row of CSV, as the lines for people, or only its names."""
@@ -157,7 +157,7 @@ class Output:
             sys.stdout.write(to_json(doc) + "\n")
         elif self.format is Format.AGENT:
             for key, value in _builtin(doc).items():
-                sys.stdout.write(f"{key}\t{one_line(value)}\n")
+                sys.stdout.write(f"{key}\t{to_one_line(value)}\n")
         elif self.format is Format.CSV:
             from ..application.record_files import csv_document  # noqa: PLC0415 - help needs none of it
 
@@ -213,8 +213,10 @@ class Output:
             sys.stdout.writelines(lines)
 
     def _table(self, rows: Iterable[R], columns: Sequence[Column[R]], empty: str) -> None:
-        titles = [visible(column.title, one_line=True) for column in columns]  # labels of a form are from outside too
-        cells = [[visible(column.cell(row), one_line=True) for column in columns] for row in rows]
+        titles = [
+            make_visible(column.title, one_line=True) for column in columns
+        ]  # labels of a form are from outside too
+        cells = [[make_visible(column.cell(row), one_line=True) for column in columns] for row in rows]
         if not cells:
             self.line(empty)
             return
@@ -230,7 +232,7 @@ def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:
     """Tab-separated lines; an agent must not obey what a requester wrote, so those columns are marked."""
     yield "\t".join(f"untrusted_{key}" if key in {"fullname", "answers"} else key for key in keys) + "\n"
     for row in rows:
-        yield "\t".join(map(one_line, _builtin(row).values())) + "\n"
+        yield "\t".join(map(to_one_line, _builtin(row).values())) + "\n"
 
 
 def _builtin(value: object) -> dict[str, object]:
@@ -290,4 +292,4 @@ def clock_is(skew: float) -> str:
 
 def paragraphs(text: str) -> Iterator[str]:
     """The lines of a text from outside, each safe to print."""
-    return (visible(line, one_line=True) for line in visible(text).split("\n"))
+    return (make_visible(line, one_line=True) for line in make_visible(text).split("\n"))

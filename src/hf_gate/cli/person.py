@@ -12,7 +12,7 @@ import click
 from ..application.ledger_entries import history_records
 from ..application.record_builders import attempt_record, stored_attempt
 from ..application.records import AttemptRecord
-from ..domain.display_text import one_line
+from ..domain.display_text import to_one_line
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, RequestNotFound
 from .detail import history_lines
@@ -48,7 +48,7 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
         )
     if run.out.format is Format.HUMAN:
         for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, user, only):
-            run.out.line(one_line(line))
+            run.out.line(to_one_line(line))
         return 0
     run.out.records(AttemptRecord, rows, (), name=name_of, limit=-1)
     return 0

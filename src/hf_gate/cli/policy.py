@@ -9,7 +9,7 @@ import click
 
 from ..application.record_builders import policy_record, problem_record
 from ..application.records import PolicyRecord
-from ..domain.display_text import visible
+from ..domain.display_text import make_visible
 from ..errors import UsageError
 from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Row, count_of
@@ -100,7 +100,7 @@ def _check_lines(found: Policies) -> Iterator[str]:
         size = f"{count_of(len(policy.rules), 'rule')}, {count_of(len(policy.tests), 'test')}"
         yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
         if failing := _failing(checked):
-            names = ", ".join(visible(each.test.name, one_line=True) for each in failing[:_NAMED])
+            names = ", ".join(make_visible(each.test.name, one_line=True) for each in failing[:_NAMED])
             more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
             fail = "fails" if len(failing) == 1 else "fail"
             yield f"  {count_of(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"

@@ -56,14 +56,14 @@ class Policies:
 
 def tell_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
     """Print problems for people, on stdout. `as_talk`: on stderr, because stdout carries something else."""
-    from ..domain.display_text import visible  # noqa: PLC0415 - help needs none of it
+    from ..domain.display_text import make_visible  # noqa: PLC0415 - help needs none of it
 
     for problem in problems:
         for text, style in told_lines(problem, found.line_of(problem)):
             if as_talk:
                 run.out.say(text, style)
             else:
-                shown = visible(text, one_line=True)
+                shown = make_visible(text, one_line=True)
                 sys.stdout.write((run.out.style(shown, style) if style else shown) + "\n")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..domain.display_text import visible
+from ..domain.display_text import make_visible
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from .frame import Run
@@ -156,7 +156,7 @@ def accept_table(run: Run, name: str) -> int:
     names = [spec.name for spec in _specs(folder, policies)]
     if name not in names:
         raise UsageError(
-            f"no table is called {visible(name, one_line=True)[:60]}.",
+            f"no table is called {make_visible(name, one_line=True)[:60]}.",
             hint=f"Its tables are {', '.join(names) or 'none: write one into hf-gate.yaml'}.",
         )
     table = read_tables(folder, policies, now=workspace.now(), previous={name: 0})[name]

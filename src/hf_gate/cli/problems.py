@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from ..domain.display_text import clip, display_width, visible
+from ..domain.display_text import clip, display_width, make_visible
 from .output import count_of
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def _sentence(text: str) -> str:
 def _window(text: str, start: int, length: int) -> tuple[str, str, str]:
     """What stands before, at and after a place, each safe to print; of a long line the part around the place."""
     before, marked, after = text[:start], text[start : start + length], text[start + length :]
-    before = visible(before.replace("\t", "    "), one_line=True)
-    if display_width(before) > _BEFORE and display_width(visible(text, one_line=True)) > _LINE:
+    before = make_visible(before.replace("\t", "    "), one_line=True)
+    if display_width(before) > _BEFORE and display_width(make_visible(text, one_line=True)) > _LINE:
         before = "\u2026" + before[-_BEFORE // 2 :]
-    marked = clip(visible(marked, one_line=True), _LINE)
+    marked = clip(make_visible(marked, one_line=True), _LINE)
     room = _LINE - display_width(before) - display_width(marked)
-    return before, marked, clip(visible(after, one_line=True), max(1, room))
+    return before, marked, clip(make_visible(after, one_line=True), max(1, room))

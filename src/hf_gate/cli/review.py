@@ -12,8 +12,8 @@ import click
 
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, parse_note, parse_reason, usable_templates
 from ..application.record_builders import outcome_record
-from ..domain.display_text import one_line
-from ..domain.lifecycle import TARGET_OF, Status
+from ..domain.display_text import to_one_line
+from ..domain.lifecycle import STATUS_AFTER_VERB, Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
 from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
@@ -278,14 +278,14 @@ def _send(run: Run, session: ReviewSession) -> None:
         with open_to_write(run) as workspace:
             ask = DecisionTarget(request.repo, target_of(request), held.reason)
             decided = decision_sender(run, workspace, new={held.verb: 1}, asks=[ask]).decide(
-                [ask], Choice(TARGET_OF[held.verb]), ident=new_id()
+                [ask], Choice(STATUS_AFTER_VERB[held.verb]), ident=new_id()
             )
     except BaseException:
         session.held = None if decided is not None else held  # not sent, and said so at the end
         raise
     outcome = decided.outcomes[0]
     problem = decided.stopped_by or error_of(outcome)
-    if isinstance(problem, HfGateError) and classify_error(problem, listed=True).ends is not ErrorScope.ONE:
+    if isinstance(problem, HfGateError) and classify_error(problem, is_listed=True).scope is not ErrorScope.ONE:
         session.held = held
         raise problem
     session.outcomes.append(outcome)
@@ -309,7 +309,7 @@ def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
         lines += _style_lines(out, held, "cyan")
     lines += request_lines(request, run.now(), None, columns)
     for line in session.counsel.lines(request):
-        lines += wrap_line(one_line(line), columns, 12)
+        lines += wrap_line(to_one_line(line), columns, 12)
     if session.shows_help:
         lines += ["", *(line for text in _HELP for line in wrap_line(text, columns, 7))]
         session.shows_help = False
@@ -321,12 +321,12 @@ def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
 
 def _style_lines(out: Output, text: str, style: str) -> list[str]:
     """A text as lines of the screen, parted between words."""
-    return [out.style(line, style, sys.stderr) for line in wrap_line(one_line(text), width_of(sys.stderr))]
+    return [out.style(line, style, sys.stderr) for line in wrap_line(to_one_line(text), width_of(sys.stderr))]
 
 
 def _ask(out: Output, text: str) -> None:
     """What is asked of the person at the keys."""
-    out.talk("\n".join(wrap_line(one_line(text), width_of(sys.stderr))) + "\n")
+    out.talk("\n".join(wrap_line(to_one_line(text), width_of(sys.stderr))) + "\n")
 
 
 def _report(run: Run, session: ReviewSession) -> None:

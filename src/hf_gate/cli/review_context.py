@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from ..domain.display_text import clip
-from ..domain.events import NoteWritten, event_of
+from ..domain.events import NoteWritten, decode_event
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError
 from .output import age
@@ -111,7 +111,7 @@ class ReviewContext:
     def _notes(self, row: RequestRow) -> Iterator[str]:
         store = self._workspace.store if self._workspace is not None else None
         entries = [] if store is None else store.entries(request=row.id, limit=_ENTRIES)
-        notes = [each for each in entries if isinstance(event_of(each.link.body), NoteWritten)]
+        notes = [each for each in entries if isinstance(decode_event(each.link.body), NoteWritten)]
         for each in reversed(notes[:_NOTES]):
             text = str((each.private or {}).get("note", "(erased)"))
             when = age(from_ms(each.link.at), self.run.now())

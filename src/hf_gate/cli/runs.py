@@ -10,7 +10,7 @@ import click
 from ..application.record_builders import run_record
 from ..application.records import RunRecord
 from ..domain.outcomes import OutcomeKind
-from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
+from ..domain.runs import KIND_LABELS, UNSETTLED, RunKind
 from ..domain.timestamps import from_ms
 from ..errors import StoreBusy, UsageError
 from .execution import describe_done, done_changes, execute_run, print_run
@@ -52,7 +52,7 @@ def ls(run: Run, limit: int | None) -> int:
     rows = map(run_record, open_workspace(run).store.runs(read))
     columns: Sequence[Column[RunRecord]] = (
         Column("RUN", lambda row: row.run),
-        Column("KIND", lambda row: KIND_WORDS.get(row.kind, row.kind)),
+        Column("KIND", lambda row: KIND_LABELS.get(row.kind, row.kind)),
         Column("STATE", lambda row: row.state),
         Column("MADE", lambda row: row.made_at),
         Column("BY", lambda row: row.actor, flexible=True),
@@ -135,7 +135,7 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
     if known.state != WISHED[word] and not is_over(known):
         known = halt(store, known, word, to_ms(workspace.now()))
     further = f"hf-gate runs resume {ident}"
-    if store.changes(ident, UNDER_WAY, 1):
+    if store.changes(ident, UNSETTLED, 1):
         return f"Run {ident} has {known.state}. Some of it was under way: {further} reads what became of that first."
     return f"Run {ident} has {known.state}." + (f" Go on: {further}" if known.state == WISHED["pause"] else "")
 
@@ -149,7 +149,7 @@ def resume(run: Run, ident: str) -> int:
 
     workspace = open_for_runs(run)
     store, known = workspace.store, run_named(workspace, ident)
-    if not is_over(known) or store.changes(ident, UNDER_WAY, 1):
+    if not is_over(known) or store.changes(ident, UNSETTLED, 1):
         known = executor_of(workspace, known).settle_left(known)  # what is under way is never too old to be read
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
@@ -222,7 +222,7 @@ def _latest(run: Run, workspace: Workspace) -> RunRow:
         raise UsageError("no run did anything yet, so there is nothing to take back.", hint="hf-gate runs ls")
     words = describe_done(done_changes(workspace, found))
     made = f"{from_ms(found.made_at):%Y-%m-%d %H:%M}"
-    kind = KIND_WORDS[found.kind]
+    kind = KIND_LABELS[found.kind]
     run.out.say(f"The latest run that did something is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
     return found
 

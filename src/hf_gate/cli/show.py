@@ -14,7 +14,7 @@ from ..application.ledger_entries import history_records
 from ..application.record_builders import account_record, request_record, stored_request
 from ..application.records import RequestRecord, ShownRequest
 from ..application.targets import RequestTarget, find_attempts
-from ..domain.display_text import one_line
+from ..domain.display_text import to_one_line
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, RequestNotFound
 from .detail import history_lines, request_lines
@@ -79,10 +79,10 @@ def _now(
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
     yield from request_lines(request, now, shown.account, width_of(sys.stdout))
     if shown.verdict:
-        yield f"  verdict   {one_line(verdict_cell(shown))}"
+        yield f"  verdict   {to_one_line(verdict_cell(shown))}"
     if shown.history:
         yield "  history"
-        yield from (one_line(line) for line in history_lines(shown.history))
+        yield from (to_one_line(line) for line in history_lines(shown.history))
     if request.person.username and request.status == Status.PENDING:
         yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
 

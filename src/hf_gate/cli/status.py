@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.record_builders import run_record, standing_record
-from ..domain.timestamps import from_ms, iso
+from ..domain.timestamps import from_ms, to_iso
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command
 from .output import age, clock_off, count_of
@@ -87,7 +87,7 @@ def _document(workspace: Workspace, found: Standing, token: Mapping[str, object]
         "schema_version": 1,
         "endpoint": workspace.store.endpoint,
         "desk": None if workspace.location.folder is None else str(workspace.location.folder),
-        "at": iso(found.at),
+        "at": to_iso(found.at),
         "repos": [standing_record(one, serving_line(one.answered_before, found.at, zone)) for one in found.repos],
         "token": dict(token),
         "guards": [_guard(one) for one in found.budgets],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..application.targets import SPELLINGS, USER_AT, USERNAME, RequestTarget, parse_target, parse_target_lines
 from ..domain.ids import Repo, parse_repo
-from ..domain.lifecycle import REASONED, TARGET_OF
+from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS_WITH_REASON
 from ..errors import HfGateError, InvalidRepo, InvalidTarget, UsageError
 from .frame import said_again
 
@@ -136,7 +136,7 @@ class DecisionCommand:
         """What is decided about everybody."""
         from ..application.decisions import Choice  # noqa: PLC0415 - only who decides
 
-        return Choice(TARGET_OF[self.effect], grants=self.verb == "grant", note=self.note, until=self.until)
+        return Choice(STATUS_AFTER_VERB[self.effect], grants=self.verb == "grant", note=self.note, until=self.until)
 
     def decision_asks(self) -> list[DecisionTarget]:
         """Everybody's part."""
@@ -146,7 +146,7 @@ class DecisionCommand:
 
     def reason_for(self, aim: RequestTarget) -> str | None:
         """What this person is told."""
-        if self.effect not in REASONED:
+        if self.effect not in VERBS_WITH_REASON:
             return None
         if self.template is None:
             return self.reason

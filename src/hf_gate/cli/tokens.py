@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..domain.accounts import DECIDE, MAYBE_DECIDE, TokenRights
+from ..domain.accounts import DECIDE_PERMISSION, UNCERTAIN_PERMISSION, TokenRights
 from ..errors import ACCESS_HELP, NO_TOKEN_HINT, HfGateError, NotAllowed
 from .output import count_of
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from .frame import Run
 
 _SHOWN: Final = 3  # places that are named in a warning
-NEEDED: Final = f"To decide: the write role, or a fine-grained token with write access ({DECIDE}) to it. {ACCESS_HELP}"
+NEEDED: Final = (
+    f"To decide: the write role, or a fine-grained token with write access ({DECIDE_PERMISSION}) to it. {ACCESS_HELP}"
+)
 ONE_EACH: Final = f"A fine-grained token for these repos alone can do less harm. {ACCESS_HELP}"
 
 TOPIC: Final = """\
@@ -58,14 +60,17 @@ def owners_of(run: Run) -> tuple[str, ...]:
 
 def may_decide(rights: TokenRights, repo: Repo) -> tuple[bool | None, str]:
     """Whether the token may decide at a repo, and by what, or why not; None when the Hub does not tell."""
-    may = rights.may_decide(repo)
+    may = rights.can_decide(repo)
     if rights.role in ("write", "read"):
         return may, "its write role" if may else "its role is read"
     if rights.role != "fineGrained":
         return None, f"its role is {rights.role or 'not told'}"
     if may is None:
-        return None, f"it is fine-grained, and whether it has {DECIDE} here is not told ({MAYBE_DECIDE} is untried)"
-    return may, f"its permission {DECIDE}" if may else f"it lacks {DECIDE}"
+        return (
+            None,
+            f"it is fine-grained, and whether it has {DECIDE_PERMISSION} here is not told ({UNCERTAIN_PERMISSION} is untried)",
+        )
+    return may, f"its permission {DECIDE_PERMISSION}" if may else f"it lacks {DECIDE_PERMISSION}"
 
 
 def in_short(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
@@ -81,7 +86,7 @@ def in_short(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
 
 def warnings(rights: TokenRights, repos: Sequence[Repo], is_named: Callable[[Repo], bool]) -> Iterator[str]:
     """What to know before work is put into a workspace: where the token cannot decide, and where else it reaches."""
-    barred = [repo for repo in repos if rights.may_decide(repo) is False]
+    barred = [repo for repo in repos if rights.can_decide(repo) is False]
     if barred:
         why = may_decide(rights, barred[0])[1]
         yield f"this token can look and not decide at {_some(barred)}: {why}. {NEEDED}"
@@ -91,7 +96,7 @@ def warnings(rights: TokenRights, repos: Sequence[Repo], is_named: Callable[[Rep
 
 def beyond(rights: TokenRights, is_named: Callable[[Repo], bool]) -> str | None:
     """Where the token reaches beside the repos of the workspace, in a sentence."""
-    places = rights.beyond(is_named)
+    places = rights.describe_excess_reach(is_named)
     return f"this token also reaches {_some(places)}, which this workspace does not name." if places else None
 
 

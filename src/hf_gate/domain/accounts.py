@@ -9,9 +9,11 @@ from typing import Any, Final, Literal
 
 from .ids import Person, Repo, RepoType
 
-LOOK: Final = "repo.access.read"  # to read who asked
-DECIDE: Final = "repo.write"  # to decide; it includes looking, and pushing files
-MAYBE_DECIDE: Final = "repo.access.write"  # told of by newer documents of the Hub; whether it is enough is not known
+READ_PERMISSION: Final = "repo.access.read"  # to read who asked
+DECIDE_PERMISSION: Final = "repo.write"  # to decide; it includes looking, and pushing files
+UNCERTAIN_PERMISSION: Final = (
+    "repo.access.write"  # told of by newer documents of the Hub; whether it is enough is not known
+)
 
 GateMode = Literal[False, "auto", "manual"]
 
@@ -68,15 +70,15 @@ class TokenRights:
     role: str | None = None
     scopes: tuple[TokenScope, ...] | None = None
 
-    def may_look(self, repo: Repo) -> bool | None:
+    def can_read_requests(self, repo: Repo) -> bool | None:
         """Whether it may read who asked; None: not known."""
-        return self._may(repo, {LOOK, DECIDE}, set())
+        return self._has_permission(repo, {READ_PERMISSION, DECIDE_PERMISSION}, set())
 
-    def may_decide(self, repo: Repo) -> bool | None:
+    def can_decide(self, repo: Repo) -> bool | None:
         """Whether it may accept, send back, reject and grant; None: not known."""
-        return self._may(repo, {DECIDE}, {MAYBE_DECIDE})
+        return self._has_permission(repo, {DECIDE_PERMISSION}, {UNCERTAIN_PERMISSION})
 
-    def _may(self, repo: Repo, enough: set[str], perhaps: set[str]) -> bool | None:
+    def _has_permission(self, repo: Repo, enough: set[str], perhaps: set[str]) -> bool | None:
         if self.role in ("write", "read"):
             return self.role == "write"
         if self.role != "fineGrained" or self.scopes is None:
@@ -90,15 +92,17 @@ class TokenRights:
             return True
         return None if held & perhaps or maybe & (enough | perhaps) else False
 
-    def beyond(self, is_named: Callable[[Repo], bool]) -> tuple[str, ...]:
+    def describe_excess_reach(self, is_named: Callable[[Repo], bool]) -> tuple[str, ...]:
         """Where it may look or decide beside the repos that are named, in words; empty when nowhere, or not told."""
         if self.role == "write":
             return ("every repo that its account may write to",)
-        reach = [s for s in self.scopes or () if s.permissions & {LOOK, DECIDE, MAYBE_DECIDE}]
-        return tuple(dict.fromkeys(place for scope in reach if (place := _beyond(scope, is_named))))
+        reach = [
+            s for s in self.scopes or () if s.permissions & {READ_PERMISSION, DECIDE_PERMISSION, UNCERTAIN_PERMISSION}
+        ]
+        return tuple(dict.fromkeys(place for scope in reach if (place := _describe_excess(scope, is_named))))
 
 
-def _beyond(scope: TokenScope, is_named: Callable[[Repo], bool]) -> str | None:
+def _describe_excess(scope: TokenScope, is_named: Callable[[Repo], bool]) -> str | None:
     name = scope.name or ""
     if scope.kind in ("user", "org"):
         anywhere = [Repo(of, name, "a-name-that-nothing-but-a-star-means") for of in RepoType]

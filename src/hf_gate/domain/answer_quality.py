@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from . import answer_word_lists as words
-from .answer_text import AnswerText, fold_answer, fold_phrases, fold_words, label_matches, visible_part, words_of
+from .answer_text import AnswerText, fold_answer, fold_phrases, fold_words, label_matches, split_words, strip_invisible
 from .roles import Role, role_of
 
 
@@ -29,7 +29,7 @@ class Quality(StrEnum):
     GOOD = "good"
 
 
-def quality(answer: str | None, label: str = "", role: Role | None = None, names: Collection[str] = ()) -> Quality:
+def rate_answer(answer: str | None, label: str = "", role: Role | None = None, names: Collection[str] = ()) -> Quality:
     """The quality of one text answer; `names` are the username and the full name of the person who gave it.
 
     Without a role it is that of the label. Only the first 4,000 characters that can be seen are weighed.
@@ -37,44 +37,44 @@ def quality(answer: str | None, label: str = "", role: Role | None = None, names
     if answer is None:
         return Quality.MISSING
     kind = role_of(label) if role is None else role
-    return classify_signed_answer(classify_answer(answer, label, kind), answer, label, kind, names)
+    return rate_with_names(rate_without_names(answer, label, kind), answer, label, kind, names)
 
 
-class AnswerQuality(NamedTuple):
+class AnswerRating(NamedTuple):
     """What an answer is worth whoever gave it. `words`: how many it has, 0 where nobody's name makes it worse."""
 
     quality: Quality
     words: int
 
 
-def classify_answer(answer: str, label: str, role: Role) -> AnswerQuality:
+def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
     """The part of the work that is the same for all who give the same answer."""
-    text = visible_part(answer)
+    text = strip_invisible(answer)
     if not text:
-        return AnswerQuality(Quality.EMPTY, 0)
+        return AnswerRating(Quality.EMPTY, 0)
     given = _prepare_answer(text, label, role, ())
     if _is_invited(given) or _FITS.get(role, _never)(given):
-        return AnswerQuality(Quality.GOOD, 0)
+        return AnswerRating(Quality.GOOD, 0)
     if not _is_date_asked_for(given) and any(is_junk(given) for is_junk in _JUNK):
-        return AnswerQuality(Quality.JUNK, 0)
+        return AnswerRating(Quality.JUNK, 0)
     found = Quality.THIN if _THIN.get(role, _never)(given) else Quality.GOOD
-    return AnswerQuality(found, 0 if role in _NAMELESS else len(given.words))
+    return AnswerRating(found, 0 if role in _NAMELESS else len(given.words))
 
 
-def classify_signed_answer(
-    found: AnswerQuality, answer: str, label: str, role: Role, names: Collection[str]
-) -> Quality:
+def rate_with_names(found: AnswerRating, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
     """The quality of a weighed answer from somebody with these names: one's own name is no answer."""
     for name in names if found.words else ():
-        if len(_own(name)) == found.words:  # few have as many words as one's name: only those are looked at again
-            given = _prepare_answer(visible_part(answer), label, role, names)
-            return Quality.JUNK if _repeats_ones_name(given) else found.quality
+        if (
+            len(_words_of_name(name)) == found.words
+        ):  # few have as many words as one's name: only those are looked at again
+            given = _prepare_answer(strip_invisible(answer), label, role, names)
+            return Quality.JUNK if _is_own_name(given) else found.quality
     return found.quality
 
 
 def _prepare_answer(text: str, label: str, role: Role, names: Collection[str]) -> AnswerText:
     plain = fold_answer(text)
-    return AnswerText(text, plain, words_of(plain), label, role, names)
+    return AnswerText(text, plain, split_words(plain), label, role, names)
 
 
 # ---- the word lists, folded as answers are ---------------------------------------------------------------------------
@@ -89,7 +89,7 @@ _GENERIC = fold_words(words.GENERIC_WORDS)
 _PLACES = fold_words(words.GENERIC_PLACES)
 _RUN_WORDS = fold_words(words.RUN_WORDS)
 _SHORT_RUNS = fold_words(words.SHORT_RUNS)
-_WALKS = frozenset(
+_KEY_RUNS = frozenset(
     row[start:end]
     for each in words.KEY_ROWS
     for row in (fold_answer(each), fold_answer(each)[::-1])
@@ -116,7 +116,7 @@ def _never(_: AnswerText) -> bool:
 
 def _is_invited(given: AnswerText) -> bool:
     """A refusal where the label says "if any", a yes or no where it asks whether, a date where it gives the format."""
-    if _fits_date(given) and label_matches(given.label, words.LABEL_IS_A_DATE):
+    if _is_date(given) and label_matches(given.label, words.LABEL_IS_A_DATE):
         return True
     if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_ASKS_YES):
         return True
@@ -125,31 +125,31 @@ def _is_invited(given: AnswerText) -> bool:
 
 def _is_date_asked_for(given: AnswerText) -> bool:
     """A bare date where the label asks when, and perhaps more: it is no junk, and may be thin."""
-    return len(given.folded) <= 40 and _fits_date(given) and label_matches(given.label, words.LABEL_ASKS_DATE)
+    return len(given.folded) <= 40 and _is_date(given) and label_matches(given.label, words.LABEL_ASKS_DATE)
 
 
-def _fits_email(given: AnswerText) -> bool:
+def _is_email(given: AnswerText) -> bool:
     return bool(_EMAIL.search(given.text))
 
 
-def _fits_date(given: AnswerText) -> bool:
+def _is_date(given: AnswerText) -> bool:
     return bool(_DATE.search(given.folded))
 
 
-def _fits_country(given: AnswerText) -> bool:
+def _is_country_code(given: AnswerText) -> bool:
     """Two letters are a code: NO is Norway, NA is Namibia. A flag is a code too."""
     return bool(_CODE.fullmatch(given.folded) or _FLAG.fullmatch(given.text))
 
 
-def _fits_job(given: AnswerText) -> bool:
+def _is_student(given: AnswerText) -> bool:
     return given.joined_words in _STUDENT
 
 
-def _fits_consent(given: AnswerText) -> bool:
+def _is_yes_or_no(given: AnswerText) -> bool:
     return given.joined_words in _YES_NO
 
 
-def _fits_place(given: AnswerText) -> bool:
+def _is_place_name(given: AnswerText) -> bool:
     """An acronym (MIT, DFG), or a name in digits (42)."""
     if given.text in words.NUMBER_NAMES:
         return True
@@ -157,20 +157,20 @@ def _fits_place(given: AnswerText) -> bool:
     acronym = bare.isascii() and bare.isalpha() and bare.isupper() and 2 <= len(bare) <= 5
     if acronym:
         return bare.lower() not in _HARD | {"na", "nan", "nil", "no", "nope", "tbd", "idk", "lol"} and len(set(bare)) > 1 and (
-            len(bare) < 4 or not _is_struck(bare.lower())
-        ) and not _repeats_the_label(given)  # fmt: skip
+            len(bare) < 4 or not _is_key_mash(bare.lower())
+        ) and not _is_label(given)  # fmt: skip
     return len(given.text) == 1 and given.text in "XQ"
 
 
-def _fits_name(given: AnswerText) -> bool:
+def _is_person_name(given: AnswerText) -> bool:
     """People are called Null, No, Na and Asd; they write themselves with a capital, or are one letter."""
-    bare = given.solid
+    bare = given.letters
     if len(bare) == 1 and bare.isalpha():
         return given.joined_words not in _REFUSALS
     return given.text.istitle() and len(given.words) == 1 and given.joined_words not in _HARD - {"null", "test"}
 
 
-def _fits_other(given: AnswerText) -> bool:
+def _is_fitting_other(given: AnswerText) -> bool:
     text = given.folded
     if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_IS_QUESTION):
         return True
@@ -179,18 +179,18 @@ def _fits_other(given: AnswerText) -> bool:
     digits = "".join(filter(str.isdigit, text))
     if not digits or any(char.isalpha() for char in text):
         return False
-    return label_matches(given.label, words.LABEL_ASKS_NUMBER) or (bool(given.label) and not _is_counting(digits))
+    return label_matches(given.label, words.LABEL_ASKS_NUMBER) or (bool(given.label) and not _is_digit_sequence(digits))
 
 
 _FITS: dict[Role, Callable[[AnswerText], bool]] = {
-    Role.EMAIL: _fits_email,
-    Role.BIRTH_DATE: _fits_date,
-    Role.COUNTRY: _fits_country,
-    Role.JOB: _fits_job,
-    Role.CONSENT: _fits_consent,
-    Role.AFFILIATION: _fits_place,
-    Role.NAME: _fits_name,
-    Role.OTHER: _fits_other,
+    Role.EMAIL: _is_email,
+    Role.BIRTH_DATE: _is_date,
+    Role.COUNTRY: _is_country_code,
+    Role.JOB: _is_student,
+    Role.CONSENT: _is_yes_or_no,
+    Role.AFFILIATION: _is_place_name,
+    Role.NAME: _is_person_name,
+    Role.OTHER: _is_fitting_other,
 }
 
 
@@ -202,14 +202,14 @@ _JAMO = re.compile("[\u1100-\u11ff\u3131-\u318e]+")
 _HOME_ROW = re.compile("[asdfghjkl]{7,}")
 
 
-def _says_nothing(given: AnswerText) -> bool:
+def _has_no_letters(given: AnswerText) -> bool:
     """Neither a letter nor, where a number may answer, a digit."""
     if given.role is Role.BIRTH_DATE and any(map(str.isdigit, given.text)):
         return False
     return not any(unicodedata.category(char)[0] in "LM" for char in given.folded)
 
 
-def _declines(given: AnswerText) -> bool:
+def _is_refusal(given: AnswerText) -> bool:
     if given.role is Role.NAME:
         return given.joined_words in _HARD
     if given.joined_words in _REFUSALS:
@@ -223,8 +223,8 @@ def _is_only_a_student(given: AnswerText) -> bool:
     return given.joined_words in _STUDENT and given.role in (Role.AFFILIATION, Role.PURPOSE, Role.COUNTRY, Role.EMAIL)
 
 
-def _repeats_characters(given: AnswerText) -> bool:
-    text = given.solid
+def _is_repetition(given: AnswerText) -> bool:
+    text = given.letters
     if len(text) >= 3 and len(set(text)) == 1:
         return not (given.role is Role.AFFILIATION and given.text.isupper() and len(text) == 3)  # AAA, CCC, III
     if len(text) == 2 and len(set(text)) == 1 and text.isascii():
@@ -237,14 +237,14 @@ def _repeats_characters(given: AnswerText) -> bool:
 
 
 def _is_typed_at_random(given: AnswerText) -> bool:
-    if len(given.text) > 200 or given.solid.isdigit():
+    if len(given.text) > 200 or given.letters.isdigit():
         return False
-    return all(_is_struck(word) or word in _REFUSALS or word.isdigit() for word in given.words) and not (
+    return all(_is_key_mash(word) or word in _REFUSALS or word.isdigit() for word in given.words) and not (
         given.role is Role.PURPOSE and given.text.isupper() and len(given.text) == 3  # ASD is a diagnosis
     )
 
 
-def _is_struck(word: str) -> bool:
+def _is_key_mash(word: str) -> bool:
     """Whether a word is a walk over neighbouring keys, pieces of such walks, or single jamo."""
     if _JAMO.fullmatch(word):
         return True
@@ -252,7 +252,7 @@ def _is_struck(word: str) -> bool:
         return True
     if len(word) < 4 or word in _RUN_WORDS:
         return False
-    pieces = _walks(word)
+    pieces = _key_run_lengths(word)
     if _NO_VOWELS.match(word):  # such words are short, and many of them are made of runs
         return len(pieces) == 1 and len(word) >= 5
     if min(pieces) >= 3 or (max(pieces) >= 4 and sum(p for p in pieces if p >= 3) >= 0.75 * len(word)):
@@ -260,12 +260,12 @@ def _is_struck(word: str) -> bool:
     return len(word) >= 5 and len(pieces) <= 0.4 * len(word) + 0.6 and not set(word) - set("asdfghjkl")
 
 
-def _walks(word: str) -> list[int]:
+def _key_run_lengths(word: str) -> list[int]:
     """The lengths of the walks over neighbouring keys of which a word is made."""
     lengths, start = [], 0
     while start < len(word):
         end = start + 1
-        while end < len(word) and word[start : end + 1] in _WALKS:
+        while end < len(word) and word[start : end + 1] in _KEY_RUNS:
             end += 1
         lengths.append(end - start)
         start = end
@@ -276,7 +276,7 @@ def _is_without_vowels(given: AnswerText) -> bool:
     """A purpose in one long word of consonants or of the home row alone."""
     if given.role is not Role.PURPOSE or len(given.words) != 1 or not given.text.islower():
         return False
-    word = given.solid
+    word = given.letters
     if not (word.isascii() and word.isalpha()):
         return False
     mash = _HOME_ROW.fullmatch(word) is not None and word.count("a") < 0.35 * len(word)
@@ -285,27 +285,29 @@ def _is_without_vowels(given: AnswerText) -> bool:
 
 def _is_one_letter(given: AnswerText) -> bool:
     return (
-        len(given.solid) == 1 and given.solid.isascii() and given.role in (Role.PURPOSE, Role.AFFILIATION, Role.EMAIL)
+        len(given.letters) == 1
+        and given.letters.isascii()
+        and given.role in (Role.PURPOSE, Role.AFFILIATION, Role.EMAIL)
     )
 
 
-def _repeats_the_label(given: AnswerText) -> bool:
-    label = words_of(fold_answer(visible_part(given.label)))
+def _is_label(given: AnswerText) -> bool:
+    label = split_words(fold_answer(strip_invisible(given.label)))
     if not label or not given.words:
         return False
     if given.words == label:
         return True
     if given.role is Role.JOB:
         return False
-    return given.joined_words in _parts(given.label, given.role)
+    return given.joined_words in _label_parts(given.label, given.role)
 
 
 @lru_cache(maxsize=4096)
-def _parts(label: str, role: Role) -> frozenset[str]:
+def _label_parts(label: str, role: Role) -> frozenset[str]:
     """The halves of a label such as `Company / Organization` or `單位(Affiliation)` that are labels themselves."""
     pieces = re.split(r"[/／()（）|:：]", label[:500])
     return frozenset(
-        " ".join(words_of(fold_answer(visible_part(piece))))
+        " ".join(split_words(fold_answer(strip_invisible(piece))))
         for piece in pieces
         if len(pieces) > 1 and role_of(piece.strip()) is role and role is not Role.OTHER
     ) - {""}
@@ -315,16 +317,16 @@ _NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # where one's name may s
 
 
 @lru_cache(maxsize=256)
-def _own(name: str) -> tuple[str, ...]:
+def _words_of_name(name: str) -> tuple[str, ...]:
     """The words of a person's name."""
-    return words_of(fold_answer(visible_part(name[:200])))
+    return split_words(fold_answer(strip_invisible(name[:200])))
 
 
-def _repeats_ones_name(given: AnswerText) -> bool:
+def _is_own_name(given: AnswerText) -> bool:
     if given.role in _NAMELESS or _is_allowed_name(given):
         return False
     for name in given.names:
-        own = _own(name)
+        own = _words_of_name(name)
         if own and (given.words == own or (len(own) > 1 and sorted(given.words) == sorted(own))):
             return not re.search(words.PLACE_PARTS, " ".join(own))
     return False
@@ -336,7 +338,7 @@ def _is_allowed_name(given: AnswerText) -> bool:
     return given.role is Role.OTHER and label_matches(given.label, words.LABEL_IS_ACCOUNT)
 
 
-def _is_counting(digits: str) -> bool:
+def _is_digit_sequence(digits: str) -> bool:
     """0, 1, 123, 54321, 7777: digits that nobody looked up."""
     if len(digits) < 2:
         return True
@@ -349,14 +351,14 @@ def _is_filler_text(given: AnswerText) -> bool:
 
 
 _JUNK: tuple[Callable[[AnswerText], bool], ...] = (
-    _says_nothing,
-    _declines,
+    _has_no_letters,
+    _is_refusal,
     _is_only_a_student,
-    _repeats_characters,
+    _is_repetition,
     _is_typed_at_random,
     _is_without_vowels,
     _is_one_letter,
-    _repeats_the_label,
+    _is_label,
     _is_filler_text,
 )
 
@@ -384,20 +386,20 @@ def _is_thin_purpose(given: AnswerText) -> bool:
     """
     if given.joined_words in _GREETINGS:
         return True
-    spaced = [word for word in words_of(_ANY_UNSPACED.sub(" ", given.folded)) if word not in _STOP]
+    spaced = [word for word in split_words(_ANY_UNSPACED.sub(" ", given.folded)) if word not in _STOP]
     long_word = 12 if _COMPOUNDING.search(given.text.casefold()) else _LONG_WORD
     content = sum(2.0 if len(word) >= long_word else 1.0 for word in spaced if not word.isdigit() or len(word) == 4)
     telling = sum(1.0 for word in spaced if not (_is_generic(word) or word.isdigit()))
-    unspaced = _measure(given.folded)
+    unspaced = _count_unspaced_words(given.folded)
     if not unspaced:
         return content < 3 or telling < 1
-    left = _measure(_FILLERS.sub(" ", given.folded))
+    left = _count_unspaced_words(_FILLERS.sub(" ", given.folded))
     if left >= 1.9:
         return False
     return left + telling < 0.9 or content + unspaced < 3
 
 
-def _measure(text: str) -> float:
+def _count_unspaced_words(text: str) -> float:
     """How many words the unspaced letters of a text may be."""
     return sum(
         weight * sum(unicodedata.category(char) in ("Lo", "Lm") for run in pattern.findall(text) for char in run)
@@ -410,15 +412,15 @@ def _is_generic(word: str) -> bool:
 
 
 def _is_thin_place(given: AnswerText) -> bool:
-    if given.joined_words in _GREETINGS or (len(given.solid) == 1 and not given.solid.isascii()):
+    if given.joined_words in _GREETINGS or (len(given.letters) == 1 and not given.letters.isascii()):
         return True
-    if len(given.solid) == 3 and len(set(given.solid)) == 1:
+    if len(given.letters) == 3 and len(set(given.letters)) == 1:
         return given.text != "III"
     return all(word in _PLACES or word in _STOP for word in given.words) and not _PLACES.isdisjoint(given.words)
 
 
 def _is_thin_email(given: AnswerText) -> bool:
-    return not _fits_email(given)
+    return not _is_email(given)
 
 
 def _is_thin_date(given: AnswerText) -> bool:

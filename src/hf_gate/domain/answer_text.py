@@ -27,7 +27,7 @@ class AnswerText:
         return " ".join(self.words)
 
     @property
-    def solid(self) -> str:
+    def letters(self) -> str:
         return "".join(self.words)
 
 
@@ -42,7 +42,7 @@ _ASCII_WORD = re.compile("[a-z0-9]+")
 _APOSTROPHES = re.compile("['`\u2018\u2019\u02bc\u05f3\u05f4\"]")
 
 
-def visible_part(answer: str) -> str:
+def strip_invisible(answer: str) -> str:
     """What of an answer can be seen; a stranger may put a million invisible characters first."""
     text = answer if len(answer) <= _LIMIT else _INVISIBLE.sub("", answer).lstrip()[:_LIMIT]
     text = unicodedata.normalize("NFKC", text)
@@ -56,7 +56,7 @@ def fold_answer(text: str) -> str:
     return unicodedata.normalize("NFC", plain).translate(_SAME_LETTERS).replace("ı", "i").replace("đ", "d")
 
 
-def words_of(folded: str) -> tuple[str, ...]:
+def split_words(folded: str) -> tuple[str, ...]:
     """Runs of letters, marks and digits."""
     text = _APOSTROPHES.sub("", folded)
     if text.isascii():
@@ -67,7 +67,7 @@ def words_of(folded: str) -> tuple[str, ...]:
 def fold_phrases(text: str) -> frozenset[str]:
     """A list of phrases, folded as answers are."""
     return frozenset(
-        " ".join(words_of(fold_answer(visible_part(item))))
+        " ".join(split_words(fold_answer(strip_invisible(item))))
         for line in text.splitlines()
         for item in line.split("|")
         if item
@@ -75,7 +75,7 @@ def fold_phrases(text: str) -> frozenset[str]:
 
 
 def fold_words(text: str) -> frozenset[str]:
-    return frozenset(word for item in text.split() for word in words_of(fold_answer(visible_part(item))))
+    return frozenset(word for item in text.split() for word in split_words(fold_answer(strip_invisible(item))))
 
 
 @lru_cache(maxsize=4096)

@@ -27,9 +27,9 @@ _ALWAYS = (
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"  # shorthand, music, tags
 )
 _MARKS = "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
-MARKS_KEPT = 8  # on one letter; the rest of such a tower hides the lines above and below
+MAX_MARKS = 8  # on one letter; the rest of such a tower hides the lines above and below
 
-_PILED = f"(?<=[{_MARKS}]{{{MARKS_KEPT}}})[{_MARKS}]+"
+_PILED = f"(?<=[{_MARKS}]{{{MAX_MARKS}}})[{_MARKS}]+"
 _DANGER = f"[{_ALWAYS}{_JOINERS}{_SELECTORS}]|{_PILED}"
 _DANGER_IN_LINE = f"[{_ALWAYS}{_JOINERS}{_SELECTORS}\\t\\n]|{_PILED}"
 
@@ -47,7 +47,7 @@ _HAN = "[\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900
 _MONGOLIAN = "[\u1820-\u18aa]"
 
 
-def visible(text: str, *, one_line: bool = False) -> str:
+def make_visible(text: str, *, one_line: bool = False) -> str:
     """The text with nothing dangerous in it; the same object when there was nothing.
 
     Tabs and line feeds stay, CR LF becomes LF; with `one_line` they become visible too. A second pass changes nothing.
@@ -138,19 +138,19 @@ def to_json(value: object) -> str:
         text = msgspec.json.encode(value).decode()
     except UnicodeEncodeError:  # half a character
         text = ""
-    if text and visible(text, one_line=True) is text:
+    if text and make_visible(text, one_line=True) is text:
         return text
     return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
 
 
-def one_line(value: object) -> str:
+def to_one_line(value: object) -> str:
     """A value as a cell: null is `-`, nested values are JSON, everything dangerous is visible."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
     is_nested = isinstance(value, Mapping | list | tuple)
-    return visible(value if isinstance(value, str) else to_json(value) if is_nested else str(value), one_line=True)
+    return make_visible(value if isinstance(value, str) else to_json(value) if is_nested else str(value), one_line=True)
 
 
 def csv_value(value: object) -> str | int | float:
@@ -159,7 +159,7 @@ def csv_value(value: object) -> str | int | float:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    return csv_cell(visible(value) if isinstance(value, str) else one_line(value))
+    return csv_cell(make_visible(value) if isinstance(value, str) else to_one_line(value))
 
 
 def display_width(text: str) -> int:

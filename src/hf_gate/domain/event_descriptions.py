@@ -9,7 +9,7 @@ from . import events as e
 from .runs import ChangeOrigin
 from .timestamps import from_ms
 
-WAYS: Final[Mapping[str | None, str]] = {
+ORIGIN_PHRASES: Final[Mapping[str | None, str]] = {
     None: "directly",
     ChangeOrigin.DIRECT: "directly",
     ChangeOrigin.GRANT: "without a request",
@@ -19,7 +19,7 @@ WAYS: Final[Mapping[str | None, str]] = {
 """How a change came about that no rule made, by what stands where its rule would."""
 
 
-def sentence(event: e.AnyEvent, private: e.Private | None = None) -> str:
+def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
     """What happened. Words of people, from the private part, stand in quotes; they are not safe to print as they are."""
     match event:
         case e.RequestSeen():
@@ -27,7 +27,7 @@ def sentence(event: e.AnyEvent, private: e.Private | None = None) -> str:
         case e.RequestChanged():
             return "name, mail or answers read differently now"
         case e.StatusMoved():
-            who = _granter(private)
+            who = _granter_name(private)
             after = ", after a change of ours" if event.cause == "superseded" else ""
             return f"{event.before} to {event.after}, on the Hub{f' by {who}' if who else ''}{after}"
         case e.RequestWithdrawn():
@@ -111,10 +111,10 @@ def _describe_verdict(event: e.VerdictReached) -> str:
 def _rule_phrase(rule: str | None) -> str:
     if rule in {None, ChangeOrigin.DIRECT}:
         return ""
-    return f" {WAYS[rule]}" if rule in WAYS else f" by rule {rule}"
+    return f" {ORIGIN_PHRASES[rule]}" if rule in ORIGIN_PHRASES else f" by rule {rule}"
 
 
-def _granter(private: e.Private | None) -> str:
+def _granter_name(private: e.Private | None) -> str:
     granter = (private or {}).get("granted_by")
     if not isinstance(granter, Mapping):
         return ""

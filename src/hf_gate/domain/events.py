@@ -246,7 +246,7 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One event with when, by whom and about which request (the store's number); what the writer chains and keeps.
 
     `private` and `person` go together: the salt of that person seals the commitment.
@@ -270,17 +270,17 @@ def kind_of(event: AnyEvent) -> str:
     return _KIND_OF[type(event)]
 
 
-def body_of(event: AnyEvent) -> bytes:
+def encode_event(event: AnyEvent) -> bytes:
     """The canonical JSON of the public part; it names its kind."""
     return _ENCODER.encode(event)
 
 
-def event_of(body: bytes) -> AnyEvent:
+def decode_event(body: bytes) -> AnyEvent:
     """The event behind a body; raises `msgspec.ValidationError` for one that no version of ours wrote."""
     return _DECODER.decode(body)
 
 
-def canonical(value: object) -> bytes:
+def canonical_json(value: object) -> bytes:
     """JSON with sorted keys and no spaces, UTF-8: what digests and commitments are taken over."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 

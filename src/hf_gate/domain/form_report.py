@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .display_text import visible
+from .display_text import make_visible
 from .form_lint import is_error
 from .forms import Field, GateForm
 
@@ -31,7 +31,7 @@ def summarize_problems(form: GateForm) -> str:
     errors, warnings = count_problems(form)
     if not form.problems:
         return "No problems."
-    parts = [_count_of(count, word) for count, word in ((errors, "error"), (warnings, "warning")) if count]
+    parts = [_format_count(count, word) for count, word in ((errors, "error"), (warnings, "warning")) if count]
     return f"{', '.join(parts)}."
 
 
@@ -75,10 +75,10 @@ def render_markdown(title: str, mode: str, form: GateForm) -> Iterator[str]:
 
 def _escape_markdown(text: str) -> str:
     """A text on one line on which Markdown and HTML do not act, and which names nobody by @."""
-    line = visible(" ".join(text.split()), one_line=True)
+    line = make_visible(" ".join(text.split()), one_line=True)
     safe = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
     return safe.replace("@", "@<!-- -->")
 
 
-def _count_of(count: int, word: str) -> str:
+def _format_count(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"

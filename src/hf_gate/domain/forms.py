@@ -91,10 +91,12 @@ def parse_gate_form(card_text: str) -> GateForm:
     if not isinstance(parsed.root, Mapping):
         if parsed.root is not None and not _is_null(parsed.root):
             words = "The front matter is no list of `key: value` lines."
-            problems.append(_problem(parsed.root, "front_matter_no_map", words, "Write each key on a line of its own."))
+            problems.append(
+                _problem_at(parsed.root, "front_matter_no_map", words, "Write each key on a line of its own.")
+            )
         return GateForm(problems=_sort_by_place(problems))
     gate = _GateFormParser(parsed.root, problems)
-    form = gate.form()
+    form = gate.parse()
     problems += card_problems(parsed.root, card_text)
     return replace(form, problems=_sort_by_place(problems))
 
@@ -175,35 +177,35 @@ class _GateFormParser:
     written_as: str | None = None
     labels: dict[str, Scalar] = field(default_factory=dict)
 
-    def form(self) -> GateForm:
-        fields = tuple(self._fields(self._entry("extra_gated_fields")))
-        prompt = self._text("extra_gated_prompt")
+    def parse(self) -> GateForm:
+        fields = tuple(self._parse_fields(self._find_entry("extra_gated_fields")))
+        prompt = self._parse_text("extra_gated_prompt")
         return GateForm(
             fields=fields,
             prompt=prompt,
-            heading=self._text("extra_gated_heading"),
-            description=self._text("extra_gated_description"),
-            button=self._text("extra_gated_button_content"),
-            eu_disallowed=self._flag("extra_gated_eu_disallowed"),
+            heading=self._parse_text("extra_gated_heading"),
+            description=self._parse_text("extra_gated_description"),
+            button=self._parse_text("extra_gated_button_content"),
+            eu_disallowed=self._parse_flag("extra_gated_eu_disallowed"),
             fingerprint=fingerprint(fields) if fields else None,
             prompt_fingerprint=None if prompt is None else _sha256(prompt),
             written_as=self.written_as,
         )
 
     def _report(self, node: Node, code: str, message: str, fix: str) -> None:
-        self.problems.append(_problem(node, code, message, fix))
+        self.problems.append(_problem_at(node, code, message, fix))
 
-    def _entry(self, name: str) -> tuple[Node, Node] | None:
+    def _find_entry(self, name: str) -> tuple[Node, Node] | None:
         """A top-level key with its value; None when it is absent, and when it is there twice: then nobody knows."""
         found = [pair for pair in self.root.pairs if isinstance(pair[0], Scalar) and pair[0].text == name]
         return found[0] if len(found) == 1 else None
 
-    def _value(self, name: str) -> Node | None:
-        entry = self._entry(name)
+    def _find_value(self, name: str) -> Node | None:
+        entry = self._find_entry(name)
         return None if entry is None or _is_null(entry[1]) else entry[1]
 
-    def _text(self, name: str) -> str | None:
-        node = self._value(name)
+    def _parse_text(self, name: str) -> str | None:
+        node = self._find_value(name)
         if node is None:
             return None
         if not isinstance(node, Scalar):
@@ -211,8 +213,8 @@ class _GateFormParser:
             return None
         return node.text
 
-    def _flag(self, name: str) -> bool | None:
-        node = self._value(name)
+    def _parse_flag(self, name: str) -> bool | None:
+        node = self._find_value(name)
         if node is None:
             return None
         truth = _parse_bool(node)
@@ -225,11 +227,11 @@ class _GateFormParser:
             )
         return truth
 
-    def _fields(self, entry: tuple[Node, Node] | None) -> Iterator[Field]:
+    def _parse_fields(self, entry: tuple[Node, Node] | None) -> Iterator[Field]:
         if entry is None:
             return
         key, node = entry
-        if _is_null(node) or (isinstance(node, Mapping | List) and not _children(node)):
+        if _is_null(node) or (isinstance(node, Mapping | List) and not _count_children(node)):
             self._report(
                 key,
                 "fields_empty",
@@ -238,11 +240,11 @@ class _GateFormParser:
             )
         elif isinstance(node, Mapping):
             self.written_as = "mapping"
-            yield from self._pairs(node)
+            yield from self._parse_pairs(node)
         elif isinstance(node, List):
             self.written_as = "list"
             for item in node.items:
-                yield from self._item(item)
+                yield from self._parse_item(item)
         else:
             words, fix = (
                 "extra_gated_fields holds text, no fields.",
@@ -250,16 +252,16 @@ class _GateFormParser:
             )
             self._report(node, "fields_no_map", words, fix)
 
-    def _item(self, item: Node) -> Iterator[Field]:
+    def _parse_item(self, item: Node) -> Iterator[Field]:
         if not isinstance(item, Mapping):
             self._report(item, "list_item", "This item names no type.", "Write `- Label: type`.")
             return
         keys = {key.text for key, _ in item.pairs if isinstance(key, Scalar)}
         if "type" in keys and keys & {"name", "label"}:
             self._report(item, "list_item", "The Hub knows no items with `name` and `type`.", "Write `- Label: type`.")
-        yield from self._pairs(item)
+        yield from self._parse_pairs(item)
 
-    def _pairs(self, node: Mapping) -> Iterator[Field]:
+    def _parse_pairs(self, node: Mapping) -> Iterator[Field]:
         self.problems += order_problems(node)
         for key, spec in node.pairs:
             if not isinstance(key, Scalar):
@@ -267,22 +269,22 @@ class _GateFormParser:
                 self._report(key, code, "This label is no text.", "Fill in the template, or put the label in quotes.")
                 continue
             label = collapse_whitespace(key.text)
-            self._label(label, key)
+            self._check_label(label, key)
             if not label:
                 self._report(key, "label_empty", "This field has no label.", "Write what is asked for.")
-            item = self._field(label, key, spec)
+            item = self._parse_field(label, key, spec)
             self.problems += field_problems(key, spec, item.type, [(each.label, each.value) for each in item.options])
             yield item
 
-    def _label(self, label: str, key: Scalar) -> None:
+    def _check_label(self, label: str, key: Scalar) -> None:
         first = self.labels.setdefault(label, key)
         told = any((each.line, each.column) == (key.line, key.column) for each in self.problems)
         if first is not key and not told:  # the same text twice in one mapping is a duplicate_key already
             words = f"The same label stands on line {first.line}, so answers to the two cannot be told apart."
             self._report(key, "duplicate_label", words, "Give each field a label of its own.")
 
-    def _field(self, label: str, key: Scalar, spec: Node) -> Field:
-        kind, options, required = self._spec(key, spec)
+    def _parse_field(self, label: str, key: Scalar, spec: Node) -> Field:
+        kind, options, required = self._parse_spec(key, spec)
         known = kind in KNOWN_TYPES
         if not kind:
             self._report(key, "type_missing", "This field has no type.", f"Write `Label: type` with {_TYPES}.")
@@ -291,10 +293,10 @@ class _GateFormParser:
             self._report(spec, "unknown_type", f"The Hub has no type {kind[:60]!r}.", f"Write {guess}.")
         return Field(label, kind, role_of(label, kind.lower()), options, required, known)
 
-    def _spec(self, field_key: Scalar, spec: Node) -> tuple[str, tuple[Option, ...], bool | None]:
+    def _parse_spec(self, field_key: Scalar, spec: Node) -> tuple[str, tuple[Option, ...], bool | None]:
         if isinstance(spec, Scalar):
             kind = "" if _is_null(spec) else collapse_whitespace(spec.text)
-            self._no_options(field_key, kind)
+            self._check_has_options(field_key, kind)
             return kind, (), None
         if not isinstance(spec, Mapping):
             return "", (), None
@@ -304,16 +306,16 @@ class _GateFormParser:
             if name in _SPEC_KEYS:
                 found.setdefault(name, value)
             else:
-                self._stray(key, value)
+                self._report_unknown_key(key, value)
             if name in _UNDOCUMENTED:
                 self._report(key, "undocumented_key", *_UNDOCUMENTED[name])
         node = found.get("type")
         kind = collapse_whitespace(node.text) if isinstance(node, Scalar) and not _is_null(node) else ""
         if "options" not in found:
-            self._no_options(field_key, kind)
-        return kind, tuple(self._options(found.get("options"))), _is_required(found)
+            self._check_has_options(field_key, kind)
+        return kind, tuple(self._parse_options(found.get("options"))), _is_required(found)
 
-    def _stray(self, key: Node, value: Node) -> None:
+    def _report_unknown_key(self, key: Node, value: Node) -> None:
         inner = _type_of(value)
         if inner in KNOWN_TYPES:
             name = collapse_whitespace(key.text)[:60] if isinstance(key, Scalar) else "this"
@@ -327,7 +329,7 @@ class _GateFormParser:
                 "Remove it; a field has type and options.",
             )
 
-    def _no_options(self, key: Scalar, kind: str) -> None:
+    def _check_has_options(self, key: Scalar, kind: str) -> None:
         if kind == "select":
             self._report(
                 key,
@@ -336,14 +338,14 @@ class _GateFormParser:
                 "Write `options:` with at least two choices below it.",
             )
 
-    def _options(self, node: Node | None) -> Iterator[Option]:
+    def _parse_options(self, node: Node | None) -> Iterator[Option]:
         if node is None:
             return
         if not isinstance(node, List):
             self._report(node, "options_no_list", "options must be a list.", "Write each choice as `- choice`.")
             return
         for item in node.items:
-            option = _option(item)
+            option = _parse_option(item)
             if option is None:
                 self._report(
                     item,
@@ -355,7 +357,7 @@ class _GateFormParser:
                 yield option
 
 
-def _option(item: Node) -> Option | None:
+def _parse_option(item: Node) -> Option | None:
     if isinstance(item, Scalar):
         return Option(collapse_whitespace(item.text), item.text)
     if not isinstance(item, Mapping):
@@ -385,18 +387,18 @@ def _type_of(node: Node) -> str:
 
 
 def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.plain and node.text in ("", "~", "null", "Null", "NULL")
+    return isinstance(node, Scalar) and node.is_plain and node.text in ("", "~", "null", "Null", "NULL")
 
 
 def _parse_bool(node: Node) -> bool | None:
     """True or False as YAML 1.2 spells them; anything else is neither."""
-    word = node.text.lower() if isinstance(node, Scalar) and node.plain else ""
+    word = node.text.lower() if isinstance(node, Scalar) and node.is_plain else ""
     if isinstance(node, Scalar) and node.text not in (word, word.upper(), word.title()):
         return None
     return {"true": True, "false": False}.get(word)
 
 
-def _children(node: Mapping | List) -> int:
+def _count_children(node: Mapping | List) -> int:
     return len(node.pairs) if isinstance(node, Mapping) else len(node.items)
 
 
@@ -412,7 +414,7 @@ def _explain_yaml_problems(parsed: ParsedYaml, text: str, first_line: int) -> It
             yield each
 
 
-def _problem(node: Node, code: str, message: str, fix: str) -> Problem:
+def _problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
     return Problem(node.line, node.column, code, message, fix)
 
 

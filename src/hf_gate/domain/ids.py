@@ -68,9 +68,9 @@ def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Rep
     """
     wanted = None if repo_type is None else parse_repo_type(repo_type)
     if isinstance(text, Repo):
-        return _check_type_agrees(text.type, wanted, str(text), text.namespace, text.name)
+        return _make_repo(text.type, wanted, str(text), text.namespace, text.name)
     path = _path_of(text)
-    said, parts = _type_in_path(path)
+    said, parts = _split_type(path)
     if len(parts) > 2:
         parts = parts[:2] if _looks_like_url(text) else parts
     if len(parts) != 2:
@@ -78,10 +78,10 @@ def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Rep
     for part in parts:
         if not _SEGMENT.match(part) or ".." in part or "--" in part:
             raise InvalidRepo(f"{text!r} is no repo: {part!r} cannot be part of a name on the Hub.")
-    return _check_type_agrees(said, wanted, text, parts[0], parts[1].removesuffix(".git"))
+    return _make_repo(said, wanted, text, parts[0], parts[1].removesuffix(".git"))
 
 
-def _check_type_agrees(said: RepoType | None, wanted: RepoType | None, text: str, namespace: str, name: str) -> Repo:
+def _make_repo(said: RepoType | None, wanted: RepoType | None, text: str, namespace: str, name: str) -> Repo:
     if said is not None and wanted is not None and said is not wanted:
         raise UsageError(f"{text} says {said.value}, the repo type says {wanted.value}.", hint="Give one of the two.")
     return Repo(said or wanted or RepoType.MODEL, namespace, name)
@@ -104,7 +104,7 @@ def _path_of(text: str) -> str:
     return unquote(url.path).strip("/")
 
 
-def _type_in_path(path: str) -> tuple[RepoType | None, list[str]]:
+def _split_type(path: str) -> tuple[RepoType | None, list[str]]:
     prefix, colon, rest = path.partition(":")
     if colon and "/" not in prefix:
         return parse_repo_type(prefix), rest.strip("/").split("/")

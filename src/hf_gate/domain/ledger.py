@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .events import canonical
+from .events import canonical_json
 
 GENESIS: Final = hashlib.sha256(b"hf-gate ledger 1").digest()
-DESK: Final = "desk"
+WORKSPACE_CHAIN: Final = "desk"
 """The chain of what concerns no single repo: promotions, approvals, the ends of runs."""
 
 
@@ -48,7 +48,7 @@ class Checkpoint:
     @property
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of time and heads."""
-        return hashlib.sha256(canonical({"at": self.at, "heads": self.heads})).hexdigest()
+        return hashlib.sha256(canonical_json({"at": self.at, "heads": self.heads})).hexdigest()
 
 
 def link_hash(before: bytes, link: LedgerLink) -> bytes:

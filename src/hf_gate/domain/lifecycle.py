@@ -33,7 +33,7 @@ class Move(NamedTuple):
 
     before: Status | None
     verb: str
-    hand: Actor
+    actor: Actor
     call: str
     after: Status | None
 
@@ -65,13 +65,13 @@ MOVES: tuple[Move, ...] = (
 )
 
 # What a reviewer's verb aims at; `revoke` is reset, reject or cancel by another name.
-TARGET_OF: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P, "reset": _Z, "grant": _A}
+STATUS_AFTER_VERB: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P, "reset": _Z, "grant": _A}
 
 # Verbs with which the Hub passes a reason on to the person.
-REASONED = frozenset({"reject", "reset"})
+VERBS_WITH_REASON = frozenset({"reject", "reset"})
 
 # What brings a request to each status, as the Hub is told; who is let in without asking is granted.
-VERB_TO: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
+VERB_FOR_STATUS: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
 
 # What each status means to the person whose request it is.
 MEANING: dict[Status, str] = {

@@ -8,20 +8,20 @@ from typing import Final
 
 import msgspec
 
-NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
+MEMBER_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 """How a member may be called."""
 
-TAKEN: Final = frozenset({"outside", "desk", "policy", "local"})
+RESERVED_NAMES: Final = frozenset({"outside", "desk", "policy", "local"})
 """Who else stands in the ledger as an actor: no member is called so."""
 
 
 SESSION_LIFETIME: Final = 12 * 3_600_000
 """How many ms after its start a session ends."""
-MOST_VIEWS: Final = 50  # saved by one member
+MAX_SAVED_VIEWS: Final = 50  # saved by one member
 
-TEAM: Final = "team until"
+TEAM_UNTIL_SETTING: Final = "team until"
 """The setting in which the store says until when (ms) an admin who was put out still counts as being there."""
-TEAM_LASTS: Final = 24 * 3_600_000  # ms
+TEAM_GRACE: Final = 24 * 3_600_000  # ms
 
 
 class MemberRole(StrEnum):
@@ -84,5 +84,5 @@ class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):
     is_free: bool = False
 
 
-NOBODY: Final = RunAuthor()
+NO_AUTHOR: Final = RunAuthor()
 """Of a run that counts for nobody in particular."""

@@ -69,13 +69,13 @@ class ErrorRule(NamedTuple):
     """What an error makes of the decision that met it, and what it ends. `listed`: whether a request was handed in."""
 
     error: type[HfGateError]
-    listed: bool | None
+    is_listed: bool | None
     kind: OutcomeKind
-    ends: ErrorScope
+    scope: ErrorScope
 
 
 # The first row that fits decides; None fits both. An error's exit code stands at its class.
-_LAWS: Final = (
+_ERROR_RULES: Final = (
     ErrorRule(Stale, None, OutcomeKind.STALE, ErrorScope.ONE),
     ErrorRule(PersonNotFound, True, OutcomeKind.GONE, ErrorScope.ONE),
     ErrorRule(RequestNotFound, True, OutcomeKind.GONE, ErrorScope.ONE),
@@ -90,9 +90,9 @@ _LAWS: Final = (
 )
 
 
-def classify_error(error: HfGateError, *, listed: bool) -> ErrorRule:
+def classify_error(error: HfGateError, *, is_listed: bool) -> ErrorRule:
     """The row that fits an error; `listed` when the decision was on a request that had been read."""
-    return next(law for law in _LAWS if isinstance(error, law.error) and law.listed in {None, listed})
+    return next(law for law in _ERROR_RULES if isinstance(error, law.error) and law.is_listed in {None, is_listed})
 
 
 def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None) -> int:
@@ -106,12 +106,12 @@ def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None)
     for outcome in outcomes:
         count[outcome.kind] += 1
         if outcome.kind is OutcomeKind.OPEN:
-            reasons.add(_kind_of_own_error(outcome.error, 5))
+            reasons.add(_exit_code_of_error(outcome.error, 5))
     if stop is None and not (count[OutcomeKind.REFUSED] or count[OutcomeKind.OPEN]):
         return 0
     if count[OutcomeKind.DONE] or 5 in reasons:
         return 5
-    return min(reasons, default=1) if stop is None else _kind_of_own_error(stop, 1)
+    return min(reasons, default=1) if stop is None else _exit_code_of_error(stop, 1)
 
 
 def exit_code_of_counts(count: Mapping[str, int]) -> int:
@@ -121,5 +121,5 @@ def exit_code_of_counts(count: Mapping[str, int]) -> int:
     return 1 if count.get(OutcomeKind.REFUSED) else 0
 
 
-def _kind_of_own_error(error: BaseException | None, otherwise: int) -> int:
+def _exit_code_of_error(error: BaseException | None, otherwise: int) -> int:
     return error.exit_code if isinstance(error, HfGateError) else otherwise

@@ -51,18 +51,18 @@ class Pattern:
             return text == first
         end = len(text) - len(last)
         is_framed = len(first) <= end and text.startswith(first) and text.endswith(last)
-        return is_framed and _follow_each_other(self.folded_parts[1:-1], text, len(first), end)
+        return is_framed and _contains_in_order(self.folded_parts[1:-1], text, len(first), end)
 
     def matches_within(self, text: str) -> bool:
         """Whether it stands somewhere in a folded text."""
-        return _follow_each_other(self.folded_parts, text, 0, len(text))
+        return _contains_in_order(self.folded_parts, text, 0, len(text))
 
     def __str__(self) -> str:
         text = "*".join(re.sub(r'([\\"*])', r"\\\1", part) for part in self.parts)
         return f'"{text}"' if not text or _NEEDS_QUOTES.search(text) else text
 
 
-def _follow_each_other(parts: Iterable[str], text: str, at: int, end: int) -> bool:
+def _contains_in_order(parts: Iterable[str], text: str, at: int, end: int) -> bool:
     """Whether parts follow each other in a text, each as early as it can: a regular expression of many gaps tries for years."""
     for part in parts:
         at = text.find(part, at, end)
@@ -148,7 +148,7 @@ class Query:
 # ---- the law of the keys -----------------------------------------------------------------------------------------------
 
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
-WORDS: Final[dict[str, tuple[str, ...]]] = {
+KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "status": (*(status.value for status in STATUSES), WITHDRAWN),
     "verdict": ACTIONS,
     "shadow": ACTIONS,
@@ -176,7 +176,7 @@ KEYS: Final[dict[str, str]] = {
 }
 """What may stand before the colon, and what it means."""
 
-OPEN: Final = frozenset({"status", "repo", "age", "asked", "reviewed", "rule", "verdict", "shadow", "queue"})
+VIEWER_KEYS: Final = frozenset({"status", "repo", "age", "asked", "reviewed", "rule", "verdict", "shadow", "queue"})
 """Keys by which nobody learns what a person is called, wrote or was told; and `user` asks for pseudonyms as well."""
 
 
@@ -184,7 +184,7 @@ def is_open_to_viewers(term: Term) -> bool:
     """Whether somebody who sees no names, mail and answers may ask for this: by the answer they would see them."""
     if term.key == "user":
         return all(pattern.is_plain and is_pseudonym(pattern.parts[0]) for pattern in term.patterns)
-    return term.key in OPEN
+    return term.key in VIEWER_KEYS
 
 
 def is_pseudonym(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..errors import InvalidQuery, InvalidRepo, QueryTooLarge
 from .ids import parse_repo
-from .query import KEYS, WORDS, Age, Day, Pattern, Query, Term, Value, escape_quoted
+from .query import KEY_VALUES, KEYS, Age, Day, Pattern, Query, Term, Value, escape_quoted
 
 _NAME: Final = re.compile(r'[^\s:"\\*,]*')
 _TOKEN: Final = re.compile(r"\S*")
@@ -30,7 +30,7 @@ def parse_query(text: str) -> Query:
         )
     terms: list[Term] = []
     values = 0
-    for term in _QueryParser(text).terms():
+    for term in _QueryParser(text).parse_terms():
         terms.append(term)
         values += len(term.values)
         if len(terms) > MAX_TERMS:
@@ -51,76 +51,76 @@ class _QueryParser:
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
 
-    def terms(self) -> Iterator[Term]:
+    def parse_terms(self) -> Iterator[Term]:
         while True:
             while self.at < len(self.text) and self.text[self.at].isspace():
                 self.at += 1
             if self.at >= len(self.text):
                 return
-            yield self._term()
+            yield self._parse_term()
 
-    def _term(self) -> Term:
+    def _parse_term(self) -> Term:
         start = self.at
-        is_not = self._next() == "-"
+        is_not = self._peek() == "-"
         self.at += is_not
         if self.at >= len(self.text) or self.text[self.at].isspace():
             raise self._error(start, "a minus stands alone", "put it right before a term, or in quotes", '"-"')
         name = _match_at(_NAME, self.text, self.at)
         end = self.at + len(name)
-        if name.lower() == "form." and self._next(end) == '"':
+        if name.lower() == "form." and self._peek(end) == '"':
             self.at = end
-            label = self._quoted_pattern(stars=False)[0]
-            return self._keyed_term(start, "form", label, is_not=is_not)
-        if self._next(end) != ":":
-            return self._word(start, is_not=is_not)
+            label = self._parse_quoted(stars=False)[0]
+            return self._parse_keyed_term(start, "form", label, is_not=is_not)
+        if self._peek(end) != ":":
+            return self._parse_word(start, is_not=is_not)
         key, dot, label = name.partition(".")
         if key.lower() == "form" and dot and label:
             self.at = end
-            return self._keyed_term(start, "form", label, is_not=is_not)
+            return self._parse_keyed_term(start, "form", label, is_not=is_not)
         if name.lower() not in KEYS:
             raise self._unknown_key(start, end, name)
         if name.lower() == "form":
             mend = self.text[:end] + '."Label"' + self.text[end:]
             raise self._error(start, "form needs the label of a question", 'write form."Label":value', mend, whole=True)
         self.at = end
-        return self._keyed_term(start, name.lower(), None, is_not=is_not)
+        return self._parse_keyed_term(start, name.lower(), None, is_not=is_not)
 
-    def _word(self, start: int, *, is_not: bool) -> Term:
-        pattern = self._pattern(stop="")
+    def _parse_word(self, start: int, *, is_not: bool) -> Term:
+        pattern = self._parse_pattern(stop="")
         if pattern.parts == ("",):
             raise self._error(start, "an empty word is in every text", "leave it out", "")
         return Term("", (pattern,), is_not, None, start)
 
-    def _keyed_term(self, start: int, key: str, label: str | None, *, is_not: bool) -> Term:
-        if self._next() != ":":
+    def _parse_keyed_term(self, start: int, key: str, label: str | None, *, is_not: bool) -> Term:
+        if self._peek() != ":":
             mend = f"{self.text[: self.at]}:*{self.text[self.at :]}"
             hint = 'write form."Label":value'
             raise self._error(start, "a label is not followed by a colon", hint, mend, whole=True)
         self.at += 1
-        values = [self._value(key)]
-        while self._next() == ",":
+        values = [self._parse_value(key)]
+        while self._peek() == ",":
             self.at += 1
-            values.append(self._value(key))
+            values.append(self._parse_value(key))
         return Term(key, tuple(values), is_not, label, start)
 
-    def _value(self, key: str) -> Value:
-        start, is_quoted = self.at, self._next() == '"'
-        pattern = self._pattern(stop=",")
+    def _parse_value(self, key: str) -> Value:
+        start, is_quoted = self.at, self._peek() == '"'
+        pattern = self._parse_pattern(stop=",")
         if not is_quoted and pattern.parts == ("",):
             raise self._error(
                 start, f"{key}: has no value", f"{KEYS[key]}; {key}:* is any, -{key}:* none", "*", insert=True
             )
         if key == "age":
-            return self._age(start, pattern)
+            return self._parse_age(start, pattern)
         if key in {"asked", "reviewed"}:
-            return self._day(start, pattern, key)
-        if key in WORDS and pattern.is_plain and pattern.folded_parts[0] not in WORDS[key]:
+            return self._parse_day(start, pattern, key)
+        if key in KEY_VALUES and pattern.is_plain and pattern.folded_parts[0] not in KEY_VALUES[key]:
             raise self._unknown_value(start, key, pattern.parts[0])
         if key == "repo" and pattern.is_plain and "/" in pattern.parts[0]:
-            return self._repo(start, pattern.parts[0])
+            return self._parse_repo(start, pattern.parts[0])
         return pattern
 
-    def _age(self, start: int, pattern: Pattern) -> Age:
+    def _parse_age(self, start: int, pattern: Pattern) -> Age:
         text = "*".join(pattern.parts)
         sign, span_text = _split_sign(text)
         span = _SPAN.match(span_text.lower())
@@ -132,7 +132,7 @@ class _QueryParser:
             )
         return Age(sign, int(span[1]), span[2])
 
-    def _day(self, start: int, pattern: Pattern, key: str) -> Day:
+    def _parse_day(self, start: int, pattern: Pattern, key: str) -> Day:
         text = "*".join(pattern.parts)
         sign, day_text = _split_sign(text)
         day = _parse_day(day_text)
@@ -141,7 +141,7 @@ class _QueryParser:
             raise self._error(start, f"{day_text!r} is no day", hint, f"{sign}2026-11-01")
         return Day(sign, day)
 
-    def _repo(self, start: int, text: str) -> Pattern:
+    def _parse_repo(self, start: int, text: str) -> Pattern:
         try:
             return Pattern((parse_repo(text).web_path,))
         except InvalidRepo as problem:
@@ -150,48 +150,48 @@ class _QueryParser:
 
     # ---- characters --------------------------------------------------------------------------------------------------
 
-    def _next(self, at: int | None = None) -> str:
+    def _peek(self, at: int | None = None) -> str:
         place = self.at if at is None else at
         return self.text[place : place + 1]
 
-    def _pattern(self, *, stop: str) -> Pattern:
+    def _parse_pattern(self, *, stop: str) -> Pattern:
         """Text with stars, up to a blank or `stop`; in quotes up to the closing one."""
-        if self._next() == '"':
+        if self._peek() == '"':
             start = self.at
-            quoted = self._quoted_pattern(stars=True)
-            if (after := self._next()) and not after.isspace() and after not in (stop or " "):
+            quoted = self._parse_quoted(stars=True)
+            if (after := self._peek()) and not after.isspace() and after not in (stop or " "):
                 mend = f"{self.text[: self.at]} {self.text[self.at :]}"
                 raise self._error(start, "text follows a closing quote", "put a blank between", mend, whole=True)
             return Pattern(quoted)
         parts = [""]
-        while (char := self._next()) and not char.isspace() and (not stop or char not in stop):
+        while (char := self._peek()) and not char.isspace() and (not stop or char not in stop):
             self.at += 1
             if char == "\\":
-                parts[-1] += self._escaped_char()
+                parts[-1] += self._parse_escaped_char()
             elif char == "*":
                 parts.append("")
             else:
                 parts[-1] += char
         return Pattern(_merge_stars(parts))
 
-    def _quoted_pattern(self, *, stars: bool) -> tuple[str, ...]:
+    def _parse_quoted(self, *, stars: bool) -> tuple[str, ...]:
         start = self.at
         self.at += 1
         parts = [""]
-        while char := self._next():
+        while char := self._peek():
             self.at += 1
             if char == '"':
                 return _merge_stars(parts)
             if char == "\\":
-                parts[-1] += self._escaped_char()
+                parts[-1] += self._parse_escaped_char()
             elif char == "*" and stars:
                 parts.append("")
             else:
                 parts[-1] += char
         raise self._error(start, "a quote is not closed", "close it", self.text + '"', whole=True)
 
-    def _escaped_char(self) -> str:
-        char = self._next()
+    def _parse_escaped_char(self) -> str:
+        char = self._peek()
         if not char:
             raise self._error(self.at - 1, "a backslash stands at the end", "double it, if it is meant", "\\\\")
         self.at += 1
@@ -211,8 +211,8 @@ class _QueryParser:
         return self._error(start, f"there is no key {name!r}", hint, mend, whole=True)
 
     def _unknown_value(self, start: int, key: str, word: str) -> InvalidQuery:
-        near = difflib.get_close_matches(word.lower(), WORDS[key], 1, 0.4)
-        hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(WORDS[key])}"
+        near = difflib.get_close_matches(word.lower(), KEY_VALUES[key], 1, 0.4)
+        hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(KEY_VALUES[key])}"
         return self._error(start, f"{word!r} is no {key}", hint, near[0] if near else "*")
 
     def _error(

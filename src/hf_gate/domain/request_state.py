@@ -15,7 +15,7 @@ from .request_version import ContentDigest, content_digest
 from .requests import AccessRequest
 from .timestamps import to_ms
 
-LAG: Final = 10_000
+LIST_LAG: Final = 10_000
 """ms by the Hub's clock: a list read this soon after our own change may still show the status before it."""
 
 
@@ -46,7 +46,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     version: int = 0
 
 
-def evolve(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:
+def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:
     """The state after one more event; None before the first. Events of the workspace's chain leave it as it is."""
     if isinstance(event, e.RequestSeen):
         return RequestState(
@@ -117,7 +117,7 @@ def _review_time(state: RequestState, event: e.ChangeSettled) -> int | None:
 # ---- what a reading adds -----------------------------------------------------------------------------------------------
 
 
-class Known(msgspec.Struct, frozen=True, gc=False):
+class KnownRequest(msgspec.Struct, frozen=True, gc=False):
     """What the store has of a person's latest attempt, as far as a new reading is compared with it.
 
     `raw` is an 8-byte digest of the record as it came, `content` of all in it but status and review.
@@ -131,18 +131,18 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     content: ContentDigest
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class RecordUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One record with what it told: what the store writes for it. `events` () refreshes the digests only."""
 
     request: AccessRequest
-    known: Known | None
+    known: KnownRequest | None
     events: tuple[e.AnyEvent, ...]
     raw: bytes
     content: ContentDigest
     skew: float = 0.0
 
 
-def diff_record(known: Known | None, request: AccessRequest, skew: float = 0.0) -> Seen | None:
+def diff_record(known: KnownRequest | None, request: AccessRequest, skew: float = 0.0) -> RecordUpdate | None:
     """What a record is to the store; None when it has that already, or knows better.
 
     `skew`: seconds that the Hub's clock is ahead of the one that `request.read_at` was taken from.
@@ -156,13 +156,17 @@ def diff_record(known: Known | None, request: AccessRequest, skew: float = 0.0) 
     ):
         return None
     events = detect_events(known, request, skew)
-    if known is not None and not events and not (is_of(known, request) and request.status == known.state.status):
+    if (
+        known is not None
+        and not events
+        and not (is_same_attempt(known, request) and request.status == known.state.status)
+    ):
         return None  # an earlier attempt; or our own change under way, whose settling will say what it came to
     content = content_digest(request)
-    return Seen(request=request, known=known, events=events, raw=raw, content=content, skew=skew)
+    return RecordUpdate(request=request, known=known, events=events, raw=raw, content=content, skew=skew)
 
 
-def is_of(known: Known, request: AccessRequest) -> bool:
+def is_same_attempt(known: KnownRequest, request: AccessRequest) -> bool:
     """Whether a record is of that attempt: one of an earlier attempt says nothing of it, not even that it is still there."""
     return to_ms(request.asked_at) == known.state.asked_at
 
@@ -172,7 +176,7 @@ def raw_digest(request: AccessRequest) -> bytes:
     return hashlib.blake2b(request.raw_json, digest_size=8).digest()
 
 
-def detect_events(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e.AnyEvent, ...]:
+def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e.AnyEvent, ...]:
     """What a record tells that we did not know of this attempt; () when nothing. A new attempt is a `RequestSeen`.
 
     `person` of a `RequestSeen` is left empty: the store fills in the pseudonym. `skew` as for `told`.
@@ -193,7 +197,7 @@ def detect_events(known: Known | None, seen: AccessRequest, skew: float = 0.0) -
         found.append(e.RequestChanged(what=("record",), hub_request=seen.request_id))
     if (reviewed_at := _later_review(state, seen)) is not None:
         found.append(e.RequestChanged(what=("review",), reviewed_at=reviewed_at))
-    if seen.status != state.status and not _is_ours(state, seen, skew):
+    if seen.status != state.status and not _is_own_change(state, seen, skew):
         found.append(
             e.StatusMoved(
                 before=state.status,
@@ -207,7 +211,7 @@ def detect_events(known: Known | None, seen: AccessRequest, skew: float = 0.0) -
     return tuple(found)
 
 
-def _is_ours(state: RequestState, seen: AccessRequest, skew: float) -> bool:
+def _is_own_change(state: RequestState, seen: AccessRequest, skew: float) -> bool:
     """Whether another status than ours is no news: a change of ours is under way, or was made just now."""
     if state.open_after is not None:
         return True
@@ -219,7 +223,7 @@ def was_just_moved(state: RequestState, hub_now: float) -> bool:
 
     Our own clock may be set back, and would then come to the same moment again.
     """
-    return state.moved_at is not None and abs(hub_now * 1000 - state.moved_at) < LAG
+    return state.moved_at is not None and abs(hub_now * 1000 - state.moved_at) < LIST_LAG
 
 
 def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) -> tuple[e.AnyEvent, ...]:
@@ -229,7 +233,7 @@ def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) 
     return (e.GrantDated(until=state.until, at_end=state.at_end or "reset", rule=state.until_rule),)
 
 
-def _lacks_review_time(known: Known, seen: AccessRequest) -> bool:
+def _lacks_review_time(known: KnownRequest, seen: AccessRequest) -> bool:
     """Whether a record that was read before has a time of review that was not taken from it then."""
     return known.state.reviewed_at is None and _later_review(known.state, seen) is not None
 

@@ -94,7 +94,7 @@ class Target:
         """How to name the person to a reader."""
         return self.username or self.user_id or self.request_id or "(nobody)"
 
-    def names(self, request: AccessRequest) -> bool:
+    def matches(self, request: AccessRequest) -> bool:
         """Whether a listed request is the one that is meant: by request id, else by account id, else by name."""
         if self.request_id and request.request_id:
             return self.request_id.lower() == request.request_id.lower()

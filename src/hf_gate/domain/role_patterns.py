@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 
-def _any(*patterns: str) -> re.Pattern[str]:
+def _join_patterns(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns))
 
 
 # An agreement, by the verbs of one. Checkboxes in any language, and text or select fields that ask for a yes.
-AGREES = _any(
+AGREES = _join_patterns(
     r"\bagree(?!ment)|\baccept|\bconsent\b|\backnowledg|\bundertake\b|\bpledge\b|\bpromise\b|\bcommit to\b",
     r"\babide\b|\bcomply\b",
     r"\b(will|shall|must|do|am|may) not\b|\bwon'?t\b|\bnever\b.*\b(use|share|distribut|identif)",
@@ -26,31 +26,33 @@ AGREES = _any(
     r"同意|接受|承诺|承諾|遵守|了承|誓約|동의|수락|준수|ยอมรับ|ยินยอม|ตกลง|συμφων|αποδέχομαι|ვეთანხმები|համաձայն|እስማማለሁ",
 )
 # Weaker words: an agreement, unless what follows is a mere fact.
-ATTESTS = _any(
+ATTESTS = _join_patterns(
     r"\b(hereby|confirm|certify|declare|attest|affirm|warrant|bestätige|confirmo|confirme|dichiaro)\b",
     r"подтвержда|确认|確認|확인",
 )
-FACT = _any(
+FACT = _join_patterns(
     r"\b(years? old|years? of age|of legal age|over (the age of )?\d\d|1[368]\+|\d\d or older|an adult)\b",
     r"\b(have|has|holds?) (a |an )?(valid|active|signed|submitted|sent|registered|completed|received|been)\b",
     r"\bcredentialed\b",
     r"^i am (a|an|the|affiliated|employed|enrolled|based)\b|满18|已满|18歳|18세",
 )
-MARKETING = _any(
+MARKETING = _join_patterns(
     r"\b(receiv\w*|get|send me|subscribe|sign up|opt[ -]?in|interested in)\b"
     r".*\b(updates?|news\w*|promotion\w*|market\w*|offers?|emails?)\b",
     r"\bnewsletter|\bmailing list\b|\bmay we contact\b|\bcontact(ed)? (you|me)\b|\bbe contacted\b",
     r"\bmarketing\b",
 )
-TERMS = _any(r"\b(licen[cs]e|terms|polic(y|ies)|conditions|agreement|eula)\b|条款|條款|规约|規約|약관|лицензи|услови")
-WARNING = _any(r"^(if|note|warning|please note|attention|important)\b")
+TERMS = _join_patterns(
+    r"\b(licen[cs]e|terms|polic(y|ies)|conditions|agreement|eula)\b|条款|條款|规约|規約|약관|лицензи|услови"
+)
+WARNING = _join_patterns(r"^(if|note|warning|please note|attention|important)\b")
 
 
 # The first row that fits decides. OTHER takes out what only looks like one of the roles.
 TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "birth_date",
-        _any(
+        _join_patterns(
             r"\b(date|year|day|month) of birth|\bbirth ?-?(date|day|year)|\bdob\b|\bborn\b",
             r"geburts(datum|tag|jahr)|date de naissance",
             r"né\(?e?\)? le|fecha de nacimiento|data d[ei] nas|data di nascita|geboortedatum|data urodzenia",
@@ -62,7 +64,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "email",
-        _any(
+        _join_patterns(
             r"\be[ -]?mails?\b|\be[amil]{4,5}\b|\bmail\b(?! list)|\bmail (address|id)\b|\bcorreo\b|courriel",
             r"adresse mail",
             r"e-?posta|эл\w*\.? ?почт|электронн\w+ (почт|адрес)|\bпочта\b|имейл|بريد|ایمیل|ای ?میل|דוא.?ל",
@@ -72,7 +74,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "other",  # pages, accounts, numbers, teams, things: never a person's own name, work or plan
-        _any(
+        _join_patterns(
             r"\b(web ?-?(site|page)s?|home ?page|(project|research|profile|personal) page)\b",
             r"\b(urls?|links?|orcid|doi|scholar|linkedin)\b",
             r"\b(user ?-?(name|id)s?|handle|nick ?-?name|login|account)\b",
@@ -91,7 +93,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "job",
-        _any(
+        _join_patterns(
             r"\bjob\b|\bposition\b|\boccupation\b|\bprofession\b",
             r"\b(current |your |professional |academic )?role\b|^title$|\b(your|academic) title\b",
             r"\bacademic (status|level|rank)\b|\bi am an?\b|\bwho are you\b",
@@ -107,7 +109,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "purpose",
-        _any(
+        _join_patterns(
             r"\bpurpose|\bintend|\bintent|\buse ?-? ?cases?\b|\busecase|\busage\b|\bwhat (will|do|are) you\b",
             r"\bhow (will|do|are) you\b|\bwhy\b",
             r"\breasons?\b|\bplan(s|ned)?\b|\bwant to use\b|\bwill (you )?use\b|\bto use\b|\bused? for\b",
@@ -132,7 +134,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "affiliation",
-        _any(
+        _join_patterns(
             r"\baffiliat|\baffilation|\bafilia|\binstitut|\borgani[sz]ation|\borg\b|\bcompan(y|ies)",
             r"\bemployer\b|\buniversit|\bschool\b|\bcollege\b",
             r"\blab(oratory)?\b|\bdepartment\b|\bfaculty\b|\bentity\b|\bcorporation\b|\bfirm\b|\bagency\b",
@@ -153,7 +155,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "country",
-        _any(
+        _join_patterns(
             r"\bcountr(y|ies)\b|\bnationality\b|\bnation\b|\bregion\b|\bland\b|\bpays\b|\bpaís|\bpaese\b",
             r"\bnazione\b|\bkraj\b|\bülke|quốc gia|\bnegara\b|\bstaat\b",
             r"\bстран|\bкраїна|الدولة|البلد|بلد|دولة|کشور|ملک|מדינה|ארץ|देश|দেশ|நாடு|దేశం|国家|國家|国籍|國籍|地区|國別|国名",
@@ -162,7 +164,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "name",
-        _any(
+        _join_patterns(
             r"\b(full|first|last|given|family|middle|sur|fore|real|legal|your|contact|applicant|leader|investigator|advisor"
             r"|supervisor)('?s)? ?-?names?\b",
             r"^(name|names|surname|firstname|lastname|fullname|forename)\b|\bsurname\b|\bname$|\bpi\b",
@@ -178,7 +180,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 # A text or select field that asks for a yes.
-ASKS_FOR_YES = _any(
+ASKS_FOR_YES = _join_patterns(
     r"^(do|will|can|are) you (\w+ )?(agree|accept|consent|acknowledge|understand)",
     r"^(i|you|we|by)\b.*\b(agree|accept|consent)\b",
 )

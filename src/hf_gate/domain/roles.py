@@ -33,7 +33,7 @@ _MARKUP = re.compile(r"[*_`~]+|<[^>]{0,80}>")
 @lru_cache(maxsize=4096)
 def role_of(label: str, field_type: str = "text") -> Role:
     """The role of a field. A place found by IP address is no country that somebody stated, so it is OTHER."""
-    text = _plain(label[:2000])
+    text = _normalize_label(label[:2000])
     if field_type in _ROLE_OF_TYPE:
         return _ROLE_OF_TYPE[field_type]
     if field_type == "checkbox":
@@ -47,7 +47,7 @@ def role_of(label: str, field_type: str = "text") -> Role:
     return next((role for role, pattern in _TEXT_ROLES if pattern.search(text)), Role.OTHER)
 
 
-def _plain(label: str) -> str:
+def _normalize_label(label: str) -> str:
     text = unicodedata.normalize("NFKC", label).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     return " ".join(_MARKUP.sub(" ", text).casefold().split())
 

@@ -15,10 +15,10 @@ from .request_version import ContentDigest, RequestVersion
 from .requests import AccessRequest
 from .runs import ChangeState, RunKind, RunState
 
-Cut: TypeAlias = tuple[int, int]
+ListPosition: TypeAlias = tuple[int, int]
 """A place in a list of requests from the oldest on: when that one asked (ms), and its number."""
 
-Part: TypeAlias = tuple[Cut | None, Cut | None]
+ListRange: TypeAlias = tuple[ListPosition | None, ListPosition | None]
 """What comes after the first place, up to and with the second; None: from the beginning, to the end."""
 
 
@@ -209,10 +209,10 @@ class TimelinePage(NamedTuple):
 class SelectionScope(NamedTuple):
     """A verb about a selection. `able`: the statuses that it applies to; `repos`: the numbers of those that count."""
 
-    pick: str
-    able: Collection[str]
+    selection: str
+    statuses: Collection[str]
     repos: Collection[int]
-    own: Collection[str]  # names and ids, in lower case, of the account that must not decide about itself
+    own_keys: Collection[str]  # names and ids, in lower case, of the account that must not decide about itself
     protected: Collection[str] = ()
 
 

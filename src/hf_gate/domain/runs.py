@@ -19,7 +19,7 @@ class RunKind(StrEnum):
     UNDO = "undo"
 
 
-KIND_WORDS: Final[Mapping[str, str]] = {
+KIND_LABELS: Final[Mapping[str, str]] = {
     RunKind.PLAN: "plan applied",
     RunKind.AUTO: "hf-gate run",
     RunKind.DIRECT: "by hand",
@@ -40,7 +40,7 @@ class RunState(StrEnum):
 
 
 UNFINISHED: Final = (RunState.READY, RunState.INTERRUPTED)
-OVER: Final = (RunState.ENDED, RunState.STOPPED)
+FINISHED: Final = (RunState.ENDED, RunState.STOPPED)
 """Nothing of such a run is left to send."""
 
 
@@ -59,7 +59,7 @@ class ChangeState(StrEnum):
     OPEN = OutcomeKind.OPEN.value
 
 
-UNDER_WAY: Final = (ChangeState.STARTED, ChangeState.OPEN)
+UNSETTLED: Final = (ChangeState.STARTED, ChangeState.OPEN)
 """The outcome of such a change is not known."""
 
 

@@ -50,7 +50,7 @@ class Scalar:
     line: int
     column: int
     text: str
-    plain: bool
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,15 @@ class ParsedYaml:
 
 def parse_yaml(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> ParsedYaml:
     """Read one YAML 1.2 document; `first_line` is the line of the file on which the text begins."""
-    refusal = _too_much(text, limits)
-    places = _Places(text, first_line)
+    refusal = _find_excess(text, limits)
+    places = _LineIndex(text, first_line)
     if refusal is not None:
         index, code, message = refusal
         return ParsedYaml(None, (places.problem(index, code, message, _SHORTER),))
     return _YamlReader(places, limits).read_document(text)
 
 
-class _Places:
+class _LineIndex:
     """Line and column of an index. Lines end as in YAML 1.2: LF, CR or both."""
 
     def __init__(self, text: str, first_line: int) -> None:
@@ -165,8 +165,8 @@ class _OpenNode:
 
 
 class _YamlReader:
-    def __init__(self, places: _Places, limits: Limits) -> None:
-        self.places, self.limits = places, limits
+    def __init__(self, places: _LineIndex, limits: Limits) -> None:
+        self.lines, self.limits = places, limits
         self.problems: list[Problem] = []
         self.count = self.documents = 0
         self.open: list[_OpenNode] = []
@@ -175,16 +175,16 @@ class _YamlReader:
     def read_document(self, text: str) -> ParsedYaml:
         try:
             for event in _events(text):
-                if not self._take(event):
+                if not self._handle_event(event):
                     break
         except _PastLimitError:
             self.root = None
-        except (YAMLError, *_LEAKS) as error:
-            self.problems.append(_describe_yaml_error(error, self.places))
+        except (YAMLError, *_LIBRARY_ERRORS) as error:
+            self.problems.append(_describe_yaml_error(error, self.lines))
             self.root = None
         return ParsedYaml(self.root, tuple(self.problems))
 
-    def _take(self, event: Event) -> bool:
+    def _handle_event(self, event: Event) -> bool:
         index: int = event.start_mark.index
         if isinstance(event, DocumentStartEvent):
             self.documents += 1
@@ -197,18 +197,18 @@ class _YamlReader:
                 )
                 return False
         elif isinstance(event, NodeEvent):
-            self._node(event, index)
+            self._handle_node(event, index)
         elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
-            self._add(self._close(self.open.pop()))
+            self._add_node(self._close(self.open.pop()))
         return True
 
-    def _node(self, event: NodeEvent, index: int) -> None:
+    def _handle_node(self, event: NodeEvent, index: int) -> None:
         self.count += 1
         if self.count > self.limits.nodes:
-            self._stop(index, "yaml_too_many_nodes", _too_many(self.limits))
+            self._abort(index, "yaml_too_many_nodes", _too_many(self.limits))
         if isinstance(event, AliasEvent):
             self._report(index, "yaml_alias", f"*{_shorten(event.anchor)} is an alias.", "Write the value out here.")
-            self._add(Alias(*self.places.at(index), str(event.anchor)))
+            self._add_node(Alias(*self.lines.at(index), str(event.anchor)))
             return
         if event.anchor is not None:
             self._report(
@@ -220,29 +220,29 @@ class _YamlReader:
             )
         if isinstance(event, ScalarEvent):
             text = re.sub("[\ud800-\udfff]", "\ufffd", event.value)
-            self._add(Scalar(*self.places.at(index), text, event.style in (None, "")))
+            self._add_node(Scalar(*self.lines.at(index), text, event.style in (None, "")))
         elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
             if len(self.open) >= self.limits.depth:
-                self._stop(index, "yaml_too_deep", _too_deep(self.limits))
+                self._abort(index, "yaml_too_deep", _too_deep(self.limits))
             self.open.append(_OpenNode(index, is_mapping=isinstance(event, MappingStartEvent)))
 
     def _close(self, done: _OpenNode) -> Node:
-        line, column = self.places.at(done.index)
+        line, column = self.lines.at(done.index)
         if not done.is_mapping:
             return Sequence(line, column, tuple(done.children))
         return Mapping(line, column, tuple(zip(done.children[::2], done.children[1::2], strict=True)))
 
-    def _add(self, node: Node) -> None:
+    def _add_node(self, node: Node) -> None:
         if not self.open:
             self.root = node
             return
         home = self.open[-1]
         if home.is_mapping and len(home.children) % 2 == 0 and isinstance(node, Scalar):
-            self._key(node, home.keys)
+            self._check_key(node, home.keys)
         home.children.append(node)
 
-    def _key(self, key: Scalar, seen: dict[str, Scalar]) -> None:
-        if key.text == "<<" and key.plain:
+    def _check_key(self, key: Scalar, seen: dict[str, Scalar]) -> None:
+        if key.text == "<<" and key.is_plain:
             self._report_problem(
                 Problem(key.line, key.column, "yaml_merge", "`<<` does not merge here.", "Write the keys out.")
             )
@@ -252,7 +252,7 @@ class _YamlReader:
             self._report_problem(Problem(key.line, key.column, "duplicate_key", words, "Keep one of the two."))
 
     def _report(self, index: int, code: str, message: str, fix: str) -> None:
-        self._report_problem(self.places.problem(index, code, message, fix))
+        self._report_problem(self.lines.problem(index, code, message, fix))
 
     def _report_problem(self, problem: Problem) -> None:
         self.problems.append(problem)
@@ -262,13 +262,13 @@ class _YamlReader:
             self.problems.append(Problem(problem.line, problem.column, "yaml_too_many_problems", words, fix))
             raise _PastLimitError
 
-    def _stop(self, index: int, code: str, message: str) -> None:
-        self.problems.append(self.places.problem(index, code, message, _SHORTER))
+    def _abort(self, index: int, code: str, message: str) -> None:
+        self.problems.append(self.lines.problem(index, code, message, _SHORTER))
         raise _PastLimitError
 
 
 # Beside its own errors the library lets plain ones through on escapes and tags that make no sense.
-_LEAKS = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError, AssertionError, RecursionError)
+_LIBRARY_ERRORS = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError, AssertionError, RecursionError)
 
 
 def _events(text: str) -> Iterator[Event]:
@@ -321,7 +321,7 @@ _BROKEN: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def _describe_yaml_error(error: Exception, places: _Places) -> Problem:
+def _describe_yaml_error(error: Exception, places: _LineIndex) -> Problem:
     if isinstance(error, ReaderError):
         char = places.text[error.position : error.position + 1]
         words = f"The character U+{ord(char or chr(0)):04X} cannot stand in YAML."
@@ -364,7 +364,7 @@ def _too_deep(limits: Limits) -> str:
     return f"Nested over {limits.depth} levels deep is more than is read here."
 
 
-def _too_much(text: str, limits: Limits) -> tuple[int, str, str] | None:
+def _find_excess(text: str, limits: Limits) -> tuple[int, str, str] | None:
     """A refusal (index, code, words) when the text is larger than the limits, judged from its lines alone."""
     if len(text) > limits.size or len(text.encode("utf-8", "replace")) > limits.size:
         return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML is more than is read here."

@@ -80,10 +80,10 @@ def _to_json(node: Node) -> object:
             return {key.text: _to_json(value) for key, value in node.pairs if isinstance(key, Scalar)}
         case Sequence():
             return [_to_json(item) for item in node.items]
-        case Scalar(plain=True) if node.text.lower() in _WORDS:
+        case Scalar(is_plain=True) if node.text.lower() in _WORDS:
             return _WORDS[node.text.lower()]
         case Scalar():
-            return int(node.text) if node.plain and node.text.isdecimal() and len(node.text) < 16 else node.text
+            return int(node.text) if node.is_plain and node.text.isdecimal() and len(node.text) < 16 else node.text
         case _:
             return None
 

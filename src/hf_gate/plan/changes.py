@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from ..domain.events import VerdictReached
 from ..domain.ids import Repo
-from ..domain.lifecycle import STATUSES, TARGET_OF, Status
+from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, Status
 from ..domain.request_state import RequestState
 from ..domain.request_version import content_digest
 from ..domain.requests import AccessRequest, Target
-from ..domain.timestamps import iso
+from ..domain.timestamps import to_iso
 from ..policy.fact_table import is_identity_fact
 from ..policy.model import ConditionTrace, Fact, Verdict
 from ..policy.opinions import STATUS_AFTER
@@ -56,7 +56,7 @@ def make_change(
         request_id=state.hub_request,
         user_id=request.person.id,
         user=request.person.username,
-        asked_at=iso(request.asked_at),
+        asked_at=to_iso(request.asked_at),
         answers_digest=content.answers.hex(),
         moved_at=state.last_moved_at,
         identity_digest=content.identity.hex() if reads_identity else None,
@@ -172,7 +172,7 @@ def fact_to_json(fact: Fact) -> Any:  # noqa: ANN401 - JSON
     """Return the value of a fact as JSON; null if it is unknown."""
     value = fact.value
     if isinstance(value, datetime):
-        return iso(value)
+        return to_iso(value)
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, tuple) else value
@@ -202,7 +202,7 @@ def is_new_verdict(state: RequestState, verdict: Verdict) -> bool:
 def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
     """Return the change that ends an expired grant; None if a person decides, or if access is gone already."""
     state, request = subject.state, subject.request
-    after = TARGET_OF.get(state.at_end or "reset")
+    after = STATUS_AFTER_VERB.get(state.at_end or "reset")
     if after is None or state.status != Status.ACCEPTED or state.until is None or state.open_after is not None:
         return None
     late = (at.timestamp() * 1000 - state.until) / 86_400_000

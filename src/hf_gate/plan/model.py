@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from ..domain.events import canonical
+from ..domain.events import canonical_json
 from ..domain.grants import grant_end
 from ..domain.ids import Repo, RepoType, parse_repo
-from ..domain.lifecycle import STATUSES, VERB_TO, Status
-from ..domain.timestamps import iso
+from ..domain.lifecycle import STATUSES, VERB_FOR_STATUS, Status
+from ..domain.timestamps import to_iso
 from ..errors import Guarded, UsageError
 
 SCHEMA_VERSION: Final = 1
@@ -73,7 +73,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def action(self) -> str:
         """The action on the Hub: accept, reject, reset or cancel."""
-        return VERB_TO[self.after]
+        return VERB_FOR_STATUS[self.after]
 
     @property
     def verb(self) -> str:
@@ -141,7 +141,7 @@ def make_plan(
         ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age_key)[:most], key=lambda c: c.sort_key)
     )
     head = PlanHeader(
-        digest="", policy_digest=policy_digest, endpoint=endpoint, made_at=iso(now), expires_at=iso(now + valid)
+        digest="", policy_digest=policy_digest, endpoint=endpoint, made_at=to_iso(now), expires_at=to_iso(now + valid)
     )
     counts = {**summary, "remaining": dropped + len(ordered) - len(included)}
     plan = Plan(schema_version=SCHEMA_VERSION, plan=head, summary=counts, changes=included, guards=list(guards))
@@ -162,7 +162,7 @@ def digest_of(plan: Plan) -> str:
     """Return the SHA-256 of the plan's canonical JSON without the digest."""
     document = msgspec.to_builtins(plan)
     del document["plan"]["digest"]
-    return hashlib.sha256(canonical(document)).hexdigest()
+    return hashlib.sha256(canonical_json(document)).hexdigest()
 
 
 def encode_plan(plan: Plan) -> bytes:
@@ -204,7 +204,7 @@ def decode_stored_plan(document: bytes, digest: str) -> Plan | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     del raw["plan"]["digest"]
-    return plan if hashlib.sha256(canonical(raw)).hexdigest() == digest else None
+    return plan if hashlib.sha256(canonical_json(raw)).hexdigest() == digest else None
 
 
 def _find_faults(plan: Plan) -> Iterator[str]:
@@ -253,7 +253,7 @@ def _is_moment(text: str) -> bool:
 def _check_digest(plan: Plan, raw: dict[str, Any], source: str) -> None:
     """Check that the content, including unknown keys, matches the digest."""
     expected = raw["plan"].pop("digest")
-    if hashlib.sha256(canonical(raw)).hexdigest() != expected or digest_of(plan) != expected:
+    if hashlib.sha256(canonical_json(raw)).hexdigest() != expected or digest_of(plan) != expected:
         raise Guarded(
             f"{source} was changed after the plan was made; nothing was sent.",
             hint="Do not edit a plan: change the policy and make a new plan with `hf-gate plan --out`.",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from ..domain.display_text import clip, visible
+from ..domain.display_text import clip, make_visible
 from ..domain.timestamps import from_ms
 from .model import END_EXPRESSION, Change, ChangeReason, Plan
 
@@ -79,7 +79,7 @@ def render_shadow_actions(plan: Plan) -> Iterator[str]:
 
 def _count_by_rule(changes: list[Change]) -> str:
     count = Counter(f"{change.policy}/{change.rule}" if change.policy else change.rule for change in changes)
-    shown = [f"{visible(rule, one_line=True)} {number:,}" for rule, number in count.most_common(4)]
+    shown = [f"{make_visible(rule, one_line=True)} {number:,}" for rule, number in count.most_common(4)]
     return " · ".join(shown) + (f" · {len(count) - 4} more rules" if len(count) > 4 else "")
 
 
@@ -94,12 +94,12 @@ def _render_examples(plan: Plan) -> Iterator[str]:
         sign = "×" if change.verb == "remove" else _SIGNS[change.action]
         yield f"  {sign} {_describe_person(change)}  {change.rule}{_describe_reasons(change)}"
         if change.reason:
-            yield f'      "{visible(change.reason, one_line=True)}"'
+            yield f'      "{make_visible(change.reason, one_line=True)}"'
 
 
 def _describe_person(change: Change) -> str:
     name = change.user or (f"(hidden #{change.user_id[-6:]})" if change.user_id else "(hidden)")
-    return f"{visible(name, one_line=True)} at {change.repo_ref}"
+    return f"{make_visible(name, one_line=True)} at {change.repo_ref}"
 
 
 def _describe_reasons(change: Change) -> str:
@@ -112,11 +112,11 @@ def _describe_reason(one: ChangeReason) -> str:
     if (words := describe_end(one)) is not None:
         return words
     seen = [
-        clip(visible(_format_value(value), one_line=True), _VALUE)
+        clip(make_visible(_format_value(value), one_line=True), _VALUE)
         for _, value in sorted(one.facts.items())
         if not isinstance(value, dict | list | bool)
     ]
-    return visible(one.expr, one_line=True) + (f" ({', '.join(seen)})" if seen else "")
+    return make_visible(one.expr, one_line=True) + (f" ({', '.join(seen)})" if seen else "")
 
 
 def describe_end(one: ChangeReason) -> str | None:

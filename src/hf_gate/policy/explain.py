@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from ..domain.display_text import clip, visible
-from ..domain.timestamps import iso
+from ..domain.display_text import clip, make_visible
+from ..domain.timestamps import to_iso
 from .model import Action, ConditionFlip, ConditionTrace, Fact, FactValue, Opinion, PolicyMode, RuleTrace, Verdict
 from .opinions import why_people_decide
 
@@ -161,7 +161,7 @@ def format_value(value: FactValue) -> str:
     if isinstance(value, bool | int):
         return str(value).lower()
     if isinstance(value, datetime):
-        return iso(value)
+        return to_iso(value)
     if isinstance(value, str):
         return f'"{_one_line(value)}"'
     if isinstance(value, Mapping):
@@ -170,7 +170,7 @@ def format_value(value: FactValue) -> str:
 
 
 def _one_line(text: str, columns: int = VALUE_COLUMNS) -> str:
-    return clip(visible(text[: columns * 8], one_line=True), columns)
+    return clip(make_visible(text[: columns * 8], one_line=True), columns)
 
 
 def _describe_age(age: timedelta) -> str:

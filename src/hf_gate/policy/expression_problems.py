@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ..domain.display_text import visible
+from ..domain.display_text import make_visible
 from .expression_tokens import SourceToken, TokenizedSource
 
 
@@ -53,7 +53,7 @@ _SIGNS = {
 
 def find_foreign_syntax(words: TokenizedSource) -> ExpressionProblem | None:
     """Return the first mistake that can be seen without types."""
-    hidden = visible(words.source)
+    hidden = make_visible(words.source)
     if hidden != words.source:
         at = next((i for i, (a, b) in enumerate(zip(words.source, hidden, strict=False)) if a != b), 0)
         code = ord(words.source[at]) if at < len(words.source) else 0
@@ -220,7 +220,7 @@ def _syntax_problem(offset: int, words: TokenizedSource) -> ExpressionProblem:
             "syntax", "the expression ends too early; complete it", last.start, last.end - last.start
         )
     token = words.tokens[words.index_at(offset)]
-    what = f"unexpected `{visible(token.text, one_line=True)[:40]}`"
+    what = f"unexpected `{make_visible(token.text, one_line=True)[:40]}`"
     if token.kind in ("name", "text", "number") and token.start > 0:
         what += "; is an operator (`&&`, `||`, `==`) or a comma missing before it?"
     if token.text in ("days", "day", "d", "weeks", "hours"):
@@ -253,7 +253,7 @@ def _undeclared_problem(name: str, offset: int, words: TokenizedSource, names: N
 
 def unknown_name_problem(name: str, start: int, length: int, names: NameSuggestions) -> ExpressionProblem:
     """Return the problem of an unknown fact, with the most similar known one."""
-    shown = visible(name, one_line=True)[:80]
+    shown = make_visible(name, one_line=True)[:80]
     below = names.below(name)
     if below:
         some = ", ".join(f"`{each}`" for each in below[:4])
@@ -301,7 +301,7 @@ def describe_type(name: str) -> str:
         return "a list"
     if low.startswith("map"):
         return "a map"
-    return _TYPES.get(name) or _TYPES.get(low) or f"a {visible(low, one_line=True)}"
+    return _TYPES.get(name) or _TYPES.get(low) or f"a {make_visible(low, one_line=True)}"
 
 
 def _overload_problem(function: str, types: list[str], offset: int, words: TokenizedSource) -> ExpressionProblem:

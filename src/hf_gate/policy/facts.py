@@ -45,7 +45,7 @@ class FactReader:
         """The names of the facts that are computed."""
         return tuple(self._declarations)
 
-    def facts(
+    def compute_facts(
         self,
         request: AccessRequest,
         *,

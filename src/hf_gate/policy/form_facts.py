@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ..domain.answer_quality import AnswerQuality, Quality, classify_answer, classify_signed_answer, quality
+from ..domain.answer_quality import AnswerRating, Quality, rate_answer, rate_with_names, rate_without_names
 from ..domain.forms import GateForm, collapse_whitespace
 from ..domain.roles import Role, role_of
 from .email_addresses import parse_address
@@ -81,22 +81,22 @@ class QualityCache:
 
     def __init__(self, size: int = 100_000) -> None:
         self._size = max(2, size) // 2
-        self._new: dict[tuple[str, str, Role], AnswerQuality] = {}
-        self._old: dict[tuple[str, str, Role], AnswerQuality] = {}
+        self._new: dict[tuple[str, str, Role], AnswerRating] = {}
+        self._old: dict[tuple[str, str, Role], AnswerRating] = {}
 
     def __len__(self) -> int:
         return len(self._new) + len(self._old)
 
-    def quality(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
+    def rate(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
         """Return the quality as `rate_answer` does."""
         key = (answer, label, role)
         found = self._new.get(key)
         if found is None:
-            found = self._old.get(key) or classify_answer(answer, label, role)
+            found = self._old.get(key) or rate_without_names(answer, label, role)
             if len(self._new) >= self._size:
                 self._old, self._new = self._new, {}
             self._new[key] = found
-        return classify_signed_answer(found, answer, label, role, names)
+        return rate_with_names(found, answer, label, role, names)
 
 
 def best_answer(
@@ -109,7 +109,7 @@ def best_answer(
         if role is Role.CONSENT and text.strip().lower() in TICKED | _NOT_TICKED:
             found = Quality.GOOD if is_ticked(text) else Quality.EMPTY
         else:
-            found = memo.quality(text, label, role, names) if memo is not None else quality(text, label, role, names)
+            found = memo.rate(text, label, role, names) if memo is not None else rate_answer(text, label, role, names)
         if best[1] is None or _RANK[found] > _RANK[best[0]]:
             best = (found, text)
         if found is Quality.GOOD:

@@ -64,7 +64,7 @@ class NodeReader:
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
-    def keys(
+    def read_keys(
         self, node: Node, what: str, known: Iterable[str], *, synonyms: Map[str, str] | None = None,
         planned: Map[str, str] | None = None,
     ) -> Keys | None:  # fmt: skip
@@ -109,12 +109,12 @@ class NodeReader:
                 found.append((key, value))
         return found
 
-    def text(self, node: Node, what: str) -> str | None:
+    def read_text(self, node: Node, what: str) -> str | None:
         """Read a text that is not empty."""
         if not isinstance(node, Scalar):
             self._add_not_text(node, what)
             return None
-        if not node.text.strip() or (node.plain and node.text in ("~", "null", "Null", "NULL")):
+        if not node.text.strip() or (node.is_plain and node.text in ("~", "null", "Null", "NULL")):
             self.add_problem(node, "empty", f"{what} is empty; write a value or remove the key.")
             return None
         self._check_comment(node, what)
@@ -122,7 +122,7 @@ class NodeReader:
 
     def _check_comment(self, node: Scalar, what: str) -> None:
         """Report ` #` that was probably meant as text: an open bracket or quote before it, or no space after it."""
-        if not node.plain:
+        if not node.is_plain:
             return
         end = ScalarSource(self.source, node).end
         rest = self.source.line(self.source.position(end).line)[self.source.position(end).column - 1 :].rstrip()
@@ -147,7 +147,7 @@ class NodeReader:
         else:
             self.add_problem(node, "not_text", f"{what} must be a text, not a list or a map.")
 
-    def items(self, node: Node, what: str, example: str) -> list[Node]:
+    def read_items(self, node: Node, what: str, example: str) -> list[Node]:
         """Read the items of a list that is not empty."""
         if isinstance(node, Sequence) and node.items:
             return list(node.items)
@@ -160,7 +160,7 @@ class NodeReader:
 
     def parse(self, node: Node, what: str, code: str, parse: Callable[[str], T]) -> T | None:
         """Read a text with one of the parsers of `literals`."""
-        text = self.text(node, what)
+        text = self.read_text(node, what)
         if text is None:
             return None
         try:
@@ -170,10 +170,10 @@ class NodeReader:
             self.add_problem(node, code, f"{what}: {problem}", fix=problem.fix, hint=hint)
             return None
 
-    def one_of(
+    def read_choice(
         self, node: Node, what: str, choices: Iterable[str], synonyms: Map[str, str] | None = None
     ) -> str | None:
-        text = self.text(node, what)
+        text = self.read_text(node, what)
         known = tuple(choices)
         if text is None or text in known:
             return text
@@ -183,8 +183,8 @@ class NodeReader:
         self.add_problem(node, "bad_value", words, fix=near, hint=hint)
         return None
 
-    def number(self, node: Node, what: str, low: int, high: int) -> int | None:
-        text = self.text(node, what)
+    def read_number(self, node: Node, what: str, low: int, high: int) -> int | None:
+        text = self.read_text(node, what)
         if text is None:
             return None
         if re.fullmatch(r"\d{1,4}", text) and low <= int(text) <= high:
@@ -196,8 +196,8 @@ class NodeReader:
         )
         return None
 
-    def id(self, node: Node, what: str) -> str | None:
-        text = self.text(node, what)
+    def read_id(self, node: Node, what: str) -> str | None:
+        text = self.read_text(node, what)
         if text is None or ID.match(text):
             return text
         fix = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64] or None

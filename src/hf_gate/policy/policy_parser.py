@@ -91,21 +91,21 @@ def read_version(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: 
             reader.add_yaml_fix(first, "no_version", words, "version: 1\n", length=0)
         else:
             reader.add_problem(root, "no_version", words)
-    elif (text := reader.text(keys["version"][1], "version")) is not None and text != "1":
+    elif (text := reader.read_text(keys["version"][1], "version")) is not None and text != "1":
         reader.add_problem(
             keys["version"][1], "bad_version", f"version {text[:20]} is not supported; use version 1.", fix="1"
         )
 
 
 def _read_policy(reader: NodeReader, root: Node, source: SourceText) -> Policy | None:
-    keys = reader.keys(root, "A policy", KEYS, synonyms=_SYNONYMS)
+    keys = reader.read_keys(root, "A policy", KEYS, synonyms=_SYNONYMS)
     if keys is None:
         return None
     read_version(reader, keys, root)
     name = _read_name(reader, keys, root)
     rules = _read_required_rules(reader, keys, root)
     mode = (
-        reader.one_of(keys["mode"][1], "mode", tuple(PolicyMode), _MODE_SYNONYMS)
+        reader.read_choice(keys["mode"][1], "mode", tuple(PolicyMode), _MODE_SYNONYMS)
         if "mode" in keys
         else PolicyMode.SHADOW
     )
@@ -140,7 +140,7 @@ _MODE_SYNONYMS = {
 
 def _read_name(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
     if "policy" in keys:
-        return reader.id(keys["policy"][1], "policy")
+        return reader.read_id(keys["policy"][1], "policy")
     if _are_all_keys_known(keys, root):
         reader.add_problem(root, "no_name", "The policy has no name.", hint="Write `policy: NAME`.")
     return None
@@ -157,7 +157,7 @@ def _read_applies_to(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], ro
 
 def read_globs(reader: NodeReader, node: Node, what: str) -> tuple[str, ...]:
     """Read repo globs in their canonical form."""
-    items = reader.items(node, what, f"`{what}: [datasets/ns/name-*, ns/name]`")
+    items = reader.read_items(node, what, f"`{what}: [datasets/ns/name-*, ns/name]`")
     found = [reader.parse(item, what, "bad_glob", parse_glob) for item in items]
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
@@ -178,12 +178,12 @@ def _are_all_keys_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool
 
 def _read_judges(reader: NodeReader, node: Node) -> tuple[str, ...]:
     found = []
-    for item in reader.items(node, "judges", "`judges: [pending, accepted]`"):
+    for item in reader.read_items(node, "judges", "`judges: [pending, accepted]`"):
         text = item.text if isinstance(item, Scalar) else ""
         if text in (Status.REJECTED, Status.RESET):
             reader.add_problem(item, "bad_judges", f"policies do not cover {text} requests; write pending or accepted.")
             continue
-        word = reader.one_of(item, "judges", (Status.PENDING.value, Status.ACCEPTED.value))
+        word = reader.read_choice(item, "judges", (Status.PENDING.value, Status.ACCEPTED.value))
         if word:
             found.append(word)
     return tuple(dict.fromkeys(found)) or (Status.PENDING,)
@@ -194,9 +194,9 @@ def _read_roles(reader: NodeReader, node: Node) -> dict[str, str]:
     if not isinstance(node, Mapping):
         reader.add_problem(node, "not_a_map", "Write roles as `role: Label of the form` lines.")
         return found
-    known = reader.keys(node, "roles", ANSWER_ROLES, synonyms=_ROLE_SYNONYMS) or {}
+    known = reader.read_keys(node, "roles", ANSWER_ROLES, synonyms=_ROLE_SYNONYMS) or {}
     for role, (_, value) in known.items():
-        label = reader.text(value, f"The label of {role}")
+        label = reader.read_text(value, f"The label of {role}")
         if label is not None:
             found[role] = " ".join(label.split())
     return found
@@ -225,7 +225,7 @@ def _read_lets(reader: NodeReader, node: Node) -> dict[str, str]:
         if key.text in _RESERVED:
             words = f"`{key.text}` is reserved in expressions; choose another name."
             reader.add_problem(key, "taken_name", words, fix=f"is_{key.text}")
-        text = reader.text(value, f"let {key.text}")
+        text = reader.read_text(value, f"let {key.text}")
         if text is not None:
             found[key.text] = text.strip()
     return found
@@ -238,19 +238,19 @@ _TEST_SYNONYMS = {"given": "facts", "expect": "want", "expected": "want", "then"
 
 
 def _read_tests(reader: NodeReader, node: Node) -> tuple[PolicyTest, ...]:
-    items = reader.items(node, "tests", "`- {name: ..., facts: {...}, want: {then: accept}}`")
+    items = reader.read_items(node, "tests", "`- {name: ..., facts: {...}, want: {then: accept}}`")
     return tuple(test for item in items if (test := _read_test(reader, item)) is not None)
 
 
 def _read_test(reader: NodeReader, node: Node) -> PolicyTest | None:
-    keys = reader.keys(node, "A test", _TEST_KEYS, synonyms=_TEST_SYNONYMS)
+    keys = reader.read_keys(node, "A test", _TEST_KEYS, synonyms=_TEST_SYNONYMS)
     if keys is None:
         return None
     for key in _TEST_KEYS:
         if key not in keys:
             reader.add_problem(node, "test_incomplete", f"A test needs `{key}`.")
             return None
-    name = reader.text(keys["name"][1], "name")
+    name = reader.read_text(keys["name"][1], "name")
     facts = _read_facts(reader, keys["facts"][1])
     then, rule = _read_expectation(reader, keys["want"][1])
     if name is None or (then is None and rule is None):
@@ -262,13 +262,15 @@ def _read_expectation(reader: NodeReader, node: Node) -> tuple[str | None, str |
     if isinstance(node, Scalar) and node.text in ACTIONS:
         reader.add_yaml_fix(node, "not_a_map", f"Write want as `{{then: {node.text}}}`.", f"{{then: {node.text}}}")
         return None, None
-    keys = reader.keys(node, "want", ("then", "rule"), synonyms={"action": "then", "verdict": "then", "id": "rule"})
+    keys = reader.read_keys(
+        node, "want", ("then", "rule"), synonyms={"action": "then", "verdict": "then", "id": "rule"}
+    )
     if not keys:
         if keys is not None:
             reader.add_problem(node, "empty", "want needs `then` or `rule`.")
         return None, None
-    then = reader.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS) if "then" in keys else None
-    rule = reader.id(keys["rule"][1], "rule") if "rule" in keys else None
+    then = reader.read_choice(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS) if "then" in keys else None
+    rule = reader.read_id(keys["rule"][1], "rule") if "rule" in keys else None
     return then, rule
 
 
@@ -290,10 +292,10 @@ def _read_fact_value(reader: NodeReader, node: Node) -> object:
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Sequence):
-        return tuple(reader.text(item, "An item") or "" for item in node.items)
+        return tuple(reader.read_text(item, "An item") or "" for item in node.items)
     if isinstance(node, Mapping):
         return {
-            key.text: (value.text if isinstance(value, Scalar) else reader.text(value, key.text) or "")
+            key.text: (value.text if isinstance(value, Scalar) else reader.read_text(value, key.text) or "")
             for key, value in node.pairs
             if isinstance(key, Scalar)
         }
@@ -354,7 +356,7 @@ def _read_table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | Non
 
 
 def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSpec | None:
-    keys = reader.keys(node, f"table `{name.text}`", ("file", "key"), synonyms={"path": "file", "csv": "file", "by": "key", "column": "key", "on": "key"}, planned=_PLANNED_TABLE_KEYS)  # fmt: skip
+    keys = reader.read_keys(node, f"table `{name.text}`", ("file", "key"), synonyms={"path": "file", "csv": "file", "by": "key", "column": "key", "on": "key"}, planned=_PLANNED_TABLE_KEYS)  # fmt: skip
     if keys is None:
         return None
     said_later = any(isinstance(key, Scalar) and key.text in _PLANNED_TABLE_KEYS for key, _ in node.pairs)
@@ -362,7 +364,7 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
         if not said_later and len(keys) == len(node.pairs):
             reader.add_problem(node, "no_file", f"table `{name.text}` has no `file`; write {_TABLE_EXAMPLES}.")
         return None
-    file = reader.text(keys["file"][1], "file")
+    file = reader.read_text(keys["file"][1], "file")
     if file is not None and not file.endswith((".csv", ".jsonl", ".ndjson")):
         words = "a table must be a .csv or .jsonl file."
         reader.add_problem(keys["file"][1], "bad_file", f"`{file[-40:]}`: {words}", hint="Export it as CSV (UTF-8).")
@@ -376,7 +378,7 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
 
 def _read_key(reader: NodeReader, node: Node) -> tuple[str, ...]:
     nodes = list(node.items) if isinstance(node, Sequence) else [node]
-    words = [reader.one_of(each, "key", _TABLE_KEYS, _TABLE_KEY_SYNONYMS) for each in nodes]
+    words = [reader.read_choice(each, "key", _TABLE_KEYS, _TABLE_KEY_SYNONYMS) for each in nodes]
     found = tuple(word for word in words if word is not None)
     if len(set(found)) < len(found):
         reader.add_problem(node, "twice", "key has a duplicate column.")
@@ -385,7 +387,7 @@ def _read_key(reader: NodeReader, node: Node) -> tuple[str, ...]:
 
 def _read_row(reader: NodeReader, node: Node) -> str | None:
     """Read a row: `name`, `a@b.org`, `@b.org` or `@*.b.org`."""
-    text = reader.text(node, "A row of a table")
+    text = reader.read_text(node, "A row of a table")
     if text is None:
         return None
     text = text.strip()

@@ -86,7 +86,7 @@ def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
     """Return the rules in order and report duplicate ids."""
     found: list[Rule] = []
     seen: dict[str, SourcePosition] = {}
-    for number, item in enumerate(reader.items(node, "rules", "`- id: rest` with `then: human`"), 1):
+    for number, item in enumerate(reader.read_items(node, "rules", "`- id: rest` with `then: human`"), 1):
         rule = _read_rule(reader, item, number)
         if rule is None:
             continue
@@ -103,7 +103,7 @@ def _value_of(node: Mapping, name: str) -> Node | None:
 
 
 def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
-    keys = reader.keys(node, "A rule", _KEYS, synonyms=_SYNONYMS, planned=_PLANNED_KEYS)
+    keys = reader.read_keys(node, "A rule", _KEYS, synonyms=_SYNONYMS, planned=_PLANNED_KEYS)
     if keys is None or not isinstance(node, Mapping):
         return None
     name = _read_id(reader, keys, node, number)
@@ -127,10 +127,10 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
         until=until,
         at_end=at_end or (Action.RESET if until is not None else None),
         end_reason=_read_one_text(reader, keys, "end_reason"),
-        queue=reader.id(keys["queue"][1], "queue") if "queue" in keys else None,
+        queue=reader.read_id(keys["queue"][1], "queue") if "queue" in keys else None,
         due=_read_duration(reader, keys, "due"),
-        priority=reader.number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
-        reviewers=(reader.number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
+        priority=reader.read_number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
+        reviewers=(reader.read_number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
         position=position_of(node),
         key_positions={key: position_of(value) for key, (_, value) in keys.items()},
     )
@@ -148,7 +148,7 @@ _END_SYNONYMS = {
 
 def _read_id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str | None:
     if "id" in keys:
-        name = reader.id(keys["id"][1], "id")
+        name = reader.read_id(keys["id"][1], "id")
         if name == "none":
             reader.add_problem(
                 keys["id"][1],
@@ -171,7 +171,7 @@ def _read_id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str 
 
 def _read_action(reader: NodeReader, keys: Keys, node: Mapping) -> str | None:
     if "then" in keys:
-        return reader.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS)
+        return reader.read_choice(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS)
     if len(keys) == len(node.pairs):
         reader.add_problem(node, "no_then", "The rule has no action.", hint=f"Write `then:` {', '.join(ACTIONS)}.")
     return None
@@ -235,7 +235,7 @@ def _require_reason(reader: NodeReader, keys: Keys, node: Mapping, action: str) 
 
 
 def _read_expression(reader: NodeReader, keys: Keys, name: str) -> str | None:
-    text = reader.text(keys[name][1], name) if name in keys else None
+    text = reader.read_text(keys[name][1], name) if name in keys else None
     return None if text is None else text.strip()
 
 
@@ -265,12 +265,12 @@ def _read_choice(
         words = f"{name}: `cancel` does not end access: an accept rule would accept the person again."
         reader.add_problem(node, "cancel_no_end", words, fix="reset", hint="Did you mean `reset`?")
         return None
-    word = reader.one_of(node, name, known, synonyms)
+    word = reader.read_choice(node, name, known, synonyms)
     return ACTIONS[word] if word else None
 
 
 def _read_name(reader: NodeReader, keys: Keys, name: str) -> str | None:
-    return reader.id(keys[name][1], name) if name in keys else None
+    return reader.read_id(keys[name][1], name) if name in keys else None
 
 
 def _read_one_text(reader: NodeReader, keys: Keys, name: str) -> str | None:
@@ -302,7 +302,7 @@ def _is_language(text: str) -> bool:
 
 def read_reason(reader: NodeReader, node: Node, what: str) -> str | None:
     """Read one text for people and check its placeholders and its length."""
-    text = reader.text(node, what)
+    text = reader.read_text(node, what)
     if text is None or not isinstance(node, Scalar):
         return None
     spelling = ScalarSource(reader.source, node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice, product
 
-from ..domain.display_text import visible
+from ..domain.display_text import make_visible
 from .expressions import BoundFacts, Expression, TruthValue
 from .model import ConditionFlip, ConditionTrace, Facts, Rule, RuleTrace
 
@@ -67,7 +67,9 @@ def _trace_let(name: str, let: Expression, bound: BoundFacts, facts: Facts) -> C
     used = {each: facts[each] for each in sorted(let.own_facts) if each in facts}
     known = name in bound.values
     note = (
-        f"= {visible(str(bound.values[name]), one_line=True)}" if known else _unknown_note(let.compute(bound)[1], facts)
+        f"= {make_visible(str(bound.values[name]), one_line=True)}"
+        if known
+        else _unknown_note(let.compute(bound)[1], facts)
     )
     return ConditionTrace(
         let.source, None, used, note, tuple(_trace_let(*each, bound, facts) for each in let.used_lets.items())
@@ -80,14 +82,14 @@ def _unknown_note(truth: TruthValue, facts: Facts) -> str:
         return ""
     reasons = [_describe_missing_fact(name, facts) for name in sorted(truth.missing)]
     if truth.error:
-        reasons.append(f"error: {visible(truth.error, one_line=True)[:200]}")
+        reasons.append(f"error: {make_visible(truth.error, one_line=True)[:200]}")
     return "; ".join(reasons)
 
 
 def _describe_missing_fact(name: str, facts: Facts) -> str:
     fact = facts.get(name)
     why = fact.why.value if fact is not None and fact.why is not None else "unavailable"
-    return f"{name} {why}" + (f" ({visible(fact.note, one_line=True)})" if fact is not None and fact.note else "")
+    return f"{name} {why}" + (f" ({make_visible(fact.note, one_line=True)})" if fact is not None and fact.note else "")
 
 
 # ---- ways to match -----------------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ class ScalarSource:
         self.source, self.node = source, node
         self.start = source.index(node)
         first = source.text[self.start : self.start + 1]
-        self.style = "plain" if node.plain else first if first in "'\"" else "block"
+        self.style = "plain" if node.is_plain else first if first in "'\"" else "block"
         self._letters, self.end = self._align()
 
     def index(self, offset: int) -> int:

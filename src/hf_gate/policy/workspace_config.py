@@ -105,7 +105,7 @@ def parse_config(text: str, source: str = "hf-gate.yaml", *, zones: Collection[s
 
 
 def _read_config(reader: NodeReader, root: Node, zones: Collection[str]) -> WorkspaceConfig | None:
-    keys = reader.keys(root, "hf-gate.yaml", KEYS, synonyms=_SYNONYMS)
+    keys = reader.read_keys(root, "hf-gate.yaml", KEYS, synonyms=_SYNONYMS)
     if keys is None:
         return None
     read_version(reader, keys, root)
@@ -130,7 +130,7 @@ def _read_store(reader: NodeReader, keys: Keys) -> str | None:
     if "store" not in keys:
         return None
     node = keys["store"][1]
-    text = reader.text(node, "store")
+    text = reader.read_text(node, "store")
     if text is None or _STORE.match(text):
         return text
     if text.startswith("hf://"):
@@ -149,8 +149,8 @@ def _read_store(reader: NodeReader, keys: Keys) -> str | None:
 
 
 def _read_files(reader: NodeReader, node: Node) -> tuple[str, ...]:
-    items = reader.items(node, "policies", "`policies: [policies/*.yaml]`")
-    found = [text for item in items if (text := reader.text(item, "policies")) is not None]
+    items = reader.read_items(node, "policies", "`policies: [policies/*.yaml]`")
+    found = [text for item in items if (text := reader.read_text(item, "policies")) is not None]
     return tuple(dict.fromkeys(found))
 
 
@@ -158,7 +158,7 @@ def _read_timezone(reader: NodeReader, keys: Keys, zones: Collection[str]) -> st
     if "timezone" not in keys:
         return None
     node = keys["timezone"][1]
-    text = reader.text(node, "timezone")
+    text = reader.read_text(node, "timezone")
     if text is None:
         return None
     if text in zones or (not zones and re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{1,40}", text)):
@@ -171,7 +171,7 @@ def _read_timezone(reader: NodeReader, keys: Keys, zones: Collection[str]) -> st
 
 
 def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
-    keys = reader.keys(node, "guards", (*_RATES, "protected"), synonyms=_GUARD_SYNONYMS) or {}
+    keys = reader.read_keys(node, "guards", (*_RATES, "protected"), synonyms=_GUARD_SYNONYMS) or {}
     rates: dict[str, Rate] = {}
     for name in _RATES:
         rate = reader.parse(keys[name][1], name, "bad_rate", parse_rate) if name in keys else None
@@ -179,8 +179,8 @@ def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
             rates[name] = rate
     protected: list[str] = []
     if "protected" in keys:
-        for item in reader.items(keys["protected"][1], "protected", "`protected: [a-username]`"):
-            name_text = reader.text(item, "protected")
+        for item in reader.read_items(keys["protected"][1], "protected", "`protected: [a-username]`"):
+            name_text = reader.read_text(item, "protected")
             if name_text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name_text):
                 reader.add_problem(
                     item, "bad_username", f"`{name_text[:40]}` is not a username.", fix=_suggest_username(name_text)
@@ -201,7 +201,7 @@ def _read_templates(reader: NodeReader, node: Node) -> dict[str, str | Map[str, 
         reader.add_problem(node, "not_a_map", "Write templates as `name: text` lines.")
         return found
     for key, value in node.pairs:
-        name = reader.id(key, "A template's name") if isinstance(key, Scalar) else None
+        name = reader.read_id(key, "A template's name") if isinstance(key, Scalar) else None
         text = read_reasons(reader, value, f"template {name}") if name else None
         if name and text is not None:
             found[name] = text

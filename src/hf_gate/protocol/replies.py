@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..domain.accounts import DECIDE, LOOK
+from ..domain.accounts import DECIDE_PERMISSION, READ_PERMISSION
 from ..domain.ids import Repo
 from ..errors import (
     ACCESS_HELP,
@@ -24,7 +24,7 @@ from .codec import UnreadableBody, read_object
 from .messages import Answer, FailureReason, NoReply, Reply
 
 _CONNECT_HINT = "Check the endpoint and the network connection. Nothing was sent."
-_LIST_PERMISSIONS, _DECIDE_PERMISSIONS = f"repo.content.read and {LOOK}", DECIDE
+_LIST_PERMISSIONS, _DECIDE_PERMISSIONS = f"repo.content.read and {READ_PERMISSION}", DECIDE_PERMISSION
 _PERMISSIONS: dict[str, str] = {
     **dict.fromkeys(("list", "report"), _LIST_PERMISSIONS),
     **dict.fromkeys(("handle", "batch", "grant", "settings"), _DECIDE_PERMISSIONS),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..domain.events import AnyEvent, EventKind, body_of, commitment_of, kind_of
-from ..domain.ledger import DESK, Checkpoint, LedgerLink, link_hash
+from ..domain.events import AnyEvent, EventKind, commitment_of, encode_event, kind_of
+from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
 from .memory import Memory, dictionary
@@ -71,7 +71,7 @@ class Log:
         if private is not None and salt is not None:
             commitment = commitment_of(salt, private)
             self._private.append((ident, person, self._memory.packer.pack(self._dictionary, private)))
-        kind, body = kind_of(event), body_of(event)
+        kind, body = kind_of(event), encode_event(event)
         link = LedgerLink(self._chain, self._seq, at, kind, actor, request, body, commitment)
         self._head = link_hash(self._head, link)
         run = getattr(event, "run", None)
@@ -97,7 +97,7 @@ class Log:
 def names(db: Database) -> dict[int, str]:
     """Numbers of repos to the names of their chains."""
     rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
-    known = {0: DESK} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
+    known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
     lost = [*db.rows(_WHOSE), *db.rows("SELECT repo_id FROM chains")]
     return {ident: f"lost/{ident}" for (ident,) in lost} | known
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Final
 
-from ..domain.events import canonical
+from ..domain.events import canonical_json
 from ..domain.members import Member, MemberRole
 from .sql import Database, Row
 
@@ -26,7 +26,7 @@ def by_link(db: Database, digest: str) -> Member | None:
 
 def seal_of(member: Member, link: str | None) -> str:
     """Return the digest of a member's name, Hub account and link. The link's 256 random bits keep the names from being guessed."""
-    return hashlib.sha256(canonical([member.name, member.account, member.user_id, link])).hexdigest()
+    return hashlib.sha256(canonical_json([member.name, member.account, member.user_id, link])).hexdigest()
 
 
 def read_seals(db: Database) -> dict[str, str]:

@@ -10,8 +10,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from ..domain import events as e
-from ..domain.events import Entry
-from ..domain.members import MOST_VIEWS, SESSION_LIFETIME, TEAM, TEAM_LASTS, Member, MemberRole
+from ..domain.events import LedgerEntry
+from ..domain.members import MAX_SAVED_VIEWS, SESSION_LIFETIME, TEAM_GRACE, TEAM_UNTIL_SETTING, Member, MemberRole
 from ..errors import StoreBusy
 from . import member_rows
 from .reading import Store
@@ -68,12 +68,12 @@ class Members:
             if known is not None and member.user_id in {None, known.user_id}:
                 made = replace(made, id=known.id, account=member.account or known.account, user_id=known.user_id)
             elif known is not None:
-                write.append(None, [Entry(event=e.MemberRevoked(member=known.id), at=at, actor=by)])
+                write.append(None, [LedgerEntry(event=e.MemberRevoked(member=known.id), at=at, actor=by)])
             event = e.MemberInvited(
                 member=made.id, role=made.role.value, repos=made.repos, account=made.user_id,
                 seal=member_rows.seal_of(made, link),
             )  # fmt: skip
-            self._change(write, made, link, Entry(event=event, at=at, actor=by))
+            self._change(write, made, link, LedgerEntry(event=event, at=at, actor=by))
         return made
 
     def revoke(self, member: Member, by: str, at: int) -> None:
@@ -83,7 +83,7 @@ class Members:
         gone = replace(member, has_link=False, proven_at=None)
         with self._store.writing() as write:
             write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
-            self._change(write, gone, None, Entry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
+            self._change(write, gone, None, LedgerEntry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
 
     def prove(self, member: Member, account: str, user_id: str, secret: str, at: int) -> bool:
         """Binds a member to a Hub account for sure; the new link is the prover's, and every other way in has ended.
@@ -100,14 +100,14 @@ class Members:
             made = replace(known, account=account, user_id=user_id, proven_at=at)
             seal = member_rows.seal_of(made, link)
             event = e.AccountProven(member=member.id, account=user_id, seal=seal)
-            self._change(write, made, link, Entry(event=event, at=at, actor=member.name))
+            self._change(write, made, link, LedgerEntry(event=event, at=at, actor=member.name))
         return True
 
     @staticmethod
-    def _change(write: Writer, member: Member, link: str | None, entry: Entry) -> None:
+    def _change(write: Writer, member: Member, link: str | None, entry: LedgerEntry) -> None:
         known = next((one for one in member_rows.read_members(write.db) if one.name == member.name), None)
         if known is not None and _is_admin(known) and not (_is_admin(member) and member.id == known.id):
-            write.setting(TEAM, str(entry.at + TEAM_LASTS))
+            write.setting(TEAM_UNTIL_SETTING, str(entry.at + TEAM_GRACE))
         member_rows.write(write.db, member, link)
         write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
         write.append(None, [entry])
@@ -164,7 +164,7 @@ class Members:
         """Keep a query under a name; None removes it. False: there are `MOST_VIEWS` others already."""
         with self._store.writing() as write:
             others = write.db.row("SELECT count(*) FROM views WHERE member = ? AND name <> ?", (member, name))
-            if query is not None and others is not None and others[0] >= MOST_VIEWS:
+            if query is not None and others is not None and others[0] >= MAX_SAVED_VIEWS:
                 return False
             write.db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
             if query is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..domain.case_folding import fold_for_search
-from ..domain.request_state import Seen
+from ..domain.request_state import RecordUpdate
 from ..domain.requests import AccessRequest
 from .memory import Memory
 from .sql import Database
@@ -51,7 +51,7 @@ class People:
         self.renamed: dict[int, Someone] = {}
         self._random, self._used = b"", 0
 
-    def of(self, seen: Sequence[Seen]) -> list[Someone]:
+    def of(self, seen: Sequence[RecordUpdate]) -> list[Someone]:
         """The people of these records, in the same order, with what the records tell taken in."""
         self._load("id", {one.known.person for one in seen if one.known} - self._by_id.keys())
         self._load(
@@ -97,7 +97,7 @@ class People:
         elif someone.username:
             self._by_name[fold_for_search(someone.username)] = someone
 
-    def _take_in(self, one: Seen) -> Someone:
+    def _take_in(self, one: RecordUpdate) -> Someone:
         request = one.request
         user_id = request.person.id.lower() if request.person.id else None
         found: Someone | None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..domain.events import AnyEvent
 from ..domain.lifecycle import STATUSES, Status
-from ..domain.request_state import RequestState, evolve
+from ..domain.request_state import RequestState, apply_event
 from .memory import Memory
 from .sql import Database, Row
 from .states import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of
@@ -81,7 +81,7 @@ class Projection:
     def apply(self, ident: int, event: AnyEvent, at: int) -> LoadedRequest:
         """One more event of a loaded row."""
         held = self._held[ident]
-        state = evolve(held.state, event, at)
+        state = apply_event(held.state, event, at)
         assert state is not None
         if held.is_current:
             self._count(held.repo_id, held.state, -1)

@@ -13,15 +13,15 @@ from ..domain.ids import Repo, is_id
 from ..domain.ledger import Checkpoint, LedgerLink
 from ..domain.members import Member
 from ..domain.query import Pattern, Query, Term
-from ..domain.request_state import Known
+from ..domain.request_state import KnownRequest
 from ..domain.requests import AccessRequest
 from ..domain.rows import (
     ChangeRow,
-    Cut,
     DerivedRow,
     HistoryRow,
     LedgerRow,
-    Part,
+    ListPosition,
+    ListRange,
     QueryPage,
     RepoRow,
     RequestRow,
@@ -176,12 +176,12 @@ class Store:
 
     # ---- requests ------------------------------------------------------------------------------------------------------
 
-    def latest_attempts(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[Known | None]:
+    def latest_attempts(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[KnownRequest | None]:
         """What the store has of the latest attempts behind these records, in their order."""
         ident = self._repo_id(repo)
         return [None] * len(seen) if ident is None else self._knower(ident).read_latest(seen)
 
-    def attempts_not_in(self, repo: Repo, seen: Collection[int]) -> Iterator[Known]:
+    def attempts_not_in(self, repo: Repo, seen: Collection[int]) -> Iterator[KnownRequest]:
         """The current requests whose numbers are not among these, and that are not known to be withdrawn."""
         ident = self._repo_id(repo)
         return iter(()) if ident is None else self._knower(ident).unseen(seen)
@@ -193,7 +193,7 @@ class Store:
         return Reader(self._packer, self._verdicts.of(self._db))
 
     def walk(
-        self, repo: Repo, status: str, *, with_record: bool = True, part: Part = (None, None)
+        self, repo: Repo, status: str, *, with_record: bool = True, part: ListRange = (None, None)
     ) -> Iterator[RequestRow]:
         """The current requests of a repo in one status, the oldest first; `part`: those between two of its `cuts`."""
         ident = self._repo_id(repo)
@@ -217,7 +217,7 @@ class Store:
         """A document as it was before it was packed."""
         return self._packer.unpack(data)
 
-    def split_points(self, repo: Repo, status: str, size: int) -> Sequence[Cut]:
+    def split_points(self, repo: Repo, status: str, size: int) -> Sequence[ListPosition]:
         """Where to cut that list into parts of about so many."""
         ident = self._repo_id(repo)
         return [] if ident is None else cuts(self._db, ident, status, size)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ..domain.runs import UNDER_WAY
+from ..domain.runs import UNSETTLED
 from ..errors import StoreBusy, StoreDamaged, UsageError
 from ..locks import is_held
 from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
@@ -158,7 +158,7 @@ def count_unsettled(store: Path) -> int:
 
 def unsettled_in(db: Database) -> int:
     """Return how many changes were sent and are not known to have ended, those of people without a request included."""
-    found = db.row("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNDER_WAY)
+    found = db.row("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNSETTLED)
     return int(found[0]) if found else 0
 
 

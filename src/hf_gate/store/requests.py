@@ -10,10 +10,10 @@ import msgspec
 from ..domain.case_folding import domain_of, fold_for_search
 from ..domain.ids import Repo
 from ..domain.lifecycle import WITHDRAWN, Status
-from ..domain.request_state import Known
+from ..domain.request_state import KnownRequest
 from ..domain.request_version import ContentDigest
 from ..domain.requests import AccessRequest
-from ..domain.rows import Cut, DerivedRow, Identity, Part, PersonRow, RequestRow
+from ..domain.rows import DerivedRow, Identity, ListPosition, ListRange, PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..protocol.codec import read_page
 from .packing import Packer, record_of
@@ -108,7 +108,7 @@ class LatestAttemptReader:
     def __init__(self, db: Database, repo_id: int, verdict_of: Callable[[int | None], Verdict]) -> None:
         self._db, self._repo_id, self._verdict_of = db, repo_id, verdict_of
 
-    def read_latest(self, seen: Sequence[AccessRequest]) -> list[Known | None]:
+    def read_latest(self, seen: Sequence[AccessRequest]) -> list[KnownRequest | None]:
         """In the order of the records; None where nothing is known."""
         by_user = self._by("p.user_id", {one.person.id.lower() for one in seen if one.person.id})
         found = [by_user.get(one.person.id.lower()) if one.person.id else None for one in seen]
@@ -120,7 +120,9 @@ class LatestAttemptReader:
     def _has_hidden(self) -> bool:
         return self._db.row("SELECT 1 FROM people WHERE user_id IS NULL LIMIT 1") is not None
 
-    def _among_hidden(self, seen: Sequence[AccessRequest], found: list[Known | None], left: Sequence[int]) -> None:
+    def _among_hidden(
+        self, seen: Sequence[AccessRequest], found: list[KnownRequest | None], left: Sequence[int]
+    ) -> None:
         bare = {ident.lower() for index in left if (ident := seen[index].request_id) and not seen[index].person.id}
         requests = {ident.lower() for index in left if (ident := seen[index].request_id)} - bare
         names = {fold_for_search(name) for index in left if (name := seen[index].person.username)}
@@ -133,7 +135,7 @@ class LatestAttemptReader:
                 known = by_name.get(fold_for_search(one.person.username))
             found[index] = known
 
-    def _by(self, column: str, values: Collection[str], more: str = "") -> dict[str, Known]:
+    def _by(self, column: str, values: Collection[str], more: str = "") -> dict[str, KnownRequest]:
         if not values:
             return {}
         among, value = self._db.among(values)
@@ -143,7 +145,7 @@ class LatestAttemptReader:
         )
         return {row[-1]: self._value(row) for row in self._db.rows(sql, (value, self._repo_id))}
 
-    def unseen(self, seen: Collection[int]) -> Iterator[Known]:
+    def unseen(self, seen: Collection[int]) -> Iterator[KnownRequest]:
         """The current requests that are not among these, and are not known to be withdrawn."""
         gone = seen if isinstance(seen, set | frozenset) else frozenset(seen)
         sql = f"{_KNOWN} FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id"
@@ -165,9 +167,11 @@ class LatestAttemptReader:
                 yield [ident for _, ident in page]
                 after = page[-1]
 
-    def _value(self, row: Row) -> Known:
+    def _value(self, row: Row) -> KnownRequest:
         state = state_of(row, _KNOWN_AT, self._verdict_of)
-        return Known(row[0], row[1], state.person, state, bytes(row[2]), ContentDigest(bytes(row[3]), bytes(row[4])))
+        return KnownRequest(
+            row[0], row[1], state.person, state, bytes(row[2]), ContentDigest(bytes(row[3]), bytes(row[4]))
+        )
 
 
 # ---- pages by key ------------------------------------------------------------------------------------------------------
@@ -179,7 +183,7 @@ def iterate_pages(
     where: str,
     values: Sequence[object],
     key: tuple[str, str],
-    part: Part = (None, None),
+    part: ListRange = (None, None),
 ) -> Iterator[list[Row]]:
     """All rows in the order of two columns that tell them apart, a page at a time; nothing stays open in between.
 
@@ -200,7 +204,7 @@ def iterate_pages(
         page = rows(f"{select} WHERE {where} AND ({key[0]}, {key[1]}) > (?, ?) {order}", (*values, *after))
 
 
-def cuts(db: Database, repo_id: int, status: str, size: int) -> list[Cut]:
+def cuts(db: Database, repo_id: int, status: str, size: int) -> list[ListPosition]:
     """Places that cut the current requests of one status into parts of about so many, each ending at its place."""
     found = db.rows(
         "SELECT asked_at, id FROM (SELECT asked_at, id, row_number() OVER (ORDER BY asked_at, id) AS n FROM requests"

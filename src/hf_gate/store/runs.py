@@ -9,7 +9,7 @@ import msgspec
 from ..domain.events import EventKind
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
-from ..domain.runs import OVER, ChangeState, RunKind, RunState
+from ..domain.runs import FINISHED, ChangeState, RunKind, RunState
 from .sql import Database, Row
 from .states import repo_of
 
@@ -65,7 +65,7 @@ def read_runs_since(db: Database, at: int) -> list[RunRow]:
 def read_runs_of(db: Database, member: str) -> list[RunRow]:
     """The runs of a member that may still be carried."""
     sql = f"SELECT {_COLUMNS} FROM runs WHERE member = ? AND state NOT IN (?, ?)"
-    return [_run(row) for row in db.rows(sql, (member, *OVER))]
+    return [_run(row) for row in db.rows(sql, (member, *FINISHED))]
 
 
 def _run(row: Row) -> RunRow:

@@ -118,7 +118,7 @@ class Selections:
             f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past FROM {_FROM}) AS e"
             " GROUP BY 1, 2, 3, 4, 5, 6) AS w"
             " LEFT JOIN repos o ON o.id = w.repo_id LEFT JOIN verdicts v ON v.id = w.verdict_id",
-            (*values, aim.pick),
+            (*values, aim.selection),
         )
         return [
             SelectionBucket(row[0], str(repo_of(*row[1:4])) if row[1] else "", row[4] or "", row[5], row[6], bool(row[7]), bool(row[8]),
@@ -133,7 +133,7 @@ class Selections:
         while True:
             rows = self._store.reads.rows(
                 f"SELECT k.request_id FROM {_FROM} AND k.request_id > ? AND {why} = '' ORDER BY k.request_id LIMIT ?",
-                (aim.pick, after, *values, size),
+                (aim.selection, after, *values, size),
             )
             if rows:
                 yield [row[0] for row in rows]
@@ -143,7 +143,7 @@ class Selections:
 
     def sample(self, aim: SelectionScope, size: int) -> list[int]:
         """Some of them from all over the selection, the same each time."""
-        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (aim.pick,))
+        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (aim.selection,))
         count = int(row[0]) if row else 0
         part = min(_PRIME, _PRIME * size * 20 // max(1, count))  # of very many, a part is looked at first
         found = _sample(self._store.reads, aim, size, part)
@@ -169,16 +169,16 @@ def _sample(db: Database, aim: SelectionScope, size: int, part: int) -> list[int
     order = f"(k.request_id * 7919) % {_PRIME}"
     rows = db.rows(
         f"SELECT k.request_id FROM {_FROM} AND {order} < ? AND {why} = '' ORDER BY {order}, k.request_id LIMIT ?",
-        (aim.pick, part, *values, size),
+        (aim.selection, part, *values, size),
     )
     return [row[0] for row in rows]
 
 
 def _why(db: Database, aim: SelectionScope) -> tuple[str, Sequence[object]]:
     """Why one is left out, as SQL: the first reason that holds."""
-    able, able_value = db.among(aim.able)
+    able, able_value = db.among(aim.statuses)
     repos, repos_value = db.among(aim.repos)
-    own, own_value = db.among(list(aim.own))
+    own, own_value = db.among(list(aim.own_keys))
     kept, kept_value = db.among([name.lower() for name in aim.protected])
     is_kept = f" WHEN lower(p.username) {kept} OR p.user_id {kept} THEN '{PROTECTED}'" if aim.protected else ""
     sql = (

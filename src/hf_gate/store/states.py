@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from ..domain.ids import Repo, RepoType
-from ..domain.ledger import DESK
+from ..domain.ledger import WORKSPACE_CHAIN
 from ..domain.request_state import RequestState
 from .sql import Database, Row
 
@@ -83,7 +83,7 @@ class Verdicts:
 
 def chain_of(repo: Repo | None) -> str:
     """What a repo's chain is called in the ledger."""
-    return DESK if repo is None else f"{repo.type.value}s/{repo.id}"
+    return WORKSPACE_CHAIN if repo is None else f"{repo.type.value}s/{repo.id}"
 
 
 def repo_of(kind: str, namespace: str, name: str) -> Repo:

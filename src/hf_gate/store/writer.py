@@ -9,12 +9,12 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.case_folding import domain_of
-from ..domain.events import Entry, canonical
+from ..domain.events import LedgerEntry, canonical_json
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
-from ..domain.lifecycle import VERB_TO, Status
+from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.outcomes import OutcomeKind
-from ..domain.request_state import Known, Seen, detect_events, evolve
+from ..domain.request_state import KnownRequest, RecordUpdate, apply_event, detect_events
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, RepoRow, RunRow
 from . import runs
@@ -46,7 +46,7 @@ class Writer:
         self._people = People(db, memory)
         self._rows = Projection(db, memory)
         self._index = Indexer(db)
-        self._taken: dict[tuple[int, int], tuple[int, Seen]] = {}  # what this made of a person in a repo
+        self._taken: dict[tuple[int, int], tuple[int, RecordUpdate]] = {}  # what this made of a person in a repo
 
     @property
     def db(self) -> Database:
@@ -84,7 +84,7 @@ class Writer:
 
     # ---- records -------------------------------------------------------------------------------------------------------
 
-    def observe(self, repo: Repo, seen: Sequence[Seen], at: int) -> Sequence[int]:
+    def observe(self, repo: Repo, seen: Sequence[RecordUpdate], at: int) -> Sequence[int]:
         """Enters what records told, and keeps them; the numbers of their requests, in the same order.
 
         Of a person who stands twice among the records of a transaction the second is compared with the first.
@@ -111,13 +111,13 @@ class Writer:
         self._flush(log)
         return idents
 
-    def _take(self, one: Seen, repo_id: int, person: Someone, log: Log, at: int) -> int:
+    def _take(self, one: RecordUpdate, repo_id: int, person: Someone, log: Log, at: int) -> int:
         events, known = one.events, one.known
         if (repo_id, person.id) in self._taken:
             ident, first = self._taken[repo_id, person.id]
             self._people.flush()  # whose rows those of the requests stand on
             self._rows.load([ident])
-            known = Known(
+            known = KnownRequest(
                 ident, person.id, person.pseudonym, self._rows.get_loaded(ident).state, first.raw, first.content
             )
             events = detect_events(known, one.request, one.skew)
@@ -138,13 +138,13 @@ class Writer:
                 self._index.replace(ident, _text(person, one.request))
         return ident
 
-    def _begin(self, one: Seen, event: e.RequestSeen, repo_id: int, person: Someone, log: Log, at: int) -> int:
+    def _begin(self, one: RecordUpdate, event: e.RequestSeen, repo_id: int, person: Someone, log: Log, at: int) -> int:
         """A new attempt."""
         ident = self._memory.take("requests")
         event = msgspec.structs.replace(event, person=person.pseudonym)
         record = sealed_record(one.request.raw_json)
         entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, record)
-        state = evolve(None, event, at)
+        state = apply_event(None, event, at)
         assert state is not None
         if event.after is not None:
             self._rows.supersede(event.after)
@@ -164,7 +164,7 @@ class Writer:
             self._db.run_many("UPDATE requests SET domain = ? WHERE person_id = ?", domains)
             renamed.clear()
 
-    def _dictionary(self, repo_id: int, told: Sequence[Seen]) -> int:
+    def _dictionary(self, repo_id: int, told: Sequence[RecordUpdate]) -> int:
         """The dictionary that records of this repo are packed with; learnt from the first that come in number."""
         known = self._memory.dictionaries
         if repo_id not in known:
@@ -180,7 +180,7 @@ class Writer:
 
     # ---- the ledger ----------------------------------------------------------------------------------------------------
 
-    def append(self, repo: Repo | None, entries: Sequence[Entry]) -> None:
+    def append(self, repo: Repo | None, entries: Sequence[LedgerEntry]) -> None:
         """Adds entries to a repo's chain (None: the workspace's), and moves the requests that they are about."""
         log = Log(self._db, self._memory, self.repo_id(repo), chain_of(repo))
         about = [entry.request for entry in entries if entry.request is not None]
@@ -190,7 +190,7 @@ class Writer:
         for entry in entries:
             before = None if entry.request is None else self._rows.get_loaded(entry.request).state.open_before
             salt = salts.get(entry.person) if entry.person is not None else None
-            private = canonical(entry.private) if entry.private else None
+            private = canonical_json(entry.private) if entry.private else None
             ident = log.add(entry.event, entry.at, entry.actor, entry.request, entry.person, salt, private)
             done += [(verb, ident, entry.at) for verb in _verbs(entry.event, before)]
             if entry.request is not None:
@@ -198,7 +198,7 @@ class Writer:
         self._db.run_many("INSERT INTO done (verb, ledger_id, at) VALUES (?, ?, ?)", done)
         self._flush(log)
 
-    def _follow(self, entry: Entry, request: int) -> None:
+    def _follow(self, entry: LedgerEntry, request: int) -> None:
         """What an entry changes in the row of its request."""
         held = self._rows.apply(request, entry.event, entry.at)
         private = entry.private or {}
@@ -286,7 +286,7 @@ def _private_of(event: e.AnyEvent, request: AccessRequest) -> bytes:
     if not isinstance(event, e.StatusMoved) or who is None:
         return sealed_record(request.raw_json)
     granter = {"id": who.id, "user": who.username, "fullname": who.fullname}
-    return canonical({"record": request.raw_json.decode("utf-8", "replace"), "granted_by": granter})
+    return canonical_json({"record": request.raw_json.decode("utf-8", "replace"), "granted_by": granter})
 
 
 def _text(person: Someone, request: AccessRequest) -> Text:
@@ -299,4 +299,4 @@ def _verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
         return ()
     if before == Status.ACCEPTED and event.after != Status.ACCEPTED:
         return ("remove",)
-    return (VERB_TO.get(event.after, event.after),)
+    return (VERB_FOR_STATUS.get(event.after, event.after),)

@@ -17,7 +17,7 @@ from ..application.record_builders import stored_fields
 from ..application.records import Record, RequestRecord
 from ..application.tray import DecisionRequest
 from ..domain.members import Member, MemberRole
-from ..domain.timestamps import iso_ms, to_ms
+from ..domain.timestamps import ms_to_iso, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import HfGateError
 from .asking import PENDING, asked_of, run_query
@@ -303,8 +303,8 @@ def _queued_out(item: QueuedDecision, row: RequestRow | None) -> HeldOut:
         verb=item.verb,
         request=None if row is None else key_of(row),
         batch=item.batch,
-        made_at=iso_ms(item.made_at),
-        leaves_at=iso_ms(item.leaves_at),
+        made_at=ms_to_iso(item.made_at),
+        leaves_at=ms_to_iso(item.leaves_at),
         until=item.until,
         is_leaving=item.run is not None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..domain.query import OPEN, Pattern, Query, Term, is_open_to_viewers
+from ..domain.query import VIEWER_KEYS, Pattern, Query, Term, is_open_to_viewers
 from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage
 from ..domain.timestamps import to_ms
@@ -69,7 +69,7 @@ def _of_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, Inva
     what = f"{closed.key}:" if closed.key else f"the word {closed}"
     return kept, InvalidQuery(
         f"{what} asks for what a viewer does not see.",
-        hint=f"A viewer can ask for {', '.join(sorted(OPEN))}, and for user: with a pseudonym from the audit log.",
+        hint=f"A viewer can ask for {', '.join(sorted(VIEWER_KEYS))}, and for user: with a pseudonym from the audit log.",
         at=closed.at,
         suggestion=str(kept),
     )

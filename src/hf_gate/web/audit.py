@@ -16,7 +16,7 @@ from ..application.ledger_entries import audit_record, group_like, key_of_group,
 from ..application.records import AuditRecord
 from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo
-from ..domain.ledger import DESK
+from ..domain.ledger import WORKSPACE_CHAIN
 from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.timestamps import from_ms
@@ -65,7 +65,7 @@ def asked_of(context: RequestContext) -> AuditQuery:
     is_all = len(mine) == len(context.workspace.store.repos())
     repos: list[Repo] | None = None if is_all else mine
     with_desk, problem = is_whole(context), ""
-    if words["repo"] == DESK:
+    if words["repo"] == WORKSPACE_CHAIN:
         repos, problem = [], "" if with_desk else "No repo desk is here."
     elif words["repo"]:
         repos, with_desk = _repos_named(context, words["repo"]), False

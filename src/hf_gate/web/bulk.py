@@ -17,7 +17,7 @@ from ..application.records import RequestRecord
 from ..application.runs import direct_change
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
-from ..domain.lifecycle import MOVES, REASONED, TARGET_OF, Status
+from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, VERBS_WITH_REASON, Status
 from ..domain.rows import (
     CARRIED,
     GONE,
@@ -211,9 +211,9 @@ def _page(
         pick=pick,
         weighed=weighed,
         verb=verb,
-        takes_reason=verb in REASONED,
+        takes_reason=verb in VERBS_WITH_REASON,
         reason=reason if reason is not None else "",
-        texts=texts if verb in REASONED else [],
+        texts=texts if verb in VERBS_WITH_REASON else [],
         sample=sample,
         is_typed=_confirmation_for(context, weighed) is Confirmation.TYPED,
         wrong=wrong,
@@ -291,7 +291,7 @@ def _way_of(weighed: SelectionSummary, need: Need) -> str:
 def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Begins a run of them, which can be watched, paused, stopped and led back."""
     app_state, ident = context.app_state, new_id("r")
-    after = TARGET_OF[weighed.verb].value
+    after = STATUS_AFTER_VERB[weighed.verb].value
     order = BulkDecision(ident, context.member.name, after, reason, weighed.count)
 
     def begin() -> RunRow:
@@ -305,13 +305,13 @@ def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | No
             )
 
     app_state.run_worker.take_up(ident, begin)
-    app_state.workspace.selections.let_go(context.selection, weighed.aim.pick)
+    app_state.workspace.selections.let_go(context.selection, weighed.aim.selection)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
 def _as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Makes a plan of them (of the first, when they are more than a plan holds), for somebody else to agree to."""
-    store, after = context.workspace.store, TARGET_OF[weighed.verb].value
+    store, after = context.workspace.store, STATUS_AFTER_VERB[weighed.verb].value
     changes = [direct_change(row, after, reason) for part in _rows(context, weighed) for row in part]
     waiting = count_pending(store.repos())
     plan = make_plan(
@@ -323,5 +323,5 @@ def _as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | N
         guards=guards.guard_report(changes, waiting, 0),
     )
     digest = keep(context.app_state, plan, context.member, "bulk", need=len(changes))
-    context.workspace.selections.let_go(context.selection, weighed.aim.pick)
+    context.workspace.selections.let_go(context.selection, weighed.aim.selection)
     return RedirectResponse(f"/plans/{digest}", 303)

@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.ledger_entries import body_of, entry_at, name_of, repo_of, text_of
-from ..domain.events import EventKind, event_of
+from ..domain.events import EventKind, decode_event
 from ..domain.ids import Repo
-from ..domain.ledger import DESK, LedgerLink
+from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import from_ms
 from .lines import hidden_name, key_of
@@ -97,7 +97,7 @@ def line_of(
 
 def _verb(link: LedgerLink) -> str:
     try:
-        event = event_of(link.body)
+        event = decode_event(link.body)
     except ValueError:
         return ""
     after = getattr(event, "after", None)
@@ -114,7 +114,11 @@ def number_in(text: str) -> int | None:
 
 def entry(context: RequestContext) -> Response:
     """One entry: what everybody may read, what is kept of the person besides, and what seals it."""
-    chain = DESK if "type" not in context.params else "/".join(context.params[key] for key in ("type", "ns", "name"))
+    chain = (
+        WORKSPACE_CHAIN
+        if "type" not in context.params
+        else "/".join(context.params[key] for key in ("type", "ns", "name"))
+    )
     seq = number_in(context.params["seq"])
     if seq is None or not _sees_chain(context, chain):
         raise NotFound
@@ -137,12 +141,13 @@ def entry(context: RequestContext) -> Response:
         before=f"/audit/{chain}/{seq - 1}" if seq > 1 else None,
         after=f"/audit/{chain}/{seq + 1}" if seq < length else None,
         length=length,
-        chain_href="/audit?" + urlencode({"repo": DESK if chain == DESK else str(repo_of(chain))}),
+        chain_href="/audit?"
+        + urlencode({"repo": WORKSPACE_CHAIN if chain == WORKSPACE_CHAIN else str(repo_of(chain))}),
     )
 
 
 def _sees_chain(context: RequestContext, chain: str) -> bool:
-    if chain == DESK:
+    if chain == WORKSPACE_CHAIN:
         return is_whole(context)
     try:
         repo = repo_of(chain)

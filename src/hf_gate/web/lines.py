@@ -13,7 +13,7 @@ from ..domain.ids import id_time
 from ..domain.lifecycle import MOVES, Status
 from ..domain.roles import Role, role_of
 from ..domain.rows import RepoRow, RequestRow
-from ..domain.timestamps import from_ms, iso, to_ms
+from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..domain.tray import QueuedDecision
 from ..policy.fact_values import EmailFacts
 from . import words
@@ -69,7 +69,7 @@ class Line:
 
     @property
     def asked_iso(self) -> str:
-        return iso(self.asked)
+        return to_iso(self.asked)
 
     @property
     def is_leaving(self) -> bool:

@@ -16,7 +16,7 @@ from ..application.record_builders import person_record, stored_attempt
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
-from ..domain.event_descriptions import WAYS
+from ..domain.event_descriptions import ORIGIN_PHRASES
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, id_time
@@ -157,7 +157,7 @@ class PersonAtRepo:
             return "", "stood so when first read"
         if self.came.run is None:
             return self.came.by or "somebody", "outside the desk"
-        is_rule = self.came.rule not in WAYS
+        is_rule = self.came.rule not in ORIGIN_PHRASES
         return self.came.actor, f"rule {self.came.rule}" if is_rule else ""
 
 

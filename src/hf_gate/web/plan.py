@@ -18,7 +18,7 @@ from ..application.members import Need
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
-from ..domain.events import Entry, PlanAgreed
+from ..domain.events import LedgerEntry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
 from ..domain.rows import PlanRow, RunRow, count_pending
@@ -396,7 +396,7 @@ def _approve(context: RequestContext, sight: Sight) -> Response:
             names = sorted({*row.about.get("approved", ()), context.member.name})
             about = {**row.about, "approved": names, "seen": sorted({*seen, account})}
             write.plan_about(digest, about)
-            write.append(None, [Entry(event=event, at=to_ms(context.now), actor=context.member.name)])
+            write.append(None, [LedgerEntry(event=event, at=to_ms(context.now), actor=context.member.name)])
     return RedirectResponse(f"/plans/{digest}", 303)
 
 

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application.records import PlanRecord
 from ..domain.members import MemberRole
 from ..domain.rows import PlanRow
-from ..domain.timestamps import from_ms, iso_ms
+from ..domain.timestamps import from_ms, ms_to_iso
 from .app_state import AppState
 from .exports import export_response
 from .plan import ORDER, PATIENCE, read_plan
@@ -56,7 +56,7 @@ def index_file(context: RequestContext) -> Response:
     rows = (
         PlanRecord(
             digest=one.ident,
-            made_at=iso_ms(one.made_at),
+            made_at=ms_to_iso(one.made_at),
             by=one.by,
             kind=one.kind,
             changes=one.changes,

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
-from ..domain.members import MOST_VIEWS, MemberRole
+from ..domain.members import MAX_SAVED_VIEWS, MemberRole
 from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..domain.timestamps import from_ms, to_ms
@@ -155,7 +155,7 @@ def save_view(context: RequestContext) -> Response:
         raise problem
     if not context.workspace.members.save_view(context.member.id, name, query, to_ms(context.now)):
         raise Refused(
-            f"You have {MOST_VIEWS} saved views, and no more are kept.", hint="Forget one that you do not use."
+            f"You have {MAX_SAVED_VIEWS} saved views, and no more are kept.", hint="Forget one that you do not use."
         )
     return RedirectResponse(address(query), 303)
 

@@ -13,7 +13,7 @@ from ..application.inputs import ReasonTemplate, parse_note, texts_by_language, 
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import Repo
-from ..domain.lifecycle import MEANING, REASONED, Status
+from ..domain.lifecycle import MEANING, VERBS_WITH_REASON, Status
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
@@ -253,7 +253,7 @@ def sheet_of(context: RequestContext, line: Line, verb: str) -> Sheet:
     suggested = _suggest_reasons(context, line.said, verb)
     texts = [(label, fill_reason(text, repo=repo.id, user=user, rule=rule)) for rule, label, text in suggested]
     texts += texts_for(context, user, repo)
-    takes = verb in REASONED
+    takes = verb in VERBS_WITH_REASON
     back = reversal_of(context, line.row) if context.query_value("back") else None
     return Sheet(
         verb,

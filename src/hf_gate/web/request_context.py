@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.inputs import parse_end
 from ..application.workspace import Workspace
-from ..domain.display_text import visible
+from ..domain.display_text import make_visible
 from ..domain.ids import Repo, is_id
 from ..domain.members import Member, MemberRole
 from ..domain.rows import RequestRow
@@ -181,7 +181,7 @@ NAV: Final = (
 
 def _visible(value: object) -> object:
     """Make control, bidi and zero-width characters visible, in attributes as well; markup of ours is done already."""
-    return value if hasattr(value, "__html__") else visible(str(value))
+    return value if hasattr(value, "__html__") else make_visible(str(value))
 
 
 _INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
@@ -213,7 +213,7 @@ def _environment() -> Environment:
     made.globals |= {"static": static_url, "direction": words.direction}
     made.filters |= {
         "pieces": words.pieces,
-        "visible": visible,
+        "visible": make_visible,
         "n": lambda number: f"{number:,}",
         "label": words.LABEL.__getitem__,
     }

@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.evaluation import last_transition
-from ..domain.event_descriptions import sentence
-from ..domain.events import ChangeSettled, ChangeStarted, EventKind, StatusMoved, event_of
-from ..domain.lifecycle import VERB_TO, Status
+from ..domain.event_descriptions import describe_event
+from ..domain.events import ChangeSettled, ChangeStarted, EventKind, StatusMoved, decode_event
+from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import LedgerRow, RequestRow
-from ..domain.timestamps import from_ms, iso
+from ..domain.timestamps import from_ms, to_iso
 from . import words
 from .asking import run_query
 from .lines import Answer, Line, lines_of, verbs_for
@@ -45,20 +45,22 @@ def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[
     began = {key: row for row in found if (key := _started_change(row)) is not None}
     told = []
     for row in sorted(found, key=lambda row: row.id, reverse=True):
-        event, at = event_of(row.link.body), from_ms(row.link.at)
+        event, at = decode_event(row.link.body), from_ms(row.link.at)
         private = None if context.masks else row.private
         if row.link.kind == EventKind.NOTE_WRITTEN:
             text = str((private or {}).get("note", "a note"))
         elif isinstance(event, ChangeSettled) and (first := began.pop((row.link.request, event.run), None)):
-            text = _whole(sentence(event_of(first.link.body), None if context.masks else first.private), event, private)
+            text = _whole(
+                describe_event(decode_event(first.link.body), None if context.masks else first.private), event, private
+            )
         elif isinstance(event, ChangeStarted) and (row.link.request, event.run) not in began:
             continue  # told with what became of it
         else:
-            text = sentence(event, private)
+            text = describe_event(event, private)
         told.append(
             Happened(
                 words.when(at, context.workspace.zone, context.now),
-                iso(at),
+                to_iso(at),
                 text,
                 row.link.actor,
                 row.link.kind,
@@ -71,7 +73,7 @@ def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[
 
 def _started_change(row: LedgerRow) -> tuple[int | None, str] | None:
     """Which change of a request an entry begins."""
-    event = event_of(row.link.body)
+    event = decode_event(row.link.body)
     return (row.link.request, event.run) if isinstance(event, ChangeStarted) else None
 
 
@@ -81,7 +83,7 @@ def _whole(begun: str, event: ChangeSettled, private: Mapping[str, object] | Non
     came = (
         ""
         if event.kind == OutcomeKind.DONE and event.how == "told"
-        else f": {sentence(event, private).partition(': ')[2]}"
+        else f": {describe_event(event, private).partition(': ')[2]}"
     )
     return f"{moved}{came}{more}"
 
@@ -123,7 +125,7 @@ def reversal_of(context: RequestContext, row: RequestRow) -> Reversal | None:
     before = _before(context, row, how.run)
     if before is None or before == row.state.status:
         return None
-    verb = VERB_TO[before]
+    verb = VERB_FOR_STATUS[before]
     if verb not in verbs_for(row.state.status):
         return None
     return Reversal(
@@ -139,9 +141,9 @@ def reversal_of(context: RequestContext, row: RequestRow) -> Reversal | None:
 def _before(context: RequestContext, row: RequestRow, run: str) -> str | None:
     """Where it stood when that run moved it; who had no request goes back to one that is cleared."""
     for entry in context.workspace.store.entries(request=row.id, run=run, limit=10):
-        event = event_of(entry.link.body)
+        event = decode_event(entry.link.body)
         if isinstance(event, ChangeStarted):
-            return event.before if event.before in VERB_TO else "reset"
+            return event.before if event.before in VERB_FOR_STATUS else "reset"
     return None
 
 

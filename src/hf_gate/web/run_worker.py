@@ -19,7 +19,7 @@ from ..application.runs import is_over
 from ..domain.members import Member
 from ..domain.outcomes import Outcome
 from ..domain.rows import RunRow
-from ..domain.runs import UNDER_WAY, ChangeState, RunState
+from ..domain.runs import UNSETTLED, ChangeState, RunState
 from ..errors import HfGateError
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class RunWorker:
             return carrier.execute(run)
 
         ended = carry(run)
-        if ended.state is RunState.PAUSED and not store.changes(run.id, (ChangeState.PLANNED, *UNDER_WAY), 1):
+        if ended.state is RunState.PAUSED and not store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1):
             store.request_stop(run.id, None)  # the pause came when nothing was left
             carry(ended)
 

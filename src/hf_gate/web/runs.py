@@ -22,7 +22,7 @@ from ..domain.ids import Repo
 from ..domain.members import MemberRole
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RunRow
-from ..domain.runs import UNDER_WAY, ChangeState, RunState
+from ..domain.runs import UNSETTLED, ChangeState, RunState
 from ..domain.timestamps import from_ms
 from ..errors import Guarded
 from ..plan.model import Change
@@ -127,7 +127,7 @@ def _going(context: RequestContext) -> Going:
         run,
         _state(context, run, load),
         dict(counts),
-        sum(states.get(state, 0) for state in UNDER_WAY),
+        sum(states.get(state, 0) for state in UNSETTLED),
         repos,
         load,
         outlook,

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from .. import bootstrap
 from ..application.workspace import WorkspaceLocation
 from ..config import Settings
-from ..domain.members import NAME, ROLES, TAKEN, Member, MemberRole
+from ..domain.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from ..locks import read_announcement
@@ -86,10 +86,10 @@ class Terminal:
 def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
     """Who is to be let in, or a clear refusal."""
     name, role = str(asked.get("name") or "").strip().lower(), str(asked.get("role") or "reviewer")
-    if not NAME.match(name) or name in TAKEN or name == app_state.owner.lower():
+    if not MEMBER_NAME.match(name) or name in RESERVED_NAMES or name == app_state.owner.lower():
         raise UsageError(
             f"{name!r} is no name for a member.",
-            hint=f"Small letters, digits, dots and dashes; not the token's account, nor {', '.join(sorted(TAKEN))}.",
+            hint=f"Small letters, digits, dots and dashes; not the token's account, nor {', '.join(sorted(RESERVED_NAMES))}.",
         )
     if role not in ROLES:
         raise UsageError(f"{role!r} is no role.", hint="It is viewer, reviewer or admin.")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ..domain.display_text import visible
+from ..domain.display_text import make_visible
 from ..domain.timestamps import from_ms
 from ..policy.explain import format_value
 from ..policy.model import Fact
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 def pieces(text: str | None, most: int = 20_000) -> list[Piece]:
     """A stranger's text: control characters made visible, letters of another script inside a word pointed out."""
-    shown_text = visible((text or "")[:most])
+    shown_text = make_visible((text or "")[:most])
     found: list[Piece] = []
     at = 0
     for match in _TOKEN.finditer(shown_text):

@@ -48,7 +48,7 @@ def build_outcome(
 
 def build_error_outcome(repo: Repo, target: Target, error: HfGateError) -> Outcome:
     """Build the outcome for an error; the error rules choose its kind."""
-    kind = classify_error(error, listed=target.request is not None).kind
+    kind = classify_error(error, is_listed=target.request is not None).kind
     return build_outcome(kind, repo, target, error.message, error)
 
 

@@ -69,7 +69,7 @@ class _Search:
         names = (row.request_id, row.person.id, row.person.username)
         for kind, value in enumerate(names):
             for index in self._by_key.get((kind, value.lower()), ()) if value else ():
-                if self.targets[index].names(row) or _is_new_attempt(self.targets[index], row):
+                if self.targets[index].matches(row) or _is_new_attempt(self.targets[index], row):
                     self.found[index] = row
         if not all(names):
             self._nameless.add(_list_known_kinds(names))
