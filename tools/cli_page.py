@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import click
 
-from hf_gate.cli.frame import COMMON, GateCommand, GateGroup
+from hf_gate.cli.framework import COMMON, GateCommand, GateGroup
 from hf_gate.cli.main import root
-from hf_gate.cli.meta import TOPICS
+from hf_gate.cli.program_info import TOPICS
 from hf_gate.cli.schemas import SCHEMAS
 
 
@@ -22,7 +22,7 @@ def command_line() -> str:
 def _group(group: GateGroup, path: str) -> Iterator[str]:
     ctx = click.Context(group, info_name=path)
     for name, entry in group.table.items():
-        if entry.hidden:
+        if entry.is_hidden:
             continue
         command = group.get_command(ctx, name)
         if isinstance(command, GateGroup):

@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.cli.execution import CommandResult
-from hf_gate.cli.nearest import did_you_mean
+from hf_gate.cli.name_suggestions import did_you_mean
 from hf_gate.domain.ids import Person, Repo, parse_repo
 from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import AccessRequest
@@ -312,7 +312,7 @@ AWAY, UNSURE, FORBIDDEN = HubUnavailable("away"), OutcomeUnknown("sent"), NotAll
     ids=lambda value: value if isinstance(value, int) else None,
 )
 def test_the_exit_code_of_a_run_that_was_stopped(result: CommandResult, code: int) -> None:
-    assert result.code == code
+    assert result.exit_code == code
 
 
 def test_who_is_known_by_request_id_alone_is_named_by_it(fresh: LocalHub) -> None:

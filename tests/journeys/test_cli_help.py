@@ -12,9 +12,9 @@ import click
 import pytest
 
 from hf_gate import __version__
-from hf_gate.cli.frame import GateCommand, GateGroup
+from hf_gate.cli.framework import GateCommand, GateGroup
 from hf_gate.cli.main import root
-from hf_gate.cli.meta import TOPICS
+from hf_gate.cli.program_info import TOPICS
 from hf_gate.cli.schemas import ALIASES, SCHEMAS
 from tests.house.tree import ROOT
 from tests.journeys.console import PROGRAM
@@ -22,7 +22,7 @@ from tests.journeys.console import PROGRAM
 
 def _commands(group: GateGroup, path: str = "hf-gate") -> Iterator[tuple[str, str, click.Command]]:
     for name, entry in group.table.items():
-        if entry.hidden:
+        if entry.is_hidden:
             continue
         command = group.get_command(click.Context(group), name)
         assert command is not None

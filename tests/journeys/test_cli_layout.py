@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.cli.layout import choose_widths, wrap_line
-from hf_gate.cli.output import Column, age
+from hf_gate.cli.output import Column, format_age
+from hf_gate.cli.text_layout import choose_widths, wrap_line
 from hf_gate.domain.display_text import display_width
 
 _WHO = Column("WHO", str)
-_NAME = Column("NAME", str, flexible=True, least=10, drop=30)
-_WORDS = Column("PURPOSE", str, flexible=True, least=12, drop=10)
-_ID = Column("ID", str, flexible=True, least=7, tail=True, drop=20)
+_NAME = Column("NAME", str, is_flexible=True, min_width=10, drop_rank=30)
+_WORDS = Column("PURPOSE", str, is_flexible=True, min_width=12, drop_rank=10)
+_ID = Column("ID", str, is_flexible=True, min_width=7, is_tail_shown=True, drop_rank=20)
 _TABLE = [_WHO, _NAME, _WORDS, _ID]
 
 
@@ -76,4 +76,4 @@ def test_a_line_parts_between_words_and_the_rest_hangs() -> None:
 )
 def test_an_age_is_told_in_a_unit_that_says_something(ago: timedelta, told: str) -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
-    assert age(now - ago, now) == told
+    assert format_age(now - ago, now) == told

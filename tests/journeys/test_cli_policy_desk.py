@@ -11,7 +11,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Hub
-from hf_gate.cli.policynew import EXAMPLES
+from hf_gate.cli.policy_new import EXAMPLES
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
 from tests.journeys.console import DATASET, HOSTILE, MODEL, Console, Ended, fill

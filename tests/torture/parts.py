@@ -25,7 +25,7 @@ from .failing import WRONG, Failing, HalfTold, _Through
 
 ENDPOINT: Final = "https://huggingface.co"
 _HEAVY: Final = (
-    "hf_gate.cli.plan", "hf_gate.cli.run", "hf_gate.cli.runs", "hf_gate.cli.verbs", "hf_gate.cli.sync", "hf_gate.hub.client",
+    "hf_gate.cli.plan", "hf_gate.cli.run", "hf_gate.cli.runs", "hf_gate.cli.decision_commands", "hf_gate.cli.sync", "hf_gate.hub.client",
     "hf_gate.application.evaluation_pool", "hf_gate.store.making", "hf_gate.application.sync", "hf_gate.application.decision_sender", "http.client", "zoneinfo",
     "huggingface_hub.errors",
 )  # fmt: skip

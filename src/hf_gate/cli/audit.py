@@ -18,10 +18,10 @@ from ..application.targets import RequestTarget, find_attempts
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
-from .frame import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
-from .output import FIRST_ROWS, Column, count_of, paragraphs
-from .targets import person_or_repo
-from .workspace import no_store, open_stored_workspace, open_workspace
+from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
+from .output import FIRST_ROWS, Column, count_of, safe_lines
+from .targets import parse_person_or_repo
+from .workspace import no_store_error, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
     from ..application.ledger_verification import Sealed, Verified
@@ -98,7 +98,7 @@ def audit_ls(
 
 def _find_target(target: str | None, repo: str | None, repo_type: str | None) -> RequestTarget | Repo | None:
     home = None if repo is None else parse_repo(repo, repo_type)
-    found = home if target is None else person_or_repo(target, repo_type)
+    found = home if target is None else parse_person_or_repo(target, repo_type)
     if home is not None and home != (found.repo if isinstance(found, RequestTarget) else found):
         raise UsageError(f"{target} and --repo {home} are two repos.", hint="Name one of them.")
     return found
@@ -116,7 +116,7 @@ def _links(
     if not isinstance(meant, RequestTarget):
         if request is not None and meant is None:
             return about(workspace.store, [request], is_wanted)
-        return newest(workspace.store, None if meant is None else [chain_of(meant)], is_wanted)
+        return newest(workspace.store, None if meant is None else [chain_name(meant)], is_wanted)
     attempts = find_attempts(workspace.store, meant)
     if not attempts:
         raise RequestNotFound(
@@ -250,7 +250,7 @@ def audit_checkpoint(run: Run, *, target: str | None) -> int:
 # ---- what is shown -----------------------------------------------------------------------------------------------------
 
 
-def chain_of(repo: Repo) -> str:
+def chain_name(repo: Repo) -> str:
     """What a repo's chain is called."""
     return f"{repo.type.value}s/{repo.id}"
 
@@ -262,9 +262,9 @@ def _about(row: AuditRecord) -> str:
 _COLUMNS: Final[Sequence[Column[AuditRecord]]] = (
     Column("WHEN", lambda row: row.at[:19].replace("T", " ")),
     Column("ENTRY", lambda row: row.id),  # whole: `audit show` takes it
-    Column("KIND", lambda row: row.kind, drop=20),
-    Column("BY", lambda row: row.actor, flexible=True, drop=10),
-    Column("ABOUT", _about, flexible=True, least=16),
+    Column("KIND", lambda row: row.kind, drop_rank=20),
+    Column("BY", lambda row: row.actor, is_flexible=True, drop_rank=10),
+    Column("ABOUT", _about, is_flexible=True, min_width=16),
 )
 
 
@@ -299,7 +299,7 @@ def _lines(entry: Sealed, doc: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(doc["private"], Mapping):
         yield "  kept of the person, beside the ledger:"
         for key, value in doc["private"].items():
-            first, *more = paragraphs(_short(value))
+            first, *more = safe_lines(_short(value))
             yield f"    {key:10} {first}"
             yield from (f"    {'':10} {line}" for line in more)
     elif link.commitment is not None:
@@ -362,5 +362,5 @@ def _writing(target: str | None) -> Iterator[Callable[[bytes], object]]:
 def _open_workspace(run: Run) -> Workspace:
     workspace = open_stored_workspace(run)
     if workspace is None:
-        raise no_store()
+        raise no_store_error()
     return workspace

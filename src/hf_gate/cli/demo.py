@@ -19,13 +19,13 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import Decision
-from .demo_desk import play_desk, served_desk
 from .demo_story import Story, start_command
-from .detail import request_lines
-from .frame import Run, command
-from .layout import width_of
+from .demo_workspace import play_workspace, serve_desk
+from .framework import Run, command
 from .output import Format, count_of
-from .table import ls_columns
+from .request_details import request_lines
+from .request_table import ls_columns
+from .text_layout import terminal_width
 from .ui import open_browser
 
 _NEWCOMER: Final = {"username": "mara-okello", "fullname": "Mara Okello", "email": "mara.okello@example.edu"}
@@ -55,8 +55,8 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
         repos = [_repo(line) for line in first["repos"]]
         with bootstrap.running_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
             _play(story, repos)
-            play_desk(story, repos, Path(folder))
-            with nullcontext() if script else served_desk(story, Path(folder)) as desk:
+            play_workspace(story, repos, Path(folder))
+            with nullcontext() if script else serve_desk(story, Path(folder)) as desk:
                 links = dict(desk or {})
                 if run.out.format in {Format.JSON, Format.JSONL}:
                     about = {"url": story.url, "desk_url": links.get("url"), "login_url": links.get("login_url")}
@@ -103,8 +103,8 @@ def _serve_hub(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess
 
 def _play(story: Story, repos: list[Repo]) -> None:
     repo = repos[0]
-    story.tell(f"A Hub on this machine, {story.url}, with {count_of(len(repos), 'gated repo')} and invented people.")
-    story.tell()
+    story.print(f"A Hub on this machine, {story.url}, with {count_of(len(repos), 'gated repo')} and invented people.")
+    story.print()
     token = _ask(story, repo)
     _list(story, repo)
     _accept(story, repo, token)
@@ -115,15 +115,15 @@ def _play(story: Story, repos: list[Repo]) -> None:
 def _ask(story: Story, repo: Repo) -> str:
     """Somebody new asks, as a requester's script would."""
     name = _NEWCOMER["username"]
-    story.tell(f"1. {name} asks for {repo}")
-    token = str(story.control("people", [_NEWCOMER])[0]["token"])
+    story.print(f"1. {name} asks for {repo}")
+    token = str(story.post_control("people", [_NEWCOMER])[0]["token"])
     with story.hub(token) as hub:
         form = hub.gate_form(repo)
         asked = [item for item in form.fields if item.type != "ip_location"]  # the Hub fills that in itself
         answers = {item.label: _answer(item.type, [o.value for o in item.options], item.role) for item in asked}
         status = hub.ask_access(repo, answers)
     story.check("ask", ok=status == Status.PENDING, detail=f"{name} has asked, and her request is {status}")
-    story.tell()
+    story.print()
     return token
 
 
@@ -145,7 +145,7 @@ def _answer(kind: str, options: list[str], role: str) -> str:
 
 
 def _list(story: Story, repo: Repo) -> None:
-    story.tell(f"2. Who waits?   hf-gate ls {repo}")
+    story.print(f"2. Who waits?   hf-gate ls {repo}")
     with story.hub("owner") as hub:
         listing = hub.list_pending(repo)
         rows = [request_record(request) for request in listing]
@@ -157,18 +157,18 @@ def _list(story: Story, repo: Repo) -> None:
         ok=proved and len(rows) > 8,
         detail=f"{count_of(len(rows), 'request')} wait, and the list is proved whole",
     )
-    story.tell()
+    story.print()
 
 
 def _accept(story: Story, repo: Repo, token: str) -> None:
     name = _NEWCOMER["username"]
-    story.tell(f"3. Let her in   hf-gate accept {name}@{repo}")
+    story.print(f"3. Let her in   hf-gate accept {name}@{repo}")
     with story.hub("owner") as hub:
         request = next(request for request in hub.list_pending(repo) if request.username == name)
         if story.run.out.is_human:
-            columns = width_of(sys.stdout)
+            columns = terminal_width(sys.stdout)
             for line in request_lines(request, story.run.now(), None, columns and columns - 4):
-                story.tell(f"    {line}")
+                story.print(f"    {line}")
         first, second = hub.accept(repo, request), hub.accept(repo, name)
     with story.hub(token) as hub:
         access = hub.check_access(repo)
@@ -180,7 +180,7 @@ def _accept(story: Story, repo: Repo, token: str) -> None:
     story.check(
         "again", ok=second.kind is OutcomeKind.ALREADY, detail=f"accepting her once more changes nothing: {second.kind}"
     )
-    story.tell()
+    story.print()
 
 
 def _send_back(story: Story, repo: Repo) -> None:
@@ -191,7 +191,7 @@ def _send_back(story: Story, repo: Repo) -> None:
             for request in hub.list_pending(repo)
             if set((quality_of(request) or {}).values()) & {"junk", "empty"}
         ][:40]
-        story.tell(f"4. Send {len(poor)} back whose answers say nothing   hf-gate reset - --reason ...")
+        story.print(f"4. Send {len(poor)} back whose answers say nothing   hf-gate reset - --reason ...")
         outcomes = list(hub.decide_many(repo, [Decision.reset(request, reason=_REASON) for request in poor]))
     done = sum(outcome.kind is OutcomeKind.DONE for outcome in outcomes)
     story.check(
@@ -199,11 +199,11 @@ def _send_back(story: Story, repo: Repo) -> None:
         ok=bool(poor) and done == len(poor),
         detail=f"{done} of {len(poor)} sent back with a reason; each may ask again",
     )
-    story.tell()
+    story.print()
 
 
 def _read_again(story: Story, repo: Repo) -> None:
-    story.tell(f"5. Read again   hf-gate ls {repo} --status all")
+    story.print(f"5. Read again   hf-gate ls {repo} --status all")
     name = _NEWCOMER["username"]
     with story.hub("owner") as hub:
         accepted = {request.username for request in hub.list_accepted(repo)}
@@ -218,11 +218,11 @@ def _read_again(story: Story, repo: Repo) -> None:
 def _invite(story: Story, link: str, repo: Repo) -> None:
     if not story.run.out.is_human:
         return
-    story.tell()
-    story.tell("The same desk in the browser; this link signs in, once:")
-    story.tell(f"  {link}")
-    story.tell()
-    story.tell("Hub and desk stay up until Ctrl-C. In another terminal, beside the browser:")
+    story.print()
+    story.print("The same desk in the browser; this link signs in, once:")
+    story.print(f"  {link}")
+    story.print()
+    story.print("Hub and desk stay up until Ctrl-C. In another terminal, beside the browser:")
     for words, about in (
         ("ls", "all that waits, in every repo"),
         (f"review {repo}", "one after the other, by single keys"),
@@ -235,7 +235,7 @@ def _invite(story: Story, link: str, repo: Repo) -> None:
         ("doctor", "what a token may do"),
         ("ui link", "another link to the desk in the browser"),
     ):
-        story.tell(f"  hf-gate --profile demo {words:45} {about}")
-    story.tell("In a clone, write .venv/bin/hf-gate instead of hf-gate.")
-    story.tell()
-    story.tell("With your own repo and token:   hf-gate ls datasets/you/your-data")
+        story.print(f"  hf-gate --profile demo {words:45} {about}")
+    story.print("In a clone, write .venv/bin/hf-gate instead of hf-gate.")
+    story.print()
+    story.print("With your own repo and token:   hf-gate ls datasets/you/your-data")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..errors import HfGateError
-from .frame import Run
+from .framework import Run
 
 if TYPE_CHECKING:
     from ..hub.client import Hub
@@ -30,7 +30,7 @@ class Story:
     tokens: Mapping[str, str]
     steps: list[dict[str, object]] = field(default_factory=list)
 
-    def tell(self, text: str = "") -> None:
+    def print(self, text: str = "") -> None:
         """A line for people; with --json nobody reads it."""
         if self.run.out.is_human:
             self.run.out.line(text)
@@ -38,7 +38,7 @@ class Story:
     def check(self, name: str, *, ok: bool, detail: str) -> None:
         """A claim of the story, which ends there when it does not hold."""
         self.steps.append({"step": name, "ok": ok, "detail": detail})
-        self.tell(f"  {'✓' if ok else '✗'} {detail}")
+        self.print(f"  {'✓' if ok else '✗'} {detail}")
         if not ok:
             raise HfGateError(
                 f"the demo is not what it says: {detail}.",
@@ -53,11 +53,11 @@ class Story:
         with Hub(self.tokens.get(token, token), self.url) as hub:
             yield hub
 
-    def control(self, path: str, body: object) -> Any:  # noqa: ANN401 - whatever JSON it answers
+    def post_control(self, path: str, body: object) -> Any:  # noqa: ANN401 - whatever JSON it answers
         """Does something through the local Hub's own door."""
         return self._door("POST", path, json.dumps(body))
 
-    def look(self, path: str) -> Any:  # noqa: ANN401 - as above
+    def read_control(self, path: str) -> Any:  # noqa: ANN401 - as above
         """Reads something there."""
         return self._door("GET", path, None)
 

@@ -18,10 +18,10 @@ from .. import __version__
 from ..domain.accounts import TokenRights
 from ..domain.ids import Repo
 from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed
-from .frame import Run, command, name_token, repo_type_option
-from .output import clock_is, count_of
-from .targets import named_repo
-from .tokens import NEEDED, ONE_EACH, beyond, may_decide
+from .framework import Run, command, explain_unauthorized, repo_type_option
+from .output import count_of, describe_clock_skew
+from .targets import parse_repo_argument
+from .token_rights import NEEDED, ONE_EACH, check_decide_right, describe_reach
 
 _TRIED: Final = 3  # owners at one of whose repos the token is tried
 _MARKS: Final = {True: "ok  ", False: "FAIL", None: "note"}
@@ -85,7 +85,7 @@ def _run_check(run: Run, check: str, look: Callable[[], Finding]) -> Finding:
         return look()
     except HfGateError as problem:
         if isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED:
-            name_token(run, problem)
+            explain_unauthorized(run, problem)
         return Finding(check, False, str(problem), problem.hint or None, problem.exit_code)
 
 
@@ -118,12 +118,12 @@ def _files(run: Run) -> Iterator[Finding]:
 
 
 def _workspace(run: Run) -> Finding:
-    from .tracked import list_tracked_files  # noqa: PLC0415 - only who looks
+    from .git_tracked import list_tracked_personal_files  # noqa: PLC0415 - only who looks
 
     folder = run.location.folder
     if folder is None:
         return Finding("workspace", True, "no workspace here; commands use your personal store")
-    if names := list_tracked_files(folder):
+    if names := list_tracked_personal_files(folder):
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         return Finding(
             "workspace",
@@ -165,7 +165,7 @@ def _reach(run: Run) -> Iterator[Finding]:
     """Where the token may act beside the repos of the workspace: a token that is stolen is worth all of them."""
     if run.account is None or run.location.folder is None:
         return
-    if said := beyond(run.account.rights, run.location.config.includes):
+    if said := describe_reach(run.account.rights, run.location.config.includes):
         yield Finding("reach", None, said, ONE_EACH)
 
 
@@ -176,7 +176,7 @@ def _clock(run: Run) -> Iterator[Finding]:
     skew = run.hub.skew or 0.0
     if abs(skew) <= WARN_ABOVE_S:
         return
-    detail = clock_is(skew) + (": no grant is ended by it" if abs(skew) > MAX_TRUSTED_S else "")
+    detail = describe_clock_skew(skew) + (": no grant is ended by it" if abs(skew) > MAX_TRUSTED_S else "")
     hint = "Set it right; HF_GATE_CLOCK=hub follows the clock of a local Hub."
     yield Finding("clock", None, detail, hint)
 
@@ -217,7 +217,7 @@ def _rights(run: Run, repo: Repo) -> Finding:
         return Finding("rights", False, "this token may neither list requests nor decide (403)", NEEDED, 4)
     finally:
         listing.close()
-    may, why = may_decide(run.account.rights if run.account else TokenRights(), repo)
+    may, why = check_decide_right(run.account.rights if run.account else TokenRights(), repo)
     if may is None:
         return Finding("rights", True, f"this token may list requests; whether it may decide is not known: {why}")
     if may:
@@ -226,7 +226,7 @@ def _rights(run: Run, repo: Repo) -> Finding:
 
 
 def _repo(run: Run, text: str, repo_type: str | None) -> Finding:
-    repo = named_repo(text, repo_type)
+    repo = parse_repo_argument(text, repo_type)
     gate = run.hub.gate(repo)
     if gate.mode is False:
         return Finding("repo", None, f"{repo} is not gated", f"`hf repos settings {text} --gated manual` gates it.")

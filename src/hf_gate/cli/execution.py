@@ -17,10 +17,10 @@ from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from ..domain.runs import UNSETTLED, ChangeOrigin, ChangeState
 from ..errors import Guarded, HfGateError, HubUnavailable
-from .output import Format, Output, clock_off, count_of
+from .output import Format, Output, clock_advice, count_of
 from .progress import Progress
-from .second import author_for
-from .workspace import actor_of, executor_of, open_workspace
+from .second_approval import authorize_run
+from .workspace import actor_of, make_executor, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.rows import ChangeRow, RunRow
     from ..plan.model import Change
-    from .frame import Run
+    from .framework import Run
     from .targets import DecisionCommand
 
 
-NOTHING: Final[Mapping[str, int]] = {}
+NO_CHANGES: Final[Mapping[str, int]] = {}
 
 
 @dataclass(slots=True)
@@ -52,21 +52,21 @@ class CommandResult:
         return any(outcome.kind is OutcomeKind.DONE for outcome in self.outcomes)
 
     @property
-    def code(self) -> int:
+    def exit_code(self) -> int:
         """The exit code: what stopped the run decides when surely nothing was done, else it is a part."""
         return exit_code_of(self.outcomes, self.stopped_by)
 
-    def end(self) -> int:
+    def finish(self) -> int:
         """The exit code, or the error that stopped the run: it takes the code along, and claims nothing untrue."""
         stop = self.stopped_by
         if stop is None:
-            return self.code
+            return self.exit_code
         if isinstance(stop, Exception):
-            keep_exit_code(stop, self.code, "the same command again does the rest")
+            set_exit_code(stop, self.exit_code, "the same command again does the rest")
         raise stop
 
 
-def keep_exit_code(stop: Exception, code: int, rest: str) -> None:
+def set_exit_code(stop: Exception, code: int, rest: str) -> None:
     """What ended a run early takes the code of what it came to along, and claims nothing untrue: `rest` says how it goes on."""
     vars(stop)["exit_code"] = code
     if isinstance(stop, HubUnavailable) and code == 5:
@@ -81,7 +81,7 @@ def open_to_write(run: Run) -> Iterator[Workspace]:
 
 
 def decision_sender(
-    run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NOTHING, asks: Iterable[DecisionTarget] = ()
+    run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NO_CHANGES, asks: Iterable[DecisionTarget] = ()
 ) -> DecisionSender:  # fmt: skip
     """What decides at this workspace; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
     from ..application.decision_sender import DecisionSender  # noqa: PLC0415 - only who decides
@@ -94,7 +94,7 @@ def decision_sender(
         actor_of(run),
         progress=lambda many: None if bar is None else bar.tick(many=many),
         say=run.out.say,
-        author=author_for(run, workspace, new, about=_people(workspace, asks)),
+        author=authorize_run(run, workspace, new, about=_people(workspace, asks)),
     )
 
 
@@ -115,9 +115,9 @@ def execute_decisions(run: Run, wish: DecisionCommand) -> CommandResult:
 
     result = CommandResult()
     try:
-        with open_to_write(run) as workspace, Progress(run.out, wish.verb, len(wish.aims)) as bar:
-            new = {wish.effect if wish.verb != "grant" else "accept": len(wish.aims)}
-            asks = wish.decision_asks()
+        with open_to_write(run) as workspace, Progress(run.out, wish.verb, len(wish.targets)) as bar:
+            new = {wish.effect if wish.verb != "grant" else "accept": len(wish.targets)}
+            asks = wish.decision_targets()
             decided = decision_sender(run, workspace, bar, new, asks).decide(asks, wish.choice, ident=new_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
     except Guarded:
@@ -126,8 +126,8 @@ def execute_decisions(run: Run, wish: DecisionCommand) -> CommandResult:
         result.stopped_by = problem
     if not result.outcomes:
         kind = _kind_alone(wish, result.stopped_by)
-        result.outcomes = [unsent_outcome(kind, aim, result.stopped_by) for aim in wish.aims]
-    elif len(wish.aims) == 1:
+        result.outcomes = [unsent_outcome(kind, aim, result.stopped_by) for aim in wish.targets]
+    elif len(wish.targets) == 1:
         result.stopped_by = result.stopped_by or error_of(result.outcomes[0])
     return result
 
@@ -139,8 +139,8 @@ def error_of(outcome: Outcome) -> Exception | None:
 
 def _kind_alone(wish: DecisionCommand, stop: BaseException | None) -> OutcomeKind:
     """What an error before anything was sent makes of a single decision; of several it leaves all open."""
-    if len(wish.aims) == 1 and isinstance(stop, HfGateError):
-        return classify_error(stop, is_listed=wish.aims[0].target.request is not None).kind
+    if len(wish.targets) == 1 and isinstance(stop, HfGateError):
+        return classify_error(stop, is_listed=wish.targets[0].target.request is not None).kind
     return OutcomeKind.OPEN
 
 
@@ -164,7 +164,7 @@ def execute_run(run: Run, workspace: Workspace, begun: RunRow) -> int:
     """Sends what is planned and tells what became of it, also when it was ended early."""
     try:
         with Progress(run.out, "apply", begun.total) as bar:
-            executor_of(workspace, begun, lambda many: bar.tick(many=many)).execute(begun)
+            make_executor(workspace, begun, lambda many: bar.tick(many=many)).execute(begun)
     except KeyboardInterrupt:
         ended = _reread(workspace, begun)
         print_run(run, workspace, ended)
@@ -174,10 +174,10 @@ def execute_run(run: Run, workspace: Workspace, begun: RunRow) -> int:
         print_run(run, workspace, _reread(workspace, begun))
         run.out.say(f"What is left can go on later: hf-gate runs resume {begun.id}")
         if workspace.store.changes(begun.id, _IN_PART, 1):  # else nothing was done, and the reason decides
-            keep_exit_code(problem, 5, "`runs resume` reads which, and does the rest")
+            set_exit_code(problem, 5, "`runs resume` reads which, and does the rest")
         raise
     if workspace.hub.skew is not None and workspace.store.changes(begun.id, (ChangeState.DEFERRED,), 1):
-        run.out.warn(f"No grant was ended: {clock_off(workspace.hub.skew)}")
+        run.out.warn(f"No grant was ended: {clock_advice(workspace.hub.skew)}")
     return print_run(run, workspace, _reread(workspace, begun))
 
 
@@ -192,7 +192,7 @@ def print_run(run: Run, workspace: Workspace, ended: RunRow, *, whole: bool = Fa
     told = [outcome_of_change(change, row) for change, row in changes]
     count = {kind.value: sum(row.outcome is kind for row in told) for kind in OutcomeKind}
     if run.out.is_human or run.out.format is Format.JSON:
-        document = summary(told, ended.total, ended.id)
+        document = outcomes_document(told, ended.total, ended.id)
         run.out.document(document, lambda: _for_people(ended, changes, told, count, whole=whole))
     else:
         print_outcomes(run.out, told)
@@ -273,7 +273,7 @@ _AFTER: Final = {
 }
 
 
-def summary(outcomes: Sequence[OutcomeRecord], planned: int, run_id: str | None) -> dict[str, object]:
+def outcomes_document(outcomes: Sequence[OutcomeRecord], planned: int, run_id: str | None) -> dict[str, object]:
     """Return the document that verbs and runs print with --json."""
     count = Counter(outcome.outcome for outcome in outcomes)
     return {
@@ -292,7 +292,7 @@ def print_result(run: Run, wish: DecisionCommand, result: CommandResult) -> None
     if out.format is Format.QUIET:
         rows = [row for row in rows if row.outcome in {OutcomeKind.DONE, OutcomeKind.ALREADY}]
     if out.format is Format.JSON:
-        out.document(summary(rows, len(wish.aims), result.run), lambda: ())
+        out.document(outcomes_document(rows, len(wish.targets), result.run), lambda: ())
     elif not out.is_human:
         print_outcomes(out, rows)
     elif not outcomes:
@@ -312,13 +312,15 @@ def _print_decisions(run: Run, wish: DecisionCommand, outcomes: Sequence[Outcome
         if len(outcomes) > 1 and outcome.kind is OutcomeKind.DONE:
             continue
         if outcome.kind is OutcomeKind.DONE:
-            out.line(f"{label_of(outcome)} at {outcome.repo}: {PAST[wish.verb]}; {_AFTER[wish.effect]}{_rest(wish)}")
+            out.line(
+                f"{person_label(outcome)} at {outcome.repo}: {PAST[wish.verb]}; {_AFTER[wish.effect]}{_rest(wish)}"
+            )
         elif outcome.kind is OutcomeKind.ALREADY:
             unsaid = ", and the reason was not passed on" if wish.has_reason else ""
             ends = f", but that it now ends: {wish.until}" if wish.until else ""
-            out.line(f"{label_of(outcome)} at {outcome.repo}: already so, nothing was changed{unsaid}{ends}.")
+            out.line(f"{person_label(outcome)} at {outcome.repo}: already so, nothing was changed{unsaid}{ends}.")
         elif len(outcomes) > 1 or outcome.kind is OutcomeKind.GONE:
-            out.line(f"{label_of(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
+            out.line(f"{person_label(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)
         words = [f"{count[OutcomeKind.DONE]:,} {PAST[wish.verb]}"]
@@ -336,13 +338,13 @@ def _rest(wish: DecisionCommand) -> str:
         return f"; ends: {wish.until}."
     if wish.effect not in {"reject", "reset"}:
         return "."
-    if wish.template is not None and len(wish.aims) > 1:
+    if wish.template is not None and len(wish.targets) > 1:
         return f"; reason sent: each their own, from the template {wish.template.name}."
-    reason = wish.reason_for(wish.aims[0]) if wish.aims else None
+    reason = wish.reason_for(wish.targets[0]) if wish.targets else None
     return f"; reason sent: {to_json(reason)}" if reason else "; no reason sent."
 
 
-def label_of(outcome: Outcome) -> str:
+def person_label(outcome: Outcome) -> str:
     """Whom an outcome is about, for people: the person, else the request, which may be all that was given."""
     person = outcome.person
     if person.username or person.id or not outcome.request_id:
@@ -357,15 +359,15 @@ def print_dry_run(run: Run, wish: DecisionCommand) -> None:
         replace(
             outcome_record(unsent_outcome(OutcomeKind.OPEN, aim, None)), outcome=None, why="dry run: nothing was sent"
         )
-        for aim in wish.aims
+        for aim in wish.targets
     ]
     if out.format is Format.JSON:
-        out.document(summary(rows, len(wish.aims), None), lambda: ())
+        out.document(outcomes_document(rows, len(wish.targets), None), lambda: ())
     elif not out.is_human:
         print_outcomes(out, rows)
     else:
-        for aim in wish.aims:
+        for aim in wish.targets:
             reason = wish.reason_for(aim) if wish.template else None
             out.line(f"would {wish.verb} {aim}" + (f" with the reason {to_json(reason)}" if reason else ""))
         reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
-        out.line(f"Dry run: {count_of(len(wish.aims), 'change')}{reason}; nothing was sent.")
+        out.line(f"Dry run: {count_of(len(wish.targets), 'change')}{reason}; nothing was sent.")

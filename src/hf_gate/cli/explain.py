@@ -16,11 +16,11 @@ from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso
 from ..errors import RequestNotFound, UsageError
-from .frame import Run, command, repo_type_option
-from .output import Row, age, ends_in
-from .policyfiles import Policies, read_policies, refuse
+from .framework import Run, command, repo_type_option
+from .output import Row, format_age, format_end
+from .policy_files import Policies, print_errors, read_policies
 from .show import find_request
-from .targets import read_aims
+from .targets import read_targets
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     found = read_policies(run, (file,) if file else (), needs_workspace=True, is_said=False)
     if found.has_errors:
-        return refuse(run, found)
+        return print_errors(run, found)
     workspace = open_workspace(run, needs_folder=True)
     bundle = load_policies(workspace)
     row = _row(run, workspace, _aim(workspace, target, repo, repo_type))
@@ -86,7 +86,7 @@ def _aim(
         if row is None:
             raise RequestNotFound(f"the store knows no request {words[0]}.", hint="Say where it was made: --repo REPO.")
         return row
-    aims = read_aims(words, None, repo, repo_type)
+    aims = read_targets(words, None, repo, repo_type)
     if len(aims) != 1:
         raise click.UsageError(f"{len(aims)} people are named; explain takes one.")
     return aims[0]
@@ -172,7 +172,7 @@ def _lines(heard: Evaluation, way: LastTransition | None, now: datetime, zone: t
 
     row = heard.row
     asked = from_ms(row.state.asked_at)
-    yield f"{_who(row)} at {row.repo}: {row.state.status}, asked {age(asked, now)} ago, attempt {row.state.attempt}"
+    yield f"{_who(row)} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt {row.state.attempt}"
     if way is not None and row.state.status != Status.PENDING:
         yield f"{row.state.status} {_how(way)}"
     if row.state.status == Status.ACCEPTED:
@@ -202,7 +202,7 @@ def _end(state: RequestState, now: datetime) -> str:
     if state.until is None:
         return "Access has no end."
     until = from_ms(state.until)
-    when = ends_in((until - now).total_seconds())
+    when = format_end((until - now).total_seconds())
     then = "a person decides" if state.at_end == "human" else state.at_end
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule `{state.until_rule}`"
     return f"Access ends {until:%Y-%m-%d} ({when}), then {then}{rule}."

@@ -14,9 +14,9 @@ from ..domain.form_report import count_problems, render_markdown, requester_view
 from ..domain.forms import GateForm, form_to_json, parse_gate_form
 from ..domain.ids import Repo
 from ..errors import NotAllowed, RepoNotFound, UsageError
-from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
-from .output import paragraphs
-from .targets import named_repo
+from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
+from .output import safe_lines
+from .targets import parse_repo_argument
 from .workspace import announce
 
 _MOST: Final = 4 * 1024 * 1024  # bytes of a card
@@ -57,7 +57,7 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
         raise UsageError("give a REPO or --card FILE, exactly one.")
     if as_markdown and run.formats:
         raise UsageError(f"two formats at once: {', '.join(run.formats)} and Markdown.", hint="Give one of them.")
-    where = None if repo is None else named_repo(repo, repo_type)
+    where = None if repo is None else parse_repo_argument(repo, repo_type)
     mode, found = _on_the_hub(run, where) if where is not None else (None, _on_this_machine(card or "-"))
     title, about = str(where or ("stdin" if card == "-" else card)), _MODES.get(mode, f"gated: {mode}.")
     errors, warnings = count_problems(found)
@@ -114,7 +114,7 @@ def _lines(title: str, about: str, found: GateForm) -> Iterator[str]:
     yield ""
     yield "What a requester meets:" if found.fields else "The form asks no question. What a requester meets:"
     for name, text in requester_view(found):
-        lines = list(paragraphs(text))
+        lines = list(safe_lines(text))
         yield f"  {name:12} {lines[0]}"
         yield from (f"  {'':12} {line}" for line in lines[1:_PROMPT_LINES])
         if len(lines) > _PROMPT_LINES:

@@ -14,10 +14,10 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..private_files import write_private_file
-from .frame import Run, command, repo_type_option
+from .framework import Run, command, repo_type_option
 from .output import count_of
 from .sync import SyncCommand
-from .tokens import owners_of
+from .token_rights import owners_of
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     Reads all requests of the named repos, or of all gated repos of the token's account and its organisations. Nothing
     is changed on the Hub, and nothing would be: the plan right after it is empty.
     """
-    folder = Path(run.flag("workspace") or ".").expanduser().absolute()
+    folder = Path(run.flag_text("workspace") or ".").expanduser().absolute()
     _check(folder)
     found = [parse_repo(text, repo_type) for text in repos] or _own_repos(run)
     if not found:
@@ -58,7 +58,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
         "may_decide": {str(repo): rights.can_decide(repo) for repo in reviewed},
     }
     run.out.document(doc, lambda: _lines(folder, reading, left_out, differing, reviewed), quiet=[str(folder)])
-    return reading.code(len(reviewed)) or (5 if differing else 0)
+    return reading.exit_code(len(reviewed)) or (5 if differing else 0)
 
 
 def _check(folder: Path) -> None:
@@ -104,12 +104,12 @@ def _reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[lis
 
 def _said_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
     """Says before anything is read what the token may do; warns if it cannot decide, or reaches more than is named."""
-    from .tokens import asked_rights, in_short, warnings  # noqa: PLC0415 - as above
+    from .token_rights import read_rights, rights_warnings, summarize_rights  # noqa: PLC0415 - as above
 
-    rights = asked_rights(run)
-    if said := in_short(rights, repos):
+    rights = read_rights(run)
+    if said := summarize_rights(rights, repos):
         run.out.say(said)
-    for line in warnings(rights, repos, set(repos).__contains__):
+    for line in rights_warnings(rights, repos, set(repos).__contains__):
         run.out.warn(line)
     return rights
 

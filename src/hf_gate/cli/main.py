@@ -11,14 +11,14 @@ from types import FrameType
 import click
 
 from ..errors import HfGateError
-from .frame import CommandEntry, GateGroup
-from .output import Output, silence, unwritten
+from .framework import CommandEntry, GateGroup
+from .output import Output, describe_write_error, silence
 
 _READ, _DECIDE, _DESK, _HELP = "View", "Decide", "Workspace", "Help"
 _TRY, _ASK = "Try it without a token", "Ask for access"
 
 COMMANDS: dict[str, CommandEntry] = {
-    "ls": CommandEntry("listing:ls", "List access requests.", _READ),
+    "ls": CommandEntry("ls:ls", "List access requests.", _READ),
     "show": CommandEntry("show:show", "Show one request: answers, person, age.", _READ),
     "explain": CommandEntry("explain:explain", "Explain a verdict: every rule and every value.", _READ),
     "person": CommandEntry("person:person", "Show one account's requests at all your repos.", _READ),
@@ -27,44 +27,50 @@ COMMANDS: dict[str, CommandEntry] = {
     "status": CommandEntry("status:status", "Show pending counts, last syncs and problems.", _READ),
     "ui": CommandEntry("ui:ui", "Open the desk in the browser.", _DECIDE),
     "review": CommandEntry("review:review", "Decide requests one by one with single keys.", _DECIDE),
-    "accept": CommandEntry("verbs:accept", "Accept requests (also: approve).", _DECIDE, changes=True),
+    "accept": CommandEntry("decision_commands:accept", "Accept requests (also: approve).", _DECIDE, has_effect=True),
     "reset": CommandEntry(
-        "verbs:reset", "Send requests back: no access, but they can ask again.", _DECIDE, changes=True
+        "decision_commands:reset", "Send requests back: no access, but they can ask again.", _DECIDE, has_effect=True
     ),
     "reject": CommandEntry(
-        "verbs:reject",
+        "decision_commands:reject",
         "Reject requests: no access, and they cannot ask again (also: deny, decline).",
         _DECIDE,
-        changes=True,
+        has_effect=True,
     ),
-    "cancel": CommandEntry("verbs:cancel", "Return requests to pending; access ends.", _DECIDE, changes=True),
-    "grant": CommandEntry("verbs:grant", "Grant access to people who have not asked.", _DECIDE, changes=True),
-    "revoke": CommandEntry("verbs:revoke", "End the access of accepted people.", _DECIDE, changes=True),
+    "cancel": CommandEntry(
+        "decision_commands:cancel", "Return requests to pending; access ends.", _DECIDE, has_effect=True
+    ),
+    "grant": CommandEntry(
+        "decision_commands:grant", "Grant access to people who have not asked.", _DECIDE, has_effect=True
+    ),
+    "revoke": CommandEntry("decision_commands:revoke", "End the access of accepted people.", _DECIDE, has_effect=True),
     "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _DESK),
     "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _DESK),
     "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _DESK),
     "store": CommandEntry("store:store", "Store: check, export, backup, restore, remove.", _DESK),
     "policy": CommandEntry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _DESK),
     "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _DESK),
-    "apply": CommandEntry("plan:apply", "Apply a plan, once.", _DESK, changes=True),
+    "apply": CommandEntry("plan:apply", "Apply a plan, once.", _DESK, has_effect=True),
     "runs": CommandEntry("runs:runs", "Runs: ls, show, pause, resume, stop, retry.", _DESK),
     "run": CommandEntry(
-        "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _DESK, changes=True
+        "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _DESK, has_effect=True
     ),
     "expire": CommandEntry("run:expire", "Grants with an end date: ls.", _DESK),
     "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _DESK),
     "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _TRY),
-    "hub": CommandEntry("serve:hub", "Local Hub: serve.", _TRY),
-    "ask": CommandEntry("requester:ask", "Ask for access to a gated repo.", _ASK, changes=True),
-    "withdraw": CommandEntry("requester:withdraw", "Withdraw your own pending request.", _ASK, changes=True),
+    "hub": CommandEntry("hub_serve:hub", "Local Hub: serve.", _TRY),
+    "ask": CommandEntry("requester:ask", "Ask for access to a gated repo.", _ASK, has_effect=True),
+    "withdraw": CommandEntry("requester:withdraw", "Withdraw your own pending request.", _ASK, has_effect=True),
     "doctor": CommandEntry("doctor:doctor", "Check token, Hub, repos and this machine.", _HELP),
-    "config": CommandEntry("meta:config", "Configuration: path.", _HELP),
-    "completion": CommandEntry("meta:completion", "Print a completion script for bash, zsh or fish.", _HELP),
-    "schema": CommandEntry("meta:schema", "Print the JSON Schema of a --json document.", _HELP),
+    "config": CommandEntry("program_info:config", "Configuration: path.", _HELP),
+    "completion": CommandEntry("program_info:completion", "Print a completion script for bash, zsh or fish.", _HELP),
+    "schema": CommandEntry("program_info:schema", "Print the JSON Schema of a --json document.", _HELP),
     "help": CommandEntry(
-        "meta:help_", "Topics: exit-codes, environment, formatting, targets, queries, policies, token, options.", _HELP
+        "program_info:help_",
+        "Topics: exit-codes, environment, formatting, targets, queries, policies, token, options.",
+        _HELP,
     ),
-    "version": CommandEntry("meta:version", "Print the version.", _HELP),
+    "version": CommandEntry("program_info:version", "Print the version.", _HELP),
 }
 
 root = GateGroup(
@@ -138,7 +144,7 @@ def _flush_output(code: int) -> int:
         silence(sys.stdout)
     except OSError as problem:
         silence(sys.stdout)
-        return _tell(unwritten(problem), "", code or 1)
+        return _tell(describe_write_error(problem), "", code or 1)
     return code
 
 
@@ -196,7 +202,7 @@ def _code_of_system(problem: OSError) -> int:
         silence(sys.stdout)
     if isinstance(problem, BrokenPipeError) and is_output:
         return 0
-    return _tell(unwritten(problem) if is_output else _in_short(problem), "", _stated_code(problem))
+    return _tell(describe_write_error(problem) if is_output else _in_short(problem), "", _stated_code(problem))
 
 
 def _in_short(problem: OSError) -> str:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from ..domain.display_text import display_width, make_visible, to_json, to_one_line
-from .layout import choose_widths, format_row, width_of
+from .text_layout import choose_widths, format_row, terminal_width
 
 if TYPE_CHECKING:
     from ..application.records import Record
@@ -46,14 +46,14 @@ class Column(Generic[R]):
 
     title: str
     cell: Callable[[R], str]
-    right: bool = False
-    flexible: bool = False
-    least: int = 8
-    tail: bool = False
-    drop: int = 0
+    is_right_aligned: bool = False
+    is_flexible: bool = False
+    min_width: int = 8
+    is_tail_shown: bool = False
+    drop_rank: int = 0
 
 
-def chosen_format(name: str | None) -> Format:
+def resolve_format(name: str | None) -> Format:
     """`auto` is for people, except where an agent says in AI_AGENT or AGENT that it reads and stdout is no terminal."""
     if name not in {None, "auto"}:
         return Format(name)
@@ -61,7 +61,7 @@ def chosen_format(name: str | None) -> Format:
     return Format.AGENT if is_agent else Format.HUMAN
 
 
-def wants_color(stream: TextIO, choice: str = "auto") -> bool:
+def should_use_color(stream: TextIO, choice: str = "auto") -> bool:
     """Colours where a terminal shows them and nobody objected."""
     if choice != "auto":
         return choice == "always"
@@ -80,7 +80,7 @@ def silence(stream: TextIO) -> None:
         os.close(nothing)
 
 
-def unwritten(problem: OSError) -> str:
+def describe_write_error(problem: OSError) -> str:
     """The sentence about output that could not be written."""
     return f"the output could not be written: {problem.strerror or problem}."
 
@@ -92,7 +92,7 @@ class Output:
     format: Format = Format.HUMAN
     color: str = "auto"
     truncate: bool = True
-    left_out: tuple[str, ...] = ()  # titles of the columns for which the last table had no room
+    hidden_columns: tuple[str, ...] = ()  # titles of the columns for which the last table had no room
 
     @property
     def is_human(self) -> bool:
@@ -104,10 +104,10 @@ class Output:
     def say(self, text: str, style: str = "") -> None:
         """One line on stderr, with what came from outside made visible."""
         shown = make_visible(text, one_line=True)
-        self.talk((self.style(shown, style, sys.stderr) if style else shown) + "\n")
+        self.write_stderr((self.style(shown, style, sys.stderr) if style else shown) + "\n")
 
     @staticmethod
-    def talk(text: str) -> None:
+    def write_stderr(text: str) -> None:
         """Text that is safe already, on stderr at once; where nobody can hear it, the work goes on."""
         try:
             sys.stderr.write(text)
@@ -125,7 +125,7 @@ class Output:
 
     def style(self, text: str, style: str, stream: TextIO | None = None) -> str:
         """The text in a colour, where colours are wanted."""
-        if not wants_color(stream or sys.stdout, self.color):
+        if not should_use_color(stream or sys.stdout, self.color):
             return text
         return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
@@ -143,7 +143,9 @@ class Output:
             silence(sys.stdout)
         except OSError as problem:
             silence(sys.stdout)
-            self.say(f"Error: {unwritten(problem)}" + (" The changes were made." if is_changed else ""), "red")
+            self.say(
+                f"Error: {describe_write_error(problem)}" + (" The changes were made." if is_changed else ""), "red"
+            )
             return 5 if is_changed else 1
         return 0
 
@@ -221,8 +223,10 @@ class Output:
             self.line(empty)
             return
         needed = [max(map(display_width, column)) for column in zip(titles, *cells, strict=True)]
-        widths = choose_widths(columns, needed, width_of(sys.stdout)) if self.truncate else dict(enumerate(needed))
-        self.left_out = tuple(title for n, title in enumerate(titles) if n not in widths)
+        widths = (
+            choose_widths(columns, needed, terminal_width(sys.stdout)) if self.truncate else dict(enumerate(needed))
+        )
+        self.hidden_columns = tuple(title for n, title in enumerate(titles) if n not in widths)
         sys.stdout.write(self.style(format_row(titles, widths, columns), "bold") + "\n")
         for row in cells:
             sys.stdout.write(format_row(row, widths, columns) + "\n")
@@ -248,7 +252,7 @@ def count_of(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def age(since: datetime, now: datetime) -> str:
+def format_age(since: datetime, now: datetime) -> str:
     """How long ago, in a unit that says something: `40s`, `12m`, `3h`, `9d`, `5mo`, `3.1y`, `12y`."""
     seconds = max(0, int((now - since).total_seconds()))
     days = seconds / 86400
@@ -263,7 +267,7 @@ def age(since: datetime, now: datetime) -> str:
     return f"{seconds}s"
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time for people: `45 s`, `1 min 50 s`, `2 h 5 min`, `12 days`."""
     whole = int(seconds + 0.5)
     if whole < 60:
@@ -275,21 +279,21 @@ def in_words(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def ends_in(seconds: float) -> str:
+def format_end(seconds: float) -> str:
     """When something that is so many seconds ahead ends, or since when it is over."""
-    return f"in {in_words(seconds)}" if seconds > 0 else f"over for {in_words(-seconds)}"
+    return f"in {format_duration(seconds)}" if seconds > 0 else f"over for {format_duration(-seconds)}"
 
 
-def clock_off(skew: float) -> str:
+def clock_advice(skew: float) -> str:
     """Which way this machine's clock is off, and what to do; `skew`: seconds that the Hub's is ahead."""
-    return f"{clock_is(skew)}. Set it right, and try again."
+    return f"{describe_clock_skew(skew)}. Set it right, and try again."
 
 
-def clock_is(skew: float) -> str:
+def describe_clock_skew(skew: float) -> str:
     """Which way it is off alone."""
-    return f"this machine's clock is {in_words(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"
+    return f"this machine's clock is {format_duration(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"
 
 
-def paragraphs(text: str) -> Iterator[str]:
+def safe_lines(text: str) -> Iterator[str]:
     """The lines of a text from outside, each safe to print."""
     return (make_visible(line, one_line=True) for line in make_visible(text).split("\n"))

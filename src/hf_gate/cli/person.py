@@ -15,12 +15,12 @@ from ..application.records import AttemptRecord
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, RequestNotFound
-from .detail import history_lines
-from .frame import Run, command, repo_type_option
-from .output import Format, age
-from .store_listing import standing_verdicts, verdict_cell
-from .table import name_of, spelt
-from .workspace import announce, open_stored_workspace, wanted_repos
+from .framework import Run, command, repo_type_option
+from .output import Format, format_age
+from .request_details import history_lines
+from .request_table import repo_argument, target_argument
+from .store_listing import current_verdicts, verdict_cell
+from .workspace import announce, open_stored_workspace, select_repos
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -50,12 +50,12 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
         for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, user, only):
             run.out.line(to_one_line(line))
         return 0
-    run.out.records(AttemptRecord, rows, (), name=name_of, limit=-1)
+    run.out.records(AttemptRecord, rows, (), name=target_argument, limit=-1)
     return 0
 
 
 def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
-    verdicts = standing_verdicts(workspace.location.folder)
+    verdicts = current_verdicts(workspace.location.folder)
     return [stored_attempt(row, verdicts) for row in _attempts(workspace, user, repo)]
 
 
@@ -70,7 +70,7 @@ def _attempts_on_hub(run: Run, user: str, repo: Repo | None) -> list[AttemptReco
     """What the Hub knows, one repo after the other; a repo whose requests may not be read is left out."""
     announce(run)
     found = []
-    for each in [repo] if repo else wanted_repos(run, (), None):
+    for each in [repo] if repo else select_repos(run, (), None):
         try:
             request = run.hub.find(each, user)
         except NotAllowed:
@@ -97,15 +97,15 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
     yield f"{known.username or '(hidden)'}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        yield f"  {_standing(run, stored_attempt(theirs[-1], standing_verdicts(workspace.location.folder)))}"
+        yield f"  {_standing(run, stored_attempt(theirs[-1], current_verdicts(workspace.location.folder)))}"
         yield from history_lines(history_records(workspace.store, theirs))
 
 
 def _standing(run: Run, row: AttemptRecord) -> str:
-    asked = age(datetime.fromisoformat(row.asked_at), run.now())
+    asked = format_age(datetime.fromisoformat(row.asked_at), run.now())
     until = f", until {row.until}" if row.until else ""
     verdict = f", verdict {verdict_cell(row)}" if row.verdict else ""
-    return f"{spelt(row)}: {row.status}, asked {asked} ago{until}{verdict}"
+    return f"{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}"
 
 
 def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:

@@ -12,11 +12,11 @@ import click
 from ..domain.rows import count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
-from .brakes import check_plan
+from .confirmation import confirm_plan
 from .execution import execute_run, print_run
-from .frame import command
-from .output import clock_off, count_of, in_words
-from .second import author_for, resume_run
+from .framework import command
+from .output import clock_advice, count_of, format_duration
+from .second_approval import authorize_run, resume_run
 from .workspace import (
     actor_of,
     open_for_runs,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..plan.model import Plan
-    from .frame import Run
+    from .framework import Run
 
 CHANGES = 3  # the exit code of --detailed-exitcode when there are any
 
@@ -69,7 +69,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
         found = make_plan(workspace, bundle, pool.evaluate, profiles=profiles, moment=_moment(moment), valid=lasting)
     made = found.plan
     if found.skew is not None:
-        run.out.warn(f"No grant is ended by this plan: {clock_off(found.skew)}")
+        run.out.warn(f"No grant is ended by this plan: {clock_advice(found.skew)}")
     store_plan(workspace.store, made, workspace.clock.now())
     if path is not None:
         write_private_file(path, encode_plan(made))
@@ -103,7 +103,7 @@ def _for_people(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     waiting = count_pending(rows)
     names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in bundle.policies) or "none"
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
-    ago = in_words(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
+    ago = format_duration(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
     lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {count_of(len(rows), 'repo')}, synced {ago}"]
     lines += render_plan(made, calls=estimate_calls(made))
     if path is not None:
@@ -144,9 +144,9 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     runs.check_in_force(workspace, bundle, made)
     if known is None:
         check_made_here(store, made)
-        check_plan(run, workspace, made.changes, yes=yes, max_changes=max_changes)
+        confirm_plan(run, workspace, made.changes, yes=yes, max_changes=max_changes)
         now, acts = workspace.clock.now(), Counter(change.action for change in made.changes)
-        author = author_for(run, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
+        author = authorize_run(run, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.begin(
             workspace.store, made, ident=new_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
         )  # fmt: skip

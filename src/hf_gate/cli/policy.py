@@ -11,12 +11,12 @@ from ..application.record_builders import policy_record, problem_record
 from ..application.records import PolicyRecord
 from ..domain.display_text import make_visible
 from ..errors import UsageError
-from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
+from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Row, count_of
-from .policyfiles import Policies, read_policies, refuse, tell_problems
-from .policytables import accept_table
-from .problems import summarize
-from .targets import named_repo
+from .policy_files import Policies, print_errors, print_problems, read_policies
+from .policy_problems import summarize
+from .policy_tables import accept_table
+from .targets import parse_repo_argument
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
@@ -33,8 +33,10 @@ policy = GateGroup(
         "lint": CommandEntry("policy:policy_lint", "What is allowed and hardly meant."),
         "show": CommandEntry("policy:policy_show", "The rules of a repo as numbered sentences."),
         "explain": CommandEntry("explain:explain", "Why a request is decided as it is."),
-        "new": CommandEntry("policynew:policy_new", "A policy to begin with, from a shipped example."),
-        "promote": CommandEntry("promote:policy_promote", "Let a version of a policy act unattended.", changes=True),
+        "new": CommandEntry("policy_new:policy_new", "A policy to begin with, from a shipped example."),
+        "promote": CommandEntry(
+            "policy_promote:policy_promote", "Let a version of a policy act unattended.", has_effect=True
+        ),
     },
     help="Policies: write, check, test and read them. They lie in the folder of the workspace.",
 )
@@ -69,11 +71,11 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
         "warnings": counts["warning"],
         "problems": [problem_record(each) for each in found.problems],
         "policies": [_policy_record(*each) for each in found.without_errors()],
-        "tables": [each.row() for each in found.tables],
+        "tables": [each.to_dict() for each in found.tables],
         "forms": list(found.forms),
     }
     if run.out.is_human:
-        tell_problems(run, found, found.problems)
+        print_problems(run, found, found.problems)
     run.out.document(doc, lambda: _check_lines(found), quiet=_places(found.problems))
     return 2 if found.has_errors else 0
 
@@ -106,7 +108,7 @@ def _check_lines(found: Policies) -> Iterator[str]:
             yield f"  {count_of(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
         for way in _ways(checked, policy):
             yield f"  {way.rule} accepts; the least it takes: {way}"
-    yield from (table.line() for table in found.tables)
+    yield from (table.describe() for table in found.tables)
     if found.folder is not None and found.config is None:
         yield f"hf-gate.yaml: {summarize(found.counts())}; the policies were not read."
         return
@@ -131,10 +133,10 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
     """
     found = read_policies(run, files)
     if found.has_errors:
-        return refuse(run, found)
+        return print_errors(run, found)
     warnings = [each for each in found.problems if not each.is_error]
     if run.out.is_human:
-        tell_problems(run, found, warnings)
+        print_problems(run, found, warnings)
     doc = {"schema_version": 1, "warnings": len(warnings), "problems": [problem_record(each) for each in warnings]}
     counted = count_of(len(found.checked), "policy", "policies")
     run.out.document(doc, lambda: [f"{counted}: {summarize(found.counts())}."], quiet=_places(warnings))
@@ -152,7 +154,7 @@ def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
 
     found = read_policies(run, files)
     if found.has_errors:
-        return refuse(run, found)
+        return print_errors(run, found)
     results = [(name, policy, run_policy_tests(checked)) for name, checked, policy in found.without_errors()]
     failed = [each for _, _, some in results for each in some if not each.has_passed]
     doc = {
@@ -207,10 +209,10 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     from ..policy.descriptions import describe_policies  # noqa: PLC0415 - help needs none of it
     from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
 
-    where = named_repo(repo, repo_type)
+    where = parse_repo_argument(repo, repo_type)
     found = read_policies(run, needs_workspace=True)
     if found.has_errors:
-        return refuse(run, found)
+        return print_errors(run, found)
     _check_repo_included(found, where)
     mine = [
         (name, policy)

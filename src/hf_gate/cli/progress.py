@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from ..domain.display_text import clip
-from .output import Output, in_words
+from .output import Output, format_duration
 
 _QUIET_FOR = 0.6  # seconds before the first line: most work is over by then
 _EVERY = 0.15
@@ -46,16 +46,18 @@ class Progress:
             return f"{self.what} {self.count:,} ({rate:.0f}/s)" + (f", {note}" if note else "")
         left = (self.total - self.count) / rate if rate else 0.0
         share = 100 * self.count // max(1, self.total)
-        line = f"{self.what} {self.count:,} of {self.total:,}  {share} %  {rate:.0f}/s  about {in_words(left)} left"
+        line = (
+            f"{self.what} {self.count:,} of {self.total:,}  {share} %  {rate:.0f}/s  about {format_duration(left)} left"
+        )
         return line + (f"  {note}" if note else "")
 
     def _write(self, line: str) -> None:
         line = clip(line, 78)
-        self.out.talk("\r" + line.ljust(self._width))
+        self.out.write_stderr("\r" + line.ljust(self._width))
         self._width = len(line)
 
     def clear(self) -> None:
         """Takes the line away, so that what follows starts on a clean one."""
         if self._width:
-            self.out.talk("\r" + " " * self._width + "\r")
+            self.out.write_stderr("\r" + " " * self._width + "\r")
             self._width = 0

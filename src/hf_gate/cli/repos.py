@@ -14,11 +14,11 @@ from ..application.records import RepoRecord, ReportRecord
 from ..domain.forms import GateForm
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
-from .frame import CommandEntry, GateGroup, Run, command, repo_type_option
+from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Column
-from .table import spelt
-from .targets import named_repo
-from .tokens import owners_of
+from .request_table import repo_argument
+from .targets import parse_repo_argument
+from .token_rights import owners_of
 from .workspace import announce
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ repos = GateGroup(
     {
         "ls": CommandEntry("repos:repos_ls", "Gated repos of people or organisations."),
         "show": CommandEntry("repos:repos_show", "How one repo is gated, and how many are on each list."),
-        "form": CommandEntry("form:form_check", "", hidden=True),
+        "form": CommandEntry("form:form_check", "", is_hidden=True),
         "report": CommandEntry("repos:repos_report", "The Hub's own report of all requests."),
     },
     help="Gated repos: which there are, how they are gated.",
@@ -46,10 +46,10 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
         owners = owners_of(run)
     rows = (gate_record(gate) for owner in owners for gate in run.hub.gated_repos(owner))
     columns = [
-        Column[RepoRecord]("REPO", spelt),
+        Column[RepoRecord]("REPO", repo_argument),
         Column("GATE", lambda row: str(row.gated)),
     ]
-    run.out.records(RepoRecord, rows, columns, name=spelt, limit=-1, empty="No gated repo was found.")
+    run.out.records(RepoRecord, rows, columns, name=repo_argument, limit=-1, empty="No gated repo was found.")
     return 0
 
 
@@ -58,7 +58,7 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
 @repo_type_option
 def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Show how a repo is gated, what its form asks, and how many people are on each list."""
-    where = named_repo(repo, repo_type)
+    where = parse_repo_argument(repo, repo_type)
     announce(run)
     gate = run.hub.gate(where)
     form, counts = _form_of(run, where), _counts(run, where)
@@ -114,15 +114,15 @@ def _about(gate: Gate, form: GateForm | None, counts: dict[str, int] | None) -> 
 @repo_type_option
 def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Print the Hub's own report: all requests in all statuses, without the answers."""
-    where = named_repo(repo, repo_type)
+    where = parse_repo_argument(repo, repo_type)
     announce(run)
     rows = [_report_row(where, record) for record in run.hub.access_report(where)]
     columns: list[Column[ReportRecord]] = [
         Column("USER", lambda row: row.user or "-"),
         Column("STATUS", lambda row: row.status or "-"),
         Column("ASKED", lambda row: (row.asked_at or "-")[:16]),
-        Column("REVIEWED", lambda row: (row.reviewed_at or "-")[:16], drop=1),
-        Column("BY", lambda row: row.granted_by or "-", drop=2),
+        Column("REVIEWED", lambda row: (row.reviewed_at or "-")[:16], drop_rank=1),
+        Column("BY", lambda row: row.granted_by or "-", drop_rank=2),
     ]
     is_whole = run.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
     if not is_whole:

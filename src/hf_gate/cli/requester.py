@@ -14,7 +14,7 @@ from ..domain.display_text import clip
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotGated, RequestNotFound, UsageError
-from .frame import Run, command, repo_type_option
+from .framework import Run, command, repo_type_option
 from .output import Row, count_of
 from .workspace import announce
 

@@ -17,15 +17,15 @@ from ..domain.lifecycle import STATUS_AFTER_VERB, Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
 from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
-from .detail import request_lines
-from .execution import CommandResult, decision_sender, error_of, label_of, open_to_write, summary
-from .frame import Run, command, repo_type_option
-from .keys import Keys
-from .layout import width_of, wrap_line
+from .execution import CommandResult, decision_sender, error_of, open_to_write, outcomes_document, person_label
+from .framework import Run, command, repo_type_option
+from .keyboard import Keys
 from .output import Format, Output, count_of
 from .progress import Progress
+from .request_details import request_lines
 from .review_context import ReviewContext
-from .targets import named_repo
+from .targets import parse_repo_argument
+from .text_layout import terminal_width, wrap_line
 from .workspace import actor_of, announce
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ReviewSession:
     """The list, the place in it, the one decision that is held, and what became of those that left."""
 
     requests: list[AccessRequest]
-    counsel: ReviewContext
+    context: ReviewContext
     templates: list[ReasonTemplate] = field(default_factory=list)
     index: int = 0
     held: UnsentDecision | None = None
@@ -69,7 +69,7 @@ class ReviewSession:
     runs: list[str] = field(default_factory=list)  # each holds one decision that was done
     skipped: int = 0
     note: str = ""
-    shows_help: bool = False  # with the next screen
+    is_help_shown: bool = False  # with the next screen
 
     @property
     def current(self) -> AccessRequest | None:
@@ -90,7 +90,7 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
     A decision is held while the next request is shown, and z takes it back; it is sent when you go on from there, or at q.
     At a workspace what its policies say stands beside each request, and its templates have number keys where a reason is asked.
     """
-    where = named_repo(repo, repo_type)
+    where = parse_repo_argument(repo, repo_type)
     if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "review needs a terminal.", hint="Without one: `hf-gate ls --format jsonl`, then `hf-gate accept -`."
@@ -107,7 +107,7 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
         if session.held is not None:
             run.out.say(f"Not sent: {session.held.verb} {session.held.request.person}.")
     unwritten = run.out.write_results(lambda: _report(run, session), is_changed=result.is_changed)
-    return result.end() or unwritten
+    return result.finish() or unwritten
 
 
 def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
@@ -196,7 +196,7 @@ def _take(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
     if key in act:
         act[key]()
     else:
-        session.shows_help = True
+        session.is_help_shown = True
         session.note = "" if key == "?" else f"{key!r} is no key here."
     return True
 
@@ -232,7 +232,7 @@ def _with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> Non
         _ask(run.out, f"{number} and Enter: {template.text} ({template.name})")
     _ask(run.out, "! or Escape: back, nothing is decided.")
     while True:
-        reason = keys.line().strip()
+        reason = keys.read_line().strip()
         if not reason and not _means_no_reason(run.out, keys):
             continue
         if reason in texts and session.current is not None:
@@ -257,7 +257,7 @@ def _means_no_reason(out: Output, keys: Keys) -> bool:
 def _note(run: Run, session: ReviewSession, keys: Keys) -> None:
     """A note about the request that is shown; it is written at once, and never shown to the person."""
     _ask(run.out, "A note for the ledger, never shown to them. Enter alone or !: none.")
-    text = keys.line().strip()
+    text = keys.read_line().strip()
     if not text or text == "!" or "\x1b" in text or session.current is None:
         return
     with open_to_write(run) as workspace:
@@ -294,12 +294,12 @@ def _send(run: Run, session: ReviewSession) -> None:
     if problem is not None and not isinstance(problem, HfGateError):
         raise problem
     if outcome.kind is not OutcomeKind.DONE:
-        session.note = f"{label_of(outcome)}: {outcome.kind}: {outcome.why}"
+        session.note = f"{person_label(outcome)}: {outcome.kind}: {outcome.why}"
 
 
 def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
     """One screen, written at once."""
-    out, columns = run.out, width_of(sys.stderr)
+    out, columns = run.out, terminal_width(sys.stderr)
     lines = [out.style(f"Request {session.index + 1} of {len(session.requests)}", "bold", sys.stderr)]
     if session.note:
         lines[:0] = _style_lines(out, session.note, "yellow")
@@ -308,11 +308,11 @@ def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
         held = f"Held: {session.held.verb} {session.held.request.person}. It is sent when you go on; z takes it back."
         lines += _style_lines(out, held, "cyan")
     lines += request_lines(request, run.now(), None, columns)
-    for line in session.counsel.lines(request):
+    for line in session.context.lines(request):
         lines += wrap_line(to_one_line(line), columns, 12)
-    if session.shows_help:
+    if session.is_help_shown:
         lines += ["", *(line for text in _HELP for line in wrap_line(text, columns, 7))]
-        session.shows_help = False
+        session.is_help_shown = False
     lines += ["", *_style_lines(out, _KEYS, "dim")]
     clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
     sys.stderr.write(clear + "\n".join(lines) + "\n")
@@ -321,24 +321,26 @@ def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
 
 def _style_lines(out: Output, text: str, style: str) -> list[str]:
     """A text as lines of the screen, parted between words."""
-    return [out.style(line, style, sys.stderr) for line in wrap_line(to_one_line(text), width_of(sys.stderr))]
+    return [out.style(line, style, sys.stderr) for line in wrap_line(to_one_line(text), terminal_width(sys.stderr))]
 
 
 def _ask(out: Output, text: str) -> None:
     """What is asked of the person at the keys."""
-    out.talk("\n".join(wrap_line(to_one_line(text), width_of(sys.stderr))) + "\n")
+    out.write_stderr("\n".join(wrap_line(to_one_line(text), terminal_width(sys.stderr))) + "\n")
 
 
 def _report(run: Run, session: ReviewSession) -> None:
     out = run.out
     if out.format in {Format.JSON, Format.JSONL}:
-        out.document(summary(list(map(outcome_record, session.outcomes)), len(session.outcomes), None), lambda: ())
+        out.document(
+            outcomes_document(list(map(outcome_record, session.outcomes)), len(session.outcomes), None), lambda: ()
+        )
         return
     done = sum(outcome.kind is OutcomeKind.DONE for outcome in session.outcomes)
     others = [outcome for outcome in session.outcomes if outcome.kind is not OutcomeKind.DONE]
     left = len(session.requests) - done
     for outcome in others:
-        out.line(f"{label_of(outcome)}: {outcome.kind}: {outcome.why}")
+        out.line(f"{person_label(outcome)}: {outcome.kind}: {outcome.why}")
     out.line(f"{count_of(done, 'request')} decided, {left:,} left.{_way_back(session.runs)}")
 
 

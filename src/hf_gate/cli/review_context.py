@@ -10,8 +10,8 @@ from ..domain.display_text import clip
 from ..domain.events import NoteWritten, decode_event
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError
-from .output import age
-from .store_listing import standing_verdicts
+from .output import format_age
+from .store_listing import current_verdicts
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
     from ..domain.rows import RequestRow
     from ..policy.model import Verdict
-    from .frame import Run
+    from .framework import Run
 
 _NOTES: Final = 3  # the latest are shown
 _WHYS: Final = 4  # lines of why
@@ -88,7 +88,7 @@ class ReviewContext:
             yield f"  verdict   none, for the policies cannot be read: {clip(self._problem, _COLUMNS)}"
         elif (
             self._workspace is not None
-            and (stands := standing_verdicts(self._workspace.location.folder).of(row)) is not None
+            and (stands := current_verdicts(self._workspace.location.folder).of(row)) is not None
         ):
             action, policy, rule, _ = stands
             by = f" of policy `{policy}`" if policy else ""
@@ -114,7 +114,7 @@ class ReviewContext:
         notes = [each for each in entries if isinstance(decode_event(each.link.body), NoteWritten)]
         for each in reversed(notes[:_NOTES]):
             text = str((each.private or {}).get("note", "(erased)"))
-            when = age(from_ms(each.link.at), self.run.now())
+            when = format_age(from_ms(each.link.at), self.run.now())
             yield f"  note      {clip(text, _COLUMNS)} ({each.link.actor}, {when} ago)"
 
 

@@ -16,10 +16,10 @@ from ..domain.runs import ChangeState, RunState
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, NotAllowed, UsageError
 from .execution import describe_done, done_changes
-from .frame import CommandEntry, GateGroup, command, limit_options
-from .output import Column, clock_off, count_of, ends_in, in_words
-from .table import spelt
-from .workspace import actor_of, executor_of, open_with_policies, open_workspace, wanted_repos
+from .framework import CommandEntry, GateGroup, command, limit_options
+from .output import Column, clock_advice, count_of, format_duration, format_end
+from .request_table import repo_argument
+from .workspace import actor_of, make_executor, open_with_policies, open_workspace, select_repos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..plan.model import Change
-    from .frame import Run
+    from .framework import Run
 
 _LOOK_FOR_REPOS: Final = 3600.0  # seconds between two looks for repos that a glob means
 _LEFT: Final[Mapping[str, str]] = {ChangeState.PLANNED: "not sent and judged anew", ChangeState.STARTED: "open"}
@@ -62,7 +62,7 @@ def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | 
     if reserve is not None:
         run.flags["reserve"] = reserve
     loop = _Loop(run, profiles)
-    return loop.turn() if once else loop.for_ever(pause)
+    return loop.run_turn() if once else loop.run_forever(pause)
 
 
 class _Loop:
@@ -74,19 +74,19 @@ class _Loop:
     def __init__(self, run: Run, profiles: int) -> None:
         self.run, self.profiles = run, profiles
         self.pause = 300.0
-        self.found = False
+        self.has_news = False
         self._repos: list[Repo] = []
         self._looked = float("-inf")
         self._is_warned = False
 
-    def for_ever(self, pause: float | None) -> int:
+    def run_forever(self, pause: float | None) -> int:
         """Until somebody ends it, or the token is refused."""
         clock = self.run.connection.clock
         while True:
             began = clock.now().timestamp()
-            self.found = False
+            self.has_news = False
             try:
-                self.turn()
+                self.run_turn()
             except NotAllowed:
                 raise
             except HfGateError as problem:
@@ -99,7 +99,7 @@ class _Loop:
         from ..application.sync_schedule import next_pause  # noqa: PLC0415 - only who loops
 
         seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
-        return next_pause(self.pause, found=self.found, calls=calls, quota=seen.quota, window=seen.window_s)
+        return next_pause(self.pause, found=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s)
 
     def _warn_of_greed(self, pause: float | None) -> None:
         """Says once when a pause that somebody chose leaves others less of the token than is usual."""
@@ -111,9 +111,9 @@ class _Loop:
             self._is_warned = True
             self.run.out.warn(budget_warning(pause, least, len(self._repos)))
 
-    def turn(self) -> int:
+    def run_turn(self) -> int:
         """One turn, told in a line; its exit code."""
-        self.run.read_location_again()  # hf-gate.yaml may have been edited since the last turn
+        self.run.forget_location()  # hf-gate.yaml may have been edited since the last turn
         workspace, bundle = open_with_policies(self.run)
         with workspace:
             return self._turn(workspace, bundle)
@@ -125,12 +125,12 @@ class _Loop:
 
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
-                workspace, bundle, actor_of(self.run), pool.evaluate, lambda run: executor_of(workspace, run)
+                workspace, bundle, actor_of(self.run), pool.evaluate, lambda run: make_executor(workspace, run)
             )
             done = run_turn(context, self.repos(workspace), ident=new_id(), profile_budget=self.profiles)
-        self.found = done.has_news
+        self.has_news = done.has_news
         if done.skew is not None:
-            self.run.out.warn(f"No grant was ended: {clock_off(done.skew)}")
+            self.run.out.warn(f"No grant was ended: {clock_advice(done.skew)}")
         changes = [] if done.run is None else done_changes(workspace, done.run)
         document = {**turn_to_dict(done), "done": _done_rows(changes)}
         self.run.out.document(document, lambda: list(_lines(done, changes)))
@@ -140,7 +140,7 @@ class _Loop:
         """The repos of the workspace; what globs mean is asked again every hour."""
         now = workspace.clock.now().timestamp()
         if now - self._looked >= _LOOK_FOR_REPOS:
-            self._repos, self._looked = wanted_repos(self.run, (), None), now
+            self._repos, self._looked = select_repos(self.run, (), None), now
         return self._repos
 
 
@@ -149,7 +149,7 @@ def budget_warning(pause: float, least: float, repos: int) -> str:
     from ..application.sync_schedule import SHARE  # noqa: PLC0415 - only who loops
 
     return (
-        f"To look at {count_of(repos, 'repo')} every {in_words(pause)} takes {SHARE * least / pause:.0%} of this token's"
+        f"To look at {count_of(repos, 'repo')} every {format_duration(pause)} takes {SHARE * least / pause:.0%} of this token's"
         f" calls; --every {ceil(least / 60)}m, or auto, keeps it to {SHARE:.0%}."
     )
 
@@ -248,13 +248,13 @@ def _count_names(names: Iterator[str]) -> list[tuple[str, int]]:
 
 # ---- what ends when ----------------------------------------------------------------------------------------------------
 
-expire = GateGroup("expire", {"ls": CommandEntry("run:ends", "What ends when.")}, help="Grants that end.")
+expire = GateGroup("expire", {"ls": CommandEntry("run:expire_ls", "What ends when.")}, help="Grants that end.")
 
 
 @command("ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json"))
 @click.option("--within", metavar="TIME", default="36500d", help="Only what ends in this time: 30d.")
 @limit_options
-def ends(run: Run, within: str, limit: int | None) -> int:
+def expire_ls(run: Run, within: str, limit: int | None) -> int:
     """List grants with an end, earliest first. `hf-gate run` plans each end when it is due."""
     from ..config import parse_seconds  # noqa: PLC0415 - only here
 
@@ -264,11 +264,11 @@ def ends(run: Run, within: str, limit: int | None) -> int:
     rows = map(grant_end_record, workspace.store.due(last))
 
     columns: Sequence[Column[GrantEndRecord]] = (
-        Column("ENDS", lambda row: ends_in((datetime.fromisoformat(row.until) - now).total_seconds())),
+        Column("ENDS", lambda row: format_end((datetime.fromisoformat(row.until) - now).total_seconds())),
         Column("WHO", lambda row: row.user or row.user_id or ""),
-        Column("REPO", spelt),
+        Column("REPO", repo_argument),
         Column("THEN", lambda row: "a person decides" if row.at_end == "human" else str(row.at_end)),
-        Column("RULE", lambda row: row.rule or "by hand", flexible=True),
+        Column("RULE", lambda row: row.rule or "by hand", is_flexible=True),
     )
     run.out.records(
         GrantEndRecord,

@@ -14,10 +14,10 @@ from ..domain.runs import KIND_LABELS, UNSETTLED, RunKind
 from ..domain.timestamps import from_ms
 from ..errors import StoreBusy, UsageError
 from .execution import describe_done, done_changes, execute_run, print_run
-from .frame import CommandEntry, GateGroup, command, limit_options, said_again
+from .framework import CommandEntry, GateGroup, command, limit_options, repeat_command
 from .output import FIRST_ROWS, Column
-from .second import resume_run
-from .workspace import actor_of, executor_of, open_for_runs, open_workspace, policies_for
+from .second_approval import resume_run
+from .workspace import actor_of, load_policies_for, make_executor, open_for_runs, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.rows import RunRow
     from ..plan.model import Plan
-    from .frame import Run
+    from .framework import Run
 
 _ALL: Final = 2**31 - 1
 
@@ -34,9 +34,9 @@ runs = GateGroup(
     {
         "ls": CommandEntry("runs:ls", "List runs, newest first."),
         "show": CommandEntry("runs:show", "Show one run with the outcome of each change."),
-        "pause": CommandEntry("runs:pause", "Let a run end after the batch in flight; it can go on.", changes=True),
-        "resume": CommandEntry("runs:resume", "Go on with a run that was paused or interrupted.", changes=True),
-        "stop": CommandEntry("runs:stop", "End a run for good; the rest stays as it is.", changes=True),
+        "pause": CommandEntry("runs:pause", "Let a run end after the batch in flight; it can go on.", has_effect=True),
+        "resume": CommandEntry("runs:resume", "Go on with a run that was paused or interrupted.", has_effect=True),
+        "stop": CommandEntry("runs:stop", "End a run for good; the rest stays as it is.", has_effect=True),
         "retry": CommandEntry("runs:retry", "Make a plan of what was refused or stayed open."),
     },
     help="Runs of plans and decisions: look, pause, go on, stop, try again.",
@@ -55,8 +55,8 @@ def ls(run: Run, limit: int | None) -> int:
         Column("KIND", lambda row: KIND_LABELS.get(row.kind, row.kind)),
         Column("STATE", lambda row: row.state),
         Column("MADE", lambda row: row.made_at),
-        Column("BY", lambda row: row.actor, flexible=True),
-        Column("CHANGES", lambda row: f"{row.planned:,}", right=True),
+        Column("BY", lambda row: row.actor, is_flexible=True),
+        Column("CHANGES", lambda row: f"{row.planned:,}", is_right_aligned=True),
     )
     run.out.records(
         RunRecord, rows, columns, name=lambda row: row.run, limit=limit, empty="No runs yet.", part="the newest {}"
@@ -69,7 +69,7 @@ def ls(run: Run, limit: int | None) -> int:
 def show(run: Run, ident: str) -> int:
     """Show one run with the outcome of each change."""
     workspace = open_workspace(run)
-    print_run(run, workspace, run_named(workspace, ident), whole=True)
+    print_run(run, workspace, find_run(workspace, ident), whole=True)
     return 0
 
 
@@ -105,7 +105,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
     from ..application.runs import is_over  # noqa: PLC0415 - as above
 
     with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
-        known = run_named(workspace, ident)
+        known = find_run(workspace, ident)
         if is_over(known):
             more = (
                 " Its policies go on in `hf-gate run`: mode: shadow in their files ends that."
@@ -131,7 +131,7 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
     from ..application.runs import is_over  # noqa: PLC0415 - as above
     from ..domain.timestamps import to_ms  # noqa: PLC0415 - only here
 
-    store, known = workspace.store, run_named(workspace, ident)
+    store, known = workspace.store, find_run(workspace, ident)
     if known.state != WISHED[word] and not is_over(known):
         known = halt(store, known, word, to_ms(workspace.now()))
     further = f"hf-gate runs resume {ident}"
@@ -148,16 +148,16 @@ def resume(run: Run, ident: str) -> int:
     from ..plan.model import decode_plan  # noqa: PLC0415 - only here
 
     workspace = open_for_runs(run)
-    store, known = workspace.store, run_named(workspace, ident)
+    store, known = workspace.store, find_run(workspace, ident)
     if not is_over(known) or store.changes(ident, UNSETTLED, 1):
-        known = executor_of(workspace, known).settle_left(known)  # what is under way is never too old to be read
+        known = make_executor(workspace, known).settle_left(known)  # what is under way is never too old to be read
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
         return print_run(run, workspace, known)
     document = None if known.plan is None else store.plan(known.plan)
     if document is not None:
         made = decode_plan(document, f"the plan of run {known.id}")
-        check_in_force(workspace, policies_for(workspace, made), made)
+        check_in_force(workspace, load_policies_for(workspace, made), made)
     known = resume_run(run, workspace, known, actor_of(run))
     workspace.store.request_stop(known.id, None)
     return execute_run(run, workspace, known)
@@ -180,9 +180,9 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
     from ..application import runs as run_cases  # noqa: PLC0415 - only here
 
     workspace = open_for_runs(run)
-    known, now = run_named(workspace, ident), workspace.clock.now()
+    known, now = find_run(workspace, ident), workspace.clock.now()
     made = run_cases.retry(workspace.store, known, now=now)
-    bundle = policies_for(workspace, made)
+    bundle = load_policies_for(workspace, made)
     versions = run_cases.versions_of(() if bundle is None else bundle.policies)
     made = run_cases.retry(workspace.store, known, now=now, versions=versions)
     return _save_plan(run, workspace, known.id, made, path, ())
@@ -206,7 +206,7 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
     from ..application import runs as run_cases  # noqa: PLC0415 - only here
 
     workspace = open_for_runs(run)
-    known = _latest(run, workspace) if ident is None else run_named(workspace, ident)
+    known = _latest(run, workspace) if ident is None else find_run(workspace, ident)
     made, notes = run_cases.undo(workspace.store, known, now=workspace.clock.now())
     if made.changes and any(change.policy for change in done_changes(workspace, known)):
         notes.append(
@@ -241,7 +241,7 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
         write_private_file(path, encode_plan(store_plan(workspace.store, made, workspace.clock.now())))
         following = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
-        again = said_again([ident])
+        again = repeat_command([ident])
         following = (
             f"Nothing was saved or sent. To let it happen: {again} --out plan.json, then hf-gate apply plan.json"
         )
@@ -250,7 +250,7 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
     return 0
 
 
-def run_named(workspace: Workspace, ident: str) -> RunRow:
+def find_run(workspace: Workspace, ident: str) -> RunRow:
     """The run of that id, or one clear line."""
     found = workspace.store.run(ident)
     if found is None:

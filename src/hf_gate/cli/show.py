@@ -17,13 +17,13 @@ from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, RequestNotFound
-from .detail import history_lines, request_lines
-from .frame import Run, command, repo_type_option
-from .layout import width_of
-from .nearest import did_you_mean
-from .store_listing import standing_verdicts, verdict_cell
-from .table import name_of
-from .targets import read_aims
+from .framework import Run, command, repo_type_option
+from .name_suggestions import did_you_mean
+from .request_details import history_lines, request_lines
+from .request_table import target_argument
+from .store_listing import current_verdicts, verdict_cell
+from .targets import read_targets
+from .text_layout import terminal_width
 from .workspace import announce, open_stored_workspace
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @repo_type_option
 def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None) -> int:
     """Show one request in full: the answers, the person, the age, and what can be done."""
-    aims = read_aims(target, None, repo, repo_type)
+    aims = read_targets(target, None, repo, repo_type)
     if len(aims) != 1:
         raise click.UsageError(f"{len(aims)} people are named; show takes one.")
     announce(run)
@@ -57,7 +57,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
         history=None if workspace is None else history_records(workspace.store, attempts),
     )
     document = {"schema_version": 1, **msgspec.structs.asdict(shown)}
-    run.out.document(document, lambda: _lines(request, shown, run.now()), quiet=[name_of(row)])
+    run.out.document(document, lambda: _lines(request, shown, run.now()), quiet=[target_argument(row)])
     return 0
 
 
@@ -65,7 +65,7 @@ def _now(
     run: Run, workspace: Workspace | None, aim: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestRecord, AccessRequest]:
     """As the Hub tells it now, with the verdict that the store has; who is in no list any more, as the store has them."""
-    verdicts = standing_verdicts(None if workspace is None else workspace.location.folder)
+    verdicts = current_verdicts(None if workspace is None else workspace.location.folder)
     try:
         request = find_request(run, aim)
     except RequestNotFound:
@@ -77,7 +77,7 @@ def _now(
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
-    yield from request_lines(request, now, shown.account, width_of(sys.stdout))
+    yield from request_lines(request, now, shown.account, terminal_width(sys.stdout))
     if shown.verdict:
         yield f"  verdict   {to_one_line(verdict_cell(shown))}"
     if shown.history:

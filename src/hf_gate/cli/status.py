@@ -11,9 +11,9 @@ import click
 from ..application.record_builders import run_record, standing_record
 from ..domain.timestamps import from_ms, to_iso
 from ..errors import HfGateError, NotAllowed
-from .frame import Run, command
-from .output import age, clock_off, count_of
-from .workspace import describe_refusal, no_store, open_stored_workspace
+from .framework import Run, command
+from .output import clock_advice, count_of, format_age
+from .workspace import describe_refusal, no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -42,7 +42,7 @@ def status(run: Run, *, markdown: bool) -> int:
     run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
     workspace = open_stored_workspace(run)
     if workspace is None:
-        raise no_store()
+        raise no_store_error()
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
     found = standing(workspace.store, rates, workspace.now())
@@ -119,7 +119,7 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
     yield _token_line(token)
     skew = token["clock_skew_s"]
     if isinstance(skew, int) and abs(skew) > WARN_ABOVE_S:
-        yield f"CLOCK: {clock_off(skew)}"
+        yield f"CLOCK: {clock_advice(skew)}"
     for budget in found.budgets:
         if budget.is_stuck:
             yield (
@@ -141,10 +141,10 @@ def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[st
 
     wait = ""
     if one.oldest is not None and one.median is not None:
-        wait = f", the oldest for {age(one.oldest, found.at)}, half of them for {age(found.at - one.median, found.at)} or longer"
+        wait = f", the oldest for {format_age(one.oldest, found.at)}, half of them for {format_age(found.at - one.median, found.at)} or longer"
     yield f"{one.repo}: {count_of(one.waiting, 'request')} waiting{wait}."
     read = [
-        f"{kind} {age(from_ms(at), found.at)} ago"
+        f"{kind} {format_age(from_ms(at), found.at)} ago"
         for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))
         if at
     ]

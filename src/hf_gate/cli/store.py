@@ -11,7 +11,7 @@ import click
 
 from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
-from .frame import CommandEntry, GateGroup, Run, command
+from .framework import CommandEntry, GateGroup, Run, command
 from .output import count_of
 from .workspace import local_user, open_workspace, waiting_notice
 
@@ -26,7 +26,7 @@ store = GateGroup(
         "backup": CommandEntry("store:store_backup", "Copy the store into one file, also while the desk runs."),
         "restore": CommandEntry("store:store_restore", "Put a backup in the place of the store."),
         "remove": CommandEntry(
-            "storeremove:store_remove", "Delete the store and all that hf-gate left on this machine."
+            "store_remove:store_remove", "Delete the store and all that hf-gate left on this machine."
         ),
     },
     help="The store: names, answers, decisions and the ledger, on this machine or a PostgreSQL server.",

@@ -13,8 +13,8 @@ from ..domain.query import Pattern, Query, Term
 from ..domain.query_parser import parse_query
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
-from .output import FIRST_ROWS, Column, Format, age
-from .table import ls_columns, name_of, who
+from .output import FIRST_ROWS, Column, Format, format_age
+from .request_table import display_name, ls_columns, target_argument
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.rows import RepoRow, RequestRow
-    from .frame import Run
+    from .framework import Run
 
 PAGE: Final = 500
 
@@ -66,8 +66,8 @@ class StoreListing:
         if "status" not in keys and set(asked.statuses) != set(STATUSES):
             terms.append(_one_of("status", asked.statuses))
         self.query = Query((*terms, *own.terms))
-        self.is_whole = not own.terms
-        self.verdicts = standing_verdicts(workspace.location.folder)
+        self.is_unfiltered = not own.terms
+        self.verdicts = current_verdicts(workspace.location.folder)
 
     # ---- rows ----------------------------------------------------------------------------------------------------------
 
@@ -103,34 +103,34 @@ class StoreListing:
     @property
     def total(self) -> int | None:
         """How many there are, where the store has counted them."""
-        if not self.is_whole:
+        if not self.is_unfiltered:
             return None
         return sum(row.counts.get(status, 0) for row in self.repos for status in self.asked.statuses)
 
     @property
-    def empty(self) -> str:
+    def empty_text(self) -> str:
         """The sentence for an empty table."""
         where = str(self.repos[0].repo) if len(self.repos) == 1 else f"{len(self.repos)} repos"
         return (
             f"Nobody at {where} fits."
-            if not self.is_whole
+            if not self.is_unfiltered
             else f"Nobody is {' or '.join(self.asked.statuses)} at {where}."
         )
 
-    def manner(self) -> str:
+    def describe(self) -> str:
         """Which requests, in which order, and how old the reading is."""
         statuses = self.asked.statuses
         lists = "all statuses" if set(statuses) == set(STATUSES) else " and ".join(statuses)
-        what = lists if self.is_whole else self.asked.query.strip()
+        what = lists if self.is_unfiltered else self.asked.query.strip()
         order = "oldest first" if self.asked.oldest_first else "newest first"
         return f"({what}, {order}, from the store, read {self._age()} ago)"
 
     def _age(self) -> str:
         read = [max(filter(None, (row.quick_at, row.full_at))) for row in self.repos]
-        return age(from_ms(min(read)), self.workspace.now())
+        return format_age(from_ms(min(read)), self.workspace.now())
 
 
-def standing_verdicts(folder: Path | None) -> StandingVerdicts:
+def current_verdicts(folder: Path | None) -> StandingVerdicts:
     """Return which verdicts stand by the policies of a workspace, as its files are now."""
     from ..application.evaluation import StandingVerdicts  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - help needs none of it
@@ -160,12 +160,17 @@ def print_listing(run: Run, kept: StoreListing, limit: int | None, *, allow_inco
         rows = list(rows)
         columns = _columns(run, kept, rows if wanted is None else rows[:wanted])
     is_all = out.records(
-        RequestRecord, rows, columns, name=name_of, limit=-1 if wanted is None else wanted, empty=kept.empty
+        RequestRecord,
+        rows,
+        columns,
+        name=target_argument,
+        limit=-1 if wanted is None else wanted,
+        empty=kept.empty_text,
     )
     if shortened:
         shown = "all" if is_all else f"{wanted:,}"
         total = "" if kept.total is None or is_all else f" of {kept.total:,}"
-        out.say(f"Showing {shown}{total} {kept.manner()}.{'' if is_all else ' All: --all'}", "dim")
+        out.say(f"Showing {shown}{total} {kept.describe()}.{'' if is_all else ' All: --all'}", "dim")
     for row in kept.repos:
         if not row.is_complete:
             out.warn(f"{row.repo} was not proved whole when it was read last: {row.problem or 'see hf-gate status'}.")
@@ -177,7 +182,7 @@ def _columns(run: Run, kept: StoreListing, rows: Sequence[RequestRecord]) -> lis
     columns = ls_columns(rows, run.now(), with_repo=len(kept.repos) > 1, with_status=with_status)
     if any(row.verdict for row in rows):
         at = next((n for n, column in enumerate(columns) if column.title == "NAME"), len(columns) - 1)
-        columns.insert(at, Column("VERDICT", verdict_cell, flexible=True, least=10, drop=5))
+        columns.insert(at, Column("VERDICT", verdict_cell, is_flexible=True, min_width=10, drop_rank=5))
     if kept.asked.by_person:
         columns.insert(0, columns.pop(1))  # who comes first
         columns[0] = Column("WHO", _first_of_each(rows))
@@ -196,4 +201,4 @@ def _first_of_each(rows: Sequence[RequestRecord]) -> Callable[[RequestRecord], s
     for row in rows:
         firsts.setdefault(row.user_id or row.user or row.request_id, id(row))
     beginnings = set(firsts.values())
-    return lambda row: who(row) if id(row) in beginnings else ""
+    return lambda row: display_name(row) if id(row) in beginnings else ""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import HfGateError, HubUnavailable, Offline
-from .frame import Run, command, repo_type_option
+from .framework import Run, command, repo_type_option
 from .output import count_of
 from .progress import Progress
-from .workspace import actor_of, open_workspace, rare_garbage_collection, wanted_repos
+from .workspace import actor_of, open_workspace, rare_garbage_collection, select_repos
 
 if TYPE_CHECKING:
     from ..application.sync import Synced
@@ -31,21 +31,21 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     end, and alone finds who is gone; it is made of a repo that was never read whole, once a day, and with --full.
     """
     workspace = open_workspace(run, writes=True)
-    wanted = wanted_repos(run, repos, repo_type)
+    wanted = select_repos(run, repos, repo_type)
     if not wanted:
         run.out.say("No gated repo of this workspace or account was found.")
     reading = SyncCommand(run, workspace, full=full)
     for repo in wanted:
         reading.sync_repo(repo)
     run.out.document(reading.document(), reading.lines, quiet=[str(one.repo) for one, _ in reading.done if one.news])
-    return reading.code(len(wanted))
+    return reading.exit_code(len(wanted))
 
 
 class SyncCommand:
     """Several repos read one after the other; one that cannot be read does not keep the others from it."""
 
     def __init__(self, run: Run, workspace: Workspace, *, full: bool) -> None:
-        self.run, self.workspace, self.full = run, workspace, full
+        self.run, self.workspace, self.is_full = run, workspace, full
         self.done: list[tuple[Synced, Due]] = []
         self.failed: list[tuple[Repo, HfGateError]] = []
 
@@ -77,12 +77,12 @@ class SyncCommand:
         from ..application.sync_schedule import Due, SyncKind, due_kind, note_of  # noqa: PLC0415 - as above
         from ..domain.timestamps import to_ms  # noqa: PLC0415 - as above
 
-        if self.full:
+        if self.is_full:
             return Due(SyncKind.FULL, "requested")
         store = self.workspace.store
         return due_kind(store.repo(repo), to_ms(self.workspace.now()), note_of(store, repo))
 
-    def code(self, wanted: int) -> int:
+    def exit_code(self, wanted: int) -> int:
         """0 when all is read and nothing is in doubt; else 5, or the error's own when nothing was read."""
         if self.failed and len(self.failed) == wanted:
             raise self.failed[0][1]

@@ -12,14 +12,16 @@ from ..application.targets import SPELLINGS, USER_AT, USERNAME, RequestTarget, p
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS_WITH_REASON
 from ..errors import HfGateError, InvalidRepo, InvalidTarget, UsageError
-from .frame import said_again
+from .framework import repeat_command
 
 if TYPE_CHECKING:
     from ..application.decisions import Choice, DecisionTarget
     from ..application.inputs import ReasonTemplate
 
 
-def read_aims(words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None) -> list[RequestTarget]:
+def read_targets(
+    words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None
+) -> list[RequestTarget]:
     """Everybody who is meant, each once, in the order given. A line that cannot be read stops everything, by its number."""
     home = parse_repo(repo, repo_type) if repo is not None else None
     if home is None and len(words) == (1 if file else 2) and (file or words[1] == "-") and not USER_AT.match(words[0]):
@@ -54,7 +56,7 @@ def _from_words(words: Sequence[str], home: Repo | None, repo_type: str | None) 
         yield parse_target(word, home, repo_type)
 
 
-def named_repo(text: str, repo_type: str | None) -> Repo:
+def parse_repo_argument(text: str, repo_type: str | None) -> Repo:
     """The repo that an argument names; where it names a person or an owner instead, the error says what is for those."""
     try:
         return parse_repo(text, repo_type)
@@ -67,9 +69,9 @@ def named_repo(text: str, repo_type: str | None) -> Repo:
         raise
 
 
-def person_or_repo(word: str, repo_type: str | None) -> RequestTarget | Repo:
+def parse_person_or_repo(word: str, repo_type: str | None) -> RequestTarget | Repo:
     """USER@REPO is somebody there, anything else a repo."""
-    return parse_target(word, None, repo_type) if USER_AT.match(word) else named_repo(word, repo_type)
+    return parse_target(word, None, repo_type) if USER_AT.match(word) else parse_repo_argument(word, repo_type)
 
 
 def _first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
@@ -83,10 +85,10 @@ def _first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
     if repo is None:
         people = ", ".join(words)
         raise InvalidTarget(
-            f"{people}: at which repo?", hint=f"Write it before the people: `{said_again(['REPO', *words])}`."
+            f"{people}: at which repo?", hint=f"Write it before the people: `{repeat_command(['REPO', *words])}`."
         )
     others = [word for word in words if word != repo]
-    raise InvalidTarget(f"{words[0]!r} is no repo, and the repo comes first.", hint=said_again([repo, *others]))
+    raise InvalidTarget(f"{words[0]!r} is no repo, and the repo comes first.", hint=repeat_command([repo, *others]))
 
 
 def _is_repo(word: str, repo_type: str | None) -> bool:
@@ -109,17 +111,17 @@ class DecisionCommand:
     """What was asked for on the command line, for everybody alike."""
 
     verb: str
-    aims: Sequence[RequestTarget]
+    targets: Sequence[RequestTarget]
     reason: str | None = None
     template: ReasonTemplate | None = None
     how: str = "reset"
     note: str | None = None
     until: str | None = None
-    dry_run: bool = False
-    yes: bool = False
-    at_most: int = 100
+    is_dry_run: bool = False
+    is_confirmed: bool = False
+    max_targets: int = 100
     max_changes: int | None = None
-    from_stdin: bool = False
+    is_from_stdin: bool = False
 
     @property
     def effect(self) -> str:
@@ -138,11 +140,11 @@ class DecisionCommand:
 
         return Choice(STATUS_AFTER_VERB[self.effect], grants=self.verb == "grant", note=self.note, until=self.until)
 
-    def decision_asks(self) -> list[DecisionTarget]:
+    def decision_targets(self) -> list[DecisionTarget]:
         """Everybody's part."""
         from ..application.decisions import DecisionTarget  # noqa: PLC0415 - as above
 
-        return [DecisionTarget(aim.repo, aim.target, self.reason_for(aim)) for aim in self.aims]
+        return [DecisionTarget(aim.repo, aim.target, self.reason_for(aim)) for aim in self.targets]
 
     def reason_for(self, aim: RequestTarget) -> str | None:
         """What this person is told."""

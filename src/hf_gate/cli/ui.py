@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..errors import UsageError
-from .frame import Run, command
+from .framework import Run, command
 from .output import Format
-from .workspace import actor_of, open_workspace, wanted_repos
+from .workspace import actor_of, open_workspace, select_repos
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -85,7 +85,7 @@ def ui(
     there. LINK is on its settings page. The desk asks the Hub whose your token is, and does not keep it.
     """
     if what == "prove":
-        from .prove import prove  # noqa: PLC0415 - who serves needs none of it
+        from .ui_prove import prove  # noqa: PLC0415 - who serves needs none of it
 
         return prove(run, name, yes=yes)
     from ..web.terminal import running  # noqa: PLC0415 - help needs none of it
@@ -194,7 +194,7 @@ def _repos(run: Run, workspace: Workspace) -> Callable[[], Sequence[Repo]]:
     def repos() -> Sequence[Repo]:
         if workspace.location.folder is None:
             return [row.repo for row in workspace.store.repos()]
-        return wanted_repos(run, (), None)
+        return select_repos(run, (), None)
 
     return repos
 

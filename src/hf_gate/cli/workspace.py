@@ -11,8 +11,8 @@ import click
 
 from ..domain.ids import Repo, parse_repo
 from ..errors import HubUnavailable, NotAllowed, Offline, UsageError
-from .frame import Run
-from .tokens import owners_of
+from .framework import Run
+from .token_rights import owners_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +47,7 @@ def open_workspace(run: Run, *, needs_folder: bool = False, writes: bool = False
             "there is no workspace here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
         )
     if not writes and not bootstrap.has_store(run.settings, location):
-        raise no_store()
+        raise no_store_error()
     announce(run, writes=writes)
     context = click.get_current_context()
     is_first = writes and location.folder is None and not bootstrap.has_store(run.settings, location)
@@ -75,7 +75,7 @@ def waiting_notice(run: Run) -> Callable[[str, float], None]:
     return tell
 
 
-def no_store() -> UsageError:
+def no_store_error() -> UsageError:
     """What a command says that needs a store where nothing was read yet."""
     return UsageError(
         "there is no store yet: nothing was read or decided here.",
@@ -90,7 +90,7 @@ def open_stored_workspace(run: Run) -> Workspace | None:
     return open_workspace(run) if bootstrap.has_store(run.settings, run.location) else None
 
 
-def wanted_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
+def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
     """The repos that were named, else those of the workspace, else all gated ones of the token's account."""
     from ..application.repo_globs import repos_of  # noqa: PLC0415 - as above
 
@@ -150,7 +150,7 @@ def open_for_runs(run: Run) -> Workspace:
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     if not bootstrap.has_store(run.settings, run.location):
-        raise no_store()
+        raise no_store_error()
     return open_workspace(run, writes=True)
 
 
@@ -159,7 +159,7 @@ def describe_refusal(table: Table) -> str:
     return f"{table.refusal}; every rule that asks it is unknown."
 
 
-def policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
+def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
     """Return the policies in force if a plan speaks for any; so broken ones keep nobody from undo."""
     from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
     from ..application.runs import needs_policies  # noqa: PLC0415 - as above
@@ -167,7 +167,7 @@ def policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
     return load_policies(workspace) if needs_policies(plan) else None
 
 
-def executor_of(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
+def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return what executes a run and stops when somebody asked for that."""
     from ..application.run_executor import RunExecutor  # noqa: PLC0415 - only who sends
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import HfGateError, UsageError
-from .frame import Run
-from .policytables import CheckedTable, check_tables, shown_name
-from .problems import told_lines
+from .framework import Run
+from .policy_problems import problem_lines
+from .policy_tables import CheckedTable, check_tables, relative_name
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
@@ -54,12 +54,12 @@ class Policies:
         return source.line(problem.position.line) if source else ""
 
 
-def tell_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
+def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
     """Print problems for people, on stdout. `as_talk`: on stderr, because stdout carries something else."""
     from ..domain.display_text import make_visible  # noqa: PLC0415 - help needs none of it
 
     for problem in problems:
-        for text, style in told_lines(problem, found.line_of(problem)):
+        for text, style in problem_lines(problem, found.line_of(problem)):
             if as_talk:
                 run.out.say(text, style)
             else:
@@ -67,10 +67,10 @@ def tell_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], 
                 sys.stdout.write((run.out.style(shown, style) if style else shown) + "\n")
 
 
-def refuse(run: Run, found: Policies) -> int:
+def print_errors(run: Run, found: Policies) -> int:
     """Print the errors that keep a command from going on; return exit code 2."""
     errors = [each for each in found.problems if each.is_error]
-    tell_problems(run, found, errors, as_talk=True)
+    print_problems(run, found, errors, as_talk=True)
     run.out.say(f"Error: {_count_errors(len(errors))} in the policies; nothing was done.", "red")
     return 2
 
@@ -135,7 +135,7 @@ def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, Source
     from ..policy.workspace_config import parse_config  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import CONFIG_NAME  # noqa: PLC0415 - as above
 
-    name = shown_name(folder, CONFIG_NAME)
+    name = relative_name(folder, CONFIG_NAME)
     text = _text(folder / CONFIG_NAME, may_lead_on=False)
     parsed = parse_config(text, name, zones=available_timezones())
     return parsed.config, {name: SourceText(text, name)}, parsed.problems
@@ -150,7 +150,7 @@ def _policies_of_folder(folder: Path) -> dict[str, ParsedPolicy]:
 
 
 def _policies_named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[tuple[str, ParsedPolicy]]:
-    return ((shown_name(folder, name), each) for name, each in read.items())
+    return ((relative_name(folder, name), each) for name, each in read.items())
 
 
 def _parse_file(name: str) -> ParsedPolicy:

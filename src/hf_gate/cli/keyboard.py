@@ -35,7 +35,7 @@ class Keys:
             raise KeyboardInterrupt  # the terminal is gone, or somebody ends it
         return "esc" if found else key
 
-    def line(self) -> str:
+    def read_line(self) -> str:
         """A line that is typed, can be corrected, and is ended by Enter."""
         typed, self._typed = self._typed, ""
         begun, ends, rest = typed.replace("\r", "\n").partition("\n")

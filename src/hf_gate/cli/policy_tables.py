@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ..domain.display_text import make_visible
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
-from .frame import Run
+from .framework import Run
 from .output import Row, count_of
 from .workspace import actor_of, open_workspace
 
@@ -50,7 +50,7 @@ class CheckedTable:
             words = f"table {name}: {len(table.problems) - _ROWS_TOLD} more lines are as wrong."
             yield PolicyProblem("table_rows", words, self.file, is_error=False)
 
-    def row(self) -> Row:
+    def to_dict(self) -> Row:
         """As JSON."""
         return {
             "table": self.spec.name,
@@ -62,7 +62,7 @@ class CheckedTable:
             "matches": self.matches,
         }
 
-    def line(self) -> str:
+    def describe(self) -> str:
         """For people."""
         if self.table.refusal:
             return f"table {self.spec.name}: refused; every rule that asks it is unknown"
@@ -74,7 +74,7 @@ class CheckedTable:
         return f"{found}; lists {self.matches:,} of {count_of(self.pending or 0, 'pending request')}"
 
 
-def shown_name(folder: Path, name: str) -> str:
+def relative_name(folder: Path, name: str) -> str:
     """A file of the workspace as it can be opened from here."""
     near = os.path.relpath(folder / name)
     return str(folder / name) if near.startswith("../..") else near
@@ -96,7 +96,7 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
     return [
         CheckedTable(
             spec,
-            shown_name(folder, spec.file) if spec.file else f"table {name}",
+            relative_name(folder, spec.file) if spec.file else f"table {name}",
             tables[name],
             *found.get(name, (None, None)),
         )

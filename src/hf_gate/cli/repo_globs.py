@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.rows import RequestRow
-    from .frame import Run
+    from .framework import Run
 
 _SPREAD: Final = re.compile(r"([^@/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
 # Whose requests a glob means: who waits, and where somebody is put out, who is in. USER@REPO means them in any status.
@@ -26,7 +26,7 @@ _MEANT: Final = {
 }
 
 
-def spread(run: Run, words: Sequence[str], verb: str, repo_type: str | None) -> list[str]:
+def expand_globs(run: Run, words: Sequence[str], verb: str, repo_type: str | None) -> list[str]:
     """The words with each USER@GLOB in full."""
     found: list[str] = []
     for word in words:

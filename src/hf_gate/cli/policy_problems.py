@@ -16,12 +16,12 @@ _LINE: Final = 120
 _LABEL_WITHIN: Final = 110  # columns up to which the advice stands beside the marks, else below them
 
 
-def told_lines(problem: PolicyProblem, text: str = "") -> Iterator[tuple[str, str]]:
+def problem_lines(problem: PolicyProblem, text: str = "") -> Iterator[tuple[str, str]]:
     """A problem as lines with their style; `text` is its file's line (empty: none is shown)."""
     style = "red" if problem.is_error else "yellow"
     is_whole = not text and (problem.position.line, problem.position.column) == (1, 1)
     place = "" if is_whole else f":{problem.position.line}:{problem.position.column}"
-    yield f"{problem.source}{place}: {level(problem)}: {_sentence(problem.message)}", style
+    yield f"{problem.source}{place}: {severity_of(problem)}: {_sentence(problem.message)}", style
     advice = _advice(problem)
     if not text.strip():
         if advice:
@@ -39,7 +39,7 @@ def told_lines(problem: PolicyProblem, text: str = "") -> Iterator[tuple[str, st
         yield f"{gutter}{advice}", ""
 
 
-def level(problem: PolicyProblem) -> str:
+def severity_of(problem: PolicyProblem) -> str:
     """`error` or `warning`."""
     return "error" if problem.is_error else "warning"
 

@@ -11,7 +11,7 @@ from .output import count_of
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
-    from .frame import Run
+    from .framework import Run
 
 _SHOWN: Final = 3  # places that are named in a warning
 NEEDED: Final = (
@@ -42,7 +42,7 @@ Rotate or revoke a token on the same page: a new value counts at once, and what 
 """
 
 
-def asked_rights(run: Run) -> TokenRights:
+def read_rights(run: Run) -> TokenRights:
     """What the Hub says now that the token may do: its permissions can be edited, so nothing is remembered."""
     try:
         return run.hub.whoami().rights
@@ -58,7 +58,7 @@ def owners_of(run: Run) -> tuple[str, ...]:
     return (account.name, *account.orgs)
 
 
-def may_decide(rights: TokenRights, repo: Repo) -> tuple[bool | None, str]:
+def check_decide_right(rights: TokenRights, repo: Repo) -> tuple[bool | None, str]:
     """Whether the token may decide at a repo, and by what, or why not; None when the Hub does not tell."""
     may = rights.can_decide(repo)
     if rights.role in ("write", "read"):
@@ -73,9 +73,9 @@ def may_decide(rights: TokenRights, repo: Repo) -> tuple[bool | None, str]:
     return may, f"its permission {DECIDE_PERMISSION}" if may else f"it lacks {DECIDE_PERMISSION}"
 
 
-def in_short(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
+def summarize_rights(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
     """What the token may do at the repos whose requests it may read; None where `warnings` say it."""
-    may = [may_decide(rights, repo) for repo in repos]
+    may = [check_decide_right(rights, repo) for repo in repos]
     if not may or any(one is False for one, _ in may):
         return None
     unknown = next((why for one, why in may if one is None), None)
@@ -84,22 +84,22 @@ def in_short(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
     return f"This token can look and, by {may[0][1]}, decide (not tried)."
 
 
-def warnings(rights: TokenRights, repos: Sequence[Repo], is_named: Callable[[Repo], bool]) -> Iterator[str]:
+def rights_warnings(rights: TokenRights, repos: Sequence[Repo], is_named: Callable[[Repo], bool]) -> Iterator[str]:
     """What to know before work is put into a workspace: where the token cannot decide, and where else it reaches."""
     barred = [repo for repo in repos if rights.can_decide(repo) is False]
     if barred:
-        why = may_decide(rights, barred[0])[1]
-        yield f"this token can look and not decide at {_some(barred)}: {why}. {NEEDED}"
-    if said := beyond(rights, is_named):
+        why = check_decide_right(rights, barred[0])[1]
+        yield f"this token can look and not decide at {_join_names(barred)}: {why}. {NEEDED}"
+    if said := describe_reach(rights, is_named):
         yield f"{said} {ONE_EACH}"
 
 
-def beyond(rights: TokenRights, is_named: Callable[[Repo], bool]) -> str | None:
+def describe_reach(rights: TokenRights, is_named: Callable[[Repo], bool]) -> str | None:
     """Where the token reaches beside the repos of the workspace, in a sentence."""
     places = rights.describe_excess_reach(is_named)
-    return f"this token also reaches {_some(places)}, which this workspace does not name." if places else None
+    return f"this token also reaches {_join_names(places)}, which this workspace does not name." if places else None
 
 
-def _some(things: Sequence[object]) -> str:
+def _join_names(things: Sequence[object]) -> str:
     shown = ", ".join(map(str, things[:_SHOWN]))
     return shown + (f" and {count_of(len(things) - _SHOWN, 'more', 'more')}" if len(things) > _SHOWN else "")

@@ -16,7 +16,7 @@ _AT_EASE: Final = 20  # what a cell of words keeps before ids are cut
 _UNBOUND: Final = 48  # of a cell that may be cut, where there is no terminal to fill
 
 
-def width_of(stream: TextIO) -> int | None:
+def terminal_width(stream: TextIO) -> int | None:
     """Columns of the terminal behind a stream, or what COLUMNS says; None where lines may be as long as they like."""
     said = os.environ.get("COLUMNS", "")
     if said.isdecimal() and int(said) > 0:
@@ -38,21 +38,21 @@ def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: i
     """
     shown = list(range(len(columns)))
     if room is None:
-        return {n: min(needed[n], _UNBOUND) if columns[n].flexible else needed[n] for n in shown}
+        return {n: min(needed[n], _UNBOUND) if columns[n].is_flexible else needed[n] for n in shown}
     while True:
         widths = {n: needed[n] for n in shown}
         over = sum(widths.values()) + _GAP * (len(shown) - 1) - room
-        words = [n for n in shown if columns[n].flexible and not columns[n].tail]
-        if over > sum(max(0, widths[n] - max(columns[n].least, _AT_EASE)) for n in words):
-            over -= _cut_ids(widths, {n: columns[n].least for n in shown if columns[n].tail})
-        over -= _squeeze(widths, {n: columns[n].least for n in words}, over)
-        leaving = max(shown, key=lambda n: columns[n].drop)
-        if over <= 0 or not columns[leaving].drop:
+        words = [n for n in shown if columns[n].is_flexible and not columns[n].is_tail_shown]
+        if over > sum(max(0, widths[n] - max(columns[n].min_width, _AT_EASE)) for n in words):
+            over -= _cut_ids(widths, {n: columns[n].min_width for n in shown if columns[n].is_tail_shown})
+        over -= _shrink(widths, {n: columns[n].min_width for n in words}, over)
+        leaving = max(shown, key=lambda n: columns[n].drop_rank)
+        if over <= 0 or not columns[leaving].drop_rank:
             return widths
         shown.remove(leaving)
 
 
-def _squeeze(widths: dict[int, int], least: dict[int, int], over: int) -> int:
+def _shrink(widths: dict[int, int], least: dict[int, int], over: int) -> int:
     """Takes from the widest first, a column at a time; how much was won."""
     won = 0
     while won < over:
@@ -80,9 +80,9 @@ def format_row(cells: Sequence[str], widths: dict[int, int], columns: Sequence[C
 
 def _fit_cell(text: str, width: int, column: Column[Any]) -> str:
     if display_width(text) > width:
-        text = "\N{HORIZONTAL ELLIPSIS}" + text[1 - width :] if column.tail else clip(text, width)
+        text = "\N{HORIZONTAL ELLIPSIS}" + text[1 - width :] if column.is_tail_shown else clip(text, width)
     space = " " * (width - display_width(text))
-    return space + text if column.right else text + space
+    return space + text if column.is_right_aligned else text + space
 
 
 # ---- lines ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import NotAllowed, UsageError
-from .output import FIRST_ROWS, Format, Output, chosen_format
+from .output import FIRST_ROWS, Format, Output, resolve_format
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,11 +32,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 class CommandEntry(NamedTuple):
     """One line of a group's table: where the command is, and what its help says of it."""
 
-    home: str
+    import_path: str
     summary: str
     section: str = "Commands"
-    hidden: bool = False  # from help and suggestions: an older name
-    changes: bool = False  # something on the Hub, or what a run does: suggested for a near miss alone
+    is_hidden: bool = False  # from help and suggestions: an older name
+    has_effect: bool = False  # something on the Hub, or what a run does: suggested for a near miss alone
 
 
 class Run:
@@ -48,7 +48,7 @@ class Run:
         self.is_announced = False
         self._location: WorkspaceLocation | None = None
 
-    def flag(self, name: str) -> str | None:
+    def flag_text(self, name: str) -> str | None:
         """What the command line said, as text."""
         value = self.flags.get(name)
         return None if value is None else str(value)
@@ -57,7 +57,9 @@ class Run:
     def out(self) -> Output:
         """Stdout and stderr, in the format that was asked for."""
         name = next(iter(self.formats), None)
-        return Output(chosen_format(name), self.flag("color") or "auto", truncate=not self.flags.get("no_truncate"))
+        return Output(
+            resolve_format(name), self.flag_text("color") or "auto", truncate=not self.flags.get("no_truncate")
+        )
 
     @cached_property
     def connection(self) -> Connection:
@@ -69,7 +71,7 @@ class Run:
             self.out.warn("--token stands in your shell history and the process list; prefer HF_TOKEN or --token-file.")
         insecure = True if self.flags.get("insecure_http") else None
         names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "workspace", "reserve")
-        flags = Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure)
+        flags = Flags(**{name: self.flag_text(name) for name in names}, insecure_http=insecure)
         connection = bootstrap.Connection(bootstrap.settings(flags))
         click.get_current_context().find_root().call_on_close(connection.close)
         return connection
@@ -98,7 +100,7 @@ class Run:
             self._location = bootstrap.read_location(self.settings)
         return self._location
 
-    def read_location_again(self) -> None:
+    def forget_location(self) -> None:
         """Read hf-gate.yaml anew when it is next needed."""
         self._location = None
 
@@ -125,12 +127,12 @@ pass_run = click.make_pass_decorator(Run, ensure=True)
 # ---- options that every command understands, before and after its name ------------------------------------------------
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+def _store_flag(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if param.name and ctx.get_parameter_source(param.name) is not ParameterSource.DEFAULT:
         ctx.find_root().ensure_object(Run).flags[param.name] = value
 
 
-def _keep_format(ctx: click.Context, param: click.Parameter, value: object) -> None:
+def _store_format(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT or not value:
         return
     run = ctx.find_root().ensure_object(Run)
@@ -139,19 +141,19 @@ def _keep_format(ctx: click.Context, param: click.Parameter, value: object) -> N
         raise UsageError(f"two formats at once: {' and '.join(sorted(run.formats))}.", hint="Give one of them.")
 
 
-def _option(*names: str, callback: Callable[..., None] = _keep, **more: object) -> click.Option:
+def _option(*names: str, callback: Callable[..., None] = _store_flag, **more: object) -> click.Option:
     return click.Option(list(names), expose_value=False, callback=callback, **more)  # type: ignore[arg-type]
 
 
 COMMON: tuple[click.Option, ...] = (
     _option(
         "--format",
-        callback=_keep_format,
+        callback=_store_format,
         type=click.Choice(["auto", *(each.value for each in Format)]),
         help="How data is printed.",
     ),
-    _option("--json", "as_json", callback=_keep_format, is_flag=True, help="The same as --format json."),
-    _option("-q", "--quiet", callback=_keep_format, is_flag=True, help="Names or ids only: --format quiet."),
+    _option("--json", "as_json", callback=_store_format, is_flag=True, help="The same as --format json."),
+    _option("-q", "--quiet", callback=_store_format, is_flag=True, help="Names or ids only: --format quiet."),
     _option("--no-truncate", is_flag=True, help="Whole cells in tables."),
     _option("--color", type=click.Choice(["auto", "always", "never"]), help="Colours; NO_COLOR works too."),
     _option("--no-input", is_flag=True, help="Never ask a question."),
@@ -188,7 +190,7 @@ class GateCommand(click.Command):
             raise
         except NotAllowed as problem:
             if problem.status == HTTPStatus.UNAUTHORIZED:
-                name_token(ctx.find_root().ensure_object(Run), problem)
+                explain_unauthorized(ctx.find_root().ensure_object(Run), problem)
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -210,7 +212,7 @@ class GateCommand(click.Command):
         formatter.write("  hf-gate help options\n")
 
 
-def name_token(run: Run, problem: NotAllowed) -> None:
+def explain_unauthorized(run: Run, problem: NotAllowed) -> None:
     """Say whether a token was sent at all: the Hub answers alike."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
@@ -243,13 +245,13 @@ class GateGroup(click.Group):
         return [*super().get_params(ctx), *COMMON]
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return [name for name, entry in self.table.items() if not entry.hidden]
+        return [name for name, entry in self.table.items() if not entry.is_hidden]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         entry = self.table.get(self.aliases.get(cmd_name, cmd_name))
         if entry is None:
             return None
-        module, _, name = entry.home.partition(":")
+        module, _, name = entry.import_path.partition(":")
         found: click.Command = getattr(import_module(f".{module}", __package__), name)
         return found
 
@@ -258,24 +260,24 @@ class GateGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None:
-            near = self._below(ctx, args[0]) or self._similar(ctx, args[0])
+            near = self._find_in_subgroups(ctx, args[0]) or self._find_similar(ctx, args[0])
             guess = f"Did you mean `{ctx.command_path} {near}`?" if near else ""
             raise UsageError(
                 f"there is no command {args[0]!r}.", hint=f"{guess} `{ctx.command_path} --help` lists them.".strip()
             )
         return args[0], command, args[1:]
 
-    def _similar(self, ctx: click.Context, typed: str) -> str | None:
+    def _find_similar(self, ctx: click.Context, typed: str) -> str | None:
         """The command that was probably meant; one that changes something only if a single letter differs."""
         known = {**{name: name for name in self.list_commands(ctx)}, **self.aliases}
         import difflib  # noqa: PLC0415 - 5 ms, for mistyped commands alone
 
         for name in difflib.get_close_matches(typed, known, n=5, cutoff=0.65):
-            if not self.table[known[name]].changes or is_one_edit_away(typed, name):
+            if not self.table[known[name]].has_effect or is_one_edit_away(typed, name):
                 return known[name]
         return None
 
-    def _below(self, ctx: click.Context, name: str) -> str | None:
+    def _find_in_subgroups(self, ctx: click.Context, name: str) -> str | None:
         """The command of that name inside a group of this table, where its line of help lists it."""
         for group, entry in self.table.items():
             if f" {name}" in entry.summary.partition(":")[2].replace(",", " ").replace(".", " "):
@@ -318,7 +320,7 @@ def is_one_edit_away(one: str, other: str) -> bool:
     return one != other and (is_replaced or left[1:] == right or left == right[1:] or is_swapped)
 
 
-def said_again(words: Sequence[str]) -> str:
+def repeat_command(words: Sequence[str]) -> str:
     """The command that runs at this moment with other words, its own options as they were given, to be pasted."""
     ctx = click.get_current_context()
     parts = [*ctx.command_path.split(), *words]

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 
-def list_tracked_files(folder: Path) -> list[str]:
+def list_tracked_personal_files(folder: Path) -> list[str]:
     """Their names below the folder; none where there is no git, or the folder is in no repository."""
     from ..application.starter_workspace import GITIGNORE  # noqa: PLC0415 - only who has a workspace
 

@@ -14,9 +14,9 @@ import click
 
 from ..errors import UsageError
 from ..private_files import write_private_file
-from .frame import Run, command
-from .policyfiles import read_policies, refuse
-from .policytables import shown_name
+from .framework import Run, command
+from .policy_files import print_errors, read_policies
+from .policy_tables import relative_name
 
 if TYPE_CHECKING:
     from ..policy.workspace_config import WorkspaceConfig
@@ -36,7 +36,7 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     """
     found = read_policies(run, needs_workspace=True)
     if found.folder is None or found.config is None:
-        return refuse(run, found)
+        return print_errors(run, found)
     if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
         raise UsageError(f"{name!r} is no name of a policy.", hint="Small letters, digits and - are in it.")
     if any(policy.name == name for _, _, policy in found.without_errors()):
@@ -49,7 +49,7 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     if os.path.lexists(path):
         raise UsageError(f"{path} is there already; nothing was written.", hint="Choose another name.")
     write_private_file(path, text.encode())
-    written = shown_name(found.folder, str(path.relative_to(found.folder)))
+    written = relative_name(found.folder, str(path.relative_to(found.folder)))
     missing = [file for file in _table_files(text) if not (found.folder / file).exists()]
     doc = {"schema_version": 1, "policy": name, "like": like, "file": written, "missing": missing}
     run.out.document(doc, lambda: _lines(written, missing), quiet=[written])

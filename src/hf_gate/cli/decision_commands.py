@@ -14,12 +14,12 @@ from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import check_reason
 from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError
-from .brakes import check_brakes
-from .everywhere import spread
+from .confirmation import confirm_decision
 from .execution import CommandResult, execute_decisions, print_dry_run, print_result
-from .frame import GateCommand, Run, command, repo_type_option
-from .nearest import did_you_mean, suggest_names
-from .targets import DecisionCommand, read_aims
+from .framework import GateCommand, Run, command, repo_type_option
+from .name_suggestions import did_you_mean, suggest_names
+from .repo_globs import expand_globs
+from .targets import DecisionCommand, read_targets
 from .workspace import announce
 
 
@@ -129,16 +129,16 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
             "cancel takes no reason: the Hub tells the person none.", hint="--how reset and --how reject take one."
         )
     _check_size(wish)
-    if not wish.aims:
+    if not wish.targets:
         print_result(run, wish, CommandResult())
         return 0
     announce(run, writes=True)
-    if wish.dry_run:
+    if wish.is_dry_run:
         print_dry_run(run, wish)
         return 0
     if wish.effect in {"reject", "reset"} and not (wish.has_reason or given["no_reason"]):
         wish = replace(wish, reason=_ask_reason(run, wish))
-    check_brakes(run, wish)
+    confirm_decision(run, wish)
     result = execute_decisions(run, wish)
     unwritten = run.out.write_results(lambda: print_result(run, wish, result), is_changed=result.is_changed)
     _advise(run, wish, result)
@@ -156,7 +156,7 @@ def _wish(run: Run, verb: str, given: dict[str, object]) -> DecisionCommand:
     note = None if given["note"] is None else parse_note(str(given["note"]))
     words, file = list(given["targets"]), given["file"]  # type: ignore[call-overload]
     repo, repo_type = given["repo"], given["repo_type"]
-    aims = read_aims(spread(run, words, verb, repo_type), file, repo, repo_type)  # type: ignore[arg-type]
+    aims = read_targets(expand_globs(run, words, verb, repo_type), file, repo, repo_type)  # type: ignore[arg-type]
     return DecisionCommand(
         verb,
         aims,
@@ -165,22 +165,22 @@ def _wish(run: Run, verb: str, given: dict[str, object]) -> DecisionCommand:
         how=str(given.get("how", "reset")),
         note=note,
         until=_until(run, given.get("until")),
-        dry_run=bool(given["dry_run"]),
-        yes=bool(given["yes"]),
-        at_most=int(given["at_most"]),  # type: ignore[call-overload]
+        is_dry_run=bool(given["dry_run"]),
+        is_confirmed=bool(given["yes"]),
+        max_targets=int(given["at_most"]),  # type: ignore[call-overload]
         max_changes=given["max_changes"],  # type: ignore[arg-type]
-        from_stdin="-" in words or file == "-",
+        is_from_stdin="-" in words or file == "-",
     )
 
 
 def _ask_reason(run: Run, wish: DecisionCommand) -> str | None:
     """The reason that somebody types now; None when they leave it empty. UsageError when nobody can be asked."""
-    if not run.may_ask or wish.yes or wish.from_stdin:
+    if not run.may_ask or wish.is_confirmed or wish.is_from_stdin:
         raise UsageError(
             f"{wish.verb} needs a reason, and nothing was sent.",
             hint="--reason TEXT is shown to the person; --no-reason sends none, on purpose.",
         )
-    who = "the person" if len(wish.aims) == 1 else f"all {len(wish.aims)} people"
+    who = "the person" if len(wish.targets) == 1 else f"all {len(wish.targets)} people"
     while True:
         text: str = click.prompt(f"Reason, shown to {who}", default="", show_default=False, err=True).strip()
         if not text and not click.confirm("Send no reason? They are left to guess", err=True):
@@ -223,19 +223,19 @@ def _until(run: Run, text: object) -> str | None:
 
 def _check_size(wish: DecisionCommand) -> None:
     """More than `--max` is refused before anything is sent."""
-    limit = max(wish.at_most, wish.max_changes or 0)
-    if len(wish.aims) > limit:
+    limit = max(wish.max_targets, wish.max_changes or 0)
+    if len(wish.targets) > limit:
         raise Guarded(
-            f"{len(wish.aims):,} targets are more than --max {limit}; nothing was sent.",
-            hint=f"If all are meant: --max {len(wish.aims)}. --dry-run shows them.",
+            f"{len(wish.targets):,} targets are more than --max {limit}; nothing was sent.",
+            hint=f"If all are meant: --max {len(wish.targets)}. --dry-run shows them.",
         )
 
 
 def _advise(run: Run, wish: DecisionCommand, result: CommandResult) -> None:
     """Whom the caller may have meant by names that nobody there has."""
     stop = result.stopped_by
-    if isinstance(stop, PersonNotFound | RequestNotFound) and len(wish.aims) == 1:
-        aim = wish.aims[0]
+    if isinstance(stop, PersonNotFound | RequestNotFound) and len(wish.targets) == 1:
+        aim = wish.targets[0]
         if aim.target.request is None:
             stop.hint = did_you_mean(run.hub, aim.repo, aim.target.username) + _next_step(wish, aim, stop)
         return
@@ -261,4 +261,4 @@ def _exit_code_of(run: Run, result: CommandResult) -> int:
         done = sum(outcome.kind is OutcomeKind.DONE for outcome in result.outcomes)
         left = sum(outcome.kind is OutcomeKind.OPEN for outcome in result.outcomes)
         run.out.say(f"Stopped: {done} done, {left} open. The same command again does the rest.")
-    return result.end()
+    return result.finish()

@@ -10,7 +10,7 @@ import click
 from ..errors import NO_TOKEN_HINT, Guarded, NotAllowed, UsageError
 
 if TYPE_CHECKING:
-    from .frame import Run
+    from .framework import Run
 
 
 def prove(run: Run, link: str | None, *, yes: bool) -> int:

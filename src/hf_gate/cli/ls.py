@@ -15,13 +15,13 @@ from ..domain.completeness import NO_RESET_LIST
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
-from .frame import Run, command, limit_options, repo_type_option
+from .framework import Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, Format, count_of
 from .progress import Progress
+from .request_table import ls_columns, target_argument
 from .store_listing import ListingQuery, find_listing, print_listing
-from .table import ls_columns, name_of
-from .targets import named_repo
-from .tokens import owners_of
+from .targets import parse_repo_argument
+from .token_rights import owners_of
 from .workspace import announce
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def ls(
     that a person decides, `no rule` that no rule of an enforced policy matches.
     """
     statuses = _statuses(status)
-    named = list(dict.fromkeys(named_repo(text, repo_type) for text in repos))
+    named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
     asked = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
     if not live and (kept := find_listing(run, asked)) is not None:
         return print_listing(run, kept, limit, allow_incomplete=allow_incomplete)
@@ -97,7 +97,7 @@ def ls(
     if run.out.is_human:
         rows = _read_up_to(run, rows, FIRST_ROWS if limit is None else limit)
         columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
-    is_whole = run.out.records(RequestRecord, rows, columns, name=name_of, limit=limit, empty=reading.empty)
+    is_whole = run.out.records(RequestRecord, rows, columns, name=target_argument, limit=limit, empty=reading.empty)
     shown = FIRST_ROWS if limit is None else limit
     return _conclude(run, reading, None if is_whole else shown, allow_incomplete=allow_incomplete)
 
@@ -209,8 +209,8 @@ def _conclude(run: Run, reading: _ListingReader, shown: int | None, *, allow_inc
     if not reading.repos:
         out.say("No gated repo of this account or its organisations was found.")
     talks = out.format in {Format.HUMAN, Format.AGENT} and reading.repos
-    if talks and out.left_out:
-        out.say(f"No room for {', '.join(out.left_out)}: --no-truncate shows all, and in full.", "dim")
+    if talks and out.hidden_columns:
+        out.say(f"No room for {', '.join(out.hidden_columns)}: --no-truncate shows all, and in full.", "dim")
     if shown is not None:
         if talks:
             _tell_part(run, reading, shown)

@@ -12,7 +12,7 @@ import click
 from ..domain.display_text import to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
-from .frame import Run, command
+from .framework import Run, command
 from .output import count_of
 from .store import check_no_desk, open_store, owned_files, store_path
 from .workspace import waiting_notice

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _SHOWN = 14  # lines of a command's answer that are shown
 
 
-def play_desk(story: Story, repos: Sequence[Repo], folder: Path) -> None:
+def play_workspace(story: Story, repos: Sequence[Repo], folder: Path) -> None:
     """From init to a ledger that proves itself."""
-    desk = _Desk(story, folder)
+    desk = _DemoWorkspace(story, folder)
     _begin(desk, repos)
     plan = _plan(desk)
     _explain(desk, plan)
@@ -31,7 +31,7 @@ def play_desk(story: Story, repos: Sequence[Repo], folder: Path) -> None:
 
 
 @contextmanager
-def served_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
+def serve_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
     """The desk in the browser at a port that is free; what `hf-gate ui --json` says of it."""
     words = ("ui", "--no-open", "--json", "--port", "0")
     hint, env, quiet = "`hf-gate --profile demo ui` says why.", _env(story, folder), subprocess.DEVNULL
@@ -44,7 +44,7 @@ def _env(story: Story, folder: Path) -> dict[str, str]:
     return {"HF_ENDPOINT": story.url, "HF_TOKEN": story.tokens["owner"], "XDG_CACHE_HOME": str(folder / ".cache")}
 
 
-class _Desk:
+class _DemoWorkspace:
     """Runs the program itself in the folder of the workspace, and shows what a person would see."""
 
     def __init__(self, story: Story, folder: Path) -> None:
@@ -58,9 +58,9 @@ class _Desk:
             return
         lines = self._run(*words).stdout.splitlines()
         for line in lines[:_SHOWN]:
-            self.story.tell(f"    {line}")
+            self.story.print(f"    {line}")
         if len(lines) > _SHOWN:
-            self.story.tell(f"    and {len(lines) - _SHOWN} more lines")
+            self.story.print(f"    and {len(lines) - _SHOWN} more lines")
 
     def ask(self, *words: str) -> Any:  # noqa: ANN401 - a JSON document
         """A command's document."""
@@ -79,11 +79,11 @@ class _Desk:
         return done
 
 
-def _begin(desk: _Desk, repos: Sequence[Repo]) -> None:
+def _begin(desk: _DemoWorkspace, repos: Sequence[Repo]) -> None:
     """A workspace is a folder; nothing on the Hub changes by making one."""
     story = desk.story
-    story.tell()
-    story.tell("6. Make a workspace   hf-gate init")
+    story.print()
+    story.print("6. Make a workspace   hf-gate init")
     desk.ask("init", *map(str, repos))
     empty = desk.ask("plan")
     story.check(
@@ -91,12 +91,12 @@ def _begin(desk: _Desk, repos: Sequence[Repo]) -> None:
         ok=(desk.folder / "hf-gate.yaml").is_file() and empty["changes"] == [] and empty["summary"]["judged"] > 0,
         detail=f"{empty['summary']['judged']:,} waiting requests judged in shadow mode; the plan right after init is empty",
     )
-    story.tell()
+    story.print()
 
 
-def _plan(desk: _Desk) -> Mapping[str, Any]:
+def _plan(desk: _DemoWorkspace) -> Mapping[str, Any]:
     story = desk.story
-    story.tell("7. Let the policy count (mode: enforce), and see what it would do   hf-gate plan --out plan.json")
+    story.print("7. Let the policy count (mode: enforce), and see what it would do   hf-gate plan --out plan.json")
     file = desk.folder / "policies" / "starter.yaml"
     file.write_text(file.read_text("utf-8").replace("mode: shadow", "mode: enforce"), "utf-8")
     plan: Mapping[str, Any] = desk.ask("plan", "--out", "plan.json")
@@ -107,15 +107,15 @@ def _plan(desk: _Desk) -> Mapping[str, Any]:
         ok=bool(plan["changes"]) and again["plan"]["digest"] == plan["plan"]["digest"],
         detail=f"{len(plan['changes'])} changes, nothing sent; the same inputs give the same plan, byte for byte",
     )
-    story.tell()
+    story.print()
     return plan
 
 
-def _explain(desk: _Desk, plan: Mapping[str, Any]) -> None:
+def _explain(desk: _DemoWorkspace, plan: Mapping[str, Any]) -> None:
     story, change = desk.story, plan["changes"][0]
     where = change["repo"] if change["repo_type"] == "model" else f"datasets/{change['repo']}"
     who = f"{change['user']}@{where}"
-    story.tell(f"8. Why?   hf-gate explain {who}")
+    story.print(f"8. Why?   hf-gate explain {who}")
     desk.show("explain", who)
     told = desk.ask("explain", who)
     story.check(
@@ -123,12 +123,12 @@ def _explain(desk: _Desk, plan: Mapping[str, Any]) -> None:
         ok=change["rule"] in json.dumps(told),
         detail=f"the explanation names the rule of the plan: {change['rule']}",
     )
-    story.tell()
+    story.print()
 
 
-def _apply(desk: _Desk, plan: Mapping[str, Any]) -> None:
+def _apply(desk: _DemoWorkspace, plan: Mapping[str, Any]) -> None:
     story, count = desk.story, len(plan["changes"])
-    story.tell("9. Let it happen   hf-gate apply plan.json")
+    story.print("9. Let it happen   hf-gate apply plan.json")
     words = ("apply", "plan.json", "--yes", "--max-changes", str(count))
     first = desk.ask(*words)
     before = _writes(story)
@@ -139,17 +139,17 @@ def _apply(desk: _Desk, plan: Mapping[str, Any]) -> None:
         ok=second["run"] == first["run"] and _writes(story) == before,
         detail="applying it once more sends nothing",
     )
-    story.tell()
+    story.print()
 
 
 def _writes(story: Story) -> int:
-    calls: Mapping[str, int] = story.look("stats")["calls"]
+    calls: Mapping[str, int] = story.read_control("stats")["calls"]
     return sum(number for name, number in calls.items() if name.startswith("POST"))
 
 
-def _prove(desk: _Desk) -> None:
+def _prove(desk: _DemoWorkspace) -> None:
     story = desk.story
-    story.tell("10. Prove what happened   hf-gate audit verify")
+    story.print("10. Prove what happened   hf-gate audit verify")
     proof = desk.ask("audit", "verify")
     story.check(
         "audit",

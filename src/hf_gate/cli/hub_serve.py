@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 from ..errors import HfGateError, UsageError
-from .frame import CommandEntry, GateGroup, Run, command
+from .framework import CommandEntry, GateGroup, Run, command
 from .output import Format, count_of
 
 hub = GateGroup(
     "hub",
-    {"serve": CommandEntry("serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
+    {"serve": CommandEntry("hub_serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
     help="The local Hub: a faithful Hub on this machine, without accounts and without network.",
 )
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from ..application.workspace import Workspace
     from ..domain.rows import RunRow
-    from .frame import Run
+    from .framework import Run
 
 
-def author_for(
+def authorize_run(
     run: Run, workspace: Workspace, new: Mapping[str, int], *, plan: str | None = None,
     about: Iterable[tuple[str | None, str | None]] = (),
 ) -> RunAuthor:  # fmt: skip
@@ -26,7 +26,7 @@ def author_for(
     """
     from ..application.members import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
 
-    me, store, now = _me(run), workspace.store, workspace.clock.now()
+    me, store, now = _this_member(run), workspace.store, workspace.clock.now()
     team = team_of(store, me, now)
     if team.is_alone:
         return RunAuthor(account=me.user_id, is_free=True)
@@ -46,14 +46,14 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
     from ..application.runs import resume  # noqa: PLC0415 - only who resumes
 
     store, now = workspace.store, workspace.clock.now()
-    need = need_to_resume(store, team_of(store, _me(run), now), known, workspace.tray.waiting(), now)
+    need = need_to_resume(store, team_of(store, _this_member(run), now), known, workspace.tray.waiting(), now)
     if need.is_open:
         hint = f"Another admin whose account is proven may resume it; or end it: hf-gate runs stop {known.id}"
         raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
     return resume(store, known, actor, now)
 
 
-def _me(run: Run) -> Member:
+def _this_member(run: Run) -> Member:
     account = run.account
     user_id = None if account is None else account.id
     return Member(

@@ -10,7 +10,7 @@ from typing import Final
 from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from ..domain.display_text import clip
 from ..domain.ids import RepoType
-from .output import Column, age
+from .output import Column, format_age
 
 _Cell = Callable[[RequestRecord], str]
 _TELLING: Final = ("purpose", "affiliation", "job", "country", "other")  # roles by what they tell a reviewer
@@ -25,20 +25,22 @@ def ls_columns(
     them, so then ids are whole too.
     """
     columns = [
-        Column[RequestRecord]("AGE", lambda row: age(datetime.fromisoformat(row.asked_at), now), right=True),
-        Column("WHO", who),
+        Column[RequestRecord](
+            "AGE", lambda row: format_age(datetime.fromisoformat(row.asked_at), now), is_right_aligned=True
+        ),
+        Column("WHO", display_name),
     ]
     if with_repo:
-        columns.append(Column("REPO", spelt))
+        columns.append(Column("REPO", repo_argument))
     if with_status:
         columns.append(Column("STATUS", lambda row: row.status))
     if any(row.fullname for row in rows):
-        columns.append(Column("NAME", lambda row: row.fullname or "-", flexible=True, least=10, drop=30))
+        columns.append(Column("NAME", lambda row: row.fullname or "-", is_flexible=True, min_width=10, drop_rank=30))
     is_mixed = len({(row.repo_type, row.repo) for row in rows}) > 1
     for rank, (title, cell) in enumerate(_by_role(rows) if is_mixed else _by_label(rows)):
-        columns.append(Column(title, cell, flexible=True, least=12, drop=10 + rank))
+        columns.append(Column(title, cell, is_flexible=True, min_width=12, drop_rank=10 + rank))
     named = all(row.user for row in rows)
-    columns.append(Column("ID", _id, flexible=named, least=7, tail=True, drop=20 if named else 0))
+    columns.append(Column("ID", _id, is_flexible=named, min_width=7, is_tail_shown=True, drop_rank=20 if named else 0))
     return columns
 
 
@@ -69,19 +71,19 @@ def _role(label: str) -> str:
     return role_of(label).value
 
 
-def who(row: RequestRecord) -> str:
+def display_name(row: RequestRecord) -> str:
     """The username of a row, or what stands for one where the repo hides it."""
     return row.user or f"(hidden #{(row.user_id or row.request_id or '')[-6:]})"
 
 
-def spelt(row: RequestRecord | RepoRecord | GrantEndRecord) -> str:
+def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord) -> str:
     """The repo as a command takes it."""
     return row.repo if row.repo_type is RepoType.MODEL else f"datasets/{row.repo}"
 
 
-def name_of(row: RequestRecord) -> str:
+def target_argument(row: RequestRecord) -> str:
     """What `-q` prints: a target again."""
-    return row.request_id or f"{row.user or row.user_id}@{spelt(row)}"
+    return row.request_id or f"{row.user or row.user_id}@{repo_argument(row)}"
 
 
 def _id(row: RequestRecord) -> str:

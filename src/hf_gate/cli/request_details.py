@@ -10,8 +10,8 @@ from ..application.record_builders import quality_of
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import MEANING, STATUSES, Status
 from ..domain.timestamps import to_iso
-from .layout import wrap_line
-from .output import age, paragraphs
+from .output import format_age, safe_lines
+from .text_layout import wrap_line
 
 if TYPE_CHECKING:
     from ..application.records import AccountRecord, HistoryRecord
@@ -41,10 +41,10 @@ def _lines(request: AccessRequest, now: datetime, account: AccountRecord | None)
     yield f"  request   {request.request_id or '-'} in {request.repo}"
     status = Status(request.status) if request.status in STATUSES else None
     yield f"  status    {request.status}" + (f": {MEANING[status]}" if status else "")
-    yield f"  asked     {to_iso(request.asked_at)} ({age(request.asked_at, now)} ago)"
+    yield f"  asked     {to_iso(request.asked_at)} ({format_age(request.asked_at, now)} ago)"
     if request.reviewed_at:
         by = f" by {request.granted_by}" if request.granted_by else ""
-        yield f"  reviewed  {to_iso(request.reviewed_at)} ({age(request.reviewed_at, now)} ago){by}"
+        yield f"  reviewed  {to_iso(request.reviewed_at)} ({format_age(request.reviewed_at, now)} ago){by}"
     yield f"  e-mail    {request.email or '- (not shared)'}"
     yield from _account(request, account, now)
     yield from _answers(request)
@@ -53,7 +53,7 @@ def _lines(request: AccessRequest, now: datetime, account: AccountRecord | None)
 def _account(request: AccessRequest, account: AccountRecord | None, now: datetime) -> Iterator[str]:
     made = request.person.created_at
     if made:
-        yield f"  account   made {made:%Y-%m-%d} ({age(made, now)} ago)"
+        yield f"  account   made {made:%Y-%m-%d} ({format_age(made, now)} ago)"
     if account is None:
         return
     counts = (("models", account.models), ("datasets", account.datasets), ("followers", account.followers))
@@ -71,7 +71,7 @@ def _answers(request: AccessRequest) -> Iterator[str]:
     for label, text in request.answers.items():
         mark = worth.get(label, "good")
         yield f"  {label}" + (f"  [{mark}]" if mark != "good" else "")
-        for line in paragraphs(text):
+        for line in safe_lines(text):
             yield f"      {line}"
 
 

@@ -10,9 +10,9 @@ import click
 
 from ..domain.rows import count_pending
 from ..errors import Guarded, UsageError
-from .frame import Run, command
+from .framework import Run, command
 from .output import count_of
-from .policyfiles import read_policies, refuse
+from .policy_files import print_errors, read_policies
 
 if TYPE_CHECKING:
     from ..application.policy_bundle import PolicyBundle
@@ -33,7 +33,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     """
     found = read_policies(run, needs_workspace=True, is_said=False)
     if found.has_errors:
-        return refuse(run, found)
+        return print_errors(run, found)
     from ..application.halts_and_promotions import is_promoted, promote  # noqa: PLC0415 - as above
     from ..domain.timestamps import to_ms  # noqa: PLC0415 - help needs none of it
     from .workspace import actor_of, open_with_policies  # noqa: PLC0415 - as above
@@ -90,13 +90,13 @@ def _confirm(
 ) -> None:
     """The ladder of every change, with one difference: what acts on its own needs a yes even for nobody or one."""
     from ..plan.guards import Confirmation, plan_confirmation  # noqa: PLC0415 - as above
-    from .brakes import check_plan  # noqa: PLC0415 - as above
+    from .confirmation import confirm_plan  # noqa: PLC0415 - as above
 
     for line in _describe_changes(policy, changes):
         run.out.say(line)
     waiting = count_pending(workspace.store.repos())
     if plan_confirmation(changes, waiting) is not Confirmation.NONE:
-        check_plan(run, workspace, changes, yes=yes, max_changes=max_changes)
+        confirm_plan(run, workspace, changes, yes=yes, max_changes=max_changes)
         return
     if yes or (run.may_ask and click.confirm("Go on?", err=True)):
         return

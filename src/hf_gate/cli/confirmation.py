@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..plan.guards import Confirmation
     from ..plan.model import Change
-    from .frame import Run
+    from .framework import Run
     from .targets import DecisionCommand
 
 _SHOWN: Final = 20  # people who are named in the question
 
 
-def check_brakes(run: Run, wish: DecisionCommand) -> None:
+def confirm_decision(run: Run, wish: DecisionCommand) -> None:
     """Returns when the changes may be sent; raises `Guarded` (exit code 6) when nobody confirmed them."""
     from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation  # noqa: PLC0415 - only who decides
 
     verb = "accept" if wish.verb == "grant" else wish.effect
-    count = Counter({verb: len(wish.aims)})
+    count = Counter({verb: len(wish.targets)})
     needed = required_confirmation(count, 0)
-    if needed is Confirmation.TYPED and verb == "accept" and len(wish.aims) > MAX_CONFIRMED_ACCEPTS:
+    if needed is Confirmation.TYPED and verb == "accept" and len(wish.targets) > MAX_CONFIRMED_ACCEPTS:
         needed = required_confirmation(count, _waiting(run))
     reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
     reason = f" with the template {wish.template.name}" if wish.template else reason
-    _check_yes(
+    _require_confirmation(
         needed,
-        len(wish.aims),
-        question=f"{wish.verb} {len(wish.aims)} people{reason}?",
+        len(wish.targets),
+        question=f"{wish.verb} {len(wish.targets)} people{reason}?",
         show=lambda: _show(run, wish),
-        yes=wish.yes,
+        yes=wish.is_confirmed,
         max_changes=wish.max_changes,
-        may_ask=run.may_ask and not wish.from_stdin,
+        may_ask=run.may_ask and not wish.is_from_stdin,
         hint=", or try --dry-run",
     )
 
 
-def check_plan(
+def confirm_plan(
     run: Run, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
     """The same for the changes of a plan, of whom the first are named."""
@@ -59,7 +59,7 @@ def check_plan(
             run.out.say(line)
 
     waiting = count_pending(workspace.store.repos())
-    _check_yes(
+    _require_confirmation(
         plan_confirmation(changes, waiting),
         len(changes),
         question=f"{len(changes)} changes?",
@@ -70,7 +70,7 @@ def check_plan(
     )
 
 
-def _check_yes(
+def _require_confirmation(
     needed: Confirmation,
     count: int,
     *,
@@ -121,7 +121,7 @@ def _waiting(run: Run) -> int:
 
 
 def _show(run: Run, wish: DecisionCommand) -> None:
-    for aim in wish.aims[:_SHOWN]:
+    for aim in wish.targets[:_SHOWN]:
         run.out.say(f"  {wish.verb} {aim}")
-    if len(wish.aims) > _SHOWN:
-        run.out.say(f"  and {len(wish.aims) - _SHOWN} more")
+    if len(wish.targets) > _SHOWN:
+        run.out.say(f"  and {len(wish.targets) - _SHOWN} more")

@@ -12,7 +12,7 @@ import click
 
 from .. import __version__
 from ..errors import UsageError
-from .frame import COMMON, CommandEntry, GateGroup, Run, command
+from .framework import COMMON, CommandEntry, GateGroup, Run, command
 
 # ---- version, config path, completion, schema -------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ def version(run: Run) -> int:
 
 config = GateGroup(
     "config",
-    {"path": CommandEntry("meta:config_path", "Print where files are.")},
+    {"path": CommandEntry("program_info:config_path", "Print where files are.")},
     help="Where hf-gate keeps its files.",
 )
 
@@ -204,7 +204,7 @@ def _options() -> str:
 
 
 def _token() -> str:
-    from .tokens import TOPIC  # noqa: PLC0415 - as above
+    from .token_rights import TOPIC  # noqa: PLC0415 - as above
 
     return TOPIC
 
