@@ -35,7 +35,7 @@ _STORE_WAIT: Final = 60.0  # seconds: a desk that reads or sends is mostly done 
 _ACCOUNT_LIVES: Final = 24 * 3600  # seconds: who a token belongs to never changes, its organisations may
 
 
-def settings(flags: Flags) -> Settings:
+def read_process_settings(flags: Flags) -> Settings:
     """The settings of this process."""
     return read_settings(flags, os.environ, Path.home())
 
@@ -47,14 +47,14 @@ def endpoint_of(settings: Settings) -> str:
     return resolve_endpoint(settings.endpoint)
 
 
-def is_special(settings: Settings) -> bool:
+def has_other_hub(settings: Settings) -> bool:
     """Whether this is another Hub or account than people expect without a word."""
     from .hub.credentials import PUBLIC_HUB  # noqa: PLC0415 - as in open_hub
 
     return endpoint_of(settings) != PUBLIC_HUB or settings.profile is not None or settings.token_from is not None
 
 
-def hub_name(settings: Settings) -> str:
+def name_of_hub(settings: Settings) -> str:
     """The Hub as people call it: its host, and the port of a local one."""
     return urlsplit(endpoint_of(settings)).netloc
 
@@ -80,7 +80,7 @@ def open_hub(settings: Settings) -> Hub:
     )
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """This moment in UTC, by the clock of this machine."""
     return datetime.now(UTC)  # noqa: TID251 - here is where the clock is handed out
 
@@ -88,7 +88,7 @@ def now() -> datetime:
 # ---- whose token it is ------------------------------------------------------------------------------------------------
 
 
-def account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
+def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     """Whose token it is, asked once a day and kept under the token's hash; None without a token, or if nobody tells.
 
     `hub` is called when it must be asked: a Hub client takes a quarter of a second to load.
@@ -99,7 +99,7 @@ def account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     if token is None:
         return None
     key = hashlib.sha256(f"{endpoint_of(settings)}\n{token.fingerprint}".encode()).hexdigest()
-    moment = now().timestamp()
+    moment = utc_now().timestamp()
     kept = _read_json(settings.paths.accounts)
     if (found := _kept_account(kept.get(key), moment)) is not None:
         return found
@@ -115,7 +115,7 @@ def account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     return asked
 
 
-def account_of_token(settings: Settings, token: str) -> Account:
+def read_account(settings: Settings, token: str) -> Account:
     """Whose a token is that somebody showed: asked of the configured Hub once, and not kept."""
     from .hub.client import Hub  # noqa: PLC0415 - as in open_hub
 
@@ -156,7 +156,7 @@ def _read_json(path: Path) -> dict[str, object]:
 # ---- the workspace and its store -----------------------------------------------------------------------------------------------
 
 
-def find_folder(settings: Settings, start: Path | None = None) -> Path | None:
+def find_workspace_folder(settings: Settings, start: Path | None = None) -> Path | None:
     """The folder of the workspace: the one that was named, else the nearest upwards that has an hf-gate.yaml."""
     if settings.workspace is not None:
         folder = settings.workspace.absolute()
@@ -175,7 +175,7 @@ def read_location(settings: Settings) -> WorkspaceLocation:
 
     from .policy.workspace_config import WorkspaceConfig, parse_config  # noqa: PLC0415 - as above
 
-    folder = find_folder(settings)
+    folder = find_workspace_folder(settings)
     if folder is None:
         return WorkspaceLocation(None, WorkspaceConfig())
     file = folder / CONFIG_FILE
@@ -228,7 +228,7 @@ def open_store(
         world=get_world_id(endpoint, _probe_limit(settings)),
         read_only=read_only,
         lends=lends,
-        wait=min(patience(settings), WAIT if lends else math.inf) if waits else 0.0,  # pages must not wait long
+        wait=min(store_wait(settings), WAIT if lends else math.inf) if waits else 0.0,  # pages must not wait long
         on_wait=on_wait,
         host=gethostname(),
         command=command,
@@ -236,7 +236,7 @@ def open_store(
     )
 
 
-def patience(settings: Settings) -> float:
+def store_wait(settings: Settings) -> float:
     """Seconds that a command waits for another process that has the store."""
     return _STORE_WAIT if settings.max_wait is None else min(_STORE_WAIT, settings.max_wait)
 
@@ -307,7 +307,7 @@ class Connection:
     @cached_property
     def account(self) -> Account | None:
         """Whose token it is, asked once and then remembered under the token's hash; None without a token."""
-        return account(lambda: self.hub, self.settings)
+        return find_account(lambda: self.hub, self.settings)
 
     @cached_property
     def clock(self) -> HubClock:
@@ -353,7 +353,7 @@ def reopen_workspace(settings: Settings) -> Workspace:
     return open_workspace(Connection(settings), read_location(settings), read_only=True)
 
 
-def local_zone() -> str:
+def name_of_local_zone() -> str:
     """The time zone of this machine by its name; UTC where it has none that others would know."""
     from zoneinfo import available_timezones  # noqa: PLC0415 - as in read_location
 
@@ -394,7 +394,7 @@ def _remove_lock_of_ended(path: Path) -> None:
 
 
 @contextmanager
-def running_profile(settings: Settings, name: str, endpoint: str, token: str, workspace: str) -> Iterator[Path]:
+def publish_profile(settings: Settings, name: str, endpoint: str, token: str, workspace: str) -> Iterator[Path]:
     """A profile that lives as long as this process: `--profile NAME` means this endpoint and token meanwhile."""
     path = settings.paths.profiles / f"{name}.json"
     with announce(path, {"endpoint": endpoint, "token": token, "workspace": workspace}):

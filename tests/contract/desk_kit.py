@@ -10,7 +10,7 @@ from typing import Any
 
 from hf_gate import Hub
 from hf_gate.application.ports import HubPort
-from hf_gate.application.sync import Synced, sync
+from hf_gate.application.sync import SyncResult, sync_repo
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import AnyEvent, decode_event
 from hf_gate.domain.ids import Repo, parse_repo
@@ -31,8 +31,8 @@ class Desk:
     repo: Repo
     file: Path
 
-    def read(self, kind: SyncKind, hub: HubPort | None = None, **more: Any) -> Synced:
-        return sync(
+    def read(self, kind: SyncKind, hub: HubPort | None = None, **more: Any) -> SyncResult:
+        return sync_repo(
             hub or self.hub,
             self.store,
             HubClock(self.hub.endpoint, lambda: self.hub),
@@ -42,10 +42,10 @@ class Desk:
             **more,
         )
 
-    def full(self, **more: Any) -> Synced:
+    def full(self, **more: Any) -> SyncResult:
         return self.read(SyncKind.FULL, **more)
 
-    def quick(self, **more: Any) -> Synced:
+    def quick(self, **more: Any) -> SyncResult:
         return self.read(SyncKind.QUICK, **more)
 
     def ask(self, *names: str, **answers: str) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from hf_gate.application import runs
 from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import TWICE, Choice, DecisionResult, DecisionTarget
-from hf_gate.application.ledger_verification import verify
-from hf_gate.application.run_executor import GRACE
+from hf_gate.application.decisions import DUPLICATE, Choice, DecisionResult, DecisionTarget
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.run_executor import LATE_CALL_WAIT
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.lifecycle import Status
@@ -37,7 +37,7 @@ from tests.torture.near import ORIGIN, Near, NearHub
 from tests.torture.scene import Scene
 
 ACCEPT, RESET = Choice(Status.ACCEPTED), Choice(Status.RESET)
-GRANT = Choice(Status.ACCEPTED, grants=True)
+GRANT = Choice(Status.ACCEPTED, is_grant=True)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def decide(
         for one in who
     ]
     direct = DecisionSender(store or scene.store, hub or scene.hub, scene.clock, scene.workspace.zone, scene.actor)
-    return direct.decide(asks, choice, ident=f"r_{scene.count}")
+    return direct.decide(asks, choice, run_id=f"r_{scene.count}")
 
 
 def kinds(scene: Scene, run: str | None) -> list[str]:
@@ -102,7 +102,7 @@ def test_whom_we_decided_is_found_by_the_day_of_it_also_after_a_full_reading(sce
         found = scene.store.query(parse_query(f"reviewed:{now:%Y-%m-%d}"), now=to_ms(now))
         assert [one.id for one in found.rows] == [row.id]
         scene.sync()
-    assert verify(scene.store, fold=True).ok
+    assert verify_ledger(scene.store, with_tables=True).ok
 
 
 def test_whom_we_put_back_is_not_reviewed(scene: Scene) -> None:
@@ -156,7 +156,7 @@ def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: Scene) ->
     assert decide(scene, RESET, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["GET list"] == before + 1
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
-    direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_9")
+    direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, run_id="r_9")
     assert calls(scene)["GET list"] == before + 2
     assert scene.where("bob") == "accepted"
 
@@ -167,7 +167,7 @@ def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_no
     scene.decide("ada", "rejected")
     before = calls(scene)["GET list"]
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
-    decided = direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_1")
+    decided = direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, run_id="r_1")
     assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (OutcomeKind.DONE, ident)
     assert scene.where("ada") == "accepted"
     assert [row.state for row in scene.store.changes("r_1")] == ["done"]
@@ -243,9 +243,9 @@ def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
         DecisionTarget(scene.repos[0], target)
         for target in (target_of("ada"), Target(request_id=ident), target_of("bob"))
     ]
-    decided = direct.decide(asks, ACCEPT, ident="r_1")
+    decided = direct.decide(asks, ACCEPT, run_id="r_1")
     assert [one.kind for one in decided.outcomes] == [OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.DONE]
-    assert decided.outcomes[1].why == TWICE
+    assert decided.outcomes[1].why == DUPLICATE
     assert len(scene.moves()) == 2
     scene.check_over()
 
@@ -257,7 +257,7 @@ def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_f
     scene.near.door("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, scene.actor)
-    decided = direct.decide([DecisionTarget(repo, Target(request_id=ids["bob"]))], ACCEPT, ident="r_9")
+    decided = direct.decide([DecisionTarget(repo, Target(request_id=ids["bob"]))], ACCEPT, run_id="r_9")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert scene.where("ada") == scene.where("bob") == "accepted"
     assert [row.request for row in scene.store.changes("r_9")] != [None]
@@ -283,7 +283,7 @@ def test_one_repo_that_refuses_does_not_stop_the_other(scene: Scene) -> None:
     decided = direct.decide(
         [DecisionTarget(nowhere, target_of("ada")), DecisionTarget(scene.repos[1], target_of("ada"))],
         ACCEPT,
-        ident="r_1",
+        run_id="r_1",
     )
     assert [one.kind for one in decided.outcomes] == [OutcomeKind.OPEN, OutcomeKind.DONE]
     assert "no such repo" in str(decided.stopped_by)
@@ -359,7 +359,7 @@ def test_a_call_of_a_dead_process_gets_its_time_also_where_the_clock_was_set_for
     scene.restart()
     before = scene.near.time.now()
     decide(scene, ACCEPT, "ada")
-    assert scene.near.time.now() - before >= GRACE
+    assert scene.near.time.now() - before >= LATE_CALL_WAIT
 
 
 def test_a_decision_about_somebody_whom_a_plan_left_under_way_tells_how_that_plan_stands(scene: Scene) -> None:
@@ -406,7 +406,7 @@ def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_wr
 
 def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Scene) -> None:
     scene.near.add_people("eve")
-    decided = decide(scene, Choice(Status.ACCEPTED, grants=True, note="By telephone.", until="30d"), "eve")
+    decided = decide(scene, Choice(Status.ACCEPTED, is_grant=True, note="By telephone.", until="30d"), "eve")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["POST grant"] == 1
     row = scene.row("eve")
@@ -420,7 +420,7 @@ def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Sc
     intent = next(one for one in scene.store.entries(run=decided.run) if one.link.kind == "ChangeStarted")
     assert (intent.link.request, b"eve" in intent.link.body) == (None, False)
     assert runs_of(scene, decided).counts == {"done": 1}
-    plan, _ = runs.undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
+    plan, _ = runs.plan_undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
     assert [(change.user, change.before, change.after) for change in plan.changes] == [("eve", "accepted", "reset")]
     assert scene.carry(scene.approve(plan, RunKind.UNDO)).counts == {"done": 1}
     assert scene.where("eve") == "reset"
@@ -481,7 +481,7 @@ def test_an_end_can_be_given_to_who_is_in_already(scene: Scene) -> None:
 def test_undo_of_a_direct_run_puts_everybody_back(scene: Scene) -> None:
     scene.ask(["ada", "bob"])
     decided = decide(scene, ACCEPT, "ada", "bob")
-    plan, _ = runs.undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
+    plan, _ = runs.plan_undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
     scene.carry(scene.approve(plan, RunKind.UNDO))
     assert scene.where("ada") == scene.where("bob") == "pending"
     scene.check_over()

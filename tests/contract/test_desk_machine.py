@@ -201,7 +201,7 @@ class Days(RuleBasedStateMachine):
     @rule()
     def is_turned_back(self) -> None:
         for run in self.scene.store.runs()[:1]:
-            self.plan, _ = runs.undo(self.scene.store, run, now=self.scene.clock.now())
+            self.plan, _ = runs.plan_undo(self.scene.store, run, now=self.scene.clock.now())
 
     @rule(text=st.sampled_from(POLICIES))
     def policy_is_edited(self, text: str) -> None:

@@ -14,9 +14,9 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.evaluation import read_inputs
 from hf_gate.application.evaluation_pool import EvaluationPool
-from hf_gate.application.planning import PlanBuffer, propose
+from hf_gate.application.planning import PlanBuffer, propose_plan
 from hf_gate.application.policy_bundle import load_policies
-from hf_gate.application.sync import sync
+from hf_gate.application.sync import sync_repo
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.bootstrap import Connection, open_store, open_workspace, read_location
 from hf_gate.config import Paths, Settings
@@ -61,7 +61,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         with open_store(settings, read_location(settings)) as store:
             for line in local.repos:
                 repo = parse_repo(line["repo"], line["repo_type"])
-                sync(hub, store, HubClock(hub.endpoint, lambda: hub), repo, SyncKind.FULL, actor="lena")
+                sync_repo(hub, store, HubClock(hub.endpoint, lambda: hub), repo, SyncKind.FULL, actor="lena")
         yield settings
 
 
@@ -76,10 +76,10 @@ def judged(
         store, bundle = workspace.store, load_policies(workspace)
         heads = dict(store.chains())
         before = entries_of(heads)
-        with EvaluationPool(workspace, bundle, processes=processes, worth=10, part=part) as pool:
+        with EvaluationPool(workspace, bundle, processes=processes, threshold=10, part_size=part) as pool:
             policy_sets = bundle.for_repos(store, workspace.sources)
-            proposal = propose(
-                store, policy_sets, pool.evaluate, now=NOW, policies=bundle.policies, most=most, enters=enters
+            proposal = propose_plan(
+                store, policy_sets, pool.evaluate, now=NOW, policies=bundle.policies, limit=most, should_record=enters
             )
         after = dict(store.chains())
         assert (entries_of(after) - before > 300) is enters
@@ -149,8 +149,8 @@ def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(des
     settings = replace(desk, workspace=folder)
     with open_workspace(Connection(settings), read_location(settings)) as workspace:
         store, bundle = workspace.store, load_policies(workspace)
-        pool = EvaluationPool(workspace, bundle, processes=2, worth=10, part=50)
+        pool = EvaluationPool(workspace, bundle, processes=2, threshold=10, part_size=50)
         (folder / "policies" / "welcome.yaml").write_text(POLICY.replace("until: 1y", "until: 2y"), "utf-8")
         policy_sets = bundle.for_repos(store, workspace.sources)
         with pool, pytest.raises(Guarded, match="policies changed"):
-            propose(store, policy_sets, pool.evaluate, now=NOW, policies=bundle.policies)
+            propose_plan(store, policy_sets, pool.evaluate, now=NOW, policies=bundle.policies)

@@ -10,9 +10,9 @@ import pytest
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.halts_and_promotions import promote
-from hf_gate.application.run_executor import halt
+from hf_gate.application.run_executor import halt_run
 from hf_gate.application.turn import turn_to_dict
-from hf_gate.application.workspace_status import standing
+from hf_gate.application.workspace_status import read_workspace_status
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
@@ -83,7 +83,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     run = scene.approve(scene.plan())
     scene.die_while_sending(run)
     scene.store.request_stop(run.id, "stop")
-    halt(scene.store, scene.again(run), "stop", to_ms(scene.clock.now()))
+    halt_run(scene.store, scene.again(run), "stop", to_ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", to_ms(scene.clock.now()))
     assert turn_to_dict(scene.turn())["halted"] == []
@@ -115,7 +115,7 @@ def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene)
     scene.turn()
     assert scene.where("ada") == "accepted"
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
-    direct.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), ident="r_x")
+    direct.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), run_id="r_x")
     scene.turn()
     assert scene.where("ada") == "accepted"
     scene.near.time.advance(11 * 86_400)
@@ -140,10 +140,10 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
 def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: Scene) -> None:
     scene.ask([f"p{n}" for n in range(60)])
     scene.turn()
-    assert standing(scene.store, {}, scene.clock.now()).held == {"wishes": 60}
+    assert read_workspace_status(scene.store, {}, scene.clock.now()).held == {"wishes": 60}
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", 1)
-    assert standing(scene.store, {}, scene.clock.now()).held == {}
+    assert read_workspace_status(scene.store, {}, scene.clock.now()).held == {}
     assert turn_to_dict(scene.turn())["held"] == {}
     assert scene.store.setting("held") is None
 

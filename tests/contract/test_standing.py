@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.workspace_status import standing, waiting
+from hf_gate.application.workspace_status import find_oldest_waiting, read_workspace_status
 from hf_gate.domain.events import LedgerEntry, VerdictReached
 from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState
@@ -40,7 +40,7 @@ def _judged(store: Store, idents: list[int], action: str) -> None:
 def test_the_median_is_that_of_the_one_in_the_middle(store: Store, count: int) -> None:
     take(store, EEG, [record(number, day=number) for number in range(1, count + 1)])
     take(store, EEG, [record(90, "accepted", day=1)])
-    (found,) = standing(store, {}, NOW).repos
+    (found,) = read_workspace_status(store, {}, NOW).repos
     waits = sorted(NOW - row.request.asked_at for row in store.walk(EEG, "pending") if row.request)
     assert found.waiting == count
     assert found.median == (waits[(count - 1) // 2] if count else None)
@@ -51,16 +51,16 @@ def test_the_median_is_that_of_the_one_in_the_middle(store: Store, count: int) -
 def test_of_a_line_that_is_walked_only_so_far_no_more_is_claimed_than_was_seen(store: Store) -> None:
     idents = take(store, EEG, [record(number, day=number) for number in range(1, 6)])
     asked = [row.request.asked_at for row in store.walk(EEG, "pending") if row.request]
-    assert waiting(store, EEG, 3) == (asked[0], asked[0])
+    assert find_oldest_waiting(store, EEG, 3) == (asked[0], asked[0])
     _judged(store, idents[:4], "wait")
-    assert waiting(store, EEG, 100) == (asked[0], asked[4])
-    assert waiting(store, EEG, 3) == (asked[0], asked[2]), "whoever asked before that is not complete"
+    assert find_oldest_waiting(store, EEG, 100) == (asked[0], asked[4])
+    assert find_oldest_waiting(store, EEG, 3) == (asked[0], asked[2]), "whoever asked before that is not complete"
     _judged(store, idents, "wait")
-    assert waiting(store, EEG, 100) == (asked[0], None)
+    assert find_oldest_waiting(store, EEG, 100) == (asked[0], None)
 
 
 @pytest.mark.parametrize("state", RunState)
 def test_every_run_that_did_not_end_needs_attention(store: Store, state: RunState) -> None:
     with store.writing() as write:
         write.run(RunRow(id="r1", kind=RunKind.PLAN, actor="lena", state=state, made_at=1, total=3))
-    assert [run.id for run in standing(store, {}, NOW).runs] == ([] if state is RunState.ENDED else ["r1"])
+    assert [run.id for run in read_workspace_status(store, {}, NOW).runs] == ([] if state is RunState.ENDED else ["r1"])

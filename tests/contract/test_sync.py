@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from hf_gate import Decision, NotAllowed
-from hf_gate.application.ledger_verification import verify
-from hf_gate.application.sync import MANY, Ids, report_counts
-from hf_gate.application.sync_schedule import note_of
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.sync import MAX_MISSING_UNCHECKED, RowIdSet, count_by_report
+from hf_gate.application.sync_schedule import read_last_full_sync
 from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
@@ -49,7 +49,7 @@ def test_what_was_read_before_brings_nothing_and_enters_nothing(desk: Desk) -> N
     desk.ask(*PEOPLE)
     desk.full()
     before = desk.kinds()
-    assert desk.full().news == desk.quick().news == 0
+    assert desk.full().change_count == desk.quick().change_count == 0
     assert desk.kinds() == before
 
 
@@ -132,7 +132,7 @@ def test_nobody_is_gone_from_lists_that_are_not_proved_whole(desk: Desk) -> None
 
 
 def test_many_who_are_missing_at_once_are_not_believed_against_the_report(desk: Desk) -> None:
-    names = [f"person{n}" for n in range(MANY + 1)]
+    names = [f"person{n}" for n in range(MAX_MISSING_UNCHECKED + 1)]
     desk.ask(*names)
     desk.full()
     synced = desk.full(hub=Emptied(desk))
@@ -142,12 +142,12 @@ def test_many_who_are_missing_at_once_are_not_believed_against_the_report(desk: 
 
 
 def test_many_who_are_gone_indeed_are_told(desk: Desk) -> None:
-    names = [f"person{n}" for n in range(MANY + 1)]
+    names = [f"person{n}" for n in range(MAX_MISSING_UNCHECKED + 1)]
     desk.ask(*names, "eve")
     desk.full()
     for name in names:
         desk.withdraw(name)
-    assert desk.full().withdrawn == MANY + 1
+    assert desk.full().withdrawn == MAX_MISSING_UNCHECKED + 1
     assert [row.person.identity.username for row in desk.rows("pending")] == ["eve"]
 
 
@@ -220,7 +220,7 @@ def test_who_is_met_twice_with_two_reviews_stands_where_the_newer_one_has_them(d
     desk.hub.accept(desk.repo, "ada")
     desk.full(hub=Meddled(desk, "rejected", more=[old]))
     assert desk.status("ada") == "accepted"
-    assert desk.full().news == 0
+    assert desk.full().change_count == 0
 
 
 def test_an_earlier_attempt_that_is_shown_late_changes_nothing(desk: Desk) -> None:
@@ -231,7 +231,7 @@ def test_an_earlier_attempt_that_is_shown_late_changes_nothing(desk: Desk) -> No
     desk.full(hub=Meddled(desk, "reset", more=[old]))
     assert desk.status("ada") == "pending"
     before = desk.kinds()
-    assert desk.full(hub=Meddled(desk, "reset", more=[old])).news == 0
+    assert desk.full(hub=Meddled(desk, "reset", more=[old])).change_count == 0
     assert desk.kinds() == before
     desk.withdraw("ada")
     assert desk.full(hub=Meddled(desk, "reset", more=[old])).withdrawn == 1
@@ -337,7 +337,7 @@ def test_a_list_that_shows_the_status_before_our_change_is_no_news_at_first_and_
     enter(desk, "ada", STARTED)
     enter(desk, "ada", DONE)
     before = desk.calls()
-    assert desk.full().news == 0
+    assert desk.full().change_count == 0
     assert desk.calls() - before == 4  # who stands where they stood is not looked for again
     assert desk.status("ada") == "accepted"
 
@@ -367,7 +367,7 @@ def test_a_reading_that_is_ended_early_keeps_its_pages_and_the_next_one_does_the
         synced = desk.full()
         assert synced.complete
         assert sum(synced.counts.values()) == 2500
-        assert verify(desk.store, fold=True).ok
+        assert verify_ledger(desk.store, with_tables=True).ok
 
 
 def test_the_end_of_a_reading_is_all_there_or_not_at_all(desk: Desk) -> None:
@@ -381,7 +381,7 @@ def test_the_end_of_a_reading_is_all_there_or_not_at_all(desk: Desk) -> None:
     row = desk.store.repo(desk.repo)
     assert row is not None
     assert (row.full_at, row.quick_at, row.is_complete, row.gated) == (None, None, False, None)
-    assert note_of(desk.store, desk.repo) is None
+    assert read_last_full_sync(desk.store, desk.repo) is None
     assert desk.full().complete
     assert desk.kinds() == ["RequestSeen"] * 5 + ["SyncEnded"]
 
@@ -403,8 +403,8 @@ def test_every_kind_of_hub_is_read_whole_and_agrees_with_its_report(tmp_path: Pa
     with a_desk(tmp_path, requests=120, **made) as desk:
         synced = desk.full()
         assert synced.complete, synced.doubts
-        assert report_counts(desk.hub, desk.repo) == dict(synced.counts)
-        assert desk.full().news == 0
+        assert count_by_report(desk.hub, desk.repo) == dict(synced.counts)
+        assert desk.full().change_count == 0
 
 
 def test_hidden_names_keep_their_requests_apart_and_withdrawals_are_seen(desk: Desk) -> None:
@@ -426,7 +426,7 @@ def test_names_that_are_hidden_after_they_were_read_double_nobody(desk: Desk) ->
     desk.hub.accept(desk.repo, "bob")
     synced = desk.full()
     assert (synced.new, synced.withdrawn, synced.moved) == (0, 0, 1)
-    assert report_counts(desk.hub, desk.repo) == dict(synced.counts)
+    assert count_by_report(desk.hub, desk.repo) == dict(synced.counts)
     assert desk.status("bob") == "accepted"
 
 
@@ -435,13 +435,13 @@ def test_a_run_of_decisions_from_another_tool_is_seen_and_the_ledger_holds(desk:
     desk.full()
     list(desk.hub.decide_many(desk.repo, [Decision.reject(name, reason="no") for name in PEOPLE[:3]]))
     assert desk.full().moved == 3
-    result = verify(desk.store, fold=True)
+    result = verify_ledger(desk.store, with_tables=True)
     assert result.ok, result.broken
     assert result.private > 0
 
 
 def test_a_set_of_numbers_is_a_set() -> None:
-    numbers, wanted = Ids(), {0, 1, 7, 8, 9, 4096, 1_000_003}
+    numbers, wanted = RowIdSet(), {0, 1, 7, 8, 9, 4096, 1_000_003}
     for number in [*wanted, 7, 8]:
         numbers.add(number)
     assert set(numbers) == wanted

@@ -13,9 +13,15 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.ledger_entries import entry_at, name_of, newest, parse_name
-from hf_gate.application.ledger_files import checkpoint_json, checkpoint_now, export, read_checkpoint, verify_lines
-from hf_gate.application.ledger_verification import Verified, verify
+from hf_gate.application.ledger_entries import name_of_entry, parse_entry_name, read_entry, read_newest
+from hf_gate.application.ledger_files import (
+    checkpoint_to_dict,
+    export_ledger,
+    read_checkpoint,
+    store_checkpoint,
+    verify_exported_ledger,
+)
+from hf_gate.application.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError
@@ -53,12 +59,12 @@ def tamper(desk: Desk, sql: str, *values: Any) -> None:
     db.close()
 
 
-def places(result: Verified) -> list[int]:
+def places(result: LedgerReport) -> list[int]:
     return [found.seq for found in result.broken]
 
 
 def test_a_ledger_that_nobody_touched_is_whole_to_the_last_seal(desk: Desk) -> None:
-    result = verify(desk.store, fold=True)
+    result = verify_ledger(desk.store, with_tables=True)
     assert result.ok, result.broken
     assert result.entries == result.chains[chain(desk)]
     assert result.private == 31
@@ -78,29 +84,31 @@ def test_a_ledger_that_nobody_touched_is_whole_to_the_last_seal(desk: Desk) -> N
 )
 def test_an_entry_that_was_touched_is_named(desk: Desk, sql: str, seq: int) -> None:
     tamper(desk, sql)
-    assert seq in places(verify(desk.store))
+    assert seq in places(verify_ledger(desk.store))
 
 
 def test_a_private_part_that_was_exchanged_or_taken_away_is_named_and_one_that_was_erased_is_not(desk: Desk) -> None:
     tamper(desk, "UPDATE private SET data = (SELECT data FROM private WHERE id = 3) WHERE id = 5")
-    (found,) = verify(desk.store).broken
+    (found,) = verify_ledger(desk.store).broken
     assert found.what == "its private part is not the one that was sealed"
     tamper(desk, "DELETE FROM private WHERE id = 5")
-    (found,) = verify(desk.store).broken
+    (found,) = verify_ledger(desk.store).broken
     assert (found.seq, found.what) == (5, "its private part is gone, and its person was not erased")
     whose = "SELECT r.person_id FROM requests r JOIN ledger l ON l.request_id = r.id WHERE l.id = 5"
     with closing(sqlite3.connect(desk.file)) as db:
         (person,) = db.execute(whose).fetchone()
     tamper(desk, "UPDATE people SET salt = NULL WHERE id = ?", person)
-    assert verify(desk.store).ok
+    assert verify_ledger(desk.store).ok
     tamper(desk, "UPDATE people SET salt = NULL WHERE id = 7")
-    assert {found.what for found in verify(desk.store).broken} == {"its private part is not the one that was sealed"}
+    assert {found.what for found in verify_ledger(desk.store).broken} == {
+        "its private part is not the one that was sealed"
+    }
 
 
 def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_fold(desk: Desk) -> None:
     tamper(desk, "UPDATE requests SET status = 'accepted' WHERE id = 7")
-    assert verify(desk.store).ok
-    (found,) = verify(desk.store, fold=True).broken
+    assert verify_ledger(desk.store).ok
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
     assert "request 7 says accepted" in found.what
 
 
@@ -130,9 +138,9 @@ def test_what_follows_from_a_request_and_was_changed_is_found_by_the_fold(
     desk: Desk, reason: str | None, sql: str, what: str
 ) -> None:
     ident = decided(desk, reason)
-    assert verify(desk.store, fold=True).ok
+    assert verify_ledger(desk.store, with_tables=True).ok
     tamper(desk, sql, ident)
-    (found,) = verify(desk.store, fold=True).broken
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
     assert f"request {ident}" in found.what
     assert what in found.what
 
@@ -147,18 +155,18 @@ def test_what_follows_from_a_request_and_was_changed_is_found_by_the_fold(
 def test_a_trigger_that_was_dropped_or_added_is_found_by_the_fold(desk: Desk, sql: str) -> None:
     with closing(sqlite3.connect(desk.file)) as db:
         db.execute(sql)
-    assert verify(desk.store).ok
-    (found,) = verify(desk.store, fold=True).broken
+    assert verify_ledger(desk.store).ok
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
     assert "trigger" in found.what
 
 
 def test_the_fold_names_what_it_does_not_prove(desk: Desk) -> None:
     tamper(desk, "UPDATE requests SET country = 'CH' WHERE id = 7")
-    result = verify(desk.store, fold=True)
+    result = verify_ledger(desk.store, with_tables=True)
     assert result.ok
     assert any("country" in words for words in result.not_proved)
     assert any("what one person sent within a day" in words for words in result.not_proved)
-    assert verify(desk.store).not_proved == ()
+    assert verify_ledger(desk.store).not_proved == ()
 
 
 @pytest.mark.parametrize("run", [None, "r_other"])
@@ -172,10 +180,10 @@ def test_an_entry_that_is_filed_under_another_run_than_it_names_is_found_by_the_
         write.append(
             desk.repo, [LedgerEntry(event=one, at=1, actor="lena", request=row.id) for one in (started, settled)]
         )
-    assert verify(desk.store, fold=True).ok
+    assert verify_ledger(desk.store, with_tables=True).ok
     tamper(desk, "UPDATE ledger SET run = ? WHERE kind = 'ChangeSettled'", run)
-    assert verify(desk.store).ok
-    (found,) = verify(desk.store, fold=True).broken
+    assert verify_ledger(desk.store).ok
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
     assert "which its body does not name" in found.what
 
 
@@ -183,15 +191,15 @@ def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(de
     with desk.store.writing() as write:
         write.append(None, [LedgerEntry(event=PolicyPromoted(policy="mine", digest="aa" * 32), at=1, actor="lena")])
         write_promotion(write, "mine", "aa" * 32)
-    assert verify(desk.store, fold=True).ok
+    assert verify_ledger(desk.store, with_tables=True).ok
     tamper(desk, "UPDATE promotions SET digest = replace(digest, 'aa', 'bb')")
-    (found,) = verify(desk.store, fold=True).broken
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
     assert found.what == "policy mine may act as bbbbbbbb, and no entry tells who promoted that"
 
 
 def test_a_body_that_is_none_any_more_is_named_and_the_rest_is_folded(desk: Desk) -> None:
     tamper(desk, "UPDATE ledger SET body = '{' WHERE seq = 9 AND repo_id > 0")
-    assert 9 in places(verify(desk.store, fold=True))
+    assert 9 in places(verify_ledger(desk.store, with_tables=True))
 
 
 def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: Desk) -> None:
@@ -202,14 +210,14 @@ def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: De
            moved_at, last_moved_at, version, is_current, has_notes, first_seen_at, started_at, record_id, raw, answers, identity, domain, country,
            reason FROM requests WHERE id = 7""",
     )
-    assert verify(desk.store).ok
-    (found,) = verify(desk.store, fold=True).broken
+    assert verify_ledger(desk.store).ok
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
     assert found.what == "request 907 is there, and no entry tells of it"
 
 
 def test_a_chain_whose_head_was_taken_away_is_missed(desk: Desk) -> None:
     tamper(desk, "DELETE FROM chains WHERE repo_id > 0")
-    (found,) = verify(desk.store).broken
+    (found,) = verify_ledger(desk.store).broken
     assert (found.chain, found.what) == (
         chain(desk),
         "its head is entry 0, and the last one that is there is entry 33",
@@ -218,7 +226,7 @@ def test_a_chain_whose_head_was_taken_away_is_missed(desk: Desk) -> None:
 
 def test_a_chain_whose_repo_was_taken_away_is_proved_to_be_nobodys(desk: Desk) -> None:
     tamper(desk, "UPDATE ledger SET repo_id = 77 WHERE repo_id > 0")
-    found = verify(desk.store).broken
+    found = verify_ledger(desk.store).broken
     assert {each.chain for each in found} == {chain(desk), "lost/77"}
 
 
@@ -230,7 +238,7 @@ def test_an_entry_put_in_before_the_first_or_behind_the_last_is_found(desk: Desk
            FROM ledger WHERE repo_id > 0 AND seq = 5""",
         seq,
     )
-    assert not verify(desk.store).ok
+    assert not verify_ledger(desk.store).ok
 
 
 def test_entries_that_are_written_while_the_proof_runs_are_no_break(desk: Desk) -> None:
@@ -248,8 +256,8 @@ def test_entries_that_are_written_while_the_proof_runs_are_no_break(desk: Desk) 
             return found
 
     store: Any = Busy()
-    assert verify(store).ok
-    assert verify(store, fold=True).ok
+    assert verify_ledger(store).ok
+    assert verify_ledger(store, with_tables=True).ok
 
 
 def test_a_cut_that_also_mends_the_head_is_shown_by_the_checkpoint_alone(desk: Desk) -> None:
@@ -257,18 +265,18 @@ def test_a_cut_that_also_mends_the_head_is_shown_by_the_checkpoint_alone(desk: D
     head = next(link for link in desk.store.links(chain(desk), 20))
     tamper(desk, "DELETE FROM ledger WHERE seq > 20 AND repo_id > 0")
     tamper(desk, "UPDATE chains SET seq = 20, head = ? WHERE repo_id > 0", head.hash)
-    assert verify(desk.store).ok
-    result = verify(desk.store, [checkpoint])
+    assert verify_ledger(desk.store).ok
+    result = verify_ledger(desk.store, [checkpoint])
     assert [found.what for found in result.broken] == ["cut off: 33 entries at the checkpoint, 20 now"]
 
 
 def test_checkpoints_that_the_store_keeps_are_held_against_it_each_time(desk: Desk) -> None:
-    checkpoint_now(desk.store, NOW)
+    store_checkpoint(desk.store, NOW)
     desk.ask("late")
     desk.full()
-    assert verify(desk.store).ok
-    checkpoint_now(desk.store, NOW)
-    assert verify(desk.store).ok
+    assert verify_ledger(desk.store).ok
+    store_checkpoint(desk.store, NOW)
+    assert verify_ledger(desk.store).ok
     assert len(desk.store.checkpoints()) == 2
 
 
@@ -276,17 +284,17 @@ def test_checkpoints_that_the_store_keeps_are_held_against_it_each_time(desk: De
 
 
 def exported(desk: Desk, **more: Any) -> list[bytes]:
-    return list(export(desk.store, NOW, **more))
+    return list(export_ledger(desk.store, NOW, **more))
 
 
-def proof(lines: Sequence[bytes], *checkpoints: Checkpoint) -> Verified:
-    return verify_lines(lines, "ledger.jsonl", checkpoints)
+def proof(lines: Sequence[bytes], *checkpoints: Checkpoint) -> LedgerReport:
+    return verify_exported_ledger(lines, "ledger.jsonl", checkpoints)
 
 
 def test_an_exported_ledger_is_proved_where_the_store_is_not(desk: Desk) -> None:
-    result = proof(exported(desk), checkpoint_now(desk.store, NOW))
+    result = proof(exported(desk), store_checkpoint(desk.store, NOW))
     assert result.ok, result.broken
-    assert result.entries == verify(desk.store).entries
+    assert result.entries == verify_ledger(desk.store).entries
 
 
 def test_an_export_holds_no_personal_data_unless_it_was_asked_for(desk: Desk) -> None:
@@ -312,7 +320,7 @@ def test_a_private_part_changed_in_an_export_is_named(desk: Desk) -> None:
 
 def test_two_hundred_ways_of_touching_a_file_are_all_found(desk: Desk) -> None:
     rng, lines = random.Random(7), exported(desk)
-    checkpoint = checkpoint_now(desk.store, NOW)
+    checkpoint = store_checkpoint(desk.store, NOW)
     for n in range(200):
         touched = list(lines)
         at = rng.randrange(1, len(lines))
@@ -338,8 +346,8 @@ def test_a_file_that_is_no_ledger_is_refused_in_a_line() -> None:
 
 
 def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed(desk: Desk) -> None:
-    checkpoint = checkpoint_now(desk.store, NOW)
-    text = json.dumps(checkpoint_json(checkpoint, desk.store.endpoint), indent=2)
+    checkpoint = store_checkpoint(desk.store, NOW)
+    text = json.dumps(checkpoint_to_dict(checkpoint, desk.store.endpoint), indent=2)
     assert read_checkpoint(text.encode(), "heads.json") == checkpoint
     with pytest.raises(UsageError, match="was changed"):
         read_checkpoint(text.replace("2026-11-25", "2026-11-24").encode(), "heads.json")
@@ -352,23 +360,23 @@ def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed
 
 
 def test_entries_come_newest_first_and_only_those_that_are_wanted(desk: Desk) -> None:
-    found = list(newest(desk.store))
+    found = list(read_newest(desk.store))
     assert [link.seq for link in found] == list(range(33, 0, -1))
-    moved = list(newest(desk.store, [chain(desk)], lambda link: link.kind == "StatusMoved"))
+    moved = list(read_newest(desk.store, [chain(desk)], lambda link: link.kind == "StatusMoved"))
     assert len(moved) == 1
-    assert list(newest(desk.store, ["models/nobody/nothing"])) == []
+    assert list(read_newest(desk.store, ["models/nobody/nothing"])) == []
 
 
 def test_an_entry_is_found_by_its_name_with_what_it_keeps(desk: Desk) -> None:
-    entry = entry_at(desk.store, chain(desk), 3)
+    entry = read_entry(desk.store, chain(desk), 3)
     assert entry is not None
     assert entry.private is not None
     assert b"record" in entry.private
-    assert parse_name(name_of(entry.link)) == (chain(desk), 3)
-    assert entry_at(desk.store, chain(desk), 999) is None
-    assert entry_at(desk.store, chain(desk), 0) is None
+    assert parse_entry_name(name_of_entry(entry.link)) == (chain(desk), 3)
+    assert read_entry(desk.store, chain(desk), 999) is None
+    assert read_entry(desk.store, chain(desk), 0) is None
 
 
 @pytest.mark.parametrize("text", ["", "#", "desk", "desk#", "desk#-1", "desk#x", "#3", "desk#9999999999999999"])
 def test_what_names_no_entry_is_none(text: str) -> None:
-    assert parse_name(text) is None
+    assert parse_entry_name(text) is None

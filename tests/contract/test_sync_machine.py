@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hf_gate import HfGateError
-from hf_gate.application.ledger_verification import verify
+from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.lifecycle import STATUSES
 
 from .desk_kit import Desk, a_desk
@@ -93,7 +93,7 @@ class Readings(RuleBasedStateMachine):
     @precondition(lambda self: self.is_fresh)
     @rule()
     def nothing_happened_since(self) -> None:
-        assert self.desk.full().news == 0
+        assert self.desk.full().change_count == 0
 
     # ---- what always holds ---------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class Readings(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_only_grows_and_the_rows_are_what_it_says(self) -> None:
-        result = verify(self.desk.store, fold=True)
+        result = verify_ledger(self.desk.store, with_tables=True)
         assert result.ok, result.broken
         assert result.entries >= self.entries
         self.entries = result.entries

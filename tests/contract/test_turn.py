@@ -12,7 +12,7 @@ import pytest
 
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.runs import check, retry, undo, versions_of
+from hf_gate.application.runs import check_plan, plan_retry, plan_undo, policy_versions
 from hf_gate.application.turn import turn_to_dict
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
@@ -210,17 +210,17 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
     run = scene.approve(scene.plan())
     with scene.store.writing() as write:
         write.change_states(run.id, [(1, "refused", "the Hub said no"), (2, "refused", "the Hub said no")])
-    in_force = versions_of(scene.bundle.policies)
-    assert len(retry(scene.store, run, now=scene.clock.now(), versions=in_force).changes) == 2
+    in_force = policy_versions(scene.bundle.policies)
+    assert len(plan_retry(scene.store, run, now=scene.clock.now(), versions=in_force).changes) == 2
     desk_folder(scene.folder, ending("1y"))
     scene.join()
-    of_today = versions_of(scene.bundle.policies)
-    again = retry(scene.store, run, now=scene.clock.now(), versions=of_today)
+    of_today = policy_versions(scene.bundle.policies)
+    again = plan_retry(scene.store, run, now=scene.clock.now(), versions=of_today)
     assert (again.changes, again.summary["outdated"], again.summary["left_out"]) == ([], 2, 0)
     assert any("decided by older policies" in line for line in render_plan(again))
-    stale = retry(scene.store, run, now=scene.clock.now())
+    stale = plan_retry(scene.store, run, now=scene.clock.now())
     with pytest.raises(Guarded, match=r"policy wishes@\w{8} is not in force here"):
-        check(stale, endpoint=scene.store.endpoint, policy_digest=None, now=scene.clock.now(), versions=of_today)
+        check_plan(stale, endpoint=scene.store.endpoint, policy_digest=None, now=scene.clock.now(), versions=of_today)
 
 
 # ---- the way back -------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
 
 def put_back(scene: Scene, run: RunRow) -> list[str]:
     """A run is taken back as far as it can be; what cannot be is told."""
-    plan, notes = undo(scene.store, run, now=scene.clock.now())
+    plan, notes = plan_undo(scene.store, run, now=scene.clock.now())
     if plan.changes:
         scene.carry(scene.approve(plan, RunKind.UNDO))
     scene.check_over()
@@ -250,7 +250,7 @@ def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(s
     end = scene.row("ada").state.until
     scene.near.time.advance(86_400)
     decided = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena").decide(
-        [DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), ident="r_x"
+        [DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x"
     )
     assert (scene.where("ada"), scene.row("ada").state.until) == ("reset", None)
     run = scene.store.run(str(decided.run))
@@ -264,10 +264,10 @@ def test_who_had_access_without_an_end_is_put_back_without_one(scene: Scene) -> 
     scene.sync()
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
     ada = [DecisionTarget(scene.repos[0], Target("ada"))]
-    direct.decide(ada, Choice(Status.ACCEPTED, until="30d"), ident="r_a")
-    direct.decide(ada, Choice(Status.PENDING), ident="r_b")  # ends what was dated
-    direct.decide(ada, Choice(Status.ACCEPTED), ident="r_c")
-    direct.decide(ada, Choice(Status.RESET), ident="r_d")
+    direct.decide(ada, Choice(Status.ACCEPTED, until="30d"), run_id="r_a")
+    direct.decide(ada, Choice(Status.PENDING), run_id="r_b")  # ends what was dated
+    direct.decide(ada, Choice(Status.ACCEPTED), run_id="r_c")
+    direct.decide(ada, Choice(Status.RESET), run_id="r_d")
     run = scene.store.run("r_d")
     assert run is not None
     put_back(scene, run)

@@ -9,13 +9,13 @@ import pytest
 
 from hf_gate.application.inputs import (
     ReasonTemplate,
-    confirms,
+    check_templates,
     find_template,
+    is_confirmed,
     parse_end,
     parse_event_kind,
     parse_note,
     parse_reason,
-    usable_templates,
 )
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.errors import ReasonTooLong, UsageError
@@ -65,9 +65,9 @@ def test_a_note_that_cannot_be_stored_is_refused(text: str) -> None:
 
 
 def test_a_count_is_confirmed_by_itself_alone() -> None:
-    assert confirms(" 1,204 ", 1204)
-    assert not confirms("1205", 1204)
-    assert not confirms("yes", 1)
+    assert is_confirmed(" 1,204 ", 1204)
+    assert not is_confirmed("1205", 1204)
+    assert not is_confirmed("yes", 1)
 
 
 def test_a_template_is_named_with_its_language() -> None:
@@ -79,7 +79,7 @@ def test_a_template_is_named_with_its_language() -> None:
 
 
 def test_templates_are_offered_in_each_language_if_they_can_be_sent() -> None:
-    usable = [each.name for each in usable_templates(TEMPLATES, [REPO]) if isinstance(each, ReasonTemplate)]
+    usable = [each.name for each in check_templates(TEMPLATES, [REPO]) if isinstance(each, ReasonTemplate)]
     assert usable == ["more:en", "more:de", "bye"]
 
 

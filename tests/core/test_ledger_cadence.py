@@ -9,9 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.starter_workspace import GITIGNORE, config_text, merge_gitignore, next_steps, starter_text
-from hf_gate.application.sync_schedule import DAY, LONGEST, RETRY, SHARE, SHORTEST, Note, SyncKind, due_kind, next_pause
-from hf_gate.application.workspace_status import serving_line
+from hf_gate.application.starter_workspace import (
+    GITIGNORE,
+    format_config,
+    format_starter_policy,
+    merge_gitignore,
+    suggest_next_steps,
+)
+from hf_gate.application.sync_schedule import (
+    FULL_SYNC_INTERVAL,
+    FULL_SYNC_RETRY,
+    MAX_PAUSE,
+    MIN_PAUSE,
+    QUOTA_SHARE,
+    LastFullSync,
+    SyncKind,
+    choose_sync,
+    next_pause,
+)
+from hf_gate.application.workspace_status import format_answered_line
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Repo, RepoType, parse_repo
 from hf_gate.domain.rows import RepoRow
@@ -34,29 +50,35 @@ def row(full_at: int | None = NOW, **counts: int) -> RepoRow:
     [
         (None, NOW, None, None, SyncKind.FULL),
         (row(None), NOW, None, None, SyncKind.FULL),
-        (row(None), NOW, Note(NOW - 1, complete=False, counts={}), None, SyncKind.QUICK),
-        (row(None), NOW, Note(NOW - RETRY, complete=False, counts={}), None, SyncKind.FULL),
-        (row(), NOW + DAY - 1, None, None, SyncKind.QUICK),
-        (row(), NOW + DAY, None, None, SyncKind.FULL),
-        (row(), NOW + DAY, Note(NOW + DAY - 1, complete=False, counts={}), None, SyncKind.QUICK),
+        (row(None), NOW, LastFullSync(NOW - 1, complete=False, counts={}), None, SyncKind.QUICK),
+        (row(None), NOW, LastFullSync(NOW - FULL_SYNC_RETRY, complete=False, counts={}), None, SyncKind.FULL),
+        (row(), NOW + FULL_SYNC_INTERVAL - 1, None, None, SyncKind.QUICK),
+        (row(), NOW + FULL_SYNC_INTERVAL, None, None, SyncKind.FULL),
+        (
+            row(),
+            NOW + FULL_SYNC_INTERVAL,
+            LastFullSync(NOW + FULL_SYNC_INTERVAL - 1, complete=False, counts={}),
+            None,
+            SyncKind.QUICK,
+        ),
         (row(pending=3), NOW + 1, None, {"pending": 3}, SyncKind.QUICK),
         (row(pending=3), NOW + 1, None, {"pending": 4}, SyncKind.FULL),
         (row(pending=3), NOW + 1, None, {}, SyncKind.FULL),
         (row(pending=3, withdrawn=9), NOW + 1, None, {"pending": 3}, SyncKind.QUICK),
         (row(pending=3), NOW + 1, None, {"pending": 3, "parked": 1}, SyncKind.FULL),
-        (row(pending=3), NOW + 1, Note(NOW, complete=True, counts={}), {"pending": 4}, SyncKind.QUICK),
+        (row(pending=3), NOW + 1, LastFullSync(NOW, complete=True, counts={}), {"pending": 4}, SyncKind.QUICK),
     ],
 )
 def test_a_full_reading_is_due_when_none_is_proved_a_day_passed_or_the_report_says_otherwise(
-    known: RepoRow | None, now: int, note: Note | None, report: dict[str, int] | None, kind: SyncKind
+    known: RepoRow | None, now: int, note: LastFullSync | None, report: dict[str, int] | None, kind: SyncKind
 ) -> None:
-    due = due_kind(known, now, note, report)
+    due = choose_sync(known, now, note, report)
     assert due.kind is kind
     assert due.why
 
 
 @given(
-    before=st.floats(SHORTEST, LONGEST),
+    before=st.floats(MIN_PAUSE, MAX_PAUSE),
     found=st.booleans(),
     calls=st.integers(0, 400),
     quota=st.none() | st.floats(1, 10_000),
@@ -64,26 +86,26 @@ def test_a_full_reading_is_due_when_none_is_proved_a_day_passed_or_the_report_sa
 def test_the_pause_slides_between_a_minute_and_half_an_hour_within_its_share_of_calls(
     before: float, found: bool, calls: int, quota: float | None
 ) -> None:
-    pause = next_pause(before, found=found, calls=calls, quota=quota, window=None if quota is None else 300.0)
-    assert SHORTEST <= pause <= DAY / 1000
+    pause = next_pause(before, has_news=found, calls=calls, quota=quota, window=None if quota is None else 300.0)
+    assert MIN_PAUSE <= pause <= FULL_SYNC_INTERVAL / 1000
     if quota is None:
-        assert pause <= LONGEST
-    elif pause < DAY / 1000:
-        assert calls <= SHARE * quota * pause / 300.0 * 1.000001
+        assert pause <= MAX_PAUSE
+    elif pause < FULL_SYNC_INTERVAL / 1000:
+        assert calls <= QUOTA_SHARE * quota * pause / 300.0 * 1.000001
 
 
 def test_news_brings_the_next_look_nearer_and_silence_puts_it_off() -> None:
-    assert next_pause(600, found=True, calls=4, quota=None, window=None) == 300
-    assert next_pause(600, found=False, calls=4, quota=None, window=None) == 900
+    assert next_pause(600, has_news=True, calls=4, quota=None, window=None) == 300
+    assert next_pause(600, has_news=False, calls=4, quota=None, window=None) == 900
 
 
 def test_forty_idle_repos_take_a_twentieth_of_a_free_window() -> None:
-    pause = next_pause(60, found=True, calls=160, quota=1000, window=300)
+    pause = next_pause(60, has_news=True, calls=160, quota=1000, window=300)
     assert 160 / pause * 300 <= 50.0001
 
 
 def test_many_repos_are_looked_at_less_often_than_twice_an_hour_rather_than_too_dearly() -> None:
-    assert next_pause(1800, found=False, calls=4 * 76, quota=500, window=300) == 3648
+    assert next_pause(1800, has_news=False, calls=4 * 76, quota=500, window=300) == 3648
 
 
 # ---- a desk to begin with -----------------------------------------------------------------------------------------------
@@ -102,11 +124,11 @@ def _is_repo(repo: Repo) -> bool:
 
 @given(st.lists(st.builds(Repo, st.sampled_from(RepoType), names, names).filter(_is_repo), min_size=1, max_size=4))
 def test_whatever_repos_are_called_desk_and_starter_are_read_back_as_meant(repos: list[Repo]) -> None:
-    desk = parse_config(config_text(repos, "Europe/Zurich"))
+    desk = parse_config(format_config(repos, "Europe/Zurich"))
     assert desk.config is not None, desk.problems
     assert not desk.problems
     assert all(desk.config.includes(repo) for repo in repos)
-    starter = parse_policy(starter_text(repos, []))
+    starter = parse_policy(format_starter_policy(repos, []))
     assert starter.policy is not None, starter.problems
     assert {parse_repo(glob) for glob in starter.policy.applies_to} == set(repos)
 
@@ -114,7 +136,7 @@ def test_whatever_repos_are_called_desk_and_starter_are_read_back_as_meant(repos
 @pytest.mark.parametrize("card", ["", "---\nextra_gated_fields:\n  Intended use: text\n  Country: country\n---\n"])
 def test_the_starter_changes_nothing_refuses_nobody_and_passes_its_tests(card: str) -> None:
     forms = [parse_gate_form(card)]
-    parsed = parse_policy(starter_text(REPOS, forms))
+    parsed = parse_policy(format_starter_policy(REPOS, forms))
     policy = parsed.policy
     assert policy is not None
     results = run_policy_tests(check_policy(parsed))
@@ -138,7 +160,7 @@ def test_a_gitignore_keeps_what_it_had_and_gets_ours_once() -> None:
 def test_after_init_at_most_three_commands_are_named_by_hand_for_a_short_queue_by_policy_for_a_long_one(
     pending: int, words: str
 ) -> None:
-    steps = next_steps(dict.fromkeys(REPOS, 0) | {REPOS[0]: pending}, f"ada-l@{REPOS[0]}")
+    steps = suggest_next_steps(dict.fromkeys(REPOS, 0) | {REPOS[0]: pending}, f"ada-l@{REPOS[0]}")
     assert " ".join(command.split()[0] for command, _ in steps) == words
 
 
@@ -157,4 +179,4 @@ ZURICH = ZoneInfo("Europe/Zurich")
     ],
 )
 def test_the_line_for_a_card_names_a_day_in_the_zone_of_the_desk(before: datetime | None, line: str) -> None:
-    assert serving_line(before, datetime(2026, 11, 25, tzinfo=UTC), ZURICH) == line
+    assert format_answered_line(before, datetime(2026, 11, 25, tzinfo=UTC), ZURICH) == line

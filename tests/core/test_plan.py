@@ -211,7 +211,7 @@ def test_held_and_protected_changes_take_no_room_in_a_plan() -> None:
     held = [change(n, policy="new", policy_digest="f" * 64) for n in range(10, 100)]
     others = [change(n) for n in range(100, 106)]
     doors = guards.FirstTurnHold(lambda start: start[0] != "new")
-    room = PlanBuffer(most=5, filter=doors, is_protected=guards.protection_check(["robot"]))
+    room = PlanBuffer(limit=5, filter=doors, is_protected=guards.protection_check(["robot"]))
     for each in (*waiting, *held, *others):
         room.offer(each)
     assert [each.row for each in room.fill()] == [100, 101, 102, 103, 104]

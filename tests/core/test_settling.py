@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_gate.application.settling import Item, settled_by
+from hf_gate.application.settling import RunItem, settle_by_outcome
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from tests.core.test_plan import change
@@ -21,5 +21,5 @@ REPO = Repo(RepoType.MODEL, "acme", "med-7b")
     ],
 )
 def test_whether_an_answer_was_lost_hangs_on_no_words_of_the_hub(kind: OutcomeKind, why: str, how: str) -> None:
-    item = Item(1, change(), None, REPO)
-    assert settled_by(item, Outcome(kind, REPO, Person(username="user-1"), why=why)).how == how
+    item = RunItem(1, change(), None, REPO)
+    assert settle_by_outcome(item, Outcome(kind, REPO, Person(username="user-1"), why=why)).source == how

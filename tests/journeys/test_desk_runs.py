@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.runs import begin
-from hf_gate.application.sync_schedule import least_pause
-from hf_gate.bootstrap import now
+from hf_gate.application.runs import create_run
+from hf_gate.application.sync_schedule import minimum_pause
+from hf_gate.bootstrap import utc_now
 from hf_gate.cli.run import budget_warning
 from hf_gate.domain.events import GrantDated, LedgerEntry, canonical_json
 from hf_gate.domain.runs import RunKind
@@ -246,10 +246,10 @@ def cut_off(console: Console, tmp_path: Path) -> str:
     made = decode_plan(console.run("plan", "--json").out.encode(), "the plan")
     url = console.hub.url
     with open_store(tmp_path / "desk.db", endpoint=url, world=get_world_id(url)) as store:
-        return begin(
+        return create_run(
             store,
             made,
-            ident="r_0123456789ab",
+            run_id="r_0123456789ab",
             kind=RunKind.AUTO,
             actor="lena-brandt",
             now=datetime.fromisoformat(made.plan.made_at),
@@ -281,7 +281,7 @@ def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_
 
 
 def test_a_pause_that_takes_too_much_of_the_token_is_told_with_one_that_does_not() -> None:
-    least = least_pause(4 * 38, quota=500, window=300)
+    least = minimum_pause(4 * 38, quota=500, window=300)
     assert budget_warning(300, least, 38) == (
         "To look at 38 repos every 5 min 0 s takes 30% of this token's calls; --every 31m, or auto, keeps it to 5%."
     )
@@ -323,7 +323,7 @@ def test_the_end_of_a_grant_is_told_in_words(console: Console) -> None:
 
 def test_apply_by_a_clock_that_is_off_ends_no_grant_and_says_so(console: Console) -> None:
     console.run("run", "--once")
-    at, url = to_ms(now()), console.hub.url
+    at, url = to_ms(utc_now()), console.hub.url
     with open_store(Path("desk.db").absolute(), endpoint=url, world=get_world_id(url)) as store:
         (row,) = (each for each in store.find(None, "ada-l") if each.state.status == "accepted")
         ended = GrantDated(until=at - 86_400_000, at_end="reset", rule="voices/all", written="1y")

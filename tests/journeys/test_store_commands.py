@@ -15,7 +15,7 @@ from typing import cast
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.application.ledger_files import verify_lines
+from hf_gate.application.ledger_files import verify_exported_ledger
 from hf_gate.application.workspace import Workspace
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.domain.members import Member, MemberRole
@@ -227,7 +227,7 @@ def test_an_export_holds_everything_and_proves_its_ledger(console: Console, plac
     requests = [json.loads(line) for line in (out / "requests.jsonl").read_text().splitlines()]
     assert {(row["user"], row["status"]) for row in requests} == {("ada-l", "accepted"), ("bob", "pending")}
     assert all(row["answers"] == {"Purpose": "to study sleep"} and row["record"] for row in requests)
-    assert verify_lines((out / "ledger.jsonl").read_bytes().splitlines(keepends=True), "ledger.jsonl").ok
+    assert verify_exported_ledger((out / "ledger.jsonl").read_bytes().splitlines(keepends=True), "ledger.jsonl").ok
     assert (out / "workspace" / "policies" / "starter.yaml").read_text() == (
         place / "policies/starter.yaml"
     ).read_text()

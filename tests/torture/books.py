@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from hf_gate.application.ledger_verification import verify
-from hf_gate.application.run_executor import FRESH
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.run_executor import MAX_READ_AGE
 from hf_gate.domain import events as e
 from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
 from hf_gate.domain.request_state import LIST_LAG
@@ -27,7 +27,7 @@ Move = Mapping[str, Any]
 OURS: Final = frozenset({"owner"})
 """The tokens by which the desk acts; whoever else decides does it with another one."""
 
-UNSEEN: Final = FRESH + MAX_AGE_S + LIST_LAG / 1000
+UNSEEN: Final = MAX_READ_AGE + MAX_AGE_S + LIST_LAG / 1000
 """Seconds: a request that is this new when our call arrives may be in no list that we looked at before we sent it."""
 
 BY_REVIEW: Final = frozenset({"batch", "handle", "grant"})
@@ -276,7 +276,7 @@ def nothing_extra(books: Books, mine: Iterable[Move]) -> Iterator[str]:
 
 def proved(store: Store) -> list[str]:
     """Every chain is unbroken, every seal fits, and the requests stand where their events say."""
-    return [f"I8/I9: {each.chain}#{each.seq} {each.what}" for each in verify(store, fold=True).broken]
+    return [f"I8/I9: {each.chain}#{each.seq} {each.what}" for each in verify_ledger(store, with_tables=True).broken]
 
 
 def folded(store: Store, books: Books) -> Iterator[str]:

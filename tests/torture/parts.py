@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from hf_gate.application.ledger_files import checkpoint_now
+from hf_gate.application.ledger_files import store_checkpoint
 from hf_gate.application.run_executor import RunExecutor
 from hf_gate.config import Flags
 from hf_gate.domain.ids import Repo
@@ -55,7 +55,7 @@ def desk() -> Iterator[tuple[Store, Any, Any]]:
     """Store, Hub and clock of the desk in this folder."""
     from hf_gate import bootstrap  # noqa: PLC0415 - reads the environment that the child was given
 
-    settings = bootstrap.settings(Flags())
+    settings = bootstrap.read_process_settings(Flags())
     with (
         bootstrap.Connection(settings) as connection,
         bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
@@ -101,7 +101,7 @@ def after_outcome() -> None:
 def in_ledger_checkpoint() -> None:
     """Between the heads and the row that keeps them."""
     with desk() as (store, _, clock):
-        checkpoint_now(Failing(store, 1, "in", Mortal), clock.now())
+        store_checkpoint(Failing(store, 1, "in", Mortal), clock.now())
 
 
 def in_wal_checkpoint() -> None:

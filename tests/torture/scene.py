@@ -11,13 +11,13 @@ from typing import Any, cast
 
 from hf_gate.application import runs
 from hf_gate.application.evaluation import RepoPolicies
-from hf_gate.application.planning import EvaluatedPart, PlanBuffer, PlanResult, evaluate_part, make_plan, propose
+from hf_gate.application.planning import EvaluatedPart, PlanBuffer, PlanResult, evaluate_part, make_plan, propose_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.ports import ClockPort, HubPort
 from hf_gate.application.run_executor import RunExecutor
-from hf_gate.application.sync import Synced, sync
+from hf_gate.application.sync import SyncResult, sync_repo
 from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.application.turn import ExecutorFactory, Turn, TurnContext, run_turn
+from hf_gate.application.turn import ExecutorFactory, TurnContext, TurnResult, run_turn
 from hf_gate.application.workspace import Workspace
 from hf_gate.bootstrap import read_location
 from hf_gate.config import Paths, Settings
@@ -133,12 +133,12 @@ class Scene:
 
     def make_plan(self) -> PlanResult:
         """A plan as the command makes it."""
-        return make_plan(self.workspace, self.bundle, self.evaluate, profiles=0)
+        return make_plan(self.workspace, self.bundle, self.evaluate, profile_budget=0)
 
-    def run_turn(self, executor_of: ExecutorFactory) -> Turn:
+    def run_turn(self, executor_of: ExecutorFactory) -> TurnResult:
         """One turn of `run`, by what executes its runs."""
         context = TurnContext(self.workspace, self.bundle, self.actor, self.evaluate, executor_of)
-        return run_turn(context, self.repos, ident=f"r_{self.count}", profile_budget=0)
+        return run_turn(context, self.repos, run_id=f"r_{self.count}", profile_budget=0)
 
     def restart(self) -> None:
         """The process is gone, and another one opens what it left."""
@@ -156,21 +156,25 @@ class Scene:
 
     # ---- what a process does ---------------------------------------------------------------------------------------
 
-    def sync(self, kind: SyncKind = SyncKind.FULL, repo: Repo | None = None) -> Synced:
-        return sync(self.hub, self.store, self.clock, repo or self.repos[0], kind, actor=self.actor)
+    def sync(self, kind: SyncKind = SyncKind.FULL, repo: Repo | None = None) -> SyncResult:
+        return sync_repo(self.hub, self.store, self.clock, repo or self.repos[0], kind, actor=self.actor)
 
     def sync_with(self, store: Failing, kind: SyncKind, repo: Repo) -> None:
         """A reading whose process may die."""
         with suppress(HfGateError, Killed):
-            sync(self.hub, store, self.clock, repo, kind, actor=self.actor)
+            sync_repo(self.hub, store, self.clock, repo, kind, actor=self.actor)
 
     def plan(self) -> Plan:
         policy_sets = self.bundle.for_repos(self.store, self.workspace.sources)
-        return propose(self.store, policy_sets, self.evaluate, now=self.clock.now(), policies=self.bundle.policies).plan
+        return propose_plan(
+            self.store, policy_sets, self.evaluate, now=self.clock.now(), policies=self.bundle.policies
+        ).plan
 
     def approve(self, plan: Plan, kind: RunKind = RunKind.PLAN) -> RunRow:
         self.count += 1
-        return runs.begin(self.store, plan, ident=f"r_{self.count}", kind=kind, actor=self.actor, now=self.clock.now())
+        return runs.create_run(
+            self.store, plan, run_id=f"r_{self.count}", kind=kind, actor=self.actor, now=self.clock.now()
+        )
 
     def carry(self, run: RunRow, store: Store | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
         carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.zone, **more)
@@ -185,7 +189,7 @@ class Scene:
         self.near.seen = lambda _: None
         self.restart()
 
-    def turn(self) -> Turn:
+    def turn(self) -> TurnResult:
         """One turn of `run`, which hears what somebody wishes of its run."""
         self.count += 1
 

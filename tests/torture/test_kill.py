@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from hf_gate.application.ledger_verification import verify
+from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.store.opening import open_store
 from hf_gate.store.versions import SHAPES
 from hf_gate.testing import LocalHub
@@ -152,7 +152,7 @@ def test_killed_at_any_statement_that_makes_a_store_or_brings_it_up(
         shapes = later_shapes(path) if part == "upgrading" else SHAPES
         with open_store(path, endpoint=ENDPOINT, shapes=shapes) as store:
             assert len(take(store, EEG, [record(1)])) == 1
-            assert verify(store, fold=True).ok
+            assert verify_ledger(store, with_tables=True).ok
         if child.code == 0:
             break
         assert child.code == -9, child.said

@@ -25,7 +25,7 @@ from playwright.sync_api import Page
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hf_gate import bootstrap
-from hf_gate.application.sync import sync
+from hf_gate.application.sync import sync_repo
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.ids import Repo, parse_repo
@@ -209,7 +209,7 @@ class Room:
         app_state = self.app_state
         for line in self.local.repos:
             repo = parse_repo(line["repo"], line["repo_type"])
-            sync(
+            sync_repo(
                 app_state.workspace.hub, app_state.workspace.store, app_state.workspace.clock, repo, kind, actor="lena"
             )
 

@@ -13,8 +13,8 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.ledger_entries import newest, text_of
-from hf_gate.application.ledger_verification import verify
+from hf_gate.application.ledger_entries import read_newest, text_of_entry
+from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.event_descriptions import describe_event
 from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, MemberRole
@@ -161,7 +161,7 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) 
     for name in ("ada", "bob", "cyd"):
         assert f">{name}<" not in after.get("/tray").body
     assert after.post(f"/runs/{run.id}", {"do": "undo"}).status == 403
-    assert [link.actor for link in newest(room.app_state.workspace.store) if link.kind == "ChangeStarted"] == [
+    assert [link.actor for link in read_newest(room.app_state.workspace.store) if link.kind == "ChangeStarted"] == [
         "mia",
         "mia",
     ]
@@ -235,14 +235,14 @@ def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Roo
     noor = room.app_state.workspace.members.find_by_name("noor")
     assert noor is not None
     room.out("noor")
-    told = [text_of(link, None) for link in newest(room.app_state.workspace.store, ["desk"])]
+    told = [text_of_entry(link, None) for link in read_newest(room.app_state.workspace.store, ["desk"])]
     assert told == [
         f"member {noor.id} revoked",
         f"member {noor.id} proved that Hub account {noor.user_id} is theirs",
         f"member {noor.id} invited as admin",
     ]
     assert "noor" not in " ".join(told)
-    assert verify(room.app_state.workspace.store, fold=True).ok
+    assert verify_ledger(room.app_state.workspace.store, with_tables=True).ok
     assert "member revoked" in room.visitor().get("/audit?q=chain:desk").body
 
 
@@ -251,7 +251,7 @@ def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
     with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE members SET role = 'admin', user_id = 'x', proven_at = 1 WHERE name = 'mia'")
         write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, 'm_eve', 'd')")
-    what = " ".join(each.what for each in verify(room.app_state.workspace.store, fold=True).broken)
+    what = " ".join(each.what for each in verify_ledger(room.app_state.workspace.store, with_tables=True).broken)
     assert "member eve (m_eve) is there, and no entry tells who invited them" in what
     assert "member mia" in what
 
@@ -260,7 +260,7 @@ def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Room) -> None
     mia, store = Member(name="mia", role=MemberRole.REVIEWER), room.app_state.workspace.store
     other = Interrupted(store, lambda: room.app_state.membership.invite(mia, "the link of one admin", "noor"))
     Members(cast("Store", other)).invite(mia, "the link of the other", "lena-brandt", 1)
-    assert verify(store, fold=True).broken == []
+    assert verify_ledger(store, with_tables=True).broken == []
 
 
 @pytest.mark.parametrize("ident", ["old_eve", "m_eve"])
@@ -268,7 +268,7 @@ def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, i
     with room.app_state.workspace.store.writing() as write:
         write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, ?, 'd')", (ident,))
     room.app_state.membership.admit_owner()
-    what = [each.what for each in verify(room.app_state.workspace.store, fold=True).broken]
+    what = [each.what for each in verify_ledger(room.app_state.workspace.store, with_tables=True).broken]
     assert what == [f"member eve ({ident}) is there, and no entry tells who invited them"]
 
 
@@ -278,11 +278,11 @@ def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, i
 def test_a_changed_link_or_account_of_a_member_is_found(room: Room, change: str) -> None:
     room.reviewer("mia")
     room.proven(Member(name="noor", role=MemberRole.REVIEWER))
-    assert verify(room.app_state.workspace.store, fold=True).ok
+    assert verify_ledger(room.app_state.workspace.store, with_tables=True).ok
     for name in ("mia", "noor"):
         with room.app_state.workspace.store.writing() as write:
             write.db.run(f"UPDATE members SET {change} WHERE name = ?", (name,))  # noqa: S608 - of this test
-    assert len(verify(room.app_state.workspace.store, fold=True).broken) == 2
+    assert len(verify_ledger(room.app_state.workspace.store, with_tables=True).broken) == 2
 
 
 def test_each_new_kind_of_entry_is_a_sentence() -> None:

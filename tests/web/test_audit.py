@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.ledger_files import read_checkpoint, verify_lines
+from hf_gate.application.ledger_files import read_checkpoint, verify_exported_ledger
 from hf_gate.domain.rows import LedgerRow, TimelineFilter
 from hf_gate.store.ledger import timeline
 from tests.web.kit import GOOD, Room
@@ -248,8 +248,8 @@ def test_the_files_prove_the_ledger_where_the_store_is_not(told: Room) -> None:
     assert "ethz" not in exported
     assert "friend" not in exported
     lines = [line.encode() + b"\n" for line in exported.splitlines()]
-    assert verify_lines(lines, "the file", [checkpoint]).ok
-    assert not verify_lines([lines[0], *lines[2:]], "the file", [checkpoint]).ok
+    assert verify_exported_ledger(lines, "the file", [checkpoint]).ok
+    assert not verify_exported_ledger([lines[0], *lines[2:]], "the file", [checkpoint]).ok
 
 
 def test_a_proof_must_come_from_a_page_of_the_desk(told: Room) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.bulk_decisions import BulkDecision, begin_bulk
+from hf_gate.application.bulk_decisions import BulkDecision, create_bulk_run
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import Guarded
@@ -101,12 +101,12 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
         raise PowerCutError
 
     with pytest.raises(PowerCutError):
-        begin_bulk(store, order, parts(), full.app_state.now())
-    assert PlansAndRuns(store).counts(order.ident) == {"planned": 500}
-    assert "Stopped" in words(lena.get(f"/runs/{order.ident}"))
-    lena.post(f"/runs/{order.ident}", {"do": "resume"})
+        create_bulk_run(store, order, parts(), full.app_state.now())
+    assert PlansAndRuns(store).counts(order.run_id) == {"planned": 500}
+    assert "Stopped" in words(lena.get(f"/runs/{order.run_id}"))
+    lena.post(f"/runs/{order.run_id}", {"do": "resume"})
     with pytest.raises(Guarded):
-        begin_bulk(
+        create_bulk_run(
             store,
             BulkDecision("r_0123456789ac", "lena-brandt", "reset", None, MANY),
             [idents[:7]],

@@ -142,7 +142,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     app_state, row, before = room.app_state, room.row("ada"), room.writes()
     over = (app_state.now() - timedelta(days=2)).date().isoformat()
-    app_state.tray_service.take(
+    app_state.tray_service.queue_decisions(
         DecisionRequest("accept", {row.id: row.version.token}, app_state.membership.owner_member, until=over),
         app_state.now(),
         None,

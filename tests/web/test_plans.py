@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.runs import begin
+from hf_gate.application.runs import create_run
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import GrantDated, LedgerEntry
 from hf_gate.domain.members import Member, MemberRole
@@ -121,7 +121,7 @@ def test_a_plan_whose_policies_changed_is_not_let_go(asked: Room) -> None:
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
-    asked.app_state.policies.check_now()
+    asked.app_state.policies.expire()
     answer = lena.post(place, {"do": "apply"})
     assert answer.status == 409
     assert "policies have changed" in words(answer)
@@ -269,7 +269,7 @@ def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
     with a_room(tmp_path) as room:
         assert room.app_state.workspace.location.folder is not None
         (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
-        room.app_state.policies.check_now()
+        room.app_state.policies.expire()
         answer = room.visitor().post("/plans")
         assert answer.status == 422
         assert "house.yaml" in answer.body
@@ -328,10 +328,10 @@ def test_a_plan_of_an_unattended_run_says_so(asked: Room) -> None:
     place = made(asked, lena)
     digest = place.rpartition("/")[2]
     app_state = asked.app_state
-    begin(
+    create_run(
         app_state.workspace.store,
         plan.read_plan(app_state, digest),
-        ident="r_turn",
+        run_id="r_turn",
         kind=RunKind.AUTO,
         actor="policy",
         now=app_state.now(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.planning import evaluate_part, propose
+from hf_gate.application.planning import evaluate_part, propose_plan
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 WATCHER = """\
@@ -177,7 +177,7 @@ def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked:
     assert bundle is not None
     sources = app_state.workspace.sources
     policy_sets = bundle.for_repos(app_state.workspace.store, sources)
-    propose(app_state.workspace.store, policy_sets, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
+    propose_plan(app_state.workspace.store, policy_sets, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
     assert "everybody-waits wait 2" in told

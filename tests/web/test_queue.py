@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.planning import evaluate_part, propose
+from hf_gate.application.planning import evaluate_part, propose_plan
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.timestamps import to_ms
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
@@ -25,7 +25,7 @@ def _judge(room: Room) -> None:
     bundle = room.app_state.policies.current
     assert bundle is not None
     sources = room.app_state.workspace.sources
-    propose(
+    propose_plan(
         room.app_state.workspace.store,
         bundle.for_repos(room.app_state.workspace.store, sources),
         lambda policy_set, status, now, _: evaluate_part(
@@ -143,7 +143,7 @@ def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None
     (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text(
         "version: 1\npolicy: house\nruls: []\n"
     )
-    room.app_state.policies.check_now()
+    room.app_state.policies.expire()
     answer = room.visitor().get("/queue")
     assert answer.rows
     assert "house.yaml" in answer.body
@@ -280,7 +280,7 @@ def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp
             assert "1 row instead of 10; the file may be incomplete" in visitor.get(path).body
         with room.app_state.workspace.store.writing() as write:
             write.setting("rows partners", "1")
-        room.app_state.policies.check_now()
+        room.app_state.policies.expire()
         assert "half a file" not in visitor.get("/queue").body
 
 
@@ -293,7 +293,7 @@ def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api
         assert 'sub-rule m">rest<' in lena.get("/queue").body
         elsewhere = POLICY.replace('["*/*", "datasets/*/*"]', '["somebody/else"]')
         (tmp_path / "policies" / "house.yaml").write_text(elsewhere, "utf-8")
-        room.app_state.policies.check_now()
+        room.app_state.policies.expire()
         assert lena.get(f"/api/v1/requests/{key}").json["verdict"] is None
         assert [row["verdict"] for row in lena.get("/api/v1/requests").json["requests"]] == [None]
         assert [row["verdict"] for row in lena.get("/people/ada.json").json] == [None]

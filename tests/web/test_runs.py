@@ -49,8 +49,8 @@ def begun(room: Room, visitor: Visitor) -> str:
     """The address of a run that is written down and that nobody carries."""
     digest = made(room, visitor).rpartition("/")[2]
     app_state = room.app_state
-    run = run_cases.begin(
-        app_state.workspace.store, read_plan(app_state, digest), ident="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=app_state.now()
+    run = run_cases.create_run(
+        app_state.workspace.store, read_plan(app_state, digest), run_id="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=app_state.now()
     )  # fmt: skip
     return f"/runs/{run.id}"
 
@@ -145,7 +145,7 @@ def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked:
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
-    asked.app_state.policies.check_now()
+    asked.app_state.policies.expire()
     answer = lena.post(run, {"do": "retry"})
     assert answer.status == 409
     assert "4 were decided by policies that were changed since" in words(answer)
@@ -246,8 +246,8 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
     assert hub.is_here.wait(60.0)
     member = room.app_state.membership.find("mia")
     assert member is not None
-    idle = run_cases.begin(
-        room.app_state.workspace.store, _one_of(room, plan), ident="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.app_state.now(),
+    idle = run_cases.create_run(
+        room.app_state.workspace.store, _one_of(room, plan), run_id="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.app_state.now(),
         author=RunAuthor(member=member.id),
     )  # fmt: skip
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303

@@ -20,9 +20,9 @@ import pytest
 from hf_gate import bootstrap
 from hf_gate.application import runs
 from hf_gate.application.decisions import end_entry
-from hf_gate.application.ledger_entries import newest, text_of
-from hf_gate.application.ledger_verification import verify
-from hf_gate.application.run_executor import halt
+from hf_gate.application.ledger_entries import read_newest, text_of_entry
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.run_executor import halt_run
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.application.tray import DecisionRequest
 from hf_gate.application.workspace import Workspace
@@ -159,7 +159,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
         )  # fmt: skip
         with ThreadPoolExecutor(1) as aside:
             with opened(lends=False) as command:
-                decided = aside.submit(desk.tray_service.take, wish, now, 10.0)
+                decided = aside.submit(desk.tray_service.queue_decisions, wish, now, 10.0)
                 assert is_waiting.wait(20)
                 with command.store.writing() as write:
                     write.run(run)
@@ -189,16 +189,16 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
 def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
     """A run that lena began some days ago, and that was paused at once."""
     app_state = room.app_state
-    changes = [runs.direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
+    changes = [runs.make_direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
     at, author = app_state.now() - timedelta(days=days), RunAuthor(account=app_state.owner_id)
     plan = make_plan(
         changes, policy_digest="", endpoint=app_state.workspace.store.endpoint, now=at, summary={}, guards=[]
     )
-    run = runs.begin(
-        app_state.workspace.store, plan, ident=ident, kind=RunKind.BULK, actor=app_state.owner, now=at, author=author
+    run = runs.create_run(
+        app_state.workspace.store, plan, run_id=ident, kind=RunKind.BULK, actor=app_state.owner, now=at, author=author
     )
     app_state.workspace.store.request_stop(ident, "pause")
-    halt(app_state.workspace.store, run, "pause", to_ms(at))
+    halt_run(app_state.workspace.store, run, "pause", to_ms(at))
 
 
 def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Room) -> None:
@@ -215,10 +215,12 @@ def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_on
     ended(full, noor.post("/runs/r_day1", {"do": "resume"}).headers["location"])
     assert full.app_state.workspace.store.run("r_day1").counts == {"done": 200}  # type: ignore[union-attr]
     told = [
-        text_of(link, None) for link in newest(full.app_state.workspace.store, ["desk"]) if link.kind == "RunResumed"
+        text_of_entry(link, None)
+        for link in read_newest(full.app_state.workspace.store, ["desk"])
+        if link.kind == "RunResumed"
     ]
     assert told[0] == "run r_day1 resumed: 200 changes left"
-    assert verify(full.app_state.workspace.store, fold=True).ok
+    assert verify_ledger(full.app_state.workspace.store, with_tables=True).ok
 
 
 def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Room) -> None:
@@ -286,7 +288,7 @@ def test_a_second_name_of_one_person_is_no_second_person(full: Room) -> None:
     assert (agreed.status, "Your account is not proven" in words(agreed)) == (409, True)
     assert sock.post(plan, {"do": "apply", "count": str(MANY)}).status == 409
     assert full.writes() == before
-    assert not [link for link in newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
+    assert not [link for link in read_newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
 
 
 def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_one_sent_for_them(full: Room) -> None:
@@ -314,7 +316,7 @@ def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: R
     assert member is not None
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
-    told = [link for link in newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
+    told = [link for link in read_newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
     assert [(link.actor, json.loads(link.body)["account"]) for link in told] == [("noor", member.user_id)]
     full.app_state.membership.invite(admin("noor"), "a link that lena has seen")
     assert lena.post(plan, {"do": "apply", "count": str(MANY)}).status == 409

@@ -28,10 +28,10 @@ from hf_gate.application.records import (
     Record,
     RepoRecord,
     ReportRecord,
+    RepoStatusRecord,
     RequestRecord,
     RunRecord,
     ShownRequest,
-    StandingRecord,
     VerdictRecord,
     keys_of,
 )
@@ -57,7 +57,7 @@ COMMANDS: Mapping[str, tuple[Sequence[str], type[Record]]] = {
 PARTS: Mapping[str, tuple[Sequence[str], str, type[Record]]] = {
     "accept": (["accept", "ada@REPO", "--dry-run"], "outcomes", OutcomeRecord),
     "runs show": (["runs", "show", "RUN"], "outcomes", OutcomeRecord),
-    "status": (["status"], "repos", StandingRecord),
+    "status": (["status"], "repos", RepoStatusRecord),
     "show: history": (["show", "ada@REPO"], "history", HistoryRecord),
     "status: runs": (["status"], "runs", RunRecord),
     "policy check: problems": (["policy", "check"], "problems", ProblemRecord),

@@ -81,7 +81,7 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
     rules = f"    when: history.elsewhere == {times}\n    then: accept\n"
     try:
         file.write_text(POLICY.format(mine=mine, other=other).partition("    when")[0] + rules + REST, "utf-8")
-        room.app_state.policies.check_now()
+        room.app_state.policies.expire()
         whole = words(room.visitor().get(f"/requests/{key}"))
         assert ("known (accept) matches" in whole) == (times == 1)
         for path in (f"/requests/{key}", f"/requests/{key}/why"):
@@ -93,7 +93,7 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
         assert "accept if" not in words(rob.get("/queue"))
     finally:
         file.write_text(before, "utf-8")
-        room.app_state.policies.check_now()
+        room.app_state.policies.expire()
 
 
 def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
@@ -131,13 +131,13 @@ def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
     file = folder / name
     before = file.read_bytes() if file.exists() else None
     file.write_text(text, "utf-8")
-    room.app_state.policies.check_now()
+    room.app_state.policies.expire()
     paths = ("/queue", "/repos", f"/repos/{mine.type.value}s/{mine.id}", "/first-steps", "/policies")
     try:
         whole, parts = [[words(each.get(path)) for path in paths] for each in (lena, rob)]
     finally:
         file.unlink() if before is None else file.write_bytes(before)
-        room.app_state.policies.check_now()
+        room.app_state.policies.expire()
     assert any("secret.yaml" in page or "of-others" in page for page in whole)
     assert not [page for page in parts if "secret" in page or "of-others" in page or "hf-gate.yaml:" in page]
     assert any("A file of the workspace has a fault" in page for page in parts)

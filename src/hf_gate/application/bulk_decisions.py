@@ -16,14 +16,14 @@ from ..domain.runs import RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import Guarded
 from ..store.reading import Store
-from .runs import direct_change
+from .runs import make_direct_change
 
 
 @dataclass(frozen=True, slots=True)
 class BulkDecision:
     """What is decided, under which name the run goes, and how many were shown to whoever said yes."""
 
-    ident: str
+    run_id: str
     actor: str
     after: str
     reason: str | None
@@ -31,14 +31,14 @@ class BulkDecision:
     author: RunAuthor = NO_AUTHOR
 
 
-def begin_bulk(store: Store, order: BulkDecision, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
+def create_bulk_run(store: Store, order: BulkDecision, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
     """Writes the run down, a part at a time; sends nothing.
 
     Until the last part it lies there as one that was stopped, so that a crash leaves nothing that could be carried.
     Raises `Guarded`, and leaves it so, when others can be decided by then than were shown.
     """
     run = RunRow(
-        id=order.ident, kind=RunKind.BULK, actor=order.actor, state=RunState.STOPPED, made_at=to_ms(now), total=order.total,
+        id=order.run_id, kind=RunKind.BULK, actor=order.actor, state=RunState.STOPPED, made_at=to_ms(now), total=order.total,
         member=order.author.member, account=order.author.account, is_free=order.author.is_free,
     )  # fmt: skip
     verbs = Counter[str]()
@@ -52,7 +52,7 @@ def begin_bulk(store: Store, order: BulkDecision, parts: Iterable[Sequence[int]]
             if row.request is None:
                 continue
             n += 1
-            change = direct_change(row, order.after, order.reason)
+            change = make_direct_change(row, order.after, order.reason)
             verbs[change.action] += 1
             document = msgspec.json.encode(change)
             changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=document))

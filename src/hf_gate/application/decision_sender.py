@@ -27,27 +27,27 @@ from ..protocol.flows.deciding import build_outcome
 from ..store.reading import Store
 from ..store.writer import Writer
 from .decisions import (
-    TWICE,
-    UNSENT,
+    DUPLICATE,
+    UNSENT_KINDS,
     Choice,
     DecisionResult,
     DecisionTarget,
     PendingDecision,
-    by_repo,
-    change_in,
-    change_row,
     end_entry,
-    keys_of,
+    final_outcome,
+    group_by_repo,
+    make_change_of,
+    make_change_row,
+    match_keys,
     note_entry,
     outcome_before_send,
-    outcome_in,
 )
 from .ports import ClockPort, HubPort, SendPort
 from .run_executor import RunExecutor
-from .settling import Item, Settled, alone, observe, told_entries
+from .settling import RunItem, SettledItem, make_outcome_entries, send_alone, store_records
 
 
-class DirectHub(HubPort, Protocol):
+class DecisionHub(HubPort, Protocol):
     """The Hub with its single verbs, whose errors say exactly what is the matter."""
 
     def accept(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
@@ -65,40 +65,50 @@ class DecisionSender:
     """Decides. `progress` is told of each that is settled, `say` what takes time before anything is sent."""
 
     store: Store
-    hub: DirectHub
+    hub: DecisionHub
     clock: ClockPort
     zone: tzinfo
     actor: str
     author: RunAuthor = NO_AUTHOR
     progress: Callable[[int], None] = lambda _: None
-    say: Callable[[str], None] = lambda _: None
+    notify: Callable[[str], None] = lambda _: None
 
-    def decide(self, asks: Sequence[DecisionTarget], choice: Choice, *, ident: str) -> DecisionResult:
+    def decide(self, targets: Sequence[DecisionTarget], choice: Choice, *, run_id: str) -> DecisionResult:
         """Everything once, under the name `ident`. What ended it after it was begun stands in the result."""
-        cases = [PendingDecision(n, ask) for n, ask in enumerate(asks, start=1)]
+        cases = [PendingDecision(n, ask) for n, ask in enumerate(targets, start=1)]
         stop: BaseException | None = self._look(cases, choice)
-        early = [case.early for case in cases if case.early is not None and case.early.kind in UNSENT]
+        early = [
+            case.early_outcome
+            for case in cases
+            if case.early_outcome is not None and case.early_outcome.kind in UNSENT_KINDS
+        ]
         if len(early) == len(cases):
             return DecisionResult(None, early, stop)
-        run = self._begin(cases, choice, ident)
+        run = self._begin(cases, choice, run_id)
         told: list[Outcome] = []
         sender: SendPort = _Singly(self.hub) if len(cases) == 1 else self.hub
         carrier = RunExecutor(
-            self.store, sender, self.clock, self.zone, progress=self.progress, told=told.append, was_looked=True
+            self.store,
+            sender,
+            self.clock,
+            self.zone,
+            progress=self.progress,
+            on_outcome=told.append,
+            is_store_current=True,
         )
         try:
             carrier.execute(run)
             self._afterwards(cases, choice, run)
         except BaseException as problem:  # noqa: BLE001 - the caller tells what was done, and raises it again
             stop = stop or problem
-        return DecisionResult(ident, self._outcomes(cases, run, told, stop), stop)
+        return DecisionResult(run_id, self._outcomes(cases, run, told, stop), stop)
 
-    def note(self, request: AccessRequest, text: str) -> None:
+    def add_note(self, request: AccessRequest, text: str) -> None:
         """Enters a reviewer's own words about a request that was read; nothing is sent."""
         at = self._at()
         row = self._find_stored(request.repo, target_of(request))
         if row is None:
-            row = self.store.request(observe(self.store, request.repo, [request], at, self.hub.skew or 0.0)[0])
+            row = self.store.request(store_records(self.store, request.repo, [request], at, self.hub.skew or 0.0)[0])
         if row is not None:
             with self.store.writing() as write:
                 write.append(request.repo, [note_entry(row, text, self.actor, at)])
@@ -108,7 +118,7 @@ class DecisionSender:
     def _look(self, cases: Sequence[PendingDecision], choice: Choice) -> HfGateError | None:
         """Finds everybody's request; what is clear without a call is said at once. What ends one repo's part is returned."""
         stop: HfGateError | None = None
-        for repo, here in by_repo(cases).items():
+        for repo, here in group_by_repo(cases).items():
             try:
                 self._look_at(repo, here, choice)
             except HfGateError as problem:
@@ -118,15 +128,15 @@ class DecisionSender:
                 stop = stop or problem
                 for case in here:
                     kind = law.kind if len(cases) == 1 else OutcomeKind.OPEN
-                    case.early = case.early or build_outcome(
-                        kind, repo, case.ask.target, f"not sent: {problem}", problem
+                    case.early_outcome = case.early_outcome or build_outcome(
+                        kind, repo, case.subject.target, f"not sent: {problem}", problem
                     )
         seen: set[int] = set()
         for case in cases:
-            if case.row is not None and case.early is None:
+            if case.row is not None and case.early_outcome is None:
                 if case.row.id in seen:
-                    case.early, case.is_twice = (
-                        build_outcome(OutcomeKind.ALREADY, case.ask.repo, case.ask.target, TWICE),
+                    case.early_outcome, case.is_duplicate = (
+                        build_outcome(OutcomeKind.ALREADY, case.subject.repo, case.subject.target, DUPLICATE),
                         True,
                     )
                 seen.add(case.row.id)
@@ -135,28 +145,30 @@ class DecisionSender:
     def _look_at(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
         sought = []
         for case in cases:
-            request = case.ask.target.request
+            request = case.subject.target.request
             if request is not None and request.status == choice.to:
-                case.row = self._find_stored(repo, case.ask.target)
-                case.early = build_outcome(OutcomeKind.ALREADY, repo, case.ask.target, f"already {request.status}")
+                case.row = self._find_stored(repo, case.subject.target)
+                case.early_outcome = build_outcome(
+                    OutcomeKind.ALREADY, repo, case.subject.target, f"already {request.status}"
+                )
             else:
                 sought.append(case)
         if sought:
             self._find(repo, sought, choice)
 
     def _find(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
-        targets = [self._best(repo, case.ask.target) for case in cases]
+        targets = [self._best(repo, case.subject.target) for case in cases]
         if len(targets) == 1 and targets[0].username is None and targets[0].request is None:
             found, complete = self._on_first_page(repo, targets[0], choice), False
         else:
             reading = self.hub.find_many(repo, targets)
             found, complete = dict(reading.requests), reading.complete
-        idents = observe(self.store, repo, list(found.values()), self._at(), self.hub.skew or 0.0)
+        idents = store_records(self.store, repo, list(found.values()), self._at(), self.hub.skew or 0.0)
         rows = self._settled_first(self.store.requests(idents))
         numbers = dict(zip(found, idents, strict=True))
         for index, case in enumerate(cases):
             case.row = rows.get(numbers.get(index, 0))
-            case.early = outcome_before_send(case, complete=complete)
+            case.early_outcome = outcome_before_send(case, complete=complete)
 
     def _best(self, repo: Repo, target: Target) -> Target:
         """Where to look first: a name to search by, and the list in which it stood. Whom the caller named stays so."""
@@ -187,8 +199,8 @@ class DecisionSender:
             run = self.store.run(ident)
             if run is None:
                 continue
-            self.say(f"Run {ident} was cut off: what became of it is read first.")
-            RunExecutor(self.store, self.hub, self.clock, self.zone).settle_left(run)
+            self.notify(f"Run {ident} was cut off: what became of it is read first.")
+            RunExecutor(self.store, self.hub, self.clock, self.zone).settle_and_keep(run)
         return self.store.requests(list(rows)) if runs else rows
 
     # ---- written down ------------------------------------------------------------------------------------------------
@@ -196,29 +208,31 @@ class DecisionSender:
     def _begin(self, cases: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
         """The run with its changes, approved, and the note; one transaction. Nothing was sent yet."""
         at = self._at()
-        verbs = Counter(change_in(case, choice).action for case in cases if case.early is None)
+        verbs = Counter(make_change_of(case, choice).action for case in cases if case.early_outcome is None)
         run = RunRow(
             id=ident, kind=RunKind.DIRECT, actor=self.actor, state=RunState.READY, made_at=at, total=len(cases), verbs=verbs,
             member=self.author.member, account=self.author.account, is_free=self.author.is_free,
         )  # fmt: skip
-        changes = [change_row(run, case, choice) for case in cases]
+        changes = [make_change_row(run, case, choice) for case in cases]
         approved = e.PlanApproved(run=ident, changes=len(cases))
         with self.store.writing() as write:
             write.run(run)
             write.changes(changes)
             write.append(None, [e.LedgerEntry(event=approved, at=at, actor=self.actor)])
-            for repo, here in by_repo(cases).items():
+            for repo, here in group_by_repo(cases).items():
                 write.append(repo, [entry for case in here for entry in self._early(case, choice, run, at)])
                 self._note(write, repo, [case.row for case in here if case.row is not None], choice, at)
         return run
 
     def _early(self, case: PendingDecision, choice: Choice, run: RunRow, at: int) -> list[e.LedgerEntry]:
         """What was clear without a call stands in the ledger too, unless it was about nobody, or no outcome yet."""
-        early = case.early
-        if early is None or early.kind in UNSENT or case.is_twice or case.row is None:
+        early = case.early_outcome
+        if early is None or early.kind in UNSENT_KINDS or case.is_duplicate or case.row is None:
             return []
-        item = Item(case.n, change_in(case, choice), case.row, case.ask.repo)
-        return told_entries(Settled(item, early.kind, early.why, "read"), run, at, self.zone, self.hub.skew or 0.0)
+        item = RunItem(case.n, make_change_of(case, choice), case.row, case.subject.repo)
+        return make_outcome_entries(
+            SettledItem(item, early.kind, early.why, "read"), run, at, self.zone, self.hub.skew or 0.0
+        )
 
     def _note(self, write: Writer, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:
         if choice.note:
@@ -231,8 +245,8 @@ class DecisionSender:
             return
         at = self._at()
         states = {row.n: row.state for row in self.store.changes(run.id)}
-        for repo, here in by_repo(cases).items():
-            new = [row for case in here if case.row is None and (row := self._find_stored(repo, case.ask.target))]
+        for repo, here in group_by_repo(cases).items():
+            new = [row for case in here if case.row is None and (row := self._find_stored(repo, case.subject.target))]
             was = {case.row.id: case.row for case in here if case.row and states.get(case.n) == ChangeState.ALREADY}
             with self.store.writing() as write:
                 self._note(write, repo, new, choice, at)
@@ -247,8 +261,8 @@ class DecisionSender:
     ) -> list[Outcome]:
         """By what the store has of each change, in the words of the Hub client where it said any."""
         states = {row.n: row for row in self.store.changes(run.id)}
-        said = {key: one for one in told for key in keys_of(one.repo, one.request_id, one.person)}
-        return [outcome_in(case, states.get(case.n), said, stop) for case in cases]
+        said = {key: one for one in told for key in match_keys(one.repo, one.request_id, one.person)}
+        return [final_outcome(case, states.get(case.n), said, stop) for case in cases]
 
     def _at(self) -> int:
         return to_ms(self.clock.now())
@@ -257,7 +271,7 @@ class DecisionSender:
 class _Singly:
     """The Hub for one person alone, who has a call alone: its errors say exactly what is the matter."""
 
-    def __init__(self, hub: DirectHub) -> None:
+    def __init__(self, hub: DecisionHub) -> None:
         self.hub = hub
         self.find_many = hub.find_many
         self.grant_access = hub.grant_access
@@ -268,7 +282,7 @@ class _Singly:
 
     def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
         for decision in decisions:
-            yield from alone(repo, decision.target, self._verb(decision))
+            yield from send_alone(repo, decision.target, self._verb(decision))
 
     def _verb(self, decision: Decision) -> Callable[..., Outcome]:
         if decision.to is Status.ACCEPTED:

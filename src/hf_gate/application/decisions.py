@@ -22,10 +22,10 @@ from ..errors import HfGateError
 from ..plan.changes import make_change_without_request
 from ..plan.model import Change
 from ..protocol.flows.deciding import check_unchanged, get_person
-from .runs import direct_change
+from .runs import make_direct_change
 
-TWICE: Final = "already decided in this run"
-UNSENT: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
+DUPLICATE: Final = "already decided in this run"
+UNSENT_KINDS: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
 """Clear before anything was sent, and no outcome of the request: its repo could not be read."""
 _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)
 
@@ -44,7 +44,7 @@ class Choice:
     """What is decided about all of them. `grants`: also about who never asked; `until` as rules write it."""
 
     to: Status
-    grants: bool = False
+    is_grant: bool = False
     note: str | None = None
     until: str | None = None
 
@@ -63,59 +63,63 @@ class PendingDecision:
     """One ask with what was found: its request in the store, what is clear without a call, and its change."""
 
     n: int
-    ask: DecisionTarget
+    subject: DecisionTarget
     row: RequestRow | None = None
-    early: Outcome | None = None
-    is_twice: bool = False  # of a request that another case of the run is about
+    early_outcome: Outcome | None = None
+    is_duplicate: bool = False  # of a request that another case of the run is about
 
 
-def by_repo(cases: Iterable[PendingDecision]) -> dict[Repo, list[PendingDecision]]:
+def group_by_repo(cases: Iterable[PendingDecision]) -> dict[Repo, list[PendingDecision]]:
     """The cases of each repo, repos in the order in which they came."""
     found: dict[Repo, list[PendingDecision]] = {}
     for case in cases:
-        found.setdefault(case.ask.repo, []).append(case)
+        found.setdefault(case.subject.repo, []).append(case)
     return found
 
 
 def outcome_before_send(case: PendingDecision, *, complete: bool) -> Outcome | None:
     """What the caller read, and is not so any more: it moved, or is gone. None: the run carries it, or finds it so already."""
-    target, now = case.ask.target, None if case.row is None else case.row.request
-    return None if target.request is None else check_unchanged(case.ask.repo, target, now, complete=complete)
+    target, now = case.subject.target, None if case.row is None else case.row.request
+    return None if target.request is None else check_unchanged(case.subject.repo, target, now, complete=complete)
 
 
-def change_in(case: PendingDecision, choice: Choice) -> Change:
+def make_change_of(case: PendingDecision, choice: Choice) -> Change:
     """What is to happen to one case, as a run carries it."""
-    reason, until = case.ask.reason, choice.until
+    reason, until = case.subject.reason, choice.until
     if case.row is not None and case.row.request is not None:
-        return direct_change(case.row, choice.to, reason, until=until)
-    rule = ChangeOrigin.GRANT if choice.grants else ChangeOrigin.DIRECT
-    return make_change_without_request(case.ask.repo, case.ask.target, choice.to, rule=rule, reason=reason, until=until)
+        return make_direct_change(case.row, choice.to, reason, until=until)
+    rule = ChangeOrigin.GRANT if choice.is_grant else ChangeOrigin.DIRECT
+    return make_change_without_request(
+        case.subject.repo, case.subject.target, choice.to, rule=rule, reason=reason, until=until
+    )
 
 
-def change_row(run: RunRow, case: PendingDecision, choice: Choice) -> ChangeRow:
-    early, row = case.early, case.row
+def make_change_row(run: RunRow, case: PendingDecision, choice: Choice) -> ChangeRow:
+    early, row = case.early_outcome, case.row
     if early is None:
         state = ChangeState.PLANNED
     else:
-        state = ChangeState.UNSENT if early.kind in UNSENT else ChangeState(early.kind)
-    is_told = early is None or (early.kind not in UNSENT and not case.is_twice)  # else the ledger says nothing of it
+        state = ChangeState.UNSENT if early.kind in UNSENT_KINDS else ChangeState(early.kind)
+    is_told = early is None or (
+        early.kind not in UNSENT_KINDS and not case.is_duplicate
+    )  # else the ledger says nothing of it
     return ChangeRow(
         run=run.id,
         n=case.n,
-        repo=case.ask.repo,
+        repo=case.subject.repo,
         request=row.id if row is not None and row.request is not None and is_told else None,
-        change=msgspec.json.encode(change_in(case, choice)),
+        change=msgspec.json.encode(make_change_of(case, choice)),
         state=state,
         why="" if early is None else early.why,
     )
 
 
-def outcome_in(
+def final_outcome(
     case: PendingDecision, row: ChangeRow | None, said: Mapping[str, Outcome], stop: BaseException | None
 ) -> Outcome:
     """An outcome about whom the caller named. What the Hub said counts also where it could not be written down any more."""
-    if case.early is not None:
-        return case.early
+    if case.early_outcome is not None:
+        return case.early_outcome
     keys = [] if row is None else _keys_in(row)
     told = next((said[key] for key in keys if key in said), None)
     if row is not None and row.state in _SETTLED:
@@ -127,17 +131,17 @@ def outcome_in(
     error = (
         told.error if told is not None else stop if kind is OutcomeKind.OPEN and isinstance(stop, Exception) else None
     )
-    target = case.ask.target
+    target = case.subject.target
     hub_id = None if told is None else told.hub_request_id
-    return Outcome(kind, case.ask.repo, get_person(target), target.request_id, why, hub_id, error)
+    return Outcome(kind, case.subject.repo, get_person(target), target.request_id, why, hub_id, error)
 
 
 def _keys_in(row: ChangeRow) -> list[str]:
     change = msgspec.json.decode(row.change, type=Change)
-    return keys_of(row.repo, change.request_id, Person(change.user_id, change.user))
+    return match_keys(row.repo, change.request_id, Person(change.user_id, change.user))
 
 
-def keys_of(repo: Repo, request_id: str | None, person: Person) -> list[str]:
+def match_keys(repo: Repo, request_id: str | None, person: Person) -> list[str]:
     """By what an outcome finds the case that it is about."""
     named = (("r", request_id), ("i", person.id), ("u", person.username))
     return [f"{repo} {kind}:{value.lower()}" for kind, value in named if value]

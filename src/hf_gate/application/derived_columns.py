@@ -13,7 +13,7 @@ from ..domain.ledger import ChainBreak
 from ..domain.rows import DerivedRow, LedgerRow
 from ..store.reading import Store
 
-NOT_PROVED: Final = (
+NOT_COMPARED: Final = (
     "the country of a request: it is read from an answer, by lists that change from version to version",
     "names and mail addresses of people, as last read",
     "counts, histories and search texts",
@@ -26,7 +26,7 @@ _CHUNK: Final = 1000
 _STARTED: Final = EventKind.CHANGE_STARTED
 
 
-class Reasons:
+class LastReasons:
     """The last reason that each request was given, as the ledger's private parts say: 8 bytes for each."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Reasons:
             return
         self._last[request] = None if private is None else _digest_in(private)
 
-    def fits(self, request: int, reason: str | None) -> bool:
+    def matches(self, request: int, reason: str | None) -> bool:
         """Whether that is the last reason; True when that is not known any more."""
         if request not in self._last:
             return reason is None
@@ -63,7 +63,9 @@ def _digest(reason: str | None) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
-def differing_rows(store: Store, chain: str, requests: Sequence[int], reasons: Reasons) -> Iterator[ChainBreak]:
+def find_differing_columns(
+    store: Store, chain: str, requests: Sequence[int], reasons: LastReasons
+) -> Iterator[ChainBreak]:
     """Requests of a chain whose mail domain or last reason is not the one that follows."""
     for start in range(0, len(requests), _CHUNK):
         rows = store.derived_columns(requests[start : start + _CHUNK])
@@ -76,8 +78,8 @@ def differing_rows(store: Store, chain: str, requests: Sequence[int], reasons: R
                 yield ChainBreak(chain, 0, f"request {number} {fault}")
 
 
-def _reasons_now(store: Store, request: int) -> Reasons:
-    reasons, before, entries = Reasons(), None, list[LedgerRow]()
+def _reasons_now(store: Store, request: int) -> LastReasons:
+    reasons, before, entries = LastReasons(), None, list[LedgerRow]()
     while page := store.entries(request=request, before=before):
         entries += page
         before = page[-1].id
@@ -87,7 +89,7 @@ def _reasons_now(store: Store, request: int) -> Reasons:
     return reasons
 
 
-def _fault(number: int, row: DerivedRow, reasons: Reasons) -> str:
+def _fault(number: int, row: DerivedRow, reasons: LastReasons) -> str:
     if row.domain != row.mail_domain:
         return "has another mail domain than its person"
-    return "" if reasons.fits(number, row.reason) else "has another last reason than its entries"
+    return "" if reasons.matches(number, row.reason) else "has another last reason than its entries"

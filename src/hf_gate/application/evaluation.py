@@ -32,7 +32,7 @@ from ..policy.policy_digest import policy_digest
 from ..policy.tables import Table
 from ..store.reading import Store
 
-LOOKED_AT: Final = 20_000  # pending requests of a repo that are compared with tables
+MAX_MATCHED: Final = 20_000  # pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # requests whose history and profiles are asked of the store together
 _PROFILE: Final = (
     "person.orgs",
@@ -68,15 +68,15 @@ class RepoPolicies:
     form: FormRoles
     tables: Mapping[str, Table]
     statuses: tuple[str, ...]
-    lists: Mapping[str, str] = field(default_factory=dict)
+    list_versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def asks_profile(self) -> bool:
+    def should_read_profiles(self) -> bool:
         """Whether a profile can matter at all."""
         return any(name in self.reader.wanted for name in _PROFILE)
 
     @property
-    def asks_history(self) -> bool:
+    def should_read_history(self) -> bool:
         """Whether earlier decisions can matter at all."""
         return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
@@ -94,7 +94,7 @@ def policies_of_repo(
     sources: SourcesPort,
     *,
     zone: tzinfo,
-    memo: QualityCache | None = None,
+    cache: QualityCache | None = None,
 ) -> RepoPolicies | None:
     """Who judges at this repo; None when no policy is for it. Raises where two of them contradict each other's form."""
     mine = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
@@ -105,12 +105,12 @@ def policies_of_repo(
     asked = {name.split(".")[1] for name in judge.facts if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in asked}
     statuses = tuple(dict.fromkeys(status for one in mine for status in one.policy.judges))
-    reader = FactReader(judge.facts, sources.countries, memo)
+    reader = FactReader(judge.facts, sources.countries, cache)
     versions = {f"table:{name}": table.digest[:8] for name, table in known.items()}
     return RepoPolicies(row.repo, judge, reader, form, known, statuses, {**_lists_asked(judge, sources), **versions})
 
 
-def facts_only(
+def policies_without_rules(
     row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
 ) -> RepoPolicies:
     """A policy_set that reads these facts of requests for a policy that is judged elsewhere, and judges nobody itself."""
@@ -119,7 +119,7 @@ def facts_only(
     return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
 
-class StandingVerdicts:
+class CurrentVerdicts:
     """Tells of each request the verdict that was entered last, as long as a policy still judges it.
 
     `policies` None: they cannot be read now, so what was entered stands.
@@ -129,7 +129,7 @@ class StandingVerdicts:
         self._policies = None if policies is None else tuple(policies)
         self._judging: dict[tuple[Repo, str], dict[str, PolicyMode]] = {}
 
-    def of(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
+    def verdict_of(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
         """Action, policy, rule and digest; None when no policy has an opinion about it any more."""
         verdict = row.state.verdict
         if verdict is None or self._policies is None:
@@ -147,7 +147,7 @@ class StandingVerdicts:
         return {policy.name: policy.mode for policy in here if status in policy.judges}
 
 
-def count_matches(
+def count_table_matches(
     store: Store,
     tables: Mapping[str, Table],
     repos: Mapping[str, Sequence[Repo]],
@@ -162,7 +162,7 @@ def count_matches(
             row.repo, Evaluator(()), FactReader((), sources.countries), NO_FORM, mine, (Status.PENDING.value,)
         )
         looked, listed = 0, Counter[str]()
-        for case in islice(read_inputs(store, policy_set, sources, Status.PENDING, now) if mine else (), LOOKED_AT):
+        for case in islice(read_inputs(store, policy_set, sources, Status.PENDING, now) if mine else (), MAX_MATCHED):
             looked += 1
             listed.update(case.tables)
         for name in mine:
@@ -176,7 +176,7 @@ def _lists_asked(judge: Evaluator, sources: SourcesPort) -> dict[str, str]:
     return {name: version for name, version in sources.list_versions().items() if name in asked}
 
 
-def with_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
+def fill_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
     """The policy with the workspace's named texts in the place of their names: another text is another version."""
     named = [templates.get(rule.reason_template or "") for rule in policy.rules]
     rules = tuple(
@@ -229,26 +229,28 @@ def read_inputs(
     for row in store.walk(policy_set.repo, status, part=part):
         chunk.append(row)
         if len(chunk) >= CHUNK:
-            yield from inputs_of(store, policy_set, sources, chunk, now)
+            yield from build_inputs(store, policy_set, sources, chunk, now)
             chunk = []
-    yield from inputs_of(store, policy_set, sources, chunk, now)
+    yield from build_inputs(store, policy_set, sources, chunk, now)
 
 
-def inputs_of(
+def build_inputs(
     store: Store,
     policy_set: RepoPolicies,
     sources: SourcesPort,
     rows: Sequence[RequestRow],
     now: datetime,
     *,
-    seen: Collection[int] | None = None,
+    visible_repos: Collection[int] | None = None,
 ) -> Iterator[EvaluationInput]:
     """Yield given requests of this repo with their facts. `seen`: histories count only these repos (their numbers)."""
     people = [row.person.id for row in rows]
-    profiles = store.profiles(people) if policy_set.asks_profile and rows else {}
-    history = store.history(policy_set.repo, people, within=seen) if policy_set.asks_history and rows else {}
+    profiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
+    history = (
+        store.history(policy_set.repo, people, within=visible_repos) if policy_set.should_read_history and rows else {}
+    )
     bindings = {name: store.bindings(name) for name in policy_set.tables} if rows else {}
-    whole = store.repo(policy_set.repo) if policy_set.asks_history and rows else None
+    whole = store.repo(policy_set.repo) if policy_set.should_read_history and rows else None
     complete = whole is not None and whole.full_at is not None
     for row in rows:
         request = row.request
@@ -260,7 +262,11 @@ def inputs_of(
             name: table.find(request.person, address, now=now, bindings=bindings[name])
             for name, table in policy_set.tables.items()
         }
-        profile = sources.profile(request.person, profiles.get(row.person.id), now) if policy_set.asks_profile else None
+        profile = (
+            sources.profile(request.person, profiles.get(row.person.id), now)
+            if policy_set.should_read_profiles
+            else None
+        )
         past = _history(row, history.get(row.person.id), whole, complete=complete)
         facts = policy_set.reader.compute_facts(
             request, now=now, form=policy_set.form, email=email, profile=profile, tables=hits, history=past
@@ -306,25 +312,20 @@ def evaluate_request(
     row: RequestRow,
     now: datetime,
     *,
-    reads_profile: bool = True,
+    with_profile: bool = True,
 ) -> Evaluation:
     """Evaluate a request as the next plan will: a profile that can change the verdict is read first if `reads_profile`.
 
     `policies` None: no policy applies to the repo. Raises `LookupError` if the store has no record of the request.
     """
-    row = with_read_time(store, row)
+    row = add_read_time(store, row)
     found = _evaluate(store, policies, sources, row, now)
-    if (
-        reads_profile
-        and found.verdict.needs
-        and found.is_stored
-        and read_profiles(store, sources, [row.person], now, 1)
-    ):
+    if with_profile and found.verdict.needs and found.is_stored and read_profiles(store, sources, [row.person], now, 1):
         return _evaluate(store, policies, sources, row, now)
     return found
 
 
-def with_read_time(store: Store, row: RequestRow) -> RequestRow:
+def add_read_time(store: Store, row: RequestRow) -> RequestRow:
     """A request with when its record was surely read, for the age of its facts: by the last full reading, or when it was met."""
     known = store.repo(row.repo) if row.id > 0 else None
     if row.request is None or known is None:
@@ -336,7 +337,7 @@ def with_read_time(store: Store, row: RequestRow) -> RequestRow:
 def _evaluate(
     store: Store, policy_set: RepoPolicies | None, sources: SourcesPort, row: RequestRow, now: datetime
 ) -> Evaluation:
-    case = next(inputs_of(store, policy_set, sources, [row], now), None) if policy_set is not None else None
+    case = next(build_inputs(store, policy_set, sources, [row], now), None) if policy_set is not None else None
     if policy_set is not None and case is None:
         raise LookupError(row.id)
     judge, facts = (
@@ -358,8 +359,8 @@ class LastTransition:
 
     at: int  # ms
     actor: str
-    by: str | None = None
-    run: str | None = None
+    hub_user: str | None = None
+    run_id: str | None = None
     rule: str | None = None
     is_first: bool = False
 
@@ -370,16 +371,16 @@ def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
     for entry in store.entries(request=row.id, limit=_ENTRIES) if row.id > 0 else ():
         event, link = e.decode_event(entry.link.body), entry.link
         match event:
-            case e.ChangeStarted() if settled is not None and event.run == settled.run:
+            case e.ChangeStarted() if settled is not None and event.run == settled.run_id:
                 return replace(settled, rule=event.rule)
             case e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY) if (
                 settled is None and event.after == row.state.status
             ):
-                settled = LastTransition(link.at, link.actor, run=event.run)
+                settled = LastTransition(link.at, link.actor, run_id=event.run)
             case e.StatusMoved() if settled is None and event.after == row.state.status:
                 granter = (entry.private or {}).get("granted_by")
                 by = granter.get("user") if isinstance(granter, Mapping) else None
-                return LastTransition(link.at, link.actor, by=by if isinstance(by, str) else None)
+                return LastTransition(link.at, link.actor, hub_user=by if isinstance(by, str) else None)
             case e.RequestSeen() if settled is None and event.status == row.state.status:
                 return LastTransition(link.at, link.actor, is_first=True)
     return settled
@@ -393,7 +394,7 @@ def unstored_row(request: AccessRequest) -> RequestRow:
     return RequestRow(id=0, repo=request.repo, person=PersonRow(0, "", identity), state=state, request=request)
 
 
-def latest_of(rows: Sequence[RequestRow]) -> RequestRow | None:
+def latest_request(rows: Sequence[RequestRow]) -> RequestRow | None:
     """The one that is meant where several answer to a name: the one that was made last."""
     return max(rows, key=lambda row: (row.state.asked_at, row.id), default=None)
 

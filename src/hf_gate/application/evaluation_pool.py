@@ -21,8 +21,8 @@ from .planning import EvaluatedPart, PlanBuffer, evaluate_part
 from .policy_bundle import PolicyBundle, load_policies
 from .workspace import Workspace
 
-WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
-PART: Final = 5_000  # requests that a process evaluates before it returns results
+POOL_THRESHOLD: Final = 20_000  # requests in one list: below, another process costs more than it brings
+PART_SIZE: Final = 5_000  # requests that a process evaluates before it returns results
 _AHEAD: Final = 2  # parts in flight for each process, so that results do not fill the memory
 _MOST: Final = 8
 
@@ -36,14 +36,14 @@ class EvaluationPool:
         bundle: PolicyBundle,
         *,
         processes: int | None = None,
-        worth: int = WORTH,
-        part: int = PART,
+        threshold: int = POOL_THRESHOLD,
+        part_size: int = PART_SIZE,
     ) -> None:
         """`processes`: one a core unless given; a list of fewer than `worth` requests is evaluated in this process."""
         self._workspace, self._bundle = workspace, bundle
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self._count = min(_MOST, processes or cores or 1)
-        self._worth, self._part = worth, part
+        self._worth, self._part = threshold, part_size
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class EvaluationPool:
             return
         cuts = workspace.store.split_points(policy_set.repo, status, self._part)
         parts: Iterable[ListRange] = zip((None, *cuts), (*cuts, None), strict=True)
-        tasks = (_Task(str(policy_set.repo), status, now, part, buffer.last, buffer.enters) for part in parts)
+        tasks = (_Task(str(policy_set.repo), status, now, part, buffer.newest, buffer.should_record) for part in parts)
         yield from self._in_order(tasks, reopen)
 
     def _in_order(self, tasks: Iterable[_Task], reopen: Callable[[], Workspace]) -> Iterator[EvaluatedPart]:
@@ -117,7 +117,7 @@ class _EvaluationWorker:
                 {str(one.repo): one for one in self._bundle.for_repos(store, sources)},
                 task.now,
             )
-        buffer = PlanBuffer(last=task.last, enters=task.enters)
+        buffer = PlanBuffer(newest=task.last, should_record=task.enters)
         return list(
             evaluate_part(store, self._policy_sets[task.repo], sources, task.status, task.now, task.part, buffer)
         )

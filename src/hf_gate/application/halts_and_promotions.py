@@ -35,7 +35,7 @@ from ..store.promotions import (
 from ..store.reading import Store
 from ..store.writer import Writer
 
-REST: Final = 3_600_000  # ms before a turn tries decisions again at a repo that refused them all
+REFUSAL_PAUSE: Final = 3_600_000  # ms before a turn tries decisions again at a repo that refused them all
 
 
 def is_halted_change(halt: Halt, change: Change) -> bool:
@@ -51,9 +51,9 @@ def _end(change: Change) -> GrantEnd:
     return change.row, next((one.facts["until"] for one in change.because if "until" in one.facts), 0)
 
 
-def keep_halt(store: Store, write: Writer, run: RunRow, *, is_meant: bool) -> None:
+def store_halt(store: Store, write: Writer, run: RunRow, *, is_requested: bool) -> None:
     """Remembers what a run was about that ends by somebody's word (`is_meant`); else forgets that it was ever halted."""
-    changes = (msgspec.json.decode(row.change, type=Change) for row in store.changes(run.id)) if is_meant else ()
+    changes = (msgspec.json.decode(row.change, type=Change) for row in store.changes(run.id)) if is_requested else ()
     write_halt(write, run.id, _halt_of(changes))
 
 
@@ -82,7 +82,7 @@ def promote(store: Store, policy: Policy, actor: str, at: int) -> None:
         delete_halts_of(write, policy.digest)
 
 
-def store_held(store: Store, held: Mapping[PolicyStart, int]) -> None:
+def store_held_counts(store: Store, held: Mapping[PolicyStart, int]) -> None:
     """Keeps what a turn held back, so that whoever asks how things stand is told."""
     counts: dict[str, tuple[str, int]] = {}
     for (policy, digest, _), count in held.items():
@@ -92,7 +92,7 @@ def store_held(store: Store, held: Mapping[PolicyStart, int]) -> None:
             write_held_changes(write, counts)
 
 
-def held_back(store: Store) -> dict[str, int]:
+def read_held_counts(store: Store) -> dict[str, int]:
     """How many changes of each policy wait since the last turn for somebody to let it act."""
     promoted = read_promotions(store)
     return {
@@ -127,7 +127,7 @@ def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, Refusal]:
     return {
         row.repo: Refusal(row.refused_at, row.refused_why or "")
         for row in rows
-        if row.refused_at is not None and 0 <= now - row.refused_at < REST
+        if row.refused_at is not None and 0 <= now - row.refused_at < REFUSAL_PAUSE
     }
 
 
@@ -146,10 +146,10 @@ class TurnFilter:
     Nothing either at repos that are `away`: what could not be read could not be decided, and would be begun each turn.
     """
 
-    def __init__(self, store: Store, away: Collection[Repo] = ()) -> None:
-        self._away = frozenset(map(str, away))
-        self.kept_back: Counter[str] = Counter()  # by repo that is away
-        self.passed_over: set[tuple[str, str]] = (
+    def __init__(self, store: Store, unreadable: Collection[Repo] = ()) -> None:
+        self._away = frozenset(map(str, unreadable))
+        self.unreadable_counts: Counter[str] = Counter()  # by repo that is away
+        self.skipped_versions: set[tuple[str, str]] = (
             set()
         )  # versions whose changes at a repo were not even counted as a first cycle
         self._halts = [
@@ -160,7 +160,7 @@ class TurnFilter:
         self._promoted = read_promotions(store)
         self._begun = {(digest, str(repo)) for digest, repo in read_first_turns(store)}
         self._first = FirstTurnHold(self._may_act)
-        self.waiting: dict[str, HaltedChanges] = {}
+        self.halted: dict[str, HaltedChanges] = {}
 
     @property
     def held_counts(self) -> Mapping[PolicyStart, int]:
@@ -173,11 +173,11 @@ class TurnFilter:
         run = next((run for run, halt in self._halts if is_halted_change(halt, change)), None)
         if away is None and run is None:
             return self._first.allows(change)
-        self.passed_over.add((change.policy_digest or "", str(change.repo_ref)))
+        self.skipped_versions.add((change.policy_digest or "", str(change.repo_ref)))
         if run is None:
-            self.kept_back[str(away)] += 1
+            self.unreadable_counts[str(away)] += 1
             return False
-        waiting = self.waiting.setdefault(run.id, HaltedChanges(run))
+        waiting = self.halted.setdefault(run.id, HaltedChanges(run))
         waiting.count += 1
         if change.policy is not None:
             waiting.policies.add(change.policy)
@@ -193,7 +193,7 @@ class TurnFilter:
         return self._promoted.get(policy) == digest or (digest, repo) in self._begun
 
 
-def store_plan(store: Store, plan: Plan, now: datetime) -> Plan:
+def register_plan(store: Store, plan: Plan, now: datetime) -> Plan:
     """The same plan, known to the store as long as it may be applied."""
     if plan.changes:
         with store.writing() as write:
@@ -201,7 +201,7 @@ def store_plan(store: Store, plan: Plan, now: datetime) -> Plan:
     return plan
 
 
-def check_made_here(store: Store, plan: Plan) -> None:
+def check_registered(store: Store, plan: Plan) -> None:
     """Refuses a plan that this workspace did not make; one that lies whole in the store was made by it, or begun."""
     if not store.is_plan_made(plan.digest) and store.plan(plan.digest) is None:
         raise Guarded(

@@ -74,7 +74,7 @@ def parse_event_kind(text: str) -> str:
     return known[text.lower()]
 
 
-def confirms(text: str, count: int) -> bool:
+def is_confirmed(text: str, count: int) -> bool:
     """Return whether somebody typed the number of changes."""
     return text.strip().replace(",", "") == str(count)
 
@@ -101,7 +101,7 @@ def texts_by_language(name: str, texts: str | Mapping[str, str]) -> list[tuple[s
     return [(f"{name}:{language}", text) for language, text in texts.items()]
 
 
-def usable_templates(templates: Templates, repos: Sequence[Repo]) -> Iterator[ReasonTemplate | UsageError]:
+def check_templates(templates: Templates, repos: Sequence[Repo]) -> Iterator[ReasonTemplate | UsageError]:
     """Yield each template in each language, or why it cannot be sent to everybody at these repos."""
     for name, texts in templates.items():
         for word, _ in texts_by_language(name, texts):

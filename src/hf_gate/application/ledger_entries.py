@@ -16,7 +16,7 @@ from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import ms_to_iso
 from ..store.reading import Store
-from .ledger_verification import Sealed
+from .ledger_verification import SealedEntry
 from .records import AuditRecord, HistoryRecord
 
 _CHUNK: Final = 200
@@ -27,7 +27,7 @@ _MODELS: Final = "models/"
 T = TypeVar("T")
 
 
-def newest(
+def read_newest(
     store: Store, chains: Iterable[str] | None = None, keep: Callable[[LedgerLink], bool] = lambda _: True
 ) -> Iterator[LedgerLink]:
     """The entries of these chains (None: of all) that are to be kept, the newest first."""
@@ -38,7 +38,7 @@ def newest(
     return filter(keep, merged)
 
 
-def about(
+def read_entries_about(
     store: Store, requests: Iterable[int], keep: Callable[[LedgerLink], bool] = lambda _: True
 ) -> Iterator[LedgerLink]:
     """The entries about these requests (the store's numbers) that are to be kept, the newest first."""
@@ -61,18 +61,18 @@ def _backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLink]:
         length = first - 1
 
 
-def entry_at(store: Store, chain: str, seq: int) -> Sealed | None:
+def read_entry(store: Store, chain: str, seq: int) -> SealedEntry | None:
     """One entry with its private part; None when there is none of that number."""
     found = next(iter(store.links_with_private_parts(chain, seq)), None) if seq > 0 else None
-    return Sealed(*found) if found is not None and found[0].seq == seq else None
+    return SealedEntry(*found) if found is not None and found[0].seq == seq else None
 
 
-def name_of(link: LedgerLink) -> str:
+def name_of_entry(link: LedgerLink) -> str:
     """How an entry is named to people, its repo spelt as commands take it: `datasets/ns/name#12`, of a model `ns/name#12`."""
     return f"{link.chain.removeprefix(_MODELS)}#{link.seq}"
 
 
-def parse_name(text: str) -> tuple[str, int] | None:
+def parse_entry_name(text: str) -> tuple[str, int] | None:
     """The chain and the number in such a name; None when it is none."""
     chain, hash_sign, seq = text.strip().rpartition("#")
     if not hash_sign or not seq.isdecimal() or len(seq) > 15:
@@ -84,7 +84,7 @@ def parse_name(text: str) -> tuple[str, int] | None:
 # ---- in groups -----------------------------------------------------------------------------------------------------------
 
 
-def group_like(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
+def group_similar(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
     """Yield stretches of items with one key; where fewer than four in a row have one key, each item alone."""
     for _, some in groupby(items, key):
         while part := list(islice(some, _MOST)):
@@ -94,19 +94,19 @@ def group_like(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[
                 yield part
 
 
-def key_of_group(link: LedgerLink) -> tuple[object, ...]:
+def group_key(link: LedgerLink) -> tuple[object, ...]:
     """What entries of one group share: what one run did to many, or what was read or judged of many in a row.
 
     Notes, and entries that are not about a request, stay alone.
     """
     if link.request is None or link.kind == EventKind.NOTE_WRITTEN:
         return link.chain, link.seq
-    return link.chain, link.kind, link.actor, body_of(link).get("run")
+    return link.chain, link.kind, link.actor, body_of_entry(link).get("run")
 
 
-def summary_of(links: Sequence[LedgerLink]) -> str:
+def summarize_group(links: Sequence[LedgerLink]) -> str:
     """Return the commonest sentences of a group with how often each stands in it: `218 times: to pending: done`."""
-    counts = Counter(text_of(link, None) for link in links)
+    counts = Counter(text_of_entry(link, None) for link in links)
     first = counts.most_common(_SENTENCES)
     rest = len(links) - sum(count for _, count in first)
     told = [f"{count:,} {'time' if count == 1 else 'times'}: {text}" for text, count in first]
@@ -118,17 +118,17 @@ def summary_of(links: Sequence[LedgerLink]) -> str:
 
 def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) -> AuditRecord:
     """Make the record of an entry; what is private of it stands in its sentence only."""
-    repo = repo_of(link.chain)
+    repo = repo_of_chain(link.chain)
     return AuditRecord(
-        id=name_of(link),
+        id=name_of_entry(link),
         at=ms_to_iso(link.at),
         kind=link.kind,
         actor=link.actor,
         repo=None if repo is None else repo.id,
         repo_type=None if repo is None else repo.type,
         request=link.request,
-        text=text_of(link, private),
-        body=body_of(link),
+        text=text_of_entry(link, private),
+        body=body_of_entry(link),
     )
 
 
@@ -148,7 +148,7 @@ def history_records(store: Store, attempts: Sequence[RequestRow]) -> list[Histor
     ]
 
 
-def repo_of(chain: str) -> Repo | None:
+def repo_of_chain(chain: str) -> Repo | None:
     """Whose chain it is; None: the workspace's."""
     if chain == WORKSPACE_CHAIN:
         return None
@@ -156,7 +156,7 @@ def repo_of(chain: str) -> Repo | None:
     return Repo(RepoType(kind.removesuffix("s")), namespace, name)
 
 
-def text_of(link: LedgerLink, private: Mapping[str, object] | None) -> str:
+def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None) -> str:
     """What happened, in a sentence."""
     try:
         return describe_event(decode_event(link.body), private)
@@ -164,7 +164,7 @@ def text_of(link: LedgerLink, private: Mapping[str, object] | None) -> str:
         return "this version cannot read it"
 
 
-def body_of(link: LedgerLink) -> Mapping[str, object]:
+def body_of_entry(link: LedgerLink) -> Mapping[str, object]:
     """The public part, without its kind."""
     try:
         body = json.loads(link.body)

@@ -13,27 +13,27 @@ from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
 from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import UsageError
 from ..store.reading import Store
-from .ledger_verification import LedgerProof, Sealed, Verified
+from .ledger_verification import LedgerReport, LedgerVerifier, SealedEntry
 
 SCHEMA: Final = 1
 
 # ---- checkpoints -------------------------------------------------------------------------------------------------------
 
 
-def heads_now(store: Store, now: datetime) -> Checkpoint:
+def read_heads(store: Store, now: datetime) -> Checkpoint:
     """The heads of all chains as they are."""
     return Checkpoint(to_ms(now), {chain: (length, last.hex()) for chain, (length, last) in store.chains().items()})
 
 
-def checkpoint_now(store: Store, now: datetime) -> Checkpoint:
+def store_checkpoint(store: Store, now: datetime) -> Checkpoint:
     """The same, kept in the store too."""
-    checkpoint = heads_now(store, now)
+    checkpoint = read_heads(store, now)
     with store.writing() as write:
         write.checkpoint(checkpoint)
     return checkpoint
 
 
-def checkpoint_json(checkpoint: Checkpoint, endpoint: str) -> dict[str, object]:
+def checkpoint_to_dict(checkpoint: Checkpoint, endpoint: str) -> dict[str, object]:
     """The document that proves a ledger later; it names repos and no people."""
     return {
         "schema_version": SCHEMA,
@@ -70,7 +70,7 @@ def read_checkpoint(text: bytes, source: str) -> Checkpoint:
 # ---- the ledger as a file ----------------------------------------------------------------------------------------------
 
 
-class Header(msgspec.Struct, frozen=True):
+class ExportHeader(msgspec.Struct, frozen=True):
     """The first line of an exported ledger."""
 
     ledger: str
@@ -95,18 +95,18 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
     salt: str | None = None
 
 
-def export(store: Store, now: datetime, *, personal: bool = False) -> Iterator[bytes]:
+def export_ledger(store: Store, now: datetime, *, personal: bool = False) -> Iterator[bytes]:
     """The ledger as lines of JSON, the header first. `body` and `private` are texts, byte for byte what was hashed."""
     heads = {chain: (length, last.hex()) for chain, (length, last) in sorted(store.chains().items())}
-    yield msgspec.json.encode(Header("hf-gate", store.endpoint, to_iso(now), personal, heads)) + b"\n"
+    yield msgspec.json.encode(ExportHeader("hf-gate", store.endpoint, to_iso(now), personal, heads)) + b"\n"
     for chain, (length, _) in heads.items():
-        for entry in map(Sealed._make, store.links_with_private_parts(chain)):
+        for entry in map(SealedEntry._make, store.links_with_private_parts(chain)):
             if entry.link.seq > length:
                 break  # written since the header was
             yield msgspec.json.encode(_line_of(entry, personal=personal)) + b"\n"
 
 
-def _line_of(entry: Sealed, *, personal: bool) -> _Line:
+def _line_of(entry: SealedEntry, *, personal: bool) -> _Line:
     link = entry.link
     has_private = personal and entry.private is not None
     return _Line(
@@ -124,11 +124,11 @@ def _line_of(entry: Sealed, *, personal: bool) -> _Line:
     )
 
 
-def verify_lines(lines: Iterable[bytes], source: str, checkpoints: Sequence[Checkpoint] = ()) -> Verified:
+def verify_exported_ledger(lines: Iterable[bytes], source: str, checkpoints: Sequence[Checkpoint] = ()) -> LedgerReport:
     """An exported ledger, proved without its store. A line that cannot be read is a break, and the rest is looked at."""
     rest = iter(lines)
     header = _header(next(rest, b""), source)
-    proof = LedgerProof(checkpoints)
+    proof = LedgerVerifier(checkpoints)
     entries = _entries_of(rest, proof.result, source)
     for chain, some in groupby(entries, lambda entry: entry.link.chain):
         head = header.heads.get(chain)
@@ -136,14 +136,14 @@ def verify_lines(lines: Iterable[bytes], source: str, checkpoints: Sequence[Chec
         if not is_new or head is None:
             what = "the header does not know this chain" if is_new else "it goes on after another chain"
             proof.result.broken.append(ChainBreak(chain, 1, what))
-        proof.walk(chain, some, None if head is None else (head[0], bytes.fromhex(head[1])))
+        proof.add_chain(chain, some, None if head is None else (head[0], bytes.fromhex(head[1])))
     for chain, (length, _) in sorted(header.heads.items()):
         if length and chain not in proof.result.chains:
             proof.result.broken.append(ChainBreak(chain, 1, f"all {length} entries are missing"))
-    return proof.end()
+    return proof.finish()
 
 
-def _entries_of(lines: Iterable[bytes], result: Verified, source: str) -> Iterator[Sealed]:
+def _entries_of(lines: Iterable[bytes], result: LedgerReport, source: str) -> Iterator[SealedEntry]:
     for number, line in enumerate(lines, 2):
         entry = _entry_of(line)
         if entry is None:
@@ -152,9 +152,9 @@ def _entries_of(lines: Iterable[bytes], result: Verified, source: str) -> Iterat
             yield entry
 
 
-def _header(line: bytes, source: str) -> Header:
+def _header(line: bytes, source: str) -> ExportHeader:
     try:
-        header = msgspec.json.decode(line, type=Header)
+        header = msgspec.json.decode(line, type=ExportHeader)
         for _, last in header.heads.values():
             bytes.fromhex(last)
     except (msgspec.DecodeError, ValueError):
@@ -164,7 +164,7 @@ def _header(line: bytes, source: str) -> Header:
     return header
 
 
-def _entry_of(line: bytes) -> Sealed | None:
+def _entry_of(line: bytes) -> SealedEntry | None:
     try:
         read = msgspec.json.decode(line, type=_Line)
         at = to_ms(datetime.fromisoformat(read.at))
@@ -175,6 +175,6 @@ def _entry_of(line: bytes) -> Sealed | None:
     except (msgspec.DecodeError, ValueError, OverflowError):
         return None
     link = LedgerLink(read.chain, read.seq, at, read.kind, read.actor, read.request, body, commitment, last)
-    entry = Sealed(link, salt, private)
+    entry = SealedEntry(link, salt, private)
     # Read tolerantly, a line may say the same in other letters: what was written out is written in one way alone.
     return entry if msgspec.json.encode(_line_of(entry, personal=True)) == line.rstrip(b"\n") else None

@@ -19,12 +19,12 @@ from ..domain.rows import RequestRow
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
 from ..store.reading import Store
-from .derived_columns import NOT_PROVED, Reasons, differing_rows
+from .derived_columns import NOT_COMPARED, LastReasons, find_differing_columns
 
 _LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ
 
 
-class Sealed(NamedTuple):
+class SealedEntry(NamedTuple):
     """One entry with its private part and the salt that seals it; both None once they were erased, or not exported."""
 
     link: LedgerLink
@@ -33,7 +33,7 @@ class Sealed(NamedTuple):
 
 
 @dataclass(slots=True)
-class Verified:
+class LedgerReport:
     """What a proof found. `broken` in the order in which it was met; `private` counts the seals that were checked."""
 
     entries: int = 0
@@ -48,11 +48,11 @@ class Verified:
         return not self.broken
 
 
-class LedgerProof:
+class LedgerVerifier:
     """Walks chains one after the other and holds them against checkpoints."""
 
-    def __init__(self, checkpoints: Sequence[Checkpoint] = (), reasons: Reasons | None = None) -> None:
-        self.result = Verified()
+    def __init__(self, checkpoints: Sequence[Checkpoint] = (), reasons: LastReasons | None = None) -> None:
+        self.result = LedgerReport()
         self._reasons = reasons
         self.checkpoints = checkpoints
         self._wanted: dict[str, set[int]] = {}
@@ -61,7 +61,7 @@ class LedgerProof:
                 self._wanted.setdefault(chain, set()).add(length)
         self._found: dict[tuple[str, int], bytes] = {}
 
-    def walk(self, chain: str, entries: Iterable[Sealed], head: tuple[int, bytes] | None = None) -> None:
+    def add_chain(self, chain: str, entries: Iterable[SealedEntry], head: tuple[int, bytes] | None = None) -> None:
         """One chain from its beginning; `head` is how long it should be, and its last hash."""
         last: LedgerLink | None = None
         for found in verify_chain(self._looked_at(chain, entries)):
@@ -75,7 +75,7 @@ class LedgerProof:
             what = f"its head is entry {head[0]}, and the last one that is there is entry {length}"
             self.result.broken.append(ChainBreak(chain, length + 1, what))
 
-    def end(self) -> Verified:
+    def finish(self) -> LedgerReport:
         """What was found, once all chains were walked."""
         for checkpoint in self.checkpoints:
             heads = {
@@ -86,7 +86,7 @@ class LedgerProof:
             self.result.broken += verify_checkpoint(checkpoint, heads, self.result.chains)
         return self.result
 
-    def _looked_at(self, chain: str, entries: Iterable[Sealed]) -> Iterator[LedgerLink]:
+    def _looked_at(self, chain: str, entries: Iterable[SealedEntry]) -> Iterator[LedgerLink]:
         """Each link on its way to the proof of the chain; what a chain does not cover is looked at here."""
         wanted = self._wanted.get(chain, frozenset[int]())
         for entry in entries:
@@ -114,28 +114,28 @@ class LedgerProof:
         self.result.broken.append(ChainBreak(link.chain, link.seq, what))
 
 
-def verify(store: Store, checkpoints: Sequence[Checkpoint] = (), *, fold: bool = False) -> Verified:
+def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_tables: bool = False) -> LedgerReport:
     """Every chain of the store, its seals, and the checkpoints that it keeps besides those that are handed in.
 
     With `fold` also what lies beside the ledger and follows from it: where each request stands, its mail domain and last
     reason, the runs that entries are found by, promoted policies, members, and the triggers that guard the ledger.
     `not_proved` names the rest. That takes memory for every request.
     """
-    reasons = Reasons() if fold else None
-    proof = LedgerProof([*store.checkpoints(), *checkpoints], reasons)
+    reasons = LastReasons() if with_tables else None
+    proof = LedgerVerifier([*store.checkpoints(), *checkpoints], reasons)
     heads = sorted(store.chains().items())
     for chain, head in heads:
-        entries = map(Sealed._make, store.links_with_private_parts(chain))
-        proof.walk(chain, takewhile(partial(_is_within, head[0]), entries), head)
+        entries = map(SealedEntry._make, store.links_with_private_parts(chain))
+        proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head)
     proof.result.broken += _beyond(store, heads)
-    result = proof.end()
+    result = proof.finish()
     if reasons is not None:
         result.broken += _compare_with_events(store, sorted(result.chains), reasons)
-        result.not_proved = NOT_PROVED
+        result.not_proved = NOT_COMPARED
     return result
 
 
-def _is_within(length: int, entry: Sealed) -> bool:
+def _is_within(length: int, entry: SealedEntry) -> bool:
     """Whether it was there when the head was read: somebody may be writing meanwhile."""
     return entry.link.seq <= length
 
@@ -152,14 +152,14 @@ def _beyond(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Ite
             )
 
 
-def _compare_with_events(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator[ChainBreak]:
+def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReasons) -> Iterator[ChainBreak]:
     """Where something beside the ledger says something else than its events do."""
     acting = read_promotions(store)  # first: what is promoted meanwhile is entered as well
     told, promoted = set[int](), set[tuple[str, str]]()
     for chain in sorted({*chains, WORKSPACE_CHAIN}):  # a row needs no entry to be there
         fold = _Fold(store, chain)
         yield from _differing(fold, told)
-        yield from differing_rows(store, chain, sorted(fold.states), reasons)
+        yield from find_differing_columns(store, chain, sorted(fold.states), reasons)
         yield from fold.broken
         promoted |= fold.promoted
         if chain == WORKSPACE_CHAIN:

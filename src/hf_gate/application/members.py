@@ -28,9 +28,9 @@ from .decision_sender import DecisionSender
 from .runs import is_over
 from .workspace import Workspace
 
-LIMIT: Final = 500
+SINGLE_PERSON_LIMIT: Final = 500
 """So many changes of one kind may a person send within `WINDOW` where others could agree."""
-WINDOW: Final = timedelta(hours=24)
+LIMIT_WINDOW: Final = timedelta(hours=24)
 _SENT: Final = (ChangeState.DONE, *UNSETTLED)
 
 
@@ -40,20 +40,20 @@ class Team:
 
     me: Member
     others: Sequence[Member]
-    everybody: Sequence[Member]
-    until: datetime | None = None
+    all_members: Sequence[Member]
+    shared_until: datetime | None = None
 
     @property
     def is_alone(self) -> bool:
         """Whether nobody else was an admin within the last day."""
-        return not self.others and self.until is None
+        return not self.others and self.shared_until is None
 
     def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
         """Which of these accounts are people who may decide here now."""
-        able = {one.proven_account for one in self.everybody if one.role.covers(MemberRole.REVIEWER)}
+        able = {one.proven_account for one in self.all_members if one.role.covers(MemberRole.REVIEWER)}
         return frozenset(account for account in accounts if account and account in able)
 
-    def next_step(self) -> str:
+    def describe_next_step(self) -> str:
         """What to do where a second person is missing."""
         if self.me.proven_account is None:
             return "Your account is not proven, so you do not count as one of the two: open Settings and prove it."
@@ -63,12 +63,12 @@ class Team:
         if self.others:
             names = " or ".join(one.name for one in self.others)
             return f"No other admin has proven their account: ask {names} to open Settings and run the command shown there."
-        moment = "" if self.until is None else f", or wait until {self.until:%Y-%m-%d %H:%M} UTC"
+        moment = "" if self.shared_until is None else f", or wait until {self.shared_until:%Y-%m-%d %H:%M} UTC"
         return f"You are the only admin, and another one was put out less than 24 hours ago: invite one{moment}."
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class ApprovalNeed:
     """What some changes need. `is_large`: two people have to agree; `is_met`: they have. `why` says what makes it large."""
 
     team: Team
@@ -88,17 +88,17 @@ class Need:
         return RunAuthor(member=me.id or None, account=me.proven_account, is_free=is_free)
 
 
-def team_of(store: Store, me: Member, now: datetime) -> Team:
+def read_team(store: Store, me: Member, now: datetime) -> Team:
     """The people of a store as they are now."""
     text = store.setting(setting_keys.OWNER)
-    owner = [] if text is None else [owner_member(**json.loads(text))]
+    owner = [] if text is None else [make_owner_member(**json.loads(text))]
     everybody = [*owner, *(one for one in store.members() if one.has_link)]
     others = [one for one in everybody if one.role is MemberRole.ADMIN and not _is_same(one, me)]
     until = int(store.setting(setting_keys.TEAM_UNTIL) or 0)
     return Team(me, others, [*everybody, me], from_ms(until) if until > to_ms(now) else None)
 
 
-def owner_member(name: str, user_id: str | None) -> Member:
+def make_owner_member(name: str, user_id: str | None) -> Member:
     """The account whose token a desk uses. The Hub told whose it is, so it is proven."""
     proven_at = None if user_id is None else 0
     ident = f"owner:{user_id or name}"
@@ -110,26 +110,28 @@ def _is_same(one: Member, other: Member) -> bool:
     return one.id == other.id or (account is not None and account == other.proven_account)
 
 
-def need_of(
-    store: Store, team: Team, new: Mapping[str, int], waiting: Iterable[QueuedDecision], now: datetime,
-    *, whole: int = 0, agreed: Collection[str] = (), resumed: RunRow | None = None,
-) -> Need:  # fmt: skip
+def compute_need(
+    store: Store, team: Team, counts: Mapping[str, int], waiting: Iterable[QueuedDecision], now: datetime,
+    *, original_total: int = 0, approvers: Collection[str] = (), resumed: RunRow | None = None,
+) -> ApprovalNeed:  # fmt: skip
     """What changes need, counted by what they do (accept, reset, reject, cancel).
 
     `waiting`: what lies in the tray. `whole`: how many they were before some were left out. `agreed`: accounts that did.
     `resumed`: the run of which these are the rest, with what it sent.
     """
     if team.is_alone:
-        return Need(team, is_large=False, is_met=False, why="")
-    total = max(whole, sum(new.values()))
+        return ApprovalNeed(team, is_large=False, is_met=False, why="")
+    total = max(original_total, sum(counts.values()))
     spent = _count_recent_changes(store, team, waiting, now, resumed)
-    worst = max(((spent[verb] + n, verb) for verb, n in new.items() if n and spent[verb]), default=(0, ""))
-    is_large = total > LIMIT or worst[0] > LIMIT
-    accounts = team.approving_accounts([*agreed, team.me.proven_account])
-    return Need(team, is_large=is_large, is_met=len(accounts) > 1, why=_why(total, sum(new.values()), worst))
+    worst = max(((spent[verb] + n, verb) for verb, n in counts.items() if n and spent[verb]), default=(0, ""))
+    is_large = total > SINGLE_PERSON_LIMIT or worst[0] > SINGLE_PERSON_LIMIT
+    accounts = team.approving_accounts([*approvers, team.me.proven_account])
+    return ApprovalNeed(team, is_large=is_large, is_met=len(accounts) > 1, why=_why(total, sum(counts.values()), worst))
 
 
-def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[QueuedDecision], now: datetime) -> Need:
+def compute_resume_need(
+    store: Store, team: Team, run: RunRow, waiting: Iterable[QueuedDecision], now: datetime
+) -> ApprovalNeed:
     """Return what the rest of a run needs: it may have waited while other changes were sent.
 
     Who began the run has agreed to it, so another person may resume it.
@@ -137,19 +139,19 @@ def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[Queu
     counts = PlansAndRuns(store).counts(run.id)
     left = counts.get(ChangeState.PLANNED, 0)
     if run.kind is RunKind.AUTO or run.is_free or not left:
-        return Need(team, is_large=False, is_met=False, why="")
+        return ApprovalNeed(team, is_large=False, is_met=False, why="")
     new = {verb: min(n, left) for verb, n in run.verbs.items()}
     sent = replace(run, state=RunState.ENDED, counts=counts)
-    return need_of(store, team, new, waiting, now, agreed=[run.account] if run.account else (), resumed=sent)
+    return compute_need(store, team, new, waiting, now, approvers=[run.account] if run.account else (), resumed=sent)
 
 
 def _why(total: int, count: int, worst: tuple[int, str]) -> str:
-    if count > LIMIT:
-        return f"More than {LIMIT} changes need two people."
-    if total > LIMIT:
-        return f"This is a part of {total:,} changes, and more than {LIMIT} need two people."
+    if count > SINGLE_PERSON_LIMIT:
+        return f"More than {SINGLE_PERSON_LIMIT} changes need two people."
+    if total > SINGLE_PERSON_LIMIT:
+        return f"This is a part of {total:,} changes, and more than {SINGLE_PERSON_LIMIT} need two people."
     these = f"these are {worst[0]:,} to {worst[1]}"
-    return f"With what was sent within 24 hours {these}, and more than {LIMIT} need two people."
+    return f"With what was sent within 24 hours {these}, and more than {SINGLE_PERSON_LIMIT} need two people."
 
 
 def _count_recent_changes(
@@ -157,11 +159,11 @@ def _count_recent_changes(
 ) -> Counter[str]:
     """What could be of the same person within the window, also what lies in the tray."""
     found = Counter[str]()
-    runs = store.runs_since(to_ms(now - WINDOW))
+    runs = store.runs_since(to_ms(now - LIMIT_WINDOW))
     for run in runs:
         if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
             found.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
-    accounts = {one.id: one.proven_account for one in team.everybody}
+    accounts = {one.id: one.proven_account for one in team.all_members}
     written = {run.id for run in runs}
     for item in waiting:  # an item is marked with its run before that run is written
         if item.run not in written and not _is_another(team.me, accounts.get(item.member or "")):
@@ -169,17 +171,21 @@ def _count_recent_changes(
     return found
 
 
-def why_no_more_ends(store: Store, team: Team, now: datetime) -> str:
+def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
     """Why one person may not end another access alone; "" when they may. An end takes somebody out as a reset does."""
     if team.is_alone:
         return ""
-    accounts = {one.name: one.proven_account for one in team.everybody}
+    accounts = {one.name: one.proven_account for one in team.all_members}
     changed = sum(
         count
-        for actor, count in ends_changed(store, to_ms(now - WINDOW))
+        for actor, count in ends_changed(store, to_ms(now - LIMIT_WINDOW))
         if actor not in RESERVED_NAMES and not _is_another(team.me, accounts.get(actor))
     )
-    return f"You set {changed} ends within 24 hours, and more than {LIMIT} need two people." if changed >= LIMIT else ""
+    return (
+        f"You set {changed} ends within 24 hours, and more than {SINGLE_PERSON_LIMIT} need two people."
+        if changed >= SINGLE_PERSON_LIMIT
+        else ""
+    )
 
 
 def _is_another(me: Member, account: str | None) -> bool:
@@ -197,7 +203,7 @@ def _count_sent(run: RunRow) -> dict[str, int]:
 # ---- a plan ------------------------------------------------------------------------------------------------------------
 
 
-def agreed_to(store: Store, digest: str) -> tuple[int, list[str]]:
+def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
     """How many changes the whole had that a plan is a part of, and the accounts that made it or agreed to it."""
     row = PlansAndRuns(store).plan(digest)
     told: Mapping[str, Any] = {} if row is None else row.about
@@ -213,7 +219,7 @@ class Membership:
     @cached_property
     def owner_member(self) -> Member:
         """The account whose token the desk uses. The Hub named it, so it is proven."""
-        return owner_member(self.owner, self.owner_id)
+        return make_owner_member(self.owner, self.owner_id)
 
     def admit_owner(self) -> None:
         """Store who the owner is. A member invited under the owner's name is another person and is revoked."""
@@ -254,64 +260,74 @@ class Membership:
 
     def repos(self, member: Member) -> list[RepoRow]:
         """Return the repos that a member may see, sorted by name."""
-        return [row for row in self.workspace.store.repos() if self.sees(member, row.repo)]
+        return [row for row in self.workspace.store.repos() if self.can_see(member, row.repo)]
 
-    def sees(self, member: Member, repo: Repo) -> bool:
+    def can_see(self, member: Member, repo: Repo) -> bool:
         """Whether the workspace covers a repo and the member may see it."""
         ours = None if self.workspace.location.folder is None else self.workspace.location.config.repos
         return _names(ours, repo) and _names(member.repos, repo)
 
-    def may_decide(self, item: QueuedDecision, row: RequestRow) -> bool:
+    def can_decide(self, item: QueuedDecision, row: RequestRow) -> bool:
         """Whether a decision may be sent: its member may still decide at the repo, and it is not about their own request."""
         member, who = self.find_by_id(item.member), row.person.identity
         return (
             member is not None
             and member.role.covers(MemberRole.REVIEWER)
-            and self.sees(member, row.repo)
+            and self.can_see(member, row.repo)
             and not member.is_own(who.username, who.user_id)
         )
 
-    def may_continue(self, run: RunRow) -> bool:
+    def can_continue(self, run: RunRow) -> bool:
         """Whether a run's member may still decide at all its repos. Runs of commands and of the owner go on."""
         if run.member is None or run.member.startswith("owner:"):
             return True
         member = self.find_by_id(run.member)
         if member is None or not member.role.covers(MemberRole.REVIEWER):
             return False
-        return all(self.sees(member, repo) for repo in self.workspace.plans_and_runs.repos(run.id))
+        return all(self.can_see(member, repo) for repo in self.workspace.plans_and_runs.repos(run.id))
 
     # ---- a second person ---------------------------------------------------------------------------------------------
 
-    def team(self, member: Member) -> Team:
+    def read_team(self, member: Member) -> Team:
         """Return who else can decide now, seen from this member."""
-        return team_of(self.workspace.store, member, self.workspace.now())
+        return read_team(self.workspace.store, member, self.workspace.now())
 
-    def need(self, member: Member, new: Mapping[str, int], *, whole: int = 0, agreed: Collection[str] = ()) -> Need:
+    def compute_need(
+        self, member: Member, counts: Mapping[str, int], *, original_total: int = 0, approvers: Collection[str] = ()
+    ) -> ApprovalNeed:
         """Return whether a member needs a second person for these changes, counted by verb."""
-        now, team = self.workspace.now(), self.team(member)
-        return need_of(self.workspace.store, team, new, self.workspace.tray.waiting(), now, whole=whole, agreed=agreed)
+        now, team = self.workspace.now(), self.read_team(member)
+        return compute_need(
+            self.workspace.store,
+            team,
+            counts,
+            self.workspace.tray.waiting(),
+            now,
+            original_total=original_total,
+            approvers=approvers,
+        )
 
-    def need_to_resume(self, member: Member, run: RunRow) -> Need:
+    def compute_resume_need(self, member: Member, run: RunRow) -> ApprovalNeed:
         """Return whether a member needs a second person to resume a run."""
-        return need_to_resume(
-            self.workspace.store, self.team(member), run, self.workspace.tray.waiting(), self.workspace.now()
+        return compute_resume_need(
+            self.workspace.store, self.read_team(member), run, self.workspace.tray.waiting(), self.workspace.now()
         )
 
     def check_limit(self, member: Member, verb: str, count: int) -> None:
         """Raise Guarded if these decisions exceed what one person may send alone."""
-        need = self.need(member, {verb: count})
+        need = self.compute_need(member, {verb: count})
         if need.is_large:
             raise Guarded(
                 f"Nothing was decided. {need.why}",
-                hint=f"Select them and press {verb.capitalize()}: that makes a plan. {need.team.next_step()}",
+                hint=f"Select them and press {verb.capitalize()}: that makes a plan. {need.team.describe_next_step()}",
             )
 
-    def decision_sender(self, actor: str, member: str | None = None) -> DecisionSender:
+    def make_decision_sender(self, actor: str, member: str | None = None) -> DecisionSender:
         """Return what sends decisions for an actor. `member`: the id of the member who decides."""
         found = self.find_by_id(member)
         author = RunAuthor(member=member)
         if found is not None:
-            is_free = team_of(self.workspace.store, found, self.workspace.now()).is_alone
+            is_free = read_team(self.workspace.store, found, self.workspace.now()).is_alone
             author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)
         return DecisionSender(
             self.workspace.store, self.workspace.hub, self.workspace.clock, self.workspace.zone, actor, author=author

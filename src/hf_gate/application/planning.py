@@ -47,11 +47,11 @@ POLICY: Final = "policy"
 
 
 @dataclass(slots=True)
-class Proposal:
+class PlanProposal:
     """A plan, and the people whose profile can change a verdict and was not read yet."""
 
     plan: Plan
-    needs: list[PersonRow] = field(default_factory=list)
+    missing_profiles: list[PersonRow] = field(default_factory=list)
 
 
 class ChangeFilter(Protocol):
@@ -78,14 +78,14 @@ class PlanBuffer:
     `enters` False: the moment is only assumed, so no verdict is recorded. `protected` counts changes that guards forbid.
     """
 
-    most: int = MAX_CHANGES
-    enters: bool = True
+    limit: int = MAX_CHANGES
+    should_record: bool = True
     filter: ChangeFilter = field(default_factory=AllowAll)
     is_protected: Callable[[Change], bool] = lambda _: False
     protected: int = 0
-    kept: list[Change] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     dropped: int = 0
-    last: int | None = None
+    newest: int | None = None
 
     def offer(self, change: Change) -> None:
         """Add a change if it is allowed; older ones may displace it."""
@@ -96,8 +96,8 @@ class PlanBuffer:
 
     def add(self, change: Change) -> None:
         """Add a change; older ones may displace it."""
-        self.kept.append(change)
-        if len(self.kept) >= 2 * self.most or (self.last is None and len(self.kept) > self.most):
+        self.changes.append(change)
+        if len(self.changes) >= 2 * self.limit or (self.newest is None and len(self.changes) > self.limit):
             self.close()
 
     def fill(self) -> list[Change]:
@@ -105,15 +105,15 @@ class PlanBuffer:
         for change in self.filter.small_starts():
             self.add(change)
         self.close()
-        return self.kept
+        return self.changes
 
     def close(self) -> None:
         """Drop the newest changes above the limit."""
-        if len(self.kept) > self.most:
-            self.kept.sort(key=lambda one: (one.asked_at, one.sort_key))
-            self.dropped += len(self.kept) - self.most
-            del self.kept[self.most :]
-            self.last = to_ms(datetime.fromisoformat(self.kept[-1].asked_at))
+        if len(self.changes) > self.limit:
+            self.changes.sort(key=lambda one: (one.asked_at, one.sort_key))
+            self.dropped += len(self.changes) - self.limit
+            del self.changes[self.limit :]
+            self.newest = to_ms(datetime.fromisoformat(self.changes[-1].asked_at))
 
 
 class EvaluatedPart(msgspec.Struct):
@@ -123,10 +123,10 @@ class EvaluatedPart(msgspec.Struct):
     """
 
     changes: list[Change] = []
-    late: int = 0
-    out: list[int] = []
-    news: list[e.LedgerEntry] = []
-    needs: list[PersonRow] = []
+    late_count: int = 0
+    removed: list[int] = []
+    entries: list[e.LedgerEntry] = []
+    missing_profiles: list[PersonRow] = []
     counts: dict[str, int] = {}
 
 
@@ -134,7 +134,7 @@ EvaluateList: TypeAlias = Callable[[RepoPolicies, str, datetime, PlanBuffer], It
 """Evaluates one status list of a repo part by part; the caller fills the buffer meanwhile."""
 
 
-def propose(
+def propose_plan(
     store: Store,
     policy_sets: Sequence[RepoPolicies],
     evaluate: EvaluateList,
@@ -142,19 +142,19 @@ def propose(
     now: datetime,
     policies: Collection[Policy],
     protected: Collection[str] = (),
-    governs: Callable[[Repo], bool] = lambda _: True,
+    is_governed: Callable[[Repo], bool] = lambda _: True,
     valid: timedelta = VALIDITY,
-    most: int = MAX_CHANGES,
-    enters: bool = True,
+    limit: int = MAX_CHANGES,
+    should_record: bool = True,
     change_filter: ChangeFilter | None = None,
-) -> Proposal:
+) -> PlanProposal:
     """Evaluate the pending requests of these repos, and accepted ones if a policy says so; return the plan of changes.
 
     New verdicts are recorded in the ledger unless the moment is only assumed (`enters` False); nothing else changes.
     Grants end at all repos that the workspace `governs`, evaluated or not.
     """
     buffer, counts = (
-        PlanBuffer(most, enters, change_filter or AllowAll(), guards.protection_check(protected)),
+        PlanBuffer(limit, should_record, change_filter or AllowAll(), guards.protection_check(protected)),
         Counter[str](),
     )
     needs: dict[int, PersonRow] = {}
@@ -162,15 +162,15 @@ def propose(
     for policy_set in policy_sets:
         for status in policy_set.statuses:
             for part in evaluate(policy_set, status, now, buffer):
-                _enter(store, policy_set, part.news)
+                _enter(store, policy_set, part.entries)
                 counts.update(part.counts)
-                needs.update((person.id, person) for person in part.needs)
-                out.update(part.out)
-                buffer.dropped += part.late
+                needs.update((person.id, person) for person in part.missing_profiles)
+                out.update(part.removed)
+                buffer.dropped += part.late_count
                 for change in part.changes:
                     buffer.offer(change)
     # One change for each request: whoever a verdict puts out needs no end of the grant beside it.
-    over, counts["end_human"] = _ends(store, governs, policies, now)
+    over, counts["end_human"] = _ends(store, is_governed, policies, now)
     ends = [change for change in over if change.row not in out]
     counts["end"] = len(ends)
     for change in ends:
@@ -182,13 +182,13 @@ def propose(
         policy_digest=policies_digest(policies),
         endpoint=store.endpoint,
         now=now,
-        summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": buffer.protected},
+        summary={**{key: counts[key] for key in SUMMARY_KEYS}, **_shadows(counts), "protected": buffer.protected},
         guards=guards.guard_report(changes, waiting, buffer.protected),
         valid=valid,
-        most=most,
+        most=limit,
         dropped=buffer.dropped,
     )
-    return Proposal(plan, list(needs.values()))
+    return PlanProposal(plan, list(needs.values()))
 
 
 def _shadows(counts: Counter[str]) -> dict[str, int]:
@@ -201,7 +201,7 @@ def _enter(store: Store, policy_set: RepoPolicies, news: Sequence[e.LedgerEntry]
             write.append(policy_set.repo, news)
 
 
-SUMMARY: Final = (
+SUMMARY_KEYS: Final = (
     "judged",
     "accept",
     "reject",
@@ -274,7 +274,7 @@ class _PartEvaluation:
             self.counts["no_rule"] += verdict.rule == NO_RULE
         if verdict.needs:
             self.needs.append(row.person)
-        if self.buffer.enters and is_new_verdict(row.state, verdict):
+        if self.buffer.should_record and is_new_verdict(row.state, verdict):
             self.news.append(self._entry(case, verdict))
 
     def _plan(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
@@ -283,7 +283,7 @@ class _PartEvaluation:
         self.counts["remove" if is_in else VERB_FOR_STATUS[after]] += 1
         if is_in:
             self.out.append(row.id)
-        if self.buffer.last is not None and row.state.asked_at > self.buffer.last:
+        if self.buffer.newest is not None and row.state.asked_at > self.buffer.newest:
             self.late += 1
             return
         if row.request is not None:
@@ -298,7 +298,7 @@ class _PartEvaluation:
             "tables": list(case.tables),
         }
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
-        event = verdict_event(verdict, self.policy_set.lists)
+        event = verdict_event(verdict, self.policy_set.list_versions)
         row = case.row
         return e.LedgerEntry(
             event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private
@@ -341,10 +341,10 @@ def make_plan(
     bundle: PolicyBundle,
     evaluate: EvaluateList,
     *,
-    profiles: int,
+    profile_budget: int,
     moment: datetime | None = None,
     valid: timedelta = VALIDITY,
-    new_filter: Callable[[], ChangeFilter] = AllowAll,
+    make_filter: Callable[[], ChangeFilter] = AllowAll,
 ) -> PlanResult:
     """Return a plan; if profiles can change verdicts, read at most `profiles` of them and plan once more.
 
@@ -353,26 +353,26 @@ def make_plan(
     store, sources = workspace.store, workspace.sources
     now, is_now = moment or workspace.clock.now(), moment is None
     if is_now:
-        bind_tables(workspace, bundle, profiles)
+        bind_tables(workspace, bundle, profile_budget)
     skew = _excessive_skew(workspace, now) if is_now else None
 
-    def once() -> Proposal:
-        return propose(
+    def once() -> PlanProposal:
+        return propose_plan(
             store,
             bundle.for_repos(store, sources),
             evaluate,
             now=now,
             policies=bundle.policies,
             protected=bundle.config.guards.protected,
-            governs=bundle.governs if skew is None else lambda _: False,
+            is_governed=bundle.is_governed if skew is None else lambda _: False,
             valid=valid,
-            enters=is_now,
-            change_filter=new_filter(),
+            should_record=is_now,
+            change_filter=make_filter(),
         )
 
     proposal, read = once(), 0
-    if is_now and profiles and proposal.needs:
-        read = read_profiles(store, sources, proposal.needs, now, profiles)
+    if is_now and profile_budget and proposal.missing_profiles:
+        read = read_profiles(store, sources, proposal.missing_profiles, now, profile_budget)
     plan = once().plan if read else proposal.plan
     return PlanResult(plan if skew is None else _with_skew(plan, skew), read, skew)
 
@@ -411,7 +411,7 @@ def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
     return len(found)
 
 
-def accept_rows(store: Store, table: Table, actor: str, at: int) -> None:
+def accept_table(store: Store, table: Table, actor: str, at: int) -> None:
     """Use a table as it is although it lost rows, and record who accepted that."""
     known = store.setting(setting_keys.row_count_key(table.name))
     before, after = None if known is None else int(known), len(table.rows)

@@ -20,7 +20,7 @@ from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import WorkspaceFolder, format_problem, read_folder, read_tables
 from ..store.reading import Store
 from . import setting_keys
-from .evaluation import RepoPolicies, SourcesPort, compile_policies, policies_of_repo, with_templates
+from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
 from .workspace import Workspace
 
 
@@ -47,14 +47,14 @@ class PolicyBundle:
 
     def for_repo(self, row: RepoRow, sources: SourcesPort) -> RepoPolicies | None:
         """Return what evaluates the requests of a repo; None if no policy applies to it."""
-        return policies_of_repo(row, self.compiled, self.tables, sources, zone=self.zone, memo=self.cache)
+        return policies_of_repo(row, self.compiled, self.tables, sources, zone=self.zone, cache=self.cache)
 
     def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
         """Return the same for each repo of the workspace to which a policy applies, sorted by name."""
-        rows = sorted((row for row in store.repos() if self.governs(row.repo)), key=lambda row: row.repo)
+        rows = sorted((row for row in store.repos() if self.is_governed(row.repo)), key=lambda row: row.repo)
         return [policy_set for row in rows if (policy_set := self.for_repo(row, sources)) is not None]
 
-    def governs(self, repo: Repo) -> bool:
+    def is_governed(self, repo: Repo) -> bool:
         """Whether a repo belongs to the workspace."""
         return self.config.includes(repo)
 
@@ -70,7 +70,7 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
     if wrong := [format_problem(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
-    policies = tuple(with_templates(policy, folder.config.templates) for policy in policies)
+    policies = tuple(fill_templates(policy, folder.config.templates) for policy in policies)
     tables = load_tables(folder, policies, store, workspace.now())
     return PolicyBundle(folder, policies, compile_policies(policies, tables), tables, policies_digest(policies))
 
@@ -85,7 +85,7 @@ def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Stor
     return read_tables(folder, several, now=now, previous=previous)
 
 
-def refused_tables(workspace: Workspace) -> list[Table]:
+def find_refused_tables(workspace: Workspace) -> list[Table]:
     """Return the tables that cannot be used now; none if the files cannot be read, which is reported elsewhere."""
     if workspace.location.folder is None:
         return []

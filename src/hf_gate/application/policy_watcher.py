@@ -11,7 +11,7 @@ from typing import Final
 from ..domain.rows import RepoRow
 from ..errors import HfGateError
 from . import setting_keys
-from .evaluation import RepoPolicies, StandingVerdicts
+from .evaluation import CurrentVerdicts, RepoPolicies
 from .evaluation_pool import EvaluationPool
 from .policy_bundle import PolicyBundle, load_policies
 from .workspace import CONFIG_FILE, Workspace
@@ -48,15 +48,15 @@ class PolicyWatcher:
                 self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
             return self._bundle
 
-    def check_now(self) -> None:
+    def expire(self) -> None:
         """Look at the files at the next use, however short ago that was done."""
         self._seen = (float("-inf"), self._seen[1])
 
     @property
-    def standing_verdicts(self) -> StandingVerdicts:
+    def current_verdicts(self) -> CurrentVerdicts:
         """The recorded verdicts that the current policies still stand behind."""
         bundle = self.current
-        return StandingVerdicts(None if bundle is None else bundle.policies)
+        return CurrentVerdicts(None if bundle is None else bundle.policies)
 
     def for_repo(self, row: RepoRow) -> RepoPolicies | None:
         """Return what evaluates a repo's requests; cached for each version of policies and form."""

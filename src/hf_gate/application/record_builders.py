@@ -24,9 +24,9 @@ from .records import (
     PolicyRecord,
     ProblemRecord,
     RepoRecord,
+    RepoStatusRecord,
     RequestRecord,
     RunRecord,
-    StandingRecord,
     VerdictRecord,
 )
 
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from ..policy.model import PolicyProblem
     from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_tests import PolicyTestResult
-    from .evaluation import StandingVerdicts
-    from .workspace_status import RepoStanding
+    from .evaluation import CurrentVerdicts
+    from .workspace_status import RepoStatus
 
 
 # ---- requests ----------------------------------------------------------------------------------------------------------
@@ -52,12 +52,12 @@ def request_record(request: AccessRequest, *, with_quality: bool = True) -> Requ
     return RequestRecord(**_request_fields(request, request.person, request.email, with_quality=with_quality))
 
 
-def stored_request(row: RequestRow, verdicts: StandingVerdicts, *, with_quality: bool = True) -> RequestRecord:
+def stored_request(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> RequestRecord:
     """Make the record of a stored request. `verdicts` leaves out a verdict that no policy stands by any more."""
     return RequestRecord(**stored_fields(row, verdicts, with_quality=with_quality))
 
 
-def stored_attempt(row: RequestRow, verdicts: StandingVerdicts) -> AttemptRecord:
+def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts) -> AttemptRecord:
     """Make the record of a stored request with its number and its end."""
     return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=ms_to_iso(row.state.until))
 
@@ -74,7 +74,7 @@ def account_record(profile: Profile, created_at: datetime | None) -> AccountReco
     )
 
 
-def exported_request(row: RequestRow, verdicts: StandingVerdicts) -> ExportedRequest:
+def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequest:
     """Make the record of a stored request with all that is known of it."""
     state, request = row.state, row.request
     return ExportedRequest(
@@ -96,13 +96,13 @@ def attempt_record(request: AccessRequest) -> AttemptRecord:
     return AttemptRecord(**_request_fields(request, request.person, request.email), attempt=None, until=None)
 
 
-def stored_fields(row: RequestRow, verdicts: StandingVerdicts, *, with_quality: bool = True) -> dict[str, Any]:
+def stored_fields(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> dict[str, Any]:
     """Return the fields of a stored request, with the names that were read last."""
     known, request = row.person.identity, row.request or _without_record(row)
     told = request.person
     person = Person(known.user_id or told.id, known.username or told.username, known.fullname or told.fullname)
     fields = _request_fields(request, person, known.email or request.email, with_quality=with_quality)
-    verdict = verdicts.of(row)
+    verdict = verdicts.verdict_of(row)
     if verdict is not None:
         action, policy, rule, digest = verdict
         fields["verdict"] = VerdictRecord(action=action, policy=policy, rule=rule, digest=digest)
@@ -124,12 +124,12 @@ def _request_fields(
         "asked_at": to_iso(request.asked_at),
         "reviewed_at": to_iso(request.reviewed_at),
         "answers": dict(request.answers) if request.has_form else None,
-        "quality": quality_of(request) if with_quality else None,
+        "quality": rate_answers(request) if with_quality else None,
         "verdict": None,
     }
 
 
-def quality_of(request: AccessRequest) -> dict[str, str] | None:
+def rate_answers(request: AccessRequest) -> dict[str, str] | None:
     """Rate each text answer; ticked boxes are left out. None without a form."""
     if not request.has_form:
         return None
@@ -192,10 +192,10 @@ def repo_record(row: RepoRow, oldest: datetime | None, policies: Sequence[str] |
     return RepoRecord(**_repo_fields(row, oldest), policies=None if policies is None else list(policies))
 
 
-def standing_record(standing: RepoStanding, answered: str) -> StandingRecord:
+def repo_status_record(standing: RepoStatus, answered: str) -> RepoStatusRecord:
     """Make the record of a stored repo with how long people wait there."""
     median = standing.median
-    return StandingRecord(
+    return RepoStatusRecord(
         **_repo_fields(standing.row, standing.oldest),
         waiting=standing.waiting,
         median_wait_s=None if median is None else round(median.total_seconds()),
@@ -325,7 +325,7 @@ def policy_record(
     name: str,
     checked: CheckedPolicy,
     applies_to: Sequence[str],
-    ways: Iterable[AcceptRequirement] | None = None,
+    requirements: Iterable[AcceptRequirement] | None = None,
     failing: Iterable[PolicyTestResult] = (),
 ) -> PolicyRecord:
     """Make the record of a checked policy file; `ways` and `failing` only where they were computed."""
@@ -340,8 +340,8 @@ def policy_record(
         tests=0 if policy is None else len(policy.tests),
         errors=errors,
         warnings=len(checked.problems) - errors,
-        failing_tests=None if ways is None else [each.test.name for each in failing],
-        accepts=None if ways is None else [_requirement(way) for way in ways],
+        failing_tests=None if requirements is None else [each.test.name for each in failing],
+        accepts=None if requirements is None else [_requirement(way) for way in requirements],
     )
 
 

@@ -171,7 +171,7 @@ class RepoRecord(Record, frozen=True, kw_only=True):
     policies: list[str] | None = None
 
 
-class StandingRecord(RepoRecord, frozen=True, kw_only=True):
+class RepoStatusRecord(RepoRecord, frozen=True, kw_only=True):
     """One stored repo with how long people wait there; `policies` is null, since no policy is read."""
 
     waiting: Count

@@ -9,7 +9,7 @@ from ..policy.literals import glob_matches
 from .ports import HubPort
 
 
-def repos_of(globs: Iterable[str], hub: HubPort, owners: Sequence[str]) -> list[Repo]:
+def expand_globs(globs: Iterable[str], hub: HubPort, owners: Sequence[str]) -> list[Repo]:
     """Each repo once, in the order of the globs. A glob over owners looks among `owners`, the account and its organisations."""
     found: dict[Repo, None] = {}
     gated: dict[str, list[Repo]] = {}

@@ -9,10 +9,10 @@ from ..errors import Guarded, StoreDamaged
 from ..store.reading import Store
 from ..store.writer import Writer
 from . import setting_keys
-from .ledger_verification import verify
+from .ledger_verification import verify_ledger
 
 
-def check_read_whole(store: Store, repos: Iterable[Repo]) -> None:
+def check_synced_since_restore(store: Store, repos: Iterable[Repo]) -> None:
     """Refuse to send anything to repos that were not read whole since the store was restored."""
     if store.setting(setting_keys.RESTORED) is None:
         return
@@ -25,7 +25,7 @@ def check_read_whole(store: Store, repos: Iterable[Repo]) -> None:
             )
 
 
-def note_read_whole(store: Store, write: Writer, repo: Repo) -> None:
+def clear_restore_mark(store: Store, write: Writer, repo: Repo) -> None:
     """End the caution when the last repo of a restored store was read whole."""
     if store.setting(setting_keys.RESTORED) is not None:
         others = [row for row in store.repos() if row.repo != repo]
@@ -35,7 +35,7 @@ def note_read_whole(store: Store, write: Writer, repo: Repo) -> None:
 
 def check_ledger(store: Store) -> None:
     """Raise StoreDamaged if the ledger of a store is broken anywhere."""
-    found = verify(store)
+    found = verify_ledger(store)
     if not found.ok:
         first = found.broken[0]
         raise StoreDamaged(f"its ledger is broken at {first.chain}#{first.seq}: {first.what}.")

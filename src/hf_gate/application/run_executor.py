@@ -30,28 +30,30 @@ from ..plan.model import Change
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store
 from ..store.writer import Writer
-from .halts_and_promotions import keep_halt
+from .halts_and_promotions import store_halt
 from .ports import ClockPort, SendPort
-from .restore_checks import check_read_whole
-from .runs import check_kept
+from .restore_checks import check_synced_since_restore
+from .runs import check_changes_match_plan
 from .settling import (
     InFlightBatch,
-    Item,
-    Settled,
-    alone,
-    intent,
-    observe,
-    read_back,
+    RunItem,
+    SettledItem,
+    make_intent_entry,
+    make_outcome_entries,
+    send_alone,
+    settle_by_read,
     settle_without_sending,
-    told_entries,
+    store_records,
 )
 
-LOOK: Final = 10_000  # so many changes are looked at once more in one reading
-GROUP: Final = 500  # so many intents are written in one transaction
-FRESH: Final = 60.0  # seconds: a reading older than this says nothing about what to send
-GRACE: Final = 20.0  # seconds: a request that was under way when a process died may still arrive this long after
-LONG_AGO: Final = 3600.0  # seconds: no call waits so long for its turn after its intent was written
-WISHED: Final[Mapping[str, RunState]] = {"pause": RunState.PAUSED, "stop": RunState.STOPPED}
+READ_BATCH: Final = 10_000  # so many changes are looked at once more in one reading
+INTENT_BATCH: Final = 500  # so many intents are written in one transaction
+MAX_READ_AGE: Final = 60.0  # seconds: a reading older than this says nothing about what to send
+LATE_CALL_WAIT: Final = (
+    20.0  # seconds: a request that was under way when a process died may still arrive this long after
+)
+MAX_CALL_DELAY: Final = 3600.0  # seconds: no call waits so long for its turn after its intent was written
+STATE_AFTER_REQUEST: Final[Mapping[str, RunState]] = {"pause": RunState.PAUSED, "stop": RunState.STOPPED}
 """The state of a run after a stop request."""
 
 Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
@@ -69,11 +71,11 @@ class RunExecutor:
     hub: SendPort
     clock: ClockPort
     zone: tzinfo
-    watch: Callable[[], str | None] = lambda: None
+    read_stop_request: Callable[[], str | None] = lambda: None
     progress: Callable[[int], None] = lambda _: None
-    told: Callable[[Outcome], None] = lambda _: None
-    grace: float = GRACE
-    was_looked: bool = False
+    on_outcome: Callable[[Outcome], None] = lambda _: None
+    late_call_wait: float = LATE_CALL_WAIT
+    is_store_current: bool = False
     _wish: str | None = field(default=None, init=False)
     _looked: set[Repo] = field(default_factory=set, init=False)
 
@@ -82,11 +84,11 @@ class RunExecutor:
 
         Raises the error that ended the run (no permission, Hub unavailable) after the state is stored.
         """
-        check_kept(self.store, run)
+        check_changes_match_plan(self.store, run)
         stop: HfGateError | None = None
         try:
-            self.settle(run)
-            check_read_whole(self.store, self._repos(run))
+            self.settle_started(run)
+            check_synced_since_restore(self.store, self._repos(run))
             for repo in self._repos(run):
                 try:
                     self._carry_repo(run, repo)
@@ -99,7 +101,7 @@ class RunExecutor:
         except BaseException:
             self._close(run, RunState.INTERRUPTED)
             raise
-        state = WISHED.get(self._wish or "", RunState.ENDED)
+        state = STATE_AFTER_REQUEST.get(self._wish or "", RunState.ENDED)
         if state == RunState.ENDED and (
             stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1)
         ):
@@ -111,41 +113,41 @@ class RunExecutor:
 
     # ---- what a dead process left ------------------------------------------------------------------------------------
 
-    def settle(self, run: RunRow) -> None:
+    def settle_started(self, run: RunRow) -> None:
         """Read back changes that were started and not settled; send nothing."""
         left = self._items(run, UNSETTLED)
         for repo, items in _by_repo(left).items():
-            for start in range(0, len(items), LOOK):
-                self._settle_some(run, repo, items[start : start + LOOK])
+            for start in range(0, len(items), READ_BATCH):
+                self._settle_some(run, repo, items[start : start + READ_BATCH])
 
-    def settle_left(self, run: RunRow) -> RunRow:
+    def settle_and_keep(self, run: RunRow) -> RunRow:
         """Settle a run without sending the rest; return it with its counts.
 
         A run of direct decisions is over then, unless an outcome is still unknown.
         """
-        self.settle(run)
+        self.settle_started(run)
         return self._close(run, run.state)
 
-    def leave(self, run: RunRow) -> RunRow:
+    def settle_and_end(self, run: RunRow) -> RunRow:
         """Settle a run and end it: changes that were not sent are left to the next plan."""
         try:
-            self.settle(run)
+            self.settle_started(run)
         except BaseException:
             self._close(run, RunState.INTERRUPTED)
             raise
-        wish = WISHED.get(self.store.stop_request(run.id) or "", RunState.STOPPED)
+        wish = STATE_AFTER_REQUEST.get(self.store.stop_request(run.id) or "", RunState.STOPPED)
         over = wish if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNSETTLED, 1) else over)
 
-    def _settle_some(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> None:
+    def _settle_some(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
         self._wait_for_late_ones(run, items)
         found = self.hub.find_many(repo, [item.target for item in items])
         settled = [
-            read_back(item, found.requests.get(index), complete=found.complete) for index, item in enumerate(items)
+            settle_by_read(item, found.requests.get(index), complete=found.complete) for index, item in enumerate(items)
         ]
         self._write(run, repo, [one for one in settled if one is not None])
 
-    def _wait_for_late_ones(self, run: RunRow, items: Sequence[Item]) -> None:
+    def _wait_for_late_ones(self, run: RunRow, items: Sequence[RunItem]) -> None:
         """Wait until a call of a dead process must have arrived at the Hub, so that a read shows its effect.
 
         When it was sent is unknown: it may have waited for its turn long after its intent was written. A change that is
@@ -153,15 +155,15 @@ class RunExecutor:
         """
         was_cut_off = bool(self.store.changes(run.id, (ChangeState.STARTED,), 1))
         moments = [run.made_at if item.row is None else item.row.started_at or 0 for item in items]
-        if was_cut_off or self.clock.now().timestamp() - max(moments, default=0) / 1000 < LONG_AGO:
-            self.clock.sleep(self.grace)
+        if was_cut_off or self.clock.now().timestamp() - max(moments, default=0) / 1000 < MAX_CALL_DELAY:
+            self.clock.sleep(self.late_call_wait)
 
     # ---- sending -----------------------------------------------------------------------------------------------------
 
     def _carry_repo(self, run: RunRow, repo: Repo) -> None:
         before: list[int] = []
         while not self._should_stop():
-            items = self._items(run, (ChangeState.PLANNED,), repo, LOOK)
+            items = self._items(run, (ChangeState.PLANNED,), repo, READ_BATCH)
             here = [item.n for item in items]
             if not items or here == before:  # a pass that moved nothing would not move anything the next time either
                 return
@@ -170,36 +172,36 @@ class RunExecutor:
             grants = [item for item in ready if item.row is None and item.change.rule == ChangeOrigin.GRANT]
             others = [item for item in ready if item not in grants] if grants else ready
             if others:
-                self._send(run, repo, others, self.hub.decide_many, GROUP)
+                self._send(run, repo, others, self.hub.decide_many, INTENT_BATCH)
             if grants:
                 self._send(run, repo, grants, self._grant, 1)
 
-    def _look_again(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> list[Item]:
+    def _look_again(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[RunItem]:
         """Reads where these requests stand now; those that changed since the plan are left alone."""
         found, complete = self._look(repo, items)
-        ready: list[Item] = []
-        moved: list[Settled] = []
+        ready: list[RunItem] = []
+        moved: list[SettledItem] = []
         for index, item in enumerate(items):
             seen = found.get(index)
             verdict = self._end_of_wrong_clock(item) or settle_without_sending(item, seen, complete=complete)
             if verdict is None:
-                ready.append(replace(item, seen=seen))
+                ready.append(replace(item, hub_record=seen))
             else:
                 moved.append(verdict)
         self._write(run, repo, moved)
         return ready
 
-    def _end_of_wrong_clock(self, item: Item) -> Settled | None:
+    def _end_of_wrong_clock(self, item: RunItem) -> SettledItem | None:
         """Defer the end of a grant if this machine's clock differs too much from the Hub's."""
         if item.change.rule != ChangeOrigin.UNTIL or not is_clock_off(self.hub.skew):
             return None
-        return Settled(
+        return SettledItem(
             item, OutcomeKind.DEFERRED, "this machine's clock differs from the Hub's, so no grant is ended by it"
         )
 
-    def _look(self, repo: Repo, items: Sequence[Item]) -> tuple[Mapping[int, AccessRequest], bool]:
+    def _look(self, repo: Repo, items: Sequence[RunItem]) -> tuple[Mapping[int, AccessRequest], bool]:
         """Return the requests by their index among the items, and whether a missing one is in no list."""
-        if self.was_looked and repo not in self._looked:
+        if self.is_store_current and repo not in self._looked:
             self._looked.add(repo)
             stored = enumerate(item.target.request for item in items)
             return {index: request for index, request in stored if request is not None}, True
@@ -216,23 +218,23 @@ class RunExecutor:
             complete = complete and later.complete
         return requests, complete
 
-    def _may_be_old(self, item: Item, seen: AccessRequest | None) -> bool:
+    def _may_be_old(self, item: RunItem, seen: AccessRequest | None) -> bool:
         """Whether a read contradicts our own recent change: the Hub's lists may lag, or another person changed it."""
         if item.row is None or (seen is not None and seen.status == item.row.state.status):
             return False
         return was_just_moved(item.row.state, self.clock.now().timestamp() + (self.hub.skew or 0.0))
 
-    def _send(self, run: RunRow, repo: Repo, items: Sequence[Item], call: Call, group: int) -> None:
+    def _send(self, run: RunRow, repo: Repo, items: Sequence[RunItem], call: Call, group: int) -> None:
         """Send batches. If it breaks, started changes are stored with what is known of them."""
         flight = InFlightBatch({item.n: item for item in items})
         looked_at = self.clock.now().timestamp()
         try:
             for outcome in call(repo, self._decisions(run, repo, items, flight, looked_at, group)):
-                self.told(outcome)
+                self.on_outcome(outcome)
                 one = flight.settle(outcome)
                 if one is not None:
-                    flight.told.append(one)
-                if len(flight.told) >= 100:
+                    flight.settled.append(one)
+                if len(flight.settled) >= 100:
                     self._flush(run, repo, flight)
         finally:
             self._flush(run, repo, flight)
@@ -240,54 +242,56 @@ class RunExecutor:
     def _grant(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
         """Send grants one by one: the Hub has no batch for people who never asked."""
         for decision in decisions:
-            yield from alone(repo, decision.target, self.hub.grant_access)
+            yield from send_alone(repo, decision.target, self.hub.grant_access)
 
     def _decisions(
-        self, run: RunRow, repo: Repo, items: Sequence[Item], flight: InFlightBatch, looked_at: float, size: int
+        self, run: RunRow, repo: Repo, items: Sequence[RunItem], flight: InFlightBatch, looked_at: float, size: int
     ) -> Iterator[Decision]:
         for start in range(0, len(items), size):
-            if self._should_stop() or (start and self.clock.now().timestamp() - looked_at > FRESH):
+            if self._should_stop() or (start and self.clock.now().timestamp() - looked_at > MAX_READ_AGE):
                 return
             group = items[start : start + size]
             self._flush(run, repo, flight)
             self._write_intents(run, repo, group)
             flight.add(group)
             for item in group:
-                target = item.as_seen(self.clock.now().timestamp())
+                target = item.target_to_send(self.clock.now().timestamp())
                 yield Decision(Status(item.change.after), target, item.change.reason)
 
     def _flush(self, run: RunRow, repo: Repo, flight: InFlightBatch) -> None:
-        told, flight.told = flight.told, []
+        told, flight.settled = flight.settled, []
         self._write(run, repo, told)
-        self.progress(sum(not one.unsent for one in told))
+        self.progress(sum(not one.is_unsent for one in told))
 
     def _should_stop(self) -> bool:
-        self._wish = self._wish or self.watch()
+        self._wish = self._wish or self.read_stop_request()
         return self._wish is not None
 
     # ---- writing -----------------------------------------------------------------------------------------------------
 
-    def _write_intents(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> None:
+    def _write_intents(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
         at = self._at()
         with self.store.writing() as write:
-            write.append(repo, [intent(item, run, at) for item in items])
+            write.append(repo, [make_intent_entry(item, run, at) for item in items])
             write.change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in items])
 
-    def _write(self, run: RunRow, repo: Repo, settled: Sequence[Settled]) -> None:
+    def _write(self, run: RunRow, repo: Repo, settled: Sequence[SettledItem]) -> None:
         if not settled:
             return
         settled, at, skew = self._with_requests(repo, settled), self._at(), self.hub.skew or 0.0
         with self.store.writing() as write:
-            write.append(repo, [entry for one in settled for entry in told_entries(one, run, at, self.zone, skew)])
+            write.append(
+                repo, [entry for one in settled for entry in make_outcome_entries(one, run, at, self.zone, skew)]
+            )
             write.change_states(
                 run.id,
                 [
-                    (one.item.n, ChangeState.PLANNED if one.unsent else ChangeState(one.kind), one.why)
+                    (one.item.n, ChangeState.PLANNED if one.is_unsent else ChangeState(one.kind), one.why)
                     for one in settled
                 ],
             )
 
-    def _with_requests(self, repo: Repo, settled: Sequence[Settled]) -> Sequence[Settled]:
+    def _with_requests(self, repo: Repo, settled: Sequence[SettledItem]) -> Sequence[SettledItem]:
         """Attach the requests that grants made: a person who was let in without asking has one now.
 
         By username that costs a call or two. By id alone it costs whole lists, so it is left to the next sync unless the
@@ -304,7 +308,9 @@ class RunExecutor:
             found = {}
         at = sorted(found)
         idents = (
-            observe(self.store, repo, [found[index] for index in at], self._at(), self.hub.skew or 0.0) if at else ()
+            store_records(self.store, repo, [found[index] for index in at], self._at(), self.hub.skew or 0.0)
+            if at
+            else ()
         )
         rows = self.store.requests(idents)
         for index, ident in zip(at, idents, strict=True):
@@ -325,7 +331,7 @@ class RunExecutor:
         is_meant = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
         with self.store.writing() as write:
             if not is_meant or state != run.state:  # what was halted before may have been let go on meanwhile
-                keep_halt(self.store, write, run, is_meant=is_meant)
+                store_halt(self.store, write, run, is_requested=is_meant)
             return close_run(write, run, state, self._at())
 
     def _at(self) -> int:
@@ -338,28 +344,28 @@ class RunExecutor:
 
     def _items(
         self, run: RunRow, states: Sequence[ChangeState], repo: Repo | None = None, limit: int | None = None
-    ) -> list[Item]:
+    ) -> list[RunItem]:
         rows = self.store.changes(run.id, states, limit, repo)
         known = self.store.requests([row.request for row in rows if row.request is not None])
         return [
-            Item(row.n, msgspec.json.decode(row.change, type=Change), known.get(row.request or 0), row.repo)
+            RunItem(row.n, msgspec.json.decode(row.change, type=Change), known.get(row.request or 0), row.repo)
             for row in rows
             if row.request is None or row.request in known
         ]
 
 
-def _by_repo(items: Iterable[Item]) -> dict[Repo, list[Item]]:
-    found: dict[Repo, list[Item]] = {}
+def _by_repo(items: Iterable[RunItem]) -> dict[Repo, list[RunItem]]:
+    found: dict[Repo, list[RunItem]] = {}
     for item in items:
         found.setdefault(item.repo, []).append(item)
     return found
 
 
-def halt(store: Store, run: RunRow, word: str, at: int) -> RunRow:
+def halt_run(store: Store, run: RunRow, request: str, at: int) -> RunRow:
     """Pause or stop a run that no process executes; started changes are settled later."""
     with store.writing() as write:
-        keep_halt(store, write, run, is_meant=True)
-        return close_run(write, run, WISHED[word], at)
+        store_halt(store, write, run, is_requested=True)
+        return close_run(write, run, STATE_AFTER_REQUEST[request], at)
 
 
 def close_run(write: Writer, run: RunRow, state: RunState, at: int) -> RunRow:

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from .policy_bundle import PolicyBundle
     from .workspace import Workspace
 
-AHEAD: Final = timedelta(minutes=5)  # clocks of two machines differ; a supposed moment lies further ahead
-RETRIED: Final = (ChangeState.REFUSED, ChangeState.OPEN)
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # clocks of two machines differ; a supposed moment lies further ahead
+RETRIED_STATES: Final = (ChangeState.REFUSED, ChangeState.OPEN)
 _AGAIN: Final = "Make it anew: hf-gate plan --out plan.json"
 _ROWS: Final = 1000
 
 
-Versions: TypeAlias = Collection[tuple[str, str]]
+PolicyVersions: TypeAlias = Collection[tuple[str, str]]
 """The policies in force: names with digests."""
 
 
-def versions_of(policies: Iterable[Policy]) -> Versions:
+def policy_versions(policies: Iterable[Policy]) -> PolicyVersions:
     """The policies of a workspace as changes name them."""
     return frozenset((policy.name, policy.digest) for policy in policies)
 
@@ -47,16 +47,16 @@ def needs_policies(plan: Plan) -> bool:
     return bool(plan.plan.policy_digest) or any(change.policy for change in plan.changes)
 
 
-def check_in_force(workspace: Workspace, bundle: PolicyBundle | None, plan: Plan) -> None:
+def check_plan_in_workspace(workspace: Workspace, bundle: PolicyBundle | None, plan: Plan) -> None:
     """Refuse a plan for another Hub, one that is too old, or one of policies that changed since."""
     digest = bundle.digest if bundle is not None and plan.plan.policy_digest else None
-    versions = versions_of(() if bundle is None else bundle.policies)
+    versions = policy_versions(() if bundle is None else bundle.policies)
     now = workspace.clock.now()
-    check(plan, endpoint=workspace.store.endpoint, policy_digest=digest, now=now, versions=versions)
+    check_plan(plan, endpoint=workspace.store.endpoint, policy_digest=digest, now=now, versions=versions)
 
 
-def check(
-    plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime, versions: Versions | None = None
+def check_plan(
+    plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime, versions: PolicyVersions | None = None
 ) -> None:
     """Refuses, whole and before anything is sent, a plan for another Hub, from other policies, or too old.
 
@@ -70,26 +70,26 @@ def check(
         raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=_AGAIN)
     if versions is not None and (name := next(_strangers(plan.changes, versions), None)) is not None:
         raise Guarded(f"{name} is not in force here as this plan has it; nothing was sent.", hint=_AGAIN)
-    if datetime.fromisoformat(plan.plan.made_at) > now + AHEAD:
+    if datetime.fromisoformat(plan.plan.made_at) > now + CLOCK_TOLERANCE:
         raise Guarded(f"this plan was made as if it were {plan.plan.made_at}; nothing was sent.", hint=_AGAIN)
     if now >= plan.expires_at:
         raise Guarded(f"this plan ended its validity at {plan.plan.expires_at}; nothing was sent.", hint=_AGAIN)
 
 
-def _strangers(changes: Iterable[Change], versions: Versions) -> Iterator[str]:
+def _strangers(changes: Iterable[Change], versions: PolicyVersions) -> Iterator[str]:
     for change in changes:
         if not _is_in_force(change, versions):
             yield f"policy {change.policy}@{(change.policy_digest or '')[:8]}"
 
 
-def _is_in_force(change: Change, versions: Versions) -> bool:
+def _is_in_force(change: Change, versions: PolicyVersions) -> bool:
     """Whether a change speaks for nobody, or for a policy as it is now."""
     pair = (change.policy or "", change.policy_digest or "")
     return not any(pair) or pair in versions
 
 
-def begin(
-    store: Store, plan: Plan, *, ident: str, kind: RunKind, actor: str, now: datetime, author: RunAuthor = NO_AUTHOR
+def create_run(
+    store: Store, plan: Plan, *, run_id: str, kind: RunKind, actor: str, now: datetime, author: RunAuthor = NO_AUTHOR
 ) -> RunRow:
     """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing.
 
@@ -101,15 +101,15 @@ def begin(
     _check_rows(store, plan.changes)
     at = to_ms(now)
     run = RunRow(
-        id=ident, kind=kind, actor=actor, state=RunState.READY, made_at=at, plan=plan.digest, total=len(plan.changes),
+        id=run_id, kind=kind, actor=actor, state=RunState.READY, made_at=at, plan=plan.digest, total=len(plan.changes),
         verbs=Counter(change.action for change in plan.changes), member=author.member, account=author.account,
         is_free=author.is_free,
     )  # fmt: skip
     with store.writing() as write:
         write.plan(plan.digest, msgspec.json.encode(plan), at)
         write.run(run)
-        write.changes(rows_of(ident, plan.changes))
-        approved = e.PlanApproved(run=ident, changes=len(plan.changes), plan=plan.digest)
+        write.changes(make_change_rows(run_id, plan.changes))
+        approved = e.PlanApproved(run=run_id, changes=len(plan.changes), plan=plan.digest)
         write.append(None, [e.LedgerEntry(event=approved, at=at, actor=actor)])
     return run
 
@@ -134,7 +134,7 @@ def _is_named(change: Change, row: RequestRow | None) -> bool:
     return next((a.lower() == b.lower() for a, b in pairs if a and b), False)
 
 
-def rows_of(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
+def make_change_rows(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
     """The changes of a run in the order of the plan."""
     return [
         ChangeRow(run=run, n=n, repo=change.repo_ref, request=change.row, change=msgspec.json.encode(change))
@@ -142,7 +142,7 @@ def rows_of(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
     ]
 
 
-def check_kept(store: Store, run: RunRow) -> None:
+def check_changes_match_plan(store: Store, run: RunRow) -> None:
     """Refuses a run whose changes are no longer those of the plan that somebody approved."""
     if run.plan is None:
         return
@@ -158,7 +158,7 @@ def check_kept(store: Store, run: RunRow) -> None:
         raise StoreDamaged(f"the changes of run {run.id} are not those of its plan; nothing was sent.")
 
 
-def resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
+def record_resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
     """Record that a person lets a run go on; what it sends from now on counts for the day that begins now."""
     resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).counts(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
@@ -174,12 +174,12 @@ def is_over(run: RunRow) -> bool:
 # ---- plans that follow from a run --------------------------------------------------------------------------------------
 
 
-def retry(store: Store, run: RunRow, *, now: datetime, versions: Versions | None = None) -> Plan:
+def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVersions | None = None) -> Plan:
     """What was refused or stayed open, as a plan of its own, for those who still stand where they stood.
 
     What a policy decided that is not among `versions` any more is left out, and counted as `outdated`.
     """
-    rows = store.changes(run.id, RETRIED)
+    rows = store.changes(run.id, RETRIED_STATES)
     known = store.requests([row.request for row in rows if row.request is not None])
     still = [
         change
@@ -192,7 +192,7 @@ def retry(store: Store, run: RunRow, *, now: datetime, versions: Versions | None
     return _plan(store, changes, len(rows), now, outdated=len(still) - len(changes))
 
 
-def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
+def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
     """The plan that puts everybody of a run back where they were, and what no plan can undo, in sentences."""
     rows = store.changes(run.id, (ChangeState.DONE,))
     known = store.requests([row.request for row in rows if row.request is not None])
@@ -274,7 +274,7 @@ def _plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, ou
     )
 
 
-def direct_change(row: RequestRow, after: str, reason: str | None, *, until: str | None = None) -> Change:
+def make_direct_change(row: RequestRow, after: str, reason: str | None, *, until: str | None = None) -> Change:
     """A person's own decision about one request, in the form in which a plan's changes are carried."""
     if row.request is None:
         raise UsageError("that request has no record in the store.", hint="hf-gate sync --full")

@@ -24,14 +24,14 @@ from ..store.reading import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class RunItem:
     """One change of a run with the request that it is about; `row` None: the Hub showed no request when it was planned."""
 
     n: int
     change: Change
     row: RequestRow | None
     repo: Repo
-    seen: AccessRequest | None = None  # where it stands on the Hub, by the look that was just taken
+    hub_record: AccessRequest | None = None  # where it stands on the Hub, by the look that was just taken
 
     @property
     def target(self) -> Target:
@@ -42,46 +42,48 @@ class Item:
         request = self.row.request
         return Target(who.username, who.user_id, self.row.state.hub_request, request)
 
-    def as_seen(self, now: float) -> Target:
+    def target_to_send(self, now: float) -> Target:
         """The same with the record as it was just looked at, so that it is not read once more before it is sent.
 
         It is read again when it waits for its turn, and when the answer is lost: then whoever moved meanwhile is let be.
         """
-        seen = None if self.seen is None else msgspec.structs.replace(self.seen, read_at=now)
+        seen = None if self.hub_record is None else msgspec.structs.replace(self.hub_record, read_at=now)
         return Target(self.target.username, self.target.user_id, self.target.request_id, seen)
 
 
 @dataclass(slots=True)
-class Settled:
+class SettledItem:
     """What became of one change, on its way into the store."""
 
-    item: Item
+    item: RunItem
     kind: OutcomeKind
     why: str = ""
-    how: str = "told"
+    source: str = "told"
     hub_reply: str | None = None
-    unsent: bool = False  # it goes back to planned: a later look may send it
-    since: int | None = None  # ms: when the Hub did it, where a reading showed it
+    is_unsent: bool = False  # it goes back to planned: a later look may send it
+    hub_at: int | None = None  # ms: when the Hub did it, where a reading showed it
 
 
-def settle_without_sending(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
+def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
     """Return what becomes of a planned change of which nothing has to be sent; None: send it."""
     change = item.change
     if item.row is None:
-        return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read") if _is_so(now, change) else None
+        return (
+            SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read") if _is_so(now, change) else None
+        )
     if now is None:
         if complete:
-            return Settled(item, OutcomeKind.GONE, "it is in no list any more")
-        return Settled(
-            item, OutcomeKind.DEFERRED, "it was not found, and the lists could not be read whole", unsent=True
+            return SettledItem(item, OutcomeKind.GONE, "it is in no list any more")
+        return SettledItem(
+            item, OutcomeKind.DEFERRED, "it was not found, and the lists could not be read whole", is_unsent=True
         )
     if is_other_attempt(item, now):
-        return Settled(item, OutcomeKind.STALE, "it is a new attempt")
+        return SettledItem(item, OutcomeKind.STALE, "it is a new attempt")
     if now.status == change.after:
-        return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read", since=to_ms(now.reviewed_at))
+        return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read", hub_at=to_ms(now.reviewed_at))
     seen = version_of_record(now, item.row.state.last_moved_at)
     moved = planned_version(change).difference(seen, with_identity=change.identity_digest is not None)
-    return Settled(item, OutcomeKind.STALE, moved) if moved else None
+    return SettledItem(item, OutcomeKind.STALE, moved) if moved else None
 
 
 def planned_version(change: Change) -> RequestVersion:
@@ -91,7 +93,7 @@ def planned_version(change: Change) -> RequestVersion:
     return RequestVersion(change.before, asked_at, change.moved_at, answers, identity)
 
 
-def is_other_attempt(item: Item, now: AccessRequest) -> bool:
+def is_other_attempt(item: RunItem, now: AccessRequest) -> bool:
     """Whether the person withdrew the planned request and asked again: a decision about one says nothing of the other."""
     if item.row is None:
         return False
@@ -105,38 +107,38 @@ def _is_so(now: AccessRequest | None, change: Change) -> bool:
     return now is not None and now.status == change.after
 
 
-def read_back(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
+def settle_by_read(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
     """What became of a change that was started; None when reading cannot tell, and it stays open."""
     change = item.change
     if now is None and item.row is not None:
-        return Settled(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
+        return SettledItem(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
     if now is not None and is_other_attempt(item, now):
-        return Settled(item, OutcomeKind.STALE, "it is a new attempt", "read") if complete else None
+        return SettledItem(item, OutcomeKind.STALE, "it is a new attempt", "read") if complete else None
     if _is_so(now, change):
         since = None if now is None else to_ms(now.reviewed_at)
-        return Settled(item, OutcomeKind.DONE, "its answer was lost; read back", "read", since=since)
-    unsent = Settled(item, OutcomeKind.DEFERRED, "it had not reached the Hub", "read", unsent=True)
+        return SettledItem(item, OutcomeKind.DONE, "its answer was lost; read back", "read", hub_at=since)
+    unsent = SettledItem(item, OutcomeKind.DEFERRED, "it had not reached the Hub", "read", is_unsent=True)
     if item.row is None or now is None:
         return unsent if complete else None
     if now.status == change.before and to_iso(now.asked_at) == change.asked_at:
         return unsent
-    return Settled(item, OutcomeKind.STALE, f"somebody else moved it: now it is {now.status}", "read")
+    return SettledItem(item, OutcomeKind.STALE, f"somebody else moved it: now it is {now.status}", "read")
 
 
-def settled_by(item: Item, outcome: Outcome) -> Settled:
+def settle_by_outcome(item: RunItem, outcome: Outcome) -> SettledItem:
     """What an outcome of the client says about a planned change: a request that was there and is no more is gone."""
     error = outcome.error
     if outcome.kind is OutcomeKind.OPEN and error is not None and not isinstance(error, OutcomeUnknown):
-        return Settled(item, OutcomeKind.DEFERRED, outcome.why, unsent=True)
+        return SettledItem(item, OutcomeKind.DEFERRED, outcome.why, is_unsent=True)
     kind, why = outcome.kind, outcome.why
     if kind is OutcomeKind.REFUSED and isinstance(error, HfGateError):
         kind = classify_error(error, is_listed=item.row is not None).kind
     # What went well has nothing to say unless its answer was lost.
     how = "read" if kind is OutcomeKind.DONE and why else "told"
-    return Settled(item, kind, why, how, outcome.hub_request_id)
+    return SettledItem(item, kind, why, how, outcome.hub_request_id)
 
 
-def intent(item: Item, run: RunRow, at: int) -> e.LedgerEntry:
+def make_intent_entry(item: RunItem, run: RunRow, at: int) -> e.LedgerEntry:
     """The entry that is on the disk before anything is sent."""
     change = item.change
     private = {"reason": change.reason} if change.reason else None
@@ -152,32 +154,32 @@ def intent(item: Item, run: RunRow, at: int) -> e.LedgerEntry:
     return _entry(item, event, at, actor_of(change, run), private)
 
 
-def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.LedgerEntry]:
+def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.LedgerEntry]:
     """The entries of what became of one change: its end, and the end of the grant if it dated one.
 
     `skew`: seconds that the Hub's clock is ahead of the one that `at` was taken from.
     """
     change, actor = one.item.change, actor_of(one.item.change, run)
-    hub_at = at + round(skew * 1000) if one.since is None else one.since
+    hub_at = at + round(skew * 1000) if one.hub_at is None else one.hub_at
     event = e.ChangeSettled(
         run=run.id,
         kind=one.kind.value,
         after=change.after,
-        how=one.how,
+        how=one.source,
         hub_reply=one.hub_reply,
         reviewed_at=_reviewed_at(one, hub_at),
         hub_at=None if hub_at == at else hub_at,
     )
     entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED and change.until:
-        end = grant_end(change.until, from_ms(at if one.since is None else one.since), zone)
+        end = grant_end(change.until, from_ms(at if one.hub_at is None else one.hub_at), zone)
         rule = f"{change.policy}/{change.rule}" if change.policy else change.rule
         dated = e.GrantDated(until=to_ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
         entries.append(_entry(one.item, dated, at, actor, None))
     return entries
 
 
-def _reviewed_at(one: Settled, hub_at: int) -> int | None:
+def _reviewed_at(one: SettledItem, hub_at: int) -> int | None:
     """When a request that is decided now was reviewed: the Hub's time, else that of its outcome; 0 if it waits again."""
     if one.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return None
@@ -191,7 +193,7 @@ def actor_of(change: Change, run: RunRow) -> str:
     return e.policy_actor(change.policy, change.policy_digest) if change.policy else run.actor
 
 
-def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.LedgerEntry:
+def _entry(item: RunItem, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.LedgerEntry:
     if item.row is None:
         return e.LedgerEntry(
             event=event, at=at, actor=actor
@@ -204,20 +206,20 @@ def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Privat
 class InFlightBatch:
     """What was given to the Hub client and has not come back: each outcome finds its change again."""
 
-    def __init__(self, items: Mapping[int, Item]) -> None:
+    def __init__(self, items: Mapping[int, RunItem]) -> None:
         self.items = items
-        self.told: list[Settled] = []
-        self._by_key: dict[str, Item] = {}
+        self.settled: list[SettledItem] = []
+        self._by_key: dict[str, RunItem] = {}
 
-    def add(self, items: Iterable[Item]) -> None:
+    def add(self, items: Iterable[RunItem]) -> None:
         for item in items:
             for key in _keys(item.target.request_id, item.target.user_id, item.target.username):
                 self._by_key.setdefault(key, item)
 
-    def settle(self, outcome: Outcome) -> Settled | None:
+    def settle(self, outcome: Outcome) -> SettledItem | None:
         keys = _keys(outcome.request_id, outcome.person.id, outcome.person.username)
         item = next((self._by_key[key] for key in keys if key in self._by_key), None)
-        return None if item is None else settled_by(item, outcome)
+        return None if item is None else settle_by_outcome(item, outcome)
 
 
 def _keys(request_id: str | None, user_id: str | None, username: str | None) -> list[str]:
@@ -225,7 +227,7 @@ def _keys(request_id: str | None, user_id: str | None, username: str | None) -> 
     return [f"{kind}:{value.lower()}" for kind, value in named if value]
 
 
-def alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[Outcome]:
+def send_alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[Outcome]:
     """One person by a call of their own; what that raises is an outcome too, and ends what it ends."""
     person = Person(target.user_id, target.username)
     try:
@@ -240,7 +242,7 @@ def alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[
             raise
 
 
-def observe(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
+def store_records(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
     """The numbers of these requests in the store, in their order; what is new of them is entered first.
 
     `skew`: seconds that the Hub's clock is ahead of ours.

@@ -94,12 +94,12 @@ _SAY_MORE_TEST: Final = """\
 """
 
 
-def config_text(repos: Iterable[Repo], timezone: str) -> str:
+def format_config(repos: Iterable[Repo], timezone: str) -> str:
     """hf-gate.yaml for these repos."""
     return _DESK.format(repos=_list(repos), timezone=timezone)
 
 
-def starter_text(repos: Iterable[Repo], forms: Collection[GateForm]) -> str:
+def format_starter_policy(repos: Iterable[Repo], forms: Collection[GateForm]) -> str:
     """The starter policy; it asks for a purpose only where every form does."""
     asks = bool(forms) and all(any(field.role is Role.PURPOSE for field in form.fields) for form in forms)
     purpose = ' && answers.purpose.quality in ["good", "thin"]' if asks else ""
@@ -118,7 +118,7 @@ def merge_gitignore(before: str) -> str:
     return before + gap + "".join(f"{line}\n" for line in missing)
 
 
-def report_differs(counted: dict[str, int], counts: dict[str, int]) -> list[str]:
+def describe_count_differences(counted: dict[str, int], counts: dict[str, int]) -> list[str]:
     """Where the Hub's own report and the lists disagree, in sentences."""
     names = sorted({*counted, *counts})
     return [
@@ -128,7 +128,7 @@ def report_differs(counted: dict[str, int], counts: dict[str, int]) -> list[str]
     ]
 
 
-def next_steps(pending: Mapping[Repo, int], waiting: str) -> tuple[tuple[str, str], ...]:
+def suggest_next_steps(pending: Mapping[Repo, int], waiting: str) -> tuple[tuple[str, str], ...]:
     """Three commands after `init`, each with its purpose: decide a short queue by hand, a long one by policies.
 
     `pending`: how many wait in each repo; `waiting`: somebody who waits, as USER@REPO.

@@ -13,8 +13,8 @@ import msgspec
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..store.dumping import Dump
 from ..store.reading import Store
-from .evaluation import StandingVerdicts
-from .ledger_files import checkpoint_json, export
+from .evaluation import CurrentVerdicts
+from .ledger_files import checkpoint_to_dict, export_ledger
 from .record_builders import exported_request
 
 TABLES: Final[Mapping[str, str]] = {
@@ -42,11 +42,11 @@ def export_files(
     store: Store, dump: Dump, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Names of files with their lines; to be written within `dump.snapshot`. `owned`: files of the workspace."""
-    verdicts = StandingVerdicts(None)
+    verdicts = CurrentVerdicts(None)
     yield "README.txt", [_readme(store.endpoint, now).encode()]
     yield "requests.jsonl", (_line(exported_request(row, verdicts)) for row in dump.requests())
-    yield "ledger.jsonl", export(store, now, personal=True)
-    yield "checkpoints.jsonl", (_line(checkpoint_json(one, store.endpoint)) for one in store.checkpoints())
+    yield "ledger.jsonl", export_ledger(store, now, personal=True)
+    yield "checkpoints.jsonl", (_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())
     for table in TABLES:
         yield f"{table}.jsonl", (_line(_readable(row)) for row in dump.table(table))
     for name, content in owned.items():

@@ -27,7 +27,7 @@ from ..store.removal import (
 from ..store.shape import file_faults
 from ..store.sql import without_password
 from . import setting_keys
-from .ledger_verification import verify
+from .ledger_verification import verify_ledger
 from .restore_checks import check_ledger
 from .store_export import export_files
 from .workspace import Workspace
@@ -58,7 +58,7 @@ def check_store(workspace: Workspace) -> tuple[list[str], int]:
     """Look for damage in the file and the audit log; return what was found and how many entries were checked."""
     found = file_faults(workspace.store.reads)
     try:
-        proof = verify(workspace.store, fold=True)
+        proof = verify_ledger(workspace.store, with_tables=True)
     except StoreDamaged as problem:
         return [*found, str(problem)], 0
     return [*found, *(f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken)], proof.entries

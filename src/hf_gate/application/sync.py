@@ -27,13 +27,15 @@ from ..store.loading import loading
 from ..store.reading import Store
 from ..store.writer import Writer
 from .ports import ClockPort, HubPort
-from .restore_checks import note_read_whole
-from .sync_schedule import Note, SyncKind, note_of
+from .restore_checks import clear_restore_mark
+from .sync_schedule import LastFullSync, SyncKind, read_last_full_sync
 
-PAGE: Final = 1000  # requests: as many as the Hub puts on a page
-TOGETHER: Final = 10 * PAGE  # requests of a full reading in one transaction: fewer pages of indexes are written twice
-MANY: Final = 50  # so many missing requests are not believed without the Hub's own report
-SECOND_LOOK: Final = 10_000  # so many requests are looked for in one second reading
+HUB_PAGE: Final = 1000  # requests: as many as the Hub puts on a page
+TRANSACTION_SIZE: Final = (
+    10 * HUB_PAGE
+)  # requests of a full reading in one transaction: fewer pages of indexes are written twice
+MAX_MISSING_UNCHECKED: Final = 50  # so many missing requests are not believed without the Hub's own report
+LOOKUP_BATCH: Final = 10_000  # so many requests are looked for in one second reading
 OUTSIDE: Final = "outside"
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
+class SyncResult:
     """What one reading of one repo brought. `doubts` say why it may have missed something; a quick one proves nothing."""
 
     repo: Repo
@@ -62,12 +64,12 @@ class Synced:
         return None if self.kind is SyncKind.QUICK else not self.doubts
 
     @property
-    def news(self) -> int:
+    def change_count(self) -> int:
         """How much is different from before."""
         return self.new + self.again + self.changed + self.moved + self.withdrawn
 
 
-def sync(
+def sync_repo(
     hub: HubPort,
     store: Store,
     clock: ClockPort,
@@ -75,14 +77,14 @@ def sync(
     kind: SyncKind,
     *,
     actor: str,
-    tick: Tick = lambda _: None,
-    page: int = TOGETHER,
-) -> Synced:
+    on_read: Tick = lambda _: None,
+    transaction_size: int = TRANSACTION_SIZE,
+) -> SyncResult:
     """One reading of one repo. What ends it early is raised, after it was noted beside the repo; pages read are kept.
 
     `tick` hears how many requests were read; of a full reading `page` of them make one transaction.
     """
-    reading = _Reading(hub, store, clock, repo, tick, page)
+    reading = _Reading(hub, store, clock, repo, on_read, transaction_size)
     try:
         synced = reading.quick() if kind is SyncKind.QUICK else reading.full(actor)
     except HfGateError as problem:
@@ -92,7 +94,7 @@ def sync(
     return synced
 
 
-class Ids(Collection[int]):
+class RowIdSet(Collection[int]):
     """A set of numbers of the store, one bit each: a million people in 125 kB."""
 
     def __init__(self) -> None:
@@ -125,7 +127,7 @@ class _Reading:
 
     def __init__(self, hub: HubPort, store: Store, clock: ClockPort, repo: Repo, tick: Tick, page: int) -> None:
         self.hub, self.store, self.clock, self.repo, self.tick, self.page = hub, store, clock, repo, tick, page
-        self.seen = Ids()
+        self.seen = RowIdSet()
         self.tally: Counter[str] = Counter()
         self.lists: Counter[str] = Counter()  # rows by the list they were read in
         self.doubts: list[str] = []
@@ -133,7 +135,7 @@ class _Reading:
 
     # ---- quick -------------------------------------------------------------------------------------------------------
 
-    def quick(self) -> Synced:
+    def quick(self) -> SyncResult:
         """The head page of each list, one call each."""
         for status in STATUSES:
             head = self.hub.head(self.repo, status)
@@ -149,7 +151,7 @@ class _Reading:
         self.read_on = True
         rows = self.hub.list(self.repo, status)
         try:
-            for page in _pages(rows, min(self.page, PAGE)):
+            for page in _pages(rows, min(self.page, HUB_PAGE)):
                 if self.take(page):
                     break
         finally:
@@ -157,7 +159,7 @@ class _Reading:
 
     # ---- full --------------------------------------------------------------------------------------------------------
 
-    def full(self, actor: str) -> Synced:
+    def full(self, actor: str) -> SyncResult:
         """All four lists to their end, then those whom none of them holds."""
         # Pending first: most people move from there, so who moves meanwhile is met twice rather than missed.
         with loading(self.store):
@@ -216,14 +218,14 @@ class _Reading:
             for known in self.store.attempts_not_in(self.repo, self.seen)
             if known.state.open_after is None and known.state.status != WITHDRAWN
         ]
-        if len(missing) > MANY and not self._report_agrees():
+        if len(missing) > MAX_MISSING_UNCHECKED and not self._report_agrees():
             return
-        for some in _pages(missing, SECOND_LOOK):
+        for some in _pages(missing, LOOKUP_BATCH):
             self._look_again(list(self.store.requests(some).values()))
 
     def _report_agrees(self) -> bool:
         """Whether the Hub's own report has no more rows than the lists had: an empty answer in time of trouble is no proof."""
-        counted = report_counts(self.hub, self.repo)
+        counted = count_by_report(self.hub, self.repo)
         more = {status: n for status, n in counted.items() if n > self.lists[status]}
         if more:
             status, n = next(iter(more.items()))
@@ -242,12 +244,12 @@ class _Reading:
             elif absent:
                 self.doubts.append("a second look at those who are in no list could not be completed")
                 break
-        for page in _pages(gone, PAGE):
+        for page in _pages(gone, HUB_PAGE):
             self._withdraw(page)
 
     def _looks(self, rows: Sequence[RequestRow]) -> Iterable[Sequence[RequestRow]]:
         """One by one, by name, where that costs fewer calls than reading the lists again."""
-        calls = sum(1 + count // PAGE for count in self.lists.values())
+        calls = sum(1 + count // HUB_PAGE for count in self.lists.values())
         if 5 * len(rows) < calls and all(row.person.identity.username for row in rows):
             return [[row] for row in rows]
         return [rows]
@@ -264,25 +266,27 @@ class _Reading:
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
-    def _end(self, kind: SyncKind, columns: Mapping[str, object], actor: str = "") -> Synced:
+    def _end(self, kind: SyncKind, columns: Mapping[str, object], actor: str = "") -> SyncResult:
         """What the reading came to, in one transaction."""
-        before = note_of(self.store, self.repo)
+        before = read_last_full_sync(self.store, self.repo)
         with self.store.writing() as write:
             write.repo_changed(self.repo, {**columns, "problem": "; ".join(self.doubts) or None})
             tally = {name: self.tally[name] for name in ("read", "new", "again", "changed", "moved", "withdrawn")}
             counts = dict(write.repo(self.repo).counts)
-            synced = Synced(self.repo, kind, **tally, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts)
+            synced = SyncResult(
+                self.repo, kind, **tally, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts
+            )
             if kind is SyncKind.FULL:
                 self._enter(write, synced, before, actor)
         return synced
 
-    def _enter(self, write: Writer, synced: Synced, before: Note | None, actor: str) -> None:
+    def _enter(self, write: Writer, synced: SyncResult, before: LastFullSync | None, actor: str) -> None:
         """The end of a full reading stands in the ledger when it says something else than the last one did."""
         at, complete = self._now(), bool(synced.complete)
         counts = msgspec.json.encode(synced.counts).decode()
         write.repo_changed(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
         if complete:
-            note_read_whole(self.store, write, self.repo)
+            clear_restore_mark(self.store, write, self.repo)
         if before is None or (before.complete, before.counts) != (complete, synced.counts):
             ended = e.SyncEnded(complete=complete, counts=synced.counts)
             write.append(self.repo, [e.LedgerEntry(event=ended, at=at, actor=actor)])
@@ -291,7 +295,7 @@ class _Reading:
         return to_ms(self.clock.now())
 
 
-def report_counts(hub: HubPort, repo: Repo) -> dict[str, int]:
+def count_by_report(hub: HubPort, repo: Repo) -> dict[str, int]:
     """How many rows of each status the Hub's own report has: one call, and one answer as long as the repo is large."""
     return dict(Counter(str(row.get("status")) for row in hub.access_report(repo)))
 

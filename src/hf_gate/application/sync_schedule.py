@@ -13,10 +13,10 @@ from ..domain.lifecycle import STATUSES
 from ..domain.rows import RepoRow
 from ..store.reading import Store
 
-DAY: Final = 24 * 3_600_000  # ms between two full readings
-RETRY: Final = 3_600_000  # ms before a full reading that could not prove itself is tried again
-SHORTEST, LONGEST = 60.0, 1800.0  # seconds between two quick readings
-SHARE: Final = 0.05  # of the token's calls, at most, for looking whether there is anything new
+FULL_SYNC_INTERVAL: Final = 24 * 3_600_000  # ms between two full readings
+FULL_SYNC_RETRY: Final = 3_600_000  # ms before a full reading that could not prove itself is tried again
+MIN_PAUSE, MAX_PAUSE = 60.0, 1800.0  # seconds between two quick readings
+QUOTA_SHARE: Final = 0.05  # of the token's calls, at most, for looking whether there is anything new
 
 
 class SyncKind(StrEnum):
@@ -26,14 +26,14 @@ class SyncKind(StrEnum):
     FULL = "full"
 
 
-class Due(NamedTuple):
+class DueSync(NamedTuple):
     """What kind of reading is due now, and why."""
 
     kind: SyncKind
     why: str
 
 
-class Note(msgspec.Struct, frozen=True):
+class LastFullSync(msgspec.Struct, frozen=True):
     """How the last full reading ended, proved or not."""
 
     at: int
@@ -41,31 +41,37 @@ class Note(msgspec.Struct, frozen=True):
     counts: Mapping[str, int]
 
 
-def note_of(store: Store, repo: Repo) -> Note | None:
+def read_last_full_sync(store: Store, repo: Repo) -> LastFullSync | None:
     """What the last full reading of a repo left behind."""
     row = store.repo(repo)
-    return None if row is None or row.tried_at is None else Note(row.tried_at, row.tried_complete, row.tried_counts)
+    return (
+        None
+        if row is None or row.tried_at is None
+        else LastFullSync(row.tried_at, row.tried_complete, row.tried_counts)
+    )
 
 
-def due_kind(row: RepoRow | None, now: int, note: Note | None = None, report: Mapping[str, int] | None = None) -> Due:
+def choose_sync(
+    row: RepoRow | None, now: int, last: LastFullSync | None = None, report: Mapping[str, int] | None = None
+) -> DueSync:
     """Full where no full reading is proved, after a day, or when the Hub's report counts otherwise; else quick.
 
     `note` keeps a reading that cannot prove itself from being repeated every few minutes.
     """
-    tried = note is not None and 0 <= now - note.at < RETRY
+    tried = last is not None and 0 <= now - last.at < FULL_SYNC_RETRY
     if row is None or row.full_at is None:
         return (
-            Due(SyncKind.QUICK, "the last full reading was not proved whole")
+            DueSync(SyncKind.QUICK, "the last full reading was not proved whole")
             if tried
-            else Due(SyncKind.FULL, "never read whole")
+            else DueSync(SyncKind.FULL, "never read whole")
         )
     if report is not None and not tried and (status := _differing(row.counts, report)) is not None:
-        return Due(
+        return DueSync(
             SyncKind.FULL, f"the Hub counts {report.get(status, 0):,} {status}, the store {row.counts.get(status, 0):,}"
         )
-    if now - row.full_at >= DAY and not tried:
-        return Due(SyncKind.FULL, "the last full reading is a day old")
-    return Due(SyncKind.QUICK, "read whole less than a day ago")
+    if now - row.full_at >= FULL_SYNC_INTERVAL and not tried:
+        return DueSync(SyncKind.FULL, "the last full reading is a day old")
+    return DueSync(SyncKind.QUICK, "read whole less than a day ago")
 
 
 def _differing(ours: Mapping[str, int], report: Mapping[str, int]) -> str | None:
@@ -73,16 +79,16 @@ def _differing(ours: Mapping[str, int], report: Mapping[str, int]) -> str | None
     return next((name for name in names if ours.get(name, 0) != report.get(name, 0)), None)
 
 
-def next_pause(before: float, *, found: bool, calls: int, quota: float | None, window: float | None) -> float:
+def next_pause(previous: float, *, has_news: bool, calls: int, quota: float | None, window: float | None) -> float:
     """Seconds until the next quick reading: shorter while there is news, longer while there is none, half an hour at most.
 
     Where `calls`, those of one reading of all repos, would be more than `SHARE` of `quota` calls in `window` seconds, it is
     longer; never than a day.
     """
-    sliding = before / 2 if found else before * 1.5
-    return max(least_pause(calls, quota, window), min(LONGEST, max(SHORTEST, sliding)))
+    sliding = previous / 2 if has_news else previous * 1.5
+    return max(minimum_pause(calls, quota, window), min(MAX_PAUSE, max(MIN_PAUSE, sliding)))
 
 
-def least_pause(calls: int, quota: float | None, window: float | None) -> float:
+def minimum_pause(calls: int, quota: float | None, window: float | None) -> float:
     """Seconds between two readings that keep to their share of the token's calls; 0 while its limits are not known."""
-    return min(DAY / 1000, calls * window / (SHARE * quota)) if quota and window else 0.0
+    return min(FULL_SYNC_INTERVAL / 1000, calls * window / (QUOTA_SHARE * quota)) if quota and window else 0.0

@@ -28,7 +28,7 @@ from .run_executor import RunExecutor
 from .runs import is_over
 from .workspace import Workspace, new_id
 
-AGAIN: Final = 30_000  # ms until what could not be sent is tried once more
+RETRY_PAUSE: Final = 30_000  # ms until what could not be sent is tried once more
 _ENDED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is not OutcomeKind.OPEN)
 
 
@@ -37,7 +37,7 @@ class DecisionRequest:
     """A decision about requests, each with the version that the person saw. `until`: the end of an acceptance, as rules write it."""
 
     verb: str
-    seen: Mapping[int, str]  # the store's number of each request to the token of its version
+    versions: Mapping[int, str]  # the store's number of each request to the token of its version
     by: Member
     reason: str | None = None
     until: str | None = None
@@ -49,7 +49,7 @@ class QueueResult:
 
     batch: str
     count: int
-    clashes: list[QueuedDecision] = field(default_factory=list)
+    conflicts: list[QueuedDecision] = field(default_factory=list)
     moved: list[RequestRow] = field(default_factory=list)
 
 
@@ -62,18 +62,18 @@ class TrayService:
 
     workspace: Workspace
     membership: Membership
-    sending: threading.RLock = field(default_factory=threading.RLock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
     problem: str | None = None
 
-    def take(self, wish: DecisionRequest, now: datetime, hold: float | None) -> QueueResult:
+    def queue_decisions(self, wish: DecisionRequest, now: datetime, hold: float | None) -> QueueResult:
         """Queue decisions for `hold` seconds (None: until a person sends them). Send nothing.
 
         What can never be meant is refused whole: a verb for another status, one's own request, a reason too long.
         """
         if wish.verb not in VERBS:
             raise UsageError(f"{wish.verb!r} is no decision.", hint=f"It is one of {', '.join(VERBS)}.")
-        rows = self.workspace.store.requests(list(wish.seen))
-        moved = [row for ident, row in rows.items() if row.version.token != wish.seen[ident] or not row.is_current]
+        rows = self.workspace.store.requests(list(wish.versions))
+        moved = [row for ident, row in rows.items() if row.version.token != wish.versions[ident] or not row.is_current]
         fresh = [row for row in rows.values() if row not in moved]
         for row in fresh:
             _check(row, wish)
@@ -82,7 +82,7 @@ class TrayService:
             QueuedDecision(
                 id=0,
                 request=row.id,
-                version=wish.seen[row.id],
+                version=wish.versions[row.id],
                 verb=wish.verb,
                 reason=wish.reason,
                 actor=wish.by.name,
@@ -95,7 +95,7 @@ class TrayService:
             for row in fresh
         ]
         with (
-            self.sending,
+            self.lock,
             self.workspace.store.working(),
         ):  # no thread and no process sends others between the limit and this
             self.membership.check_limit(wish.by, wish.verb, len(items))
@@ -127,8 +127,8 @@ class TrayService:
         self.workspace.tray.carried_by([item.id for item in ready], run)
         asks = [DecisionTarget(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
         try:
-            decided = self.membership.decision_sender(first.actor, first.member).decide(
-                asks, Choice(STATUS_AFTER_VERB[first.verb], until=first.until), ident=run
+            decided = self.membership.make_decision_sender(first.actor, first.member).decide(
+                asks, Choice(STATUS_AFTER_VERB[first.verb], until=first.until), run_id=run
             )
         except HfGateError as problem:
             self._keep_unsent(ready, str(problem), now)
@@ -142,7 +142,7 @@ class TrayService:
         """Return why a decision must not be sent any more; None if it may be."""
         if row is None or row.version.token != item.version:
             return OutcomeKind.STALE, _describe_move(row)
-        if not self.membership.may_decide(item, row):
+        if not self.membership.can_decide(item, row):
             return OutcomeKind.REFUSED, f"{item.actor} may not decide here any more"
         return (OutcomeKind.STALE, f"{item.until} was over when it was to leave") if is_late else None
 
@@ -150,7 +150,9 @@ class TrayService:
         """Whether the end of an acceptance is still in the future: it may have been queued for long."""
         return (
             item.until is None
-            or to_ms(grant_end(item.until, from_ms(now), self.membership.decision_sender(item.actor, item.member).zone))
+            or to_ms(
+                grant_end(item.until, from_ms(now), self.membership.make_decision_sender(item.actor, item.member).zone)
+            )
             > now
         )
 
@@ -171,7 +173,7 @@ class TrayService:
         self.problem = why
         ids = [item.id for item in items]
         self.workspace.tray.carried_by(ids, None)
-        self.workspace.tray.leave_at(ids, now + AGAIN)
+        self.workspace.tray.leave_at(ids, now + RETRY_PAUSE)
 
     # ---- after a crash -----------------------------------------------------------------------------------------------
 
@@ -189,8 +191,8 @@ class TrayService:
             self.workspace.tray.carried_by([item.id for item in items], None)
             return 0
         if not is_over(run) or self.workspace.store.changes(ident, UNSETTLED, 1):
-            direct = self.membership.decision_sender(run.actor, run.member)
-            RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone).settle_left(run)
+            direct = self.membership.make_decision_sender(run.actor, run.member)
+            RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone).settle_and_keep(run)
         states = {row.request: row for row in self.workspace.store.changes(ident)}
         ended = [
             (one.id, row.state, row.why) for one in items if (row := states.get(one.request)) and row.state in _ENDED

@@ -19,28 +19,28 @@ from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.reading import Store
-from .halts_and_promotions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held, store_refusals
+from .halts_and_promotions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held_counts, store_refusals
 from .planning import EvaluateList, PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .record_builders import run_record
 from .run_executor import RunExecutor
-from .runs import begin
-from .sync import Synced, report_counts, sync
-from .sync_schedule import SyncKind, due_kind, note_of
+from .runs import create_run
+from .sync import SyncResult, count_by_report, sync_repo
+from .sync_schedule import SyncKind, choose_sync, read_last_full_sync
 from .workspace import Workspace
 
 _COUNTED: Final = 3_600_000  # ms between two comparisons with the Hub's own report
 
 
 @dataclass(slots=True)
-class Turn:
+class TurnResult:
     """What one turn came to. `held`: how many changes wait of a policy version that may not act there yet.
 
     `halted`: what waits because somebody paused or stopped a run of it. `resumed`: runs that an earlier turn left
     half-way, as they stand now. `skew`: so many seconds the clock is off, too many to end a grant by it.
     """
 
-    synced: list[Synced] = field(default_factory=list)
+    synced: list[SyncResult] = field(default_factory=list)
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
     refused: dict[Repo, Refusal] = field(default_factory=dict)  # decisions, lately: what is to change waits
     profiles: int = 0
@@ -49,15 +49,15 @@ class Turn:
     stopped: HfGateError | None = None  # what ended the sending early
     deferred: list[Change] = field(default_factory=list)
     held: Mapping[PolicyStart, int] = field(default_factory=dict)
-    passed_over: set[tuple[str, str]] = field(default_factory=set)  # versions and repos, for `_remember`
+    skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # versions and repos, for `_remember`
     halted: list[HaltedChanges] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
     skew: float | None = None
 
     @property
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether anything new was met: then the next look comes sooner."""
-        return any(one.news for one in self.synced)
+        return any(one.change_count for one in self.synced)
 
 
 ExecutorFactory: TypeAlias = Callable[[RunRow], RunExecutor]
@@ -71,24 +71,24 @@ class TurnContext:
     bundle: PolicyBundle
     actor: str
     evaluate: EvaluateList
-    executor_of: ExecutorFactory
+    make_executor: ExecutorFactory
 
 
-def run_turn(context: TurnContext, repos: Sequence[Repo], *, ident: str, profile_budget: int = 200) -> Turn:
+def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profile_budget: int = 200) -> TurnResult:
     """Do everything once. What a dead process left comes first; a repo that fails does not delay the others."""
     workspace, store, clock = context.workspace, context.workspace.store, context.workspace.clock
-    done = Turn()
-    done.resumed = resume_all(store, context.executor_of)
+    done = TurnResult()
+    done.resumed = settle_interrupted_runs(store, context.make_executor)
     for repo in repos:
         _sync_repos(workspace, repo, done, context.actor)
     done.plan = _make_plan(context, done, profile_budget).plan
     take = _within_budgets(context, done.plan, done)
     if take:
         plan = make_partial_plan(done.plan, take)
-        run = begin(store, plan, ident=ident, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
+        run = create_run(store, plan, run_id=run_id, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
         done.run = run
         try:
-            done.run = context.executor_of(run).execute(run)
+            done.run = context.make_executor(run).execute(run)
         except HfGateError as problem:  # what was done before is told as well
             done.run, done.stopped = store.run(run.id) or run, problem
             if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
@@ -98,7 +98,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, ident: str, profile
     return done
 
 
-def resume_all(store: Store, executor_of: ExecutorFactory) -> list[RunRow]:
+def settle_interrupted_runs(store: Store, executor_of: ExecutorFactory) -> list[RunRow]:
     """Runs that a dead process or an absent Hub left half done: people's are settled and wait for them.
 
     Our own are settled and over: what they did not send is judged anew, for policies, guards and tables may be others.
@@ -107,9 +107,9 @@ def resume_all(store: Store, executor_of: ExecutorFactory) -> list[RunRow]:
     under_way = {ident for row in store.open_changes() if (ident := row.state.open_run) is not None}
     for run in _runs_to_resume(store, under_way):
         if run.kind is RunKind.AUTO and run.state in UNFINISHED:
-            resumed.append(executor_of(run).leave(run))
+            resumed.append(executor_of(run).settle_and_end(run))
         elif run.id in under_way or run.state in UNFINISHED or run.counts.get(OutcomeKind.OPEN):
-            executor_of(run).settle_left(run)
+            executor_of(run).settle_and_keep(run)
     return resumed
 
 
@@ -120,17 +120,17 @@ def _runs_to_resume(store: Store, under_way: Collection[str]) -> list[RunRow]:
     return [*(run for run in left if run is not None), *reversed(latest)]
 
 
-def _sync_repos(workspace: Workspace, repo: Repo, done: Turn, actor: str) -> None:
+def _sync_repos(workspace: Workspace, repo: Repo, done: TurnResult, actor: str) -> None:
     hub, store, clock = workspace.hub, workspace.store, workspace.clock
-    row, note = store.repo(repo), note_of(store, repo)
+    row, note = store.repo(repo), read_last_full_sync(store, repo)
     try:
-        due = due_kind(row, to_ms(clock.now()), note)
-        synced = sync(hub, store, clock, repo, due.kind, actor=actor)
+        due = choose_sync(row, to_ms(clock.now()), note)
+        synced = sync_repo(hub, store, clock, repo, due.kind, actor=actor)
         done.synced.append(synced)
-        if due.kind is SyncKind.QUICK and synced.news and _may_count(store, repo, to_ms(clock.now())):
-            report = report_counts(hub, repo)
-            if due_kind(store.repo(repo), to_ms(clock.now()), note, report).kind is SyncKind.FULL:
-                done.synced.append(sync(hub, store, clock, repo, SyncKind.FULL, actor=actor))
+        if due.kind is SyncKind.QUICK and synced.change_count and _may_count(store, repo, to_ms(clock.now())):
+            report = count_by_report(hub, repo)
+            if choose_sync(store.repo(repo), to_ms(clock.now()), note, report).kind is SyncKind.FULL:
+                done.synced.append(sync_repo(hub, store, clock, repo, SyncKind.FULL, actor=actor))
     except HfGateError as problem:
         done.failed[repo] = problem
 
@@ -145,7 +145,7 @@ def _may_count(store: Store, repo: Repo, now: int) -> bool:
     return True
 
 
-def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> PlanResult:
+def _make_plan(context: TurnContext, done: TurnResult, profile_budget: int) -> PlanResult:
     """Plan a turn: without what needs a person's word first, which is counted."""
     store, now = context.workspace.store, to_ms(context.workspace.clock.now())
     lately = recent_refusals(store.repos(), now)
@@ -155,18 +155,20 @@ def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> PlanRes
         made.append(TurnFilter(store, (*done.failed, *lately)))
         return made[-1]
 
-    found = make_plan(context.workspace, context.bundle, context.evaluate, profiles=profile_budget, new_filter=anew)
+    found = make_plan(
+        context.workspace, context.bundle, context.evaluate, profile_budget=profile_budget, make_filter=anew
+    )
     doors = made[-1]
-    done.profiles, done.held, done.halted = found.profiles, doors.held_counts, list(doors.waiting.values())
-    done.refused = {repo: refusal for repo, refusal in lately.items() if doors.kept_back[str(repo)]}
-    done.passed_over, done.skew = doors.passed_over, found.skew
+    done.profiles, done.held, done.halted = found.profiles, doors.held_counts, list(doors.halted.values())
+    done.refused = {repo: refusal for repo, refusal in lately.items() if doors.unreadable_counts[str(repo)]}
+    done.skipped_versions, done.skew = doors.skipped_versions, found.skew
     return found
 
 
 # ---- what may be done without being asked ------------------------------------------------------------------------------
 
 
-def _within_budgets(context: TurnContext, plan: Plan, done: Turn) -> list[Change]:
+def _within_budgets(context: TurnContext, plan: Plan, done: TurnResult) -> list[Change]:
     budgets, store = context.bundle.config.guards.budgets, context.workspace.store
     now = to_ms(context.workspace.clock.now())
     used = {verb: store.done_since(verb, now - rate.seconds * 1000) for verb, rate in budgets.items()}
@@ -174,20 +176,20 @@ def _within_budgets(context: TurnContext, plan: Plan, done: Turn) -> list[Change
     return take
 
 
-def _remember(context: TurnContext, done: Turn) -> None:
+def _remember(context: TurnContext, done: TurnResult) -> None:
     """Let a version whose first cycle at a repo is over go on there, also one that had nothing to do.
 
     Not one that is held, nor one whose first cycle was not looked at: because somebody halted it, or the repo is away.
     """
     store = context.workspace.store
-    waiting = {(digest, repo) for _, digest, repo in done.held} | done.passed_over
+    waiting = {(digest, repo) for _, digest, repo in done.held} | done.skipped_versions
     judged = {
         (one.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, context.workspace.sources)
         for one in policy_set.evaluator.policies
         if one.policy.mode is PolicyMode.ENFORCE and policy_set.repo not in done.failed
     }
-    store_held(store, done.held)
+    store_held_counts(store, done.held)
     known = read_first_turns(store)
     fresh = [pair for pair in sorted(judged - known) if (pair[0], str(pair[1])) not in waiting]
     if fresh:
@@ -203,13 +205,13 @@ def count_by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def turn_to_dict(done: Turn) -> dict[str, object]:
+def turn_to_dict(done: TurnResult) -> dict[str, object]:
     """One turn as a JSON document."""
     plan, run, held = done.plan, done.run, count_by_policy(done.held)
     return {
         "schema_version": 1,
         "synced": [
-            {"repo": one.repo.id, "repo_type": one.repo.type.value, "kind": str(one.kind), "read": one.read, "news": one.news, "complete": one.complete}
+            {"repo": one.repo.id, "repo_type": one.repo.type.value, "kind": str(one.kind), "read": one.read, "news": one.change_count, "complete": one.complete}
             for one in done.synced
         ],
         "failed": [

@@ -17,9 +17,9 @@ from ..domain.runs import UNSETTLED, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..policy.literals import Rate
 from ..store.reading import Store
-from .halts_and_promotions import held_back
+from .halts_and_promotions import read_held_counts
 
-WAIT: Final = "wait"
+WAIT_ACTION: Final = "wait"
 """The verdict on a request that waits for its requester, or for something outside: it is not complete."""
 
 _WALKED: Final = 20_000  # requests looked at, at most, for the oldest whose answer is due
@@ -27,7 +27,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 
 @dataclass(frozen=True, slots=True)
-class RepoStanding:
+class RepoStatus:
     """One repo. `answered_before`: every complete request from before then has its answer; None when that is not known."""
 
     row: RepoRow
@@ -42,7 +42,7 @@ class RepoStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class BudgetUse:
     """How much of what `run` may do in a stretch of time was done in the last one."""
 
     name: str
@@ -50,39 +50,39 @@ class Budget:
     used: int
 
     @property
-    def is_stuck(self) -> bool:
+    def is_used_up(self) -> bool:
         """Nothing more of this is done until some of it is longer ago."""
         return self.used >= self.rate.limit
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkspaceStatus:
     """The whole workspace at one moment."""
 
     at: datetime
-    repos: Sequence[RepoStanding] = ()
-    budgets: Sequence[Budget] = ()
+    repos: Sequence[RepoStatus] = ()
+    budgets: Sequence[BudgetUse] = ()
     runs: Sequence[RunRow] = field(default_factory=tuple)
     held: Mapping[str, int] = field(default_factory=dict)  # changes that wait until their policy is let act
 
 
-def standing(store: Store, rates: Mapping[str, Rate], now: datetime) -> Standing:
+def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime) -> WorkspaceStatus:
     """What the store tells; asks the Hub nothing."""
     at = to_ms(now)
-    budgets = [Budget(name, rate, store.done_since(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
+    budgets = [BudgetUse(name, rate, store.done_since(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
     runs = [run for run in store.runs() if _needs_attention(run)]
-    repos = [repo_standing(store, row, now) for row in store.repos()]
-    return Standing(now, repos, budgets, runs, held_back(store))
+    repos = [read_repo_status(store, row, now) for row in store.repos()]
+    return WorkspaceStatus(now, repos, budgets, runs, read_held_counts(store))
 
 
-def repo_standing(store: Store, row: RepoRow, now: datetime) -> RepoStanding:
+def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
     """The same for one repo."""
     count = row.counts.get(Status.PENDING, 0)
     middle = store.split_points(row.repo, Status.PENDING, count // 2 + 1)[:1] if count else ()
-    oldest, unanswered = waiting(store, row.repo, _WALKED)
+    oldest, unanswered = find_oldest_waiting(store, row.repo, _WALKED)
     read = max((at for at in (row.quick_at, row.full_at) if at is not None), default=None)
     known = row.full_at is not None and read is not None
-    return RepoStanding(
+    return RepoStatus(
         row,
         count,
         oldest,
@@ -91,7 +91,7 @@ def repo_standing(store: Store, row: RepoRow, now: datetime) -> RepoStanding:
     )
 
 
-def waiting(store: Store, repo: Repo, most: int) -> tuple[datetime | None, datetime | None]:
+def find_oldest_waiting(store: Store, repo: Repo, limit: int) -> tuple[datetime | None, datetime | None]:
     """When the oldest asked, and the oldest whose answer is due; None when there is none.
 
     Where the first `most` are all incomplete, the last of them stands for it: what is said of the time before stays true.
@@ -101,12 +101,12 @@ def waiting(store: Store, repo: Repo, most: int) -> tuple[datetime | None, datet
         asked = from_ms(request.state.asked_at)
         oldest = oldest or asked
         verdict = request.state.verdict
-        if verdict is None or verdict[0] != WAIT or place >= most:
+        if verdict is None or verdict[0] != WAIT_ACTION or place >= limit:
             return oldest, asked
     return oldest, None
 
 
-def serving_line(answered_before: datetime | None, now: datetime, zone: tzinfo) -> str:
+def format_answered_line(answered_before: datetime | None, now: datetime, zone: tzinfo) -> str:
     """The sentence for a card; true of the whole day that it names, and empty when nothing is known."""
     if answered_before is None:
         return ""

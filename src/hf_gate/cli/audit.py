@@ -24,7 +24,7 @@ from .targets import parse_person_or_repo
 from .workspace import no_store_error, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
-    from ..application.ledger_verification import Sealed, Verified
+    from ..application.ledger_verification import LedgerReport, SealedEntry
     from ..application.workspace import Workspace
     from ..domain.ledger import Checkpoint, LedgerLink
 
@@ -111,28 +111,28 @@ def _links(
     is_wanted: Callable[[LedgerLink], bool],
 ) -> Iterator[LedgerLink]:
     """The entries that are meant, each looked up where that reads least."""
-    from ..application.ledger_entries import about, newest  # noqa: PLC0415 - help needs none of it
+    from ..application.ledger_entries import read_entries_about, read_newest  # noqa: PLC0415 - help needs none of it
 
     if not isinstance(meant, RequestTarget):
         if request is not None and meant is None:
-            return about(workspace.store, [request], is_wanted)
-        return newest(workspace.store, None if meant is None else [chain_name(meant)], is_wanted)
+            return read_entries_about(workspace.store, [request], is_wanted)
+        return read_newest(workspace.store, None if meant is None else [chain_name(meant)], is_wanted)
     attempts = find_attempts(workspace.store, meant)
     if not attempts:
         raise RequestNotFound(
             f"the store knows nobody called {meant.target.label} at {meant.repo}.",
             hint=f"`hf-gate ls {meant.repo} --status all` lists who asked.",
         )
-    return about(workspace.store, [attempt.id for attempt in attempts], is_wanted)
+    return read_entries_about(workspace.store, [attempt.id for attempt in attempts], is_wanted)
 
 
 def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
     """Like entries as one row: the newest of them, with what the others say and where they end."""
-    from ..application.ledger_entries import audit_record, group_like, key_of_group, summary_of  # noqa: PLC0415 - help needs none of it
+    from ..application.ledger_entries import audit_record, group_key, group_similar, summarize_group  # noqa: PLC0415 - help needs none of it
 
-    for some in group_like(links, key_of_group):
+    for some in group_similar(links, group_key):
         row = audit_record(some[0])
-        text = f"{summary_of(some)} (to #{some[-1].seq})"
+        text = f"{summarize_group(some)} (to #{some[-1].seq})"
         yield row if len(some) == 1 else replace(row, request=None, text=text)
 
 
@@ -150,15 +150,15 @@ def _with_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[A
 @click.argument("entry", metavar="ENTRY")
 def audit_show(run: Run, *, entry: str) -> int:
     """Show one entry: its public part and the personal data stored with it."""
-    from ..application.ledger_entries import entry_at, parse_name  # noqa: PLC0415 - as above
+    from ..application.ledger_entries import parse_entry_name, read_entry  # noqa: PLC0415 - as above
 
-    name = parse_name(entry)
+    name = parse_entry_name(entry)
     if name is None:
         raise UsageError(
             f"{entry!r} is no entry of a ledger.", hint="Entries are named as `hf-gate audit ls` does: desk#3."
         )
     workspace = _open_workspace(run)
-    found = entry_at(workspace.store, *name)
+    found = read_entry(workspace.store, *name)
     if found is None:
         raise UsageError(f"there is no entry {entry}.", hint="hf-gate audit ls")
     doc = _entry_to_dict(found)
@@ -184,17 +184,17 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
 
     A chain cannot show that its end was cut off, nor that somebody rewrote all of it: a checkpoint kept elsewhere can.
     """
-    from ..application.ledger_files import verify_lines  # noqa: PLC0415 - as above
-    from ..application.ledger_verification import verify  # noqa: PLC0415 - as above
+    from ..application.ledger_files import verify_exported_ledger  # noqa: PLC0415 - as above
+    from ..application.ledger_verification import verify_ledger  # noqa: PLC0415 - as above
 
     known = [_checkpoint(name) for name in checkpoints]
     if file is not None:
         if fold:
             raise UsageError("--fold compares with the store, --file has none.", hint="Give one of the two.")
         with _opened_file(file, "ledger", "hf-gate audit export --out ledger.jsonl") as lines:
-            result = verify_lines(lines, file, known)
+            result = verify_exported_ledger(lines, file, known)
     else:
-        result = verify(_open_workspace(run).store, known, fold=fold)
+        result = verify_ledger(_open_workspace(run).store, known, with_tables=fold)
     doc = {
         "schema_version": 1,
         "ok": result.ok,
@@ -217,12 +217,12 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 
     `hf-gate audit verify --file FILE` proves it where the store is not.
     """
-    from ..application.ledger_files import export  # noqa: PLC0415 - as above
+    from ..application.ledger_files import export_ledger  # noqa: PLC0415 - as above
 
     workspace = _open_workspace(run)
     count = -1
     with _writing(target) as write:
-        for line in export(workspace.store, workspace.now(), personal=with_personal):
+        for line in export_ledger(workspace.store, workspace.now(), personal=with_personal):
             write(line)
             count += 1
     personal = ", with personal data" if with_personal else ", without personal data"
@@ -234,11 +234,11 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 @click.option("--out", "target", metavar="FILE", help="Into this file; keep it where the store is not.")
 def audit_checkpoint(run: Run, *, target: str | None) -> int:
     """Save the heads of all chains. Later they prove that nothing before was cut off or rewritten."""
-    from ..application.ledger_files import checkpoint_json, checkpoint_now  # noqa: PLC0415 - as above
+    from ..application.ledger_files import checkpoint_to_dict, store_checkpoint  # noqa: PLC0415 - as above
 
     workspace = open_workspace(run, writes=True)
-    checkpoint = checkpoint_now(workspace.store, workspace.now())
-    doc = checkpoint_json(checkpoint, workspace.store.endpoint)
+    checkpoint = store_checkpoint(workspace.store, workspace.now())
+    doc = checkpoint_to_dict(checkpoint, workspace.store.endpoint)
     if target is None:
         run.out.document(doc, lambda: _heads(checkpoint), quiet=[checkpoint.digest])
         return 0
@@ -272,7 +272,7 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _entry_to_dict(entry: Sealed) -> dict[str, Any]:
+def _entry_to_dict(entry: SealedEntry) -> dict[str, Any]:
     from ..application.ledger_entries import audit_record  # noqa: PLC0415 - as above
 
     link = entry.link
@@ -286,7 +286,7 @@ def _entry_to_dict(entry: Sealed) -> dict[str, Any]:
     }
 
 
-def _lines(entry: Sealed, doc: Mapping[str, Any]) -> Iterator[str]:
+def _lines(entry: SealedEntry, doc: Mapping[str, Any]) -> Iterator[str]:
     link = entry.link
     yield f"{doc['id']}  {link.kind}"
     yield f"  at       {doc['at']}"
@@ -308,7 +308,7 @@ def _lines(entry: Sealed, doc: Mapping[str, Any]) -> Iterator[str]:
     yield f"  hash     {link.hash.hex()}"
 
 
-def _proof(result: Verified, checkpoints: int) -> Iterator[str]:
+def _proof(result: LedgerReport, checkpoints: int) -> Iterator[str]:
     for each in islice(result.broken, 50):
         yield f"BROKEN  {each.chain}#{each.seq}  {each.what}"
     if len(result.broken) > 50:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.inputs import confirms
+from ..application.inputs import is_confirmed
 from ..domain.display_text import to_json
 from ..domain.rows import count_pending
 from ..errors import Guarded
@@ -107,7 +107,7 @@ def _require_confirmation(
     show()
     if is_typed:
         answer = click.prompt(f"{question} Type {count} to go on", default="", show_default=False, err=True)
-        if confirms(answer, count):
+        if is_confirmed(answer, count):
             return
     elif click.confirm(question, err=True):
         return

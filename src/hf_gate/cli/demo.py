@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from ..application.record_builders import quality_of, request_record
+from ..application.record_builders import rate_answers, request_record
 from ..application.records import RequestRecord
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
@@ -53,7 +53,7 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
     with _serve_hub(requests, seed, port) as (child, first), TemporaryDirectory(prefix="hf-gate-demo-") as folder:
         story = Story(run, first["url"], first["tokens"])
         repos = [_repo(line) for line in first["repos"]]
-        with bootstrap.running_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
+        with bootstrap.publish_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
             _play(story, repos)
             play_workspace(story, repos, Path(folder))
             with nullcontext() if script else serve_desk(story, Path(folder)) as desk:
@@ -189,7 +189,7 @@ def _send_back(story: Story, repo: Repo) -> None:
         poor = [
             request
             for request in hub.list_pending(repo)
-            if set((quality_of(request) or {}).values()) & {"junk", "empty"}
+            if set((rate_answers(request) or {}).values()) & {"junk", "empty"}
         ][:40]
         story.print(f"4. Send {len(poor)} back whose answers say nothing   hf-gate reset - --reason ...")
         outcomes = list(hub.decide_many(repo, [Decision.reset(request, reason=_REASON) for request in poor]))

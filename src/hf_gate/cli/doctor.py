@@ -152,7 +152,7 @@ def _surroundings() -> Iterator[Finding]:
 def _token(run: Run) -> Finding:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
-    where = bootstrap.hub_name(run.settings)
+    where = bootstrap.name_of_hub(run.settings)
     if not bootstrap.has_token(run.settings):
         return Finding("token", False, f"no token for {where}", NO_TOKEN_HINT, 4)
     account = run.connection.account = run.hub.whoami()

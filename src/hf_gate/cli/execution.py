@@ -93,7 +93,7 @@ def decision_sender(
         workspace.zone,
         actor_of(run),
         progress=lambda many: None if bar is None else bar.tick(many=many),
-        say=run.out.say,
+        notify=run.out.say,
         author=authorize_run(run, workspace, new, about=_people(workspace, asks)),
     )
 
@@ -118,7 +118,7 @@ def execute_decisions(run: Run, wish: DecisionCommand) -> CommandResult:
         with open_to_write(run) as workspace, Progress(run.out, wish.verb, len(wish.targets)) as bar:
             new = {wish.effect if wish.verb != "grant" else "accept": len(wish.targets)}
             asks = wish.decision_targets()
-            decided = decision_sender(run, workspace, bar, new, asks).decide(asks, wish.choice, ident=new_id())
+            decided = decision_sender(run, workspace, bar, new, asks).decide(asks, wish.choice, run_id=new_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
     except Guarded:
         raise

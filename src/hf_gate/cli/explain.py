@@ -79,10 +79,10 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 def _aim(
     workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
 ) -> RequestTarget | RequestRow:
-    from ..application.evaluation import latest_of  # noqa: PLC0415 - as above
+    from ..application.evaluation import latest_request  # noqa: PLC0415 - as above
 
     if len(words) == 1 and repo is None and is_id(words[0]):
-        row = latest_of(workspace.store.find(None, words[0]))
+        row = latest_request(workspace.store.find(None, words[0]))
         if row is None:
             raise RequestNotFound(f"the store knows no request {words[0]}.", hint="Say where it was made: --repo REPO.")
         return row
@@ -94,7 +94,7 @@ def _aim(
 
 def _row(run: Run, workspace: Workspace, aim: RequestTarget | RequestRow) -> RequestRow:
     """From the store, else from the Hub."""
-    from ..application.evaluation import latest_of, unstored_row  # noqa: PLC0415 - as above
+    from ..application.evaluation import latest_request, unstored_row  # noqa: PLC0415 - as above
 
     if not isinstance(aim, RequestTarget):
         return aim
@@ -106,7 +106,7 @@ def _row(run: Run, workspace: Workspace, aim: RequestTarget | RequestRow) -> Req
         )
     target = aim.target
     key = target.request_id or target.user_id or target.username or ""
-    return latest_of(workspace.store.find(aim.repo, key)) or unstored_row(find_request(run, aim))
+    return latest_request(workspace.store.find(aim.repo, key)) or unstored_row(find_request(run, aim))
 
 
 # ---- by whom --------------------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def _evaluate_with_drafts(
 
 def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPolicies:
     """Given files in the place of the workspace's policies, with the workspace's tables and texts, as if they were in force."""
-    from ..application.evaluation import compile_policies, policies_of_repo, with_templates  # noqa: PLC0415 - as above
+    from ..application.evaluation import compile_policies, fill_templates, policies_of_repo  # noqa: PLC0415 - as above
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
@@ -139,7 +139,7 @@ def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPoli
         raise AssertionError("explain needs a workspace")
     texts = drafts.config.templates
     policies = [
-        replace(with_templates(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
+        replace(fill_templates(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
         for _, _, policy in drafts.without_errors()
     ]
     tables = read_tables(read_folder(drafts.folder), policies, now=workspace.clock.now(), previous={})
@@ -193,9 +193,9 @@ def _how(way: LastTransition) -> str:
     when = f"{from_ms(way.at):%Y-%m-%d %H:%M}"
     if way.is_first:
         return f"already when it was first seen, {when}"
-    if way.run is None:
-        return f"on the Hub by {way.by or 'somebody'}, seen {when}"
-    return f"{when} by {way.actor}, {ORIGIN_PHRASES.get(way.rule, f'by rule `{way.rule}`')}, in run {way.run}"
+    if way.run_id is None:
+        return f"on the Hub by {way.hub_user or 'somebody'}, seen {when}"
+    return f"{when} by {way.actor}, {ORIGIN_PHRASES.get(way.rule, f'by rule `{way.rule}`')}, in run {way.run_id}"
 
 
 def _end(state: RequestState, now: datetime) -> str:
@@ -242,7 +242,7 @@ def _document(heard: Evaluation, way: LastTransition | None) -> Row:
 
 
 def _result_row(way: LastTransition) -> Row:
-    return {"at": ms_to_iso(way.at), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
+    return {"at": ms_to_iso(way.at), "actor": way.actor, "by": way.hub_user, "run": way.run_id, "rule": way.rule}
 
 
 def _voices(verdict: Verdict) -> list[Opinion | Abstention]:

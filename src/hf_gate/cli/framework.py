@@ -72,7 +72,7 @@ class Run:
         insecure = True if self.flags.get("insecure_http") else None
         names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "workspace", "reserve")
         flags = Flags(**{name: self.flag_text(name) for name in names}, insecure_http=insecure)
-        connection = bootstrap.Connection(bootstrap.settings(flags))
+        connection = bootstrap.Connection(bootstrap.read_process_settings(flags))
         click.get_current_context().find_root().call_on_close(connection.close)
         return connection
 

@@ -126,22 +126,28 @@ def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> No
     from ..application import starter_workspace  # noqa: PLC0415 - as above
     from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - as above
 
-    write_private_file(folder / "policies" / "starter.yaml", starter_workspace.starter_text(repos, forms).encode())
+    write_private_file(
+        folder / "policies" / "starter.yaml", starter_workspace.format_starter_policy(repos, forms).encode()
+    )
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
     write_private_file(ignore, starter_workspace.merge_gitignore(before).encode("utf-8", "surrogateescape"))
-    write_private_file(folder / CONFIG_FILE, starter_workspace.config_text(repos, bootstrap.local_zone()).encode())
+    write_private_file(
+        folder / CONFIG_FILE, starter_workspace.format_config(repos, bootstrap.name_of_local_zone()).encode()
+    )
 
 
 def _against_report(run: Run, reading: SyncCommand, repo: Repo) -> list[str]:
     """The Hub's own report, held against what the lists brought."""
-    from ..application.starter_workspace import report_differs  # noqa: PLC0415 - as above
-    from ..application.sync import report_counts  # noqa: PLC0415 - as above
+    from ..application.starter_workspace import describe_count_differences  # noqa: PLC0415 - as above
+    from ..application.sync import count_by_report  # noqa: PLC0415 - as above
 
     synced = next((one for one, _ in reading.done if one.repo == repo), None)
     if synced is None:
         return []
-    return [f"{repo}: {line}" for line in report_differs(report_counts(run.hub, repo), dict(synced.counts))]
+    return [
+        f"{repo}: {line}" for line in describe_count_differences(count_by_report(run.hub, repo), dict(synced.counts))
+    ]
 
 
 def _lines(
@@ -159,10 +165,10 @@ def _lines(
 
 def _next_steps(folder: Path, reading: SyncCommand, repos: Sequence[Repo]) -> Iterator[str]:
     """The commands to try next, in columns; they name the workspace where it is not in the working directory."""
-    from ..application.starter_workspace import next_steps  # noqa: PLC0415 - as above
+    from ..application.starter_workspace import suggest_next_steps  # noqa: PLC0415 - as above
 
     pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in reading.done}
-    steps = next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")
+    steps = suggest_next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")
     option = "" if folder == Path.cwd() else f"--workspace {shlex.quote(str(folder))} "
     width = max(len(words) for words, _ in steps)
     for words, purpose in steps:

@@ -57,7 +57,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     from datetime import timedelta  # noqa: PLC0415 - only here
 
     from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who plans
-    from ..application.halts_and_promotions import store_plan  # noqa: PLC0415 - only who plans
+    from ..application.halts_and_promotions import register_plan  # noqa: PLC0415 - only who plans
     from ..application.planning import make_plan  # noqa: PLC0415 - only who plans
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only who plans
@@ -66,11 +66,13 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     workspace, bundle = open_with_policies(run)
     with rare_garbage_collection(), EvaluationPool(workspace, bundle) as pool:
-        found = make_plan(workspace, bundle, pool.evaluate, profiles=profiles, moment=_moment(moment), valid=lasting)
+        found = make_plan(
+            workspace, bundle, pool.evaluate, profile_budget=profiles, moment=_moment(moment), valid=lasting
+        )
     made = found.plan
     if found.skew is not None:
         run.out.warn(f"No grant is ended by this plan: {clock_advice(found.skew)}")
-    store_plan(workspace.store, made, workspace.clock.now())
+    register_plan(workspace.store, made, workspace.clock.now())
     if path is not None:
         write_private_file(path, encode_plan(made))
     run.out.document(_document(made), lambda: _for_people(workspace, bundle, made, path))
@@ -130,7 +132,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     ended half-way goes on with the same command; a plan that was applied already changes nothing.
     """
     from ..application import runs  # noqa: PLC0415 - as above
-    from ..application.halts_and_promotions import check_made_here  # noqa: PLC0415 - as above
+    from ..application.halts_and_promotions import check_registered  # noqa: PLC0415 - as above
     from ..application.workspace import new_id  # noqa: PLC0415 - as above
     from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
 
@@ -141,14 +143,14 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     if known is not None and runs.is_over(known):
         run.out.say(f"This plan was applied in run {known.id}; nothing was sent.")
         return print_run(run, workspace, known)
-    runs.check_in_force(workspace, bundle, made)
+    runs.check_plan_in_workspace(workspace, bundle, made)
     if known is None:
-        check_made_here(store, made)
+        check_registered(store, made)
         confirm_plan(run, workspace, made.changes, yes=yes, max_changes=max_changes)
         now, acts = workspace.clock.now(), Counter(change.action for change in made.changes)
         author = authorize_run(run, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
-        known = runs.begin(
-            workspace.store, made, ident=new_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
+        known = runs.create_run(
+            workspace.store, made, run_id=new_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
         )  # fmt: skip
     else:
         known = resume_run(run, workspace, known, actor_of(run))

@@ -99,9 +99,9 @@ def read_policies(
     from ..application.workspace import WorkspaceLocation  # noqa: PLC0415 - as above
     from ..policy.workspace_config import WorkspaceConfig  # noqa: PLC0415 - as above
 
-    folder = bootstrap.find_folder(run.settings)
+    folder = bootstrap.find_workspace_folder(run.settings)
     if folder is None and files and files[0] != "-":  # the workspace of the file defines its tables
-        folder = bootstrap.find_folder(run.settings, Path(files[0]).absolute().parent)
+        folder = bootstrap.find_workspace_folder(run.settings, Path(files[0]).absolute().parent)
     if folder is None and (needs_workspace or not files):
         raise UsageError(
             "there is no workspace here: no hf-gate.yaml in this folder or above it.",

@@ -81,7 +81,7 @@ def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy) -> l
     from ..application.planning import make_plan  # noqa: PLC0415 - as above
 
     with EvaluationPool(workspace, bundle) as pool:
-        plan = make_plan(workspace, bundle, pool.evaluate, profiles=0).plan
+        plan = make_plan(workspace, bundle, pool.evaluate, profile_budget=0).plan
     return [change for change in plan.changes if change.policy_digest == policy.digest]
 
 

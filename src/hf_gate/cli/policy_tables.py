@@ -113,7 +113,7 @@ def _specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[Tabl
 def _count_matches(
     folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], workspace: Workspace
 ) -> Mapping[str, tuple[int, int]]:
-    from ..application.evaluation import count_matches  # noqa: PLC0415 - help needs none of it
+    from ..application.evaluation import count_table_matches  # noqa: PLC0415 - help needs none of it
     from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
 
     store = workspace.store
@@ -122,7 +122,7 @@ def _count_matches(
     for policy in policies:
         mine = [repo for repo in ours if any(glob_matches(glob, repo) for glob in policy.applies_to)]
         repos |= {spec.name: mine for spec in policy.tables}
-    return count_matches(store, tables, repos, workspace.sources, workspace.now())
+    return count_table_matches(store, tables, repos, workspace.sources, workspace.now())
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def _workspace(run: Run, folder: Path) -> Iterator[Workspace | None]:
 
 def accept_table(run: Run, name: str) -> int:
     """Take a table as it is now for the whole one, although it lost rows since it was read last; how many rows it has."""
-    from ..application.planning import accept_rows  # noqa: PLC0415 - as above
+    from ..application.planning import accept_table  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
 
     workspace = open_workspace(run, needs_folder=True, writes=True)
@@ -162,5 +162,5 @@ def accept_table(run: Run, name: str) -> int:
     table = read_tables(folder, policies, now=workspace.now(), previous={name: 0})[name]
     if table.refusal:
         raise UsageError(f"{table.refusal}.", hint="Only lost rows can be accepted; mend the file.")
-    accept_rows(workspace.store, table, actor_of(run), to_ms(workspace.now()))
+    accept_table(workspace.store, table, actor_of(run), to_ms(workspace.now()))
     return len(table.rows)

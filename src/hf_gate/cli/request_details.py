@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from ..application.record_builders import quality_of
+from ..application.record_builders import rate_answers
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import MEANING, STATUSES, Status
 from ..domain.timestamps import to_iso
@@ -67,7 +67,7 @@ def _account(request: AccessRequest, account: AccountRecord | None, now: datetim
 def _answers(request: AccessRequest) -> Iterator[str]:
     if not request.has_form:
         yield "  answers   none: the form asked nothing, or access was granted without asking"
-    worth = quality_of(request) or {}
+    worth = rate_answers(request) or {}
     for label, text in request.answers.items():
         mark = worth.get(label, "good")
         yield f"  {label}" + (f"  [{mark}]" if mark != "good" else "")

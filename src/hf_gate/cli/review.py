@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.inputs import NOTE_LIMIT, ReasonTemplate, parse_note, parse_reason, usable_templates
+from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, parse_note, parse_reason
 from ..application.record_builders import outcome_record
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import STATUS_AFTER_VERB, Status
@@ -118,10 +118,10 @@ def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
         with open_to_write(run) as workspace:
             known = workspace.store.repo(where)
             if known is not None and known.full_at is not None:
-                from ..application.sync import sync  # noqa: PLC0415 - as above
+                from ..application.sync import sync_repo  # noqa: PLC0415 - as above
                 from ..application.sync_schedule import SyncKind  # noqa: PLC0415 - as above
 
-                sync(run.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(run))
+                sync_repo(run.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(run))
                 rows = workspace.store.walk(where, Status.PENDING)
                 return [row.request for row in rows if row.request is not None and row.state.open_run is None]
     return _list_pending(run, where)
@@ -143,7 +143,7 @@ def _list_pending(run: Run, where: Repo) -> list[AccessRequest]:
 def _templates(run: Run, where: Repo) -> list[ReasonTemplate]:
     """The workspace's texts that can be sent here, in the order of their names."""
     found = []
-    for each in usable_templates(run.location.config.templates, [where]):
+    for each in check_templates(run.location.config.templates, [where]):
         if isinstance(each, UsageError):
             run.out.warn(f"{each}")
         else:
@@ -261,7 +261,7 @@ def _note(run: Run, session: ReviewSession, keys: Keys) -> None:
     if not text or text == "!" or "\x1b" in text or session.current is None:
         return
     with open_to_write(run) as workspace:
-        decision_sender(run, workspace).note(session.current, parse_note(text[:NOTE_LIMIT]))
+        decision_sender(run, workspace).add_note(session.current, parse_note(text[:NOTE_LIMIT]))
     session.note = "Noted."
 
 
@@ -278,7 +278,7 @@ def _send(run: Run, session: ReviewSession) -> None:
         with open_to_write(run) as workspace:
             ask = DecisionTarget(request.repo, target_of(request), held.reason)
             decided = decision_sender(run, workspace, new={held.verb: 1}, asks=[ask]).decide(
-                [ask], Choice(STATUS_AFTER_VERB[held.verb]), ident=new_id()
+                [ask], Choice(STATUS_AFTER_VERB[held.verb]), run_id=new_id()
             )
     except BaseException:
         session.held = None if decided is not None else held  # not sent, and said so at the end

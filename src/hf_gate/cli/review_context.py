@@ -71,7 +71,7 @@ class ReviewContext:
     def _policy_set(self) -> RepoPolicies | None:
         workspace, bundle = self._workspace, self._bundle
         row = None if workspace is None else workspace.store.repo(self.repo)
-        if workspace is None or bundle is None or row is None or not bundle.governs(self.repo):
+        if workspace is None or bundle is None or row is None or not bundle.is_governed(self.repo):
             return None
         return bundle.for_repo(row, workspace.sources)
 
@@ -88,20 +88,20 @@ class ReviewContext:
             yield f"  verdict   none, for the policies cannot be read: {clip(self._problem, _COLUMNS)}"
         elif (
             self._workspace is not None
-            and (stands := current_verdicts(self._workspace.location.folder).of(row)) is not None
+            and (stands := current_verdicts(self._workspace.location.folder).verdict_of(row)) is not None
         ):
             action, policy, rule, _ = stands
             by = f" of policy `{policy}`" if policy else ""
             yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
 
     def _evaluate(self, row: RequestRow) -> Verdict | None:
-        from ..application.evaluation import inputs_of  # noqa: PLC0415 - only where there is a workspace
+        from ..application.evaluation import build_inputs  # noqa: PLC0415 - only where there is a workspace
 
         workspace, policy_set = self._workspace, self._policy_set
         if workspace is None or policy_set is None:
             return None
         now = workspace.clock.now()
-        case = next(inputs_of(workspace.store, policy_set, workspace.sources, [row], now), None)
+        case = next(build_inputs(workspace.store, policy_set, workspace.sources, [row], now), None)
         return (
             None
             if case is None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..application.halts_and_promotions import HaltedChanges
     from ..application.policy_bundle import PolicyBundle
-    from ..application.turn import Turn
+    from ..application.turn import TurnResult
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..plan.model import Change
@@ -99,14 +99,14 @@ class _Loop:
         from ..application.sync_schedule import next_pause  # noqa: PLC0415 - only who loops
 
         seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
-        return next_pause(self.pause, found=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s)
+        return next_pause(self.pause, has_news=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s)
 
     def _warn_of_greed(self, pause: float | None) -> None:
         """Says once when a pause that somebody chose leaves others less of the token than is usual."""
-        from ..application.sync_schedule import least_pause  # noqa: PLC0415 - as above
+        from ..application.sync_schedule import minimum_pause  # noqa: PLC0415 - as above
 
         seen = self.run.hub.outlook()
-        least = least_pause(4 * len(self._repos), seen.quota, seen.window_s)
+        least = minimum_pause(4 * len(self._repos), seen.quota, seen.window_s)
         if pause is not None and pause < least and not self._is_warned:
             self._is_warned = True
             self.run.out.warn(budget_warning(pause, least, len(self._repos)))
@@ -127,8 +127,8 @@ class _Loop:
             context = TurnContext(
                 workspace, bundle, actor_of(self.run), pool.evaluate, lambda run: make_executor(workspace, run)
             )
-            done = run_turn(context, self.repos(workspace), ident=new_id(), profile_budget=self.profiles)
-        self.has_news = done.has_news
+            done = run_turn(context, self.repos(workspace), run_id=new_id(), profile_budget=self.profiles)
+        self.has_news = done.has_changes
         if done.skew is not None:
             self.run.out.warn(f"No grant was ended: {clock_advice(done.skew)}")
         changes = [] if done.run is None else done_changes(workspace, done.run)
@@ -146,15 +146,15 @@ class _Loop:
 
 def budget_warning(pause: float, least: float, repos: int) -> str:
     """How much of the token's calls a pause takes that is shorter than the share of looking asks for."""
-    from ..application.sync_schedule import SHARE  # noqa: PLC0415 - only who loops
+    from ..application.sync_schedule import QUOTA_SHARE  # noqa: PLC0415 - only who loops
 
     return (
-        f"To look at {count_of(repos, 'repo')} every {format_duration(pause)} takes {SHARE * least / pause:.0%} of this token's"
-        f" calls; --every {ceil(least / 60)}m, or auto, keeps it to {SHARE:.0%}."
+        f"To look at {count_of(repos, 'repo')} every {format_duration(pause)} takes {QUOTA_SHARE * least / pause:.0%} of this token's"
+        f" calls; --every {ceil(least / 60)}m, or auto, keeps it to {QUOTA_SHARE:.0%}."
     )
 
 
-def _code(done: Turn) -> int:
+def _code(done: TurnResult) -> int:
     """By the table of outcomes: a part that failed beside one that did not is 5; nothing but failure raises its reason."""
     counts = {} if done.run is None else done.run.counts
     failures = [*done.failed.values(), *([done.stopped] if done.stopped else [])]
@@ -174,11 +174,11 @@ def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
     ]
 
 
-def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
+def _lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     """One turn in words: what was new, what was done, and what was not and why."""
     from ..plan.render import render_shadow_actions  # noqa: PLC0415 - only who runs
 
-    news = sum(one.news for one in done.synced)
+    news = sum(one.change_count for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
     yield f"Read {count_of(len(done.synced), 'repo')} ({kinds}): {count_of(news, 'change')} found."
     for repo, problem in done.failed.items():
@@ -201,13 +201,13 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
         yield f"  {count_of(len(days), 'grant')} over for {max(days)} days or less: this comes late."
 
 
-def _describe_remaining(done: Turn) -> Iterator[str]:
+def _describe_remaining(done: TurnResult) -> Iterator[str]:
     """What the policies want and this turn did not do, each with what lets it go on."""
-    from ..application.halts_and_promotions import REST  # noqa: PLC0415 - only who runs
+    from ..application.halts_and_promotions import REFUSAL_PAUSE  # noqa: PLC0415 - only who runs
     from ..application.turn import count_by_policy  # noqa: PLC0415 - as above
 
     for repo, refusal in done.refused.items():
-        again = from_ms(refusal.at + REST)
+        again = from_ms(refusal.at + REFUSAL_PAUSE)
         yield (
             f"  {repo} took no decisions lately: {refusal.why} Tried again after {again:%H:%M} UTC;"
             " sooner by hand: hf-gate plan --out plan.json."

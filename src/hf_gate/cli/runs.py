@@ -127,37 +127,39 @@ def _wish(run: Run, ident: str, word: str) -> int:
 
 def _halt(workspace: Workspace, ident: str, word: str) -> str:
     """Nobody carries it, so that it is over at once."""
-    from ..application.run_executor import WISHED, halt  # noqa: PLC0415 - as above
+    from ..application.run_executor import STATE_AFTER_REQUEST, halt_run  # noqa: PLC0415 - as above
     from ..application.runs import is_over  # noqa: PLC0415 - as above
     from ..domain.timestamps import to_ms  # noqa: PLC0415 - only here
 
     store, known = workspace.store, find_run(workspace, ident)
-    if known.state != WISHED[word] and not is_over(known):
-        known = halt(store, known, word, to_ms(workspace.now()))
+    if known.state != STATE_AFTER_REQUEST[word] and not is_over(known):
+        known = halt_run(store, known, word, to_ms(workspace.now()))
     further = f"hf-gate runs resume {ident}"
     if store.changes(ident, UNSETTLED, 1):
         return f"Run {ident} has {known.state}. Some of it was under way: {further} reads what became of that first."
-    return f"Run {ident} has {known.state}." + (f" Go on: {further}" if known.state == WISHED["pause"] else "")
+    return f"Run {ident} has {known.state}." + (
+        f" Go on: {further}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
+    )
 
 
 @command("resume", examples=("hf-gate runs resume r_0123456789ab", "hf-gate runs resume r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
     """Resume a run: settle what was in flight by reading, then send the rest; nothing is sent twice."""
-    from ..application.runs import check_in_force, is_over  # noqa: PLC0415 - only here
+    from ..application.runs import check_plan_in_workspace, is_over  # noqa: PLC0415 - only here
     from ..plan.model import decode_plan  # noqa: PLC0415 - only here
 
     workspace = open_for_runs(run)
     store, known = workspace.store, find_run(workspace, ident)
     if not is_over(known) or store.changes(ident, UNSETTLED, 1):
-        known = make_executor(workspace, known).settle_left(known)  # what is under way is never too old to be read
+        known = make_executor(workspace, known).settle_and_keep(known)  # what is under way is never too old to be read
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
         return print_run(run, workspace, known)
     document = None if known.plan is None else store.plan(known.plan)
     if document is not None:
         made = decode_plan(document, f"the plan of run {known.id}")
-        check_in_force(workspace, load_policies_for(workspace, made), made)
+        check_plan_in_workspace(workspace, load_policies_for(workspace, made), made)
     known = resume_run(run, workspace, known, actor_of(run))
     workspace.store.request_stop(known.id, None)
     return execute_run(run, workspace, known)
@@ -181,10 +183,10 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
 
     workspace = open_for_runs(run)
     known, now = find_run(workspace, ident), workspace.clock.now()
-    made = run_cases.retry(workspace.store, known, now=now)
+    made = run_cases.plan_retry(workspace.store, known, now=now)
     bundle = load_policies_for(workspace, made)
-    versions = run_cases.versions_of(() if bundle is None else bundle.policies)
-    made = run_cases.retry(workspace.store, known, now=now, versions=versions)
+    versions = run_cases.policy_versions(() if bundle is None else bundle.policies)
+    made = run_cases.plan_retry(workspace.store, known, now=now, versions=versions)
     return _save_plan(run, workspace, known.id, made, path, ())
 
 
@@ -207,7 +209,7 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
 
     workspace = open_for_runs(run)
     known = _latest(run, workspace) if ident is None else find_run(workspace, ident)
-    made, notes = run_cases.undo(workspace.store, known, now=workspace.clock.now())
+    made, notes = run_cases.plan_undo(workspace.store, known, now=workspace.clock.now())
     if made.changes and any(change.policy for change in done_changes(workspace, known)):
         notes.append(
             "The policies in force would plan the same again: change the rule, or write mode: shadow, before the next run."
@@ -231,14 +233,14 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
     """Shows a plan with each change, and writes it into a file if one was named."""
     import msgspec  # noqa: PLC0415 - only here
 
-    from ..application.halts_and_promotions import store_plan  # noqa: PLC0415 - only here
+    from ..application.halts_and_promotions import register_plan  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only here
     from ..plan.render import render_changes, render_plan  # noqa: PLC0415 - only here
     from ..private_files import write_private_file  # noqa: PLC0415 - only here
 
     following = "Nothing was saved."
     if made.changes and path is not None:
-        write_private_file(path, encode_plan(store_plan(workspace.store, made, workspace.clock.now())))
+        write_private_file(path, encode_plan(register_plan(workspace.store, made, workspace.clock.now())))
         following = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = repeat_command([ident])

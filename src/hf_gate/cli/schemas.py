@@ -20,10 +20,10 @@ from ..application.records import (
     Record,
     RepoRecord,
     ReportRecord,
+    RepoStatusRecord,
     RequestRecord,
     RunRecord,
     ShownRequest,
-    StandingRecord,
     keys_of,
 )
 from ..domain.lifecycle import STATUSES
@@ -217,7 +217,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         endpoint=_TEXT,
         desk=_MAYBE,
         at=_TIME,
-        repos=_array(_record(StandingRecord)),
+        repos=_array(_record(RepoStatusRecord)),
         token=_object(
             ok=_MAYBE_BOOL,
             account=_MAYBE,

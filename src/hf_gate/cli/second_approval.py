@@ -24,33 +24,33 @@ def authorize_run(
     `plan`: the digest of the plan that they are of, to which others may have agreed on the desk. `about`: names and account
     ids of the people whom this user decides about; where others could, nobody decides a request of their own.
     """
-    from ..application.members import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
+    from ..application.members import compute_need, read_approvals, read_team  # noqa: PLC0415 - as above
 
     me, store, now = _this_member(run), workspace.store, workspace.clock.now()
-    team = team_of(store, me, now)
+    team = read_team(store, me, now)
     if team.is_alone:
         return RunAuthor(account=me.user_id, is_free=True)
     if any(me.is_own(name, ident) for name, ident in about):
         raise NotAllowed("nobody decides a request of their own; nothing was sent.", hint="Let another admin do it.")
-    whole, agreed = (0, []) if plan is None else agreed_to(store, plan)
-    need = need_of(store, team, new, workspace.tray.waiting(), now, whole=whole, agreed=agreed)
+    whole, agreed = (0, []) if plan is None else read_approvals(store, plan)
+    need = compute_need(store, team, new, workspace.tray.waiting(), now, original_total=whole, approvers=agreed)
     if need.is_open:
         where = "" if plan is None else f" The plan is on the desk: /plans/{plan}."
-        raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.next_step()}{where}")
+        raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.describe_next_step()}{where}")
     return need.author
 
 
 def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
     """Record that this user resumes a run; refuse if a second person has to."""
-    from ..application.members import need_to_resume, team_of  # noqa: PLC0415 - as above
-    from ..application.runs import resume  # noqa: PLC0415 - only who resumes
+    from ..application.members import compute_resume_need, read_team  # noqa: PLC0415 - as above
+    from ..application.runs import record_resume  # noqa: PLC0415 - only who resumes
 
     store, now = workspace.store, workspace.clock.now()
-    need = need_to_resume(store, team_of(store, _this_member(run), now), known, workspace.tray.waiting(), now)
+    need = compute_resume_need(store, read_team(store, _this_member(run), now), known, workspace.tray.waiting(), now)
     if need.is_open:
         hint = f"Another admin whose account is proven may resume it; or end it: hf-gate runs stop {known.id}"
         raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
-    return resume(store, known, actor, now)
+    return record_resume(store, known, actor, now)
 
 
 def _this_member(run: Run) -> Member:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.record_builders import run_record, standing_record
+from ..application.record_builders import repo_status_record, run_record
 from ..domain.timestamps import from_ms, to_iso
 from ..errors import HfGateError, NotAllowed
 from .framework import Run, command
@@ -17,7 +17,7 @@ from .workspace import describe_refusal, no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
-    from ..application.workspace_status import Budget, RepoStanding, Standing
+    from ..application.workspace_status import BudgetUse, RepoStatus, WorkspaceStatus
 
 
 _UNKNOWN: Final[Mapping[str, object]] = {
@@ -35,8 +35,8 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 @click.option("--markdown", is_flag=True, help="The lines for a card: how far requests are answered. No personal data.")
 def status(run: Run, *, markdown: bool) -> int:
     """Show what is pending and for how long, when each repo was synced, the token's budget, and what is stuck or unfinished."""
-    from ..application.policy_bundle import refused_tables  # noqa: PLC0415 - help needs none of it
-    from ..application.workspace_status import standing  # noqa: PLC0415 - as above
+    from ..application.policy_bundle import find_refused_tables  # noqa: PLC0415 - help needs none of it
+    from ..application.workspace_status import read_workspace_status  # noqa: PLC0415 - as above
 
     token = _UNKNOWN if markdown else _token(run)
     run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
@@ -45,8 +45,8 @@ def status(run: Run, *, markdown: bool) -> int:
         raise no_store_error()
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
-    found = standing(workspace.store, rates, workspace.now())
-    refused = refused_tables(workspace)
+    found = read_workspace_status(workspace.store, rates, workspace.now())
+    refused = find_refused_tables(workspace)
     zone = workspace.zone
     if markdown:
         for line in _markdown(found, zone):
@@ -80,15 +80,19 @@ def _token(run: Run) -> dict[str, object]:
 # ---- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def _document(workspace: Workspace, found: Standing, token: Mapping[str, object], zone: tzinfo) -> dict[str, object]:
-    from ..application.workspace_status import serving_line  # noqa: PLC0415 - as above
+def _document(
+    workspace: Workspace, found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo
+) -> dict[str, object]:
+    from ..application.workspace_status import format_answered_line  # noqa: PLC0415 - as above
 
     return {
         "schema_version": 1,
         "endpoint": workspace.store.endpoint,
         "desk": None if workspace.location.folder is None else str(workspace.location.folder),
         "at": to_iso(found.at),
-        "repos": [standing_record(one, serving_line(one.answered_before, found.at, zone)) for one in found.repos],
+        "repos": [
+            repo_status_record(one, format_answered_line(one.answered_before, found.at, zone)) for one in found.repos
+        ],
         "token": dict(token),
         "guards": [_guard(one) for one in found.budgets],
         "held": dict(found.held),
@@ -96,20 +100,20 @@ def _document(workspace: Workspace, found: Standing, token: Mapping[str, object]
     }
 
 
-def _guard(one: Budget) -> dict[str, object]:
+def _guard(one: BudgetUse) -> dict[str, object]:
     return {
         "name": one.name,
         "limit": one.rate.limit,
         "seconds": one.rate.seconds,
         "used": one.used,
-        "stuck": one.is_stuck,
+        "stuck": one.is_used_up,
     }
 
 
 # ---- for people --------------------------------------------------------------------------------------------------------
 
 
-def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
+def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
     from ..protocol.skew import WARN_ABOVE_S  # noqa: PLC0415 - as above
 
     for one in found.repos:
@@ -121,7 +125,7 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
     if isinstance(skew, int) and abs(skew) > WARN_ABOVE_S:
         yield f"CLOCK: {clock_advice(skew)}"
     for budget in found.budgets:
-        if budget.is_stuck:
+        if budget.is_used_up:
             yield (
                 f"STUCK: the guard {budget.name}: {budget.rate} is used up ({budget.used:,}); "
                 "what `run` finds more of that kind waits."
@@ -136,8 +140,8 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
         yield f"Run {run.id} is {run.state}: {counts or count_of(run.total, 'change')}. hf-gate runs show {run.id}"
 
 
-def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[str]:
-    from ..application.workspace_status import serving_line  # noqa: PLC0415 - as above
+def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
+    from ..application.workspace_status import format_answered_line  # noqa: PLC0415 - as above
 
     wait = ""
     if one.oldest is not None and one.median is not None:
@@ -151,7 +155,7 @@ def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[st
     yield f"  read: {', '.join(read) or 'never'}{'' if one.row.is_complete else '; not proved whole'}"
     if one.row.problem:
         yield f"  PROBLEM: {one.row.problem}"
-    if line := serving_line(one.answered_before, found.at, zone):
+    if line := format_answered_line(one.answered_before, found.at, zone):
         yield f"  {line}"
 
 
@@ -164,9 +168,12 @@ def _token_line(token: Mapping[str, object]) -> str:
     return f"Token: {token['account']}{budget}."
 
 
-def _markdown(found: Standing, zone: tzinfo) -> Iterator[str]:
-    from ..application.workspace_status import serving_line  # noqa: PLC0415 - as above
+def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
+    from ..application.workspace_status import format_answered_line  # noqa: PLC0415 - as above
 
     for one in found.repos:
-        line = serving_line(one.answered_before, found.at, zone) or "Requests are read by people; no date is promised"
+        line = (
+            format_answered_line(one.answered_before, found.at, zone)
+            or "Requests are read by people; no date is promised"
+        )
         yield f"- `{one.repo}` {line}."

@@ -51,7 +51,7 @@ def open_store(run: Run) -> Workspace:
 
     if not run.is_announced:
         run.is_announced = True
-        run.out.say(f"{bootstrap.hub_name(run.settings)}, store {_command_name(run)}", "dim")
+        run.out.say(f"{bootstrap.name_of_hub(run.settings)}, store {_command_name(run)}", "dim")
     return open_workspace(run)
 
 
@@ -219,9 +219,9 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
         path,
         endpoint=bootstrap.endpoint_of(run.settings),
         actor=local_user(),
-        now=bootstrap.now(),
+        now=bootstrap.utc_now(),
         command=click.get_current_context().command_path,
-        wait=bootstrap.patience(run.settings),
+        wait=bootstrap.store_wait(run.settings),
         on_wait=waiting_notice(run),
     )
     repos = [str(row.repo) for row in open_store(run).store.repos()]

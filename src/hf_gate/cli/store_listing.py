@@ -20,7 +20,7 @@ from .workspace import open_stored_workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..application.evaluation import StandingVerdicts
+    from ..application.evaluation import CurrentVerdicts
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.rows import RepoRow, RequestRow
@@ -130,17 +130,17 @@ class StoreListing:
         return format_age(from_ms(min(read)), self.workspace.now())
 
 
-def current_verdicts(folder: Path | None) -> StandingVerdicts:
+def current_verdicts(folder: Path | None) -> CurrentVerdicts:
     """Return which verdicts stand by the policies of a workspace, as its files are now."""
-    from ..application.evaluation import StandingVerdicts  # noqa: PLC0415 - as above
+    from ..application.evaluation import CurrentVerdicts  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - help needs none of it
 
     try:
         parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]
     except HfGateError:
-        return StandingVerdicts(None)
+        return CurrentVerdicts(None)
     is_whole = folder is not None and None not in parsed
-    return StandingVerdicts([policy for policy in parsed if policy is not None] if is_whole else None)
+    return CurrentVerdicts([policy for policy in parsed if policy is not None] if is_whole else None)
 
 
 def _one_of(key: str, values: Sequence[str]) -> Term:

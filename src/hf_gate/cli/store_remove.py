@@ -81,7 +81,7 @@ def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
     if path is None:
         return _Removal(name_of_server_store(bootstrap.store_url(run.settings, run.location)), url="server")
     folder = run.location.folder
-    return _Removal(bootstrap.hub_name(run.settings) if folder is None else folder.name, [path])
+    return _Removal(bootstrap.name_of_hub(run.settings) if folder is None else folder.name, [path])
 
 
 def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
@@ -115,7 +115,7 @@ def check_settled(count: int, store: str) -> None:
 
 def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks: bool) -> None:
     from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application.ledger_files import checkpoint_json, heads_now  # noqa: PLC0415 - as above
+    from ..application.ledger_files import checkpoint_to_dict, read_heads  # noqa: PLC0415 - as above
 
     if removal.is_all_hubs:
         if target is not None:
@@ -132,7 +132,7 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
     if os.path.lexists(target):
         raise UsageError(f"{target} exists; nothing was removed.", hint="Name a file that does not exist yet.")
     opened = open_store(run)
-    doc = checkpoint_json(heads_now(opened.store, bootstrap.now()), opened.store.endpoint)
+    doc = checkpoint_to_dict(read_heads(opened.store, bootstrap.utc_now()), opened.store.endpoint)
     opened.store.close()
     write_private_file(target.absolute(), (to_json(doc) + "\n").encode())
 
@@ -163,7 +163,7 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
 
     tell = waiting_notice(run)
     wait, who, paths = (
-        bootstrap.patience(run.settings),
+        bootstrap.store_wait(run.settings),
         store_maintenance.this_process(click.get_current_context().command_path),
         run.settings.paths,
     )

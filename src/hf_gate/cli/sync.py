@@ -14,8 +14,8 @@ from .progress import Progress
 from .workspace import actor_of, open_workspace, rare_garbage_collection, select_repos
 
 if TYPE_CHECKING:
-    from ..application.sync import Synced
-    from ..application.sync_schedule import Due
+    from ..application.sync import SyncResult
+    from ..application.sync_schedule import DueSync
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
 
@@ -37,7 +37,9 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     reading = SyncCommand(run, workspace, full=full)
     for repo in wanted:
         reading.sync_repo(repo)
-    run.out.document(reading.document(), reading.lines, quiet=[str(one.repo) for one, _ in reading.done if one.news])
+    run.out.document(
+        reading.document(), reading.lines, quiet=[str(one.repo) for one, _ in reading.done if one.change_count]
+    )
     return reading.exit_code(len(wanted))
 
 
@@ -46,12 +48,12 @@ class SyncCommand:
 
     def __init__(self, run: Run, workspace: Workspace, *, full: bool) -> None:
         self.run, self.workspace, self.is_full = run, workspace, full
-        self.done: list[tuple[Synced, Due]] = []
+        self.done: list[tuple[SyncResult, DueSync]] = []
         self.failed: list[tuple[Repo, HfGateError]] = []
 
     def sync_repo(self, repo: Repo) -> None:
         """One repo, by the kind that is due."""
-        from ..application.sync import sync as read  # noqa: PLC0415 - help needs none of it
+        from ..application.sync import sync_repo as read  # noqa: PLC0415 - help needs none of it
 
         run, workspace, due = self.run, self.workspace, self._due(repo)
         try:
@@ -63,7 +65,7 @@ class SyncCommand:
                     repo,
                     due.kind,
                     actor=actor_of(run),
-                    tick=lambda count: bar.tick(many=count),
+                    on_read=lambda count: bar.tick(many=count),
                 )
         except (HubUnavailable, Offline):
             raise
@@ -73,14 +75,14 @@ class SyncCommand:
         else:
             self.done.append((synced, due))
 
-    def _due(self, repo: Repo) -> Due:
-        from ..application.sync_schedule import Due, SyncKind, due_kind, note_of  # noqa: PLC0415 - as above
+    def _due(self, repo: Repo) -> DueSync:
+        from ..application.sync_schedule import DueSync, SyncKind, choose_sync, read_last_full_sync  # noqa: PLC0415 - as above
         from ..domain.timestamps import to_ms  # noqa: PLC0415 - as above
 
         if self.is_full:
-            return Due(SyncKind.FULL, "requested")
+            return DueSync(SyncKind.FULL, "requested")
         store = self.workspace.store
-        return due_kind(store.repo(repo), to_ms(self.workspace.now()), note_of(store, repo))
+        return choose_sync(store.repo(repo), to_ms(self.workspace.now()), read_last_full_sync(store, repo))
 
     def exit_code(self, wanted: int) -> int:
         """0 when all is read and nothing is in doubt; else 5, or the error's own when nothing was read."""
@@ -108,7 +110,7 @@ class SyncCommand:
                 yield f"  complete: {_counts(synced)}."
 
 
-def _row(synced: Synced, due: Due) -> dict[str, object]:
+def _row(synced: SyncResult, due: DueSync) -> dict[str, object]:
     names = ("read", "new", "again", "changed", "moved", "withdrawn", "read_on")
     return {
         "repo": synced.repo.id,
@@ -131,10 +133,10 @@ _WORDS: Sequence[tuple[str, str]] = (
 )
 
 
-def _news(synced: Synced) -> str:
+def _news(synced: SyncResult) -> str:
     found = [f"{count:,} {words}" for name, words in _WORDS if (count := getattr(synced, name))]
     return ", ".join(found) if found else "nothing new"
 
 
-def _counts(synced: Synced) -> str:
+def _counts(synced: SyncResult) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(synced.counts.items()) if count) or "nobody"

@@ -138,7 +138,7 @@ class DecisionCommand:
         """What is decided about everybody."""
         from ..application.decisions import Choice  # noqa: PLC0415 - only who decides
 
-        return Choice(STATUS_AFTER_VERB[self.effect], grants=self.verb == "grant", note=self.note, until=self.until)
+        return Choice(STATUS_AFTER_VERB[self.effect], is_grant=self.verb == "grant", note=self.note, until=self.until)
 
     def decision_targets(self) -> list[DecisionTarget]:
         """Everybody's part."""

@@ -92,13 +92,13 @@ def open_stored_workspace(run: Run) -> Workspace | None:
 
 def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
     """The repos that were named, else those of the workspace, else all gated ones of the token's account."""
-    from ..application.repo_globs import repos_of  # noqa: PLC0415 - as above
+    from ..application.repo_globs import expand_globs  # noqa: PLC0415 - as above
 
     if named:
         return list(dict.fromkeys(parse_repo(text, repo_type) for text in named))
     if run.location.folder is not None:
         owners = owners_of(run) if run.account else ()
-        return repos_of(run.location.config.repos, run.hub, owners)
+        return expand_globs(run.location.config.repos, run.hub, owners)
     return list(dict.fromkeys(gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)))
 
 
@@ -107,7 +107,7 @@ def announce(run: Run, *, writes: bool = False) -> None:
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     has_folder, settings = run.location.folder is not None, run.settings
-    if run.is_announced or not (writes or has_folder or bootstrap.is_special(settings)):
+    if run.is_announced or not (writes or has_folder or bootstrap.has_other_hub(settings)):
         return
     run.is_announced, is_refused = True, False
     try:
@@ -121,7 +121,7 @@ def announce(run: Run, *, writes: bool = False) -> None:
     unknown = ", token not accepted" if is_refused else ", not signed in"
     who = f" as {account.name}" if account else unknown
     where = f", workspace {run.location.title}" if has_folder else ""
-    run.out.say(f"{bootstrap.hub_name(settings)}{who}{profile}{where}", "dim")
+    run.out.say(f"{bootstrap.name_of_hub(settings)}{who}{profile}{where}", "dim")
 
 
 def actor_of(run: Run) -> str:
@@ -173,7 +173,7 @@ def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None]
 
     store = workspace.store
     watch = lambda: store.stop_request(run.id)  # noqa: E731 - asked between batches
-    return RunExecutor(store, workspace.hub, workspace.clock, workspace.zone, watch=watch, progress=tick)
+    return RunExecutor(store, workspace.hub, workspace.clock, workspace.zone, read_stop_request=watch, progress=tick)
 
 
 @contextmanager

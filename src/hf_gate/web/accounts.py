@@ -147,7 +147,7 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     if ident is None or member is None:
         raise NotProven("this link is not valid any more. Get a new one on the settings page.", 404)
     try:
-        account = bootstrap.account_of_token(app_state.workspace.settings, token)
+        account = bootstrap.read_account(app_state.workspace.settings, token)
         user_id = _check_account(app_state, member, account)
         secret, at = secrets.token_urlsafe(32), to_ms(app_state.now())
         if not app_state.workspace.members.prove(member, account.name, user_id, secret, at):
@@ -156,7 +156,7 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
         app_state.account_codes.put_back(code, ident)
         raise NotProven(f"{problem} Try again in a moment.", 503) from None
     except NotAllowed:
-        hub = bootstrap.hub_name(app_state.workspace.settings)
+        hub = bootstrap.name_of_hub(app_state.workspace.settings)
         raise NotProven(f"{hub} does not know this token.", 403) from None
     except HfGateError as problem:
         raise NotProven(str(problem), 422) from None

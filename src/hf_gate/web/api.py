@@ -188,9 +188,9 @@ class _Api:
             seen = {rows[one.id].id: one.version for one in decisions.requests}
             reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
             wish = DecisionRequest(decisions.verb, seen, context.member, reason, _end_of(context, decisions))
-            taken = context.app_state.tray_service.take(wish, context.now, decisions.hold)
+            taken = context.app_state.tray_service.queue_decisions(wish, context.now, decisions.hold)
             context.app_state.wake.set()
-            out = {row.id for row in taken.moved} | {item.request for item in taken.clashes}
+            out = {row.id for row in taken.moved} | {item.request for item in taken.conflicts}
             lost = [key for key, row in rows.items() if row.id in out]
             return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
 
@@ -285,7 +285,7 @@ def _mine(context: RequestContext) -> list[QueuedDecision]:
 
 
 def _requests(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
-    verdicts = context.app_state.policies.standing_verdicts
+    verdicts = context.app_state.policies.current_verdicts
     return [ApiRequest(id=key_of(row), version=row.version.token, **stored_fields(row, verdicts)) for row in rows]
 
 

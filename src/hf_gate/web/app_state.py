@@ -73,7 +73,7 @@ class AppState:
         """The names of the Hub and the workspace, for the footer of each page."""
         folder = self.workspace.location.folder
         where = "" if folder is None else f" · workspace {folder.name}"
-        return f"{bootstrap.hub_name(self.workspace.settings)}{where}"
+        return f"{bootstrap.name_of_hub(self.workspace.settings)}{where}"
 
     @property
     def is_https(self) -> bool:

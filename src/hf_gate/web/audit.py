@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.inputs import parse_event_kind
-from ..application.ledger_entries import audit_record, group_like, key_of_group, summary_of
+from ..application.ledger_entries import audit_record, group_key, group_similar, summarize_group
 from ..application.records import AuditRecord
 from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo
@@ -168,13 +168,13 @@ def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None)
     """Read until a page is full of groups; a page holds a bounded number of entries."""
 
     def key(row: LedgerRow) -> tuple[object, ...]:
-        return _day(context, from_ms(row.link.at)), *key_of_group(row.link)
+        return _day(context, from_ms(row.link.at)), *group_key(row.link)
 
     rows: list[LedgerRow] = []
     while True:
         found = _read_timeline(context, asked, _CHUNK, before)
         rows += found.rows
-        groups = list(group_like(rows, key))
+        groups = list(group_similar(rows, key))
         if len(groups) > PAGE:
             return Page(groups[:PAGE], groups[PAGE - 1][-1].id)
         if found.next is None or found.is_cut or len(rows) >= _MOST:
@@ -194,7 +194,7 @@ def _groups_of(context: RequestContext, asked: AuditQuery, page: Page, before: i
     groups = []
     for rows in page.groups:
         named = list(islice(lines, min(len(rows), _NAMED)))
-        text = named[0].text if len(rows) == 1 else summary_of([row.link for row in rows])
+        text = named[0].text if len(rows) == 1 else summarize_group([row.link for row in rows])
         since = from_ms(rows[-1].link.at).astimezone(context.workspace.zone)
         href = asked.href(before=before, each=rows[-1].id)
         groups.append(EntryGroup(named, len(rows), text, f"{since:%H:%M:%S}", href))

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from ..application.planning import propose
+from ..application.planning import propose_plan
 from ..application.policy_bundle import PolicyBundle
-from ..application.sync import sync
-from ..application.sync_schedule import SHARE, due_kind, next_pause, note_of
+from ..application.sync import sync_repo
+from ..application.sync_schedule import QUOTA_SHARE, choose_sync, next_pause, read_last_full_sync
 from ..domain.ids import Repo
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
@@ -115,8 +115,8 @@ class BackgroundWorker:
         outlook, repos = self.app_state.workspace.hub.outlook(), max(1, len(self.app_state.workspace.store.repos()))
         calls, quota, window = 4 * repos, outlook.quota, outlook.window_s
         if not self.app_state.is_watched:
-            return next_pause(before, found=found, calls=calls, quota=quota, window=window)
-        floor = calls * window / (SHARE * quota) if quota and window else 0.0
+            return next_pause(before, has_news=found, calls=calls, quota=quota, window=window)
+        floor = calls * window / (QUOTA_SHARE * quota) if quota and window else 0.0
         return max(floor, _SOON, min(_LATER, before / 2 if found else before * 1.5))
 
     def _read_all(self) -> bool:
@@ -126,20 +126,20 @@ class BackgroundWorker:
                 return found
             try:
                 with app_state.workspace.store.working():
-                    due = due_kind(
+                    due = choose_sync(
                         app_state.workspace.store.repo(repo),
                         to_ms(app_state.now()),
-                        note_of(app_state.workspace.store, repo),
+                        read_last_full_sync(app_state.workspace.store, repo),
                     )
                     found |= bool(
-                        sync(
+                        sync_repo(
                             app_state.workspace.hub,
                             app_state.workspace.store,
                             app_state.workspace.clock,
                             repo,
                             due.kind,
                             actor=app_state.owner,
-                        ).news
+                        ).change_count
                     )
             except HfGateError as trouble:
                 problem = f"{repo}: {trouble}"
@@ -157,7 +157,7 @@ class BackgroundWorker:
         self._judged, workspace = bundle, self.app_state.workspace
         with workspace.store.working():
             policy_sets = bundle.for_repos(workspace.store, workspace.sources)
-            propose(
+            propose_plan(
                 workspace.store,
                 policy_sets,
                 self.app_state.policies.pool(bundle).evaluate,

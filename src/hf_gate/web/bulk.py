@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.bulk_decisions import BulkDecision, begin_bulk
-from ..application.inputs import confirms, parse_reason
-from ..application.members import Need
+from ..application.bulk_decisions import BulkDecision, create_bulk_run
+from ..application.inputs import is_confirmed, parse_reason
+from ..application.members import ApprovalNeed
 from ..application.records import RequestRecord
-from ..application.runs import direct_change
+from ..application.runs import make_direct_change
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, VERBS_WITH_REASON, Status
@@ -199,7 +199,7 @@ def _page(
     if verb not in VERBS:
         raise NotFound
     weighed = weigh(context, pick, verb)
-    need = context.app_state.membership.need(context.member, {verb: weighed.count})
+    need = context.app_state.membership.compute_need(context.member, {verb: weighed.count})
     texts = texts_for(context, "you", None)
     store = context.workspace.store
     rows = store.requests(context.workspace.selections.sample(weighed.aim, SAMPLE))
@@ -221,7 +221,7 @@ def _page(
         hold=HOLD,
         goes=_way_of(weighed, need),
         why_two=need.why if need.is_large else "",
-        next_step=need.team.next_step() if need.is_large else "",
+        next_step=need.team.describe_next_step() if need.is_large else "",
         other="reset" if verb == "reject" else None,
         back=_back(context),
     )
@@ -253,7 +253,7 @@ def confirm(context: RequestContext) -> Response:
         return _page(
             context, pick, verb, wrong="The numbers have moved since you looked. Look again.", reason=reason, status=409
         )
-    if _confirmation_for(context, weighed) is Confirmation.TYPED and not confirms(
+    if _confirmation_for(context, weighed) is Confirmation.TYPED and not is_confirmed(
         context.form_value("typed"), weighed.count
     ):
         return _page(context, pick, verb, wrong=f"Type {weighed.count} to confirm.", reason=reason, status=422)
@@ -263,13 +263,13 @@ def confirm(context: RequestContext) -> Response:
         return _page(context, pick, verb, wrong=f"{problem} {problem.hint}", reason=reason, status=422)
     if not weighed.count:
         raise Refused("Nobody of the selection can be decided so.")
-    way = _way_of(weighed, context.app_state.membership.need(context.member, {verb: weighed.count}))
+    way = _way_of(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
     if way != "tray":
         return (_as_plan if way == "plan" else _as_run)(context, weighed, told)
     rows = [row for part in _rows(context, weighed) for row in part]
     seen = {row.id: row.version.token for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
-    context.app_state.tray_service.take(DecisionRequest(verb, seen, context.member, told), context.now, hold)
+    context.app_state.tray_service.queue_decisions(DecisionRequest(verb, seen, context.member, told), context.now, hold)
     context.workspace.selections.let_go(context.selection, pick)
     context.app_state.wake.set()
     return RedirectResponse(_back(context), 303)
@@ -281,7 +281,7 @@ def _rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[R
         yield list(store.requests(idents).values())
 
 
-def _way_of(weighed: SelectionSummary, need: Need) -> str:
+def _way_of(weighed: SelectionSummary, need: ApprovalNeed) -> str:
     """How they leave: as a plan where two people must agree, else by the tray, and very many as a run."""
     if need.is_large:
         return "plan"
@@ -295,12 +295,12 @@ def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | No
     order = BulkDecision(ident, context.member.name, after, reason, weighed.count)
 
     def begin() -> RunRow:
-        with app_state.tray_service.sending:
-            need = app_state.membership.need(context.member, {weighed.verb: weighed.count})
+        with app_state.tray_service.lock:
+            need = app_state.membership.compute_need(context.member, {weighed.verb: weighed.count})
             if need.is_large:
-                raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.next_step())
+                raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.describe_next_step())
             mine = replace(order, author=need.author)
-            return begin_bulk(
+            return create_bulk_run(
                 app_state.workspace.store, mine, app_state.workspace.selections.ready(weighed.aim), context.now
             )
 
@@ -312,7 +312,7 @@ def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | No
 def _as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Makes a plan of them (of the first, when they are more than a plan holds), for somebody else to agree to."""
     store, after = context.workspace.store, STATUS_AFTER_VERB[weighed.verb].value
-    changes = [direct_change(row, after, reason) for part in _rows(context, weighed) for row in part]
+    changes = [make_direct_change(row, after, reason) for part in _rows(context, weighed) for row in part]
     waiting = count_pending(store.repos())
     plan = make_plan(
         changes,

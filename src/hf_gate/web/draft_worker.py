@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
-from ..application.evaluation import with_templates
+from ..application.evaluation import fill_templates
 from ..domain.forms import GateForm
 from ..domain.lifecycle import Status
 from ..policy.accept_requirements import AcceptRequirement, accept_requirements
@@ -139,7 +139,7 @@ class _Worker:
         checked = check_policy(parsed, config=draft.config, forms=draft.forms)
         if checked.policy is None:
             return Report(parsed.policy, None, checked.problems)
-        told = with_templates(checked.policy, draft.config.templates)
+        told = fill_templates(checked.policy, draft.config.templates)
         policy = replace(told, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
         self._judge = Evaluator([compile_policy(policy, checked.declared)], zone=draft.zone)
         return Report(

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import structs
 
-from ..application.evaluation import RepoPolicies, facts_only, inputs_of, with_read_time
+from ..application.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
@@ -292,7 +292,7 @@ class DraftTrial:
         row = self.context.workspace.store.repo(repo)
         if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
             return None
-        return facts_only(row, self.policy, self._report.facts, self._tables, _quiet())
+        return policies_without_rules(row, self.policy, self._report.facts, self._tables, _quiet())
 
     def try_all(self) -> Trial:
         """Try the draft on the pending requests of its repos, oldest first."""
@@ -324,7 +324,9 @@ class DraftTrial:
         if policy_set is None:
             return {}
         cases = list(
-            inputs_of(self.context.workspace.store, policy_set, _quiet(), rows, now, seen=self.context.repo_ids)
+            build_inputs(
+                self.context.workspace.store, policy_set, _quiet(), rows, now, visible_repos=self.context.repo_ids
+            )
         )
         verdicts = self._process.judge([_resolve_facts(case.facts) for case in cases], now)
         return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
@@ -336,8 +338,8 @@ class DraftTrial:
         if policy_set is None:
             globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
             raise UsageError(f"This policy is not for {row.repo}.", hint=f"Its applies_to names {globs}.")
-        rows, seen = [with_read_time(store, row)], self.context.repo_ids
-        case = next(inputs_of(store, policy_set, _quiet(), rows, self.context.now, seen=seen), None)
+        rows, seen = [add_read_time(store, row)], self.context.repo_ids
+        case = next(build_inputs(store, policy_set, _quiet(), rows, self.context.now, visible_repos=seen), None)
         if case is None:
             raise RequestNotFound("What this person wrote is no longer kept.", hint="")
         why = self._process.explain(_resolve_facts(case.facts), self.context.now)

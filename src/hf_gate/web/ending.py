@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ..application.decisions import end_entry
 from ..application.inputs import NO_WORKSPACE
-from ..application.members import why_no_more_ends
+from ..application.members import explain_end_limit
 from ..domain.grants import grant_end
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
@@ -83,7 +83,9 @@ def change_end(context: RequestContext) -> Response:
     with app_state.workspace.store.writing() as write:
         _check_change(context, app_state.workspace.store.request(row.id))
         if until is not None and (
-            why := why_no_more_ends(app_state.workspace.store, app_state.membership.team(context.member), context.now)
+            why := explain_end_limit(
+                app_state.workspace.store, app_state.membership.read_team(context.member), context.now
+            )
         ):
             raise Guarded(why, hint="Let another admin set the others.")
         write.append(

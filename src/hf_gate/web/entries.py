@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.ledger_entries import body_of, entry_at, name_of, repo_of, text_of
+from ..application.ledger_entries import body_of_entry, name_of_entry, read_entry, repo_of_chain, text_of_entry
 from ..domain.events import EventKind, decode_event
 from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink
@@ -79,15 +79,15 @@ def line_of(
     at = from_ms(link.at)
     who = "" if row is None else row.person.identity.username or hidden_name(row)
     return EntryLine(
-        name=name_of(link),
+        name=name_of_entry(link),
         href=f"/audit/{link.chain}/{link.seq}",
         at=at,
         clock=f"{at.astimezone(context.workspace.zone):%H:%M:%S}",
         kind=link.kind,
         word=WORDS.get(link.kind, link.kind),
         actor=link.actor,
-        repo=repo_of(link.chain),
-        text=text_of(link, None if context.masks else private),
+        repo=repo_of_chain(link.chain),
+        text=text_of_entry(link, None if context.masks else private),
         who=row.person.pseudonym if row is not None and context.masks else who,
         about="" if row is None else f"/requests/{key_of(row)}",
         is_outside=link.kind == EventKind.STATUS_MOVED,
@@ -122,7 +122,7 @@ def entry(context: RequestContext) -> Response:
     seq = number_in(context.params["seq"])
     if seq is None or not _sees_chain(context, chain):
         raise NotFound
-    found = entry_at(context.workspace.store, chain, seq)
+    found = read_entry(context.workspace.store, chain, seq)
     if found is None:
         raise NotFound
     link = found.link
@@ -131,18 +131,18 @@ def entry(context: RequestContext) -> Response:
     length = context.workspace.store.chains()[chain][0]
     return context.page(
         "entry.html",
-        title=name_of(link),
+        title=name_of_entry(link),
         line=line_of(context, link, private, row),
         link=link,
         person=None if row is None else href_of(row.person),
-        body=[(key, _format_value(value)) for key, value in body_of(link).items()],
+        body=[(key, _format_value(value)) for key, value in body_of_entry(link).items()],
         private=None if private is None else [(key, _format_value(value)) for key, value in private.items()],
         is_kept=found.private is not None,
         before=f"/audit/{chain}/{seq - 1}" if seq > 1 else None,
         after=f"/audit/{chain}/{seq + 1}" if seq < length else None,
         length=length,
         chain_href="/audit?"
-        + urlencode({"repo": WORKSPACE_CHAIN if chain == WORKSPACE_CHAIN else str(repo_of(chain))}),
+        + urlencode({"repo": WORKSPACE_CHAIN if chain == WORKSPACE_CHAIN else str(repo_of_chain(chain))}),
     )
 
 
@@ -150,7 +150,7 @@ def _sees_chain(context: RequestContext, chain: str) -> bool:
     if chain == WORKSPACE_CHAIN:
         return is_whole(context)
     try:
-        repo = repo_of(chain)
+        repo = repo_of_chain(chain)
     except ValueError:
         return False
     return repo is not None and context.sees(repo) and chain in context.workspace.store.chains()

@@ -88,7 +88,7 @@ def _token(context: RequestContext) -> _Look:
     app_state = context.app_state
     has = bootstrap.has_token(app_state.workspace.settings)
     text = (
-        f"The desk acts as {app_state.owner} on {bootstrap.hub_name(app_state.workspace.settings)}."
+        f"The desk acts as {app_state.owner} on {bootstrap.name_of_hub(app_state.workspace.settings)}."
         if has
         else f"No token was found. {NO_TOKEN_HINT} Then start the desk again."
     )

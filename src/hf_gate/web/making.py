@@ -78,7 +78,9 @@ class PlanMaker:
     def _work(self, bundle: PolicyBundle, by: Member) -> None:
         try:
             app_state = self._app_state
-            found = make_plan(app_state.workspace, bundle, app_state.policies.pool(bundle).evaluate, profiles=PROFILES)
+            found = make_plan(
+                app_state.workspace, bundle, app_state.policies.pool(bundle).evaluate, profile_budget=PROFILES
+            )
             self.digest = keep(app_state, found.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem

@@ -45,7 +45,7 @@ def page(
 ) -> Response:
     """What a member may see of the others; links are shown once, when they are made."""
     is_admin = context.member.role is MemberRole.ADMIN and is_whole(context)
-    clock = bootstrap.now()
+    clock = bootstrap.utc_now()
     return context.page(
         "settings.html",
         title="Settings",
@@ -61,7 +61,7 @@ def page(
         link=link,
         invited=for_whom,
         proof=proof,
-        hub=bootstrap.hub_name(context.workspace.settings),
+        hub=bootstrap.name_of_hub(context.workspace.settings),
         account_of=account_of,
         is_admin=is_admin,
         headers={"cache-control": "no-store"},

@@ -43,7 +43,7 @@ def families(app_state: AppState, member: Member | None) -> Iterator[Family]:
     rows = [
         row
         for row in app_state.workspace.store.repos()
-        if member is None or app_state.membership.sees(member, row.repo)
+        if member is None or app_state.membership.can_see(member, row.repo)
     ]
     rows = [
         row

@@ -155,8 +155,8 @@ class PersonAtRepo:
             return "", ""
         if self.came.is_first:
             return "", "stood so when first read"
-        if self.came.run is None:
-            return self.came.by or "somebody", "outside the desk"
+        if self.came.run_id is None:
+            return self.came.hub_user or "somebody", "outside the desk"
         is_rule = self.came.rule not in ORIGIN_PHRASES
         return self.came.actor, f"rule {self.came.rule}" if is_rule else ""
 
@@ -262,7 +262,7 @@ def _export(context: RequestContext, name: str, kind: str) -> Response:
     people = _people(context, name)
     if context.masks or not people:
         raise NotFound
-    verdicts = context.app_state.policies.standing_verdicts
+    verdicts = context.app_state.policies.current_verdicts
     rows = [stored_attempt(row, verdicts) for person in people for row in _attempts(context, person)]
     return export_response("person", kind, AttemptRecord, rows)
 
@@ -291,9 +291,11 @@ def decide(context: RequestContext) -> Response:
         raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")
     app_state, ident = context.app_state, new_id("b")
     if len(seen) == 1 and verb in {"accept", "cancel"}:  # as by the button of its row: the tray can be taken back
-        taken = app_state.tray_service.take(DecisionRequest(verb, seen, context.member), context.now, app_state.hold)
+        taken = app_state.tray_service.queue_decisions(
+            DecisionRequest(verb, seen, context.member), context.now, app_state.hold
+        )
         if not taken.count:
-            other = next(iter(taken.clashes), None)
+            other = next(iter(taken.conflicts), None)
             is_mine = other is not None and other.member == context.member.id
             who = "You have" if is_mine else f"{'somebody' if other is None else other.actor} has"
             raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)

@@ -13,8 +13,8 @@ import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from ..application import runs as run_cases
-from ..application.inputs import confirms
-from ..application.members import Need
+from ..application.inputs import is_confirmed
+from ..application.members import ApprovalNeed
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
@@ -263,7 +263,7 @@ def _yes(context: RequestContext, sight: Sight) -> YesFor:
         need is not None and need.is_open,
         may_approve=is_large and mine is not None and mine not in sight.about("seen", ()),
         why_two=need.why if need is not None and is_large else "",
-        next_step=need.team.next_step() if need is not None and need.is_open else "",
+        next_step=need.team.describe_next_step() if need is not None and need.is_open else "",
         may_edit=may and sight.is_whole and bool(sight.plan.changes),
         approved=approved,
     )  # fmt: skip
@@ -290,7 +290,7 @@ def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[
         no = f"Nobody decides a request of their own, and change {own} is about yours."
         return no, "Leave it out, or let somebody else let it go."
     try:
-        run_cases.check_in_force(context.workspace, bundle, plan)
+        run_cases.check_plan_in_workspace(context.workspace, bundle, plan)
     except Guarded as problem:
         return f"{str(problem)[:1].upper()}{str(problem)[1:]}", "Make a new one."
     return "", ""
@@ -306,11 +306,11 @@ def _waiting(app_state: AppState) -> int:
     return count_pending(app_state.workspace.store.repos())
 
 
-def _need(context: RequestContext, sight: Sight) -> Need:
+def _need(context: RequestContext, sight: Sight) -> ApprovalNeed:
     """Whether two people have to agree, and whether they have: who made it, who agreed to it, and who asks."""
     acts = Counter(change.action for change in sight.plan.changes)
     whole, seen = sight.about("need", 0), sight.about("seen", ())
-    return context.app_state.membership.need(context.member, acts, whole=whole, agreed=seen)
+    return context.app_state.membership.compute_need(context.member, acts, original_total=whole, approvers=seen)
 
 
 def act(context: RequestContext) -> Response:
@@ -341,7 +341,7 @@ def _check_confirmation(context: RequestContext, sight: Sight) -> Response | Non
         return _page(context, sight, wrong=yes.no, status=409)
     count = len(sight.changes)
     typed = context.form_value("count").strip()
-    if yes.rung is Confirmation.TYPED and not confirms(typed, count):
+    if yes.rung is Confirmation.TYPED and not is_confirmed(typed, count):
         said = f"You typed {typed[:12]}; it is {count:,}." if typed else f"Type {count} to confirm."
         return _page(context, sight, wrong=said, status=422)
     return None
@@ -353,18 +353,20 @@ def _apply(context: RequestContext, sight: Sight) -> Response:
         return refused
     need = _need(context, sight)
     if need.is_open:
-        return _page(context, sight, wrong=f"A second person has to agree first. {need.team.next_step()}", status=409)
+        return _page(
+            context, sight, wrong=f"A second person has to agree first. {need.team.describe_next_step()}", status=409
+        )
     app_state, plan, ident = context.app_state, sight.plan, new_id("r")
     kind = RunKind.UNDO if sight.about("kind") == RunKind.UNDO else RunKind.PLAN
 
     def begin() -> RunRow:
-        with app_state.tray_service.sending:
+        with app_state.tray_service.lock:
             need = _need(context, sight)
             if need.is_open:
-                raise Guarded(f"A second person has to agree first. {need.team.next_step()}")
+                raise Guarded(f"A second person has to agree first. {need.team.describe_next_step()}")
             name, now = context.member.name, app_state.now()
-            return run_cases.begin(
-                app_state.workspace.store, plan, ident=ident, kind=kind, actor=name, now=now, author=need.author
+            return run_cases.create_run(
+                app_state.workspace.store, plan, run_id=ident, kind=kind, actor=name, now=now, author=need.author
             )  # fmt: skip
 
     load = app_state.run_worker.take_up(ident, begin)
@@ -384,7 +386,7 @@ def _approve(context: RequestContext, sight: Sight) -> Response:
         return refused
     account = context.member.proven_account
     if account is None:
-        return _page(context, sight, wrong=_need(context, sight).team.next_step(), status=409)
+        return _page(context, sight, wrong=_need(context, sight).team.describe_next_step(), status=409)
     store, digest = context.workspace.store, sight.plan.digest
     event = PlanAgreed(plan=digest, changes=len(sight.plan.changes), account=account)
     with store.writing() as write:

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from starlette.responses import Response
 
-from ..application.evaluation import with_templates
+from ..application.evaluation import fill_templates
 from ..application.record_builders import policy_record
 from ..application.records import PolicyRecord
 from ..application.workspace import Workspace
@@ -208,7 +208,7 @@ def _show(
     file_in_folder: Text | None = None,
 ) -> Response:
     policy = (
-        None if text.policy is None else with_templates(text.policy, folder.config.templates)
+        None if text.policy is None else fill_templates(text.policy, folder.config.templates)
     )  # as the ledger names it
     is_new, is_draft = text.file == _DRAFT, asked is not None and not is_file
     return context.page(

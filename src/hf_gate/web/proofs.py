@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.ledger_files import checkpoint_json, checkpoint_now, export
-from ..application.ledger_verification import Verified, verify
+from ..application.ledger_files import checkpoint_to_dict, export_ledger, store_checkpoint
+from ..application.ledger_verification import LedgerReport, verify_ledger
 from ..application.workspace import Workspace
 from .exports import file_of
 from .request_context import Refused, RequestContext
@@ -47,7 +47,7 @@ def last_proof(workspace: Workspace) -> StoredProof | None:
 class StoredProof:
     """What the last proof found; `head` is how many entries there were, so that a page can say what came since."""
 
-    result: Verified
+    result: LedgerReport
     at: datetime
     took: float
     head: int
@@ -66,7 +66,7 @@ def prove(context: RequestContext) -> Response:
     try:
         workspace, begun = context.workspace, time.monotonic()
         head = entries_in(workspace)
-        result = verify(workspace.store)
+        result = verify_ledger(workspace.store)
         _proofs[workspace] = StoredProof(
             result, context.app_state.now(), time.monotonic() - begun, head, context.member.name
         )
@@ -78,12 +78,12 @@ def prove(context: RequestContext) -> Response:
 def checkpoint(context: RequestContext) -> Response:
     """The heads of all chains, kept in the store and handed out as a file: it proves later that nothing was cut off."""
     must_be_whole(context, _AS_A_WHOLE)
-    made = checkpoint_now(context.workspace.store, context.now)
-    text = json.dumps(checkpoint_json(made, context.workspace.store.endpoint), indent=1) + "\n"
+    made = store_checkpoint(context.workspace.store, context.now)
+    text = json.dumps(checkpoint_to_dict(made, context.workspace.store.endpoint), indent=1) + "\n"
     return file_of([text.encode()], "application/json", f"checkpoint-{context.now:%Y%m%dT%H%M%SZ}.json")
 
 
 def whole(context: RequestContext) -> Response:
     """The ledger as `hf-gate audit verify --file` proves it; personal data only comes from the command line."""
     must_be_whole(context, _AS_A_WHOLE)
-    return file_of(export(context.workspace.store, context.now), "application/x-ndjson", "ledger.jsonl")
+    return file_of(export_ledger(context.workspace.store, context.now), "application/x-ndjson", "ledger.jsonl")

@@ -224,7 +224,7 @@ def export(context: RequestContext) -> Response:
 
 def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
     """Make the records of these requests, rated where the file shows it."""
-    verdicts = context.app_state.policies.standing_verdicts
+    verdicts = context.app_state.policies.current_verdicts
     return (stored_request(row, verdicts, with_quality=context.params.get("kind") != "csv") for row in rows)
 
 

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.record_builders import repo_record
 from ..application.records import RepoRecord
-from ..application.workspace_status import repo_standing, serving_line
+from ..application.workspace_status import format_answered_line, read_repo_status
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, Status
@@ -188,7 +188,7 @@ def repo_page(context: RequestContext) -> Response:
     """One repo: its gate, its readings, its form as a requester meets it, and what holds there in words."""
     row = repo_named(context)
     line, app_state = line_of(context, row), context.app_state
-    standing = repo_standing(app_state.workspace.store, row, context.now)
+    standing = read_repo_status(app_state.workspace.store, row, context.now)
     pending = line.count(Status.PENDING)
     return context.page(
         "repo.html",
@@ -198,7 +198,7 @@ def repo_page(context: RequestContext) -> Response:
         statuses=[(status.value, line.count(status)) for status in STATUSES],
         others=[(name, n) for name, n in row.counts.items() if n and name not in set(STATUSES)],
         median=standing.median if pending else None,
-        serving=serving_line(standing.answered_before, context.now, app_state.workspace.zone),
+        serving=format_answered_line(standing.answered_before, context.now, app_state.workspace.zone),
         quick=None if row.quick_at is None else from_ms(row.quick_at),
         full=None if row.full_at is None else from_ms(row.full_at),
         write_only=WRITE_ONLY,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ..application.decisions import note_entry
 from ..application.evaluation import Evaluation, evaluate_request
-from ..application.inputs import ReasonTemplate, parse_note, texts_by_language, usable_templates
+from ..application.inputs import ReasonTemplate, check_templates, parse_note, texts_by_language
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import Repo
@@ -137,7 +137,7 @@ def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | 
             app_state.workspace.sources,
             row,
             context.now,
-            reads_profile=False,
+            with_profile=False,
         )
     except (HfGateError, LookupError):
         return None
@@ -275,7 +275,7 @@ def selected_beside(context: RequestContext, row: RequestRow) -> int:
 
 def texts_for(context: RequestContext, user: str, repo: Repo | None) -> list[tuple[str, str]]:
     """The workspace's own texts by their names, filled; for many people at once those that name nobody."""
-    templates = usable_templates(context.workspace.location.config.templates, [] if repo is None else [repo])
+    templates = check_templates(context.workspace.location.config.templates, [] if repo is None else [repo])
     return [
         (each.name, each.text if repo is None else each.fill(repo, user))
         for each in templates

@@ -73,7 +73,7 @@ class RequestContext:
 
     def sees(self, repo: Repo) -> bool:
         """Whether a repo is one of theirs."""
-        return self.app_state.membership.sees(self.member, repo)
+        return self.app_state.membership.can_see(self.member, repo)
 
     def find_request(self, key: str) -> RequestRow:
         """Return a request by the Hub's id or by its number here (`n17`); NotFound if this person must not see it."""

@@ -120,9 +120,9 @@ def reversal_of(context: RequestContext, row: RequestRow) -> Reversal | None:
     if context.masks or not row.is_current:
         return None
     how = last_transition(context.workspace.store, row)
-    if how is None or how.run is None or how.is_first:
+    if how is None or how.run_id is None or how.is_first:
         return None
-    before = _before(context, row, how.run)
+    before = _before(context, row, how.run_id)
     if before is None or before == row.state.status:
         return None
     verb = VERB_FOR_STATUS[before]

@@ -141,7 +141,7 @@ class RunWorker:
 
         def watch() -> str | None:
             load.wish = PAUSE if self._is_ending else store.stop_request(load.run)
-            if load.wish != PAUSE and not app_state.membership.may_continue(run):
+            if load.wish != PAUSE and not app_state.membership.can_continue(run):
                 load.wish = STOP
             return load.wish
 
@@ -158,9 +158,9 @@ class RunWorker:
                 app_state.workspace.hub,
                 app_state.workspace.clock,
                 app_state.workspace.zone,
-                watch=watch,
+                read_stop_request=watch,
                 progress=progress,
-                told=note_outcome,
+                on_outcome=note_outcome,
             )
             return carrier.execute(run)
 

@@ -310,13 +310,13 @@ def _resume(context: RequestContext, going: Going) -> Response:
     app_state, run = context.app_state, going.run
 
     def begin() -> RunRow:
-        with app_state.tray_service.sending:
-            need = app_state.membership.need_to_resume(context.member, run)
+        with app_state.tray_service.lock:
+            need = app_state.membership.compute_resume_need(context.member, run)
             if need.is_open:
                 raise Guarded(f"{need.why} {_OTHERS_MAY}")
-            return run_cases.resume(app_state.workspace.store, run, context.member.name, app_state.now())
+            return run_cases.record_resume(app_state.workspace.store, run, context.member.name, app_state.now())
 
-    if going.may_go_on and (need := app_state.membership.need_to_resume(context.member, run)).is_open:
+    if going.may_go_on and (need := app_state.membership.compute_resume_need(context.member, run)).is_open:
         return _page(context, going, wrong=f"{need.why} {_OTHERS_MAY}", status=409)
     if going.is_live or going.may_go_on:
         app_state.workspace.store.request_stop(run.id, None)
@@ -337,8 +337,8 @@ def _retry(context: RequestContext, going: Going) -> Response:
     if not run_cases.is_over(going.run):
         return _page(context, going, wrong="It has not ended: let it go on, or stop it first.", status=409)
     bundle = context.app_state.policies.current
-    versions = None if bundle is None else run_cases.versions_of(bundle.policies)
-    made = run_cases.retry(context.workspace.store, going.run, now=context.now, versions=versions)
+    versions = None if bundle is None else run_cases.policy_versions(bundle.policies)
+    made = run_cases.plan_retry(context.workspace.store, going.run, now=context.now, versions=versions)
     left_out, outdated = made.summary.get("left_out", 0), made.summary.get("outdated", 0)
     notes = [f"{left_out} moved on since: they are left alone."] if left_out else []
     if outdated:
@@ -353,7 +353,7 @@ def _undo(context: RequestContext, going: Going) -> Response:
     """The plan that leads back, and what no plan can take back."""
     if going.is_live:
         return _page(context, going, wrong="It is still going: pause or stop it first.", status=409)
-    made, notes = run_cases.undo(context.workspace.store, going.run, now=context.now)
+    made, notes = run_cases.plan_undo(context.workspace.store, going.run, now=context.now)
     if not made.changes:
         return _page(context, going, wrong=f"There is nobody to put back. {' '.join(notes)}".strip(), status=409)
     if any(change.policy for change in _changes_with_outcome(context, going)):

@@ -207,4 +207,4 @@ def _is_by_itself(request: Request) -> bool:
 
 def _now() -> int:
     """Return the time for sessions: the system clock, even if the desk follows a local Hub's clock."""
-    return to_ms(bootstrap.now())
+    return to_ms(bootstrap.utc_now())

@@ -126,7 +126,7 @@ def decide(context: RequestContext) -> Response:
     reason = parse_reason(context.form_value("reason"), verb, is_silent=context.form_value("silent") == "yes")
     app_state, until = context.app_state, context.chosen_end() if verb == "accept" else None
     hold = None if context.form_value("when") == "later" else app_state.hold
-    taken = app_state.tray_service.take(
+    taken = app_state.tray_service.queue_decisions(
         DecisionRequest(verb, {row.id: version}, context.member, reason, until), context.now, hold
     )
     app_state.wake.set()
@@ -155,8 +155,8 @@ def _in_words(hold: float | None) -> str:
 
 def _conflict_response(context: RequestContext, taken: QueueResult, line: Line) -> Response:
     """Somebody else was there before: what they did is shown, and nothing of ours is sent."""
-    if taken.clashes:
-        other = taken.clashes[0]
+    if taken.conflicts:
+        other = taken.conflicts[0]
         who = "You have" if other.member == context.member.id else f"{other.actor} has"
         text = f"{who} decided this already: {other.verb} {line.who}."
         hint = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from ..application.evaluation import RepoPolicies, StandingVerdicts, inputs_of
+from ..application.evaluation import CurrentVerdicts, RepoPolicies, build_inputs
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
@@ -57,7 +57,7 @@ def verdicts_of(
     for row in rows:
         groups.setdefault(row.repo, []).append(row)
     found: dict[int, Said] = {}
-    standing = app_state.policies.standing_verdicts
+    standing = app_state.policies.current_verdicts
     for repo, group in groups.items():
         policy_set = _policy_set(app_state, repos.get(repo))
         if policy_set is not None:
@@ -86,7 +86,7 @@ def _evaluate(
     if bundle is None or not rows:
         return {}
     found = {}
-    for case in inputs_of(app_state.workspace.store, policy_set, app_state.workspace.sources, rows, now):
+    for case in build_inputs(app_state.workspace.store, policy_set, app_state.workspace.sources, rows, now):
         verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
             found[case.row.id] = said_of(verdict, _Fewer(policy_set.evaluator, case.facts, hides))
@@ -110,8 +110,8 @@ class _Fewer:
         return map(without_count, found) if self.hides else found
 
 
-def _stored_verdict(row: RequestRow, standing: StandingVerdicts) -> Said | None:
-    verdict = standing.of(row)
+def _stored_verdict(row: RequestRow, standing: CurrentVerdicts) -> Said | None:
+    verdict = standing.verdict_of(row)
     if verdict is None:
         return None
     action, policy, rule, _ = verdict
