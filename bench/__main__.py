@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import calls, deciding, desk, document, reading, starting, touch, web
-from .rows import Row, screen_table, unmeasured
+from . import automation, calls, decisions, desk, lists, report, startup, web
+from .results import Row, screen_table, unmeasured
 from .sizes import FULL, QUICK, Sizes
 
 
@@ -23,14 +23,14 @@ class Case(NamedTuple):
 
 
 CASES: dict[str, Case] = {
-    "list": Case(reading.long_list, ("list-0", "list-memory", "list-50", "list-calls")),
-    "many": Case(reading.many_lists, ("many-50",)),
-    "decide": Case(deciding.by_batch, ("decide-0", "decide-50", "decide-calls")),
-    "window": Case(deciding.in_a_window, ("window-0", "window-50", "window-scaled", "window-429")),
-    "handle": Case(deciding.one_by_one, ("handle-50",)),
-    "hidden": Case(deciding.under_a_hidden_limit, ("hidden-short", "hidden-long")),
-    "start": Case(starting.cold_starts, ("start-help", "start-version", "start-ls")),
-    "serve": Case(starting.local_hubs, ("serve-small", "serve-large", "serve-million")),
+    "list": Case(lists.long_list, ("list-0", "list-memory", "list-50", "list-calls")),
+    "many": Case(lists.many_lists, ("many-50",)),
+    "decide": Case(decisions.by_batch, ("decide-0", "decide-50", "decide-calls")),
+    "window": Case(decisions.in_a_window, ("window-0", "window-50", "window-scaled", "window-429")),
+    "handle": Case(decisions.one_by_one, ("handle-50",)),
+    "hidden": Case(decisions.under_a_hidden_limit, ("hidden-short", "hidden-long")),
+    "start": Case(startup.cold_starts, ("start-help", "start-version", "start-ls")),
+    "serve": Case(startup.local_hubs, ("serve-small", "serve-large", "serve-million")),
     "million": Case(
         desk.desk,
         (
@@ -48,9 +48,9 @@ CASES: dict[str, Case] = {
         "desk",
     ),
     "calls": Case(calls.calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
-    "touch": Case(touch.touch, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
+    "touch": Case(automation.touch, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
     "browser": Case(web.web, web.KEYS, "web"),
-    "download": Case(starting.download, ("download",)),
+    "download": Case(startup.download, ("download",)),
 }
 
 
@@ -77,7 +77,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[*document.PARTS, *CASES],
+        choices=[*report.PARTS, *CASES],
         help="a part of the page, or one case; may be repeated",
     )
     parser.add_argument(
@@ -87,9 +87,9 @@ def main(args: Sequence[str]) -> int:
     )
     asked = parser.parse_args(args)
     sizes = QUICK if asked.quick else FULL
-    print("\n".join(document.machine()), file=sys.stderr)
+    print("\n".join(report.machine()), file=sys.stderr)
     start, rows = time.perf_counter(), list[Row]()
-    took = dict.fromkeys(document.PARTS, 0.0)
+    took = dict.fromkeys(report.PARTS, 0.0)
     names = [name for name, case in CASES.items() if not asked.only or {name, case.part} & set(asked.only)]
     for name in names:
         begun = time.perf_counter()
@@ -110,15 +110,15 @@ def main(args: Sequence[str]) -> int:
 def _write(names: Sequence[str], rows: Sequence[Row], sizes: Sizes, took: Mapping[str, float]) -> None:
     """Each part of the page whose cases were all run."""
     day = datetime.now(UTC).date()  # noqa: TID251 - the day of the run
-    document.PAGE.parent.mkdir(exist_ok=True)
-    for part in document.PARTS:
+    report.PAGE.parent.mkdir(exist_ok=True)
+    for part in report.PARTS:
         cases = {name: case for name, case in CASES.items() if case.part == part}
         if cases.keys() <= set(names):
             keys = {key for case in cases.values() for key in case.keys}
             mine = [row for row in rows if row.key in keys]
-            before = document.PAGE.read_text("utf-8") if document.PAGE.is_file() else ""
-            document.PAGE.write_text(document.page(mine, sizes, took[part], day, part, before), "utf-8")
-            print(f"written: docs/{document.PAGE.name}, {part}", file=sys.stderr)
+            before = report.PAGE.read_text("utf-8") if report.PAGE.is_file() else ""
+            report.PAGE.write_text(report.page(mine, sizes, took[part], day, part, before), "utf-8")
+            print(f"written: docs/{report.PAGE.name}, {part}", file=sys.stderr)
 
 
 if __name__ == "__main__":

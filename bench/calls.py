@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from math import ceil
 
-from .hubs import RunningHub, Stats, local_hub
-from .program import Desk, a_desk
-from .rows import Row
+from .cli_process import Desk, a_desk
+from .hub_process import RunningHub, Stats, local_hub
+from .results import Row
 from .sizes import Sizes
 
 BATCH, PAGE = 100, 1000

@@ -9,9 +9,9 @@ from statistics import median
 from hf_gate.store.opening import open_store
 
 from . import store
-from .hubs import local_hub
-from .program import Desk, Ran, a_desk
-from .rows import DASH, Row, seconds
+from .cli_process import Desk, Ran, a_desk
+from .hub_process import local_hub
+from .results import DASH, Row, seconds
 from .sizes import Sizes
 
 NOW = "2026-11-25T12:00:00Z"
@@ -104,7 +104,7 @@ def _asking(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
 
 
 def _world(here: Desk) -> str | None:
-    from hf_gate.hub.local_world import get_world_id  # noqa: PLC0415 - only where the store of a local Hub is opened by hand
+    from hf_gate.hub.local_hub_headers import get_world_id  # noqa: PLC0415 - only where the store of a local Hub is opened by hand
 
     return get_world_id(here.env["HF_ENDPOINT"])
 

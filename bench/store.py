@@ -22,7 +22,7 @@ from hf_gate.domain.request_state import RecordUpdate, diff_record
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
 
 PAGE = 1000

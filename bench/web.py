@@ -20,12 +20,12 @@ from urllib.parse import quote_plus
 from hf_gate.web.app_state import AppState
 from hf_gate.web.files import FOLDER
 
-from . import document
+from . import report
 from . import store as filling
-from .rows import DASH, Row, screen_table
+from .browser_latency import Felt, felt
+from .desk_fixture import Visitor, a_web_desk
+from .results import DASH, Row, screen_table
 from .sizes import FULL, QUICK, Sizes
-from .webbrowser import Felt, felt
-from .webdesk import Visitor, a_web_desk
 
 REPOS = 50
 _MOST_MS, _MOST_KB, _MOST_JS = 50, 120, 40
@@ -207,9 +207,9 @@ def main(args: Sequence[str]) -> int:
     print(screen_table(rows))
     if asked.write:
         day = datetime.now(UTC).date()  # noqa: TID251 - the day of the run
-        before = document.PAGE.read_text("utf-8")
+        before = report.PAGE.read_text("utf-8")
         took = time.perf_counter() - start
-        document.PAGE.write_text(document.page(rows, sizes, took, day, "web", before), "utf-8")
+        report.PAGE.write_text(report.page(rows, sizes, took, day, "web", before), "utf-8")
     return 0
 
 

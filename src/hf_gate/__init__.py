@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from .hub.async_client import AsyncHub
     from .hub.client import Hub
-    from .hub.functions import (
+    from .hub.hf_functions import (
         accept_access_request,
         cancel_access_request,
         grant_access,
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     )
     from .hub.listing import AsyncListing, Listing
     from .protocol.codec import Quarantined
-    from .protocol.flows.finding import Found
     from .protocol.flows.listing import Head
+    from .protocol.flows.lookup import Found
     from .protocol.pacing import Outlook
 
 
@@ -74,7 +74,7 @@ _HOMES: dict[str, str] = {
     "Completeness": "domain.completeness",
     "Decision": "domain.requests",
     "ForeignOrigin": "errors",
-    "Found": "protocol.flows.finding",
+    "Found": "protocol.flows.lookup",
     "Gate": "domain.accounts",
     "GateForm": "domain.forms",
     "Head": "protocol.flows.listing",
@@ -113,18 +113,18 @@ _HOMES: dict[str, str] = {
     "UnexpectedAnswer": "errors",
     "UsageError": "errors",
     "WrongRepoType": "errors",
-    "accept_access_request": "hub.functions",
-    "cancel_access_request": "hub.functions",
-    "grant_access": "hub.functions",
-    "list_accepted_access_requests": "hub.functions",
-    "list_pending_access_requests": "hub.functions",
-    "list_rejected_access_requests": "hub.functions",
-    "list_reset_access_requests": "hub.functions",
+    "accept_access_request": "hub.hf_functions",
+    "cancel_access_request": "hub.hf_functions",
+    "grant_access": "hub.hf_functions",
+    "list_accepted_access_requests": "hub.hf_functions",
+    "list_pending_access_requests": "hub.hf_functions",
+    "list_rejected_access_requests": "hub.hf_functions",
+    "list_reset_access_requests": "hub.hf_functions",
     "parse_gate_form": "domain.forms",
     "parse_repo": "domain.ids",
-    "reject_access_request": "hub.functions",
-    "reset_access_request": "hub.functions",
-    "revoke_access": "hub.functions",
+    "reject_access_request": "hub.hf_functions",
+    "reset_access_request": "hub.hf_functions",
+    "revoke_access": "hub.hf_functions",
 }
 
 __all__ = [

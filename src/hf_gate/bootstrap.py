@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .domain.requests import AccessRequest
     from .hub.client import Hub
     from .hub.clock import HubClock
-    from .store.reading import Store
+    from .store.store import Store
 
 _STORE_WAIT: Final = 60.0  # seconds: a desk that reads or sends is mostly done by then
 _ACCOUNT_LIVES: Final = 24 * 3600  # seconds: who a token belongs to never changes, its organisations may
@@ -213,9 +213,9 @@ def open_store(
     """The store of a workspace, or of this user for one Hub; made when there is none, unless it is only read.
 
     `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
-    when another process has it. `command`: what others are told about us meanwhile. `on_wait`: see `store.locking`.
+    when another process has it. `command`: what others are told about us meanwhile. `on_wait`: see `store.write_lock`.
     """
-    from .hub.local_world import get_world_id  # noqa: PLC0415 - as in open_hub
+    from .hub.local_hub_headers import get_world_id  # noqa: PLC0415 - as in open_hub
     from .store.opening import WAIT  # noqa: PLC0415 - only who needs a store
     from .store.opening import open_store as opened  # noqa: PLC0415 - as above
 
@@ -275,7 +275,7 @@ def _country_of() -> Callable[[AccessRequest], str | None]:
 
 def _store_name(endpoint: str, limit: float) -> str:
     """A file for each Hub; a local one is told apart by the world that it states, for every start of it is another Hub."""
-    from .hub.local_world import get_world_id  # noqa: PLC0415 - as in open_hub
+    from .hub.local_hub_headers import get_world_id  # noqa: PLC0415 - as in open_hub
 
     world = get_world_id(endpoint, limit)
     name = re.sub(r"[^a-z0-9.-]+", "-", endpoint.partition("://")[2].lower()).strip("-")
@@ -284,7 +284,7 @@ def _store_name(endpoint: str, limit: float) -> str:
 
 def _probe_limit(settings: Settings) -> float:
     """Seconds in which a local Hub must say which one it is."""
-    from .hub.local_world import PROBE_S  # noqa: PLC0415 - as in open_hub
+    from .hub.local_hub_headers import PROBE_S  # noqa: PLC0415 - as in open_hub
 
     return PROBE_S if settings.max_wait is None else min(max(settings.max_wait, 1.0), PROBE_S)
 

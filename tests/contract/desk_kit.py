@@ -17,7 +17,7 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.hub.clock import HubClock
 from hf_gate.store.opening import open_store
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
 
 

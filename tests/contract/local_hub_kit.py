@@ -13,9 +13,9 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.localhub.faults import FaultSet
 from hf_gate.localhub.handlers import answer_call, find_call
 from hf_gate.localhub.handlers_files import commit_files
+from hf_gate.localhub.http_messages import PLAIN_VIEW, HttpRequest, HttpResponse, ReadView
 from hf_gate.localhub.records import HubAccount, HubRepo, HubToken, StoredRequest
 from hf_gate.localhub.seeding import make_id
-from hf_gate.localhub.wire import PLAIN_VIEW, HttpRequest, HttpResponse, ReadView
 from hf_gate.localhub.world import World
 from hf_gate.testing import LocalHub
 

@@ -23,9 +23,9 @@ from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store, path_of
-from hf_gate.store.reading import Store
+from hf_gate.store.revisions import SHAPES, Shapes
 from hf_gate.store.sql import Postgres, Sqlite
-from hf_gate.store.versions import SHAPES, Shapes
+from hf_gate.store.store import Store
 
 ENDPOINT = "https://huggingface.co"
 EEG = Repo(RepoType.DATASET, "acme", "eeg-1")

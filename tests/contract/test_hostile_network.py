@@ -13,7 +13,7 @@ from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HfGateError, InsecureEndpoint, UnexpectedAnswer, UsageError
 from hf_gate.hub.deadlines import Deadline, DeadlineBackend
 from hf_gate.protocol.codec import MAX_RECORDS, UnreadableBody, find_next_link, read_page
-from hf_gate.protocol.flows.calling import FlowContext
+from hf_gate.protocol.flows.calls import FlowContext
 from hf_gate.protocol.flows.repos import list_gated_repos
 from hf_gate.protocol.messages import HubCall, Reply
 from hf_gate.protocol.pacing import MAX_LIMITS, Pacer

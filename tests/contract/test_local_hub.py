@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hf_gate.localhub.wire import json_response
+from hf_gate.localhub.http_messages import json_response
 from tests.contract.local_hub_kit import ACCESS, LocalHubKit, error
 
 NOT_FOUND = (404, "No access request found matching your criteria", None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hf_gate.localhub.wire import HttpResponse, ReadView
+from hf_gate.localhub.http_messages import HttpResponse, ReadView
 from tests.contract.local_hub_kit import ACCESS, LocalHubKit, error
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hf_gate.domain.ids import RepoType
-from hf_gate.localhub.wire import HttpResponse
+from hf_gate.localhub.http_messages import HttpResponse
 from tests.contract.local_hub_kit import T0, LocalHubKit
 
 

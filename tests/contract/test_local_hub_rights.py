@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_gate.domain.ids import RepoType
-from hf_gate.localhub.wire import HttpResponse
+from hf_gate.localhub.http_messages import HttpResponse
 from tests.contract.local_hub_kit import ACCESS, LocalHubKit, error
 
 NO_RIGHT = (403, "You have read access but not the required permissions for this operation", None)

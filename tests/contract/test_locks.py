@@ -15,7 +15,7 @@ import pytest
 from hf_gate import bootstrap
 from hf_gate.errors import StoreBusy, StoreUnavailable
 from hf_gate.locks import ProcessLock, is_held, read_announcement
-from hf_gate.store.locking import FileLock, Holder
+from hf_gate.store.write_lock import FileLock, Holder
 
 _HOLD = """
 import sys

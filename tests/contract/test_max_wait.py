@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable, OutcomeUnknown, UnexpectedAnswer
-from hf_gate.hub.local_world import get_world_id
+from hf_gate.hub.local_hub_headers import get_world_id
 
 from .raw_hub import DRIPS, RawHub, Say, answer, raw_hub
 

@@ -16,8 +16,8 @@ from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
 from hf_gate.domain.query import Query
 from hf_gate.domain.request_version import RequestVersion
 from hf_gate.domain.rows import MOVED, RequestRow, SelectionScope
-from hf_gate.store.reading import Store
 from hf_gate.store.selections import Selections
+from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, place, postgres_uri, record, store, take
 
 __all__ = ["place", "postgres_uri", "store"]

@@ -13,7 +13,7 @@ from hf_gate.domain.events import LedgerEntry, VerdictReached
 from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.store.opening import open_store
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -15,11 +15,11 @@ import pytest
 
 from hf_gate.application.restore_checks import check_ledger
 from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError
-from hf_gate.store.copies import Restore, restore, write_backup
-from hf_gate.store.locking import FileLock, Holder
+from hf_gate.store.backups import Restore, restore, write_backup
+from hf_gate.store.compression import PLAIN, Packer
 from hf_gate.store.opening import open_store
-from hf_gate.store.packing import PLAIN, Packer
 from hf_gate.store.removal import count_unsettled, files_of, remove_files
+from hf_gate.store.write_lock import FileLock, Holder
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 from tests.house.tree import ROOT
 
@@ -30,8 +30,8 @@ import os, resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from hf_gate.errors import StoreUnavailable
-from hf_gate.store.copies import Restore, restore, write_backup
-from hf_gate.store.locking import Holder
+from hf_gate.store.backups import Restore, restore, write_backup
+from hf_gate.store.write_lock import Holder
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import files_of, remove_files
 from tests.contract.store_kit import EEG, ENDPOINT, record, take

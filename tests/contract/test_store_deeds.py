@@ -31,9 +31,9 @@ from hf_gate.domain.ledger import ChainBreak, Checkpoint, verify_chain
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
 from hf_gate.domain.runs import UNSETTLED, ChangeState, RunKind, RunState
-from hf_gate.store.packing import PLAIN, Packer, learn, private_of, record_of, sealed_record
-from hf_gate.store.reading import Store
+from hf_gate.store.compression import PLAIN, Packer, learn, private_of, record_of, sealed_record
 from hf_gate.store.removal import unsettled_in
+from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, MED, place, postgres_uri, read, record, store, take
 
 __all__ = ["place", "postgres_uri", "store"]

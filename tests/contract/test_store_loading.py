@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.store.copies import Restore, restore, write_backup
-from hf_gate.store.loading import DEFERRED, loading
-from hf_gate.store.locking import Holder
+from hf_gate.store.backups import Restore, restore, write_backup
+from hf_gate.store.initial_load import DEFERRED, loading
 from hf_gate.store.opening import open_store, path_of
-from hf_gate.store.reading import Store
-from hf_gate.store.shape import shape_faults
+from hf_gate.store.schema_check import shape_faults
 from hf_gate.store.sql import Sqlite
+from hf_gate.store.store import Store
+from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, store, take
 
 __all__ = ["place", "postgres_uri", "store"]
@@ -60,7 +60,7 @@ def test_an_error_while_loading_leaves_the_indexes_made(store: Store) -> None:
 _LOAD = """
     import sys
     sys.path.insert(0, {root!r})
-    from hf_gate.store.loading import loading
+    from hf_gate.store.initial_load import loading
     from hf_gate.store.opening import open_store
     from tests.contract.store_kit import EEG, ENDPOINT, record, take
     store = open_store({place!r}, endpoint=ENDPOINT)

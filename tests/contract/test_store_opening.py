@@ -17,9 +17,9 @@ import pytest
 
 from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from hf_gate.store.locking import FileLock, Holder, holder_of, lock_files
 from hf_gate.store.opening import open_store, path_of
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
+from hf_gate.store.write_lock import FileLock, Holder, holder_of, lock_files
 from tests.contract.store_kit import EEG, ENDPOINT, mode_of, place, postgres_uri, record, store, take
 
 __all__ = ["place", "postgres_uri", "store"]

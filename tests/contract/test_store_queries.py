@@ -20,8 +20,8 @@ from hf_gate.errors import UsageError
 from hf_gate.store.opening import open_store
 from hf_gate.store.query_sql import conditions
 from hf_gate.store.queue_queries import QueueQueries
-from hf_gate.store.reading import Store
 from hf_gate.store.search import Wanted, cursor_of, keys_of
+from hf_gate.store.store import Store
 from tests.contract.store_kit import (
     EEG,
     ENDPOINT,

@@ -8,7 +8,7 @@ from hf_gate.domain.events import LedgerEntry, RequestWithdrawn, StatusMoved
 from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.domain.request_state import RequestState
 from hf_gate.store.opening import open_store
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 from tests.contract.store_kit import (
     EEG,
     ENDPOINT,

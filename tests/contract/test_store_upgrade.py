@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
-from hf_gate.store.copies import Restore, restore, write_backup
-from hf_gate.store.locking import Holder
+from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.removal import remove_files, remove_tables
-from hf_gate.store.versions import SHAPES, Shapes
+from hf_gate.store.revisions import SHAPES, Shapes
+from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import (
     EEG,
     ENDPOINT,

@@ -14,7 +14,7 @@ from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.requests import AccessRequest, Decision
 from hf_gate.protocol.codec import format_time, read_page
 from hf_gate.protocol.flows.bulk import MAX_AGE_S, decide_many
-from hf_gate.protocol.flows.calling import FlowContext
+from hf_gate.protocol.flows.calls import FlowContext
 from hf_gate.protocol.messages import Answer, HubCall, Reply
 
 from .playing import Played, play, reply, row

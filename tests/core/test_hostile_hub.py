@@ -11,8 +11,8 @@ from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.errors import BadRequest, HubUnavailable, NotAllowed, OutcomeUnknown
 from hf_gate.protocol.endpoints import build_list_call
-from hf_gate.protocol.flows import bulk, deciding, repos
-from hf_gate.protocol.flows.calling import FlowContext, RetryPolicy, send_call
+from hf_gate.protocol.flows import bulk, repos, single_decision
+from hf_gate.protocol.flows.calls import FlowContext, RetryPolicy, send_call
 from hf_gate.protocol.flows.listing import list_requests
 from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from hf_gate.protocol.replies import build_error
@@ -69,7 +69,7 @@ def test_a_refusal_after_a_lost_answer_does_not_prove_that_nothing_happened() ->
 
 def test_a_refusal_of_a_single_decision_after_a_lost_answer_proves_nothing() -> None:
     answers = iter([reply(status=500), *[reply({"error": "no"}, status=403)] * 9])
-    flow = deciding.decide_one(REPO, Decision.accept("ada"), SETTING)
+    flow = single_decision.decide_one(REPO, Decision.accept("ada"), SETTING)
     played = play(flow, Lists(lambda _: next(answers), ada="pending"))
     assert isinstance(played.result.error, OutcomeUnknown)
 

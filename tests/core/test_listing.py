@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hf_gate.domain.completeness import NO_RESET_LIST
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.errors import BadRequest, ForeignOrigin, HubUnavailable, NotAllowed, NotGated, UnexpectedAnswer
-from hf_gate.protocol.flows.calling import FlowContext, RetryPolicy
+from hf_gate.protocol.flows.calls import FlowContext, RetryPolicy
 from hf_gate.protocol.flows.listing import Head, list_requests, read_head
 from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 

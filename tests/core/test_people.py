@@ -16,12 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_gate.domain.forms import parse_gate_form
-from hf_gate.localhub import mail
+from hf_gate.localhub import email_addresses
 from hf_gate.localhub.gates import demo_gates
-from hf_gate.localhub.hostile import BY_KIND, HOSTILE, LONGEST
-from hf_gate.localhub.layout import Timeline
-from hf_gate.localhub.pools import load_pools
-from hf_gate.localhub.scene import PRESETS, GeneratedRequest, InventedAccount, Scene, build_scene, encode_oracle_line
+from hf_gate.localhub.generator import (
+    PRESETS,
+    GeneratedRequest,
+    InventedAccount,
+    Scene,
+    build_scene,
+    encode_oracle_line,
+)
+from hf_gate.localhub.hostile_texts import BY_KIND, HOSTILE, LONGEST
+from hf_gate.localhub.request_schedule import Timeline
+from hf_gate.localhub.text_pools import load_pools
 
 NOW = 1_792_800_000_000  # 2026-10-23
 DAY = 86_400_000
@@ -84,7 +91,7 @@ def check_accounts(drawn: Scene) -> None:
         assert re.fullmatch(r"[0-9a-f]{24}", account.id)
         assert int(account.id[:8], 16) == account.created_ms // 1000
         assert re.fullmatch(r"[A-Za-z0-9][\w.-]{1,41}", account.username)
-        assert account.email is None or mail.is_allowed(account.email, PLACES), account.email
+        assert account.email is None or email_addresses.is_allowed(account.email, PLACES), account.email
         assert len(account.fullname) <= 96
         assert set(account.verified_orgs) <= {org.name for org in account.orgs}
 

@@ -6,7 +6,7 @@ import json
 
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.errors import UnexpectedAnswer
-from hf_gate.protocol.flows.calling import FlowContext
+from hf_gate.protocol.flows.calls import FlowContext
 from hf_gate.protocol.flows.repos import fetch_report
 from hf_gate.protocol.messages import FailureReason, NoReply
 

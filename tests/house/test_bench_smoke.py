@@ -6,10 +6,10 @@ from datetime import date
 
 import pytest
 
-from bench import document
+from bench import report
 from bench.__main__ import CASES, rows_of
-from bench.deciding import least_time
-from bench.rows import Row, markdown_table, screen_table, unmeasured
+from bench.decisions import least_time
+from bench.results import Row, markdown_table, screen_table, unmeasured
 from bench.sizes import FULL, QUICK, world_for
 
 
@@ -31,7 +31,7 @@ def test_a_part_that_fails_keeps_its_place_in_the_table_and_says_why() -> None:
     broken = world_for(10)
     rows = [unmeasured("list-0", "list 100,000", f"OSError: {broken} is no port")]
     assert "not measured" in screen_table(rows)
-    assert "is no port" in document.page(rows, FULL, 60.0, date(2026, 11, 25))
+    assert "is no port" in report.page(rows, FULL, 60.0, date(2026, 11, 25))
 
 
 def test_the_page_says_what_holds_a_figure_that_is_not_reached() -> None:
@@ -39,29 +39,29 @@ def test_the_page_says_what_holds_a_figure_that_is_not_reached() -> None:
         Row("a", "fast", "1 s", aim="<= 2 s", reached=True, held="nothing"),
         Row("b", "slow | steady", "3 s", aim="<= 2 s", reached=False, held="The clock."),
     ]
-    page = document.page(rows, FULL, 60.0, date(2026, 11, 25))
+    page = report.page(rows, FULL, 60.0, date(2026, 11, 25))
     assert "- **slow | steady**: 3 s. The clock." in page
     assert "nothing" not in page
     assert "quick run" not in page
-    assert "quick run" in document.page(rows, QUICK, 60.0, date(2026, 11, 25))
+    assert "quick run" in report.page(rows, QUICK, 60.0, date(2026, 11, 25))
     assert r"slow \| steady" in markdown_table(rows)
 
 
 def test_a_part_of_the_page_is_renewed_and_the_other_stays_as_it_was() -> None:
-    beside = document.page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25))
-    both = document.page([Row("b", "ledger", "3 s")], FULL, 60.0, date(2026, 11, 26), "desk", beside)
+    beside = report.page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25))
+    both = report.page([Row("b", "ledger", "3 s")], FULL, 60.0, date(2026, 11, 26), "desk", beside)
     assert both.startswith(beside.rstrip())
     assert "| ledger | 3 s | – | – |" in both
-    again = document.page([Row("b", "ledger", "4 s")], FULL, 60.0, date(2026, 11, 27), "desk", both)
+    again = report.page([Row("b", "ledger", "4 s")], FULL, 60.0, date(2026, 11, 27), "desk", both)
     assert again.startswith(beside.rstrip())
     assert "3 s |" not in again
-    assert document.page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25), before=again) == again
+    assert report.page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25), before=again) == again
 
 
 def test_every_part_of_the_page_has_cases_and_no_figure_belongs_to_two() -> None:
     keys = [key for case in CASES.values() for key in case.keys]
     assert len(keys) == len(set(keys))
-    assert {case.part for case in CASES.values()} == set(document.PARTS)
+    assert {case.part for case in CASES.values()} == set(report.PARTS)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.store.locking import FileLock, Holder
+from hf_gate.store.write_lock import FileLock, Holder
 from hf_gate.testing import LocalHub
 from tests.journeys.console import DATASET, MODEL, Console, Ended, fill, status_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.store.locking import FileLock, Holder
+from hf_gate.store.write_lock import FileLock, Holder
 from hf_gate.testing import LocalHub
 from tests.journeys.console import HOSTILE, MODEL, PROGRAM, Console, fill, status_of
 from tests.journeys.terminal import Terminal

@@ -20,7 +20,7 @@ from hf_gate.cli.run import budget_warning
 from hf_gate.domain.events import GrantDated, LedgerEntry, canonical_json
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
-from hf_gate.hub.local_world import get_world_id
+from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.plan.model import decode_plan
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub

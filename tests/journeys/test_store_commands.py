@@ -19,7 +19,7 @@ from hf_gate.application.ledger_files import verify_exported_ledger
 from hf_gate.application.workspace import Workspace
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.hub.local_world import get_world_id
+from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.touch_rate import AIMS, measure
+from bench.automation_rate import AIMS, measure
 
 
 @pytest.mark.parametrize("preset", AIMS)

@@ -20,7 +20,7 @@ from hf_gate.domain.runs import ChangeOrigin
 from hf_gate.localhub.world import World
 from hf_gate.plan.model import Change
 from hf_gate.protocol.flows.bulk import MAX_AGE_S
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 
 Move = Mapping[str, Any]
 

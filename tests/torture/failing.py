@@ -17,7 +17,7 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from hf_gate.store.reading import Store
+    from hf_gate.store.store import Store
 else:
     Store = object  # these wrap a store and hand on what they do not override
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hf_gate.domain.rows import RunRow
-from hf_gate.hub.local_world import get_world_id
+from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 

@@ -17,13 +17,13 @@ from hf_gate.hub.budget import CallBudget
 from hf_gate.hub.credentials import resolve_token
 from hf_gate.hub.driver import Driver
 from hf_gate.hub.transport import BlockingTransport, HubConnection
-from hf_gate.localhub import control, handlers
+from hf_gate.localhub import control_api, handlers
 from hf_gate.localhub.clock import LocalHubClock
 from hf_gate.localhub.faults import FaultPlan, FaultSet, parse_spec
-from hf_gate.localhub.quota import RateLimiter, parse_quota
+from hf_gate.localhub.http_messages import HttpRequest
+from hf_gate.localhub.rate_limit import RateLimiter, parse_quota
 from hf_gate.localhub.seeding import seed_world
 from hf_gate.localhub.server import LocalHubApp
-from hf_gate.localhub.wire import HttpRequest
 from hf_gate.localhub.world import World
 from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 
@@ -74,8 +74,8 @@ class Near:
         sent = {"host": "127.0.0.1", "content-type": "application/json"}
         data = b"" if body is None else json.dumps(body).encode()
         path, _, query = path.partition("?")
-        asked = HttpRequest(method, control.PREFIX + path, query, sent, data, self.time.now_ms())
-        answered = control.answer_control_call(self.app, asked, "127.0.0.1")
+        asked = HttpRequest(method, control_api.PREFIX + path, query, sent, data, self.time.now_ms())
+        answered = control_api.answer_control_call(self.app, asked, "127.0.0.1")
         told = json.loads(answered.body)
         if answered.status != 200:
             raise ValueError(told["error"])

@@ -16,17 +16,17 @@ from hf_gate.application.run_executor import RunExecutor
 from hf_gate.config import Flags
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
-from hf_gate.store.making import make, upgrade
-from hf_gate.store.reading import Store
+from hf_gate.store.revisions import SHAPES, Shapes
+from hf_gate.store.schema_setup import make, upgrade
 from hf_gate.store.sql import Sqlite
-from hf_gate.store.versions import SHAPES, Shapes
+from hf_gate.store.store import Store
 
 from .failing import WRONG, Failing, HalfTold, _Through
 
 ENDPOINT: Final = "https://huggingface.co"
 _HEAVY: Final = (
     "hf_gate.cli.plan", "hf_gate.cli.run", "hf_gate.cli.runs", "hf_gate.cli.decision_commands", "hf_gate.cli.sync", "hf_gate.hub.client",
-    "hf_gate.application.evaluation_pool", "hf_gate.store.making", "hf_gate.application.sync", "hf_gate.application.decision_sender", "http.client", "zoneinfo",
+    "hf_gate.application.evaluation_pool", "hf_gate.store.schema_setup", "hf_gate.application.sync", "hf_gate.application.decision_sender", "http.client", "zoneinfo",
     "huggingface_hub.errors",
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ from hf_gate.domain.runs import RunKind
 from hf_gate.errors import HfGateError
 from hf_gate.plan.model import Plan
 from hf_gate.store.opening import open_store
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 
 from .books import OURS, broken, settled
 from .failing import Failing, Killed

@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.store.opening import open_store
-from hf_gate.store.versions import SHAPES
+from hf_gate.store.revisions import SHAPES
 from hf_gate.testing import LocalHub
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 

@@ -32,7 +32,7 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 from hf_gate.store.writer import Writer
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build

@@ -20,7 +20,7 @@ from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.store.members import Members
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 from hf_gate.web import accounts
 from tests.web.kit import GOOD, HOST, Interrupted, Room, Visitor
 

@@ -32,7 +32,7 @@ from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import make_plan
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 from hf_gate.web.app_state import AppState
 from tests.web.kit import GOOD, Answer, Interrupted, Room, Visitor, a_room
 from tests.web.test_plans import ended, made, words

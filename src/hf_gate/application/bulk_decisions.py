@@ -15,7 +15,7 @@ from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import Guarded
-from ..store.reading import Store
+from ..store.store import Store
 from .runs import make_direct_change
 
 

@@ -23,8 +23,8 @@ from ..domain.rows import RequestRow, RunRow
 from ..domain.runs import ChangeState, RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
-from ..protocol.flows.deciding import build_outcome
-from ..store.reading import Store
+from ..protocol.flows.single_decision import build_outcome
+from ..store.store import Store
 from ..store.writer import Writer
 from .decisions import (
     DUPLICATE,

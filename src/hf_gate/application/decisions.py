@@ -21,7 +21,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
 from ..plan.changes import make_change_without_request
 from ..plan.model import Change
-from ..protocol.flows.deciding import check_unchanged, get_person
+from ..protocol.flows.single_decision import check_unchanged, get_person
 from .runs import make_direct_change
 
 DUPLICATE: Final = "already decided in this run"

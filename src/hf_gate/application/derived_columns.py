@@ -11,7 +11,7 @@ import msgspec
 from ..domain.events import EventKind, canonical_json
 from ..domain.ledger import ChainBreak
 from ..domain.rows import DerivedRow, LedgerRow
-from ..store.reading import Store
+from ..store.store import Store
 
 NOT_COMPARED: Final = (
     "the country of a request: it is read from an answer, by lists that change from version to version",

@@ -30,7 +30,7 @@ from ..policy.literals import glob_matches
 from ..policy.model import Facts, Policy, PolicyMode, Verdict
 from ..policy.policy_digest import policy_digest
 from ..policy.tables import Table
-from ..store.reading import Store
+from ..store.store import Store
 
 MAX_MATCHED: Final = 20_000  # pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # requests whose history and profiles are asked of the store together

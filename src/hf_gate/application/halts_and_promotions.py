@@ -32,7 +32,7 @@ from ..store.promotions import (
     write_held_changes,
     write_promotion,
 )
-from ..store.reading import Store
+from ..store.store import Store
 from ..store.writer import Writer
 
 REFUSAL_PAUSE: Final = 3_600_000  # ms before a turn tries decisions again at a repo that refused them all

@@ -15,7 +15,7 @@ from ..domain.ids import Repo, RepoType
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import ms_to_iso
-from ..store.reading import Store
+from ..store.store import Store
 from .ledger_verification import SealedEntry
 from .records import AuditRecord, HistoryRecord
 

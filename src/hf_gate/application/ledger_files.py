@@ -12,7 +12,7 @@ import msgspec
 from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
 from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import UsageError
-from ..store.reading import Store
+from ..store.store import Store
 from .ledger_verification import LedgerReport, LedgerVerifier, SealedEntry
 
 SCHEMA: Final = 1

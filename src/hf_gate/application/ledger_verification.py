@@ -18,7 +18,7 @@ from ..domain.request_state import RequestState, apply_event
 from ..domain.rows import RequestRow
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
-from ..store.reading import Store
+from ..store.store import Store
 from .derived_columns import NOT_COMPARED, LastReasons, find_differing_columns
 
 _LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ

@@ -22,7 +22,7 @@ from ..errors import Guarded
 from ..policy.literals import glob_matches
 from ..store.ledger import ends_changed
 from ..store.plans_and_runs import PlansAndRuns
-from ..store.reading import Store
+from ..store.store import Store
 from . import setting_keys
 from .decision_sender import DecisionSender
 from .runs import is_over

@@ -36,8 +36,8 @@ from ..plan.render import SHADOW
 from ..policy.model import Action, Facts, Policy, Verdict
 from ..policy.opinions import NO_RULE, why_people_decide
 from ..policy.tables import Table, unbound_usernames
-from ..protocol.skew import is_clock_off
-from ..store.reading import Store
+from ..protocol.clock_skew import is_clock_off
+from ..store.store import Store
 from . import setting_keys
 from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs, read_profiles
 from .policy_bundle import PolicyBundle, policies_digest

@@ -18,7 +18,7 @@ from ..policy.model import Policy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import WorkspaceFolder, format_problem, read_folder, read_tables
-from ..store.reading import Store
+from ..store.store import Store
 from . import setting_keys
 from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
 from .workspace import Workspace

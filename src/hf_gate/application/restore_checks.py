@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..domain.ids import Repo
 from ..errors import Guarded, StoreDamaged
-from ..store.reading import Store
+from ..store.store import Store
 from ..store.writer import Writer
 from . import setting_keys
 from .ledger_verification import verify_ledger

@@ -27,8 +27,8 @@ from ..domain.runs import UNFINISHED, UNSETTLED, ChangeOrigin, ChangeState, RunK
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..plan.model import Change
-from ..protocol.skew import is_clock_off
-from ..store.reading import Store
+from ..protocol.clock_skew import is_clock_off
+from ..store.store import Store
 from ..store.writer import Writer
 from .halts_and_promotions import store_halt
 from .ports import ClockPort, SendPort

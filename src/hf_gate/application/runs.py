@@ -21,7 +21,7 @@ from ..plan.changes import PlanSubject, make_change
 from ..plan.model import Change, Plan, decode_stored_plan, make_plan
 from ..policy.model import Policy
 from ..store.plans_and_runs import PlansAndRuns
-from ..store.reading import Store
+from ..store.store import Store
 
 if TYPE_CHECKING:
     from .policy_bundle import PolicyBundle

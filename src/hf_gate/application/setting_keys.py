@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..domain.members import TEAM_UNTIL_SETTING
-from ..store import dumping
+from ..store import export
 
 RESTORED: Final = "restored"
 """When the store was restored from a backup (ms), until every repo was read whole again."""
@@ -13,7 +13,7 @@ RESTORED: Final = "restored"
 OWNER: Final = "desk owner"
 """The account whose token the desk in the browser used last: name and id, as JSON."""
 
-PRIVATE_HOST: Final = dumping.PRIVATE_HOST
+PRIVATE_HOST: Final = export.PRIVATE_HOST
 """The desk's private host name; never exported."""
 
 TEAM_UNTIL: Final = TEAM_UNTIL_SETTING

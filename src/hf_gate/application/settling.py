@@ -20,7 +20,7 @@ from ..domain.rows import RequestRow, RunRow
 from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
-from ..store.reading import Store
+from ..store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from ..domain.timestamps import ms_to_iso, to_iso
-from ..store.dumping import Dump
-from ..store.reading import Store
+from ..store.export import Dump
+from ..store.store import Store
 from .evaluation import CurrentVerdicts
 from .ledger_files import checkpoint_to_dict, export_ledger
 from .record_builders import exported_request

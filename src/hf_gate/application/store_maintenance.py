@@ -10,10 +10,9 @@ from socket import gethostname
 
 from ..domain.timestamps import to_ms
 from ..errors import StoreDamaged
-from ..hub.local_world import get_world_id
-from ..store.copies import Restore, restore, write_backup
-from ..store.dumping import Dump, write_folder
-from ..store.locking import Holder
+from ..hub.local_hub_headers import get_world_id
+from ..store.backups import Restore, restore, write_backup
+from ..store.export import Dump, write_folder
 from ..store.opening import path_of
 from ..store.removal import (
     count_unsettled,
@@ -24,8 +23,9 @@ from ..store.removal import (
     remove_tables,
     remove_traces,
 )
-from ..store.shape import file_faults
+from ..store.schema_check import file_faults
 from ..store.sql import without_password
+from ..store.write_lock import Holder
 from . import setting_keys
 from .ledger_verification import verify_ledger
 from .restore_checks import check_ledger

@@ -23,8 +23,8 @@ from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
-from ..store.loading import loading
-from ..store.reading import Store
+from ..store.initial_load import loading
+from ..store.store import Store
 from ..store.writer import Writer
 from .ports import ClockPort, HubPort
 from .restore_checks import clear_restore_mark

@@ -11,7 +11,7 @@ import msgspec
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.rows import RepoRow
-from ..store.reading import Store
+from ..store.store import Store
 
 FULL_SYNC_INTERVAL: Final = 24 * 3_600_000  # ms between two full readings
 FULL_SYNC_RETRY: Final = 3_600_000  # ms before a full reading that could not prove itself is tried again

@@ -16,7 +16,7 @@ from ..errors import HfGateError, InvalidTarget
 
 if TYPE_CHECKING:
     from ..domain.rows import RequestRow
-    from ..store.reading import Store
+    from ..store.store import Store
 
 USERNAME: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)
 USER_AT: Final = re.compile(r"([^@/:\s]+)@(\S+)\Z")

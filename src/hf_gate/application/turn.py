@@ -18,7 +18,7 @@ from ..plan.guards import PolicyStart
 from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
-from ..store.reading import Store
+from ..store.store import Store
 from .halts_and_promotions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held_counts, store_refusals
 from .planning import EvaluateList, PlanResult, make_plan
 from .policy_bundle import PolicyBundle

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ..store.members import Members
     from ..store.plans_and_runs import PlansAndRuns
     from ..store.queue_queries import QueueQueries
-    from ..store.reading import Store
     from ..store.selections import Selections
+    from ..store.store import Store
     from ..store.tray import Tray
     from .ports import ClockPort
 

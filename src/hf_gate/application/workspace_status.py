@@ -16,7 +16,7 @@ from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNSETTLED, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..policy.literals import Rate
-from ..store.reading import Store
+from ..store.store import Store
 from .halts_and_promotions import read_held_counts
 
 WAIT_ACTION: Final = "wait"

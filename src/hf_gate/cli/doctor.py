@@ -171,7 +171,7 @@ def _reach(run: Run) -> Iterator[Finding]:
 
 def _clock(run: Run) -> Iterator[Finding]:
     """What the answer to the token's call told of the time."""
-    from ..protocol.skew import MAX_TRUSTED_S, WARN_ABOVE_S  # noqa: PLC0415 - as above
+    from ..protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S  # noqa: PLC0415 - as above
 
     skew = run.hub.skew or 0.0
     if abs(skew) <= WARN_ABOVE_S:

@@ -114,7 +114,7 @@ def _guard(one: BudgetUse) -> dict[str, object]:
 
 
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
-    from ..protocol.skew import WARN_ABOVE_S  # noqa: PLC0415 - as above
+    from ..protocol.clock_skew import WARN_ABOVE_S  # noqa: PLC0415 - as above
 
     for one in found.repos:
         yield from _repo_lines(one, found, zone)

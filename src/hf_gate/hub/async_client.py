@@ -13,8 +13,8 @@ from ..domain.lifecycle import Status
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision, check_reason, target_of
 from ..errors import HubError, UsageError
-from ..protocol.flows import bulk, deciding, finding, repos
-from ..protocol.flows.calling import Flow, FlowContext, RetryPolicy, T
+from ..protocol.flows import bulk, lookup, repos, single_decision
+from ..protocol.flows.calls import Flow, FlowContext, RetryPolicy, T
 from ..protocol.flows.listing import Head, list_requests, read_head
 from ..protocol.pacing import Outlook
 from .async_driver import AsyncDriver, Items
@@ -38,7 +38,7 @@ from .transport import AsyncTransport
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
-    from ..protocol.flows.finding import Found
+    from ..protocol.flows.lookup import Found
 
 
 class AsyncHub:
@@ -108,13 +108,13 @@ class AsyncHub:
         repo_type: str | None = None,
     ) -> AccessRequest | None:
         person = target_of(user, request_id=request_id, user_id=user_id)
-        return await self._fetch(repo, repo_type, lambda target, context: finding.find_one(target, person, context))
+        return await self._fetch(repo, repo_type, lambda target, context: lookup.find_one(target, person, context))
 
     async def find_many(self, repo: str | Repo, targets: Iterable[TargetRef], *, repo_type: str | None = None) -> Found:
         people = [to_target(who) for who in targets]
-        statuses = finding.choose_statuses(people)
+        statuses = lookup.choose_statuses(people)
         return await self._fetch(
-            repo, repo_type, lambda target, context: finding.find_requests(target, people, statuses, context)
+            repo, repo_type, lambda target, context: lookup.find_requests(target, people, statuses, context)
         )
 
     async def accept(
@@ -174,7 +174,7 @@ class AsyncHub:
     ) -> Outcome:
         person = target_of(user, request_id=request_id, user_id=user_id)
         return await self._run_single(
-            repo, repo_type, lambda target, context: deciding.grant_access(target, person, context)
+            repo, repo_type, lambda target, context: single_decision.grant_access(target, person, context)
         )
 
     async def revoke_access(
@@ -212,7 +212,7 @@ class AsyncHub:
     ) -> Outcome:
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), check_reason(reason))
         return await self._run_single(
-            repo, repo_type, lambda target, context: deciding.decide_one(target, decision, context)
+            repo, repo_type, lambda target, context: single_decision.decide_one(target, decision, context)
         )
 
     async def _run_single(

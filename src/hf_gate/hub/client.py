@@ -16,8 +16,8 @@ from ..domain.lifecycle import STATUSES, Status
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision, Target, check_reason, target_of
 from ..errors import HubError, InvalidStatus, UsageError
-from ..protocol.flows import bulk, deciding, finding, repos
-from ..protocol.flows.calling import Flow, FlowContext, RetryPolicy, T
+from ..protocol.flows import bulk, lookup, repos, single_decision
+from ..protocol.flows.calls import Flow, FlowContext, RetryPolicy, T
 from ..protocol.flows.listing import Head, list_requests, read_head
 from ..protocol.messages import EmitValue
 from ..protocol.pacing import Outlook
@@ -31,7 +31,7 @@ from .transport import BlockingTransport, HubConnection, build_user_agent
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
-    from ..protocol.flows.finding import Found
+    from ..protocol.flows.lookup import Found
 
 UserRef = str | Person | AccessRequest | None
 RevocationMode = Literal["reset", "reject", "cancel"]
@@ -182,14 +182,14 @@ class Hub:
         `Incomplete` if nothing was found and the lists cannot be proved complete, for example if the repo hides names.
         """
         person = target_of(user, request_id=request_id, user_id=user_id)
-        return self._fetch(repo, repo_type, lambda target, context: finding.find_one(target, person, context))
+        return self._fetch(repo, repo_type, lambda target, context: lookup.find_one(target, person, context))
 
     def find_many(self, repo: str | Repo, targets: Iterable[TargetRef], *, repo_type: str | None = None) -> Found:
         """Return the current requests of several people, by their index in `targets`; reads each list at most once."""
         people = [to_target(who) for who in targets]
-        statuses = finding.choose_statuses(people)
+        statuses = lookup.choose_statuses(people)
         return self._fetch(
-            repo, repo_type, lambda target, context: finding.find_requests(target, people, statuses, context)
+            repo, repo_type, lambda target, context: lookup.find_requests(target, people, statuses, context)
         )
 
     # ---- deciding ------------------------------------------------------------------------------------------------
@@ -258,7 +258,9 @@ class Hub:
     ) -> Outcome:
         """Give a person access without a request. A new entry has no e-mail and no answers."""
         person = target_of(user, request_id=request_id, user_id=user_id)
-        return self._run_single(repo, repo_type, lambda target, context: deciding.grant_access(target, person, context))
+        return self._run_single(
+            repo, repo_type, lambda target, context: single_decision.grant_access(target, person, context)
+        )
 
     def revoke_access(
         self,
@@ -297,7 +299,9 @@ class Hub:
         repo_type: str | None,
     ) -> Outcome:
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), check_reason(reason))
-        return self._run_single(repo, repo_type, lambda target, context: deciding.decide_one(target, decision, context))
+        return self._run_single(
+            repo, repo_type, lambda target, context: single_decision.decide_one(target, decision, context)
+        )
 
     def _run_single(
         self, repo: str | Repo, repo_type: str | None, make: Callable[[Repo, FlowContext], Flow[Outcome]]

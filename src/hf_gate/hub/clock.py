@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import HubUnavailable
-from ..protocol.skew import measure_skew
+from ..protocol.clock_skew import measure_skew
 from .credentials import is_loopback
 
 if TYPE_CHECKING:
@@ -123,6 +123,6 @@ class HubClock:
     def _follow(self) -> None:
         """Ask a local Hub for its time if its clock is followed: it announces nothing by itself."""
         if self._follows:
-            from .local_world import fetch_local_headers
+            from .local_hub_headers import fetch_local_headers
 
             self._clock.follow(fetch_local_headers(self._endpoint).get("x-hf-gate-clock"))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
-from ..protocol.flows.calling import Flow, T
+from ..protocol.flows.calls import Flow, T
 from ..protocol.messages import (
     Answer,
     AwaitCall,

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from . import mail
-from .hostile import NAMES
+from . import email_addresses
+from .hostile_texts import NAMES
 from .names import InventedName, draw_full_name, draw_name, draw_username
-from .pools import Country, Institution, Pools
+from .text_pools import Country, Institution, Pools
 
 MAX_NAME: Final = 96
 
@@ -80,7 +80,7 @@ class PersonGenerator:
         self._pools, self._rng, self._preset, self._home = pools, rng, preset, home
         self._seen: set[str] = set()
         self._machines = tuple(f"{rng.getrandbits(40):010x}" for _ in range(8))
-        self._classes = _expand_weights(mail.CLASSES[preset])
+        self._classes = _expand_weights(email_addresses.CLASSES[preset])
         self._countries = tuple(country for country in pools.countries for _ in range(country.weight))
         self._by_code = {country.code: country for country in pools.countries}
         self._cultures = {country.code: _expand_weights(country.cultures) for country in pools.countries}
@@ -127,7 +127,7 @@ class PersonGenerator:
         """Add another account of the last person: another username, the same mailbox in another spelling."""
         account, persona = self.accounts[-1], self.personas[-1]
         username = self._make_unique(account.username.rstrip("0123456789") + str(int(self._rng.random() * 90 + 10)))
-        email = mail.vary_spelling(self._rng, account.email) if account.email else None
+        email = email_addresses.vary_spelling(self._rng, account.email) if account.email else None
         self._append_account(persona, username, account.fullname, email, max(created_ms, account.created_ms))
 
     def add_bot(self, created_ms: int, stem: str, number: int, domain: str) -> None:
@@ -169,10 +169,10 @@ class PersonGenerator:
     ) -> str | None:
         given, family = name.plain_given, name.plain_family
         if mail_class in {"academic", "company"} and place is not None:
-            return mail.draw_institution_address(self._rng, place, given, family, student=kind == "student")
+            return email_addresses.draw_institution_address(self._rng, place, given, family, student=kind == "student")
         if mail_class == "free":
-            return mail.draw_free_address(self._rng, country, given, family)
-        return mail.draw_unusual_address(self._rng, mail_class, given, family)
+            return email_addresses.draw_free_address(self._rng, country, given, family)
+        return email_addresses.draw_unusual_address(self._rng, mail_class, given, family)
 
     def _make_unique(self, base: str) -> str:
         """Return a username that is unique regardless of case; `add_person` makes the only exception."""

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from .accounts import InventedAccount, Persona
 from .gates import DemoField, DemoGate
-from .layout import DAY
-from .pools import Pools
+from .request_schedule import DAY
+from .text_pools import Pools
 
 MISSING: Final = "\0missing"  # the answer is left out
 

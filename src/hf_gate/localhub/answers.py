@@ -6,11 +6,11 @@ from random import Random
 from typing import Final, NamedTuple
 from unicodedata import normalize
 
-from . import mail
+from . import email_addresses
 from .answer_texts import MISSING, AnswerFunction, AnswerWriter, Requester
 from .gates import DemoField, DemoGate
-from .hostile import HOSTILE
-from .pools import AnswerTexts, Pools
+from .hostile_texts import HOSTILE
+from .text_pools import AnswerTexts, Pools
 
 
 class FilledForm(NamedTuple):
@@ -175,7 +175,7 @@ def _draw_email_answer(rng: Random, who: Requester, texts: AnswerTexts) -> tuple
     if address is None or 0.70 <= x < 0.85:
         return (
             "good",
-            mail.draw_free_address(
+            email_addresses.draw_free_address(
                 rng, persona.country.code, _to_ascii_letters(persona.given), _to_ascii_letters(persona.family)
             ),
             "another address",
@@ -183,7 +183,7 @@ def _draw_email_answer(rng: Random, who: Requester, texts: AnswerTexts) -> tuple
     if x < 0.70:
         return "good", address, ""
     if x < 0.88:
-        return "good", mail.vary_spelling(rng, address), "another spelling"
+        return "good", email_addresses.vary_spelling(rng, address), "another spelling"
     if x < 0.89:
         return "good", f"office{int(rng.random() * 90)}@{_OTHER_DOMAINS[int(rng.random() * 3)]}", "somebody else's"
     if x < 0.97:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .wire import HttpError
+from .http_messages import HttpError
 
 _KINDS = ((bool, "boolean"), (str, "string"), (int, "number"), (float, "number"), (list, "array"), (dict, "object"))
 

@@ -6,8 +6,8 @@ from functools import cached_property
 
 from ..domain.ids import Repo
 from ..protocol.endpoints import RecognizedCall
+from .http_messages import HttpError, HttpRequest
 from .records import HubRepo, HubToken
-from .wire import HttpError, HttpRequest
 from .world import World
 
 BAD_LOGIN = "Invalid username or password."

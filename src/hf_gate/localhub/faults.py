@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..protocol.endpoints import ENDPOINTS, RecognizedCall
+from .http_messages import HTML_TYPE, HttpError, HttpRequest, HttpResponse, ReadView, json_response
 from .records import HubRepo
-from .wire import HTML_TYPE, HttpError, HttpRequest, HttpResponse, ReadView, json_response
 from .world import World
 
 ROUTE_NAMES = tuple(dict.fromkeys(route.name for route in ENDPOINTS))

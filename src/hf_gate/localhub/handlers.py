@@ -10,7 +10,7 @@ from . import handlers_files as files
 from . import handlers_lists as lists
 from . import handlers_repos as repos
 from .context import NO_PAGE, CallContext
-from .wire import HttpError, HttpRequest, HttpResponse
+from .http_messages import HttpError, HttpRequest, HttpResponse
 from .world import World
 
 HANDLERS: dict[str, Callable[[CallContext], HttpResponse]] = {

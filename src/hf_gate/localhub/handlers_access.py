@@ -11,9 +11,9 @@ from ..domain.lifecycle import Status
 from ..protocol.endpoints import MAX_BATCH_SIZE
 from .body_validation import BodyValidator, get_json_type
 from .context import NO_RIGHT, CallContext
+from .http_messages import HttpError, HttpResponse, json_response, text_response
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
 from .request_lists import find_request
-from .wire import HttpError, HttpResponse, json_response, text_response
 from .world import ALLOWED_MOVES, World, find_account
 
 NOT_FOUND = "No access request found matching your criteria"

@@ -15,8 +15,8 @@ from ..domain.yaml_parser import parse_yaml
 from .body_validation import BodyValidator
 from .context import NO_RIGHT, CallContext
 from .handlers_access import check_gate
+from .http_messages import HttpError, HttpResponse, json_response
 from .records import Commit, HubRepo
-from .wire import HttpError, HttpResponse, json_response
 
 # The gate never hides these from `resolve`.
 OPEN_FILES = frozenset({"README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"})

@@ -12,8 +12,8 @@ from .body_validation import BodyValidator, parse_number
 from .context import NO_RIGHT, CallContext
 from .handlers_files import commit_files, find_commit
 from .handlers_lists import build_next_link
+from .http_messages import HttpError, HttpResponse, format_ms, json_response, text_response
 from .records import Commit, HubAccount, HubRepo, HubToken
-from .wire import HttpError, HttpResponse, format_ms, json_response, text_response
 
 # ---- repos --------------------------------------------------------------------------------------------------------------
 

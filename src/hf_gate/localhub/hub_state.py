@@ -9,9 +9,9 @@ from pathlib import Path
 from ..domain.lifecycle import STATUSES
 from .clock import LocalHubClock
 from .faults import FaultSet
-from .quota import RateLimiter
-from .saved_world import save_world
+from .rate_limit import RateLimiter
 from .world import World
+from .world_file import save_world
 
 
 class HubState:

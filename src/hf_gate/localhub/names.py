@@ -6,7 +6,7 @@ import unicodedata
 from random import Random
 from typing import Final, NamedTuple
 
-from .pools import Culture
+from .text_pools import Culture
 
 
 class InventedName(NamedTuple):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 from ..domain.lifecycle import STATUSES, Status
+from .http_messages import PLAIN_VIEW, ReadView
 from .records import HubAccount, HubRepo, StoredRequest, newest_first, sort_key
-from .wire import PLAIN_VIEW, ReadView
 from .world import World
 
 SortKey = tuple[int, str]

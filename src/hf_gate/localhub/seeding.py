@@ -10,9 +10,9 @@ import msgspec
 from ..domain.ids import Repo, RepoType
 from ..domain.lifecycle import Status
 from .gates import DemoGate
+from .generator import GeneratedRequest, Scene, build_scene, encode_oracle_line
 from .handlers_files import commit_files
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
-from .scene import GeneratedRequest, Scene, build_scene, encode_oracle_line
 from .world import World
 
 DAY_MS = 86_400_000

@@ -19,16 +19,16 @@ import uvicorn
 
 from ..private_files import open_private_file
 from ..protocol.endpoints import RecognizedCall
-from . import control, handlers
+from . import control_api, handlers
 from .clock import LocalHubClock
 from .faults import FaultPlan, FaultSet
+from .generator import Scene
+from .http_messages import EXPOSED, HttpError, HttpRequest, HttpResponse
 from .hub_state import HubState
-from .quota import RateLimiter, parse_quota
-from .saved_world import ORACLE_FILE, load_world
-from .scene import Scene
+from .rate_limit import RateLimiter, parse_quota
 from .seeding import encode_oracle, seed_world
-from .wire import EXPOSED, HttpError, HttpRequest, HttpResponse
 from .world import World
+from .world_file import ORACLE_FILE, load_world
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -59,9 +59,9 @@ class LocalHubApp(HubState):
         if len(body) > MAX_BODY:
             await _send_response(send, self._add_headers(HttpError(413, "The body is too large").to_response("json")))
             return
-        if request.path.startswith(control.PREFIX):
+        if request.path.startswith(control_api.PREFIX):
             client = (scope.get("client") or ("",))[0]
-            await _send_response(send, self._add_headers(control.answer_control_call(self, request, client)))
+            await _send_response(send, self._add_headers(control_api.answer_control_call(self, request, client)))
             return
         call = handlers.find_call(request)
         self.calls[f"{request.method} {call.endpoint.name if call else 'other'}"] += 1

@@ -12,13 +12,13 @@ from ..domain.events import AnyEvent, EventKind, commitment_of, encode_event, ki
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
-from .memory import Memory, dictionary
-from .packing import Packer, private_of
+from .compression import Packer, private_of
 from .sql import Database, Row
-from .states import chain_of, repo_of
+from .state_columns import chain_of, repo_of
+from .writer_cache import Memory, dictionary
 
 if TYPE_CHECKING:
-    from .reading import Store
+    from .store import Store
 
 PAGE: Final = 5000
 _heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode

@@ -14,7 +14,7 @@ from ..domain.events import LedgerEntry
 from ..domain.members import MAX_SAVED_VIEWS, SESSION_LIFETIME, TEAM_GRACE, TEAM_UNTIL_SETTING, Member, MemberRole
 from ..errors import StoreBusy
 from . import member_rows
-from .reading import Store
+from .store import Store
 from .writer import Writer
 
 IDLE: Final = 30 * 60_000

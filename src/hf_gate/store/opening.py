@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable, UsageError
-from .loading import finish_loading
-from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
-from .reading import Store
+from .initial_load import finish_loading
+from .revisions import SHAPES, Shapes
 from .sql import Database, Postgres, Sqlite
-from .versions import SHAPES, Shapes
+from .store import Store
+from .write_lock import FileLock, Holder, OnWait, ServerLock, lock_files, untold
 
 WAIT: Final = 5.0
 _CHECK_FOR: Final = 0.3  # seconds: about 100 MB
@@ -175,7 +175,7 @@ def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = Fa
                 if path
                 else "",
             )
-        from .making import make  # noqa: PLC0415 - SQLAlchemy is slow to import, and most openings need none
+        from .schema_setup import make  # noqa: PLC0415 - SQLAlchemy is slow to import, and most openings need none
 
         about = {"endpoint": wish.endpoint} | ({"world": wish.world} if wish.world else {})
         make(db, about, shapes.head)
@@ -191,7 +191,7 @@ def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = Fa
     else:
         if wish.read_only:
             raise StoreUnavailable(f"{db.at} has an older shape.", hint="Any command that writes brings it up to date.")
-        from .making import upgrade  # noqa: PLC0415 - as above
+        from .schema_setup import upgrade  # noqa: PLC0415 - as above
 
         upgrade(db, path, revision, shapes)
 

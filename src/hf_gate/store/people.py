@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from ..domain.case_folding import fold_for_search
 from ..domain.request_state import RecordUpdate
 from ..domain.requests import AccessRequest
-from .memory import Memory
+from .search_text import clean
 from .sql import Database
-from .texts import clean
+from .writer_cache import Memory
 
 _COLUMNS = "id, pseudonym, salt, user_id, username, fullname, email"
 

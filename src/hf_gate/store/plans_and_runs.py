@@ -9,8 +9,8 @@ from typing import Any
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, PlanRow
 from ..domain.runs import ChangeState
-from .reading import Store
-from .states import repo_of
+from .state_columns import repo_of
+from .store import Store
 
 
 class PlansAndRuns:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from ..domain.events import AnyEvent
 from ..domain.lifecycle import STATUSES, Status
 from ..domain.request_state import RequestState, apply_event
-from .memory import Memory
 from .sql import Database, Row
-from .states import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of
+from .state_columns import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of
+from .writer_cache import Memory
 
 _DECIDED: Mapping[str, tuple[int, int, int]] = {
     Status.ACCEPTED: (1, 0, 0),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..domain.ids import Repo
-from .reading import Store
-from .states import repo_of
+from .state_columns import repo_of
+from .store import Store
 from .writer import Writer
 
 VersionAtRepo: TypeAlias = tuple[str, Repo]

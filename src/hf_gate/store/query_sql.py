@@ -12,9 +12,9 @@ from typing import Final
 from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.query import Age, Day, Pattern, Query, Term
+from .search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
 from .sql import Database, Row
-from .states import repo_of
-from .texts import NAME, SHORT, clean, is_dense, label_mark, parts_of
+from .state_columns import repo_of
 
 TEXT = "t.text"
 """The search text in a condition: a statement that has one joins `texts t`."""

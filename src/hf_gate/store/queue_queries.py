@@ -10,10 +10,10 @@ from typing import Final
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, QueryPage, QueueCount, RequestRow, VerdictCount
 from .query_sql import Conditions, conditions
-from .reading import Store
 from .search import Key, Wanted, cursor_of, kept_of, key_of, keys_of
 from .sql import Database
-from .states import repo_of
+from .state_columns import repo_of
+from .store import Store
 
 _STRETCH: Final = 100  # requests that are looked at together
 _STRETCHES: Final = 20  # at most for one page: late in a list nearly everybody was met before

@@ -14,9 +14,9 @@ from typing import Final
 from ..domain.runs import UNSETTLED
 from ..errors import StoreBusy, StoreDamaged, UsageError
 from ..locks import is_held
-from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
 from .opening import revision_of
 from .sql import Database, Postgres, Sqlite, fail_sqlite
+from .write_lock import FileLock, Holder, OnWait, ServerLock, lock_files, untold
 
 RESTORING: Final = ".restoring"
 BEFORE_RESTORE: Final = ".before-restore"

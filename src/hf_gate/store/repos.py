@@ -7,7 +7,7 @@ import json
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from .sql import Database, Row
-from .states import repo_of
+from .state_columns import repo_of
 
 _COLUMNS = (
     "id, type, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem, counted_at, refused_at,"

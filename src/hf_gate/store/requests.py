@@ -16,9 +16,9 @@ from ..domain.requests import AccessRequest
 from ..domain.rows import DerivedRow, Identity, ListPosition, ListRange, PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..protocol.codec import read_page
-from .packing import Packer, record_of
+from .compression import Packer, record_of
 from .sql import Database, Row, Values
-from .states import SELECT, Verdict, repo_of, state_of
+from .state_columns import SELECT, Verdict, repo_of, state_of
 
 PAGE: Final = 1000
 _STATUS: Final = {status.value: status for status in Status}

@@ -11,7 +11,7 @@ from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import FINISHED, ChangeState, RunKind, RunState
 from .sql import Database, Row
-from .states import repo_of
+from .state_columns import repo_of
 
 _NAMES = (
     "id", "kind", "actor", "state", "made_at", "plan", "total", "counts", "member", "account", "verbs", "is_free",

@@ -10,10 +10,10 @@ from ..domain.query import Query
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
 from ..domain.rows import CARRIED, GONE, HELD, MOVED, OWN, PROTECTED, STATUS_REASON, SelectionBucket, SelectionScope
 from .query_sql import conditions
-from .reading import Store
 from .search import Key, Wanted, keys_of
 from .sql import Database
-from .states import repo_of
+from .state_columns import repo_of
+from .store import Store
 from .writer import Writer
 
 _PAGE = 10_000

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..domain.outcomes import OutcomeKind
 from ..domain.tray import QueuedDecision
-from .reading import Store
+from .store import Store
 
 _NAMES = (
     "id", "request_id", "version", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",

@@ -18,16 +18,16 @@ from ..domain.request_state import KnownRequest, RecordUpdate, apply_event, dete
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, RepoRow, RunRow
 from . import runs
-from .indexing import Indexer
+from .compression import learn, sealed_record
 from .ledger import Log
-from .memory import Memory
-from .packing import learn, sealed_record
 from .people import People, Someone
 from .projection import Projection
 from .repos import read_repo
+from .search_index import Indexer
+from .search_text import Text, clean, search_text
 from .sql import Database
-from .states import chain_of
-from .texts import Text, clean, search_text
+from .state_columns import chain_of
+from .writer_cache import Memory
 
 OUTSIDE: Final = "outside"
 """The actor of what others did: askers, the Hub's page, other tools."""

@@ -18,7 +18,7 @@ from ..application.tray import TrayService
 from ..application.workspace import Workspace
 from ..domain.members import Member
 from ..errors import HfGateError, UsageError
-from ..hub.local_world import get_world_id
+from ..hub.local_hub_headers import get_world_id
 from .draft_pool import Drafts
 from .making import PlanMaker
 from .one_time import OneTimeCodes

@@ -21,8 +21,9 @@ from .. import endpoints
 from ..codec import UnreadableBody, read_array
 from ..messages import Answer, AwaitCall, AwaitSlot, EmitValue, HubCall, Pause, Reply, StartCall, TakeItems
 from ..replies import build_error, is_ok, is_outcome_unknown
-from .calling import Flow, FlowContext, send_call
-from .deciding import (
+from .calls import Flow, FlowContext, send_call
+from .lookup import choose_statuses, find_requests, order_statuses
+from .single_decision import (
     SETTLE_ROUNDS,
     build_error_outcome,
     build_outcome,
@@ -31,7 +32,6 @@ from .deciding import (
     choose_identifier,
     send_and_settle,
 )
-from .finding import choose_statuses, find_requests, order_statuses
 
 MAX_AGE_S = 10.0  # a request read longer ago is read again before its decision is sent
 

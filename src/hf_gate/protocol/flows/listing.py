@@ -25,7 +25,7 @@ from ..codec import (
 )
 from ..messages import MIB, AwaitCall, EmitValue, HubCall, Pause, Reply, StartCall
 from ..replies import build_error, is_ok
-from .calling import Flow, FlowContext, build_unreadable_error, follow_link, send_call
+from .calls import Flow, FlowContext, build_unreadable_error, follow_link, send_call
 
 # The server may choose a smaller page size; a list that ends at exactly one of these sizes may continue.
 _COMMON_PAGE_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})

@@ -22,7 +22,7 @@ from .. import endpoints
 from ..codec import UnreadableBody, find_next_link, read_account, read_array, read_object, read_profile
 from ..messages import EmitValue, Reply
 from ..replies import build_error, is_ok, is_outcome_unknown, server_message
-from .calling import Flow, FlowContext, T, build_unreadable_error, follow_link, read_reply, send_call
+from .calls import Flow, FlowContext, T, build_unreadable_error, follow_link, read_reply, send_call
 
 _MAX_PAGES = 1000  # of the repos of one owner
 

@@ -1,4 +1,4 @@
-"""The baseline: `making` makes a new store whole, so there is nothing to do on the way to it."""
+"""The baseline: nothing to do, because `schema_setup` creates a new store with this schema."""
 
 from __future__ import annotations
 

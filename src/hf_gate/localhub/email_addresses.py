@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from .pools import Institution
+from .text_pools import Institution
 
 # Out of 1,000 people of a preset. These shares are assumed, see docs/generator.md: no figures for the Hub are published.
 CLASSES: Final[dict[str, tuple[tuple[str, int], ...]]] = {

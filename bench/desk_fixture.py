@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
-from hf_gate.store.reading import Store
+from hf_gate.store.store import Store
 from hf_gate.web.app import build
 from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware

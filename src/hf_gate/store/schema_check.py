@@ -62,7 +62,7 @@ def file_faults(db: Database) -> list[str]:
 
 def shape_faults(db: Sqlite) -> list[str]:
     """Where a file differs from a new store of today's shape: a crafted file may bring views and triggers of its own."""
-    from .making import make  # noqa: PLC0415 - SQLAlchemy is slow to import
+    from .schema_setup import make  # noqa: PLC0415 - SQLAlchemy is slow to import
 
     fresh = Sqlite(Path(":memory:"), writes=True)
     try:

@@ -14,9 +14,9 @@ from .clock import parse_duration
 from .faults import parse_spec
 from .handlers_access import add_request
 from .handlers_files import commit_files
+from .http_messages import HttpError, HttpRequest, HttpResponse, format_ms, json_response, parse_ms
 from .hub_state import HubState
 from .records import HubAccount, HubRepo
-from .wire import HttpError, HttpRequest, HttpResponse, format_ms, json_response, parse_ms
 from .world import World
 
 PREFIX = "/_hf_gate/"

@@ -29,16 +29,16 @@ from ..domain.rows import (
 )
 from ..errors import StoreTooNew, StoreUnavailable
 from . import ledger, member_rows, repos, runs
-from .locking import Lock
-from .memory import Memory, dictionary
-from .packing import Packer
+from .compression import Packer
 from .query_sql import conditions
 from .requests import BARE, WHOLE, LatestAttemptReader, Reader, cuts, derived_rows, history_rows, iterate_pages
+from .schema_check import trigger_faults
 from .search import Wanted, cursor_of, key_of, keys_of
-from .shape import trigger_faults
 from .sql import Database
-from .states import Verdicts
+from .state_columns import Verdicts
+from .write_lock import Lock
 from .writer import Writer
+from .writer_cache import Memory, dictionary
 
 _SHAPE = "SELECT version_num FROM alembic_version"
 

@@ -16,7 +16,7 @@ from .. import endpoints
 from ..codec import UnreadableBody, format_time, read_profile
 from ..messages import EmitValue, HubCall, Reply, StartCall
 from ..replies import is_ok
-from .calling import Flow, FlowContext, send_call
+from .calls import Flow, FlowContext, send_call
 from .listing import list_requests
 
 _MS = timedelta(milliseconds=1)

@@ -22,8 +22,8 @@ from .. import endpoints
 from ..codec import UnreadableBody, load_json
 from ..messages import Answer, HubCall, Pause, Reply
 from ..replies import build_error, is_ok, is_outcome_unknown
-from .calling import Flow, FlowContext, send_call
-from .finding import Found, account_exists, find_requests, order_statuses
+from .calls import Flow, FlowContext, send_call
+from .lookup import Found, account_exists, find_requests, order_statuses
 
 SETTLE_ROUNDS = 6
 

@@ -8,9 +8,9 @@ from typing import Final
 from ..domain.ids import Repo
 from ..domain.ledger import GENESIS
 from ..domain.requests import AccessRequest
-from .packing import Packer
+from .compression import Packer
 from .sql import Database
-from .states import Verdicts
+from .state_columns import Verdicts
 
 _MOST: Final = 1000  # numbers reserved at once
 
@@ -57,7 +57,7 @@ class Memory:
 
 
 def dictionary(db: Database, number: int) -> bytes:
-    """A dictionary of `packing`, by its number."""
+    """Return a dictionary of `compression` by its number."""
     found = db.row("SELECT data FROM dictionaries WHERE id = ?", (number,))
     assert found is not None, f"dictionary {number} is gone"
     return bytes(found[0])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .rows import Row
+from .automation_rate import AIMS, measure
+from .results import Row
 from .sizes import Sizes
-from .touch_rate import AIMS, measure
 
 
 def touch(sizes: Sizes) -> Iterator[Row]:

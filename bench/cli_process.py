@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .hubs import RunningHub, environment
+from .hub_process import RunningHub, environment
 
 
 @dataclass(frozen=True, slots=True)

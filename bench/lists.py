@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import median
 
-from .hubs import RunningHub, Stats, local_hub
-from .players import Played, play
-from .rows import Row, seconds, times
+from .clients import Played, play
+from .hub_process import RunningHub, Stats, local_hub
+from .results import Row, seconds, times
 from .sizes import Sizes, world_for
 
 PAGE = 1000

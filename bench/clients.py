@@ -1,6 +1,6 @@
 """One part of the comparison in a process of its own, so that neither client warms, slows or fattens the other.
 
-`python -m bench.players NAME` takes its job as JSON on stdin and says what came of it as one line of JSON.
+`python -m bench.clients NAME` takes its job as JSON on stdin and says what came of it as one line of JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .hubs import ROOT, RunningHub, environment, peak_mb
+from .hub_process import ROOT, RunningHub, environment, peak_mb
 
 Job = dict[str, Any]
 Result = tuple[int, str]  # how many, and why it stopped early, if it did
@@ -39,7 +39,7 @@ class Played:
 def play(name: str, hub: RunningHub, **job: object) -> Played:
     """Run a player, as the owner unless the job names another token, and wait for its word. RuntimeError with its last line when it failed."""
     said = json.dumps({"url": hub.url, "token": hub.tokens["owner"], "warm_token": hub.tokens["reader"], **job})
-    command = [sys.executable, "-m", "bench.players", name]
+    command = [sys.executable, "-m", "bench.clients", name]
     env = environment(HF_GATE_CLOCK="hub" if job.get("follows_hub") else "")
     run = subprocess.run(command, input=said, capture_output=True, cwd=ROOT, env=env, text=True, check=False)
     if run.returncode != 0:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
-from .loading import finish_loading
-from .locking import Holder, OnWait, untold
+from .initial_load import finish_loading
 from .members import Members
 from .opening import belongs, check_revision, open_store, revision_of
-from .reading import Store
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
-from .shape import shape_faults, trigger_faults
+from .revisions import SHAPES
+from .schema_check import shape_faults, trigger_faults
 from .sql import Sqlite, fail_sqlite
-from .versions import SHAPES
+from .store import Store
+from .write_lock import Holder, OnWait, untold
 
 PARTIAL: Final = ".partial"
 _MAGIC: Final = b"SQLite format 3\0"
@@ -222,7 +222,7 @@ def _check_file(draft: Path, wish: Restore) -> None:
         check_revision(revision, str(wish.backup), SHAPES)
         belongs(db, wish.endpoint, wish.world, at=str(wish.backup))
         if revision != SHAPES.head:
-            from .making import upgrade  # noqa: PLC0415 - SQLAlchemy is slow to import
+            from .schema_setup import upgrade  # noqa: PLC0415 - SQLAlchemy is slow to import
 
             upgrade(db, None, revision, SHAPES)
         finish_loading(db)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Any
 
-from .hubs import RunningHub, Stats, local_hub
-from .players import Played, play
-from .reading import RTT_MS
-from .rows import DASH, Row, rate, seconds, times
+from .clients import Played, play
+from .hub_process import RunningHub, Stats, local_hub
+from .lists import RTT_MS
+from .results import DASH, Row, rate, seconds, times
 from .sizes import Sizes, world_for
 
 BATCH = 100

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from .hubs import ROOT, environment, local_hub, peak_mb
-from .rows import DASH, Row, times, unmeasured
+from .hub_process import ROOT, environment, local_hub, peak_mb
+from .results import DASH, Row, times, unmeasured
 from .sizes import Sizes
 
 OURS = "from hf_gate.cli.main import main; main()"  # what the console script does

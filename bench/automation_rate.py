@@ -1,4 +1,4 @@
-"""`python -m bench.touch_rate`: how many requests of the generated worlds the shipped examples decide without a person."""
+"""`python -m bench.automation_rate`: how many requests of the generated worlds the shipped examples decide without a person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from importlib.resources import files
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.localhub.scene import GeneratedRequest, Scene, build_scene
+from hf_gate.localhub.generator import GeneratedRequest, Scene, build_scene
 from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.facts import FactReader
 from hf_gate.policy.form_facts import QualityCache, form_roles
@@ -149,7 +149,7 @@ def _signers(world: Scene) -> Iterator[str]:
 
 def main(args: Sequence[str]) -> int:
     """Prints a line a preset; 1 when an aim is missed."""
-    parser = argparse.ArgumentParser(prog="python -m bench.touch_rate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.automation_rate", description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--detail", action="store_true", help="every verdict against the oracle's, and every rule")

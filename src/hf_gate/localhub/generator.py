@@ -16,10 +16,20 @@ import msgspec
 from .accounts import InventedAccount, Persona, PersonGenerator, ProfileOrg
 from .answer_texts import Requester
 from .answers import FormFiller
+from .email_addresses import CLASSES
 from .gates import DemoGate, demo_gates
-from .layout import BLOCK_SIZE, DAY, HOUR, MINUTE, Burst, RowBlock, ScenePlanner, draw_university, split_into_blocks
-from .mail import CLASSES
-from .pools import load_pools, seed_random
+from .request_schedule import (
+    BLOCK_SIZE,
+    DAY,
+    HOUR,
+    MINUTE,
+    Burst,
+    RowBlock,
+    ScenePlanner,
+    draw_university,
+    split_into_blocks,
+)
+from .text_pools import load_pools, seed_random
 
 __all__ = [
     "BLOCK_SIZE",

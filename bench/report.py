@@ -10,8 +10,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from .hubs import ROOT
-from .rows import ALONE, HEAD, Row, markdown_table
+from .hub_process import ROOT
+from .results import ALONE, HEAD, Row, markdown_table
 from .sizes import Sizes
 
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from .wire import HttpError, HttpResponse
+from .http_messages import HttpError, HttpResponse
 
 
 class Quota(NamedTuple):

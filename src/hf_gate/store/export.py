@@ -10,8 +10,8 @@ from typing import Any, Final
 from ..domain.rows import RequestRow
 from ..errors import StoreUnavailable, UsageError
 from ..private_files import open_private_file
-from .reading import Store
 from .requests import PAGE
+from .store import Store
 
 SECRET: Final = frozenset({"link", "salt"})
 """Columns that are never exported: digests of sign-in links, and what would let others guess at erased people."""

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from .accounts import PersonGenerator
 from .gates import DemoGate
-from .pools import Institution, Pools
+from .text_pools import Institution, Pools
 
 DAY: Final = 86_400_000
 HOUR: Final = 3_600_000

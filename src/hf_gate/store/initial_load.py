@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from .reading import Store
 from .sql import Database
+from .store import Store
 
 DEFERRED: Final = (
     "requests_asked", "requests_status", "requests_repo", "requests_country", "requests_verdict", "requests_queue",
@@ -59,7 +59,7 @@ def finish_loading(db: Database) -> None:
     """Make the indexes that a process did not come to make, all or none."""
     if db.row("SELECT 1 FROM settings WHERE key = ?", (_MARK,)) is None:
         return
-    from .making import statements  # noqa: PLC0415 - SQLAlchemy is slow to import, and this is rare
+    from .schema_setup import statements  # noqa: PLC0415 - SQLAlchemy is slow to import, and this is rare
 
     db.begin()
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .people import Someone
+from .search_text import Text, extra, replace_names, with_extra
 from .sql import Database
-from .texts import Text, extra, replace_names, with_extra
 
 
 class Indexer:

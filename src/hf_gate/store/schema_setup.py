@@ -17,8 +17,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ..errors import StoreDamaged, StoreUnavailable
 from . import schema
+from .revisions import Shapes
 from .sql import Database, Sqlite
-from .versions import Shapes
 
 
 def statements(*, is_sqlite: bool) -> list[str]:
