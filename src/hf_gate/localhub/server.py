@@ -240,11 +240,11 @@ class LocalHubServer:
             cast("Any", self.app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
             timeout_graceful_shutdown=2, timeout_keep_alive=60, server_header=False, date_header=False,
         )  # fmt: skip
-        self._server = server = _SignalledServer(config, self.stop)
+        self.app.stopping = stopping = asyncio.Event()
+        self._server = server = _PromptServer(config, self.stop, stopping)
 
         async def serve() -> None:
             self._loop = asyncio.get_running_loop()
-            self.app.stopping = asyncio.Event()
             serving = asyncio.create_task(server.serve(sockets=[self._socket]))
             while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has a flag, no event
                 await asyncio.sleep(0.001)
@@ -269,15 +269,31 @@ class LocalHubServer:
             self._loop.call_soon_threadsafe(self.app.stopping.set)
 
 
-class _SignalledServer(uvicorn.Server):
-    """Calls `stop` on a signal. uvicorn's own handler would raise the signal again after the shutdown."""
+class _PromptServer(uvicorn.Server):
+    """Stops as soon as it is told to. uvicorn looks for a stop every 100 ms and then waits 100 ms more.
 
-    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
+    Calls `stop` on a signal: uvicorn's own handler would raise the signal again after the shutdown.
+    """
+
+    def __init__(self, config: uvicorn.Config, stop: Callable[[], None], stopping: asyncio.Event) -> None:
         super().__init__(config)
-        self._stop = stop
+        self._stop, self._stopping = stop, stopping
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         self._stop()
+
+    async def main_loop(self) -> None:
+        await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.tasks:  # calls without an answer yet
+            await super().shutdown(sockets)
+            return
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for listener in self.servers:
+            listener.close()
+            await listener.wait_closed()
 
 
 def serve(
