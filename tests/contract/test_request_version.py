@@ -18,9 +18,9 @@ from hf_gate.domain.request_version import RequestVersion
 from hf_gate.domain.rows import MOVED, RequestRow, SelectionScope
 from hf_gate.store.selections import Selections
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, place, postgres_uri, record, store, take
+from tests.contract.store_kit import EEG, place, record, store, take
 
-__all__ = ["place", "postgres_uri", "store"]
+__all__ = ["place", "store"]
 _numbers = itertools.count(1)
 _picks = itertools.count(1)
 

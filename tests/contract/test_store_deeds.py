@@ -34,9 +34,9 @@ from hf_gate.domain.runs import UNSETTLED, ChangeState, RunKind, RunState
 from hf_gate.store.compression import PLAIN, Packer, learn, private_of, record_of, sealed_record
 from hf_gate.store.removal import unsettled_in
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, MED, place, postgres_uri, read, record, store, take
+from tests.contract.store_kit import EEG, MED, place, read, record, store, take
 
-__all__ = ["place", "postgres_uri", "store"]
+__all__ = ["place", "store"]
 
 
 def _settle(store: Store, ident: int, before: str, after: str, *, at: int, kind: str = "done", run: str = "r1") -> None:

@@ -12,9 +12,9 @@ import pytest
 from hf_gate.errors import StoreBusy, StoreTooNew
 from hf_gate.store.members import IDLE, Members
 from hf_gate.store.opening import open_store
-from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, store, take
+from tests.contract.store_kit import EEG, ENDPOINT, place, record, store, take
 
-__all__ = ["place", "postgres_uri", "store"]
+__all__ = ["place", "store"]
 
 
 def test_while_nothing_is_written_here_another_process_writes(place: str) -> None:

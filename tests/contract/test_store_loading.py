@@ -17,9 +17,9 @@ from hf_gate.store.schema_check import shape_faults
 from hf_gate.store.sql import Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import Holder
-from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, store, take
+from tests.contract.store_kit import EEG, ENDPOINT, place, record, store, take
 
-__all__ = ["place", "postgres_uri", "store"]
+__all__ = ["place", "store"]
 
 
 def _indexes(store: Store) -> set[str]:

@@ -27,9 +27,7 @@ from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.request_state import RequestState, apply_event
 from hf_gate.store.opening import open_store
 from hf_gate.store.state_columns import chain_of
-from tests.contract.store_kit import EEG, ENDPOINT, MED, new_schema, postgres_uri, record, take
-
-__all__ = ["postgres_uri"]
+from tests.contract.store_kit import EEG, ENDPOINT, MED, new_schema, record, take
 
 _repos = st.sampled_from([EEG, MED])
 _statuses = st.sampled_from([status.value for status in STATUSES])

@@ -20,9 +20,9 @@ from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, S
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import FileLock, Holder, holder_of, lock_files
-from tests.contract.store_kit import EEG, ENDPOINT, mode_of, place, postgres_uri, record, store, take
+from tests.contract.store_kit import EEG, ENDPOINT, mode_of, place, record, store, take
 
-__all__ = ["place", "postgres_uri", "store"]
+__all__ = ["place", "store"]
 
 
 def _old(place: str) -> None:

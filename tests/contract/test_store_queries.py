@@ -29,14 +29,11 @@ from tests.contract.store_kit import (
     country_of,
     hub_id,
     new_schema,
-    postgres_uri,
     read,
     record,
     seen_of,
     take,
 )
-
-__all__ = ["postgres_uri"]
 
 NOW = 1_772_500_000_000
 _NAMES = ["Ada Lovelace", "李雷", "Çağrı Öz", "ＦＵＬＬ ｗｉｄｔｈ", "Straße", "a", "", "محمد", "x_%!", "robot"]

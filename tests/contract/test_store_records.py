@@ -15,7 +15,6 @@ from tests.contract.store_kit import (
     MED,
     hub_id,
     place,
-    postgres_uri,
     read,
     record,
     seen_of,
@@ -23,7 +22,7 @@ from tests.contract.store_kit import (
     take,
 )
 
-__all__ = ["place", "postgres_uri", "store"]
+__all__ = ["place", "store"]
 
 
 def test_a_record_comes_back_as_the_hub_told_it(store: Store) -> None:

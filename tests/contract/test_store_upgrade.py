@@ -19,13 +19,12 @@ from tests.contract.store_kit import (
     label_revision,
     mode_of,
     place,
-    postgres_uri,
     record,
     shapes_with,
     take,
 )
 
-__all__ = ["place", "postgres_uri"]
+__all__ = ["place"]
 
 
 @pytest.fixture

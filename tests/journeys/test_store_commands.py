@@ -24,12 +24,10 @@ from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 from hf_gate.web.private_host import private_host
-from tests.contract.store_kit import new_schema, postgres_uri
+from tests.contract.store_kit import new_schema
 
 from .console import MODEL, PROGRAM, Console, fill, status_of
 from .terminal import Terminal
-
-__all__ = ["postgres_uri"]
 
 
 @pytest.fixture

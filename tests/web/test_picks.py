@@ -9,9 +9,9 @@ from hf_gate.domain.rows import GONE, OWN, PROTECTED, SelectionScope
 from hf_gate.store.opening import open_store
 from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.store.selections import Selections
-from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, take
+from tests.contract.store_kit import EEG, ENDPOINT, place, record, take
 
-__all__ = ["place", "postgres_uri"]
+__all__ = ["place"]
 AT = 1_900_000_000_000
 
 
