@@ -5,6 +5,8 @@
 N ?= 2
 ARGS ?=
 PY := .venv/bin/python
+# The suite starts hundreds of Python processes; without bytecode files each would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 WITNESSES := hf-2.0 hf-2 hf-1
 
 # The Python that looks after the environments: the one in .venv, unless another is named or none is there yet.
