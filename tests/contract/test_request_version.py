@@ -163,7 +163,7 @@ def test_a_review_that_was_given_anew_is_a_change(store: Store) -> None:
     play.step("outside accepted")
     pick, seen = _look(play)
     play.step("review")
-    assert (_says_sql(play, pick), seen.difference(play.row.version)) == (False, "it moved, and moved back")
+    assert (_says_sql(play, pick), seen.difference(play.row.version)) == (False, "its status changed and changed back")
 
 
 def test_a_clock_that_was_set_back_hides_no_move(store: Store) -> None:

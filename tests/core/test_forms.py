@@ -302,7 +302,7 @@ def test_an_unknown_type_is_carried_with_the_cards_word() -> None:
         ("Checkbox", False),
     ]
     assert {code for *_, code in told(form)} == {"unknown_type"}
-    assert "checkbox, in small letters" in form.problems[-1].fix
+    assert "checkbox, in lower case" in form.problems[-1].fix
 
 
 @pytest.mark.parametrize("spec", ["", "~", "[text]", "{options: [a, b]}"])

@@ -108,7 +108,7 @@ def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
         ({"until": "soon"}, "until 'soon'"),
         ({"until": "30d,0d"}, "until '30d,0d'"),
         ({"at_end": "accept"}, "at_end 'accept'"),
-        ({"repo": "../../x"}, "'../../x' is no repo"),
+        ({"repo": "../../x"}, "'../../x' is not a repo id"),
         ({"repo_type": "datasets"}, "'datasets' is not a repo type"),
         ({"asked_at": "lately"}, "asked_at 'lately'"),
     ],

@@ -54,7 +54,7 @@ def test_a_broken_card_is_told_with_line_column_and_fix_and_ends_with_1(fresh: L
     ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, _BROKEN))
     assert ended.code == 1
     assert "2 errors, 1 warning." in ended.out
-    assert "  4:3 error nested_key: extra_gated_fields is nested below another key, so it does nothing." in ended.out
+    assert "  4:3 error nested_key: extra_gated_fields is nested below another key, so it has no effect." in ended.out
     assert "      Fix: Move it to the first column." in ended.out
     assert "  7:3 error options_missing: This select has no choices." in ended.out
     assert "  11:5 warning undocumented_key: " in ended.out
@@ -84,7 +84,7 @@ def test_json_has_the_problems_with_severity_and_fix(fresh: LocalHub, tmp_path: 
         "column": 3,
         "code": "nested_key",
         "severity": "error",
-        "message": "extra_gated_fields is nested below another key, so it does nothing.",
+        "message": "extra_gated_fields is nested below another key, so it has no effect.",
         "fix": "Move it to the first column.",
     }
 

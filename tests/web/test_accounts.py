@@ -238,7 +238,7 @@ def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Roo
     told = [text_of_entry(link, None) for link in read_newest(room.app_state.workspace.store, ["desk"])]
     assert told == [
         f"member {noor.id} revoked",
-        f"member {noor.id} proved that Hub account {noor.user_id} is theirs",
+        f"member {noor.id} proved that they own Hub account {noor.user_id}",
         f"member {noor.id} invited as admin",
     ]
     assert "noor" not in " ".join(told)

@@ -42,7 +42,7 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Room) -> None
     assert 0 <= until - to_ms(before + timedelta(days=90)) < 60_000
     _change(granted, lena, until="none")
     assert granted.row("ada").state.until is None
-    assert "access has no end any more" in lena.get(page).body
+    assert "access no longer has an end" in lena.get(page).body
     assert granted.writes() == writes, "the Hub knows no ends"
     entries = granted.app_state.workspace.store.entries(request=granted.row("ada").id, limit=20)
     dated = [one.link for one in entries if isinstance(decode_event(one.link.body), GrantDated)]

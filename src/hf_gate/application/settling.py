@@ -78,7 +78,7 @@ def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete
             item, OutcomeKind.DEFERRED, "it was not found, and the lists could not be read whole", is_unsent=True
         )
     if is_other_attempt(item, now):
-        return SettledItem(item, OutcomeKind.STALE, "it is a new attempt")
+        return SettledItem(item, OutcomeKind.STALE, "there is a new attempt")
     if now.status == change.after:
         return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read", hub_at=to_ms(now.reviewed_at))
     seen = version_of_record(now, item.row.state.last_moved_at)
@@ -113,7 +113,7 @@ def settle_by_read(item: RunItem, now: AccessRequest | None, *, complete: bool) 
     if now is None and item.row is not None:
         return SettledItem(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
     if now is not None and is_other_attempt(item, now):
-        return SettledItem(item, OutcomeKind.STALE, "it is a new attempt", "read") if complete else None
+        return SettledItem(item, OutcomeKind.STALE, "there is a new attempt", "read") if complete else None
     if _is_so(now, change):
         since = None if now is None else to_ms(now.reviewed_at)
         return SettledItem(item, OutcomeKind.DONE, "its answer was lost; read back", "read", hub_at=since)

@@ -1,4 +1,4 @@
-"""What the Hub tells about a gate, a profile, the account behind a token, and what that token may do."""
+"""Gates, public profiles, accounts, and the rights of a token, as the Hub reports them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import Any, Final, Literal
 
 from .ids import Person, Repo, RepoType
 
-READ_PERMISSION: Final = "repo.access.read"  # to read who asked
-DECIDE_PERMISSION: Final = "repo.write"  # to decide; it includes looking, and pushing files
-UNCERTAIN_PERMISSION: Final = (
-    "repo.access.write"  # told of by newer documents of the Hub; whether it is enough is not known
-)
+READ_PERMISSION: Final = "repo.access.read"  # lists requests
+DECIDE_PERMISSION: Final = "repo.write"  # decides and lists requests; also pushes files
+UNCERTAIN_PERMISSION: Final = "repo.access.write"  # in newer Hub documents; it may not suffice to decide
 
 GateMode = Literal[False, "auto", "manual"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How a repo is gated. The Hub never tells who is notified, nor whether members are gated too: those are write-only."""
+    """How a repo is gated. The Hub does not report who is notified, nor whether members are gated: both are write-only."""
 
     repo: Repo
     mode: GateMode | str
@@ -28,7 +26,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A public profile. Counts are as the Hub tells them, None when it does not."""
+    """A public profile. A count is None if the Hub does not send it."""
 
     person: Person
     created_at: datetime | None = None
@@ -42,14 +40,14 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class TokenScope:
-    """What a fine-grained token may do at one entity. `kind` is the Hub's word: user, org, model, dataset, ..."""
+    """The permissions of a fine-grained token for one entity. `kind` is the Hub's word: user, org, model, dataset, ..."""
 
     kind: str
     name: str | None
     permissions: frozenset[str]
 
     def covers(self, repo: Repo) -> bool | None:
-        """Whether the entity is this repo or holds it; None where the Hub does not tell."""
+        """Tell whether the entity is this repo or contains it; None if the Hub does not say."""
         if self.kind in ("space", "bucket", "kernel", "collection", "oauth-app"):
             return False
         name = (self.name or "").lower()
@@ -62,20 +60,20 @@ class TokenScope:
 
 @dataclass(frozen=True, slots=True)
 class TokenRights:
-    """What a token may do as the Hub tells it; what its account may not do, it may not do either.
+    """The rights of a token as the Hub reports them. A token never has more rights than its account.
 
-    `role` is the Hub's word: read, write, fineGrained. `scopes` is None where they were not told.
+    `role` is the Hub's word: read, write, fineGrained. `scopes` is None if the Hub did not send them.
     """
 
     role: str | None = None
     scopes: tuple[TokenScope, ...] | None = None
 
     def can_read_requests(self, repo: Repo) -> bool | None:
-        """Whether it may read who asked; None: not known."""
+        """Tell whether the token can list requests; None if that is not known."""
         return self._has_permission(repo, {READ_PERMISSION, DECIDE_PERMISSION}, set())
 
     def can_decide(self, repo: Repo) -> bool | None:
-        """Whether it may accept, send back, reject and grant; None: not known."""
+        """Tell whether the token can accept, send back, reject and grant; None if that is not known."""
         return self._has_permission(repo, {DECIDE_PERMISSION}, {UNCERTAIN_PERMISSION})
 
     def _has_permission(self, repo: Repo, enough: set[str], perhaps: set[str]) -> bool | None:
@@ -93,7 +91,7 @@ class TokenRights:
         return None if held & perhaps or maybe & (enough | perhaps) else False
 
     def describe_excess_reach(self, is_named: Callable[[Repo], bool]) -> tuple[str, ...]:
-        """Where it may look or decide beside the repos that are named, in words; empty when nowhere, or not told."""
+        """Return the places outside the named repos where the token can list or decide; empty if none is known."""
         if self.role == "write":
             return ("every repo that its account may write to",)
         reach = [
@@ -105,7 +103,7 @@ class TokenRights:
 def _describe_excess(scope: TokenScope, is_named: Callable[[Repo], bool]) -> str | None:
     name = scope.name or ""
     if scope.kind in ("user", "org"):
-        anywhere = [Repo(of, name, "a-name-that-nothing-but-a-star-means") for of in RepoType]
+        anywhere = [Repo(of, name, "a-name-that-only-a-wildcard-matches") for of in RepoType]
         return None if name and all(map(is_named, anywhere)) else f"every repo of {name or 'an owner'}"
     if scope.kind in ("model", "dataset") and "/" in name:
         repo = Repo(RepoType(scope.kind), *name.split("/", 1))
@@ -115,7 +113,7 @@ def _describe_excess(scope: TokenScope, is_named: Callable[[Repo], bool]) -> str
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose token this is, and the organisations in which that account has a role."""
+    """The account that a token belongs to, and the organisations in which it has a role."""
 
     name: str
     id: str | None = None

@@ -1,4 +1,4 @@
-"""How much an answer says: missing, empty, junk, thin or good. In doubt it is good, for a person may hang on it."""
+"""Rates answers: missing, empty, junk, thin or good. A doubtful answer is good, because a person may depend on it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .roles import Role, role_of
 
 
 class Quality(StrEnum):
-    """What an answer is worth to a reviewer.
+    """The quality of an answer.
 
-    MISSING: the form had no such field. EMPTY: white space and invisible characters. JUNK: declines to answer, is
-    struck at random, or repeats the label or one's own name. THIN: real words that do not answer. GOOD: the rest.
+    MISSING: the form had no such field. EMPTY: only white space and invisible characters. JUNK: declines to answer, is
+    random keys, or repeats the label or the person's name. THIN: real words that do not answer. GOOD: the rest.
     """
 
     MISSING = "missing"
@@ -30,9 +30,9 @@ class Quality(StrEnum):
 
 
 def rate_answer(answer: str | None, label: str = "", role: Role | None = None, names: Collection[str] = ()) -> Quality:
-    """The quality of one text answer; `names` are the username and the full name of the person who gave it.
+    """Return the quality of one text answer. `names` are the username and the full name of the person.
 
-    Without a role it is that of the label. Only the first 4,000 characters that can be seen are weighed.
+    The default role is that of the label. Only the first 4,000 visible characters count.
     """
     if answer is None:
         return Quality.MISSING
@@ -41,32 +41,31 @@ def rate_answer(answer: str | None, label: str = "", role: Role | None = None, n
 
 
 class AnswerRating(NamedTuple):
-    """What an answer is worth whoever gave it. `words`: how many it has, 0 where nobody's name makes it worse."""
+    """The quality of an answer from anybody. `words` is its number of words; 0 if a name cannot lower the quality."""
 
     quality: Quality
     words: int
 
 
 def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
-    """The part of the work that is the same for all who give the same answer."""
+    """Return the rating that all people who give this answer share."""
     text = strip_invisible(answer)
     if not text:
         return AnswerRating(Quality.EMPTY, 0)
     given = _prepare_answer(text, label, role, ())
-    if _is_invited(given) or _FITS.get(role, _never)(given):
+    has_fitting_form, is_thin = _FITS.get(role), _THIN.get(role)
+    if _is_invited(given) or (has_fitting_form is not None and has_fitting_form(given)):
         return AnswerRating(Quality.GOOD, 0)
     if not _is_date_asked_for(given) and any(is_junk(given) for is_junk in _JUNK):
         return AnswerRating(Quality.JUNK, 0)
-    found = Quality.THIN if _THIN.get(role, _never)(given) else Quality.GOOD
+    found = Quality.THIN if is_thin is not None and is_thin(given) else Quality.GOOD
     return AnswerRating(found, 0 if role in _NAMELESS else len(given.words))
 
 
 def rate_with_names(found: AnswerRating, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
-    """The quality of a weighed answer from somebody with these names: one's own name is no answer."""
+    """Return the quality of a rated answer for a person: an answer that is just their name is junk."""
     for name in names if found.words else ():
-        if (
-            len(_words_of_name(name)) == found.words
-        ):  # few have as many words as one's name: only those are looked at again
+        if len(_words_of_name(name)) == found.words:  # only answers with as many words as the name need a second check
             given = _prepare_answer(strip_invisible(answer), label, role, names)
             return Quality.JUNK if _is_own_name(given) else found.quality
     return found.quality
@@ -77,7 +76,7 @@ def _prepare_answer(text: str, label: str, role: Role, names: Collection[str]) -
     return AnswerText(text, plain, split_words(plain), label, role, names)
 
 
-# ---- the word lists, folded as answers are ---------------------------------------------------------------------------
+# ---- word lists, folded like answers ---------------------------------------------------------------------------------
 
 _HARD = fold_phrases(words.HARD_REFUSALS)
 _REFUSALS = fold_phrases(words.REFUSALS) | _HARD
@@ -99,7 +98,7 @@ _KEY_RUNS = frozenset(
 _FILLERS = re.compile("|".join(sorted(map(re.escape, fold_phrases(words.UNSPACED_GENERIC)), key=len, reverse=True)))
 
 
-# ---- answers that fit their role by their look -----------------------------------------------------------------------
+# ---- answers whose form fits the role --------------------------------------------------------------------------------
 
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+|\S+ ?[(\[{<] ?at ?[)\]}>] ?\S+|\S+ at \S+ dot \S+")
 _DATE = re.compile(
@@ -107,15 +106,12 @@ _DATE = re.compile(
 )
 _LINK = re.compile(r"https?://|www\.|\w[\w-]*\.[a-z]{2,12}\b|^\d{2}\.\d{4,}/\S+|^\d{4}-\d{4}-\d{4}-\d{3}[\dx]$")
 _CODE = re.compile(r"[a-z]{2}")
+_NO_ACRONYMS = frozenset(("na", "nan", "nil", "no", "nope", "tbd", "idk", "lol"))
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 
 
-def _never(_: AnswerText) -> bool:
-    return False
-
-
 def _is_invited(given: AnswerText) -> bool:
-    """A refusal where the label says "if any", a yes or no where it asks whether, a date where it gives the format."""
+    """Tell whether the label invites the answer: a refusal for "if any", a yes or no, a date in its format."""
     if _is_date(given) and label_matches(given.label, words.LABEL_IS_A_DATE):
         return True
     if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_ASKS_YES):
@@ -124,7 +120,7 @@ def _is_invited(given: AnswerText) -> bool:
 
 
 def _is_date_asked_for(given: AnswerText) -> bool:
-    """A bare date where the label asks when, and perhaps more: it is no junk, and may be thin."""
+    """Tell whether it is a bare date and the label asks for one. Such an answer is not junk, but may be thin."""
     return len(given.folded) <= 40 and _is_date(given) and label_matches(given.label, words.LABEL_ASKS_DATE)
 
 
@@ -137,7 +133,7 @@ def _is_date(given: AnswerText) -> bool:
 
 
 def _is_country_code(given: AnswerText) -> bool:
-    """Two letters are a code: NO is Norway, NA is Namibia. A flag is a code too."""
+    """Tell whether it is two letters (NO is Norway, NA is Namibia) or a flag."""
     return bool(_CODE.fullmatch(given.folded) or _FLAG.fullmatch(given.text))
 
 
@@ -150,20 +146,20 @@ def _is_yes_or_no(given: AnswerText) -> bool:
 
 
 def _is_place_name(given: AnswerText) -> bool:
-    """An acronym (MIT, DFG), or a name in digits (42)."""
+    """Tell whether it is an acronym (MIT, DFG) or a name in digits (42)."""
     if given.text in words.NUMBER_NAMES:
         return True
     bare = given.text.replace(".", "")
-    acronym = bare.isascii() and bare.isalpha() and bare.isupper() and 2 <= len(bare) <= 5
-    if acronym:
-        return bare.lower() not in _HARD | {"na", "nan", "nil", "no", "nope", "tbd", "idk", "lol"} and len(set(bare)) > 1 and (
-            len(bare) < 4 or not _is_key_mash(bare.lower())
-        ) and not _is_label(given)  # fmt: skip
-    return len(given.text) == 1 and given.text in "XQ"
+    word = bare.lower()
+    if not (bare.isascii() and bare.isalpha() and bare.isupper() and 2 <= len(bare) <= 5):
+        return given.text in ("X", "Q")
+    if word in _HARD or word in _NO_ACRONYMS or len(set(word)) == 1 or _is_label(given):
+        return False
+    return len(word) < 4 or not _is_key_mash(word)
 
 
 def _is_person_name(given: AnswerText) -> bool:
-    """People are called Null, No, Na and Asd; they write themselves with a capital, or are one letter."""
+    """Tell whether it is capitalized or a single letter. Null, No, Na and Asd are real names."""
     bare = given.letters
     if len(bare) == 1 and bare.isalpha():
         return given.joined_words not in _REFUSALS
@@ -203,7 +199,7 @@ _HOME_ROW = re.compile("[asdfghjkl]{7,}")
 
 
 def _has_no_letters(given: AnswerText) -> bool:
-    """Neither a letter nor, where a number may answer, a digit."""
+    """Tell whether it has no letters, and no digits where a number can be an answer."""
     if given.role is Role.BIRTH_DATE and any(map(str.isdigit, given.text)):
         return False
     return not any(unicodedata.category(char)[0] in "LM" for char in given.folded)
@@ -245,23 +241,21 @@ def _is_typed_at_random(given: AnswerText) -> bool:
 
 
 def _is_key_mash(word: str) -> bool:
-    """Whether a word is a walk over neighbouring keys, pieces of such walks, or single jamo."""
-    if _JAMO.fullmatch(word):
-        return True
-    if word in _SHORT_RUNS:
+    """Tell whether a word consists of runs of neighbouring keys, or of single jamo."""
+    if _JAMO.fullmatch(word) or word in _SHORT_RUNS:
         return True
     if len(word) < 4 or word in _RUN_WORDS:
         return False
-    pieces = _key_run_lengths(word)
-    if _NO_VOWELS.match(word):  # such words are short, and many of them are made of runs
-        return len(pieces) == 1 and len(word) >= 5
-    if min(pieces) >= 3 or (max(pieces) >= 4 and sum(p for p in pieces if p >= 3) >= 0.75 * len(word)):
+    runs = _key_run_lengths(word)
+    if _NO_VOWELS.match(word):  # short words, many of which are runs of keys
+        return len(runs) == 1 and len(word) >= 5
+    if min(runs) >= 3 or (max(runs) >= 4 and sum(run for run in runs if run >= 3) >= 0.75 * len(word)):
         return True
-    return len(word) >= 5 and len(pieces) <= 0.4 * len(word) + 0.6 and not set(word) - set("asdfghjkl")
+    return len(word) >= 5 and len(runs) <= 0.4 * len(word) + 0.6 and not set(word) - set("asdfghjkl")
 
 
 def _key_run_lengths(word: str) -> list[int]:
-    """The lengths of the walks over neighbouring keys of which a word is made."""
+    """Return the lengths of the runs of neighbouring keys in a word."""
     lengths, start = [], 0
     while start < len(word):
         end = start + 1
@@ -273,7 +267,7 @@ def _key_run_lengths(word: str) -> list[int]:
 
 
 def _is_without_vowels(given: AnswerText) -> bool:
-    """A purpose in one long word of consonants or of the home row alone."""
+    """Tell whether a purpose is one long word of consonants or of home-row keys."""
     if given.role is not Role.PURPOSE or len(given.words) != 1 or not given.text.islower():
         return False
     word = given.letters
@@ -304,7 +298,7 @@ def _is_label(given: AnswerText) -> bool:
 
 @lru_cache(maxsize=4096)
 def _label_parts(label: str, role: Role) -> frozenset[str]:
-    """The halves of a label such as `Company / Organization` or `單位(Affiliation)` that are labels themselves."""
+    """Return the parts of a label such as `Company / Organization` that are labels of the same role."""
     pieces = re.split(r"[/／()（）|:：]", label[:500])
     return frozenset(
         " ".join(split_words(fold_answer(strip_invisible(piece))))
@@ -313,12 +307,12 @@ def _label_parts(label: str, role: Role) -> frozenset[str]:
     ) - {""}
 
 
-_NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # where one's name may stand, or cannot
+_NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # where a name is an answer, or cannot be one
 
 
 @lru_cache(maxsize=256)
 def _words_of_name(name: str) -> tuple[str, ...]:
-    """The words of a person's name."""
+    """Return the words of a person's name."""
     return split_words(fold_answer(strip_invisible(name[:200])))
 
 
@@ -327,19 +321,19 @@ def _is_own_name(given: AnswerText) -> bool:
         return False
     for name in given.names:
         own = _words_of_name(name)
-        if own and (given.words == own or (len(own) > 1 and sorted(given.words) == sorted(own))):
+        if own and sorted(given.words) == sorted(own):
             return not re.search(words.PLACE_PARTS, " ".join(own))
     return False
 
 
 def _is_allowed_name(given: AnswerText) -> bool:
-    if given.role is Role.AFFILIATION:  # an organisation's account, written as the organisation writes itself
+    if given.role is Role.AFFILIATION:  # an organisation's account, with the spelling of the organisation
         return given.text.isupper() and len(given.words) == 1
     return given.role is Role.OTHER and label_matches(given.label, words.LABEL_IS_ACCOUNT)
 
 
 def _is_digit_sequence(digits: str) -> bool:
-    """0, 1, 123, 54321, 7777: digits that nobody looked up."""
+    """Tell whether the digits are arbitrary: 0, 1, 123, 54321, 7777."""
     if len(digits) < 2:
         return True
     steps = {(int(b) - int(a)) % 10 for a, b in pairwise(digits)}
@@ -365,42 +359,43 @@ _JUNK: tuple[Callable[[AnswerText], bool], ...] = (
 
 # ---- thin ------------------------------------------------------------------------------------------------------------
 
-# Scripts that write no spaces: how much of a word one letter is.
+# Letters of scripts without spaces, and the part of a word that one letter makes.
 _UNSPACED: tuple[tuple[str, float], ...] = (
     ("\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3005\U00020000-\U0003ffff", 0.5),  # Han
     ("\u3041-\u30ff\u31f0-\u31ff", 0.34),  # kana
-    ("\uac00-\ud7a3", 0.5),  # Hangul: spaces, but compounds without
+    ("\uac00-\ud7a3", 0.5),  # Hangul: compounds without spaces
     ("\u0e01-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1780-\u17ff\uaa60-\uaa7f", 0.25),  # Thai, Lao, Tibetan, Myanmar, Khmer
 )
 _RUNS = tuple((re.compile(f"[{letters}]+"), weight) for letters, weight in _UNSPACED)
 _ANY_UNSPACED = re.compile("[" + "".join(letters for letters, _ in _UNSPACED) + "]+")
-_LONG_WORD = 17  # such words are compounds of two; in languages that make them, 12
+_NO_COUNTRIES = frozenset(("earth", "world", "home", "global", "worldwide", "international", "planet earth", "here"))
+_LONG_WORD = 17  # such words count as two; 12 in languages that write compounds as one word
 _COMPOUNDING = re.compile(words.COMPOUNDING)
 _ATTACHED = re.compile("^(?:لل|وال|ال|ول|بال|[لبو]|[לבהו])")
 
 
 def _is_thin_purpose(given: AnswerText) -> bool:
-    """Fewer than three words with content, or none among them that says which.
+    """Tell whether it has fewer than three content words, or none that is specific.
 
-    A letter of an unspaced script counts as a part of a word; two such words that are not generic are enough.
+    A letter of a script without spaces counts as part of a word. Two such words that are not generic are enough.
     """
     if given.joined_words in _GREETINGS:
         return True
     spaced = [word for word in split_words(_ANY_UNSPACED.sub(" ", given.folded)) if word not in _STOP]
     long_word = 12 if _COMPOUNDING.search(given.text.casefold()) else _LONG_WORD
     content = sum(2.0 if len(word) >= long_word else 1.0 for word in spaced if not word.isdigit() or len(word) == 4)
-    telling = sum(1.0 for word in spaced if not (_is_generic(word) or word.isdigit()))
+    specific = sum(1.0 for word in spaced if not (_is_generic(word) or word.isdigit()))
     unspaced = _count_unspaced_words(given.folded)
     if not unspaced:
-        return content < 3 or telling < 1
+        return content < 3 or specific < 1
     left = _count_unspaced_words(_FILLERS.sub(" ", given.folded))
     if left >= 1.9:
         return False
-    return left + telling < 0.9 or content + unspaced < 3
+    return left + specific < 0.9 or content + unspaced < 3
 
 
 def _count_unspaced_words(text: str) -> float:
-    """How many words the unspaced letters of a text may be."""
+    """Estimate how many words the letters of scripts without spaces make."""
     return sum(
         weight * sum(unicodedata.category(char) in ("Lo", "Lm") for run in pattern.findall(text) for char in run)
         for pattern, weight in _RUNS
@@ -432,16 +427,7 @@ def _is_thin_name(given: AnswerText) -> bool:
 
 
 def _is_thin_country(given: AnswerText) -> bool:
-    return given.joined_words in _GREETINGS | {
-        "earth",
-        "world",
-        "home",
-        "global",
-        "worldwide",
-        "international",
-        "planet earth",
-        "here",
-    }
+    return given.joined_words in _GREETINGS | _NO_COUNTRIES
 
 
 def _is_thin_job(given: AnswerText) -> bool:

@@ -1,4 +1,4 @@
-"""Answers read as the rules of `quality.py` look at them: what can be seen, folded, in words; no judgement here."""
+"""Prepares answers for `answer_quality`: removes invisible characters, folds, and splits into words."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .roles import Role
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """An answer in the forms in which the rules look at it."""
+    """An answer in the forms that the checks use."""
 
-    text: str  # as seen
-    folded: str  # case, width and accents gone
-    words: tuple[str, ...]  # of the folded text, punctuation gone
+    text: str  # the visible characters
+    folded: str  # without case, width and accents
+    words: tuple[str, ...]  # of the folded text, without punctuation
     label: str
     role: Role
     names: Collection[str]
@@ -43,7 +43,7 @@ _APOSTROPHES = re.compile("['`\u2018\u2019\u02bc\u05f3\u05f4\"]")
 
 
 def strip_invisible(answer: str) -> str:
-    """What of an answer can be seen; a stranger may put a million invisible characters first."""
+    """Return the visible part of an answer, at most 4,000 characters. Strangers can send a million invisible ones."""
     text = answer if len(answer) <= _LIMIT else _INVISIBLE.sub("", answer).lstrip()[:_LIMIT]
     text = unicodedata.normalize("NFKC", text)
     return text.strip() if text.isascii() and text.isprintable() else _INVISIBLE.sub("", text).strip()
@@ -57,7 +57,7 @@ def fold_answer(text: str) -> str:
 
 
 def split_words(folded: str) -> tuple[str, ...]:
-    """Runs of letters, marks and digits."""
+    """Return the runs of letters, marks and digits."""
     text = _APOSTROPHES.sub("", folded)
     if text.isascii():
         return tuple(_ASCII_WORD.findall(text))
@@ -65,7 +65,7 @@ def split_words(folded: str) -> tuple[str, ...]:
 
 
 def fold_phrases(text: str) -> frozenset[str]:
-    """A list of phrases, folded as answers are."""
+    """Return a list of phrases, folded like answers."""
     return frozenset(
         " ".join(split_words(fold_answer(strip_invisible(item))))
         for line in text.splitlines()

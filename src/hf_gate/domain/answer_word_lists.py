@@ -1,8 +1,8 @@
-"""The words by which an answer says nothing, in many languages; read by `quality.py` alone, no rule stands here."""
+"""Word lists of `answer_quality` in many languages: words that say nothing, and patterns of labels."""
 
 from __future__ import annotations
 
-# Words that decline to answer. The hard ones decline even where a name or an acronym is asked for.
+# Words that decline to answer. The hard ones do so even as a name or an acronym.
 HARD_REFUSALS = """
 n a|none|null|undefined|unknown|nothing|not applicable|not available|test|tests|test test|testing testing|testtest
 asdf|foo|foobar|lorem ipsum|no name|noname|xxx|xyz|dummy
@@ -25,9 +25,7 @@ niciunul|niciuna|nimic|yok|hayir|hic|khong|khong co|khong biet|tidak|tidak ada|t
 नहीं|नही|पता नहीं|कुछ भी नहीं|না|জানি না|తెలియదు|தெரியாது|ไม่|ไม่รู้|ไม่ทราบ|ไม่บอก|ບໍ່|ບໍ່ຮູ້|ទេ|မသိ|မဟုတ်|οχι|δεν|κανεναs|κανενας|καμια|არა|ոչ|չգիտեմ|አይ
 """
 
-# Of the refusals, those that a company may be called when they are written with a capital.
-
-# What a requester is, offered as if it said where or why.
+# A status given in place of an affiliation or a purpose.
 STUDENT_WORDS = """
 student|students|a student|i am student|i am a student|im student|im a student|estudiante|alumno|alumna|etudiant|etudiante|studentin|studente|studentessa|estudante|aluno|aluna
 ogrenci|sinh vien|mahasiswa|mahasiswi|pelajar|uczen|diak|opiskelija|学生|學生|我是学生|我是學生|大学生|學生黨|学生党|がくせい|大学生です|学生です|학생|대학생|студент|студентка|учащийся
@@ -40,7 +38,7 @@ yes|y|yep|yeah|no|n|ok|okay|sure|true|false|agree|agreed|i agree|accept|i accept
 """
 GREETINGS = "yes|y|yep|yeah|ok|okay|sure|hi|hello|hey|please|thanks|thank you|good|nice|你好|您好|谢谢|好|好的|是|可以|はい|네|예|да|привет|نعم|مرحبا|כן"
 
-# Bare nouns and courtesies: words of a purpose that do not yet say which.
+# Generic words of a purpose.
 GENERIC_WORDS = """
 research researches researching researcher researchers study studies studying studie learn learning learner education educational educate academic academics academia
 project projects work working job use uses using used usage useful purpose purposes personal private test testing tests tested try trying trial experiment experiments experimenting experimental
@@ -91,7 +89,7 @@ icin ve bir ile bu benim de da istiyorum ben toi muon de va cua cho la mot cac t
 για και το τα τη την του της των με σε στο στη στην απο ο η οι ενα μια μου θελω να
 და მე ჩემი ჩემს მინდა რომ ამ համար և ու իմ ես եմ ለ እና ነው የ
 """
-# Generic parts of words that are written without spaces; longer ones are taken first.
+# Generic parts of texts without spaces. Longer parts are matched first.
 UNSPACED_GENERIC = """
 研究|學習|学习|科研|学术|學術|使用|用于|用於|用途|测试|測試|试用|試用|试试|试一下|体验|體驗|目的|项目|項目|專案|课题|課題|论文|論文|毕业设计|毕业|畢業|毕设|本科|硕士|博士|碩士|实验|實驗|工作|个人|個人|商业|商業|非商业|模型|数据集|数据|資料集|資料|下载|下載|申请|申請
 访问|权限|教学|教學|教育|探索|了解|瞭解|开发|開發|应用|應用|兴趣|興趣|爱好|学校|大学|课程|作业|自己|自用|看看|玩玩|科学|科學|训练|訓練|微调|学一下|需要|希望|想要|进行|進行|为了|為了|可以|我们|我們|一个|一下|这个|這個|相关|相關|方面
@@ -106,7 +104,7 @@ UNSPACED_GENERIC = """
 ཞིབ་འཇུག|སློབ་སྦྱོང
 """
 
-# Nouns that name a kind of place to belong to, and none of them.
+# Nouns for kinds of affiliations, without a name.
 GENERIC_PLACES = """
 university universities uni college school academy institute institution institutions company corporation firm business enterprise startup lab labs laboratory organization organisation department faculty group team
 office home house work workplace personal private me myself self own individual person people human internet online academia academic industry industrial research researcher education engineering professor advisor teacher
@@ -121,10 +119,10 @@ entreprise ecole societe laboratoire firma unternehmen schule hochschule empresa
 대학교 대학 회사 학교 연구소 연구실 기업 개인 대학원 대학원생 มหาวิทยาลัย บริษัท โรงเรียน ส่วนตัว ມະຫາວິທະຍາໄລ ບໍລິສັດ សាកលវិទ្យាល័យ ក្រុមហ៊ុន តက္ကသိုလ် တက္ကသိုလ် ကုမ္ပဏီ
 """
 
-# Languages that write compounds as one word, by their letters and small words.
+# Letters and short words of languages that write compounds as one word.
 COMPOUNDING = r"[äöüßåøőű]|\b(fur|und|der|die|das|von|zur|zum|mit|och|til|voor|het|een|ja)\b"
 
-# Keys that lie side by side, of the layouts that people type on; home rows first.
+# Neighbouring keys of common keyboard layouts, row by row.
 KEY_ROWS = (
     "qwertyuiop", "asdfghjkl", "zxcvbnm",
     "qaz", "wsx", "edc", "rfv", "tgb", "yhn", "ujm",
@@ -134,12 +132,11 @@ KEY_ROWS = (
     "ฟหกดเ้่าสวง", "ๆไำพะัีรนยบล", "ผปแอิืทมใฝ", "ასდფგჰჯკლ", "ქწერტყუიოპ",
 )  # fmt: skip
 SHORT_RUNS = "asd qwe zxc wasd фыв йцу ячс שדגכ شسيب ضصثق ασδ ฟหก"
-# Runs that are words.
+# Runs of keys that are words.
 RUN_WORDS = "wert trew ytre мить"
 
-# Digits that name an organisation.
 NUMBER_NAMES = ("42", "360", "58", "51", "3", "01", "1991")
-"""42 is a school, 360 and 58 are companies."""
+"""Names of organisations in digits: 42 is a school, 360 and 58 are companies."""
 
 LABEL_ASKS_NUMBER = (
     r"number|no\.|phone|tel|mobile|fax|year|age\b|count|how (many|much|long|old)|\bgpus?\b|\bids?\b|orcid|zip|post ?code|"

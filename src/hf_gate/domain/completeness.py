@@ -1,4 +1,4 @@
-"""How sure a listing is that it is whole."""
+"""The completeness of listings: whether a listing is proved to be complete, and if not, why."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """`proved` is True only when every reason to doubt is excluded; else `why` says in a sentence what is in doubt.
+    """The completeness of a listing. `proved` is True only if nothing is in doubt; otherwise `why` is a sentence.
 
-    A Hub without a list of reset requests makes that list proved, empty and explained: `NO_RESET_LIST`.
+    On a Hub without reset requests, that list is proved to be empty: `NO_RESET_LIST`.
     """
 
     proved: bool
@@ -21,4 +21,4 @@ class Completeness:
 
 NOT_READ = Completeness(False, "not read to the end")
 PROVED = Completeness(True)
-NO_RESET_LIST = Completeness(True, "this Hub has no list of reset requests: it does not know that status yet")
+NO_RESET_LIST = Completeness(True, "this Hub has no list of reset requests: it does not have that status yet")

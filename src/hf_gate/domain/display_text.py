@@ -1,7 +1,7 @@
-"""Text from strangers made safe to show: what acts on a terminal, reorders, hides or fills a line becomes visible.
+"""Makes text from strangers safe to display: characters that hide, reorder or control text become visible.
 
-A dangerous character becomes its control picture (U+0000-U+001F, U+007F: `␛` for ESC) or `⟨U+202E⟩`. What normal text
-needs stays: joiners inside Arabic, Indic and Mongolian words and inside emoji, variation selectors that have a base.
+A dangerous character becomes its control picture (U+0000-U+001F, U+007F: `␛` for ESC) or `⟨U+202E⟩`. Characters that
+normal text needs stay: joiners in Arabic, Indic and Mongolian words and in emoji, variation selectors with a base.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import unicodedata
 from collections.abc import Mapping
 from functools import cache
 
-_pattern = cache(re.compile)  # at first use: compiling them all would cost every start 6 ms
+_pattern = cache(re.compile)  # on first use: compiling all patterns would add 6 ms to every start
 
-# ---- what is dangerous -----------------------------------------------------------------------------------------------
+# ---- dangerous characters --------------------------------------------------------------------------------------------
 
 _JOINERS = "\u200c\u200d"
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef\u180b-\u180d\u180f"
 _ALWAYS = (
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 (tab and line feed are judged apart), DEL, C1
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"  # soft hyphen, grapheme joiner, fillers, vowels without a look
-    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"  # zero width, marks of direction, line separators, bidi
-    "\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"  # blank pattern, fillers, BOM, annotations, no characters
-    "\ud800-\udfff"  # half a character
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 (tab and line feed are handled separately), DEL, C1
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"  # soft hyphen, grapheme joiner, fillers, invisible vowels
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"  # zero width, direction marks, line separators, bidi
+    "\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"  # blank pattern, fillers, BOM, annotations, noncharacters
+    "\ud800-\udfff"  # surrogates
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"  # shorthand, music, tags
 )
 _MARKS = "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
-MAX_MARKS = 8  # on one letter; the rest of such a tower hides the lines above and below
+MAX_MARKS = 8  # on one letter; more would cover the lines above and below
 
 _PILED = f"(?<=[{_MARKS}]{{{MAX_MARKS}}})[{_MARKS}]+"
 _DANGER = f"[{_ALWAYS}{_JOINERS}{_SELECTORS}]|{_PILED}"
 _DANGER_IN_LINE = f"[{_ALWAYS}{_JOINERS}{_SELECTORS}\\t\\n]|{_PILED}"
 
-# ---- where a joiner or a selector is at work -------------------------------------------------------------------------
+# ---- contexts of joiners and selectors -------------------------------------------------------------------------------
 
 _ARABIC = "\u0600-\u0605\u0620-\u06ff\u0700-\u08ff\ufb50-\ufdff\ufe70-\ufefc"
 _INDIC = "\u0900-\u0dff\u0f00-\u109f\u1780-\u17b3\u17b6-\u17ff\u1800-\u180a\u1810-\u18af\u1900-\u1aaf\u1b00-\u1bff"
@@ -48,9 +48,10 @@ _MONGOLIAN = "[\u1820-\u18aa]"
 
 
 def make_visible(text: str, *, one_line: bool = False) -> str:
-    """The text with nothing dangerous in it; the same object when there was nothing.
+    """Return the text with dangerous characters replaced; the same object if there are none.
 
-    Tabs and line feeds stay, CR LF becomes LF; with `one_line` they become visible too. A second pass changes nothing.
+    Tabs and line feeds stay, and CR LF becomes LF; with `one_line` they are replaced too. The result stays the same if it
+    is passed again.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -90,7 +91,7 @@ def _is_selector(code: int) -> bool:
 
 
 def _is_joining(text: str, index: int) -> bool:
-    """Whether a joiner stands inside a word of a joining script, or (ZWJ) between two emoji."""
+    """Tell whether a joiner is inside a word of a joining script, or (ZWJ) between two emoji."""
     before, after = text[index - 1 : index] if index else "", text[index + 1 : index + 2]
     if _pattern(_JOINED).match(before) and (
         _pattern(_JOINED).match(after) or (text[index] == "\u200d" and not after.strip())
@@ -103,7 +104,7 @@ def _is_joining(text: str, index: int) -> bool:
 
 
 def _is_selecting(text: str, index: int) -> bool:
-    """Whether a variation selector follows a character that has variants."""
+    """Tell whether a variation selector follows a character that has variants."""
     before, code = text[index - 1 : index] if index else "", ord(text[index])
     if code in (0xFE0E, 0xFE0F):
         return bool(
@@ -122,17 +123,17 @@ _FORMULA_INSIDE = f"(?<=[;\r\n])(?=(?:(?![\r\n])[{_BLANK}])*[{_SIGN}])"
 
 
 def csv_cell(text: str) -> str:
-    """The text as a cell that no spreadsheet takes for a formula: one that begins like one gets a `'` before it.
+    """Return the text as a cell that no spreadsheet reads as a formula: a `'` precedes what looks like one.
 
-    Where the list separator is a semicolon, a spreadsheet also begins a cell behind one, and a row at a line break.
+    If the list separator is a semicolon, spreadsheets also begin a cell after one, and a row after a line break.
     """
     guarded = _pattern(_FORMULA_INSIDE).sub("'", text)
     return f"'{guarded}" if _pattern(_FORMULA).match(text) else guarded
 
 
 def to_json(value: object) -> str:
-    r"""One line of JSON. A value with a character that acts, hides or reorders is written with `\u` escapes throughout."""
-    import msgspec  # noqa: PLC0415 - help needs none of it
+    r"""Encode as one line of JSON. A value with a dangerous character is written entirely with `\u` escapes."""
+    import msgspec  # noqa: PLC0415 - `--help` does not need it
 
     try:
         text = msgspec.json.encode(value).decode()
@@ -144,7 +145,7 @@ def to_json(value: object) -> str:
 
 
 def to_one_line(value: object) -> str:
-    """A value as a cell: null is `-`, nested values are JSON, everything dangerous is visible."""
+    """Format a value as a table cell: null is `-`, nested values are JSON, dangerous characters are visible."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -154,7 +155,7 @@ def to_one_line(value: object) -> str:
 
 
 def csv_value(value: object) -> str | int | float:
-    """A value as a cell of CSV: null is empty, numbers stay numbers, everything dangerous is visible, no text is a formula."""
+    """Format a value as a CSV cell: null is empty, numbers stay numbers, text is visible and never a formula."""
     if value is None:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -163,7 +164,7 @@ def csv_value(value: object) -> str | int | float:
 
 
 def display_width(text: str) -> int:
-    """Columns of a terminal: 2 for wide East Asian characters and emoji, 0 for marks and joiners."""
+    """Return the columns in a terminal: 2 for wide East Asian characters and emoji, 0 for marks and joiners."""
     if text.isascii():
         return len(text)
     from wcwidth import width  # noqa: PLC0415 - 17 ms, and most commands print only ASCII
@@ -172,7 +173,7 @@ def display_width(text: str) -> int:
 
 
 def clip(text: str, columns: int, *, ending: str = "\N{HORIZONTAL ELLIPSIS}") -> str:
-    """At most `columns` columns of one line; a cut text ends in `ending`, and no letter loses its marks."""
+    """Return at most `columns` columns of one line. Truncated text ends in `ending`; letters keep their marks."""
     if len(text) * 2 <= columns or display_width(text) <= columns:
         return text
     room = columns - display_width(ending)

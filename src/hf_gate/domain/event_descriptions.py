@@ -1,4 +1,4 @@
-"""Each event as a sentence: the same words in the ledger, beside a request and on a person's page."""
+"""Describes each event in a sentence, for the audit log and the pages of requests and people."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ ORIGIN_PHRASES: Final[Mapping[str | None, str]] = {
     None: "directly",
     ChangeOrigin.DIRECT: "directly",
     ChangeOrigin.GRANT: "without a request",
-    ChangeOrigin.UNDO: "to take back a run",
-    ChangeOrigin.UNTIL: "as the end of a grant",
+    ChangeOrigin.UNDO: "to undo a run",
+    ChangeOrigin.UNTIL: "because the grant ended",
 }
-"""How a change came about that no rule made, by what stands where its rule would."""
+"""Phrases for changes that no rule made, by their origin."""
 
 
 def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
-    """What happened. Words of people, from the private part, stand in quotes; they are not safe to print as they are."""
+    """Describe an event. Texts of people from the private part are in quotes, and are not safe to print as they are."""
     match event:
         case e.RequestSeen():
             return _describe_request_seen(event)
         case e.RequestChanged():
-            return "name, mail or answers read differently now"
+            return "name, e-mail or answers changed"
         case e.StatusMoved():
             who = _granter_name(private)
             after = ", after a change of ours" if event.cause == "superseded" else ""
@@ -43,14 +43,14 @@ def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
 def _describe_change(event: e.AnyEvent, private: e.Private | None) -> str:
     match event:
         case e.ChangeStarted():
-            return f"{event.before or 'no request'} to {event.after}: begun{_rule_phrase(event.rule)}{_reason_phrase(private)}"
+            return f"{event.before or 'no request'} to {event.after}: started{_rule_phrase(event.rule)}{_reason_phrase(private)}"
         case e.ChangeSettled():
             return (
                 f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why_phrase(private)}"
             )
         case e.GrantDated():
             if event.until is None:
-                return "access has no end any more"
+                return "access no longer has an end"
             return f"access ends {from_ms(event.until):%Y-%m-%d %H:%M} UTC, then {event.at_end}"
         case _:
             return ""
@@ -60,18 +60,22 @@ def _describe_desk_event(event: e.AnyEvent) -> str:
     match event:
         case e.PlanApproved():
             what = f"plan {event.plan[:8]}" if event.plan else "a direct decision"
-            return f"run {event.run} begun: {what}, {event.changes:,} change{'' if event.changes == 1 else 's'}"
+            return f"run {event.run} started: {what}, {event.changes:,} change{'' if event.changes == 1 else 's'}"
         case e.RunResumed():
             return f"run {event.run} resumed: {event.changes:,} change{'' if event.changes == 1 else 's'} left"
         case e.RunEnded():
             return f"run {event.run} {event.state}: {_list_counts(event.counts)}"
         case e.PolicyPromoted():
-            return f"policy {event.policy}@{event.digest[:8]} may act without being asked"
+            return f"policy {event.policy}@{event.digest[:8]} may act without confirmation"
         case e.TableAccepted():
-            before = "" if event.rows_before is None else f" where there were {event.rows_before:,}"
+            before = "" if event.rows_before is None else f", instead of {event.rows_before:,}"
             return f"table {event.table} accepted with {event.rows_after:,} row{'' if event.rows_after == 1 else 's'}{before}"
         case e.SyncEnded():
-            return f"read whole: {_list_counts(event.counts)}" if event.complete else "read, and not proved whole"
+            return (
+                f"full sync complete: {_list_counts(event.counts)}"
+                if event.complete
+                else "full sync not proved complete"
+            )
         case _:
             return e.kind_of(event)
 
@@ -85,7 +89,7 @@ def _describe_member_event(event: e.AnyEvent) -> str:
         case e.MemberRevoked():
             return f"member {event.member} revoked"
         case e.AccountProven():
-            return f"member {event.member} proved that Hub account {event.account} is theirs"
+            return f"member {event.member} proved that they own Hub account {event.account}"
         case e.PlanAgreed():
             changes = f"{event.changes:,} change{'' if event.changes == 1 else 's'}"
             return f"plan {event.plan[:8]} agreed to: {changes}, as Hub account {event.account}"
@@ -94,7 +98,7 @@ def _describe_member_event(event: e.AnyEvent) -> str:
 
 
 def _describe_request_seen(event: e.RequestSeen) -> str:
-    """The entry is of the moment when it was read, which may be long after somebody asked."""
+    """Describe a request that was found. The entry has the time of the sync, which may be long after the request."""
     asked = f"{from_ms(event.asked_at):%Y-%m-%d}"
     if event.attempt > 1:
         return f"seen: {event.status}, asked again {asked}, attempt {event.attempt}"

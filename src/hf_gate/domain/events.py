@@ -1,8 +1,8 @@
-"""What the ledger keeps: facts in the past tense, each frozen and tagged; names, answers and free words stay in `Private`.
+"""The events of the audit log: frozen, tagged structs that describe what happened.
 
-The public part of an event holds enums, digests, ids of the Hub's requests, names of rules, policies and reviewers. What
-is about a person (name, mail, answers, the reason they were given, the values a rule looked at) is the private part: it
-lies beside the ledger, which holds only a salted commitment to it, so that it can be erased and the chain still holds.
+The public part of an event holds enums, digests, the Hub's request ids, and names of rules, policies and reviewers.
+Personal data (name, e-mail, answers, reasons, fact values) is in the private part, which is stored beside the ledger.
+The ledger holds only a salted commitment to it, so it can be erased and the chain stays valid.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Private: TypeAlias = Mapping[str, Any]
 
 
 class EventKind(StrEnum):
-    """The persisted names of all events: the tag of a body and the `kind` of an entry. A released one never changes."""
+    """The persisted names of all events: the tag of a body and the `kind` of an entry. A released name never changes."""
 
     REQUEST_SEEN = "RequestSeen"
     REQUEST_CHANGED = "RequestChanged"
@@ -44,11 +44,11 @@ class EventKind(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One thing that happened. A class may be renamed; its tag, a member of `EventKind`, stays."""
+    """One event. Its class can be renamed; its tag, a member of `EventKind`, cannot."""
 
 
 class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_SEEN.value):
-    """A request (a new attempt) was found on the Hub. `hub_request` is the Hub's id for it, if it gives one."""
+    """A new request, or a new attempt, was found on the Hub. `hub_request` is the Hub's id for it, if it sent one."""
 
     person: str
     status: str
@@ -62,44 +62,44 @@ class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
 
 
 class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_CHANGED.value):
-    """The same attempt reads differently now: name, mail, answers, the id that the Hub gives it, or when it was reviewed."""
+    """The same attempt has another name, e-mail, Hub id or review time, or other answers."""
 
     what: tuple[str, ...]  # record, review
     hub_request: str | None = None
-    reviewed_at: int | None = None  # ms; later than what was known
+    reviewed_at: int | None = None  # ms; later than the known one
 
 
 class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.STATUS_MOVED.value):
-    """The Hub shows another status than we knew, and it was not we who moved it: the Hub's page, or another tool."""
+    """The Hub shows another status, and the change was not ours: it came from the Hub's page or another tool."""
 
     before: str
     after: str
     reviewed_at: int | None = None
-    cause: str = "outside"  # outside; superseded: it was moved on after a change of ours
-    has_granter: bool = False  # who granted stands in the private part
+    cause: str = "outside"  # outside; superseded: it changed again after a change of ours
+    has_granter: bool = False  # the private part names the granter
 
 
 class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_WITHDRAWN.value):
-    """In none of the four lists any more, shown by complete readings."""
+    """Complete listings show that the request is in none of the four lists."""
 
     before: str
 
 
 class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.VERDICT_REACHED.value):
-    """What the policies say about a request, entered when it differs from what they said before."""
+    """The verdict of the policies on a request, recorded when it differs from the one before."""
 
     action: str
     rule: str
     policy: str | None = None
     digest: str | None = None
-    shadow: tuple[tuple[str, str, str], ...] = ()  # (policy, rule, action), reported beside and never counted
-    lists: Mapping[str, str] = {}  # name to version of each list and table that was looked at
+    shadow: tuple[tuple[str, str, str], ...] = ()  # (policy, rule, action); reported and never counted
+    lists: Mapping[str, str] = {}  # version by name of each list and table that was used
     missing: tuple[str, ...] = ()
     queue: str | None = None
 
 
 class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_APPROVED.value):
-    """Somebody, or a policy within its budget, let a plan (or a direct decision: no digest) begin."""
+    """A person, or a policy within its guards, approved a plan. `plan` is None for a direct decision."""
 
     run: str
     changes: int
@@ -107,14 +107,14 @@ class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Eve
 
 
 class RunResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RUN_RESUMED.value):
-    """A person let a paused or interrupted run go on. `changes`: those that were not sent before."""
+    """A person resumed a paused or interrupted run. `changes` counts those that were not sent before."""
 
     run: str
     changes: int
 
 
 class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.CHANGE_STARTED.value):
-    """Written, and on the disk, before anything is sent."""
+    """A change is about to be sent. The event is on disk before the request is sent."""
 
     run: str
     before: str | None
@@ -126,49 +126,49 @@ class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
 
 
 class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.CHANGE_SETTLED.value):
-    """What became of a started change: one of the kinds of an outcome. `open` is settled once more, later."""
+    """The outcome of a started change. A change with the outcome `open` is settled again later."""
 
     run: str
     kind: str
     after: str
-    how: str = "told"  # told: the Hub said so; read: its answer was lost, and reading showed it
+    how: str = "told"  # told: the Hub confirmed it; read: its answer was lost, and a later read showed it
     hub_reply: str | None = None  # the Hub's x-request-id of the write
-    reviewed_at: int | None = None  # ms: the Hub's time if a reading showed it, else ours; 0: it waits again
-    hub_at: int | None = None  # ms by the Hub's clock, where that is known and is not ours
+    reviewed_at: int | None = None  # ms: the Hub's time if a read showed it, else ours; 0: it is pending again
+    hub_at: int | None = None  # ms by the Hub's clock, if it is known and differs from ours
 
 
 class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_DATED.value):
-    """An acceptance of ours got an end, or another one; `until` None: it has none any more."""
+    """A grant of ours got an end, or another end. With `until` None it has no end."""
 
     until: int | None  # ms
     at_end: str = "reset"
     rule: str | None = None
-    written: str | None = None  # `30d`, `2027-06-30`: as the rule says it
+    written: str | None = None  # as in the rule: `30d`, `2027-06-30`
 
 
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
-    """A reviewer's own words, never shown to the requester."""
+    """A reviewer wrote a note. The requester never sees it."""
 
 
 class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.POLICY_PROMOTED.value):
-    """This version of a policy may act without being asked, from its first cycle on."""
+    """This version of a policy may act without confirmation, from its first turn on."""
 
     policy: str
     digest: str
 
 
 class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_ACCEPTED.value):
-    """A table that lost rows is used as it is from now on."""
+    """A table that lost rows was accepted: it is used as it is from now on."""
 
     table: str
-    rows_before: int | None  # None: it was never read whole
+    rows_before: int | None  # None: it was never read completely
     rows_after: int
 
 
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):
-    """A member got a new link to the desk. `account`: the id of the Hub account that the invitation names, unproven.
+    """A member got a new link to the desk. `account` is the unproven Hub account id in the invitation.
 
-    `seal`: digest of the member's row with the digest of the link, so that a row that was edited is found.
+    `seal` is the digest of the member's row and of the link's digest. It reveals an edited row.
     """
 
     member: str
@@ -179,13 +179,13 @@ class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
 
 
 class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_REVOKED.value):
-    """A member may not sign in any more."""
+    """A member can no longer sign in."""
 
     member: str
 
 
 class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.ACCOUNT_PROVEN.value):
-    """A member showed by a token of their own that this Hub account is theirs, and got a new link. `seal`: as above."""
+    """A member proved a Hub account with a token of that account, and got a new link. `seal` is as in `MemberInvited`."""
 
     member: str
     account: str
@@ -193,7 +193,7 @@ class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
 
 
 class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_AGREED.value):
-    """Somebody agreed to a plan that two people have to agree to. `account`: the id of their proven Hub account."""
+    """A member agreed to a plan that two people must agree to. `account` is the id of their proven Hub account."""
 
     plan: str
     changes: int
@@ -201,7 +201,7 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
 
 
 class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RUN_ENDED.value):
-    """A run came to its end, was stopped, or paused; `counts` by kind of outcome."""
+    """A run ended, was stopped or paused. `counts` is by kind of outcome."""
 
     run: str
     state: str
@@ -209,7 +209,7 @@ class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKi
 
 
 class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.SYNC_ENDED.value):
-    """A full reading ended; `complete` says whether it is proved whole. Entered when `complete` or the counts moved."""
+    """A full sync ended. `complete` says if it is proved to be complete. Recorded when `complete` or the counts change."""
 
     complete: bool
     counts: Mapping[str, int] = {}
@@ -247,9 +247,9 @@ _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One event with when, by whom and about which request (the store's number); what the writer chains and keeps.
+    """An event with its time, actor and request (the store's number), as passed to the writer.
 
-    `private` and `person` go together: the salt of that person seals the commitment.
+    `private` needs `person`: the salt of that person protects the commitment.
     """
 
     event: AnyEvent
@@ -261,7 +261,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def policy_actor(policy: str, digest: str | None) -> str:
-    """The actor of what a policy does: its name, and which version of it."""
+    """Return the name of a policy as an actor, with the start of its digest."""
     return f"policy:{policy}@{(digest or '')[:8]}"
 
 
@@ -271,20 +271,20 @@ def kind_of(event: AnyEvent) -> str:
 
 
 def encode_event(event: AnyEvent) -> bytes:
-    """The canonical JSON of the public part; it names its kind."""
+    """Encode the public part of an event as canonical JSON, including its kind."""
     return _ENCODER.encode(event)
 
 
 def decode_event(body: bytes) -> AnyEvent:
-    """The event behind a body; raises `msgspec.ValidationError` for one that no version of ours wrote."""
+    """Decode the body of an event. Raises `msgspec.ValidationError` if no version of hf-gate wrote it."""
     return _DECODER.decode(body)
 
 
 def canonical_json(value: object) -> bytes:
-    """JSON with sorted keys and no spaces, UTF-8: what digests and commitments are taken over."""
+    """Encode a value as JSON in UTF-8 with sorted keys and without spaces. Digests and commitments cover these bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def commitment_of(salt: bytes, private: bytes) -> bytes:
-    """What the ledger holds in place of the private part: without the salt nobody can guess their way back."""
+    """Return the commitment to a private part. Without the salt, its content cannot be guessed from it."""
     return hashlib.sha256(len(salt).to_bytes(2) + salt + private).digest()

@@ -1,4 +1,4 @@
-"""Access requests as flat rows, with the same columns in each, for tables such as data frames."""
+"""Converts access requests to flat rows with equal columns, as for data frames."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .requests import AccessRequest
 
 Cell = str | datetime | None
 _T = TypeVar("_T")
-ANSWER_COLUMNS: Final = 200  # a requester can send answers under labels of their own, so their number is bounded
+ANSWER_COLUMNS: Final = 200  # a limit, because a requester can send answers under any labels
 OTHERS: Final = "other answers"
 
 
 def flat_rows(requests: Iterable[AccessRequest]) -> list[dict[str, Cell]]:
-    """One dict for each request. Text and times are as the Hub told them, times in UTC; None is what it did not tell.
+    """Return one dict for each request. Texts and times are as the Hub sent them, times in UTC; None means not sent.
 
-    Each label of an answer is a column `answer: LABEL`. Beyond the 200 most frequent labels, answers stand in one column,
-    `other answers`, as JSON.
+    Each label of an answer is a column `answer: LABEL`. Beyond the 200 most frequent labels, answers are JSON in one
+    column, `other answers`.
     """
     read = list(requests)
     counts = Counter(label for request in read for label in request.answers)
@@ -29,7 +29,7 @@ def flat_rows(requests: Iterable[AccessRequest]) -> list[dict[str, Cell]]:
 
 
 def most_frequent_labels(counts: Counter[_T]) -> list[_T]:
-    """Return as many labels as get a column of their own, in the order in which they were met."""
+    """Return the labels that get a column, in the order of their first occurrence."""
     chosen = {label for label, _ in counts.most_common(ANSWER_COLUMNS)}
     return [label for label in counts if label in chosen]
 

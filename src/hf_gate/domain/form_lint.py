@@ -1,4 +1,4 @@
-"""What a reader of a gate form should know though the form can be read: keys that do nothing, leftovers, lost order."""
+"""Checks a parsed gate form for mistakes: keys without effect, placeholders, lost order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GATE_KEYS = (
     "extra_gated_eu_disallowed",
 )
 _GATE_LIKE = re.compile(r"extra[ _-]?gated", re.IGNORECASE)
-# What the other hub writes, whose README dialect looks like this one.
+# Keys of ModelScope, whose cards look like those of the Hub.
 _MODELSCOPE = ("extra-gated", "extra_gated", "extra_gated_licence")
 _PLACEHOLDER = re.compile(
     r"\{\{?[ ]?[a-z]\w*[ ]?\}?\}|\[[A-Z][A-Z]*(?:[_ ][A-Z]+)+\](?!\()|\[More Information Needed\]"
@@ -33,16 +33,16 @@ WARNINGS: Final = frozenset({
     "unknown_field_key", "undocumented_key", "keys_sorted", "options_unused", "single_option", "option_promises_field",
     "yaml_second_document",
 })  # fmt: skip
-"""Codes of what works and is hardly meant. Every other problem is an error: a question, a choice or a text is lost."""
+"""Codes of problems that lose nothing. With any other code, a question, a choice or a text is lost."""
 
 
 def is_error(problem: Problem) -> bool:
-    """Whether a question, a choice or a text of the form is lost."""
+    """Tell whether a question, a choice or a text of the form is lost."""
     return problem.code not in WARNINGS
 
 
 def card_problems(root: Mapping, card: str) -> Iterator[Problem]:
-    """Gate keys that do nothing where they stand, and placeholders that nobody filled in."""
+    """Yield gate keys without effect, and placeholders that nobody filled in."""
     has_gate = False
     for key, value in root.pairs:
         if not isinstance(key, Scalar):
@@ -58,26 +58,26 @@ def card_problems(root: Mapping, card: str) -> Iterator[Problem]:
         if has_gate and isinstance(key, Scalar) and key.text == "gated":
             off = isinstance(value, Scalar) and value.text.lower() in ("false", "no")
             if off:
-                words = "The card says that the repo is not gated, and yet it has gate keys."
+                words = "The card says that the repo is not gated, but it has gate keys."
                 yield _problem_at(
                     key,
                     "gated_false_in_card",
                     words,
-                    "Remove the gate keys, or this line; only the repo's settings count.",
+                    "Remove the gate keys or this line. Only the repo's settings count.",
                 )
             else:
-                words = "`gated` in the card sets nothing."
+                words = "`gated` in the card has no effect."
                 yield _problem_at(key, "gated_in_card", words, "Remove this line; gate the repo in its settings.")
 
 
 def field_problems(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str, str]]) -> Iterator[Problem]:
-    """What is odd about one field that was read."""
+    """Yield the problems of one parsed field."""
     if key.text in GATE_KEYS:
         yield _problem_at(
             key,
             "field_named_like_key",
             f"A field is named {key.text}.",
-            "If you did not mean it as a label, move it out of here.",
+            "If it is not a label, move it out of extra_gated_fields.",
         )
         yield from _nested_gate_keys(spec, key.text)
     if _PLACEHOLDER.search(key.text) or (isinstance(spec, Scalar) and _PLACEHOLDER.search(spec.text)):
@@ -92,14 +92,14 @@ def field_problems(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[s
             key,
             "duplicate_option",
             "Two choices have the same value, so their answers cannot be told apart.",
-            "Give each choice a value of its own.",
+            "Give each choice a different value.",
         )
     if any(_PROMISE.search(label) for label, _ in options):
         yield _problem_at(
             key,
             "option_promises_field",
-            "A choice asks to explain elsewhere.",
-            "See that there is a text field for it.",
+            "A choice asks people to explain elsewhere.",
+            "Make sure that a text field for it exists.",
         )
     if options and kind and kind != "select":
         yield _problem_at(
@@ -111,7 +111,7 @@ def field_problems(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[s
 
 
 def order_problems(fields: Mapping) -> Iterator[Problem]:
-    """Whether a tool sorted the keys, so that the order of the form is lost."""
+    """Yield a problem if a tool sorted the keys, because the order of the form is then lost."""
     labels = [key.text for key, _ in fields.pairs if isinstance(key, Scalar)]
     specs = [
         [key.text for key, _ in spec.pairs if isinstance(key, Scalar)]
@@ -123,20 +123,22 @@ def order_problems(fields: Mapping) -> Iterator[Problem]:
         yield _problem_at(
             fields,
             "keys_sorted",
-            "The fields stand in alphabetical order, sorted by a tool.",
+            "The fields are in alphabetical order: a tool sorted them.",
             "Put them in the order in which people should answer.",
         )
 
 
 def _stray_key_problem(key: Scalar) -> Problem:
     if key.text in _MODELSCOPE:
-        words = "This is ModelScope's dialect, the Hub does not read it."
+        words = "This is a key of ModelScope; the Hub does not read it."
         return _problem_at(key, "modelscope_dialect", words, "Use extra_gated_prompt and extra_gated_fields.")
-    return _problem_at(key, "unknown_gate_key", "The Hub knows no such key.", f"Use one of {', '.join(GATE_KEYS)}.")
+    return _problem_at(
+        key, "unknown_gate_key", "The Hub does not know this key.", f"Use one of {', '.join(GATE_KEYS)}."
+    )
 
 
 def _nested_gate_keys(node: Node, parent: str) -> Iterator[Problem]:
-    """Gate keys below other keys; the nodes' depth is limited where they are made."""
+    """Yield gate keys below other keys. The YAML parser limits the depth."""
     if isinstance(node, List):
         for item in node.items:
             yield from _nested_gate_keys(item, parent)
@@ -145,7 +147,7 @@ def _nested_gate_keys(node: Node, parent: str) -> Iterator[Problem]:
     for key, value in node.pairs:
         name = key.text if isinstance(key, Scalar) else ""
         if _GATE_LIKE.match(name):
-            words = f"{name} is nested below another key, so it does nothing."
+            words = f"{name} is nested below another key, so it has no effect."
             yield _problem_at(key, "nested_key", words, "Move it to the first column.")
         yield from _nested_gate_keys(value, parent)
 

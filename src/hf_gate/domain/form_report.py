@@ -1,4 +1,4 @@
-"""What a check of a gate form says: what a requester meets, and its problems sorted into errors and warnings."""
+"""Reports on a gate form: what requesters see, and the problems by severity."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _ANSWERED_BY: Final = {
     "select": "choose one",
     "country": "country, from a list",
     "date_picker": "date",
-    "ip_location": "filled in by the Hub: the country of the address",
+    "ip_location": "country of the IP address, filled in by the Hub",
 }
 
 
 def count_problems(form: GateForm) -> tuple[int, int]:
-    """How many errors and how many warnings."""
+    """Return the number of errors and the number of warnings."""
     errors = sum(map(is_error, form.problems))
     return errors, len(form.problems) - errors
 
 
 def summarize_problems(form: GateForm) -> str:
-    """One sentence about the problems."""
+    """Return a sentence with the numbers of errors and warnings."""
     errors, warnings = count_problems(form)
     if not form.problems:
         return "No problems."
@@ -36,7 +36,7 @@ def summarize_problems(form: GateForm) -> str:
 
 
 def requester_view(form: GateForm) -> Iterator[tuple[str, str]]:
-    """What a requester reads and gives, as names with values, in the order in which the Hub shows them."""
+    """Yield what a requester sees and enters, as names and values, in the Hub's order."""
     for name in ("heading", "prompt", "description"):
         if text := getattr(form, name):
             yield name, text
@@ -57,7 +57,7 @@ def _describe_input(field: Field) -> str:
 
 
 def render_markdown(title: str, mode: str, form: GateForm) -> Iterator[str]:
-    """The check as Markdown, for a pull request or a job summary; nothing that the card says acts as Markdown."""
+    """Yield the report as Markdown, for a pull request or a job summary. Text from the card is escaped."""
     yield f"## Gate form of {_escape_markdown(title)}"
     yield ""
     yield _escape_markdown(mode)
@@ -69,12 +69,12 @@ def render_markdown(title: str, mode: str, form: GateForm) -> Iterator[str]:
             severity = "error" if is_error(each) else "warning"
             words = f"`{each.code}` | {_escape_markdown(each.message)} | {_escape_markdown(each.fix)}"
             yield f"| {each.line} | {each.column} | {severity} | {words} |"
-    yield from ("", "### What a requester meets", "")
+    yield from ("", "### What a requester sees", "")
     yield from (f"- **{name}**: {_escape_markdown(text)}" for name, text in requester_view(form))
 
 
 def _escape_markdown(text: str) -> str:
-    """A text on one line on which Markdown and HTML do not act, and which names nobody by @."""
+    """Return a text on one line, escaped so that Markdown, HTML and @mentions in it have no effect."""
     line = make_visible(" ".join(text.split()), one_line=True)
     safe = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
     return safe.replace("@", "@<!-- -->")

@@ -1,4 +1,4 @@
-"""Gate forms: the `extra_gated_*` part of a card as values, with every oddity told and none of them guessed away."""
+"""Parses gate forms: the `extra_gated_*` keys of a card, with a problem for each mistake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .yaml_parser import Mapping, Node, ParsedYaml, Problem, Scalar, parse_yaml
 from .yaml_parser import Sequence as List
 
 KNOWN_TYPES = ("text", "checkbox", "select", "country", "date_picker", "ip_location")
-"""The types that the Hub shows. `ip_location` is not documented: it has no input, the Hub fills it in."""
+"""The types that the Hub shows. `ip_location` is undocumented: it has no input, because the Hub fills it in."""
 
 _TYPES = f"one of {', '.join(KNOWN_TYPES)}"
 _SPEC_KEYS = ("type", "options", "required", "optional", "label", "description")
@@ -22,11 +22,11 @@ _IN_THE_BROWSER = "In the browser every question must be answered."
 _UNDOCUMENTED = {
     "required": (
         f"`required` is not documented. {_IN_THE_BROWSER}",
-        "Remove it; say in the label what may stay empty.",
+        "Remove it. Say in the label if the answer can be empty.",
     ),
     "optional": (
         f"`optional` is not documented. {_IN_THE_BROWSER}",
-        "Remove it; say in the label what may stay empty.",
+        "Remove it. Say in the label if the answer can be empty.",
     ),
     "label": ("`label` is not documented. People see the field's key.", "Write what people should see as the key."),
     "description": (
@@ -38,7 +38,7 @@ _UNDOCUMENTED = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One choice of a select; an option written as a bare text has its text as label and as value."""
+    """One choice of a select. The text of an option without a value is its label and its value."""
 
     label: str
     value: str
@@ -46,10 +46,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One question. `label` is the key of its answer, white space folded; `type` is the card's own word.
+    """One question. `label` is the key of its answer with white space folded; `type` is the word in the card.
 
-    `required` is what the card says, which the Hub is not known to heed: in the browser every input is required.
-    `known` is False when the Hub has no such type; the field is shown and exported all the same.
+    `required` is the card's value. The Hub is not known to use it: in the browser, every input is required. `known` is
+    False if the Hub does not have the type; the field is still shown and exported.
     """
 
     label: str
@@ -62,10 +62,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class GateForm:
-    """What a card asks of a requester; absent is None. Equal `fingerprint`s ask for the same answers.
+    """The gate form of a card; absent parts are None. Forms with equal `fingerprint` ask for the same answers.
 
-    Both fingerprints are None when there is nothing to fingerprint: no fields, no prompt, or YAML that is broken.
-    `written_as` is "mapping" or "list", as the two official documents of the Hub differ.
+    `fingerprint` is None without fields, `prompt_fingerprint` without a prompt; both are None if the YAML is broken.
+    `written_as` is "mapping" or "list", because two official documents of the Hub differ.
     """
 
     fields: tuple[Field, ...] = ()
@@ -81,7 +81,7 @@ class GateForm:
 
 
 def parse_gate_form(card_text: str) -> GateForm:
-    """The gate form of a README. Never raises; line and column of problems count in the whole card."""
+    """Parse the gate form of a README. Never raises. Line and column of problems count in the whole card."""
     block = find_front_matter(card_text)
     problems = list(block.problems)
     if block.text is None:
@@ -90,7 +90,7 @@ def parse_gate_form(card_text: str) -> GateForm:
     problems += _explain_yaml_problems(parsed, block.text, block.first_line)
     if not isinstance(parsed.root, Mapping):
         if parsed.root is not None and not _is_null(parsed.root):
-            words = "The front matter is no list of `key: value` lines."
+            words = "The front matter is not a list of `key: value` lines."
             problems.append(
                 _problem_at(parsed.root, "front_matter_no_map", words, "Write each key on a line of its own.")
             )
@@ -102,18 +102,18 @@ def parse_gate_form(card_text: str) -> GateForm:
 
 
 def fingerprint(fields: Sequence[Field]) -> str:
-    """SHA-256, in hex, of the fields' [label, type, [option values]] as JSON in UTF-8 without blanks."""
+    """Return the SHA-256 in hex of the fields' [label, type, [option values]] as JSON in UTF-8 without spaces."""
     rows = [[item.label, item.type, [option.value for option in item.options]] for item in fields]
     return _sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
 
 
 def collapse_whitespace(text: str) -> str:
-    """White space folded: how labels are compared, since cards wrap the same sentence differently."""
+    """Fold white space. Labels are compared in this form, because cards wrap the same sentence differently."""
     return " ".join(text.split())
 
 
 def form_to_json(form: GateForm) -> dict[str, object]:
-    """The object that `form check --json` prints of a form."""
+    """Return the object that `form check --json` prints for a form."""
     return {
         "fields": [
             {
@@ -148,8 +148,8 @@ def form_to_json(form: GateForm) -> dict[str, object]:
 
 
 def form_from_json(document: str) -> GateForm:
-    """The form behind what `form_json` made of it and a store kept; problems of the card are not brought back."""
-    told = json.loads(document)
+    """Return the form that a store holds as the JSON of `form_to_json`. Problems of the card are left out."""
+    data = json.loads(document)
     fields = tuple(
         Field(
             each["label"],
@@ -159,18 +159,18 @@ def form_from_json(document: str) -> GateForm:
             each["required"],
             each["known"],
         )
-        for each in told["fields"]
+        for each in data["fields"]
     )
-    kept = {
-        key: told[key]
+    texts = {
+        key: data[key]
         for key in ("prompt", "heading", "description", "button", "eu_disallowed", "fingerprint", "prompt_fingerprint")
     }
-    return GateForm(fields, **kept)
+    return GateForm(fields, **texts)
 
 
 @dataclass(slots=True)
 class _GateFormParser:
-    """Reads the top level of one front matter; what is wrong goes into `problems`."""
+    """Parses the top level of one front matter, and collects problems."""
 
     root: Mapping
     problems: list[Problem]
@@ -196,7 +196,7 @@ class _GateFormParser:
         self.problems.append(_problem_at(node, code, message, fix))
 
     def _find_entry(self, name: str) -> tuple[Node, Node] | None:
-        """A top-level key with its value; None when it is absent, and when it is there twice: then nobody knows."""
+        """Return a top-level key with its value; None if it is absent or duplicated."""
         found = [pair for pair in self.root.pairs if isinstance(pair[0], Scalar) and pair[0].text == name]
         return found[0] if len(found) == 1 else None
 
@@ -235,7 +235,7 @@ class _GateFormParser:
             self._report(
                 key,
                 "fields_empty",
-                "extra_gated_fields holds no field.",
+                "extra_gated_fields has no fields.",
                 "Write `Label: type` lines below it, or remove it.",
             )
         elif isinstance(node, Mapping):
@@ -247,18 +247,20 @@ class _GateFormParser:
                 yield from self._parse_item(item)
         else:
             words, fix = (
-                "extra_gated_fields holds text, no fields.",
+                "extra_gated_fields must be a list of fields, not text.",
                 "Write `Label: type` lines; a label with ` #` in it needs quotes.",
             )
             self._report(node, "fields_no_map", words, fix)
 
     def _parse_item(self, item: Node) -> Iterator[Field]:
         if not isinstance(item, Mapping):
-            self._report(item, "list_item", "This item names no type.", "Write `- Label: type`.")
+            self._report(item, "list_item", "This item has no type.", "Write `- Label: type`.")
             return
         keys = {key.text for key, _ in item.pairs if isinstance(key, Scalar)}
         if "type" in keys and keys & {"name", "label"}:
-            self._report(item, "list_item", "The Hub knows no items with `name` and `type`.", "Write `- Label: type`.")
+            self._report(
+                item, "list_item", "The Hub does not support items with `name` and `type`.", "Write `- Label: type`."
+            )
         yield from self._parse_pairs(item)
 
     def _parse_pairs(self, node: Mapping) -> Iterator[Field]:
@@ -266,7 +268,7 @@ class _GateFormParser:
         for key, spec in node.pairs:
             if not isinstance(key, Scalar):
                 code = "placeholder" if isinstance(key, Mapping) else "label_no_text"
-                self._report(key, code, "This label is no text.", "Fill in the template, or put the label in quotes.")
+                self._report(key, code, "This label is not text.", "Fill in the template, or put the label in quotes.")
                 continue
             label = collapse_whitespace(key.text)
             self._check_label(label, key)
@@ -278,10 +280,10 @@ class _GateFormParser:
 
     def _check_label(self, label: str, key: Scalar) -> None:
         first = self.labels.setdefault(label, key)
-        told = any((each.line, each.column) == (key.line, key.column) for each in self.problems)
-        if first is not key and not told:  # the same text twice in one mapping is a duplicate_key already
-            words = f"The same label stands on line {first.line}, so answers to the two cannot be told apart."
-            self._report(key, "duplicate_label", words, "Give each field a label of its own.")
+        is_reported = any((each.line, each.column) == (key.line, key.column) for each in self.problems)
+        if first is not key and not is_reported:  # the YAML parser reports duplicates in one mapping
+            words = f"Line {first.line} has the same label, so answers to the two cannot be told apart."
+            self._report(key, "duplicate_label", words, "Give each field a different label.")
 
     def _parse_field(self, label: str, key: Scalar, spec: Node) -> Field:
         kind, options, required = self._parse_spec(key, spec)
@@ -289,7 +291,7 @@ class _GateFormParser:
         if not kind:
             self._report(key, "type_missing", "This field has no type.", f"Write `Label: type` with {_TYPES}.")
         elif not known:
-            guess = f"{kind.lower()}, in small letters" if kind.lower() in KNOWN_TYPES else _TYPES
+            guess = f"{kind.lower()}, in lower case" if kind.lower() in KNOWN_TYPES else _TYPES
             self._report(spec, "unknown_type", f"The Hub has no type {kind[:60]!r}.", f"Write {guess}.")
         return Field(label, kind, role_of(label, kind.lower()), options, required, known)
 
@@ -319,13 +321,13 @@ class _GateFormParser:
         inner = _type_of(value)
         if inner in KNOWN_TYPES:
             name = collapse_whitespace(key.text)[:60] if isinstance(key, Scalar) else "this"
-            words = f"{name!r} looks like a field of its own that slipped into the one above."
-            self._report(key, "field_misindented", words, "Indent it like that field.")
+            words = f"{name!r} looks like a separate field, but belongs to the one above."
+            self._report(key, "field_misindented", words, "Indent it like the field above.")
         else:
             self._report(
                 key,
                 "unknown_field_key",
-                "The Hub knows no such key of a field.",
+                "Fields on the Hub do not have this key.",
                 "Remove it; a field has type and options.",
             )
 
@@ -379,7 +381,7 @@ def _is_required(found: dict[str, Node]) -> bool | None:
 
 
 def _type_of(node: Node) -> str:
-    """The type word of a spec, shorthand or object; empty when there is none."""
+    """Return the type in a spec, which is a text or a mapping; empty if there is none."""
     if isinstance(node, Mapping):
         found = [value for key, value in node.pairs if isinstance(key, Scalar) and key.text == "type"]
         node = found[0] if found else node
@@ -391,7 +393,7 @@ def _is_null(node: Node) -> bool:
 
 
 def _parse_bool(node: Node) -> bool | None:
-    """True or False as YAML 1.2 spells them; anything else is neither."""
+    """Return a boolean as YAML 1.2 spells it; None for anything else."""
     word = node.text.lower() if isinstance(node, Scalar) and node.is_plain else ""
     if isinstance(node, Scalar) and node.text not in (word, word.upper(), word.title()):
         return None
@@ -403,7 +405,7 @@ def _count_children(node: Mapping | List) -> int:
 
 
 def _explain_yaml_problems(parsed: ParsedYaml, text: str, first_line: int) -> Iterator[Problem]:
-    """The problems of the YAML; broken YAML that is a fence or a spoilt list gets the name of its cause."""
+    """Yield the problems of the YAML. A code fence that broke it is named as the cause."""
     for each in parsed.problems:
         row = each.line - first_line
         line = text.split("\n")[row] if 0 <= row <= text.count("\n") else ""

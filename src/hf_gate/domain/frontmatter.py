@@ -1,4 +1,4 @@
-"""Finds the YAML block at the head of a card, and says why the Hub would not find one that is there; knows no gate."""
+"""Finds the YAML front matter of a card, and explains why the Hub would not find it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .yaml_parser import Problem
 
 @dataclass(frozen=True, slots=True)
 class FrontMatter:
-    """The YAML between the two `---` (None when the card has no such block) and the line of the card it begins on."""
+    """The YAML between the two `---` (None if there is no such block), and the line of the card where it begins."""
 
     text: str | None
     first_line: int
@@ -25,7 +25,7 @@ _YAML_KEY = re.compile(r"[a-z_][\w-]*[ \t]*:(?:[ \t]|$)")
 
 
 def find_front_matter(card: str) -> FrontMatter:
-    """The first block of a card, as `huggingface_hub` delimits it; blank lines before it are fine, text is not."""
+    """Return the first block of a card, with the delimiters of `huggingface_hub`. Only blank lines may precede it."""
     lines = re.split(r"\r\n|\n|\r", card)
     start = next((row for row, line in enumerate(lines) if line.strip("\ufeff \t")), len(lines))
     head = lines[start].lstrip("\ufeff") if start < len(lines) else ""
@@ -46,16 +46,16 @@ def _explain_missing(lines: list[str]) -> Problem:
     for row, line in enumerate(lines[:-1]):
         if _DELIMITER.match(line) and (_YAML_KEY.match(lines[row + 1]) or _GATE_KEY.match(lines[row + 1])):
             if any(_FENCE.match(before) for before in lines[:row]):
-                words = "The front matter stands inside a code fence, so the Hub reads none."
+                words = "The front matter is inside a code fence, so the Hub does not read it."
                 return Problem(row + 1, 1, "front_matter_in_fence", words, "Remove the fence.")
             words = "Text before this --- hides the metadata from the Hub."
             return Problem(row + 1, 1, "front_matter_hidden", words, "Move the --- to the first line of the card.")
     gate = next((row for row, line in enumerate(lines) if _GATE_KEY.match(line)), None)
     if gate is not None:
-        words = "Front matter not found, so this key does nothing."
+        words = "Front matter not found, so this key has no effect."
         fix = "Put --- before the YAML, on the card's first line, and --- after it."
         return Problem(gate + 1, 1, "front_matter_missing", words, fix)
-    words = "Front matter not found. The card has no metadata, so no gate form."
+    words = "Front matter not found. The card has no metadata and no gate form."
     return Problem(
         1, 1, "front_matter_absent", words, "To ask questions, begin the card with YAML between two --- lines."
     )
@@ -63,7 +63,7 @@ def _explain_missing(lines: list[str]) -> Problem:
 
 def _delimiter_problems(lines: list[str], start: int, end: int) -> Iterator[Problem]:
     if lines[0].startswith("\ufeff"):
-        words = "A byte order mark stands before the ---, so some readers find no metadata."
+        words = "A byte order mark precedes the ---, so some readers find no metadata."
         yield Problem(1, 1, "bom", words, "Save the file without BOM.")
     for row in (start, end):
         blanks = len(lines[row].lstrip("\ufeff")) - 3
@@ -78,7 +78,7 @@ def _delimiter_problems(lines: list[str], start: int, end: int) -> Iterator[Prob
 
 
 def _body_problems(lines: list[str], end: int) -> Iterator[Problem]:
-    """Whether what looks like more metadata stands below the block: closed too early, or a second block."""
+    """Yield a problem if metadata seems to follow: the block was closed too early, or there is a second one."""
     body = list(_without_code_fence(lines, end + 1))
     first = next((row for row in body if lines[row].strip()), None)
     if first is None:
@@ -92,12 +92,12 @@ def _body_problems(lines: list[str], end: int) -> Iterator[Problem]:
         words = "This is a second front matter, and the Hub reads only the first."
         yield Problem(opener + 1, 1, "second_front_matter", words, "Move its keys up and remove this block.")
     elif gate is not None or (_YAML_KEY.match(lines[first]) and _closes_yaml(lines, first - 1, delimiters)):
-        words = "The front matter ends at this ---, but more metadata stands below it."
+        words = "The front matter ends at this ---, but more metadata follows."
         yield Problem(end + 1, 1, "front_matter_closed_early", words, "Remove this line.")
 
 
 def _closes_yaml(lines: list[str], opener: int, delimiters: list[int]) -> bool:
-    """Whether a later `---` ends a block that begins, after `opener`, with a YAML key."""
+    """Tell whether a later `---` ends a block that begins after `opener` with a YAML key."""
     end = next((row for row in delimiters if row > opener), None)
     if end is None or opener + 1 >= end:
         return False

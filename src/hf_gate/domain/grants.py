@@ -1,4 +1,4 @@
-"""When a grant ends: spans and dates as rules write them, counted from the acceptance."""
+"""Parses the durations and dates of rules, and computes when a grant ends."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ class TimeSpan(NamedTuple):
 
 
 def grant_end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
-    """The end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several joined by a comma, the earliest.
+    """Return the end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several joined by commas, the earliest.
 
-    A date is the end of that day in `zone`; a span counts in days, or in calendar months (the 31st becomes the last
-    day of a shorter month). A moment (`2027-06-30T09:30:00.000Z`, as what was taken back gets its end again) is itself.
-    Raises ValueError for anything else.
+    A date is the end of that day in `zone`. A span counts days or calendar months from the acceptance. A timestamp
+    (`2027-06-30T09:30:00.000Z`, used when an undo restores an end) is used as it is. Raises ValueError for anything else.
     """
     return min(_parse_end(part.strip(), accepted_at, zone) for part in written.split(","))
 
@@ -33,13 +32,13 @@ def _parse_end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
     if "T" in written:
         moment = datetime.fromisoformat(written)
         if moment.tzinfo is None:
-            raise ValueError(f"{written!r} names no zone")
+            raise ValueError(f"{written!r} has no time zone")
         return moment
     return end_of_day(date.fromisoformat(written), zone)
 
 
 def parse_time_span(written: str) -> TimeSpan | None:
-    """What `30d`, `12w`, `6mo` or `1y` means; None for anything else."""
+    """Parse `30d`, `12w`, `6mo` or `1y`; return None for anything else."""
     match = _SPAN.match(written)
     if match is None:
         return None
@@ -50,7 +49,10 @@ def parse_time_span(written: str) -> TimeSpan | None:
 
 
 def add_time_span(moment: datetime, days: int, months: int) -> datetime:
-    """So much after a moment; the 31st becomes the last day of a shorter month. What no calendar holds is very far."""
+    """Return the moment this long after another. The 31st becomes the last day of a shorter month.
+
+    A result beyond the calendar becomes the end of the year 9999.
+    """
     month = moment.month - 1 + months
     year, month = moment.year + month // 12, month % 12 + 1
     try:
@@ -62,8 +64,8 @@ def add_time_span(moment: datetime, days: int, months: int) -> datetime:
 
 
 def end_of_day(day: date, zone: tzinfo) -> datetime:
-    """The moment with which the next day begins there. ValueError for a day after which there is none."""
+    """Return the start of the next day in this zone. Raises ValueError for the last day of the calendar."""
     try:
         return datetime.combine(day + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{day} is the last day that there is") from None
+        raise ValueError(f"{day} is the last day of the calendar") from None

@@ -1,4 +1,4 @@
-"""How repos, people and requests are named: parse, print, order."""
+"""Parses, prints and orders the names of repos and people."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Repo:
 
     @property
     def id(self) -> str:
-        """`ns/name`, as the Hub and the JSON output spell it."""
+        """`ns/name`, as the Hub and the JSON output write it."""
         return f"{self.namespace}/{self.name}"
 
     @property
     def web_path(self) -> str:
-        """The path of its page, without a slash in front: `ns/name`, or `datasets/ns/name`."""
+        """The path of its page, without a leading slash: `ns/name`, or `datasets/ns/name`."""
         return self.id if self.type is RepoType.MODEL else f"datasets/{self.id}"
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Repo:
 
 
 def parse_repo_type(text: str) -> RepoType:
-    """`model(s)` or `dataset(s)`; a Space is refused by name."""
+    """Parse `model(s)` or `dataset(s)`. Raises SpaceNotSupported for a Space."""
     word = text.strip().lower()
     if word in _SPACE_WORDS:
         raise SpaceNotSupported("Spaces have no access requests on the Hub: they cannot be listed or decided.")
@@ -62,9 +62,9 @@ def parse_repo_type(text: str) -> RepoType:
 
 
 def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Repo:
-    """A repo as people spell it: `ns/name` (a model), `datasets/ns/name`, `dataset:ns/name`, `hf://...` or a Hub URL.
+    """Parse a repo: `ns/name` (a model), `datasets/ns/name`, `dataset:ns/name`, `hf://...` or a Hub URL.
 
-    `repo_type` settles a bare `ns/name`; beside a spelling that says its type it must agree.
+    `repo_type` sets the type of a bare `ns/name`, and must agree with a type in the text.
     """
     wanted = None if repo_type is None else parse_repo_type(repo_type)
     if isinstance(text, Repo):
@@ -74,10 +74,10 @@ def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Rep
     if len(parts) > 2:
         parts = parts[:2] if _looks_like_url(text) else parts
     if len(parts) != 2:
-        raise InvalidRepo(f"{text!r} is no repo: write namespace/name.")
+        raise InvalidRepo(f"{text!r} is not a repo id: write namespace/name.")
     for part in parts:
         if not _SEGMENT.match(part) or ".." in part or "--" in part:
-            raise InvalidRepo(f"{text!r} is no repo: {part!r} cannot be part of a name on the Hub.")
+            raise InvalidRepo(f"{text!r} is not a repo id: {part!r} is not allowed in a name on the Hub.")
     return _make_repo(said, wanted, text, parts[0], parts[1].removesuffix(".git"))
 
 
@@ -98,7 +98,7 @@ def _path_of(text: str) -> str:
     try:
         url = urlsplit(text)
     except ValueError:
-        raise InvalidRepo(f"{text!r} is no URL of a repo.") from None
+        raise InvalidRepo(f"{text!r} is not the URL of a repo.") from None
     if url.scheme == "hf":
         return unquote(f"{url.netloc}{url.path}").strip("/").partition("@")[0]
     return unquote(url.path).strip("/")
@@ -118,7 +118,7 @@ def _split_type(path: str) -> tuple[RepoType | None, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One account of the Hub; any part may be hidden from a repo's owner, and names can be changed and re-used."""
+    """One account of the Hub. Any part may be hidden from a repo's owner. Usernames can be changed and reused."""
 
     id: str | None = None
     username: str | None = None
@@ -126,7 +126,7 @@ class Person:
 
     @property
     def created_at(self) -> datetime | None:
-        """When the account was made: the first 8 hex digits of its id are that second (inferred, see the protocol)."""
+        """When the account was created: the first 8 hex digits of its id (inferred, see the protocol)."""
         return id_time(self.id) if self.id else None
 
     def __str__(self) -> str:
@@ -134,10 +134,10 @@ class Person:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text has the shape of the Hub's ids: 24 hex digits."""
+    """Tell whether a text has the form of the Hub's ids: 24 hex digits."""
     return bool(_ID.match(text))
 
 
 def id_time(hub_id: str) -> datetime | None:
-    """The second in which an id was made, or None when it is no such id."""
+    """Return the creation time in an id, to the second; None if the text is not an id."""
     return datetime.fromtimestamp(int(hub_id[:8], 16), UTC) if is_id(hub_id) else None

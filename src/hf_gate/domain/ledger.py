@@ -1,4 +1,4 @@
-"""Chains each entry of a repo's ledger to the one before, and proves a chain unbroken; keeps nothing itself."""
+"""Links the entries of a repo's ledger into a hash chain, and verifies chains. It stores nothing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .events import canonical_json
 
 GENESIS: Final = hashlib.sha256(b"hf-gate ledger 1").digest()
 WORKSPACE_CHAIN: Final = "desk"
-"""The chain of what concerns no single repo: promotions, approvals, the ends of runs."""
+"""The chain of entries that belong to no single repo: promotions, approvals, ends of runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerLink:
-    """The public columns of one entry, as they lie in the store."""
+    """The public columns of one entry, as stored."""
 
     chain: str  # `models/ns/name`, `datasets/ns/name`, or `desk`
     seq: int
@@ -31,7 +31,7 @@ class LedgerLink:
 
 @dataclass(frozen=True, slots=True)
 class ChainBreak:
-    """Where a chain does not hold, and what is wrong there."""
+    """A place where a chain is broken, and why."""
 
     chain: str
     seq: int
@@ -40,23 +40,23 @@ class ChainBreak:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The heads of all chains at one moment: proves later that nothing before it was cut off or rewritten."""
+    """The heads of all chains at one time. It reveals later whether earlier entries were removed or rewritten."""
 
     at: int
     heads: Mapping[str, tuple[int, str]]  # chain to (length, hash in hex)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON of time and heads."""
+        """SHA-256 of the canonical JSON of time and heads."""
         return hashlib.sha256(canonical_json({"at": self.at, "heads": self.heads})).hexdigest()
 
 
 def link_hash(before: bytes, link: LedgerLink) -> bytes:
-    """The hash of an entry: over the hash before it and every public column, each with its length."""
+    """Return the hash of an entry. It covers the hash before it and every public column with its length."""
     number = b"" if link.request is None else str(link.request).encode()
     head = f"{link.chain}\x1f{link.seq}\x1f{link.at}\x1f{link.kind}\x1f{link.actor}\x1f".encode()
     body, seal = link.body, link.commitment or b""
-    text = (  # spelled out: a million entries are proved in one go
+    text = (  # written out for speed: one check can cover a million entries
         before, len(head).to_bytes(4), head, len(number).to_bytes(4), number, len(body).to_bytes(4), body,
         len(seal).to_bytes(4), seal,
     )  # fmt: skip
@@ -66,16 +66,16 @@ def link_hash(before: bytes, link: LedgerLink) -> bytes:
 def verify_chain(
     links: Iterable[LedgerLink], *, start: bytes = GENESIS, first: int = 1
 ) -> Iterator[ChainBreak | LedgerLink]:
-    """Walks one chain; yields a `Break` wherever it does not hold (then goes on from what is written), at last its head."""
+    """Yield a `ChainBreak` at each place where a chain is broken, then its last link. A break does not end the check."""
     before, seq, last = start, first - 1, None
     for link in links:
         seq += 1
         if link.seq != seq:
-            missing = f"entry {seq} is missing" if link.seq > seq else f"entry {link.seq} stands twice or out of order"
+            missing = f"entry {seq} is missing" if link.seq > seq else f"entry {link.seq} is duplicated or out of order"
             yield ChainBreak(link.chain, seq, missing)
             seq = link.seq
         elif link_hash(before, link) != link.hash:
-            yield ChainBreak(link.chain, link.seq, "its content is not what its hash was taken over")
+            yield ChainBreak(link.chain, link.seq, "content does not match its hash")
         before, last = link.hash, link
     if last is not None:
         yield last
@@ -84,7 +84,7 @@ def verify_chain(
 def verify_checkpoint(
     checkpoint: Checkpoint, heads: Mapping[str, Sequence[bytes]], lengths: Mapping[str, int]
 ) -> list[ChainBreak]:
-    """What a checkpoint shows: `heads[chain]` is (hash at the checkpoint's length,) or empty when it is not there."""
+    """Return the breaks that a checkpoint reveals. `heads[chain]` holds the hash at the checkpoint's length, if it is there."""
     broken = []
     for chain, (length, known) in sorted(checkpoint.heads.items()):
         found = heads.get(chain, ())
@@ -92,5 +92,5 @@ def verify_checkpoint(
             have = lengths.get(chain, 0)
             broken.append(ChainBreak(chain, have + 1, f"cut off: {length} entries at the checkpoint, {have} now"))
         elif found[0].hex() != known:
-            broken.append(ChainBreak(chain, length, "rewritten: its hash is not the one of the checkpoint"))
+            broken.append(ChainBreak(chain, length, "rewritten: its hash differs from the checkpoint"))
     return broken

@@ -1,4 +1,4 @@
-"""The law of one access request as a table: from which status to which, by whose hand, by which Hub call."""
+"""The lifecycle of an access request as a table: each change of status, its actor and its Hub call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class Status(StrEnum):
-    """The four lists of a gated repo. A Hub may name others; those are kept as plain text and never decided on."""
+    """The four lists of a gated repo. Other statuses of a Hub are stored as plain text and never decided on."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -18,18 +18,18 @@ class Status(StrEnum):
 STATUSES: tuple[Status, ...] = tuple(Status)
 
 WITHDRAWN: Final = "withdrawn"
-"""The status of a request that is in none of the Hub's lists any more."""
+"""The status of a request that is no longer in any list of the Hub."""
 
 
 class Actor(StrEnum):
-    """Who moves a request."""
+    """The side that changes a request."""
 
     REQUESTER = "requester"
     REVIEWER = "reviewer"
 
 
 class Move(NamedTuple):
-    """One legal step. `before` and `after` are None where there is no request."""
+    """One allowed change of status. `before` or `after` is None if there is no request."""
 
     before: Status | None
     verb: str
@@ -64,18 +64,18 @@ MOVES: tuple[Move, ...] = (
     Move(_R, "reset", _REVIEW, "handle", _Z),
 )
 
-# What a reviewer's verb aims at; `revoke` is reset, reject or cancel by another name.
+# The status after each verb of a reviewer. `revoke` is another name for reset, reject or cancel.
 STATUS_AFTER_VERB: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P, "reset": _Z, "grant": _A}
 
-# Verbs with which the Hub passes a reason on to the person.
+# Verbs whose reason the Hub sends to the person.
 VERBS_WITH_REASON = frozenset({"reject", "reset"})
 
-# What brings a request to each status, as the Hub is told; who is let in without asking is granted.
+# The verb that gives a request each status. People without a request are granted access instead.
 VERB_FOR_STATUS: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
 
-# What each status means to the person whose request it is.
+# What each status means for the requester.
 MEANING: dict[Status, str] = {
-    _P: "waits for a review; no files",
+    _P: "waiting for review; no files",
     _A: "may download the files",
     _R: "no files, and cannot ask again",
     _Z: "no files, and may ask again",

@@ -1,4 +1,4 @@
-"""Who may use the desk in the browser, and what each role may do there."""
+"""The members of the desk, and what each role may do."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from typing import Final
 import msgspec
 
 MEMBER_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
-"""How a member may be called."""
+"""The pattern of member names."""
 
 RESERVED_NAMES: Final = frozenset({"outside", "desk", "policy", "local"})
-"""Who else stands in the ledger as an actor: no member is called so."""
-
+"""Names of other actors in the ledger, which no member can have."""
 
 SESSION_LIFETIME: Final = 12 * 3_600_000
-"""How many ms after its start a session ends."""
-MAX_SAVED_VIEWS: Final = 50  # saved by one member
+"""Milliseconds from the start of a session to its end."""
+MAX_SAVED_VIEWS: Final = 50  # of one member
 
 TEAM_UNTIL_SETTING: Final = "team until"
-"""The setting in which the store says until when (ms) an admin who was put out still counts as being there."""
+"""The setting that holds the time (ms) until which a removed admin still counts as present."""
 TEAM_GRACE: Final = 24 * 3_600_000  # ms
 
 
 class MemberRole(StrEnum):
-    """From the one who may least to the one who may most."""
+    """The roles, from the fewest to the most permissions."""
 
     VIEWER = "viewer"
     REVIEWER = "reviewer"
     ADMIN = "admin"
 
     def covers(self, other: MemberRole) -> bool:
-        """Whether this role may do what the other may."""
+        """Tell whether this role has all permissions of the other."""
         return ROLES.index(self) >= ROLES.index(other)
 
 
@@ -45,10 +44,10 @@ MEANING: Final[dict[MemberRole, str]] = {
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may sign in. `repos` None: every repo of the desk.
+    """A person who can sign in. With `repos` None, they work on every repo of the desk.
 
-    `id` is the member's own and is never given to another, also not with the name. `account` is the name of their Hub
-    account where it is not `name`; `user_id` is that account's id. Both are a claim until `proven_at` is set.
+    `id` is never used for another member, not even for one with the same name. `account` is the name of their Hub account
+    if it differs from `name`; `user_id` is its id. Both are claims until `proven_at` is set.
     """
 
     name: str
@@ -63,21 +62,21 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def proven_account(self) -> str | None:
-        """The id of the Hub account that is surely theirs."""
+        """The id of the proven Hub account; None if it is not proven."""
         return self.user_id if self.proven_at is not None else None
 
     @property
     def own_keys(self) -> frozenset[str]:
-        """Lower-case names and ids by which a request is this member's own."""
+        """The lower-case names and ids that mark a request as the member's own."""
         return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)
 
     def is_own(self, username: str | None, user_id: str | None) -> bool:
-        """Whether a request with this name and account id is the member's own: one match is enough."""
+        """Tell whether a request with this username or account id is the member's own. One match is enough."""
         return any(key.lower() in self.own_keys for key in (username, user_id) if key)
 
 
 class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose a run is, beside the name in the ledger. `is_free`: it does not count towards the limit of one person."""
+    """The member and Hub account that started a run. With `is_free`, it does not count towards one person's limit."""
 
     member: str | None = None
     account: str | None = None
@@ -85,4 +84,4 @@ class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_AUTHOR: Final = RunAuthor()
-"""Of a run that counts for nobody in particular."""
+"""The author of a run that counts for no member."""

@@ -1,4 +1,4 @@
-"""How one decision ended: seven kinds, the same everywhere, what each error makes of it, and what they add up to."""
+"""The seven outcomes of a decision, the outcome that each error leads to, and the exit codes."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one decision ended. `why` is a sentence; empty for done, unless the answer was lost and read back.
+    """The outcome of one decision. `why` is a sentence; it is empty for done, unless the answer was lost and read back.
 
-    `error` is what a single verb raises for this outcome; `hub_request_id` the Hub's x-request-id of the write.
+    A call for one person raises `error`. `hub_request_id` is the Hub's x-request-id of the write.
     """
 
     kind: OutcomeKind
@@ -53,12 +53,12 @@ class Outcome:
 
     @property
     def user(self) -> str | None:
-        """The username, when it is known."""
+        """The username, if known."""
         return self.person.username
 
 
 class ErrorScope(StrEnum):
-    """How much an error ends: this one decision, its repo's part of a run, or the whole run."""
+    """How much an error ends: one decision, the decisions of one repo in a run, or the run."""
 
     ONE = "one"
     REPO = "repo"
@@ -66,7 +66,7 @@ class ErrorScope(StrEnum):
 
 
 class ErrorRule(NamedTuple):
-    """What an error makes of the decision that met it, and what it ends. `listed`: whether a request was handed in."""
+    """The outcome that an error leads to, and how much it ends. `is_listed`: the request was read before."""
 
     error: type[HfGateError]
     is_listed: bool | None
@@ -74,7 +74,7 @@ class ErrorRule(NamedTuple):
     scope: ErrorScope
 
 
-# The first row that fits decides; None fits both. An error's exit code stands at its class.
+# The first match decides; None matches both. The class of an error defines its exit code.
 _ERROR_RULES: Final = (
     ErrorRule(Stale, None, OutcomeKind.STALE, ErrorScope.ONE),
     ErrorRule(PersonNotFound, True, OutcomeKind.GONE, ErrorScope.ONE),
@@ -91,15 +91,15 @@ _ERROR_RULES: Final = (
 
 
 def classify_error(error: HfGateError, *, is_listed: bool) -> ErrorRule:
-    """The row that fits an error; `listed` when the decision was on a request that had been read."""
-    return next(law for law in _ERROR_RULES if isinstance(error, law.error) and law.is_listed in {None, is_listed})
+    """Return the first matching rule. `is_listed` says if the request of the decision was read before."""
+    return next(rule for rule in _ERROR_RULES if isinstance(error, rule.error) and rule.is_listed in {None, is_listed})
 
 
 def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None) -> int:
-    """The exit code of several decisions together, and of what ended their run early.
+    """Return the exit code of several decisions and of the error that ended their run early.
 
-    0: nothing refused, nothing open. 5: done in part, or sent and unknown. Else nothing was done, and the reason
-    decides: that of the stop, else 4 not allowed, 75 the Hub is away, 1 refused.
+    0: nothing refused, nothing open. 5: done in part, or sent with an unknown result. Otherwise nothing was done, and the
+    reason decides: that of `stop`, else 4 not allowed, 75 Hub unavailable, 1 refused.
     """
     count: Counter[OutcomeKind] = Counter()
     reasons: set[int] = set()
@@ -115,7 +115,7 @@ def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None)
 
 
 def exit_code_of_counts(count: Mapping[str, int]) -> int:
-    """The same of a run that nothing ended early, by how many of its changes came to which kind."""
+    """Return the exit code of a run that no error ended early, from its changes by outcome."""
     if count.get(OutcomeKind.OPEN) or (count.get(OutcomeKind.REFUSED) and count.get(OutcomeKind.DONE)):
         return 5
     return 1 if count.get(OutcomeKind.REFUSED) else 0

@@ -1,9 +1,9 @@
-"""The query language of requests: terms that must all hold, as values; what is no term is refused with a way to mend it.
+"""The query language for requests: a query is a list of terms that must all match.
 
-    status:pending domain:*.edu,ethz.ch -country:US age:>2d form."Intended use":*robot* sleep
+status:pending domain:*.edu,ethz.ch -country:US age:>2d form."Intended use":*robot* sleep
 
-`key:a,b` holds when one of the values does, `-` turns a term round, `*` stands for any text, a bare word is looked for
-in names, e-mail and answers. Quotes hold blanks and commas together; a backslash takes the meaning from what follows.
+`key:a,b` matches if one of the values does. `-` negates a term, and `*` matches any text. A bare word is searched for in
+names, e-mail addresses and answers. Quotes enclose spaces and commas; a backslash escapes the next character.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from .lifecycle import STATUSES, WITHDRAWN
 
 @dataclass(frozen=True)
 class Pattern:
-    """Text with gaps: the literal parts between the stars. One part is plain text."""
+    """A text with wildcards: the literal parts between the stars. A single part is plain text."""
 
     parts: tuple[str, ...]
 
     @property
     def is_plain(self) -> bool:
-        """Without any star."""
+        """Whether there is no star."""
         return len(self.parts) == 1
 
     @property
     def is_any(self) -> bool:
-        """A lone star: anything that is not empty."""
+        """Whether it is a single star, which matches any text that is not empty."""
         return self.parts == ("", "")
 
     @cached_property
     def folded_parts(self) -> tuple[str, ...]:
-        """The parts as they are compared."""
+        """The parts, folded for comparison."""
         return tuple(fold_for_search(part) for part in self.parts)
 
     def matches(self, text: str) -> bool:
-        """Whether a whole folded text is like this."""
+        """Tell whether the pattern matches a folded text completely."""
         if self.is_any:
             return bool(text)
         first, last = self.folded_parts[0], self.folded_parts[-1]
@@ -54,7 +54,7 @@ class Pattern:
         return is_framed and _contains_in_order(self.folded_parts[1:-1], text, len(first), end)
 
     def matches_within(self, text: str) -> bool:
-        """Whether it stands somewhere in a folded text."""
+        """Tell whether the pattern matches any part of a folded text."""
         return _contains_in_order(self.folded_parts, text, 0, len(text))
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Pattern:
 
 
 def _contains_in_order(parts: Iterable[str], text: str, at: int, end: int) -> bool:
-    """Whether parts follow each other in a text, each as early as it can: a regular expression of many gaps tries for years."""
+    """Tell whether a text contains the parts in this order. A regular expression with many gaps could take years."""
     for part in parts:
         at = text.find(part, at, end)
         if at < 0:
@@ -74,7 +74,7 @@ def _contains_in_order(parts: Iterable[str], text: str, at: int, end: int) -> bo
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """An age compared with a span, as it is written; `seconds` counts months as 30 days and years as 365."""
+    """An age compared with a span. `seconds` counts a month as 30 days and a year as 365."""
 
     sign: str
     number: int
@@ -82,7 +82,7 @@ class Age:
 
     @property
     def seconds(self) -> int:
-        """How long that is."""
+        """The length of the span."""
         return self.number * UNITS[self.unit]
 
     def __str__(self) -> str:
@@ -91,14 +91,14 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A time compared with a day: `>` is after its end, `>=` from its beginning on, no sign within it."""
+    """A time compared with a day: `>` is after its end, `>=` from its start on, no sign within the day."""
 
     sign: str
     day: date
 
     @property
     def bounds(self) -> tuple[date | None, date | None]:
-        """From the beginning of the first day on, and before the beginning of the second."""
+        """The first day of the range and the first day after it; None is open."""
         following = self.day + timedelta(days=1)
         return {
             "": (self.day, following), ">": (following, None), ">=": (self.day, None), "<": (None, self.day),
@@ -114,7 +114,7 @@ Value: TypeAlias = Pattern | Age | Day
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One condition. `key` "" is a bare word; `label` is that of a `form` term. `at` is where it began, from 0."""
+    """One condition. A bare word has the `key` ""; `label` belongs to a `form` term; `at` is its offset in the text."""
 
     key: str
     values: tuple[Value, ...]
@@ -124,7 +124,7 @@ class Term:
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """The values that are text."""
+        """The values that are patterns."""
         return tuple(value for value in self.values if isinstance(value, Pattern))
 
     def __str__(self) -> str:
@@ -137,7 +137,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Terms that must all hold; none at all holds for everybody."""
+    """Terms that must all match. Without terms, every request matches."""
 
     terms: tuple[Term, ...] = ()
 
@@ -145,7 +145,7 @@ class Query:
         return " ".join(map(str, self.terms))
 
 
-# ---- the law of the keys -----------------------------------------------------------------------------------------------
+# ---- keys --------------------------------------------------------------------------------------------------------------
 
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
 KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
@@ -153,42 +153,42 @@ KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "verdict": ACTIONS,
     "shadow": ACTIONS,
 }
-"""Keys whose values are known beforehand."""
+"""Keys with a fixed set of values."""
 
 KEYS: Final[dict[str, str]] = {
-    "status": "the list that it is in: pending, accepted, rejected, reset, or withdrawn",
+    "status": "the status: pending, accepted, rejected, reset, or withdrawn",
     "repo": "ns/name is a model, datasets/ns/name a dataset; a name without a slash matches both",
     "user": "the username, the account's id, or the pseudonym of the ledger",
     "email": "the account's e-mail address",
     "domain": "the part of the e-mail address after the @",
     "country": "the ISO code of the country in the answers",
-    "age": "how long ago they asked: >2d, <=12h",
-    "asked": "the day they asked: 2026-11-01, >2026-11-01",
+    "age": "time since the request: >2d, <=12h",
+    "asked": "the day of the request: 2026-11-01, >2026-11-01",
     "reviewed": "the day of the last decision",
     "rule": "the rule behind the verdict",
-    "verdict": "what the policies say: accept, human, wait, reset, reject",
-    "shadow": "what a policy in shadow mode would say: the same values",
-    "table": "a table of yours that lists them",
-    "reason": "the last reason that was sent to them",
+    "verdict": "the verdict of the policies: accept, human, wait, reset, reject",
+    "shadow": "the verdict of a policy in shadow mode: the same values",
+    "table": "a table of yours that lists the person",
+    "reason": "the last reason sent to the person",
     "form": 'the answer to one question: form."Intended use":*robot*',
     "answer": "any of the answers",
-    "queue": "the queue of people that it waits in",
+    "queue": "the queue of reviewers that the request is in",
 }
-"""What may stand before the colon, and what it means."""
+"""The keys of terms and their meaning."""
 
 VIEWER_KEYS: Final = frozenset({"status", "repo", "age", "asked", "reviewed", "rule", "verdict", "shadow", "queue"})
-"""Keys by which nobody learns what a person is called, wrote or was told; and `user` asks for pseudonyms as well."""
+"""Keys that reveal no names, answers or reasons. Viewers can also use `user` with pseudonyms."""
 
 
 def is_open_to_viewers(term: Term) -> bool:
-    """Whether somebody who sees no names, mail and answers may ask for this: by the answer they would see them."""
+    """Tell whether members who see no names, e-mail addresses and answers can use a term. Its matches would reveal them."""
     if term.key == "user":
         return all(pattern.is_plain and is_pseudonym(pattern.parts[0]) for pattern in term.patterns)
     return term.key in VIEWER_KEYS
 
 
 def is_pseudonym(text: str) -> bool:
-    """Whether a word is written as the ledger calls people; a name or a mail address may begin so too."""
+    """Tell whether a word is a pseudonym of the ledger. Names and addresses can begin like one."""
     return _PSEUDONYM.match(text) is not None
 
 
@@ -199,5 +199,5 @@ _NO_BARE = re.compile(r"[:,]|^-")
 
 
 def escape_quoted(text: str) -> str:
-    """Text as it stands in quotes."""
+    """Escape a text for use in quotes."""
     return re.sub(r'([\\"])', r"\\\1", text)

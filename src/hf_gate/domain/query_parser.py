@@ -1,4 +1,4 @@
-"""Reads the query language of requests: from a text to its terms, or to the place where it is none and a way to mend it."""
+"""Parses the query language for requests. A mistake has its place and a suggested correction."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
 MAX_CHARACTERS: Final = 2_000
 MAX_TERMS: Final = 64
-MAX_VALUES: Final = 256  # of all terms together: SQLite refuses an OR of a thousand
+MAX_VALUES: Final = 256  # of all terms together: SQLite rejects an OR of a thousand
 
 
 def parse_query(text: str) -> Query:
-    """Return the terms of a text. Raises `InvalidQuery` with the place and a correction, `QueryTooLarge` beyond the limits."""
+    """Parse a query. Raises `InvalidQuery` with the place and a correction, `QueryTooLarge` beyond the limits."""
     if len(text) > MAX_CHARACTERS:
         raise _too_large(
             text, MAX_CHARACTERS, f"a query has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}"
@@ -41,12 +41,12 @@ def parse_query(text: str) -> Query:
 
 
 def _too_large(text: str, at: int, what: str) -> QueryTooLarge:
-    hint = "Shorten it, or ask for the rest in a second query."
+    hint = "Shorten it, or split it into two queries."
     return QueryTooLarge(f"{what}.", hint=hint, at=at, suggestion=text[:at].strip())
 
 
 class _QueryParser:
-    """One pass over a text, from the left."""
+    """Parses a text from left to right."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
@@ -64,7 +64,7 @@ class _QueryParser:
         is_not = self._peek() == "-"
         self.at += is_not
         if self.at >= len(self.text) or self.text[self.at].isspace():
-            raise self._error(start, "a minus stands alone", "put it right before a term, or in quotes", '"-"')
+            raise self._error(start, "a minus needs a term", "write it directly before a term, or in quotes", '"-"')
         name = _match_at(_NAME, self.text, self.at)
         end = self.at + len(name)
         if name.lower() == "form." and self._peek(end) == '"':
@@ -88,7 +88,7 @@ class _QueryParser:
     def _parse_word(self, start: int, *, is_not: bool) -> Term:
         pattern = self._parse_pattern(stop="")
         if pattern.parts == ("",):
-            raise self._error(start, "an empty word is in every text", "leave it out", "")
+            raise self._error(start, "an empty word matches everything", "remove it", "")
         return Term("", (pattern,), is_not, None, start)
 
     def _parse_keyed_term(self, start: int, key: str, label: str | None, *, is_not: bool) -> Term:
@@ -125,11 +125,9 @@ class _QueryParser:
         sign, span_text = _split_sign(text)
         span = _SPAN.match(span_text.lower())
         if span is None:
-            raise self._error(start, f"{text!r} is no age", "units are h, d, w, mo, y: age:>2d", ">2d")
+            raise self._error(start, f"{text!r} is not an age", "units are h, d, w, mo, y: age:>2d", ">2d")
         if not sign:
-            raise self._error(
-                start, f"age:{text} says neither older nor younger", f"write age:>{text} or age:<{text}", f">{text}"
-            )
+            raise self._error(start, f"age:{text} needs > or <", f"write age:>{text} or age:<{text}", f">{text}")
         return Age(sign, int(span[1]), span[2])
 
     def _parse_day(self, start: int, pattern: Pattern, key: str) -> Day:
@@ -138,7 +136,7 @@ class _QueryParser:
         day = _parse_day(day_text)
         if day is None:
             hint = f"write a day: {key}:>2026-11-01" + ("; for how long ago, age:>2d" if key == "asked" else "")
-            raise self._error(start, f"{day_text!r} is no day", hint, f"{sign}2026-11-01")
+            raise self._error(start, f"{day_text!r} is not a day", hint, f"{sign}2026-11-01")
         return Day(sign, day)
 
     def _parse_repo(self, start: int, text: str) -> Pattern:
@@ -155,13 +153,13 @@ class _QueryParser:
         return self.text[place : place + 1]
 
     def _parse_pattern(self, *, stop: str) -> Pattern:
-        """Text with stars, up to a blank or `stop`; in quotes up to the closing one."""
+        """Parse text with stars up to a space or `stop`, or a quoted text."""
         if self._peek() == '"':
             start = self.at
             quoted = self._parse_quoted(stars=True)
             if (after := self._peek()) and not after.isspace() and after not in (stop or " "):
                 mend = f"{self.text[: self.at]} {self.text[self.at :]}"
-                raise self._error(start, "text follows a closing quote", "put a blank between", mend, whole=True)
+                raise self._error(start, "text follows a closing quote", "put a space between them", mend, whole=True)
             return Pattern(quoted)
         parts = [""]
         while (char := self._peek()) and not char.isspace() and (not stop or char not in stop):
@@ -193,45 +191,45 @@ class _QueryParser:
     def _parse_escaped_char(self) -> str:
         char = self._peek()
         if not char:
-            raise self._error(self.at - 1, "a backslash stands at the end", "double it, if it is meant", "\\\\")
+            raise self._error(self.at - 1, "a backslash is the last character", "double it to search for it", "\\\\")
         self.at += 1
         return char
 
-    # ---- what is wrong -----------------------------------------------------------------------------------------------
+    # ---- errors ------------------------------------------------------------------------------------------------------
 
     def _unknown_key(self, start: int, end: int, name: str) -> InvalidQuery:
         near = difflib.get_close_matches(name.lower(), KEYS, 1, 0.6)
         begin = end - len(name)
         if near:
             mend = self.text[:begin] + near[0] + self.text[end:]
-            return self._error(start, f"there is no key {name!r}", f"did you mean {near[0]}?", mend, whole=True)
+            return self._error(start, f"unknown key {name!r}", f"did you mean {near[0]}?", mend, whole=True)
         token = _match_at(_TOKEN, self.text, begin)
         mend = f'{self.text[:begin]}"{escape_quoted(token)}"{self.text[begin + len(token) :]}'
-        hint = f"keys are {', '.join(KEYS)}; to look for the text itself, put it in quotes"
-        return self._error(start, f"there is no key {name!r}", hint, mend, whole=True)
+        hint = f"keys are {', '.join(KEYS)}; to search for the text itself, put it in quotes"
+        return self._error(start, f"unknown key {name!r}", hint, mend, whole=True)
 
     def _unknown_value(self, start: int, key: str, word: str) -> InvalidQuery:
         near = difflib.get_close_matches(word.lower(), KEY_VALUES[key], 1, 0.4)
         hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(KEY_VALUES[key])}"
-        return self._error(start, f"{word!r} is no {key}", hint, near[0] if near else "*")
+        return self._error(start, f"{word!r} is not a valid {key}", hint, near[0] if near else "*")
 
     def _error(
         self, at: int, what: str, hint: str, mend: str, *, whole: bool = False, insert: bool = False
     ) -> InvalidQuery:
-        """The error; `mend` replaces the text from `at` up to where reading has come, or the whole text."""
+        """Return the error. `mend` replaces the text from `at` to the current position, or the whole text."""
         suggestion = mend if whole else self.text[:at] + mend + self.text[at if insert else self.at :]
         return InvalidQuery(f"column {at + 1}: {what}.", hint=hint[0].upper() + hint[1:], at=at, suggestion=suggestion)
 
 
 def _merge_stars(parts: list[str]) -> tuple[str, ...]:
-    """Stars in a row are one."""
+    """Merge adjacent stars into one."""
     if len(parts) < 3:
         return tuple(parts)
     return (parts[0], *(part for part in parts[1:-1] if part), parts[-1])
 
 
 def _match_at(what: re.Pattern[str], text: str, at: int) -> str:
-    """As much as fits from a place on."""
+    """Return the match at this place; empty if there is none."""
     match = what.match(text, at)
     return match[0] if match else ""
 

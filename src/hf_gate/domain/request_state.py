@@ -1,4 +1,4 @@
-"""What we know of one request after its events, and what a new reading of the Hub adds to that: pure folds."""
+"""The state of a request as a fold of its events, and the events that a new record leads to."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .requests import AccessRequest
 from .timestamps import to_ms
 
 LIST_LAG: Final = 10_000
-"""ms by the Hub's clock: a list read this soon after our own change may still show the status before it."""
+"""ms by the Hub's clock. A list read sooner after a change of ours may still show the status before it."""
 
 
 _NO_END: Final[dict[str, Any]] = {"until": None, "at_end": None, "until_rule": None}
 
 
 class RequestState(msgspec.Struct, frozen=True, gc=False):
-    """One attempt of one person at one repo. Times in ms. `open_run`/`open_after`: a change that is started, unsettled."""
+    """One attempt of one person at one repo. Times are in ms. `open_run` and `open_after` belong to an unsettled change."""
 
     person: str
     status: str
@@ -37,17 +37,17 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     queue: str | None = None
     until: int | None = None
     at_end: str | None = None
-    until_rule: str | None = None  # the rule that dated the grant
+    until_rule: str | None = None  # the rule that set the end
     open_run: str | None = None
     open_before: str | None = None
     open_after: str | None = None
-    moved_at: int | None = None  # our own last change, by the Hub's clock where that is known
-    last_moved_at: int = 0  # when it last moved, by whoever's hand, as entered here; each move has a later one
+    moved_at: int | None = None  # our last change, by the Hub's clock if that is known
+    last_moved_at: int = 0  # when the store recorded the last change of status by anybody; it always increases
     version: int = 0
 
 
 def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:
-    """The state after one more event; None before the first. Events of the workspace's chain leave it as it is."""
+    """Return the state after an event; None before the first. Events of the workspace's chain change nothing."""
     if isinstance(event, e.RequestSeen):
         return RequestState(
             event.person, event.status, event.asked_at, event.attempt, event.hub_request, event.reviewed_at, event.after, version=1,
@@ -86,7 +86,7 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
 
 
 def _apply_settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
-    """Done and already say where the request stands now; any other kind leaves it where it was."""
+    """Apply an outcome. Done and already change the status; other kinds do not."""
     if event.kind == OutcomeKind.OPEN:
         return state
     closed = replace(state, open_run=None, open_before=None, open_after=None)
@@ -104,23 +104,23 @@ def _apply_settled(state: RequestState, event: e.ChangeSettled, at: int) -> Requ
 
 
 def _next_move(state: RequestState, at: int) -> int:
-    """When it moved: later than the move before, also when the clock was set back."""
+    """Return the time of this move: later than the last one, even if the clock was set back."""
     return max(at, state.last_moved_at + 1)
 
 
 def _review_time(state: RequestState, event: e.ChangeSettled) -> int | None:
-    """When it was reviewed, after a change of ours; who stood there already keeps the time that a reading told."""
+    """Return the review time after a change of ours. An unchanged status keeps the time that a record had."""
     is_known = state.status == event.after and state.reviewed_at is not None
     return state.reviewed_at if event.reviewed_at is None or is_known else event.reviewed_at or None
 
 
-# ---- what a reading adds -----------------------------------------------------------------------------------------------
+# ---- new records -------------------------------------------------------------------------------------------------------
 
 
 class KnownRequest(msgspec.Struct, frozen=True, gc=False):
-    """What the store has of a person's latest attempt, as far as a new reading is compared with it.
+    """The stored values of a person's latest attempt that a new record is compared with.
 
-    `raw` is an 8-byte digest of the record as it came, `content` of all in it but status and review.
+    `raw` is an 8-byte digest of the record; `content` covers all of it except status and review.
     """
 
     id: int
@@ -132,7 +132,7 @@ class KnownRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One record with what it told: what the store writes for it. `events` () refreshes the digests only."""
+    """One record and what the store writes for it. With `events` (), only the digests are refreshed."""
 
     request: AccessRequest
     known: KnownRequest | None
@@ -143,9 +143,9 @@ class RecordUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def diff_record(known: KnownRequest | None, request: AccessRequest, skew: float = 0.0) -> RecordUpdate | None:
-    """What a record is to the store; None when it has that already, or knows better.
+    """Return what the store must write for a record; None if the store has it already, or knows a later state.
 
-    `skew`: seconds that the Hub's clock is ahead of the one that `request.read_at` was taken from.
+    `skew` is how many seconds the Hub's clock is ahead of the clock of `request.read_at`.
     """
     raw = raw_digest(request)
     if (
@@ -161,32 +161,32 @@ def diff_record(known: KnownRequest | None, request: AccessRequest, skew: float 
         and not events
         and not (is_same_attempt(known, request) and request.status == known.state.status)
     ):
-        return None  # an earlier attempt; or our own change under way, whose settling will say what it came to
+        return None  # an earlier attempt, or a change of ours that is settled later
     content = content_digest(request)
     return RecordUpdate(request=request, known=known, events=events, raw=raw, content=content, skew=skew)
 
 
 def is_same_attempt(known: KnownRequest, request: AccessRequest) -> bool:
-    """Whether a record is of that attempt: one of an earlier attempt says nothing of it, not even that it is still there."""
+    """Tell whether a record is of the known attempt. A record of an earlier one says nothing about it."""
     return to_ms(request.asked_at) == known.state.asked_at
 
 
 def raw_digest(request: AccessRequest) -> bytes:
-    """Eight bytes that tell whether a record reads exactly as before."""
+    """Return an 8-byte digest that shows whether a record is exactly as before."""
     return hashlib.blake2b(request.raw_json, digest_size=8).digest()
 
 
 def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e.AnyEvent, ...]:
-    """What a record tells that we did not know of this attempt; () when nothing. A new attempt is a `RequestSeen`.
+    """Return the events that a record adds to the known attempt. A new attempt is a `RequestSeen`.
 
-    `person` of a `RequestSeen` is left empty: the store fills in the pseudonym. `skew` as for `told`.
+    `person` of a `RequestSeen` is empty: the store fills in the pseudonym. `skew` is as in `diff_record`.
     """
     asked_at = to_ms(seen.asked_at)
     if known is None:
         return (_request_seen_event(seen, asked_at, 1, None),)
     state = known.state
     if asked_at != state.asked_at:
-        if asked_at < state.asked_at:  # an older attempt, from a page that was read before: nothing new
+        if asked_at < state.asked_at:  # an older attempt, from a page that was read before
             return ()
         return (
             _request_seen_event(seen, asked_at, state.attempt + 1, known.id),
@@ -202,7 +202,7 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
             e.StatusMoved(
                 before=state.status,
                 after=seen.status,
-                # never the time of our own change: it does not hold any more
+                # never the time of our own change, which is no longer valid
                 reviewed_at=None if seen.status == Status.PENDING else to_ms(seen.reviewed_at),
                 cause="superseded" if state.moved_at is not None else "outside",
                 has_granter=seen.granted_by is not None,
@@ -212,34 +212,34 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
 
 
 def _is_own_change(state: RequestState, seen: AccessRequest, skew: float) -> bool:
-    """Whether another status than ours is no news: a change of ours is under way, or was made just now."""
+    """Tell whether a change of ours, under way or just made, explains a different status."""
     if state.open_after is not None:
         return True
     return bool(seen.read_at) and was_just_moved(state, seen.read_at + skew)
 
 
 def was_just_moved(state: RequestState, hub_now: float) -> bool:
-    """Whether we changed it so short a time ago that lists may still show it as it was before; by the Hub's clock.
+    """Tell whether we changed a request so recently that lists may still show it as it was before.
 
-    Our own clock may be set back, and would then come to the same moment again.
+    It compares the Hub's clock: ours may be set back and reach the same time again.
     """
     return state.moved_at is not None and abs(hub_now * 1000 - state.moved_at) < LIST_LAG
 
 
 def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) -> tuple[e.AnyEvent, ...]:
-    """The end of a grant whose person withdrew and asked anew before our acceptance arrived: that let the newer request in."""
+    """Return the end of a grant for a newer request that our acceptance reached: the person asked again before it arrived."""
     if state.until is None or state.moved_at is None or asked_at > state.moved_at or seen.status != state.status:
         return ()
     return (e.GrantDated(until=state.until, at_end=state.at_end or "reset", rule=state.until_rule),)
 
 
 def _lacks_review_time(known: KnownRequest, seen: AccessRequest) -> bool:
-    """Whether a record that was read before has a time of review that was not taken from it then."""
+    """Tell whether a record has a review time that was not stored when the same record was read before."""
     return known.state.reviewed_at is None and _later_review(known.state, seen) is not None
 
 
 def _later_review(state: RequestState, seen: AccessRequest) -> int | None:
-    """When the Hub says that a request was reviewed, if that is later than what is known; a later status tells it itself."""
+    """Return the Hub's review time if it is later than the known one. A change of status has its own review time."""
     if seen.status != state.status or seen.status == Status.PENDING or state.open_after is not None:
         return None
     reviewed_at = to_ms(seen.reviewed_at)

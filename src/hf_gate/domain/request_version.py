@@ -1,4 +1,4 @@
-"""What a request looked like when somebody looked at it, and whether it has changed since: the only definition of that."""
+"""The version of a request, which shows if it has changed since it was read. Nothing else defines that."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from .requests import AccessRequest
 
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
-_SIZE: Final = 16  # bytes: nobody finds two sets of answers with one digest
+_SIZE: Final = 16  # bytes: enough that nobody finds two sets of answers with the same digest
 VERSION_COLUMNS: Final = ("status", "asked_at", "last_moved_at", "answers")
-"""The columns of a stored request that are compared with what somebody looked at; `identity` is one more."""
+"""The columns of a stored request that make its version, besides `identity`."""
 
 
 class ContentDigest(NamedTuple):
-    """Digests of what a review does not change: the answers with whether there is a form, and who asks."""
+    """Digests of the parts that a review does not change: the answers (with `has_form`), and the identity."""
 
     answers: bytes
     identity: bytes
 
 
 def content_digest(request: AccessRequest) -> ContentDigest:
-    """Return the digests of a record."""
+    """Return the digests of a request."""
     person = request.person
     answers = [dict(request.answers), request.has_form]
     identity = [person.id, person.username, person.fullname, request.email]
@@ -38,9 +38,9 @@ def _digest(value: object) -> bytes:
 
 
 class RequestVersion(msgspec.Struct, frozen=True, gc=False):
-    """One look at a request. `attempt` is when it was asked for (ms), which tells the attempts of a person apart.
+    """The version of a request. `attempt` is the time of the request (ms), which identifies a person's attempts.
 
-    `last_moved_at`: when the store last entered that it moved (ms); None: not known, as of a record that was just read.
+    `last_moved_at` is when the store last recorded a change of status (ms); None if not known, as for a record just read.
     """
 
     status: str
@@ -50,16 +50,16 @@ class RequestVersion(msgspec.Struct, frozen=True, gc=False):
     identity: bytes = b""
 
     def difference(self, now: RequestVersion, *, with_identity: bool = False) -> str | None:
-        """Return what changed since this look, in words; None if it is the same.
+        """Return what has changed since this version, in words; None if nothing has.
 
-        `with_identity`: names and e-mail count as well, because the rule that decided read them.
+        With `with_identity`, names and e-mail count too, because the rule that decided has read them.
         """
         if self.status != now.status:
             return f"it was {self.status}, now it is {now.status}"
         if self.attempt != now.attempt:
-            return "it is a new attempt"
+            return "there is a new attempt"
         if None not in (self.last_moved_at, now.last_moved_at) and self.last_moved_at != now.last_moved_at:
-            return "it moved, and moved back"
+            return "its status changed and changed back"
         if self.answers != now.answers:
             return "its answers changed"
         if with_identity and self.identity != now.identity:
@@ -68,10 +68,10 @@ class RequestVersion(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def token(self) -> str:
-        """16 hex digits for pages and the tray; names and e-mail do not count."""
+        """16 hex digits for pages and the tray. Names and e-mail do not count."""
         return _digest([self.status, self.attempt, self.last_moved_at, self.answers.hex()]).hex()[:16]
 
 
 def version_of_record(request: AccessRequest, last_moved_at: int | None = None) -> RequestVersion:
-    """Return the version of a record as the Hub sent it."""
+    """Return the version of a record as read from the Hub."""
     return RequestVersion(request.status, to_ms(request.asked_at), last_moved_at, *content_digest(request))

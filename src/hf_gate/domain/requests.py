@@ -1,4 +1,4 @@
-"""One access request as the Hub tells it, and what somebody decided about it."""
+"""Access requests as the Hub reports them, and decisions about them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ REASON_LIMIT = 200
 
 
 class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A request as it stood when it was read. Absent on the wire is None here.
+    """An access request when it was read. A value that the Hub did not send is None.
 
-    `status` is a `Status`, or plain text when the Hub names one that hf-gate does not know. `request_id` may be
-    absent on Hubs before October 2026, any part of `person` when the repo hides it, `email` also after a grant.
-    `reviewed_at` is absent while pending; `granted_by` is told only while accepted. `answers` maps each label of
-    the gate form, as it stood then, to the answer; `has_form` tells an empty form from none.
+    `status` is a `Status`, or plain text if hf-gate does not know it. `request_id` may be absent on Hubs before October
+    2026, any part of `person` if the repo hides it, and `email` after a grant. `reviewed_at` is absent while pending;
+    `granted_by` is sent only while accepted. `answers` maps labels of that day's gate form to answers; `has_form`
+    distinguishes an empty form from none.
     """
 
     repo: Repo
@@ -42,47 +42,47 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The record as the Hub sent it, unknown keys included."""
+        """The record as the Hub sent it, including unknown keys."""
         return dict(json.loads(self.raw_json)) if self.raw_json else {}
 
     @property
     def key(self) -> str:
-        """What tells this request from the others of its repo: the request's id, else the account's, else the name."""
+        """The identifier within the repo: the request id, else the account id, else the username."""
         return self.request_id or self.person.id or self.person.username or ""
 
     @property
     def user_id(self) -> str | None:
-        """The id of the account, which stays when it is renamed; None when hidden."""
+        """The account's id, which a rename does not change; None if hidden."""
         return self.person.id
 
     @property
     def username(self) -> str | None:
-        """As `huggingface_hub` names it; None when hidden."""
+        """The username, under the name that `huggingface_hub` uses; None if hidden."""
         return self.person.username
 
     @property
     def fullname(self) -> str | None:
-        """As `huggingface_hub` names it; None when hidden."""
+        """The full name, under the name that `huggingface_hub` uses; None if hidden."""
         return self.person.fullname
 
     @property
     def timestamp(self) -> datetime:
-        """As `huggingface_hub` names it: when the person asked (or was granted access)."""
+        """When access was requested or granted, under the name that `huggingface_hub` uses."""
         return self.asked_at
 
     @property
     def fields(self) -> dict[str, str] | None:
-        """As `huggingface_hub` names it: the answers, or None without a form."""
+        """The answers, or None without a form, under the name that `huggingface_hub` uses."""
         return dict(self.answers) if self.has_form else None
 
     def describe_changes_since(self, earlier: AccessRequest) -> str | None:
-        """What changed since `earlier` was read, in words; None when a decision on it still holds."""
+        """Return what has changed since `earlier` was read, in words; None if a decision on it is still valid."""
         return version_of_record(earlier).difference(version_of_record(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a decision means: exactly what the caller knew, and the request it was read from, if any."""
+    """The person that a decision is about: what the caller knows, and the request it was read from, if any."""
 
     username: str | None = None
     user_id: str | None = None
@@ -91,11 +91,11 @@ class Target:
 
     @property
     def label(self) -> str:
-        """How to name the person to a reader."""
+        """The name of the person in messages."""
         return self.username or self.user_id or self.request_id or "(nobody)"
 
     def matches(self, request: AccessRequest) -> bool:
-        """Whether a listed request is the one that is meant: by request id, else by account id, else by name."""
+        """Tell whether a listed request is the target: by request id, else by account id, else by username."""
         if self.request_id and request.request_id:
             return self.request_id.lower() == request.request_id.lower()
         if self.user_id and request.person.id:
@@ -107,27 +107,27 @@ class Target:
 def target_of(
     user: str | Person | AccessRequest | None = None, *, request_id: str | None = None, user_id: str | None = None
 ) -> Target:
-    """The one person who is meant: a username, a `Person` or a request, or by keyword an id; exactly one."""
+    """Return the target. Exactly one of a username, `Person` or request, a request id and an account id must be given."""
     if sum(given is not None for given in (user, request_id, user_id)) != 1:
         raise InvalidTarget("give exactly one of user, request_id and user_id.")
     for name, text in (("request_id", request_id), ("user_id", user_id)):
         if text is not None and not is_id(text):
-            raise InvalidTarget(f"{name}={text!r} is no id of the Hub: 24 hex digits.")
+            raise InvalidTarget(f"{name}={text!r} is not an id of the Hub: write 24 hex digits.")
     if isinstance(user, AccessRequest):
         person = user.person
         return Target(person.username, person.id, user.request_id, user)
     if isinstance(user, Person):
         if not (user.id or user.username):
-            raise InvalidTarget("that Person has neither id nor username.")
+            raise InvalidTarget("the Person has neither id nor username.")
         return Target(user.username, user.id)
     if user is not None and not user.strip():
-        raise InvalidTarget("an empty username.")
+        raise InvalidTarget("the username is empty.")
     return Target(user.strip() if user else None, user_id and user_id.lower(), request_id and request_id.lower())
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What shall become of one person's request. Made by `accept`, `reject`, `reset` and `cancel`."""
+    """A decision about one person's request. Create it with `accept`, `reject`, `reset` or `cancel`."""
 
     to: Status
     target: Target
@@ -135,36 +135,36 @@ class Decision:
 
     @classmethod
     def accept(cls, who: str | Person | AccessRequest) -> Decision:
-        """May download at once."""
+        """Give access at once."""
         return cls(Status.ACCEPTED, target_of(who))
 
     @classmethod
     def reject(cls, who: str | Person | AccessRequest, *, reason: str | None) -> Decision:
-        """No files, and the person cannot ask again; `reason` is shown to them (None: no reason is given)."""
+        """Deny access. The person cannot ask again, and sees `reason` (None: no reason)."""
         return cls(Status.REJECTED, target_of(who), check_reason(reason))
 
     @classmethod
     def reset(cls, who: str | Person | AccessRequest, *, reason: str | None = None) -> Decision:
-        """No files, and the person may ask again; the Hub mails them `reason`."""
+        """Deny access. The person can ask again, and gets `reason` by e-mail from the Hub."""
         return cls(Status.RESET, target_of(who), check_reason(reason))
 
     @classmethod
     def cancel(cls, who: str | Person | AccessRequest) -> Decision:
-        """Back to pending; a person who was in loses access."""
+        """Return the request to pending. An accepted person loses access."""
         return cls(Status.PENDING, target_of(who))
 
 
 def utf16_units(text: str) -> int:
-    """The length as the Hub counts it: an emoji outside the basic plane is two."""
+    """Return the length as the Hub counts it: an emoji outside the basic plane counts as two."""
     return len(text) + sum(ch > "\uffff" for ch in text)
 
 
 def check_reason(reason: str | None) -> str | None:
-    """The reason unchanged, or a clear refusal before anything is sent."""
+    """Return the reason unchanged. Raises ReasonTooLong or UsageError before anything is sent."""
     if reason is None:
         return None
     if not isinstance(reason, str):
-        raise UsageError(f"a reason is text, not {type(reason).__name__}.")
+        raise UsageError(f"a reason must be text, not {type(reason).__name__}.")
     length = utf16_units(reason)
     if length > REASON_LIMIT:
         raise ReasonTooLong(
@@ -172,5 +172,5 @@ def check_reason(reason: str | None) -> str | None:
             hint=f"Shorten it by {length - REASON_LIMIT}; nothing was sent.",
         )
     if any("\ud800" <= ch <= "\udfff" for ch in reason):
-        raise UsageError("the reason holds half a character (a lone surrogate); nothing was sent.")
+        raise UsageError("the reason contains half a character (a lone surrogate); nothing was sent.")
     return reason

@@ -1,4 +1,4 @@
-"""The words by which the labels of gate forms ask for something, as patterns over folded text; no rule stands here."""
+"""Patterns that recognize the role of a form field from its folded label, in many languages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def _join_patterns(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns))
 
 
-# An agreement, by the verbs of one. Checkboxes in any language, and text or select fields that ask for a yes.
+# Verbs of an agreement, for checkboxes and for text or select fields that ask for a yes.
 AGREES = _join_patterns(
     r"\bagree(?!ment)|\baccept|\bconsent\b|\backnowledg|\bundertake\b|\bpledge\b|\bpromise\b|\bcommit to\b",
     r"\babide\b|\bcomply\b",
@@ -25,7 +25,7 @@ AGREES = _join_patterns(
     r"স্বীকার|সম্মত",
     r"同意|接受|承诺|承諾|遵守|了承|誓約|동의|수락|준수|ยอมรับ|ยินยอม|ตกลง|συμφων|αποδέχομαι|ვეთანხმები|համաձայն|እስማማለሁ",
 )
-# Weaker words: an agreement, unless what follows is a mere fact.
+# Weaker verbs: an agreement, unless a plain fact follows.
 ATTESTS = _join_patterns(
     r"\b(hereby|confirm|certify|declare|attest|affirm|warrant|bestätige|confirmo|confirme|dichiaro)\b",
     r"подтвержда|确认|確認|확인",
@@ -48,7 +48,7 @@ TERMS = _join_patterns(
 WARNING = _join_patterns(r"^(if|note|warning|please note|attention|important)\b")
 
 
-# The first row that fits decides. OTHER takes out what only looks like one of the roles.
+# The first match decides. `other` excludes labels that only resemble one of the roles after it.
 TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "birth_date",
@@ -73,7 +73,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
         ),
     ),
     (
-        "other",  # pages, accounts, numbers, teams, things: never a person's own name, work or plan
+        "other",  # pages, accounts, numbers, teams: never the person's name, job or purpose
         _join_patterns(
             r"\b(web ?-?(site|page)s?|home ?page|(project|research|profile|personal) page)\b",
             r"\b(urls?|links?|orcid|doi|scholar|linkedin)\b",
@@ -179,7 +179,7 @@ TEXT_ROLES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
 )
 
-# A text or select field that asks for a yes.
+# Text and select fields that ask for a yes.
 ASKS_FOR_YES = _join_patterns(
     r"^(do|will|can|are) you (\w+ )?(agree|accept|consent|acknowledge|understand)",
     r"^(i|you|we|by)\b.*\b(agree|accept|consent)\b",

@@ -1,4 +1,4 @@
-"""What a field of a gate form asks for: its role, from its label and its type, in the languages that labels come in."""
+"""The roles of form fields, recognized from label and type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .role_patterns import AGREES, ASKS_FOR_YES, ATTESTS, FACT, MARKETING, TERMS
 
 
 class Role(StrEnum):
-    """What a field asks for; policies name a field by it, since no two forms spell a label alike."""
+    """What a form field asks for. Policies use roles, because forms word their labels differently."""
 
     PURPOSE = "purpose"
     AFFILIATION = "affiliation"
@@ -32,7 +32,7 @@ _MARKUP = re.compile(r"[*_`~]+|<[^>]{0,80}>")
 
 @lru_cache(maxsize=4096)
 def role_of(label: str, field_type: str = "text") -> Role:
-    """The role of a field. A place found by IP address is no country that somebody stated, so it is OTHER."""
+    """Return the role of a field. A country found by IP address is not stated by the requester, so its role is OTHER."""
     text = _normalize_label(label[:2000])
     if field_type in _ROLE_OF_TYPE:
         return _ROLE_OF_TYPE[field_type]

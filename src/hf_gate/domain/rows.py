@@ -1,4 +1,4 @@
-"""What the store keeps and hands out, as values: people, requests, repos, runs and their changes."""
+"""Rows of the store as values: people, requests, repos, runs and changes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .requests import AccessRequest
 from .runs import ChangeState, RunKind, RunState
 
 ListPosition: TypeAlias = tuple[int, int]
-"""A place in a list of requests from the oldest on: when that one asked (ms), and its number."""
+"""A position in a list of requests, oldest first: the time of the request (ms) and its number."""
 
 ListRange: TypeAlias = tuple[ListPosition | None, ListPosition | None]
-"""What comes after the first place, up to and with the second; None: from the beginning, to the end."""
+"""The positions after the first one, up to and including the second; None is the start or the end of the list."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """Who somebody is, as last read; what is None was hidden or not told, and erases nothing that is known."""
+    """The identity of a person, as last read. None means hidden or not sent; it does not erase a known value."""
 
     user_id: str | None
     username: str | None
@@ -32,7 +32,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
 
 class PersonRow(msgspec.Struct, frozen=True, gc=False):
-    """One person of the store. `pseudonym` is what ledger bodies name."""
+    """One person in the store. Ledger bodies use `pseudonym`."""
 
     id: int
     pseudonym: str
@@ -40,7 +40,7 @@ class PersonRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One attempt as the store knows it. `request` is the record as the Hub last told it (None unless asked for)."""
+    """One attempt in the store. `request` is the last record from the Hub; it is None unless it was queried."""
 
     id: int
     repo: Repo
@@ -49,27 +49,27 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_current: bool = True
     has_notes: bool = False
     first_seen_at: int = 0  # ms
-    started_at: int | None = None  # ms: when the change that is open was started
+    started_at: int | None = None  # ms: start of the open change
     content: ContentDigest = ContentDigest(b"", b"")
     request: AccessRequest | None = None
 
     @property
     def version(self) -> RequestVersion:
-        """What it looks like now, to be compared with what somebody looked at."""
+        """The current version, for comparison with one that was read before."""
         state = self.state
         return RequestVersion(state.status, state.asked_at, state.last_moved_at, *self.content)
 
 
 class DerivedRow(msgspec.Struct, frozen=True):
-    """What is kept of a request beside its state, and `mail_domain`, the domain of its person's address now."""
+    """Derived columns of a request. `mail_domain` is the domain of the person's current address."""
 
     domain: str | None
     mail_domain: str | None
-    reason: str | None  # the last that was given to the person
+    reason: str | None  # the last one sent to the person
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one person before. `elsewhere`: other repos of the store where they are accepted now."""
+    """Earlier decisions about one person. `elsewhere` counts other repos of the store where they are accepted now."""
 
     accepted: int = 0
     rejected: int = 0
@@ -80,14 +80,14 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a query; `next` is the cursor of the following one, None at the end."""
+    """One page of a query. `next` is the cursor of the next page; None at the end."""
 
     rows: list[RequestRow]
     next: str | None = None
 
 
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry as it lies in the store. `id` is its number there, by which pages go on; `private` None: none, or erased."""
+    """One stored entry. `id` is its number, used as cursor. `private` is None if there is none or it was erased."""
 
     id: int
     link: LedgerLink
@@ -96,32 +96,32 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One repo of the store; times in ms. `counts` by status, kept by the writer."""
+    """One repo of the store; times are in ms. `counts` is by status."""
 
     id: int
     repo: Repo
     gated: str | None = None
-    form_card: str | None = None  # the gate form as last read (a JSON document of ours)
+    form_card: str | None = None  # the gate form as last read, as JSON of `form_to_json`
     quick_at: int | None = None
-    full_at: int | None = None  # the last full reading that was complete
+    full_at: int | None = None  # the last full sync that was complete
     is_complete: bool = False
-    problem: str | None = None  # why the last sync did not end well
-    counted_at: int | None = None  # when the Hub's own report was counted last
-    refused_at: int | None = None  # when the Hub refused the decisions of a turn for the whole repo
+    problem: str | None = None  # why the last sync failed
+    counted_at: int | None = None  # when the Hub's report was last counted
+    refused_at: int | None = None  # when the Hub refused all decisions of a turn for this repo
     refused_why: str | None = None
-    tried_at: int | None = None  # the last full reading, proved or not
+    tried_at: int | None = None  # the last full sync, complete or not
     tried_complete: bool = False
     tried_counts: Mapping[str, int] = {}
     counts: Mapping[str, int] = {}
 
 
 def count_pending(repos: Iterable[RepoRow]) -> int:
-    """Return how many requests wait at these repos."""
+    """Return the number of pending requests of these repos."""
     return sum(row.counts.get(Status.PENDING, 0) for row in repos)
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run: of a plan, of decisions at the keyboard, of a turn."""
+    """One run: of a plan, of direct decisions, or of one turn of `hf-gate run`."""
 
     id: str
     kind: RunKind
@@ -131,10 +131,10 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     plan: str | None = None
     total: int = 0
     counts: Mapping[str, int] = {}
-    member: str | None = None  # the own id of the member who began it; None: a command
-    account: str | None = None  # their Hub account, if it was proven then
-    verbs: Mapping[str, int] = {}  # how many changes of which kind it was begun with
-    is_free: bool = False  # does not count towards the limit of one person
+    member: str | None = None  # id of the member who started it; None: a command
+    account: str | None = None  # the member's Hub account, if it was proven then
+    verbs: Mapping[str, int] = {}  # planned changes by verb
+    is_free: bool = False  # does not count towards one person's limit
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +150,7 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueCount(NamedTuple):
-    """How many current requests of a repo have a status and a verdict; `action` None: not evaluated."""
+    """The number of current requests of a repo with a status and a verdict. With `action` None, they were not evaluated."""
 
     repo: str
     status: str
@@ -160,7 +160,7 @@ class QueueCount(NamedTuple):
 
 
 class VerdictCount(NamedTuple):
-    """How many current requests of a repo have a verdict; `shadow`: what policies in shadow mode say (policy, rule, action)."""
+    """The number of current requests of a repo with a verdict. `shadow`: (policy, rule, action) of shadow policies."""
 
     repo: Repo
     action: str
@@ -172,14 +172,14 @@ class VerdictCount(NamedTuple):
 
 
 class PeoplePage(NamedTuple):
-    """The requests of each person together; `next` is the cursor of the following page, None at the end."""
+    """Requests grouped by person. `next` is the cursor of the next page; None at the end."""
 
     people: list[list[RequestRow]]
     next: str | None
 
 
 class PlanRow(NamedTuple):
-    """A plan that is kept. `about`: what was written beside it when it was made; `run` and `state` of its latest run."""
+    """A stored plan. `about` is its metadata; `run` and `state` are of its latest run."""
 
     digest: str
     made_at: int  # ms
@@ -189,7 +189,7 @@ class PlanRow(NamedTuple):
 
 
 class TimelineFilter(NamedTuple):
-    """Which entries. `repos` None: of every repo; `with_desk`: also of the workspace's own chain; `actor` also without `@version`."""
+    """A filter of ledger entries. `repos` None: all. `with_desk`: also the workspace's chain. `actor` needs no `@version`."""
 
     repos: Collection[Repo] | None = None
     with_desk: bool = True
@@ -199,7 +199,7 @@ class TimelineFilter(NamedTuple):
 
 
 class TimelinePage(NamedTuple):
-    """Entries, the newest first. `next`: from where to go on (None: that was all); `is_cut`: the search stopped at its limit."""
+    """Entries, newest first. `next` is None at the end. With `is_cut`, the search stopped at its limit."""
 
     rows: list[LedgerRow]
     next: int | None = None
@@ -207,17 +207,17 @@ class TimelinePage(NamedTuple):
 
 
 class SelectionScope(NamedTuple):
-    """A verb about a selection. `able`: the statuses that it applies to; `repos`: the numbers of those that count."""
+    """The requests of a selection that a verb applies to: those with one of `statuses` in one of `repos` (ids)."""
 
     selection: str
     statuses: Collection[str]
     repos: Collection[int]
-    own_keys: Collection[str]  # names and ids, in lower case, of the account that must not decide about itself
+    own_keys: Collection[str]  # lower-case names and ids of the deciding account, which must not decide about itself
     protected: Collection[str] = ()
 
 
 class SelectionBucket(NamedTuple):
-    """How many of a selection are alike. `why` they are left out; empty: they can be decided."""
+    """The number of similar requests in a selection. `why` says why they are skipped; empty if they can be decided."""
 
     why: str
     repo: str
@@ -230,6 +230,6 @@ class SelectionBucket(NamedTuple):
 
 
 GONE, MOVED, OWN, PROTECTED, HELD, CARRIED = "gone", "moved", "own", "protected", "held", "carried"
-"""Why one of a selection is left out."""
+"""Why a request of a selection is skipped."""
 STATUS_REASON: Final = "status "
-"""Begins the reason of those to whose status the verb does not apply; the status follows."""
+"""The prefix of the reason if the verb does not apply to the status, which follows it."""

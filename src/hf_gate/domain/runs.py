@@ -1,4 +1,4 @@
-"""The kinds of runs, and the states that a run and its changes pass through."""
+"""The kinds and states of runs and of their changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .outcomes import OutcomeKind
 
 
 class RunKind(StrEnum):
-    """What a run was begun from."""
+    """What started a run."""
 
     PLAN = "plan"
     AUTO = "auto"  # one turn of `hf-gate run`
@@ -26,11 +26,11 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     RunKind.BULK: "selection",
     RunKind.UNDO: "undone",
 }
-"""What kinds of runs are called."""
+"""The labels of the kinds."""
 
 
 class RunState(StrEnum):
-    """Where a run stands. Ready and interrupted runs have changes that no process sends now."""
+    """The state of a run. Ready and interrupted runs have changes that no process is sending."""
 
     READY = "ready"
     INTERRUPTED = "interrupted"
@@ -41,15 +41,15 @@ class RunState(StrEnum):
 
 UNFINISHED: Final = (RunState.READY, RunState.INTERRUPTED)
 FINISHED: Final = (RunState.ENDED, RunState.STOPPED)
-"""Nothing of such a run is left to send."""
+"""States in which no change is left to send."""
 
 
 class ChangeState(StrEnum):
-    """Where a change of a run stands: on its way, or the kind of its outcome."""
+    """The state of a change: on its way, or the kind of its outcome."""
 
     PLANNED = "planned"
     STARTED = "started"
-    UNSENT = "unsent"  # clear before anything was sent, and no outcome of the request
+    UNSENT = "unsent"  # refused or open before anything was sent; the ledger records no outcome
     DONE = OutcomeKind.DONE.value
     ALREADY = OutcomeKind.ALREADY.value
     STALE = OutcomeKind.STALE.value
@@ -60,13 +60,13 @@ class ChangeState(StrEnum):
 
 
 UNSETTLED: Final = (ChangeState.STARTED, ChangeState.OPEN)
-"""The outcome of such a change is not known."""
+"""States in which the outcome is not known."""
 
 
 class ChangeOrigin(StrEnum):
-    """Where a change comes from that no policy rule made; it stands where the rule's name would."""
+    """The origin of a change that no policy rule made. It takes the place of the rule's name."""
 
     DIRECT = "direct"  # a person decided
-    GRANT = "grant"  # the same about somebody of whom the Hub has no request: sent by another call, one for each
+    GRANT = "grant"  # a person granted access without a request, which needs one call each
     UNDO = "undo"
-    UNTIL = "until"  # the end of a grant whose time is over
+    UNTIL = "until"  # the end of an expired grant

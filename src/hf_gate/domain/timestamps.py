@@ -1,4 +1,4 @@
-"""Times as the house writes them: whole milliseconds since 1970 where they are kept, ISO 8601 with Z where they are told."""
+"""Converts times: milliseconds since 1970 in the store, ISO 8601 with `Z` in output."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def to_ms(moment: None) -> None: ...
 @overload
 def to_ms(moment: datetime | None) -> int | None: ...
 def to_ms(moment: datetime | None) -> int | None:
-    """Whole milliseconds since 1970, UTC."""
+    """Return a time as milliseconds since 1970."""
     return None if moment is None else round(moment.timestamp() * 1000)
 
 
 def from_ms(milliseconds: int) -> datetime:
-    """The way back."""
+    """Return milliseconds since 1970 as a time in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
@@ -40,5 +40,5 @@ def ms_to_iso(milliseconds: None) -> None: ...
 @overload
 def ms_to_iso(milliseconds: int | None) -> str | None: ...
 def ms_to_iso(milliseconds: int | None) -> str | None:
-    """Return a stored time in the same form."""
+    """Return milliseconds since 1970 as ISO 8601 in UTC."""
     return None if milliseconds is None else to_iso(from_ms(milliseconds))

@@ -1,4 +1,4 @@
-"""A decision in the tray: taken by a person, not sent yet."""
+"""Decisions in the tray: made by a person, not sent yet."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Final
 import msgspec
 
 VERBS: Final = ("accept", "reset", "reject", "cancel")
-"""What a person can decide at the desk."""
+"""The verbs that a person can use at the desk."""
 
 
 class QueuedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision. `leaves_at` None: it stays until somebody sends it. `outcome` None: it has not ended yet.
+    """One decision. `leaves_at` None: it waits until a person sends it. `outcome` None: it has not ended yet.
 
-    `until`: when an acceptance ends, as rules write it. `member`: the own id of the member who decided.
+    `until` is the end of an acceptance, as in rules. `member` is the id of the member who decided.
     """
 
     id: int
     request: int
-    version: str  # the token of what the request looked like to whoever decided
+    version: str  # token of the version that the person decided on
     verb: str
     reason: str | None
     actor: str

@@ -1,7 +1,7 @@
-"""YAML text to nodes with positions; nothing is constructed or resolved, so `Yes` and `1` stay the text they are.
+"""Parses YAML text to nodes with positions. Nothing is resolved: `Yes` and `1` stay text.
 
-What is wrong with a text is a value too (`Problem`). Gate forms read on past the problems that they can live with;
-policies refuse a text that has any. This is the one door to the YAML library, and it knows neither forms nor policies.
+Mistakes are values (`Problem`). Gate forms are read despite minor problems; policies reject any. This is the only
+module that imports the YAML library.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ruamel.yaml.reader import ReaderError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at a place of a text, and what to do about it. Line and column count from 1; `code` never changes."""
+    """A mistake at a place in a text, and its fix. Line and column count from 1; `code` never changes."""
 
     line: int
     column: int
@@ -45,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A text as its writer spelt it. `plain` tells `true` from `"true"`."""
+    """A text as it is written. `is_plain` distinguishes `true` from `"true"`."""
 
     line: int
     column: int
@@ -64,7 +64,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys with values in the order of the text. A key may be any node, and may come twice."""
+    """Keys with values in the order of the text. A key can be any node and can occur twice."""
 
     line: int
     column: int
@@ -73,7 +73,7 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """`*name`, never followed."""
+    """An alias such as `*name`; it is never resolved."""
 
     line: int
     column: int
@@ -85,7 +85,7 @@ Node = Scalar | Sequence | Mapping | Alias
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a text is read; beyond it the text is refused whole."""
+    """How much of a text is read. A longer or deeper text is rejected."""
 
     size: int = 256 * 1024  # bytes of UTF-8
     depth: int = 32
@@ -99,14 +99,14 @@ _SHORTER = "Shorten the text, or put what begins with !, & or * in quotes."
 
 @dataclass(frozen=True, slots=True)
 class ParsedYaml:
-    """The first document of a text. `root` is None when there is none, or when it could not be read to its end."""
+    """The first document of a text. `root` is None if there is none or if it could not be read to its end."""
 
     root: Node | None
     problems: tuple[Problem, ...] = ()
 
 
 def parse_yaml(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> ParsedYaml:
-    """Read one YAML 1.2 document; `first_line` is the line of the file on which the text begins."""
+    """Parse one YAML 1.2 document. `first_line` is the line of the file where the text begins."""
     refusal = _find_excess(text, limits)
     places = _LineIndex(text, first_line)
     if refusal is not None:
@@ -116,7 +116,7 @@ def parse_yaml(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> Pa
 
 
 class _LineIndex:
-    """Line and column of an index. Lines end as in YAML 1.2: LF, CR or both."""
+    """Converts indexes to lines and columns. Lines end as in YAML 1.2: LF, CR or both."""
 
     def __init__(self, text: str, first_line: int) -> None:
         self.starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
@@ -133,7 +133,7 @@ class _LineIndex:
         return self.text[self.starts[row] : end]
 
     def comment_before(self, index: int) -> int | None:
-        """Where, on the line of an index or the one above, ` #` swallowed the `: ` of a key."""
+        """Return where, on this line or the one above, a ` #` turned the `: ` of a key into a comment."""
         row = bisect_right(self.starts, index) - 1
         for start in reversed(self.starts[max(0, row - 1) : row + 1]):
             line = self.line_text(start).rstrip()
@@ -150,11 +150,11 @@ class _LineIndex:
 
 
 class _PastLimitError(Exception):
-    """A limit was passed: no root."""
+    """A limit was exceeded; there is no root."""
 
 
 class _OpenNode:
-    """A list or mapping whose end has not come yet."""
+    """A list or mapping whose end was not read yet."""
 
     __slots__ = ("children", "index", "is_mapping", "keys")
 
@@ -192,8 +192,8 @@ class _YamlReader:
                 self._report(
                     index,
                     "yaml_second_document",
-                    "Only what stands before this --- is read.",
-                    "Remove this line and what stands below it.",
+                    "Only the text before this --- is read.",
+                    "Remove this line and the text below it.",
                 )
                 return False
         elif isinstance(event, NodeEvent):
@@ -212,11 +212,11 @@ class _YamlReader:
             return
         if event.anchor is not None:
             self._report(
-                index, "yaml_anchor", f"&{_shorten(event.anchor)} is an anchor.", "Remove it, aliases are not followed."
+                index, "yaml_anchor", f"&{_shorten(event.anchor)} is an anchor.", "Remove it; aliases are not resolved."
             )
         if isinstance(event, (ScalarEvent, MappingStartEvent, SequenceStartEvent)) and event.tag is not None:
             self._report(
-                index, "yaml_tag", f"{_shorten(str(event.tag))} is a tag.", "Remove it, every value is read as text."
+                index, "yaml_tag", f"{_shorten(str(event.tag))} is a tag.", "Remove it; every value is read as text."
             )
         if isinstance(event, ScalarEvent):
             text = re.sub("[\ud800-\udfff]", "\ufffd", event.value)
@@ -248,7 +248,7 @@ class _YamlReader:
             )
         first = seen.setdefault(key.text, key)
         if first is not key:
-            words = f"{_shorten(key.text)} stands here again (first on line {first.line})."
+            words = f"{_shorten(key.text)} is a duplicate key (first on line {first.line})."
             self._report_problem(Problem(key.line, key.column, "duplicate_key", words, "Keep one of the two."))
 
     def _report(self, index: int, code: str, message: str, fix: str) -> None:
@@ -257,8 +257,8 @@ class _YamlReader:
     def _report_problem(self, problem: Problem) -> None:
         self.problems.append(problem)
         if len(self.problems) >= self.limits.problems:
-            words = f"{self.limits.problems} problems so far, the rest of the text was not read."
-            fix = "Mend these first."
+            words = f"{self.limits.problems} problems so far; the rest of the text was not read."
+            fix = "Fix these first."
             self.problems.append(Problem(problem.line, problem.column, "yaml_too_many_problems", words, fix))
             raise _PastLimitError
 
@@ -267,7 +267,7 @@ class _YamlReader:
         raise _PastLimitError
 
 
-# Beside its own errors the library lets plain ones through on escapes and tags that make no sense.
+# The library also raises these errors, for invalid escapes and tags.
 _LIBRARY_ERRORS = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError, AssertionError, RecursionError)
 
 
@@ -281,28 +281,29 @@ def _shorten(text: str) -> str:
     return repr(folded if len(folded) <= 60 else folded[:57] + "...")
 
 
-# ---- what broke, in words that say what to do: (what the library says, our code, our words), the first that fits ----
+# ---- errors of the library ------------------------------------------------------------------------------------------
 
-_SIMPLE_KEY = 1024  # a longer plain key is no key in YAML
+_SIMPLE_KEY = 1024  # YAML does not accept longer plain keys
+# (pattern in the library's message, code, message, fix); the first match is used
 _BROKEN: tuple[tuple[str, str, str, str], ...] = (
     (r"character '\\t'", "yaml_tab", "A tab cannot indent YAML.", "Use spaces."),
     (r"character '[@`%]'", "yaml_reserved", "Text cannot begin with this character.", "Put the whole text in quotes."),
     (
         r"mapping values are not",
         "yaml_colon",
-        "`: ` makes a key here.",
+        "`: ` turns this text into a key.",
         "Quote text that contains a colon, or fix the indentation.",
     ),
     (
         r"expected ':'|simple key",
         "yaml_key",
-        "This line is no `key: value`.",
-        "`: ` is missing, or ` #` made a comment of it; put the key in quotes.",
+        "This line is not a `key: value` pair.",
+        "`: ` is missing, or ` #` turned it into a comment: put the key in quotes.",
     ),
     (
         r"alphabetic or numeric",
         "yaml_star",
-        "`*` and `&` begin no text in YAML.",
+        "Text in YAML cannot begin with `*` or `&`.",
         "Write lists with `- `, or put the text in quotes.",
     ),
     (r"unexpected end of stream", "yaml_quote", "A quote that opens here is never closed.", "Close it, or remove it."),
@@ -310,7 +311,7 @@ _BROKEN: tuple[tuple[str, str, str, str], ...] = (
         r"block mapping|block collection|expected <block end>",
         "yaml_indent",
         "The indentation does not fit the lines above, or text follows a closing quote.",
-        "Begin keys of one level in one column; close quotes at the end of the text.",
+        "Start keys of the same level in the same column, and close quotes at the end of the text.",
     ),
     (
         r"flow (mapping|sequence)",
@@ -324,10 +325,10 @@ _BROKEN: tuple[tuple[str, str, str, str], ...] = (
 def _describe_yaml_error(error: Exception, places: _LineIndex) -> Problem:
     if isinstance(error, ReaderError):
         char = places.text[error.position : error.position + 1]
-        words = f"The character U+{ord(char or chr(0)):04X} cannot stand in YAML."
+        words = f"The character U+{ord(char or chr(0)):04X} is not allowed in YAML."
         return places.problem(error.position, "yaml_character", words, "Remove it.")
     if not isinstance(error, MarkedYAMLError):
-        return places.problem(0, "yaml_broken", "This is no YAML.", "An escape or a tag in it makes no sense.")
+        return places.problem(0, "yaml_broken", "This is not valid YAML.", "An escape or a tag in it is invalid.")
     mark, context = error.problem_mark, error.context_mark
     said = f"{error.problem or ''} {error.context or ''}"
     index: int = mark.index if mark is not None else 0
@@ -335,20 +336,20 @@ def _describe_yaml_error(error: Exception, places: _LineIndex) -> Problem:
         index = context.index
     comment = places.comment_before(index)
     if comment is not None:
-        words = "` #` makes a comment of the rest of this line, its `: ` included."
+        words = "` #` turns the rest of this line into a comment, including its `: `."
         return places.problem(comment, "yaml_comment", words, "Put the text in quotes.")
     if "mapping values" in said and places.line_text(index).lstrip().find(": ") > _SIMPLE_KEY:
         words = f"A key over {_SIMPLE_KEY} characters must be written as `? text`, with `: type` on the next line."
         return places.problem(
-            index, "yaml_long_key", words, "Shorten the label; long terms belong into extra_gated_prompt."
+            index, "yaml_long_key", words, "Shorten the label; move long terms to extra_gated_prompt."
         )
     for pattern, code, words, fix in _BROKEN:
         if re.search(pattern, said):
             return places.problem(index, code, words, fix)
-    return places.problem(index, "yaml_broken", "This is no YAML.", "Compare this line with the one above it.")
+    return places.problem(index, "yaml_broken", "This is not valid YAML.", "Compare this line with the one above it.")
 
 
-# ---- bombs: what is refused by its looks, before the library spends time on it --------------------------------------
+# ---- limits that are checked before parsing ---------------------------------------------------------------------------
 
 _BLOCK_HEADER = re.compile(r"(?:^|\s)[|>][+\-0-9]{0,2}[ \t]*(?:#.*)?$")
 _BRACKETS = re.compile(r"[\[\]{}]")
@@ -357,17 +358,17 @@ _LONG_NAME = re.compile(r"(?:^|[\s,\[{])[!&*]\S{1000}")
 
 
 def _too_many(limits: Limits) -> str:
-    return f"Over {limits.nodes:,} keys, values and list items are more than is read here."
+    return f"Over {limits.nodes:,} keys, values and list items: at most that many are read."
 
 
 def _too_deep(limits: Limits) -> str:
-    return f"Nested over {limits.depth} levels deep is more than is read here."
+    return f"Nested over {limits.depth} levels deep: at most that many levels are read."
 
 
 def _find_excess(text: str, limits: Limits) -> tuple[int, str, str] | None:
-    """A refusal (index, code, words) when the text is larger than the limits, judged from its lines alone."""
+    """Return (index, code, message) if the lines alone show that a text exceeds the limits."""
     if len(text) > limits.size or len(text.encode("utf-8", "replace")) > limits.size:
-        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML is more than is read here."
+        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML: at most that much is read."
     nodes = index = 0
     for line in _outside_blocks(text):
         colons = len(_COLON.findall(line))
@@ -383,7 +384,7 @@ def _find_excess(text: str, limits: Limits) -> tuple[int, str, str] | None:
 
 
 def _outside_blocks(text: str) -> Iterator[str]:
-    """The lines that are not inside a `|` or `>` text: those may hold any number of commas and brackets."""
+    """Yield the lines outside `|` and `>` texts, which may hold any number of commas and brackets."""
     base: int | None = None
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip(" "))

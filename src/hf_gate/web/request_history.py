@@ -79,7 +79,7 @@ def _started_change(row: LedgerRow) -> tuple[int | None, str] | None:
 
 def _whole(begun: str, event: ChangeSettled, private: Mapping[str, object] | None) -> str:
     """A change in one sentence: `pending to accepted, with the reason "..."`, and what became of it unless it was done."""
-    moved, _, more = begun.partition(": begun")
+    moved, _, more = begun.partition(": started")
     came = (
         ""
         if event.kind == OutcomeKind.DONE and event.how == "told"
