@@ -1,4 +1,4 @@
-"""A person's decision about very many, as a run: written down in parts before anything is sent, never all in memory."""
+"""Stores a decision about many requests as a run, part by part, so that the requests never lie in memory together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .runs import make_direct_change
 
 @dataclass(frozen=True, slots=True)
 class BulkDecision:
-    """What is decided, under which name the run goes, and how many were shown to whoever said yes."""
+    """One decision about many requests. `total` is the number of requests that the person confirmed."""
 
     run_id: str
     actor: str
@@ -31,15 +31,15 @@ class BulkDecision:
     author: RunAuthor = NO_AUTHOR
 
 
-def create_bulk_run(store: Store, order: BulkDecision, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
-    """Writes the run down, a part at a time; sends nothing.
+def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
+    """Store the run, one part of row ids at a time, and return it ready to execute; send nothing.
 
-    Until the last part it lies there as one that was stopped, so that a crash leaves nothing that could be carried.
-    Raises `Guarded`, and leaves it so, when others can be decided by then than were shown.
+    The run is stored as stopped until its last part is stored, so that a crash leaves nothing to execute. Raises
+    `Guarded`, and leaves the run stopped, if the number of requests differs from the number that was confirmed.
     """
     run = RunRow(
-        id=order.run_id, kind=RunKind.BULK, actor=order.actor, state=RunState.STOPPED, made_at=to_ms(now), total=order.total,
-        member=order.author.member, account=order.author.account, is_free=order.author.is_free,
+        id=decision.run_id, kind=RunKind.BULK, actor=decision.actor, state=RunState.STOPPED, made_at=to_ms(now), total=decision.total,
+        member=decision.author.member, account=decision.author.account, is_free=decision.author.is_free,
     )  # fmt: skip
     verbs = Counter[str]()
     with store.writing() as write:
@@ -52,17 +52,17 @@ def create_bulk_run(store: Store, order: BulkDecision, parts: Iterable[Sequence[
             if row.request is None:
                 continue
             n += 1
-            change = make_direct_change(row, order.after, order.reason)
+            change = make_direct_change(row, decision.after, decision.reason)
             verbs[change.action] += 1
             document = msgspec.json.encode(change)
             changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=document))
         with store.writing() as write:
             write.changes(changes)
-    if n != order.total:
-        raise Guarded(f"{n:,} can be decided now, {order.total:,} were shown; nothing was sent.", hint="Look again.")
-    begun = msgspec.structs.replace(run, state=RunState.READY, verbs=verbs)
+    if n != decision.total:
+        raise Guarded(f"{n:,} can be decided now, {decision.total:,} were shown; nothing was sent.", hint="Look again.")
+    ready = msgspec.structs.replace(run, state=RunState.READY, verbs=verbs)
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:
-        write.run(begun)
-        write.append(None, [e.LedgerEntry(event=approved, at=to_ms(now), actor=order.actor)])
-    return begun
+        write.run(ready)
+        write.append(None, [e.LedgerEntry(event=approved, at=to_ms(now), actor=decision.actor)])
+    return ready

@@ -1,7 +1,7 @@
-"""Decisions that a person takes at the keyboard: looked at, written down, sent and settled as one run of kind `direct`.
+"""Sends the decisions of a person: reads the requests, stores a run of kind `direct`, executes it and returns outcomes.
 
-Whom the store does not know is looked up on the Hub first, so that there is a request to write about. Whom the Hub shows
-to nobody (a repo that hides names, somebody who never asked) is decided by what the caller knew.
+A person whom the store does not know is looked up on the Hub first, so that ledger entries refer to a request. If the Hub
+does not show the person (a repo that hides names, a person who never asked), the caller's name or id is sent as it is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from .settling import RunItem, SettledItem, make_outcome_entries, send_alone, st
 
 
 class DecisionHub(HubPort, Protocol):
-    """The Hub with its single verbs, whose errors say exactly what is the matter."""
+    """The Hub calls for decisions, with one call for each verb. The errors of these calls are more exact than a batch's."""
 
     def accept(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
     def cancel(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
@@ -62,7 +62,7 @@ class DecisionHub(HubPort, Protocol):
 
 @dataclass(slots=True)
 class DecisionSender:
-    """Decides. `progress` is told of each that is settled, `say` what takes time before anything is sent."""
+    """Sends decisions as one actor. `progress` receives numbers of settled changes, `notify` messages before sending."""
 
     store: Store
     hub: DecisionHub
@@ -74,9 +74,9 @@ class DecisionSender:
     notify: Callable[[str], None] = lambda _: None
 
     def decide(self, targets: Sequence[DecisionTarget], choice: Choice, *, run_id: str) -> DecisionResult:
-        """Everything once, under the name `ident`. What ended it after it was begun stands in the result."""
+        """Decide each target once, as the run `run_id`. An error after the run was stored is returned in the result."""
         cases = [PendingDecision(n, ask) for n, ask in enumerate(targets, start=1)]
-        stop: BaseException | None = self._look(cases, choice)
+        stop: BaseException | None = self._find_requests(cases, choice)
         early = [
             case.early_outcome
             for case in cases
@@ -84,27 +84,27 @@ class DecisionSender:
         ]
         if len(early) == len(cases):
             return DecisionResult(None, early, stop)
-        run = self._begin(cases, choice, run_id)
-        told: list[Outcome] = []
-        sender: SendPort = _Singly(self.hub) if len(cases) == 1 else self.hub
-        carrier = RunExecutor(
+        run = self._store_run(cases, choice, run_id)
+        outcomes: list[Outcome] = []
+        sender: SendPort = _SingleCalls(self.hub) if len(cases) == 1 else self.hub
+        executor = RunExecutor(
             self.store,
             sender,
             self.clock,
             self.zone,
             progress=self.progress,
-            on_outcome=told.append,
+            on_outcome=outcomes.append,
             is_store_current=True,
         )
         try:
-            carrier.execute(run)
-            self._afterwards(cases, choice, run)
-        except BaseException as problem:  # noqa: BLE001 - the caller tells what was done, and raises it again
+            executor.execute(run)
+            self._store_after_outcomes(cases, choice, run)
+        except BaseException as problem:  # noqa: BLE001 - the caller reports the outcomes, then raises it
             stop = stop or problem
-        return DecisionResult(run_id, self._outcomes(cases, run, told, stop), stop)
+        return DecisionResult(run_id, self._collect_outcomes(cases, run, outcomes, stop), stop)
 
     def add_note(self, request: AccessRequest, text: str) -> None:
-        """Enters a reviewer's own words about a request that was read; nothing is sent."""
+        """Store a reviewer's note about a request read from the Hub; send nothing."""
         at = self._at()
         row = self._find_stored(request.repo, target_of(request))
         if row is None:
@@ -113,21 +113,21 @@ class DecisionSender:
             with self.store.writing() as write:
                 write.append(request.repo, [note_entry(row, text, self.actor, at)])
 
-    # ---- whom it is about --------------------------------------------------------------------------------------------
+    # ---- finding requests --------------------------------------------------------------------------------------------
 
-    def _look(self, cases: Sequence[PendingDecision], choice: Choice) -> HfGateError | None:
-        """Finds everybody's request; what is clear without a call is said at once. What ends one repo's part is returned."""
+    def _find_requests(self, cases: Sequence[PendingDecision], choice: Choice) -> HfGateError | None:
+        """Find the request of each decision, and outcomes that need no call. Return the first error of a single repo."""
         stop: HfGateError | None = None
         for repo, here in group_by_repo(cases).items():
             try:
-                self._look_at(repo, here, choice)
+                self._find_requests_at(repo, here, choice)
             except HfGateError as problem:
-                law = classify_error(problem, is_listed=False)
-                if law.scope is not ErrorScope.REPO:
+                rule = classify_error(problem, is_listed=False)
+                if rule.scope is not ErrorScope.REPO:
                     raise
                 stop = stop or problem
                 for case in here:
-                    kind = law.kind if len(cases) == 1 else OutcomeKind.OPEN
+                    kind = rule.kind if len(cases) == 1 else OutcomeKind.OPEN
                     case.early_outcome = case.early_outcome or build_outcome(
                         kind, repo, case.subject.target, f"not sent: {problem}", problem
                     )
@@ -142,7 +142,7 @@ class DecisionSender:
                 seen.add(case.row.id)
         return stop
 
-    def _look_at(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
+    def _find_requests_at(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
         sought = []
         for case in cases:
             request = case.subject.target.request
@@ -154,24 +154,24 @@ class DecisionSender:
             else:
                 sought.append(case)
         if sought:
-            self._find(repo, sought, choice)
+            self._read_requests(repo, sought, choice)
 
-    def _find(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
-        targets = [self._best(repo, case.subject.target) for case in cases]
+    def _read_requests(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
+        targets = [self._add_stored_record(repo, case.subject.target) for case in cases]
         if len(targets) == 1 and targets[0].username is None and targets[0].request is None:
-            found, complete = self._on_first_page(repo, targets[0], choice), False
+            found, complete = self._read_first_page(repo, targets[0], choice), False
         else:
             reading = self.hub.find_many(repo, targets)
             found, complete = dict(reading.requests), reading.complete
         idents = store_records(self.store, repo, list(found.values()), self._at(), self.hub.skew or 0.0)
-        rows = self._settled_first(self.store.requests(idents))
+        rows = self._settle_interrupted(self.store.requests(idents))
         numbers = dict(zip(found, idents, strict=True))
         for index, case in enumerate(cases):
             case.row = rows.get(numbers.get(index, 0))
             case.early_outcome = outcome_before_send(case, complete=complete)
 
-    def _best(self, repo: Repo, target: Target) -> Target:
-        """Where to look first: a name to search by, and the list in which it stood. Whom the caller named stays so."""
+    def _add_stored_record(self, repo: Repo, target: Target) -> Target:
+        """Add the stored record, whose status says which list to read first, and the stored username if none was given."""
         if target.request is not None:
             return target
         row = self._find_stored(repo, target)
@@ -186,27 +186,27 @@ class DecisionSender:
         rows = self.store.find(repo, target.request_id or target.user_id or target.username or "")
         return max(rows, key=lambda row: row.state.asked_at, default=None)
 
-    def _on_first_page(self, repo: Repo, target: Target, choice: Choice) -> dict[int, AccessRequest]:
-        """By an id alone the lists would have to be read; who is not on the page where they should be is decided unseen."""
+    def _read_first_page(self, repo: Repo, target: Target, choice: Choice) -> dict[int, AccessRequest]:
+        """Look up an id on one page: reading whole lists costs too many calls. If absent, the id is sent without a read."""
         head = self.hub.head(repo, Status.ACCEPTED if choice.to is Status.PENDING else Status.PENDING)
         found = next((request for request in head.requests if target.matches(request)), None)
         return {} if found is None else {0: found}
 
-    def _settled_first(self, rows: Mapping[int, RequestRow]) -> Mapping[int, RequestRow]:
-        """A change that a dead process left under way is asked about before another one is begun."""
+    def _settle_interrupted(self, rows: Mapping[int, RequestRow]) -> Mapping[int, RequestRow]:
+        """Settle changes that a dead process left open, before another change of the same request starts."""
         runs = {row.state.open_run for row in rows.values() if row.state.open_run is not None}
         for ident in sorted(runs):
             run = self.store.run(ident)
             if run is None:
                 continue
-            self.notify(f"Run {ident} was cut off: what became of it is read first.")
+            self.notify(f"Run {ident} was interrupted; its outcomes are read first.")
             RunExecutor(self.store, self.hub, self.clock, self.zone).settle_and_keep(run)
         return self.store.requests(list(rows)) if runs else rows
 
-    # ---- written down ------------------------------------------------------------------------------------------------
+    # ---- storing -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, cases: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
-        """The run with its changes, approved, and the note; one transaction. Nothing was sent yet."""
+    def _store_run(self, cases: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
+        """Store the approved run, its changes and the note in one transaction, before anything is sent."""
         at = self._at()
         verbs = Counter(make_change_of(case, choice).action for case in cases if case.early_outcome is None)
         run = RunRow(
@@ -220,12 +220,14 @@ class DecisionSender:
             write.changes(changes)
             write.append(None, [e.LedgerEntry(event=approved, at=at, actor=self.actor)])
             for repo, here in group_by_repo(cases).items():
-                write.append(repo, [entry for case in here for entry in self._early(case, choice, run, at)])
-                self._note(write, repo, [case.row for case in here if case.row is not None], choice, at)
+                write.append(
+                    repo, [entry for case in here for entry in self._make_early_entries(case, choice, run, at)]
+                )
+                self._append_notes(write, repo, [case.row for case in here if case.row is not None], choice, at)
         return run
 
-    def _early(self, case: PendingDecision, choice: Choice, run: RunRow, at: int) -> list[e.LedgerEntry]:
-        """What was clear without a call stands in the ledger too, unless it was about nobody, or no outcome yet."""
+    def _make_early_entries(self, case: PendingDecision, choice: Choice, run: RunRow, at: int) -> list[e.LedgerEntry]:
+        """Return ledger entries for an outcome without a call; none without a stored request or a final outcome."""
         early = case.early_outcome
         if early is None or early.kind in UNSENT_KINDS or case.is_duplicate or case.row is None:
             return []
@@ -234,13 +236,13 @@ class DecisionSender:
             SettledItem(item, early.kind, early.why, "read"), run, at, self.zone, self.hub.skew or 0.0
         )
 
-    def _note(self, write: Writer, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:
+    def _append_notes(self, write: Writer, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:
         if choice.note:
             unique = {row.id: row for row in rows}
             write.append(repo, [note_entry(row, choice.note, self.actor, at) for row in unique.values()])
 
-    def _afterwards(self, cases: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
-        """What needs the outcome: the end of an access that was there before, and the note about who is there only now."""
+    def _store_after_outcomes(self, cases: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
+        """Store what depends on outcomes: ends of accesses that existed before, and notes on requests found only now."""
         if not (choice.note or choice.until):
             return
         at = self._at()
@@ -249,27 +251,27 @@ class DecisionSender:
             new = [row for case in here if case.row is None and (row := self._find_stored(repo, case.subject.target))]
             was = {case.row.id: case.row for case in here if case.row and states.get(case.n) == ChangeState.ALREADY}
             with self.store.writing() as write:
-                self._note(write, repo, new, choice, at)
+                self._append_notes(write, repo, new, choice, at)
                 if choice.until:
                     dated = [end_entry(row, choice.until, self.actor, at, self.zone) for row in was.values()]
                     write.append(repo, dated)
 
-    # ---- told --------------------------------------------------------------------------------------------------------
+    # ---- outcomes ----------------------------------------------------------------------------------------------------
 
-    def _outcomes(
-        self, cases: Sequence[PendingDecision], run: RunRow, told: Sequence[Outcome], stop: BaseException | None
+    def _collect_outcomes(
+        self, cases: Sequence[PendingDecision], run: RunRow, outcomes: Sequence[Outcome], stop: BaseException | None
     ) -> list[Outcome]:
-        """By what the store has of each change, in the words of the Hub client where it said any."""
+        """Return the outcome of each decision from its stored change, with the Hub client's words if there are any."""
         states = {row.n: row for row in self.store.changes(run.id)}
-        said = {key: one for one in told for key in match_keys(one.repo, one.request_id, one.person)}
+        said = {key: one for one in outcomes for key in match_keys(one.repo, one.request_id, one.person)}
         return [final_outcome(case, states.get(case.n), said, stop) for case in cases]
 
     def _at(self) -> int:
         return to_ms(self.clock.now())
 
 
-class _Singly:
-    """The Hub for one person alone, who has a call alone: its errors say exactly what is the matter."""
+class _SingleCalls:
+    """Sends each decision by its own call, whose errors are more exact than those of a batch."""
 
     def __init__(self, hub: DecisionHub) -> None:
         self.hub = hub
@@ -282,9 +284,9 @@ class _Singly:
 
     def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
         for decision in decisions:
-            yield from send_alone(repo, decision.target, self._verb(decision))
+            yield from send_alone(repo, decision.target, self._call_for(decision))
 
-    def _verb(self, decision: Decision) -> Callable[..., Outcome]:
+    def _call_for(self, decision: Decision) -> Callable[..., Outcome]:
         if decision.to is Status.ACCEPTED:
             return self.hub.accept
         if decision.to is Status.PENDING:

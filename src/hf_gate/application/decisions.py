@@ -1,4 +1,4 @@
-"""What a person decides at the keyboard, as values: who is meant, what is clear without a call, the change, the outcome."""
+"""The values of a direct decision: targets, choice, changes and outcomes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .runs import make_direct_change
 
 DUPLICATE: Final = "already decided in this run"
 UNSENT_KINDS: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
-"""Clear before anything was sent, and no outcome of the request: its repo could not be read."""
+"""Outcomes before sending that say nothing about the request: its repo could not be read."""
 _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionTarget:
-    """One person's part: whom the caller means, and what they are told."""
+    """The person whom the caller names, and the reason that this person receives."""
 
     repo: Repo
     target: Target
@@ -41,7 +41,7 @@ class DecisionTarget:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is decided about all of them. `grants`: also about who never asked; `until` as rules write it."""
+    """The decision for all targets. `is_grant` includes people who never asked; `until` is written as in rules."""
 
     to: Status
     is_grant: bool = False
@@ -51,7 +51,7 @@ class Choice:
 
 @dataclass(slots=True)
 class DecisionResult:
-    """An outcome for each that was asked, in that order, and what ended it early. `run` None: nothing was even begun."""
+    """The outcomes in the order of the targets, and the error that ended the run early. `run` None: no run was stored."""
 
     run: str | None
     outcomes: list[Outcome]
@@ -60,17 +60,17 @@ class DecisionResult:
 
 @dataclass(slots=True)
 class PendingDecision:
-    """One ask with what was found: its request in the store, what is clear without a call, and its change."""
+    """One target with its stored request, and its outcome if that needs no call. `n` counts from 1."""
 
     n: int
     subject: DecisionTarget
     row: RequestRow | None = None
     early_outcome: Outcome | None = None
-    is_duplicate: bool = False  # of a request that another case of the run is about
+    is_duplicate: bool = False  # another decision of the run has the same request
 
 
 def group_by_repo(cases: Iterable[PendingDecision]) -> dict[Repo, list[PendingDecision]]:
-    """The cases of each repo, repos in the order in which they came."""
+    """Group decisions by repo, in the order of their first decision."""
     found: dict[Repo, list[PendingDecision]] = {}
     for case in cases:
         found.setdefault(case.subject.repo, []).append(case)
@@ -78,13 +78,13 @@ def group_by_repo(cases: Iterable[PendingDecision]) -> dict[Repo, list[PendingDe
 
 
 def outcome_before_send(case: PendingDecision, *, complete: bool) -> Outcome | None:
-    """What the caller read, and is not so any more: it moved, or is gone. None: the run carries it, or finds it so already."""
+    """Return the outcome if the request changed or disappeared since the caller read it; None if it must be sent."""
     target, now = case.subject.target, None if case.row is None else case.row.request
     return None if target.request is None else check_unchanged(case.subject.repo, target, now, complete=complete)
 
 
 def make_change_of(case: PendingDecision, choice: Choice) -> Change:
-    """What is to happen to one case, as a run carries it."""
+    """Return the change that a run executes for one decision."""
     reason, until = case.subject.reason, choice.until
     if case.row is not None and case.row.request is not None:
         return make_direct_change(case.row, choice.to, reason, until=until)
@@ -95,19 +95,20 @@ def make_change_of(case: PendingDecision, choice: Choice) -> Change:
 
 
 def make_change_row(run: RunRow, case: PendingDecision, choice: Choice) -> ChangeRow:
+    """Return the stored form of a decision's change, with its state if the outcome needs no call."""
     early, row = case.early_outcome, case.row
     if early is None:
         state = ChangeState.PLANNED
     else:
         state = ChangeState.UNSENT if early.kind in UNSENT_KINDS else ChangeState(early.kind)
-    is_told = early is None or (
+    has_entry = early is None or (
         early.kind not in UNSENT_KINDS and not case.is_duplicate
-    )  # else the ledger says nothing of it
+    )  # else it has no ledger entry
     return ChangeRow(
         run=run.id,
         n=case.n,
         repo=case.subject.repo,
-        request=row.id if row is not None and row.request is not None and is_told else None,
+        request=row.id if row is not None and row.request is not None and has_entry else None,
         change=msgspec.json.encode(make_change_of(case, choice)),
         state=state,
         why="" if early is None else early.why,
@@ -115,24 +116,28 @@ def make_change_row(run: RunRow, case: PendingDecision, choice: Choice) -> Chang
 
 
 def final_outcome(
-    case: PendingDecision, row: ChangeRow | None, said: Mapping[str, Outcome], stop: BaseException | None
+    case: PendingDecision, row: ChangeRow | None, outcomes: Mapping[str, Outcome], stop: BaseException | None
 ) -> Outcome:
-    """An outcome about whom the caller named. What the Hub said counts also where it could not be written down any more."""
+    """Return the outcome for the target. What the Hub reported counts even if it could not be stored."""
     if case.early_outcome is not None:
         return case.early_outcome
     keys = [] if row is None else _keys_in(row)
-    told = next((said[key] for key in keys if key in said), None)
+    reported = next((outcomes[key] for key in keys if key in outcomes), None)
     if row is not None and row.state in _SETTLED:
         kind, why = OutcomeKind(row.state), row.why
-    elif told is not None:
-        kind, why = told.kind, told.why
+    elif reported is not None:
+        kind, why = reported.kind, reported.why
     else:
-        kind, why = OutcomeKind.OPEN, _in_words(stop)
+        kind, why = OutcomeKind.OPEN, _describe_stop(stop)
     error = (
-        told.error if told is not None else stop if kind is OutcomeKind.OPEN and isinstance(stop, Exception) else None
+        reported.error
+        if reported is not None
+        else stop
+        if kind is OutcomeKind.OPEN and isinstance(stop, Exception)
+        else None
     )
     target = case.subject.target
-    hub_id = None if told is None else told.hub_request_id
+    hub_id = None if reported is None else reported.hub_request_id
     return Outcome(kind, case.subject.repo, get_person(target), target.request_id, why, hub_id, error)
 
 
@@ -142,25 +147,25 @@ def _keys_in(row: ChangeRow) -> list[str]:
 
 
 def match_keys(repo: Repo, request_id: str | None, person: Person) -> list[str]:
-    """By what an outcome finds the case that it is about."""
+    """Return the keys by which an outcome is matched with its decision."""
     named = (("r", request_id), ("i", person.id), ("u", person.username))
     return [f"{repo} {kind}:{value.lower()}" for kind, value in named if value]
 
 
-def _in_words(stop: BaseException | None) -> str:
+def _describe_stop(stop: BaseException | None) -> str:
     is_fault = isinstance(stop, Exception) and not isinstance(stop, HfGateError)
     return f"{type(stop).__name__}: {stop}" if is_fault else str(stop or "")
 
 
 def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry:
-    """A reviewer's own words about a request."""
+    """Return the ledger entry of a reviewer's note."""
     return e.LedgerEntry(
         event=e.NoteWritten(), at=at, actor=actor, request=row.id, person=row.person.id, private={"note": note}
     )
 
 
 def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.LedgerEntry:
-    """Give an access that exists another end, as rules write it. None: it has no end any more."""
+    """Return the ledger entry that sets the end of an existing access, written as in rules; None removes the end."""
     end = None if until is None else to_ms(grant_end(until, from_ms(at), zone))
     event = e.GrantDated(until=end, rule=ChangeOrigin.DIRECT, written=until)
     return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)

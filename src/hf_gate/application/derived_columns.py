@@ -1,4 +1,4 @@
-"""Compares what a store keeps of requests beside their state with what it follows from: mail domains, and reasons given."""
+"""Compares two derived columns of requests with their sources: the mail domain and the last reason."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from ..domain.rows import DerivedRow, LedgerRow
 from ..store.store import Store
 
 NOT_COMPARED: Final = (
-    "the country of a request: it is read from an answer, by lists that change from version to version",
+    "the country of a request: it is derived from an answer by lists that differ between versions",
     "names and mail addresses of people, as last read",
     "counts, histories and search texts",
-    "plans, runs and their changes, so also what one person sent within a day, and who agreed to a plan",
-    "settings, first turns and halts of policies, saved views, and decisions that were not sent",
+    "plans, runs and their changes, so also what one person sent within a day, and who approved a plan",
+    "settings, first turns and halts of policies, saved views, and unsent decisions",
 )
-"""What lies beside the ledger and is not compared with it."""
+"""Data outside the ledger that is not compared with it."""
 
 _CHUNK: Final = 1000
 _STARTED: Final = EventKind.CHANGE_STARTED
 
 
 class LastReasons:
-    """The last reason that each request was given, as the ledger's private parts say: 8 bytes for each."""
+    """The last reason of each request, from the private parts of the ledger: a digest of 8 bytes each."""
 
     def __init__(self) -> None:
         self._last: dict[int, bytes | None] = {}  # None: its private part was erased
 
     def add(self, request: int | None, kind: str, body: bytes, private: bytes | None) -> None:
-        """Take in an entry of the ledger, the oldest first."""
+        """Add an entry of the ledger. Entries must be added oldest first."""
         if request is None or kind != _STARTED or b'"has_reason":true' not in body:
             return
         self._last[request] = None if private is None else _digest_in(private)
 
     def matches(self, request: int, reason: str | None) -> bool:
-        """Whether that is the last reason; True when that is not known any more."""
+        """Whether this is the last reason; True if the last reason was erased."""
         if request not in self._last:
             return reason is None
         last = self._last[request]
@@ -58,7 +58,7 @@ def _digest_in(private: bytes) -> bytes | None:
 
 
 def _digest(reason: str | None) -> bytes:
-    """Of a reason without the characters that a database or JSON may replace."""
+    """Return the digest of a reason without the characters that a database or JSON may replace."""
     text = (reason or "").encode("utf-8", "replace").decode().translate({0: "?", 0xFFFD: "?"})
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
@@ -66,19 +66,21 @@ def _digest(reason: str | None) -> bytes:
 def find_differing_columns(
     store: Store, chain: str, requests: Sequence[int], reasons: LastReasons
 ) -> Iterator[ChainBreak]:
-    """Requests of a chain whose mail domain or last reason is not the one that follows."""
+    """Yield the requests of a chain whose mail domain or last reason differs from its source."""
     for start in range(0, len(requests), _CHUNK):
         rows = store.derived_columns(requests[start : start + _CHUNK])
-        doubted = [number for number, row in rows.items() if _fault(number, row, reasons)]
-        if not doubted:
+        suspects = [number for number, row in rows.items() if _describe_fault(number, row, reasons)]
+        if not suspects:
             continue
-        for number, row in store.derived_columns(doubted).items():  # it may have changed since its entries were read
-            fault = _fault(number, row, _reasons_now(store, number))
+        for number, row in store.derived_columns(
+            suspects
+        ).items():  # they may have changed since their entries were read
+            fault = _describe_fault(number, row, _read_reasons(store, number))
             if fault:
                 yield ChainBreak(chain, 0, f"request {number} {fault}")
 
 
-def _reasons_now(store: Store, request: int) -> LastReasons:
+def _read_reasons(store: Store, request: int) -> LastReasons:
     reasons, before, entries = LastReasons(), None, list[LedgerRow]()
     while page := store.entries(request=request, before=before):
         entries += page
@@ -89,7 +91,7 @@ def _reasons_now(store: Store, request: int) -> LastReasons:
     return reasons
 
 
-def _fault(number: int, row: DerivedRow, reasons: LastReasons) -> str:
+def _describe_fault(number: int, row: DerivedRow, reasons: LastReasons) -> str:
     if row.domain != row.mail_domain:
-        return "has another mail domain than its person"
-    return "" if reasons.matches(number, row.reason) else "has another last reason than its entries"
+        return "has a different mail domain than its person"
+    return "" if reasons.matches(number, row.reason) else "has a different last reason than its entries"

@@ -1,4 +1,4 @@
-"""When a repo is to be read again, and how much of it: pure answers for the loop that asks."""
+"""Computes when a repo is synced next, and whether quickly or fully."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ..domain.lifecycle import STATUSES
 from ..domain.rows import RepoRow
 from ..store.store import Store
 
-FULL_SYNC_INTERVAL: Final = 24 * 3_600_000  # ms between two full readings
-FULL_SYNC_RETRY: Final = 3_600_000  # ms before a full reading that could not prove itself is tried again
-MIN_PAUSE, MAX_PAUSE = 60.0, 1800.0  # seconds between two quick readings
-QUOTA_SHARE: Final = 0.05  # of the token's calls, at most, for looking whether there is anything new
+FULL_SYNC_INTERVAL: Final = 24 * 3_600_000  # ms
+FULL_SYNC_RETRY: Final = 3_600_000  # ms after a full sync that was not proved complete
+MIN_PAUSE, MAX_PAUSE = 60.0, 1800.0  # seconds between two quick syncs
+QUOTA_SHARE: Final = 0.05  # the most of the token's calls that quick syncs may use
 
 
 class SyncKind(StrEnum):
-    """The two kinds of reading; every output names which one it was."""
+    """A quick sync reads the first page of each list; a full sync reads all lists to their end."""
 
     QUICK = "quick"
     FULL = "full"
 
 
 class DueSync(NamedTuple):
-    """What kind of reading is due now, and why."""
+    """The kind of the next sync, and why."""
 
     kind: SyncKind
     why: str
 
 
 class LastFullSync(msgspec.Struct, frozen=True):
-    """How the last full reading ended, proved or not."""
+    """The result of the last full sync of a repo, proved complete or not. `at` is in ms."""
 
     at: int
     complete: bool
@@ -42,7 +42,7 @@ class LastFullSync(msgspec.Struct, frozen=True):
 
 
 def read_last_full_sync(store: Store, repo: Repo) -> LastFullSync | None:
-    """What the last full reading of a repo left behind."""
+    """Return the result of the last full sync of a repo; None if there was none."""
     row = store.repo(repo)
     return (
         None
@@ -54,41 +54,41 @@ def read_last_full_sync(store: Store, repo: Repo) -> LastFullSync | None:
 def choose_sync(
     row: RepoRow | None, now: int, last: LastFullSync | None = None, report: Mapping[str, int] | None = None
 ) -> DueSync:
-    """Full where no full reading is proved, after a day, or when the Hub's report counts otherwise; else quick.
+    """Return a full sync if none was proved complete yet, after a day, or if the Hub's report counts differ; else quick.
 
-    `note` keeps a reading that cannot prove itself from being repeated every few minutes.
+    `last` prevents that a full sync which cannot be proved complete is repeated every few minutes.
     """
     tried = last is not None and 0 <= now - last.at < FULL_SYNC_RETRY
     if row is None or row.full_at is None:
         return (
-            DueSync(SyncKind.QUICK, "the last full reading was not proved whole")
+            DueSync(SyncKind.QUICK, "the last full sync was not proved complete")
             if tried
-            else DueSync(SyncKind.FULL, "never read whole")
+            else DueSync(SyncKind.FULL, "never fully synced")
         )
-    if report is not None and not tried and (status := _differing(row.counts, report)) is not None:
+    if report is not None and not tried and (status := _find_differing_status(row.counts, report)) is not None:
         return DueSync(
             SyncKind.FULL, f"the Hub counts {report.get(status, 0):,} {status}, the store {row.counts.get(status, 0):,}"
         )
     if now - row.full_at >= FULL_SYNC_INTERVAL and not tried:
-        return DueSync(SyncKind.FULL, "the last full reading is a day old")
-    return DueSync(SyncKind.QUICK, "read whole less than a day ago")
+        return DueSync(SyncKind.FULL, "the last full sync is a day old")
+    return DueSync(SyncKind.QUICK, "fully synced less than a day ago")
 
 
-def _differing(ours: Mapping[str, int], report: Mapping[str, int]) -> str | None:
+def _find_differing_status(ours: Mapping[str, int], report: Mapping[str, int]) -> str | None:
     names = (*STATUSES, *(name for name in report if name not in STATUSES))
     return next((name for name in names if ours.get(name, 0) != report.get(name, 0)), None)
 
 
 def next_pause(previous: float, *, has_news: bool, calls: int, quota: float | None, window: float | None) -> float:
-    """Seconds until the next quick reading: shorter while there is news, longer while there is none, half an hour at most.
+    """Return the seconds until the next quick sync: half the previous pause after news, otherwise half as much again.
 
-    Where `calls`, those of one reading of all repos, would be more than `SHARE` of `quota` calls in `window` seconds, it is
-    longer; never than a day.
+    The pause lies between `MIN_PAUSE` and `MAX_PAUSE`. It is longer, at most a day, if the `calls` of one sync of all
+    repos would use more than `QUOTA_SHARE` of the `quota` calls in `window` seconds.
     """
     sliding = previous / 2 if has_news else previous * 1.5
     return max(minimum_pause(calls, quota, window), min(MAX_PAUSE, max(MIN_PAUSE, sliding)))
 
 
 def minimum_pause(calls: int, quota: float | None, window: float | None) -> float:
-    """Seconds between two readings that keep to their share of the token's calls; 0 while its limits are not known."""
+    """Return the seconds between two syncs that keep to `QUOTA_SHARE`; 0 while the token's limits are unknown."""
     return min(FULL_SYNC_INTERVAL / 1000, calls * window / (QUOTA_SHARE * quota)) if quota and window else 0.0
