@@ -481,10 +481,10 @@ def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: Scene) -> None:
 def test_a_wish_to_pause_ends_after_the_batch_and_a_wish_to_stop_leaves_the_rest(scene: Scene) -> None:
     run = begun(scene)
     asked = iter([None, "pause"])
-    paused = scene.carry(run, watch=lambda: next(asked, "pause"))
+    paused = scene.carry(run, read_stop_request=lambda: next(asked, "pause"))
     assert paused.state == "paused"
     scene.check()
-    stopped = scene.carry(paused, watch=lambda: "stop")
+    stopped = scene.carry(paused, read_stop_request=lambda: "stop")
     assert stopped.state == "stopped"
     scene.check_over()
 

@@ -260,7 +260,7 @@ class Days(RuleBasedStateMachine):
         self, run: RunRow, store: Failing | None = None, watch: Callable[[], str | None] = lambda: None
     ) -> None:
         with suppress(HfGateError, Killed):
-            self.scene.carry(run, store=store, watch=watch)
+            self.scene.carry(run, store=store, read_stop_request=watch)
 
     def carrier_of(self, _: RunRow) -> RunExecutor:
         return self.scene.carrier(self.scene.store, self.scene.hub, self.scene.clock, self.scene.zone)

@@ -128,7 +128,7 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     scene.sync()
     run = scene.approve(scene.plan())  # by a person: the version never acted on its own
     scene.store.request_stop(run.id, "pause")
-    scene.carry(run, watch=lambda: scene.store.stop_request(run.id))
+    scene.carry(run, read_stop_request=lambda: scene.store.stop_request(run.id))
     assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:

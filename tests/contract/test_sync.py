@@ -279,7 +279,7 @@ def test_a_head_full_of_new_ones_is_read_on_to_the_first_who_is_known(tmp_path: 
         names = [f"late{n}" for n in range(25)]
         desk.ask(*names)
         before = desk.calls()
-        synced = desk.quick(page=10)
+        synced = desk.quick(transaction_size=10)
         assert (synced.new, synced.read_on) == (25, True)
         assert desk.calls() - before <= 4 + 5  # the heads, three pages of new ones, and what was fetched ahead
         before = desk.calls()
@@ -360,7 +360,7 @@ def test_a_reading_that_is_ended_early_keeps_its_pages_and_the_next_one_does_the
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            desk.full(tick=break_off, page=1000)
+            desk.full(on_read=break_off, transaction_size=1000)
         assert len(desk.rows("pending")) == 1000
         row = desk.store.repo(desk.repo)
         assert row is None or row.full_at is None

@@ -108,7 +108,7 @@ class _HalfTold:
 class Believing(RunExecutor):
     """Does not read what became of started changes: takes them all for done."""
 
-    def settle(self, run: RunRow) -> None:
+    def settle_started(self, run: RunRow) -> None:
         self._mark(run, "done")
 
     def _mark(self, run: RunRow, kind: str) -> None:
@@ -131,7 +131,7 @@ class Blind(Believing):
     def __init__(self, store: Any, hub: Any, *more: Any, **named: Any) -> None:
         super().__init__(store, _AsItWas(hub), *more, **named)
 
-    def settle(self, run: RunRow) -> None:
+    def settle_started(self, run: RunRow) -> None:
         self._mark(run, "deferred")
 
 

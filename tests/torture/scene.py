@@ -195,7 +195,7 @@ class Scene:
 
         def carrier(run: RunRow) -> RunExecutor:
             return self.carrier(
-                self.store, self.hub, self.clock, self.zone, watch=lambda: self.store.stop_request(run.id)
+                self.store, self.hub, self.clock, self.zone, read_stop_request=lambda: self.store.stop_request(run.id)
             )
 
         return self.run_turn(carrier)

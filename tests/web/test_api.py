@@ -72,7 +72,7 @@ def test_an_acceptance_takes_an_end(asked: Room) -> None:
             "`soon` is not an end: write a duration such as 30d, 12w, 6mo or 1y, or a date such as 2027-06-30.",
         ),
         ("accept", "", "No end is given."),
-        ("accept", "2001-01-01", "2001-01-01 is over already."),
+        ("accept", "2001-01-01", "2001-01-01 is in the past."),
         ("accept", "9999-12-31", "9999-12-31 is too far in the future; leave the end out for access without an end."),
         ("reject", "90d", "Only an acceptance has an end."),
     ],

@@ -1,4 +1,4 @@
-"""Evaluates requests by the policies of their repo: facts, verdicts, and how a request came to its status."""
+"""Evaluates requests by the policies of their repo: reads facts, computes verdicts, finds a request's last transition."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from ..policy.policy_digest import policy_digest
 from ..policy.tables import Table
 from ..store.store import Store
 
-MAX_MATCHED: Final = 20_000  # pending requests of a repo that are compared with tables
-CHUNK: Final = 1000  # requests whose history and profiles are asked of the store together
+MAX_MATCHED: Final = 20_000  # the most pending requests of a repo that are compared with tables
+CHUNK: Final = 1000  # requests whose history and profiles are read together
 _PROFILE: Final = (
     "person.orgs",
     "person.models",
@@ -46,7 +46,7 @@ _HISTORY: Final = "history."
 
 
 class SourcesPort(Protocol):
-    """Facts from outside a request, as `sources` gives them."""
+    """Facts from outside a request; implemented by `sources.fact_sources.FactSources`."""
 
     @property
     def countries(self) -> Mapping[str, str]: ...
@@ -60,7 +60,7 @@ class SourcesPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RepoPolicies:
-    """The policies of one repo, ready to judge. `reader` reads every fact that any of them names, and no other."""
+    """The compiled policies of one repo. `reader` reads exactly the facts that they use."""
 
     repo: Repo
     evaluator: Evaluator
@@ -72,17 +72,17 @@ class RepoPolicies:
 
     @property
     def should_read_profiles(self) -> bool:
-        """Whether a profile can matter at all."""
+        """Whether any rule uses facts of the profile."""
         return any(name in self.reader.wanted for name in _PROFILE)
 
     @property
     def should_read_history(self) -> bool:
-        """Whether earlier decisions can matter at all."""
+        """Whether any rule uses facts of earlier decisions."""
         return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
 
 def compile_policies(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, CompiledPolicy]:
-    """Each policy made ready once, by its name; many repos share it."""
+    """Compile each policy once, keyed by name; repos share the result."""
     declared = fact_types(tables=tables)
     return {policy.name: compile_policy(policy, declared) for policy in policies}
 
@@ -96,33 +96,37 @@ def policies_of_repo(
     zone: tzinfo,
     cache: QualityCache | None = None,
 ) -> RepoPolicies | None:
-    """Who judges at this repo; None when no policy is for it. Raises where two of them contradict each other's form."""
-    mine = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
-    if not mine:
+    """Return the policies of a repo; None if no policy applies. Raises UsageError if two name different role labels."""
+    own_policies = [
+        one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)
+    ]
+    if not own_policies:
         return None
-    form = form_roles(_form(row), _bindings_by_table(row.repo, [one.policy for one in mine]))
-    judge = Evaluator(mine, zone=zone)
-    asked = {name.split(".")[1] for name in judge.facts if name.startswith("tables.")}
-    known = {name: table for name, table in tables.items() if name in asked}
-    statuses = tuple(dict.fromkeys(status for one in mine for status in one.policy.judges))
-    reader = FactReader(judge.facts, sources.countries, cache)
+    form = form_roles(_form_of(row), _labels_of_roles(row.repo, [one.policy for one in own_policies]))
+    evaluator = Evaluator(own_policies, zone=zone)
+    used = {name.split(".")[1] for name in evaluator.facts if name.startswith("tables.")}
+    known = {name: table for name, table in tables.items() if name in used}
+    statuses = tuple(dict.fromkeys(status for one in own_policies for status in one.policy.judges))
+    reader = FactReader(evaluator.facts, sources.countries, cache)
     versions = {f"table:{name}": table.digest[:8] for name, table in known.items()}
-    return RepoPolicies(row.repo, judge, reader, form, known, statuses, {**_lists_asked(judge, sources), **versions})
+    return RepoPolicies(
+        row.repo, evaluator, reader, form, known, statuses, {**_versions_of_used_lists(evaluator, sources), **versions}
+    )
 
 
 def policies_without_rules(
     row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
 ) -> RepoPolicies:
-    """A policy_set that reads these facts of requests for a policy that is judged elsewhere, and judges nobody itself."""
-    form = form_roles(_form(row), _bindings_by_table(row.repo, [policy]))
+    """Return a policy set without rules that only reads facts, for a policy that is evaluated elsewhere."""
+    form = form_roles(_form_of(row), _labels_of_roles(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
     return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
 
 class CurrentVerdicts:
-    """Tells of each request the verdict that was entered last, as long as a policy still judges it.
+    """Selects the recorded verdicts that still hold: those of a policy that still evaluates the request.
 
-    `policies` None: they cannot be read now, so what was entered stands.
+    `policies` None means that the policies cannot be read now; then every recorded verdict holds.
     """
 
     def __init__(self, policies: Iterable[Policy] | None) -> None:
@@ -130,19 +134,19 @@ class CurrentVerdicts:
         self._judging: dict[tuple[Repo, str], dict[str, PolicyMode]] = {}
 
     def verdict_of(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
-        """Action, policy, rule and digest; None when no policy has an opinion about it any more."""
+        """Return action, policy, rule and digest; None if no policy evaluates the request now."""
         verdict = row.state.verdict
         if verdict is None or self._policies is None:
             return verdict
         key = (row.repo, row.state.status)
         judging = self._judging.get(key)
         if judging is None:
-            judging = self._judging[key] = self._modes(*key)
-        name = verdict[1]  # None: policies were there, and none of those in force had an opinion
+            judging = self._judging[key] = self._modes_at(*key)
+        name = verdict[1]  # None: no enforced policy had an opinion
         return verdict if judging and (name is None or judging.get(name) is PolicyMode.ENFORCE) else None
 
-    def _modes(self, repo: Repo, status: str) -> dict[str, PolicyMode]:
-        """The policies that judge requests of a status at a repo."""
+    def _modes_at(self, repo: Repo, status: str) -> dict[str, PolicyMode]:
+        """Return the modes of the policies that evaluate requests of a status at a repo, by policy name."""
         here = [each for each in self._policies or () if any(glob_matches(glob, repo) for glob in each.applies_to)]
         return {policy.name: policy.mode for policy in here if status in policy.judges}
 
@@ -154,62 +158,64 @@ def count_table_matches(
     sources: SourcesPort,
     now: datetime,
 ) -> dict[str, tuple[int, int]]:
-    """By table, how many pending requests of its repos were looked at, at most `LOOKED_AT` a repo, and how many it lists."""
+    """Return by table how many pending requests were compared, at most `MAX_MATCHED` a repo, and how many it lists."""
     found = dict.fromkeys(tables, (0, 0))
     for row in store.repos():
-        mine = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
+        own_policies = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
         policy_set = RepoPolicies(
-            row.repo, Evaluator(()), FactReader((), sources.countries), NO_FORM, mine, (Status.PENDING.value,)
+            row.repo, Evaluator(()), FactReader((), sources.countries), NO_FORM, own_policies, (Status.PENDING.value,)
         )
         looked, listed = 0, Counter[str]()
-        for case in islice(read_inputs(store, policy_set, sources, Status.PENDING, now) if mine else (), MAX_MATCHED):
+        for case in islice(
+            read_inputs(store, policy_set, sources, Status.PENDING, now) if own_policies else (), MAX_MATCHED
+        ):
             looked += 1
             listed.update(case.tables)
-        for name in mine:
+        for name in own_policies:
             found[name] = (found[name][0] + looked, found[name][1] + listed[name])
     return found
 
 
-def _lists_asked(judge: Evaluator, sources: SourcesPort) -> dict[str, str]:
-    """The versions of the lists that any rule of this repo looks at."""
-    asked = {name.removeprefix("email.") for name in judge.facts if name.startswith("email.")}
-    return {name: version for name, version in sources.list_versions().items() if name in asked}
+def _versions_of_used_lists(evaluator: Evaluator, sources: SourcesPort) -> dict[str, str]:
+    """Return the versions of the domain lists that the rules of this repo use."""
+    used = {name.removeprefix("email.") for name in evaluator.facts if name.startswith("email.")}
+    return {name: version for name, version in sources.list_versions().items() if name in used}
 
 
 def fill_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
-    """The policy with the workspace's named texts in the place of their names: another text is another version."""
+    """Replace the names of reason templates by their texts. A changed text gives the policy another digest."""
     named = [templates.get(rule.reason_template or "") for rule in policy.rules]
     rules = tuple(
         rule if text is None else replace(rule, reason=text) for rule, text in zip(policy.rules, named, strict=True)
     )
     if rules == policy.rules:
         return policy
-    told = replace(policy, rules=rules)
-    return replace(told, digest=policy_digest(told))
+    filled = replace(policy, rules=rules)
+    return replace(filled, digest=policy_digest(filled))
 
 
-def _form(row: RepoRow) -> GateForm | None:
+def _form_of(row: RepoRow) -> GateForm | None:
     return None if row.form_card is None else form_from_json(row.form_card)
 
 
-def _bindings_by_table(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
-    stated: dict[str, str] = {}
+def _labels_of_roles(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
+    labels: dict[str, str] = {}
     for policy in policies:
         for role, label in policy.roles.items():
-            if stated.setdefault(role, label) != label:
+            if labels.setdefault(role, label) != label:
                 raise UsageError(
-                    f"the policies of {repo} disagree about the role {role}: {stated[role]!r} or {label!r}.",
+                    f"the policies of {repo} disagree about the role {role}: {labels[role]!r} or {label!r}.",
                     hint="Name one label for it in all of them.",
                 )
-    return stated
+    return labels
 
 
-# ---- the facts of many requests ----------------------------------------------------------------------------------------
+# ---- facts -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """One request with what is known about it; `tables` are the owner's tables that list it."""
+    """One request with its facts. `tables` names the tables that list it."""
 
     row: RequestRow
     facts: Facts
@@ -224,7 +230,7 @@ def read_inputs(
     now: datetime,
     part: ListRange = (None, None),
 ) -> Iterator[EvaluationInput]:
-    """Every request of one status at this repo with its facts, the oldest first; or a part of them."""
+    """Yield the requests of one status at this repo, or a part of them, with their facts, oldest first."""
     chunk: list[RequestRow] = []
     for row in store.walk(policy_set.repo, status, part=part):
         chunk.append(row)
@@ -243,7 +249,7 @@ def build_inputs(
     *,
     visible_repos: Collection[int] | None = None,
 ) -> Iterator[EvaluationInput]:
-    """Yield given requests of this repo with their facts. `seen`: histories count only these repos (their numbers)."""
+    """Yield requests of this repo with their facts. Histories count only `visible_repos` (row ids; None: all repos)."""
     people = [row.person.id for row in rows]
     profiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
     history = (
@@ -257,7 +263,7 @@ def build_inputs(
         if request is None:
             continue
         email = sources.email(request.email)
-        address = email.address if email and email.domain else None  # what is no single address may mean anybody
+        address = email.address if email and email.domain else None  # only a single valid address identifies a person
         hits = {
             name: table.find(request.person, address, now=now, bindings=bindings[name])
             for name, table in policy_set.tables.items()
@@ -296,7 +302,7 @@ _ENTRIES: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came out. Not `is_judged`: no policy judges requests of that status, and this is what they would say of a pending one."""
+    """The verdict on one request. If no policy evaluates its status (`is_judged` false), it is evaluated as if pending."""
 
     row: RequestRow
     facts: Facts
@@ -314,7 +320,7 @@ def evaluate_request(
     *,
     with_profile: bool = True,
 ) -> Evaluation:
-    """Evaluate a request as the next plan will: a profile that can change the verdict is read first if `reads_profile`.
+    """Evaluate a request as the next plan will. `with_profile`: first read the profile if it can change the verdict.
 
     `policies` None: no policy applies to the repo. Raises `LookupError` if the store has no record of the request.
     """
@@ -326,7 +332,7 @@ def evaluate_request(
 
 
 def add_read_time(store: Store, row: RequestRow) -> RequestRow:
-    """A request with when its record was surely read, for the age of its facts: by the last full reading, or when it was met."""
+    """Add the time at which the record was certainly read, which gives the age of its facts: last full sync or first sight."""
     known = store.repo(row.repo) if row.id > 0 else None
     if row.request is None or known is None:
         return row
@@ -340,11 +346,11 @@ def _evaluate(
     case = next(build_inputs(store, policy_set, sources, [row], now), None) if policy_set is not None else None
     if policy_set is not None and case is None:
         raise LookupError(row.id)
-    judge, facts = (
+    evaluator, facts = (
         (policy_set.evaluator, case.facts) if policy_set is not None and case is not None else (Evaluator(()), {})
     )
-    verdict = judge.evaluate_with_traces(facts, now=now, status=row.state.status)
-    as_pending = verdict or judge.evaluate_with_traces(facts, now=now, status=Status.PENDING)
+    verdict = evaluator.evaluate_with_traces(facts, now=now, status=row.state.status)
+    as_pending = verdict or evaluator.evaluate_with_traces(facts, now=now, status=Status.PENDING)
     if as_pending is None:
         raise AssertionError("a pending request is always judged")
     return Evaluation(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)
@@ -352,9 +358,9 @@ def _evaluate(
 
 @dataclass(frozen=True, slots=True)
 class LastTransition:
-    """How a request came to stand where it stands. `actor` outside: on the Hub; then `by` is who, where it told.
+    """The change that gave a request its status. For a change on the Hub, `actor` is "outside" and `hub_user` the account.
 
-    `run` and `rule` are of our own change; `is_first`: it stood there when it was first seen.
+    `run_id` and `rule` belong to our own change. `is_first`: the request had this status when it was first seen.
     """
 
     at: int  # ms
@@ -366,7 +372,7 @@ class LastTransition:
 
 
 def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
-    """By the ledger's latest entries about it; None when they do not tell."""
+    """Return the last transition from the latest 200 ledger entries; None if they do not contain it."""
     settled: LastTransition | None = None
     for entry in store.entries(request=row.id, limit=_ENTRIES) if row.id > 0 else ():
         event, link = e.decode_event(entry.link.body), entry.link
@@ -387,7 +393,7 @@ def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
 
 
 def unstored_row(request: AccessRequest) -> RequestRow:
-    """A request that the store does not have, as a row of it: without history."""
+    """Return a row without history for a request that the store does not have."""
     person = request.person
     state = RequestState("", request.status, to_ms(request.asked_at), hub_request=request.request_id)
     identity = Identity(person.id, person.username, person.fullname, request.email)
@@ -395,7 +401,7 @@ def unstored_row(request: AccessRequest) -> RequestRow:
 
 
 def latest_request(rows: Sequence[RequestRow]) -> RequestRow | None:
-    """The one that is meant where several answer to a name: the one that was made last."""
+    """Return the latest of several requests that match a name; None without any."""
     return max(rows, key=lambda row: (row.state.asked_at, row.id), default=None)
 
 

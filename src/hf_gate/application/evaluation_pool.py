@@ -1,4 +1,4 @@
-"""Evaluates long lists of requests in as many processes as there are cores; the results and their order stay the same."""
+"""Evaluates long lists of requests in one process a core; results and order are the same as in one process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .planning import EvaluatedPart, PlanBuffer, evaluate_part
 from .policy_bundle import PolicyBundle, load_policies
 from .workspace import Workspace
 
-POOL_THRESHOLD: Final = 20_000  # requests in one list: below, another process costs more than it brings
+POOL_THRESHOLD: Final = 20_000  # requests in one list; below this, starting processes costs more than it saves
 PART_SIZE: Final = 5_000  # requests that a process evaluates before it returns results
-_AHEAD: Final = 2  # parts in flight for each process, so that results do not fill the memory
-_MOST: Final = 8
+_AHEAD: Final = 2  # parts in flight for each process; bounds the memory for results
+_MAX_PROCESSES: Final = 8
 
 
 class EvaluationPool:
@@ -39,11 +39,11 @@ class EvaluationPool:
         threshold: int = POOL_THRESHOLD,
         part_size: int = PART_SIZE,
     ) -> None:
-        """`processes`: one a core unless given; a list of fewer than `worth` requests is evaluated in this process."""
+        """`processes` defaults to the cores. Lists of fewer than `threshold` requests are evaluated in this process."""
         self._workspace, self._bundle = workspace, bundle
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self._count = min(_MOST, processes or cores or 1)
-        self._worth, self._part = threshold, part_size
+        self._count = min(_MAX_PROCESSES, processes or cores or 1)
+        self._threshold, self._part_size = threshold, part_size
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -53,7 +53,7 @@ class EvaluationPool:
         self.close()
 
     def close(self) -> None:
-        """End the processes; without this they end with this one."""
+        """End the worker processes. Otherwise they end with this process."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
@@ -64,16 +64,16 @@ class EvaluationPool:
         """Yield the results of one list part by part, the oldest requests first."""
         workspace, reopen = self._workspace, self._workspace.reopen
         row = workspace.store.repo(policy_set.repo)
-        if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._worth:
+        if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._threshold:
             yield from evaluate_part(workspace.store, policy_set, workspace.sources, status, now, buffer=buffer)
             return
-        cuts = workspace.store.split_points(policy_set.repo, status, self._part)
+        cuts = workspace.store.split_points(policy_set.repo, status, self._part_size)
         parts: Iterable[ListRange] = zip((None, *cuts), (*cuts, None), strict=True)
         tasks = (_Task(str(policy_set.repo), status, now, part, buffer.newest, buffer.should_record) for part in parts)
         yield from self._in_order(tasks, reopen)
 
     def _in_order(self, tasks: Iterable[_Task], reopen: Callable[[], Workspace]) -> Iterator[EvaluatedPart]:
-        if self._pool is None:  # stays for the next list
+        if self._pool is None:  # reused for the next list
             context = multiprocessing.get_context("spawn")
             arguments = (reopen, self._bundle.digest)
             self._pool = ProcessPoolExecutor(self._count, context, _start_worker, arguments)
@@ -88,18 +88,18 @@ class EvaluationPool:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A part of a list that is to be evaluated as of one moment."""
+    """A part of a list, to be evaluated as of one moment."""
 
     repo: str
     status: str
     now: datetime
     part: ListRange
-    last: int | None  # the plan has no buffer for changes of requests that are newer than this
-    enters: bool  # whether new verdicts become ledger entries
+    newest: int | None  # ms; the plan has no room for changes of newer requests
+    should_record: bool  # whether new verdicts are recorded in the ledger
 
 
 class _EvaluationWorker:
-    """Evaluates in another process; forms are read anew for each moment, since a sync may have changed them."""
+    """Evaluates parts in another process. Forms are read again for each moment, since a sync may have changed them."""
 
     def __init__(self, reopen: Callable[[], Workspace], digest: str) -> None:
         self._workspace = reopen()
@@ -117,13 +117,13 @@ class _EvaluationWorker:
                 {str(one.repo): one for one in self._bundle.for_repos(store, sources)},
                 task.now,
             )
-        buffer = PlanBuffer(newest=task.last, should_record=task.enters)
+        buffer = PlanBuffer(newest=task.newest, should_record=task.should_record)
         return list(
             evaluate_part(store, self._policy_sets[task.repo], sources, task.status, task.now, task.part, buffer)
         )
 
 
-_workers: list[_EvaluationWorker] = []  # the one of this process
+_workers: list[_EvaluationWorker] = []  # at most one a process
 
 
 def _start_worker(reopen: Callable[[], Workspace], digest: str) -> None:
@@ -135,5 +135,5 @@ def _evaluate_part(task: _Task) -> bytes:
     return _pack(_workers[0].evaluate(task))
 
 
-_pack = msgspec.msgpack.Encoder().encode  # pickling so many values takes a third of the time of the evaluation
+_pack = msgspec.msgpack.Encoder().encode  # pickle would take a third of the evaluation's time
 _unpack = msgspec.msgpack.Decoder(list[EvaluatedPart]).decode

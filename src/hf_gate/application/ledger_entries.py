@@ -1,4 +1,4 @@
-"""Entries of the ledger: found, the newest first, without reading more of a chain than is shown; and told as records."""
+"""Reads entries of the ledger, newest first and only as far as needed, and builds their records."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .ledger_verification import SealedEntry
 from .records import AuditRecord, HistoryRecord
 
 _CHUNK: Final = 200
-_SENTENCES: Final = 3  # of a group, written out
-_LEAST: Final = 4  # fewer like entries in a row stay entries of their own
-_MOST: Final = 1000  # entries of one group, so that a group is bounded
+_SENTENCES: Final = 3  # shown for one group
+_MIN_GROUP: Final = 4  # fewer similar entries in a row are not grouped
+_MAX_GROUP: Final = 1000  # entries in one group
 _MODELS: Final = "models/"
 T = TypeVar("T")
 
@@ -30,10 +30,10 @@ T = TypeVar("T")
 def read_newest(
     store: Store, chains: Iterable[str] | None = None, keep: Callable[[LedgerLink], bool] = lambda _: True
 ) -> Iterator[LedgerLink]:
-    """The entries of these chains (None: of all) that are to be kept, the newest first."""
+    """Yield the entries of these chains (None: all chains) that `keep` accepts, newest first."""
     known = store.chains()
     wanted = known if chains is None else [chain for chain in chains if chain in known]
-    backwards = [_backwards(store, chain, known[chain][0]) for chain in wanted]
+    backwards = [_read_backwards(store, chain, known[chain][0]) for chain in wanted]
     merged = heapq.merge(*backwards, key=lambda link: (link.at, link.chain, link.seq), reverse=True)
     return filter(keep, merged)
 
@@ -41,19 +41,19 @@ def read_newest(
 def read_entries_about(
     store: Store, requests: Iterable[int], keep: Callable[[LedgerLink], bool] = lambda _: True
 ) -> Iterator[LedgerLink]:
-    """The entries about these requests (the store's numbers) that are to be kept, the newest first."""
-    merged = heapq.merge(*(_pages(store, each) for each in requests), key=lambda row: row.id, reverse=True)
+    """Yield the entries about these requests (row ids) that `keep` accepts, newest first."""
+    merged = heapq.merge(*(_read_pages_about(store, each) for each in requests), key=lambda row: row.id, reverse=True)
     return filter(keep, (row.link for row in merged))
 
 
-def _pages(store: Store, request: int) -> Iterator[LedgerRow]:
+def _read_pages_about(store: Store, request: int) -> Iterator[LedgerRow]:
     before = None
     while page := store.entries(request=request, limit=_CHUNK, before=before):
         yield from page
         before = page[-1].id
 
 
-def _backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLink]:
+def _read_backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLink]:
     while length > 0:
         first = max(1, length - _CHUNK + 1)
         some = [link for _, link in zip(range(length - first + 1), store.links(chain, first), strict=False)]
@@ -62,18 +62,18 @@ def _backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLink]:
 
 
 def read_entry(store: Store, chain: str, seq: int) -> SealedEntry | None:
-    """One entry with its private part; None when there is none of that number."""
+    """Return one entry with its private part; None if the chain has no entry of that number."""
     found = next(iter(store.links_with_private_parts(chain, seq)), None) if seq > 0 else None
     return SealedEntry(*found) if found is not None and found[0].seq == seq else None
 
 
 def name_of_entry(link: LedgerLink) -> str:
-    """How an entry is named to people, its repo spelt as commands take it: `datasets/ns/name#12`, of a model `ns/name#12`."""
+    """Return the name of an entry as commands take it: `datasets/ns/name#12`, or `ns/name#12` for a model."""
     return f"{link.chain.removeprefix(_MODELS)}#{link.seq}"
 
 
 def parse_entry_name(text: str) -> tuple[str, int] | None:
-    """The chain and the number in such a name; None when it is none."""
+    """Return the chain and the number in the name of an entry; None if the text is not such a name."""
     chain, hash_sign, seq = text.strip().rpartition("#")
     if not hash_sign or not seq.isdecimal() or len(seq) > 15:
         return None
@@ -81,23 +81,23 @@ def parse_entry_name(text: str) -> tuple[str, int] | None:
     return (chain if plain else f"{_MODELS}{chain}", int(seq)) if chain else None
 
 
-# ---- in groups -----------------------------------------------------------------------------------------------------------
+# ---- groups --------------------------------------------------------------------------------------------------------------
 
 
 def group_similar(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
-    """Yield stretches of items with one key; where fewer than four in a row have one key, each item alone."""
+    """Yield consecutive items with the same key as one group, and each item alone if fewer than four have the key."""
     for _, some in groupby(items, key):
-        while part := list(islice(some, _MOST)):
-            if len(part) < _LEAST:
+        while part := list(islice(some, _MAX_GROUP)):
+            if len(part) < _MIN_GROUP:
                 yield from ([one] for one in part)
             else:
                 yield part
 
 
 def group_key(link: LedgerLink) -> tuple[object, ...]:
-    """What entries of one group share: what one run did to many, or what was read or judged of many in a row.
+    """Return the key of entries that belong together: same chain, kind, actor and run.
 
-    Notes, and entries that are not about a request, stay alone.
+    Notes, and entries that are not about a request, have unique keys.
     """
     if link.request is None or link.kind == EventKind.NOTE_WRITTEN:
         return link.chain, link.seq
@@ -105,19 +105,19 @@ def group_key(link: LedgerLink) -> tuple[object, ...]:
 
 
 def summarize_group(links: Sequence[LedgerLink]) -> str:
-    """Return the commonest sentences of a group with how often each stands in it: `218 times: to pending: done`."""
+    """Return the most common sentences of a group with their counts: `218 times: to pending: done`."""
     counts = Counter(text_of_entry(link, None) for link in links)
     first = counts.most_common(_SENTENCES)
     rest = len(links) - sum(count for _, count in first)
-    told = [f"{count:,} {'time' if count == 1 else 'times'}: {text}" for text, count in first]
-    return "; ".join(told) + (f"; {rest:,} others" if rest else "")
+    lines = [f"{count:,} {'time' if count == 1 else 'times'}: {text}" for text, count in first]
+    return "; ".join(lines) + (f"; {rest:,} others" if rest else "")
 
 
-# ---- as a record ---------------------------------------------------------------------------------------------------------
+# ---- records -------------------------------------------------------------------------------------------------------------
 
 
 def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) -> AuditRecord:
-    """Make the record of an entry; what is private of it stands in its sentence only."""
+    """Return the record of an entry. Private data appears only in `text`."""
     repo = repo_of_chain(link.chain)
     return AuditRecord(
         id=name_of_entry(link),
@@ -133,7 +133,7 @@ def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) 
 
 
 def history_records(store: Store, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
-    """Make the records of what happened to these requests of one person, the oldest first."""
+    """Return the records of the entries about these requests of one person, oldest first."""
     number = {attempt.id: attempt.state.attempt for attempt in attempts}
     found = [row for ident in number for row in store.entries(request=ident, limit=_CHUNK)]
     return [
@@ -149,7 +149,7 @@ def history_records(store: Store, attempts: Sequence[RequestRow]) -> list[Histor
 
 
 def repo_of_chain(chain: str) -> Repo | None:
-    """Whose chain it is; None: the workspace's."""
+    """Return the repo of a chain; None for the workspace's own chain."""
     if chain == WORKSPACE_CHAIN:
         return None
     kind, namespace, name = chain.split("/", 2)
@@ -157,7 +157,7 @@ def repo_of_chain(chain: str) -> Repo | None:
 
 
 def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None) -> str:
-    """What happened, in a sentence."""
+    """Return the sentence that describes an entry."""
     try:
         return describe_event(decode_event(link.body), private)
     except ValueError:
@@ -165,7 +165,7 @@ def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None) -> str
 
 
 def body_of_entry(link: LedgerLink) -> Mapping[str, object]:
-    """The public part, without its kind."""
+    """Return the public part of an entry without its kind."""
     try:
         body = json.loads(link.body)
     except ValueError:

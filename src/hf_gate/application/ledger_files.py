@@ -1,4 +1,4 @@
-"""The ledger and its checkpoints as files, to be proved where the store is not."""
+"""Writes the ledger and its checkpoints to files, and verifies such files without the store."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SCHEMA: Final = 1
 
 
 def read_heads(store: Store, now: datetime) -> Checkpoint:
-    """The heads of all chains as they are."""
+    """Return a checkpoint of the current heads of all chains."""
     return Checkpoint(to_ms(now), {chain: (length, last.hex()) for chain, (length, last) in store.chains().items()})
 
 
 def store_checkpoint(store: Store, now: datetime) -> Checkpoint:
-    """The same, kept in the store too."""
+    """Return a checkpoint of the current heads, and store it."""
     checkpoint = read_heads(store, now)
     with store.writing() as write:
         write.checkpoint(checkpoint)
@@ -34,7 +34,7 @@ def store_checkpoint(store: Store, now: datetime) -> Checkpoint:
 
 
 def checkpoint_to_dict(checkpoint: Checkpoint, endpoint: str) -> dict[str, object]:
-    """The document that proves a ledger later; it names repos and no people."""
+    """Return a checkpoint as a JSON document. It names repos but no people."""
     return {
         "schema_version": SCHEMA,
         "endpoint": endpoint,
@@ -52,22 +52,22 @@ class _CheckpointFile(msgspec.Struct):
 
 
 def read_checkpoint(text: bytes, source: str) -> Checkpoint:
-    """A checkpoint as it was written out; one that does not carry its own digest is refused."""
+    """Parse a checkpoint file. Raises UsageError if it is not one, or if its digest does not match."""
     try:
         read = msgspec.json.decode(text, type=_CheckpointFile)
         checkpoint = Checkpoint(to_ms(read.at), read.heads)
     except (msgspec.DecodeError, ValueError, OverflowError) as problem:
         raise UsageError(
-            f"{source} is no checkpoint: {problem}.", hint="hf-gate audit checkpoint --out FILE writes one."
+            f"{source} is not a checkpoint: {problem}.", hint="Write one: hf-gate audit checkpoint --out FILE."
         ) from None
     if checkpoint.digest != read.digest:
         raise UsageError(
-            f"{source} was changed since it was written: its digest does not fit.", hint="Use the original."
+            f"{source} was changed after it was written: its digest does not match.", hint="Use the original."
         )
     return checkpoint
 
 
-# ---- the ledger as a file ----------------------------------------------------------------------------------------------
+# ---- exported ledgers --------------------------------------------------------------------------------------------------
 
 
 class ExportHeader(msgspec.Struct, frozen=True):
@@ -96,17 +96,17 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def export_ledger(store: Store, now: datetime, *, personal: bool = False) -> Iterator[bytes]:
-    """The ledger as lines of JSON, the header first. `body` and `private` are texts, byte for byte what was hashed."""
+    """Yield the ledger as JSON lines, the header first. `body` and `private` are the exact texts that were hashed."""
     heads = {chain: (length, last.hex()) for chain, (length, last) in sorted(store.chains().items())}
     yield msgspec.json.encode(ExportHeader("hf-gate", store.endpoint, to_iso(now), personal, heads)) + b"\n"
     for chain, (length, _) in heads.items():
         for entry in map(SealedEntry._make, store.links_with_private_parts(chain)):
             if entry.link.seq > length:
-                break  # written since the header was
-            yield msgspec.json.encode(_line_of(entry, personal=personal)) + b"\n"
+                break  # stored after the header was written
+            yield msgspec.json.encode(_make_line(entry, personal=personal)) + b"\n"
 
 
-def _line_of(entry: SealedEntry, *, personal: bool) -> _Line:
+def _make_line(entry: SealedEntry, *, personal: bool) -> _Line:
     link = entry.link
     has_private = personal and entry.private is not None
     return _Line(
@@ -125,16 +125,16 @@ def _line_of(entry: SealedEntry, *, personal: bool) -> _Line:
 
 
 def verify_exported_ledger(lines: Iterable[bytes], source: str, checkpoints: Sequence[Checkpoint] = ()) -> LedgerReport:
-    """An exported ledger, proved without its store. A line that cannot be read is a break, and the rest is looked at."""
+    """Verify an exported ledger without its store. An unreadable line counts as a break; verification continues after it."""
     rest = iter(lines)
-    header = _header(next(rest, b""), source)
+    header = _parse_header(next(rest, b""), source)
     proof = LedgerVerifier(checkpoints)
-    entries = _entries_of(rest, proof.result, source)
+    entries = _parse_entries(rest, proof.result, source)
     for chain, some in groupby(entries, lambda entry: entry.link.chain):
         head = header.heads.get(chain)
         is_new = chain not in proof.result.chains
         if not is_new or head is None:
-            what = "the header does not know this chain" if is_new else "it goes on after another chain"
+            what = "the header does not list this chain" if is_new else "the chain continues after another chain"
             proof.result.broken.append(ChainBreak(chain, 1, what))
         proof.add_chain(chain, some, None if head is None else (head[0], bytes.fromhex(head[1])))
     for chain, (length, _) in sorted(header.heads.items()):
@@ -143,28 +143,29 @@ def verify_exported_ledger(lines: Iterable[bytes], source: str, checkpoints: Seq
     return proof.finish()
 
 
-def _entries_of(lines: Iterable[bytes], result: LedgerReport, source: str) -> Iterator[SealedEntry]:
+def _parse_entries(lines: Iterable[bytes], result: LedgerReport, source: str) -> Iterator[SealedEntry]:
     for number, line in enumerate(lines, 2):
-        entry = _entry_of(line)
+        entry = _parse_entry(line)
         if entry is None:
-            result.broken.append(ChainBreak(source, number, "that line is no entry as it was written out"))
+            result.broken.append(ChainBreak(source, number, "the line is not an exported entry"))
         else:
             yield entry
 
 
-def _header(line: bytes, source: str) -> ExportHeader:
+def _parse_header(line: bytes, source: str) -> ExportHeader:
     try:
         header = msgspec.json.decode(line, type=ExportHeader)
         for _, last in header.heads.values():
             bytes.fromhex(last)
     except (msgspec.DecodeError, ValueError):
         raise UsageError(
-            f"{source} is no exported ledger: its first line is no header.", hint="hf-gate audit export writes one."
+            f"{source} is not an exported ledger: its first line is not a header.",
+            hint="Write one: hf-gate audit export.",
         ) from None
     return header
 
 
-def _entry_of(line: bytes) -> SealedEntry | None:
+def _parse_entry(line: bytes) -> SealedEntry | None:
     try:
         read = msgspec.json.decode(line, type=_Line)
         at = to_ms(datetime.fromisoformat(read.at))
@@ -176,5 +177,5 @@ def _entry_of(line: bytes) -> SealedEntry | None:
         return None
     link = LedgerLink(read.chain, read.seq, at, read.kind, read.actor, read.request, body, commitment, last)
     entry = SealedEntry(link, salt, private)
-    # Read tolerantly, a line may say the same in other letters: what was written out is written in one way alone.
-    return entry if msgspec.json.encode(_line_of(entry, personal=True)) == line.rstrip(b"\n") else None
+    # The decoder accepts several spellings of the same entry, but an export has only one. Others are not authentic.
+    return entry if msgspec.json.encode(_make_line(entry, personal=True)) == line.rstrip(b"\n") else None

@@ -1,4 +1,4 @@
-"""Under which names the application keep their small things in the store's settings: each is spelt here and nowhere else."""
+"""The keys of the store's settings that the application uses."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from ..domain.members import TEAM_UNTIL_SETTING
 from ..store import export
 
 RESTORED: Final = "restored"
-"""When the store was restored from a backup (ms), until every repo was read whole again."""
+"""When the store was restored from a backup (ms). Deleted once every repo was fully synced again."""
 
 OWNER: Final = "desk owner"
-"""The account whose token the desk in the browser used last: name and id, as JSON."""
+"""The account whose token the desk used last: name and id, as JSON."""
 
 PRIVATE_HOST: Final = export.PRIVATE_HOST
-"""The desk's private host name; never exported."""
+"""The desk's private host name. It is never exported."""
 
 TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
-"""Until when (ms) the store counts as one of several admins, though the others were put out."""
+"""Until when (ms) the rules for several admins apply although the other admins were removed."""
 
 
 def row_count_key(table: str) -> str:
-    """How many rows a table of the owner had when it was read last."""
+    """Return the key of a table's row count at the last read."""
     return f"rows {table}"

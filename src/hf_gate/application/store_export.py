@@ -1,4 +1,4 @@
-"""Everything that a store keeps, as files in open formats: JSON lines, the ledger with its proofs, the owner's own files."""
+"""Exports a store as files in open formats: JSON lines, the ledger with its proofs, the owner's files."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from .ledger_files import checkpoint_to_dict, export_ledger
 from .record_builders import exported_request
 
 TABLES: Final[Mapping[str, str]] = {
-    "about": "whose store it is",
-    "repos": "repos, and when each was read",
-    "people": "people by number, as last read; `pseudonym` is how the ledger names them",
-    "profiles": "public profiles that a policy asked for",
-    "runs": "what was carried out",
-    "changes": "each change of each run, with how it ended",
+    "about": "the Hub and version of the store",
+    "repos": "repos, and when each was synced",
+    "people": "people by number, as last read; the ledger uses `pseudonym`",
+    "profiles": "public profiles that policies needed",
+    "runs": "runs that executed changes",
+    "changes": "each change of each run, with its outcome",
     "plans": "plans as they were approved",
-    "tray": "decisions of the desk, also those that were not sent",
+    "tray": "decisions of the desk, including unsent ones",
     "members": "who may use the desk",
     "views": "saved views",
-    "bindings": "which account a key of a table means",
-    "promotions": "which version of each policy may act unattended",
-    "first_turns": "versions of policies whose first turn at a repo is over",
-    "halted_versions": "versions of policies that wait because somebody paused or stopped a run",
+    "bindings": "the account of each username in a table",
+    "promotions": "the version of each policy that may act unattended",
+    "first_turns": "policy versions whose first turn at a repo is over",
+    "halted_versions": "policy versions that wait because a person paused or stopped a run",
     "halted_ends": "ends of grants that wait for the same reason",
     "settings": "internal settings of hf-gate",
 }
-"""Tables that are exported as they are, one JSON object a line, and what each holds."""
+"""Tables that are exported unchanged, one JSON object a line, with their descriptions."""
 
 
 def export_files(
     store: Store, dump: Dump, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
-    """Names of files with their lines; to be written within `dump.snapshot`. `owned`: files of the workspace."""
+    """Yield file names with their lines, to be written within `dump.snapshot`. `owned`: files of the workspace."""
     verdicts = CurrentVerdicts(None)
-    yield "README.txt", [_readme(store.endpoint, now).encode()]
-    yield "requests.jsonl", (_line(exported_request(row, verdicts)) for row in dump.requests())
+    yield "README.txt", [_format_readme(store.endpoint, now).encode()]
+    yield "requests.jsonl", (_encode_line(exported_request(row, verdicts)) for row in dump.requests())
     yield "ledger.jsonl", export_ledger(store, now, personal=True)
-    yield "checkpoints.jsonl", (_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())
+    yield "checkpoints.jsonl", (_encode_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())
     for table in TABLES:
-        yield f"{table}.jsonl", (_line(_readable(row)) for row in dump.table(table))
+        yield f"{table}.jsonl", (_encode_line(_to_json_row(row)) for row in dump.table(table))
     for name, content in owned.items():
         yield f"workspace/{name}", [content]
 
 
-def _readable(row: Mapping[str, Any]) -> dict[str, object]:
-    """Moments as ISO 8601, documents as JSON."""
-    return {key: _value(key, value) for key, value in row.items()}
+def _to_json_row(row: Mapping[str, Any]) -> dict[str, object]:
+    """Return a row with times as ISO 8601 and documents as JSON."""
+    return {key: _to_json_value(key, value) for key, value in row.items()}
 
 
-def _value(key: str, value: object) -> object:
+def _to_json_value(key: str, value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and (key == "at" or key.endswith("_at")):
         return ms_to_iso(value)
     if not isinstance(value, bytes | memoryview):
@@ -70,11 +70,11 @@ def _value(key: str, value: object) -> object:
         return base64.b64encode(data).decode()
 
 
-def _line(document: object) -> bytes:
+def _encode_line(document: object) -> bytes:
     return msgspec.json.encode(document) + b"\n"
 
 
-def _readme(endpoint: str, now: datetime) -> str:
+def _format_readme(endpoint: str, now: datetime) -> str:
     tables = "".join(f"{name + '.jsonl':20} {what}\n" for name, what in TABLES.items())
     return f"""\
 hf-gate store export of {endpoint}, made at {to_iso(now)}
@@ -84,8 +84,8 @@ Each .jsonl file has one JSON object a line, UTF-8. Times are ISO 8601 in UTC.
 
 requests.jsonl       each attempt of each request, with its answers and the Hub's own record
 ledger.jsonl         the ledger with its proofs: hf-gate audit verify --file ledger.jsonl
-checkpoints.jsonl    the heads of all chains as they were written down
+checkpoints.jsonl    the stored checkpoints: the heads of all chains at a time
 {tables}workspace/           your own files: hf-gate.yaml, policies, tables
 
-Left out: sessions and sign-in links, and what is counted from the files above.
+Not exported: sessions, sign-in links, and counts that follow from the files above.
 """
