@@ -74,8 +74,8 @@ def felt(app_state: AppState, rounds: int) -> Felt | None:
 
 def _undo(app_state: AppState) -> None:
     """Nothing stays in the tray for the next run."""
-    waiting = app_state.workspace.tray.waiting()
-    app_state.workspace.tray.take_back([one.id for one in waiting], waiting[0].made_at if waiting else 0)
+    waiting = app_state.workspace.tray.list_waiting()
+    app_state.workspace.tray.undo([one.id for one in waiting], waiting[0].made_at if waiting else 0)
 
 
 def _p95(values: list[float]) -> float:

@@ -160,7 +160,7 @@ def measure(store: Store, source: dict[tuple[Repo, str], list[bytes]], count: in
         asked = ask(store, texts)
         print(f"{name:10} median {asked.median:.1f} ms, p95 {asked.p95:.1f} ms; slowest: {asked.slow}")
     start = time.perf_counter()
-    rows = sum(1 for row in store.repos() for _ in store.walk(row.repo, "pending"))
+    rows = sum(1 for row in store.repos() for _ in store.iterate_requests(row.repo, "pending"))
     print(f"walk       {rows / (time.perf_counter() - start):.0f} rows/s")
     start = time.perf_counter()
     entries = sum(verified(store.links(chain)) for chain in store.chains())
@@ -215,7 +215,7 @@ def cold(place: Path) -> None:
         "from hf_gate.store.opening import open_store\n"
         f"with open_store({str(place)!r}, endpoint={ENDPOINT!r}, read_only=True) as store:\n"
         "    row = store.repos()[0]\n"
-        "    next(iter(store.walk(row.repo, 'pending')))\n"
+        "    next(iter(store.iterate_requests(row.repo, 'pending')))\n"
     )
     median, _, worst = each(5, lambda _: subprocess.run([sys.executable, "-c", code], check=True))
     print(f"cold open  {median:.0f} ms, worst {worst:.0f} ms, Python included")

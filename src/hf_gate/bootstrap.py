@@ -212,11 +212,11 @@ def open_store(
 ) -> Store:
     """The store of a workspace, or of this user for one Hub; made when there is none, unless it is only read.
 
-    `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
+    `lends`: other processes may write while this one does not (see `Store.hold_write_lock`). Not `waits`: StoreBusy at once
     when another process has it. `command`: what others are told about us meanwhile. `on_wait`: see `store.write_lock`.
     """
     from .hub.local_hub_headers import get_world_id  # noqa: PLC0415 - as in open_hub
-    from .store.opening import WAIT  # noqa: PLC0415 - only who needs a store
+    from .store.opening import WAIT_S  # noqa: PLC0415 - only who needs a store
     from .store.opening import open_store as opened  # noqa: PLC0415 - as above
 
     endpoint, url = endpoint_of(settings), store_url(settings, location)
@@ -228,7 +228,7 @@ def open_store(
         world=get_world_id(endpoint, _probe_limit(settings)),
         read_only=read_only,
         lends=lends,
-        wait=min(store_wait(settings), WAIT if lends else math.inf) if waits else 0.0,  # pages must not wait long
+        wait=min(store_wait(settings), WAIT_S if lends else math.inf) if waits else 0.0,  # pages must not wait long
         on_wait=on_wait,
         host=gethostname(),
         command=command,
@@ -243,10 +243,10 @@ def store_wait(settings: Settings) -> float:
 
 def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
     """Whether there is a store to read."""
-    from .store.opening import path_of  # noqa: PLC0415 - as above
+    from .store.opening import parse_path  # noqa: PLC0415 - as above
 
     url = store_url(settings, location)
-    return not url.startswith("sqlite:") or path_of(url).is_file()
+    return not url.startswith("sqlite:") or parse_path(url).is_file()
 
 
 def _country_of() -> Callable[[AccessRequest], str | None]:

@@ -73,7 +73,7 @@ class Desk:
         return next(row for row in found if row.person.identity.username == name)
 
     def rows(self, status: str) -> list[RequestRow]:
-        return list(self.store.walk(self.repo, status))
+        return list(self.store.iterate_requests(self.repo, status))
 
     def status(self, name: str) -> str:
         return self.row(name).state.status

@@ -17,8 +17,8 @@ from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
 from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.protocol.codec import read_page
-from hf_gate.store.opening import open_store, path_of
-from hf_gate.store.revisions import SHAPES, Shapes
+from hf_gate.store.opening import open_store, parse_path
+from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.store import Store
 
@@ -65,19 +65,19 @@ def upgrade() -> None:
 """
 
 
-def shapes_with(folder: Path, more: str = "") -> Shapes:
+def shapes_with(folder: Path, more: str = "") -> Revisions:
     """The revisions of an hf-gate that has one more, with its scripts in this folder. `more`: what else it does."""
     (folder / "versions").mkdir(parents=True, exist_ok=True)
-    for file in (SHAPES.folder / "versions").glob("0*.py"):
+    for file in (REVISIONS.folder / "versions").glob("0*.py"):
         (folder / "versions" / file.name).write_bytes(file.read_bytes())
-    (folder / "versions" / "9999_next.py").write_text(_NEXT.format(more=more, head=SHAPES.head))
-    return Shapes((*SHAPES.revisions, "9999"), folder)
+    (folder / "versions" / "9999_next.py").write_text(_NEXT.format(more=more, head=REVISIONS.head))
+    return Revisions((*REVISIONS.names, "9999"), folder)
 
 
 def label_revision(place: str, revision: str) -> None:
     """Makes a store say that it is of another revision."""
     is_server = place.startswith("postgres")
-    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(path_of(place), writes=True)
+    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
     db.run("UPDATE alembic_version SET version_num = ?", (revision,))
     db.close()
 

@@ -114,12 +114,12 @@ def test_a_second_process_is_told_pid_host_and_command_of_the_first(tmp_path: Pa
     first = FileLock(store, Holder(4711, "box", "hf-gate run"), wait=0)
     with pytest.raises(StoreBusy, match=r"desk\.db is being written by pid 4711 on box \(hf-gate run\)"):
         FileLock(store, Holder(4712), wait=0)
-    first.give()
+    first.hand_back()
     second = FileLock(store, Holder(4712), wait=0)
     second.release()
-    assert first.take(), "another process had it meanwhile"
-    first.give()
-    assert not first.take()
+    assert first.acquire(), "another process had it meanwhile"
+    first.hand_back()
+    assert not first.acquire()
     first.release()
 
 

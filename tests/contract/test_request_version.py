@@ -105,7 +105,7 @@ def _look(play: Play) -> tuple[str, RequestVersion]:
     """Select the request as it is now; the selection, and what it keeps of the request."""
     pick, picks = f"p{next(_picks)}", Selections(play.store)
     picks.add(pick, "m_1", [play.ident], play.at)
-    (kept,) = picks.all(pick).values()
+    (kept,) = picks.read_versions(pick).values()
     return pick, kept
 
 
@@ -113,7 +113,7 @@ def _says_sql(play: Play, pick: str) -> bool:
     """Whether SQL says that the request is as it was."""
     repo = play.store.repo(EEG)
     assert repo is not None
-    (heap,) = Selections(play.store).buckets(SelectionScope(pick, [*STATUSES, WITHDRAWN], [repo.id], ["nobody"]))
+    (heap,) = Selections(play.store).count_buckets(SelectionScope(pick, [*STATUSES, WITHDRAWN], [repo.id], ["nobody"]))
     return heap.why != MOVED
 
 
@@ -188,4 +188,4 @@ def test_a_rename_counts_only_where_the_rule_read_the_name(store: Store) -> None
 def test_a_query_is_selected_as_it_is(store: Store) -> None:
     play = Play(store)
     Selections(store).fill("q1", "m_1", Query(()), play.at, UTC)
-    assert Selections(store).all("q1")[play.ident].difference(play.row.version) is None
+    assert Selections(store).read_versions("q1")[play.ident].difference(play.row.version) is None

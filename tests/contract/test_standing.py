@@ -41,7 +41,7 @@ def test_the_median_is_that_of_the_one_in_the_middle(store: Store, count: int) -
     take(store, EEG, [record(number, day=number) for number in range(1, count + 1)])
     take(store, EEG, [record(90, "accepted", day=1)])
     (found,) = read_workspace_status(store, {}, NOW).repos
-    waits = sorted(NOW - row.request.asked_at for row in store.walk(EEG, "pending") if row.request)
+    waits = sorted(NOW - row.request.asked_at for row in store.iterate_requests(EEG, "pending") if row.request)
     assert found.waiting == count
     assert found.median == (waits[(count - 1) // 2] if count else None)
     assert found.oldest == (NOW - waits[-1] if count else None)
@@ -50,7 +50,7 @@ def test_the_median_is_that_of_the_one_in_the_middle(store: Store, count: int) -
 
 def test_of_a_line_that_is_walked_only_so_far_no_more_is_claimed_than_was_seen(store: Store) -> None:
     idents = take(store, EEG, [record(number, day=number) for number in range(1, 6)])
-    asked = [row.request.asked_at for row in store.walk(EEG, "pending") if row.request]
+    asked = [row.request.asked_at for row in store.iterate_requests(EEG, "pending") if row.request]
     assert find_oldest_waiting(store, EEG, 3) == (asked[0], asked[0])
     _judged(store, idents[:4], "wait")
     assert find_oldest_waiting(store, EEG, 100) == (asked[0], asked[4])
@@ -62,5 +62,5 @@ def test_of_a_line_that_is_walked_only_so_far_no_more_is_claimed_than_was_seen(s
 @pytest.mark.parametrize("state", RunState)
 def test_every_run_that_did_not_end_needs_attention(store: Store, state: RunState) -> None:
     with store.writing() as write:
-        write.run(RunRow(id="r1", kind=RunKind.PLAN, actor="lena", state=state, made_at=1, total=3))
+        write.write_run(RunRow(id="r1", kind=RunKind.PLAN, actor="lena", state=state, made_at=1, total=3))
     assert [run.id for run in read_workspace_status(store, {}, NOW).runs] == ([] if state is RunState.ENDED else ["r1"])

@@ -16,7 +16,7 @@ import pytest
 from hf_gate.application.restore_checks import check_ledger
 from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.compression import PLAIN, Packer
+from hf_gate.store.compression import DEFAULT_DICTIONARY, Packer
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import count_unsettled, files_of, remove_files
 from hf_gate.store.write_lock import FileLock, Holder
@@ -189,7 +189,7 @@ def test_two_backups_into_one_file_never_mix(path: Path, tmp_path: Path) -> None
 
 def test_a_backup_is_taken_while_another_process_writes(path: Path, tmp_path: Path) -> None:
     with open_store(path, endpoint=ENDPOINT) as store, store.writing() as write:
-        write.setting("half", "written")
+        write.write_setting("half", "written")
         write_backup(path, tmp_path / "copy.db")
     restore(wish(tmp_path / "copy.db", tmp_path / "other.db"), ME, wait=0)
     with open_store(tmp_path / "other.db", endpoint=ENDPOINT) as other:
@@ -215,7 +215,7 @@ def test_a_store_that_lends_its_right_to_write_is_not_taken_from_under_it(path: 
         with pytest.raises(StoreBusy, match=r"has .* open"):
             remove_files(path, ME, wait=0, check=lambda: None)
         with desk.writing() as write:
-            write.setting("a", "1")
+            write.write_setting("a", "1")
     assert len(files_of(path)) >= 3
 
 
@@ -249,7 +249,7 @@ def test_a_backup_with_values_that_no_store_holds_is_refused_in_one_line(path: P
 
 
 def test_a_private_part_that_unfolds_without_end_is_refused_before_it_does() -> None:
-    bomb = zlib.compressobj(9, zlib.DEFLATED, -12, zdict=PLAIN)
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -12, zdict=DEFAULT_DICTIONARY)
     packed = b"\0\0" + bomb.compress(bytes(300 << 20)) + bomb.flush()
     with pytest.raises(zlib.error, match="too much"):
         Packer(lambda _: b"").unpack(packed)

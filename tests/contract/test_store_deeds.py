@@ -31,8 +31,15 @@ from hf_gate.domain.ledger import ChainBreak, Checkpoint, verify_chain
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
 from hf_gate.domain.runs import UNSETTLED, ChangeState, RunKind, RunState
-from hf_gate.store.compression import PLAIN, Packer, learn, private_of, record_of, sealed_record
-from hf_gate.store.removal import unsettled_in
+from hf_gate.store.compression import (
+    DEFAULT_DICTIONARY,
+    Packer,
+    build_dictionary,
+    decode_private_part,
+    decode_record,
+    encode_record_part,
+)
+from hf_gate.store.removal import count_unsettled_changes
 from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, MED, place, read, record, store, take
 
@@ -73,18 +80,20 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
         ChangeRow(run="r1", n=n, repo=repo, request=n, change=b'{"n":1}') for n, repo in ((1, EEG), (2, MED), (3, EEG))
     ]
     with store.writing() as write:
-        write.plan("d1", b"the plan" * 1000, 5)
-        write.plan("d1", b"another under the same digest", 6)
-        write.run(run)
-        write.changes(changes)
+        write.write_plan("d1", b"the plan" * 1000, 5)
+        write.write_plan("d1", b"another under the same digest", 6)
+        write.write_run(run)
+        write.write_changes(changes)
     assert store.run("r1") == run == store.run_of_plan("d1")
     assert store.plan("d1") == b"the plan" * 1000
     assert (store.run("r2"), store.run_of_plan("d2"), store.plan("d2")) == (None, None, None)
     assert list(store.changes("r1")) == changes
     with store.writing() as write:
-        write.change_states("r1", [(2, "started", ""), (3, "done", "told")])
-        assert write.counts("r1") == {"planned": 1, "started": 1, "done": 1}
-        write.run(msgspec.structs.replace(run, state=RunState.PAUSED, member="m_1", verbs={"accept": 3}, is_free=True))
+        write.set_change_states("r1", [(2, "started", ""), (3, "done", "told")])
+        assert write.count_changes("r1") == {"planned": 1, "started": 1, "done": 1}
+        write.write_run(
+            msgspec.structs.replace(run, state=RunState.PAUSED, member="m_1", verbs={"accept": 3}, is_free=True)
+        )
     assert [(row.n, row.state, row.why) for row in store.changes("r1", ("started", "done"))] == [
         (2, "started", ""),
         (3, "done", "told"),
@@ -101,12 +110,12 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
 def test_a_change_for_somebody_without_a_request_is_unsettled_too(store: Store, state: ChangeState) -> None:
     take(store, EEG, [record(1)])
     with store.writing() as write:
-        write.run(RunRow(id="r1", kind=RunKind.DIRECT, actor="lena", state=RunState.READY, made_at=5, total=1))
-        write.changes([ChangeRow(run="r1", n=1, repo=EEG, request=None, change=b"{}", state=state)])
-    assert unsettled_in(store.reads) == 1
+        write.write_run(RunRow(id="r1", kind=RunKind.DIRECT, actor="lena", state=RunState.READY, made_at=5, total=1))
+        write.write_changes([ChangeRow(run="r1", n=1, repo=EEG, request=None, change=b"{}", state=state)])
+    assert count_unsettled_changes(store.reads) == 1
     with store.writing() as write:
-        write.change_states("r1", [(1, "done", "")])
-    assert unsettled_in(store.reads) == 0
+        write.set_change_states("r1", [(1, "done", "")])
+    assert count_unsettled_changes(store.reads) == 0
 
 
 # ---- what decisions do to a request --------------------------------------------------------------------------------------
@@ -131,14 +140,14 @@ def test_what_is_done_unattended_is_counted_by_verb_and_by_time(store: Store) ->
     idents = take(store, EEG, [record(n) for n in range(1, 6)])
     with store.writing() as write:
         for run, kind in (("r1", RunKind.AUTO), ("r2", RunKind.DIRECT)):
-            write.run(RunRow(id=run, kind=kind, actor="lena", state=RunState.READY, made_at=1))
+            write.write_run(RunRow(id=run, kind=kind, actor="lena", state=RunState.READY, made_at=1))
     _settle(store, idents.pop(), "pending", "accepted", at=105, run="r2")
     for at, ident in enumerate(idents, start=10):
         _settle(store, ident, "pending", "accepted", at=at * 10)
     _settle(store, idents[0], "accepted", "reset", at=500)
     _settle(store, idents[1], "accepted", "rejected", at=600, kind="refused")
-    assert [store.done_since(verb, 0) for verb in ("accept", "reset", "reject", "remove", "cancel")] == [4, 0, 0, 1, 0]
-    assert [store.done_since("accept", since) for since in (101, 102, 131, 132)] == [4, 3, 1, 0]
+    assert [store.count_done(verb, 0) for verb in ("accept", "reset", "reject", "remove", "cancel")] == [4, 0, 0, 1, 0]
+    assert [store.count_done("accept", since) for since in (101, 102, 131, 132)] == [4, 3, 1, 0]
     history = store.history(EEG, [row.person.id for row in store.requests(idents).values()])
     assert [(h.accepted, h.resets, h.rejected, h.last_decision) for h in history.values()][:2] == [
         (1, 1, 0, "reset"),
@@ -177,10 +186,10 @@ def test_grants_come_due_in_order_and_not_before(store: Store) -> None:
             for n, ident in enumerate(idents)
         ]
         write.append(EEG, dated)
-    assert [row.id for row in store.due(99)] == [idents[2], idents[1]]
-    assert [row.state.until for row in store.due(100)] == [98, 99, 100]
+    assert [row.id for row in store.iterate_due(99)] == [idents[2], idents[1]]
+    assert [row.state.until for row in store.iterate_due(100)] == [98, 99, 100]
     take(store, EEG, [record(3, "rejected")])
-    assert [row.id for row in store.due(100)] == [idents[1], idents[0]]
+    assert [row.id for row in store.iterate_due(100)] == [idents[1], idents[0]]
 
 
 def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:
@@ -278,7 +287,7 @@ def test_checkpoints_and_the_desks_own_chain(store: Store) -> None:
     heads = {chain: (length, head.hex()) for chain, (length, head) in store.chains().items()}
     assert list(heads) == ["datasets/acme/eeg-1", "desk"]
     with store.writing() as write:
-        write.checkpoint(Checkpoint(9, heads))
+        write.write_checkpoint(Checkpoint(9, heads))
     assert list(store.checkpoints()) == [Checkpoint(9, heads)]
     assert [link.seq for link in store.links("desk")] == [1]
     assert list(store.links("models/no/such")) == []
@@ -291,14 +300,14 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
     (one,) = take(store, EEG, [record(1)])
     person = store.requests([one])[one].person.id
     with store.writing() as write:
-        write.repo_changed(MED, {"gated": "manual", "form_card": "{}", "full_at": 7, "is_complete": True})
-        write.profile(person, b'{"a":1}', 5)
-        write.profile(person, b'{"a":2}', 6)
-        write.bind("partners", "ada", "65")
-        write.setting("k", "1")
-        write.setting("k", "2")
-        write.setting("gone", "x")
-        write.setting("gone", None)
+        write.update_repo(MED, {"gated": "manual", "form_card": "{}", "full_at": 7, "is_complete": True})
+        write.write_profile(person, b'{"a":1}', 5)
+        write.write_profile(person, b'{"a":2}', 6)
+        write.write_binding("partners", "ada", "65")
+        write.write_setting("k", "1")
+        write.write_setting("k", "2")
+        write.write_setting("gone", "x")
+        write.write_setting("gone", None)
     assert [(row.repo, row.gated, row.full_at, row.is_complete) for row in store.repos()] == [
         (EEG, None, None, False),
         (MED, "manual", 7, True),
@@ -308,27 +317,29 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
     assert (store.setting("k"), store.setting("gone")) == ("2", None)
 
     with pytest.raises(KeyError, match="no columns"), store.writing() as write:
-        write.repo_changed(EEG, {"id = 1; --": 1})
+        write.update_repo(EEG, {"id = 1; --": 1})
 
 
 # ---- packing -------------------------------------------------------------------------------------------------------------
 
 
 RAWS = [b"{}", b'{"a":"\xe2\x98\x83\\u0000 \\" \\\\ \x7f"}', b"\xff\xfe", b'{"k":' + b"1" * 70_000 + b"}"]
-LEARNT = learn(read(EEG, [record(n, answers={"What for?": f"{n} things", 'How "so"?': "☃"}) for n in range(60)]))
+LEARNT = build_dictionary(
+    read(EEG, [record(n, answers={"What for?": f"{n} things", 'How "so"?': "☃"}) for n in range(60)])
+)
 
 
 @pytest.mark.parametrize("raw", [*RAWS, json.dumps(record(7, answers={"What for?": '","What for?":"'})).encode()])
-@pytest.mark.parametrize("known", [PLAIN, LEARNT, b"\0"], ids=["deflated", "by phrases", "nothing learnt"])
+@pytest.mark.parametrize("known", [DEFAULT_DICTIONARY, LEARNT, b"\0"], ids=["deflated", "by phrases", "nothing learnt"])
 def test_a_record_is_packed_and_comes_back(raw: bytes, known: bytes) -> None:
     packer = Packer(lambda _: known)
     text = raw.decode("utf-8", "replace")
-    sealed = sealed_record(raw)
+    sealed = encode_record_part(raw)
     assert sealed == canonical_json({"record": text})
     for number in (0, 7):
         assert packer.unpack(packer.pack(number, sealed)) == sealed
-    assert record_of(sealed) == text.encode()
-    assert private_of(sealed) == {"record": text}
+    assert decode_record(sealed) == text.encode()
+    assert decode_private_part(sealed) == {"record": text}
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
@@ -341,10 +352,10 @@ def test_a_dictionary_shortens_records_by_half_and_holds_no_value_of_any() -> No
     answers = {"What for?": "to listen 1843", "I agree": "on"}
     made = [record(n, name="ada", fullname="Ada Lovelace", email="ada@example.org", answers=answers) for n in range(60)]
     requests = read(EEG, made)
-    known = learn(requests)
+    known = build_dictionary(requests)
     assert b"What for?" in known
     assert b"verifiedOrgNames" not in known, "it was in no record"
     for value in (b"ada", b"Lovelace", b"example.org", b"listen", b"1843", b"2026", b"pending", b"on\\", b"000"):
         assert value not in known
-    sealed = sealed_record(requests[0].raw_json)
+    sealed = encode_record_part(requests[0].raw_json)
     assert len(Packer(lambda _: known).pack(1, sealed)) < len(sealed) * 2 / 3

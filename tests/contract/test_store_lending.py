@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.errors import StoreBusy, StoreTooNew
-from hf_gate.store.members import IDLE, Members
+from hf_gate.store.members import IDLE_MS, Members
 from hf_gate.store.opening import open_store
 from tests.contract.store_kit import EEG, ENDPOINT, place, record, store, take
 
@@ -44,9 +44,9 @@ def test_another_process_of_the_same_number_is_another_one(place: str) -> None:
 
 def test_within_a_piece_of_work_nobody_else_writes(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True, pid=4711) as desk:
-        with desk.working():
+        with desk.hold_write_lock():
             take(desk, EEG, [record(1)])
-            with desk.working(), pytest.raises(StoreBusy, match="pid 4711"):
+            with desk.hold_write_lock(), pytest.raises(StoreBusy, match="pid 4711"):
                 open_store(place, endpoint=ENDPOINT, wait=0.0)
             with pytest.raises(StoreBusy, match="pid 4711"):
                 open_store(place, endpoint=ENDPOINT, wait=0.0)
@@ -56,12 +56,12 @@ def test_within_a_piece_of_work_nobody_else_writes(place: str) -> None:
 def test_who_lends_waits_too_and_reads_meanwhile(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True, wait=0.0) as desk:
         take(desk, EEG, [record(1)])
-        Members(desk).open("secret", "lena", 0)
+        Members(desk).open_session("secret", "lena", 0)
         with open_store(place, endpoint=ENDPOINT, pid=4711) as other:
             with pytest.raises(StoreBusy, match="pid 4711"), desk.writing():
                 pass
             assert desk.repo(EEG) is not None
-            assert Members(desk).whose("secret", IDLE) == "lena", "who is in stays in"
+            assert Members(desk).session_member("secret", IDLE_MS) == "lena", "who is in stays in"
             take(other, EEG, [record(2)])
         take(desk, EEG, [record(3)])
 
@@ -73,7 +73,7 @@ def test_who_would_not_wait_does_not_wait_for_who_does(place: str) -> None:
             with open_store(place, endpoint=ENDPOINT, pid=4711):
                 patient = aside.submit(take, desk, EEG, [record(2)])
                 for _ in range(200):
-                    with pytest.raises(StoreBusy), desk.working(wait=0.0):
+                    with pytest.raises(StoreBusy), desk.hold_write_lock(wait=0.0):
                         pass
                 assert not patient.done()
             patient.result()
@@ -93,7 +93,7 @@ def test_the_right_comes_back_when_the_other_process_dies(tmp_path: Path) -> Non
             assert other.stdout is not None
             assert other.stdin is not None
             other.stdout.readline()
-            with pytest.raises(StoreBusy), desk.working(wait=0.0):
+            with pytest.raises(StoreBusy), desk.hold_write_lock(wait=0.0):
                 pass
             other.stdin.close()
             other.kill()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.initial_load import DEFERRED, loading
-from hf_gate.store.opening import open_store, path_of
-from hf_gate.store.schema_check import shape_faults
+from hf_gate.store.initial_load import DEFERRED_INDEXES, defer_indexes
+from hf_gate.store.opening import open_store, parse_path
+from hf_gate.store.schema_check import find_schema_faults
 from hf_gate.store.sql import Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import Holder
@@ -29,16 +29,16 @@ def _indexes(store: Store) -> set[str]:
         if db.is_sqlite
         else "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()"
     )
-    return {name for (name,) in db.rows(sql)} & set(DEFERRED)
+    return {name for (name,) in db.rows(sql)} & set(DEFERRED_INDEXES)
 
 
 def test_the_indexes_are_absent_while_an_empty_store_is_loaded_and_there_afterwards(store: Store) -> None:
     before = _indexes(store)
     assert len(before) >= 11
-    with loading(store):
+    with defer_indexes(store):
         take(store, EEG, [record(n) for n in range(5)])
         assert _indexes(store) == set()
-        assert len(list(store.walk(EEG, "pending"))) == 5
+        assert len(list(store.iterate_requests(EEG, "pending"))) == 5
     assert _indexes(store) == before
     assert store.setting("loading") is None
 
@@ -46,13 +46,13 @@ def test_the_indexes_are_absent_while_an_empty_store_is_loaded_and_there_afterwa
 def test_a_store_with_requests_keeps_its_indexes(store: Store) -> None:
     take(store, EEG, [record(1)])
     before = _indexes(store)
-    with loading(store):
+    with defer_indexes(store):
         assert _indexes(store) == before
 
 
 def test_an_error_while_loading_leaves_the_indexes_made(store: Store) -> None:
     before = _indexes(store)
-    with pytest.raises(ZeroDivisionError), loading(store):
+    with pytest.raises(ZeroDivisionError), defer_indexes(store):
         raise ZeroDivisionError
     assert _indexes(store) == before
 
@@ -60,11 +60,11 @@ def test_an_error_while_loading_leaves_the_indexes_made(store: Store) -> None:
 _LOAD = """
     import sys
     sys.path.insert(0, {root!r})
-    from hf_gate.store.initial_load import loading
+    from hf_gate.store.initial_load import defer_indexes
     from hf_gate.store.opening import open_store
     from tests.contract.store_kit import EEG, ENDPOINT, record, take
     store = open_store({place!r}, endpoint=ENDPOINT)
-    with loading(store):
+    with defer_indexes(store):
         take(store, EEG, [record(n) for n in range(5)])
         print("loading", flush=True)
         sys.stdin.read()
@@ -84,13 +84,13 @@ def test_the_next_opening_makes_the_indexes_that_a_killed_process_left_out(place
     _killed_while_loading(place)
     with open_store(place, endpoint=ENDPOINT, read_only=True) as reader:
         assert _indexes(reader) == set()
-        assert len(list(reader.walk(EEG, "pending"))) == 5
+        assert len(list(reader.iterate_requests(EEG, "pending"))) == 5
     with open_store(place, endpoint=ENDPOINT) as store:
         assert len(_indexes(store)) >= 11
         assert store.setting("loading") is None
     if place.startswith("sqlite"):
-        db = Sqlite(path_of(place), writes=True)
-        assert shape_faults(db) == []
+        db = Sqlite(parse_path(place), writes=True)
+        assert find_schema_faults(db) == []
         db.close()
 
 

@@ -170,7 +170,7 @@ class _Machine(RuleBasedStateMachine):
             assert row.request is not None
             if row.is_current:
                 name = row.person.identity.username
-                found = {one.id for one in self.store.find(repo, name)} if name else {ident}
+                found = {one.id for one in self.store.find_by_identity(repo, name)} if name else {ident}
                 assert ident in found
 
 

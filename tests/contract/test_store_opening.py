@@ -17,9 +17,9 @@ import pytest
 
 from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from hf_gate.store.opening import open_store, path_of
+from hf_gate.store.opening import open_store, parse_path
 from hf_gate.store.store import Store
-from hf_gate.store.write_lock import FileLock, Holder, holder_of, lock_files
+from hf_gate.store.write_lock import FileLock, Holder, lock_files, read_holder
 from tests.contract.store_kit import EEG, ENDPOINT, mode_of, place, record, store, take
 
 __all__ = ["place", "store"]
@@ -27,7 +27,7 @@ __all__ = ["place", "store"]
 
 def _old(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store, store.writing() as write:
-        write.setting("a", "1")
+        write.write_setting("a", "1")
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_addresses() -> None:
-    assert path_of("sqlite:///desk.db") == Path("desk.db")
-    assert path_of("sqlite:////srv/my%20desk.db") == Path("/srv/my desk.db")
-    assert path_of("some/desk.db") == Path("some/desk.db")
+    assert parse_path("sqlite:///desk.db") == Path("desk.db")
+    assert parse_path("sqlite:////srv/my%20desk.db") == Path("/srv/my desk.db")
+    assert parse_path("some/desk.db") == Path("some/desk.db")
     with pytest.raises(UsageError, match="mysql"):
-        path_of("mysql://x/y")
+        parse_path("mysql://x/y")
 
 
 def test_no_store_is_made_where_one_should_be(path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_second_writer_is_told_who_the_first_is_and_readers_go_on(place: str) 
             open_store(place, endpoint=ENDPOINT, wait=0.0)
         assert caught.value.exit_code == 75
         with open_store(place, endpoint=ENDPOINT, read_only=True) as reader, first.writing() as write:
-            write.repo_changed(EEG, {"problem": "not yet to be seen"})
+            write.update_repo(EEG, {"problem": "not yet to be seen"})
             found = reader.repo(EEG)
             assert found is not None
             assert (found.problem, dict(found.counts)) == (None, {"pending": 1})
@@ -233,8 +233,8 @@ def test_a_store_whose_making_was_broken_off_is_made_at_the_next_opening(path: P
     path.touch()
     open_store(path, endpoint=ENDPOINT).close()
     with open_store(path, endpoint=ENDPOINT, pid=7) as store, store.writing() as write:
-        write.setting("a", "1")
-    assert holder_of(path) == Holder(7)
+        write.write_setting("a", "1")
+    assert read_holder(path) == Holder(7)
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
     with open_store(path, endpoint=ENDPOINT) as store:
         (head,) = verify_chain(store.links("datasets/acme/eeg-1"))
         assert isinstance(head, LedgerLink)
-        assert head.seq == int(count) == len(list(store.walk(EEG, "pending")))
+        assert head.seq == int(count) == len(list(store.iterate_requests(EEG, "pending")))
 
 
 def test_a_folder_without_the_right_to_write_is_told(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import RequestRow
 from hf_gate.errors import UsageError
 from hf_gate.store.opening import open_store
-from hf_gate.store.query_sql import conditions
+from hf_gate.store.query_sql import build_conditions
 from hf_gate.store.queue_queries import QueueQueries
-from hf_gate.store.search import Wanted, cursor_of, keys_of
+from hf_gate.store.search import PageRequest, cursor_of, find_keys
 from hf_gate.store.store import Store
 from tests.contract.store_kit import (
     EEG,
@@ -191,7 +191,9 @@ _HOLDS: dict[str, Callable[[Store, Term, RequestRow], bool]] = {
 
 
 def _plain(store: Store, query: Query) -> list[int]:
-    rows = [row for repo in store.repos() for status in repo.counts for row in store.walk(repo.repo, status)]
+    rows = [
+        row for repo in store.repos() for status in repo.counts for row in store.iterate_requests(repo.repo, status)
+    ]
     fitting = [row for row in rows if all(_HOLDS[t.key](store, t, row) != t.is_not for t in query.terms)]
     return [row.id for row in sorted(fitting, key=lambda row: (row.state.asked_at, row.id))]
 
@@ -256,8 +258,10 @@ def test_a_query_gives_what_a_plain_filter_gives(
     query = Query(tuple(terms))
     want = _plain(filled, query)[:: -1 if newest_first else 1]
     assert _all(filled, query, limit, newest_first=newest_first) == want
-    ready = conditions(query, filled._db, now=NOW)  # and when the index names too many to look at each
-    assert [ident for _, ident in keys_of(filled._db, ready, Wanted(limit, newest_first), most=0)] == want[:limit]
+    ready = build_conditions(query, filled._db, now=NOW)  # and when the index names too many to look at each
+    assert [ident for _, ident in find_keys(filled._db, ready, PageRequest(limit, newest_first), most=0)] == want[
+        :limit
+    ]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -271,7 +275,9 @@ def test_by_person_each_stands_once_where_their_first_stood_with_all_that_the_qu
         want.setdefault(filled.requests([ident])[ident].person.id, []).append(ident)
     found, cursor = list[list[int]](), None
     while True:
-        page = QueueQueries(filled).by_person(query, now=NOW, limit=limit, newest_first=newest_first, cursor=cursor)
+        page = QueueQueries(filled).read_people_page(
+            query, now=NOW, limit=limit, newest_first=newest_first, cursor=cursor
+        )
         assert len(page.people) <= limit
         found += [[row.id for row in rows] for rows in page.people]
         cursor = page.next
@@ -285,7 +291,7 @@ def test_somebody_whose_name_is_the_same_is_another_person(place_of_two: Sequenc
     for store in place_of_two:
         take(store, EEG, [record(1, name="ada"), record(2, name="bob")])
         take(store, MED, [record(1, name="ada", request=7), record(3, name="ada-2", request=8)])
-        found = QueueQueries(store).by_person(parse_query("status:pending"), now=NOW).people
+        found = QueueQueries(store).read_people_page(parse_query("status:pending"), now=NOW).people
         assert sorted(len(rows) for rows in found) == [1, 1, 2]
 
 
@@ -317,7 +323,7 @@ def test_a_query_with_a_character_that_no_store_keeps_is_answered(filled: Store,
     query = parse_query(text.format(character))
     page = filled.query(query, now=NOW, limit=5)
     assert len(page.rows) == (0 if ":" in text else 5), "a word of it is a space"
-    assert filled.find(None, character) == []
+    assert filled.find_by_identity(None, character) == []
 
 
 @pytest.mark.parametrize("key", [f"{2**63}.1", f"1.-{2**63}", "9" * 400 + ".1"])

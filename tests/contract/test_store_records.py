@@ -47,11 +47,11 @@ def test_reading_the_same_once_more_is_known_and_writes_nothing(store: Store) ->
 
 def test_a_walk_goes_from_the_oldest_to_the_newest_over_many_pages(store: Store) -> None:
     take(store, EEG, [record(n, day=n % 300) for n in range(2300)])
-    found = [(row.state.asked_at, row.id) for row in store.walk(EEG, "pending", with_record=False)]
+    found = [(row.state.asked_at, row.id) for row in store.iterate_requests(EEG, "pending", with_record=False)]
     assert found == sorted(found)
     assert len(found) == 2300
-    assert sum(row.request is not None for row in store.walk(EEG, "pending")) == 2300
-    assert list(store.walk(MED, "pending")) == []
+    assert sum(row.request is not None for row in store.iterate_requests(EEG, "pending")) == 2300
+    assert list(store.iterate_requests(MED, "pending")) == []
 
 
 def test_counts_follow_every_move(store: Store) -> None:
@@ -79,7 +79,7 @@ def test_a_new_attempt_follows_the_old_one_and_takes_its_place(store: Store) -> 
     row = store.repo(EEG)
     assert row is not None
     assert dict(row.counts) == {"pending": 1}
-    assert [one.id for one in store.walk(EEG, "pending")] == [second]
+    assert [one.id for one in store.iterate_requests(EEG, "pending")] == [second]
 
 
 def test_an_older_attempt_that_turns_up_later_is_no_news(store: Store) -> None:
@@ -119,7 +119,7 @@ def test_a_hidden_person_is_known_by_the_request_until_the_repo_shows_them(store
     (shown,) = take(store, EEG, [record(1, "accepted")])
     assert one == again == shown
     assert store.requests([one])[one].person.identity.user_id == hub_id(1)
-    assert [row.id for row in store.find(EEG, hub_id(1))] == [one]
+    assert [row.id for row in store.find_by_identity(EEG, hub_id(1))] == [one]
 
 
 def test_a_repo_that_begins_to_hide_its_people_makes_nobody_anew(store: Store) -> None:
@@ -144,11 +144,11 @@ def test_a_person_is_found_by_every_name_that_is_theirs_alone(store: Store) -> N
     take(store, EEG, [record(2, name="ada-11")])
     row = store.requests([one])[one]
     for text in ("ada-1", "ADA-1", "Ada-1@example.org", hub_id(1), hub_id(1001), row.person.pseudonym):
-        assert [found.id for found in store.find(None, text)] == [one], text
-    assert [found.id for found in store.find(EEG, "ada-1")] == [one]
-    assert store.find(MED, "ada-1") == []
-    assert store.find(None, "nobody") == []
-    assert store.find(None, "") == []
+        assert [found.id for found in store.find_by_identity(None, text)] == [one], text
+    assert [found.id for found in store.find_by_identity(EEG, "ada-1")] == [one]
+    assert store.find_by_identity(MED, "ada-1") == []
+    assert store.find_by_identity(None, "nobody") == []
+    assert store.find_by_identity(None, "") == []
 
 
 def test_unseen_are_those_that_a_complete_reading_did_not_show(store: Store) -> None:
@@ -187,7 +187,7 @@ def test_an_error_within_a_transaction_undoes_it_whole(store: Store) -> None:
     def half() -> None:
         with store.writing() as write:
             write.observe(EEG, seen_of(store, EEG, read(EEG, [record(2), record(3)])), 5)
-            write.repo(MED)
+            write.find_or_create_repo(MED)
             raise InterruptedError
 
     with pytest.raises(InterruptedError):

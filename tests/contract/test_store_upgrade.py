@@ -9,9 +9,9 @@ import pytest
 
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
 from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.opening import open_store, path_of
+from hf_gate.store.opening import open_store, parse_path
 from hf_gate.store.removal import remove_files, remove_tables
-from hf_gate.store.revisions import SHAPES, Shapes
+from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import (
     EEG,
@@ -28,25 +28,25 @@ __all__ = ["place"]
 
 
 @pytest.fixture
-def newer(tmp_path: Path) -> Shapes:
+def newer(tmp_path: Path) -> Revisions:
     """The revisions of an hf-gate that has one more."""
     return shapes_with(tmp_path / "scripts")
 
 
 def _old(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store, store.writing() as write:
-        write.setting("a", "1")
+        write.write_setting("a", "1")
 
 
-def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Shapes) -> None:
+def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Revisions) -> None:
     _old(place)
     with pytest.raises(StoreUnavailable, match="older shape"):
-        open_store(place, endpoint=ENDPOINT, read_only=True, shapes=newer)
-    with open_store(place, endpoint=ENDPOINT, shapes=newer) as store:
+        open_store(place, endpoint=ENDPOINT, read_only=True, revisions=newer)
+    with open_store(place, endpoint=ENDPOINT, revisions=newer) as store:
         assert store._db.rows("SELECT key, value, note FROM settings") == [("a", "1", "moved")]
-    open_store(place, endpoint=ENDPOINT, shapes=newer, read_only=True).close()
+    open_store(place, endpoint=ENDPOINT, revisions=newer, read_only=True).close()
     if place.startswith("sqlite"):
-        copy = path_of(place).with_name("desk.db.before-9999")
+        copy = parse_path(place).with_name("desk.db.before-9999")
         assert mode_of(copy) == 0o600
         with open_store(copy, endpoint=ENDPOINT) as kept:
             assert kept.setting("a") == "1"
@@ -55,31 +55,31 @@ def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Shapes) -> 
 def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: Path) -> None:
     _old(place)
     with pytest.raises(ZeroDivisionError):
-        open_store(place, endpoint=ENDPOINT, shapes=shapes_with(tmp_path / "scripts", "1 / 0"))
+        open_store(place, endpoint=ENDPOINT, revisions=shapes_with(tmp_path / "scripts", "1 / 0"))
     with open_store(place, endpoint=ENDPOINT) as store:
         assert store._db.rows("SELECT * FROM settings") == [("a", "1")]
 
 
-def test_a_store_that_has_not_the_schema_it_names_is_refused_and_left_as_it_was(place: str, newer: Shapes) -> None:
+def test_a_store_that_has_not_the_schema_it_names_is_refused_and_left_as_it_was(place: str, newer: Revisions) -> None:
     _old(place)
-    open_store(place, endpoint=ENDPOINT, shapes=newer).close()
-    for copy in path_of(place).parent.glob("*.before-*") if place.startswith("sqlite") else ():
+    open_store(place, endpoint=ENDPOINT, revisions=newer).close()
+    for copy in parse_path(place).parent.glob("*.before-*") if place.startswith("sqlite") else ():
         copy.unlink()
-    label_revision(place, SHAPES.head)
-    with pytest.raises(StoreDamaged, match=f"says that its shape is {SHAPES.head}") as refused:
-        open_store(place, endpoint=ENDPOINT, shapes=newer)
+    label_revision(place, REVISIONS.head)
+    with pytest.raises(StoreDamaged, match=f"says that its shape is {REVISIONS.head}") as refused:
+        open_store(place, endpoint=ENDPOINT, revisions=newer)
     assert "backup" in refused.value.hint
     if place.startswith("sqlite"):
-        assert not list(path_of(place).parent.glob("*.before-*"))
+        assert not list(parse_path(place).parent.glob("*.before-*"))
 
 
-def test_a_newer_store_is_refused_and_left_alone(place: str, newer: Shapes) -> None:
-    open_store(place, endpoint=ENDPOINT, shapes=newer).close()
-    before = path_of(place).read_bytes() if place.startswith("sqlite") else b""
+def test_a_newer_store_is_refused_and_left_alone(place: str, newer: Revisions) -> None:
+    open_store(place, endpoint=ENDPOINT, revisions=newer).close()
+    before = parse_path(place).read_bytes() if place.startswith("sqlite") else b""
     for read_only in (True, False):
         with pytest.raises(StoreTooNew, match="9999"):
             open_store(place, endpoint=ENDPOINT, read_only=read_only)
-    assert before == (path_of(place).read_bytes() if place.startswith("sqlite") else b"")
+    assert before == (parse_path(place).read_bytes() if place.startswith("sqlite") else b"")
 
 
 @pytest.mark.parametrize("read_only", [True, False])
@@ -91,7 +91,7 @@ def test_a_store_of_a_pre_release_is_refused_until_it_is_removed(place: str, rea
     assert refused.value.exit_code == 1
     assert "hf-gate store remove" in refused.value.hint
     if place.startswith("sqlite"):
-        remove_files(path_of(place), Holder(1), wait=0, check=lambda: None)
+        remove_files(parse_path(place), Holder(1), wait=0, check=lambda: None)
     else:
         remove_tables(place, Holder(1), wait=0, check=lambda _: None)
     with open_store(place, endpoint=ENDPOINT) as store:

@@ -209,7 +209,7 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
     scene.sync()
     run = scene.approve(scene.plan())
     with scene.store.writing() as write:
-        write.change_states(run.id, [(1, "refused", "the Hub said no"), (2, "refused", "the Hub said no")])
+        write.set_change_states(run.id, [(1, "refused", "the Hub said no"), (2, "refused", "the Hub said no")])
     in_force = policy_versions(scene.bundle.policies)
     assert len(plan_retry(scene.store, run, now=scene.clock.now(), versions=in_force).changes) == 2
     desk_folder(scene.folder, ending("1y"))

@@ -325,7 +325,7 @@ def test_apply_by_a_clock_that_is_off_ends_no_grant_and_says_so(console: Console
     console.run("run", "--once")
     at, url = to_ms(utc_now()), console.hub.url
     with open_store(Path("desk.db").absolute(), endpoint=url, world=get_world_id(url)) as store:
-        (row,) = (each for each in store.find(None, "ada-l") if each.state.status == "accepted")
+        (row,) = (each for each in store.find_by_identity(None, "ada-l") if each.state.status == "accepted")
         ended = GrantDated(until=at - 86_400_000, at_end="reset", rule="voices/all", written="1y")
         with store.writing() as write:
             entry = LedgerEntry(event=ended, at=at, actor="lena-brandt", request=row.id, person=row.person.id)

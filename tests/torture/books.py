@@ -305,7 +305,7 @@ def folded(store: Store, books: Books) -> Iterator[str]:
 def _counters(store: Store) -> Iterator[str]:
     for row in store.repos():
         names = ("pending", "accepted", "rejected", "reset", "withdrawn")
-        there = {name: sum(1 for _ in store.walk(row.repo, name, with_record=False)) for name in names}
+        there = {name: sum(1 for _ in store.iterate_requests(row.repo, name, with_record=False)) for name in names}
         said = {name: row.counts.get(name, 0) for name in names}
         if there != said:
             yield f"I9: {row.repo} counts {said}, there are {there}"
@@ -316,7 +316,11 @@ def astray(store: Store, world: World) -> list[str]:
     found = []
     for gated in world.repos.values():
         names = (*STATUSES, WITHDRAWN)
-        rows = {row.person.identity.user_id: row.state.status for name in names for row in store.walk(gated.repo, name)}
+        rows = {
+            row.person.identity.user_id: row.state.status
+            for name in names
+            for row in store.iterate_requests(gated.repo, name)
+        }
         there = {account: str(row.status) for account, row in gated.people.items()}
         for account in rows.keys() | there.keys():
             said, is_so = rows.get(account, "unknown"), there.get(account or "", WITHDRAWN)

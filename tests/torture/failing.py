@@ -122,7 +122,7 @@ class Believing(RunExecutor):
                 event = e.ChangeSettled(run=run.id, kind=kind, after=request.state.open_after or "")
                 entry = e.LedgerEntry(event=event, at=at, actor=run.actor, request=request.id, person=request.person.id)
                 write.append(row.repo, [entry])
-            write.change_states(run.id, [(row.n, "planned" if kind == "deferred" else kind, "") for row in left])
+            write.set_change_states(run.id, [(row.n, "planned" if kind == "deferred" else kind, "") for row in left])
 
 
 class Blind(Believing):
@@ -201,8 +201,8 @@ class _WriteWithoutIntents:
     def append(self, repo: Repo | None, entries: Sequence[e.LedgerEntry]) -> None:
         self._write.append(repo, [entry for entry in entries if not isinstance(entry.event, e.ChangeStarted)])
 
-    def change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
-        self._write.change_states(run, [one for one in states if one[1] != "started"])
+    def set_change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
+        self._write.set_change_states(run, [one for one in states if one[1] != "started"])
 
 
 WRONG = {"believing": Believing, "blind": Blind, "hopeful": Hopeful, "hasty": Hasty}

@@ -16,8 +16,8 @@ from hf_gate.application.run_executor import RunExecutor
 from hf_gate.config import Flags
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
-from hf_gate.store.revisions import SHAPES, Shapes
-from hf_gate.store.schema_setup import make, upgrade
+from hf_gate.store.revisions import REVISIONS, Revisions
+from hf_gate.store.schema_setup import create_schema, upgrade_schema
 from hf_gate.store.sql import Sqlite
 from hf_gate.store.store import Store
 
@@ -118,7 +118,7 @@ class _DeadAtReply(_Through):
             yield
 
 
-def later_shapes(path: Path) -> Shapes:
+def later_shapes(path: Path) -> Revisions:
     """The revisions of an hf-gate that has one more, of many statements; its scripts lie beside a store."""
     from tests.contract.store_kit import shapes_with  # noqa: PLC0415 - slow to import, for one part
 
@@ -129,14 +129,14 @@ def later_shapes(path: Path) -> Shapes:
 def making(path: str, at: int) -> None:
     """A store is made, up to its n-th statement."""
     db = _dying(path, at)
-    make(db, {"endpoint": ENDPOINT}, SHAPES.head)
+    create_schema(db, {"endpoint": ENDPOINT}, REVISIONS.head)
     db.close()
 
 
 def upgrading(path: str, at: int) -> None:
     """A store of today is brought up to a later revision, up to its n-th statement."""
     db = _dying(path, at)
-    upgrade(db, Path(path), SHAPES.head, later_shapes(Path(path)))
+    upgrade_schema(db, Path(path), REVISIONS.head, later_shapes(Path(path)))
     db.close()
 
 

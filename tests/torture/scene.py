@@ -215,7 +215,7 @@ class Scene:
         return None if row is None else row.state.hub_request
 
     def row(self, name: str, repo: Repo | None = None) -> RequestRow:
-        found = self.store.find(repo or self.repos[0], name)
+        found = self.store.find_by_identity(repo or self.repos[0], name)
         assert found, f"{name} is not in the store"
         return found[-1]
 

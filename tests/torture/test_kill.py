@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.store.opening import open_store
-from hf_gate.store.revisions import SHAPES
+from hf_gate.store.revisions import REVISIONS
 from hf_gate.testing import LocalHub
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 
@@ -149,8 +149,8 @@ def test_killed_at_any_statement_that_makes_a_store_or_brings_it_up(
             open_store(path, endpoint=ENDPOINT).close()
         child = nursery.bear(dict(os.environ), tmp_path, part=part, path=str(path), at=at)
         assert nursery.wait(child, 20.0)
-        shapes = later_shapes(path) if part == "upgrading" else SHAPES
-        with open_store(path, endpoint=ENDPOINT, shapes=shapes) as store:
+        shapes = later_shapes(path) if part == "upgrading" else REVISIONS
+        with open_store(path, endpoint=ENDPOINT, revisions=shapes) as store:
             assert len(take(store, EEG, [record(1)])) == 1
             assert verify_ledger(store, with_tables=True).ok
         if child.code == 0:

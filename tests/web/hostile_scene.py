@@ -218,7 +218,7 @@ def a_hostile_room(folder: Path) -> Iterator[Scene]:
         rows = {
             (row.person.identity.user_id, repo): row
             for repo in repos
-            for row in room.app_state.workspace.store.walk(repo, "pending")
+            for row in room.app_state.workspace.store.iterate_requests(repo, "pending")
         }
         ids = _ids(room)
         sent_back = [rows[ids[turn], repos[turn]] for turn in TURNS]
@@ -299,7 +299,7 @@ def _spoil(room: Room, repos: list[Repo], waiting: list[RequestRow], gone: list[
         with store.writing() as write:
             write.append(repo, [LedgerEntry(event=moved, at=back.state.asked_at + 1, actor="outside", request=back.id,
                                       person=back.person.id, private=granter)])  # fmt: skip
-            write.repo_changed(repo, {"problem": payload(Field.REPO_PROBLEM, turn), "is_complete": False})
+            write.update_repo(repo, {"problem": payload(Field.REPO_PROBLEM, turn), "is_complete": False})
             write.db.run("UPDATE tray SET outcome = 'refused', why = ?, ended_at = made_at WHERE request_id = ?",
                          (payload(Field.TRAY_WHY, turn), waits.id))  # fmt: skip
             write.db.run("UPDATE changes SET state = 'refused', why = ? WHERE request_id = ?",

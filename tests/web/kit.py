@@ -214,12 +214,12 @@ class Room:
             )
 
     def row(self, name: str) -> RequestRow:
-        return self.app_state.workspace.store.find(None, name)[0]
+        return self.app_state.workspace.store.find_by_identity(None, name)[0]
 
     def leave(self) -> None:
         """The time of everything in the tray has come."""
-        self.app_state.workspace.tray.leave_at(
-            [one.id for one in self.app_state.workspace.tray.waiting()], to_ms(self.app_state.now())
+        self.app_state.workspace.tray.set_departure(
+            [one.id for one in self.app_state.workspace.tray.list_waiting()], to_ms(self.app_state.now())
         )
         self.app_state.tray_service.send_due(self.app_state.now())
 

@@ -134,7 +134,7 @@ def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: R
     assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
     room.leave()
-    held = room.app_state.workspace.tray.about([row.id])[row.id]
+    held = room.app_state.workspace.tray.find_latest([row.id])[row.id]
     assert (held.outcome, room.writes()) == ("refused", before)
 
 
@@ -157,7 +157,7 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) 
     after = invited(room, lena, name="mia")
     assert "her view" not in after.get("/queue").body
     assert 'data-picked="1"' not in after.get("/queue").body
-    assert not room.app_state.workspace.tray.waiting()
+    assert not room.app_state.workspace.tray.list_waiting()
     for name in ("ada", "bob", "cyd"):
         assert f">{name}<" not in after.get("/tray").body
     assert after.post(f"/runs/{run.id}", {"do": "undo"}).status == 403
@@ -210,7 +210,7 @@ def test_what_proves_nothing_is_refused(room: Room) -> None:
         room.app_state, json.dumps({"code": code_of(mia), "token": token}).encode(), is_private=False
     )
     assert in_the_clear.status_code == 403
-    assert [one.proven_account for one in room.app_state.workspace.members.all()] == [None, None]
+    assert [one.proven_account for one in room.app_state.workspace.members.list_all()] == [None, None]
 
 
 @pytest.mark.parametrize(

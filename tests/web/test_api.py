@@ -80,7 +80,7 @@ def test_an_acceptance_takes_an_end(asked: Room) -> None:
 def test_an_end_that_cannot_be_is_refused(asked: Room, verb: str, until: str, why: str) -> None:
     answer = _post(asked.visitor(), "/decisions", _decision(asked, "ada", verb, until=until))
     assert (answer.status, answer.json["error"]) == (422, why)
-    assert asked.app_state.workspace.tray.waiting() == []
+    assert asked.app_state.workspace.tray.list_waiting() == []
 
 
 def test_the_loser_of_a_race_is_told(asked: Room) -> None:
@@ -107,7 +107,7 @@ def test_what_is_not_asked_for_is_refused(asked: Room) -> None:
     assert lena.get("/api/v1/requests?q=colour:red").status == 422
     assert lena.get("/api/v1/requests?limit=0").status == 422
     assert lena.get("/api/v1/requests/" + "0" * 24).status == 404
-    assert asked.app_state.workspace.tray.waiting() == []
+    assert asked.app_state.workspace.tray.list_waiting() == []
 
 
 def test_more_than_the_ladder_lets_pass_without_a_look_is_not_taken(asked: Room) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.ledger_files import read_checkpoint, verify_exported_ledger
 from hf_gate.domain.rows import LedgerRow, TimelineFilter
-from hf_gate.store.ledger import timeline
+from hf_gate.store.ledger import read_timeline
 from tests.web.kit import GOOD, Room
 
 
@@ -162,7 +162,7 @@ def test_looking_back_in_short_stretches_misses_nothing(told: Room, look: int) -
         got: list[LedgerRow] = []
         before = None
         while True:
-            some = timeline(store, wanted, limit=2, before=before, look=look)
+            some = read_timeline(store, wanted, limit=2, before=before, look=look)
             got += some.rows
             before = some.next
             if before is None:

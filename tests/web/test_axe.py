@@ -51,7 +51,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     lena = room.visitor()
     rows = lena.get("/queue.json").json
     key = rows[2]["request_id"]
-    person = room.app_state.workspace.store.find(None, key)[0].person.pseudonym
+    person = room.app_state.workspace.store.find_by_identity(None, key)[0].person.pseudonym
     lena.post(f"/requests/{key}/note", {"note": "Asked their supervisor."})
     lena.post("/views", {"name": "Mine", "q": "status:pending age:>1d"})
     applied = made(room, lena)

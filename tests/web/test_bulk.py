@@ -22,7 +22,7 @@ def _ids(room: Room, query: str) -> set[int]:
 def _picked(room: Room, name: str = "lena-brandt") -> set[int]:
     member = room.app_state.membership.find(name)
     assert member is not None
-    return set(room.app_state.workspace.selections.all(f"s_{member.id}"))
+    return set(room.app_state.workspace.selections.read_versions(f"s_{member.id}"))
 
 
 def _begin(visitor: Visitor, verb: str) -> str:
@@ -73,7 +73,7 @@ def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Room) -> None
     path = _begin(lena, "reset")
     assert _confirm(lena, path).status == 422  # no reason
     assert _confirm(lena, path, reason="Please say more.").status == 303
-    assert len(room.app_state.workspace.tray.waiting()) == 12
+    assert len(room.app_state.workspace.tray.list_waiting()) == 12
     assert _picked(room) == set()
     lena.post("/tray/undo", {"which": "last"})
     room.leave()
@@ -93,9 +93,9 @@ def test_more_than_twenty_resets_need_their_number(room: Room) -> None:
     assert "To confirm, type 21" in lena.get(path).body
     for typed in ("", "20", "yes"):
         assert _confirm(lena, path, reason="x", typed=typed).status == 422
-    assert room.app_state.workspace.tray.waiting() == []
+    assert room.app_state.workspace.tray.list_waiting() == []
     assert _confirm(lena, path, reason="x", typed="21").status == 303
-    assert len(room.app_state.workspace.tray.waiting()) == 21
+    assert len(room.app_state.workspace.tray.list_waiting()) == 21
 
 
 def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Room) -> None:
@@ -123,7 +123,7 @@ def test_a_selection_of_somebody_else_is_not_there(room: Room) -> None:
     assert mia.get(path).status == 404
     assert mia.post(path.partition("?")[0], {"verb": "accept", "count": "2"}).status == 404
     assert mia.post("/bulk", {"verb": "accept"}).status == 422
-    assert room.app_state.workspace.tray.waiting() == []
+    assert room.app_state.workspace.tray.list_waiting() == []
 
 
 def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Room) -> None:

@@ -90,7 +90,7 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
     lena, before = full.visitor(), full.writes()
     _sheet(lena)
     store = full.app_state.workspace.store
-    idents = [row.id for row in store.walk(full.repo, "pending")]
+    idents = [row.id for row in store.iterate_requests(full.repo, "pending")]
     order = BulkDecision("r_0123456789ab", "lena-brandt", "reset", None, MANY)
 
     class PowerCutError(Exception):
@@ -102,7 +102,7 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
 
     with pytest.raises(PowerCutError):
         create_bulk_run(store, order, parts(), full.app_state.now())
-    assert PlansAndRuns(store).counts(order.run_id) == {"planned": 500}
+    assert PlansAndRuns(store).count_changes(order.run_id) == {"planned": 500}
     assert "Stopped" in words(lena.get(f"/runs/{order.run_id}"))
     lena.post(f"/runs/{order.run_id}", {"do": "resume"})
     with pytest.raises(Guarded):
@@ -135,7 +135,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
         "your own request": 1,
     }
     assert found.count + found.out.total() == MANY
-    assert sum(map(len, Selections(full.app_state.workspace.store).ready(found.aim, 100))) == found.count
+    assert sum(map(len, Selections(full.app_state.workspace.store).iterate_ready(found.aim, 100))) == found.count
 
 
 def _version(visitor: Visitor, key: str) -> str:

@@ -108,8 +108,8 @@ def test_one_decision_reaches_what_is_ticked_of_one_person_after_a_yes(three: Ro
     assert back
     told = lena.post(follows.partition("?")[0], {"verb": "accept", "count": "2", "next": back[1].replace("&amp;", "&")})
     assert told.headers["location"] == BY
-    assert {item.request for item in three.app_state.workspace.tray.waiting()} <= {
-        row.id for row in three.app_state.workspace.store.find(None, "ada")
+    assert {item.request for item in three.app_state.workspace.tray.list_waiting()} <= {
+        row.id for row in three.app_state.workspace.store.find_by_identity(None, "ada")
     }
     assert _row(three, lena, "ada").count("accepting") == 2
     three.leave()
@@ -121,7 +121,7 @@ def test_one_acceptance_needs_no_page_and_leads_back(three: Room) -> None:
     lena = three.visitor()
     answer = _send(lena, f"/people/{_key(three, 'bob')}", "accept", _ticked(three, lena, "bob"))
     assert (answer.status, answer.headers["location"]) == (303, BY)
-    assert len(three.app_state.workspace.tray.waiting()) == 1
+    assert len(three.app_state.workspace.tray.list_waiting()) == 1
     assert "disabled" in _row(three, lena, "bob")
 
 
@@ -132,7 +132,7 @@ def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Room
     lost = _send(lena, path, "accept", picks)
     assert lost.status == 409
     assert "mia has decided this already" in lost.body
-    assert [item.actor for item in three.app_state.workspace.tray.waiting()] == ["mia"]
+    assert [item.actor for item in three.app_state.workspace.tray.list_waiting()] == ["mia"]
 
 
 def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(three: Room) -> None:

@@ -42,7 +42,7 @@ def signed_in(browser: Browser, room: Room) -> Iterator[Page]:
 def page(signed_in: Page, room: Room) -> Page:
     """The queue with nothing ticked and nothing decided."""
     room.app_state.workspace.selections.clear(f"s_{room.app_state.membership.owner_member.id}")
-    room.app_state.workspace.tray.take_back([one.id for one in room.app_state.workspace.tray.waiting()], 0)
+    room.app_state.workspace.tray.undo([one.id for one in room.app_state.workspace.tray.list_waiting()], 0)
     signed_in.goto("/queue")
     expect(signed_in.locator(".row.is-focus .who")).to_have_text("ada")
     return signed_in
@@ -66,7 +66,7 @@ def test_a_key_on_a_ticked_row_leads_to_what_would_follow_for_all_that_are_ticke
 ) -> None:
     _press(page, "x", "j", "j", "x", key)
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{word} 2 requests?")
-    assert room.app_state.workspace.tray.waiting() == []
+    assert room.app_state.workspace.tray.list_waiting() == []
 
 
 def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: Room) -> None:
@@ -74,7 +74,7 @@ def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: Ro
     expect(page.get_by_role("heading", level=1)).to_contain_text("2 requests?")
     _press(page, "y")
     expect(page.locator("#tray")).to_contain_text("2 decisions leave in")
-    assert {room.app_state.workspace.store.request(one.request).person.identity.username for one in room.app_state.workspace.tray.waiting()} == {  # type: ignore[union-attr]  # it is there
+    assert {room.app_state.workspace.store.request(one.request).person.identity.username for one in room.app_state.workspace.tray.list_waiting()} == {  # type: ignore[union-attr]  # it is there
         "ada", "bob"
     }  # fmt: skip
 
@@ -133,7 +133,7 @@ def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page
     page.keyboard.type("Thank you.")
     _press(page, "Enter")
     expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
-    assert [one.reason for one in room.app_state.workspace.tray.waiting()] == ["Please say more.\nThank you."]
+    assert [one.reason for one in room.app_state.workspace.tray.list_waiting()] == ["Please say more.\nThank you."]
 
 
 def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, room: Room) -> None:
@@ -142,7 +142,7 @@ def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, roo
     for init in ({"isComposing": True, "keyCode": 13}, {"isComposing": False, "keyCode": 229}):
         page.locator("#reason").dispatch_event("keydown", {"key": "Enter", "bubbles": True, "cancelable": True} | init)
         expect(page.locator("#sheet")).to_be_visible()
-    assert room.app_state.workspace.tray.waiting() == []
+    assert room.app_state.workspace.tray.list_waiting() == []
 
 
 def test_the_button_of_the_sheet_says_that_enter_sends(page: Page) -> None:
@@ -189,12 +189,12 @@ def test_after_undo_of_a_decision_of_an_earlier_page_the_cursor_is_on_its_row(pa
 
 def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, room: Room) -> None:
     bob = [room.row("bob").id]
-    before = room.app_state.workspace.tray.about(bob)
+    before = room.app_state.workspace.tray.find_latest(bob)
     _press(page, "a")
     _press(page, "z", "a", "z")  # faster than the desk answers: the row is still being taken back
     expect(page.locator("#tray .tray")).to_have_count(0)
     _focus(page, "ada")
-    assert room.app_state.workspace.tray.about(bob) == before
+    assert room.app_state.workspace.tray.find_latest(bob) == before
 
 
 # ---- one search ----------------------------------------------------------------------------------------------------------

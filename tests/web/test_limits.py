@@ -97,7 +97,7 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
         assert known is not None
         room.app_state.workspace.members.revoke(known, "lena-brandt", 0)
     room.leave()
-    ada = room.app_state.workspace.tray.about([room.row("ada").id])[room.row("ada").id]
+    ada = room.app_state.workspace.tray.find_latest([room.row("ada").id])[room.row("ada").id]
     assert (ada.outcome, ada.why) == ("refused", "mia may not decide here any more")
     assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
     assert room.writes() == before + 1
@@ -132,7 +132,7 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
         ("/settings/revoke", {"name": "sam"}),
     ):
         assert some.post(path, values).status == 403
-    assert [one.name for one in room.app_state.workspace.members.all()] == ["sam"]
+    assert [one.name for one in room.app_state.workspace.members.list_all()] == ["sam"]
     assert "Invite a member" not in some.get("/settings").body
     answer = room.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""})
     assert (answer.status, "Only this machine can open that address" in answer.body) == (200, True)
@@ -149,7 +149,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
     )
     room.leave()
     assert room.writes() == before
-    held = app_state.workspace.tray.about([row.id])[row.id]
+    held = app_state.workspace.tray.find_latest([row.id])[row.id]
     assert (held.outcome, held.why) == ("stale", f"{over} was over when it was to leave")
 
 
@@ -159,7 +159,7 @@ def test_a_day_that_has_no_end_is_none_for_an_access(room: Room, day: str) -> No
     row, lena = room.row("ada"), room.visitor()
     values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token, "until": "day"}
     assert lena.post("/tray", {**values, "day": day}).status == 422
-    assert room.app_state.workspace.tray.waiting() == []
+    assert room.app_state.workspace.tray.list_waiting() == []
 
 
 def test_a_digit_that_is_no_number_names_nothing(room: Room) -> None:
@@ -178,7 +178,7 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Room) 
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     mia = room.reviewer()
     assert mia.post("/bulk", {"verb": "accept"}).status == 422, "nobody is selected"
-    assert room.app_state.workspace.tray.waiting() == []
+    assert room.app_state.workspace.tray.list_waiting() == []
     room.leave()
     assert room.row("ada").state.status == "pending"
 

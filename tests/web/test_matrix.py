@@ -294,7 +294,7 @@ def test_what_is_not_theirs_is_not_there_in_a_body_either(halves: Halves) -> Non
             told.append([_alike(answer) for answer in answers])
         assert told[0] == told[1]
     assert rob.get(f"/tray?rows={key}", hx_request="true").body.count("data-request-id") == 0
-    assert halves.room.app_state.workspace.tray.waiting() == []
+    assert halves.room.app_state.workspace.tray.list_waiting() == []
 
 
 def test_a_selection_by_query_takes_only_what_is_theirs(halves: Halves) -> None:

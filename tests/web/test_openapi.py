@@ -90,7 +90,7 @@ def test_a_document_tells_of_real_requests_as_it_says(schema: Any, lena: Visitor
     rows = [
         row
         for repo in open_room.app_state.workspace.store.repos()
-        for row in open_room.app_state.workspace.store.walk(repo.repo, "pending")
+        for row in open_room.app_state.workspace.store.iterate_requests(repo.repo, "pending")
     ]
     real = [{"id": row.state.hub_request, "version": row.version.token} for row in rows]
     decide, one, tray = (

@@ -78,7 +78,7 @@ def test_one_decision_reaches_what_is_ticked_and_nothing_else(three: Room) -> No
     picks = _picks(lena.get(path).body)
     answer = _decide(lena, path, "reset", picks[:2], reason="Say more")
     assert answer.status == 303
-    assert len(three.app_state.workspace.tray.waiting()) == 2
+    assert len(three.app_state.workspace.tray.list_waiting()) == 2
     three.leave()
     assert sorted(_status(three, "ada").values()) == sorted(["reset"] * 2 + ["pending"] * (len(picks) - 2))
     assert set(_status(three, "bob").values()) == {"pending"}
@@ -93,7 +93,7 @@ def test_what_changed_since_the_page_was_read_is_not_decided(three: Room) -> Non
     lost = _decide(lena, path, "accept", picks)
     assert lost.status == 409
     assert f"at {_repos(three)[0]} it is rejected now" in lost.body
-    assert three.app_state.workspace.tray.waiting() == []
+    assert three.app_state.workspace.tray.list_waiting() == []
     assert "outside the desk" in lena.get(path).body
 
 
@@ -102,7 +102,7 @@ def test_a_decision_about_one_person_leaves_what_else_is_selected(three: Room) -
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     picks = _picks(lena.get(path).body)
     assert _decide(lena, path, "reset", picks[:2], reason="Say more").status == 303
-    left = three.app_state.workspace.selections.all(f"s_{three.app_state.membership.owner_member.id}")
+    left = three.app_state.workspace.selections.read_versions(f"s_{three.app_state.membership.owner_member.id}")
     assert three.row("bob").id in left
     assert len(left) == len(_repos(three)) + 1 - 2
 
@@ -111,7 +111,7 @@ def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: Ro
     lena, path = three.visitor(), _href(three, "ada")
     answer = _decide(lena, path, "accept", _picks(lena.get(path).body)[:1])
     assert answer.headers["location"] == path
-    (held,) = three.app_state.workspace.tray.waiting()
+    (held,) = three.app_state.workspace.tray.list_waiting()
     assert (held.leaves_at or 0) - held.made_at == 10_000
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Room) -> 
     bob = three.row("bob")
     foreign = f"{bob.state.hub_request}:{bob.version.token}"
     assert lena.post(path, {"verb": "accept", "pick": foreign}).status == 404
-    assert three.app_state.workspace.tray.waiting() == []
+    assert three.app_state.workspace.tray.list_waiting() == []
 
 
 def test_what_is_in_the_tray_cannot_be_ticked_again(three: Room) -> None:
@@ -139,7 +139,7 @@ def test_a_reviewer_sees_the_attempts_at_their_own_repos_alone(three: Room) -> N
     assert str(foreign) not in body
     assert "Institute 1" not in body
     assert {row["repo"] for row in mia.get(f"{path}.json").json} == {mine.id}
-    ada = next(row for row in three.app_state.workspace.store.find(foreign, "ada"))
+    ada = next(row for row in three.app_state.workspace.store.find_by_identity(foreign, "ada"))
     pick = f"{ada.state.hub_request}:{ada.version.token}"
     assert mia.post(path, {"verb": "accept", "pick": pick}).status == 404
     only_elsewhere = three.reviewer("noa", str(foreign))

@@ -21,23 +21,23 @@ def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> Non
         picks, repo = Selections(store), store.repo(EEG)
         assert repo is not None
         picks.fill("b_x", "lena", parse_query("status:pending"), AT, UTC)
-        everybody = set(picks.all("b_x"))
-        assert everybody == {row.id for row in store.walk(EEG, "pending")}
+        everybody = set(picks.read_versions("b_x"))
+        assert everybody == {row.id for row in store.iterate_requests(EEG, "pending")}
         one = store.request(min(everybody))
         assert one is not None
         own = one.person.identity.username or ""
         aim = SelectionScope("b_x", {"pending"}, [repo.id], {own.lower()})
-        found = {heap.why: heap.n for heap in Selections(store).buckets(aim)}
+        found = {heap.why: heap.n for heap in Selections(store).count_buckets(aim)}
         assert found == {"": len(everybody) - 1, OWN: 1}
-        parts = list(Selections(store).ready(aim, 7))
+        parts = list(Selections(store).iterate_ready(aim, 7))
         assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
         assert sorted(everybody - {one.id}) == [ident for part in parts for ident in part]
         assert set(Selections(store).sample(aim, 5)) < everybody
-        assert {h.why for h in Selections(store).buckets(SelectionScope("b_x", {"accepted"}, [repo.id], {""}))} == {
-            "status pending"
-        }
-        assert {h.why for h in Selections(store).buckets(SelectionScope("b_x", {"pending"}, [], {""}))} == {GONE}
-        protected = Selections(store).buckets(SelectionScope("b_x", {"pending"}, [repo.id], {""}, [own]))
+        assert {
+            h.why for h in Selections(store).count_buckets(SelectionScope("b_x", {"accepted"}, [repo.id], {""}))
+        } == {"status pending"}
+        assert {h.why for h in Selections(store).count_buckets(SelectionScope("b_x", {"pending"}, [], {""}))} == {GONE}
+        protected = Selections(store).count_buckets(SelectionScope("b_x", {"pending"}, [repo.id], {""}, [own]))
         assert sum(h.n for h in protected if h.why == PROTECTED) == 1
 
 
@@ -45,13 +45,13 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
         carried = PlansAndRuns(store)
         for n in range(3):
-            carried.keep(f"{n}" * 64, b"{}", AT + n, {"by": "lena", "changes": n})
-        assert [row.about["changes"] for row in carried.plans()] == [2, 1, 0]
-        assert carried.discard(["1" * 64]) == 1
-        assert carried.plan("1" * 64) is None
-        assert len(carried.plans()) == 2
-        assert carried.counts("r_none") == {}
-        assert carried.page("r_none", states=["done"], repos=[EEG]) == []
+            carried.store_plan(f"{n}" * 64, b"{}", AT + n, {"by": "lena", "changes": n})
+        assert [row.about["changes"] for row in carried.list_plans()] == [2, 1, 0]
+        assert carried.delete_plans(["1" * 64]) == 1
+        assert carried.find_plan("1" * 64) is None
+        assert len(carried.list_plans()) == 2
+        assert carried.count_changes("r_none") == {}
+        assert carried.read_page("r_none", states=["done"], repos=[EEG]) == []
         assert store.changed_repos("r_none", ["planned"]) == []
 
 
@@ -75,6 +75,6 @@ def test_what_another_selection_has_is_let_go_and_nothing_else(place: str) -> No
         picks = Selections(store)
         picks.add("s_lena", "lena", idents[:4], AT)
         picks.add("b_x", "lena", idents[2:], AT)
-        picks.let_go("s_lena", "b_x")
-        assert list(picks.all("s_lena")) == sorted(idents[:2])
-        assert list(picks.all("b_x")) == sorted(idents[2:])
+        picks.remove_selected_in("s_lena", "b_x")
+        assert list(picks.read_versions("s_lena")) == sorted(idents[:2])
+        assert list(picks.read_versions("b_x")) == sorted(idents[2:])

@@ -141,7 +141,7 @@ def test_a_plan_that_was_begun_is_not_thrown_away(asked: Room) -> None:
     place = made(asked, lena)
     ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
     assert lena.post(place, {"do": "discard"}).headers["location"].startswith("/runs/")
-    assert PlansAndRuns(asked.app_state.workspace.store).discard([place.rpartition("/")[2]]) == 0
+    assert PlansAndRuns(asked.app_state.workspace.store).delete_plans([place.rpartition("/")[2]]) == 0
     assert lena.get(place).status == 200
 
 

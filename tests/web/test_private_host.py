@@ -116,7 +116,7 @@ def test_a_workspace_keeps_its_name(room: Room) -> None:
 def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Room) -> None:
     for host in ("evil.example", "desk-0123456789abcdef0123.localhost.evil.example", "desk-x.localhost\r\nx: y"):
         with room.app_state.workspace.store.writing() as write:
-            write.setting("desk host", host)
+            write.write_setting("desk host", host)
         name = private_host(room.app_state.workspace)
         assert re.fullmatch(r"desk-[0-9a-f]{20}\.localhost", name)
         assert private_host(room.app_state.workspace) == name

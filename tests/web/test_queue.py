@@ -223,7 +223,7 @@ def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
 def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     with room.app_state.workspace.store.writing() as write:
-        write.repo_changed(room.repo, {"problem": "The Hub says 403: <no> access\u202e."})
+        write.update_repo(room.repo, {"problem": "The Hub says 403: <no> access\u202e."})
     body = room.visitor().get("/queue").body
     assert "The Hub says 403: &lt;no&gt; access<span" in body
     assert "\u202e" not in body
@@ -274,12 +274,12 @@ def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp
         (tmp_path / "tables").mkdir()
         (tmp_path / "tables" / "partners.csv").write_text("email\nada@ethz.ch\n", "utf-8")
         with room.app_state.workspace.store.writing() as write:
-            write.setting("rows partners", "10")
+            write.write_setting("rows partners", "10")
         visitor = room.visitor()
         for path in ("/queue", "/policies"):
             assert "1 row instead of 10; the file may be incomplete" in visitor.get(path).body
         with room.app_state.workspace.store.writing() as write:
-            write.setting("rows partners", "1")
+            write.write_setting("rows partners", "1")
         room.app_state.policies.expire()
         assert "half a file" not in visitor.get("/queue").body
 

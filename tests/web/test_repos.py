@@ -20,7 +20,7 @@ def test_every_repo_stands_there_with_its_counts_and_where_somebody_waits_longes
     assert {row["repo"] for row in rows} == {line["repo"] for line in crowded.local.repos}
     for row in rows:
         assert row["complete"]
-        found = crowded.app_state.workspace.store.tally("status")
+        found = crowded.app_state.workspace.store.count_by("status")
         assert row["counts"]["pending"] == sum(n["pending"] for repo, n in found.items() if repo.id == row["repo"])
     waiting = sorted((row for row in rows if row["oldest_asked_at"]), key=lambda row: row["oldest_asked_at"])
     places = [
@@ -63,7 +63,7 @@ def test_how_far_requests_are_answered_is_said_in_the_words_of_status(room: Room
 
 def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Room) -> None:
     with room.app_state.workspace.store.writing() as write:
-        write.repo_changed(room.repo, {"problem": "the list of <b>pending</b> moved", "is_complete": False})
+        write.update_repo(room.repo, {"problem": "the list of <b>pending</b> moved", "is_complete": False})
     lena = room.visitor()
     for path in ("/repos", _href(room)):
         body = lena.get(path).body

@@ -82,12 +82,12 @@ def test_the_sheet_says_the_days_and_what_happens_then(asked: Room) -> None:
 )
 def test_an_end_that_is_none_lets_nobody_in(asked: Room, more: dict[str, str]) -> None:
     assert _decide(asked, asked.visitor(), "accept", "ada", **more).status == 422
-    assert asked.app_state.workspace.tray.waiting() == []
+    assert asked.app_state.workspace.tray.list_waiting() == []
 
 
 def test_a_reset_has_no_end(asked: Room) -> None:
     assert _decide(asked, asked.visitor(), "reset", "ada", reason="Say more.", until="30d").status == 303
-    assert asked.app_state.workspace.tray.waiting()[0].until is None
+    assert asked.app_state.workspace.tray.list_waiting()[0].until is None
 
 
 # ---- reversing -----------------------------------------------------------------------------------------------------------

@@ -120,8 +120,10 @@ def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
     ident, store = run.rpartition("/")[2], asked.app_state.workspace.store
     with store.writing() as write:  # as if the Hub had refused two and done the others
         states = [(n, "refused" if n < 3 else "done", "the Hub said no" if n < 3 else "") for n in range(1, 5)]
-        write.change_states(ident, states)
-        write.run(RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4))
+        write.set_change_states(ident, states)
+        write.write_run(
+            RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4)
+        )
     said = words(lena.get(run))
     assert "the Hub said no" in said
     assert "Try the 2 that failed again" in said
@@ -139,8 +141,10 @@ def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked:
     run = begun(asked, lena)
     ident, store = run.rpartition("/")[2], asked.app_state.workspace.store
     with store.writing() as write:
-        write.change_states(ident, [(n, "refused", "the Hub said no") for n in range(1, 5)])
-        write.run(RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4))
+        write.set_change_states(ident, [(n, "refused", "the Hub said no") for n in range(1, 5)])
+        write.write_run(
+            RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4)
+        )
     folder = asked.app_state.workspace.location.folder
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()

@@ -129,8 +129,8 @@ def test_decisions_on_their_way_to_the_hub_count_before_their_run_is_written(ful
     lena = full.visitor()
     full.proven(admin("noor"))
     assert select(full, lena, 0, 500)[1].headers["location"] == "/queue"
-    lying = full.app_state.workspace.tray.waiting()
-    full.app_state.workspace.tray.carried_by([one.id for one in lying], "r_notyetwritten")
+    lying = full.app_state.workspace.tray.list_waiting()
+    full.app_state.workspace.tray.set_run([one.id for one in lying], "r_notyetwritten")
     assert "these are 501 to accept" in words(one(full, lena, 600))
 
 
@@ -151,7 +151,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
     with connection, opened(lends=True) as workspace:
         lent = workspace.store
         desk = AppState(workspace, old.owner, owner_id=old.owner_id)
-        row = lent.find(None, "p600")[0]
+        row = lent.find_by_identity(None, "p600")[0]
         wish, now = DecisionRequest("accept", {row.id: row.version.token}, desk.membership.owner_member), desk.now()
         run = RunRow(
             id="r_command", kind=RunKind.DIRECT, actor=old.owner, state=RunState.READY, made_at=to_ms(now), total=500,
@@ -162,7 +162,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
                 decided = aside.submit(desk.tray_service.queue_decisions, wish, now, 10.0)
                 assert is_waiting.wait(20)
                 with command.store.writing() as write:
-                    write.run(run)
+                    write.write_run(run)
             with pytest.raises(Guarded, match="these are 501 to accept"):
                 decided.result(30)
 
@@ -170,7 +170,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
 def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -> None:
     with a_room(tmp_path, requests=2_700) as room:
         lena, noor, store = room.visitor(), room.proven(admin("noor")), room.app_state.workspace.store
-        rows = list(store.walk(room.repo, "accepted"))[:502]
+        rows = list(store.iterate_requests(room.repo, "accepted"))[:502]
 
         def change(visitor: Visitor, row: RequestRow, until: str) -> Answer:
             values = {"until": until, "version": row.version.token}

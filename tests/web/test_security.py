@@ -106,7 +106,7 @@ def test_a_write_from_elsewhere_changes_nothing(room: Room, what: str) -> None:
     assert visitor.ask("POST", "/tray", b"x", {}).status != 403
     answer = visitor.post("/tray", values, **headers)
     assert answer.status == 403
-    assert room.app_state.workspace.tray.waiting() == []
+    assert room.app_state.workspace.tray.list_waiting() == []
     assert visitor.post("/tray", values).status == 303
 
 
@@ -115,7 +115,7 @@ def test_a_get_decides_nothing(room: Room) -> None:
     visitor = room.visitor()
     assert visitor.get("/tray?verb=accept&key=x").status == 200
     assert visitor.get("/tray/send").status == 404
-    assert room.app_state.workspace.tray.waiting() == []
+    assert room.app_state.workspace.tray.list_waiting() == []
 
 
 def test_another_name_for_this_machine_is_not_answered(crowded: Room) -> None:

@@ -74,10 +74,10 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
 def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:
     members, mia = room.app_state.workspace.members, Member(name="mia", role=MemberRole.REVIEWER)
     room.app_state.membership.invite(mia, "first")
-    assert members.open("a session", "mia", to_ms(bootstrap.utc_now()), "first")
+    assert members.open_session("a session", "mia", to_ms(bootstrap.utc_now()), "first")
     room.app_state.membership.invite(mia, "second")
-    assert not members.open("another session", "mia", to_ms(bootstrap.utc_now()), "first")
-    assert members.whose("another session", to_ms(bootstrap.utc_now())) is None
+    assert not members.open_session("another session", "mia", to_ms(bootstrap.utc_now()), "first")
+    assert members.session_member("another session", to_ms(bootstrap.utc_now())) is None
     assert Visitor(room.app).get("/sign-in?t=second").status == 303
 
 

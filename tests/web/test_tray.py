@@ -86,7 +86,7 @@ def test_held_until_somebody_sends_it(asked: Room) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     lena.post("/tray/hold")
-    assert asked.app_state.workspace.tray.due(1 << 60) == []
+    assert asked.app_state.workspace.tray.list_due(1 << 60) == []
     assert "for you to send" in lena.get("/queue").body
     lena.post("/tray/send")
     asked.app_state.tray_service.send_due(asked.app_state.now())
@@ -99,7 +99,7 @@ def test_who_is_refused_is_told_why_unless_it_is_meant(asked: Room, verb: str) -
     assert _decide(asked, lena, verb, "ada").status == 422
     assert _decide(asked, lena, verb, "ada", reason="x" * 201).status == 422
     assert _decide(asked, lena, verb, "ada", reason="😀" * 101).status == 422
-    assert asked.app_state.workspace.tray.waiting() == []
+    assert asked.app_state.workspace.tray.list_waiting() == []
     assert _decide(asked, lena, verb, "ada", silent="yes").status == 303
 
 
@@ -131,7 +131,7 @@ def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Room) -> N
     assert lost.status == 409
     assert "ada is accepted now" in lost.body
     assert "lena-brandt" in lost.body
-    assert asked.app_state.workspace.tray.waiting() == []
+    assert asked.app_state.workspace.tray.list_waiting() == []
 
 
 def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Room) -> None:
@@ -153,7 +153,7 @@ def test_another_persons_tray_is_not_mine(asked: Room) -> None:
     mia.post("/tray/undo")
     mia.post("/tray/send")
     mia.post("/tray/undo", {"key": asked.row("ada").state.hub_request or ""})
-    assert len(asked.app_state.workspace.tray.waiting()) == 1
+    assert len(asked.app_state.workspace.tray.list_waiting()) == 1
     assert "by lena-brandt" in mia.get("/queue").body
 
 
@@ -188,7 +188,7 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
         asked.app_state.workspace.hub = impatient
         asked.leave()
-    waiting = asked.app_state.workspace.tray.waiting()
+    waiting = asked.app_state.workspace.tray.list_waiting()
     assert [(one.run, one.outcome) for one in waiting] == [(None, None)]
     assert asked.app_state.tray_service.problem
     asked.local.set_faults([])
@@ -201,8 +201,8 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
 
 def test_a_decision_that_was_marked_and_never_begun_is_sent_after_a_restart(asked: Room) -> None:
     _decide(asked, asked.visitor(), "accept", "ada")
-    item = asked.app_state.workspace.tray.waiting()[0]
-    asked.app_state.workspace.tray.carried_by([item.id], "r_neverbegun00")
+    item = asked.app_state.workspace.tray.list_waiting()[0]
+    asked.app_state.workspace.tray.set_run([item.id], "r_neverbegun00")
     asked.leave()
     assert _status(asked, "ada") == "pending"
     assert asked.app_state.tray_service.recover(asked.app_state.now()) == 0
@@ -213,7 +213,7 @@ def test_a_decision_that_was_marked_and_never_begun_is_sent_after_a_restart(aske
 def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Room) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
-    item = asked.app_state.workspace.tray.waiting()[0]
+    item = asked.app_state.workspace.tray.list_waiting()[0]
     asked.leave()
     writes = asked.writes()
     with asked.app_state.workspace.store.writing() as write:  # as a process that died between the answer and the tray
@@ -221,4 +221,4 @@ def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked:
     asked.app_state.tray_service.recover(asked.app_state.now())
     asked.leave()
     assert asked.writes() == writes
-    assert asked.app_state.workspace.tray.about([item.request])[item.request].outcome == OutcomeKind.DONE
+    assert asked.app_state.workspace.tray.find_latest([item.request])[item.request].outcome == OutcomeKind.DONE

@@ -45,7 +45,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Repo, 
 
 
 def waiting(room: Room, repo: Repo) -> str:
-    (row,) = room.app_state.workspace.store.find(repo, "fay")
+    (row,) = room.app_state.workspace.store.find_by_identity(repo, "fay")
     return row.state.hub_request or ""
 
 

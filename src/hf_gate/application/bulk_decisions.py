@@ -43,7 +43,7 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
     )  # fmt: skip
     verbs = Counter[str]()
     with store.writing() as write:
-        write.run(run)
+        write.write_run(run)
     n = 0
     for idents in parts:
         rows = store.requests(idents)
@@ -57,12 +57,12 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
             document = msgspec.json.encode(change)
             changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=document))
         with store.writing() as write:
-            write.changes(changes)
+            write.write_changes(changes)
     if n != decision.total:
         raise Guarded(f"{n:,} can be decided now, {decision.total:,} were shown; nothing was sent.", hint="Look again.")
     ready = msgspec.structs.replace(run, state=RunState.READY, verbs=verbs)
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:
-        write.run(ready)
+        write.write_run(ready)
         write.append(None, [e.LedgerEntry(event=approved, at=to_ms(now), actor=decision.actor)])
     return ready

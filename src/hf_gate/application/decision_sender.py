@@ -183,7 +183,7 @@ class DecisionSender:
         if target.request is not None:
             known = self.store.latest_attempts(repo, [target.request])[0]
             return None if known is None else self.store.request(known.id)
-        rows = self.store.find(repo, target.request_id or target.user_id or target.username or "")
+        rows = self.store.find_by_identity(repo, target.request_id or target.user_id or target.username or "")
         return max(rows, key=lambda row: row.state.asked_at, default=None)
 
     def _read_first_page(self, repo: Repo, target: Target, choice: Choice) -> dict[int, AccessRequest]:
@@ -216,8 +216,8 @@ class DecisionSender:
         changes = [make_change_row(run, case, choice) for case in cases]
         approved = e.PlanApproved(run=ident, changes=len(cases))
         with self.store.writing() as write:
-            write.run(run)
-            write.changes(changes)
+            write.write_run(run)
+            write.write_changes(changes)
             write.append(None, [e.LedgerEntry(event=approved, at=at, actor=self.actor)])
             for repo, here in group_by_repo(cases).items():
                 write.append(

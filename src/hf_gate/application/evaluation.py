@@ -232,7 +232,7 @@ def read_inputs(
 ) -> Iterator[EvaluationInput]:
     """Yield the requests of one status at this repo, or a part of them, with their facts, oldest first."""
     chunk: list[RequestRow] = []
-    for row in store.walk(policy_set.repo, status, part=part):
+    for row in store.iterate_requests(policy_set.repo, status, part=part):
         chunk.append(row)
         if len(chunk) >= CHUNK:
             yield from build_inputs(store, policy_set, sources, chunk, now)
@@ -413,5 +413,5 @@ def read_profiles(store: Store, sources: SourcesPort, people: Sequence[PersonRow
         for ident, person in wanted.items():
             document = fetched.get(sources.key(person) or "")
             if document is not None:
-                write.profile(ident, document, to_ms(now))
+                write.write_profile(ident, document, to_ms(now))
     return len(fetched)

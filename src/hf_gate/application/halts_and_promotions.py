@@ -119,7 +119,7 @@ def store_refusals(store: Store, repos: Collection[Repo], why: str, at: int) -> 
     """Remembers where decisions were refused, so that not every turn begins them anew."""
     with store.writing() as write:
         for repo in repos:
-            write.repo_changed(repo, {"refused_at": at, "refused_why": why})
+            write.update_repo(repo, {"refused_at": at, "refused_why": why})
 
 
 def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, Refusal]:
@@ -197,7 +197,7 @@ def register_plan(store: Store, plan: Plan, now: datetime) -> Plan:
     """The same plan, known to the store as long as it may be applied."""
     if plan.changes:
         with store.writing() as write:
-            write.made_plan(plan.digest, to_ms(plan.expires_at), to_ms(now))
+            write.register_plan(plan.digest, to_ms(plan.expires_at), to_ms(now))
     return plan
 
 

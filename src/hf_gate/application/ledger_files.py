@@ -29,7 +29,7 @@ def store_checkpoint(store: Store, now: datetime) -> Checkpoint:
     """Return a checkpoint of the current heads, and store it."""
     checkpoint = read_heads(store, now)
     with store.writing() as write:
-        write.checkpoint(checkpoint)
+        write.write_checkpoint(checkpoint)
     return checkpoint
 
 

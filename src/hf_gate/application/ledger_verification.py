@@ -165,7 +165,7 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
         if chain == WORKSPACE_CHAIN:
             yield from _differing_members(store, fold)
     yield from _untold(store, told)
-    yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.trigger_faults())
+    yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.find_trigger_faults())
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
             yield ChainBreak(
@@ -241,7 +241,7 @@ def _untold(store: Store, told: set[int]) -> Iterator[ChainBreak]:
     for row in store.repos():
         chain = f"{row.repo.type.value}s/{row.repo.id}"
         for status in (*STATUSES, WITHDRAWN):
-            for request in store.walk(row.repo, status, with_record=False):
+            for request in store.iterate_requests(row.repo, status, with_record=False):
                 if request.id not in told and not store.entries(request=request.id, limit=1):
                     yield ChainBreak(chain, 0, f"request {request.id} is there, and no entry tells of it")
 

@@ -20,7 +20,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
-from ..store.ledger import ends_changed
+from ..store.ledger import count_changed_ends
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.store import Store
 from . import setting_keys
@@ -136,7 +136,7 @@ def compute_resume_need(
 
     Who began the run has agreed to it, so another person may resume it.
     """
-    counts = PlansAndRuns(store).counts(run.id)
+    counts = PlansAndRuns(store).count_changes(run.id)
     left = counts.get(ChangeState.PLANNED, 0)
     if run.kind is RunKind.AUTO or run.is_free or not left:
         return ApprovalNeed(team, is_large=False, is_met=False, why="")
@@ -178,7 +178,7 @@ def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
     accounts = {one.name: one.proven_account for one in team.all_members}
     changed = sum(
         count
-        for actor, count in ends_changed(store, to_ms(now - LIMIT_WINDOW))
+        for actor, count in count_changed_ends(store, to_ms(now - LIMIT_WINDOW))
         if actor not in RESERVED_NAMES and not _is_another(team.me, accounts.get(actor))
     )
     return (
@@ -205,7 +205,7 @@ def _count_sent(run: RunRow) -> dict[str, int]:
 
 def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
     """How many changes the whole had that a plan is a part of, and the accounts that made it or agreed to it."""
-    row = PlansAndRuns(store).plan(digest)
+    row = PlansAndRuns(store).find_plan(digest)
     told: Mapping[str, Any] = {} if row is None else row.about
     return int(told.get("need", 0)), list(told.get("seen", ()))
 
@@ -226,7 +226,7 @@ class Membership:
         told = json.dumps({"name": self.owner, "user_id": self.owner_id})
         if self.workspace.store.setting(setting_keys.OWNER) != told:
             with self.workspace.store.writing() as write:
-                write.setting(setting_keys.OWNER, told)
+                write.write_setting(setting_keys.OWNER, told)
         namesake = self.workspace.members.find_by_name(self.owner)
         if namesake is not None and namesake.has_link:
             self.revoke(namesake, self.owner)
@@ -242,7 +242,7 @@ class Membership:
         """Return a member who may sign in now, by id."""
         if ident == self.owner_member.id:
             return self.owner_member
-        found = None if ident is None else self.workspace.members.of_id(ident)
+        found = None if ident is None else self.workspace.members.find_by_id(ident)
         return found if found is not None and found.has_link else None
 
     def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
@@ -253,8 +253,8 @@ class Membership:
         """Revoke a member: delete link, sessions, views, selection and unsent decisions. Their runs stop."""
         at = to_ms(self.workspace.now())
         self.workspace.members.revoke(member, by or self.owner, at)
-        self.workspace.tray.take_back(
-            [item.id for item in self.workspace.tray.waiting() if item.member == member.id], at
+        self.workspace.tray.undo(
+            [item.id for item in self.workspace.tray.list_waiting() if item.member == member.id], at
         )
         self.workspace.selections.clear(f"s_{member.id}")
 
@@ -284,7 +284,7 @@ class Membership:
         member = self.find_by_id(run.member)
         if member is None or not member.role.covers(MemberRole.REVIEWER):
             return False
-        return all(self.can_see(member, repo) for repo in self.workspace.plans_and_runs.repos(run.id))
+        return all(self.can_see(member, repo) for repo in self.workspace.plans_and_runs.read_repos(run.id))
 
     # ---- a second person ---------------------------------------------------------------------------------------------
 
@@ -301,7 +301,7 @@ class Membership:
             self.workspace.store,
             team,
             counts,
-            self.workspace.tray.waiting(),
+            self.workspace.tray.list_waiting(),
             now,
             original_total=original_total,
             approvers=approvers,
@@ -310,7 +310,7 @@ class Membership:
     def compute_resume_need(self, member: Member, run: RunRow) -> ApprovalNeed:
         """Return whether a member needs a second person to resume a run."""
         return compute_resume_need(
-            self.workspace.store, self.read_team(member), run, self.workspace.tray.waiting(), self.workspace.now()
+            self.workspace.store, self.read_team(member), run, self.workspace.tray.list_waiting(), self.workspace.now()
         )
 
     def check_limit(self, member: Member, verb: str, count: int) -> None:

@@ -314,7 +314,7 @@ def _ends(
     """
     reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in policies for rule in policy.rules}
     found, humans = [], 0
-    for row in store.due(to_ms(now)):
+    for row in store.iterate_due(to_ms(now)):
         if not governs(row.repo) or row.request is None:
             continue
         humans += row.state.at_end == Action.HUMAN
@@ -385,7 +385,7 @@ def _with_skew(plan: Plan, skew: float) -> Plan:
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
     """Return how many seconds the Hub's clock is ahead, if that is too much to end a grant by ours; else None."""
     hub = workspace.hub
-    if hub.skew is None and (due := next(iter(workspace.store.due(to_ms(now))), None)) is not None:
+    if hub.skew is None and (due := next(iter(workspace.store.iterate_due(to_ms(now))), None)) is not None:
         with suppress(HfGateError):
             hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
     return hub.skew if is_clock_off(hub.skew) else None
@@ -405,9 +405,9 @@ def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
         for table, name in names:
             ident = found[name]
             if ident is not None:
-                write.bind(table.name, name, ident)
+                write.write_binding(table.name, name, ident)
         for table in tables:
-            write.setting(setting_keys.row_count_key(table.name), str(len(table.rows)))
+            write.write_setting(setting_keys.row_count_key(table.name), str(len(table.rows)))
     return len(found)
 
 
@@ -420,4 +420,4 @@ def accept_table(store: Store, table: Table, actor: str, at: int) -> None:
     event = TableAccepted(table=table.name, rows_before=before, rows_after=after)
     with store.writing() as write:
         write.append(None, [LedgerEntry(event=event, at=at, actor=actor)])
-        write.setting(setting_keys.row_count_key(table.name), str(after))
+        write.write_setting(setting_keys.row_count_key(table.name), str(after))

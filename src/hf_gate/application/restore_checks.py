@@ -30,7 +30,7 @@ def clear_restore_mark(store: Store, write: Writer, repo: Repo) -> None:
     if store.setting(setting_keys.RESTORED) is not None:
         others = [row for row in store.repos() if row.repo != repo]
         if all(row.full_at is not None for row in others):
-            write.setting(setting_keys.RESTORED, None)
+            write.write_setting(setting_keys.RESTORED, None)
 
 
 def check_ledger(store: Store) -> None:

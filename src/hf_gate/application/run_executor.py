@@ -273,7 +273,7 @@ class RunExecutor:
         at = self._at()
         with self.store.writing() as write:
             write.append(repo, [make_intent_entry(item, run, at) for item in items])
-            write.change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in items])
+            write.set_change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in items])
 
     def _write(self, run: RunRow, repo: Repo, settled: Sequence[SettledItem]) -> None:
         if not settled:
@@ -283,7 +283,7 @@ class RunExecutor:
             write.append(
                 repo, [entry for one in settled for entry in make_outcome_entries(one, run, at, self.zone, skew)]
             )
-            write.change_states(
+            write.set_change_states(
                 run.id,
                 [
                     (one.item.n, ChangeState.PLANNED if one.is_unsent else ChangeState(one.kind), one.why)
@@ -370,11 +370,11 @@ def halt_run(store: Store, run: RunRow, request: str, at: int) -> RunRow:
 
 def close_run(write: Writer, run: RunRow, state: RunState, at: int) -> RunRow:
     """Store a run with its current counts and state, and record that."""
-    counts = write.counts(run.id)
+    counts = write.count_changes(run.id)
     if state == run.state and counts == run.counts:
         return run  # nothing of it is news
     ended = msgspec.structs.replace(run, state=state, counts=counts)
-    write.run(ended)
+    write.write_run(ended)
     event = e.RunEnded(run=run.id, state=state, counts=counts)
     write.append(None, [e.LedgerEntry(event=event, at=at, actor=run.actor)])
     return ended

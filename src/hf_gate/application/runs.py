@@ -106,9 +106,9 @@ def create_run(
         is_free=author.is_free,
     )  # fmt: skip
     with store.writing() as write:
-        write.plan(plan.digest, msgspec.json.encode(plan), at)
-        write.run(run)
-        write.changes(make_change_rows(run_id, plan.changes))
+        write.write_plan(plan.digest, msgspec.json.encode(plan), at)
+        write.write_run(run)
+        write.write_changes(make_change_rows(run_id, plan.changes))
         approved = e.PlanApproved(run=run_id, changes=len(plan.changes), plan=plan.digest)
         write.append(None, [e.LedgerEntry(event=approved, at=at, actor=actor)])
     return run
@@ -160,7 +160,7 @@ def check_changes_match_plan(store: Store, run: RunRow) -> None:
 
 def record_resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
     """Record that a person lets a run go on; what it sends from now on counts for the day that begins now."""
-    resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).counts(run.id).get(ChangeState.PLANNED, 0))
+    resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).count_changes(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=resumed, at=to_ms(now), actor=actor)])
     return run
@@ -232,7 +232,7 @@ def _granted_request(store: Store, change: Change) -> RequestRow | None:
     """The request of somebody who had none when they were let in: that made it."""
     if change.rule != ChangeOrigin.GRANT:
         return None
-    rows = store.find(change.repo_ref, change.user_id or change.user or change.request_id or "")
+    rows = store.find_by_identity(change.repo_ref, change.user_id or change.user or change.request_id or "")
     return max(rows, key=lambda row: row.state.asked_at, default=None)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ..domain.timestamps import ms_to_iso, to_iso
-from ..store.export import Dump
+from ..store.export import StoreReader
 from ..store.store import Store
 from .evaluation import CurrentVerdicts
 from .ledger_files import checkpoint_to_dict, export_ledger
@@ -39,7 +39,7 @@ TABLES: Final[Mapping[str, str]] = {
 
 
 def export_files(
-    store: Store, dump: Dump, owned: Mapping[str, bytes], now: datetime
+    store: Store, dump: StoreReader, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Yield file names with their lines, to be written within `dump.snapshot`. `owned`: files of the workspace."""
     verdicts = CurrentVerdicts(None)

@@ -12,18 +12,18 @@ from ..domain.timestamps import to_ms
 from ..errors import StoreDamaged
 from ..hub.local_hub_headers import get_world_id
 from ..store.backups import Restore, restore, write_backup
-from ..store.export import Dump, write_folder
-from ..store.opening import path_of
+from ..store.export import StoreReader, write_folder
+from ..store.opening import parse_path
 from ..store.removal import (
     count_unsettled,
     files_of,
-    mode_faults,
+    find_mode_faults,
     remove_empty_folders,
     remove_files,
     remove_tables,
     remove_traces,
 )
-from ..store.schema_check import file_faults
+from ..store.schema_check import find_file_faults
 from ..store.sql import without_password
 from ..store.write_lock import Holder
 from . import setting_keys
@@ -33,7 +33,7 @@ from .store_export import export_files
 from .workspace import Workspace
 
 __all__ = [
-    "check_store", "count_unsettled", "export_store", "file_of_store", "files_of", "mode_faults", "name_of_server_store",
+    "check_store", "count_unsettled", "export_store", "file_of_store", "files_of", "find_mode_faults", "name_of_server_store",
     "remove_empty_folders", "remove_files", "remove_tables", "remove_traces", "restore_backup", "this_process",
     "write_backup",
 ]  # fmt: skip
@@ -41,7 +41,7 @@ __all__ = [
 
 def file_of_store(url: str) -> Path | None:
     """Return the file of a store; None if it lies on a server."""
-    return None if url.startswith("postgres") else path_of(url).absolute()
+    return None if url.startswith("postgres") else parse_path(url).absolute()
 
 
 def name_of_server_store(url: str) -> str:
@@ -56,7 +56,7 @@ def this_process(command: str) -> Holder:
 
 def check_store(workspace: Workspace) -> tuple[list[str], int]:
     """Look for damage in the file and the audit log; return what was found and how many entries were checked."""
-    found = file_faults(workspace.store.reads)
+    found = find_file_faults(workspace.store.reads)
     try:
         proof = verify_ledger(workspace.store, with_tables=True)
     except StoreDamaged as problem:
@@ -66,7 +66,7 @@ def check_store(workspace: Workspace) -> tuple[list[str], int]:
 
 def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes]) -> dict[str, int]:
     """Write everything that the store knows and the owner's files into a folder; return the lines of each file."""
-    dump = Dump(workspace.store)
+    dump = StoreReader(workspace.store)
     with dump.snapshot():
         return write_folder(folder, export_files(workspace.store, dump, owned, workspace.now()))
 

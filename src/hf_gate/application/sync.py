@@ -23,7 +23,7 @@ from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
-from ..store.initial_load import loading
+from ..store.initial_load import defer_indexes
 from ..store.store import Store
 from ..store.writer import Writer
 from .ports import ClockPort, HubPort
@@ -89,7 +89,7 @@ def sync_repo(
         synced = reading.quick() if kind is SyncKind.QUICK else reading.full(actor)
     except HfGateError as problem:
         with store.writing() as write:
-            write.repo_changed(repo, {"problem": str(problem)})
+            write.update_repo(repo, {"problem": str(problem)})
         raise
     return synced
 
@@ -162,7 +162,7 @@ class _Reading:
     def full(self, actor: str) -> SyncResult:
         """All four lists to their end, then those whom none of them holds."""
         # Pending first: most people move from there, so who moves meanwhile is met twice rather than missed.
-        with loading(self.store):
+        with defer_indexes(self.store):
             for status in STATUSES:
                 rows = self.hub.list(self.repo, status)
                 for page in _pages(rows, self.page):
@@ -270,9 +270,9 @@ class _Reading:
         """What the reading came to, in one transaction."""
         before = read_last_full_sync(self.store, self.repo)
         with self.store.writing() as write:
-            write.repo_changed(self.repo, {**columns, "problem": "; ".join(self.doubts) or None})
+            write.update_repo(self.repo, {**columns, "problem": "; ".join(self.doubts) or None})
             tally = {name: self.tally[name] for name in ("read", "new", "again", "changed", "moved", "withdrawn")}
-            counts = dict(write.repo(self.repo).counts)
+            counts = dict(write.find_or_create_repo(self.repo).counts)
             synced = SyncResult(
                 self.repo, kind, **tally, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts
             )
@@ -284,7 +284,7 @@ class _Reading:
         """The end of a full reading stands in the ledger when it says something else than the last one did."""
         at, complete = self._now(), bool(synced.complete)
         counts = msgspec.json.encode(synced.counts).decode()
-        write.repo_changed(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
+        write.update_repo(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
         if complete:
             clear_restore_mark(self.store, write, self.repo)
         if before is None or (before.complete, before.counts) != (complete, synced.counts):

@@ -47,7 +47,7 @@ def find_attempts(store: Store, target: RequestTarget) -> Sequence[RequestRow]:
     """Return all requests of this person at this repo, the oldest first; () when the store does not know them."""
     who = target.target
     for text in filter(None, (who.request_id, who.user_id, who.username)):
-        if found := store.find(target.repo, text):
+        if found := store.find_by_identity(target.repo, text):
             return store.attempts(target.repo, found[-1].person.id)
     return ()
 

@@ -96,7 +96,7 @@ class TrayService:
         ]
         with (
             self.lock,
-            self.workspace.store.working(),
+            self.workspace.store.hold_write_lock(),
         ):  # no thread and no process sends others between the limit and this
             self.membership.check_limit(wish.by, wish.verb, len(items))
             clashes = self.workspace.tray.add(items)
@@ -107,7 +107,7 @@ class TrayService:
     def send_due(self, now: datetime) -> int:
         """Send the decisions that are due; return how many ended. What could not be sent stays and is tried again."""
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
-        for item in self.workspace.tray.due(to_ms(now)):
+        for item in self.workspace.tray.list_due(to_ms(now)):
             groups.setdefault((item.actor, item.member, item.verb, item.until), []).append(item)
         return sum(self._send(items, to_ms(now)) for items in groups.values())
 
@@ -124,7 +124,7 @@ class TrayService:
         if not ready:
             return over
         run = new_id()
-        self.workspace.tray.carried_by([item.id for item in ready], run)
+        self.workspace.tray.set_run([item.id for item in ready], run)
         asks = [DecisionTarget(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
         try:
             decided = self.membership.make_decision_sender(first.actor, first.member).decide(
@@ -172,15 +172,15 @@ class TrayService:
         """Keep decisions that were not sent; they are tried again later."""
         self.problem = why
         ids = [item.id for item in items]
-        self.workspace.tray.carried_by(ids, None)
-        self.workspace.tray.leave_at(ids, now + RETRY_PAUSE)
+        self.workspace.tray.set_run(ids, None)
+        self.workspace.tray.set_departure(ids, now + RETRY_PAUSE)
 
     # ---- after a crash -----------------------------------------------------------------------------------------------
 
     def recover(self, now: datetime) -> int:
         """Read back decisions that a dead process sent; return how many are still unknown."""
         runs: dict[str, list[QueuedDecision]] = {}
-        for item in self.workspace.tray.waiting():
+        for item in self.workspace.tray.list_waiting():
             if item.run is not None:
                 runs.setdefault(item.run, []).append(item)
         return sum(self._read_back(run, items, to_ms(now)) for run, items in runs.items())
@@ -188,7 +188,7 @@ class TrayService:
     def _read_back(self, ident: str, items: Sequence[QueuedDecision], now: int) -> int:
         run = self.workspace.store.run(ident)
         if run is None:
-            self.workspace.tray.carried_by([item.id for item in items], None)
+            self.workspace.tray.set_run([item.id for item in items], None)
             return 0
         if not is_over(run) or self.workspace.store.changes(ident, UNSETTLED, 1):
             direct = self.membership.make_decision_sender(run.actor, run.member)
@@ -199,7 +199,7 @@ class TrayService:
         ]
         back = [one for one in items if (row := states.get(one.request)) is None or row.state is ChangeState.PLANNED]
         self.workspace.tray.record_outcomes(ended, now)
-        self.workspace.tray.carried_by([one.id for one in back], None)
+        self.workspace.tray.set_run([one.id for one in back], None)
         return len(items) - len(ended) - len(back)
 
 

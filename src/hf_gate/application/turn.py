@@ -141,7 +141,7 @@ def _may_count(store: Store, repo: Repo, now: int) -> bool:
     if row is not None and row.counted_at is not None and 0 <= now - row.counted_at < _COUNTED:
         return False
     with store.writing() as write:
-        write.repo_changed(repo, {"counted_at": now})
+        write.update_repo(repo, {"counted_at": now})
     return True
 
 
@@ -171,7 +171,7 @@ def _make_plan(context: TurnContext, done: TurnResult, profile_budget: int) -> P
 def _within_budgets(context: TurnContext, plan: Plan, done: TurnResult) -> list[Change]:
     budgets, store = context.bundle.config.guards.budgets, context.workspace.store
     now = to_ms(context.workspace.clock.now())
-    used = {verb: store.done_since(verb, now - rate.seconds * 1000) for verb, rate in budgets.items()}
+    used = {verb: store.count_done(verb, now - rate.seconds * 1000) for verb, rate in budgets.items()}
     take, done.deferred = guards.apply_budgets(plan.changes, budgets, used)
     return take
 

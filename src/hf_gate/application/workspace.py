@@ -132,9 +132,9 @@ class Workspace:
 
     def timeline(self, wanted: TimelineFilter, *, limit: int, before: int | None = None) -> TimelinePage:
         """Return entries of the audit log before one, the newest first."""
-        from ..store.ledger import timeline  # noqa: PLC0415 - as above
+        from ..store.ledger import read_timeline  # noqa: PLC0415 - as above
 
-        return timeline(self.store, wanted, limit=limit, before=before)
+        return read_timeline(self.store, wanted, limit=limit, before=before)
 
     def now(self) -> datetime:
         """This moment, in UTC."""

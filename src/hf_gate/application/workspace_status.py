@@ -69,7 +69,7 @@ class WorkspaceStatus:
 def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime) -> WorkspaceStatus:
     """What the store tells; asks the Hub nothing."""
     at = to_ms(now)
-    budgets = [BudgetUse(name, rate, store.done_since(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
+    budgets = [BudgetUse(name, rate, store.count_done(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
     runs = [run for run in store.runs() if _needs_attention(run)]
     repos = [read_repo_status(store, row, now) for row in store.repos()]
     return WorkspaceStatus(now, repos, budgets, runs, read_held_counts(store))
@@ -97,7 +97,7 @@ def find_oldest_waiting(store: Store, repo: Repo, limit: int) -> tuple[datetime 
     Where the first `most` are all incomplete, the last of them stands for it: what is said of the time before stays true.
     """
     oldest = None
-    for place, request in enumerate(store.walk(repo, Status.PENDING, with_record=False), start=1):
+    for place, request in enumerate(store.iterate_requests(repo, Status.PENDING, with_record=False), start=1):
         asked = from_ms(request.state.asked_at)
         oldest = oldest or asked
         verdict = request.state.verdict

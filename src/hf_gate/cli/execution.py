@@ -105,7 +105,9 @@ def _people(workspace: Workspace, asks: Iterable[DecisionTarget]) -> Iterator[tu
         yield target.username, target.user_id
         if target.request is not None:
             yield target.request.person.username, target.request.person.id
-        for row in workspace.store.find(ask.repo, target.request_id or target.user_id or target.username or ""):
+        for row in workspace.store.find_by_identity(
+            ask.repo, target.request_id or target.user_id or target.username or ""
+        ):
             yield row.person.identity.username, row.person.identity.user_id
 
 

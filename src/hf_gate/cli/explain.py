@@ -82,7 +82,7 @@ def _aim(
     from ..application.evaluation import latest_request  # noqa: PLC0415 - as above
 
     if len(words) == 1 and repo is None and is_id(words[0]):
-        row = latest_request(workspace.store.find(None, words[0]))
+        row = latest_request(workspace.store.find_by_identity(None, words[0]))
         if row is None:
             raise RequestNotFound(f"the store knows no request {words[0]}.", hint="Say where it was made: --repo REPO.")
         return row
@@ -106,7 +106,7 @@ def _row(run: Run, workspace: Workspace, aim: RequestTarget | RequestRow) -> Req
         )
     target = aim.target
     key = target.request_id or target.user_id or target.username or ""
-    return latest_request(workspace.store.find(aim.repo, key)) or unstored_row(find_request(run, aim))
+    return latest_request(workspace.store.find_by_identity(aim.repo, key)) or unstored_row(find_request(run, aim))
 
 
 # ---- by whom --------------------------------------------------------------------------------------------------------------

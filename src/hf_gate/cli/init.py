@@ -178,6 +178,6 @@ def _next_steps(folder: Path, reading: SyncCommand, repos: Sequence[Repo]) -> It
 def _longest_waiting(reading: SyncCommand, pending: Mapping[Repo, int]) -> str | None:
     """USER@REPO of the request that has waited longest in the repo with the most of them."""
     repo = max(pending, key=lambda each: pending[each])
-    row = next(iter(reading.workspace.store.walk(repo, Status.PENDING)), None)
+    row = next(iter(reading.workspace.store.iterate_requests(repo, Status.PENDING)), None)
     name = row.request.username if row is not None and row.request is not None else None
     return f"{name}@{repo}" if name else None

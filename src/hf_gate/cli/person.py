@@ -61,7 +61,7 @@ def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list
 
 def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[RequestRow]:
     """Repo by repo, the attempts at each in their order."""
-    people = dict.fromkeys(row.person.id for row in workspace.store.find(None, user))
+    people = dict.fromkeys(row.person.id for row in workspace.store.find_by_identity(None, user))
     found = [row for ident in people for row in workspace.store.attempts(repo, ident)]
     return sorted(found, key=lambda row: (row.repo, row.person.id, row.state.asked_at))
 

@@ -74,7 +74,7 @@ def _repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
 
 def _requests(workspace: Workspace, user: str, glob: str, verb: str) -> Iterator[RequestRow]:
     repos = set(_repos(workspace, glob))
-    for row in workspace.store.find(None, user):
+    for row in workspace.store.find_by_identity(None, user):
         name = row.person.identity.username or ""
         if row.repo in repos and name.lower() == user.lower() and row.state.status == _MEANT[verb]:
             yield row

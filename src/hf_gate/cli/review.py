@@ -122,7 +122,7 @@ def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
                 from ..application.sync_schedule import SyncKind  # noqa: PLC0415 - as above
 
                 sync_repo(run.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(run))
-                rows = workspace.store.walk(where, Status.PENDING)
+                rows = workspace.store.iterate_requests(where, Status.PENDING)
                 return [row.request for row in rows if row.request is not None and row.state.open_run is None]
     return _list_pending(run, where)
 

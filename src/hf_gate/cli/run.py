@@ -261,7 +261,7 @@ def expire_ls(run: Run, within: str, limit: int | None) -> int:
     workspace = open_workspace(run)
     now = workspace.now()
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
-    rows = map(grant_end_record, workspace.store.due(last))
+    rows = map(grant_end_record, workspace.store.iterate_due(last))
 
     columns: Sequence[Column[GrantEndRecord]] = (
         Column("ENDS", lambda row: format_end((datetime.fromisoformat(row.until) - now).total_seconds())),

@@ -33,7 +33,7 @@ def authorize_run(
     if any(me.is_own(name, ident) for name, ident in about):
         raise NotAllowed("nobody decides a request of their own; nothing was sent.", hint="Let another admin do it.")
     whole, agreed = (0, []) if plan is None else read_approvals(store, plan)
-    need = compute_need(store, team, new, workspace.tray.waiting(), now, original_total=whole, approvers=agreed)
+    need = compute_need(store, team, new, workspace.tray.list_waiting(), now, original_total=whole, approvers=agreed)
     if need.is_open:
         where = "" if plan is None else f" The plan is on the desk: /plans/{plan}."
         raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.describe_next_step()}{where}")
@@ -46,7 +46,9 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
     from ..application.runs import record_resume  # noqa: PLC0415 - only who resumes
 
     store, now = workspace.store, workspace.clock.now()
-    need = compute_resume_need(store, read_team(store, _this_member(run), now), known, workspace.tray.waiting(), now)
+    need = compute_resume_need(
+        store, read_team(store, _this_member(run), now), known, workspace.tray.list_waiting(), now
+    )
     if need.is_open:
         hint = f"Another admin whose account is proven may resume it; or end it: hf-gate runs stop {known.id}"
         raise Guarded(f"{need.why} Nothing was sent.", hint=hint)

@@ -100,9 +100,9 @@ def store_check(run: Run) -> int:
     path = store_path(run)
     findings: list[str] = []
     if path is not None:
-        from ..application.store_maintenance import mode_faults  # noqa: PLC0415 - as above
+        from ..application.store_maintenance import find_mode_faults  # noqa: PLC0415 - as above
 
-        findings += mode_faults(path)  # first: to open a store closes its file to others
+        findings += find_mode_faults(path)  # first: to open a store closes its file to others
     entries = 0
     try:
         from ..application.store_maintenance import check_store  # noqa: PLC0415 - as above

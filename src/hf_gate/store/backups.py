@@ -17,20 +17,20 @@ from typing import Final
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from .initial_load import finish_loading
 from .members import Members
-from .opening import belongs, check_revision, open_store, revision_of
+from .opening import check_owner, check_revision, open_store, read_revision
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
-from .revisions import SHAPES
-from .schema_check import shape_faults, trigger_faults
-from .sql import Sqlite, fail_sqlite
+from .revisions import REVISIONS
+from .schema_check import find_schema_faults, find_trigger_faults
+from .sql import Sqlite, raise_sqlite_error
 from .store import Store
-from .write_lock import Holder, OnWait, untold
+from .write_lock import Holder, OnWait, ignore_wait
 
 PARTIAL: Final = ".partial"
 _MAGIC: Final = b"SQLite format 3\0"
-_PAGES: Final = 2_000  # pages a step: Ctrl-C is heard between two
+_PAGES_PER_STEP: Final = 2_000  # pages a step: Ctrl-C is heard between two
 _CHUNK: Final = 1 << 20
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_DISARM: Final = (
+_CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_DISARM_SQL: Final = (
     "DELETE FROM sessions",
     "DELETE FROM picked",
     "DELETE FROM picks",
@@ -52,13 +52,13 @@ def write_backup(store: Path, target: Path) -> int:
         try:
             _copy_store(store, draft)
             _sync(draft)
-            _place(draft, target)
+            _link_unless_exists(draft, target)
             return target.stat().st_size
         finally:
             draft.unlink(missing_ok=True)
 
 
-def _place(draft: Path, target: Path) -> None:
+def _link_unless_exists(draft: Path, target: Path) -> None:
     """Give a file its name, unless somebody made a file of that name meanwhile."""
     try:
         os.link(draft, target)
@@ -79,7 +79,7 @@ def _check_target(store: Path, target: Path) -> None:
 
 def _new_file(draft: Path) -> int:
     try:
-        return os.open(draft, _NEW, 0o600)
+        return os.open(draft, _CREATE_FLAGS, 0o600)
     except FileExistsError:
         raise StoreBusy(
             f"{draft} exists: another backup is being written there, or one was broken off.",
@@ -94,10 +94,10 @@ def _copy_store(store: Path, draft: Path) -> None:
         source.row("SELECT 1 FROM about")
         for word in ("journal_mode = OFF", "synchronous = OFF"):
             copy.execute(f"PRAGMA {word}").fetchone()
-        source.raw.backup(copy, pages=_PAGES)
+        source.raw.backup(copy, pages=_PAGES_PER_STEP)
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # the copy is one file
     except sqlite3.Error as problem:
-        fail_sqlite(problem, str(draft))
+        raise_sqlite_error(problem, str(draft))
     finally:
         copy.close()
         source.close()
@@ -137,34 +137,34 @@ class Restore:
     at: int
 
 
-def restore(wish: Restore, who: Holder, *, wait: float, on_wait: OnWait = untold) -> Path | None:
+def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Path | None:
     """Put a backup in the place of a store; where the store that was there lies now, None if there was none.
 
     The backup is copied, looked at and made safe beside the store first: whatever is wrong with it, the store stays.
     """
-    if wish.store.is_symlink():
-        raise StoreUnavailable(f"{wish.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
-    with _system_errors(wish.store):
-        wish.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = wish.store.with_name(wish.store.name + RESTORING)
-    with sole_access(wish.store, who, wait=wait, on_wait=on_wait) as lock:
-        _clear(wish.store, RESTORING)
+    if job.store.is_symlink():
+        raise StoreUnavailable(f"{job.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
+    with _system_errors(job.store):
+        job.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = job.store.with_name(job.store.name + RESTORING)
+    with sole_access(job.store, who, wait=wait, on_wait=on_wait) as lock:
+        _remove_draft(job.store, RESTORING)
         try:
             with _system_errors(draft):
-                _copy_file(wish.backup, draft)
-            with _refusing_damage(draft, wish.backup):
-                _look_at(draft, wish)
-                _revoke_members(draft, wish)
-                _disarm(draft, wish.settings)
-            with _system_errors(wish.store):
-                replaced = _put_in_place(draft, wish.store)
+                _copy_file(job.backup, draft)
+            with _refusing_damage(draft, job.backup):
+                _check_draft(draft, job)
+                _revoke_members(draft, job)
+                _disarm(draft, job.settings)
+            with _system_errors(job.store):
+                replaced = _put_in_place(draft, job.store)
         finally:
-            _clear(wish.store, RESTORING)
-        lock.mark()
+            _remove_draft(job.store, RESTORING)
+        lock.mark_store_made()
     return replaced
 
 
-def _clear(store: Path, suffix: str) -> None:
+def _remove_draft(store: Path, suffix: str) -> None:
     for path in files_of(store):
         if path.name.startswith(store.name + suffix):
             path.unlink(missing_ok=True)
@@ -180,16 +180,16 @@ def _copy_file(backup: Path, draft: Path) -> None:
             raise StoreDamaged(f"{backup} is no backup of a store.", hint="hf-gate store backup FILE writes one.")
         if about.st_size > shutil.disk_usage(draft.parent).free:
             raise StoreUnavailable(f"the disk has no room for {about.st_size:,} bytes; nothing was changed.", hint="")
-        with os.fdopen(os.open(draft, _NEW, 0o600), "wb") as write:
+        with os.fdopen(os.open(draft, _CREATE_FLAGS, 0o600), "wb") as write:
             write.write(head)
             shutil.copyfileobj(read, write, _CHUNK)
 
 
-def _look_at(draft: Path, wish: Restore) -> None:
+def _check_draft(draft: Path, job: Restore) -> None:
     """Refuse a backup that is damaged, crafted, too new or of another Hub; bring an older one up to today's shape."""
-    _check_file(draft, wish)
-    with open_store(draft, endpoint=wish.endpoint, world=wish.world, read_only=True) as store:
-        wish.prove(store)
+    _check_file(draft, job)
+    with open_store(draft, endpoint=job.endpoint, world=job.world, read_only=True) as store:
+        job.prove(store)
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def _refusing_damage(draft: Path, backup: Path) -> Iterator[None]:
         raise StoreDamaged(words, hint="Use another backup.") from problem
 
 
-def _check_file(draft: Path, wish: Restore) -> None:
+def _check_file(draft: Path, job: Restore) -> None:
     db = Sqlite(draft, writes=True)
     try:
         for word in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
@@ -214,19 +214,19 @@ def _check_file(draft: Path, wish: Restore) -> None:
         if (found := db.rows("PRAGMA integrity_check(1)")) != [("ok",)]:
             raise StoreDamaged(f"{draft} is damaged: {found[0][0]}.")
         views = db.rows("SELECT name FROM sqlite_master WHERE type = 'view'")
-        if faults := [*trigger_faults(db), *(f"view {name} is not one of hf-gate's" for (name,) in views)]:
+        if faults := [*find_trigger_faults(db), *(f"view {name} is not one of hf-gate's" for (name,) in views)]:
             raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
-        revision = revision_of(db)
+        revision = read_revision(db)
         if revision is None:
             raise StoreDamaged(f"{draft} is empty.")
-        check_revision(revision, str(wish.backup), SHAPES)
-        belongs(db, wish.endpoint, wish.world, at=str(wish.backup))
-        if revision != SHAPES.head:
-            from .schema_setup import upgrade  # noqa: PLC0415 - SQLAlchemy is slow to import
+        check_revision(revision, str(job.backup), REVISIONS)
+        check_owner(db, job.endpoint, job.world, at=str(job.backup))
+        if revision != REVISIONS.head:
+            from .schema_setup import upgrade_schema  # noqa: PLC0415 - SQLAlchemy is slow to import
 
-            upgrade(db, None, revision, SHAPES)
+            upgrade_schema(db, None, revision, REVISIONS)
         finish_loading(db)
-        if faults := shape_faults(db):
+        if faults := find_schema_faults(db):
             raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
     except sqlite3.Error as problem:
         raise StoreDamaged(f"{draft} is damaged: {problem}.") from problem
@@ -234,13 +234,13 @@ def _check_file(draft: Path, wish: Restore) -> None:
         db.close()
 
 
-def _revoke_members(draft: Path, wish: Restore) -> None:
+def _revoke_members(draft: Path, job: Restore) -> None:
     """End every sign-in link as the desk would, so that the ledger tells of it."""
     read, write = partial(Sqlite, draft, writes=False), partial(Sqlite, draft, writes=True)
-    with Store(wish.endpoint, read, write(), None, lambda _: None, write) as store:
+    with Store(job.endpoint, read, write(), None, lambda _: None, write) as store:
         members = Members(store)
-        for member in members.all():
-            members.revoke(member, wish.actor, wish.at)
+        for member in members.list_all():
+            members.revoke(member, job.actor, job.at)
 
 
 def _disarm(draft: Path, settings: Mapping[str, str]) -> None:
@@ -248,7 +248,7 @@ def _disarm(draft: Path, settings: Mapping[str, str]) -> None:
     db = Sqlite(draft, writes=True)
     try:
         db.begin()
-        for statement in _DISARM:
+        for statement in _DISARM_SQL:
             db.run(statement)
         for key, value in settings.items():
             db.run("DELETE FROM settings WHERE key = ?", (key,))
@@ -273,6 +273,6 @@ def _put_in_place(draft: Path, store: Path) -> Path | None:
         for log in ("-wal", "-shm"):  # of a damaged store alone; SQLite would take it for the new one's
             with suppress(FileNotFoundError):
                 store.with_name(store.name + log).replace(before.with_name(before.name + log))
-        _place(store, before)
+        _link_unless_exists(store, before)
     draft.replace(store)
     return before if is_there else None

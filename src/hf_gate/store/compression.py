@@ -20,12 +20,12 @@ from ..domain.requests import AccessRequest
 _WINDOW: Final = -12  # raw deflate, 4 KiB: a record is small, and a small state is quickly made
 _MEMORY: Final = 5
 _LEVEL: Final = 3
-_LARGEST: Final = 1 << 28  # bytes of anything unpacked: a crafted file can unfold to any size
-_PHRASES: Final = 16  # of more, each takes longer to look for than it saves
-_SAMPLE: Final = 200  # records that a dictionary is learnt from
-_COMMON: Final = 5  # of them that a phrase must stand in
+_MAX_UNPACKED: Final = 1 << 28  # bytes of anything unpacked: a crafted file can unfold to any size
+_MAX_PHRASES: Final = 16  # of more, each takes longer to look for than it saves
+_SAMPLE_SIZE: Final = 200  # records that a dictionary is learnt from
+_MIN_OCCURRENCES: Final = 5  # of them that a phrase must stand in
 
-PLAIN: Final = (
+DEFAULT_DICTIONARY: Final = (
     b'{"because":[{"expr":"","facts":{"","value":true,"lists":{"reason":"note":"why":"granted_by":{"id":"fullname":null'
     b'{"record":"{\\"status\\":\\"pending\\",\\"reviewedAt\\":\\"2026-01-01T00:00:00.000Z\\",\\"grantedBy\\":{\\"_id\\":\\"'
     b'\\"verifiedOrgNames\\":[],\\"type\\":\\"user\\",\\"isPro\\":false,\\"avatarUrl\\":\\"/avatars/\\",\\"fields\\":{'
@@ -37,15 +37,19 @@ PLAIN: Final = (
 _VALUE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:|"((?:[^"\\]|\\.)*)"|(-?\d[\d.eE+-]*)')
 
 
-def learn(requests: Iterable[AccessRequest]) -> bytes:
+def build_dictionary(requests: Iterable[AccessRequest]) -> bytes:
     """A dictionary for the records of a repo: the phrases between values that take up most of these."""
-    sample = islice(requests, _SAMPLE)
-    found = Counter(phrase for request in sample for phrase in set(_between(request.raw_json)))
-    saved = {phrase: len(phrase) * count for phrase, count in found.items() if count >= _COMMON and len(phrase) > 3}
-    return b"".join(b"\0" + phrase for phrase in sorted(saved, key=lambda one: (-saved[one], one))[:_PHRASES]) or b"\0"
+    sample = islice(requests, _SAMPLE_SIZE)
+    found = Counter(phrase for request in sample for phrase in set(_iterate_phrases(request.raw_json)))
+    saved = {
+        phrase: len(phrase) * count for phrase, count in found.items() if count >= _MIN_OCCURRENCES and len(phrase) > 3
+    }
+    return (
+        b"".join(b"\0" + phrase for phrase in sorted(saved, key=lambda one: (-saved[one], one))[:_MAX_PHRASES]) or b"\0"
+    )
 
 
-def _between(record: bytes) -> Iterator[bytes]:
+def _iterate_phrases(record: bytes) -> Iterator[bytes]:
     """What stands around the values of a record, as it reads within its private part."""
     text, start = record.decode("utf-8", "replace").encode(), 0
     for part in _VALUE.finditer(text):
@@ -55,7 +59,7 @@ def _between(record: bytes) -> Iterator[bytes]:
     yield msgspec.json.encode(text[start:].decode())[1:-1]
 
 
-class _Deflated:
+class _DeflateCodec:
     """Deflated, with a dictionary of what is likely to come."""
 
     def __init__(self, known: bytes) -> None:
@@ -68,13 +72,13 @@ class _Deflated:
 
     def unpack(self, packed: bytes) -> bytes:
         open_ = zlib.decompressobj(_WINDOW, zdict=self._known)
-        found = open_.decompress(packed, _LARGEST)
+        found = open_.decompress(packed, _MAX_UNPACKED)
         if open_.unconsumed_tail:
             raise zlib.error("too much data in a packed document")
         return found + open_.flush()
 
 
-class _Phrased:
+class _PhraseCodec:
     """With one byte in place of each phrase: of those below 0x20, which canonical JSON has none of. A third of the time of deflating."""
 
     def __init__(self, phrases: Iterable[bytes]) -> None:
@@ -91,7 +95,7 @@ class _Phrased:
         return data
 
     def unpack(self, packed: bytes) -> bytes:
-        if len(packed) * self._longest > _LARGEST:
+        if len(packed) * self._longest > _MAX_UNPACKED:
             raise zlib.error("too much data in a private part")
         for phrase, mark in reversed(self._marks):
             packed = packed.replace(mark, phrase)
@@ -103,30 +107,30 @@ class Packer:
 
     def __init__(self, load: Callable[[int], bytes]) -> None:
         self._load = load
-        self._ways: dict[int, _Deflated | _Phrased] = {}
+        self._codecs: dict[int, _DeflateCodec | _PhraseCodec] = {}
 
     def pack(self, number: int, data: bytes) -> bytes:
         """Two bytes say which dictionary."""
-        return number.to_bytes(2) + self._way(number).pack(data)
+        return number.to_bytes(2) + self._get_codec(number).pack(data)
 
     def unpack(self, packed: bytes) -> bytes:
         """The bytes that were packed; of damaged ones others come, or `zlib.error`."""
-        return self._way(int.from_bytes(packed[:2])).unpack(packed[2:])
+        return self._get_codec(int.from_bytes(packed[:2])).unpack(packed[2:])
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """After a rollback a number may come to mean another dictionary."""
-        self._ways = {}
+        self._codecs = {}
 
-    def _way(self, number: int) -> _Deflated | _Phrased:
-        way = self._ways.get(number)
+    def _get_codec(self, number: int) -> _DeflateCodec | _PhraseCodec:
+        way = self._codecs.get(number)
         if way is None:
-            known = self._load(number) if number else PLAIN
-            way = _Phrased(filter(None, known.split(b"\0"))) if number else _Deflated(known)
-            self._ways[number] = way
+            known = self._load(number) if number else DEFAULT_DICTIONARY
+            way = _PhraseCodec(filter(None, known.split(b"\0"))) if number else _DeflateCodec(known)
+            self._codecs[number] = way
         return way
 
 
-def sealed_record(raw: bytes) -> bytes:
+def encode_record_part(raw: bytes) -> bytes:
     """The canonical private part that holds a record and nothing else, made quickly: there are so many of them."""
     return b'{"record":' + msgspec.json.encode(raw.decode("utf-8", "replace")) + b"}"
 
@@ -139,12 +143,12 @@ _decode = msgspec.json.Decoder(_Private).decode
 _decode_all = msgspec.json.Decoder(dict).decode
 
 
-def record_of(unpacked: bytes) -> bytes:
+def decode_record(unpacked: bytes) -> bytes:
     """The Hub's record in a private part, as it was sent."""
     return _decode(unpacked).record.encode()
 
 
-def private_of(unpacked: bytes) -> Mapping[str, object]:
+def decode_private_part(unpacked: bytes) -> Mapping[str, object]:
     """A private part as a whole."""
     found: dict[str, object] = _decode_all(unpacked)
     return found

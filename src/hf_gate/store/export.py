@@ -13,14 +13,14 @@ from ..private_files import open_private_file
 from .requests import PAGE
 from .store import Store
 
-SECRET: Final = frozenset({"link", "salt"})
+SECRET_COLUMNS: Final = frozenset({"link", "salt"})
 """Columns that are never exported: digests of sign-in links, and what would let others guess at erased people."""
 PRIVATE_HOST: Final = "desk host"
 """The setting with the desk's private host name: only browsers with a valid link are told it, so no export is."""
-_PACKED: Final = frozenset({("plans", "document"), ("profiles", "document")})
+_PACKED_COLUMNS: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
 
-class Dump:
+class StoreReader:
     """Reads whole tables of a store."""
 
     def __init__(self, store: Store) -> None:
@@ -50,9 +50,9 @@ class Dump:
             if name == "settings" and row["key"] == PRIVATE_HOST:
                 continue
             yield {
-                key: unpack(value) if (name, key) in _PACKED and value is not None else value
+                key: unpack(value) if (name, key) in _PACKED_COLUMNS and value is not None else value
                 for key, value in row.items()
-                if key not in SECRET
+                if key not in SECRET_COLUMNS
             }
 
 

@@ -12,22 +12,22 @@ from typing import Final
 from .sql import Database
 from .store import Store
 
-DEFERRED: Final = (
+DEFERRED_INDEXES: Final = (
     "requests_asked", "requests_status", "requests_repo", "requests_country", "requests_verdict", "requests_queue",
     "requests_until", "requests_open", "ledger_request", "ledger_run", "private_person", "texts_grams",
 )  # fmt: skip
 """Indexes that nothing asks for while records of the first lists are entered; `texts_grams` is PostgreSQL's."""
-_MARK: Final = "loading"
+_MARKER: Final = "loading"
 
 
 @contextmanager
-def loading(store: Store) -> Iterator[None]:
+def defer_indexes(store: Store) -> Iterator[None]:
     """Within it the indexes are absent, if the store holds no request yet; they are made at the end, however it ends."""
     statements: list[str] = []
     if store.reads.row("SELECT 1 FROM requests LIMIT 1") is None:
         with store.writing() as write:
             statements = _drop_indexes(write.db)
-            write.setting(_MARK, "1")
+            write.write_setting(_MARKER, "1")
     try:
         yield
     finally:
@@ -39,7 +39,7 @@ def loading(store: Store) -> Iterator[None]:
                     )  # the trigram index takes twice as long without
                 for statement in statements:
                     write.db.run(statement)
-                write.setting(_MARK, None)
+                write.write_setting(_MARKER, None)
 
 
 def _drop_indexes(db: Database) -> list[str]:
@@ -49,7 +49,7 @@ def _drop_indexes(db: Database) -> list[str]:
         if db.is_sqlite
         else "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
     )
-    found = {name: made for name, made in db.rows(sql) if name in DEFERRED}
+    found = {name: made for name, made in db.rows(sql) if name in DEFERRED_INDEXES}
     for name in found:
         db.run(f"DROP INDEX {name}")
     return list(found.values())
@@ -57,16 +57,16 @@ def _drop_indexes(db: Database) -> list[str]:
 
 def finish_loading(db: Database) -> None:
     """Make the indexes that a process did not come to make, all or none."""
-    if db.row("SELECT 1 FROM settings WHERE key = ?", (_MARK,)) is None:
+    if db.row("SELECT 1 FROM settings WHERE key = ?", (_MARKER,)) is None:
         return
-    from .schema_setup import statements  # noqa: PLC0415 - SQLAlchemy is slow to import, and this is rare
+    from .schema_setup import creation_statements  # noqa: PLC0415 - SQLAlchemy is slow to import, and this is rare
 
     db.begin()
     try:
-        for statement in statements(is_sqlite=db.is_sqlite):
-            if statement.removeprefix("CREATE INDEX ").partition(" ")[0] in DEFERRED:
+        for statement in creation_statements(is_sqlite=db.is_sqlite):
+            if statement.removeprefix("CREATE INDEX ").partition(" ")[0] in DEFERRED_INDEXES:
                 db.run(statement)
-        db.run("DELETE FROM settings WHERE key = ?", (_MARK,))
+        db.run("DELETE FROM settings WHERE key = ?", (_MARKER,))
         db.commit()
     except BaseException:
         db.rollback()

@@ -12,10 +12,10 @@ from ..domain.events import AnyEvent, EventKind, commitment_of, encode_event, ki
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
-from .compression import Packer, private_of
+from .compression import Packer, decode_private_part
 from .sql import Database, Row
 from .state_columns import chain_of, repo_of
-from .writer_cache import Memory, dictionary
+from .writer_cache import WriterCache, read_dictionary
 
 if TYPE_CHECKING:
     from .store import Store
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 PAGE: Final = 5000
 _heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode
 _FIRST: Final = -(2**62)  # before any number that an entry may be given by whoever puts one in
-_WHOSE = (  # the repos that entries are of, a look into the index for each
+_REPOS_WITH_ENTRIES = (  # the repos that entries are of, a look into the index for each
     "WITH RECURSIVE whose (id) AS (SELECT min(repo_id) FROM ledger UNION ALL"
     " SELECT (SELECT min(l.repo_id) FROM ledger l WHERE l.repo_id > whose.id) FROM whose WHERE whose.id IS NOT NULL)"
     " SELECT id FROM whose WHERE id IS NOT NULL"
 )
 _LINK = "l.seq, l.at, l.kind, l.actor, l.request_id, l.body, l.commitment, l.hash"
 _ENTRY = f"SELECT l.id, l.repo_id, {_LINK}, x.data, x.person_id FROM ledger l LEFT JOIN private x ON x.id = l.id"
-LOOK: Final = 200_000  # entries that one page looks back over, at most; it says where it stopped
-_LEDGER = (
+MAX_LOOK_BACK: Final = 200_000  # entries that one page looks back over, at most; it says where it stopped
+_INSERT_ENTRY = (
     "INSERT INTO ledger (id, repo_id, seq, at, kind, actor, request_id, run, body, commitment, hash)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_HEAD = (
+_UPSERT_HEAD = (
     "INSERT INTO chains (repo_id, seq, head) VALUES (?, ?, ?)"
     " ON CONFLICT (repo_id) DO UPDATE SET seq = excluded.seq, head = excluded.head"
 )
@@ -44,13 +44,13 @@ _HEAD = (
 # ---- adding entries --------------------------------------------------------------------------------------------------
 
 
-class Log:
+class ChainWriter:
     """The entries that one call adds to one chain."""
 
-    def __init__(self, db: Database, memory: Memory, repo_id: int, chain: str, dictionary: int = 0) -> None:
+    def __init__(self, db: Database, memory: WriterCache, repo_id: int, chain: str, dictionary: int = 0) -> None:
         self._db, self._memory = db, memory
         self._repo_id, self._chain, self._dictionary = repo_id, chain, dictionary
-        self._seq, self._head = memory.head(repo_id)
+        self._seq, self._head = memory.chain_head(repo_id)
         self._rows: list[Row] = []
         self._private: list[Row] = []
 
@@ -65,7 +65,7 @@ class Log:
         private: bytes | None = None,
     ) -> int:
         """The number of the entry. A private part (its canonical JSON) is kept only of a person who has a salt."""
-        ident = self._memory.take("ledger")
+        ident = self._memory.take_number("ledger")
         self._seq += 1
         commitment = None
         if private is not None and salt is not None:
@@ -84,9 +84,9 @@ class Log:
         """Writes the entries and the new head of the chain."""
         if not self._rows:
             return
-        self._db.insert_many(_LEDGER, self._rows)
+        self._db.insert_many(_INSERT_ENTRY, self._rows)
         self._db.insert_many("INSERT INTO private (id, person_id, data) VALUES (?, ?, ?)", self._private)
-        self._db.run(_HEAD, (self._repo_id, self._seq, self._head))
+        self._db.run(_UPSERT_HEAD, (self._repo_id, self._seq, self._head))
         self._memory.heads[self._repo_id] = (self._seq, self._head)
         self._rows, self._private = [], []
 
@@ -94,32 +94,32 @@ class Log:
 # ---- chains and entries ----------------------------------------------------------------------------------------------
 
 
-def names(db: Database) -> dict[int, str]:
+def read_chain_names(db: Database) -> dict[int, str]:
     """Numbers of repos to the names of their chains."""
     rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
     known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
-    lost = [*db.rows(_WHOSE), *db.rows("SELECT repo_id FROM chains")]
+    lost = [*db.rows(_REPOS_WITH_ENTRIES), *db.rows("SELECT repo_id FROM chains")]
     return {ident: f"lost/{ident}" for (ident,) in lost} | known
 
 
-def chains(db: Database) -> dict[str, tuple[int, bytes]]:
+def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:
     """Each chain's length and last hash, as the writer keeps them; (0, nothing) where entries are and no head is."""
-    called = names(db)
+    called = read_chain_names(db)
     heads = {repo_id: (seq, bytes(head)) for repo_id, seq, head in db.rows("SELECT repo_id, seq, head FROM chains")}
-    headless = {repo_id: (0, b"") for (repo_id,) in db.rows(_WHOSE)}
+    headless = {repo_id: (0, b"") for (repo_id,) in db.rows(_REPOS_WITH_ENTRIES)}
     return dict(sorted((called[repo_id], head) for repo_id, head in (headless | heads).items()))
 
 
-def links(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
+def read_links(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
     """A chain from an entry on, as it lies there."""
-    for page in _pages(db, f"SELECT {_LINK} FROM ledger l", chain, first):
+    for page in _iterate_chain_pages(db, f"SELECT {_LINK} FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
 
 
 def read_links_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
     """The same, each with the run that it is found by, which is in no hash: the body must say so too."""
-    for page in _pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
+    for page in _iterate_chain_pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, run in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
@@ -137,21 +137,21 @@ def read_links_with_private_parts(
         " LEFT JOIN requests r ON r.id = CASE WHEN x.id IS NULL THEN l.request_id END"
         " LEFT JOIN people p ON p.id = coalesce(x.person_id, r.person_id)"
     )
-    for page in _pages(db, select, chain, first):
+    for page in _iterate_chain_pages(db, select, chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, salt, data in page:
             link = LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
             yield link, salt, None if data is None else packer.unpack(data)
 
 
-def _pages(db: Database, select: str, chain: str, first: int) -> Iterator[list[Row]]:
-    repo_id = next((ident for ident, name in names(db).items() if name == chain), None)
+def _iterate_chain_pages(db: Database, select: str, chain: str, first: int) -> Iterator[list[Row]]:
+    repo_id = next((ident for ident, name in read_chain_names(db).items() if name == chain), None)
     sql = f"{select} WHERE l.repo_id = ? AND l.seq >= ? ORDER BY l.seq LIMIT {PAGE}"
     while repo_id is not None and (page := db.rows(sql, (repo_id, first))):
         yield page
         first = page[-1][0] + 1
 
 
-def entries(
+def read_entries(
     db: Database, packer: Packer, *, request: int | None, run: str | None, limit: int, before: int | None
 ) -> list[LedgerRow]:
     """The latest entries first."""
@@ -159,25 +159,25 @@ def entries(
     parts = [(sql, value) for sql, value in wanted if value is not None]
     where = " AND ".join(sql for sql, _ in parts) or "1 = 1"
     found = db.rows(f"{_ENTRY} WHERE {where} ORDER BY l.id DESC LIMIT ?", (*(value for _, value in parts), limit))
-    return _rows(found, names(db), packer)
+    return _build_rows(found, read_chain_names(db), packer)
 
 
-def _rows(found: Sequence[Row], called: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
+def _build_rows(found: Sequence[Row], called: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
     """The values of rows of `_ENTRY`."""
     rows = []
     for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in found:
         link = LedgerLink(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
-        private = None if data is None else private_of(packer.unpack(data))
+        private = None if data is None else decode_private_part(packer.unpack(data))
         rows.append(LedgerRow(id=ident, link=link, private=private, person=person))
     return rows
 
 
-def checkpoints(db: Database) -> list[Checkpoint]:
+def read_checkpoints(db: Database) -> list[Checkpoint]:
     """In the order in which they were made."""
     return [Checkpoint(at, _heads(heads)) for at, heads in db.rows("SELECT at, heads FROM checkpoints ORDER BY id")]
 
 
-def done_since(db: Database, verb: str, since: int) -> int:
+def count_done(db: Database, verb: str, since: int) -> int:
     """How many changes were done unattended from a moment on (ms): accept, reject, reset, cancel, or remove."""
     found = db.row(
         "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
@@ -190,29 +190,30 @@ def done_since(db: Database, verb: str, since: int) -> int:
 # ---- the newest entries first ----------------------------------------------------------------------------------------
 
 
-def timeline(
-    store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, look: int = LOOK
+def read_timeline(
+    store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, look: int = MAX_LOOK_BACK
 ) -> TimelinePage:
     """The newest entries before one (the store's number of it); `look` back over so many."""
-    db, called = store.reads, names(store.reads)
-    where = _conditions(db, wanted, called, before, look)
+    db, called = store.reads, read_chain_names(store.reads)
+    where = _build_conditions(db, wanted, called, before, look)
     sql = f"{_ENTRY} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
     found = db.rows(sql, (*where.values, limit + 1))
-    rows = _rows(found[:limit], called, Packer(lambda number: dictionary(db, number)))
+    rows = _build_rows(found[:limit], called, Packer(lambda number: read_dictionary(db, number)))
     if len(found) > limit:
         return TimelinePage(rows, rows[-1].id)
     return TimelinePage(rows, where.floor, is_cut=True) if where.floor is not None else TimelinePage(rows)
 
 
-def ends_changed(store: Store, since: int) -> list[tuple[str, int]]:
+def count_changed_ends(store: Store, since: int) -> list[tuple[str, int]]:
     """How many accesses each actor gave another end from a moment on (ms), by itself and not in a run."""
-    top = _number(store.reads, "SELECT max(id) FROM ledger")
+    top = _read_number(store.reads, "SELECT max(id) FROM ledger")
     sql = (
         "SELECT actor, count(DISTINCT request_id) FROM ledger"
         " WHERE id > ? AND kind = ? AND run IS NULL AND at >= ? GROUP BY actor"
     )
     return [
-        (str(actor), int(count)) for actor, count in store.reads.rows(sql, (top - LOOK, EventKind.GRANT_DATED, since))
+        (str(actor), int(count))
+        for actor, count in store.reads.rows(sql, (top - MAX_LOOK_BACK, EventKind.GRANT_DATED, since))
     ]
 
 
@@ -225,39 +226,39 @@ class _Where:
     order: str = "l.id"
     floor: int | None = None
 
-    def say(self, sql: str, *some: object) -> None:
+    def add(self, sql: str, *some: object) -> None:
         self.parts.append(sql)
         self.values.extend(some)
 
 
-def _conditions(
+def _build_conditions(
     db: Database, wanted: TimelineFilter, called: Mapping[int, str], before: int | None, look: int
 ) -> _Where:
     where = _Where()
     if wanted.kind is not None:
-        where.say("l.kind = ?", wanted.kind)
+        where.add("l.kind = ?", wanted.kind)
     if wanted.actor is not None:
-        where.say("(l.actor = ? OR substr(l.actor, 1, ?) = ?)", wanted.actor, len(wanted.actor) + 1, f"{wanted.actor}@")
-    own = _chains(wanted, called)
+        where.add("(l.actor = ? OR substr(l.actor, 1, ?) = ?)", wanted.actor, len(wanted.actor) + 1, f"{wanted.actor}@")
+    own = _select_chains(wanted, called)
     if wanted.requests is not None:  # an index leads to them, however far back they lie
-        among, value = db.among(list(wanted.requests))
-        where.say(f"l.request_id {among}", value)
+        among, value = db.in_clause(list(wanted.requests))
+        where.add(f"l.request_id {among}", value)
         if before is not None:
-            where.say("l.id < ?", before)
+            where.add("l.id < ?", before)
     elif own is not None and len(own) == 1:
-        _along_chain(db, where, own[0], before, look)
+        _add_chain_range(db, where, own[0], before, look)
         return where
     else:
-        top = before if before is not None else _number(db, "SELECT max(id) FROM ledger") + 1
-        where.say("l.id >= ? AND l.id < ?", top - look, top)
+        top = before if before is not None else _read_number(db, "SELECT max(id) FROM ledger") + 1
+        where.add("l.id >= ? AND l.id < ?", top - look, top)
         where.floor = top - look if top - look > 1 else None
     if own is not None:
-        among, value = db.among(own)
-        where.say(f"+l.repo_id {among}", value)  # by the order of the entries, not repo by repo
+        among, value = db.in_clause(own)
+        where.add(f"+l.repo_id {among}", value)  # by the order of the entries, not repo by repo
     return where
 
 
-def _chains(wanted: TimelineFilter, called: Mapping[int, str]) -> list[int] | None:
+def _select_chains(wanted: TimelineFilter, called: Mapping[int, str]) -> list[int] | None:
     """The numbers of the chains that are asked for; None: all."""
     if wanted.repos is None and wanted.with_desk:
         return None
@@ -265,17 +266,17 @@ def _chains(wanted: TimelineFilter, called: Mapping[int, str]) -> list[int] | No
     return [n for n, name in called.items() if (wanted.with_desk if n == 0 else chains is None or name in chains)]
 
 
-def _along_chain(db: Database, where: _Where, chain: int, before: int | None, look: int) -> None:
+def _add_chain_range(db: Database, where: _Where, chain: int, before: int | None, look: int) -> None:
     """One chain has an index of its own."""
     last = "SELECT max(seq) FROM ledger WHERE repo_id = ?"
     at = "SELECT seq FROM ledger WHERE repo_id = ? AND id = ?"
-    top = _number(db, last, chain) + 1 if before is None else _number(db, at, chain, before)
-    where.say("l.repo_id = ? AND l.seq >= ? AND l.seq < ?", chain, top - look, top)
+    top = _read_number(db, last, chain) + 1 if before is None else _read_number(db, at, chain, before)
+    where.add("l.repo_id = ? AND l.seq >= ? AND l.seq < ?", chain, top - look, top)
     where.order = "l.seq"
     if top - look > 1:
-        where.floor = _number(db, "SELECT id FROM ledger WHERE repo_id = ? AND seq = ?", chain, top - look)
+        where.floor = _read_number(db, "SELECT id FROM ledger WHERE repo_id = ? AND seq = ?", chain, top - look)
 
 
-def _number(db: Database, sql: str, *values: object) -> int:
+def _read_number(db: Database, sql: str, *values: object) -> int:
     found = db.row(sql, values)
     return int((found and found[0]) or 0)

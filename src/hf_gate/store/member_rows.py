@@ -18,7 +18,7 @@ def read_members(db: Database) -> list[Member]:
     return [_member(row) for row in db.rows(f"SELECT {_COLUMNS} FROM members ORDER BY name")]
 
 
-def by_link(db: Database, digest: str) -> Member | None:
+def read_member_by_link(db: Database, digest: str) -> Member | None:
     """The member whose personal link has this digest."""
     row = db.row(f"SELECT {_COLUMNS} FROM members WHERE link = ?", (digest,))
     return None if row is None else _member(row)
@@ -35,7 +35,7 @@ def read_seals(db: Database) -> dict[str, str]:
     return {row[0]: seal_of(_member(row), row[4]) for row in rows}
 
 
-def write(db: Database, member: Member, link: str | None) -> None:
+def write_member(db: Database, member: Member, link: str | None) -> None:
     """Keep a member in place of the one of that name. `link`: digest of the personal link."""
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (

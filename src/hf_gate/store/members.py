@@ -17,11 +17,11 @@ from . import member_rows
 from .store import Store
 from .writer import Writer
 
-IDLE: Final = 30 * 60_000
-MOST_SESSIONS: Final = 20  # of one member; the one that was used longest ago ends
+IDLE_MS: Final = 30 * 60_000
+MAX_SESSIONS: Final = 20  # of one member; the one that was used longest ago ends
 
 
-def new_id() -> str:
+def create_member_id() -> str:
     """An own id that no member had before."""
     return f"m_{secrets.token_hex(8)}"
 
@@ -39,20 +39,20 @@ class Members:
 
     # ---- members -------------------------------------------------------------------------------------------------------
 
-    def all(self) -> list[Member]:
+    def list_all(self) -> list[Member]:
         """By name."""
         return list(self._store.members())
 
     def find_by_name(self, name: str) -> Member | None:
-        return next((one for one in self.all() if one.name == name), None)
+        return next((one for one in self.list_all() if one.name == name), None)
 
-    def of_id(self, ident: str) -> Member | None:
+    def find_by_id(self, ident: str) -> Member | None:
         """The member with this own id, also who was put out; None when the name has gone to somebody else."""
-        return next((one for one in self.all() if one.id == ident), None)
+        return next((one for one in self.list_all() if one.id == ident), None)
 
-    def by_link(self, secret: str) -> Member | None:
+    def find_by_link(self, secret: str) -> Member | None:
         """Whose personal link that is."""
-        return member_rows.by_link(self._store.reads, digest_of(secret))
+        return member_rows.read_member_by_link(self._store.reads, digest_of(secret))
 
     def invite(self, member: Member, secret: str, by: str, at: int) -> Member:
         """Lets somebody in by a new link and ends their sessions. Nothing is proven any more: the inviter saw the link.
@@ -64,7 +64,7 @@ class Members:
             known = next(
                 (one for one in member_rows.read_members(write.db) if one.name == member.name and one.has_link), None
             )
-            made = replace(member, id=new_id(), has_link=True, proven_at=None)
+            made = replace(member, id=create_member_id(), has_link=True, proven_at=None)
             if known is not None and member.user_id in {None, known.user_id}:
                 made = replace(made, id=known.id, account=member.account or known.account, user_id=known.user_id)
             elif known is not None:
@@ -73,7 +73,7 @@ class Members:
                 member=made.id, role=made.role.value, repos=made.repos, account=made.user_id,
                 seal=member_rows.seal_of(made, link),
             )  # fmt: skip
-            self._change(write, made, link, LedgerEntry(event=event, at=at, actor=by))
+            self._write_member(write, made, link, LedgerEntry(event=event, at=at, actor=by))
         return made
 
     def revoke(self, member: Member, by: str, at: int) -> None:
@@ -83,9 +83,9 @@ class Members:
         gone = replace(member, has_link=False, proven_at=None)
         with self._store.writing() as write:
             write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
-            self._change(write, gone, None, LedgerEntry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
+            self._write_member(write, gone, None, LedgerEntry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
 
-    def prove(self, member: Member, account: str, user_id: str, secret: str, at: int) -> bool:
+    def prove_account(self, member: Member, account: str, user_id: str, secret: str, at: int) -> bool:
         """Binds a member to a Hub account for sure; the new link is the prover's, and every other way in has ended.
 
         False, and nothing is changed, when they were put out meanwhile.
@@ -100,62 +100,62 @@ class Members:
             made = replace(known, account=account, user_id=user_id, proven_at=at)
             seal = member_rows.seal_of(made, link)
             event = e.AccountProven(member=member.id, account=user_id, seal=seal)
-            self._change(write, made, link, LedgerEntry(event=event, at=at, actor=member.name))
+            self._write_member(write, made, link, LedgerEntry(event=event, at=at, actor=member.name))
         return True
 
     @staticmethod
-    def _change(write: Writer, member: Member, link: str | None, entry: LedgerEntry) -> None:
+    def _write_member(write: Writer, member: Member, link: str | None, entry: LedgerEntry) -> None:
         known = next((one for one in member_rows.read_members(write.db) if one.name == member.name), None)
         if known is not None and _is_admin(known) and not (_is_admin(member) and member.id == known.id):
-            write.setting(TEAM_UNTIL_SETTING, str(entry.at + TEAM_GRACE))
-        member_rows.write(write.db, member, link)
+            write.write_setting(TEAM_UNTIL_SETTING, str(entry.at + TEAM_GRACE))
+        member_rows.write_member(write.db, member, link)
         write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
         write.append(None, [entry])
 
     # ---- sessions ------------------------------------------------------------------------------------------------------
 
-    def open(self, secret: str, member: str, at: int, link: str | None = None) -> bool:
+    def open_session(self, secret: str, member: str, at: int, link: str | None = None) -> bool:
         """A new session; those that are over are forgotten. `link`: by which they came; False when it is not theirs any more."""
         with self._store.writing() as write:
             theirs = "SELECT 1 FROM members WHERE name = ? AND link = ?"
             if link is not None and write.db.row(theirs, (member, digest_of(link))) is None:
                 return False
-            write.db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE, at - SESSION_LIFETIME))
+            write.db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE_MS, at - SESSION_LIFETIME))
             newest = "SELECT id FROM sessions WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
             oldest = f"DELETE FROM sessions WHERE member = ? AND id NOT IN ({newest})"
-            write.db.run(oldest, (member, member, MOST_SESSIONS - 1))
+            write.db.run(oldest, (member, member, MAX_SESSIONS - 1))
             values = (digest_of(secret), member, at, at)
             write.db.run("INSERT INTO sessions (id, member, made_at, seen_at) VALUES (?, ?, ?, ?)", values)
         return True
 
-    def whose(self, secret: str, at: int, *, renew: bool = True) -> str | None:
+    def session_member(self, secret: str, at: int, *, renew: bool = True) -> str | None:
         """The member of a session that is not over; `renew`: they are there just now."""
         row = self._store.reads.row(
             "SELECT member, seen_at FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?",
-            (digest_of(secret), at - IDLE, at - SESSION_LIFETIME),
+            (digest_of(secret), at - IDLE_MS, at - SESSION_LIFETIME),
         )
         if row is None:
             return None
         if renew and at - row[1] > 60_000:  # once a minute is exact enough
-            with suppress(StoreBusy), self._store.working(wait=0.0), self._store.writing() as write:
+            with suppress(StoreBusy), self._store.hold_write_lock(wait=0.0), self._store.writing() as write:
                 write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
         return str(row[0])
 
-    def close(self, secret: str) -> None:
+    def close_session(self, secret: str) -> None:
         """The end of one session."""
         with self._store.writing() as write:
             write.db.run("DELETE FROM sessions WHERE id = ?", (digest_of(secret),))
 
-    def sessions(self, at: int) -> list[tuple[str, int, int]]:
+    def list_sessions(self, at: int) -> list[tuple[str, int, int]]:
         """Who is in: member, since when and last seen when (ms)."""
         return self._store.reads.rows(
             "SELECT member, made_at, seen_at FROM sessions WHERE seen_at >= ? AND made_at >= ? ORDER BY seen_at DESC",
-            (at - IDLE, at - SESSION_LIFETIME),
+            (at - IDLE_MS, at - SESSION_LIFETIME),
         )
 
     # ---- saved views ---------------------------------------------------------------------------------------------------
 
-    def views(self, member: str) -> list[tuple[str, str]]:
+    def list_views(self, member: str) -> list[tuple[str, str]]:
         """Name and query, in the order in which they were saved."""
         sql = "SELECT name, query FROM views WHERE member = ? ORDER BY made_at, name"
         return [(row[0], row[1]) for row in self._store.reads.rows(sql, (member,))]

@@ -15,29 +15,29 @@ from urllib.parse import unquote
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable, UsageError
 from .initial_load import finish_loading
-from .revisions import SHAPES, Shapes
+from .revisions import REVISIONS, Revisions
 from .sql import Database, Postgres, Sqlite
 from .store import Store
-from .write_lock import FileLock, Holder, OnWait, ServerLock, lock_files, untold
+from .write_lock import FileLock, Holder, OnWait, ServerLock, ignore_wait, lock_files
 
-WAIT: Final = 5.0
-_CHECK_FOR: Final = 0.3  # seconds: about 100 MB
+WAIT_S: Final = 5.0
+_MAX_CHECK_S: Final = 0.3  # seconds: about 100 MB
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _OpenOptions:
     """What a store is opened for."""
 
     endpoint: str
     world: str | None
-    create: bool
-    read_only: bool
-    lends: bool
+    can_create: bool
+    is_read_only: bool
+    lends_lock: bool
     who: Holder
     wait: float
     on_wait: OnWait
     country_of: Callable[[AccessRequest], str | None]
-    shapes: Shapes
+    revisions: Revisions
 
 
 def open_store(
@@ -51,25 +51,27 @@ def open_store(
     pid: int | None = None,
     host: str = "",
     command: str = "",
-    wait: float = WAIT,
-    on_wait: OnWait = untold,
+    wait: float = WAIT_S,
+    on_wait: OnWait = ignore_wait,
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
-    shapes: Shapes = SHAPES,
+    revisions: Revisions = REVISIONS,
 ) -> Store:
     """The store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub (`world`: of one run of a local Hub).
 
     Opened for writing unless `read_only`; then nobody else may write, and whoever tries waits `wait` seconds and gets
-    `StoreBusy` naming us; with `lends` others may write while nothing goes on here (`Store.working`). `country_of` reads
+    `StoreBusy` naming us; with `lends` others may write while nothing goes on here (`Store.hold_write_lock`). `country_of` reads
     the country of a request, which `country:` in queries asks for.
     """
     who = Holder(os.getpid() if pid is None else pid, host, command)
-    wish = _Wish(endpoint, world, create and not read_only, read_only, lends, who, wait, on_wait, country_of, shapes)
+    options = _OpenOptions(
+        endpoint, world, create and not read_only, read_only, lends, who, wait, on_wait, country_of, revisions
+    )
     if str(where).startswith(("postgresql://", "postgres://")):
-        return _open_postgres(str(where), wish)
-    return _open_sqlite(path_of(where), wish)
+        return _open_postgres(str(where), options)
+    return _open_sqlite(parse_path(where), options)
 
 
-def path_of(where: str | Path) -> Path:
+def parse_path(where: str | Path) -> Path:
     """The file that a store's address means; `sqlite:///desk.db` is relative, `sqlite:////srv/desk.db` is not."""
     text = str(where)
     if text.startswith("sqlite:///"):
@@ -84,25 +86,25 @@ def path_of(where: str | Path) -> Path:
 # ---- SQLite ------------------------------------------------------------------------------------------------------------
 
 
-def _open_sqlite(path: Path, wish: _Wish) -> Store:
-    is_new = _look_at(path, create=wish.create)
+def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
+    is_new = _check_path(path, create=options.can_create)
     lock: FileLock | None = None
     db: Database | None = None
     try:
-        if not wish.read_only:
-            lock = FileLock(path, wish.who, wait=wish.wait, on_wait=wish.on_wait)
-            is_new = _look_at(path, create=wish.create)  # whoever had it may have removed the store
+        if not options.is_read_only:
+            lock = FileLock(path, options.who, wait=options.wait, on_wait=options.on_wait)
+            is_new = _check_path(path, create=options.can_create)  # whoever had it may have removed the store
         if is_new:
             _make_file(path)
-        db = Sqlite(path, writes=not wish.read_only)
-        _ready(db, path, wish, was_there=lock is not None and lock.has_store)
+        db = Sqlite(path, writes=not options.is_read_only)
+        _prepare(db, path, options, had_store=lock is not None and lock.has_store)
         if lock is not None:
-            lock.mark()
-        if wish.read_only:
+            lock.mark_store_made()
+        if options.is_read_only:
             db.close()
             db = None
         read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
-        return Store(wish.endpoint, read, db, lock, wish.country_of, write, lends=wish.lends)
+        return Store(options.endpoint, read, db, lock, options.country_of, write, lends=options.lends_lock)
     except BaseException:
         if db is not None:
             db.close()
@@ -111,7 +113,7 @@ def _open_sqlite(path: Path, wish: _Wish) -> Store:
         raise
 
 
-def _look_at(path: Path, *, create: bool) -> bool:
+def _check_path(path: Path, *, create: bool) -> bool:
     """Whether a file must be made; refuses whatever is no file of ours."""
     try:
         found = path.lstat()
@@ -140,20 +142,20 @@ def _make_file(path: Path) -> None:
 # ---- PostgreSQL --------------------------------------------------------------------------------------------------------
 
 
-def _open_postgres(url: str, wish: _Wish) -> Store:
-    db = Postgres(url, writes=not wish.read_only, name=f"hf-gate {wish.who}"[:63])
+def _open_postgres(url: str, options: _OpenOptions) -> Store:
+    db = Postgres(url, writes=not options.is_read_only, name=f"hf-gate {options.who}"[:63])
     try:
-        lock = None if wish.read_only else ServerLock(db, wait=wish.wait, on_wait=wish.on_wait)
-        _ready(db, None, wish)
-        if wish.read_only:
+        lock = None if options.is_read_only else ServerLock(db, wait=options.wait, on_wait=options.on_wait)
+        _prepare(db, None, options)
+        if options.is_read_only:
             db.close()
 
         def connect(*, writes: bool) -> Database:
-            return Postgres(url, writes=writes, name=f"hf-gate beside {wish.who}"[:63])
+            return Postgres(url, writes=writes, name=f"hf-gate beside {options.who}"[:63])
 
         read, write = partial(connect, writes=False), partial(connect, writes=True)
-        own = None if wish.read_only else db
-        return Store(wish.endpoint, read, own, lock, wish.country_of, write, lends=wish.lends)
+        own = None if options.is_read_only else db
+        return Store(options.endpoint, read, own, lock, options.country_of, write, lends=options.lends_lock)
     except BaseException:
         db.close()
         raise
@@ -162,54 +164,54 @@ def _open_postgres(url: str, wish: _Wish) -> Store:
 # ---- both --------------------------------------------------------------------------------------------------------------
 
 
-def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = False) -> None:
+def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_store: bool = False) -> None:
     """Makes what is new, brings up what is old, and refuses what is damaged, too new, of another Hub, or lost."""
-    revision, shapes = revision_of(db), wish.shapes
+    revision, revisions = read_revision(db), options.revisions
     if revision is None:
-        if not wish.create:
+        if not options.can_create:
             raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="hf-gate sync REPO makes one.")
-        if was_there:  # a new one would know nothing of who is in, and until when
+        if had_store:  # a new one would know nothing of who is in, and until when
             raise StoreDamaged(
                 f"{db.at} is empty, and a store has been there, with all that was done.",
                 hint=f"Put a copy of it back. To begin anew and know nothing of what was done: rm {lock_files(path)[1]}"
                 if path
                 else "",
             )
-        from .schema_setup import make  # noqa: PLC0415 - SQLAlchemy is slow to import, and most openings need none
+        from .schema_setup import create_schema  # noqa: PLC0415 - SQLAlchemy is slow to import, and most openings need none
 
-        about = {"endpoint": wish.endpoint} | ({"world": wish.world} if wish.world else {})
-        make(db, about, shapes.head)
+        about = {"endpoint": options.endpoint} | ({"world": options.world} if options.world else {})
+        create_schema(db, about, revisions.head)
         return
-    check_revision(revision, db.at, shapes)
-    if isinstance(db, Sqlite) and not wish.read_only:
-        _check(db)
+    check_revision(revision, db.at, revisions)
+    if isinstance(db, Sqlite) and not options.is_read_only:
+        _check_damage(db)
         db.rows("PRAGMA journal_mode = WAL")  # a copy that somebody put here may have another
-    belongs(db, wish.endpoint, wish.world)
-    if revision == shapes.head:
-        if not wish.read_only:
+    check_owner(db, options.endpoint, options.world)
+    if revision == revisions.head:
+        if not options.is_read_only:
             finish_loading(db)
     else:
-        if wish.read_only:
+        if options.is_read_only:
             raise StoreUnavailable(f"{db.at} has an older shape.", hint="Any command that writes brings it up to date.")
-        from .schema_setup import upgrade  # noqa: PLC0415 - as above
+        from .schema_setup import upgrade_schema  # noqa: PLC0415 - as above
 
-        upgrade(db, path, revision, shapes)
+        upgrade_schema(db, path, revision, revisions)
 
 
-def check_revision(revision: str, at: str, shapes: Shapes) -> None:
+def check_revision(revision: str, at: str, revisions: Revisions) -> None:
     """Refuse a store of a pre-release or of a newer hf-gate. `at`: how it is called."""
-    if shapes.is_pre_release(revision):
+    if revisions.is_pre_release(revision):
         raise StoreTooOld(
-            f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this one reads {shapes.revisions[0]}"
+            f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this one reads {revisions.names[0]}"
             " and later. It was left alone."
         )
-    if revision not in shapes.revisions:
+    if revision not in revisions.names:
         raise StoreTooNew(
-            f"{at} was made by a newer hf-gate (its schema is {revision}, this one knows {shapes.head}); it was left alone."
+            f"{at} was made by a newer hf-gate (its schema is {revision}, this one knows {revisions.head}); it was left alone."
         )
 
 
-def revision_of(db: Database) -> str | None:
+def read_revision(db: Database) -> str | None:
     """The shape of the store; None when there is nothing at all."""
     if isinstance(db, Sqlite):
         tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -225,7 +227,7 @@ def revision_of(db: Database) -> str | None:
     return None if found is None else str(found[0])
 
 
-def belongs(db: Database, endpoint: str, world: str | None, at: str = "") -> None:
+def check_owner(db: Database, endpoint: str, world: str | None, at: str = "") -> None:
     """Refuses a store of another Hub, or of another run of a local Hub. `at`: how it is called."""
     at = at or db.at
     about: dict[str, str] = dict(db.rows("SELECT key, value FROM about"))
@@ -236,12 +238,12 @@ def belongs(db: Database, endpoint: str, world: str | None, at: str = "") -> Non
         raise ForeignStore(f"{at} belongs to another local Hub at {endpoint}, one that was started before.")
 
 
-def _check(db: Sqlite) -> None:
+def _check_damage(db: Sqlite) -> None:
     """Looks for damage as far as a moment allows: at all of a small store; `hf-gate audit verify` looks at everything."""
-    end = time.monotonic() + _CHECK_FOR
+    end = time.monotonic() + _MAX_CHECK_S
     db.raw.set_progress_handler(lambda: time.monotonic() > end, 1_000)
     try:
-        found = db.interruptible("PRAGMA quick_check(1)")
+        found = db.read_until_interrupted("PRAGMA quick_check(1)")
     finally:
         db.raw.set_progress_handler(None, 0)
     if found is not None and found != "ok":

@@ -15,13 +15,13 @@ from ..domain.request_state import RecordUpdate
 from ..domain.requests import AccessRequest
 from .search_text import clean
 from .sql import Database
-from .writer_cache import Memory
+from .writer_cache import WriterCache
 
 _COLUMNS = "id, pseudonym, salt, user_id, username, fullname, email"
 
 
 @dataclass(slots=True)
-class Someone:
+class StoredPerson:
     """A row of `people`, as it will be."""
 
     id: int
@@ -33,7 +33,7 @@ class Someone:
     email: str | None
 
     @property
-    def key(self) -> str | None:
+    def name_key(self) -> str | None:
         """What somebody without an account id is known by."""
         return fold_for_search(self.username) if self.username and self.user_id is None else None
 
@@ -41,17 +41,17 @@ class Someone:
 class People:
     """The people of one transaction."""
 
-    def __init__(self, db: Database, memory: Memory) -> None:
+    def __init__(self, db: Database, memory: WriterCache) -> None:
         self._db, self._memory = db, memory
-        self._by_id: dict[int, Someone] = {}
-        self._by_user: dict[str, Someone] = {}
-        self._by_name: dict[str, Someone] = {}
-        self._new: list[Someone] = []
-        self._changed: dict[int, Someone] = {}
-        self.renamed: dict[int, Someone] = {}
+        self._by_id: dict[int, StoredPerson] = {}
+        self._by_user: dict[str, StoredPerson] = {}
+        self._by_name: dict[str, StoredPerson] = {}
+        self._new: list[StoredPerson] = []
+        self._changed: dict[int, StoredPerson] = {}
+        self.renamed: dict[int, StoredPerson] = {}
         self._random, self._used = b"", 0
 
-    def of(self, seen: Sequence[RecordUpdate]) -> list[Someone]:
+    def find_or_create(self, seen: Sequence[RecordUpdate]) -> list[StoredPerson]:
         """The people of these records, in the same order, with what the records tell taken in."""
         self._load("id", {one.known.person for one in seen if one.known} - self._by_id.keys())
         self._load(
@@ -61,9 +61,9 @@ class People:
             fold_for_search(p.username) for p in (one.request.person for one in seen) if p.username and not p.id
         }
         self._load("user_key", nameless - self._by_name.keys(), " AND user_id IS NULL")
-        return [self._take_in(one) for one in seen]
+        return [self._find_or_create_one(one) for one in seen]
 
-    def salts(self, idents: Iterable[int]) -> dict[int, bytes | None]:
+    def read_salts(self, idents: Iterable[int]) -> dict[int, bytes | None]:
         """The salts of people by their numbers."""
         wanted = set(idents)
         self._load("id", wanted - self._by_id.keys())
@@ -74,46 +74,46 @@ class People:
         self._db.insert_many(
             "INSERT INTO people (id, pseudonym, salt, user_id, username, fullname, email, user_key)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(p.id, p.pseudonym, p.salt, p.user_id, p.username, p.fullname, p.email, p.key) for p in self._new],
+            [(p.id, p.pseudonym, p.salt, p.user_id, p.username, p.fullname, p.email, p.name_key) for p in self._new],
         )
         self._db.run_many(
             "UPDATE people SET user_id = ?, username = ?, fullname = ?, email = ?, user_key = ? WHERE id = ?",
-            [(p.user_id, p.username, p.fullname, p.email, p.key, p.id) for p in self._changed.values()],
+            [(p.user_id, p.username, p.fullname, p.email, p.name_key, p.id) for p in self._changed.values()],
         )
         self._new, self._changed = [], {}
 
     def _load(self, column: str, values: set[int] | set[str], more: str = "") -> None:
         if not values:
             return
-        among, value = self._db.among(values)
+        among, value = self._db.in_clause(values)
         for row in self._db.rows(f"SELECT {_COLUMNS} FROM people WHERE {column} {among}{more}", (value,)):
             if row[0] not in self._by_id:
-                self._know(Someone(*row))
+                self._remember(StoredPerson(*row))
 
-    def _know(self, someone: Someone) -> None:
+    def _remember(self, someone: StoredPerson) -> None:
         self._by_id[someone.id] = someone
         if someone.user_id is not None:
             self._by_user[someone.user_id] = someone
         elif someone.username:
             self._by_name[fold_for_search(someone.username)] = someone
 
-    def _take_in(self, one: RecordUpdate) -> Someone:
+    def _find_or_create_one(self, one: RecordUpdate) -> StoredPerson:
         request = one.request
         user_id = request.person.id.lower() if request.person.id else None
-        found: Someone | None
+        found: StoredPerson | None
         if one.known is not None:
             found = self._by_id[one.known.person]
         elif user_id is not None:
             found = self._by_user.get(user_id)
         else:
             found = self._by_name.get(fold_for_search(request.person.username)) if request.person.username else None
-        return self._make(request, user_id) if found is None else self._update(found, request, user_id)
+        return self._create(request, user_id) if found is None else self._update(found, request, user_id)
 
-    def _make(self, request: AccessRequest, user_id: str | None) -> Someone:
-        chance = self._chance(24)
+    def _create(self, request: AccessRequest, user_id: str | None) -> StoredPerson:
+        chance = self._random_bytes(24)
         username, fullname, email = request.person.username, request.person.fullname, request.email
-        someone = Someone(
-            self._memory.take("people"),
+        someone = StoredPerson(
+            self._memory.take_number("people"),
             f"p_{chance[:8].hex()}",
             chance[8:],
             user_id,
@@ -122,17 +122,17 @@ class People:
             clean(email) if email else None,
         )
         self._new.append(someone)
-        self._know(someone)
+        self._remember(someone)
         return someone
 
-    def _chance(self, size: int) -> bytes:
+    def _random_bytes(self, size: int) -> bytes:
         """So many random bytes; the system is asked for many at once."""
         if self._used + size > len(self._random):
             self._random, self._used = os.urandom(size * 1000), 0
         self._used += size
         return self._random[self._used - size : self._used]
 
-    def _update(self, someone: Someone, request: AccessRequest, user_id: str | None) -> Someone:
+    def _update(self, someone: StoredPerson, request: AccessRequest, user_id: str | None) -> StoredPerson:
         """What a record does not tell was hidden, and erases nothing."""
         if user_id is not None and someone.user_id is None and user_id not in self._by_user:
             someone.user_id = user_id

@@ -21,7 +21,7 @@ class PlansAndRuns:
 
     # ---- plans ---------------------------------------------------------------------------------------------------------
 
-    def plans(self, limit: int = 50) -> list[PlanRow]:
+    def list_plans(self, limit: int = 50) -> list[PlanRow]:
         """The latest first."""
         rows = self._store.reads.rows(
             "SELECT p.digest, p.made_at, p.about FROM plans p ORDER BY p.made_at DESC, p.digest LIMIT ?",
@@ -29,7 +29,7 @@ class PlansAndRuns:
         )
         return [self._plan(*row) for row in rows]
 
-    def plan(self, digest: str) -> PlanRow | None:
+    def find_plan(self, digest: str) -> PlanRow | None:
         """None when there is none of that digest."""
         row = self._store.reads.row(
             "SELECT p.digest, p.made_at, p.about FROM plans p WHERE p.digest = ?",
@@ -42,27 +42,27 @@ class PlansAndRuns:
         told = json.loads(about) if about else {}
         return PlanRow(digest, made_at, told, *((run.id, run.state) if run else (None, None)))
 
-    def keep(self, digest: str, document: bytes, made_at: int, about: Mapping[str, Any]) -> None:
+    def store_plan(self, digest: str, document: bytes, made_at: int, about: Mapping[str, Any]) -> None:
         """Keeps a plan with what is said beside it; of a plan that is kept already only the latter."""
         with self._store.writing() as write:
-            write.plan(digest, document, made_at)
-            write.plan_about(digest, about)
+            write.write_plan(digest, document, made_at)
+            write.set_plan_summary(digest, about)
 
-    def discard(self, digests: Collection[str]) -> int:
+    def delete_plans(self, digests: Collection[str]) -> int:
         """Forgets plans, with the names in them, unless a run was begun of one; how many went."""
         with self._store.writing() as write:
-            among, value = write.db.among(list(digests))
+            among, value = write.db.in_clause(list(digests))
             free = "digest NOT IN (SELECT plan FROM runs WHERE plan IS NOT NULL)"
             gone = [
                 row[0] for row in write.db.rows(f"SELECT digest FROM plans WHERE digest {among} AND {free}", (value,))
             ]
-            among, value = write.db.among(gone)
+            among, value = write.db.in_clause(gone)
             write.db.run(f"DELETE FROM plans WHERE digest {among}", (value,))
         return len(gone)
 
     # ---- runs ----------------------------------------------------------------------------------------------------------
 
-    def repos(self, run: str) -> list[Repo]:
+    def read_repos(self, run: str) -> list[Repo]:
         """The repos whose requests it changes."""
         found = self._store.reads.rows(
             "SELECT o.type, o.namespace, o.name FROM repos o WHERE o.id IN (SELECT repo_id FROM changes WHERE run = ?)"
@@ -71,14 +71,14 @@ class PlansAndRuns:
         )
         return [repo_of(*row) for row in found]
 
-    def counts(self, run: str, repos: Sequence[Repo] | None = None) -> dict[str, int]:
+    def count_changes(self, run: str, repos: Sequence[Repo] | None = None) -> dict[str, int]:
         """How many of its changes are in which state, at these repos or (None) at all."""
-        where, values = self._of(run, repos)
+        where, values = self._build_condition(run, repos)
         return dict(
             self._store.reads.rows(f"SELECT state, count(*) FROM changes c WHERE {where} GROUP BY state", values)
         )
 
-    def page(
+    def read_page(
         self,
         run: str,
         *,
@@ -88,9 +88,9 @@ class PlansAndRuns:
         limit: int = 50,
     ) -> list[ChangeRow]:
         """The changes behind the one with this number, in the order of the plan."""
-        where, values = self._of(run, repos)
+        where, values = self._build_condition(run, repos)
         if states is not None:
-            among, value = self._store.reads.among(list(states))
+            among, value = self._store.reads.in_clause(list(states))
             where, values = f"{where} AND c.state {among}", [*values, value]
         rows = self._store.reads.rows(
             "SELECT c.n, o.type, o.namespace, o.name, c.request_id, c.change, c.state, c.why"
@@ -110,16 +110,16 @@ class PlansAndRuns:
             for n, kind, space, name, request, change, state, why in rows
         ]
 
-    def all(self, run: str, repos: Sequence[Repo] | None = None) -> Iterator[ChangeRow]:
+    def iterate_changes(self, run: str, repos: Sequence[Repo] | None = None) -> Iterator[ChangeRow]:
         """Every change, read in pages."""
         after, size = 0, 1000
-        while page := self.page(run, repos=repos, after=after, limit=size):
+        while page := self.read_page(run, repos=repos, after=after, limit=size):
             yield from page
             after = page[-1].n
 
-    def _of(self, run: str, repos: Sequence[Repo] | None) -> tuple[str, list[object]]:
+    def _build_condition(self, run: str, repos: Sequence[Repo] | None) -> tuple[str, list[object]]:
         if repos is None:
             return "c.run = ?", [run]
         rows = [self._store.repo(repo) for repo in repos]
-        among, value = self._store.reads.among([row.id for row in rows if row is not None])
+        among, value = self._store.reads.in_clause([row.id for row in rows if row is not None])
         return f"c.run = ? AND c.repo_id {among}", [run, value]

@@ -11,8 +11,8 @@ from ..domain.events import AnyEvent
 from ..domain.lifecycle import STATUSES, Status
 from ..domain.request_state import RequestState, apply_event
 from .sql import Database, Row
-from .state_columns import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of
-from .writer_cache import Memory
+from .state_columns import COLUMNS, NO_VERDICT, SELECT_STATE, Verdict, state_of, values_of
+from .writer_cache import WriterCache
 
 _DECIDED: Mapping[str, tuple[int, int, int]] = {
     Status.ACCEPTED: (1, 0, 0),
@@ -42,9 +42,9 @@ class LoadedRequest:
 class Projection:
     """The requests that one transaction touches."""
 
-    def __init__(self, db: Database, memory: Memory) -> None:
+    def __init__(self, db: Database, memory: WriterCache) -> None:
         self._db, self._memory = db, memory
-        self._held: dict[int, LoadedRequest] = {}
+        self._loaded: dict[int, LoadedRequest] = {}
         self._new: list[Row] = []
         self._counts: Counter[tuple[int, str, str]] = Counter()
         self._history: list[Row] = []
@@ -52,22 +52,22 @@ class Projection:
 
     def load(self, idents: Iterable[int]) -> None:
         """Reads these rows, unless they are held already."""
-        wanted = set(idents) - self._held.keys()
+        wanted = set(idents) - self._loaded.keys()
         if not wanted:
             return
         self._write_new()
-        among, value = self._db.among(wanted)
-        look = self._memory.verdicts.of(self._db)
-        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, {SELECT} FROM requests r JOIN people p ON p.id = r.person_id"
+        among, value = self._db.in_clause(wanted)
+        look = self._memory.verdicts.lookup(self._db)
+        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, {SELECT_STATE} FROM requests r JOIN people p ON p.id = r.person_id"
         for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
             state = state_of(row, 4, look)
-            self._held[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]))
+            self._loaded[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]))
 
     def get_loaded(self, ident: int) -> LoadedRequest:
         """A row that was loaded."""
-        return self._held[ident]
+        return self._loaded[ident]
 
-    def add(self, ident: int, repo_id: int, person_id: int, state: RequestState, at: int, extra: Row) -> None:
+    def add_request(self, ident: int, repo_id: int, person_id: int, state: RequestState, at: int, extra: Row) -> None:
         """A new attempt, which is now the current one. `extra`: record_id, raw, answers, identity, domain, country."""
         self._new.append(
             (
@@ -78,9 +78,9 @@ class Projection:
         self._count(repo_id, state, 1)
         self._count_decision(person_id, repo_id, None, state, state.reviewed_at or at)
 
-    def apply(self, ident: int, event: AnyEvent, at: int) -> LoadedRequest:
+    def apply_event(self, ident: int, event: AnyEvent, at: int) -> LoadedRequest:
         """One more event of a loaded row."""
-        held = self._held[ident]
+        held = self._loaded[ident]
         state = apply_event(held.state, event, at)
         assert state is not None
         if held.is_current:
@@ -93,13 +93,13 @@ class Projection:
 
     def supersede(self, ident: int) -> None:
         """There is a newer attempt: this one is past."""
-        held = self._held[ident]
+        held = self._loaded[ident]
         if held.is_current:
             self._count(held.repo_id, held.state, -1)
             held.is_current = False
             held.extra["is_current"] = False
 
-    def hits(self, ident: int, names: Iterable[str]) -> None:
+    def set_table_hits(self, ident: int, names: Iterable[str]) -> None:
         """The tables that a request stood in when it was judged."""
         self._hits[ident] = frozenset(names)
 
@@ -140,7 +140,7 @@ class Projection:
     def _write_changed(self) -> None:
         """Only the columns that changed, so that only their indexes are touched; rows alike go together."""
         groups: dict[tuple[str, ...], list[Row]] = {}
-        for held in self._held.values():
+        for held in self._loaded.values():
             now = dict(held.extra)
             if held.state != held.before:
                 old, new = self._values(held.before), self._values(held.state)

@@ -50,8 +50,8 @@ class Conditions:
     repos: list[int] | None = None
     verdicts: list[int] | None = None
     tables: list[str] = field(default_factory=list)
-    only: list[int] | None = None
-    compared: int = 0
+    candidates: list[int] | None = None
+    compared_parts: int = 0
 
     @property
     def has_text(self) -> bool:
@@ -64,15 +64,15 @@ class Conditions:
         self.values.extend(values)
 
 
-def conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
+def build_conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
     """What a query means in this store at a moment (ms); days are days of `zone`."""
-    found = Conditions(compared=sum(map(_parts_in, query.terms)))
+    found = Conditions(compared_parts=sum(map(_count_parts, query.terms)))
     for term in query.terms:
-        _TERMS[term.key](_Making(found, db, now, zone), term)
+        _ADDERS[term.key](_ConditionBuilder(found, db, now, zone), term)
     return found
 
 
-def _parts_in(term: Term) -> int:
+def _count_parts(term: Term) -> int:
     """How much of a term each row is compared with: a gap between two stars is sought for by itself."""
     if term.key in _BY_LIST:
         return 0
@@ -84,48 +84,48 @@ _BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "que
 
 
 @dataclass(slots=True)
-class _Making:
-    into: Conditions
+class _ConditionBuilder:
+    result: Conditions
     db: Database
     now: int
     zone: tzinfo
 
-    def among(self, column: str, values: Sequence[object], *, is_not: bool) -> None:
-        among, value = self.db.among(values)
+    def add_in(self, column: str, values: Sequence[object], *, is_not: bool) -> None:
+        among, value = self.db.in_clause(values)
         sql = f"{column} {among}"
-        self.into.add(f"({sql}) IS NOT TRUE" if is_not else sql, value)
+        self.result.add(f"({sql}) IS NOT TRUE" if is_not else sql, value)
 
-    def either(self, parts: Iterable[tuple[str, Sequence[object]]], *, is_not: bool) -> None:
+    def add_any(self, parts: Iterable[tuple[str, Sequence[object]]], *, is_not: bool) -> None:
         several = list(parts)
         sql = " OR ".join(f"({sql})" for sql, _ in several)
-        self.into.add(f"({sql}) IS NOT TRUE" if is_not else f"({sql})", *(v for _, values in several for v in values))
+        self.result.add(f"({sql}) IS NOT TRUE" if is_not else f"({sql})", *(v for _, values in several for v in values))
 
-    def holding(self, needle: str) -> tuple[str, Sequence[object]]:
+    def text_contains(self, needle: str) -> tuple[str, Sequence[object]]:
         """That a text stands in the search text."""
         return f"{'instr' if self.db.is_sqlite else 'strpos'}({TEXT}, ?) > 0", (needle,)
 
 
-def _fits(patterns: Sequence[Pattern], value: str | None) -> bool:
+def _matches_any(patterns: Sequence[Pattern], value: str | None) -> bool:
     return value is not None and any(pattern.matches(fold_for_search(value)) for pattern in patterns)
 
 
-def _both(old: list[int] | None, new: list[int]) -> list[int]:
+def _intersect(old: list[int] | None, new: list[int]) -> list[int]:
     return new if old is None else list(frozenset(new).intersection(old))
 
 
 # ---- keys with few values: the pattern is compared with those that there are ---------------------------------------------
 
 
-def _status(making: _Making, term: Term) -> None:
-    names = [row[0] for row in making.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'status'")]
-    fitting = [name for name in names if _fits(term.patterns, name) != term.is_not]
-    old = making.into.statuses
-    making.into.statuses = fitting if old is None else [name for name in fitting if name in old]
+def _add_status(builder: _ConditionBuilder, term: Term) -> None:
+    names = [row[0] for row in builder.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'status'")]
+    fitting = [name for name in names if _matches_any(term.patterns, name) != term.is_not]
+    old = builder.result.statuses
+    builder.result.statuses = fitting if old is None else [name for name in fitting if name in old]
 
 
-def _repo(making: _Making, term: Term) -> None:
+def _add_repo(builder: _ConditionBuilder, term: Term) -> None:
     fitting = []
-    for ident, kind, namespace, name in making.db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0"):
+    for ident, kind, namespace, name in builder.db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0"):
         path = fold_for_search(repo_of(kind, namespace, name).web_path)
         is_like = any(
             pattern.matches(path if "/" in "".join(pattern.parts) or pattern.is_any else fold_for_search(name))
@@ -133,60 +133,60 @@ def _repo(making: _Making, term: Term) -> None:
         )
         if is_like != term.is_not:
             fitting.append(ident)
-    making.into.repos = _both(making.into.repos, fitting)
+    builder.result.repos = _intersect(builder.result.repos, fitting)
 
 
-def _verdict(column: str) -> Callable[[_Making, Term], None]:
-    def condition(making: _Making, term: Term) -> None:
+def _verdict_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
+    def condition(builder: _ConditionBuilder, term: Term) -> None:
         fitting = [
             ident
-            for ident, value in making.db.rows(f"SELECT id, {column} FROM verdicts")
-            if _fits(term.patterns, value)
+            for ident, value in builder.db.rows(f"SELECT id, {column} FROM verdicts")
+            if _matches_any(term.patterns, value)
         ]
         if term.is_not:
-            making.among("r.verdict_id", fitting, is_not=True)
+            builder.add_in("r.verdict_id", fitting, is_not=True)
         else:
-            making.into.verdicts = _both(making.into.verdicts, fitting)
+            builder.result.verdicts = _intersect(builder.result.verdicts, fitting)
 
     return condition
 
 
-def _shadow(making: _Making, term: Term) -> None:
+def _add_shadow(builder: _ConditionBuilder, term: Term) -> None:
     """Of several policies in shadow, one that says so is enough."""
-    rows = making.db.rows("SELECT id, shadow FROM verdicts")
+    rows = builder.db.rows("SELECT id, shadow FROM verdicts")
     said = {ident: [action for _, _, action in json.loads(shadow)] for ident, shadow in rows}
-    fitting = [ident for ident, actions in said.items() if any(_fits(term.patterns, one) for one in actions)]
+    fitting = [ident for ident, actions in said.items() if any(_matches_any(term.patterns, one) for one in actions)]
     if term.is_not:
-        making.among("r.verdict_id", fitting, is_not=True)
+        builder.add_in("r.verdict_id", fitting, is_not=True)
     else:
-        making.into.verdicts = _both(making.into.verdicts, fitting)
+        builder.result.verdicts = _intersect(builder.result.verdicts, fitting)
 
 
-def _queue(making: _Making, term: Term) -> None:
-    names = [row[0] for row in making.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'queue'")]
-    making.among("r.queue", [name for name in names if _fits(term.patterns, name)], is_not=term.is_not)
+def _add_queue(builder: _ConditionBuilder, term: Term) -> None:
+    names = [row[0] for row in builder.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'queue'")]
+    builder.add_in("r.queue", [name for name in names if _matches_any(term.patterns, name)], is_not=term.is_not)
 
 
-def _table(making: _Making, term: Term) -> None:
-    names = [row[0] for row in making.db.rows("SELECT DISTINCT name FROM hits")]
-    fitting = [name for name in names if _fits(term.patterns, name)]
-    among, value = making.db.among(fitting)
+def _add_table(builder: _ConditionBuilder, term: Term) -> None:
+    names = [row[0] for row in builder.db.rows("SELECT DISTINCT name FROM hits")]
+    fitting = [name for name in names if _matches_any(term.patterns, name)]
+    among, value = builder.db.in_clause(fitting)
     sql = f"EXISTS (SELECT 1 FROM hits h WHERE h.request_id = r.id AND h.name {among})"
-    making.into.add(f"NOT {sql}" if term.is_not else sql, value)
+    builder.result.add(f"NOT {sql}" if term.is_not else sql, value)
 
 
-def _country(making: _Making, term: Term) -> None:
-    making.either((_like("upper(r.country)", p, str.upper) for p in term.patterns), is_not=term.is_not)
+def _add_country(builder: _ConditionBuilder, term: Term) -> None:
+    builder.add_any((_build_like("upper(r.country)", p, str.upper) for p in term.patterns), is_not=term.is_not)
 
 
-def _domain(making: _Making, term: Term) -> None:
-    making.either((_like("r.domain", p, fold_for_search) for p in term.patterns), is_not=term.is_not)
+def _add_domain(builder: _ConditionBuilder, term: Term) -> None:
+    builder.add_any((_build_like("r.domain", p, fold_for_search) for p in term.patterns), is_not=term.is_not)
     if not term.is_not and len(term.patterns) == 1 and not term.patterns[0].is_any:
         parts = term.patterns[0].folded_parts
-        making.into.needles += ["@" + parts[0], *parts[1:]]
+        builder.result.needles += ["@" + parts[0], *parts[1:]]
 
 
-def _like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tuple[str, Sequence[object]]:
+def _build_like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tuple[str, Sequence[object]]:
     """A pattern over a column of folded text, exactly."""
     parts = [clean(fold(part)) for part in pattern.parts]
     if pattern.is_any:
@@ -200,24 +200,24 @@ def _like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tuple[st
 # ---- times ---------------------------------------------------------------------------------------------------------------
 
 
-def _age(making: _Making, term: Term) -> None:
+def _add_age(builder: _ConditionBuilder, term: Term) -> None:
     parts = []
     for value in term.values:
         if isinstance(value, Age):
             sign = {">": "<", ">=": "<=", "<": ">", "<=": ">="}[value.sign]  # the older, the smaller its time
-            parts.append((f"r.asked_at {sign} ?", (making.now - value.seconds * 1000,)))
-    making.either(parts, is_not=term.is_not)
+            parts.append((f"r.asked_at {sign} ?", (builder.now - value.seconds * 1000,)))
+    builder.add_any(parts, is_not=term.is_not)
 
 
-def _day(column: str) -> Callable[[_Making, Term], None]:
-    def condition(making: _Making, term: Term) -> None:
+def _day_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
+    def condition(builder: _ConditionBuilder, term: Term) -> None:
         parts = []
         for value in term.values:
             if isinstance(value, Day):
                 bounds = [(sign, day) for sign, day in zip((">=", "<"), value.bounds, strict=True) if day is not None]
-                starts = [round(datetime.combine(day, time(), making.zone).timestamp() * 1000) for _, day in bounds]
+                starts = [round(datetime.combine(day, time(), builder.zone).timestamp() * 1000) for _, day in bounds]
                 parts.append((" AND ".join(f"{column} {sign} ?" for sign, _ in bounds), starts))
-        making.either(parts, is_not=term.is_not)
+        builder.add_any(parts, is_not=term.is_not)
 
     return condition
 
@@ -225,125 +225,127 @@ def _day(column: str) -> Callable[[_Making, Term], None]:
 # ---- text ----------------------------------------------------------------------------------------------------------------
 
 
-def _word(making: _Making, term: Term) -> None:
+def _add_word(builder: _ConditionBuilder, term: Term) -> None:
     pattern = term.patterns[0]
     if pattern.is_plain:
-        making.either([making.holding(pattern.folded_parts[0])], is_not=term.is_not)
-        making.into.needles += () if term.is_not else pattern.folded_parts
+        builder.add_any([builder.text_contains(pattern.folded_parts[0])], is_not=term.is_not)
+        builder.result.needles += () if term.is_not else pattern.folded_parts
     else:
-        _add_check(making, term, lambda found: any(pattern.matches_within(value) for _, value in found.parts))
-        _must(making, term, pattern.folded_parts)
+        _add_check(builder, term, lambda found: any(pattern.matches_within(value) for _, value in found.parts))
+        _require_parts(builder, term, pattern.folded_parts)
 
 
-def _user(making: _Making, term: Term) -> None:
+def _add_user(builder: _ConditionBuilder, term: Term) -> None:
     ids = [pattern.parts[0].lower() for pattern in term.patterns if pattern.is_plain]
     known = [one for one in ids if is_id(one) or one.startswith("p_")]
     if known:
-        among, value = making.db.among(known)
+        among, value = builder.db.in_clause(known)
         people = f"SELECT id FROM people WHERE user_id {among} OR pseudonym {among}"
-        names = [making.holding(f"{NAME}{p.folded_parts[0]}{NAME}") for p in term.patterns if p.is_plain]
+        names = [builder.text_contains(f"{NAME}{p.folded_parts[0]}{NAME}") for p in term.patterns if p.is_plain]
         stars = [pattern for pattern in term.patterns if not pattern.is_plain]
         if stars:
-            return _ids_and_stars(making, term, people, [value, value])
+            return _check_ids_and_patterns(builder, term, people, [value, value])
         if not term.is_not:
-            _only(making, term, people, [value, value])
-        return making.either([(f"r.person_id IN ({people})", [value, value]), *names], is_not=term.is_not)
-    _add_check(making, term, lambda found: _fits_folded(term, [found.parts[1][1]]))
-    _needle(making, term, before=NAME, after=NAME)
+            _limit_candidates(builder, term, people, [value, value])
+        return builder.add_any([(f"r.person_id IN ({people})", [value, value]), *names], is_not=term.is_not)
+    _add_check(builder, term, lambda found: _matches_any_folded(term, [found.parts[1][1]]))
+    _require_value(builder, term, before=NAME, after=NAME)
     return None
 
 
-def _only(making: _Making, term: Term, people: str, values: list[object]) -> None:
+def _limit_candidates(builder: _ConditionBuilder, term: Term, people: str, values: list[object]) -> None:
     """The requests of those accounts, and those whose text can have one of these names."""
-    among, value = making.db.among([ident for (ident,) in making.db.rows(people, values)])
-    rows = making.db.rows(f"SELECT id FROM requests WHERE person_id {among}", (value,))
+    among, value = builder.db.in_clause([ident for (ident,) in builder.db.rows(people, values)])
+    rows = builder.db.rows(f"SELECT id FROM requests WHERE person_id {among}", (value,))
     for pattern in term.patterns:
-        grams = grams_of([f"{NAME}{pattern.folded_parts[0]}{NAME}"])
-        more = rows_with(making.db, grams, FEW + 1) if grams else []
-        if not grams or len(more) > FEW:
+        grams = build_trigrams([f"{NAME}{pattern.folded_parts[0]}{NAME}"])
+        more = find_by_trigrams(builder.db, grams, MAX_CANDIDATES + 1) if grams else []
+        if not grams or len(more) > MAX_CANDIDATES:
             return
         rows += more
     only = {row[0] for row in rows}
-    making.into.only = sorted(only if making.into.only is None else only & set(making.into.only))
+    builder.result.candidates = sorted(
+        only if builder.result.candidates is None else only & set(builder.result.candidates)
+    )
 
 
-def _ids_and_stars(making: _Making, term: Term, people: str, values: list[object]) -> None:
+def _check_ids_and_patterns(builder: _ConditionBuilder, term: Term, people: str, values: list[object]) -> None:
     """Ids and patterns in one term: the ids become names, and the rest is looked at."""
-    rows = making.db.rows(f"SELECT username FROM people WHERE id IN ({people})", values)
+    rows = builder.db.rows(f"SELECT username FROM people WHERE id IN ({people})", values)
     known = {fold_for_search(row[0]) for row in rows if row[0]}
     _add_check(
-        making,
+        builder,
         term,
-        lambda found: (name := found.parts[1][1]) in known or _fits_folded(term, [name]),
+        lambda found: (name := found.parts[1][1]) in known or _matches_any_folded(term, [name]),
     )
 
 
-def _email(making: _Making, term: Term) -> None:
-    _add_check(making, term, lambda found: _fits_folded(term, [found.parts[2][1]]))
-    _needle(making, term, before=NAME, after="")
+def _add_email(builder: _ConditionBuilder, term: Term) -> None:
+    _add_check(builder, term, lambda found: _matches_any_folded(term, [found.parts[2][1]]))
+    _require_value(builder, term, before=NAME, after="")
 
 
-def _answer(making: _Making, term: Term) -> None:
-    _add_check(making, term, lambda found: _fits_folded(term, [value for _, value in found.parts[3:]]))
-    _must(making, term, term.patterns[0].folded_parts)
+def _add_answer(builder: _ConditionBuilder, term: Term) -> None:
+    _add_check(builder, term, lambda found: _matches_any_folded(term, [value for _, value in found.parts[3:]]))
+    _require_parts(builder, term, term.patterns[0].folded_parts)
 
 
-def _form(making: _Making, term: Term) -> None:
+def _add_form(builder: _ConditionBuilder, term: Term) -> None:
     mark = label_mark(term.label or "")
     _add_check(
-        making,
+        builder,
         term,
-        lambda found: _fits_folded(term, [value for at, value in found.parts[3:] if at == mark]),
+        lambda found: _matches_any_folded(term, [value for at, value in found.parts[3:] if at == mark]),
     )
-    _needle(making, term, before=mark, after="")
+    _require_value(builder, term, before=mark, after="")
 
 
-def _reason(making: _Making, term: Term) -> None:
-    _add_check(making, term, lambda found: _fits(term.patterns, found.reason))
+def _add_reason(builder: _ConditionBuilder, term: Term) -> None:
+    _add_check(builder, term, lambda found: _matches_any(term.patterns, found.reason))
     if not term.is_not:
-        making.into.add("r.reason IS NOT NULL")
+        builder.result.add("r.reason IS NOT NULL")
 
 
-def _fits_folded(term: Term, values: Sequence[str]) -> bool:
+def _matches_any_folded(term: Term, values: Sequence[str]) -> bool:
     return any(pattern.matches(value) for pattern in term.patterns for value in values)
 
 
-def _add_check(making: _Making, term: Term, holds: Callable[[Candidate], bool]) -> None:
+def _add_check(builder: _ConditionBuilder, term: Term, holds: Callable[[Candidate], bool]) -> None:
     """A condition that is looked at outside of SQL."""
-    making.into.checks.append((lambda found: not holds(found)) if term.is_not else holds)
+    builder.result.checks.append((lambda found: not holds(found)) if term.is_not else holds)
 
 
-def _needle(making: _Making, term: Term, *, before: str, after: str) -> None:
+def _require_value(builder: _ConditionBuilder, term: Term, *, before: str, after: str) -> None:
     """What must stand in the text when a value of one pattern fits as a whole between two marks."""
     parts = [*term.patterns[0].folded_parts]
     parts[0] = before + parts[0]
     parts[-1] += after
-    _must(making, term, parts)
+    _require_parts(builder, term, parts)
 
 
-def _must(making: _Making, term: Term, parts: Sequence[str]) -> None:
+def _require_parts(builder: _ConditionBuilder, term: Term, parts: Sequence[str]) -> None:
     """What must stand in the text, if it is one pattern that must fit; the longest part also spares many looks."""
     if term.is_not or len(term.values) != 1:
         return
-    making.into.needles += parts
-    making.either([making.holding(max(parts, key=len))], is_not=False)
+    builder.result.needles += parts
+    builder.add_any([builder.text_contains(max(parts, key=len))], is_not=False)
 
 
-_TERMS: dict[str, Callable[[_Making, Term], None]] = {
-    "": _word, "status": _status, "repo": _repo, "user": _user, "email": _email, "domain": _domain, "country": _country,
-    "age": _age, "asked": _day("r.asked_at"), "reviewed": _day("r.reviewed_at"), "rule": _verdict("rule"),
-    "verdict": _verdict("action"), "shadow": _shadow, "table": _table, "reason": _reason, "form": _form, "answer": _answer, "queue": _queue,
+_ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
+    "": _add_word, "status": _add_status, "repo": _add_repo, "user": _add_user, "email": _add_email, "domain": _add_domain, "country": _add_country,
+    "age": _add_age, "asked": _day_adder("r.asked_at"), "reviewed": _day_adder("r.reviewed_at"), "rule": _verdict_adder("rule"),
+    "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue,
 }  # fmt: skip
 
 
-FEW: Final = 6_000
+MAX_CANDIDATES: Final = 6_000
 """So many candidates are looked at one by one; more of them are so frequent that a page is soon filled in order."""
 
 
 # ---- the index -------------------------------------------------------------------------------------------------------------
 
 
-def grams_of(needles: Iterable[str]) -> list[str]:
+def build_trigrams(needles: Iterable[str]) -> list[str]:
     """The threes of characters that the index must have of everything that must stand in a text; not more than are of use."""
     found: dict[str, None] = {}
     for needle in needles:
@@ -356,7 +358,7 @@ def grams_of(needles: Iterable[str]) -> list[str]:
     return list(found)[:16]
 
 
-def rows_with(db: Database, grams: Sequence[str], most: int) -> list[Row]:
+def find_by_trigrams(db: Database, grams: Sequence[str], most: int) -> list[Row]:
     """The numbers of so many requests whose texts have all of these."""
     if db.is_sqlite:
         match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)

@@ -9,14 +9,14 @@ from typing import Final
 
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, QueryPage, QueueCount, RequestRow, VerdictCount
-from .query_sql import Conditions, conditions
-from .search import Key, Wanted, cursor_of, kept_of, key_of, keys_of
+from .query_sql import Conditions, build_conditions
+from .search import Key, PageRequest, cursor_of, filter_keys, find_keys, key_of
 from .sql import Database
 from .state_columns import repo_of
 from .store import Store
 
-_STRETCH: Final = 100  # requests that are looked at together
-_STRETCHES: Final = 20  # at most for one page: late in a list nearly everybody was met before
+_CHUNK: Final = 100  # requests that are looked at together
+_MAX_CHUNKS: Final = 20  # at most for one page: late in a list nearly everybody was met before
 
 
 class QueueQueries:
@@ -25,16 +25,16 @@ class QueueQueries:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def counts(self) -> list[QueueCount]:
+    def read_counts(self) -> list[QueueCount]:
         """Return every combination that there is, as the writer counts them."""
         rows = self._store.reads.rows(
             "SELECT o.type, o.namespace, o.name, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
             " WHERE c.kind = 'cell' AND c.n > 0"
         )
         paths = {row[:3]: str(repo_of(*row[:3])) for row in rows}
-        return [_cell(paths[row[:3]], row[3], int(row[4])) for row in rows]
+        return [_parse_count(paths[row[:3]], row[3], int(row[4])) for row in rows]
 
-    def verdict_counts(self, status: str) -> list[VerdictCount]:
+    def read_verdict_counts(self, status: str) -> list[VerdictCount]:
         """Return how often each verdict stands among the current requests of one status."""
         rows = self._store.reads.rows(
             "SELECT o.type, o.namespace, o.name, v.action, v.policy, v.rule, v.digest, v.shadow, c.n FROM"
@@ -50,12 +50,12 @@ class QueueQueries:
             for kind, space, name, action, policy, rule, digest, shadow, n in rows
         ]
 
-    def count(self, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
+    def count_matches(self, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
         """Count the requests that match a query; `most` and one when there are more."""
-        ready = conditions(query, self._store.reads, now=now, zone=zone)
-        return len(keys_of(self._store.reads, ready, Wanted(most + 1)))
+        ready = build_conditions(query, self._store.reads, now=now, zone=zone)
+        return len(find_keys(self._store.reads, ready, PageRequest(most + 1)))
 
-    def first_page(
+    def read_first_page(
         self,
         query: Query,
         *,
@@ -66,13 +66,13 @@ class QueueQueries:
         newest_first: bool = False,
     ) -> tuple[QueryPage, int]:
         """Return the first page of a query and how many match, found in one go; `most` and one when there are more."""
-        ready = conditions(query, self._store.reads, now=now, zone=zone)
-        keys = keys_of(self._store.reads, ready, Wanted(max(limit, most) + 1, newest_first))
+        ready = build_conditions(query, self._store.reads, now=now, zone=zone)
+        keys = find_keys(self._store.reads, ready, PageRequest(max(limit, most) + 1, newest_first))
         rows = list(self._store.requests([ident for _, ident in keys[:limit]]).values())
         following = cursor_of(query, keys[limit - 1], newest_first=newest_first) if len(keys) > limit else None
         return QueryPage(rows=rows, next=following), len(keys)
 
-    def by_person(
+    def read_people_page(
         self,
         query: Query,
         *,
@@ -84,46 +84,48 @@ class QueueQueries:
     ) -> PeoplePage:
         """Return a page of at most `limit` people. Somebody without a known account counts once for each request."""
         db = self._store.reads
-        found = conditions(query, db, now=now, zone=zone)
+        found = build_conditions(query, db, now=now, zone=zone)
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
         people: list[list[Key]] = []
-        for _ in range(_STRETCHES):
-            keys = keys_of(db, found, Wanted(_STRETCH, newest_first, after))
-            firsts = _firsts(db, found, keys, newest_first=newest_first)
+        for _ in range(_MAX_CHUNKS):
+            keys = find_keys(db, found, PageRequest(_CHUNK, newest_first, after))
+            firsts = _group_by_person(db, found, keys, newest_first=newest_first)
             for key in keys:
                 if key in firsts and len(people) == limit:
                     return PeoplePage(
-                        _whole(self._store, people), cursor_of(query, after or key, newest_first=newest_first)
+                        _read_rows(self._store, people), cursor_of(query, after or key, newest_first=newest_first)
                     )
                 people += [firsts[key]] if key in firsts else []
                 after = key
-            if len(keys) < _STRETCH:
-                return PeoplePage(_whole(self._store, people), None)
+            if len(keys) < _CHUNK:
+                return PeoplePage(_read_rows(self._store, people), None)
         assert after is not None
-        return PeoplePage(_whole(self._store, people), cursor_of(query, after, newest_first=newest_first))
+        return PeoplePage(_read_rows(self._store, people), cursor_of(query, after, newest_first=newest_first))
 
     def cursor(self, query: Query, key: Key, *, newest_first: bool) -> str:
         """Return the cursor of the page behind a request: its moment of asking (ms) and its number."""
         return cursor_of(query, key, newest_first=newest_first)
 
 
-def _cell(repo: str, name: str, n: int) -> QueueCount:
+def _parse_count(repo: str, name: str, n: int) -> QueueCount:
     status, action, rule = name.rsplit(" ", 2)
     return QueueCount(repo, status, None if action == "-" else action, None if rule == "-" else rule, n)
 
 
-def _firsts(db: Database, found: Conditions, keys: Sequence[Key], *, newest_first: bool) -> dict[Key, list[Key]]:
+def _group_by_person(
+    db: Database, found: Conditions, keys: Sequence[Key], *, newest_first: bool
+) -> dict[Key, list[Key]]:
     """All that the query finds of the people behind these requests, by the first of each."""
-    among, value = db.among([ident for _, ident in keys])
+    among, value = db.in_clause([ident for _, ident in keys])
     people = f"SELECT person_id FROM requests WHERE id {among}"
     rows = db.rows(f"SELECT id, person_id FROM requests WHERE is_current AND person_id IN ({people})", (value,))
     whose: dict[int, int] = dict(rows)
     theirs: dict[int, list[Key]] = {}
-    for key in kept_of(db, found, list(whose), newest_first=newest_first):
+    for key in filter_keys(db, found, list(whose), newest_first=newest_first):
         theirs.setdefault(whose[key[1]], []).append(key)
     return {keys[0]: keys for keys in theirs.values()}
 
 
-def _whole(store: Store, people: Sequence[Sequence[Key]]) -> list[list[RequestRow]]:
+def _read_rows(store: Store, people: Sequence[Sequence[Key]]) -> list[list[RequestRow]]:
     rows = store.requests([ident for keys in people for _, ident in keys])
     return [[rows[ident] for _, ident in keys if ident in rows] for keys in people]

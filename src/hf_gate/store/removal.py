@@ -14,9 +14,9 @@ from typing import Final
 from ..domain.runs import UNSETTLED
 from ..errors import StoreBusy, StoreDamaged, UsageError
 from ..locks import is_held
-from .opening import revision_of
-from .sql import Database, Postgres, Sqlite, fail_sqlite
-from .write_lock import FileLock, Holder, OnWait, ServerLock, lock_files, untold
+from .opening import read_revision
+from .sql import Database, Postgres, Sqlite, raise_sqlite_error
+from .write_lock import FileLock, Holder, OnWait, ServerLock, ignore_wait, lock_files
 
 RESTORING: Final = ".restoring"
 BEFORE_RESTORE: Final = ".before-restore"
@@ -43,7 +43,7 @@ def _is_folder(path: Path) -> bool:
 
 
 @contextmanager
-def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = untold) -> Iterator[FileLock]:
+def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Iterator[FileLock]:
     """Within it this process holds the lock of a store, and no other process has the store open, not even for reading.
 
     The write-ahead log is empty then and gone. Raises StoreBusy; a file that is no store is left to the caller.
@@ -52,13 +52,13 @@ def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = unto
     try:
         if store.is_file() and not store.is_symlink():
             with suppress(StoreDamaged):
-                _fold_in_log(store)
+                _fold_in_wal(store)
         yield lock
     finally:
         lock.release()
 
 
-def _fold_in_log(store: Path) -> None:
+def _fold_in_wal(store: Path) -> None:
     raw = sqlite3.connect(store, isolation_level=None, timeout=1.0)
     try:
         raw.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -66,13 +66,13 @@ def _fold_in_log(store: Path) -> None:
         if (getattr(problem, "sqlite_errorname", "") or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             hint = "Stop the desk and every other hf-gate at this store, then repeat the command."
             raise StoreBusy(f"another process has {store} open.", hint=hint) from None
-        fail_sqlite(problem, str(store))
+        raise_sqlite_error(problem, str(store))
     finally:
         raw.close()
 
 
 def remove_files(
-    store: Path, who: Holder, *, wait: float, check: Callable[[], None], on_wait: OnWait = untold
+    store: Path, who: Holder, *, wait: float, check: Callable[[], None], on_wait: OnWait = ignore_wait
 ) -> list[Path]:
     """Delete the files of a store; returns which. Links are deleted, and never followed. `check` may refuse at the last moment."""
     with sole_access(store, who, wait=wait, on_wait=on_wait):
@@ -106,20 +106,20 @@ def remove_empty_folders(folders: Sequence[Path]) -> list[Path]:
 
 
 def remove_tables(
-    url: str, who: Holder, *, wait: float, check: Callable[[int], None], on_wait: OnWait = untold
+    url: str, who: Holder, *, wait: float, check: Callable[[int], None], on_wait: OnWait = ignore_wait
 ) -> None:
     """Drop the tables and functions of a store from the schema of a server, all or nothing; the schema stays."""
     db = Postgres(url, writes=True, name=f"hf-gate {who}"[:63])
     try:
         ServerLock(db, wait=wait, on_wait=on_wait)
-        if revision_of(db) is not None:
-            check(unsettled_in(db))
-            _drop(db)
+        if read_revision(db) is not None:
+            check(count_unsettled_changes(db))
+            _drop_tables(db)
     finally:
         db.close()
 
 
-def _drop(db: Postgres) -> None:
+def _drop_tables(db: Postgres) -> None:
     others = db.rows(
         "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         " AND application_name LIKE 'hf-gate beside %'"
@@ -149,14 +149,14 @@ def count_unsettled(store: Path) -> int:
         tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables and not {"about", "alembic_version"} <= tables:
             raise UsageError(f"{store} is a database of another program; nothing was removed.")
-        return unsettled_in(db) if tables else 0
+        return count_unsettled_changes(db) if tables else 0
     except sqlite3.Error as problem:
         raise StoreDamaged(f"{store} is not a store of hf-gate: {problem}.") from problem
     finally:
         db.close()
 
 
-def unsettled_in(db: Database) -> int:
+def count_unsettled_changes(db: Database) -> int:
     """Return how many changes were sent and are not known to have ended, those of people without a request included."""
     found = db.row("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNSETTLED)
     return int(found[0]) if found else 0
@@ -177,7 +177,7 @@ def remove_traces(state: Path, caches: Sequence[Path]) -> list[Path]:
     return found
 
 
-def mode_faults(store: Path) -> list[str]:
+def find_mode_faults(store: Path) -> list[str]:
     """Files of a store that others could read, that are links, or that a broken-off restore left behind."""
     faults = []
     for path in files_of(store):

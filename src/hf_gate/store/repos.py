@@ -34,7 +34,7 @@ def read_repos(db: Database) -> list[RepoRow]:
     return sorted(rows, key=lambda row: row.repo)
 
 
-def tally(db: Database, kind: str) -> dict[Repo, dict[str, int]]:
+def count_by(db: Database, kind: str) -> dict[Repo, dict[str, int]]:
     """What the writer counts, of one kind."""
     found: dict[Repo, dict[str, int]] = {}
     sql = (

@@ -16,33 +16,33 @@ from ..domain.requests import AccessRequest
 from ..domain.rows import DerivedRow, Identity, ListPosition, ListRange, PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..protocol.codec import read_page
-from .compression import Packer, record_of
+from .compression import Packer, decode_record
 from .sql import Database, Row, Values
-from .state_columns import SELECT, Verdict, repo_of, state_of
+from .state_columns import SELECT_STATE, Verdict, repo_of, state_of
 
 PAGE: Final = 1000
 _STATUS: Final = {status.value: status for status in Status}
 
 _ROW = (
     "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, r.has_notes,"
-    f" r.first_seen_at, r.started_at, r.answers, r.identity, {SELECT}"
+    f" r.first_seen_at, r.started_at, r.answers, r.identity, {SELECT_STATE}"
 )
 _STATE_AT = 15
 _FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
-BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
+SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
 """A request without its record, the rest of the statement to follow; `r` is the request."""
-WHOLE: Final = f"SELECT {_ROW}, x.data FROM {_FROM} LEFT JOIN private x ON x.id = r.record_id"
+SELECT_WITH_RECORD: Final = f"SELECT {_ROW}, x.data FROM {_FROM} LEFT JOIN private x ON x.id = r.record_id"
 """The same with the record."""
 
 
-class Reader:
+class RowDecoder:
     """Makes values of rows. `verdict_of` finds a verdict by its number."""
 
     def __init__(self, packer: Packer, verdict_of: Callable[[int | None], Verdict]) -> None:
         self._packer, self._verdict_of = packer, verdict_of
         self._repos: dict[tuple[str, str, str], Repo] = {}
 
-    def all(self, rows: Sequence[Row]) -> list[RequestRow]:
+    def decode(self, rows: Sequence[Row]) -> list[RequestRow]:
         """The values of the rows of `BARE` or `WHOLE`."""
         repos = [self._repo(row[1], row[2], row[3]) for row in rows]
         records = self._records([row[-1] for row in rows], repos)
@@ -55,12 +55,12 @@ class Reader:
         return self._repos[key]
 
     def _records(self, packed: Sequence[bytes | None], repos: Sequence[Repo]) -> Sequence[AccessRequest | None]:
-        raw = [None if one is None else record_of(self._packer.unpack(one)) for one in packed]
+        raw = [None if one is None else decode_record(self._packer.unpack(one)) for one in packed]
         if raw and None not in raw and repos[0] == repos[-1] and len(set(repos)) == 1:
             page = read_page(b"[" + b",".join(raw) + b"]", repos[0], 0.0)  # type: ignore[arg-type]
             if len(page.rows) == len(raw):
                 return page.rows
-        return [None if one is None else _one(one, repo) for one, repo in zip(raw, repos, strict=True)]
+        return [None if one is None else _decode_single(one, repo) for one, repo in zip(raw, repos, strict=True)]
 
     def _value(self, row: Row, repo: Repo, record: AccessRequest | None) -> RequestRow:
         (
@@ -88,14 +88,14 @@ class Reader:
         )
 
 
-def _one(raw: bytes, repo: Repo) -> AccessRequest | None:
+def _decode_single(raw: bytes, repo: Repo) -> AccessRequest | None:
     rows = read_page(b"[" + raw + b"]", repo, 0.0).rows
     return rows[0] if rows else None
 
 
 # ---- what is known of records that come in -----------------------------------------------------------------------------
 
-_KNOWN = f"SELECT r.id, r.person_id, r.raw, r.answers, r.identity, {SELECT}"
+_KNOWN = f"SELECT r.id, r.person_id, r.raw, r.answers, r.identity, {SELECT_STATE}"
 _KNOWN_AT = 5
 
 
@@ -110,24 +110,26 @@ class LatestAttemptReader:
 
     def read_latest(self, seen: Sequence[AccessRequest]) -> list[KnownRequest | None]:
         """In the order of the records; None where nothing is known."""
-        by_user = self._by("p.user_id", {one.person.id.lower() for one in seen if one.person.id})
+        by_user = self._find_by("p.user_id", {one.person.id.lower() for one in seen if one.person.id})
         found = [by_user.get(one.person.id.lower()) if one.person.id else None for one in seen]
         left = [index for index, known in enumerate(found) if known is None]
         if left and (any(seen[index].person.id is None for index in left) or self._has_hidden()):
-            self._among_hidden(seen, found, left)
+            self._find_hidden(seen, found, left)
         return found
 
     def _has_hidden(self) -> bool:
         return self._db.row("SELECT 1 FROM people WHERE user_id IS NULL LIMIT 1") is not None
 
-    def _among_hidden(
+    def _find_hidden(
         self, seen: Sequence[AccessRequest], found: list[KnownRequest | None], left: Sequence[int]
     ) -> None:
         bare = {ident.lower() for index in left if (ident := seen[index].request_id) and not seen[index].person.id}
         requests = {ident.lower() for index in left if (ident := seen[index].request_id)} - bare
         names = {fold_for_search(name) for index in left if (name := seen[index].person.username)}
-        by_request = self._by("r.hub_request", requests, " AND p.user_id IS NULL") | self._by("r.hub_request", bare)
-        by_name = self._by("p.user_key", names, " AND p.user_id IS NULL")
+        by_request = self._find_by("r.hub_request", requests, " AND p.user_id IS NULL") | self._find_by(
+            "r.hub_request", bare
+        )
+        by_name = self._find_by("p.user_key", names, " AND p.user_id IS NULL")
         for index in left:
             one = seen[index]
             known = by_request.get(one.request_id.lower()) if one.request_id else None
@@ -135,27 +137,27 @@ class LatestAttemptReader:
                 known = by_name.get(fold_for_search(one.person.username))
             found[index] = known
 
-    def _by(self, column: str, values: Collection[str], more: str = "") -> dict[str, KnownRequest]:
+    def _find_by(self, column: str, values: Collection[str], more: str = "") -> dict[str, KnownRequest]:
         if not values:
             return {}
-        among, value = self._db.among(values)
+        among, value = self._db.in_clause(values)
         sql = (
             f"{_KNOWN}, {column} FROM people p JOIN requests r ON r.person_id = p.id"
             f" WHERE {column} {among} AND +r.repo_id = ? AND r.is_current{more}"
         )
         return {row[-1]: self._value(row) for row in self._db.rows(sql, (value, self._repo_id))}
 
-    def unseen(self, seen: Collection[int]) -> Iterator[KnownRequest]:
+    def iterate_missing(self, seen: Collection[int]) -> Iterator[KnownRequest]:
         """The current requests that are not among these, and are not known to be withdrawn."""
         gone = seen if isinstance(seen, set | frozenset) else frozenset(seen)
         sql = f"{_KNOWN} FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id"
-        for page in self._idents():
+        for page in self._iterate_ids():
             missing = [ident for ident in page if ident not in gone]
             if missing:
-                among, value = self._db.among(missing)
+                among, value = self._db.in_clause(missing)
                 yield from map(self._value, self._db.rows(f"{sql} {among} ORDER BY r.id", (value,)))
 
-    def _idents(self) -> Iterator[list[int]]:
+    def _iterate_ids(self) -> Iterator[list[int]]:
         sql = (
             "SELECT asked_at, id FROM requests WHERE repo_id = ? AND status = ? AND is_current"
             f" AND (asked_at, id) > (?, ?) ORDER BY asked_at, id LIMIT {PAGE}"
@@ -204,7 +206,7 @@ def iterate_pages(
         page = rows(f"{select} WHERE {where} AND ({key[0]}, {key[1]}) > (?, ?) {order}", (*values, *after))
 
 
-def cuts(db: Database, repo_id: int, status: str, size: int) -> list[ListPosition]:
+def find_split_points(db: Database, repo_id: int, status: str, size: int) -> list[ListPosition]:
     """Places that cut the current requests of one status into parts of about so many, each ending at its place."""
     found = db.rows(
         "SELECT asked_at, id FROM (SELECT asked_at, id, row_number() OVER (ORDER BY asked_at, id) AS n FROM requests"
@@ -214,11 +216,11 @@ def cuts(db: Database, repo_id: int, status: str, size: int) -> list[ListPositio
     return [(int(asked), int(ident)) for asked, ident in found]
 
 
-def history_rows(
+def read_history(
     db: Database, repo_id: int, people: Iterable[int], within: Collection[int] | None = None
 ) -> tuple[list[Row], list[Row]]:
     """What happened to people in this repo, and in how many others (of `within`, if given) each is accepted now."""
-    among, value = db.among(list(people))
+    among, value = db.in_clause(list(people))
     here = (
         "SELECT person_id, accepted, rejected, resets, last, last_at FROM history"
         f" WHERE person_id {among} AND repo_id = ?"
@@ -230,14 +232,14 @@ def history_rows(
     )
     values: list[object] = [value, repo_id, Status.ACCEPTED]
     if within is not None:
-        only, repos = db.among(list(within))
+        only, repos = db.in_clause(list(within))
         elsewhere, values = elsewhere.replace(" GROUP BY", f" AND repo_id {only} GROUP BY"), [*values, repos]
     return db.rows(here, (value, repo_id)), db.rows(elsewhere, values)
 
 
-def derived_rows(db: Database, idents: Sequence[int]) -> dict[int, DerivedRow]:
+def read_derived_columns(db: Database, idents: Sequence[int]) -> dict[int, DerivedRow]:
     """What is kept of these requests beside their state, by their numbers."""
-    among, value = db.among(idents)
+    among, value = db.in_clause(idents)
     rows = db.rows(
         f"SELECT r.id, r.domain, p.email, r.reason FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id {among}",
         (value,),

@@ -39,7 +39,7 @@ def write_changes(db: Database, rows: Sequence[tuple[ChangeRow, int]]) -> None:
     db.insert_many(sql, values)
 
 
-def count(db: Database, run: str) -> dict[str, int]:
+def count_changes(db: Database, run: str) -> dict[str, int]:
     return dict(db.rows("SELECT state, count(*) FROM changes WHERE run = ? GROUP BY state ORDER BY state", (run,)))
 
 
@@ -89,7 +89,7 @@ def read_changes(
     )
     values: list[object] = [run]
     if states is not None:
-        among, value = db.among(states)
+        among, value = db.in_clause(states)
         sql, values = f"{sql} AND c.state {among}", [*values, value]
     if repo_id is not None:
         sql, values = f"{sql} AND c.repo_id = ?", [*values, repo_id]
@@ -112,7 +112,7 @@ def read_changes(
 
 def read_repos(db: Database, run: str, states: Collection[str]) -> list[Repo]:
     """The repos of the changes in these states, in the order of the plan."""
-    among, value = db.among(states)
+    among, value = db.in_clause(states)
     rows = db.rows(
         "SELECT p.type, p.namespace, p.name FROM repos p JOIN"
         f" (SELECT repo_id, min(n) AS first FROM changes WHERE run = ? AND state {among} GROUP BY repo_id) c"

@@ -25,7 +25,7 @@ _BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
 _NO: Final = false()
 
 
-def _number(name: str, *, null: bool = False) -> Column[int]:
+def _integer(name: str, *, null: bool = False) -> Column[int]:
     return Column(name, _BIG, nullable=null)
 
 
@@ -33,7 +33,7 @@ def _id() -> Column[int]:
     return Column("id", _BIG, Identity(), primary_key=True)  # made by the database: an identity, or SQLite's rowid
 
 
-def _id_of(name: str) -> Column[int]:
+def _given_id(name: str) -> Column[int]:
     return Column(name, _BIG, primary_key=True, autoincrement=False)  # given by another table, or counted in a run
 
 
@@ -45,17 +45,17 @@ def _bytes(name: str, *, null: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=null)
 
 
-def _flag(name: str) -> Column[bool]:
+def _boolean(name: str) -> Column[bool]:
     return Column(name, Boolean, nullable=False, server_default=_NO)
 
 
-def _to(table: str, name: str, *, null: bool = False, key: bool = False) -> Column[int]:
+def _foreign_key(table: str, name: str, *, null: bool = False, key: bool = False) -> Column[int]:
     return Column(
         name, _BIG, ForeignKey(f"{table}.id"), nullable=null, primary_key=key, autoincrement=False if key else "auto"
     )
 
 
-def _part(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
@@ -75,15 +75,15 @@ repos = Table(
     _text("name"),
     _text("gated", null=True),
     _text("form_card", null=True),
-    _number("quick_at", null=True),
-    _number("full_at", null=True),
-    _flag("is_complete"),
+    _integer("quick_at", null=True),
+    _integer("full_at", null=True),
+    _boolean("is_complete"),
     _text("problem", null=True),
-    _number("counted_at", null=True),
-    _number("refused_at", null=True),
+    _integer("counted_at", null=True),
+    _integer("refused_at", null=True),
     _text("refused_why", null=True),
-    _number("tried_at", null=True),
-    _flag("tried_complete"),
+    _integer("tried_at", null=True),
+    _boolean("tried_complete"),
     _text("tried_counts", null=True),
     Index("repos_name", "type", "namespace", "name", unique=True),
 )
@@ -100,8 +100,8 @@ people = Table(
     _text("email", null=True),
     _text("user_key", null=True),  # the folded username of those who have no account id to be known by
     Index("people_pseudonym", "pseudonym", unique=True),
-    _part("people_user_id", "user_id", where="user_id IS NOT NULL", unique=True),
-    _part("people_nameless", "user_key", where="user_id IS NULL"),
+    _partial_index("people_user_id", "user_id", where="user_id IS NOT NULL", unique=True),
+    _partial_index("people_nameless", "user_key", where="user_id IS NULL"),
 )
 
 verdicts = Table(  # each different one once
@@ -119,30 +119,30 @@ requests = Table(  # one row an attempt; the columns up to `version` are the sta
     "requests",
     metadata,
     _id(),
-    _to("repos", "repo_id"),
-    _to("people", "person_id"),
+    _foreign_key("repos", "repo_id"),
+    _foreign_key("people", "person_id"),
     _text("status"),
-    _number("asked_at"),
-    _number("attempt"),
+    _integer("asked_at"),
+    _integer("attempt"),
     _text("hub_request", null=True),
-    _number("reviewed_at", null=True),
-    _number("after_id", null=True),
-    _to("verdicts", "verdict_id", null=True),
+    _integer("reviewed_at", null=True),
+    _integer("after_id", null=True),
+    _foreign_key("verdicts", "verdict_id", null=True),
     _text("queue", null=True),
-    _number("until_at", null=True),
+    _integer("until_at", null=True),
     _text("at_end", null=True),
     _text("until_rule", null=True),
     _text("open_run", null=True),
     _text("open_before", null=True),
     _text("open_after", null=True),
-    _number("moved_at", null=True),
+    _integer("moved_at", null=True),
     Column("last_moved_at", _BIG, nullable=False, server_default="0"),
-    _number("version"),
+    _integer("version"),
     Column("is_current", Boolean, nullable=False),
-    _flag("has_notes"),
-    _number("first_seen_at"),
-    _number("started_at", null=True),
-    _number("record_id", null=True),  # the private row with the record
+    _boolean("has_notes"),
+    _integer("first_seen_at"),
+    _integer("started_at", null=True),
+    _integer("record_id", null=True),  # the private row with the record
     _bytes("raw"),
     _bytes("answers"),  # digests, see domain/request_version.py
     _bytes("identity"),
@@ -150,22 +150,22 @@ requests = Table(  # one row an attempt; the columns up to `version` are the sta
     _text("country", null=True),
     _text("reason", null=True),  # the last that was given to the person
     Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
-    _part("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
-    _part("requests_asked", "asked_at", "id", where="is_current"),
-    _part("requests_status", "status", "asked_at", "id", where="is_current"),
-    _part("requests_repo", "repo_id", "status", "asked_at", "id", where="is_current"),
-    _part("requests_country", "country", "asked_at", "id", where="is_current AND country IS NOT NULL"),
-    _part("requests_verdict", "verdict_id", "asked_at", "id", where="is_current AND verdict_id IS NOT NULL"),
-    _part("requests_queue", "queue", "asked_at", "id", where="is_current AND queue IS NOT NULL"),
-    _part("requests_until", "until_at", "id", where="until_at IS NOT NULL"),
-    _part("requests_open", "id", where="open_run IS NOT NULL"),
+    _partial_index("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
+    _partial_index("requests_asked", "asked_at", "id", where="is_current"),
+    _partial_index("requests_status", "status", "asked_at", "id", where="is_current"),
+    _partial_index("requests_repo", "repo_id", "status", "asked_at", "id", where="is_current"),
+    _partial_index("requests_country", "country", "asked_at", "id", where="is_current AND country IS NOT NULL"),
+    _partial_index("requests_verdict", "verdict_id", "asked_at", "id", where="is_current AND verdict_id IS NOT NULL"),
+    _partial_index("requests_queue", "queue", "asked_at", "id", where="is_current AND queue IS NOT NULL"),
+    _partial_index("requests_until", "until_at", "id", where="until_at IS NOT NULL"),
+    _partial_index("requests_open", "id", where="open_run IS NOT NULL"),
 )
 
 hits = Table(  # the tables of the owner's that a request stood in when it was judged
     "hits",
     metadata,
     Column("name", Text, primary_key=True),
-    _to("requests", "request_id", key=True),
+    _foreign_key("requests", "request_id", key=True),
     Index("hits_request", "request_id"),
     sqlite_with_rowid=False,
 )
@@ -173,7 +173,7 @@ hits = Table(  # the tables of the owner's that a request stood in when it was j
 texts = Table(
     "texts",
     metadata,
-    _to("requests", "id", key=True),
+    _foreign_key("requests", "id", key=True),
     _text("text"),
     _text("extra", null=True),  # what else the index holds; SQLite's keeps it to itself
 )
@@ -181,28 +181,28 @@ texts = Table(
 counters = Table(
     "counters",
     metadata,
-    _to("repos", "repo_id", key=True),
+    _foreign_key("repos", "repo_id", key=True),
     Column("kind", Text, primary_key=True),  # status, action, queue, cell (status, action and rule together)
     Column("name", Text, primary_key=True),
-    _number("n"),
+    _integer("n"),
     sqlite_with_rowid=False,
 )
 
 history = Table(
     "history",
     metadata,
-    _to("people", "person_id", key=True),
-    _to("repos", "repo_id", key=True),
-    _number("accepted"),
-    _number("rejected"),
-    _number("resets"),
+    _foreign_key("people", "person_id", key=True),
+    _foreign_key("repos", "repo_id", key=True),
+    _integer("accepted"),
+    _integer("rejected"),
+    _integer("resets"),
     _text("last"),
-    _number("last_at"),
+    _integer("last_at"),
     sqlite_with_rowid=False,
 )
 
 profiles = Table(
-    "profiles", metadata, _to("people", "person_id", key=True), _bytes("document", null=True), _number("at")
+    "profiles", metadata, _foreign_key("people", "person_id", key=True), _bytes("document", null=True), _integer("at")
 )
 
 bindings = Table(
@@ -215,49 +215,49 @@ bindings = Table(
 
 # ---- what was done ----------------------------------------------------------------------------------------------------
 
-chains = Table("chains", metadata, _to("repos", "repo_id", key=True), _number("seq"), _bytes("head"))
+chains = Table("chains", metadata, _foreign_key("repos", "repo_id", key=True), _integer("seq"), _bytes("head"))
 
 ledger = Table(
     "ledger",
     metadata,
     _id(),
-    _to("repos", "repo_id"),
-    _number("seq"),
-    _number("at"),
+    _foreign_key("repos", "repo_id"),
+    _integer("seq"),
+    _integer("at"),
     _text("kind"),
     _text("actor"),
-    _number("request_id", null=True),
+    _integer("request_id", null=True),
     _text("run", null=True),  # as the body says it, to be found by
     _text("body"),
     _bytes("commitment", null=True),
     _bytes("hash"),
     Index("ledger_chain", "repo_id", "seq", unique=True),
-    _part("ledger_request", "request_id", "id", where="request_id IS NOT NULL"),
-    _part("ledger_run", "run", "id", where="run IS NOT NULL"),
+    _partial_index("ledger_request", "request_id", "id", where="request_id IS NOT NULL"),
+    _partial_index("ledger_run", "run", "id", where="run IS NOT NULL"),
 )
 
 private = Table(  # what is about people: can be deleted, and the chain still holds
     "private",
     metadata,
-    _id_of("id"),  # that of the ledger
-    _number("person_id"),
+    _given_id("id"),  # that of the ledger
+    _integer("person_id"),
     _bytes("data"),
     Index("private_person", "person_id"),
 )
 
-dictionaries = Table("dictionaries", metadata, _id(), _to("repos", "repo_id"), _bytes("data"))
+dictionaries = Table("dictionaries", metadata, _id(), _foreign_key("repos", "repo_id"), _bytes("data"))
 
 done = Table(
     "done",
     metadata,
     Column("verb", Text, primary_key=True),
-    _id_of("ledger_id"),
-    _number("at"),
+    _given_id("ledger_id"),
+    _integer("at"),
     Index("done_at", "verb", "at"),
     sqlite_with_rowid=False,
 )
 
-checkpoints = Table("checkpoints", metadata, _id(), _number("at"), _text("heads"))
+checkpoints = Table("checkpoints", metadata, _id(), _integer("at"), _text("heads"))
 
 # ---- plans and runs ---------------------------------------------------------------------------------------------------
 
@@ -266,12 +266,12 @@ plans = Table(
     metadata,
     Column("digest", Text, primary_key=True),
     _bytes("document"),
-    _number("made_at"),
+    _integer("made_at"),
     _text("about", null=True),  # what is said of it where it is not read whole, as JSON
 )
 
 made_plans = Table(  # a plan in a file may be applied only if it was made here
-    "made_plans", metadata, Column("digest", Text, primary_key=True), _number("valid_until")
+    "made_plans", metadata, Column("digest", Text, primary_key=True), _integer("valid_until")
 )
 
 runs = Table(
@@ -281,25 +281,25 @@ runs = Table(
     _text("kind"),
     _text("actor"),
     _text("state"),
-    _number("made_at"),
+    _integer("made_at"),
     _text("plan", null=True),
-    _number("total"),
+    _integer("total"),
     _text("counts"),
     _text("member", null=True),  # the own id of the member who began it; null: a command
     _text("account", null=True),  # the Hub account of that person, where it was proven
     _text("verbs"),  # how many changes of which kind it was begun with
-    _flag("is_free"),  # does not count towards the limit of one person
+    _boolean("is_free"),  # does not count towards the limit of one person
     Index("runs_made", "made_at"),
-    _part("runs_plan", "plan", where="plan IS NOT NULL"),
+    _partial_index("runs_plan", "plan", where="plan IS NOT NULL"),
 )
 
 changes = Table(
     "changes",
     metadata,
     Column("run", Text, ForeignKey("runs.id"), primary_key=True),
-    _id_of("n"),
-    _to("repos", "repo_id"),
-    _number("request_id", null=True),
+    _given_id("n"),
+    _foreign_key("repos", "repo_id"),
+    _integer("request_id", null=True),
     _bytes("change"),
     _text("state"),
     _text("why"),
@@ -318,12 +318,12 @@ first_turns = Table(  # versions of policies whose first turn at a repo is over
     "first_turns",
     metadata,
     Column("digest", Text, primary_key=True),
-    _to("repos", "repo_id", key=True),
+    _foreign_key("repos", "repo_id", key=True),
     sqlite_with_rowid=False,
 )
 
 held_changes = Table(  # how many changes the last turn held back of a policy
-    "held_changes", metadata, Column("policy", Text, primary_key=True), _text("digest"), _number("n")
+    "held_changes", metadata, Column("policy", Text, primary_key=True), _text("digest"), _integer("n")
 )
 
 halted_versions = Table(  # what runs were about that somebody paused or stopped
@@ -331,7 +331,7 @@ halted_versions = Table(  # what runs were about that somebody paused or stopped
     metadata,
     Column("run", Text, ForeignKey("runs.id"), primary_key=True),
     Column("digest", Text, primary_key=True),
-    _to("repos", "repo_id", key=True),
+    _foreign_key("repos", "repo_id", key=True),
     sqlite_with_rowid=False,
 )
 
@@ -339,7 +339,7 @@ halted_ends = Table(
     "halted_ends",
     metadata,
     Column("run", Text, ForeignKey("runs.id"), primary_key=True),
-    _to("requests", "request_id", key=True),
+    _foreign_key("requests", "request_id", key=True),
     Column("until_at", _BIG, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
@@ -350,22 +350,22 @@ tray = Table(  # decisions that have not left yet, and for a while what became o
     "tray",
     metadata,
     _id(),
-    _to("requests", "request_id"),
+    _foreign_key("requests", "request_id"),
     _text("version"),  # the token of what the request looked like when it was decided
     _text("verb"),
     _text("reason", null=True),
     _text("actor"),
     _text("batch"),
-    _number("made_at"),
-    _number("leaves_at", null=True),  # null: when somebody sends it
+    _integer("made_at"),
+    _integer("leaves_at", null=True),  # null: when somebody sends it
     _text("run", null=True),
     _text("outcome", null=True),
     _text("why", null=True),
-    _number("ended_at", null=True),
+    _integer("ended_at", null=True),
     _text("until", null=True),  # of an acceptance: its end as rules write it
     _text("member", null=True),  # the own id of the member who decided
-    _part("tray_request", "request_id", where="outcome IS NULL", unique=True),
-    _part("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
+    _partial_index("tray_request", "request_id", where="outcome IS NULL", unique=True),
+    _partial_index("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
 )
 
 members = Table(
@@ -375,11 +375,11 @@ members = Table(
     _text("role"),
     _text("repos", null=True),  # globs as JSON; null: every repo of the desk
     _text("link", null=True),  # digest of the personal link; null: none is valid
-    _number("made_at"),
+    _integer("made_at"),
     Column("id", Text, nullable=False, server_default=""),  # a member's own, never given to another
     _text("account", null=True),  # name of the Hub account, where it is not the member's name
     _text("user_id", null=True),  # id of the Hub account
-    _number("proven_at", null=True),  # null: nobody has shown that the account is theirs
+    _integer("proven_at", null=True),  # null: nobody has shown that the account is theirs
 )
 
 sessions = Table(
@@ -387,8 +387,8 @@ sessions = Table(
     metadata,
     Column("id", Text, primary_key=True),  # digest of what the browser has
     _text("member"),
-    _number("made_at"),
-    _number("seen_at"),
+    _integer("made_at"),
+    _integer("seen_at"),
 )
 
 views = Table(
@@ -397,7 +397,7 @@ views = Table(
     Column("member", Text, primary_key=True),  # the member's own id
     Column("name", Text, primary_key=True),
     _text("query"),
-    _number("made_at"),
+    _integer("made_at"),
 )
 
 picks = Table(  # what somebody selected, as it was when they did
@@ -405,17 +405,17 @@ picks = Table(  # what somebody selected, as it was when they did
     metadata,
     Column("id", Text, primary_key=True),
     _text("member"),
-    _number("made_at"),
+    _integer("made_at"),
 )
 
 picked = Table(
     "picked",
     metadata,
     Column("pick", Text, ForeignKey("picks.id"), primary_key=True),
-    _to("requests", "request_id", key=True),
+    _foreign_key("requests", "request_id", key=True),
     _text("status"),  # what the request looked like: the columns of requests that its version has
-    _number("asked_at"),
-    _number("last_moved_at"),
+    _integer("asked_at"),
+    _integer("last_moved_at"),
     _bytes("answers"),
     sqlite_with_rowid=False,
 )

@@ -13,24 +13,24 @@ _UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)
 _ENABLED: Final = ("O", "A")  # pg_trigger.tgenabled: fires in a usual session
 
 
-def trigger_faults(db: Database) -> list[str]:
+def find_trigger_faults(db: Database) -> list[str]:
     """What is wrong with the triggers that keep the ledger from being changed; [] when they are as they were made."""
-    return _faults_of_file(db) if isinstance(db, Sqlite) else _faults_of_server(db)
+    return _find_sqlite_faults(db) if isinstance(db, Sqlite) else _find_postgres_faults(db)
 
 
-def _faults_of_file(db: Sqlite) -> list[str]:
-    wanted = {name: sql for sql in _guards() for name in _TRIGGERS.findall(sql)}
+def _find_sqlite_faults(db: Sqlite) -> list[str]:
+    wanted = {name: sql for sql in _read_trigger_sql() for name in _TRIGGERS.findall(sql)}
     rows = db.rows("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return _differences("trigger", wanted, {name: _collapse_sql(sql) for name, sql in rows})
+    return _compare("trigger", wanted, {name: _collapse_sql(sql) for name, sql in rows})
 
 
-def _guards() -> list[str]:
+def _read_trigger_sql() -> list[str]:
     from .schema import SQLITE  # noqa: PLC0415 - SQLAlchemy is slow to import
 
     return [_collapse_sql(sql) for sql in SQLITE if sql.startswith("CREATE TRIGGER")]
 
 
-def _faults_of_server(db: Postgres) -> list[str]:
+def _find_postgres_faults(db: Postgres) -> list[str]:
     from .schema import POSTGRESQL  # noqa: PLC0415 - as above
 
     wanted = {name for sql in POSTGRESQL for name in _TRIGGERS.findall(sql)}
@@ -42,34 +42,34 @@ def _faults_of_server(db: Postgres) -> list[str]:
     sound = {
         name
         for name, enabled, function, source in rows
-        if _text(enabled) in _ENABLED and function == "ledger_only_added_to" and " ".join(source.split()) == body
+        if _to_text(enabled) in _ENABLED and function == "ledger_only_added_to" and " ".join(source.split()) == body
     }
     return [f"trigger {name} is missing, disabled or changed" for name in sorted(wanted - sound)]
 
 
-def _text(value: object) -> str:
+def _to_text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def file_faults(db: Database) -> list[str]:
+def find_file_faults(db: Database) -> list[str]:
     """What is wrong with a database itself: damage in its pages, and objects that hf-gate did not make."""
     if not isinstance(db, Sqlite):
-        return trigger_faults(db)
+        return find_trigger_faults(db)
     damage = [str(row[0]) for row in db.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
     orphans = [f"a row of {row[0]} refers to nothing in {row[2]}" for row in db.rows("PRAGMA foreign_key_check")[:20]]
-    return damage + orphans + shape_faults(db)
+    return damage + orphans + find_schema_faults(db)
 
 
-def shape_faults(db: Sqlite) -> list[str]:
+def find_schema_faults(db: Sqlite) -> list[str]:
     """Where a file differs from a new store of today's shape: a crafted file may bring views and triggers of its own."""
-    from .schema_setup import make  # noqa: PLC0415 - SQLAlchemy is slow to import
+    from .schema_setup import create_schema  # noqa: PLC0415 - SQLAlchemy is slow to import
 
     fresh = Sqlite(Path(":memory:"), writes=True)
     try:
-        make(fresh, {}, "")
-        faults = _differences("object", _objects(fresh), _objects(db))
+        create_schema(fresh, {}, "")
+        faults = _compare("object", _read_objects(fresh), _read_objects(db))
         for (name,) in fresh.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            if _columns(fresh, name) != _columns(db, name):
+            if _read_columns(fresh, name) != _read_columns(db, name):
                 faults.append(f"table {name} has other columns")
     finally:
         fresh.close()
@@ -77,7 +77,7 @@ def shape_faults(db: Sqlite) -> list[str]:
     return faults + [f"table {name} has rules of its own" for name, sql in tables if _UNUSUAL.search(sql or "")]
 
 
-def _objects(db: Sqlite) -> dict[str, str]:
+def _read_objects(db: Sqlite) -> dict[str, str]:
     """Everything in a file by its name; the text of ordinary tables is left out, for an upgraded one is written otherwise."""
     rows = db.rows("SELECT type, name, coalesce(sql, '') FROM sqlite_master")
     return {
@@ -86,13 +86,13 @@ def _objects(db: Sqlite) -> dict[str, str]:
     }
 
 
-def _columns(db: Sqlite, table: str) -> list[tuple[object, ...]]:
+def _read_columns(db: Sqlite, table: str) -> list[tuple[object, ...]]:
     """Name, type, whether it may be null, place in the key, whether hidden or generated; in the order of their names."""
     quoted = table.replace('"', '""')
     return sorted((row[1], row[2], row[3], row[5], row[6]) for row in db.rows(f'PRAGMA table_xinfo("{quoted}")'))
 
 
-def _differences(kind: str, wanted: dict[str, str], found: dict[str, str]) -> list[str]:
+def _compare(kind: str, wanted: dict[str, str], found: dict[str, str]) -> list[str]:
     label = "" if kind == "object" else f"{kind} "
     return [
         *(f"{label}{name} is missing" for name in sorted(wanted.keys() - found.keys())),

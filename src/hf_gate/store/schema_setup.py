@@ -17,11 +17,11 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ..errors import StoreDamaged, StoreUnavailable
 from . import schema
-from .revisions import Shapes
+from .revisions import Revisions
 from .sql import Database, Sqlite
 
 
-def statements(*, is_sqlite: bool) -> list[str]:
+def creation_statements(*, is_sqlite: bool) -> list[str]:
     """What makes an empty store of today's shape."""
     dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
     found = []
@@ -32,13 +32,13 @@ def statements(*, is_sqlite: bool) -> list[str]:
     return [*found, *(schema.SQLITE if is_sqlite else schema.POSTGRESQL)]
 
 
-def make(db: Database, about: Mapping[str, str], head: str) -> None:
+def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
     """An empty store, whole or not at all."""
     if isinstance(db, Sqlite):
         db.rows("PRAGMA journal_mode = WAL")
     db.begin()
     try:
-        for statement in statements(is_sqlite=db.is_sqlite):
+        for statement in creation_statements(is_sqlite=db.is_sqlite):
             db.run(statement)
         db.run("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
         db.run("INSERT INTO alembic_version (version_num) VALUES (?)", (head,))
@@ -50,13 +50,13 @@ def make(db: Database, about: Mapping[str, str], head: str) -> None:
         raise
 
 
-def upgrade(db: Database, path: Path | None, revision: str, shapes: Shapes) -> None:
+def upgrade_schema(db: Database, path: Path | None, revision: str, revisions: Revisions) -> None:
     """Runs what changed since a revision, all of it or nothing; a file is copied before, as it was."""
-    copy = None if path is None else path.with_name(f"{path.name}.before-{shapes.head}")
+    copy = None if path is None else path.with_name(f"{path.name}.before-{revisions.head}")
     if isinstance(db, Sqlite) and copy is not None:
         _keep_copy(db, copy)
-    scripts = ScriptDirectory(str(shapes.folder), version_locations=[str(shapes.folder / "versions")])
-    steps = list(scripts.iterate_revisions(shapes.head, revision))[::-1]
+    scripts = ScriptDirectory(str(revisions.folder), version_locations=[str(revisions.folder / "versions")])
+    steps = list(scripts.iterate_revisions(revisions.head, revision))[::-1]
     name = "sqlite" if db.is_sqlite else "postgresql+psycopg"
     engine = create_engine(f"{name}://", creator=lambda: db.raw, poolclass=StaticPool, pool_reset_on_return=None)
     with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
@@ -64,22 +64,24 @@ def upgrade(db: Database, path: Path | None, revision: str, shapes: Shapes) -> N
         try:
             for step in steps:
                 step.module.upgrade()
-            db.run("UPDATE alembic_version SET version_num = ?", (shapes.head,))
+            db.run("UPDATE alembic_version SET version_num = ?", (revisions.head,))
             db.commit()
         except BaseException as problem:
             db.rollback()
             if copy is not None:
                 copy.unlink(missing_ok=True)  # the store is as it was
-            _tell(db, problem, f"{db.at} says that its shape is {revision}, and cannot be brought to {shapes.head}")
+            _raise_upgrade_error(
+                db, problem, f"{db.at} says that its shape is {revision}, and cannot be brought to {revisions.head}"
+            )
             raise
 
 
-def _tell(db: Database, problem: BaseException, what: str) -> None:
+def _raise_upgrade_error(db: Database, problem: BaseException, what: str) -> None:
     """Raises what an error of the database means; what else can go wrong in a revision is a fault of ours."""
     cause = getattr(problem, "orig", problem)
     if isinstance(cause, db.error):
         try:
-            db.fail(cause)
+            db.raise_error(cause)
         except db.error:
             raise StoreDamaged(
                 f"{what}: {str(cause).strip().partition(chr(10))[0]}. It was left as it was."

@@ -11,13 +11,13 @@ from typing import Final
 
 from ..domain.query import Query
 from ..errors import QueryTooLarge, UsageError
-from .query_sql import FEW, TEXT, Candidate, Conditions, grams_of, rows_with
+from .query_sql import MAX_CANDIDATES, TEXT, Candidate, Conditions, build_trigrams, find_by_trigrams
 from .sql import Database, Row
 
-_STREAMS: Final = 24
+_MAX_STREAMS: Final = 24
 """So many lists are merged in order; of more, the whole order of asking is gone through."""
 
-_FREE: Final = 24  # parts of patterns that are compared with any number of rows
+_FREE_PARTS: Final = 24  # parts of patterns that are compared with any number of rows
 MAX_WORK: Final = 3_000_000  # comparisons of one part with one row, each about 1 us, beyond that
 
 Key = tuple[int, int]
@@ -25,7 +25,7 @@ Key = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PageRequest:
     """Which page: `after` is the key of the row before it."""
 
     limit: int
@@ -33,18 +33,18 @@ class Wanted:
     after: Key | None = None
 
 
-def keys_of(db: Database, found: Conditions, wanted: Wanted, *, most: int = FEW) -> list[Key]:
+def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int = MAX_CANDIDATES) -> list[Key]:
     """The keys of one page, in order. `most`: so many candidates are few."""
     if found.statuses == [] or found.repos == [] or found.verdicts == []:
         return []
-    few = _candidates(db, found, most)
-    if found.compared > _FREE:
-        _check_work(found, _current(db) if few is None else len(few))
+    few = _find_candidates(db, found, most)
+    if found.compared_parts > _FREE_PARTS:
+        _check_work(found, _count_current(db) if few is None else len(few))
     keys: list[Key] = []
     chunk, after = wanted.limit, wanted.after
     while len(keys) < wanted.limit:
-        rows = _rows(db, found, Wanted(chunk, wanted.newest_first, after), few)
-        keys += [(row[0], row[1]) for row in rows if _holds(found, row)]
+        rows = _rows(db, found, PageRequest(chunk, wanted.newest_first, after), few)
+        keys += [(row[0], row[1]) for row in rows if _passes_checks(found, row)]
         if len(rows) < chunk:
             break
         after = (rows[-1][0], rows[-1][1])
@@ -52,16 +52,16 @@ def keys_of(db: Database, found: Conditions, wanted: Wanted, *, most: int = FEW)
     return keys[: wanted.limit]
 
 
-def kept_of(db: Database, found: Conditions, idents: Sequence[int], *, newest_first: bool) -> list[Key]:
+def filter_keys(db: Database, found: Conditions, idents: Sequence[int], *, newest_first: bool) -> list[Key]:
     """Which of these requests a query holds for, in order."""
     if not idents or found.statuses == [] or found.repos == [] or found.verdicts == []:
         return []
     _check_work(found, len(idents))
-    rows = _rows(db, found, Wanted(len(idents), newest_first), idents)
-    return [(row[0], row[1]) for row in rows if _holds(found, row)]
+    rows = _rows(db, found, PageRequest(len(idents), newest_first), idents)
+    return [(row[0], row[1]) for row in rows if _passes_checks(found, row)]
 
 
-def _current(db: Database) -> int:
+def _count_current(db: Database) -> int:
     """How many requests a query may have to look at."""
     row = db.row("SELECT coalesce(sum(n), 0) FROM counters WHERE kind = 'status'")
     return int(row[0]) if row else 0
@@ -69,18 +69,18 @@ def _current(db: Database) -> int:
 
 def _check_work(found: Conditions, rows: int) -> None:
     """Refuse a query of so many patterns that a page of it would take all of a desk's threads for long."""
-    if found.compared <= _FREE or found.compared * rows <= MAX_WORK:
+    if found.compared_parts <= _FREE_PARTS or found.compared_parts * rows <= MAX_WORK:
         return
-    most = max(_FREE, MAX_WORK // rows)
+    most = max(_FREE_PARTS, MAX_WORK // rows)
     raise QueryTooLarge(
-        f"this query compares each of {rows:,} requests with {found.compared} parts of patterns; at most {most} are compared.",
+        f"this query compares each of {rows:,} requests with {found.compared_parts} parts of patterns; at most {most} are compared.",
         hint="Use fewer words, patterns and values, or ask for the rest in a second query.",
         at=0,
         suggestion="",
     )
 
 
-def _holds(found: Conditions, row: Row) -> bool:
+def _passes_checks(found: Conditions, row: Row) -> bool:
     if not found.checks:
         return True
     shown = Candidate(row[2], row[3])
@@ -90,48 +90,48 @@ def _holds(found: Conditions, row: Row) -> bool:
 # ---- the few that the index names --------------------------------------------------------------------------------------
 
 
-def _candidates(db: Database, found: Conditions, most: int) -> list[int] | None:
+def _find_candidates(db: Database, found: Conditions, most: int) -> list[int] | None:
     """The requests whose texts can hold what must stand in them; None when they are many, or nothing is known."""
-    if found.only is not None and len(found.only) <= most:
-        return found.only
-    grams = grams_of(found.needles)
+    if found.candidates is not None and len(found.candidates) <= most:
+        return found.candidates
+    grams = build_trigrams(found.needles)
     if not grams:
         return None
-    rows = rows_with(db, grams, most + 1)
+    rows = find_by_trigrams(db, grams, most + 1)
     return [row[0] for row in rows] if len(rows) <= most else None
 
 
 # ---- in the order of asking ----------------------------------------------------------------------------------------------
 
 
-def _rows(db: Database, found: Conditions, wanted: Wanted, few: Sequence[int] | None) -> list[Row]:
+def _rows(db: Database, found: Conditions, wanted: PageRequest, few: Sequence[int] | None) -> list[Row]:
     """The next rows for which the SQL holds: asked_at, id, and what the checks look at."""
     if few is not None:
-        among, value = db.among(few)
+        among, value = db.in_clause(few)
         return _select(db, found, wanted, [(f"r.id {among}", [value])], is_free=True)[: wanted.limit]
-    streams = _streams(found)
+    streams = _choose_streams(found)
     return _select(db, found, wanted, streams, is_free=False)
 
 
-def _streams(found: Conditions) -> list[tuple[str, list[object]]]:
+def _choose_streams(found: Conditions) -> list[tuple[str, list[object]]]:
     """Conditions under each of which an index has the rows in order; together they are all that can be meant."""
     statuses, repos, verdicts = found.statuses, found.repos, found.verdicts
-    if verdicts is not None and len(verdicts) <= _STREAMS and statuses is None and repos is None:
+    if verdicts is not None and len(verdicts) <= _MAX_STREAMS and statuses is None and repos is None:
         return [("r.verdict_id = ?", [one]) for one in verdicts]
-    if repos is not None and statuses is not None and len(repos) * len(statuses) <= _STREAMS:
+    if repos is not None and statuses is not None and len(repos) * len(statuses) <= _MAX_STREAMS:
         return [("r.repo_id = ? AND r.status = ?", [repo, status]) for repo in repos for status in statuses]
-    if statuses is not None and len(statuses) <= _STREAMS:
+    if statuses is not None and len(statuses) <= _MAX_STREAMS:
         return [("r.status = ?", [status]) for status in statuses]
     return [("1 = 1", [])]
 
 
 def _select(
-    db: Database, found: Conditions, wanted: Wanted, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
+    db: Database, found: Conditions, wanted: PageRequest, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
 ) -> list[Row]:
     direction, sign = ("DESC", "<") if wanted.newest_first else ("ASC", ">")
     text = f"{TEXT}, r.reason" if found.checks else "NULL, NULL"
     join = " JOIN texts t ON t.id = r.id" if found.has_text else ""
-    rest, values = _rest(db, found, streams, is_free=is_free)
+    rest, values = _build_rest(db, found, streams, is_free=is_free)
     key = f" AND (r.asked_at, r.id) {sign} (?, ?)" if wanted.after else ""
     pages: list[list[Row]] = []
     for stream, own in streams:
@@ -144,7 +144,7 @@ def _select(
     return [row for row, _ in zip(merged, range(wanted.limit), strict=False)]
 
 
-def _rest(
+def _build_rest(
     db: Database, found: Conditions, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
 ) -> tuple[str, list[object]]:
     """The conditions that the streams do not say. SQLite is kept from taking an index for them: the streams have theirs."""
@@ -156,7 +156,7 @@ def _rest(
     )  # fmt: skip
     for column, wanted in several:
         if wanted is not None and column not in said:
-            among, value = db.among(wanted)
+            among, value = db.in_clause(wanted)
             parts.append(f"{plus}{column} {among}")
             values.append(value)
     return "".join(f" AND {part}" for part in parts), values
@@ -167,7 +167,7 @@ def _rest(
 
 def cursor_of(query: Query, key: Key, *, newest_first: bool) -> str:
     """Where a page ended, as an opaque text that goes with this query and order alone."""
-    text = f"{key[0]}.{key[1]}.{_stamp(query, newest_first=newest_first)}"
+    text = f"{key[0]}.{key[1]}.{_query_digest(query, newest_first=newest_first)}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -176,15 +176,15 @@ def key_of(query: Query, cursor: str, *, newest_first: bool) -> Key:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         asked_at, ident, stamp = text.split(".")
-        key = (_number(asked_at), _number(ident))
+        key = (_parse_number(asked_at), _parse_number(ident))
     except ValueError:
         raise UsageError(f"{cursor[:40]!r} is no cursor.", hint="Take `next` of the page before.") from None
-    if stamp != _stamp(query, newest_first=newest_first):
+    if stamp != _query_digest(query, newest_first=newest_first):
         raise UsageError("this cursor belongs to another query or order.", hint="Begin again without a cursor.")
     return key
 
 
-def _number(text: str) -> int:
+def _parse_number(text: str) -> int:
     """A number as databases keep them."""
     number = int(text)
     if abs(number) >= 1 << 63:
@@ -192,5 +192,5 @@ def _number(text: str) -> int:
     return number
 
 
-def _stamp(query: Query, *, newest_first: bool) -> str:
+def _query_digest(query: Query, *, newest_first: bool) -> str:
     return hashlib.blake2b(f"{query}{newest_first}".encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from .people import Someone
-from .search_text import Text, extra, replace_names, with_extra
+from .people import StoredPerson
+from .search_text import SearchText, find_dense_runs, replace_names, with_dense_runs
 from .sql import Database
 
 
-class Indexer:
+class SearchIndex:
     """The search texts that one transaction touches. All are written together, in the order of their numbers."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._new: dict[int, Text] = {}
-        self._changed: dict[int, Text] = {}
+        self._new: dict[int, SearchText] = {}
+        self._changed: dict[int, SearchText] = {}
 
-    def add(self, ident: int, text: Text) -> None:
+    def add(self, ident: int, text: SearchText) -> None:
         """The text of a new request."""
         self._new[ident] = text
 
-    def replace(self, ident: int, text: Text) -> None:
+    def replace(self, ident: int, text: SearchText) -> None:
         """The text of a request that reads differently now."""
         (self._new if ident in self._new else self._changed)[ident] = text
 
-    def flush(self, people: Collection[Someone] = ()) -> None:
+    def flush(self, people: Collection[StoredPerson] = ()) -> None:
         """Writes what is new, and new names in every text of these people."""
         if people:
-            self._rename({one.id: one for one in people})
+            self._replace_names({one.id: one for one in people})
         if self._changed:
-            self._forget()
+            self._delete_old_texts()
         rows = [(ident, *text) for ident, text in sorted((self._changed | self._new).items())]
         if self._db.is_sqlite:
             self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", [row[:2] for row in rows])
@@ -41,18 +41,18 @@ class Indexer:
             self._db.insert_many("INSERT INTO texts (id, text, extra) VALUES (?, ?, ?)", rows)
         self._new, self._changed = {}, {}
 
-    def _rename(self, people: dict[int, Someone]) -> None:
-        among, value = self._db.among(people)
+    def _replace_names(self, people: dict[int, StoredPerson]) -> None:
+        among, value = self._db.in_clause(people)
         sql = f"SELECT t.id, t.text, r.person_id FROM texts t JOIN requests r ON r.id = t.id WHERE r.person_id {among}"
         for ident, text, person in self._db.rows(sql, (value,)):
             if ident not in self._new and ident not in self._changed:
                 one = people[person]
-                self._changed[ident] = with_extra(replace_names(text, one.fullname, one.username, one.email))
+                self._changed[ident] = with_dense_runs(replace_names(text, one.fullname, one.username, one.email))
 
-    def _forget(self) -> None:
-        among, value = self._db.among(self._changed)
+    def _delete_old_texts(self) -> None:
+        among, value = self._db.in_clause(self._changed)
         old = self._db.rows(f"SELECT id, text FROM texts WHERE id {among} ORDER BY id", (value,))
         if self._db.is_sqlite:
-            rows = [(ident, text + extra(text)) for ident, text in old]
+            rows = [(ident, text + find_dense_runs(text)) for ident, text in old]
             self._db.run_many("INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)", rows)
         self._db.run(f"DELETE FROM texts WHERE id {among}", (value,))

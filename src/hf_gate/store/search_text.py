@@ -23,7 +23,7 @@ _PART = re.compile("(\uf8ff|[\ue000-\uf8fd]{2})([^\ue000-\uf8ff]*)")
 _DENSE = re.compile("[\u0e00-\u0eff\u2e80-\udfff\uf900-\ufaff\U00020000-\U0003ffff]+")
 
 
-Text: TypeAlias = tuple[str, str]
+SearchText: TypeAlias = tuple[str, str]
 """A search text, and what the index holds beside it."""
 
 
@@ -44,7 +44,7 @@ def _marks(labels: tuple[str, ...]) -> tuple[str, ...]:
     return (NAME, NAME, NAME, *map(label_mark, labels))
 
 
-def search_text(fullname: str | None, username: str | None, email: str | None, request: AccessRequest) -> Text:
+def search_text(fullname: str | None, username: str | None, email: str | None, request: AccessRequest) -> SearchText:
     """Each part behind its mark, and what the index holds beside it."""
     answers = request.answers
     values = (fullname or "", username or "", email or "", *answers.values())
@@ -53,7 +53,7 @@ def search_text(fullname: str | None, username: str | None, email: str | None, r
     if whole.isascii() and whole.isprintable():  # most are: folding is then no more than small letters
         parts = "\x1f".join(values).lower().split("\x1f")
         return "".join(chain.from_iterable(zip(marks, parts, strict=True))), ""
-    return with_extra("".join([mark + fold_for_search(value) for mark, value in zip(marks, values, strict=True)]))
+    return with_dense_runs("".join([mark + fold_for_search(value) for mark, value in zip(marks, values, strict=True)]))
 
 
 def replace_names(text: str, fullname: str | None, username: str | None, email: str | None) -> str:
@@ -67,12 +67,12 @@ def parts_of(text: str) -> list[tuple[str, str]]:
     return _PART.findall(text)
 
 
-def with_extra(text: str) -> Text:
+def with_dense_runs(text: str) -> SearchText:
     """A search text with what the index holds beside it."""
-    return text, extra(text)
+    return text, find_dense_runs(text)
 
 
-def extra(text: str) -> str:
+def find_dense_runs(text: str) -> str:
     """What the index holds beside a text: one and two characters of scripts that write whole words with so few.
 
     The index knows three characters in a row; a mark before the one or two makes them three.

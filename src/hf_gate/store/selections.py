@@ -9,8 +9,8 @@ from typing import Final
 from ..domain.query import Query
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
 from ..domain.rows import CARRIED, GONE, HELD, MOVED, OWN, PROTECTED, STATUS_REASON, SelectionBucket, SelectionScope
-from .query_sql import conditions
-from .search import Key, Wanted, keys_of
+from .query_sql import build_conditions
+from .search import Key, PageRequest, find_keys
 from .sql import Database
 from .state_columns import repo_of
 from .store import Store
@@ -36,18 +36,18 @@ class Selections:
     def add(self, pick: str, member: str, requests: Iterable[int], at: int) -> None:
         """Takes requests in, by their numbers, each as it looks now; one that is in already is taken in anew."""
         with self._store.writing() as write:
-            _begin(write, pick, member, at)
-            _take(write, pick, list(requests))
+            _create_selection(write, pick, member, at)
+            _add_requests(write, pick, list(requests))
 
     def fill(self, pick: str, member: str, query: Query, at: int, zone: tzinfo) -> None:
         """Takes in everybody whom a query finds at this moment; whoever comes later is not in it. At once, or not at all."""
         with self._store.writing() as write:
-            _begin(write, pick, member, at)
-            found = conditions(query, write.db, now=at, zone=zone)
+            _create_selection(write, pick, member, at)
+            found = build_conditions(query, write.db, now=at, zone=zone)
             after: Key | None = None
             while True:
-                keys = keys_of(write.db, found, Wanted(_PAGE, after=after))
-                _take(write, pick, [ident for _, ident in keys])
+                keys = find_keys(write.db, found, PageRequest(_PAGE, after=after))
+                _add_requests(write, pick, [ident for _, ident in keys])
                 if len(keys) < _PAGE:
                     return
                 after = keys[-1]
@@ -55,7 +55,7 @@ class Selections:
     def remove(self, pick: str, requests: Sequence[int]) -> None:
         """Lets requests go."""
         with self._store.writing() as write:
-            among, value = write.db.among(requests)
+            among, value = write.db.in_clause(requests)
             write.db.run(f"DELETE FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
 
     def clear(self, pick: str) -> None:
@@ -64,7 +64,7 @@ class Selections:
             write.db.run("DELETE FROM picked WHERE pick = ?", (pick,))
             write.db.run("DELETE FROM picks WHERE id = ?", (pick,))
 
-    def let_go(self, pick: str, decided: str) -> None:
+    def remove_selected_in(self, pick: str, decided: str) -> None:
         """Lets go whom another selection has: what else was selected meanwhile stays."""
         with self._store.writing() as write:
             write.db.run(
@@ -87,20 +87,20 @@ class Selections:
         row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ? AND request_id <> ?", (pick, besides))
         return int(row[0]) if row else 0
 
-    def owner(self, pick: str) -> str | None:
+    def find_owner(self, pick: str) -> str | None:
         """Who made it; None when there is none of that name."""
         row = self._store.reads.row("SELECT member FROM picks WHERE id = ?", (pick,))
         return None if row is None else str(row[0])
 
-    def among(self, pick: str, requests: Iterable[int]) -> frozenset[int]:
+    def filter_selected(self, pick: str, requests: Iterable[int]) -> frozenset[int]:
         """Which of these are in it."""
-        among, value = self._store.reads.among(list(requests))
+        among, value = self._store.reads.in_clause(list(requests))
         rows = self._store.reads.rows(
             f"SELECT request_id FROM picked WHERE pick = ? AND request_id {among}", (pick, value)
         )
         return frozenset(row[0] for row in rows)
 
-    def all(self, pick: str) -> dict[int, RequestVersion]:
+    def read_versions(self, pick: str) -> dict[int, RequestVersion]:
         """What each request looked like when it was selected, in the order of their numbers."""
         sql = f"SELECT request_id, {_SEEN} FROM picked WHERE pick = ? ORDER BY request_id"
         rows = self._store.reads.rows(sql, (pick,))
@@ -108,9 +108,9 @@ class Selections:
 
     # ---- what a decision would apply to -------------------------------------------------------------------------------
 
-    def buckets(self, aim: SelectionScope) -> list[SelectionBucket]:
+    def count_buckets(self, scope: SelectionScope) -> list[SelectionBucket]:
         """Everybody of a selection, counted by what matters; looks at each once."""
-        why, values = _why(self._store.reads, aim)
+        why, values = _exclusion_reason(self._store.reads, scope)
         past = "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id AND h.accepted > 0)"
         rows = self._store.reads.rows(
             "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n FROM"
@@ -118,7 +118,7 @@ class Selections:
             f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past FROM {_FROM}) AS e"
             " GROUP BY 1, 2, 3, 4, 5, 6) AS w"
             " LEFT JOIN repos o ON o.id = w.repo_id LEFT JOIN verdicts v ON v.id = w.verdict_id",
-            (*values, aim.selection),
+            (*values, scope.selection),
         )
         return [
             SelectionBucket(row[0], str(repo_of(*row[1:4])) if row[1] else "", row[4] or "", row[5], row[6], bool(row[7]), bool(row[8]),
@@ -126,14 +126,14 @@ class Selections:
             for row in rows
         ]  # fmt: skip
 
-    def ready(self, aim: SelectionScope, size: int = 1000) -> Iterator[list[int]]:
+    def iterate_ready(self, scope: SelectionScope, size: int = 1000) -> Iterator[list[int]]:
         """The numbers of those who can be decided, so many at a time, in their order."""
-        why, values = _why(self._store.reads, aim)
+        why, values = _exclusion_reason(self._store.reads, scope)
         after = 0
         while True:
             rows = self._store.reads.rows(
                 f"SELECT k.request_id FROM {_FROM} AND k.request_id > ? AND {why} = '' ORDER BY k.request_id LIMIT ?",
-                (aim.selection, after, *values, size),
+                (scope.selection, after, *values, size),
             )
             if rows:
                 yield [row[0] for row in rows]
@@ -141,22 +141,24 @@ class Selections:
                 return
             after = rows[-1][0]
 
-    def sample(self, aim: SelectionScope, size: int) -> list[int]:
+    def sample(self, scope: SelectionScope, size: int) -> list[int]:
         """Some of them from all over the selection, the same each time."""
-        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (aim.selection,))
+        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (scope.selection,))
         count = int(row[0]) if row else 0
         part = min(_PRIME, _PRIME * size * 20 // max(1, count))  # of very many, a part is looked at first
-        found = _sample(self._store.reads, aim, size, part)
-        return sorted(found if len(found) == size or part == _PRIME else _sample(self._store.reads, aim, size, _PRIME))
+        found = _sample(self._store.reads, scope, size, part)
+        return sorted(
+            found if len(found) == size or part == _PRIME else _sample(self._store.reads, scope, size, _PRIME)
+        )
 
 
-def _begin(write: Writer, pick: str, member: str, at: int) -> None:
+def _create_selection(write: Writer, pick: str, member: str, at: int) -> None:
     sql = "INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
     write.db.run(sql, (pick, member, at))
 
 
-def _take(write: Writer, pick: str, requests: Sequence[int]) -> None:
-    among, value = write.db.among(requests)
+def _add_requests(write: Writer, pick: str, requests: Sequence[int]) -> None:
+    among, value = write.db.in_clause(requests)
     write.db.run(
         f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, r.id, {_SEEN} FROM requests r WHERE r.id {among}"
         f" ON CONFLICT (pick, request_id) DO UPDATE SET {_AGAIN}",
@@ -164,23 +166,23 @@ def _take(write: Writer, pick: str, requests: Sequence[int]) -> None:
     )
 
 
-def _sample(db: Database, aim: SelectionScope, size: int, part: int) -> list[int]:
-    why, values = _why(db, aim)
+def _sample(db: Database, scope: SelectionScope, size: int, part: int) -> list[int]:
+    why, values = _exclusion_reason(db, scope)
     order = f"(k.request_id * 7919) % {_PRIME}"
     rows = db.rows(
         f"SELECT k.request_id FROM {_FROM} AND {order} < ? AND {why} = '' ORDER BY {order}, k.request_id LIMIT ?",
-        (aim.selection, part, *values, size),
+        (scope.selection, part, *values, size),
     )
     return [row[0] for row in rows]
 
 
-def _why(db: Database, aim: SelectionScope) -> tuple[str, Sequence[object]]:
+def _exclusion_reason(db: Database, scope: SelectionScope) -> tuple[str, Sequence[object]]:
     """Why one is left out, as SQL: the first reason that holds."""
-    able, able_value = db.among(aim.statuses)
-    repos, repos_value = db.among(aim.repos)
-    own, own_value = db.among(list(aim.own_keys))
-    kept, kept_value = db.among([name.lower() for name in aim.protected])
-    is_kept = f" WHEN lower(p.username) {kept} OR p.user_id {kept} THEN '{PROTECTED}'" if aim.protected else ""
+    able, able_value = db.in_clause(scope.statuses)
+    repos, repos_value = db.in_clause(scope.repos)
+    own, own_value = db.in_clause(list(scope.own_keys))
+    kept, kept_value = db.in_clause([name.lower() for name in scope.protected])
+    is_kept = f" WHEN lower(p.username) {kept} OR p.user_id {kept} THEN '{PROTECTED}'" if scope.protected else ""
     sql = (
         f"CASE WHEN r.id IS NULL OR r.record_id IS NULL OR NOT (r.repo_id {repos}) THEN '{GONE}'"
         f" WHEN NOT (r.status {able}) THEN '{STATUS_REASON}' || r.status"
@@ -189,5 +191,5 @@ def _why(db: Database, aim: SelectionScope) -> tuple[str, Sequence[object]]:
         f" WHEN r.id IN (SELECT y.request_id FROM tray y WHERE y.outcome IS NULL) THEN '{HELD}'"
         f" WHEN r.open_run IS NOT NULL THEN '{CARRIED}' ELSE '' END"
     )
-    more = (kept_value, kept_value) if aim.protected else ()
+    more = (kept_value, kept_value) if scope.protected else ()
     return sql, (repos_value, able_value, own_value, own_value, *more)

@@ -38,12 +38,12 @@ class Sqlite:
         with _translate_errors(self.at):
             self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=400)
             try:
-                self._begin(writes=writes)
+                self._configure(writes=writes)
             except BaseException:
                 self.raw.close()
                 raise
 
-    def _begin(self, *, writes: bool) -> None:
+    def _configure(self, *, writes: bool) -> None:
         # secure_delete = ON would write each page that the index merges away once more
         words = [f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "secure_delete = FAST", "temp_store = MEMORY"]
         words.append(f"cache_size = -{_CACHE_KIB if writes else _CACHE_KIB // 4}")
@@ -55,7 +55,7 @@ class Sqlite:
         try:
             return self.raw.execute(sql, values).fetchall()
         except sqlite3.Error as problem:
-            fail_sqlite(problem, self.at)
+            raise_sqlite_error(problem, self.at)
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
         """Rows by the names of their columns, never all in memory."""
@@ -65,7 +65,7 @@ class Sqlite:
             for row in cursor:
                 yield dict(zip(names, row, strict=True))
         except sqlite3.Error as problem:
-            fail_sqlite(problem, self.at)
+            raise_sqlite_error(problem, self.at)
 
     def row(self, sql: str, values: Values = ()) -> Row | None:
         found = self.rows(sql, values)
@@ -75,33 +75,33 @@ class Sqlite:
         try:
             return self.raw.execute(sql, values).rowcount
         except sqlite3.Error as problem:
-            fail_sqlite(problem, self.at)
+            raise_sqlite_error(problem, self.at)
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
         try:
             self.raw.executemany(sql, rows)
         except sqlite3.Error as problem:
-            fail_sqlite(problem, self.at)
+            raise_sqlite_error(problem, self.at)
 
     insert_many = run_many
 
-    def reserve(self, table: str, size: int) -> range:  # noqa: ARG002 - as the other one
+    def reserve_ids(self, table: str, size: int) -> range:  # noqa: ARG002 - as the other one
         """Numbers for new rows of a table, good until the transaction ends: nobody else makes any meanwhile."""
         found = self.row(f"SELECT coalesce(max(id), 0) FROM {table}")
         return range(1 if found is None else found[0] + 1, _LAST)
 
-    def among(self, values: Collection[object]) -> tuple[str, object]:
+    def in_clause(self, values: Collection[object]) -> tuple[str, object]:
         """What stands behind a column that must be one of these, and its one value."""
         return "IN (SELECT value FROM json_each(?))", json.dumps(list(values))
 
-    def interruptible(self, sql: str) -> str | None:
+    def read_until_interrupted(self, sql: str) -> str | None:
         """The one value of a statement; None when the progress handler ended it."""
         try:
             return str(self.raw.execute(sql).fetchone()[0])
         except sqlite3.Error as problem:
             if getattr(problem, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
                 return None
-            fail_sqlite(problem, self.at)
+            raise_sqlite_error(problem, self.at)
 
     def begin(self) -> None:
         self.run("BEGIN IMMEDIATE")
@@ -116,10 +116,10 @@ class Sqlite:
     def close(self) -> None:
         self.raw.close()
 
-    def fail(self, problem: Exception) -> NoReturn:
+    def raise_error(self, problem: Exception) -> NoReturn:
         """Raises what an `error` means to the caller."""
         assert isinstance(problem, sqlite3.Error)
-        fail_sqlite(problem, self.at)
+        raise_sqlite_error(problem, self.at)
 
 
 class Postgres:
@@ -140,25 +140,25 @@ class Postgres:
             if not writes:
                 self.raw.execute("SET default_transaction_read_only = on")
         except psycopg.Error as problem:
-            self.fail(problem)
+            self.raise_error(problem)
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         try:
-            return self.raw.execute(_percent(sql), values).fetchall()
+            return self.raw.execute(_convert_placeholders(sql), values).fetchall()
         except self.error as problem:
-            self.fail(problem)
+            self.raise_error(problem)
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
         """Rows by the names of their columns, never all in memory; within a transaction only."""
         try:
             with self.raw.cursor(name="hf_gate_stream") as cursor:
                 cursor.itersize = 1000
-                cursor.execute(_percent(sql))
+                cursor.execute(_convert_placeholders(sql))
                 names = [about.name for about in cursor.description or ()]
                 for row in cursor:
                     yield dict(zip(names, row, strict=True))
         except self.error as problem:
-            self.fail(problem)
+            self.raise_error(problem)
 
     def row(self, sql: str, values: Values = ()) -> Row | None:
         found = self.rows(sql, values)
@@ -166,17 +166,17 @@ class Postgres:
 
     def run(self, sql: str, values: Values = ()) -> int:
         try:
-            return self.raw.execute(_percent(sql), values).rowcount
+            return self.raw.execute(_convert_placeholders(sql), values).rowcount
         except self.error as problem:
-            self.fail(problem)
+            self.raise_error(problem)
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
         try:
             with self.raw.cursor() as cursor:
                 if many := list(rows):
-                    cursor.executemany(_percent(sql), many)
+                    cursor.executemany(_convert_placeholders(sql), many)
         except self.error as problem:
-            self.fail(problem)
+            self.raise_error(problem)
 
     def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
         """Add rows by `INSERT INTO table (columns) VALUES ...`; many are copied, which takes a fraction of the time."""
@@ -190,16 +190,16 @@ class Postgres:
                 for row in many:
                     copy.write_row(row)
         except self.error as problem:
-            self.fail(problem)
+            self.raise_error(problem)
 
-    def reserve(self, table: str, size: int) -> range:
+    def reserve_ids(self, table: str, size: int) -> range:
         """So many numbers for new rows of a table, from its identity; they are ours for ever, used or not."""
         sequence = "pg_get_serial_sequence(?, 'id')"
         found = self.row(f"SELECT setval({sequence}, nextval({sequence}) + ? - 1)", (table, table, size))
         last = 0 if found is None else int(found[0])
         return range(last - size + 1, last + 1)
 
-    def among(self, values: Collection[object]) -> tuple[str, object]:
+    def in_clause(self, values: Collection[object]) -> tuple[str, object]:
         """What stands behind a column that must be one of these, and its one value."""
         return "= ANY(?)", list(values)
 
@@ -219,7 +219,7 @@ class Postgres:
             self.raw.execute("SELECT pg_advisory_unlock_all()")
         self.raw.close()
 
-    def fail(self, problem: Exception) -> NoReturn:
+    def raise_error(self, problem: Exception) -> NoReturn:
         """Raises what an `error` means to the caller."""
         state = getattr(problem, "sqlstate", None) or ""
         words = str(problem).strip().partition("\n")[0] or type(problem).__name__
@@ -242,7 +242,7 @@ def _translate_errors(at: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as problem:
-        fail_sqlite(problem, at)
+        raise_sqlite_error(problem, at)
 
 
 _FULL_HINT: Final = "Make room; the store is whole, and the same command can be repeated as it is."
@@ -256,7 +256,7 @@ _UNAVAILABLE: Final = {
 }
 
 
-def fail_sqlite(problem: sqlite3.Error, at: str) -> NoReturn:
+def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
     """Raises what it means to the caller; what only a fault of ours can cause stays as it is."""
     name = getattr(problem, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
@@ -271,7 +271,7 @@ def fail_sqlite(problem: sqlite3.Error, at: str) -> NoReturn:
 
 
 @lru_cache(maxsize=512)
-def _percent(sql: str) -> str:
+def _convert_placeholders(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 

@@ -20,7 +20,7 @@ COLUMNS: Final = (
     "status", "asked_at", "attempt", "hub_request", "reviewed_at", "after_id", "verdict_id", "queue", "until_at", "at_end",
     "until_rule", "open_run", "open_before", "open_after", "moved_at", "last_moved_at", "version",
 )  # fmt: skip
-SELECT: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
+SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
 """The columns of a state, from `requests r` and `people p`; `WIDTH` of them."""
 WIDTH: Final = len(COLUMNS) + 1
 
@@ -47,7 +47,7 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) 
     )  # fmt: skip
 
 
-class Verdicts:
+class VerdictCache:
     """The different verdicts of the store by their numbers, read again when an unknown one turns up."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Verdicts:
         }
         self.ids = {verdict: ident for ident, verdict in self._by_id.items()}
 
-    def of(self, db: Database) -> Callable[[int | None], Verdict]:
+    def lookup(self, db: Database) -> Callable[[int | None], Verdict]:
         """A look-up that reads from `db` when it must."""
 
         def look(ident: int | None) -> Verdict:

@@ -30,15 +30,24 @@ from ..domain.rows import (
 from ..errors import StoreTooNew, StoreUnavailable
 from . import ledger, member_rows, repos, runs
 from .compression import Packer
-from .query_sql import conditions
-from .requests import BARE, WHOLE, LatestAttemptReader, Reader, cuts, derived_rows, history_rows, iterate_pages
-from .schema_check import trigger_faults
-from .search import Wanted, cursor_of, key_of, keys_of
+from .query_sql import build_conditions
+from .requests import (
+    SELECT_BARE,
+    SELECT_WITH_RECORD,
+    LatestAttemptReader,
+    RowDecoder,
+    find_split_points,
+    iterate_pages,
+    read_derived_columns,
+    read_history,
+)
+from .schema_check import find_trigger_faults
+from .search import PageRequest, cursor_of, find_keys, key_of
 from .sql import Database
-from .state_columns import Verdicts
+from .state_columns import VerdictCache
 from .write_lock import Lock
 from .writer import Writer
-from .writer_cache import Memory, dictionary
+from .writer_cache import WriterCache, read_dictionary
 
 _SHAPE = "SELECT version_num FROM alembic_version"
 
@@ -62,16 +71,16 @@ class Store:
     ) -> None:
         self.endpoint = endpoint
         self._connect, self._writes, self._lock, self._aside = connect, writes, lock, aside
-        self._memory = Memory(writes, country_of) if writes is not None else None
-        self._turn = threading.Lock()
-        self._counting, self._at_work, self._lends = threading.Lock(), 0, lends and lock is not None
-        self._shape = writes.row(_SHAPE) if writes is not None and self._lends else None
-        if lock is not None and self._lends:
-            lock.give()
-        self._mine = threading.local()
+        self._memory = WriterCache(writes, country_of) if writes is not None else None
+        self._transaction_lock = threading.Lock()
+        self._holders_lock, self._holders, self._lends_lock = threading.Lock(), 0, lends and lock is not None
+        self._revision = writes.row(_SHAPE) if writes is not None and self._lends_lock else None
+        if lock is not None and self._lends_lock:
+            lock.hand_back()
+        self._thread_local = threading.local()
         self._readers: list[Database] = []
-        self._verdicts = Verdicts()
-        self._packer = Packer(lambda number: dictionary(self._db, number))
+        self._verdicts = VerdictCache()
+        self._packer = Packer(lambda number: read_dictionary(self._db, number))
 
     def close(self) -> None:
         """Lets go of the file, and of the right to write."""
@@ -91,9 +100,9 @@ class Store:
     @property
     def _db(self) -> Database:
         """This thread's connection to read by."""
-        db: Database | None = getattr(self._mine, "db", None)
+        db: Database | None = getattr(self._thread_local, "db", None)
         if db is None:
-            db = self._mine.db = self._connect()
+            db = self._thread_local.db = self._connect()
             self._readers.append(db)
         return db
 
@@ -107,51 +116,51 @@ class Store:
         """One transaction, durable when it ends; an error in it undoes it whole. Not within another one."""
         if self._writes is None or self._memory is None:
             raise StoreUnavailable("the store is open for reading only.", hint="")
-        with self.working(), self._turn:
+        with self.hold_write_lock(), self._transaction_lock:
             self._writes.begin()
             try:
                 yield Writer(self._writes, self._memory)
                 self._writes.commit()
             except BaseException:
-                self._memory.forget()
+                self._memory.clear()
                 self._writes.rollback()
                 raise
 
     @contextmanager
-    def working(self, wait: float | None = None) -> Iterator[None]:
+    def hold_write_lock(self, wait: float | None = None) -> Iterator[None]:
         """Within it no other process writes, between transactions either. A store that lends its right to write takes it
         back for that; StoreBusy when another process keeps it longer than `wait` seconds.
         """
-        self._begin_work(wait)
+        self._acquire_lock(wait)
         try:
             yield
         finally:
-            with self._counting:
-                self._at_work -= 1
-                if self._lends and not self._at_work and self._lock is not None:
-                    self._lock.give()
+            with self._holders_lock:
+                self._holders -= 1
+                if self._lends_lock and not self._holders and self._lock is not None:
+                    self._lock.hand_back()
 
-    def _begin_work(self, wait: float | None) -> None:
+    def _acquire_lock(self, wait: float | None) -> None:
         """Many threads wait side by side for the right to write, and none longer than it would alone."""
-        limit = -1.0 if not self._lends or self._lock is None else self._lock.wait if wait is None else wait
-        if not self._counting.acquire(timeout=limit):
-            raise StoreUnavailable("the store is closed.", hint="") if self._lock is None else self._lock.busy()
+        limit = -1.0 if not self._lends_lock or self._lock is None else self._lock.wait if wait is None else wait
+        if not self._holders_lock.acquire(timeout=limit):
+            raise StoreUnavailable("the store is closed.", hint="") if self._lock is None else self._lock.busy_error()
         try:
-            if self._lends and not self._at_work:
-                self._take_back(wait)
-            self._at_work += 1
+            if self._lends_lock and not self._holders:
+                self._reacquire_lock(wait)
+            self._holders += 1
         finally:
-            self._counting.release()
+            self._holders_lock.release()
 
-    def _take_back(self, wait: float | None) -> None:
+    def _reacquire_lock(self, wait: float | None) -> None:
         lock, db, memory = self._lock, self._writes, self._memory
         if lock is None or db is None or memory is None:
             raise StoreUnavailable("the store is closed.", hint="")
-        if not lock.take(wait):
+        if not lock.acquire(wait):
             return
-        memory.forget()  # somebody else wrote
-        if db.row(_SHAPE) != self._shape:
-            lock.give()
+        memory.clear()  # somebody else wrote
+        if db.row(_SHAPE) != self._revision:
+            lock.hand_back()
             raise StoreTooNew(f"{db.at} was changed by a newer hf-gate meanwhile.", hint="Start this one anew.")
 
     # ---- repos ---------------------------------------------------------------------------------------------------------
@@ -165,9 +174,9 @@ class Store:
         ident = self._repo_id(repo)
         return None if ident is None else repos.read_repo(self._db, ident)
 
-    def tally(self, kind: str) -> Mapping[Repo, Mapping[str, int]]:
+    def count_by(self, kind: str) -> Mapping[Repo, Mapping[str, int]]:
         """How many current requests each repo has by `status`, by `action` of the verdict, or by `queue`."""
-        return repos.tally(self._db, kind)
+        return repos.count_by(self._db, kind)
 
     def _repo_id(self, repo: Repo) -> int | None:
         where = (repo.type.value, repo.namespace, repo.name)
@@ -179,39 +188,42 @@ class Store:
     def latest_attempts(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[KnownRequest | None]:
         """What the store has of the latest attempts behind these records, in their order."""
         ident = self._repo_id(repo)
-        return [None] * len(seen) if ident is None else self._knower(ident).read_latest(seen)
+        return [None] * len(seen) if ident is None else self._attempt_reader(ident).read_latest(seen)
 
     def attempts_not_in(self, repo: Repo, seen: Collection[int]) -> Iterator[KnownRequest]:
         """The current requests whose numbers are not among these, and that are not known to be withdrawn."""
         ident = self._repo_id(repo)
-        return iter(()) if ident is None else self._knower(ident).unseen(seen)
+        return iter(()) if ident is None else self._attempt_reader(ident).iterate_missing(seen)
 
-    def _knower(self, repo_id: int) -> LatestAttemptReader:
-        return LatestAttemptReader(self._db, repo_id, self._verdicts.of(self._db))
+    def _attempt_reader(self, repo_id: int) -> LatestAttemptReader:
+        return LatestAttemptReader(self._db, repo_id, self._verdicts.lookup(self._db))
 
-    def _reader(self) -> Reader:
-        return Reader(self._packer, self._verdicts.of(self._db))
+    def _reader(self) -> RowDecoder:
+        return RowDecoder(self._packer, self._verdicts.lookup(self._db))
 
-    def walk(
+    def iterate_requests(
         self, repo: Repo, status: str, *, with_record: bool = True, part: ListRange = (None, None)
     ) -> Iterator[RequestRow]:
         """The current requests of a repo in one status, the oldest first; `part`: those between two of its `cuts`."""
         ident = self._repo_id(repo)
         if ident is None:
             return
-        where, select = "r.repo_id = ? AND r.status = ? AND r.is_current", WHOLE if with_record else BARE
+        where, select = (
+            "r.repo_id = ? AND r.status = ? AND r.is_current",
+            SELECT_WITH_RECORD if with_record else SELECT_BARE,
+        )
         reader = self._reader()
         for page in iterate_pages(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
-            yield from reader.all(page)
+            yield from reader.decode(page)
 
     def derived_columns(self, idents: Sequence[int]) -> Mapping[int, DerivedRow]:
         """What is kept of these requests beside their state."""
-        return derived_rows(self._db, idents)
+        return read_derived_columns(self._db, idents)
 
     def requests_after(self, ident: int, size: int) -> list[RequestRow]:
         """The next requests by number, past attempts too, with their records."""
-        rows = self._db.rows(f"{WHOLE} WHERE r.id > ? ORDER BY r.id LIMIT ?", (ident, size))
-        return self._reader().all(rows)
+        rows = self._db.rows(f"{SELECT_WITH_RECORD} WHERE r.id > ? ORDER BY r.id LIMIT ?", (ident, size))
+        return self._reader().decode(rows)
 
     def unpack(self, data: bytes) -> bytes:
         """A document as it was before it was packed."""
@@ -220,7 +232,7 @@ class Store:
     def split_points(self, repo: Repo, status: str, size: int) -> Sequence[ListPosition]:
         """Where to cut that list into parts of about so many."""
         ident = self._repo_id(repo)
-        return [] if ident is None else cuts(self._db, ident, status, size)
+        return [] if ident is None else find_split_points(self._db, ident, status, size)
 
     def request(self, ident: int) -> RequestRow | None:
         """With its record."""
@@ -228,10 +240,10 @@ class Store:
 
     def requests(self, idents: Sequence[int]) -> Mapping[int, RequestRow]:
         """By their numbers, with their records, in the order asked for; unknown numbers are left out."""
-        pages = (self._by_id(idents[start : start + 1000], WHOLE) for start in range(0, len(idents), 1000))
+        pages = (self._by_id(idents[start : start + 1000], SELECT_WITH_RECORD) for start in range(0, len(idents), 1000))
         return {row.id: row for page in pages for row in page}
 
-    def find(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
+    def find_by_identity(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
         """The current requests of whoever is called so: username, account id, request id, e-mail or pseudonym, exactly."""
         key = fold_for_search(text.strip())
         if not key:
@@ -239,34 +251,34 @@ class Store:
         found = set(self._requests_of_identity(key))
         if is_id(key):
             found |= {row[0] for row in self._db.rows("SELECT id FROM requests WHERE hub_request = ?", (key,))}
-        among, value = self._db.among(found)
-        return self._some(f"r.id {among} AND r.is_current", [value], repo)
+        among, value = self._db.in_clause(found)
+        return self._read_requests(f"r.id {among} AND r.is_current", [value], repo)
 
-    def of_hub(self, request: str) -> RequestRow | None:
+    def find_by_hub_id(self, request: str) -> RequestRow | None:
         """The current request that the Hub calls so."""
-        found = self._some("r.hub_request = ? AND r.is_current", [request.lower()], None)
+        found = self._read_requests("r.hub_request = ? AND r.is_current", [request.lower()], None)
         return found[0] if found else None
 
     def _requests_of_identity(self, key: str) -> list[int]:
         """The requests of whoever has this username, account id, pseudonym or e-mail."""
         found = []
         for name in ("user", "email"):
-            ready = conditions(Query((Term(name, (Pattern((key,)),)),)), self._db, now=0)
-            found += [ident for _, ident in keys_of(self._db, ready, Wanted(1000))]
+            ready = build_conditions(Query((Term(name, (Pattern((key,)),)),)), self._db, now=0)
+            found += [ident for _, ident in find_keys(self._db, ready, PageRequest(1000))]
         return found
 
     def attempts(self, repo: Repo | None, person: int) -> Sequence[RequestRow]:
         """Every attempt of a person, the oldest first."""
-        return self._some("r.person_id = ?", [person], repo)
+        return self._read_requests("r.person_id = ?", [person], repo)
 
-    def _some(self, where: str, values: list[object], repo: Repo | None) -> list[RequestRow]:
+    def _read_requests(self, where: str, values: list[object], repo: Repo | None) -> list[RequestRow]:
         if repo is not None:
             ident = self._repo_id(repo)
             if ident is None:
                 return []
             where, values = f"{where} AND r.repo_id = ?", [*values, ident]
-        rows = self._db.rows(f"{WHOLE} WHERE {where} ORDER BY r.asked_at, r.id", values)
-        return self._reader().all(rows)
+        rows = self._db.rows(f"{SELECT_WITH_RECORD} WHERE {where} ORDER BY r.asked_at, r.id", values)
+        return self._reader().decode(rows)
 
     def query(
         self,
@@ -284,38 +296,38 @@ class Store:
         `now` (ms) is what ages are counted from, `zone` whose days are meant; `cursor` is `next` of the page before.
         """
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
-        ready = conditions(query, self._db, now=now, zone=zone)
-        keys = keys_of(self._db, ready, Wanted(limit + 1, newest_first, after))
-        rows = self._by_id([ident for _, ident in keys[:limit]], WHOLE if with_record else BARE)
+        ready = build_conditions(query, self._db, now=now, zone=zone)
+        keys = find_keys(self._db, ready, PageRequest(limit + 1, newest_first, after))
+        rows = self._by_id([ident for _, ident in keys[:limit]], SELECT_WITH_RECORD if with_record else SELECT_BARE)
         following = cursor_of(query, keys[limit - 1], newest_first=newest_first) if len(keys) > limit else None
         return QueryPage(rows=rows, next=following)
 
     def _by_id(self, idents: Sequence[int], select: str) -> list[RequestRow]:
-        among, value = self._db.among(idents)
-        rows = {row.id: row for row in self._reader().all(self._db.rows(f"{select} WHERE r.id {among}", (value,)))}
+        among, value = self._db.in_clause(idents)
+        rows = {row.id: row for row in self._reader().decode(self._db.rows(f"{select} WHERE r.id {among}", (value,)))}
         return [rows[ident] for ident in idents if ident in rows]
 
-    def due(self, until: int) -> Iterator[RequestRow]:
+    def iterate_due(self, until: int) -> Iterator[RequestRow]:
         """Whose grants end at or before a moment (ms), the earliest first."""
         reader = self._reader()
         where = "r.until_at <= ? AND r.is_current"
-        for page in iterate_pages(self._db.rows, WHOLE, where, (until,), ("r.until_at", "r.id")):
-            yield from reader.all(page)
+        for page in iterate_pages(self._db.rows, SELECT_WITH_RECORD, where, (until,), ("r.until_at", "r.id")):
+            yield from reader.decode(page)
 
     def open_changes(self) -> Sequence[RequestRow]:
         """The requests with a change that was started and is not settled."""
-        return self._reader().all(self._db.rows(f"{WHOLE} WHERE r.open_run IS NOT NULL ORDER BY r.id"))
+        return self._reader().decode(self._db.rows(f"{SELECT_WITH_RECORD} WHERE r.open_run IS NOT NULL ORDER BY r.id"))
 
     def history(
         self, repo: Repo, people: Sequence[int], *, within: Collection[int] | None = None
     ) -> Mapping[int, HistoryRow]:
         """What happened to each of these people, in this repo and elsewhere: in all other repos, or those of `within`."""
         ident = self._repo_id(repo)
-        here, elsewhere = history_rows(self._db, -1 if ident is None else ident, people, within)
+        here, elsewhere = read_history(self._db, -1 if ident is None else ident, people, within)
         there: dict[int, int] = dict(elsewhere)
         was = {row[0]: row[1:] for row in here}
         return {
-            person: _history(*was.get(person, (0, 0, 0, "none", None)), elsewhere=there.get(person, 0))
+            person: _build_history(*was.get(person, (0, 0, 0, "none", None)), elsewhere=there.get(person, 0))
             for person in people
         }
 
@@ -365,11 +377,11 @@ class Store:
 
     def chains(self) -> Mapping[str, tuple[int, bytes]]:
         """Length and last hash of every chain."""
-        return ledger.chains(self._db)
+        return ledger.read_chains(self._db)
 
     def links(self, chain: str, first: int = 1) -> Iterator[LedgerLink]:
         """The entries of a chain from one on, as they lie there."""
-        return ledger.links(self._db, chain, first)
+        return ledger.read_links(self._db, chain, first)
 
     def links_with_runs(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
         """The same with the runs that they are found by."""
@@ -385,25 +397,25 @@ class Store:
         self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None
     ) -> Sequence[LedgerRow]:
         """The latest first; `before` is the `id` of the last row of the page before."""
-        return ledger.entries(self._db, self._packer, request=request, run=run, limit=limit, before=before)
+        return ledger.read_entries(self._db, self._packer, request=request, run=run, limit=limit, before=before)
 
-    def trigger_faults(self) -> list[str]:
+    def find_trigger_faults(self) -> list[str]:
         """What is wrong with the triggers that guard the ledger."""
-        return trigger_faults(self._db)
+        return find_trigger_faults(self._db)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """In the order in which they were made."""
-        return ledger.checkpoints(self._db)
+        return ledger.read_checkpoints(self._db)
 
-    def done_since(self, verb: str, since: int) -> int:
+    def count_done(self, verb: str, since: int) -> int:
         """How many changes were done unattended from a moment on (ms): accept, reject, reset, cancel, or remove."""
-        return ledger.done_since(self._db, verb, since)
+        return ledger.count_done(self._db, verb, since)
 
     # ---- odds and ends -------------------------------------------------------------------------------------------------
 
     def profiles(self, people: Sequence[int]) -> Mapping[int, tuple[bytes | None, int]]:
         """What profiles said and when that was read (ms), of those that were."""
-        among, value = self._db.among(people)
+        among, value = self._db.in_clause(people)
         rows = self._db.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
         return {person: (document and self._packer.unpack(document), at) for person, document, at in rows}
 
@@ -438,7 +450,7 @@ class Store:
             db.close()
 
 
-def _history(
+def _build_history(
     accepted: int, rejected: int, resets: int, last: str, last_at: int | None, *, elsewhere: int
 ) -> HistoryRow:
     return HistoryRow(

@@ -15,7 +15,7 @@ _NAMES = (
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
 _INSERT = f"INSERT INTO tray ({', '.join(_NAMES[1:])}) VALUES ({', '.join('?' * len(_NAMES[1:]))})"
 _GOOD = (OutcomeKind.DONE, OutcomeKind.ALREADY)
-_KEPT = 1000  # of those that have ended, the last so many
+_MAX_ENDED = 1000  # of those that have ended, the last so many
 
 
 class Tray:
@@ -36,45 +36,45 @@ class Tray:
                 write.db.run(_INSERT, [getattr(item, name) for name in item.__struct_fields__[1:]])
         return clashes
 
-    def waiting(self) -> list[QueuedDecision]:
+    def list_waiting(self) -> list[QueuedDecision]:
         """All that have not ended, the first to leave first."""
-        return self._some("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
+        return self._read("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
 
-    def due(self, now: int) -> list[QueuedDecision]:
+    def list_due(self, now: int) -> list[QueuedDecision]:
         """Those whose time has come and that nobody carries yet, in the order in which they were taken."""
-        return self._some("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
+        return self._read("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
 
-    def about(self, requests: Iterable[int]) -> dict[int, QueuedDecision]:
+    def find_latest(self, requests: Iterable[int]) -> dict[int, QueuedDecision]:
         """The latest decision about each of these requests, ended or not."""
-        among, value = self._store.reads.among(list(requests))
-        return {item.request: item for item in self._some(f"request_id {among} ORDER BY id", value)}
+        among, value = self._store.reads.in_clause(list(requests))
+        return {item.request: item for item in self._read(f"request_id {among} ORDER BY id", value)}
 
     def list_sent(self, member: str, since: int, limit: int) -> list[QueuedDecision]:
         """What a member decided that came about from a moment on (ms), the latest first."""
         where = "outcome IN (?, ?) AND member = ? AND ended_at >= ? AND run IS NOT NULL"
-        return self._some(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
+        return self._read(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
 
-    def ended_badly(self, member: str) -> list[QueuedDecision]:
+    def list_failed(self, member: str) -> list[QueuedDecision]:
         """What a member decided that did not come about, and that they have not put aside yet."""
         bad = "outcome IS NOT NULL AND outcome NOT IN (?, ?, 'undone', 'seen')"
-        return self._some(f"{bad} AND member = ? ORDER BY id", *_GOOD, member)
+        return self._read(f"{bad} AND member = ? ORDER BY id", *_GOOD, member)
 
-    def _some(self, where: str, *values: object) -> list[QueuedDecision]:
+    def _read(self, where: str, *values: object) -> list[QueuedDecision]:
         return [_queued_decision(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
 
     # ---- changes -------------------------------------------------------------------------------------------------------
 
-    def take_back(self, ids: Sequence[int], at: int) -> int:
+    def undo(self, ids: Sequence[int], at: int) -> int:
         """Ends those that nobody carries yet as if they had not been; how many those were."""
-        return self._change("run IS NULL AND outcome IS NULL", "outcome = 'undone', ended_at = ?", (at,), ids)
+        return self._update("run IS NULL AND outcome IS NULL", "outcome = 'undone', ended_at = ?", (at,), ids)
 
-    def leave_at(self, ids: Sequence[int], at: int | None) -> int:
+    def set_departure(self, ids: Sequence[int], at: int | None) -> int:
         """When those that nobody carries yet shall leave; None: when somebody sends them."""
-        return self._change("run IS NULL AND outcome IS NULL", "leaves_at = ?", (at,), ids)
+        return self._update("run IS NULL AND outcome IS NULL", "leaves_at = ?", (at,), ids)
 
-    def carried_by(self, ids: Sequence[int], run: str | None) -> int:
+    def set_run(self, ids: Sequence[int], run: str | None) -> int:
         """By which run they leave; None: it was never begun. Nobody takes them back from then on."""
-        return self._change(
+        return self._update(
             f"outcome IS NULL AND run IS {'NOT NULL' if run is None else 'NULL'}", "run = ?", (run,), ids
         )
 
@@ -83,15 +83,17 @@ class Tray:
         with self._store.writing() as write:
             rows = [(kind, why, at, ident) for ident, kind, why in outcomes]
             write.db.run_many("UPDATE tray SET outcome = ?, why = ?, ended_at = ? WHERE id = ?", rows)
-            write.db.run("DELETE FROM tray WHERE outcome IS NOT NULL AND id < (SELECT max(id) FROM tray) - ?", (_KEPT,))
+            write.db.run(
+                "DELETE FROM tray WHERE outcome IS NOT NULL AND id < (SELECT max(id) FROM tray) - ?", (_MAX_ENDED,)
+            )
 
     def mark_seen(self, ids: Sequence[int]) -> int:
         """Whoever decided has read how it ended."""
-        return self._change("outcome IS NOT NULL", "outcome = 'seen'", (), ids)
+        return self._update("outcome IS NOT NULL", "outcome = 'seen'", (), ids)
 
-    def _change(self, where: str, what: str, values: Sequence[object], ids: Sequence[int]) -> int:
+    def _update(self, where: str, what: str, values: Sequence[object], ids: Sequence[int]) -> int:
         with self._store.writing() as write:
-            among, value = write.db.among(ids)
+            among, value = write.db.in_clause(ids)
             return write.db.run(f"UPDATE tray SET {what} WHERE id {among} AND {where}", (*values, value))
 
 

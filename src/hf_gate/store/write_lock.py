@@ -25,7 +25,7 @@ OnWait: TypeAlias = Callable[[str, float], None]
 """Told once, when a lock is not free soon: who holds it, and how many seconds it is waited for."""
 
 
-def untold(holder: str, seconds: float) -> None:
+def ignore_wait(holder: str, seconds: float) -> None:
     """Tell nobody."""
 
 
@@ -34,9 +34,9 @@ class Lock(Protocol):
 
     wait: float
 
-    def busy(self) -> StoreBusy: ...
-    def take(self, wait: float | None = None) -> bool: ...
-    def give(self) -> None: ...
+    def busy_error(self) -> StoreBusy: ...
+    def acquire(self, wait: float | None = None) -> bool: ...
+    def hand_back(self) -> None: ...
     def release(self) -> None: ...
 
 
@@ -61,42 +61,42 @@ def lock_files(store: Path) -> tuple[Path, Path]:
 class FileLock:
     """A lock file beside the store's, with a second file that names the holder and remembers that a store was made."""
 
-    def __init__(self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = untold) -> None:
+    def __init__(self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> None:
         path, holder = lock_files(store)
         self._store, self._who, self.wait, self._on_wait = store, who, wait, on_wait
         self._turn = secrets.token_hex(8)  # two containers may both be pid 1 of one host
         self._lock = ProcessLock(path)
         try:
-            self._take(wait)
+            self._acquire(wait)
             self._holder = _open_lock_file(holder)
         except OSError as problem:
             self._lock.release()
             raise StoreUnavailable(f"{path} cannot be locked: {problem.strerror}.") from problem
-        self._write(has_store=self.has_store)
+        self._write_holder(has_store=self.has_store)
 
-    def take(self, wait: float | None = None) -> bool:
+    def acquire(self, wait: float | None = None) -> bool:
         """Waits for it, as long as was said in the beginning unless `wait` says otherwise; whether anybody else
         had it since it was given back. StoreBusy when they keep it.
         """
-        self._take(self.wait if wait is None else wait)
+        self._acquire(self.wait if wait is None else wait)
         if self._read_holder().get("turn") == self._turn:
             return False
-        self._write(has_store=self.has_store)
+        self._write_holder(has_store=self.has_store)
         return True
 
-    def _take(self, wait: float) -> None:
+    def _acquire(self, wait: float) -> None:
         if self._lock.acquire(min(wait, _QUIET)):
             return
         if wait > _QUIET:
             self._on_wait(self._holder_name(), wait)
             if self._lock.acquire(wait - _QUIET):
                 return
-        raise self.busy()
+        raise self.busy_error()
 
     def _holder_name(self) -> str:
-        return str(holder_of(self._store) or "another process")
+        return str(read_holder(self._store) or "another process")
 
-    def busy(self) -> StoreBusy:
+    def busy_error(self) -> StoreBusy:
         """That somebody else keeps it, and who."""
         return StoreBusy(f"{self._store} is being written by {self._holder_name()}.")
 
@@ -105,12 +105,12 @@ class FileLock:
         """Whether a store was opened under it before, by this process or an earlier one. A damaged file counts as yes."""
         return self._read_holder().get("has_store") is not False
 
-    def mark(self) -> None:
+    def mark_store_made(self) -> None:
         """From now on it knows of a store."""
         if not self.has_store:
-            self._write(has_store=True)
+            self._write_holder(has_store=True)
 
-    def _write(self, *, has_store: bool) -> None:
+    def _write_holder(self, *, has_store: bool) -> None:
         about = {"pid": self._who.pid, "host": self._who.host[:128], "command": self._who.command[:128]}
         text = json.dumps({**about, "turn": self._turn, "has_store": has_store})
         os.lseek(self._holder, 0, os.SEEK_SET)
@@ -120,7 +120,7 @@ class FileLock:
         os.lseek(self._holder, 0, os.SEEK_SET)
         return _parse_holder(os.read(self._holder, _SIZE))
 
-    def give(self) -> None:
+    def hand_back(self) -> None:
         """Lets others have it until the next `take`."""
         self._lock.release()
 
@@ -129,7 +129,7 @@ class FileLock:
         self._lock.release()
 
 
-def holder_of(store: Path) -> Holder | None:
+def read_holder(store: Path) -> Holder | None:
     """The process that holds the lock of a store, or held it last; None when that is not known."""
     try:
         with lock_files(store)[1].open("rb") as file:
@@ -160,11 +160,11 @@ class ServerLock:
 
     _WHICH: Final = "hashtextextended(current_database() || '.' || current_schema(), ?)"
 
-    def __init__(self, db: Postgres, *, wait: float, on_wait: OnWait = untold) -> None:
+    def __init__(self, db: Postgres, *, wait: float, on_wait: OnWait = ignore_wait) -> None:
         self._db, self.wait, self._on_wait = db, wait, on_wait
-        self.take()
+        self.acquire()
 
-    def take(self, wait: float | None = None) -> bool:
+    def acquire(self, wait: float | None = None) -> bool:
         """As that of a file does; here nobody knows whether others had it, so they may have."""
         limit = self.wait if wait is None else wait
         start, is_told = time.monotonic(), False
@@ -172,7 +172,7 @@ class ServerLock:
         while not (found := self._db.row(take, (_KEY,))) or not found[0]:
             waited = time.monotonic() - start
             if waited >= limit:
-                raise self.busy(self._holder_name())
+                raise self.busy_error(self._holder_name())
             if waited >= _QUIET and not is_told:
                 is_told = True
                 self._on_wait(self._holder_name(), limit)
@@ -188,11 +188,11 @@ class ServerLock:
         )
         return str(holder[0]) if holder else "another process"
 
-    def busy(self, holder: str = "another process") -> StoreBusy:
+    def busy_error(self, holder: str = "another process") -> StoreBusy:
         """That somebody else keeps it."""
         return StoreBusy(f"{self._db.at} is being written by {holder}.")
 
-    def give(self) -> None:
+    def hand_back(self) -> None:
         """Lets others have it until the next `take`."""
         self._db.row(f"SELECT pg_advisory_unlock({self._WHICH})", (_KEY,))
 

@@ -18,16 +18,16 @@ from ..domain.request_state import KnownRequest, RecordUpdate, apply_event, dete
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, RepoRow, RunRow
 from . import runs
-from .compression import learn, sealed_record
-from .ledger import Log
-from .people import People, Someone
+from .compression import build_dictionary, encode_record_part
+from .ledger import ChainWriter
+from .people import People, StoredPerson
 from .projection import Projection
 from .repos import read_repo
-from .search_index import Indexer
-from .search_text import Text, clean, search_text
+from .search_index import SearchIndex
+from .search_text import SearchText, clean, search_text
 from .sql import Database
 from .state_columns import chain_of
-from .writer_cache import Memory
+from .writer_cache import WriterCache
 
 OUTSIDE: Final = "outside"
 """The actor of what others did: askers, the Hub's page, other tools."""
@@ -41,11 +41,11 @@ _LEARN_FROM: Final = 50  # records make a dictionary
 class Writer:
     """What `Store.writing()` hands out; of no use when that has ended."""
 
-    def __init__(self, db: Database, memory: Memory) -> None:
+    def __init__(self, db: Database, memory: WriterCache) -> None:
         self._db, self._memory = db, memory
         self._people = People(db, memory)
         self._rows = Projection(db, memory)
-        self._index = Indexer(db)
+        self._index = SearchIndex(db)
         self._taken: dict[tuple[int, int], tuple[int, RecordUpdate]] = {}  # what this made of a person in a repo
 
     @property
@@ -55,13 +55,13 @@ class Writer:
 
     # ---- repos ---------------------------------------------------------------------------------------------------------
 
-    def repo(self, repo: Repo) -> RepoRow:
+    def find_or_create_repo(self, repo: Repo) -> RepoRow:
         """The row of a repo; made when there is none."""
         found = read_repo(self._db, self.repo_id(repo))
         assert found is not None
         return found
 
-    def repo_changed(self, repo: Repo, columns: Mapping[str, Any]) -> None:
+    def update_repo(self, repo: Repo, columns: Mapping[str, Any]) -> None:
         """Sets some of the columns that do not name it."""
         if strange := set(columns) - _REPO_COLUMNS:
             raise KeyError(f"no columns of a repo: {sorted(strange)}")
@@ -91,15 +91,15 @@ class Writer:
         """
         repo_id = self.repo_id(repo)
         told = [one for one in seen if one.events]
-        log = Log(self._db, self._memory, repo_id, chain_of(repo), self._dictionary(repo_id, told))
-        people = iter(self._people.of(told))
+        log = ChainWriter(self._db, self._memory, repo_id, chain_of(repo), self._find_dictionary(repo_id, told))
+        people = iter(self._people.find_or_create(told))
         self._rows.load(one.known.id for one in told if one.known is not None)
         idents: list[int] = []
         quiet: list[tuple[bytes, bytes, bytes, int]] = []
         for one in seen:
             if one.events:
                 person = next(people)
-                ident = self._take(one, repo_id, person, log, at)
+                ident = self._record_events(one, repo_id, person, log, at)
                 self._taken[repo_id, person.id] = (ident, one)
             else:
                 assert one.known is not None, "only of a known record there can be no news"
@@ -111,7 +111,7 @@ class Writer:
         self._flush(log)
         return idents
 
-    def _take(self, one: RecordUpdate, repo_id: int, person: Someone, log: Log, at: int) -> int:
+    def _record_events(self, one: RecordUpdate, repo_id: int, person: StoredPerson, log: ChainWriter, at: int) -> int:
         events, known = one.events, one.known
         if (repo_id, person.id) in self._taken:
             ident, first = self._taken[repo_id, person.id]
@@ -124,36 +124,38 @@ class Writer:
         ident = known.id if known is not None else 0
         for event in events:
             if isinstance(event, e.RequestSeen):
-                ident = self._begin(one, event, repo_id, person, log, at)
+                ident = self._create_attempt(one, event, repo_id, person, log, at)
                 if len(events) > 1:  # the new row is written first, after the people whose rows it stands on
                     self._people.flush()
                     self._rows.load([ident])
                 continue
-            private = _private_of(event, one.request)
+            private = _encode_private_part(event, one.request)
             entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, private)
-            held = self._rows.apply(ident, event, at)
+            held = self._rows.apply_event(ident, event, at)
             held.extra |= {"raw": one.raw, "record_id": entry, **one.content._asdict()}
             if isinstance(event, e.RequestChanged):
                 held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(one.request)}
-                self._index.replace(ident, _text(person, one.request))
+                self._index.replace(ident, _build_search_text(person, one.request))
         return ident
 
-    def _begin(self, one: RecordUpdate, event: e.RequestSeen, repo_id: int, person: Someone, log: Log, at: int) -> int:
+    def _create_attempt(
+        self, one: RecordUpdate, event: e.RequestSeen, repo_id: int, person: StoredPerson, log: ChainWriter, at: int
+    ) -> int:
         """A new attempt."""
-        ident = self._memory.take("requests")
+        ident = self._memory.take_number("requests")
         event = msgspec.structs.replace(event, person=person.pseudonym)
-        record = sealed_record(one.request.raw_json)
+        record = encode_record_part(one.request.raw_json)
         entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, record)
         state = apply_event(None, event, at)
         assert state is not None
         if event.after is not None:
             self._rows.supersede(event.after)
         extra = (entry, one.raw, *one.content, domain_of(person.email), self._memory.country_of(one.request))
-        self._rows.add(ident, repo_id, person.id, state, at, extra)
-        self._index.add(ident, _text(person, one.request))
+        self._rows.add_request(ident, repo_id, person.id, state, at, extra)
+        self._index.add(ident, _build_search_text(person, one.request))
         return ident
 
-    def _flush(self, log: Log) -> None:
+    def _flush(self, log: ChainWriter) -> None:
         self._people.flush()
         self._rows.flush()
         log.flush()
@@ -164,14 +166,14 @@ class Writer:
             self._db.run_many("UPDATE requests SET domain = ? WHERE person_id = ?", domains)
             renamed.clear()
 
-    def _dictionary(self, repo_id: int, told: Sequence[RecordUpdate]) -> int:
+    def _find_dictionary(self, repo_id: int, told: Sequence[RecordUpdate]) -> int:
         """The dictionary that records of this repo are packed with; learnt from the first that come in number."""
         known = self._memory.dictionaries
         if repo_id not in known:
             found = self._db.row("SELECT max(id) FROM dictionaries WHERE repo_id = ?", (repo_id,))
             known[repo_id] = (found and found[0]) or 0
         if not known[repo_id] and len(told) >= _LEARN_FROM:
-            data = learn(one.request for one in told)
+            data = build_dictionary(one.request for one in told)
             made = self._db.row("INSERT INTO dictionaries (repo_id, data) VALUES (?, ?) RETURNING id", (repo_id, data))
             assert made is not None
             if made[0] < 1 << 16:  # else two bytes cannot name it
@@ -182,25 +184,25 @@ class Writer:
 
     def append(self, repo: Repo | None, entries: Sequence[LedgerEntry]) -> None:
         """Adds entries to a repo's chain (None: the workspace's), and moves the requests that they are about."""
-        log = Log(self._db, self._memory, self.repo_id(repo), chain_of(repo))
+        log = ChainWriter(self._db, self._memory, self.repo_id(repo), chain_of(repo))
         about = [entry.request for entry in entries if entry.request is not None]
         self._rows.load(about)
-        salts = self._people.salts(entry.person for entry in entries if entry.private and entry.person is not None)
+        salts = self._people.read_salts(entry.person for entry in entries if entry.private and entry.person is not None)
         done: list[tuple[str, int, int]] = []
         for entry in entries:
             before = None if entry.request is None else self._rows.get_loaded(entry.request).state.open_before
             salt = salts.get(entry.person) if entry.person is not None else None
             private = canonical_json(entry.private) if entry.private else None
             ident = log.add(entry.event, entry.at, entry.actor, entry.request, entry.person, salt, private)
-            done += [(verb, ident, entry.at) for verb in _verbs(entry.event, before)]
+            done += [(verb, ident, entry.at) for verb in _counted_verbs(entry.event, before)]
             if entry.request is not None:
-                self._follow(entry, entry.request)
+                self._apply_entry(entry, entry.request)
         self._db.run_many("INSERT INTO done (verb, ledger_id, at) VALUES (?, ?, ?)", done)
         self._flush(log)
 
-    def _follow(self, entry: LedgerEntry, request: int) -> None:
+    def _apply_entry(self, entry: LedgerEntry, request: int) -> None:
         """What an entry changes in the row of its request."""
-        held = self._rows.apply(request, entry.event, entry.at)
+        held = self._rows.apply_event(request, entry.event, entry.at)
         private = entry.private or {}
         match entry.event:
             case e.ChangeStarted():
@@ -210,47 +212,47 @@ class Writer:
             case e.NoteWritten():
                 held.extra["has_notes"] = True
             case e.VerdictReached():
-                self._rows.hits(request, [str(name) for name in private.get("tables", ())])
+                self._rows.set_table_hits(request, [str(name) for name in private.get("tables", ())])
             case _:
                 pass
         if held.state.open_run is None and isinstance(entry.event, e.ChangeSettled):
             held.extra["started_at"] = None
 
-    def checkpoint(self, checkpoint: Checkpoint) -> None:
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keeps the heads of all chains at a moment."""
         heads = msgspec.json.encode(checkpoint.heads).decode()
         self._db.run("INSERT INTO checkpoints (at, heads) VALUES (?, ?)", (checkpoint.at, heads))
 
     # ---- plans and runs ------------------------------------------------------------------------------------------------
 
-    def run(self, row: RunRow) -> None:
+    def write_run(self, row: RunRow) -> None:
         """Keeps a run, in place of what was kept of it before."""
         runs.write_run(self._db, row)
 
-    def changes(self, rows: Sequence[ChangeRow]) -> None:
+    def write_changes(self, rows: Sequence[ChangeRow]) -> None:
         """Keeps the changes of a run that begins."""
         runs.write_changes(self._db, [(row, self.repo_id(row.repo)) for row in rows])
 
-    def change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
+    def set_change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
         """Sets state and why of changes by their numbers."""
         rows = [(state, why, run, n) for n, state, why in states]
         self._db.run_many("UPDATE changes SET state = ?, why = ? WHERE run = ? AND n = ?", rows)
 
-    def counts(self, run: str) -> Mapping[str, int]:
+    def count_changes(self, run: str) -> Mapping[str, int]:
         """The changes of a run by state, as they stand in this transaction."""
-        return runs.count(self._db, run)
+        return runs.count_changes(self._db, run)
 
-    def plan(self, digest: str, document: bytes, made_at: int) -> None:
+    def write_plan(self, digest: str, document: bytes, made_at: int) -> None:
         """Keeps a plan under its digest."""
         packed = self._memory.packer.pack(0, document)
         sql = "INSERT INTO plans (digest, document, made_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
         self._db.run(sql, (digest, packed, made_at))
 
-    def plan_about(self, digest: str, about: Mapping[str, Any]) -> None:
+    def set_plan_summary(self, digest: str, about: Mapping[str, Any]) -> None:
         """Keeps what is said of a plan beside its document."""
         self._db.run("UPDATE plans SET about = ? WHERE digest = ?", (msgspec.json.encode(about).decode(), digest))
 
-    def made_plan(self, digest: str, valid_until: int, now: int) -> None:
+    def register_plan(self, digest: str, valid_until: int, now: int) -> None:
         """Keeps that a plan was made here; forgets those whose time is over (ms)."""
         self._db.run("DELETE FROM made_plans WHERE valid_until <= ?", (now,))
         sql = "INSERT INTO made_plans (digest, valid_until) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
@@ -258,7 +260,7 @@ class Writer:
 
     # ---- odds and ends -------------------------------------------------------------------------------------------------
 
-    def profile(self, person: int, document: bytes | None, at: int) -> None:
+    def write_profile(self, person: int, document: bytes | None, at: int) -> None:
         """Keeps what a profile said; None: there was none to be had."""
         sql = (
             "INSERT INTO profiles (person_id, document, at) VALUES (?, ?, ?)"
@@ -266,7 +268,7 @@ class Writer:
         )
         self._db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
 
-    def bind(self, table: str, key: str, user_id: str) -> None:
+    def write_binding(self, table: str, key: str, user_id: str) -> None:
         """Says which account a key of an owner's table means."""
         sql = (
             "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?)"
@@ -274,26 +276,26 @@ class Writer:
         )
         self._db.run(sql, (table, key, user_id))
 
-    def setting(self, key: str, value: str | None) -> None:
+    def write_setting(self, key: str, value: str | None) -> None:
         """Keeps a setting; None removes it."""
         self._db.run("DELETE FROM settings WHERE key = ?", (key,))
         if value is not None:
             self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
 
 
-def _private_of(event: e.AnyEvent, request: AccessRequest) -> bytes:
+def _encode_private_part(event: e.AnyEvent, request: AccessRequest) -> bytes:
     who = request.granted_by
     if not isinstance(event, e.StatusMoved) or who is None:
-        return sealed_record(request.raw_json)
+        return encode_record_part(request.raw_json)
     granter = {"id": who.id, "user": who.username, "fullname": who.fullname}
     return canonical_json({"record": request.raw_json.decode("utf-8", "replace"), "granted_by": granter})
 
 
-def _text(person: Someone, request: AccessRequest) -> Text:
+def _build_search_text(person: StoredPerson, request: AccessRequest) -> SearchText:
     return search_text(person.fullname, person.username, person.email, request)
 
 
-def _verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
+def _counted_verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
     """What a settled change counts as: a removal when it took access away, else by where it went."""
     if not isinstance(event, e.ChangeSettled) or event.kind != OutcomeKind.DONE:
         return ()

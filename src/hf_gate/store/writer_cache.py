@@ -10,18 +10,18 @@ from ..domain.ledger import GENESIS
 from ..domain.requests import AccessRequest
 from .compression import Packer
 from .sql import Database
-from .state_columns import Verdicts
+from .state_columns import VerdictCache
 
-_MOST: Final = 1000  # numbers reserved at once
+_MAX_RESERVED: Final = 1000  # numbers reserved at once
 
 
-class Memory:
+class WriterCache:
     """Forgotten whole when a transaction fails, and then read again from the database."""
 
     def __init__(self, db: Database, country_of: Callable[[AccessRequest], str | None]) -> None:
         self.country_of = country_of
-        self.verdicts = Verdicts()
-        self.packer = Packer(lambda number: dictionary(db, number))
+        self.verdicts = VerdictCache()
+        self.packer = Packer(lambda number: read_dictionary(db, number))
         self._db = db
         self._numbers: dict[str, Iterator[int]] = {}
         self._reserved: dict[str, int] = {}
@@ -29,34 +29,34 @@ class Memory:
         self.heads: dict[int, tuple[int, bytes]] = {}
         self.dictionaries: dict[int, int] = {}
 
-    def take(self, table: str) -> int:
+    def take_number(self, table: str) -> int:
         """A number that no row of the table has; the database is asked for twice as many each time."""
         number = next(self._numbers.get(table, iter(())), None)
         if number is None:
-            self._reserved[table] = min(2 * self._reserved.get(table, 0) + 1, _MOST)
-            self._numbers[table] = iter(self._db.reserve(table, self._reserved[table]))
+            self._reserved[table] = min(2 * self._reserved.get(table, 0) + 1, _MAX_RESERVED)
+            self._numbers[table] = iter(self._db.reserve_ids(table, self._reserved[table]))
             number = next(self._numbers[table])
         return number
 
-    def head(self, repo_id: int) -> tuple[int, bytes]:
+    def chain_head(self, repo_id: int) -> tuple[int, bytes]:
         """Length and last hash of a chain."""
         if repo_id not in self.heads:
             found = self._db.row("SELECT seq, head FROM chains WHERE repo_id = ?", (repo_id,))
             self.heads[repo_id] = (found[0], bytes(found[1])) if found else (0, GENESIS)
         return self.heads[repo_id]
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """After a rollback nothing of this is sure."""
         self._numbers.clear()
         self._reserved.clear()
         self.repos.clear()
         self.heads.clear()
         self.dictionaries.clear()
-        self.verdicts = Verdicts()
-        self.packer.forget()
+        self.verdicts = VerdictCache()
+        self.packer.clear()
 
 
-def dictionary(db: Database, number: int) -> bytes:
+def read_dictionary(db: Database, number: int) -> bytes:
     """Return a dictionary of `compression` by its number."""
     found = db.row("SELECT data FROM dictionaries WHERE id = ?", (number,))
     assert found is not None, f"dictionary {number} is gone"

@@ -150,7 +150,7 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
         account = bootstrap.read_account(app_state.workspace.settings, token)
         user_id = _check_account(app_state, member, account)
         secret, at = secrets.token_urlsafe(32), to_ms(app_state.now())
-        if not app_state.workspace.members.prove(member, account.name, user_id, secret, at):
+        if not app_state.workspace.members.prove_account(member, account.name, user_id, secret, at):
             raise NotProven(f"{member.name} was revoked.", 404)
     except (HubUnavailable, Offline, StoreBusy) as problem:
         app_state.account_codes.put_back(code, ident)
@@ -173,7 +173,10 @@ def _check_account(app_state: AppState, member: Member, account: Account) -> str
         is_invited = member.account is None or member.account.lower() == account.name.lower()
     if member.account is not None and not is_invited:
         raise NotProven(f"{member.name} was invited as {member.account}; this token is of {account.name}.", 409)
-    others = (app_state.membership.owner_member, *(one for one in app_state.workspace.members.all() if one.has_link))
+    others = (
+        app_state.membership.owner_member,
+        *(one for one in app_state.workspace.members.list_all() if one.has_link),
+    )
     other = next((one for one in others if one.proven_account == account.id and one.id != member.id), None)
     if other is not None:
         raise NotProven(f"{account.name} is {other.name} here already; one account is one person.", 409)

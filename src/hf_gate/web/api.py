@@ -207,13 +207,13 @@ class _Api:
     async def undo(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
             ids = [item.id for item in _mine(context)]
-            return Counted(count=context.workspace.tray.take_back(ids, to_ms(context.now)))
+            return Counted(count=context.workspace.tray.undo(ids, to_ms(context.now)))
 
         return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def send(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            count = context.workspace.tray.leave_at([item.id for item in _mine(context)], to_ms(context.now))
+            count = context.workspace.tray.set_departure([item.id for item in _mine(context)], to_ms(context.now))
             context.app_state.wake.set()
             return Counted(count=count)
 
@@ -281,7 +281,9 @@ def _end_of(context: RequestContext, decisions: DecisionsIn) -> str | None:
 
 
 def _mine(context: RequestContext) -> list[QueuedDecision]:
-    return [item for item in context.workspace.tray.waiting() if item.member == context.member.id and item.run is None]
+    return [
+        item for item in context.workspace.tray.list_waiting() if item.member == context.member.id and item.run is None
+    ]
 
 
 def _requests(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:

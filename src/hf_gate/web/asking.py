@@ -90,7 +90,7 @@ def read_and_count(
     context: RequestContext, query: Query, *, limit: int, most: int, newest_first: bool
 ) -> tuple[QueryPage, int]:
     """The first page of what this person sees of a query, and how many that is; `most` and one when there are more."""
-    return context.workspace.queue.first_page(
+    return context.workspace.queue.read_first_page(
         limit_to_visible_repos(context, query),
         now=to_ms(context.now),
         zone=context.workspace.zone,

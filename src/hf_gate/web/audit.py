@@ -95,7 +95,7 @@ def _requests_of(context: RequestContext, text: str) -> list[int]:
     """Every attempt of whoever is called so; a viewer knows pseudonyms only."""
     if context.masks and not is_pseudonym(text):
         return []
-    people = {row.person.id for row in context.workspace.store.find(None, text)}
+    people = {row.person.id for row in context.workspace.store.find_by_identity(None, text)}
     return [
         row.id for ident in people for row in context.workspace.store.attempts(None, ident) if context.sees(row.repo)
     ]

@@ -78,14 +78,14 @@ class BackgroundWorker:
 
     def _recover(self) -> None:
         app_state = self.app_state
-        if any(item.run is not None for item in app_state.workspace.tray.waiting()):
-            with app_state.workspace.store.working():
+        if any(item.run is not None for item in app_state.workspace.tray.list_waiting()):
+            with app_state.workspace.store.hold_write_lock():
                 app_state.tray_service.recover(app_state.now())
 
     def _send_due(self) -> None:
         app_state = self.app_state
-        if app_state.workspace.tray.due(to_ms(app_state.now())):
-            with app_state.workspace.store.working():
+        if app_state.workspace.tray.list_due(to_ms(app_state.now())):
+            with app_state.workspace.store.hold_write_lock():
                 app_state.tray_service.send_due(app_state.now())
 
     # ---- reading -----------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class BackgroundWorker:
             if self._stop.is_set():
                 return found
             try:
-                with app_state.workspace.store.working():
+                with app_state.workspace.store.hold_write_lock():
                     due = choose_sync(
                         app_state.workspace.store.repo(repo),
                         to_ms(app_state.now()),
@@ -155,7 +155,7 @@ class BackgroundWorker:
         if bundle is None or (not found and self._judged is bundle):
             return
         self._judged, workspace = bundle, self.app_state.workspace
-        with workspace.store.working():
+        with workspace.store.hold_write_lock():
             policy_sets = bundle.for_repos(workspace.store, workspace.sources)
             propose_plan(
                 workspace.store,

@@ -153,7 +153,7 @@ def weigh(context: RequestContext, pick: str, verb: str) -> SelectionSummary:
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in app_state.membership.repos(context.member)]
     found = SelectionSummary(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
-    for heap in app_state.workspace.selections.buckets(found.aim):
+    for heap in app_state.workspace.selections.count_buckets(found.aim):
         if heap.why:
             found.out[_OUT.get(heap.why) or f"{heap.status}, which cannot be decided so"] += heap.n
         else:
@@ -176,7 +176,7 @@ def _count(found: SelectionSummary, heap: SelectionBucket) -> None:
 
 def _mine(context: RequestContext) -> str:
     pick = context.params["id"]
-    if not pick.startswith("b_") or context.workspace.selections.owner(pick) != context.member.id:
+    if not pick.startswith("b_") or context.workspace.selections.find_owner(pick) != context.member.id:
         raise NotFound
     return pick
 
@@ -270,14 +270,14 @@ def confirm(context: RequestContext) -> Response:
     seen = {row.id: row.version.token for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
     context.app_state.tray_service.queue_decisions(DecisionRequest(verb, seen, context.member, told), context.now, hold)
-    context.workspace.selections.let_go(context.selection, pick)
+    context.workspace.selections.remove_selected_in(context.selection, pick)
     context.app_state.wake.set()
     return RedirectResponse(_back(context), 303)
 
 
 def _rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
     store = context.workspace.store
-    for idents in context.workspace.selections.ready(weighed.aim):
+    for idents in context.workspace.selections.iterate_ready(weighed.aim):
         yield list(store.requests(idents).values())
 
 
@@ -301,11 +301,11 @@ def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | No
                 raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.describe_next_step())
             mine = replace(order, author=need.author)
             return create_bulk_run(
-                app_state.workspace.store, mine, app_state.workspace.selections.ready(weighed.aim), context.now
+                app_state.workspace.store, mine, app_state.workspace.selections.iterate_ready(weighed.aim), context.now
             )
 
     app_state.run_worker.take_up(ident, begin)
-    app_state.workspace.selections.let_go(context.selection, weighed.aim.selection)
+    app_state.workspace.selections.remove_selected_in(context.selection, weighed.aim.selection)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
@@ -323,5 +323,5 @@ def _as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | N
         guards=guards.guard_report(changes, waiting, 0),
     )
     digest = keep(context.app_state, plan, context.member, "bulk", need=len(changes))
-    context.workspace.selections.let_go(context.selection, weighed.aim.selection)
+    context.workspace.selections.remove_selected_in(context.selection, weighed.aim.selection)
     return RedirectResponse(f"/plans/{digest}", 303)

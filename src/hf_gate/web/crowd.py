@@ -79,7 +79,7 @@ def _page(
     context: RequestContext, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False
 ) -> PeoplePage:
     """What this person sees of a query."""
-    return context.workspace.queue.by_person(
+    return context.workspace.queue.read_people_page(
         limit_to_visible_repos(context, query),
         now=to_ms(context.now),
         zone=context.workspace.zone,

@@ -386,7 +386,11 @@ def find_request(context: RequestContext, who: str, policy: Policy) -> RequestRo
             return context.find_request(who.strip())
         except NotFound:
             pass
-    rows = [row for row in context.workspace.store.find(repo, name if repo else who.strip()) if context.sees(row.repo)]
+    rows = [
+        row
+        for row in context.workspace.store.find_by_identity(repo, name if repo else who.strip())
+        if context.sees(row.repo)
+    ]
     here = set(repos_of(context, policy))
     rows = sorted(rows, key=lambda row: (row.repo in here, row.state.asked_at))
     if not rows:

@@ -98,7 +98,7 @@ def _check_change(context: RequestContext, row: RequestRow | None) -> None:
     """Refuse what moved since the page was drawn, what is on its way to another status, and one's own access."""
     if row is None or row.state.status != Status.ACCEPTED or row.version.token != context.form_value("version"):
         raise Refused("They moved since you looked.", hint="Look at the request again.", status=409)
-    held = context.workspace.tray.about([row.id]).get(row.id)
+    held = context.workspace.tray.find_latest([row.id]).get(row.id)
     if row.state.open_run is not None or (held is not None and held.outcome is None):
         raise Refused(
             "A decision about them is on its way.", hint="Undo it first, or wait until it is sent.", status=409

@@ -156,7 +156,7 @@ def _policy(context: RequestContext) -> _Look:
 
 def _others(context: RequestContext) -> _Look:
     try:
-        n = sum(member.has_link for member in context.workspace.members.all())
+        n = sum(member.has_link for member in context.workspace.members.list_all())
     except HfGateError:
         n = 0
     text = f"{n:,} invited." if n else "A second reviewer, if you like. One person is fine."

@@ -117,7 +117,7 @@ def lines_of(context: RequestContext, rows: Sequence[RequestRow]) -> list[Line]:
     app_state = context.app_state
     repos = repos_of(app_state, rows)
     said = verdicts_of(app_state, rows, context.now, repos, hides=context.member.repos is not None)
-    held = app_state.workspace.tray.about(row.id for row in rows)
+    held = app_state.workspace.tray.find_latest(row.id for row in rows)
     lines = [_line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
     for request, others in app_state.presence.others([row.id for row in rows], context.member.name).items():
         next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} is looking")

@@ -39,7 +39,7 @@ def about(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object
 
 def keep(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Keeps a plan, so that it has a page; its digest."""
-    app_state.workspace.plans_and_runs.keep(
+    app_state.workspace.plans_and_runs.store_plan(
         plan.digest, msgspec.json.encode(plan), to_ms(app_state.now()), about(plan, by, kind, **more)
     )
     return plan.digest

@@ -49,10 +49,10 @@ def page(
     return context.page(
         "settings.html",
         title="Settings",
-        members=context.workspace.members.all() if is_admin else [],
+        members=context.workspace.members.list_all() if is_admin else [],
         sessions=[
             (name, words.age(words.moment(since), clock), words.age(words.moment(seen), clock))
-            for name, since, seen in (context.workspace.members.sessions(to_ms(clock)) if is_admin else [])
+            for name, since, seen in (context.workspace.members.list_sessions(to_ms(clock)) if is_admin else [])
         ],
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in ACTS],

@@ -81,7 +81,7 @@ def _of(repo: Repo) -> dict[str, str]:
 
 def _requests(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
     ours, found = {str(row.repo) for row in rows}, dict[tuple[str, str, str], int]()
-    for cell in app_state.workspace.queue.counts():
+    for cell in app_state.workspace.queue.read_counts():
         if cell.repo in ours:
             key = (cell.repo, cell.status, cell.action or "none")
             found[key] = found.get(key, 0) + cell.n
@@ -92,7 +92,9 @@ def _requests(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
 def _oldest(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
     now = to_ms(app_state.now())
     for row in rows:
-        first = next(iter(app_state.workspace.store.walk(row.repo, Status.PENDING, with_record=False)), None)
+        first = next(
+            iter(app_state.workspace.store.iterate_requests(row.repo, Status.PENDING, with_record=False)), None
+        )
         yield Sample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _of(row.repo))
 
 
@@ -109,7 +111,7 @@ def _has_no_fault(app_state: AppState) -> bool:
 
 
 def _tray(app_state: AppState) -> Iterator[Sample]:
-    waiting = app_state.workspace.tray.waiting()
+    waiting = app_state.workspace.tray.list_waiting()
     under_way = sum(item.run is not None for item in waiting)
     held = sum(item.run is None and item.leaves_at is None for item in waiting)
     for state, n in (("leaving", len(waiting) - under_way - held), ("held", held), ("under_way", under_way)):

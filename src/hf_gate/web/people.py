@@ -54,7 +54,11 @@ def _people(context: RequestContext, text: str) -> list[PersonRow]:
     """Whoever is called exactly so and asked at a repo that this person sees. Without names to see, none to ask for."""
     if context.masks and not is_pseudonym(text):
         return []
-    found = {row.person.id: row.person for row in context.workspace.store.find(None, text) if context.sees(row.repo)}
+    found = {
+        row.person.id: row.person
+        for row in context.workspace.store.find_by_identity(None, text)
+        if context.sees(row.repo)
+    }
     return list(found.values())
 
 

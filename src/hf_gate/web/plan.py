@@ -103,7 +103,7 @@ class Sight:
 
 
 def _sight(context: RequestContext) -> Sight:
-    row = context.workspace.plans_and_runs.plan(context.params["digest"])
+    row = context.workspace.plans_and_runs.find_plan(context.params["digest"])
     if row is None:
         raise NotFound
     plan = read_plan(context.app_state, row.digest)
@@ -328,7 +328,7 @@ def act(context: RequestContext) -> Response:
     if do == "exclude":
         return _exclude(context, sight)
     if do == "discard":
-        context.workspace.plans_and_runs.discard([sight.plan.digest])
+        context.workspace.plans_and_runs.delete_plans([sight.plan.digest])
         _read_lately.pop(sight.plan.digest, None)
         return RedirectResponse("/plans", 303)
     raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
@@ -390,14 +390,16 @@ def _approve(context: RequestContext, sight: Sight) -> Response:
     store, digest = context.workspace.store, sight.plan.digest
     event = PlanAgreed(plan=digest, changes=len(sight.plan.changes), account=account)
     with store.writing() as write:
-        row = context.workspace.plans_and_runs.plan(digest)  # again: somebody may have agreed or discarded it since
+        row = context.workspace.plans_and_runs.find_plan(
+            digest
+        )  # again: somebody may have agreed or discarded it since
         if row is None:
             raise NotFound
         seen = {*row.about.get("seen", ())}
         if account not in seen:
             names = sorted({*row.about.get("approved", ()), context.member.name})
             about = {**row.about, "approved": names, "seen": sorted({*seen, account})}
-            write.plan_about(digest, about)
+            write.set_plan_summary(digest, about)
             write.append(None, [LedgerEntry(event=event, at=to_ms(context.now), actor=context.member.name)])
     return RedirectResponse(f"/plans/{digest}", 303)
 

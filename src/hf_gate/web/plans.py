@@ -73,7 +73,7 @@ def _list_plans(context: RequestContext) -> list[Listed]:
         context.member.repos is not None
     ):  # whom it would hit is not all theirs to see; they are led to it by its address
         return []
-    return [_as_listed(context.app_state, row) for row in context.workspace.plans_and_runs.plans()]
+    return [_as_listed(context.app_state, row) for row in context.workspace.plans_and_runs.list_plans()]
 
 
 def _as_listed(app_state: AppState, row: PlanRow) -> Listed:

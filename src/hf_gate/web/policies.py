@@ -279,6 +279,6 @@ _counted: WeakKeyDictionary[Workspace, _Counted] = WeakKeyDictionary()
 def _tallies_of(workspace: Workspace) -> list[VerdictCount]:
     known, entries, begun = _counted.get(workspace), entries_in(workspace), time.monotonic()
     if known is None or (known.entries != entries and begun - known.made_at > _PATIENCE * known.took):
-        tallies = workspace.queue.verdict_counts(Status.PENDING.value)
+        tallies = workspace.queue.read_verdict_counts(Status.PENDING.value)
         known = _counted[workspace] = _Counted(entries, begun, time.monotonic() - begun, tallies)
     return known.tallies

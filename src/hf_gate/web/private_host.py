@@ -35,7 +35,7 @@ def private_host(workspace: Workspace) -> str:
         return known
     with store.writing() as write:
         known = _stored_name(workspace) or f"desk-{secrets.token_hex(10)}.localhost"
-        write.setting(PRIVATE_HOST, known)
+        write.write_setting(PRIVATE_HOST, known)
     return known
 
 

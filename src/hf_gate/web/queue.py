@@ -105,7 +105,7 @@ def _search(context: RequestContext, asked: QueueQuery, order: str | None) -> di
 
 
 def _page_values(context: RequestContext, found: QueryPage) -> dict[str, Any]:
-    picks = context.workspace.selections.among(context.selection, [row.id for row in found.rows])
+    picks = context.workspace.selections.filter_selected(context.selection, [row.id for row in found.rows])
     return {"lines": lines_of(context, found.rows), "picks": picks, "next": found.next}
 
 
@@ -122,7 +122,7 @@ def views_of(
     context: RequestContext, asked: QueueQuery, cells: Sequence[QueueCount], by: str | None = None
 ) -> list[dict[str, object]]:
     """The saved views, each with how many it holds where that is known without looking."""
-    own = context.workspace.members.views(context.member.id)
+    own = context.workspace.members.list_views(context.member.id)
     named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
     return [
         {

@@ -80,7 +80,7 @@ class RequestContext:
         store, number = self.workspace.store, key.removeprefix("n")
         row = None
         if is_id(key):
-            row = store.of_hub(key)
+            row = store.find_by_hub_id(key)
         elif key.startswith("n") and number.isdecimal() and len(number) < 16:
             row = store.request(int(number))
         if row is None or not self.sees(row.repo):

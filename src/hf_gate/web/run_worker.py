@@ -117,7 +117,9 @@ class RunWorker:
                     return
                 load = self._waiting.popleft()
             try:
-                with self._app_state.workspace.store.working():  # nobody else may think that a dead process left it
+                with (
+                    self._app_state.workspace.store.hold_write_lock()
+                ):  # nobody else may think that a dead process left it
                     self._execute(load)
             except HfGateError as problem:
                 load.problem, load.hint = str(problem), problem.hint or ""
@@ -176,5 +178,5 @@ def state_of(app_state: AppState, run: RunRow) -> str:
         return "running"
     if run.state is not RunState.READY:
         return run.state
-    counts = app_state.workspace.plans_and_runs.counts(run.id)
+    counts = app_state.workspace.plans_and_runs.count_changes(run.id)
     return "not begun" if set(counts) <= {ChangeState.PLANNED} else RunState.INTERRUPTED

@@ -115,10 +115,10 @@ def _going(context: RequestContext) -> Going:
     if run is None:
         raise NotFound
     carried = app_state.workspace.plans_and_runs
-    repos = visible_repos(context, carried.repos(ident))
+    repos = visible_repos(context, carried.read_repos(ident))
     if repos is not None and not repos:
         raise NotFound
-    states = carried.counts(ident, repos)
+    states = carried.count_changes(ident, repos)
     counts = Counter[str]()
     for state, n in states.items():
         counts[OutcomeKind.OPEN.value if state in OPEN_STATES else state] += n
@@ -175,7 +175,7 @@ def page(context: RequestContext) -> Response:
 def _page(context: RequestContext, going: Going, *, wrong: str = "", status: int = 200) -> Response:
     asked = context.query_value("outcome") or _most_wanted(going)
     after = int(text) if (text := context.query_value("after")).isdecimal() and len(text) < 12 else 0
-    rows = context.workspace.plans_and_runs.page(
+    rows = context.workspace.plans_and_runs.read_page(
         going.run.id, states=_states(asked), repos=going.repos, after=after, limit=PAGE + 1
     )
     following = rows[PAGE - 1].n if len(rows) > PAGE else None
@@ -264,7 +264,7 @@ def run_file(context: RequestContext) -> Response:
     going = _going(context)
     rows = (
         change_record(row.n, msgspec.json.decode(row.change, type=Change), row)
-        for row in context.workspace.plans_and_runs.all(going.run.id, going.repos)
+        for row in context.workspace.plans_and_runs.iterate_changes(going.run.id, going.repos)
     )
     return export_response(f"run-{going.run.id}", context.params["kind"], ChangeRecord, rows)
 
@@ -362,7 +362,7 @@ def _undo(context: RequestContext, going: Going) -> Response:
 
 
 def _changes_with_outcome(context: RequestContext, going: Going) -> list[Change]:
-    rows = context.workspace.plans_and_runs.page(going.run.id, states=[OutcomeKind.DONE.value], limit=1)
+    rows = context.workspace.plans_and_runs.read_page(going.run.id, states=[OutcomeKind.DONE.value], limit=1)
     return [msgspec.json.decode(row.change, type=Change) for row in rows]
 
 

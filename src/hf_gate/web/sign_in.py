@@ -55,7 +55,7 @@ class Authenticator:
         name = (
             None
             if secret is None
-            else self.app_state.workspace.members.whose(secret, _now(), renew=not _is_by_itself(request))
+            else self.app_state.workspace.members.session_member(secret, _now(), renew=not _is_by_itself(request))
         )
         if name is not None:
             self.app_state.looked_at()
@@ -105,7 +105,7 @@ class Authenticator:
         try:
             self.leave(request)
             by_link = None if name == self.app_state.owner else secret
-            if not self.app_state.workspace.members.open(self._session_of(cookie) or "", name, _now(), by_link):
+            if not self.app_state.workspace.members.open_session(self._session_of(cookie) or "", name, _now(), by_link):
                 return self._no(self._wait())  # revoked in this moment
         except StoreBusy as problem:
             self._back(secret, name)
@@ -146,7 +146,7 @@ class Authenticator:
         """End the browser's session."""
         old = self._session_of(request.cookies.get(self.cookie, ""))
         if old is not None:
-            self.app_state.workspace.members.close(old)
+            self.app_state.workspace.members.close_session(old)
 
     def page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
         """Return the sign-in page, which every address shows without a session."""
@@ -175,7 +175,7 @@ class Authenticator:
             until = self._links.get(secret)
         if until is not None:
             return self.app_state.owner if time.monotonic() < until else None
-        member = self.app_state.workspace.members.by_link(secret) if secret else None
+        member = self.app_state.workspace.members.find_by_link(secret) if secret else None
         return None if member is None else member.name
 
     def _wait(self) -> float:

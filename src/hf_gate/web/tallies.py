@@ -24,7 +24,7 @@ _SHOWN: Final = 12  # choices of a facet
 def cells_of(context: RequestContext) -> list[QueueCount]:
     """How many stand where, of the repos that this person sees."""
     seen = {str(row.repo) for row in context.app_state.membership.repos(context.member)}
-    return [cell for cell in context.workspace.queue.counts() if cell.repo in seen]
+    return [cell for cell in context.workspace.queue.read_counts() if cell.repo in seen]
 
 
 def count_from_cells(query: Query, cells: Sequence[QueueCount]) -> int | None:
@@ -63,7 +63,7 @@ def total_of(context: RequestContext, query: Query, cells: Sequence[QueueCount])
     if known is not None:
         return f"{known:,}"
     return about(
-        context.workspace.queue.count(
+        context.workspace.queue.count_matches(
             limit_to_visible_repos(context, query), now=to_ms(context.now), zone=context.workspace.zone, most=MOST
         )
     )

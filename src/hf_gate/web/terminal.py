@@ -78,7 +78,7 @@ class Terminal:
                 app_state.run_worker.stop_those_of(known)
                 return {"name": known.name}
             case "members":
-                return {"members": [_member_to_dict(one) for one in app_state.workspace.members.all()]}
+                return {"members": [_member_to_dict(one) for one in app_state.workspace.members.list_all()]}
             case _:
                 raise UsageError("that is nothing to ask of a desk.")
 

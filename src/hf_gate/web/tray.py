@@ -45,8 +45,8 @@ class Strip:
 def strip_of(context: RequestContext) -> Strip:
     """What this person has in the tray, and what of it did not come about."""
     app_state = context.app_state
-    mine = [item for item in app_state.workspace.tray.waiting() if item.member == context.member.id]
-    failed = app_state.workspace.tray.ended_badly(context.member.id)
+    mine = [item for item in app_state.workspace.tray.list_waiting() if item.member == context.member.id]
+    failed = app_state.workspace.tray.list_failed(context.member.id)
     rows = app_state.workspace.store.requests([item.request for item in (*mine[:_SHOWN], *failed[:_SHOWN])])
     leaving = [item.leaves_at for item in mine if item.leaves_at is not None and item.run is None]
     left = max(0, -(-(min(leaving) - to_ms(context.now)) // 1000)) if leaving else None
@@ -195,7 +195,9 @@ def _rows_response(context: RequestContext, lines: Sequence[Line], text: str, un
 
 def _mine(context: RequestContext) -> list[QueuedDecision]:
     """Which decisions are meant: those named, or all of this person's; `last`: the latest batch."""
-    waiting = [one for one in context.workspace.tray.waiting() if one.member == context.member.id and one.run is None]
+    waiting = [
+        one for one in context.workspace.tray.list_waiting() if one.member == context.member.id and one.run is None
+    ]
     if context.form_value("key"):
         row = context.find_request(context.form_value("key"))
         return [one for one in waiting if one.request == row.id]
@@ -208,7 +210,7 @@ def _mine(context: RequestContext) -> list[QueuedDecision]:
 def undo(context: RequestContext) -> Response:
     """Takes decisions back that have not left: nobody hears of them."""
     mine = _mine(context)
-    count = context.workspace.tray.take_back([one.id for one in mine], to_ms(context.now))
+    count = context.workspace.tray.undo([one.id for one in mine], to_ms(context.now))
     text = (
         f"{count} taken back."
         if count
@@ -221,21 +223,21 @@ def undo(context: RequestContext) -> Response:
 def hold(context: RequestContext) -> Response:
     """They stay until somebody sends them."""
     mine = _mine(context)
-    context.workspace.tray.leave_at([one.id for one in mine], None)
+    context.workspace.tray.set_departure([one.id for one in mine], None)
     return _rows_response(context, _lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
 def send(context: RequestContext) -> Response:
     """They leave now."""
     mine = _mine(context)
-    context.workspace.tray.leave_at([one.id for one in mine], to_ms(context.now))
+    context.workspace.tray.set_departure([one.id for one in mine], to_ms(context.now))
     context.app_state.wake.set()
     return _rows_response(context, _lines(context, mine), f"{len(mine)} on their way.")
 
 
 def dismiss_outcomes(context: RequestContext) -> Response:
     """What did not come about has been read."""
-    failed = context.workspace.tray.ended_badly(context.member.id)
+    failed = context.workspace.tray.list_failed(context.member.id)
     context.workspace.tray.mark_seen([one.id for one in failed])
     return _rows_response(context, [], "Put aside.")
 
