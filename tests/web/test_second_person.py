@@ -116,7 +116,7 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
     assert select(full, lena, 400, 500)[1].headers["location"] == "/queue"
     refused = one(full, lena, 600)
     assert (refused.status, "a second person" not in refused.body) == (409, True)
-    assert "With what was sent within 24 hours these are 501 to accept, and more than 500 need two people." in words(
+    assert "Together with the last 24 hours, these are 501 to accept, and more than 500 need two people." in words(
         refused
     )
     row = full.row("p600")
@@ -231,7 +231,7 @@ def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full
     full.out("sock")
     refused = lena.post(plan, {"do": "apply", "count": str(MANY)})
     assert refused.status == 409
-    assert "another one was put out less than 24 hours ago" in words(refused)
+    assert "another admin was removed less than 24 hours ago" in words(refused)
 
 
 def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_second_name_of_one_person_is_no_second_person(full: Room) -> None:
     plan = made(full, lena)
     refused = lena.post(plan, {"do": "apply", "count": str(MANY)})
     assert refused.status == 409
-    assert "No other admin has proven their account: ask sock to open Settings" in words(refused)
+    assert "No other admin has proven their account. Ask sock to open Settings" in words(refused)
     agreed = sock.post(plan, {"do": "approve", "count": str(MANY)})
     assert (agreed.status, "Your account is not proven" in words(agreed)) == (409, True)
     assert sock.post(plan, {"do": "apply", "count": str(MANY)}).status == 409

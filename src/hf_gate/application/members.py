@@ -1,4 +1,4 @@
-"""The people who may use the desk: who they are, what they see, what one may decide alone and what needs a second person."""
+"""Decides what members of the desk may see and do, and which changes need a second person."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .runs import is_over
 from .workspace import Workspace
 
 SINGLE_PERSON_LIMIT: Final = 500
-"""So many changes of one kind may a person send within `WINDOW` where others could agree."""
+"""The most changes of one verb that a person may send within `LIMIT_WINDOW` if other admins exist."""
 LIMIT_WINDOW: Final = timedelta(hours=24)
 _SENT: Final = (ChangeState.DONE, *UNSETTLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """Who could decide: `me`, the other admins, and everybody who may sign in. `until`: an admin was put out before then."""
+    """The acting member, the other admins and all members. `shared_until`: 24 hours after the last removal of an admin."""
 
     me: Member
     others: Sequence[Member]
@@ -45,31 +45,31 @@ class Team:
 
     @property
     def is_alone(self) -> bool:
-        """Whether nobody else was an admin within the last day."""
+        """Whether no other person was an admin within the last 24 hours."""
         return not self.others and self.shared_until is None
 
     def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
-        """Which of these accounts are people who may decide here now."""
+        """Return those of the accounts that belong to members who may decide now."""
         able = {one.proven_account for one in self.all_members if one.role.covers(MemberRole.REVIEWER)}
         return frozenset(account for account in accounts if account and account in able)
 
     def describe_next_step(self) -> str:
-        """What to do where a second person is missing."""
+        """Return what to do if a second person is missing."""
         if self.me.proven_account is None:
-            return "Your account is not proven, so you do not count as one of the two: open Settings and prove it."
+            return "Your account is not proven, so you do not count as one of the two. Open Settings and prove it."
         proven = [one.name for one in self.others if one.proven_account is not None]
         if proven:
             return f"Ask {' or '.join(proven)} to open the plan and agree."
         if self.others:
             names = " or ".join(one.name for one in self.others)
-            return f"No other admin has proven their account: ask {names} to open Settings and run the command shown there."
-        moment = "" if self.shared_until is None else f", or wait until {self.shared_until:%Y-%m-%d %H:%M} UTC"
-        return f"You are the only admin, and another one was put out less than 24 hours ago: invite one{moment}."
+            return f"No other admin has proven their account. Ask {names} to open Settings and run the command shown there."
+        moment = "" if self.shared_until is None else f" or wait until {self.shared_until:%Y-%m-%d %H:%M} UTC"
+        return f"You are the only admin, and another admin was removed less than 24 hours ago. Invite one{moment}."
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalNeed:
-    """What some changes need. `is_large`: two people have to agree; `is_met`: they have. `why` says what makes it large."""
+    """Whether changes need two people (`is_large`), whether two agreed (`is_met`), and `why` they need two."""
 
     team: Team
     is_large: bool
@@ -83,29 +83,29 @@ class ApprovalNeed:
 
     @property
     def author(self) -> RunAuthor:
-        """How a run of these changes is written down."""
+        """The author that is stored with a run of these changes."""
         me, is_free = self.team.me, self.team.is_alone or (self.is_large and self.is_met)
         return RunAuthor(member=me.id or None, account=me.proven_account, is_free=is_free)
 
 
 def read_team(store: Store, me: Member, now: datetime) -> Team:
-    """The people of a store as they are now."""
+    """Return the current team of a store."""
     text = store.setting(setting_keys.OWNER)
     owner = [] if text is None else [make_owner_member(**json.loads(text))]
-    everybody = [*owner, *(one for one in store.members() if one.has_link)]
-    others = [one for one in everybody if one.role is MemberRole.ADMIN and not _is_same(one, me)]
+    all_members = [*owner, *(one for one in store.members() if one.has_link)]
+    others = [one for one in all_members if one.role is MemberRole.ADMIN and not _is_same_person(one, me)]
     until = int(store.setting(setting_keys.TEAM_UNTIL) or 0)
-    return Team(me, others, [*everybody, me], from_ms(until) if until > to_ms(now) else None)
+    return Team(me, others, [*all_members, me], from_ms(until) if until > to_ms(now) else None)
 
 
 def make_owner_member(name: str, user_id: str | None) -> Member:
-    """The account whose token a desk uses. The Hub told whose it is, so it is proven."""
+    """Return the member for the desk's token. The Hub named the account, so it is proven if it has an id."""
     proven_at = None if user_id is None else 0
     ident = f"owner:{user_id or name}"
     return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
 
 
-def _is_same(one: Member, other: Member) -> bool:
+def _is_same_person(one: Member, other: Member) -> bool:
     account = one.proven_account
     return one.id == other.id or (account is not None and account == other.proven_account)
 
@@ -114,10 +114,10 @@ def compute_need(
     store: Store, team: Team, counts: Mapping[str, int], waiting: Iterable[QueuedDecision], now: datetime,
     *, original_total: int = 0, approvers: Collection[str] = (), resumed: RunRow | None = None,
 ) -> ApprovalNeed:  # fmt: skip
-    """What changes need, counted by what they do (accept, reset, reject, cancel).
+    """Return the approval that changes need. `counts` counts them by verb (accept, reset, reject, cancel).
 
-    `waiting`: what lies in the tray. `whole`: how many they were before some were left out. `agreed`: accounts that did.
-    `resumed`: the run of which these are the rest, with what it sent.
+    `waiting` are the decisions in the tray, `original_total` the number of changes before some were excluded, `approvers`
+    the accounts that agreed. `resumed` is the run to which the changes belong, with the counts of what it has sent.
     """
     if team.is_alone:
         return ApprovalNeed(team, is_large=False, is_met=False, why="")
@@ -126,15 +126,17 @@ def compute_need(
     worst = max(((spent[verb] + n, verb) for verb, n in counts.items() if n and spent[verb]), default=(0, ""))
     is_large = total > SINGLE_PERSON_LIMIT or worst[0] > SINGLE_PERSON_LIMIT
     accounts = team.approving_accounts([*approvers, team.me.proven_account])
-    return ApprovalNeed(team, is_large=is_large, is_met=len(accounts) > 1, why=_why(total, sum(counts.values()), worst))
+    return ApprovalNeed(
+        team, is_large=is_large, is_met=len(accounts) > 1, why=_explain_need(total, sum(counts.values()), worst)
+    )
 
 
 def compute_resume_need(
     store: Store, team: Team, run: RunRow, waiting: Iterable[QueuedDecision], now: datetime
 ) -> ApprovalNeed:
-    """Return what the rest of a run needs: it may have waited while other changes were sent.
+    """Return the approval that the rest of a run needs: other changes may have been sent while it waited.
 
-    Who began the run has agreed to it, so another person may resume it.
+    The person who started the run agreed to it, so it counts as approved if another person resumes it.
     """
     counts = PlansAndRuns(store).count_changes(run.id)
     left = counts.get(ChangeState.PLANNED, 0)
@@ -145,19 +147,19 @@ def compute_resume_need(
     return compute_need(store, team, new, waiting, now, approvers=[run.account] if run.account else (), resumed=sent)
 
 
-def _why(total: int, count: int, worst: tuple[int, str]) -> str:
+def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
     if count > SINGLE_PERSON_LIMIT:
         return f"More than {SINGLE_PERSON_LIMIT} changes need two people."
     if total > SINGLE_PERSON_LIMIT:
         return f"This is a part of {total:,} changes, and more than {SINGLE_PERSON_LIMIT} need two people."
     these = f"these are {worst[0]:,} to {worst[1]}"
-    return f"With what was sent within 24 hours {these}, and more than {SINGLE_PERSON_LIMIT} need two people."
+    return f"Together with the last 24 hours, {these}, and more than {SINGLE_PERSON_LIMIT} need two people."
 
 
 def _count_recent_changes(
     store: Store, team: Team, waiting: Iterable[QueuedDecision], now: datetime, resumed: RunRow | None
 ) -> Counter[str]:
-    """What could be of the same person within the window, also what lies in the tray."""
+    """Count by verb the changes in the window, and in the tray, that the same person may have made."""
     found = Counter[str]()
     runs = store.runs_since(to_ms(now - LIMIT_WINDOW))
     for run in runs:
@@ -172,7 +174,7 @@ def _count_recent_changes(
 
 
 def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
-    """Why one person may not end another access alone; "" when they may. An end takes somebody out as a reset does."""
+    """Return why a person may not set another end alone; "" if they may. An end removes access as a reset does."""
     if team.is_alone:
         return ""
     accounts = {one.name: one.proven_account for one in team.all_members}
@@ -193,21 +195,21 @@ def _is_another(me: Member, account: str | None) -> bool:
 
 
 def _count_sent(run: RunRow) -> dict[str, int]:
-    """Count by kind; of a run that is over at most what was sent."""
+    """Count the changes of a run by verb; for a run that is over, no more than were sent."""
     if not is_over(run):
         return dict(run.verbs)
     most = sum(run.counts.get(kind, 0) for kind in _SENT)
     return {verb: min(n, most) for verb, n in run.verbs.items()}
 
 
-# ---- a plan ------------------------------------------------------------------------------------------------------------
+# ---- members -----------------------------------------------------------------------------------------------------------
 
 
 def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
-    """How many changes the whole had that a plan is a part of, and the accounts that made it or agreed to it."""
+    """Return how many changes the original plan had, and the accounts that made this plan or agreed to it."""
     row = PlansAndRuns(store).find_plan(digest)
-    told: Mapping[str, Any] = {} if row is None else row.about
-    return int(told.get("need", 0)), list(told.get("seen", ()))
+    stored: Mapping[str, Any] = {} if row is None else row.about
+    return int(stored.get("need", 0)), list(stored.get("seen", ()))
 
 
 class Membership:
@@ -223,10 +225,10 @@ class Membership:
 
     def admit_owner(self) -> None:
         """Store who the owner is. A member invited under the owner's name is another person and is revoked."""
-        told = json.dumps({"name": self.owner, "user_id": self.owner_id})
-        if self.workspace.store.setting(setting_keys.OWNER) != told:
+        stored = json.dumps({"name": self.owner, "user_id": self.owner_id})
+        if self.workspace.store.setting(setting_keys.OWNER) != stored:
             with self.workspace.store.writing() as write:
-                write.write_setting(setting_keys.OWNER, told)
+                write.write_setting(setting_keys.OWNER, stored)
         namesake = self.workspace.members.find_by_name(self.owner)
         if namesake is not None and namesake.has_link:
             self.revoke(namesake, self.owner)
@@ -265,7 +267,7 @@ class Membership:
     def can_see(self, member: Member, repo: Repo) -> bool:
         """Whether the workspace covers a repo and the member may see it."""
         ours = None if self.workspace.location.folder is None else self.workspace.location.config.repos
-        return _names(ours, repo) and _names(member.repos, repo)
+        return _matches_any(ours, repo) and _matches_any(member.repos, repo)
 
     def can_decide(self, item: QueuedDecision, row: RequestRow) -> bool:
         """Whether a decision may be sent: its member may still decide at the repo, and it is not about their own request."""
@@ -286,10 +288,10 @@ class Membership:
             return False
         return all(self.can_see(member, repo) for repo in self.workspace.plans_and_runs.read_repos(run.id))
 
-    # ---- a second person ---------------------------------------------------------------------------------------------
+    # ---- second person -----------------------------------------------------------------------------------------------
 
     def read_team(self, member: Member) -> Team:
-        """Return who else can decide now, seen from this member."""
+        """Return the current team, seen from this member."""
         return read_team(self.workspace.store, member, self.workspace.now())
 
     def compute_need(
@@ -323,7 +325,7 @@ class Membership:
             )
 
     def make_decision_sender(self, actor: str, member: str | None = None) -> DecisionSender:
-        """Return what sends decisions for an actor. `member`: the id of the member who decides."""
+        """Return a sender of decisions for an actor. `member` is the id of the deciding member."""
         found = self.find_by_id(member)
         author = RunAuthor(member=member)
         if found is not None:
@@ -335,6 +337,6 @@ class Membership:
 
 
 @lru_cache(8192)
-def _names(globs: tuple[str, ...] | None, repo: Repo) -> bool:
+def _matches_any(globs: tuple[str, ...] | None, repo: Repo) -> bool:
     """Whether a glob matches the repo; None matches every repo."""
     return globs is None or any(glob_matches(glob, repo) for glob in globs)

@@ -1,4 +1,4 @@
-"""Makes the plan of a workspace: binds names in tables, reads the profiles that matter, evaluates every request once."""
+"""Makes the plan of a workspace: binds usernames in tables, reads needed profiles, evaluates every request propose_once."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ POLICY: Final = "policy"
 
 @dataclass(slots=True)
 class PlanProposal:
-    """A plan, and the people whose profile can change a verdict and was not read yet."""
+    """A plan, and the people whose unread profile can change a verdict."""
 
     plan: Plan
     missing_profiles: list[PersonRow] = field(default_factory=list)
 
 
 class ChangeFilter(Protocol):
-    """Decides which changes a plan may hold: now, at the end with the small starts of policies, or not at all."""
+    """Decides which changes a plan may hold. Changes of `small_starts` are added at the end."""
 
     def allows(self, change: Change) -> bool: ...
     def small_starts(self) -> Iterable[Change]: ...
@@ -64,7 +64,7 @@ class ChangeFilter(Protocol):
 class AllowAll:
     """Allows every change: a person looks at the plan."""
 
-    def allows(self, change: Change) -> bool:  # noqa: ARG002 - as ChangeFilter has it
+    def allows(self, change: Change) -> bool:  # noqa: ARG002 - the signature of ChangeFilter
         return True
 
     def small_starts(self) -> Iterable[Change]:
@@ -73,9 +73,10 @@ class AllowAll:
 
 @dataclass(slots=True)
 class PlanBuffer:
-    """Keeps the oldest `most` changes and counts the others. `last`: changes of newer requests (ms) have no place any more.
+    """Keeps the oldest `limit` changes and counts the others as `dropped`.
 
-    `enters` False: the moment is only assumed, so no verdict is recorded. `protected` counts changes that guards forbid.
+    Once the buffer is full, changes of requests newer than `newest` (ms) have no room. `should_record` is false if the
+    plan is for an assumed time; then no verdict is recorded. `protected` counts changes that guards forbid.
     """
 
     limit: int = MAX_CHANGES
@@ -88,20 +89,20 @@ class PlanBuffer:
     newest: int | None = None
 
     def offer(self, change: Change) -> None:
-        """Add a change if it is allowed; older ones may displace it."""
+        """Add a change if guards and filter allow it; older changes may displace it."""
         if self.is_protected(change):
             self.protected += 1
         elif self.filter.allows(change):
             self.add(change)
 
     def add(self, change: Change) -> None:
-        """Add a change; older ones may displace it."""
+        """Add a change; older changes may displace it."""
         self.changes.append(change)
         if len(self.changes) >= 2 * self.limit or (self.newest is None and len(self.changes) > self.limit):
             self.close()
 
     def fill(self) -> list[Change]:
-        """Return the changes of the plan."""
+        """Add the small starts and return the changes of the plan."""
         for change in self.filter.small_starts():
             self.add(change)
         self.close()
@@ -117,9 +118,9 @@ class PlanBuffer:
 
 
 class EvaluatedPart(msgspec.Struct):
-    """The results for a part of a list: changes, new verdicts as entries, and the people whose profile is missing.
+    """The results for a part of a list: changes, new verdicts as ledger entries, people with a missing profile, counts.
 
-    `late` counts changes that have no place in the plan; `out` are requests whose access a verdict ends.
+    `late_count` counts changes without room in the plan. `removed` are the row ids of accepted requests that lose access.
     """
 
     changes: list[Change] = []
@@ -131,7 +132,7 @@ class EvaluatedPart(msgspec.Struct):
 
 
 EvaluateList: TypeAlias = Callable[[RepoPolicies, str, datetime, PlanBuffer], Iterator[EvaluatedPart]]
-"""Evaluates one status list of a repo part by part; the caller fills the buffer meanwhile."""
+"""Evaluates one status list of a repo part by part, while the caller fills the buffer."""
 
 
 def propose_plan(
@@ -148,30 +149,30 @@ def propose_plan(
     should_record: bool = True,
     change_filter: ChangeFilter | None = None,
 ) -> PlanProposal:
-    """Evaluate the pending requests of these repos, and accepted ones if a policy says so; return the plan of changes.
+    """Evaluate the requests of these repos in the statuses that their policies name; return the plan of changes.
 
-    New verdicts are recorded in the ledger unless the moment is only assumed (`enters` False); nothing else changes.
-    Grants end at all repos that the workspace `governs`, evaluated or not.
+    New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
+    that `is_governed` accepts, evaluated or not.
     """
     buffer, counts = (
         PlanBuffer(limit, should_record, change_filter or AllowAll(), guards.protection_check(protected)),
         Counter[str](),
     )
     needs: dict[int, PersonRow] = {}
-    out: set[int] = set()  # who is put out by a verdict
+    removed: set[int] = set()  # row ids of requests that a verdict removes
     for policy_set in policy_sets:
         for status in policy_set.statuses:
             for part in evaluate(policy_set, status, now, buffer):
-                _enter(store, policy_set, part.entries)
+                _record_verdicts(store, policy_set, part.entries)
                 counts.update(part.counts)
                 needs.update((person.id, person) for person in part.missing_profiles)
-                out.update(part.removed)
+                removed.update(part.removed)
                 buffer.dropped += part.late_count
                 for change in part.changes:
                     buffer.offer(change)
-    # One change for each request: whoever a verdict puts out needs no end of the grant beside it.
-    over, counts["end_human"] = _ends(store, is_governed, policies, now)
-    ends = [change for change in over if change.row not in out]
+    # One change for each request: a request that a verdict removes needs no end of its grant.
+    ended, counts["end_human"] = _plan_ends(store, is_governed, policies, now)
+    ends = [change for change in ended if change.row not in removed]
     counts["end"] = len(ends)
     for change in ends:
         buffer.offer(change)
@@ -182,7 +183,7 @@ def propose_plan(
         policy_digest=policies_digest(policies),
         endpoint=store.endpoint,
         now=now,
-        summary={**{key: counts[key] for key in SUMMARY_KEYS}, **_shadows(counts), "protected": buffer.protected},
+        summary={**{key: counts[key] for key in SUMMARY_KEYS}, **_shadow_counts(counts), "protected": buffer.protected},
         guards=guards.guard_report(changes, waiting, buffer.protected),
         valid=valid,
         most=limit,
@@ -191,11 +192,11 @@ def propose_plan(
     return PlanProposal(plan, list(needs.values()))
 
 
-def _shadows(counts: Counter[str]) -> dict[str, int]:
+def _shadow_counts(counts: Counter[str]) -> dict[str, int]:
     return {key: counts[key] for key in sorted(counts) if key.startswith(SHADOW)}
 
 
-def _enter(store: Store, policy_set: RepoPolicies, news: Sequence[e.LedgerEntry]) -> None:
+def _record_verdicts(store: Store, policy_set: RepoPolicies, news: Sequence[e.LedgerEntry]) -> None:
     if news:
         with store.writing() as write:
             write.append(policy_set.repo, news)
@@ -225,7 +226,7 @@ def evaluate_part(
     part: ListRange = (None, None),
     buffer: PlanBuffer | None = None,
 ) -> Iterator[EvaluatedPart]:
-    """Evaluate a part of a list, a thousand at a time. It only reads, so several processes may do it at once."""
+    """Evaluate a part of a list, `CHUNK` requests at a time. It only reads, so several processes can run it."""
     evaluation = _PartEvaluation(policy_set, now, buffer or PlanBuffer())
     for number, case in enumerate(read_inputs(store, policy_set, sources, status, now, part), start=1):
         evaluation.evaluate(case)
@@ -239,9 +240,9 @@ class _PartEvaluation:
 
     def __init__(self, policy_set: RepoPolicies, now: datetime, buffer: PlanBuffer) -> None:
         self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self.changes: list[Change] = []
         self.news: list[e.LedgerEntry] = []
         self.needs: list[PersonRow] = []
@@ -250,35 +251,35 @@ class _PartEvaluation:
         self.late = 0
 
     def take_results(self) -> EvaluatedPart:
-        """Return the results so far and begin a new part."""
+        """Return the results so far and reset them."""
         done = EvaluatedPart(self.changes, self.late, self.out, self.news, self.needs, dict(self.counts))
-        self._begin()
+        self._reset()
         return done
 
     def evaluate(self, case: EvaluationInput) -> None:
-        """Evaluate one request; its conditions are traced only if something changes."""
+        """Evaluate one request. Conditions are traced only for changes, because tracing takes time."""
         row, facts = case.row, case.facts
         verdict = self.policy_set.evaluator.evaluate(facts, now=self.now, status=row.state.status)
         if verdict is None or row.request is None:
             return
         if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
-            return  # who is in stays in, and nobody has to look
+            return  # an accepted request stays accepted without review
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
         if why_people_decide(verdict, self.now, self.policy_set.evaluator.zone) is not None:
             self.counts.update(("human", "accept_human"))
         elif (after := status_after(row.state, verdict)) is not None:
-            self._plan(row, facts, verdict, after)
+            self._add_change(row, facts, verdict, after)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self.counts[str(verdict.action)] += 1
             self.counts["no_rule"] += verdict.rule == NO_RULE
         if verdict.needs:
             self.needs.append(row.person)
         if self.buffer.should_record and is_new_verdict(row.state, verdict):
-            self.news.append(self._entry(case, verdict))
+            self.news.append(self._make_entry(case, verdict))
 
-    def _plan(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
-        """Add a change with the conditions of the rule that decided, if it has a place in the plan: tracing takes time."""
+    def _add_change(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
+        """Add the change with the traced conditions of its rule, unless the plan has no room for it."""
         is_in = row.state.status == Status.ACCEPTED
         self.counts["remove" if is_in else VERB_FOR_STATUS[after]] += 1
         if is_in:
@@ -292,7 +293,7 @@ class _PartEvaluation:
             if change is not None:
                 self.changes.append(change)
 
-    def _entry(self, case: EvaluationInput, verdict: Verdict) -> e.LedgerEntry:
+    def _make_entry(self, case: EvaluationInput, verdict: Verdict) -> e.LedgerEntry:
         private = {
             "facts": {name: fact_to_json(fact) for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),
@@ -305,12 +306,12 @@ class _PartEvaluation:
         )
 
 
-def _ends(
+def _plan_ends(
     store: Store, governs: Callable[[Repo], bool], policies: Collection[Policy], now: datetime
 ) -> tuple[list[Change], int]:
-    """Grants whose time is over, at repos of the workspace: their end is planned, late when we come late.
+    """Return the changes that end expired grants at governed repos, however late.
 
-    Also how many of them end by a person's hand (`at_end: human`), who are in until somebody decides.
+    Also return how many expired grants have `at_end: human`: those keep access until a person decides.
     """
     reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in policies for rule in policy.rules}
     found, humans = [], 0
@@ -329,7 +330,7 @@ def _ends(
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """A plan, and how many profiles were read for it. `skew`: so many seconds the clock is off, and no grant is ended."""
+    """A plan and how many profiles were read for it. `skew`: the clock is off by so many seconds, so no grant ends."""
 
     plan: Plan
     profiles: int = 0
@@ -346,9 +347,9 @@ def make_plan(
     valid: timedelta = VALIDITY,
     make_filter: Callable[[], ChangeFilter] = AllowAll,
 ) -> PlanResult:
-    """Return a plan; if profiles can change verdicts, read at most `profiles` of them and plan once more.
+    """Return a plan. If profiles can change verdicts, read at most `profile_budget` of them and plan again.
 
-    With another `moment` than now nothing is read, bound or entered. `doors`: what changes pass, each time anew.
+    With a `moment`, nothing is read from the Hub, bound or recorded. `make_filter` is called propose_once for each planning.
     """
     store, sources = workspace.store, workspace.sources
     now, is_now = moment or workspace.clock.now(), moment is None
@@ -356,7 +357,7 @@ def make_plan(
         bind_tables(workspace, bundle, profile_budget)
     skew = _excessive_skew(workspace, now) if is_now else None
 
-    def once() -> PlanProposal:
+    def propose_once() -> PlanProposal:
         return propose_plan(
             store,
             bundle.for_repos(store, sources),
@@ -370,31 +371,31 @@ def make_plan(
             change_filter=make_filter(),
         )
 
-    proposal, read = once(), 0
+    proposal, read = propose_once(), 0
     if is_now and profile_budget and proposal.missing_profiles:
         read = read_profiles(store, sources, proposal.missing_profiles, now, profile_budget)
-    plan = once().plan if read else proposal.plan
+    plan = propose_once().plan if read else proposal.plan
     return PlanResult(plan if skew is None else _with_skew(plan, skew), read, skew)
 
 
 def _with_skew(plan: Plan, skew: float) -> Plan:
-    """Write into a plan that it ends no grant, so that it says so wherever it is shown."""
+    """Note in the summary of a plan that it ends no grants, so that every surface shows it."""
     return make_partial_plan(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
 
 
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
-    """Return how many seconds the Hub's clock is ahead, if that is too much to end a grant by ours; else None."""
+    """Return the seconds that the Hub's clock is ahead if they are too many to end grants by our clock; else None."""
     hub = workspace.hub
     if hub.skew is None and (due := next(iter(workspace.store.iterate_due(to_ms(now))), None)) is not None:
         with suppress(HfGateError):
-            hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
+            hub.gate(due.repo)  # no call was made yet; any answer carries the Hub's time
     return hub.skew if is_clock_off(hub.skew) else None
 
 
 def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
-    """Bind usernames of tables to the accounts that bear them now, one call each, so that a later bearer is not meant.
+    """Bind usernames in tables to their current accounts, one call each; return the number of calls.
 
-    Also remembers how many rows each table had, so that half a file is told from a short one.
+    A later owner of the name is then not matched. Also store each table's row count, to detect truncated files.
     """
     store, tables = workspace.store, [table for table in bundle.tables.values() if not table.refusal]
     names = [(table, name) for table in tables for name in unbound_usernames([table], store.bindings(table.name))][
@@ -412,7 +413,7 @@ def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
 
 
 def accept_table(store: Store, table: Table, actor: str, at: int) -> None:
-    """Use a table as it is although it lost rows, and record who accepted that."""
+    """Accept a table that lost rows, and record who accepted it."""
     known = store.setting(setting_keys.row_count_key(table.name))
     before, after = None if known is None else int(known), len(table.rows)
     if before == after:

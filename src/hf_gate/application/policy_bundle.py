@@ -1,4 +1,4 @@
-"""The policies of a workspace with all that they need, as its files were at one moment."""
+"""Loads the policies and tables of a workspace into an immutable bundle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class PolicyBundle:
-    """Policies, compiled, with their tables. It never changes: files that changed are loaded into another one."""
+    """Compiled policies with their tables. It is immutable; changed files are loaded into a new bundle."""
 
     folder: WorkspaceFolder
     policies: tuple[Policy, ...]
@@ -37,7 +37,7 @@ class PolicyBundle:
 
     @property
     def config(self) -> WorkspaceConfig:
-        """hf-gate.yaml as it was read together with the policies."""
+        """The hf-gate.yaml that was read with the policies."""
         return self.folder.config
 
     @property
@@ -46,11 +46,11 @@ class PolicyBundle:
         return self.folder.zone
 
     def for_repo(self, row: RepoRow, sources: SourcesPort) -> RepoPolicies | None:
-        """Return what evaluates the requests of a repo; None if no policy applies to it."""
+        """Return the policies of a repo; None if no policy applies to it."""
         return policies_of_repo(row, self.compiled, self.tables, sources, zone=self.zone, cache=self.cache)
 
     def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
-        """Return the same for each repo of the workspace to which a policy applies, sorted by name."""
+        """Return the policies of each repo of the workspace to which one applies, sorted by repo."""
         rows = sorted((row for row in store.repos() if self.is_governed(row.repo)), key=lambda row: row.repo)
         return [policy_set for row in rows if (policy_set := self.for_repo(row, sources)) is not None]
 
@@ -60,33 +60,33 @@ class PolicyBundle:
 
 
 def load_policies(workspace: Workspace) -> PolicyBundle:
-    """Read policies and tables; UsageError with the first error in any policy file."""
+    """Read policies and tables. Raises UsageError with the first error in a policy file."""
     location, store = workspace.location, workspace.store
     if location.folder is None:
-        raise UsageError("there is no workspace here.", hint="Make one: hf-gate init, or name it: --workspace DIR.")
+        raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
     folder = read_folder(location.folder)
     forms = {str(row.repo): form_from_json(row.form_card) for row in store.repos() if row.form_card}
     policies, problems = folder.check(forms)
     if wrong := [format_problem(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
+        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each with its line.")
     policies = tuple(fill_templates(policy, folder.config.templates) for policy in policies)
     tables = load_tables(folder, policies, store, workspace.now())
     return PolicyBundle(folder, policies, compile_policies(policies, tables), tables, policies_digest(policies))
 
 
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
-    """Read every table of the workspace; one that lost many rows since the store knows it is refused."""
-    several = tuple(policies)
-    specs = (*folder.config.tables, *(spec for policy in several for spec in policy.tables))
+    """Read every table of the workspace. A table that lost many rows since the last read is refused."""
+    all_policies = tuple(policies)
+    specs = (*folder.config.tables, *(spec for policy in all_policies for spec in policy.tables))
     previous = {
         spec.name: int(rows) for spec in specs if (rows := store.setting(setting_keys.row_count_key(spec.name)))
     }
-    return read_tables(folder, several, now=now, previous=previous)
+    return read_tables(folder, all_policies, now=now, previous=previous)
 
 
 def find_refused_tables(workspace: Workspace) -> list[Table]:
-    """Return the tables that cannot be used now; none if the files cannot be read, which is reported elsewhere."""
+    """Return the refused tables; none if the files cannot be read, which is reported elsewhere."""
     if workspace.location.folder is None:
         return []
     try:
@@ -99,5 +99,5 @@ def find_refused_tables(workspace: Workspace) -> list[Table]:
 
 
 def policies_digest(policies: Iterable[Policy]) -> str:
-    """Over what all policies mean together: a plan holds only as long as none of them changes."""
+    """Return the digest of all policies together. A plan becomes invalid when it changes."""
     return hashlib.sha256(canonical_json(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()

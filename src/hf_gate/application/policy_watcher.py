@@ -1,4 +1,4 @@
-"""The policies of a workspace as its files are now: loaded again when a file changed."""
+"""Provides the current policies of a workspace and reloads them when a file changes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .evaluation_pool import EvaluationPool
 from .policy_bundle import PolicyBundle, load_policies
 from .workspace import CONFIG_FILE, Workspace
 
-_LOOK: Final = 2.0  # seconds between two checks of the workspace's files
+_CHECK_INTERVAL: Final = 2.0  # seconds between two checks of the workspace's files
 
 
 class PolicyWatcher:
-    """Gives the current policies to a process that runs for long. Threads may share it.
+    """Provides the current policies to a long-running process. Threads may share it.
 
     `problem` says why the policies cannot be read; None if they can.
     """
@@ -36,30 +36,30 @@ class PolicyWatcher:
 
     @property
     def current(self) -> PolicyBundle | None:
-        """The policies as the files have them now; None without a workspace, or if a file is wrong (see `problem`)."""
+        """The current policies; None without a workspace, or if a file has an error (see `problem`)."""
         folder = self.workspace.location.folder
         if folder is None:
             return None
         with self._lock:
-            if time.monotonic() - self._seen[0] >= _LOOK:
-                state = _state_of(folder, self.workspace.location.config.policies)
+            if time.monotonic() - self._seen[0] >= _CHECK_INTERVAL:
+                state = _state_of_files(folder, self.workspace.location.config.policies)
                 if (state, self._accepted_row_counts()) != self._seen[1]:
                     self._load()
                 self._seen = (time.monotonic(), (state, self._accepted_row_counts()))
             return self._bundle
 
     def expire(self) -> None:
-        """Look at the files at the next use, however short ago that was done."""
+        """Check the files again at the next use, even if the last check was a moment ago."""
         self._seen = (float("-inf"), self._seen[1])
 
     @property
     def current_verdicts(self) -> CurrentVerdicts:
-        """The recorded verdicts that the current policies still stand behind."""
+        """The recorded verdicts that still hold under the current policies."""
         bundle = self.current
         return CurrentVerdicts(None if bundle is None else bundle.policies)
 
     def for_repo(self, row: RepoRow) -> RepoPolicies | None:
-        """Return what evaluates a repo's requests; cached for each version of policies and form."""
+        """Return the policies of a repo, cached for each version of policies and form."""
         bundle = self.current
         if bundle is None:
             return None
@@ -71,7 +71,7 @@ class PolicyWatcher:
         return known[1]
 
     def pool(self, bundle: PolicyBundle) -> EvaluationPool:
-        """Return the pool that evaluates long lists; its processes are reused."""
+        """Return the pool for long lists. Its processes are reused for the same bundle."""
         if self._pool is None or self._pool[0] is not bundle:
             self._pool = (bundle, EvaluationPool(self.workspace, bundle))
         return self._pool[1]
@@ -91,15 +91,15 @@ class PolicyWatcher:
             self._bundle, self.problem = None, problem
 
 
-def _state_of(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
-    """Return names, times and sizes of the workspace's files, to detect changes."""
+def _state_of_files(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
+    """Return names, modification times and sizes of the workspace's files, to detect changes."""
     files = [folder / CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
     files += sorted(folder.glob("tables/*"))
     found = []
     for file in files:
         try:
-            told = file.stat()
+            info = file.stat()
         except OSError:
             continue
-        found.append((str(file), told.st_mtime_ns, told.st_size))
+        found.append((str(file), info.st_mtime_ns, info.st_size))
     return tuple(found)

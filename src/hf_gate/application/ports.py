@@ -37,7 +37,7 @@ class ListingHead(Protocol):
 
 
 class FoundRequests(Protocol):
-    """The requests of given people, as looked up. `complete` is False if a list could not be read to its end."""
+    """The requests of given people by their index. `complete` is false if a list could not be read to its end."""
 
     @property
     def requests(self) -> Mapping[int, AccessRequest]: ...
@@ -46,7 +46,7 @@ class FoundRequests(Protocol):
 
 
 class SendPort(Protocol):
-    """The Hub calls that execute a run. `skew`: seconds that the Hub's clock is ahead of ours, None if unknown."""
+    """The Hub calls that execute a run. `skew` is how many seconds the Hub's clock is ahead of ours; None if unknown."""
 
     @property
     def skew(self) -> float | None: ...
@@ -71,7 +71,7 @@ class HubPort(SendPort, Protocol):
 
 
 class ClockPort(Protocol):
-    """The one clock."""
+    """The clock that all waits and times use."""
 
     def now(self) -> datetime: ...
     def sleep(self, seconds: float) -> None: ...

@@ -48,22 +48,22 @@ if TYPE_CHECKING:
 
 
 def request_record(request: AccessRequest, *, with_quality: bool = True) -> RequestRecord:
-    """Make the record of a request read from the Hub; without `quality`, which takes longer than the rest, on demand."""
+    """Return the record of a request read from the Hub. `with_quality` false saves time: rating answers takes longest."""
     return RequestRecord(**_request_fields(request, request.person, request.email, with_quality=with_quality))
 
 
 def stored_request(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> RequestRecord:
-    """Make the record of a stored request. `verdicts` leaves out a verdict that no policy stands by any more."""
+    """Return the record of a stored request. `verdicts` drops a verdict that no policy holds now."""
     return RequestRecord(**stored_fields(row, verdicts, with_quality=with_quality))
 
 
 def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts) -> AttemptRecord:
-    """Make the record of a stored request with its number and its end."""
+    """Return the record of a stored request with its attempt number and its end."""
     return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=ms_to_iso(row.state.until))
 
 
 def account_record(profile: Profile, created_at: datetime | None) -> AccountRecord:
-    """Make the record of a public profile; `created_at` is what the request tells, if the profile does not."""
+    """Return the record of a public profile. `created_at` comes from the request and is used if the profile has none."""
     return AccountRecord(
         created_at=to_iso(profile.created_at or created_at),
         is_pro=profile.is_pro,
@@ -75,7 +75,7 @@ def account_record(profile: Profile, created_at: datetime | None) -> AccountReco
 
 
 def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequest:
-    """Make the record of a stored request with all that is known of it."""
+    """Return the record of a stored request for the export of the store."""
     state, request = row.state, row.request
     return ExportedRequest(
         **stored_fields(row, verdicts, with_quality=False),
@@ -92,15 +92,16 @@ def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequ
 
 
 def attempt_record(request: AccessRequest) -> AttemptRecord:
-    """Make the same record of a request read from the Hub, which knows neither number nor end."""
+    """Return the record of a request read from the Hub, which knows neither attempt number nor end."""
     return AttemptRecord(**_request_fields(request, request.person, request.email), attempt=None, until=None)
 
 
 def stored_fields(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> dict[str, Any]:
-    """Return the fields of a stored request, with the names that were read last."""
+    """Return the fields of a stored request, with the person's latest names."""
     known, request = row.person.identity, row.request or _without_record(row)
-    told = request.person
-    person = Person(known.user_id or told.id, known.username or told.username, known.fullname or told.fullname)
+    recorded = request.person
+    username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
+    person = Person(known.user_id or recorded.id, username, fullname)
     fields = _request_fields(request, person, known.email or request.email, with_quality=with_quality)
     verdict = verdicts.verdict_of(row)
     if verdict is not None:
@@ -130,7 +131,7 @@ def _request_fields(
 
 
 def rate_answers(request: AccessRequest) -> dict[str, str] | None:
-    """Rate each text answer; ticked boxes are left out. None without a form."""
+    """Rate each text answer; checkboxes are not rated. None without a form."""
     if not request.has_form:
         return None
     from ..domain.answer_quality import rate_answer  # noqa: PLC0415 - its word lists take long to load
@@ -144,7 +145,7 @@ def rate_answers(request: AccessRequest) -> dict[str, str] | None:
 
 
 def _without_record(row: RequestRow) -> AccessRequest:
-    """Return what is left of a request whose record was erased."""
+    """Return the request from its stored state, after its record was erased."""
     state = row.state
     return AccessRequest(
         repo=row.repo,
@@ -157,7 +158,7 @@ def _without_record(row: RequestRow) -> AccessRequest:
 
 
 def grant_end_record(row: RequestRow) -> GrantEndRecord:
-    """Make the record of a stored request whose access ends."""
+    """Return the record of the end of a stored request's access."""
     known, state = row.person.identity, row.state
     return GrantEndRecord(
         until=ms_to_iso(state.until or 0),
@@ -175,7 +176,7 @@ def grant_end_record(row: RequestRow) -> GrantEndRecord:
 
 
 def person_record(person: PersonRow, requests: Mapping[str, str]) -> PersonRecord:
-    """Make the record of a stored person."""
+    """Return the record of a stored person. `requests`: status by repo."""
     known = person.identity
     return PersonRecord(
         person=person.pseudonym,
@@ -188,12 +189,12 @@ def person_record(person: PersonRow, requests: Mapping[str, str]) -> PersonRecor
 
 
 def repo_record(row: RepoRow, oldest: datetime | None, policies: Sequence[str] | None) -> RepoRecord:
-    """Make the record of a stored repo."""
+    """Return the record of a stored repo."""
     return RepoRecord(**_repo_fields(row, oldest), policies=None if policies is None else list(policies))
 
 
 def repo_status_record(standing: RepoStatus, answered: str) -> RepoStatusRecord:
-    """Make the record of a stored repo with how long people wait there."""
+    """Return the record of a stored repo with its waiting times."""
     median = standing.median
     return RepoStatusRecord(
         **_repo_fields(standing.row, standing.oldest),
@@ -225,15 +226,15 @@ def _repo_fields(row: RepoRow, oldest: datetime | None) -> dict[str, Any]:
 
 
 def gate_record(gate: Gate) -> RepoRecord:
-    """Make the record of a repo of which only the gate is known."""
+    """Return the record of a repo of which only the gate is known."""
     return RepoRecord(repo=gate.repo.id, repo_type=gate.repo.type, gated=gate.mode)
 
 
-# ---- plans, runs and their changes -------------------------------------------------------------------------------------
+# ---- plans, runs and changes -------------------------------------------------------------------------------------------
 
 
 def change_record(n: int, change: Change, row: ChangeRow | None = None) -> ChangeRecord:
-    """Make the record of a change of a plan, or of a run with its outcome."""
+    """Return the record of a change of a plan, or of a run if `row` gives its outcome."""
     outcome, why = (None, None) if row is None else _outcome_of(row)
     return ChangeRecord(
         n=n,
@@ -255,7 +256,7 @@ def change_record(n: int, change: Change, row: ChangeRow | None = None) -> Chang
 
 
 def outcome_of_change(change: Change, row: ChangeRow) -> OutcomeRecord:
-    """Make the outcome of a change of a run."""
+    """Return the outcome record of a change of a run."""
     outcome, why = _outcome_of(row)
     return OutcomeRecord(
         user=change.user,
@@ -269,7 +270,7 @@ def outcome_of_change(change: Change, row: ChangeRow) -> OutcomeRecord:
 
 
 def outcome_record(outcome: Outcome) -> OutcomeRecord:
-    """Make the record of an outcome that the Hub client returned."""
+    """Return the record of an outcome that the Hub client returned."""
     return OutcomeRecord(
         user=outcome.person.username,
         user_id=outcome.person.id,
@@ -282,7 +283,7 @@ def outcome_record(outcome: Outcome) -> OutcomeRecord:
 
 
 def run_record(row: RunRow) -> RunRecord:
-    """Make the record of a stored run."""
+    """Return the record of a stored run."""
     return RunRecord(
         run=row.id,
         kind=row.kind,
@@ -296,7 +297,7 @@ def run_record(row: RunRow) -> RunRecord:
 
 
 def _outcome_of(row: ChangeRow) -> tuple[OutcomeKind, str | None]:
-    """Return how a change of a run ended; what has not ended is open."""
+    """Return the outcome and reason of a change of a run; open if it has no outcome yet."""
     if row.state.value in set(OutcomeKind):
         return OutcomeKind(row.state), row.why or None
     return OutcomeKind.OPEN, row.why or "not sent yet"
@@ -306,7 +307,7 @@ def _outcome_of(row: ChangeRow) -> tuple[OutcomeKind, str | None]:
 
 
 def problem_record(problem: PolicyProblem) -> ProblemRecord:
-    """Make the record of a problem."""
+    """Return the record of a policy problem."""
     return ProblemRecord(
         file=problem.source,
         line=problem.position.line,
@@ -328,7 +329,7 @@ def policy_record(
     requirements: Iterable[AcceptRequirement] | None = None,
     failing: Iterable[PolicyTestResult] = (),
 ) -> PolicyRecord:
-    """Make the record of a checked policy file; `ways` and `failing` only where they were computed."""
+    """Return the record of a checked policy file. `requirements` None: neither they nor the tests were computed."""
     policy, errors = checked.policy, sum(problem.is_error for problem in checked.problems)
     return PolicyRecord(
         policy=name,
@@ -341,9 +342,13 @@ def policy_record(
         errors=errors,
         warnings=len(checked.problems) - errors,
         failing_tests=None if requirements is None else [each.test.name for each in failing],
-        accepts=None if requirements is None else [_requirement(way) for way in requirements],
+        accepts=None if requirements is None else [_requirement(requirement) for requirement in requirements],
     )
 
 
-def _requirement(way: AcceptRequirement) -> AcceptRequirementRecord:
-    return AcceptRequirementRecord(rule=way.rule, trust=way.trust.value if way.trust else None, facts=list(way.facts))
+def _requirement(requirement: AcceptRequirement) -> AcceptRequirementRecord:
+    return AcceptRequirementRecord(
+        rule=requirement.rule,
+        trust=requirement.trust.value if requirement.trust else None,
+        facts=list(requirement.facts),
+    )

@@ -160,7 +160,7 @@ def _make_plan(context: TurnContext, done: TurnResult, profile_budget: int) -> P
     )
     doors = made[-1]
     done.profiles, done.held, done.halted = found.profiles, doors.held_counts, list(doors.halted.values())
-    done.refused = {repo: refusal for repo, refusal in lately.items() if doors.unreadable_counts[str(repo)]}
+    done.refused = {repo: refusal for repo, refusal in lately.items() if doors.skipped_counts[str(repo)]}
     done.skipped_versions, done.skew = doors.skipped_versions, found.skew
     return found
 
