@@ -1,4 +1,4 @@
-"""After a store was restored from a backup, nothing is sent to a repo before the repo was read whole."""
+"""Prevents decisions at a repo after the store was restored from a backup, until the repo is fully synced."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .ledger_verification import verify_ledger
 
 
 def check_synced_since_restore(store: Store, repos: Iterable[Repo]) -> None:
-    """Refuse to send anything to repos that were not read whole since the store was restored."""
+    """Raise Guarded if a repo was not fully synced since the store was restored."""
     if store.setting(setting_keys.RESTORED) is None:
         return
     for repo in repos:
         row = store.repo(repo)
         if row is None or row.full_at is None:
             raise Guarded(
-                f"the store was restored from a backup, and {repo} was not read whole since; nothing was sent.",
-                hint=f"hf-gate sync {repo} --full",
+                f"the store was restored from a backup, and {repo} was not fully synced since; nothing was sent.",
+                hint=f"Sync it first: hf-gate sync {repo} --full",
             )
 
 
 def clear_restore_mark(store: Store, write: Writer, repo: Repo) -> None:
-    """End the caution when the last repo of a restored store was read whole."""
+    """Clear the mark of a restored store if every repo but this one was fully synced; call it after a full sync."""
     if store.setting(setting_keys.RESTORED) is not None:
         others = [row for row in store.repos() if row.repo != repo]
         if all(row.full_at is not None for row in others):

@@ -46,25 +46,23 @@ from .settling import (
     store_records,
 )
 
-READ_BATCH: Final = 10_000  # so many changes are looked at once more in one reading
-INTENT_BATCH: Final = 500  # so many intents are written in one transaction
-MAX_READ_AGE: Final = 60.0  # seconds: a reading older than this says nothing about what to send
-LATE_CALL_WAIT: Final = (
-    20.0  # seconds: a request that was under way when a process died may still arrive this long after
-)
-MAX_CALL_DELAY: Final = 3600.0  # seconds: no call waits so long for its turn after its intent was written
+READ_BATCH: Final = 10_000  # changes whose requests are read again together
+INTENT_BATCH: Final = 500  # intents stored in one transaction
+MAX_READ_AGE: Final = 60.0  # seconds; after this, requests are read again before they are sent
+LATE_CALL_WAIT: Final = 20.0  # seconds in which a dead process's call may still arrive at the Hub
+MAX_CALL_DELAY: Final = 3600.0  # seconds; the longest time between an intent and its call
 STATE_AFTER_REQUEST: Final[Mapping[str, RunState]] = {"pause": RunState.PAUSED, "stop": RunState.STOPPED}
-"""The state of a run after a stop request."""
+"""The state of a run after a pause or stop request."""
 
 Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
-"""Sends decisions as it takes them from the iterator, which stores each as started."""
+"""Sends decisions from an iterator, which stores each as started before it yields it."""
 
 
 @dataclass(slots=True)
 class RunExecutor:
-    """Executes one run. `watch` is called between batches and returns `pause`, `stop` or None.
+    """Executes one run. `read_stop_request` is called between batches and returns `pause`, `stop` or None.
 
-    `was_looked`: the store was compared with the Hub a moment ago, so the first look at each repo reads the store.
+    `is_store_current`: the store was compared with the Hub a moment ago, so the first read of each repo uses the store.
     """
 
     store: Store
@@ -76,8 +74,8 @@ class RunExecutor:
     on_outcome: Callable[[Outcome], None] = lambda _: None
     late_call_wait: float = LATE_CALL_WAIT
     is_store_current: bool = False
-    _wish: str | None = field(default=None, init=False)
-    _looked: set[Repo] = field(default_factory=set, init=False)
+    _stop_request: str | None = field(default=None, init=False)
+    _read_repos: set[Repo] = field(default_factory=set, init=False)
 
     def execute(self, run: RunRow) -> RunRow:
         """Settle what a dead process left open, send the planned changes, return the updated run.
@@ -88,48 +86,48 @@ class RunExecutor:
         stop: HfGateError | None = None
         try:
             self.settle_started(run)
-            check_synced_since_restore(self.store, self._repos(run))
-            for repo in self._repos(run):
+            check_synced_since_restore(self.store, self._repos_to_send(run))
+            for repo in self._repos_to_send(run):
                 try:
-                    self._carry_repo(run, repo)
+                    self._execute_repo(run, repo)
                 except HfGateError as problem:
                     if classify_error(problem, is_listed=True).scope is not ErrorScope.REPO:
                         raise
                     stop = stop or problem
-                if self._wish:
+                if self._stop_request:
                     break
         except BaseException:
             self._close(run, RunState.INTERRUPTED)
             raise
-        state = STATE_AFTER_REQUEST.get(self._wish or "", RunState.ENDED)
+        state = STATE_AFTER_REQUEST.get(self._stop_request or "", RunState.ENDED)
         if state == RunState.ENDED and (
             stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1)
         ):
-            state = RunState.INTERRUPTED  # what is unknown, or was not reached, is left to the next process
+            state = RunState.INTERRUPTED  # the next process settles or sends the rest
         ended = self._close(run, state)
         if stop is not None:
             raise stop
         return ended
 
-    # ---- what a dead process left ------------------------------------------------------------------------------------
+    # ---- settling ----------------------------------------------------------------------------------------------------
 
     def settle_started(self, run: RunRow) -> None:
-        """Read back changes that were started and not settled; send nothing."""
-        left = self._items(run, UNSETTLED)
-        for repo, items in _by_repo(left).items():
+        """Read back changes that were started but not settled; send nothing."""
+        left = self._read_items(run, UNSETTLED)
+        for repo, items in _group_by_repo(left).items():
             for start in range(0, len(items), READ_BATCH):
-                self._settle_some(run, repo, items[start : start + READ_BATCH])
+                self._settle_batch(run, repo, items[start : start + READ_BATCH])
 
     def settle_and_keep(self, run: RunRow) -> RunRow:
         """Settle a run without sending the rest; return it with its counts.
 
-        A run of direct decisions is over then, unless an outcome is still unknown.
+        A run of direct decisions ends here unless an outcome is still unknown.
         """
         self.settle_started(run)
         return self._close(run, run.state)
 
     def settle_and_end(self, run: RunRow) -> RunRow:
-        """Settle a run and end it: changes that were not sent are left to the next plan."""
+        """Settle a run and end it. Unsent changes are left to the next plan."""
         try:
             self.settle_started(run)
         except BaseException:
@@ -139,19 +137,19 @@ class RunExecutor:
         over = wish if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNSETTLED, 1) else over)
 
-    def _settle_some(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
-        self._wait_for_late_ones(run, items)
+    def _settle_batch(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
+        self._wait_for_late_calls(run, items)
         found = self.hub.find_many(repo, [item.target for item in items])
         settled = [
             settle_by_read(item, found.requests.get(index), complete=found.complete) for index, item in enumerate(items)
         ]
-        self._write(run, repo, [one for one in settled if one is not None])
+        self._store_settled(run, repo, [one for one in settled if one is not None])
 
-    def _wait_for_late_ones(self, run: RunRow, items: Sequence[RunItem]) -> None:
+    def _wait_for_late_calls(self, run: RunRow, items: Sequence[RunItem]) -> None:
         """Wait until a call of a dead process must have arrived at the Hub, so that a read shows its effect.
 
-        When it was sent is unknown: it may have waited for its turn long after its intent was written. A change that is
-        still marked as started was left by a process that died, and the clock may have been set since.
+        The time of the call is unknown: it may have waited for the rate limit after its intent was stored. Always wait for
+        a change that is still marked as started: a dead process left it, and the clock may have been set since.
         """
         was_cut_off = bool(self.store.changes(run.id, (ChangeState.STARTED,), 1))
         moments = [run.made_at if item.row is None else item.row.started_at or 0 for item in items]
@@ -160,76 +158,76 @@ class RunExecutor:
 
     # ---- sending -----------------------------------------------------------------------------------------------------
 
-    def _carry_repo(self, run: RunRow, repo: Repo) -> None:
+    def _execute_repo(self, run: RunRow, repo: Repo) -> None:
         before: list[int] = []
         while not self._should_stop():
-            items = self._items(run, (ChangeState.PLANNED,), repo, READ_BATCH)
+            items = self._read_items(run, (ChangeState.PLANNED,), repo, READ_BATCH)
             here = [item.n for item in items]
-            if not items or here == before:  # a pass that moved nothing would not move anything the next time either
+            if not items or here == before:  # without progress the next pass would do the same
                 return
             before = here
-            ready = self._look_again(run, repo, items)
+            ready = self._drop_stale_changes(run, repo, items)
             grants = [item for item in ready if item.row is None and item.change.rule == ChangeOrigin.GRANT]
             others = [item for item in ready if item not in grants] if grants else ready
             if others:
                 self._send(run, repo, others, self.hub.decide_many, INTENT_BATCH)
             if grants:
-                self._send(run, repo, grants, self._grant, 1)
+                self._send(run, repo, grants, self._send_grants, 1)
 
-    def _look_again(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[RunItem]:
-        """Reads where these requests stand now; those that changed since the plan are left alone."""
-        found, complete = self._look(repo, items)
+    def _drop_stale_changes(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[RunItem]:
+        """Read these requests again, settle those that changed since the plan, and return the others."""
+        found, complete = self._read_requests(repo, items)
         ready: list[RunItem] = []
         moved: list[SettledItem] = []
         for index, item in enumerate(items):
             seen = found.get(index)
-            verdict = self._end_of_wrong_clock(item) or settle_without_sending(item, seen, complete=complete)
+            verdict = self._defer_end_if_clock_is_off(item) or settle_without_sending(item, seen, complete=complete)
             if verdict is None:
                 ready.append(replace(item, hub_record=seen))
             else:
                 moved.append(verdict)
-        self._write(run, repo, moved)
+        self._store_settled(run, repo, moved)
         return ready
 
-    def _end_of_wrong_clock(self, item: RunItem) -> SettledItem | None:
+    def _defer_end_if_clock_is_off(self, item: RunItem) -> SettledItem | None:
         """Defer the end of a grant if this machine's clock differs too much from the Hub's."""
         if item.change.rule != ChangeOrigin.UNTIL or not is_clock_off(self.hub.skew):
             return None
         return SettledItem(
-            item, OutcomeKind.DEFERRED, "this machine's clock differs from the Hub's, so no grant is ended by it"
+            item, OutcomeKind.DEFERRED, "this machine's clock differs from the Hub's, so it ends no grants"
         )
 
-    def _look(self, repo: Repo, items: Sequence[RunItem]) -> tuple[Mapping[int, AccessRequest], bool]:
-        """Return the requests by their index among the items, and whether a missing one is in no list."""
-        if self.is_store_current and repo not in self._looked:
-            self._looked.add(repo)
+    def _read_requests(self, repo: Repo, items: Sequence[RunItem]) -> tuple[Mapping[int, AccessRequest], bool]:
+        """Return the requests by their item's index, and whether a missing request is certainly in no list."""
+        if self.is_store_current and repo not in self._read_repos:
+            self._read_repos.add(repo)
             stored = enumerate(item.target.request for item in items)
             return {index: request for index, request in stored if request is not None}, True
         found = self.hub.find_many(repo, [item.target for item in items])
         requests, complete = dict(found.requests), found.complete
-        doubted = [index for index, item in enumerate(items) if self._may_be_old(item, requests.get(index))]
-        if doubted:
+        doubtful = [index for index, item in enumerate(items) if self._may_be_outdated(item, requests.get(index))]
+        if doubtful:
             self.clock.sleep(LIST_LAG / 1000)
-            later = self.hub.find_many(repo, [items[index].target for index in doubted])
-            for place, index in enumerate(doubted):
+            later = self.hub.find_many(repo, [items[index].target for index in doubtful])
+            for place, index in enumerate(doubtful):
                 requests.pop(index, None)
                 if place in later.requests:
                     requests[index] = later.requests[place]
             complete = complete and later.complete
         return requests, complete
 
-    def _may_be_old(self, item: RunItem, seen: AccessRequest | None) -> bool:
-        """Whether a read contradicts our own recent change: the Hub's lists may lag, or another person changed it."""
+    def _may_be_outdated(self, item: RunItem, seen: AccessRequest | None) -> bool:
+        """Whether a read contradicts our own recent change. The Hub's lists may lag, or another person changed it."""
         if item.row is None or (seen is not None and seen.status == item.row.state.status):
             return False
         return was_just_moved(item.row.state, self.clock.now().timestamp() + (self.hub.skew or 0.0))
 
     def _send(self, run: RunRow, repo: Repo, items: Sequence[RunItem], call: Call, group: int) -> None:
-        """Send batches. If it breaks, started changes are stored with what is known of them."""
+        """Send batches. After an error, the outcomes received so far are stored."""
         flight = InFlightBatch({item.n: item for item in items})
         looked_at = self.clock.now().timestamp()
         try:
-            for outcome in call(repo, self._decisions(run, repo, items, flight, looked_at, group)):
+            for outcome in call(repo, self._start_decisions(run, repo, items, flight, looked_at, group)):
                 self.on_outcome(outcome)
                 one = flight.settle(outcome)
                 if one is not None:
@@ -239,12 +237,12 @@ class RunExecutor:
         finally:
             self._flush(run, repo, flight)
 
-    def _grant(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
+    def _send_grants(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
         """Send grants one by one: the Hub has no batch for people who never asked."""
         for decision in decisions:
             yield from send_alone(repo, decision.target, self.hub.grant_access)
 
-    def _decisions(
+    def _start_decisions(
         self, run: RunRow, repo: Repo, items: Sequence[RunItem], flight: InFlightBatch, looked_at: float, size: int
     ) -> Iterator[Decision]:
         for start in range(0, len(items), size):
@@ -252,7 +250,7 @@ class RunExecutor:
                 return
             group = items[start : start + size]
             self._flush(run, repo, flight)
-            self._write_intents(run, repo, group)
+            self._store_intents(run, repo, group)
             flight.add(group)
             for item in group:
                 target = item.target_to_send(self.clock.now().timestamp())
@@ -260,25 +258,25 @@ class RunExecutor:
 
     def _flush(self, run: RunRow, repo: Repo, flight: InFlightBatch) -> None:
         told, flight.settled = flight.settled, []
-        self._write(run, repo, told)
+        self._store_settled(run, repo, told)
         self.progress(sum(not one.is_unsent for one in told))
 
     def _should_stop(self) -> bool:
-        self._wish = self._wish or self.read_stop_request()
-        return self._wish is not None
+        self._stop_request = self._stop_request or self.read_stop_request()
+        return self._stop_request is not None
 
     # ---- writing -----------------------------------------------------------------------------------------------------
 
-    def _write_intents(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
+    def _store_intents(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
         at = self._at()
         with self.store.writing() as write:
             write.append(repo, [make_intent_entry(item, run, at) for item in items])
             write.set_change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in items])
 
-    def _write(self, run: RunRow, repo: Repo, settled: Sequence[SettledItem]) -> None:
+    def _store_settled(self, run: RunRow, repo: Repo, settled: Sequence[SettledItem]) -> None:
         if not settled:
             return
-        settled, at, skew = self._with_requests(repo, settled), self._at(), self.hub.skew or 0.0
+        settled, at, skew = self._attach_requests(repo, settled), self._at(), self.hub.skew or 0.0
         with self.store.writing() as write:
             write.append(
                 repo, [entry for one in settled for entry in make_outcome_entries(one, run, at, self.zone, skew)]
@@ -291,11 +289,11 @@ class RunExecutor:
                 ],
             )
 
-    def _with_requests(self, repo: Repo, settled: Sequence[SettledItem]) -> Sequence[SettledItem]:
-        """Attach the requests that grants made: a person who was let in without asking has one now.
+    def _attach_requests(self, repo: Repo, settled: Sequence[SettledItem]) -> Sequence[SettledItem]:
+        """Attach the requests that grants created for people who never asked.
 
-        By username that costs a call or two. By id alone it costs whole lists, so it is left to the next sync unless the
-        grant has an end. An end without a request stays open, so that the next executor sets its date.
+        By username this costs one or two calls. By id alone it costs whole lists, so it is left to the next sync unless the
+        grant has an end. A grant with an end but no request stays open, so that the next executor sets its end.
         """
         ended = (OutcomeKind.DONE, OutcomeKind.ALREADY)
         made = [one for one in settled if one.item.row is None and one.kind in ended]
@@ -318,7 +316,7 @@ class RunExecutor:
         for one in new:
             if one.item.row is None and one.item.change.until and one.kind is OutcomeKind.DONE:
                 one.kind = OutcomeKind.OPEN
-                one.why = "it was done, and its end is not dated yet: its request was not found"
+                one.why = "access was granted, but its end is not set yet: the request was not found"
         return settled
 
     def _close(self, run: RunRow, state: RunState) -> RunRow:
@@ -328,10 +326,10 @@ class RunExecutor:
         """
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNSETTLED, 1):
             state = RunState.STOPPED
-        is_meant = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
+        is_requested = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
         with self.store.writing() as write:
-            if not is_meant or state != run.state:  # what was halted before may have been let go on meanwhile
-                store_halt(self.store, write, run, is_requested=is_meant)
+            if not is_requested or state != run.state:  # an earlier halt may have been lifted meanwhile
+                store_halt(self.store, write, run, is_requested=is_requested)
             return close_run(write, run, state, self._at())
 
     def _at(self) -> int:
@@ -339,10 +337,10 @@ class RunExecutor:
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
-    def _repos(self, run: RunRow) -> list[Repo]:
+    def _repos_to_send(self, run: RunRow) -> list[Repo]:
         return list(self.store.changed_repos(run.id, (ChangeState.PLANNED,)))
 
-    def _items(
+    def _read_items(
         self, run: RunRow, states: Sequence[ChangeState], repo: Repo | None = None, limit: int | None = None
     ) -> list[RunItem]:
         rows = self.store.changes(run.id, states, limit, repo)
@@ -354,7 +352,7 @@ class RunExecutor:
         ]
 
 
-def _by_repo(items: Iterable[RunItem]) -> dict[Repo, list[RunItem]]:
+def _group_by_repo(items: Iterable[RunItem]) -> dict[Repo, list[RunItem]]:
     found: dict[Repo, list[RunItem]] = {}
     for item in items:
         found.setdefault(item.repo, []).append(item)
@@ -369,10 +367,10 @@ def halt_run(store: Store, run: RunRow, request: str, at: int) -> RunRow:
 
 
 def close_run(write: Writer, run: RunRow, state: RunState, at: int) -> RunRow:
-    """Store a run with its current counts and state, and record that."""
+    """Store a run with its current counts and state, and record its end in the ledger."""
     counts = write.count_changes(run.id)
     if state == run.state and counts == run.counts:
-        return run  # nothing of it is news
+        return run
     ended = msgspec.structs.replace(run, state=state, counts=counts)
     write.write_run(ended)
     event = e.RunEnded(run=run.id, state=state, counts=counts)

@@ -1,4 +1,4 @@
-"""A run from its approval to its end: begun once for each plan, resumed by whoever comes next, turned back by its reverse."""
+"""Creates runs from plans, checks them, and makes the plans that retry or undo a run."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ if TYPE_CHECKING:
     from .policy_bundle import PolicyBundle
     from .workspace import Workspace
 
-CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # clocks of two machines differ; a supposed moment lies further ahead
+CLOCK_TOLERANCE: Final = timedelta(
+    minutes=5
+)  # the clocks of two machines differ; a plan made further ahead is for an assumed time
 RETRIED_STATES: Final = (ChangeState.REFUSED, ChangeState.OPEN)
-_AGAIN: Final = "Make it anew: hf-gate plan --out plan.json"
-_ROWS: Final = 1000
+_REPLAN_HINT: Final = "Make a new plan: hf-gate plan --out plan.json"
+_BATCH: Final = 1000
 
 
 PolicyVersions: TypeAlias = Collection[tuple[str, str]]
-"""The policies in force: names with digests."""
+"""The current policies: pairs of name and digest."""
 
 
 def policy_versions(policies: Iterable[Policy]) -> PolicyVersions:
-    """The policies of a workspace as changes name them."""
+    """Return the name and digest of each policy."""
     return frozenset((policy.name, policy.digest) for policy in policies)
 
 
 def needs_policies(plan: Plan) -> bool:
-    """Whether a plan speaks for any policy; what follows from a person's run may not, so broken policies do not stop it."""
+    """Whether a plan depends on policies. A retry or undo may not, so that broken policies do not prevent it."""
     return bool(plan.plan.policy_digest) or any(change.policy for change in plan.changes)
 
 
 def check_plan_in_workspace(workspace: Workspace, bundle: PolicyBundle | None, plan: Plan) -> None:
-    """Refuse a plan for another Hub, one that is too old, or one of policies that changed since."""
+    """Raise Guarded for a plan of another Hub, an expired one, or one whose policies changed since."""
     digest = bundle.digest if bundle is not None and plan.plan.policy_digest else None
     versions = policy_versions(() if bundle is None else bundle.policies)
     now = workspace.clock.now()
@@ -58,32 +60,35 @@ def check_plan_in_workspace(workspace: Workspace, bundle: PolicyBundle | None, p
 def check_plan(
     plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime, versions: PolicyVersions | None = None
 ) -> None:
-    """Refuses, whole and before anything is sent, a plan for another Hub, from other policies, or too old.
+    """Raise Guarded for a plan of another Hub or of other policies, an expired one, or one made for an assumed time.
 
-    `versions`: no change may speak for a policy that is not among them.
+    `policy_digest` is compared unless None. Unless `versions` is None, each change must belong to one of these policies.
     """
     if plan.plan.endpoint != endpoint:
         raise Guarded(
-            f"this plan is for {plan.plan.endpoint}, the workspace works on {endpoint}; nothing was sent.", hint=_AGAIN
+            f"this plan is for {plan.plan.endpoint}, but this workspace uses {endpoint}; nothing was sent.",
+            hint=_REPLAN_HINT,
         )
     if policy_digest is not None and plan.plan.policy_digest != policy_digest:
-        raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=_AGAIN)
-    if versions is not None and (name := next(_strangers(plan.changes, versions), None)) is not None:
-        raise Guarded(f"{name} is not in force here as this plan has it; nothing was sent.", hint=_AGAIN)
+        raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=_REPLAN_HINT)
+    if versions is not None and (name := next(_names_of_other_versions(plan.changes, versions), None)) is not None:
+        raise Guarded(f"{name} in this plan is not the current version; nothing was sent.", hint=_REPLAN_HINT)
     if datetime.fromisoformat(plan.plan.made_at) > now + CLOCK_TOLERANCE:
-        raise Guarded(f"this plan was made as if it were {plan.plan.made_at}; nothing was sent.", hint=_AGAIN)
+        raise Guarded(
+            f"this plan was made for an assumed time, {plan.plan.made_at}; nothing was sent.", hint=_REPLAN_HINT
+        )
     if now >= plan.expires_at:
-        raise Guarded(f"this plan ended its validity at {plan.plan.expires_at}; nothing was sent.", hint=_AGAIN)
+        raise Guarded(f"this plan expired at {plan.plan.expires_at}; nothing was sent.", hint=_REPLAN_HINT)
 
 
-def _strangers(changes: Iterable[Change], versions: PolicyVersions) -> Iterator[str]:
+def _names_of_other_versions(changes: Iterable[Change], versions: PolicyVersions) -> Iterator[str]:
     for change in changes:
-        if not _is_in_force(change, versions):
+        if not _is_current(change, versions):
             yield f"policy {change.policy}@{(change.policy_digest or '')[:8]}"
 
 
-def _is_in_force(change: Change, versions: PolicyVersions) -> bool:
-    """Whether a change speaks for nobody, or for a policy as it is now."""
+def _is_current(change: Change, versions: PolicyVersions) -> bool:
+    """Whether a change belongs to no policy, or to the current version of one."""
     pair = (change.policy or "", change.policy_digest or "")
     return not any(pair) or pair in versions
 
@@ -91,14 +96,14 @@ def _is_in_force(change: Change, versions: PolicyVersions) -> bool:
 def create_run(
     store: Store, plan: Plan, *, run_id: str, kind: RunKind, actor: str, now: datetime, author: RunAuthor = NO_AUTHOR
 ) -> RunRow:
-    """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing.
+    """Return the run of a plan: the existing one, or a new approved one, which is stored. Send nothing.
 
-    Refuses a plan whose numbers mean other requests here, as after a store was lost and read anew.
+    Raises Guarded if the plan's row ids belong to other requests here, as after a store was removed and synced again.
     """
     earlier = store.run_of_plan(plan.digest)
     if earlier is not None:
         return earlier
-    _check_rows(store, plan.changes)
+    _check_row_ids(store, plan.changes)
     at = to_ms(now)
     run = RunRow(
         id=run_id, kind=kind, actor=actor, state=RunState.READY, made_at=at, plan=plan.digest, total=len(plan.changes),
@@ -114,19 +119,17 @@ def create_run(
     return run
 
 
-def _check_rows(store: Store, changes: Sequence[Change]) -> None:
-    for start in range(0, len(changes), _ROWS):
-        some = changes[start : start + _ROWS]
+def _check_row_ids(store: Store, changes: Sequence[Change]) -> None:
+    for start in range(0, len(changes), _BATCH):
+        some = changes[start : start + _BATCH]
         rows = store.requests([change.row for change in some])
         for change in some:
-            if not _is_named(change, rows.get(change.row)):
-                raise Guarded(
-                    "this plan was made from another store than the one that is here; nothing was sent.", hint=_AGAIN
-                )
+            if not _is_row_of(change, rows.get(change.row)):
+                raise Guarded("this plan was made from another store; nothing was sent.", hint=_REPLAN_HINT)
 
 
-def _is_named(change: Change, row: RequestRow | None) -> bool:
-    """Whether a row is the one that a change names: by the Hub's id of the request, the account's, or else the username."""
+def _is_row_of(change: Change, row: RequestRow | None) -> bool:
+    """Whether a row is the request of a change: by the Hub's request id, else the account id, else the username."""
     if row is None or row.repo != change.repo_ref:
         return False
     who = row.person.identity
@@ -135,7 +138,7 @@ def _is_named(change: Change, row: RequestRow | None) -> bool:
 
 
 def make_change_rows(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
-    """The changes of a run in the order of the plan."""
+    """Return the rows of a run's changes in the order of the plan."""
     return [
         ChangeRow(run=run, n=n, repo=change.repo_ref, request=change.row, change=msgspec.json.encode(change))
         for n, change in enumerate(changes, start=1)
@@ -143,7 +146,7 @@ def make_change_rows(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
 
 
 def check_changes_match_plan(store: Store, run: RunRow) -> None:
-    """Refuses a run whose changes are no longer those of the plan that somebody approved."""
+    """Raise StoreDamaged if the changes of a run differ from the plan that was approved."""
     if run.plan is None:
         return
     document = store.plan(run.plan)
@@ -159,7 +162,7 @@ def check_changes_match_plan(store: Store, run: RunRow) -> None:
 
 
 def record_resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
-    """Record that a person lets a run go on; what it sends from now on counts for the day that begins now."""
+    """Record that a person resumes a run. Changes sent from now on count for the 24 hours that start now."""
     resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).count_changes(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=resumed, at=to_ms(now), actor=actor)])
@@ -167,17 +170,17 @@ def record_resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRo
 
 
 def is_over(run: RunRow) -> bool:
-    """Whether nothing of it is left to send."""
+    """Whether a run has nothing left to send."""
     return run.state in FINISHED
 
 
-# ---- plans that follow from a run --------------------------------------------------------------------------------------
+# ---- retry and undo ----------------------------------------------------------------------------------------------------
 
 
 def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVersions | None = None) -> Plan:
-    """What was refused or stayed open, as a plan of its own, for those who still stand where they stood.
+    """Return a plan of the refused and open changes whose requests still have the planned status.
 
-    What a policy decided that is not among `versions` any more is left out, and counted as `outdated`.
+    Changes of policies that are not among `versions` are excluded and counted as `outdated`.
     """
     rows = store.changes(run.id, RETRIED_STATES)
     known = store.requests([row.request for row in rows if row.request is not None])
@@ -188,15 +191,15 @@ def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVers
         and row.request in known
         and (change := msgspec.json.decode(row.change, type=Change)).before == known[row.request].state.status
     ]
-    changes = [change for change in still if versions is None or _is_in_force(change, versions)]
-    return _plan(store, changes, len(rows), now, outdated=len(still) - len(changes))
+    changes = [change for change in still if versions is None or _is_current(change, versions)]
+    return _make_plan(store, changes, len(rows), now, outdated=len(still) - len(changes))
 
 
 def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
-    """The plan that puts everybody of a run back where they were, and what no plan can undo, in sentences."""
+    """Return the plan that restores the earlier status of each request of a run, and sentences on what it cannot undo."""
     rows = store.changes(run.id, (ChangeState.DONE,))
     known = store.requests([row.request for row in rows if row.request is not None])
-    back: list[Change] = []
+    reversed_changes: list[Change] = []
     moved = over = mailed = seen = 0
     for row in rows:
         change = msgspec.json.decode(row.change, type=Change)
@@ -209,27 +212,27 @@ def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[s
         if end is not None and end.until is not None and end.until <= to_ms(now):
             over += 1
             continue
-        back.append(_reverse(change, PlanSubject(record, request.state, request.id), end))
+        reversed_changes.append(_reverse_change(change, PlanSubject(record, request.state, request.id), end))
         mailed += change.after == Status.RESET
         seen += change.after == Status.ACCEPTED
     notes = [
         text
         for count, text in (
-            (moved, f"{moved} moved on since, or asked again: they are left alone."),
+            (moved, f"{moved} changed since or asked again; they stay as they are."),
             (
                 over,
-                f"{over} had access with an end that has come: no undo gives it back. Anew: hf-gate accept WHO@REPO --until END",
+                f"{over} had access whose end has passed; undo cannot restore it. To accept again: hf-gate accept WHO@REPO --until END",
             ),
-            (mailed, f"{mailed} were told by the Hub's mail that they may ask again: that mail cannot be taken back."),
-            (seen, f"{seen} had access for a while: what was downloaded stays downloaded."),
+            (mailed, f"{mailed} got a mail from the Hub that they may ask again; the mail cannot be undone."),
+            (seen, f"{seen} had access for a while; downloads cannot be undone."),
         )
         if count
     ]
-    return _plan(store, back, len(rows), now), notes
+    return _make_plan(store, reversed_changes, len(rows), now), notes
 
 
 def _granted_request(store: Store, change: Change) -> RequestRow | None:
-    """The request of somebody who had none when they were let in: that made it."""
+    """Return the request that a grant created for a person without one; None for other changes."""
     if change.rule != ChangeOrigin.GRANT:
         return None
     rows = store.find_by_identity(change.repo_ref, change.user_id or change.user or change.request_id or "")
@@ -237,9 +240,9 @@ def _granted_request(store: Store, change: Change) -> RequestRow | None:
 
 
 def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated | None:
-    """The end that the access had which a run took away; None when it had none."""
+    """Return the end of the access that a run removed; None if it had no end."""
     is_before = False
-    for entry in store.entries(request=request.id, limit=_ROWS):
+    for entry in store.entries(request=request.id, limit=_BATCH):
         match e.decode_event(entry.link.body):
             case e.ChangeStarted(run=run.id):
                 is_before = True
@@ -248,20 +251,20 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
             case (
                 e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY, after=after) | e.StatusMoved(after=after)
             ) if is_before and after != Status.ACCEPTED:
-                return None  # what was dated before then ended there
+                return None  # an end set before this belongs to an earlier access
             case _:
                 pass
     return None
 
 
-def _reverse(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
-    """The way back; whoever is let in again has access as long as before, and no longer."""
+def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
+    """Return the reverse of a change. A restored access has the end that it had before."""
     until = None if end is None else ms_to_iso(end.until)
     at_end = None if end is None else end.at_end
     return make_change(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end)
 
 
-def _plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
+def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
     counts = {"planned": len(changes), "left_out": of - outdated - len(changes)}
     return make_plan(
         changes,
@@ -275,9 +278,9 @@ def _plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, ou
 
 
 def make_direct_change(row: RequestRow, after: str, reason: str | None, *, until: str | None = None) -> Change:
-    """A person's own decision about one request, in the form in which a plan's changes are carried."""
+    """Return the change of a person's decision about one stored request."""
     if row.request is None:
-        raise UsageError("that request has no record in the store.", hint="hf-gate sync --full")
+        raise UsageError("that request has no record in the store.", hint="Read it again: hf-gate sync --full")
     return make_change(
         PlanSubject(row.request, row.state, row.id), after, rule=ChangeOrigin.DIRECT, reason=reason, until=until
     )

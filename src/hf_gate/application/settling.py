@@ -1,4 +1,4 @@
-"""Settles what was sent: which outcome belongs to which change, what a read shows, and what enters the store."""
+"""Settles changes of a run: matches outcomes and reads with changes, and makes their ledger entries."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from ..store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RunItem:
-    """One change of a run with the request that it is about; `row` None: the Hub showed no request when it was planned."""
+    """One change of a run with its stored request. `row` is None if the Hub showed no request when it was planned."""
 
     n: int
     change: Change
     row: RequestRow | None
     repo: Repo
-    hub_record: AccessRequest | None = None  # where it stands on the Hub, by the look that was just taken
+    hub_record: AccessRequest | None = None  # the Hub's record as it was just read
 
     @property
     def target(self) -> Target:
-        """Whom it means, by everything that is known of them; ids come before names."""
+        """The request on the Hub, by everything that is known of it; ids come before names."""
         if self.row is None:
             return Target(self.change.user, self.change.user_id, self.change.request_id)
         who = self.row.person.identity
@@ -43,9 +43,9 @@ class RunItem:
         return Target(who.username, who.user_id, self.row.state.hub_request, request)
 
     def target_to_send(self, now: float) -> Target:
-        """The same with the record as it was just looked at, so that it is not read once more before it is sent.
+        """Return the target with the record that was just read, so that it is not read again before it is sent.
 
-        It is read again when it waits for its turn, and when the answer is lost: then whoever moved meanwhile is let be.
+        The client reads it again if it waits for the rate limit or loses the answer, and skips it if it changed.
         """
         seen = None if self.hub_record is None else msgspec.structs.replace(self.hub_record, read_at=now)
         return Target(self.target.username, self.target.user_id, self.target.request_id, seen)
@@ -53,29 +53,31 @@ class RunItem:
 
 @dataclass(slots=True)
 class SettledItem:
-    """What became of one change, on its way into the store."""
+    """The outcome of one change, to be stored."""
 
     item: RunItem
     kind: OutcomeKind
     why: str = ""
     source: str = "told"
     hub_reply: str | None = None
-    is_unsent: bool = False  # it goes back to planned: a later look may send it
-    hub_at: int | None = None  # ms: when the Hub did it, where a reading showed it
+    is_unsent: bool = False  # it becomes planned again and may be sent later
+    hub_at: int | None = None  # ms; when the Hub made the change, if a read showed it
 
 
 def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
-    """Return what becomes of a planned change of which nothing has to be sent; None: send it."""
+    """Return the outcome of a planned change that must not be sent; None if it must be sent."""
     change = item.change
     if item.row is None:
         return (
-            SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read") if _is_so(now, change) else None
+            SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read")
+            if _has_planned_status(now, change)
+            else None
         )
     if now is None:
         if complete:
             return SettledItem(item, OutcomeKind.GONE, "it is in no list any more")
         return SettledItem(
-            item, OutcomeKind.DEFERRED, "it was not found, and the lists could not be read whole", is_unsent=True
+            item, OutcomeKind.DEFERRED, "it was not found, and the lists could not be read completely", is_unsent=True
         )
     if is_other_attempt(item, now):
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt")
@@ -87,14 +89,14 @@ def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete
 
 
 def planned_version(change: Change) -> RequestVersion:
-    """Return what the request of a change looked like when it was planned."""
+    """Return the version of the request for which a change was planned."""
     answers, identity = bytes.fromhex(change.answers_digest), bytes.fromhex(change.identity_digest or "")
     asked_at = to_ms(datetime.fromisoformat(change.asked_at))
     return RequestVersion(change.before, asked_at, change.moved_at, answers, identity)
 
 
 def is_other_attempt(item: RunItem, now: AccessRequest) -> bool:
-    """Whether the person withdrew the planned request and asked again: a decision about one says nothing of the other."""
+    """Whether the person withdrew the planned request and asked again. A decision applies to one attempt only."""
     if item.row is None:
         return False
     planned = item.row.state.hub_request
@@ -103,18 +105,18 @@ def is_other_attempt(item: RunItem, now: AccessRequest) -> bool:
     return to_iso(now.asked_at) != item.change.asked_at
 
 
-def _is_so(now: AccessRequest | None, change: Change) -> bool:
+def _has_planned_status(now: AccessRequest | None, change: Change) -> bool:
     return now is not None and now.status == change.after
 
 
 def settle_by_read(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
-    """What became of a change that was started; None when reading cannot tell, and it stays open."""
+    """Return the outcome of a started change from a read; None if the read does not show it. It then stays open."""
     change = item.change
     if now is None and item.row is not None:
         return SettledItem(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
     if now is not None and is_other_attempt(item, now):
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt", "read") if complete else None
-    if _is_so(now, change):
+    if _has_planned_status(now, change):
         since = None if now is None else to_ms(now.reviewed_at)
         return SettledItem(item, OutcomeKind.DONE, "its answer was lost; read back", "read", hub_at=since)
     unsent = SettledItem(item, OutcomeKind.DEFERRED, "it had not reached the Hub", "read", is_unsent=True)
@@ -122,24 +124,24 @@ def settle_by_read(item: RunItem, now: AccessRequest | None, *, complete: bool) 
         return unsent if complete else None
     if now.status == change.before and to_iso(now.asked_at) == change.asked_at:
         return unsent
-    return SettledItem(item, OutcomeKind.STALE, f"somebody else moved it: now it is {now.status}", "read")
+    return SettledItem(item, OutcomeKind.STALE, f"it was changed elsewhere and is {now.status} now", "read")
 
 
 def settle_by_outcome(item: RunItem, outcome: Outcome) -> SettledItem:
-    """What an outcome of the client says about a planned change: a request that was there and is no more is gone."""
+    """Return the outcome that the client reported for a change. A listed request that is missing now is gone."""
     error = outcome.error
     if outcome.kind is OutcomeKind.OPEN and error is not None and not isinstance(error, OutcomeUnknown):
         return SettledItem(item, OutcomeKind.DEFERRED, outcome.why, is_unsent=True)
     kind, why = outcome.kind, outcome.why
     if kind is OutcomeKind.REFUSED and isinstance(error, HfGateError):
         kind = classify_error(error, is_listed=item.row is not None).kind
-    # What went well has nothing to say unless its answer was lost.
-    how = "read" if kind is OutcomeKind.DONE and why else "told"
-    return SettledItem(item, kind, why, how, outcome.hub_request_id)
+    # A done change has a reason only if its answer was lost and it was read back.
+    source = "read" if kind is OutcomeKind.DONE and why else "told"
+    return SettledItem(item, kind, why, source, outcome.hub_request_id)
 
 
 def make_intent_entry(item: RunItem, run: RunRow, at: int) -> e.LedgerEntry:
-    """The entry that is on the disk before anything is sent."""
+    """Return the ledger entry that is stored before the change is sent."""
     change = item.change
     private = {"reason": change.reason} if change.reason else None
     event = e.ChangeStarted(
@@ -151,11 +153,11 @@ def make_intent_entry(item: RunItem, run: RunRow, at: int) -> e.LedgerEntry:
         plan=run.plan,
         has_reason=change.reason is not None,
     )
-    return _entry(item, event, at, actor_of(change, run), private)
+    return _make_entry(item, event, at, actor_of(change, run), private)
 
 
 def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.LedgerEntry]:
-    """The entries of what became of one change: its end, and the end of the grant if it dated one.
+    """Return the ledger entries of an outcome: the settled change, and the end of the grant if it has one.
 
     `skew`: seconds that the Hub's clock is ahead of the one that `at` was taken from.
     """
@@ -170,17 +172,17 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
         reviewed_at=_reviewed_at(one, hub_at),
         hub_at=None if hub_at == at else hub_at,
     )
-    entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
+    entries = [_make_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED and change.until:
         end = grant_end(change.until, from_ms(at if one.hub_at is None else one.hub_at), zone)
         rule = f"{change.policy}/{change.rule}" if change.policy else change.rule
         dated = e.GrantDated(until=to_ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
-        entries.append(_entry(one.item, dated, at, actor, None))
+        entries.append(_make_entry(one.item, dated, at, actor, None))
     return entries
 
 
 def _reviewed_at(one: SettledItem, hub_at: int) -> int | None:
-    """When a request that is decided now was reviewed: the Hub's time, else that of its outcome; 0 if it waits again."""
+    """Return when a request was reviewed (ms, by the Hub's clock): 0 if it is pending again, None if it was not decided."""
     if one.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return None
     if one.item.change.after == Status.PENDING:
@@ -189,22 +191,22 @@ def _reviewed_at(one: SettledItem, hub_at: int) -> int | None:
 
 
 def actor_of(change: Change, run: RunRow) -> str:
-    """A policy acts in its own name and version; else whoever began the run."""
+    """Return the actor of a change: the policy with its version, or else the actor of the run."""
     return e.policy_actor(change.policy, change.policy_digest) if change.policy else run.actor
 
 
-def _entry(item: RunItem, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.LedgerEntry:
+def _make_entry(item: RunItem, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.LedgerEntry:
     if item.row is None:
         return e.LedgerEntry(
             event=event, at=at, actor=actor
-        )  # there is nobody yet whose salt could seal a private part
+        )  # without a stored person, there is no salt to seal a private part
     return e.LedgerEntry(
         event=event, at=at, actor=actor, request=item.row.id, person=item.row.person.id, private=private
     )
 
 
 class InFlightBatch:
-    """What was given to the Hub client and has not come back: each outcome finds its change again."""
+    """The changes that were given to the Hub client. Each outcome is matched with its change."""
 
     def __init__(self, items: Mapping[int, RunItem]) -> None:
         self.items = items
@@ -228,7 +230,7 @@ def _keys(request_id: str | None, user_id: str | None, username: str | None) -> 
 
 
 def send_alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[Outcome]:
-    """One person by a call of their own; what that raises is an outcome too, and ends what it ends."""
+    """Send one decision by its own call. An error becomes an outcome, and is raised if it ends more than this decision."""
     person = Person(target.user_id, target.username)
     try:
         if target.user_id or target.username:
@@ -236,14 +238,14 @@ def send_alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iter
         else:
             yield call(repo, request_id=target.request_id)
     except HfGateError as problem:
-        law = classify_error(problem, is_listed=False)
-        yield Outcome(law.kind, repo, person, target.request_id, str(problem), error=problem)
-        if law.scope is not ErrorScope.ONE:
+        rule = classify_error(problem, is_listed=False)
+        yield Outcome(rule.kind, repo, person, target.request_id, str(problem), error=problem)
+        if rule.scope is not ErrorScope.ONE:
             raise
 
 
 def store_records(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
-    """The numbers of these requests in the store, in their order; what is new of them is entered first.
+    """Store what is new in these records from the Hub; return the row ids of their requests in the same order.
 
     `skew`: seconds that the Hub's clock is ahead of ours.
     """

@@ -188,7 +188,7 @@ def decode_plan(document: bytes, source: str) -> Plan:
     if plan.schema_version != SCHEMA_VERSION:
         raise UsageError(
             f"{source} is written in version {plan.schema_version} of the format, this program reads {SCHEMA_VERSION}.",
-            hint="Make it anew: hf-gate plan --out plan.json",
+            hint="Make a new plan: hf-gate plan --out plan.json",
         )
     _check_digest(plan, raw, source)
     fault = next(_find_faults(plan), None)
