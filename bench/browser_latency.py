@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import uvicorn
 
-from hf_gate.web.app import build
+from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.sign_in import Authenticator
 
@@ -58,7 +58,7 @@ def felt(app_state: AppState, rounds: int) -> Felt | None:
     with _served(app_state) as (url, door), sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(f"{url}/sign-in?t={door.link()}")
+        page.goto(f"{url}/sign-in?t={door.make_link()}")
         page.locator("#rows > .is-focus").wait_for()
         pressed = [page.evaluate(_PRESS, "a") for _ in range(max(3, 5 * rounds))]
         page.goto(f"{url}{page.locator('#rows > .is-focus .who').get_attribute('href')}")
@@ -89,7 +89,7 @@ def _served(app_state: AppState) -> Iterator[tuple[str, Authenticator]]:
     """The pages alone: nothing leaves the tray, and the Hub is not read."""
     door = Authenticator(app_state)
     config = uvicorn.Config(
-        cast("Any", build(app_state, door, None)),
+        cast("Any", build_app(app_state, door, None)),
         port=0,
         lifespan="off",
         log_level="critical",

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.store.store import Store
-from hf_gate.web.app import build
+from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
 from hf_gate.web.sign_in import Authenticator
@@ -52,7 +52,7 @@ def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[AppState,
         door = Authenticator(app_state)
         gc.collect()
         gc.freeze()  # as the server does when it begins
-        yield app_state, door, build(app_state, door, frozenset({HOST}))
+        yield app_state, door, build_app(app_state, door, frozenset({HOST}))
 
 
 @contextmanager
@@ -104,7 +104,7 @@ class Visitor:
     def __init__(self, app: SecurityMiddleware, door: Authenticator) -> None:
         self._app, self._cookie = app, ""
         self._runner = asyncio.Runner()
-        entered = self.get(f"/sign-in?t={door.link()}")
+        entered = self.get(f"/sign-in?t={door.make_link()}")
         if entered.status != 303:
             raise RuntimeError(f"signing in gave {entered.status}")
         self._cookie = entered.headers["set-cookie"].partition(";")[0]

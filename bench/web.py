@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.parse import quote_plus
 
 from hf_gate.web.app_state import AppState
-from hf_gate.web.files import FOLDER
+from hf_gate.web.static_files import FOLDER
 
 from . import report
 from . import store as filling

@@ -23,7 +23,7 @@ from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
-from hf_gate.web.private_host import private_host
+from hf_gate.web.private_host import ensure_private_host
 from tests.contract.store_kit import new_schema
 
 from .console import MODEL, PROGRAM, Console, fill, status_of
@@ -237,7 +237,7 @@ def test_an_export_does_not_tell_the_private_host_name_of_the_desk(console: Cons
     with database(place / "desk.db") as db:
         (endpoint,) = db.execute("SELECT value FROM about WHERE key = 'endpoint'").fetchone()
     with open_store(place / "desk.db", endpoint=endpoint, world=get_world_id(endpoint)) as store:
-        name = private_host(cast("Workspace", SimpleNamespace(store=store)))
+        name = ensure_private_host(cast("Workspace", SimpleNamespace(store=store)))
     assert console.run("store", "export", "out").code == 0
     files = [path for path in (place / "out").rglob("*") if path.is_file()]
     assert files

@@ -35,7 +35,7 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.store import Store
 from hf_gate.store.writer import Writer
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import build
+from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.connections import BoundedConnection
 from hf_gate.web.security import SecurityMiddleware
@@ -157,7 +157,7 @@ class Room:
         """Somebody who is signed in: the owner, or a member who is invited on the way."""
         visitor = Visitor(self.app)
         if member is None:
-            link = self.door.link()
+            link = self.door.make_link()
         else:
             link = f"link-of-{member.name}"
             self.app_state.membership.invite(member, link)
@@ -243,7 +243,7 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
             app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}", owner_id=workspace.hub.whoami().id)
             door = Authenticator(app_state)
             line = local.repos[0]
-            app = build(app_state, door, frozenset({HOST}))
+            app = build_app(app_state, door, frozenset({HOST}))
             room = Room(local, app_state, app, door, parse_repo(line["repo"], line["repo_type"]))
             room.read(SyncKind.FULL)
             try:
@@ -266,7 +266,7 @@ def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more:
 @contextmanager
 def served(room: Room, http: type[H11Protocol] = BoundedConnection) -> Iterator[str]:
     """The same desk on a port of this machine, without a reader of the Hub; its address."""
-    app = cast("Any", build(room.app_state, room.door, None))
+    app = cast("Any", build_app(room.app_state, room.door, None))
     config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none", http=http)
     server, socket = uvicorn.Server(config), config.bind_socket()
     socket.listen()  # whoever connects before the server has started waits

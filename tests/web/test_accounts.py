@@ -21,7 +21,7 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import HfGateError, UsageError
 from hf_gate.store.members import Members
 from hf_gate.store.store import Store
-from hf_gate.web import accounts
+from hf_gate.web import account_proofs
 from tests.web.kit import GOOD, HOST, Interrupted, Room, Visitor
 
 
@@ -41,9 +41,9 @@ def test_a_proof_sent_to_something_that_is_no_desk_ends_in_a_plain_error(body: b
     with HTTPServer(("127.0.0.1", 0), NoDesk) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        link = accounts.proof_link(f"http://127.0.0.1:{server.server_port}/settings#prove=x")
+        link = account_proofs.parse_proof_link(f"http://127.0.0.1:{server.server_port}/settings#prove=x")
         with pytest.raises(HfGateError, match="the desk"):
-            accounts.send_proof(link, "hf_token_of_noor")
+            account_proofs.send_proof(link, "hf_token_of_noor")
         thread.join()
 
 
@@ -206,7 +206,7 @@ def test_what_proves_nothing_is_refused(room: Room) -> None:
     mine = room.prove(code_of(sock), room.local.tokens["owner"])
     assert (mine.status, "one account is one person" in mine.json["error"]) == (409, True)
     assert lena.post("/settings/prove").status == 422, "the token of the desk is proof enough"
-    in_the_clear = accounts.answer(
+    in_the_clear = account_proofs.answer_proof(
         room.app_state, json.dumps({"code": code_of(mia), "token": token}).encode(), is_private=False
     )
     assert in_the_clear.status_code == 403
@@ -224,7 +224,7 @@ def test_what_proves_nothing_is_refused(room: Room) -> None:
 )
 def test_a_link_that_would_carry_a_token_in_the_clear_is_refused_before_anything_is_sent(link: str) -> None:
     with pytest.raises(UsageError):
-        accounts.proof_link(link)
+        account_proofs.parse_proof_link(link)
 
 
 # ---- the ledger ----------------------------------------------------------------------------------------------------------

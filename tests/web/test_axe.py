@@ -43,7 +43,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with a_room(folder, desk=TEMPLATES, requests=120, repos=2) as room:
         (folder / "policies" / "watcher.yaml").write_text(SHADOW, "utf-8")
         with served(room) as url:
-            yield Desk(url, room, room.door.link(), _pages(room, folder))
+            yield Desk(url, room, room.door.make_link(), _pages(room, folder))
 
 
 def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
@@ -115,7 +115,7 @@ def _looked_at(browser: Browser, desk: Desk, width: int, **more: Any) -> list[tu
     }  # colours that are on their way from one scheme to the other count for nothing
     context = browser.new_context(viewport={"width": width, "height": 900}, **still)
     page, axe, found = context.new_page(), Axe(), []
-    page.goto(f"{desk.url}/sign-in?t={desk.room.door.link()}")
+    page.goto(f"{desk.url}/sign-in?t={desk.room.door.make_link()}")
     for path in (path for paths in desk.pages.values() for path in paths):
         _go(page, desk, path)
         for scheme in SCHEMES:
@@ -153,7 +153,7 @@ def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_
     with a_hostile_room(tmp_path) as scene, served(scene.room) as url:
         context = browser.new_context(viewport={"width": 320, "height": 700})
         page, found = context.new_page(), []
-        page.goto(f"{url}/sign-in?t={scene.room.door.link()}")
+        page.goto(f"{url}/sign-in?t={scene.room.door.make_link()}")
         for turn in (4, 15):
             scene.turn_to(turn)
             for way, paths in scene.pages(turn).items():

@@ -22,7 +22,7 @@ def _page(browser: Browser, room: Room, url: str) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
     page.add_init_script(WATCH)
-    page.goto(f"{url}/sign-in?t={room.door.link()}")
+    page.goto(f"{url}/sign-in?t={room.door.make_link()}")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Queue")
     yield page
     assert page.evaluate("window.blocked") == []

@@ -19,7 +19,7 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import Guarded
 from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.store.selections import Selections
-from hf_gate.web.bulk import weigh
+from hf_gate.web.bulk import summarize_selection
 from hf_gate.web.request_context import RequestContext
 from tests.web.kit import GOOD, Room, Visitor, a_room
 from tests.web.test_plans import ended, words
@@ -127,15 +127,15 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
         full.app_state, "/", Member(name="p0004", role=MemberRole.ADMIN), "", {}, now=full.app_state.now()
     )
     pick = place.partition("?")[0].rpartition("/")[2]
-    found = weigh(context, pick, "accept")
-    assert found.out == {
+    found = summarize_selection(context, pick, "accept")
+    assert found.excluded == {
         "accepted, which cannot be decided so": 1,
         "changed since they were selected": 1,
         "in a tray already": 1,
         "your own request": 1,
     }
-    assert found.count + found.out.total() == MANY
-    assert sum(map(len, Selections(full.app_state.workspace.store).iterate_ready(found.aim, 100))) == found.count
+    assert found.count + found.excluded.total() == MANY
+    assert sum(map(len, Selections(full.app_state.workspace.store).iterate_ready(found.scope, 100))) == found.count
 
 
 def _version(visitor: Visitor, key: str) -> str:

@@ -71,7 +71,7 @@ def test_hundreds_of_half_open_connections_keep_nobody_from_the_desk(program: Pr
     with _half_open(program.url, 400) as opened:
         assert _status(program.url) == 200
         assert _status(program.url, "/queue") == 401
-        for one in opened[: 400 - BoundedConnection.most]:
+        for one in opened[: 400 - BoundedConnection.max_connections]:
             assert _is_closed(one), "the oldest made room"
     assert (tmp_path / "ui.err").stat().st_size < 2_000
 

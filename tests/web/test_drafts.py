@@ -18,7 +18,7 @@ import pytest
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.policy.model import Facts
-from hf_gate.web.draft_pool import DraftFailed, DraftProcess, Drafts
+from hf_gate.web.draft_pool import DraftFailed, DraftPool, DraftProcess
 from tests.web.kit import GOOD, HOME, POLICY, Room, Visitor, a_room, called, parsed
 
 
@@ -72,9 +72,9 @@ def test_a_fault_of_ours_in_a_draft_is_not_told_as_too_much_memory_or_time(
     broken = cast("Facts", None)
     with asked.app_state.drafts.acquire("mia") as process:
         with pytest.raises(DraftFailed, match="a fault of hf-gate; the log has it"):
-            process.judge([broken], asked.app_state.now())
+            process.evaluate([broken], asked.app_state.now())
         assert "draft_worker.py" in caplog.text
-        assert process.judge([], asked.app_state.now()) == ()
+        assert process.evaluate([], asked.app_state.now()) == ()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_costly_draft_is_tried_on_fewer_requests(asked: Room) -> None:
 # ---- who waits for whom --------------------------------------------------------------------------------------------------
 
 
-class _Held(Drafts):
+class _Held(DraftPool):
     """Drafts that begin and then wait for a word, as one that takes long would."""
 
     def __init__(self) -> None:

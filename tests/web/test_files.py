@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.web.files import FOLDER, static_files, static_url
+from hf_gate.web.static_files import FOLDER, static_files, static_url
 from tests.house.tree import ROOT
 from tests.web.kit import Room, Visitor
 

@@ -11,9 +11,9 @@ from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.members import MemberRole
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import ROUTES, build
+from hf_gate.web.app import ROUTES, build_app
 from hf_gate.web.app_state import AppState
-from hf_gate.web.members import ACTS
+from hf_gate.web.settings_page import PERMISSIONS
 from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import GOOD, HOST, Room, Visitor, write_desk
 
@@ -34,8 +34,8 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
         ):
             app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}")
             door = Authenticator(app_state)
-            visitor = Visitor(build(app_state, door, frozenset({HOST})))
-            visitor.get(f"/sign-in?t={door.link()}")
+            visitor = Visitor(build_app(app_state, door, frozenset({HOST})))
+            visitor.get(f"/sign-in?t={door.make_link()}")
             body = visitor.get("/queue").body
             assert "Five steps, two are done" in body
             assert body.count('<li class="ok">') == 2
@@ -66,7 +66,7 @@ def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(r
     lena, app_state = room.visitor(), room.app_state
     assert "READ-ONLY" not in lena.get("/keys").body
     app_state.token_role = "read"
-    app_state.sync_status.read_at, app_state.sync_status.next_at = (
+    app_state.sync_status.synced_at, app_state.sync_status.next_at = (
         app_state.now(),
         app_state.now() + timedelta(seconds=90),
     )
@@ -77,8 +77,8 @@ def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(r
 
 def test_what_each_role_may_do_is_what_the_ways_say() -> None:
     least = {f"{way.method} {way.path}": way.role for way in ROUTES}
-    assert [(text, least.get(way)) for text, _, way in ACTS] == [(text, role) for text, role, _ in ACTS]
-    assert {role for _, role, _ in ACTS} == set(MemberRole)
+    assert [(text, least.get(way)) for text, _, way in PERMISSIONS] == [(text, role) for text, role, _ in PERMISSIONS]
+    assert {role for _, role, _ in PERMISSIONS} == set(MemberRole)
 
 
 def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
@@ -90,7 +90,7 @@ def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
     ):
         body = visitor.get("/settings").body
         assert f"yours is {role}" in body
-        assert body.count('<td class="is-yours">') == len(ACTS)
+        assert body.count('<td class="is-yours">') == len(PERMISSIONS)
         assert f"<code>{repo}</code>" in body
     others = [str(row.repo) for row in crowded.app_state.workspace.store.repos() if str(row.repo) != repo]
     assert not any(other in crowded.reviewer("mia", repo).get("/settings").body for other in others)

@@ -14,13 +14,13 @@ import pytest
 
 from hf_gate.application.tray import DecisionRequest
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.web.member_limits import MAX_OPEN
 from hf_gate.web.plan import read_plan
-from hf_gate.web.security import BIGGEST
-from hf_gate.web.turns import MOST
+from hf_gate.web.security import MAX_BODY
 from tests.web.kit import GOOD, HOME, Answer, Room, Visitor, a_room, called
 
 PART = 1 << 16
-MANY = 20 * BIGGEST // PART
+MANY = 20 * MAX_BODY // PART
 
 
 def _parts_taken(room: Room, path: str) -> int:
@@ -47,7 +47,7 @@ def _parts_taken(room: Room, path: str) -> int:
 
 @pytest.mark.parametrize("path", ["/tray", "/sign-in", "/terminal", "/account/prove", "/api/v1/decisions"])
 def test_a_body_that_does_not_say_its_length_is_read_no_further_than_any_other(room: Room, path: str) -> None:
-    assert _parts_taken(room, path) <= BIGGEST // PART + 1
+    assert _parts_taken(room, path) <= MAX_BODY // PART + 1
 
 
 def test_a_form_or_an_address_of_too_many_fields_says_nothing(room: Room) -> None:
@@ -60,7 +60,7 @@ def test_a_form_or_an_address_of_too_many_fields_says_nothing(room: Room) -> Non
 def test_a_right_link_opens_also_while_somebody_guesses(room: Room) -> None:
     stranger = Visitor(room.app)
     assert [stranger.get(f"/sign-in?t=guess{n}").status for n in range(11)][-1] == 429
-    assert Visitor(room.app).get(f"/sign-in?t={room.door.link()}").status == 303
+    assert Visitor(room.app).get(f"/sign-in?t={room.door.make_link()}").status == 303
 
 
 def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Room) -> None:
@@ -237,10 +237,10 @@ def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> 
 
     slow.acquire()
     with ThreadPoolExecutor(1) as apart:
-        found = apart.submit(asyncio.run, _asked_together(mia, ["/policies"] * 2 * MOST, then)).result(60)
+        found = apart.submit(asyncio.run, _asked_together(mia, ["/policies"] * 2 * MAX_OPEN, then)).result(60)
     statuses = [answer.status for answer in found]
     assert set(statuses) == {200, 429}
-    assert statuses.count(200) >= MOST
+    assert statuses.count(200) >= MAX_OPEN
     refused = next(answer for answer in found if answer.status == 429)
     assert "Wait a moment, then reload this page." in refused.body
     assert refused.headers["content-type"].startswith("text/html")

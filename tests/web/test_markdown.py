@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.web.markdown import LIMIT, Node, parse_markdown
+from hf_gate.web.markdown import MAX_CHARACTERS, Node, parse_markdown
 from hf_gate.web.request_context import ENVIRONMENT
 from tests.web.kit import Room, parsed
 
@@ -55,13 +55,13 @@ def test_what_hides_or_reorders_text_is_made_visible() -> None:
 
 
 def test_a_prompt_without_end_and_nesting_without_bottom_are_bounded() -> None:
-    for text in ("> " * 9_000 + "x", "*a **b " * 3_000, "[" * LIMIT, "- " * 9_000 + "x", "`" * LIMIT, "![" * 9_000, "<" * LIMIT,
-                 "*" * LIMIT, "a\n" * LIMIT, "|a" * 9_000 + "\n" + "|-" * 9_000):  # fmt: skip
+    for text in ("> " * 9_000 + "x", "*a **b " * 3_000, "[" * MAX_CHARACTERS, "- " * 9_000 + "x", "`" * MAX_CHARACTERS, "![" * 9_000, "<" * MAX_CHARACTERS,
+                 "*" * MAX_CHARACTERS, "a\n" * MAX_CHARACTERS, "|a" * 9_000 + "\n" + "|-" * 9_000):  # fmt: skip
         nodes = _all(parse_markdown(text))
         assert {node.kind for node, _ in nodes} <= KINDS
         assert max((depth for _, depth in nodes), default=0) <= 22
         assert _html(text) is not None
-    assert "10 more characters" in _html("x" * (LIMIT + 10))
+    assert "10 more characters" in _html("x" * (MAX_CHARACTERS + 10))
 
 
 def test_the_view_of_a_requester_renders_the_prompt(room: Room) -> None:

@@ -38,13 +38,13 @@ def made(room: Room, visitor: Visitor) -> str:
     answer = visitor.post("/plans")
     maker = room.app_state.plan_maker
     if maker.is_busy:
-        maker.make(room.app_state.membership.owner_member, 60.0)  # waits for the one that is being made
+        maker.start(room.app_state.membership.owner_member, 60.0)  # waits for the one that is being made
     return answer.headers["location"] if answer.headers["location"] != "/plans" else f"/plans/{maker.digest}"
 
 
 def ended(room: Room, location: str) -> None:
     """Waits until nobody carries a run any more."""
-    load = room.app_state.run_worker.load(location.rpartition("/")[2])
+    load = room.app_state.run_worker.find_job(location.rpartition("/")[2])
     assert load is not None
     assert load.ended.wait(60.0)
 
@@ -281,7 +281,7 @@ def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
     digest = place.rpartition("/")[2]
     with asked.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (digest,))
-    plan._read_lately.clear()
+    plan._recent_plans.clear()
     assert "Plan: 4 changes" in words(lena.get(place))
     assert "from a file" in words(lena.get("/plans"))
     assert to_ms(asked.app_state.now())

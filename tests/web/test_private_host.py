@@ -17,9 +17,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import build
-from hf_gate.web.private_host import listen_beside, private_host
-from hf_gate.web.server import Server, hosts_of
+from hf_gate.web.app import build_app
+from hf_gate.web.private_host import ensure_private_host, listen_on_other_loopback
+from hf_gate.web.server import Server, allowed_hosts
 from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import HOST, Room, Visitor, a_program, origin_of, write_desk
 
@@ -37,11 +37,11 @@ SAFARI = CHROME | {"user_agent": "Mozilla/5.0 (Macintosh) Version/18.1 Safari/60
 def local_desk(room: Room) -> Room:
     """The same desk as `hf-gate ui` serves it on this machine."""
     door = Authenticator(room.app_state, private_origin=ORIGIN)
-    return replace(room, door=door, app=build(room.app_state, door, hosts_of("127.0.0.1", 7860, None, NAME)))
+    return replace(room, door=door, app=build_app(room.app_state, door, allowed_hosts("127.0.0.1", 7860, None, NAME)))
 
 
 def test_a_browser_is_led_to_the_private_name_before_its_link_is_spent(local_desk: Room) -> None:
-    visitor, link = Visitor(local_desk.app), local_desk.door.link()
+    visitor, link = Visitor(local_desk.app), local_desk.door.make_link()
     for _ in range(2):
         led = visitor.get(f"/sign-in?t={link}", **CHROME)
         assert (led.status, led.headers["location"]) == (303, f"{ORIGIN}/sign-in?t={link}")
@@ -68,13 +68,13 @@ def test_who_brings_no_valid_link_does_not_learn_the_private_name(local_desk: Ro
 
 def test_scripts_and_api_clients_stay_at_127_0_0_1(local_desk: Room) -> None:
     client = Visitor(local_desk.app)
-    answer = client.get(f"/sign-in?t={local_desk.door.link()}", sec_fetch_site="-", origin="-")
+    answer = client.get(f"/sign-in?t={local_desk.door.make_link()}", sec_fetch_site="-", origin="-")
     assert (answer.status, answer.headers["location"]) == (303, "/queue")
     assert client.get("/queue.json").status == 200
 
 
 def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: Room) -> None:
-    visitor, link = Visitor(local_desk.app), local_desk.door.link()
+    visitor, link = Visitor(local_desk.app), local_desk.door.make_link()
     asked = visitor.get(f"/sign-in?t={link}", **SAFARI)
     assert asked.status == 200
     assert f'href="{ORIGIN}/sign-in?t={link}"' in asked.body
@@ -86,7 +86,7 @@ def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: Ro
 
 
 def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Room) -> None:
-    link = local_desk.door.link()
+    link = local_desk.door.make_link()
     pasted = Visitor(local_desk.app).post(
         "/sign-in", {"link": f"http://{HOST}/sign-in?t={link}"}, sec_fetch_mode="navigate"
     )
@@ -97,7 +97,7 @@ def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Roo
 def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Room) -> None:
     visitor = Visitor(local_desk.app)
     there = f"{NAME}:7860"
-    visitor.get(f"/sign-in?t={local_desk.door.link()}", host=there)
+    visitor.get(f"/sign-in?t={local_desk.door.make_link()}", host=there)
     assert visitor.post("/tray/undo", host=there, origin=ORIGIN).status == 303
     assert visitor.post("/tray/undo", host=there, origin=f"http://{HOST}").status == 403
     assert visitor.get("/queue", host="desk-other.localhost:7860").status == 421
@@ -107,9 +107,9 @@ def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Ro
 
 
 def test_a_workspace_keeps_its_name(room: Room) -> None:
-    assert private_host(room.app_state.workspace) == private_host(room.app_state.workspace)
+    assert ensure_private_host(room.app_state.workspace) == ensure_private_host(room.app_state.workspace)
     with closing(Server(room.app_state, list, port=0)) as server:
-        assert server.private_host == private_host(room.app_state.workspace)
+        assert server.private_host == ensure_private_host(room.app_state.workspace)
         assert server.url == f"http://127.0.0.1:{server.port}"
 
 
@@ -117,18 +117,18 @@ def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Room) -
     for host in ("evil.example", "desk-0123456789abcdef0123.localhost.evil.example", "desk-x.localhost\r\nx: y"):
         with room.app_state.workspace.store.writing() as write:
             write.write_setting("desk host", host)
-        name = private_host(room.app_state.workspace)
+        name = ensure_private_host(room.app_state.workspace)
         assert re.fullmatch(r"desk-[0-9a-f]{20}\.localhost", name)
-        assert private_host(room.app_state.workspace) == name
+        assert ensure_private_host(room.app_state.workspace) == name
 
 
 def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(room: Room) -> None:
     """A browser looks for NAME.localhost at both: it would take its link there."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert listen_beside("::1", port, 1) is None
-    assert listen_beside("127.0.0.5", port, 1) is None
-    beside = listen_beside("::1", port, 1)
+        assert listen_on_other_loopback("::1", port, 1) is None
+    assert listen_on_other_loopback("127.0.0.5", port, 1) is None
+    beside = listen_on_other_loopback("::1", port, 1)
     assert beside is not None
     for one in beside:
         assert one.getsockname() == ("127.0.0.1", port)

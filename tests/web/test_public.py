@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from hf_gate.errors import UsageError
-from hf_gate.web.app import build
-from hf_gate.web.server import hosts_of, public_origin
+from hf_gate.web.app import build_app
+from hf_gate.web.server import allowed_hosts, parse_public_url
 from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import GOOD, HOST, Answer, Room, Visitor
 
@@ -22,7 +22,7 @@ def public(room: Room) -> Room:
     """The same desk as `hf-gate ui --public-url` serves it."""
     room.app_state.url = PUBLIC
     door = Authenticator(room.app_state, "__Host-hf-gate", is_https=True)
-    app = build(room.app_state, door, hosts_of("127.0.0.1", 7860, PUBLIC), public=PUBLIC)
+    app = build_app(room.app_state, door, allowed_hosts("127.0.0.1", 7860, PUBLIC), public_origin=PUBLIC)
     return replace(room, door=door, app=app)
 
 
@@ -33,7 +33,7 @@ def _by_tls(visitor: Visitor, method: str, path: str, **headers: str) -> Answer:
 
 def test_the_cookie_travels_by_tls_alone_and_belongs_to_this_host_alone(public: Room) -> None:
     visitor = Visitor(public.app)
-    answer = _by_tls(visitor, "GET", f"/sign-in?t={public.door.link()}")
+    answer = _by_tls(visitor, "GET", f"/sign-in?t={public.door.make_link()}")
     told = answer.headers["set-cookie"]
     assert told.startswith("__Host-hf-gate=")
     parts = {part.strip().lower() for part in told.split(";")[1:]}
@@ -50,7 +50,7 @@ def test_the_cookie_travels_by_tls_alone_and_belongs_to_this_host_alone(public: 
 
 def _signed_in(public: Room) -> Visitor:
     visitor = Visitor(public.app)
-    assert _by_tls(visitor, "GET", f"/sign-in?t={public.door.link()}").status == 303
+    assert _by_tls(visitor, "GET", f"/sign-in?t={public.door.make_link()}").status == 303
     return visitor
 
 
@@ -87,7 +87,7 @@ def test_links_bear_the_public_address(public: Room) -> None:
     ],
 )
 def test_a_public_address_is_an_origin(text: str, origin: str) -> None:
-    assert public_origin(text) == origin
+    assert parse_public_url(text) == origin
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_public_address_is_an_origin(text: str, origin: str) -> None:
 )  # fmt: skip
 def test_whatever_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
-        public_origin(text)
+        parse_public_url(text)
 
 
 # ---- figures -------------------------------------------------------------------------------------------------------------

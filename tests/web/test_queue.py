@@ -133,7 +133,7 @@ def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
 
 
 def test_a_queue_that_is_clear_says_so(room: Room) -> None:
-    room.app_state.sync_status.read_at = room.app_state.now()
+    room.app_state.sync_status.synced_at = room.app_state.now()
     assert "Queue clear." in room.visitor().get("/queue").body
 
 
@@ -203,7 +203,7 @@ def test_the_views_that_everybody_has_hold_what_they_say(crowded: Room) -> None:
 
 
 def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
-    room.app_state.sync_status.read_at = room.app_state.now()
+    room.app_state.sync_status.synced_at = room.app_state.now()
     body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
     assert "No requests match." in body
     assert "Nobody waits at all." in body
@@ -215,7 +215,7 @@ def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
     for name in ("ada", "bob", "cyd"):
         room.app_state.workspace.hub.accept(room.repo, name)
     room.read()
-    room.app_state.sync_status.read_at = room.app_state.now()
+    room.app_state.sync_status.synced_at = room.app_state.now()
     body = room.visitor().get("/queue").body
     assert "3 decided this week, half of them within" in body
 

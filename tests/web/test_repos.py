@@ -73,7 +73,7 @@ def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Room) -> No
 
 def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(room: Room) -> None:
     lena, vic, asked = room.visitor(), room.viewer(), list[bool]()
-    room.app_state.read_now = lambda: asked.append(True)
+    room.app_state.request_sync = lambda: asked.append(True)
     calls = room.local.stats()["calls"]
     lena.get("/repos")  # who comes back after a while wakes it too, once
     asked.clear()

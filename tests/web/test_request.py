@@ -204,18 +204,18 @@ def test_the_others_see_who_looks_and_may_decide_all_the_same(asked: Room) -> No
 def test_a_look_ends_with_its_page_and_after_five_minutes_at_the_latest() -> None:
     now = [0.0]
     looks = Presence(lambda: now[0])
-    looks.at(1, "mia", anew=True)
+    looks.record(1, "mia", is_new=True)
     now[0] = BEAT + 1
-    assert looks.others([1], "lena") == {}
-    looks.at(1, "mia", anew=True)
+    assert looks.other_viewers([1], "lena") == {}
+    looks.record(1, "mia", is_new=True)
     for _ in range(int(LEASE // 30)):
         now[0] += 30
-        looks.at(1, "mia", anew=False)
-    assert looks.others([1], "lena") == {1: [("mia", int(LEASE))]}
+        looks.record(1, "mia", is_new=False)
+    assert looks.other_viewers([1], "lena") == {1: [("mia", int(LEASE))]}
     now[0] += 1
-    assert looks.others([1], "lena") == {}
-    looks.at(1, "mia", anew=False)
-    assert looks.others([1], "lena") == {}, "a page that is left open says nothing of anybody"
+    assert looks.other_viewers([1], "lena") == {}
+    looks.record(1, "mia", is_new=False)
+    assert looks.other_viewers([1], "lena") == {}, "a page that is left open says nothing of anybody"
 
 
 def test_a_viewer_claims_nothing_and_sees_nothing_alike(asked: Room) -> None:

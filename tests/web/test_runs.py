@@ -28,7 +28,7 @@ from hf_gate.plan.model import Plan, make_partial_plan
 from hf_gate.testing import LocalHub
 from hf_gate.web.plan import read_plan
 from hf_gate.web.run_worker import RunJob
-from hf_gate.web.runs import Beats
+from hf_gate.web.runs import RunEventStream
 from tests.web.kit import GOOD, POLICY, Program, Room, Visitor, a_program, a_room, write_desk
 from tests.web.test_plans import ended, made, words
 
@@ -281,7 +281,7 @@ def test_news_is_heard_until_the_run_is_over() -> None:
     async def send(message: Any) -> None:
         heard.append(message.get("body", b""))
 
-    asyncio.run(Beats(lambda: next(moments), pause=0.01)({"type": "http"}, receive, send))
+    asyncio.run(RunEventStream(lambda: next(moments), pause=0.01)({"type": "http"}, receive, send))
     assert b"".join(heard) == b"event: beat\ndata: 1\n\nevent: beat\ndata: 7\n\nevent: end\ndata: 0\n\n"
 
 
@@ -294,7 +294,7 @@ def test_who_hung_up_is_told_nothing_more() -> None:
     async def send(message: Any) -> None:
         heard.append(message.get("body", b""))
 
-    asyncio.run(Beats(lambda: RunJob("r_x", beat=1), pause=0.01)({"type": "http"}, receive, send))
+    asyncio.run(RunEventStream(lambda: RunJob("r_x", beat=1), pause=0.01)({"type": "http"}, receive, send))
     assert b"".join(heard).count(b"beat") <= 1
 
 

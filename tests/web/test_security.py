@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.app import ROUTES, Route
-from hf_gate.web.files import static_url
+from hf_gate.web.static_files import static_url
 from tests.web.kit import GOOD, Room, Visitor
 
 OPEN = ("/sign-in", static_url("desk.css"), "/static/0/nothing.css", "/healthz", "/readyz", "/metrics")
@@ -130,17 +130,17 @@ def test_a_form_that_is_too_large_is_not_read(crowded: Room) -> None:
 
 
 def test_a_link_opens_once(crowded: Room) -> None:
-    link = crowded.door.link()
+    link = crowded.door.make_link()
     assert Visitor(crowded.app).get(f"/sign-in?t={link}").status == 303
     assert Visitor(crowded.app).get(f"/sign-in?t={link}").status == 401
 
 
 def test_a_session_that_was_there_before_is_not_the_one_afterwards(crowded: Room) -> None:
     visitor = Visitor(crowded.app, {"hf-gate": "planted"})
-    visitor.get(f"/sign-in?t={crowded.door.link()}")
+    visitor.get(f"/sign-in?t={crowded.door.make_link()}")
     first = visitor.cookies["hf-gate"]
     assert first != "planted"
-    visitor.get(f"/sign-in?t={crowded.door.link()}")
+    visitor.get(f"/sign-in?t={crowded.door.make_link()}")
     assert visitor.cookies["hf-gate"] != first
     assert Visitor(crowded.app, {"hf-gate": first}).get("/queue").status == 401
 
@@ -153,7 +153,7 @@ def test_a_session_is_kept_as_a_digest_only(crowded: Room) -> None:
 
 
 def test_the_cookie_is_for_this_desk_alone(crowded: Room) -> None:
-    answer = Visitor(crowded.app).get(f"/sign-in?t={crowded.door.link()}")
+    answer = Visitor(crowded.app).get(f"/sign-in?t={crowded.door.make_link()}")
     flags = answer.headers["set-cookie"].lower()
     assert "httponly" in flags
     assert "samesite=lax" in flags

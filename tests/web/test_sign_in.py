@@ -9,7 +9,7 @@ import pytest
 from hf_gate import bootstrap
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
-from hf_gate.web.app import build
+from hf_gate.web.app import build_app
 from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import HOST, Room, Visitor
 
@@ -18,7 +18,7 @@ from tests.web.kit import HOST, Room, Visitor
 def test_a_page_of_another_site_signs_nobody_in_without_a_click(room: Room, site: str) -> None:
     """Else they would decide as somebody else unawares."""
     room.reviewer("mia")
-    for link in ("link-of-mia", room.door.link()):
+    for link in ("link-of-mia", room.door.make_link()):
         for visitor in (Visitor(room.app), room.visitor()):
             before = dict(visitor.cookies)
             led = visitor.get(f"/sign-in?t={link}", sec_fetch_site=site)
@@ -31,7 +31,7 @@ def test_a_page_of_another_site_signs_nobody_in_without_a_click(room: Room, site
 
 
 def test_a_browser_that_fetches_a_link_before_anybody_opens_it_spends_nothing(room: Room) -> None:
-    link, browser = room.door.link(), Visitor(room.app)
+    link, browser = room.door.make_link(), Visitor(room.app)
     guessed = browser.get(f"/sign-in?t={link}", sec_fetch_site="none", sec_purpose="prefetch;prerender")
     assert (guessed.status, browser.cookies) == (200, {})
     assert browser.get(f"/sign-in?t={link}", sec_fetch_site="none").status == 303
@@ -57,7 +57,7 @@ def test_who_was_invited_by_the_name_of_the_tokens_account_is_not_its_owner(room
     mia = Visitor(room.app)
     assert mia.get("/sign-in?t=link-of-mia").status == 303
     app_state = replace(room.app_state, owner="mia")
-    again = Visitor(build(app_state, Authenticator(app_state), frozenset({HOST})))
+    again = Visitor(build_app(app_state, Authenticator(app_state), frozenset({HOST})))
     again.cookies.update(mia.cookies)
     assert again.get("/settings").status != 200
     assert again.get("/sign-in?t=link-of-mia").status == 401
@@ -85,14 +85,14 @@ def test_without_tls_a_session_ends_with_the_process_that_gave_it(room: Room) ->
     """Another program could have listened at the port meanwhile, and taken the cookies of open pages."""
     lena = room.visitor()
     assert lena.get("/queue").status == 200
-    again = Visitor(build(room.app_state, Authenticator(room.app_state), frozenset({HOST})), dict(lena.cookies))
+    again = Visitor(build_app(room.app_state, Authenticator(room.app_state), frozenset({HOST})), dict(lena.cookies))
     assert again.get("/queue").status == 401
     assert lena.get("/queue").status == 200
 
 
 def test_behind_tls_a_session_outlives_the_process(room: Room) -> None:
     doors = [Authenticator(room.app_state, "__Host-hf-gate", is_https=True) for _ in range(2)]
-    first, second = (Visitor(build(room.app_state, door, frozenset({HOST}))) for door in doors)
-    assert first.get(f"/sign-in?t={doors[0].link()}").status == 303
+    first, second = (Visitor(build_app(room.app_state, door, frozenset({HOST}))) for door in doors)
+    assert first.get(f"/sign-in?t={doors[0].make_link()}").status == 303
     second.cookies.update(first.cookies)
     assert second.get("/queue").status == 200

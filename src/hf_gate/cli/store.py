@@ -57,9 +57,9 @@ def open_store(run: Run) -> Workspace:
 
 def check_no_desk(run: Run) -> None:
     """Refuse while the desk of this store runs: it would go on with a file that is gone."""
-    from ..web.terminal import running  # noqa: PLC0415 - as above
+    from ..web.terminal import find_running_desk  # noqa: PLC0415 - as above
 
-    desk = running(run.settings, run.location)
+    desk = find_running_desk(run.settings, run.location)
     if desk is not None:
         raise StoreBusy(
             f"the desk at {desk['url']} (pid {desk['pid']}) has the store open.",

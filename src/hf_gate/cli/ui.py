@@ -88,9 +88,9 @@ def ui(
         from .ui_prove import prove  # noqa: PLC0415 - who serves needs none of it
 
         return prove(run, name, yes=yes)
-    from ..web.terminal import running  # noqa: PLC0415 - help needs none of it
+    from ..web.terminal import find_running_desk  # noqa: PLC0415 - help needs none of it
 
-    known = running(run.settings, run.location)
+    known = find_running_desk(run.settings, run.location)
     if what is not None:
         return _ask(run, known, {"do": what, "name": name, "role": role, "repos": list(repos), "account": account})
     if known is not None:
@@ -111,9 +111,9 @@ def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
 def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str) -> int:
     from ..config import parse_seconds  # noqa: PLC0415 - help needs none of it
     from ..web.app_state import AppState  # noqa: PLC0415 - as above
-    from ..web.server import Server, public_origin  # noqa: PLC0415 - as above
+    from ..web.server import Server, parse_public_url  # noqa: PLC0415 - as above
 
-    public = None if public_url is None else public_origin(public_url)
+    public = None if public_url is None else parse_public_url(public_url)
     seconds = parse_seconds(hold, "--hold")
     if not 0 <= seconds <= HOLD_MOST:
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
@@ -141,9 +141,9 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
 
 def _again(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
     """Another link to a desk that is there already."""
-    from ..web.terminal import ask  # noqa: PLC0415 - as above
+    from ..web.terminal import send_command  # noqa: PLC0415 - as above
 
-    link = str(ask(desk, {"do": "link"})["login_url"])
+    link = str(send_command(desk, {"do": "link"})["login_url"])
     if run.out.format in {Format.JSON, Format.JSONL}:
         sys.stdout.write(json.dumps({"url": desk["url"], "login_url": link, "pid": desk["pid"]}) + "\n")
     else:
@@ -155,13 +155,13 @@ def _again(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
 
 
 def _ask(run: Run, desk: Mapping[str, Any] | None, wish: Mapping[str, Any]) -> int:
-    from ..web.terminal import ask  # noqa: PLC0415 - as above
+    from ..web.terminal import send_command  # noqa: PLC0415 - as above
 
     if desk is None:
         raise UsageError("no desk runs at this store on this machine.", hint="Start it: hf-gate ui")
     if wish["do"] in {"invite", "revoke"} and not wish["name"]:
         raise UsageError(f"whom? hf-gate ui {wish['do']} NAME")
-    told = ask(desk, wish)
+    told = send_command(desk, wish)
     document = {"schema_version": 1, **told}
     run.out.document(document, lambda: _lines(told), quiet=[str(told.get("link") or told.get("login_url") or "")])
     return 0

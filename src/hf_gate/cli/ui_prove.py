@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def prove(run: Run, link: str | None, *, yes: bool) -> int:
     """Send this user's token to the desk of a link, once; print the link by which they sign in from then on."""
     from ..hub.credentials import resolve_token  # noqa: PLC0415 - help needs none of it
-    from ..web.accounts import proof_link, send_proof  # noqa: PLC0415 - as above
+    from ..web.account_proofs import parse_proof_link, send_proof  # noqa: PLC0415 - as above
 
     if not link:
         raise UsageError("which link? hf-gate ui prove LINK", hint="Get one on the settings page of the desk.")
-    target = proof_link(link)
+    target = parse_proof_link(link)
     token = resolve_token(run.settings.token)
     if token is None:
         raise NotAllowed("there is no token here, so nothing can be proven.", hint=NO_TOKEN_HINT)

@@ -20,16 +20,16 @@ from ..domain.members import Member, MemberRole
 from ..domain.timestamps import ms_to_iso, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import HfGateError
-from .asking import PENDING, asked_of, run_query
 from .exports import EscapedJSON
-from .lines import key_of
+from .queue_query import PENDING, parse_queue_query, run_query
 from .request_context import NotFound, Refused, RequestContext
+from .request_lines import request_key
 
 if TYPE_CHECKING:
     from ..domain.rows import RequestRow
     from .app import DeskApp
 
-MOST: Final = 500
+MAX_REQUESTS: Final = 500
 
 
 class _Strict(BaseModel):
@@ -51,7 +51,7 @@ class RequestsOut(Record, frozen=True, kw_only=True):
     next: str | None
 
 
-class One(_Strict):
+class RequestRef(_Strict):
     """A request as whoever decides saw it."""
 
     id: str = Field(max_length=64)
@@ -65,7 +65,7 @@ class DecisionsIn(_Strict):
     """
 
     verb: Literal["accept", "reset", "reject", "cancel"]
-    requests: list[One] = Field(min_length=1, max_length=20)
+    requests: list[RequestRef] = Field(min_length=1, max_length=20)
     reason: str | None = Field(default=None, max_length=400)
     until: str | None = Field(default=None, max_length=40)
     hold: float | None = Field(default=10.0, ge=0, le=3600)
@@ -100,21 +100,21 @@ class TrayOut(Record, frozen=True, kw_only=True):
     held: list[HeldOut]
 
 
-class Counted(Record, frozen=True, kw_only=True):
+class CountOut(Record, frozen=True, kw_only=True):
     """How many that was about."""
 
     schema_version: int = 1
     count: int
 
 
-class Trouble(Record, frozen=True, kw_only=True):
+class ErrorOut(Record, frozen=True, kw_only=True):
     """Why not, and what to do."""
 
     error: str
     hint: str
 
 
-_ANSWERS: Final = (RequestsOut, ApiRequest, DecisionsOut, TrayOut, Counted, Trouble)
+_ANSWERS: Final = (RequestsOut, ApiRequest, DecisionsOut, TrayOut, CountOut, ErrorOut)
 _REF: Final = "#/components/schemas/{name}"
 
 
@@ -124,30 +124,30 @@ def _answer(kind: type[Record], description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-_TROUBLE: Final[dict[int | str, dict[str, Any]]] = {
-    code: _answer(Trouble, "It was not done.") for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
+_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    code: _answer(ErrorOut, "It was not done.") for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
 }
 
 
-def add(app: FastAPI, desk: DeskApp) -> None:
+def add_api(app: FastAPI, desk: DeskApp) -> None:
     """Puts the API beside the pages."""
     api = _Api(desk)
-    ways: tuple[tuple[str, str, Callable[..., Any], type[Record], str], ...] = (
+    routes: tuple[tuple[str, str, Callable[..., Any], type[Record], str], ...] = (
         ("GET", "/requests", api.requests, RequestsOut, "The requests that a query finds."),
         ("GET", "/requests/{id}", api.request, ApiRequest, "One request."),
         ("POST", "/decisions", api.decide, DecisionsOut, "Put decisions into the tray."),
         ("GET", "/tray", api.tray, TrayOut, "What is in the tray."),
-        ("POST", "/tray/undo", api.undo, Counted, "Take everything in the tray back."),
-        ("POST", "/tray/send", api.send, Counted, "Send everything in the tray now."),
+        ("POST", "/tray/undo", api.undo, CountOut, "Take everything in the tray back."),
+        ("POST", "/tray/send", api.send, CountOut, "Send everything in the tray now."),
     )
-    for method, path, endpoint, kind, summary in ways:
+    for method, path, endpoint, kind, summary in routes:
         app.add_api_route(
             f"/api/v1{path}",
             endpoint,
             methods=[method],
             response_model=None,
             summary=summary,
-            responses={200: _answer(kind, summary), **_TROUBLE},
+            responses={200: _answer(kind, summary), **_ERRORS},
         )
     app.add_exception_handler(RequestValidationError, api.invalid)
     app.add_exception_handler(400, api.unreadable)
@@ -165,21 +165,21 @@ class _Api:
         request: Request,
         q: Annotated[str, Query(max_length=2000)] = PENDING,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+        limit: Annotated[int, Query(ge=1, le=MAX_REQUESTS)] = 50,
         order: Literal["oldest", "newest"] = "oldest",
     ) -> Response:
         def work(context: RequestContext) -> Record:
-            asked = asked_of(context, q)
+            asked = parse_queue_query(context, q)
             if asked.problem is not None:
                 raise asked.problem
             page = run_query(context, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
-            return RequestsOut(requests=_requests(context, page.rows), next=page.next)
+            return RequestsOut(requests=_request_records(context, page.rows), next=page.next)
 
         return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         return await self._handle(
-            request, MemberRole.REVIEWER, lambda context: _requests(context, [context.find_request(id)])[0]
+            request, MemberRole.REVIEWER, lambda context: _request_records(context, [context.find_request(id)])[0]
         )
 
     async def decide(self, request: Request, decisions: DecisionsIn) -> Response:
@@ -187,7 +187,7 @@ class _Api:
             rows = {one.id: context.find_request(one.id) for one in decisions.requests}
             seen = {rows[one.id].id: one.version for one in decisions.requests}
             reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
-            wish = DecisionRequest(decisions.verb, seen, context.member, reason, _end_of(context, decisions))
+            wish = DecisionRequest(decisions.verb, seen, context.member, reason, _parse_until(context, decisions))
             taken = context.app_state.tray_service.queue_decisions(wish, context.now, decisions.hold)
             context.app_state.wake.set()
             out = {row.id for row in taken.moved} | {item.request for item in taken.conflicts}
@@ -198,7 +198,7 @@ class _Api:
 
     async def tray(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            mine = _mine(context)
+            mine = _own_decisions(context)
             rows = context.workspace.store.requests([item.request for item in mine])
             return TrayOut(held=[_queued_out(item, rows.get(item.request)) for item in mine])
 
@@ -206,16 +206,18 @@ class _Api:
 
     async def undo(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            ids = [item.id for item in _mine(context)]
-            return Counted(count=context.workspace.tray.undo(ids, to_ms(context.now)))
+            ids = [item.id for item in _own_decisions(context)]
+            return CountOut(count=context.workspace.tray.undo(ids, to_ms(context.now)))
 
         return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def send(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            count = context.workspace.tray.set_departure([item.id for item in _mine(context)], to_ms(context.now))
+            count = context.workspace.tray.set_departure(
+                [item.id for item in _own_decisions(context)], to_ms(context.now)
+            )
             context.app_state.wake.set()
-            return Counted(count=count)
+            return CountOut(count=count)
 
         return await self._handle(request, MemberRole.REVIEWER, work)
 
@@ -225,20 +227,22 @@ class _Api:
         where = ".".join(str(part) for part in first.get("loc", ()))
         said = str(first.get("msg", "not what is asked for"))
         return await self._answer(
-            request, MemberRole.VIEWER, lambda _: _no(422, f"{where}: {said}", "/api/openapi.json tells what is taken.")
+            request,
+            MemberRole.VIEWER,
+            lambda _: _error(422, f"{where}: {said}", "/api/openapi.json tells what is taken."),
         )
 
     async def unreadable(self, request: Request, _: Exception) -> Response:
         """A body that is no text, or no JSON at all."""
         return await self._answer(
-            request, MemberRole.VIEWER, lambda _: _no(400, "The body cannot be read as JSON.", "Send JSON in UTF-8.")
+            request, MemberRole.VIEWER, lambda _: _error(400, "The body cannot be read as JSON.", "Send JSON in UTF-8.")
         )
 
     def openapi(self, app: FastAPI) -> Callable[[Request], Any]:
         """What the API is, for who is in."""
 
         async def openapi(request: Request) -> Response:
-            return await self._answer(request, MemberRole.VIEWER, lambda _: EscapedJSON(_document(app)))
+            return await self._answer(request, MemberRole.VIEWER, lambda _: EscapedJSON(_make_document(app)))
 
         return openapi
 
@@ -254,25 +258,25 @@ class _Api:
         self, request: Request, member: Member | None, role: MemberRole, work: Callable[[RequestContext], Response]
     ) -> Response:
         if member is None:
-            return _no(401, "You are not signed in.", "Open the link that the desk printed.")
+            return _error(401, "You are not signed in.", "Open the link that the desk printed.")
         context = self._desk.context_of(request, member)
         if not context.member.role.covers(role):
-            return _no(403, f"A {context.member.role} may not do this.", "An admin of the desk can.")
+            return _error(403, f"A {context.member.role} may not do this.", "An admin of the desk can.")
         try:
             return work(context)
         except NotFound:
-            return _no(404, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.")
+            return _error(404, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.")
         except Refused as problem:
-            return _no(problem.status, str(problem), problem.hint)
+            return _error(problem.status, str(problem), problem.hint)
         except HfGateError as problem:
-            return _no(self._desk.status_of(problem), str(problem), problem.hint or "")
+            return _error(self._desk.status_of(problem), str(problem), problem.hint or "")
 
 
-def _no(status: int, error: str, hint: str) -> Response:
+def _error(status: int, error: str, hint: str) -> Response:
     return EscapedJSON({"error": error, "hint": hint}, status)
 
 
-def _end_of(context: RequestContext, decisions: DecisionsIn) -> str | None:
+def _parse_until(context: RequestContext, decisions: DecisionsIn) -> str | None:
     if decisions.until is None:
         return None
     if decisions.verb != "accept":
@@ -280,18 +284,18 @@ def _end_of(context: RequestContext, decisions: DecisionsIn) -> str | None:
     return context.parse_end(decisions.until)
 
 
-def _mine(context: RequestContext) -> list[QueuedDecision]:
+def _own_decisions(context: RequestContext) -> list[QueuedDecision]:
     return [
         item for item in context.workspace.tray.list_waiting() if item.member == context.member.id and item.run is None
     ]
 
 
-def _requests(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
+def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
     verdicts = context.app_state.policies.current_verdicts
-    return [ApiRequest(id=key_of(row), version=row.version.token, **stored_fields(row, verdicts)) for row in rows]
+    return [ApiRequest(id=request_key(row), version=row.version.token, **stored_fields(row, verdicts)) for row in rows]
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _make_document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document with the schemas of the answers."""
     document = app.openapi()
     _, schemas = msgspec.json.schema_components(_ANSWERS, ref_template=_REF)
@@ -303,7 +307,7 @@ def _queued_out(item: QueuedDecision, row: RequestRow | None) -> HeldOut:
     return HeldOut(
         id=item.id,
         verb=item.verb,
-        request=None if row is None else key_of(row),
+        request=None if row is None else request_key(row),
         batch=item.batch,
         made_at=ms_to_iso(item.made_at),
         leaves_at=ms_to_iso(item.leaves_at),

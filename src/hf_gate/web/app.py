@@ -18,46 +18,46 @@ from ..domain.members import Member, MemberRole
 from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
 from ..hub.credentials import is_loopback_host
 from . import (
-    accounts,
+    access_end,
+    account_proofs,
     api,
     audit,
+    audit_entries,
     bulk,
-    ending,
-    entries,
-    files,
-    first,
-    keys,
-    members,
+    first_steps,
+    formatting,
+    help_page,
+    ledger_proofs,
     metrics,
     people,
     plan,
     plans,
     policies,
     private_host,
-    proofs,
     queue,
     repos,
     request,
     request_history,
     runs,
+    settings_page,
+    static_files,
     tray,
-    words,
 )
+from .access_end import end_day
 from .app_state import AppState
 from .draft_pool import DraftBusy
-from .ending import day_of
 from .exports import EscapedJSON
-from .request_context import ENVIRONMENT, NotFound, Page, Refused, RequestContext, fields, local
-from .security import BIGGEST, SecurityMiddleware
+from .member_limits import MemberLimits
+from .request_context import ENVIRONMENT, NotFound, PageHandler, Refused, RequestContext, local_path, parse_fields
+from .security import MAX_BODY, SecurityMiddleware
 from .sign_in import Authenticator
 from .terminal import Terminal
-from .turns import MemberTurns
 
 ENVIRONMENT.globals |= {
-    "strip_of": tray.strip_of,
-    "until_day": day_of,
-    "until_moment": lambda context, at: words.span(at - context.now),
-    "first_steps": first.steps_of,
+    "make_strip": tray.make_strip,
+    "end_day": end_day,
+    "time_until": lambda context, at: formatting.format_span(at - context.now),
+    "list_first_steps": first_steps.list_first_steps,
 }
 _log = logging.getLogger("hf_gate.web")
 _T = TypeVar("_T")
@@ -72,7 +72,7 @@ class Route(NamedTuple):
     method: str
     path: str
     role: MemberRole
-    page: Page
+    handler: PageHandler
     is_draft: bool = False  # can try a policy on requests, which takes long
 
 
@@ -82,12 +82,12 @@ ROUTES: Final = (
     Route("GET", "/queue.{kind}", _VIEWER, queue.export),
     Route("POST", "/views", _VIEWER, queue.save_view),
     Route("GET", "/requests/{id}", _VIEWER, request.page),
-    Route("GET", "/requests/{id}/why", _VIEWER, request.why),
+    Route("GET", "/requests/{id}/why", _VIEWER, request.explanation_part),
     Route("GET", "/requests/{id}/similar", _REVIEWER, request_history.similar_part),
-    Route("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet),
-    Route("POST", "/requests/{id}/note", _REVIEWER, request.note),
-    Route("POST", "/requests/{id}/end", _REVIEWER, ending.change_end),
-    Route("POST", "/requests/{id}/looking", _REVIEWER, request.looking),
+    Route("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet_part),
+    Route("POST", "/requests/{id}/note", _REVIEWER, request.add_note),
+    Route("POST", "/requests/{id}/end", _REVIEWER, access_end.change_end),
+    Route("POST", "/requests/{id}/looking", _REVIEWER, request.update_presence),
     Route("GET", "/tray", _VIEWER, tray.page),
     Route("POST", "/tray", _REVIEWER, tray.decide),
     Route("POST", "/tray/undo", _REVIEWER, tray.undo),
@@ -101,15 +101,15 @@ ROUTES: Final = (
     Route("POST", "/bulk/{id}", _REVIEWER, bulk.confirm),
     Route("GET", "/plans", _VIEWER, plans.index),
     Route("GET", "/plans.{kind}", _REVIEWER, plans.index_file),
-    Route("POST", "/plans", _ADMIN, plans.make),
+    Route("POST", "/plans", _ADMIN, plans.make_plan),
     Route("GET", "/plans/{digest}.{kind}", _REVIEWER, plan.plan_file),
     Route("GET", "/plans/{digest}", _VIEWER, plan.page),
-    Route("POST", "/plans/{digest}", _REVIEWER, plan.act),
+    Route("POST", "/plans/{digest}", _REVIEWER, plan.handle_action),
     Route("GET", "/runs/{id}.{kind}", _REVIEWER, runs.run_file),
     Route("GET", "/runs/{id}", _VIEWER, runs.page),
     Route("GET", "/runs/{id}/live", _VIEWER, runs.live),
     Route("GET", "/runs/{id}/events", _VIEWER, runs.events),
-    Route("POST", "/runs/{id}", _REVIEWER, runs.act),
+    Route("POST", "/runs/{id}", _REVIEWER, runs.handle_action),
     Route("GET", "/repos", _VIEWER, repos.page),
     Route("GET", "/repos.{kind}", _VIEWER, repos.export),
     Route("GET", "/repos/{type}/{ns}/{name}", _VIEWER, repos.repo_page),
@@ -125,18 +125,18 @@ ROUTES: Final = (
     Route("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
     Route("GET", "/audit", _VIEWER, audit.page),
     Route("GET", "/audit.{kind}", _VIEWER, audit.export),
-    Route("GET", "/audit/export", _VIEWER, proofs.whole),
-    Route("POST", "/audit/verify", _VIEWER, proofs.prove),
-    Route("POST", "/audit/checkpoint", _REVIEWER, proofs.checkpoint),
-    Route("GET", "/audit/desk/{seq}", _VIEWER, entries.entry),
-    Route("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, entries.entry),
-    Route("GET", "/keys", _VIEWER, keys.page),
-    Route("POST", "/theme", _VIEWER, keys.theme),
-    Route("GET", "/first-steps", _VIEWER, first.page),
-    Route("GET", "/settings", _VIEWER, members.page),
-    Route("POST", "/settings/prove", _VIEWER, members.prove),
-    Route("POST", "/settings/invite", _ADMIN, members.invite),
-    Route("POST", "/settings/revoke", _ADMIN, members.revoke),
+    Route("GET", "/audit/export", _VIEWER, ledger_proofs.download_ledger),
+    Route("POST", "/audit/verify", _VIEWER, ledger_proofs.prove_ledger),
+    Route("POST", "/audit/checkpoint", _REVIEWER, ledger_proofs.make_checkpoint),
+    Route("GET", "/audit/desk/{seq}", _VIEWER, audit_entries.entry_page),
+    Route("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, audit_entries.entry_page),
+    Route("GET", "/keys", _VIEWER, help_page.page),
+    Route("POST", "/theme", _VIEWER, help_page.set_theme),
+    Route("GET", "/first-steps", _VIEWER, first_steps.page),
+    Route("GET", "/settings", _VIEWER, settings_page.page),
+    Route("POST", "/settings/prove", _VIEWER, settings_page.prove),
+    Route("POST", "/settings/invite", _ADMIN, settings_page.invite),
+    Route("POST", "/settings/revoke", _ADMIN, settings_page.revoke),
 )
 """Everything behind the sign-in. What is in front of it: /sign-in, /sign-out, /static, /healthz, /readyz, /metrics."""
 
@@ -147,27 +147,27 @@ _NO_TELEMETRY: Final[TelemetryConfig] = {
 """FastAPI would report to an OpenTelemetry provider of its process; see `docs/promises.md`."""
 
 
-def build(
+def build_app(
     app_state: AppState,
-    door: Authenticator,
+    authenticator: Authenticator,
     hosts: frozenset[str] | None,
     terminal: Terminal | None = None,
     *,
-    public: str | None = None,
+    public_origin: str | None = None,
 ) -> SecurityMiddleware:
-    """The whole application, shielded. `public`: its origin, where TLS ends before it."""
+    """Build the desk's ASGI application with all routes. `public_origin`: its origin if a proxy ends TLS in front of it."""
     app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None, telemetry=_NO_TELEMETRY)
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
-    desk = DeskApp(app_state, door, pool, terminal, ThreadPoolExecutor(_DRAFT_THREADS, "hf-gate-draft"))
-    desk.counts_are_open = hosts is not None and public is None
-    for way in ROUTES:
-        app.add_api_route(way.path, desk.endpoint(way), methods=[way.method], include_in_schema=False)
-    for method, path, endpoint in desk.open_ways:
+    desk = DeskApp(app_state, authenticator, pool, terminal, ThreadPoolExecutor(_DRAFT_THREADS, "hf-gate-draft"))
+    desk.has_open_metrics = hosts is not None and public_origin is None
+    for route in ROUTES:
+        app.add_api_route(route.path, desk.make_endpoint(route), methods=[route.method], include_in_schema=False)
+    for method, path, endpoint in desk.open_routes:
         app.add_api_route(path, endpoint, methods=[method], include_in_schema=False, response_model=None)
-    api.add(app, desk)
-    app.add_exception_handler(404, desk.nowhere)
-    app.add_exception_handler(405, desk.nowhere)
-    return SecurityMiddleware(app, hosts, public)
+    api.add_api(app, desk)
+    app.add_exception_handler(404, desk.not_found)
+    app.add_exception_handler(405, desk.not_found)
+    return SecurityMiddleware(app, hosts, public_origin)
 
 
 class DeskApp:
@@ -177,31 +177,37 @@ class DeskApp:
     `counts_are_open`: only this machine can come here, so that a monitor on it may read figures without a session.
     """
 
-    counts_are_open: bool = False
+    has_open_metrics: bool = False
 
     def __init__(
         self,
         app_state: AppState,
-        door: Authenticator,
+        authenticator: Authenticator,
         pool: ThreadPoolExecutor,
         terminal: Terminal | None,
         drafts: ThreadPoolExecutor,
     ) -> None:
-        self.app_state, self.door, self._pool, self._terminal, self._drafts = app_state, door, pool, terminal, drafts
-        self._turns = MemberTurns()
+        self.app_state, self.authenticator, self._pool, self._terminal, self._drafts = (
+            app_state,
+            authenticator,
+            pool,
+            terminal,
+            drafts,
+        )
+        self._turns = MemberLimits()
 
-    async def aside(self, work: Callable[[], _T], pool: ThreadPoolExecutor | None = None) -> _T:
+    async def run_in_thread(self, work: Callable[[], _T], pool: ThreadPoolExecutor | None = None) -> _T:
         """Does something that may take a while."""
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
-    def endpoint(self, way: Route) -> Callable[[Request], Any]:
+    def make_endpoint(self, route: Route) -> Callable[[Request], Any]:
         """What answers one way."""
 
         async def endpoint(request: Request) -> Response:
-            body = b"" if way.method == "GET" else await _body(request)
-            tries = way.is_draft and (way.method == "POST" or "who" in request.query_params)
+            body = b"" if route.method == "GET" else await _read_body(request)
+            tries = route.is_draft and (route.method == "POST" or "who" in request.query_params)
             pool = self._drafts if tries else None
-            return await self.for_member(request, lambda member: self._answer(way, request, member, body), pool)
+            return await self.for_member(request, lambda member: self._answer(route, request, member, body), pool)
 
         return endpoint
 
@@ -209,20 +215,20 @@ class DeskApp:
         self, request: Request, work: Callable[[Member | None], Response], pool: ThreadPoolExecutor | None = None
     ) -> Response:
         """Do work for the member who asks, or None, when it is their turn."""
-        member = await self.aside(lambda: self._member(request))
+        member = await self.run_in_thread(lambda: self._find_member(request))
         if member is None:
-            return await self.aside(lambda: work(None), pool)
-        async with self._turns.turn(member.id) as has_turn:
+            return await self.run_in_thread(lambda: work(None), pool)
+        async with self._turns.acquire(member.id) as has_turn:
             if has_turn:
-                return await self.aside(lambda: work(member), pool)
+                return await self.run_in_thread(lambda: work(member), pool)
         if private_host.is_navigation(request):
-            return self.door.busy_page()
+            return self.authenticator.busy_page()
         return EscapedJSON({"error": "Too many of your requests are under way.", "hint": "Try again in a moment."}, 429)
 
     # ---- in front of the sign-in -------------------------------------------------------------------------------------
 
     @property
-    def open_ways(self) -> tuple[tuple[str, str, Callable[..., Any]], ...]:
+    def open_routes(self) -> tuple[tuple[str, str, Callable[..., Any]], ...]:
         """What can be asked for without a session."""
         return (
             ("GET", "/static/{version}/{name}", self.static), ("GET", "/sign-in", self.sign_in),
@@ -233,10 +239,10 @@ class DeskApp:
 
     async def static(self, version: str, name: str) -> Response:
         """A static file. Browsers keep it only under the version that it has now."""
-        body, media_type = files.static_files().get(name, (b"", ""))
+        body, media_type = static_files.static_files().get(name, (b"", ""))
         if not media_type:
             return Response("", 404)
-        is_current = version == files.static_version()
+        is_current = version == static_files.static_version()
         cached = "public, max-age=31536000, immutable" if is_current else "no-store"
         return Response(body, media_type=media_type, headers={"cache-control": cached})
 
@@ -244,39 +250,45 @@ class DeskApp:
         """The page, or with a link the way in."""
         secret, is_staying = request.query_params.get("t"), "stay" in request.query_params
         if secret is None:
-            return await self.aside(lambda: self.door.page(200))
-        return await self.aside(lambda: self.door.open_link(request, secret, is_staying=is_staying))
+            return await self.run_in_thread(lambda: self.authenticator.sign_in_page(200))
+        return await self.run_in_thread(lambda: self.authenticator.open_link(request, secret, is_staying=is_staying))
 
     async def sign_in_by_form(self, request: Request) -> Response:
         """The same for a link that was pasted."""
-        sent = fields((await _body(request)).decode("utf-8", "replace"))
+        sent = parse_fields((await _read_body(request)).decode("utf-8", "replace"))
         secret = sent.get("link", [""])[-1].strip().rpartition("t=")[2].partition("&")[0]
-        return await self.aside(lambda: self.door.submit_link(request, secret, is_staying="stay" in sent))
+        return await self.run_in_thread(
+            lambda: self.authenticator.submit_link(request, secret, is_staying="stay" in sent)
+        )
 
     async def sign_out(self, request: Request) -> Response:
         """Ends the session here and in the store."""
 
         def leave() -> Response:
             try:
-                self.door.leave(request)
+                self.authenticator.sign_out(request)
             except HfGateError as problem:
-                return self.door.page(503, f"You are still signed in: {problem} Sign out again in a moment.")
-            return self.door.forget(self.door.page(200, "You are signed out."))
+                return self.authenticator.sign_in_page(
+                    503, f"You are still signed in: {problem} Sign out again in a moment."
+                )
+            return self.authenticator.delete_cookie(self.authenticator.sign_in_page(200, "You are signed out."))
 
-        return await self.aside(leave)
+        return await self.run_in_thread(leave)
 
     async def terminal(self, request: Request) -> Response:
         """What `hf-gate ui link` and `ui invite` ask; who has not got the key finds nothing."""
-        terminal, body = self._terminal, await _body(request)
+        terminal, body = self._terminal, await _read_body(request)
         if terminal is None:
             return Response("", 404)
-        return await self.aside(lambda: terminal.answer(request.headers.get("authorization", ""), body))
+        return await self.run_in_thread(lambda: terminal.answer(request.headers.get("authorization", ""), body))
 
     async def prove_account(self, request: Request) -> Response:
         """What `hf-gate ui prove LINK` sends. A token is taken only where nobody on the way can read it."""
-        body = await _body(request)
+        body = await _read_body(request)
         is_private = self.app_state.is_https or (request.client is not None and is_loopback_host(request.client.host))
-        return await self.aside(lambda: accounts.answer(self.app_state, body, is_private=is_private))
+        return await self.run_in_thread(
+            lambda: account_proofs.answer_proof(self.app_state, body, is_private=is_private)
+        )
 
     async def healthz(self) -> Response:
         """Whether this process answers."""
@@ -292,22 +304,22 @@ class DeskApp:
                 return Response("the store cannot be read\n", 503, media_type="text/plain")
             return Response("ok\n", media_type="text/plain")
 
-        return await self.aside(look)
+        return await self.run_in_thread(look)
 
     async def metrics(self, request: Request) -> Response:
         """Figures for a monitor: to this machine, or to a member, of their repos.
 
         Once any request bore a header of a proxy, other machines reach the desk, and a proxy may also leave such headers out.
         """
-        is_local = self.counts_are_open and not request.state.has_proxy
+        is_local = self.has_open_metrics and not request.state.has_proxy
 
         def figures(member: Member | None) -> Response:
             if member is None and not is_local:
                 return self._signed_out(request)
             try:
-                return metrics.answer(self.app_state, member)
+                return metrics.metrics_response(self.app_state, member)
             except HfGateError as problem:
-                return Response(f"{problem}\n", _status_of(problem), media_type="text/plain")
+                return Response(f"{problem}\n", status_of(problem), media_type="text/plain")
 
         return await self.for_member(request, figures)
 
@@ -318,34 +330,38 @@ class DeskApp:
     @staticmethod
     def status_of(problem: HfGateError) -> int:
         """Which HTTP status an error of ours is."""
-        return _status_of(problem)
+        return status_of(problem)
 
-    async def nowhere(self, request: Request, _: Exception) -> Response:
+    async def not_found(self, request: Request, _: Exception) -> Response:
         """No such way: told to who is in; who is not sees what they always see."""
 
         def page(member: Member | None) -> Response:
-            return self.door.page(401) if member is None else self._no(self._context(request, member, b""), 404)
+            return (
+                self.authenticator.sign_in_page(401)
+                if member is None
+                else self._refuse(self._context(request, member, b""), 404)
+            )
 
         return await self.for_member(request, page)
 
     # ---- one call ----------------------------------------------------------------------------------------------------
 
-    def _answer(self, way: Route, request: Request, member: Member | None, body: bytes) -> Response:
+    def _answer(self, route: Route, request: Request, member: Member | None, body: bytes) -> Response:
         if member is None:
             return self._signed_out(request)
         context = self._context(request, member, body)
-        if not member.role.covers(way.role):
-            return self._no(context, 404 if way.method == "GET" else 403)
+        if not member.role.covers(route.role):
+            return self._refuse(context, 404 if route.method == "GET" else 403)
         try:
-            return way.page(context)
+            return route.handler(context)
         except NotFound:
-            return self._no(context, 404)
+            return self._refuse(context, 404)
         except Refused as problem:
             return _error_page(context, str(problem), problem.hint, problem.status)
         except HfGateError as problem:
-            return _error_page(context, str(problem), problem.hint or "", _status_of(problem))
+            return _error_page(context, str(problem), problem.hint or "", status_of(problem))
         except Exception:  # noqa: BLE001 - whatever it is, the reader gets a page and the log the rest
-            _log.exception("no page for %s %s", way.method, way.path)
+            _log.exception("no page for %s %s", route.method, route.path)
             return _error_page(
                 context, "This page cannot be shown: a fault of hf-gate.", "The log has it; please report it.", 500
             )
@@ -353,10 +369,10 @@ class DeskApp:
     def _signed_out(self, request: Request) -> Response:
         if request.headers.get("hx-request") == "true":
             return Response("", 401, {"hx-redirect": "/sign-in"})
-        return self.door.page(401)
+        return self.authenticator.sign_in_page(401)
 
-    def _member(self, request: Request) -> Member | None:
-        name = self.door.name_of(request)
+    def _find_member(self, request: Request) -> Member | None:
+        name = self.authenticator.session_member(request)
         return None if name is None else self.app_state.membership.find(name)
 
     def _context(self, request: Request, member: Member, body: bytes) -> RequestContext:
@@ -366,17 +382,17 @@ class DeskApp:
             request.url.path,
             member,
             request.state.nonce,
-            fields(request.url.query),
-            fields(body.decode("utf-8", "replace")),
+            parse_fields(request.url.query),
+            parse_fields(body.decode("utf-8", "replace")),
             {name: str(value) for name, value in request.path_params.items()},
             is_part=request.headers.get("hx-request") == "true",
             theme=theme if theme in {"light", "dark"} else None,
-            at_url=f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
-            from_url=_page_of(request),
+            current_url=f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
+            page_url=_page_url(request),
             now=self.app_state.now(),
         )
 
-    def _no(self, context: RequestContext, status: int) -> Response:
+    def _refuse(self, context: RequestContext, status: int) -> Response:
         if status == 404:
             return _error_page(
                 context, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.", 404
@@ -386,10 +402,10 @@ class DeskApp:
 
 def _error_page(context: RequestContext, message: str, hint: str, status: int) -> Response:
     template = "parts/notice.html" if context.is_part else "refused.html"
-    return context.page(template, status, message=message, hint=hint, is_bad=True, title=message)
+    return context.render(template, status, message=message, hint=hint, is_bad=True, title=message)
 
 
-def _status_of(problem: HfGateError) -> int:
+def status_of(problem: HfGateError) -> int:
     for kind, status in (
         (NotAllowed, 403), (Stale, 409), (Guarded, 409), (DraftBusy, 409), (UsageError, 422), (StoreUnavailable, 503),
         (HubUnavailable, 503), (Offline, 503),
@@ -399,21 +415,21 @@ def _status_of(problem: HfGateError) -> int:
     return 502
 
 
-def _page_of(request: Request) -> str:
+def _page_url(request: Request) -> str:
     """The page in which a script of ours asks, as a path of this desk."""
     try:
         url = urlsplit(request.headers.get("hx-current-url", ""))
     except ValueError:
         return ""
-    return local(f"{url.path}{'?' if url.query else ''}{url.query}") or ""
+    return local_path(f"{url.path}{'?' if url.query else ''}{url.query}") or ""
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     """What was sent, as far as it may be large."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > BIGGEST:
+        if size > MAX_BODY:
             return b""
         parts.append(part)
     return b"".join(parts)

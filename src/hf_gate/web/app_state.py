@@ -19,23 +19,23 @@ from ..application.workspace import Workspace
 from ..domain.members import Member
 from ..errors import HfGateError, UsageError
 from ..hub.local_hub_headers import get_world_id
-from .draft_pool import Drafts
-from .making import PlanMaker
-from .one_time import OneTimeCodes
+from .draft_pool import DraftPool
+from .one_time_codes import OneTimeCodes
+from .plan_maker import PlanMaker
 from .presence import Presence
 from .run_worker import RunWorker
 
-_WATCHED: Final = 180.0  # seconds
+_IN_USE: Final = 180.0  # seconds
 
 
 @dataclass(slots=True)
 class SyncStatus:
     """The state of the last sync. The background worker writes it, and every page shows it."""
 
-    read_at: datetime | None = None
+    synced_at: datetime | None = None
     next_at: datetime | None = None
     problem: str | None = None
-    is_reading: bool = False
+    is_syncing: bool = False
 
 
 @dataclass
@@ -50,17 +50,17 @@ class AppState:
     token_role: str | None = None  # the Hub's word for it: write, read or fineGrained
     sync_status: SyncStatus = field(default_factory=SyncStatus)
     wake: threading.Event = field(default_factory=threading.Event)
-    read_now: Callable[[], None] = lambda: None
+    request_sync: Callable[[], None] = lambda: None
     presence: Presence = field(default_factory=Presence)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
-    drafts: Drafts = field(default_factory=Drafts)
+    drafts: DraftPool = field(default_factory=DraftPool)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     membership: Membership = field(init=False)
     tray_service: TrayService = field(init=False)
     policies: PolicyWatcher = field(init=False)
     run_worker: RunWorker = field(init=False)
     plan_maker: PlanMaker = field(init=False)
-    _looked_at: float | None = None
+    _visited_at: float | None = None
 
     def __post_init__(self) -> None:
         self.membership = Membership(self.workspace, self.owner, self.owner_id)
@@ -90,23 +90,23 @@ class AppState:
         return self.workspace.clock.now()
 
     @property
-    def is_watched(self) -> bool:
+    def is_in_use(self) -> bool:
         """Whether a page was opened in the last three minutes."""
-        return self._looked_at is not None and time.monotonic() - self._looked_at < _WATCHED
+        return self._visited_at is not None and time.monotonic() - self._visited_at < _IN_USE
 
-    def looked_at(self) -> None:
+    def record_visit(self) -> None:
         """Record that a page was opened. After a pause the Hub is read at once."""
-        was, self._looked_at = self.is_watched, time.monotonic()
+        was, self._visited_at = self.is_in_use, time.monotonic()
         if not was:
-            self.read_now()
+            self.request_sync()
 
     def policy_problem_for(self, member: Member) -> HfGateError | None:
         """Return why the policies cannot be read; a member of some repos learns nothing of a file that may be of others."""
         problem = self.policies.problem
-        return None if problem is None else told_to(member, problem)
+        return None if problem is None else problem_for_member(member, problem)
 
 
-def told_to(member: Member, problem: HfGateError) -> HfGateError:
+def problem_for_member(member: Member, problem: HfGateError) -> HfGateError:
     """Return a problem with a file of the workspace as this member may see it."""
     if member.repos is None:
         return problem

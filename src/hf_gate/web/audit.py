@@ -21,15 +21,15 @@ from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
-from .entries import WORDS, EntryLine, lines_of, number_in
+from .audit_entries import KIND_LABELS, EntryLine, entry_lines, parse_number
 from .exports import export_response
-from .proofs import entries_in, is_whole, last_proof
+from .ledger_proofs import count_entries, last_proof, sees_all_repos
 from .request_context import RequestContext
 
-PAGE: Final = 50
+PAGE_SIZE: Final = 50
 _CHUNK: Final = 200  # entries that are read at once, to be grouped
-_MOST: Final = 1000  # entries of one page, however alike they are
-_NAMED: Final = 3  # people of a group who are named
+_MAX_ENTRIES: Final = 1000  # entries of one page, however alike they are
+_MAX_NAMED: Final = 3  # people of a group who are named
 
 VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("Everything", {}),
@@ -48,23 +48,23 @@ VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
 class AuditQuery:
     """The filters as they were written, what they mean, and what of them means nothing."""
 
-    words: Mapping[str, str]
-    wanted: TimelineFilter
+    values: Mapping[str, str]
+    filter: TimelineFilter
     problem: str = ""
 
     def href(self, path: str = "/audit", **more: object) -> str:
         """The same filters at another address."""
-        said = {key: value for key, value in {**self.words, **more}.items() if value}
+        said = {key: value for key, value in {**self.values, **more}.items() if value}
         return f"{path}?{urlencode(said)}" if said else path
 
 
-def asked_of(context: RequestContext) -> AuditQuery:
+def parse_audit_query(context: RequestContext) -> AuditQuery:
     """By repo, kind, actor, person and run; never beyond the repos that this person sees."""
     words = {key: context.query_value(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
     mine = [row.repo for row in context.app_state.membership.repos(context.member)]
     is_all = len(mine) == len(context.workspace.store.repos())
     repos: list[Repo] | None = None if is_all else mine
-    with_desk, problem = is_whole(context), ""
+    with_desk, problem = sees_all_repos(context), ""
     if words["repo"] == WORKSPACE_CHAIN:
         repos, problem = [], "" if with_desk else "No repo desk is here."
     elif words["repo"]:
@@ -93,18 +93,18 @@ def _repos_named(context: RequestContext, text: str) -> list[Repo]:
 
 def _requests_of(context: RequestContext, text: str) -> list[int]:
     """Every attempt of whoever is called so; a viewer knows pseudonyms only."""
-    if context.masks and not is_pseudonym(text):
+    if context.is_masked and not is_pseudonym(text):
         return []
     people = {row.person.id for row in context.workspace.store.find_by_identity(None, text)}
     return [
-        row.id for ident in people for row in context.workspace.store.attempts(None, ident) if context.sees(row.repo)
+        row.id for ident in people for row in context.workspace.store.attempts(None, ident) if context.can_see(row.repo)
     ]
 
 
 def _read_timeline(context: RequestContext, asked: AuditQuery, limit: int, before: int | None) -> TimelinePage:
     if asked.problem:
         return TimelinePage([])
-    return context.workspace.timeline(asked.wanted, limit=limit, before=before)
+    return context.workspace.timeline(asked.filter, limit=limit, before=before)
 
 
 # ---- the timeline --------------------------------------------------------------------------------------------------------
@@ -112,12 +112,12 @@ def _read_timeline(context: RequestContext, asked: AuditQuery, limit: int, befor
 
 def page(context: RequestContext) -> Response:
     """One stretch of the timeline, the newest first, day by day."""
-    asked = asked_of(context)
-    each, before = number_in(context.query_value("each")), number_in(context.query_value("before"))
-    found = _read_groups(context, asked, before) if each is None else _one_by_one(context, asked, each, before)
-    groups = _groups_of(context, asked, found, before)
-    days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _day(context, group.first.at))]
-    return context.page(
+    asked = parse_audit_query(context)
+    each, before = parse_number(context.query_value("each")), parse_number(context.query_value("before"))
+    found = _read_groups(context, asked, before) if each is None else _read_ungrouped(context, asked, each, before)
+    groups = _build_groups(context, asked, found, before)
+    days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _format_day(context, group.first.at))]
+    return context.render(
         "audit.html",
         title="Audit log",
         asked=asked,
@@ -127,21 +127,21 @@ def page(context: RequestContext) -> Response:
         each=each,
         is_cut=found.is_cut,
         is_first=not context.query_value("before"),
-        kinds=[(kind, WORDS[kind]) for kind in KINDS],
+        kinds=[(kind, KIND_LABELS[kind]) for kind in KINDS],
         repos=[str(row.repo) for row in context.app_state.membership.repos(context.member)],
         views=[
             (name, "/audit" + (f"?{urlencode(some)}" if some else ""), _is_view(asked, some)) for name, some in VIEWS
         ],
-        total=entries_in(context.workspace),
-        is_whole=is_whole(context),
+        total=count_entries(context.workspace),
+        sees_all_repos=sees_all_repos(context),
         proof=last_proof(context.workspace),
-        checkpoints=context.workspace.store.checkpoints()[-1:] if is_whole(context) else [],
+        checkpoints=context.workspace.store.checkpoints()[-1:] if sees_all_repos(context) else [],
         from_ms=from_ms,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class AuditPage:
     """Entries of one page, in groups. `next`: before which entry the next page begins."""
 
     groups: list[list[LedgerRow]]
@@ -164,36 +164,36 @@ class EntryGroup:
         return self.lines[0]
 
 
-def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None) -> Page:
+def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None) -> AuditPage:
     """Read until a page is full of groups; a page holds a bounded number of entries."""
 
     def key(row: LedgerRow) -> tuple[object, ...]:
-        return _day(context, from_ms(row.link.at)), *group_key(row.link)
+        return _format_day(context, from_ms(row.link.at)), *group_key(row.link)
 
     rows: list[LedgerRow] = []
     while True:
         found = _read_timeline(context, asked, _CHUNK, before)
         rows += found.rows
         groups = list(group_similar(rows, key))
-        if len(groups) > PAGE:
-            return Page(groups[:PAGE], groups[PAGE - 1][-1].id)
-        if found.next is None or found.is_cut or len(rows) >= _MOST:
-            return Page(groups, found.next, found.is_cut)
+        if len(groups) > PAGE_SIZE:
+            return AuditPage(groups[:PAGE_SIZE], groups[PAGE_SIZE - 1][-1].id)
+        if found.next is None or found.is_cut or len(rows) >= _MAX_ENTRIES:
+            return AuditPage(groups, found.next, found.is_cut)
         before = found.next
 
 
-def _one_by_one(context: RequestContext, asked: AuditQuery, each: int, before: int | None) -> Page:
+def _read_ungrouped(context: RequestContext, asked: AuditQuery, each: int, before: int | None) -> AuditPage:
     """Read entries without grouping them, down to the one with this number."""
-    found = _read_timeline(context, asked, PAGE, before)
+    found = _read_timeline(context, asked, PAGE_SIZE, before)
     rows = [[row] for row in found.rows if row.id >= each]
-    return Page(rows, found.next if len(rows) == len(found.rows) else None, found.is_cut)
+    return AuditPage(rows, found.next if len(rows) == len(found.rows) else None, found.is_cut)
 
 
-def _groups_of(context: RequestContext, asked: AuditQuery, page: Page, before: int | None) -> list[EntryGroup]:
-    lines = iter(lines_of(context, [row for rows in page.groups for row in rows[:_NAMED]]))
+def _build_groups(context: RequestContext, asked: AuditQuery, page: AuditPage, before: int | None) -> list[EntryGroup]:
+    lines = iter(entry_lines(context, [row for rows in page.groups for row in rows[:_MAX_NAMED]]))
     groups = []
     for rows in page.groups:
-        named = list(islice(lines, min(len(rows), _NAMED)))
+        named = list(islice(lines, min(len(rows), _MAX_NAMED)))
         text = named[0].text if len(rows) == 1 else summarize_group([row.link for row in rows])
         since = from_ms(rows[-1].link.at).astimezone(context.workspace.zone)
         href = asked.href(before=before, each=rows[-1].id)
@@ -203,23 +203,23 @@ def _groups_of(context: RequestContext, asked: AuditQuery, page: Page, before: i
 
 
 def _is_view(asked: AuditQuery, some: Mapping[str, str]) -> bool:
-    return {key: value for key, value in asked.words.items() if value} == dict(some)
+    return {key: value for key, value in asked.values.items() if value} == dict(some)
 
 
-def _day(context: RequestContext, at: datetime) -> str:
+def _format_day(context: RequestContext, at: datetime) -> str:
     there = at.astimezone(context.workspace.zone)
     return f"{there:%A}, {there.day} {there:%B} {there.year}"
 
 
 def export(context: RequestContext) -> Response:
     """Every entry that the filters find, with the keys of `hf-gate audit ls`: without names, answers, reasons and notes."""
-    asked = asked_of(context)
+    asked = parse_audit_query(context)
     if asked.problem:
         raise UsageError(asked.problem)
-    return export_response("ledger-entries", context.params["kind"], AuditRecord, _all(context, asked))
+    return export_response("ledger-entries", context.params["kind"], AuditRecord, _list_records(context, asked))
 
 
-def _all(context: RequestContext, asked: AuditQuery) -> Iterator[AuditRecord]:
+def _list_records(context: RequestContext, asked: AuditQuery) -> Iterator[AuditRecord]:
     before = None
     while True:
         found = _read_timeline(context, asked, 1000, before)

@@ -20,9 +20,9 @@ from ..errors import HfGateError
 from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
-_SOON, _LATER = 15.0, 60.0  # seconds between two looks while somebody watches
+_MIN_PAUSE, _MAX_PAUSE = 15.0, 60.0  # seconds between two looks while somebody watches
 _TICK: Final = 0.25  # seconds between two looks into the tray
-_UNKNOWN: Final = 30.0  # seconds until what a crash left unknown is asked again
+_RECOVER_EVERY: Final = 30.0  # seconds until what a crash left unknown is asked again
 
 
 @dataclass
@@ -33,11 +33,11 @@ class BackgroundWorker:
     repos: Callable[[], Sequence[Repo]]
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _read_now: threading.Event = field(default_factory=threading.Event)
-    _judged: PolicyBundle | None = None
+    _sync_requested: threading.Event = field(default_factory=threading.Event)
+    _evaluated_bundle: PolicyBundle | None = None
 
     def start(self) -> None:
-        for name, work in (("hf-gate-tray", self._send), ("hf-gate-reader", self._sync_all)):
+        for name, work in (("hf-gate-tray", self._run_tray), ("hf-gate-reader", self._run_sync)):
             thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -45,23 +45,23 @@ class BackgroundWorker:
     def stop(self, wait: float = 10.0) -> None:
         """Lets what is under way come to its end; what is in the tray stays there."""
         self._stop.set()
-        self._read_now.set()
+        self._sync_requested.set()
         self.app_state.wake.set()
         end = time.monotonic() + wait
         for thread in self._threads:
             thread.join(max(0.1, end - time.monotonic()))
 
-    def read_now(self) -> None:
+    def request_sync(self) -> None:
         """Somebody wishes to see the Hub as it is now."""
-        self._read_now.set()
+        self._sync_requested.set()
 
     # ---- the tray ----------------------------------------------------------------------------------------------------
 
-    def _send(self) -> None:
-        recovered_at = -_UNKNOWN
+    def _run_tray(self) -> None:
+        recovered_at = -_RECOVER_EVERY
         while not self._stop.is_set():
             try:
-                if time.monotonic() - recovered_at >= _UNKNOWN:
+                if time.monotonic() - recovered_at >= _RECOVER_EVERY:
                     self._recover()
                     recovered_at = time.monotonic()
                 self._send_due()
@@ -90,12 +90,12 @@ class BackgroundWorker:
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
-    def _sync_all(self) -> None:
-        pause = _SOON
+    def _run_sync(self) -> None:
+        pause = _MIN_PAUSE
         while not self._stop.is_set():
-            self.app_state.sync_status.is_reading = True
+            self.app_state.sync_status.is_syncing = True
             try:
-                pause = self._pause(pause, found=self._read_all())
+                pause = self._next_pause(pause, found=self._sync_repos())
             except HfGateError as problem:
                 self.app_state.sync_status.problem = str(problem)
             except OSError as problem:  # such as no free file descriptor, while others hold all connections
@@ -104,22 +104,22 @@ class BackgroundWorker:
             except Exception:  # noqa: BLE001 - a thread that dies would never read again
                 _log.exception("reading the Hub failed")
                 self.app_state.sync_status.problem = "a fault of hf-gate; the log has it"
-            self.app_state.sync_status.is_reading = False
+            self.app_state.sync_status.is_syncing = False
             self.app_state.sync_status.next_at = self.app_state.now() + timedelta(seconds=pause)
-            if self._read_now.wait(pause):
-                self._read_now.clear()
-                pause = _SOON
+            if self._sync_requested.wait(pause):
+                self._sync_requested.clear()
+                pause = _MIN_PAUSE
 
-    def _pause(self, before: float, *, found: bool) -> float:
+    def _next_pause(self, before: float, *, found: bool) -> float:
         """Seconds until the next look: short while somebody is there to see, and never more than a share of the calls."""
         outlook, repos = self.app_state.workspace.hub.outlook(), max(1, len(self.app_state.workspace.store.repos()))
         calls, quota, window = 4 * repos, outlook.quota, outlook.window_s
-        if not self.app_state.is_watched:
+        if not self.app_state.is_in_use:
             return next_pause(before, has_news=found, calls=calls, quota=quota, window=window)
         floor = calls * window / (QUOTA_SHARE * quota) if quota and window else 0.0
-        return max(floor, _SOON, min(_LATER, before / 2 if found else before * 1.5))
+        return max(floor, _MIN_PAUSE, min(_MAX_PAUSE, before / 2 if found else before * 1.5))
 
-    def _read_all(self) -> bool:
+    def _sync_repos(self) -> bool:
         app_state, found, problem = self.app_state, False, None
         for repo in self.repos():
             if self._stop.is_set():
@@ -145,16 +145,16 @@ class BackgroundWorker:
                 problem = f"{repo}: {trouble}"
         app_state.sync_status.problem = problem
         if problem is None:
-            app_state.sync_status.read_at = app_state.now()
-        self._judge(found=found)
+            app_state.sync_status.synced_at = app_state.now()
+        self._evaluate_policies(found=found)
         return found
 
-    def _judge(self, *, found: bool) -> None:
+    def _evaluate_policies(self, *, found: bool) -> None:
         """Enters the verdicts that are new, so that the queue can be asked for them. Plans nothing, sends nothing."""
         bundle = self.app_state.policies.current
-        if bundle is None or (not found and self._judged is bundle):
+        if bundle is None or (not found and self._evaluated_bundle is bundle):
             return
-        self._judged, workspace = bundle, self.app_state.workspace
+        self._evaluated_bundle, workspace = bundle, self.app_state.workspace
         with workspace.store.hold_write_lock():
             policy_sets = bundle.for_repos(workspace.store, workspace.sources)
             propose_plan(

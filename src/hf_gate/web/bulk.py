@@ -37,21 +37,21 @@ from ..errors import Guarded, UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import make_plan
-from . import words
-from .asking import asked_of, limit_to_visible_repos
+from . import formatting
 from .exports import export_response
-from .lines import Line, lines_of
-from .making import keep
+from .plan_maker import store_plan
 from .queue import request_records
-from .request import texts_for
-from .request_context import NotFound, Refused, RequestContext, local
-from .tallies import cells_of, count_from_cells
+from .queue_counts import count_matching, list_counts
+from .queue_query import limit_to_visible_repos, parse_queue_query
+from .request import list_reason_texts
+from .request_context import NotFound, Refused, RequestContext, local_path
+from .request_lines import RequestLine, request_lines
 
-TRAY_MOST: Final = 1000  # above, it is a run, or where two must agree a plan: it can be paused and turned back
+MAX_IN_TRAY: Final = 1000  # above, it is a run, or where two must agree a plan: it can be paused and turned back
 HOLD: Final = 60.0  # seconds, for many together
-SAMPLE: Final = 20
-_PAGE: Final = 500
-_OUT: Final = {
+SAMPLE_SIZE: Final = 20
+_MAX_KEYS: Final = 500
+_WHY_EXCLUDED: Final = {
     GONE: "not there any more",
     MOVED: "changed since they were selected",
     OWN: "your own request",
@@ -66,8 +66,8 @@ _OUT: Final = {
 
 def select(context: RequestContext) -> Response:
     """Adds to the selection, takes away from it, fills it with everything that a query finds, or clears it."""
-    app_state, pick, do = context.app_state, context.selection, context.form_value("do")
-    rows = [context.find_request(key) for key in context.sent.get("key", [])[:_PAGE] if key]
+    app_state, pick, do = context.app_state, context.selection_name, context.form_value("do")
+    rows = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if do == "add":
         app_state.workspace.selections.add(pick, context.member.id, [row.id for row in rows], to_ms(context.now))
     elif do == "remove":
@@ -79,13 +79,13 @@ def select(context: RequestContext) -> Response:
     else:
         raise Refused("That is no way to select.")
     if context.is_part:
-        return context.page("parts/picked.html", **bar(context, context.form_value("q")))
-    return context.back()
+        return context.render("parts/picked.html", **selection_bar(context, context.form_value("q")))
+    return context.redirect_back()
 
 
 def _select_all(context: RequestContext, pick: str) -> None:
     """Everybody that the query finds now: who comes later is not in it."""
-    asked, app_state = asked_of(context, context.form_value("q")), context.app_state
+    asked, app_state = parse_queue_query(context, context.form_value("q")), context.app_state
     if asked.problem is not None:
         raise asked.problem
     app_state.workspace.selections.fill(
@@ -97,13 +97,13 @@ def _select_all(context: RequestContext, pick: str) -> None:
     )
 
 
-def bar(context: RequestContext, text: str) -> dict[str, Any]:
+def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
     """What the bar above the rows shows."""
-    asked = asked_of(context, text)
+    asked = parse_queue_query(context, text)
     return {
-        "picked": context.workspace.selections.count(context.selection),
+        "picked": context.workspace.selections.count(context.selection_name),
         "query_text": text,
-        "matching": count_from_cells(asked.query, cells_of(context)) if asked.problem is None else None,
+        "matching": count_matching(asked.query, list_counts(context)) if asked.problem is None else None,
     }
 
 
@@ -112,18 +112,18 @@ def begin(context: RequestContext) -> Response:
     app_state, verb = context.app_state, context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose what shall become of the selection.")
-    rows = [context.find_request(key) for key in context.sent.get("key", [])[:_PAGE] if key]
+    rows = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if rows:
         app_state.workspace.selections.add(
-            context.selection, context.member.id, [row.id for row in rows], to_ms(context.now)
+            context.selection_name, context.member.id, [row.id for row in rows], to_ms(context.now)
         )
     ident = new_id("b")
-    if not app_state.workspace.selections.freeze(context.selection, ident, context.member.id, to_ms(context.now)):
+    if not app_state.workspace.selections.freeze(context.selection_name, ident, context.member.id, to_ms(context.now)):
         raise Refused("Nobody is selected.", hint="Tick some rows first, or press x on them.")
-    return to_weigh(context, ident, verb)
+    return redirect_to_bulk(context, ident, verb)
 
 
-def to_weigh(context: RequestContext, pick: str, verb: str) -> Response:
+def redirect_to_bulk(context: RequestContext, pick: str, verb: str) -> Response:
     """Leads to the page that says what would follow, and knows the way back."""
     more = {"next": context.form_value("next")} if context.form_value("next") else {}
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': verb} | more)}", 303)
@@ -137,44 +137,44 @@ class SelectionSummary:
     """A selection and a verb: how many can be decided so, and who is left out and why."""
 
     verb: str
-    aim: SelectionScope
+    scope: SelectionScope
     count: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
-    out: Counter[str] = field(default_factory=Counter)
+    excluded: Counter[str] = field(default_factory=Counter)
     by_repo: Counter[str] = field(default_factory=Counter)
     by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
-    odd: Counter[str] = field(default_factory=Counter)
+    remarkable: Counter[str] = field(default_factory=Counter)
 
 
-def weigh(context: RequestContext, pick: str, verb: str) -> SelectionSummary:
+def summarize_selection(context: RequestContext, pick: str, verb: str) -> SelectionSummary:
     """Looks at every one of a selection as it stands now, where it lies: they may be very many."""
     app_state = context.app_state
     protected = app_state.workspace.location.config.guards.protected if verb != "accept" else ()
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in app_state.membership.repos(context.member)]
     found = SelectionSummary(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
-    for heap in app_state.workspace.selections.count_buckets(found.aim):
+    for heap in app_state.workspace.selections.count_buckets(found.scope):
         if heap.why:
-            found.out[_OUT.get(heap.why) or f"{heap.status}, which cannot be decided so"] += heap.n
+            found.excluded[_WHY_EXCLUDED.get(heap.why) or f"{heap.status}, which cannot be decided so"] += heap.n
         else:
-            _count(found, heap)
+            _add_bucket(found, heap)
     return found
 
 
-def _count(found: SelectionSummary, heap: SelectionBucket) -> None:
-    found.count += heap.n
-    found.by_status[heap.status] += heap.n
-    found.by_repo[heap.repo] += heap.n
-    found.by_rule[heap.action or "", heap.rule or "not judged"] += heap.n
-    if heap.action in {"accept", "reset", "reject"} and heap.action != found.verb:
-        found.odd[f"whom the policies would {heap.action}"] += heap.n
-    if heap.is_again:
-        found.odd["asked again after a reset"] += heap.n
-    if heap.was_in:
-        found.odd["were accepted before"] += heap.n
+def _add_bucket(found: SelectionSummary, bucket: SelectionBucket) -> None:
+    found.count += bucket.n
+    found.by_status[bucket.status] += bucket.n
+    found.by_repo[bucket.repo] += bucket.n
+    found.by_rule[bucket.action or "", bucket.rule or "not judged"] += bucket.n
+    if bucket.action in {"accept", "reset", "reject"} and bucket.action != found.verb:
+        found.remarkable[f"whom the policies would {bucket.action}"] += bucket.n
+    if bucket.is_again:
+        found.remarkable["asked again after a reset"] += bucket.n
+    if bucket.was_in:
+        found.remarkable["were accepted before"] += bucket.n
 
 
-def _mine(context: RequestContext) -> str:
+def _own_selection(context: RequestContext) -> str:
     pick = context.params["id"]
     if not pick.startswith("b_") or context.workspace.selections.find_owner(pick) != context.member.id:
         raise NotFound
@@ -190,7 +190,7 @@ def _confirmation_for(context: RequestContext, weighed: SelectionSummary) -> Con
 
 def page(context: RequestContext) -> Response:
     """What would become of whom, and what it takes."""
-    return _page(context, _mine(context), context.query_value("verb"))
+    return _page(context, _own_selection(context), context.query_value("verb"))
 
 
 def _page(
@@ -198,16 +198,16 @@ def _page(
 ) -> Response:
     if verb not in VERBS:
         raise NotFound
-    weighed = weigh(context, pick, verb)
+    weighed = summarize_selection(context, pick, verb)
     need = context.app_state.membership.compute_need(context.member, {verb: weighed.count})
-    texts = texts_for(context, "you", None)
+    texts = list_reason_texts(context, "you", None)
     store = context.workspace.store
-    rows = store.requests(context.workspace.selections.sample(weighed.aim, SAMPLE))
-    sample: list[Line] = lines_of(context, list(rows.values()))
-    return context.page(
+    rows = store.requests(context.workspace.selections.sample(weighed.scope, SAMPLE_SIZE))
+    sample: list[RequestLine] = request_lines(context, list(rows.values()))
+    return context.render(
         "bulk.html",
         status,
-        title=f"{words.LABEL[verb]} {weighed.count:,} requests?",
+        title=f"{formatting.LABEL[verb]} {weighed.count:,} requests?",
         pick=pick,
         weighed=weighed,
         verb=verb,
@@ -219,26 +219,26 @@ def _page(
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
         hold=HOLD,
-        goes=_way_of(weighed, need),
+        goes=_choose_route(weighed, need),
         why_two=need.why if need.is_large else "",
         next_step=need.team.describe_next_step() if need.is_large else "",
         other="reset" if verb == "reject" else None,
-        back=_back(context),
+        back=_return_url(context),
     )
 
 
-def _back(context: RequestContext) -> str:
+def _return_url(context: RequestContext) -> str:
     """Where the selection was made."""
-    return local(context.form_value("next") or context.query_value("next")) or "/queue"
+    return local_path(context.form_value("next") or context.query_value("next")) or "/queue"
 
 
 def export(context: RequestContext) -> Response:
     """Everybody who can be decided so, as a file with the keys of the queue's."""
-    pick, verb = _mine(context), context.query_value("verb")
+    pick, verb = _own_selection(context), context.query_value("verb")
     if verb not in VERBS:
         raise NotFound
-    weighed = weigh(context, pick, verb)
-    rows = (row for part in _rows(context, weighed) for row in part)
+    weighed = summarize_selection(context, pick, verb)
+    rows = (row for part in _read_rows(context, weighed) for row in part)
     return export_response("selection", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
@@ -247,8 +247,8 @@ def export(context: RequestContext) -> Response:
 
 def confirm(context: RequestContext) -> Response:
     """Puts them into the tray, or begins a run of them; exactly those that the page showed, or nothing."""
-    pick, verb, reason = _mine(context), context.form_value("verb"), context.form_value("reason").strip()
-    weighed = weigh(context, pick, verb)
+    pick, verb, reason = _own_selection(context), context.form_value("verb"), context.form_value("reason").strip()
+    weighed = summarize_selection(context, pick, verb)
     if context.form_value("count") != str(weighed.count):
         return _page(
             context, pick, verb, wrong="The numbers have moved since you looked. Look again.", reason=reason, status=409
@@ -263,32 +263,32 @@ def confirm(context: RequestContext) -> Response:
         return _page(context, pick, verb, wrong=f"{problem} {problem.hint}", reason=reason, status=422)
     if not weighed.count:
         raise Refused("Nobody of the selection can be decided so.")
-    way = _way_of(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
+    way = _choose_route(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
     if way != "tray":
-        return (_as_plan if way == "plan" else _as_run)(context, weighed, told)
-    rows = [row for part in _rows(context, weighed) for row in part]
+        return (_store_as_plan if way == "plan" else _start_run)(context, weighed, told)
+    rows = [row for part in _read_rows(context, weighed) for row in part]
     seen = {row.id: row.version.token for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
     context.app_state.tray_service.queue_decisions(DecisionRequest(verb, seen, context.member, told), context.now, hold)
-    context.workspace.selections.remove_selected_in(context.selection, pick)
+    context.workspace.selections.remove_selected_in(context.selection_name, pick)
     context.app_state.wake.set()
-    return RedirectResponse(_back(context), 303)
+    return RedirectResponse(_return_url(context), 303)
 
 
-def _rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
+def _read_rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
     store = context.workspace.store
-    for idents in context.workspace.selections.iterate_ready(weighed.aim):
+    for idents in context.workspace.selections.iterate_ready(weighed.scope):
         yield list(store.requests(idents).values())
 
 
-def _way_of(weighed: SelectionSummary, need: ApprovalNeed) -> str:
+def _choose_route(weighed: SelectionSummary, need: ApprovalNeed) -> str:
     """How they leave: as a plan where two people must agree, else by the tray, and very many as a run."""
     if need.is_large:
         return "plan"
-    return "tray" if weighed.count <= TRAY_MOST else "run"
+    return "tray" if weighed.count <= MAX_IN_TRAY else "run"
 
 
-def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
+def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Begins a run of them, which can be watched, paused, stopped and led back."""
     app_state, ident = context.app_state, new_id("r")
     after = STATUS_AFTER_VERB[weighed.verb].value
@@ -301,18 +301,21 @@ def _as_run(context: RequestContext, weighed: SelectionSummary, reason: str | No
                 raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.describe_next_step())
             mine = replace(order, author=need.author)
             return create_bulk_run(
-                app_state.workspace.store, mine, app_state.workspace.selections.iterate_ready(weighed.aim), context.now
+                app_state.workspace.store,
+                mine,
+                app_state.workspace.selections.iterate_ready(weighed.scope),
+                context.now,
             )
 
-    app_state.run_worker.take_up(ident, begin)
-    app_state.workspace.selections.remove_selected_in(context.selection, weighed.aim.selection)
+    app_state.run_worker.enqueue(ident, begin)
+    app_state.workspace.selections.remove_selected_in(context.selection_name, weighed.scope.selection)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
-def _as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
+def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Makes a plan of them (of the first, when they are more than a plan holds), for somebody else to agree to."""
     store, after = context.workspace.store, STATUS_AFTER_VERB[weighed.verb].value
-    changes = [make_direct_change(row, after, reason) for part in _rows(context, weighed) for row in part]
+    changes = [make_direct_change(row, after, reason) for part in _read_rows(context, weighed) for row in part]
     waiting = count_pending(store.repos())
     plan = make_plan(
         changes,
@@ -322,6 +325,6 @@ def _as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | N
         summary={"planned": len(changes)},
         guards=guards.guard_report(changes, waiting, 0),
     )
-    digest = keep(context.app_state, plan, context.member, "bulk", need=len(changes))
-    context.workspace.selections.remove_selected_in(context.selection, weighed.aim.selection)
+    digest = store_plan(context.app_state, plan, context.member, "bulk", need=len(changes))
+    context.workspace.selections.remove_selected_in(context.selection_name, weighed.scope.selection)
     return RedirectResponse(f"/plans/{digest}", 303)

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Final, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_BIGGEST_HEAD: Final = 1 << 16  # bytes of a request head, as uvicorn has it
+_OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_MAX_HEAD: Final = 1 << 16  # bytes of a request head, as uvicorn has it
 
 
 class RateLimitedLog:
@@ -55,7 +55,7 @@ class BoundedConnection(H11Protocol):
     longest for its client is closed.
     """
 
-    most: ClassVar[int] = 128
+    max_connections: ClassVar[int] = 128
     head_seconds: ClassVar[float] = 10.0
     body_seconds: ClassVar[float] = 30.0
     read_seconds: ClassVar[float] = 60.0
@@ -89,11 +89,11 @@ class BoundedConnection(H11Protocol):
     # ---- events ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.conn = _NoChunks(h11.SERVER, _BIGGEST_HEAD)
+        self.conn = _NoChunks(h11.SERVER, _MAX_HEAD)
         super().connection_made(cast("asyncio.Transport", transport))
         self._watch()
-        here = _open_among(self.connections)
-        if len(here) > self.most:
+        here = _open_connections(self.connections)
+        if len(here) > self.max_connections:
             _log.warning("too many connections: the one that waited longest is closed for each new one")
             (_longest_waiting([one for one in here if one is not self], 1) or [self])[0].abort()
 
@@ -143,7 +143,7 @@ class BoundedConnection(H11Protocol):
 # ---- too many ----------------------------------------------------------------------------------------------------------
 
 
-def _open_among(connections: Iterable[object]) -> list[BoundedConnection]:
+def _open_connections(connections: Iterable[object]) -> list[BoundedConnection]:
     return [one for one in connections if isinstance(one, BoundedConnection) and not one.is_aborted]
 
 
@@ -162,11 +162,11 @@ def handle_loop_error(connections: Collection[object]) -> Callable[[asyncio.Abst
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         problem = context.get("exception")
-        if not (isinstance(problem, OSError) and problem.errno in _NO_ROOM):
+        if not (isinstance(problem, OSError) and problem.errno in _OUT_OF_RESOURCES):
             loop.default_exception_handler(context)
             return
         _log.warning(f"a connection could not be accepted: {problem.strerror}")
-        here = _open_among(connections)
+        here = _open_connections(connections)
         for one in _longest_waiting(here, (len(here) + 1) // 2):
             one.abort()
 

@@ -16,13 +16,13 @@ from ..errors import UsageError
 from ..policy.explain import ExplanationLine
 from ..policy.model import Facts
 from . import draft_worker
-from .draft_worker import Ask, Draft, Explaining, Fault, Judging, Report, Verdicts
+from .draft_worker import Draft, DraftReport, EvaluateRequests, ExplainRequest, Verdicts, WorkerFault, WorkerTask
 
 _log = logging.getLogger("hf_gate.web")
-_DRAFTS: Final = 20  # that one process tries, one after the other
-_FILES: Final = 100  # versions of saved policies whose report is kept
-_STOPPED_FOR: Final = 300.0  # seconds until a saved policy that was stopped is tried again
-_START: Final = 60.0  # seconds that a process may take to begin, on a busy machine
+_MAX_DRAFTS: Final = 20  # that one process tries, one after the other
+_MAX_REPORTS: Final = 100  # versions of saved policies whose report is kept
+_RETRY_STOPPED_AFTER: Final = 300.0  # seconds until a saved policy that was stopped is tried again
+_MAX_START: Final = 60.0  # seconds that a process may take to begin, on a busy machine
 
 
 class DraftBusy(UsageError):
@@ -46,11 +46,11 @@ class DraftFailed(DraftStopped):
 class _FileReport(NamedTuple):
     """What the check of a saved policy found, and until when (monotonic) a stop is not tried again."""
 
-    result: Report | DraftStopped
+    result: DraftReport | DraftStopped
     until: float
 
 
-class Drafts:
+class DraftPool:
     """`seconds` and `memory` (bytes) are the limits of one draft."""
 
     def __init__(self, seconds: float = 10.0, memory: int = 512 << 20) -> None:
@@ -78,7 +78,7 @@ class Drafts:
             with self._lock:
                 self._busy.discard(member)
 
-    def report_on_file(self, draft: Draft) -> Report:
+    def report_on_file(self, draft: Draft) -> DraftReport:
         """Check a saved policy within the limits of a draft, once for each version of it and for all members together.
 
         Raises DraftStopped, again for some minutes: else everybody who opens its page would wait for the limit.
@@ -87,14 +87,16 @@ class Drafts:
         with self._file_turn:
             known = self._reports.get(key)
             if known is None or (isinstance(known.result, DraftStopped) and time.monotonic() > known.until):
-                known = self._reports[key] = _FileReport(self._check_file(draft), time.monotonic() + _STOPPED_FOR)
-                while len(self._reports) > _FILES:
+                known = self._reports[key] = _FileReport(
+                    self._check_file(draft), time.monotonic() + _RETRY_STOPPED_AFTER
+                )
+                while len(self._reports) > _MAX_REPORTS:
                     self._reports.pop(next(iter(self._reports)))
         if isinstance(known.result, DraftStopped):
             raise known.result
         return known.result
 
-    def _check_file(self, draft: Draft) -> Report | DraftStopped:
+    def _check_file(self, draft: Draft) -> DraftReport | DraftStopped:
         try:
             with self.acquire("") as process:
                 return process.check(draft)
@@ -109,7 +111,7 @@ class Drafts:
             spare.end()
 
     def _start(self, spare: DraftProcess | None) -> DraftProcess:
-        if spare is not None and spare.is_good(self.seconds, self.memory):
+        if spare is not None and spare.is_usable(self.seconds, self.memory):
             return spare
         if spare is not None:
             spare.end()
@@ -118,7 +120,7 @@ class Drafts:
     def _put_back(self, process: DraftProcess) -> None:
         """One is kept for the next draft; one that was stopped is ended."""
         with self._lock:
-            if self._spare is None and process.is_good(self.seconds, self.memory):
+            if self._spare is None and process.is_usable(self.seconds, self.memory):
                 self._spare = process
                 return
         process.end()
@@ -130,16 +132,16 @@ class DraftProcess:
     def __init__(self, seconds: float, memory: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        arguments = (theirs, (round(seconds) + 1) * _DRAFTS + 10, memory)
+        arguments = (theirs, (round(seconds) + 1) * _MAX_DRAFTS + 10, memory)
         self._process = context.Process(target=draft_worker.serve, args=arguments, name="hf-gate-draft", daemon=True)
         self._process.start()
         theirs.close()
-        self._seconds, self._memory, self._until = seconds, memory, time.monotonic() + _START
+        self._seconds, self._memory, self._until = seconds, memory, time.monotonic() + _MAX_START
         self._drafts, self._is_stopped, self._used_at = 0, False, time.monotonic()
 
-    def is_good(self, seconds: float, memory: int) -> bool:
+    def is_usable(self, seconds: float, memory: int) -> bool:
         """Whether it can take another draft within these limits."""
-        is_fresh = self._drafts < _DRAFTS and time.monotonic() - self._used_at < draft_worker.IDLE / 2
+        is_fresh = self._drafts < _MAX_DRAFTS and time.monotonic() - self._used_at < draft_worker.MAX_IDLE / 2
         is_same = (self._seconds, self._memory) == (seconds, memory)
         return is_same and is_fresh and not self._is_stopped and self._process.is_alive()
 
@@ -152,32 +154,32 @@ class DraftProcess:
 
     def begin(self) -> None:
         """Wait until it is there; from then on its time runs."""
-        if not self._drafts and self._answer() != draft_worker.READY:
+        if not self._drafts and self._receive() != draft_worker.READY:
             raise AssertionError("a process says first that it is ready")
         self._drafts += 1
         self._until = time.monotonic() + self._seconds
 
-    def check(self, draft: Draft) -> Report:
+    def check(self, draft: Draft) -> DraftReport:
         """Check a draft; the other methods are about the draft checked last."""
-        return cast("Report", self._ask(draft))
+        return cast("DraftReport", self._ask(draft))
 
-    def judge(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
+    def evaluate(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
         """The verdict of each of these requests."""
-        return cast("Verdicts", self._ask(Judging(facts, now)))
+        return cast("Verdicts", self._ask(EvaluateRequests(facts, now)))
 
     def explain(self, facts: Facts, now: datetime) -> tuple[ExplanationLine, ...]:
         """The verdict of one request with every reason."""
-        return cast("tuple[ExplanationLine, ...]", self._ask(Explaining(facts, now)))
+        return cast("tuple[ExplanationLine, ...]", self._ask(ExplainRequest(facts, now)))
 
-    def _ask(self, ask: Ask) -> object:
+    def _ask(self, ask: WorkerTask) -> object:
         try:
             self._pipe.send(ask)
         except OSError:
             self._is_stopped = True
             raise DraftStopped("The draft needed too much memory or time and was stopped.") from None
-        return self._answer()
+        return self._receive()
 
-    def _answer(self) -> object:
+    def _receive(self) -> object:
         if not self._pipe.poll(max(0.0, self._until - time.monotonic())):
             self._is_stopped = True
             raise DraftStopped(f"The draft took longer than {self._seconds:g} s and was stopped.")
@@ -187,7 +189,7 @@ class DraftProcess:
         except (EOFError, OSError):
             self._is_stopped = True
             raise DraftStopped("The draft needed too much memory or time and was stopped.") from None
-        if isinstance(answer, Fault):
+        if isinstance(answer, WorkerFault):
             _log.error("a draft met a fault: %s", answer.where)
             raise DraftFailed("The draft could not be tried: a fault of hf-gate; the log has it.")
         return answer

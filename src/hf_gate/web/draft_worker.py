@@ -25,9 +25,9 @@ from ..policy.policy_tests import PolicyTestResult, run_policy_tests
 from ..policy.workspace_config import WorkspaceConfig
 
 READY: Final = "ready"
-IDLE: Final = 60.0  # seconds without an ask after which it ends by itself
-_MOST: Final = 100  # requests that a draft is tried on
-_WORK: Final = 50_000_000  # of all of them together, as `policy.expression_bounds` counts it: about 5 s
+MAX_IDLE: Final = 60.0  # seconds without an ask after which it ends by itself
+_MAX_REQUESTS: Final = 100  # requests that a draft is tried on
+_MAX_WORK: Final = 50_000_000  # of all of them together, as `policy.bounds` counts it: about 5 s
 
 # ---- what is asked and answered --------------------------------------------------------------------------------------------
 
@@ -44,20 +44,20 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DraftReport:
     """What the check found. `usable` is the policy if it has no errors; `facts` are those it names, `most` the requests to try it on."""
 
     policy: Policy | None
     usable: Policy | None
     problems: tuple[PolicyProblem, ...]
-    ways: tuple[AcceptRequirement, ...] = ()
+    requirements: tuple[AcceptRequirement, ...] = ()
     tests: tuple[PolicyTestResult, ...] = ()
     facts: frozenset[str] = frozenset()
-    most: int = 0
+    max_requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class EvaluateRequests:
     """Asks for the verdict of each of these requests."""
 
     facts: Sequence[Facts]
@@ -69,7 +69,7 @@ Verdicts: TypeAlias = "tuple[tuple[str, str], ...]"
 
 
 @dataclass(frozen=True, slots=True)
-class Explaining:
+class ExplainRequest:
     """Asks for the verdict of one pending request with every reason."""
 
     facts: Facts
@@ -77,14 +77,14 @@ class Explaining:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class WorkerFault:
     """Tells that a draft met a fault of hf-gate. `where` holds the stack without the message, which may quote a request."""
 
     where: str
 
 
-Ask: TypeAlias = "Draft | Judging | Explaining"
-Answer: TypeAlias = "Fault | Report | Verdicts | tuple[ExplanationLine, ...]"
+WorkerTask: TypeAlias = "Draft | EvaluateRequests | ExplainRequest"
+WorkerReply: TypeAlias = "WorkerFault | DraftReport | Verdicts | tuple[ExplanationLine, ...]"
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def serve(pipe: Any, seconds: int, memory: int) -> None:  # noqa: ANN401 - a Con
     worker = _Worker()
     pipe.send(READY)
     with suppress(EOFError, OSError, MemoryError):
-        while pipe.poll(IDLE):
+        while pipe.poll(MAX_IDLE):
             ask = pipe.recv()
             try:
                 answer = worker.answer(ask)
@@ -105,7 +105,7 @@ def serve(pipe: Any, seconds: int, memory: int) -> None:  # noqa: ANN401 - a Con
                 raise
             except Exception as problem:  # noqa: BLE001 - the desk logs it
                 stack = "".join(traceback.format_tb(problem.__traceback__))
-                answer = Fault(f"{type(problem).__name__}\n{stack}")
+                answer = WorkerFault(f"{type(problem).__name__}\n{stack}")
             pipe.send(answer)
 
 
@@ -122,38 +122,38 @@ def _limit(seconds: int, memory: int) -> None:
 
 class _Worker:
     def __init__(self) -> None:
-        self._judge = Evaluator(())
+        self._evaluator = Evaluator(())
 
-    def answer(self, ask: Ask) -> Answer:
+    def answer(self, ask: WorkerTask) -> WorkerReply:
         match ask:
             case Draft():
                 return self._check(ask)
-            case Judging():
+            case EvaluateRequests():
                 return tuple(self._verdict(facts, ask.now) for facts in ask.facts)
-            case Explaining():
-                verdict = self._judge.evaluate_with_traces(ask.facts, now=ask.now)
+            case ExplainRequest():
+                verdict = self._evaluator.evaluate_with_traces(ask.facts, now=ask.now)
                 return () if verdict is None else explain_verdict(verdict, ask.now)
 
-    def _check(self, draft: Draft) -> Report:
+    def _check(self, draft: Draft) -> DraftReport:
         parsed = parse_policy(draft.text, draft.file)
         checked = check_policy(parsed, config=draft.config, forms=draft.forms)
         if checked.policy is None:
-            return Report(parsed.policy, None, checked.problems)
+            return DraftReport(parsed.policy, None, checked.problems)
         told = fill_templates(checked.policy, draft.config.templates)
         policy = replace(told, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
-        self._judge = Evaluator([compile_policy(policy, checked.declared)], zone=draft.zone)
-        return Report(
+        self._evaluator = Evaluator([compile_policy(policy, checked.declared)], zone=draft.zone)
+        return DraftReport(
             parsed.policy,
             checked.policy,
             checked.problems,
             accept_requirements(checked.policy, checked.conditions),
             run_policy_tests(checked),
-            self._judge.facts,
-            max(1, min(_MOST, _WORK // _cost(checked))),
+            self._evaluator.facts,
+            max(1, min(_MAX_REQUESTS, _MAX_WORK // _cost(checked))),
         )
 
     def _verdict(self, facts: Facts, now: datetime) -> tuple[str, str]:
-        verdict = self._judge.evaluate(facts, now=now)
+        verdict = self._evaluator.evaluate(facts, now=now)
         if verdict is None:
             raise AssertionError("a pending request is always judged")
         return verdict.action.value, verdict.rule

@@ -30,19 +30,19 @@ from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.fact_sources import FactSources
 from ..sources.workspace_folder import WorkspaceFolder, read_folder, read_tables
-from .app_state import told_to
-from .asking import run_query
+from .app_state import problem_for_member
 from .draft_pool import DraftProcess, DraftStopped
-from .draft_worker import Draft, Report
-from .lines import Line, lines_of
+from .draft_worker import Draft, DraftReport
+from .queue_query import run_query
 from .request_context import NotFound, RequestContext
-from .verdicts import Said, verdicts_of
+from .request_lines import RequestLine, request_lines
+from .verdicts import VerdictSummary, read_verdicts
 
-SHOWN: Final = 12  # requests shown for which the draft and the desk disagree
+MAX_DIFFERENCES: Final = 12  # requests shown for which the draft and the desk disagree
 
 
 @lru_cache(1)
-def _quiet() -> FactSources:
+def _offline_sources() -> FactSources:
     """Return fact sources that call no Hub: lists, and profiles that were read before."""
     return FactSources(None)
 
@@ -51,7 +51,7 @@ def _quiet() -> FactSources:
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class MarkedProblem:
     """A problem with its line of text, split around the marked place."""
 
     problem: PolicyProblem
@@ -67,7 +67,7 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class PolicyText:
     """The text of a policy with its problems. `policy` is set even if it has errors.
 
     `report` holds the results of its tests and rules, if they were run. `checked` of a draft has no expressions.
@@ -77,10 +77,10 @@ class Text:
     source: SourceText
     policy: Policy | None
     checked: CheckedPolicy
-    report: Report | None = None
+    report: DraftReport | None = None
 
     @property
-    def problems(self) -> list[Marked]:
+    def problems(self) -> list[MarkedProblem]:
         return [_mark_problem(self.source, each) for each in self.checked.problems]
 
     @property
@@ -99,9 +99,9 @@ class Text:
         return [(n, n in wrong) for n in range(1, self.source.lines + 1)]
 
     @property
-    def ways(self) -> Sequence[AcceptRequirement]:
+    def requirements(self) -> Sequence[AcceptRequirement]:
         """The weakest requirement to pass each accept rule."""
-        return () if self.report is None else self.report.ways
+        return () if self.report is None else self.report.requirements
 
     @property
     def tests(self) -> Sequence[PolicyTestResult]:
@@ -117,8 +117,12 @@ class Text:
     def doubts(self) -> list[str]:
         """Reasons to confirm before use: failing tests, and rules that accept on the applicant's word alone."""
         failing = [f"The test {test.test.name} fails: {test.message}." for test in self.failing]
-        weak = [f"The rule {way.rule} accepts on {way}." for way in self.ways if way.is_weak and way.trust is not None]
-        everybody = [f"The rule {way.rule} accepts everybody." for way in self.ways if way.trust is None]
+        weak = [
+            f"The rule {way.rule} accepts on {way}."
+            for way in self.requirements
+            if way.is_weak and way.trust is not None
+        ]
+        everybody = [f"The rule {way.rule} accepts everybody." for way in self.requirements if way.trust is None]
         return [*failing, *weak, *everybody]
 
     def apply_fix(self, key: str) -> str | None:
@@ -127,13 +131,13 @@ class Text:
         return None if found is None else apply_fix(self.source.text, found)
 
 
-def _mark_problem(source: SourceText, problem: PolicyProblem) -> Marked:
+def _mark_problem(source: SourceText, problem: PolicyProblem) -> MarkedProblem:
     line, start = source.line(problem.position.line), problem.position.column - 1
     end = start + max(1, problem.length)
-    return Marked(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
+    return MarkedProblem(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
 
 
-def folder_of(context: RequestContext) -> WorkspaceFolder:
+def read_workspace_folder(context: RequestContext) -> WorkspaceFolder:
     """Read the workspace's files. Raises UsageError without a workspace, or if hf-gate.yaml is wrong."""
     place = context.workspace.location
     if place.folder is None:
@@ -141,37 +145,41 @@ def folder_of(context: RequestContext) -> WorkspaceFolder:
     try:
         return read_folder(place.folder)
     except HfGateError as problem:
-        raise told_to(context.member, problem) from None
+        raise problem_for_member(context.member, problem) from None
 
 
-def texts_of(context: RequestContext, folder: WorkspaceFolder) -> list[Text]:
+def list_policy_texts(context: RequestContext, folder: WorkspaceFolder) -> list[PolicyText]:
     """Return every policy file that the visitor may see."""
-    forms = _forms(context)
-    found = [_text(file, parsed, folder, forms) for file, parsed in folder.files.items()]
-    return [text for text in found if may_know(context, text.policy)]
+    forms = _visible_forms(context)
+    found = [_check_file_text(file, parsed, folder, forms) for file, parsed in folder.files.items()]
+    return [text for text in found if can_see_policy(context, text.policy)]
 
 
-def may_know(context: RequestContext, policy: Policy | None) -> bool:
+def can_see_policy(context: RequestContext, policy: Policy | None) -> bool:
     """Whether the visitor may see a policy: it applies to one of their repos. Only members of all repos see an unreadable one."""
     if context.member.repos is None:
         return True
-    return policy is not None and bool(repos_of(context, policy))
+    return policy is not None and bool(visible_policy_repos(context, policy))
 
 
-def repos_of(context: RequestContext, policy: Policy) -> list[Repo]:
+def visible_policy_repos(context: RequestContext, policy: Policy) -> list[Repo]:
     """Return the repos that the policy applies to and the visitor may see."""
     rows = context.app_state.membership.repos(context.member)
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
-def draft_of(process: DraftProcess, context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> Text:
+def check_draft(
+    process: DraftProcess, context: RequestContext, text: str, file: str, folder: WorkspaceFolder
+) -> PolicyText:
     """Check a draft as if it were the file of that name. If the check was stopped, that is the only problem."""
     source = SourceText(text, file)
     try:
-        report = process.check(Draft(text, file, _visible_config(context, folder), _forms(context), folder.zone))
+        report = process.check(
+            Draft(text, file, _visible_config(context, folder), _visible_forms(context), folder.zone)
+        )
     except DraftStopped as stopped:
-        report = Report(None, None, (_stop_problem(stopped, file),))
-    return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
+        report = DraftReport(None, None, (_stop_problem(stopped, file),))
+    return PolicyText(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
 
 
 def _visible_config(context: RequestContext, folder: WorkspaceFolder) -> WorkspaceConfig:
@@ -187,18 +195,18 @@ def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
     """Return the `applies_to` of a policy; for a member of some repos, the names of their repos that it matches."""
     if context.member.repos is None:
         return list(policy.applies_to)
-    return [str(repo) for repo in repos_of(context, policy)]
+    return [str(repo) for repo in visible_policy_repos(context, policy)]
 
 
-def our_text(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> Text:
+def check_own_text(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> PolicyText:
     """Check a text of our own within this process."""
-    found = _text(file, parse_policy(text, file), folder, _forms(context))
+    found = _check_file_text(file, parse_policy(text, file), folder, _visible_forms(context))
     return _with_report(found, run_policy_tests(found.checked))
 
 
-def with_results(context: RequestContext, text: Text, folder: WorkspaceFolder) -> Text:
+def add_test_results(context: RequestContext, text: PolicyText, folder: WorkspaceFolder) -> PolicyText:
     """Return a policy of the workspace with the results of its rules and of its tests, which run in another process."""
-    draft = Draft(text.source.text, text.file, folder.config, _forms(context), folder.zone)
+    draft = Draft(text.source.text, text.file, folder.config, _visible_forms(context), folder.zone)
     try:
         return _with_report(
             text, context.app_state.drafts.report_on_file(draft).tests if text.policy is not None else ()
@@ -210,21 +218,25 @@ def with_results(context: RequestContext, text: Text, folder: WorkspaceFolder) -
         )
 
 
-def _with_report(text: Text, tests: tuple[PolicyTestResult, ...]) -> Text:
+def _with_report(text: PolicyText, tests: tuple[PolicyTestResult, ...]) -> PolicyText:
     policy, checked = text.checked.policy, text.checked
     ways = () if policy is None else accept_requirements(policy, checked.conditions)
-    return replace(text, report=Report(text.policy, policy, checked.problems, ways, tests))
+    return replace(text, report=DraftReport(text.policy, policy, checked.problems, ways, tests))
 
 
 def _stop_problem(stopped: DraftStopped, file: str) -> PolicyProblem:
     return PolicyProblem("stopped", str(stopped), file, SourcePosition(1, 1), hint=stopped.hint or "")
 
 
-def _text(file: str, parsed: ParsedPolicy, folder: WorkspaceFolder, forms: Mapping[str, GateForm]) -> Text:
-    return Text(file, parsed.document.source, parsed.policy, check_policy(parsed, config=folder.config, forms=forms))
+def _check_file_text(
+    file: str, parsed: ParsedPolicy, folder: WorkspaceFolder, forms: Mapping[str, GateForm]
+) -> PolicyText:
+    return PolicyText(
+        file, parsed.document.source, parsed.policy, check_policy(parsed, config=folder.config, forms=forms)
+    )
 
 
-def _forms(context: RequestContext) -> dict[str, GateForm]:
+def _visible_forms(context: RequestContext) -> dict[str, GateForm]:
     """Return the forms of the repos that the visitor sees, to find misspelt labels."""
     return {
         str(row.repo): form_from_json(row.form_card)
@@ -233,9 +245,9 @@ def _forms(context: RequestContext) -> dict[str, GateForm]:
     }
 
 
-def tables_known(context: RequestContext, folder: WorkspaceFolder) -> dict[str, TableSpec]:
+def visible_tables(context: RequestContext, folder: WorkspaceFolder) -> dict[str, TableSpec]:
     """Return the tables that the visitor may see: those of hf-gate.yaml and of the policies that they see."""
-    seen = [parsed.policy for parsed in folder.files.values() if may_know(context, parsed.policy)]
+    seen = [parsed.policy for parsed in folder.files.values() if can_see_policy(context, parsed.policy)]
     specs = (*folder.config.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))
     return {spec.name: spec for spec in specs}
 
@@ -244,21 +256,21 @@ def tables_known(context: RequestContext, folder: WorkspaceFolder) -> dict[str, 
 
 
 @dataclass(slots=True)
-class Trial:
+class TrialResult:
     """The result of a trial: how often each rule decided, and the requests where the desk says something else."""
 
-    looked_at: int = 0
+    tried: int = 0
     by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
-    differ: list[tuple[Line, Said]] = field(default_factory=list)
+    differences: list[tuple[RequestLine, VerdictSummary]] = field(default_factory=list)
     differing: int = 0
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ExplainedRequest:
     """One request with the explanation of its verdict."""
 
-    line: Line
+    line: RequestLine
     why: Sequence[Explained]
     is_pending: bool
 
@@ -266,12 +278,14 @@ class Told:
 class DraftTrial:
     """Tries a draft alone, as if it were enforced. This process reads the facts; the draft's process evaluates them."""
 
-    def __init__(self, process: DraftProcess, context: RequestContext, folder: WorkspaceFolder, text: Text) -> None:
+    def __init__(
+        self, process: DraftProcess, context: RequestContext, folder: WorkspaceFolder, text: PolicyText
+    ) -> None:
         if text.report is None or text.report.usable is None:
             raise AssertionError("only a draft without errors is tried")
         self._process, self.context = process, context
         self._report, self.policy = text.report, text.report.usable
-        known = tables_known(context, folder)
+        known = visible_tables(context, folder)
         _check_files(known, self.policy)
         self._tables = self._read_tables(folder, known)
 
@@ -292,46 +306,53 @@ class DraftTrial:
         row = self.context.workspace.store.repo(repo)
         if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
             return None
-        return policies_without_rules(row, self.policy, self._report.facts, self._tables, _quiet())
+        return policies_without_rules(row, self.policy, self._report.facts, self._tables, _offline_sources())
 
-    def try_all(self) -> Trial:
+    def try_all(self) -> TrialResult:
         """Try the draft on the pending requests of its repos, oldest first."""
-        trial, said = Trial(), dict[int, Said]()
+        trial, said = TrialResult(), dict[int, VerdictSummary]()
         rows = list(self._waiting())
         for repo in {row.repo for row in rows}:
             said |= self._evaluate_rows(repo, [row for row in rows if row.repo == repo])
-        now_said = verdicts_of(
+        now_said = read_verdicts(
             self.context.app_state, rows, self.context.now, hides=self.context.member.repos is not None
         )
-        trial.looked_at = len(said)
+        trial.tried = len(said)
         trial.by_rule.update((one.action, one.rule) for one in said.values())
         differ = [row for row in rows if row.id in said and _differs(said[row.id], now_said.get(row.id))]
         trial.differing = len(differ)
-        trial.differ = [(line, said[line.row.id]) for line in lines_of(self.context, differ[:SHOWN])]
+        trial.differences = [
+            (line, said[line.row.id]) for line in request_lines(self.context, differ[:MAX_DIFFERENCES])
+        ]
         return trial
 
     def _waiting(self) -> Iterator[RequestRow]:
-        repos = repos_of(self.context, self.policy)
+        repos = visible_policy_repos(self.context, self.policy)
         if repos:
             terms = (
                 Term("repo", tuple(Pattern((str(repo),)) for repo in repos)),
                 Term("status", (Pattern((Status.PENDING.value,)),)),
             )
-            yield from run_query(self.context, Query(terms), limit=self._report.most, cursor=None).rows
+            yield from run_query(self.context, Query(terms), limit=self._report.max_requests, cursor=None).rows
 
-    def _evaluate_rows(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, Said]:
+    def _evaluate_rows(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, VerdictSummary]:
         policy_set, now = self._policy_set(repo), self.context.now
         if policy_set is None:
             return {}
         cases = list(
             build_inputs(
-                self.context.workspace.store, policy_set, _quiet(), rows, now, visible_repos=self.context.repo_ids
+                self.context.workspace.store,
+                policy_set,
+                _offline_sources(),
+                rows,
+                now,
+                visible_repos=self.context.repo_ids,
             )
         )
-        verdicts = self._process.judge([_resolve_facts(case.facts) for case in cases], now)
-        return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
+        verdicts = self._process.evaluate([_resolve_facts(case.facts) for case in cases], now)
+        return {case.row.id: VerdictSummary(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
-    def explain(self, who: str) -> Told:
+    def explain(self, who: str) -> ExplainedRequest:
         """Return one request with every rule that was tried."""
         row, store = find_request(self.context, who, self.policy), self.context.workspace.store
         policy_set = self._policy_set(row.repo)
@@ -339,11 +360,13 @@ class DraftTrial:
             globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
             raise UsageError(f"This policy is not for {row.repo}.", hint=f"Its applies_to names {globs}.")
         rows, seen = [add_read_time(store, row)], self.context.repo_ids
-        case = next(build_inputs(store, policy_set, _quiet(), rows, self.context.now, visible_repos=seen), None)
+        case = next(
+            build_inputs(store, policy_set, _offline_sources(), rows, self.context.now, visible_repos=seen), None
+        )
         if case is None:
             raise RequestNotFound("What this person wrote is no longer kept.", hint="")
         why = self._process.explain(_resolve_facts(case.facts), self.context.now)
-        return Told(lines_of(self.context, [row])[0], why, row.state.status == Status.PENDING)
+        return ExplainedRequest(request_lines(self.context, [row])[0], why, row.state.status == Status.PENDING)
 
 
 def _resolve_facts(facts: Facts) -> Facts:
@@ -355,7 +378,7 @@ def _plain(fact: Fact) -> Fact:
     return structs.replace(fact, value=dict(fact.value)) if isinstance(fact.value, Mapping) else fact
 
 
-def _differs(ours: Said, desk: Said | None) -> bool:
+def _differs(ours: VerdictSummary, desk: VerdictSummary | None) -> bool:
     return desk is None or ours.action != desk.action
 
 
@@ -389,9 +412,9 @@ def find_request(context: RequestContext, who: str, policy: Policy) -> RequestRo
     rows = [
         row
         for row in context.workspace.store.find_by_identity(repo, name if repo else who.strip())
-        if context.sees(row.repo)
+        if context.can_see(row.repo)
     ]
-    here = set(repos_of(context, policy))
+    here = set(visible_policy_repos(context, policy))
     rows = sorted(rows, key=lambda row: (row.repo in here, row.state.asked_at))
     if not rows:
         raise RequestNotFound(f"Nobody called {who.strip()[:100]} is here.", hint="Write USER@REPO, or a request's id.")

@@ -18,7 +18,7 @@ _TYPES: Final = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
 }
-_PIECE: Final = 1 << 16
+_CHUNK: Final = 1 << 16
 
 
 class EscapedJSON(JSONResponse):
@@ -33,12 +33,12 @@ def export_response(name: str, kind: str, record: type[R], rows: Iterable[R]) ->
     if kind not in _TYPES:
         raise NotFound
     text = csv_lines(record, rows) if kind == "csv" else json_array(rows) if kind == "json" else json_lines(rows)
-    return file_of(map(str.encode, text), _TYPES[kind], "" if kind == "json" else f"{name}.{kind}")
+    return file_response(map(str.encode, text), _TYPES[kind], "" if kind == "json" else f"{name}.{kind}")
 
 
-def file_of(parts: Iterable[bytes], media_type: str, name: str = "") -> Response:
+def file_response(parts: Iterable[bytes], media_type: str, name: str = "") -> Response:
     """All of it is made before the first byte leaves: an error is still an error then. `name`: to be kept under."""
     made = spool(parts)
     headers = {"content-disposition": f'attachment; filename="{name}"'} if name else {}
-    pieces = iter(lambda: made.read(_PIECE), b"")
+    pieces = iter(lambda: made.read(_CHUNK), b"")
     return StreamingResponse(pieces, headers=headers, media_type=media_type, background=BackgroundTask(made.close))

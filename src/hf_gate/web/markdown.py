@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-LIMIT: Final = 20_000  # characters that are read; the Hub's prompts are far shorter
-_DEEPEST: Final = 20  # what is nested deeper is shown on this level
+MAX_CHARACTERS: Final = 20_000  # characters that are read; the Hub's prompts are far shorter
+_MAX_DEPTH: Final = 20  # what is nested deeper is shown on this level
 _KINDS: Final = {
     "paragraph_open": "p", "heading_open": "heading", "blockquote_open": "blockquote",
     "bullet_list_open": "ul", "ordered_list_open": "ol", "list_item_open": "li",
@@ -38,9 +38,9 @@ class Node:
 def parse_markdown(text: str) -> list[Node]:
     """Return the nodes of a Markdown text. Raw HTML is text, a picture is its description and address."""
     root = Node("root")
-    _add([root], _PARSER.parse(text[:LIMIT]))
-    if len(text) > LIMIT:
-        root.children.append(Node("p", children=[Node("text", f"({len(text) - LIMIT:,} more characters)")]))
+    _add([root], _PARSER.parse(text[:MAX_CHARACTERS]))
+    if len(text) > MAX_CHARACTERS:
+        root.children.append(Node("p", children=[Node("text", f"({len(text) - MAX_CHARACTERS:,} more characters)")]))
     return root.children
 
 
@@ -52,7 +52,7 @@ def _add(path: list[Node], tokens: Sequence[Token]) -> None:
         elif token.nesting < 0:
             closed = path.pop()
             if closed.kind == "link" and closed is not path[-1]:
-                _tell_address(path[-1], closed)
+                _show_address(path[-1], closed)
         elif token.type == "inline":
             _add(path, token.children or ())
         else:
@@ -62,7 +62,7 @@ def _add(path: list[Node], tokens: Sequence[Token]) -> None:
 def _open_node(path: list[Node], token: Token) -> Node:
     """Return the node into which the following tokens go; too deep, or a paragraph of a tight list: the present one."""
     kind = _KINDS.get(token.type)
-    if kind is None or token.hidden or len(path) > _DEEPEST:
+    if kind is None or token.hidden or len(path) > _MAX_DEPTH:
         return path[-1]
     node = Node(kind, href=_address(token) if kind == "link" else "")
     if kind == "link":
@@ -97,7 +97,7 @@ def _address(token: Token) -> str:
     return href if url.scheme in {"http", "https"} and url.hostname and "@" not in url.netloc else ""
 
 
-def _tell_address(parent: Node, link: Node) -> None:
+def _show_address(parent: Node, link: Node) -> None:
     """Show the address beside a link whose words do not say it."""
     words = "".join(one.text for one in link.children if one.kind == "text")
     if words.strip() != link.text:

@@ -18,27 +18,27 @@ from .app_state import AppState
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Sample(NamedTuple):
+class MetricSample(NamedTuple):
     """One figure with its labels."""
 
     value: float
     labels: Mapping[str, str] = {}
 
 
-class Family(NamedTuple):
+class MetricFamily(NamedTuple):
     """Figures of one name."""
 
     name: str
     help: str
-    samples: Iterable[Sample]
+    samples: Iterable[MetricSample]
 
 
-def answer(app_state: AppState, member: Member | None) -> Response:
+def metrics_response(app_state: AppState, member: Member | None) -> Response:
     """All repos of the desk, or those that a member sees. Names nobody."""
-    return Response("".join(_lines(families(app_state, member))), media_type=TYPE)
+    return Response("".join(_format_lines(list_families(app_state, member))), media_type=TYPE)
 
 
-def families(app_state: AppState, member: Member | None) -> Iterator[Family]:
+def list_families(app_state: AppState, member: Member | None) -> Iterator[MetricFamily]:
     """In the order in which they are told."""
     rows = [
         row
@@ -52,76 +52,84 @@ def families(app_state: AppState, member: Member | None) -> Iterator[Family]:
         or app_state.workspace.location.folder is None
         or app_state.workspace.location.config.includes(row.repo)
     ]
-    yield Family("build_info", "The version that serves this.", [Sample(1, {"version": __version__})])
-    yield Family("requests", "Current requests by repo, status and verdict.", _requests(app_state, rows))
-    yield Family("oldest_pending_seconds", "How long the oldest pending request has waited.", _oldest(app_state, rows))
-    yield Family("read_seconds_ago", "Since the last reading of a repo ended, by its kind.", _collect(app_state, rows))
-    yield Family(
+    yield MetricFamily("build_info", "The version that serves this.", [MetricSample(1, {"version": __version__})])
+    yield MetricFamily("requests", "Current requests by repo, status and verdict.", _request_counts(app_state, rows))
+    yield MetricFamily(
+        "oldest_pending_seconds", "How long the oldest pending request has waited.", _oldest_pending(app_state, rows)
+    )
+    yield MetricFamily(
+        "read_seconds_ago", "Since the last reading of a repo ended, by its kind.", _sync_ages(app_state, rows)
+    )
+    yield MetricFamily(
         "reading_complete",
         "1: the last whole reading proved the lists whole.",
-        [Sample(int(bool(row.is_complete)), _of(row.repo)) for row in rows if row.full_at is not None],
+        [MetricSample(int(bool(row.is_complete)), _repo_label(row.repo)) for row in rows if row.full_at is not None],
     )
-    yield Family(
-        "reader_ok", "0: the Hub or the store could not be read.", [Sample(int(app_state.sync_status.problem is None))]
+    yield MetricFamily(
+        "reader_ok",
+        "0: the Hub or the store could not be read.",
+        [MetricSample(int(app_state.sync_status.problem is None))],
     )
-    yield Family("policies_ok", "0: a file of the desk has a fault.", [Sample(int(_has_no_fault(app_state)))])
-    yield Family("tray_decisions", "Decisions of people that have not left.", _tray(app_state))
+    yield MetricFamily(
+        "policies_ok", "0: a file of the desk has a fault.", [MetricSample(int(_has_no_fault(app_state)))]
+    )
+    yield MetricFamily("tray_decisions", "Decisions of people that have not left.", _tray_states(app_state))
     outlook = app_state.workspace.hub.outlook()
     known = ((outlook.remaining, "left"), (outlook.quota, "quota"))
-    yield Family(
+    yield MetricFamily(
         "hub_calls",
         "Calls of the token in the Hub's window.",
-        [Sample(n, {"what": w}) for n, w in known if n is not None],
+        [MetricSample(n, {"what": w}) for n, w in known if n is not None],
     )
 
 
-def _of(repo: Repo) -> dict[str, str]:
+def _repo_label(repo: Repo) -> dict[str, str]:
     return {"repo": str(repo)}
 
 
-def _requests(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+def _request_counts(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricSample]:
     ours, found = {str(row.repo) for row in rows}, dict[tuple[str, str, str], int]()
     for cell in app_state.workspace.queue.read_counts():
         if cell.repo in ours:
             key = (cell.repo, cell.status, cell.action or "none")
             found[key] = found.get(key, 0) + cell.n
     for (repo, status, verdict), n in sorted(found.items()):
-        yield Sample(n, {"repo": repo, "status": status, "verdict": verdict})
+        yield MetricSample(n, {"repo": repo, "status": status, "verdict": verdict})
 
 
-def _oldest(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+def _oldest_pending(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricSample]:
     now = to_ms(app_state.now())
     for row in rows:
         first = next(
             iter(app_state.workspace.store.iterate_requests(row.repo, Status.PENDING, with_record=False)), None
         )
-        yield Sample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _of(row.repo))
+        yield MetricSample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _repo_label(row.repo))
 
 
-def _collect(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+def _sync_ages(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricSample]:
     now = to_ms(app_state.now())
     for row in rows:
         for kind, at in (("quick", row.quick_at), ("full", row.full_at)):
             if at is not None:
-                yield Sample(max(0, now - at) / 1000, {**_of(row.repo), "kind": kind})
+                yield MetricSample(max(0, now - at) / 1000, {**_repo_label(row.repo), "kind": kind})
 
 
 def _has_no_fault(app_state: AppState) -> bool:
     return app_state.workspace.location.folder is None or app_state.policies.current is not None
 
 
-def _tray(app_state: AppState) -> Iterator[Sample]:
+def _tray_states(app_state: AppState) -> Iterator[MetricSample]:
     waiting = app_state.workspace.tray.list_waiting()
     under_way = sum(item.run is not None for item in waiting)
     held = sum(item.run is None and item.leaves_at is None for item in waiting)
     for state, n in (("leaving", len(waiting) - under_way - held), ("held", held), ("under_way", under_way)):
-        yield Sample(n, {"state": state})
+        yield MetricSample(n, {"state": state})
 
 
 # ---- as text -----------------------------------------------------------------------------------------------------------
 
 
-def _lines(found: Iterable[Family]) -> Iterator[str]:
+def _format_lines(found: Iterable[MetricFamily]) -> Iterator[str]:
     for family in found:
         name = f"hf_gate_{family.name}"
         yield f"# HELP {name} {family.help}\n# TYPE {name} gauge\n"

@@ -27,50 +27,58 @@ from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
-from . import words
-from .asking import run_query
-from .bulk import to_weigh
+from . import formatting
+from .bulk import redirect_to_bulk
 from .exports import export_response
-from .lines import Answer, Line, about_person, answers_of, hidden_name, key_of, lines_of
+from .queue_query import run_query
 from .request_context import NotFound, Refused, RequestContext
-from .request_history import Happened, history_of
+from .request_history import HistoryEntry, list_history
+from .request_lines import (
+    AnswerLine,
+    RequestLine,
+    describe_person,
+    hidden_name,
+    list_answers,
+    request_key,
+    request_lines,
+)
 
-PAGE: Final = 50
-SIDE: Final = 6  # attempts whose answers stand side by side
+PAGE_SIZE: Final = 50
+MAX_COMPARED: Final = 6  # attempts whose answers stand side by side
 _KINDS: Final = ("json", "jsonl", "csv")
-_SAME: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.NAME, Role.EMAIL, Role.BIRTH_DATE})
+_CONSTANT_ROLES: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.NAME, Role.EMAIL, Role.BIRTH_DATE})
 """What one person should answer alike everywhere."""
 
 
 # ---- whom an address means -----------------------------------------------------------------------------------------------
 
 
-def href_of(person: PersonRow) -> str:
+def person_url(person: PersonRow) -> str:
     """The address of somebody's page: it names nobody, and stays when a name changes hands."""
     return f"/people/{quote(person.pseudonym, safe='')}"
 
 
-def _people(context: RequestContext, text: str) -> list[PersonRow]:
+def _find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
     """Whoever is called exactly so and asked at a repo that this person sees. Without names to see, none to ask for."""
-    if context.masks and not is_pseudonym(text):
+    if context.is_masked and not is_pseudonym(text):
         return []
     found = {
         row.person.id: row.person
         for row in context.workspace.store.find_by_identity(None, text)
-        if context.sees(row.repo)
+        if context.can_see(row.repo)
     }
     return list(found.values())
 
 
-def _attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
+def _list_attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
     """Repo by repo, the attempts at each in their order; of repos that this person sees."""
-    found = [row for row in context.workspace.store.attempts(None, person.id) if context.sees(row.repo)]
+    found = [row for row in context.workspace.store.attempts(None, person.id) if context.can_see(row.repo)]
     return sorted(found, key=lambda row: (row.repo, row.state.asked_at))
 
 
-def _name(context: RequestContext, row: RequestRow) -> str:
+def _display_name(context: RequestContext, row: RequestRow) -> str:
     who = row.person.identity.username or hidden_name(row)
-    return row.person.pseudonym if context.masks else who
+    return row.person.pseudonym if context.is_masked else who
 
 
 # ---- the list ------------------------------------------------------------------------------------------------------------
@@ -88,17 +96,17 @@ class PersonSummary:
 
     @property
     def href(self) -> str:
-        return href_of(self.person)
+        return person_url(self.person)
 
 
 def index(context: RequestContext) -> Response:
     """Whoever is looked for; without a word, those who asked last."""
-    return context.page(
+    return context.render(
         "people.html",
         title="People",
         text=context.query_value("q").strip()[:MAX_CHARACTERS],
         people=_find_people(context),
-        most=PAGE,
+        most=PAGE_SIZE,
     )
 
 
@@ -113,20 +121,20 @@ def index_export(context: RequestContext) -> Response:
 
 def _find_people(context: RequestContext) -> list[PersonSummary]:
     text = context.query_value("q").strip()[:MAX_CHARACTERS]
-    people = {each.id: each for each in _people(context, text)} if text else {}
-    if not text or not context.masks:
+    people = {each.id: each for each in _find_by_name(context, text)} if text else {}
+    if not text or not context.is_masked:
         terms = (Term("", (Pattern((text,)),)),) if text else ()
-        page = run_query(context, Query(terms), limit=PAGE, cursor=None, newest_first=True)
+        page = run_query(context, Query(terms), limit=PAGE_SIZE, cursor=None, newest_first=True)
         people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
-    return [_somebody(context, person) for person in list(people.values())[:PAGE]]
+    return [_summarize_person(context, person) for person in list(people.values())[:PAGE_SIZE]]
 
 
-def _somebody(context: RequestContext, person: PersonRow) -> PersonSummary:
-    rows = [row for row in _attempts(context, person) if row.is_current]
+def _summarize_person(context: RequestContext, person: PersonRow) -> PersonSummary:
+    rows = [row for row in _list_attempts(context, person) if row.is_current]
     latest = max(rows, key=lambda row: row.state.asked_at)
-    about = "" if context.masks else about_person(context.app_state, latest, context.now)
-    fullname = None if context.masks else latest.person.identity.fullname
-    return PersonSummary(person, _name(context, latest), fullname, about, rows)
+    about = "" if context.is_masked else describe_person(context.app_state, latest, context.now)
+    fullname = None if context.is_masked else latest.person.identity.fullname
+    return PersonSummary(person, _display_name(context, latest), fullname, about, rows)
 
 
 # ---- one of them -----------------------------------------------------------------------------------------------------------
@@ -136,16 +144,16 @@ def _somebody(context: RequestContext, person: PersonRow) -> PersonSummary:
 class PersonAtRepo:
     """Where somebody stands at one repo: their latest attempt, since when it stands so, and who brought it there."""
 
-    line: Line
+    line: RequestLine
     attempts: Sequence[RequestRow]
-    came: LastTransition | None
+    last_transition: LastTransition | None
 
     @property
     def since(self) -> datetime:
         state = self.line.row.state
-        if state.status == Status.PENDING or self.came is None or self.came.is_first:
+        if state.status == Status.PENDING or self.last_transition is None or self.last_transition.is_first:
             return from_ms(state.reviewed_at or state.asked_at)
-        return from_ms(self.came.at)
+        return from_ms(self.last_transition.at)
 
     @property
     def until(self) -> datetime | None:
@@ -153,33 +161,33 @@ class PersonAtRepo:
         return None if until is None else from_ms(until)
 
     @property
-    def by(self) -> tuple[str, str]:
+    def decided_by(self) -> tuple[str, str]:
         """Who decided, and by which rule or how."""
-        if self.line.status == Status.PENDING or self.came is None:
+        if self.line.status == Status.PENDING or self.last_transition is None:
             return "", ""
-        if self.came.is_first:
+        if self.last_transition.is_first:
             return "", "stood so when first read"
-        if self.came.run_id is None:
-            return self.came.hub_user or "somebody", "outside the desk"
-        is_rule = self.came.rule not in ORIGIN_PHRASES
-        return self.came.actor, f"rule {self.came.rule}" if is_rule else ""
+        if self.last_transition.run_id is None:
+            return self.last_transition.hub_user or "somebody", "outside the desk"
+        is_rule = self.last_transition.rule not in ORIGIN_PHRASES
+        return self.last_transition.actor, f"rule {self.last_transition.rule}" if is_rule else ""
 
 
 @dataclass(frozen=True, slots=True)
-class PeopleQuery:
+class QuestionRow:
     """One question over the attempts: the answer at each, and how many different ones there are where that is odd."""
 
     label: str
-    answers: Sequence[Answer | None]
+    answers: Sequence[AnswerLine | None]
     different: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class PersonEvent:
     """One entry of the history, with the repo where it was."""
 
     repo: Repo
-    entry: Happened
+    entry: HistoryEntry
 
 
 def page(context: RequestContext) -> Response:
@@ -187,7 +195,7 @@ def page(context: RequestContext) -> Response:
     name, dot, kind = context.params["id"].rpartition(".")
     if dot and kind in _KINDS and name:
         return _export(context, name, kind)
-    people = _people(context, context.params["id"])
+    people = _find_by_name(context, context.params["id"])
     if len(people) > 1:  # a name that changed hands: nobody is guessed
         return RedirectResponse(f"/people?{urlencode({'q': context.params['id']})}", 303)
     if not people:
@@ -196,58 +204,60 @@ def page(context: RequestContext) -> Response:
 
 
 def _page(context: RequestContext, person: PersonRow) -> Response:
-    attempts = _attempts(context, person)
-    places = _places(context, attempts)
-    acts = _acts(context, attempts)
+    attempts = _list_attempts(context, person)
+    places = _list_repos(context, attempts)
+    acts = _list_events(context, attempts)
     latest = max(attempts, key=lambda row: row.state.asked_at)
-    shown = [] if context.masks else sorted(attempts, key=lambda row: row.state.asked_at, reverse=True)
-    with_answers = [row for row in shown if row.request is not None and row.request.answers][:SIDE]
+    shown = [] if context.is_masked else sorted(attempts, key=lambda row: row.state.asked_at, reverse=True)
+    with_answers = [row for row in shown if row.request is not None and row.request.answers][:MAX_COMPARED]
     identity = latest.person.identity
-    return context.page(
+    return context.render(
         "person.html",
-        title=_name(context, latest),
-        name=_name(context, latest),
+        title=_display_name(context, latest),
+        name=_display_name(context, latest),
         person=person,
-        identity=None if context.masks else identity,
-        made=None if context.masks or not identity.user_id else id_time(identity.user_id),
+        identity=None if context.is_masked else identity,
+        made=None if context.is_masked or not identity.user_id else id_time(identity.user_id),
         places=places,
         never=len(context.app_state.membership.repos(context.member)) - len(places),
         verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
-        written=[(key_of(row), row) for row in with_answers],
-        asked=side_by_side(context, with_answers),
+        written=[(request_key(row), row) for row in with_answers],
+        asked=compare_answers(context, with_answers),
         acts=[act for act in acts if act.entry.kind != EventKind.NOTE_WRITTEN],
-        notes=[] if context.masks else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
-        href=href_of(person),
-        years=words.years,
+        notes=[] if context.is_masked else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
+        href=person_url(person),
+        format_account_age=formatting.format_account_age,
         asked_at=lambda row: from_ms(row.state.asked_at),
     )
 
 
-def _places(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PersonAtRepo]:
+def _list_repos(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PersonAtRepo]:
     found = []
     for _, here in groupby(attempts, key=lambda row: row.repo):
         theirs = list(here)
         current = next((row for row in theirs if row.is_current), theirs[-1])
         found.append(
-            PersonAtRepo(lines_of(context, [current])[0], theirs, last_transition(context.workspace.store, current))
+            PersonAtRepo(
+                request_lines(context, [current])[0], theirs, last_transition(context.workspace.store, current)
+            )
         )
     return found
 
 
-def _acts(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Act]:
+def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PersonEvent]:
     found = [
-        Act(repo, entry)
+        PersonEvent(repo, entry)
         for repo, here in groupby(attempts, key=lambda row: row.repo)
-        for entry in history_of(context, list(here))
+        for entry in list_history(context, list(here))
     ]
     return sorted(found, key=lambda act: act.entry.at_iso, reverse=True)
 
 
-def side_by_side(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PeopleQuery]:
+def compare_answers(context: RequestContext, attempts: Sequence[RequestRow]) -> list[QuestionRow]:
     """What was answered each time; questions that ask for the same are one, whatever their label."""
-    told: dict[str, tuple[str, Role, dict[int, Answer]]] = {}
+    told: dict[str, tuple[str, Role, dict[int, AnswerLine]]] = {}
     for column, row in enumerate(attempts):
-        for answer in answers_of(row, context.workspace.store.repo(row.repo)):
+        for answer in list_answers(row, context.workspace.store.repo(row.repo)):
             key = (
                 f"role {answer.role}" if answer.role is not Role.OTHER else collapse_whitespace(answer.label).casefold()
             )
@@ -257,17 +267,17 @@ def side_by_side(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
     rows = []
     for label, role, answers in told.values():
         texts = {collapse_whitespace(each.text).casefold() for each in answers.values() if each.text.strip()}
-        is_odd = role in _SAME and len(texts) > 1
-        rows.append(PeopleQuery(label, [answers.get(n) for n in range(len(attempts))], len(texts) if is_odd else 0))
+        is_odd = role in _CONSTANT_ROLES and len(texts) > 1
+        rows.append(QuestionRow(label, [answers.get(n) for n in range(len(attempts))], len(texts) if is_odd else 0))
     return rows
 
 
 def _export(context: RequestContext, name: str, kind: str) -> Response:
-    people = _people(context, name)
-    if context.masks or not people:
+    people = _find_by_name(context, name)
+    if context.is_masked or not people:
         raise NotFound
     verdicts = context.app_state.policies.current_verdicts
-    rows = [stored_attempt(row, verdicts) for person in people for row in _attempts(context, person)]
+    rows = [stored_attempt(row, verdicts) for person in people for row in _list_attempts(context, person)]
     return export_response("person", kind, AttemptRecord, rows)
 
 
@@ -276,14 +286,14 @@ def _export(context: RequestContext, name: str, kind: str) -> Response:
 
 def decide(context: RequestContext) -> Response:
     """The ticked repos as a selection, each as it was seen; what follows is the same page and the same yes as for any other."""
-    people = _people(context, context.params["id"])
+    people = _find_by_name(context, context.params["id"])
     if len(people) != 1:
         raise NotFound
     verb = context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose what shall become of what is ticked.")
     seen: dict[int, str] = {}
-    for pick in context.sent.get("pick", []):
+    for pick in context.form.get("pick", []):
         key, _, version = pick.partition(":")
         row = context.find_request(key)
         if row.person.id != people[0].id:
@@ -304,6 +314,6 @@ def decide(context: RequestContext) -> Response:
             who = "You have" if is_mine else f"{'somebody' if other is None else other.actor} has"
             raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
         app_state.wake.set()
-        return context.back(href_of(people[0]))
+        return context.redirect_back(person_url(people[0]))
     app_state.workspace.selections.add(ident, context.member.id, seen, to_ms(context.now))
-    return to_weigh(context, ident, verb)
+    return redirect_to_bulk(context, ident, verb)

@@ -1,4 +1,4 @@
-"""A plan: what would change, whom it hits by which rule, less whom somebody leaves out; and the yes that lets it go."""
+"""A plan: what would change, whom it hits by which rule, less whom somebody leaves out; and the confirmation that applies it."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ from ..plan import guards
 from ..plan.guards import Confirmation
 from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
 from ..plan.render import SHADOW, estimate_calls
-from . import words
+from . import formatting
 from .app_state import AppState
-from .changes import MARK, NAMED, ChangeLine, line_of, rule_of, visible_repos
-from .exports import export_response, file_of
-from .making import keep
+from .change_lines import EFFECTS, MARKS, ChangeLine, change_line, rule_label, visible_repos
+from .exports import export_response, file_response
+from .plan_maker import store_plan
 from .request_context import NotFound, Refused, RequestContext
-from .run_worker import state_of
+from .run_worker import run_state
 
-PAGE: Final = 50
-EXAMPLES: Final = 3  # of each group
-GROUPS: Final = 12  # that show examples
-PATIENCE: Final = 2.0  # seconds that a page waits for what it began
+PAGE_SIZE: Final = 50
+MAX_EXAMPLES: Final = 3  # of each group
+MAX_GROUPS: Final = 12  # that show examples
+MAX_WAIT: Final = 2.0  # seconds that a page waits for what it began
 ORDER: Final = ("accept", "reset", "reject", "cancel", "remove")
-_OWN: Final = frozenset({"retry", "undo"})  # follow from a run, and its owner may let them go
+_OWNER_KINDS: Final = frozenset({"retry", "undo"})  # follow from a run, and its owner may let them go
 
-_read_lately: OrderedDict[str, Plan] = OrderedDict()  # a digest stands for the same plan everywhere
-_MOST_READ: Final = 3
+_recent_plans: OrderedDict[str, Plan] = OrderedDict()  # a digest stands for the same plan everywhere
+_MAX_RECENT: Final = 3
 
 
 def read_plan(app_state: AppState, digest: str) -> Plan:
     """The plan of a digest; the last few stay read."""
-    known = _read_lately.get(digest)
+    known = _recent_plans.get(digest)
     if known is None:
         document = app_state.workspace.store.plan(digest)
         if document is None:
             raise NotFound
-        known = _read_lately[digest] = msgspec.json.decode(document, type=Plan)
-        while len(_read_lately) > _MOST_READ:
-            _read_lately.popitem(last=False)
+        known = _recent_plans[digest] = msgspec.json.decode(document, type=Plan)
+        while len(_recent_plans) > _MAX_RECENT:
+            _recent_plans.popitem(last=False)
     return known
 
 
@@ -78,15 +78,15 @@ class PlanGroup:
 
     @property
     def mark(self) -> str:
-        return MARK.get(self.verb, self.verb)
+        return MARKS.get(self.verb, self.verb)
 
     @property
     def effect(self) -> str:
-        return NAMED[self.verb]
+        return EFFECTS[self.verb]
 
 
 @dataclass(slots=True)
-class Sight:
+class VisiblePlan:
     """A plan as far as somebody sees it: changes with their numbers in it."""
 
     row: PlanRow
@@ -102,7 +102,7 @@ class Sight:
         return self.row.about.get(key, otherwise)
 
 
-def _sight(context: RequestContext) -> Sight:
+def _read_visible_plan(context: RequestContext) -> VisiblePlan:
     row = context.workspace.plans_and_runs.find_plan(context.params["digest"])
     if row is None:
         raise NotFound
@@ -115,92 +115,94 @@ def _sight(context: RequestContext) -> Sight:
             raise NotFound
         mine = frozenset(repos)
         numbered = [(n, change) for n, change in numbered if change.repo_ref in mine]
-    return Sight(row, plan, repos, numbered)
+    return VisiblePlan(row, plan, repos, numbered)
 
 
 def page(context: RequestContext) -> Response:
     """The plan by rules with examples, or all changes of a rule, page by page."""
-    return _page(context, _sight(context))
+    return _page(context, _read_visible_plan(context))
 
 
-def _clock_off(skew: int) -> str:
+def _describe_skew(skew: int) -> str:
     """How far the clock is from the Hub's; empty when it is right. `skew`: seconds that the Hub's is ahead."""
     if not skew:
         return ""
-    return f"{words.span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
+    return f"{formatting.format_span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
 
 
-def _page(context: RequestContext, sight: Sight, *, wrong: str = "", status: int = 200) -> Response:
-    groups = _groups(context, sight)
-    chosen, after = context.query_value("group"), _number(context.query_value("after"))
-    lines, following = _lines(context, sight, chosen, after) if chosen else ([], None)
-    yes = _yes(context, sight)
+def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:
+    groups = _group_changes(context, view)
+    chosen, after = context.query_value("group"), _parse_position(context.query_value("after"))
+    lines, following = _list_lines(context, view, chosen, after) if chosen else ([], None)
+    apply_state = _apply_state(context, view)
     verbs: dict[str, list[PlanGroup]] = {}
     for group in groups:
         verbs.setdefault(group.verb, []).append(group)
-    return context.page(
+    return context.render(
         "plan.html",
         status,
-        title=f"Plan: {len(sight.changes):,} {'change' if len(sight.changes) == 1 else 'changes'}",
-        sight=sight,
-        digest=sight.plan.digest,
-        made_at=from_ms(sight.row.made_at),
-        clock_off=_clock_off(sight.plan.summary.get(CLOCK_SKEW, 0)),
-        expires_at=sight.plan.expires_at,
+        title=f"Plan: {len(view.changes):,} {'change' if len(view.changes) == 1 else 'changes'}",
+        view=view,
+        digest=view.plan.digest,
+        made_at=from_ms(view.row.made_at),
+        clock_off=_describe_skew(view.plan.summary.get(CLOCK_SKEW, 0)),
+        expires_at=view.plan.expires_at,
         groups=groups,
-        shown_groups=groups[:GROUPS],
-        verbs=[(verb, MARK.get(verb, verb), verbs[verb]) for verb in ORDER if verb in verbs],
-        left=[(key, sight.plan.summary[key]) for key in ("human", "wait", "protected", "remaining")
-              if sight.plan.summary.get(key)] if sight.is_whole else [],
-        shadows=_shadows(sight.plan) if sight.is_whole else [],
+        shown_groups=groups[:MAX_GROUPS],
+        verbs=[(verb, MARKS.get(verb, verb), verbs[verb]) for verb in ORDER if verb in verbs],
+        left=[(key, view.plan.summary[key]) for key in ("human", "wait", "protected", "remaining")
+              if view.plan.summary.get(key)] if view.is_whole else [],
+        shadows=_shadow_counts(view.plan) if view.is_whole else [],
         chosen=chosen,
         chosen_group=next((group for group in groups if group.key == chosen), None),
         lines=lines,
-        following=None if following is None else _at(sight, chosen, following),
-        first=_at(sight, chosen) if after else None,
-        yes=yes,
-        is_typed=yes.rung is Confirmation.TYPED,
-        calls=estimate_calls(sight.plan),
+        following=None if following is None else _group_url(view, chosen, following),
+        first=_group_url(view, chosen) if after else None,
+        apply_state=apply_state,
+        is_typed=apply_state.confirmation is Confirmation.TYPED,
+        calls=estimate_calls(view.plan),
         wrong=wrong,
     )  # fmt: skip
 
 
-def _at(sight: Sight, group: str, after: int = 0) -> str:
+def _group_url(view: VisiblePlan, group: str, after: int = 0) -> str:
     query = {"group": group} | ({"after": str(after)} if after else {})
-    return f"/plans/{sight.plan.digest}?{urlencode(query)}"
+    return f"/plans/{view.plan.digest}?{urlencode(query)}"
 
 
-def _number(text: str) -> int:
+def _parse_position(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
-def _groups(context: RequestContext, sight: Sight) -> list[PlanGroup]:
+def _group_changes(context: RequestContext, view: VisiblePlan) -> list[PlanGroup]:
     """By what happens and by which rule, the many before the few."""
     found: dict[tuple[str, str], PlanGroup] = {}
-    for n, change in sight.changes:
-        key = (change.verb, rule_of(change))
+    for n, change in view.changes:
+        key = (change.verb, rule_label(change))
         group = found.get(key)
         if group is None:
-            group = found[key] = PlanGroup(*key, reason=None if context.masks else change.reason)
+            group = found[key] = PlanGroup(*key, reason=None if context.is_masked else change.reason)
         group.n += 1
-        group.differs |= not context.masks and change.reason != group.reason
-        if len(group.examples) < EXAMPLES:
-            group.examples.append(line_of(context, n, change))
+        group.differs |= not context.is_masked and change.reason != group.reason
+        if len(group.examples) < MAX_EXAMPLES:
+            group.examples.append(change_line(context, n, change))
     return sorted(found.values(), key=lambda group: (ORDER.index(group.verb), -group.n, group.rule))
 
 
-def _lines(context: RequestContext, sight: Sight, chosen: str, after: int) -> tuple[list[ChangeLine], int | None]:
+def _list_lines(
+    context: RequestContext, view: VisiblePlan, chosen: str, after: int
+) -> tuple[list[ChangeLine], int | None]:
     fitting = (
         (n, change)
-        for n, change in sight.changes
-        if n > after and chosen in {"all", f"{change.verb}:{rule_of(change)}"}
+        for n, change in view.changes
+        if n > after and chosen in {"all", f"{change.verb}:{rule_label(change)}"}
     )
-    found = [pair for pair, _ in zip(fitting, range(PAGE + 1), strict=False)]
-    lines = [line_of(context, n, change) for n, change in found[:PAGE]]
-    return lines, lines[-1].n if len(found) > PAGE else None
+    found = [pair for pair, _ in zip(fitting, range(PAGE_SIZE + 1), strict=False)]
+    lines = [change_line(context, n, change) for n, change in found[:PAGE_SIZE]]
+    return lines, lines[-1].n if len(found) > PAGE_SIZE else None
 
 
-def _shadows(plan: Plan) -> list[tuple[str, list[tuple[str, int]]]]:
+def _shadow_counts(plan: Plan) -> list[tuple[str, list[tuple[str, int]]]]:
     """What policies that only watch would do."""
     found: dict[str, list[tuple[str, int]]] = {}
     for key, number in sorted(plan.summary.items()):
@@ -212,29 +214,29 @@ def _shadows(plan: Plan) -> list[tuple[str, list[tuple[str, int]]]]:
 
 def plan_file(context: RequestContext) -> Response:
     """`.json` is the plan itself, as `hf-gate apply` takes it; the others its changes."""
-    sight = _sight(context)
+    view = _read_visible_plan(context)
     kind = context.params["kind"]
     if kind == "json":
-        if not sight.is_whole:
+        if not view.is_whole:
             raise NotFound
-        return file_of([encode_plan(sight.plan)], "application/json")
-    rows = (change_record(n, change) for n, change in sight.changes)
-    return export_response(f"plan-{sight.plan.digest[:8]}", kind, ChangeRecord, rows)
+        return file_response([encode_plan(view.plan)], "application/json")
+    rows = (change_record(n, change) for n, change in view.changes)
+    return export_response(f"plan-{view.plan.digest[:8]}", kind, ChangeRecord, rows)
 
 
-# ---- the yes -----------------------------------------------------------------------------------------------------------
+# ---- confirmation -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class YesFor:
+class ApplyState:
     """What stands between a plan and its run. `no`: why this person cannot let it go at all."""
 
-    rung: Confirmation
-    no: str = ""
+    confirmation: Confirmation
+    refusal: str = ""
     hint: str = ""
     needs_second: bool = False
-    may_approve: bool = False
-    may_edit: bool = False
+    can_approve: bool = False
+    can_edit: bool = False
     approved: tuple[str, ...] = ()
     why_two: str = ""
     next_step: str = ""
@@ -242,40 +244,40 @@ class YesFor:
     run_state: str | None = None
 
 
-def _yes(context: RequestContext, sight: Sight) -> YesFor:
-    run = None if sight.row.run is None else context.workspace.store.run(sight.row.run)
-    rung = guards.plan_confirmation([change for _, change in sight.changes], _waiting(context.app_state))
-    approved = tuple(sight.about("approved", ()))
+def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
+    run = None if view.row.run is None else context.workspace.store.run(view.row.run)
+    rung = guards.plan_confirmation([change for _, change in view.changes], _count_pending(context.app_state))
+    approved = tuple(view.about("approved", ()))
     if run is not None:
-        return YesFor(rung, approved=approved, run=run.id, run_state=state_of(context.app_state, run))
-    may = _may_apply(context, sight)
-    no, hint = ("", "") if sight.plan.changes else ("Nothing is to change.", "")
+        return ApplyState(rung, approved=approved, run=run.id, run_state=run_state(context.app_state, run))
+    may = _can_apply(context, view)
+    no, hint = ("", "") if view.plan.changes else ("Nothing is to change.", "")
     if not no and not may:
         no, hint = f"A {context.member.role} may look at it.", "An admin of the desk lets it go."
     if not no:
-        no, hint = _refusal(context.app_state, sight.plan, context)
-    need = _need(context, sight) if may and not no else None
+        no, hint = _refusal(context.app_state, view.plan, context)
+    need = _need(context, view) if may and not no else None
     is_large, mine = need is not None and need.is_large, context.member.proven_account
-    return YesFor(
+    return ApplyState(
         rung,
         no,
         hint,
         need is not None and need.is_open,
-        may_approve=is_large and mine is not None and mine not in sight.about("seen", ()),
+        can_approve=is_large and mine is not None and mine not in view.about("seen", ()),
         why_two=need.why if need is not None and is_large else "",
         next_step=need.team.describe_next_step() if need is not None and need.is_open else "",
-        may_edit=may and sight.is_whole and bool(sight.plan.changes),
+        can_edit=may and view.is_whole and bool(view.plan.changes),
         approved=approved,
     )  # fmt: skip
 
 
-def _may_apply(context: RequestContext, sight: Sight) -> bool:
+def _can_apply(context: RequestContext, view: VisiblePlan) -> bool:
     """An admin; and whoever began the run that it follows from, if all of it is at their repos."""
-    if not sight.is_whole:
+    if not view.is_whole:
         return False
     if context.member.role.covers(MemberRole.ADMIN):
         return True
-    is_own = sight.about("kind") in _OWN and sight.about("by_id") == context.member.id
+    is_own = view.about("kind") in _OWNER_KINDS and view.about("by_id") == context.member.id
     return is_own and context.member.role.covers(MemberRole.REVIEWER)
 
 
@@ -302,66 +304,66 @@ def _is_own(change: Change, member: Member) -> bool:
     return is_personal and member.is_own(change.user, change.user_id)
 
 
-def _waiting(app_state: AppState) -> int:
+def _count_pending(app_state: AppState) -> int:
     return count_pending(app_state.workspace.store.repos())
 
 
-def _need(context: RequestContext, sight: Sight) -> ApprovalNeed:
+def _need(context: RequestContext, view: VisiblePlan) -> ApprovalNeed:
     """Whether two people have to agree, and whether they have: who made it, who agreed to it, and who asks."""
-    acts = Counter(change.action for change in sight.plan.changes)
-    whole, seen = sight.about("need", 0), sight.about("seen", ())
+    acts = Counter(change.action for change in view.plan.changes)
+    whole, seen = view.about("need", 0), view.about("seen", ())
     return context.app_state.membership.compute_need(context.member, acts, original_total=whole, approvers=seen)
 
 
-def act(context: RequestContext) -> Response:
+def handle_action(context: RequestContext) -> Response:
     """Lets a plan go, agrees to it, leaves people out of it, or throws it away."""
-    sight = _sight(context)
-    if not _may_apply(context, sight):
+    view = _read_visible_plan(context)
+    if not _can_apply(context, view):
         raise Refused(f"A {context.member.role} may not do this.", hint="An admin of the desk can.", status=403)
     do = context.form_value("do")
-    if sight.row.run is not None:
-        return RedirectResponse(f"/runs/{sight.row.run}", 303)
+    if view.row.run is not None:
+        return RedirectResponse(f"/runs/{view.row.run}", 303)
     if do == "apply":
-        return _apply(context, sight)
+        return _apply(context, view)
     if do == "approve":
-        return _approve(context, sight)
+        return _approve(context, view)
     if do == "exclude":
-        return _exclude(context, sight)
+        return _exclude(context, view)
     if do == "discard":
-        context.workspace.plans_and_runs.delete_plans([sight.plan.digest])
-        _read_lately.pop(sight.plan.digest, None)
+        context.workspace.plans_and_runs.delete_plans([view.plan.digest])
+        _recent_plans.pop(view.plan.digest, None)
         return RedirectResponse("/plans", 303)
     raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
 
 
-def _check_confirmation(context: RequestContext, sight: Sight) -> Response | None:
-    """A page that says what is missing; None: the yes is as strong as it must be."""
-    yes = _yes(context, sight)
-    if yes.no:
-        return _page(context, sight, wrong=yes.no, status=409)
-    count = len(sight.changes)
+def _check_confirmation(context: RequestContext, view: VisiblePlan) -> Response | None:
+    """A page that says what is missing; None: the confirmation is strong enough."""
+    apply_state = _apply_state(context, view)
+    if apply_state.refusal:
+        return _page(context, view, wrong=apply_state.refusal, status=409)
+    count = len(view.changes)
     typed = context.form_value("count").strip()
-    if yes.rung is Confirmation.TYPED and not is_confirmed(typed, count):
+    if apply_state.confirmation is Confirmation.TYPED and not is_confirmed(typed, count):
         said = f"You typed {typed[:12]}; it is {count:,}." if typed else f"Type {count} to confirm."
-        return _page(context, sight, wrong=said, status=422)
+        return _page(context, view, wrong=said, status=422)
     return None
 
 
-def _apply(context: RequestContext, sight: Sight) -> Response:
-    refused = _check_confirmation(context, sight)
+def _apply(context: RequestContext, view: VisiblePlan) -> Response:
+    refused = _check_confirmation(context, view)
     if refused is not None:
         return refused
-    need = _need(context, sight)
+    need = _need(context, view)
     if need.is_open:
         return _page(
-            context, sight, wrong=f"A second person has to agree first. {need.team.describe_next_step()}", status=409
+            context, view, wrong=f"A second person has to agree first. {need.team.describe_next_step()}", status=409
         )
-    app_state, plan, ident = context.app_state, sight.plan, new_id("r")
-    kind = RunKind.UNDO if sight.about("kind") == RunKind.UNDO else RunKind.PLAN
+    app_state, plan, ident = context.app_state, view.plan, new_id("r")
+    kind = RunKind.UNDO if view.about("kind") == RunKind.UNDO else RunKind.PLAN
 
     def begin() -> RunRow:
         with app_state.tray_service.lock:
-            need = _need(context, sight)
+            need = _need(context, view)
             if need.is_open:
                 raise Guarded(f"A second person has to agree first. {need.team.describe_next_step()}")
             name, now = context.member.name, app_state.now()
@@ -369,26 +371,26 @@ def _apply(context: RequestContext, sight: Sight) -> Response:
                 app_state.workspace.store, plan, run_id=ident, kind=kind, actor=name, now=now, author=need.author
             )  # fmt: skip
 
-    load = app_state.run_worker.take_up(ident, begin)
-    load.is_written.wait(PATIENCE)
+    load = app_state.run_worker.enqueue(ident, begin)
+    load.stored.wait(MAX_WAIT)
     if load.is_over and app_state.workspace.store.run(ident) is None:
         known = app_state.workspace.store.run_of_plan(plan.digest)  # somebody was faster, or it could not begin
         if known is None:
-            return _page(context, sight, wrong=load.problem or "It could not be begun.", status=409)
+            return _page(context, view, wrong=load.problem or "It could not be begun.", status=409)
         return RedirectResponse(f"/runs/{known.id}", 303)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
-def _approve(context: RequestContext, sight: Sight) -> Response:
+def _approve(context: RequestContext, view: VisiblePlan) -> Response:
     """Agrees, so that another one may let it go."""
-    refused = _check_confirmation(context, sight)
+    refused = _check_confirmation(context, view)
     if refused is not None:
         return refused
     account = context.member.proven_account
     if account is None:
-        return _page(context, sight, wrong=_need(context, sight).team.describe_next_step(), status=409)
-    store, digest = context.workspace.store, sight.plan.digest
-    event = PlanAgreed(plan=digest, changes=len(sight.plan.changes), account=account)
+        return _page(context, view, wrong=_need(context, view).team.describe_next_step(), status=409)
+    store, digest = context.workspace.store, view.plan.digest
+    event = PlanAgreed(plan=digest, changes=len(view.plan.changes), account=account)
     with store.writing() as write:
         row = context.workspace.plans_and_runs.find_plan(
             digest
@@ -404,26 +406,26 @@ def _approve(context: RequestContext, sight: Sight) -> Response:
     return RedirectResponse(f"/plans/{digest}", 303)
 
 
-def _exclude(context: RequestContext, sight: Sight) -> Response:
+def _exclude(context: RequestContext, view: VisiblePlan) -> Response:
     """A plan of its own without those that were ticked; the one that it comes from stays as it is."""
-    out = {_number(text) for text in context.sent.get("n", [])} - {0}
-    rest = [change for n, change in sight.changes if n not in out]
-    if not out or len(rest) == len(sight.changes):
-        return _page(context, sight, wrong="Nobody was ticked, so nobody was left out.", status=422)
-    digest = keep(
-        context.app_state, _less(context.app_state, sight.plan, rest), context.member, sight.about("kind", "part"),
-        need=max(sight.about("need", 0), len(sight.plan.changes)),
-        of=sight.plan.digest, notes=sight.about("notes", []), out=sight.about("out", 0) + len(sight.changes) - len(rest),
+    out = {_parse_position(text) for text in context.form.get("n", [])} - {0}
+    rest = [change for n, change in view.changes if n not in out]
+    if not out or len(rest) == len(view.changes):
+        return _page(context, view, wrong="Nobody was ticked, so nobody was left out.", status=422)
+    digest = store_plan(
+        context.app_state, _reduce_plan(context.app_state, view.plan, rest), context.member, view.about("kind", "part"),
+        need=max(view.about("need", 0), len(view.plan.changes)),
+        of=view.plan.digest, notes=view.about("notes", []), out=view.about("out", 0) + len(view.changes) - len(rest),
     )  # fmt: skip
     return RedirectResponse(f"/plans/{digest}", 303)
 
 
-def _less(app_state: AppState, plan: Plan, rest: Sequence[Change]) -> Plan:
+def _reduce_plan(app_state: AppState, plan: Plan, rest: Sequence[Change]) -> Plan:
     """The same plan with some of its changes, and with counts and guards that are true of it."""
     protected = next((guard.value for guard in plan.guards if guard.name == "protected"), 0)
     verbs = Counter(change.verb for change in rest)
     counts = {key: verbs[key] for key in ("accept", "reject", "reset", "remove") if key in plan.summary}
     part = msgspec.structs.replace(
-        plan, summary={**plan.summary, **counts}, guards=guards.guard_report(rest, _waiting(app_state), protected)
+        plan, summary={**plan.summary, **counts}, guards=guards.guard_report(rest, _count_pending(app_state), protected)
     )
     return make_partial_plan(part, rest)

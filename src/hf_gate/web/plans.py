@@ -13,15 +13,15 @@ from ..domain.rows import PlanRow
 from ..domain.timestamps import from_ms, ms_to_iso
 from .app_state import AppState
 from .exports import export_response
-from .plan import ORDER, PATIENCE, read_plan
+from .plan import MAX_WAIT, ORDER, read_plan
 from .request_context import ENVIRONMENT, RequestContext
-from .run_worker import state_of
+from .run_worker import run_state
 
-ENVIRONMENT.filters["moment"] = from_ms
+ENVIRONMENT.filters["from_ms"] = from_ms
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class PlanOrRun:
     """A plan or a run in its list."""
 
     ident: str
@@ -39,11 +39,11 @@ def index(context: RequestContext) -> Response:
     """Plans that were made, and runs; and where to make a plan now."""
     maker = context.app_state.plan_maker
     problem = maker.problem
-    return context.page(
+    return context.render(
         "plans.html",
         title="Plans",
         plans=_list_plans(context),
-        runs=_runs(context),
+        runs=_list_runs(context),
         may_make=context.member.role.covers(MemberRole.ADMIN) and context.workspace.location.folder is not None,
         is_making=maker.is_busy,
         problem=None if problem is None else str(problem),
@@ -68,24 +68,24 @@ def index_file(context: RequestContext) -> Response:
     return export_response("plans", context.params["kind"], PlanRecord, rows)
 
 
-def _list_plans(context: RequestContext) -> list[Listed]:
+def _list_plans(context: RequestContext) -> list[PlanOrRun]:
     if (
         context.member.repos is not None
     ):  # whom it would hit is not all theirs to see; they are led to it by its address
         return []
-    return [_as_listed(context.app_state, row) for row in context.workspace.plans_and_runs.list_plans()]
+    return [_summarize_plan_row(context.app_state, row) for row in context.workspace.plans_and_runs.list_plans()]
 
 
-def _as_listed(app_state: AppState, row: PlanRow) -> Listed:
+def _summarize_plan_row(app_state: AppState, row: PlanRow) -> PlanOrRun:
     told = row.about
     if "changes" not in told:  # made elsewhere, as by `hf-gate apply` or `hf-gate run`
         plan = read_plan(app_state, row.digest)
         verbs = Counter(change.verb for change in plan.changes)
         run = None if row.run is None else app_state.workspace.store.run(row.run)
         by, kind = ("", "file") if run is None else (run.actor, run.kind)
-        return Listed(row.digest, row.made_at, by, kind, len(plan.changes), _sort_verbs(verbs), row.run, row.state)
+        return PlanOrRun(row.digest, row.made_at, by, kind, len(plan.changes), _sort_verbs(verbs), row.run, row.state)
     verbs = Counter(told.get("verbs", {}))
-    return Listed(
+    return PlanOrRun(
         row.digest, row.made_at, told["by"], told["kind"], told["changes"], _sort_verbs(verbs), row.run, row.state
     )
 
@@ -94,24 +94,24 @@ def _sort_verbs(verbs: Counter[str]) -> list[tuple[str, int]]:
     return [(verb, verbs[verb]) for verb in ORDER if verbs[verb]]
 
 
-def _runs(context: RequestContext) -> list[Listed]:
+def _list_runs(context: RequestContext) -> list[PlanOrRun]:
     """The latest runs of more than one change; single decisions stand in the ledger."""
     app_state = context.app_state
     found = [run for run in app_state.workspace.store.runs(100) if run.total > 1]
     if context.member.repos is not None:
         found = [run for run in found if run.member == context.member.id]
     return [
-        Listed(
-            run.id, run.made_at, run.actor, run.kind, run.total, [], run.id, state_of(app_state, run), dict(run.counts)
+        PlanOrRun(
+            run.id, run.made_at, run.actor, run.kind, run.total, [], run.id, run_state(app_state, run), dict(run.counts)
         )
         for run in found[:20]
     ]
 
 
-def make(context: RequestContext) -> Response:
+def make_plan(context: RequestContext) -> Response:
     """Judges everybody anew and leads to the plan; when that takes longer, to the list, where it will stand."""
     maker = context.app_state.plan_maker
-    maker.make(context.member, PATIENCE)
+    maker.start(context.member, MAX_WAIT)
     if maker.digest is not None and not maker.is_busy:
         return RedirectResponse(f"/plans/{maker.digest}", 303)
     return RedirectResponse("/plans", 303)

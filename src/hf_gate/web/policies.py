@@ -26,28 +26,28 @@ from ..sources.workspace_folder import WorkspaceFolder
 from .draft_pool import DraftProcess
 from .drafts import (
     DraftTrial,
-    Text,
-    Told,
-    Trial,
-    draft_of,
-    folder_of,
-    may_know,
-    our_text,
-    repos_of,
-    tables_known,
-    texts_of,
+    ExplainedRequest,
+    PolicyText,
+    TrialResult,
+    add_test_results,
+    can_see_policy,
+    check_draft,
+    check_own_text,
+    list_policy_texts,
+    read_workspace_folder,
+    visible_policy_repos,
+    visible_tables,
     visible_targets,
-    with_results,
 )
-from .exports import export_response, file_of
-from .hiding import names_others
-from .proofs import entries_in
+from .exports import export_response, file_response
+from .ledger_proofs import count_entries
+from .redaction import names_other_repos
 from .request_context import NotFound, Refused, RequestContext
 
-_ANYWAY: Final = "download-anyway"  # although there are doubts about it
-_DRAFT: Final = "draft.yaml"  # as a draft of no file is called
-_PATIENCE: Final = 20  # times as long as counting took before it is counted anew
-BEGINNING: Final = """\
+_DOWNLOAD_ANYWAY: Final = "download-anyway"  # although there are doubts about it
+_DRAFT_FILE: Final = "draft.yaml"  # as a draft of no file is called
+_RECOUNT_AFTER: Final = 20  # times as long as counting took before it is counted anew
+NEW_POLICY: Final = """\
 version: 1
 policy: draft
 applies_to: ["*/*", "datasets/*/*"]
@@ -67,15 +67,15 @@ rules:
 
 def page(context: RequestContext) -> Response:
     """Every policy of the desk, its mode and what is wrong with it; and the tables that they ask."""
-    if context.query_value("draft") and not context.masks:
+    if context.query_value("draft") and not context.is_masked:
         return new_draft(context)
     try:
-        folder = folder_of(context)
+        folder = read_workspace_folder(context)
     except HfGateError as problem:
-        return context.page("policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem)
-    texts, known = texts_of(context, folder), tables_known(context, folder)
+        return context.render("policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem)
+    texts, known = list_policy_texts(context, folder), visible_tables(context, folder)
     bundle = context.app_state.policies.current
-    return context.page(
+    return context.render(
         "policies.html",
         title="Policies",
         texts=texts,
@@ -92,7 +92,7 @@ def export(context: RequestContext) -> Response:
         policy_record(
             text.file, text.name, text.checked, [] if text.policy is None else visible_targets(context, text.policy)
         )
-        for text in texts_of(context, folder_of(context))
+        for text in list_policy_texts(context, read_workspace_folder(context))
     ]
     return export_response("policies", context.params["kind"], PolicyRecord, rows)
 
@@ -101,76 +101,78 @@ def export(context: RequestContext) -> Response:
 
 
 @dataclass(slots=True)
-class Counts:
+class PolicyCounts:
     """What a policy says of those who wait, as it was entered: by rule, and what the desk says where it only watches."""
 
     by_rule: Counter[str] = field(default_factory=Counter)
-    beside: Counter[tuple[str, str]] = field(default_factory=Counter)  # (this policy, the desk)
+    compared: Counter[tuple[str, str]] = field(default_factory=Counter)  # (this policy, the desk)
     total: int = 0
-    old: int = 0  # by an earlier version of it
+    outdated: int = 0  # by an earlier version of it
 
     @property
     def differing(self) -> int:
         """Of how many it says something else than the desk."""
-        return sum(n for (ours, desk), n in self.beside.items() if ours != desk)
+        return sum(n for (ours, desk), n in self.compared.items() if ours != desk)
 
 
 def policy_page(context: RequestContext) -> Response:
     """One policy as its file has it now; with `who`, also what it makes of one request."""
-    folder = folder_of(context)
-    text = next((one for one in texts_of(context, folder) if one.name == context.params["name"]), None)
+    folder = read_workspace_folder(context)
+    text = next((one for one in list_policy_texts(context, folder) if one.name == context.params["name"]), None)
     if text is None:
         raise NotFound
-    if context.masks or not context.query_value("who").strip():
-        return _show(context, folder, with_results(context, text, folder), None)
+    if context.is_masked or not context.query_value("who").strip():
+        return _policy_response(context, folder, add_test_results(context, text, folder), None)
     with context.app_state.drafts.acquire(context.member.id) as process:
-        text = draft_of(process, context, text.source.text, text.file, folder)
-        return _show(
+        text = check_draft(process, context, text.source.text, text.file, folder)
+        return _policy_response(
             context,
             folder,
             text,
-            _Asked(process, context, folder, text, context.query_value("who").strip()),
+            _DraftResult(process, context, folder, text, context.query_value("who").strip()),
             is_file=True,
         )
 
 
 def new_draft(context: RequestContext) -> Response:
     """A draft of nobody's file."""
-    folder = folder_of(context)
-    return _show(context, folder, our_text(context, BEGINNING, _DRAFT, folder), None)
+    folder = read_workspace_folder(context)
+    return _policy_response(context, folder, check_own_text(context, NEW_POLICY, _DRAFT_FILE, folder), None)
 
 
 def try_draft(context: RequestContext) -> Response:
     """What was typed: checked, tried, mended where a button said so, or handed out as a file. Nothing is written."""
-    folder = folder_of(context)
+    folder = read_workspace_folder(context)
     name = context.params.get("name")
-    known = None if name is None else next((one for one in texts_of(context, folder) if one.name == name), None)
+    known = (
+        None if name is None else next((one for one in list_policy_texts(context, folder) if one.name == name), None)
+    )
     if name is not None and known is None:
         raise NotFound
-    file = _DRAFT if known is None else known.file
+    file = _DRAFT_FILE if known is None else known.file
     typed = context.form_value("src").replace("\r\n", "\n").replace("\r", "\n")
     with context.app_state.drafts.acquire(context.member.id) as process:
-        text, note = draft_of(process, context, typed, file, folder), ""
-        if context.form_value("do") == _ANYWAY or (context.form_value("do") == "download" and not text.doubts):
-            return file_of([typed.encode("utf-8", "replace")], "application/yaml", _file_name(file))
+        text, note = check_draft(process, context, typed, file, folder), ""
+        if context.form_value("do") == _DOWNLOAD_ANYWAY or (context.form_value("do") == "download" and not text.doubts):
+            return file_response([typed.encode("utf-8", "replace")], "application/yaml", _file_name(file))
         if context.form_value("fix"):
             mended = text.apply_fix(context.form_value("fix"))
             if mended is None:
                 note = "The text has changed since; nothing was mended. The problems below are those of now."
             else:
-                text = draft_of(process, context, mended, file, folder)
-        if text.policy is not None and not may_know(context, text.policy):
+                text = check_draft(process, context, mended, file, folder)
+        if text.policy is not None and not can_see_policy(context, text.policy):
             raise Refused("That draft is for none of your repos.", hint="Name one of yours in applies_to.")
         is_file = known is not None and text.source.text == known.source.text
-        asked = _Asked(process, context, folder, text, context.form_value("who").strip(), is_trial=True)
-        return _show(context, folder, text, asked, is_file=is_file, note=note, file_in_folder=known)
+        asked = _DraftResult(process, context, folder, text, context.form_value("who").strip(), is_trial=True)
+        return _policy_response(context, folder, text, asked, is_file=is_file, note=note, file_in_folder=known)
 
 
 def _file_name(file: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(file).name) or _DRAFT
+    return re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(file).name) or _DRAFT_FILE
 
 
-class _Asked:
+class _DraftResult:
     """What a text is tried on, and what came out; an error of it is told beside, the rest of the page is there."""
 
     def __init__(
@@ -178,14 +180,14 @@ class _Asked:
         process: DraftProcess,
         context: RequestContext,
         folder: WorkspaceFolder,
-        text: Text,
+        text: PolicyText,
         who: str,
         *,
         is_trial: bool = False,
     ) -> None:
         self.who, self.problem = who, ""
-        self.trial: Trial | None = None
-        self.told: Told | None = None
+        self.trial: TrialResult | None = None
+        self.told: ExplainedRequest | None = None
         if text.checked.policy is None or not (who or is_trial):
             return
         try:
@@ -197,34 +199,34 @@ class _Asked:
             self.problem = f"{problem} {hint or ''}".strip() or "Nobody of that name is here."
 
 
-def _show(
+def _policy_response(
     context: RequestContext,
     folder: WorkspaceFolder,
-    text: Text,
-    asked: _Asked | None,
+    text: PolicyText,
+    asked: _DraftResult | None,
     *,
     is_file: bool = False,
     note: str = "",
-    file_in_folder: Text | None = None,
+    file_in_folder: PolicyText | None = None,
 ) -> Response:
     policy = (
         None if text.policy is None else fill_templates(text.policy, folder.config.templates)
     )  # as the ledger names it
-    is_new, is_draft = text.file == _DRAFT, asked is not None and not is_file
-    return context.page(
+    is_new, is_draft = text.file == _DRAFT_FILE, asked is not None and not is_file
+    return context.render(
         "policy.html",
         title=f"Policy {text.name}",
         text=text,
         policy=policy,
-        said_lines=[] if policy is None else _sentences(context, policy),
-        repos=[] if policy is None else repos_of(context, policy),
-        counts=counts_of(context, policy) if policy is not None and not is_draft and not is_new else None,
+        said_lines=[] if policy is None else _describe_policy(context, policy),
+        repos=[] if policy is None else visible_policy_repos(context, policy),
+        counts=count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None,
         is_hidden=(is_file or (asked is None and not is_new)) and _is_hidden(context, text),
         is_shadow=policy is not None and policy.mode is PolicyMode.SHADOW,
         is_draft=is_draft,
         is_new=is_new,
         note=note,
-        doubts=[] if context.masks else text.doubts,
+        doubts=[] if context.is_masked else text.doubts,
         asks_download=context.form_value("do") == "download",
         who="" if asked is None else asked.who,
         trial=None if asked is None else asked.trial,
@@ -234,37 +236,37 @@ def _show(
     )
 
 
-def _is_hidden(context: RequestContext, text: Text) -> bool:
+def _is_hidden(context: RequestContext, text: PolicyText) -> bool:
     """Whether the text of a file would tell a member of some repos about others."""
     if context.member.repos is None or text.policy is None:
         return False
-    return names_others(text.policy, repos_of(context, text.policy))
+    return names_other_repos(text.policy, visible_policy_repos(context, text.policy))
 
 
-def _sentences(context: RequestContext, policy: Policy) -> list[str]:
+def _describe_policy(context: RequestContext, policy: Policy) -> list[str]:
     return list(describe_policy(replace(policy, applies_to=tuple(visible_targets(context, policy)))))
 
 
-def counts_of(context: RequestContext, policy: Policy) -> Counts:
+def count_verdicts(context: RequestContext, policy: Policy) -> PolicyCounts:
     """By the verdicts that were entered last, of those who wait at repos that this person sees."""
-    found, mine = Counts(), set(repos_of(context, policy))
-    for one in _tallies_of(context.workspace):
+    found, mine = PolicyCounts(), set(visible_policy_repos(context, policy))
+    for one in _read_verdict_counts(context.workspace):
         if one.repo not in mine:
             continue
         if one.policy == policy.name:
             found.by_rule[one.rule] += one.n
             found.total += one.n
-            found.old += one.n if one.digest != policy.digest else 0
+            found.outdated += one.n if one.digest != policy.digest else 0
         for name, rule, action in one.shadow:
             if name == policy.name:
                 found.by_rule[rule] += one.n
-                found.beside[action, one.action] += one.n
+                found.compared[action, one.action] += one.n
                 found.total += one.n
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
+class _CachedCounts:
     """What was counted when the ledger had so many entries; counting that took long is not done again at once."""
 
     entries: int
@@ -273,12 +275,12 @@ class _Counted:
     tallies: list[VerdictCount]
 
 
-_counted: WeakKeyDictionary[Workspace, _Counted] = WeakKeyDictionary()
+_cached_counts: WeakKeyDictionary[Workspace, _CachedCounts] = WeakKeyDictionary()
 
 
-def _tallies_of(workspace: Workspace) -> list[VerdictCount]:
-    known, entries, begun = _counted.get(workspace), entries_in(workspace), time.monotonic()
-    if known is None or (known.entries != entries and begun - known.made_at > _PATIENCE * known.took):
+def _read_verdict_counts(workspace: Workspace) -> list[VerdictCount]:
+    known, entries, begun = _cached_counts.get(workspace), count_entries(workspace), time.monotonic()
+    if known is None or (known.entries != entries and begun - known.made_at > _RECOUNT_AFTER * known.took):
         tallies = workspace.queue.read_verdict_counts(Status.PENDING.value)
-        known = _counted[workspace] = _Counted(entries, begun, time.monotonic() - begun, tallies)
+        known = _cached_counts[workspace] = _CachedCounts(entries, begun, time.monotonic() - begun, tallies)
     return known.tallies

@@ -20,10 +20,10 @@ class OpenRequest:
 
     member: str
     since: float
-    heard: float
+    seen_at: float
 
-    def is_on(self, now: float) -> bool:
-        return now - self.heard <= BEAT and now - self.since <= LEASE
+    def is_current(self, now: float) -> bool:
+        return now - self.seen_at <= BEAT and now - self.since <= LEASE
 
 
 @dataclass
@@ -31,32 +31,32 @@ class Presence:
     """All of a desk. `clock`: seconds that only grow."""
 
     clock: Callable[[], float] = time.monotonic
-    _known: OrderedDict[tuple[int, str], OpenRequest] = field(default_factory=OrderedDict)
+    _open: OrderedDict[tuple[int, str], OpenRequest] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def at(self, request: int, member: str, *, anew: bool) -> None:
+    def record(self, request: int, member: str, *, is_new: bool) -> None:
         """Somebody looks; `anew`: they have just opened it, else the page is still open."""
         now, key = self.clock(), (request, member)
         with self._lock:
-            before = None if anew else self._known.get(key)
-            self._known[key] = OpenRequest(member, now if before is None else before.since, now)
-            self._known.move_to_end(key)
-            while len(self._known) > _MOST:
-                self._known.popitem(last=False)
+            before = None if is_new else self._open.get(key)
+            self._open[key] = OpenRequest(member, now if before is None else before.since, now)
+            self._open.move_to_end(key)
+            while len(self._open) > _MOST:
+                self._open.popitem(last=False)
 
     def remove(self, request: int, member: str) -> None:
         """They have decided, or closed it."""
         with self._lock:
-            self._known.pop((request, member), None)
+            self._open.pop((request, member), None)
 
-    def others(self, requests: Iterable[int], member: str) -> dict[int, list[tuple[str, int]]]:
+    def other_viewers(self, requests: Iterable[int], member: str) -> dict[int, list[tuple[str, int]]]:
         """By request, who else looks at it and for how many seconds, the first first."""
         now, wanted = self.clock(), set(requests)
         with self._lock:
             on = [
                 (request, look)
-                for (request, who), look in self._known.items()
-                if request in wanted and who != member and look.is_on(now)
+                for (request, who), look in self._open.items()
+                if request in wanted and who != member and look.is_current(now)
             ]
         found: dict[int, list[tuple[str, int]]] = {}
         for request, look in sorted(on, key=lambda one: one[1].since):

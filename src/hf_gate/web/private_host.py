@@ -20,11 +20,11 @@ from ..application.workspace import Workspace
 
 _NAME: Final = re.compile(r"desk-[0-9a-f]{20}\.localhost")
 _LOOPBACKS: Final = {"127.0.0.1": "::1", "localhost": "::1", "::1": "127.0.0.1"}
-_RESOLVES: Final = re.compile(r"(?:Chrome|Firefox)/")
+_RESOLVING_BROWSERS: Final = re.compile(r"(?:Chrome|Firefox)/")
 """User agents that look .localhost up by themselves; Safari asks the system, which may not know it."""
 
 
-def private_host(workspace: Workspace) -> str:
+def ensure_private_host(workspace: Workspace) -> str:
     """Return the name that the store keeps; the first call makes it.
 
     Browsers are led there with their sign-in link, so another host in a crafted store is not believed.
@@ -44,7 +44,7 @@ def _stored_name(workspace: Workspace) -> str | None:
     return name if name is not None and _NAME.fullmatch(name) else None
 
 
-def listen_beside(host: str, port: int, backlog: int) -> list[socket.socket] | None:
+def listen_on_other_loopback(host: str, port: int, backlog: int) -> list[socket.socket] | None:
     """Listen at the other loopback address of this machine, if it has one; None if another program has that port."""
     other = _LOOPBACKS.get(host)
     if other is None:
@@ -71,4 +71,4 @@ def is_navigation(request: Request) -> bool:
 
 def resolves_localhost(request: Request) -> bool:
     """Whether this browser is known to find NAME.localhost without the system's help."""
-    return _RESOLVES.search(request.headers.get("user-agent", "")) is not None
+    return _RESOLVING_BROWSERS.search(request.headers.get("user-agent", "")) is not None

@@ -29,7 +29,7 @@ from .exports import export_response
 from .markdown import parse_markdown
 from .request_context import NotFound, RequestContext
 
-MODES: Final = {
+GATE_MODES: Final = {
     "manual": ("by hand", "each request waits for a review"),
     "auto": ("by itself", "whoever asks is let in at once"),
 }
@@ -67,47 +67,47 @@ class RepoLine:
 
     @property
     def href(self) -> str:
-        return href_of(self.row.repo)
+        return repo_url(self.row.repo)
 
     @property
     def gate(self) -> tuple[str, str]:
         """Two words for the mode, and what it means."""
         if self.row.gated is None:
             return ("never read", "") if self.row.full_at is None else ("open", "nobody has to ask")
-        return MODES.get(self.row.gated, (self.row.gated, ""))
+        return GATE_MODES.get(self.row.gated, (self.row.gated, ""))
 
     @property
-    def read_at(self) -> datetime | None:
+    def synced_at(self) -> datetime | None:
         """The last reading of either kind."""
         moments = [at for at in (self.row.quick_at, self.row.full_at) if at is not None]
         return from_ms(max(moments)) if moments else None
 
     @property
-    def asks(self) -> list[str]:
+    def questions(self) -> list[str]:
         """What a requester has to fill in."""
         return [] if self.form is None else [field.label for field in self.form.fields if field.type != "ip_location"]
 
     def count(self, status: str) -> int:
         return self.row.counts.get(status, 0)
 
-    def queue(self, status: str) -> str:
+    def queue_url(self, status: str) -> str:
         """The address of those in one status."""
         return "/queue?" + urlencode({"q": f"status:{status} repo:{self.row.repo}"})
 
 
-def href_of(repo: Repo) -> str:
+def repo_url(repo: Repo) -> str:
     """The address of its page."""
     return f"/repos/{repo.type.value}s/{repo.id}"
 
 
-def repo_named(context: RequestContext) -> RepoRow:
+def find_repo(context: RequestContext) -> RepoRow:
     """Which repo the address means, if this person sees it."""
     words = {f"{kind.value}s": kind for kind in RepoType}
     kind = words.get(context.params["type"])
     if kind is None:
         raise NotFound
     repo = Repo(kind, context.params["ns"], context.params["name"])
-    row = context.workspace.store.repo(repo) if context.sees(repo) else None
+    row = context.workspace.store.repo(repo) if context.can_see(repo) else None
     if row is None:
         raise NotFound
     return row
@@ -118,8 +118,8 @@ def repo_named(context: RequestContext) -> RepoRow:
 
 def page(context: RequestContext) -> Response:
     """Every repo of the desk that this person sees; who waits longest first."""
-    lines = sorted((line_of(context, row) for row in context.app_state.membership.repos(context.member)), key=_by_age)
-    return context.page(
+    lines = sorted((repo_line(context, row) for row in context.app_state.membership.repos(context.member)), key=_by_age)
+    return context.render(
         "repos.html",
         title="Repos",
         lines=lines,
@@ -138,26 +138,26 @@ def _configured_repos(context: RequestContext) -> Iterator[Repo]:
     for text in context.workspace.location.config.repos if context.workspace.location.folder is not None else ():
         with suppress(HfGateError):  # a glob
             repo = parse_repo(text)
-            if context.sees(repo):
+            if context.can_see(repo):
                 yield repo
 
 
 def export(context: RequestContext) -> Response:
     """The same rows as a file."""
     rows = [
-        repo_record(row, _oldest(context, row), [each.name for each in policies_of(context, row.repo)])
+        repo_record(row, _oldest_pending(context, row), [each.name for each in list_policies(context, row.repo)])
         for row in context.app_state.membership.repos(context.member)
     ]
     return export_response("repos", context.params["kind"], RepoRecord, rows)
 
 
-def line_of(context: RequestContext, row: RepoRow) -> RepoLine:
+def repo_line(context: RequestContext, row: RepoRow) -> RepoLine:
     """One repo with what its row shows."""
-    form, problems = form_and_problems(row)
-    return RepoLine(row, _oldest(context, row), form, problems, policies_of(context, row.repo))
+    form, problems = read_form(row)
+    return RepoLine(row, _oldest_pending(context, row), form, problems, list_policies(context, row.repo))
 
 
-def _oldest(context: RequestContext, row: RepoRow) -> datetime | None:
+def _oldest_pending(context: RequestContext, row: RepoRow) -> datetime | None:
     if not row.counts.get(Status.PENDING, 0):
         return None
     terms = (Term("repo", (Pattern((str(row.repo),)),)), Term("status", (Pattern((Status.PENDING.value,)),)))
@@ -165,7 +165,7 @@ def _oldest(context: RequestContext, row: RepoRow) -> datetime | None:
     return from_ms(found[0].state.asked_at) if found else None
 
 
-def form_and_problems(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
+def read_form(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
     """The form as it was read last, and what was wrong with its card."""
     if row.form_card is None:
         return None, []
@@ -174,7 +174,7 @@ def form_and_problems(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]
     return form_from_json(row.form_card), problems
 
 
-def policies_of(context: RequestContext, repo: Repo) -> list[Policy]:
+def list_policies(context: RequestContext, repo: Repo) -> list[Policy]:
     """The policies that are for a repo; none while a file is wrong."""
     bundle = context.app_state.policies.current
     found = () if bundle is None else bundle.policies
@@ -186,11 +186,11 @@ def policies_of(context: RequestContext, repo: Repo) -> list[Policy]:
 
 def repo_page(context: RequestContext) -> Response:
     """One repo: its gate, its readings, its form as a requester meets it, and what holds there in words."""
-    row = repo_named(context)
-    line, app_state = line_of(context, row), context.app_state
+    row = find_repo(context)
+    line, app_state = repo_line(context, row), context.app_state
     standing = read_repo_status(app_state.workspace.store, row, context.now)
     pending = line.count(Status.PENDING)
-    return context.page(
+    return context.render(
         "repo.html",
         title=str(row.repo),
         line=line,
@@ -210,6 +210,6 @@ def repo_page(context: RequestContext) -> Response:
 
 def sync_now(context: RequestContext) -> Response:
     """Asks the reader of this desk to look now; it goes on by its own rules, so nobody reads twice at once."""
-    row = repo_named(context)
-    context.app_state.read_now()
-    return RedirectResponse(f"{href_of(row.repo)}?asked=1", 303)
+    row = find_repo(context)
+    context.app_state.request_sync()
+    return RedirectResponse(f"{repo_url(row.repo)}?asked=1", 303)

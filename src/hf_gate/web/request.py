@@ -21,29 +21,29 @@ from ..errors import HfGateError
 from ..policy.explain import ExplanationLine as Explained
 from ..policy.explain import explain_verdict
 from ..policy.reasons import fill_reason
-from . import words
-from .asking import PENDING, asked_of, limit_to_visible_repos, run_query
-from .ending import Ends, ends_of
-from .hiding import without_counts
-from .lines import Line, key_of, lines_of
+from . import formatting
+from .access_end import EndChoices, list_end_choices
+from .queue_query import PENDING, limit_to_visible_repos, parse_queue_query, run_query
+from .redaction import redact_verdict
 from .request_context import NotFound, RequestContext
-from .request_history import Reversal, history_of, reversal_of
-from .verdicts import Said
+from .request_history import Reversal, find_reversal, list_history
+from .request_lines import RequestLine, request_key, request_lines
+from .verdicts import VerdictSummary
 
-UNTIL = "until"  # beside the verbs: an acceptance with an end
-END = "end"  # another end for somebody who is in
+ACCEPT_UNTIL = "until"  # beside the verbs: an acceptance with an end
+CHANGE_END = "end"  # another end for somebody who is in
 
 
 def page(context: RequestContext) -> Response:
     """The whole of it."""
     row = context.find_request(context.params["id"])
-    line = lines_of(context, [row])[0]
+    line = request_lines(context, [row])[0]
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
     repo = context.workspace.store.repo(row.repo)
     verb = context.query_value("verb")
-    history = history_of(context, attempts)
-    before, after = neighbours(context, row)
-    return context.page(
+    history = list_history(context, attempts)
+    before, after = neighbour_urls(context, row)
+    return context.render(
         "request.html",
         query=context.query_value("q", PENDING),
         queue_url="/queue?" + urlencode({"q": context.query_value("q", PENDING)}),
@@ -53,32 +53,32 @@ def page(context: RequestContext) -> Response:
         line=line,
         attempts=attempts,
         form=_form_changes(row, repo),
-        why=lines_of_why(context, row),
+        why=explain_request(context, row),
         history=[one for one in history if one.kind != EventKind.NOTE_WRITTEN],
         notes=[one for one in history if one.kind == EventKind.NOTE_WRITTEN],
-        elsewhere=elsewhere(context, row),
-        facts=facts(context, line),
-        reversal=None if line.is_leaving else reversal_of(context, row),
-        others=context.app_state.presence.others([row.id], context.member.name).get(row.id, []),
-        ends=ends_for(context, line, verb),
+        elsewhere=list_other_requests(context, row),
+        facts=list_facts(context, line),
+        reversal=None if line.is_leaving else find_reversal(context, row),
+        others=context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, []),
+        ends=choose_ends(context, line, verb),
         still_selected=0,
-        sheet=sheet_of(context, line, verb)
+        sheet=make_sheet(context, line, verb)
         if verb in line.verbs and (verb != "accept" or context.query_value("back"))
         else None,
-        ends_on=_end_of(context, row),
+        ends_on=_last_day(context, row),
         meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
     )
 
 
-def _end_of(context: RequestContext, row: RequestRow) -> str | None:
+def _last_day(context: RequestContext, row: RequestRow) -> str | None:
     """The last day of an access that ends."""
     until = row.state.until if row.state.status == Status.ACCEPTED else None
-    return None if until is None else words.day(from_ms(until), context.workspace.zone, context.now)
+    return None if until is None else formatting.format_last_day(from_ms(until), context.workspace.zone, context.now)
 
 
-def neighbours(context: RequestContext, row: RequestRow) -> tuple[str | None, str | None]:
+def neighbour_urls(context: RequestContext, row: RequestRow) -> tuple[str | None, str | None]:
     """The addresses of the requests before and after this one in the queue that it was opened from."""
-    asked = asked_of(context)
+    asked = parse_queue_query(context)
     cursor = context.workspace.queue.cursor(
         limit_to_visible_repos(context, asked.query), (row.state.asked_at, row.id), newest_first=False
     )
@@ -90,34 +90,34 @@ def neighbours(context: RequestContext, row: RequestRow) -> tuple[str | None, st
         run_query(context, asked.query, limit=1, cursor=cursor).rows,
     )
     tail = urlencode({"q": asked.text})
-    before, after = (f"/requests/{key_of(rows[0])}?{tail}" if rows else None for rows in found)
+    before, after = (f"/requests/{request_key(rows[0])}?{tail}" if rows else None for rows in found)
     return before, after
 
 
-def looking(context: RequestContext) -> Response:
+def update_presence(context: RequestContext) -> Response:
     """Somebody has it open: who else has. It keeps nobody from deciding."""
     row = context.find_request(context.params["id"])
     if context.form_value("gone") == "yes":
         context.app_state.presence.remove(row.id, context.member.name)
     else:
-        context.app_state.presence.at(row.id, context.member.name, anew=context.form_value("anew") == "yes")
-    others = context.app_state.presence.others([row.id], context.member.name).get(row.id, [])
-    return context.page("parts/looking.html", others=others, key=key_of(row))
+        context.app_state.presence.record(row.id, context.member.name, is_new=context.form_value("anew") == "yes")
+    others = context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, [])
+    return context.render("parts/looking.html", others=others, key=request_key(row))
 
 
-def why(context: RequestContext) -> Response:
+def explanation_part(context: RequestContext) -> Response:
     """The reasons alone, for a row that unfolds."""
     row = context.find_request(context.params["id"])
-    return context.page("parts/why.html", line=lines_of(context, [row])[0], why=lines_of_why(context, row))
+    return context.render("parts/why.html", line=request_lines(context, [row])[0], why=explain_request(context, row))
 
 
-def elsewhere(context: RequestContext, row: RequestRow) -> list[Line]:
+def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:
     """The same person at other repos."""
-    if context.masks:
+    if context.is_masked:
         return []
     others = context.workspace.store.attempts(None, row.person.id)
-    return lines_of(
-        context, [one for one in others if one.repo != row.repo and one.is_current and context.sees(one.repo)]
+    return request_lines(
+        context, [one for one in others if one.repo != row.repo and one.is_current and context.can_see(one.repo)]
     )
 
 
@@ -143,14 +143,14 @@ def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | 
         return None
 
 
-def lines_of_why(context: RequestContext, row: RequestRow) -> list[Explained]:
+def explain_request(context: RequestContext, row: RequestRow) -> list[Explained]:
     """The verdict and each rule that was tried; values of people are hidden from who may not see them."""
-    if context.masks:
+    if context.is_masked:
         return []
     found = evaluate_for_page(context, row)
     if found is None:
         return []
-    verdict = found.verdict if context.member.repos is None else without_counts(found.verdict)
+    verdict = found.verdict if context.member.repos is None else redact_verdict(found.verdict)
     return list(explain_verdict(verdict, context.now))
 
 
@@ -167,15 +167,20 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
     return {"added": added, "gone": [label for label in saw if label not in now]}
 
 
-def facts(context: RequestContext, line: Line) -> list[tuple[str, str, str, str]]:
+def list_facts(context: RequestContext, line: RequestLine) -> list[tuple[str, str, str, str]]:
     """What is known of the person: name, value, who controls it, source."""
-    if context.masks:
+    if context.is_masked:
         return []
     row, who = line.row, line.row.person.identity
     made = row.request.person.created_at if row.request else None
     past = context.workspace.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
     found = [
-        ("Account", f"{words.years(context.now - made)} old" if made else "hidden", "account", "its id on the Hub"),
+        (
+            "Account",
+            f"{formatting.format_account_age(context.now - made)} old" if made else "hidden",
+            "account",
+            "its id on the Hub",
+        ),
         ("E-mail", who.email or "not shared", "account", "the request"),
         ("Full name", who.fullname or "not given", "claimed", "the request"),
     ]
@@ -200,13 +205,13 @@ def facts(context: RequestContext, line: Line) -> list[tuple[str, str, str, str]
 # ---- notes -------------------------------------------------------------------------------------------------------------
 
 
-def note(context: RequestContext) -> Response:
+def add_note(context: RequestContext) -> Response:
     """Keeps a reviewer's own words; nothing is sent."""
     row = context.find_request(context.params["id"])
     text = parse_note(context.form_value("note"))
     with context.workspace.store.writing() as write:
         write.append(row.repo, [note_entry(row, text, context.member.name, to_ms(context.now))])
-    return context.back(f"/requests/{key_of(row)}#notes")
+    return context.redirect_back(f"/requests/{request_key(row)}#notes")
 
 
 # ---- the sheet of a decision -------------------------------------------------------------------------------------------
@@ -217,44 +222,46 @@ class Sheet:
     """What a reset, a rejection or a cancellation asks for before it goes into the tray."""
 
     verb: str
-    line: Line
+    line: RequestLine
     reason: str
     texts: list[tuple[str, str]]
     takes_reason: bool
-    back: Reversal | None = None  # it takes an act of the desk back
+    reversal: Reversal | None = None  # the decision of the desk that it reverses
     still_selected: int = 0  # other rows of the queue that are ticked, and are not decided by it
 
 
-def sheet(context: RequestContext) -> Response:
+def sheet_part(context: RequestContext) -> Response:
     """The same as a part of its own, for a dialog."""
     row = context.find_request(context.params["id"])
-    line = lines_of(context, [row])[0]
+    line = request_lines(context, [row])[0]
     verb = context.params["verb"]
-    ends = ends_for(context, line, verb)
+    ends = choose_ends(context, line, verb)
     if ends is None and (verb not in VERBS or verb not in line.verbs):
         raise NotFound
     if not context.is_part:
         return page(context)
     if ends is not None:
-        return context.page("parts/until.html", line=line, ends=ends, still_selected=selected_beside(context, row))
-    return context.page("parts/sheet.html", sheet=sheet_of(context, line, verb))
+        return context.render(
+            "parts/until.html", line=line, ends=ends, still_selected=count_other_selected(context, row)
+        )
+    return context.render("parts/sheet.html", sheet=make_sheet(context, line, verb))
 
 
-def ends_for(context: RequestContext, line: Line, verb: str) -> Ends | None:
+def choose_ends(context: RequestContext, line: RequestLine, verb: str) -> EndChoices | None:
     """Return the ends that can be chosen for an acceptance, or for somebody who is in; None if none can."""
-    if verb == UNTIL and "accept" in line.verbs:
-        return ends_of(context)
-    return ends_of(context, line.row) if verb == END and line.has_end_to_change else None
+    if verb == ACCEPT_UNTIL and "accept" in line.verbs:
+        return list_end_choices(context)
+    return list_end_choices(context, line.row) if verb == CHANGE_END and line.has_end_to_change else None
 
 
-def sheet_of(context: RequestContext, line: Line, verb: str) -> Sheet:
+def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
     """With the texts to start from: what the policies would say, then the desk's own."""
     user, repo = line.row.person.identity.username or "you", line.row.repo
-    suggested = _suggest_reasons(context, line.said, verb)
+    suggested = _suggest_reasons(context, line.verdict, verb)
     texts = [(label, fill_reason(text, repo=repo.id, user=user, rule=rule)) for rule, label, text in suggested]
-    texts += texts_for(context, user, repo)
+    texts += list_reason_texts(context, user, repo)
     takes = verb in VERBS_WITH_REASON
-    back = reversal_of(context, line.row) if context.query_value("back") else None
+    back = find_reversal(context, line.row) if context.query_value("back") else None
     return Sheet(
         verb,
         line,
@@ -262,18 +269,18 @@ def sheet_of(context: RequestContext, line: Line, verb: str) -> Sheet:
         texts[:9] if takes else [],
         takes,
         back if back is not None and back.verb == verb else None,
-        selected_beside(context, line.row),
+        count_other_selected(context, line.row),
     )
 
 
-def selected_beside(context: RequestContext, row: RequestRow) -> int:
+def count_other_selected(context: RequestContext, row: RequestRow) -> int:
     """Return how many other requests stay selected when this one is decided alone from the queue."""
-    if not context.from_url.startswith("/queue"):
+    if not context.page_url.startswith("/queue"):
         return 0
-    return context.workspace.selections.count(context.selection, besides=row.id)
+    return context.workspace.selections.count(context.selection_name, besides=row.id)
 
 
-def texts_for(context: RequestContext, user: str, repo: Repo | None) -> list[tuple[str, str]]:
+def list_reason_texts(context: RequestContext, user: str, repo: Repo | None) -> list[tuple[str, str]]:
     """The workspace's own texts by their names, filled; for many people at once those that name nobody."""
     templates = check_templates(context.workspace.location.config.templates, [] if repo is None else [repo])
     return [
@@ -283,7 +290,7 @@ def texts_for(context: RequestContext, user: str, repo: Repo | None) -> list[tup
     ]
 
 
-def _suggest_reasons(context: RequestContext, said: Said | None, verb: str) -> list[tuple[str, str, str]]:
+def _suggest_reasons(context: RequestContext, said: VerdictSummary | None, verb: str) -> list[tuple[str, str, str]]:
     """Return the reason of the rule that asks for this verb, in each of its languages: rule, label, text."""
     if said is None or said.reason is None:
         return []

@@ -19,9 +19,9 @@ from ..domain.display_text import make_visible
 from ..domain.ids import Repo, is_id
 from ..domain.members import Member, MemberRole
 from ..domain.rows import RequestRow
-from . import words
+from . import formatting
 from .app_state import AppState
-from .files import FOLDER, static_url
+from .static_files import FOLDER, static_url
 
 
 class NotFound(Exception):
@@ -45,13 +45,13 @@ class RequestContext:
     member: Member
     nonce: str
     query: Mapping[str, Sequence[str]]
-    sent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    form: Mapping[str, Sequence[str]] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     is_part: bool = False  # asked for by a script of ours, which puts it into a page that is there
     theme: str | None = None
-    at_url: str = ""
-    from_url: str = ""  # the page that a part is for
-    now: datetime = field(default_factory=lambda: words.EPOCH)
+    current_url: str = ""
+    page_url: str = ""  # the page that a part is for
+    now: datetime = field(default_factory=lambda: formatting.EPOCH)
 
     @property
     def workspace(self) -> Workspace:
@@ -64,14 +64,14 @@ class RequestContext:
 
     def form_value(self, name: str, otherwise: str = "") -> str:
         """The last value of a name in the form."""
-        return (self.sent.get(name) or [otherwise])[-1]
+        return (self.form.get(name) or [otherwise])[-1]
 
     @property
-    def masks(self) -> bool:
+    def is_masked(self) -> bool:
         """Whether names, mail and answers are hidden from this person."""
         return not self.member.role.covers(MemberRole.REVIEWER)
 
-    def sees(self, repo: Repo) -> bool:
+    def can_see(self, repo: Repo) -> bool:
         """Whether a repo is one of theirs."""
         return self.app_state.membership.can_see(self.member, repo)
 
@@ -83,7 +83,7 @@ class RequestContext:
             row = store.find_by_hub_id(key)
         elif key.startswith("n") and number.isdecimal() and len(number) < 16:
             row = store.request(int(number))
-        if row is None or not self.sees(row.repo):
+        if row is None or not self.can_see(row.repo):
             raise NotFound
         return row
 
@@ -96,13 +96,13 @@ class RequestContext:
         """Return the end of an access as it was written; UsageError if it cannot be one."""
         return parse_end(text, self.now, self.workspace.zone, has_workspace=self.has_workspace)
 
-    def chosen_end(self) -> str | None:
+    def parse_chosen_end(self) -> str | None:
         """Return the end that was chosen in the form, a length of time or a date; None: no end."""
         chosen = self.form_value("until")
         return self.parse_end(self.form_value("day") if chosen == "day" else chosen) if chosen else None
 
     @property
-    def selection(self) -> str:
+    def selection_name(self) -> str:
         """The name of this person's selection in the store; it stays until they clear it."""
         return f"s_{self.member.id}"
 
@@ -119,19 +119,19 @@ class RequestContext:
     @property
     def next_url(self) -> str:
         """Where a form of this page leads back to."""
-        return self.from_url or self.at_url
+        return self.page_url or self.current_url
 
-    def ago(self, moment: datetime) -> str:
+    def format_age(self, moment: datetime) -> str:
         """How long ago, in one unit."""
-        return words.age(moment, self.now)
+        return formatting.format_age(moment, self.now)
 
-    def when(self, moment: datetime) -> str:
+    def format_time(self, moment: datetime) -> str:
         """In the desk's zone."""
-        return words.when(moment, self.workspace.zone, self.now)
+        return formatting.format_time(moment, self.workspace.zone, self.now)
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
-    def page(
+    def render(
         self,
         template: str,
         status: int = 200,
@@ -143,12 +143,12 @@ class RequestContext:
         text = ENVIRONMENT.get_template(template).render(context=self, app_state=self.app_state, **values)
         return Response(text, status, headers, media_type="text/html")
 
-    def back(self, otherwise: str = "/queue") -> Response:
+    def redirect_back(self, otherwise: str = "/queue") -> Response:
         """To the page that a form was sent from, if it is one of ours."""
-        return RedirectResponse(local(self.form_value("next")) or otherwise, 303)
+        return RedirectResponse(local_path(self.form_value("next")) or otherwise, 303)
 
 
-def local(path: str) -> str | None:
+def local_path(path: str) -> str | None:
     """A path of this desk, or None: never another host."""
     if not path.startswith("/") or path.startswith(("//", "/\\")) or any(ord(char) < 0x21 for char in path):
         return None
@@ -159,7 +159,7 @@ def local(path: str) -> str | None:
     return None if url.scheme or url.netloc else path
 
 
-def fields(text: str) -> dict[str, list[str]]:
+def parse_fields(text: str) -> dict[str, list[str]]:
     """A query string or a form as its names and values; one of too many of them is none."""
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=20_000)
@@ -167,7 +167,7 @@ def fields(text: str) -> dict[str, list[str]]:
         return {}
 
 
-Page = Callable[[RequestContext], Response]
+PageHandler = Callable[[RequestContext], Response]
 
 NAV: Final = (
     ("Queue", "/queue", MemberRole.VIEWER),
@@ -210,12 +210,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"static": static_url, "direction": words.direction}
+    made.globals |= {"static": static_url, "text_direction": formatting.text_direction}
     made.filters |= {
-        "pieces": words.pieces,
+        "split_text": formatting.split_text,
         "visible": make_visible,
         "n": lambda number: f"{number:,}",
-        "label": words.LABEL.__getitem__,
+        "label": formatting.LABEL.__getitem__,
     }
     return made
 

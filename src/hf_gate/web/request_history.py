@@ -17,16 +17,16 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import from_ms, to_iso
-from . import words
-from .asking import run_query
-from .lines import Answer, Line, lines_of, verbs_for
+from . import formatting
+from .queue_query import run_query
 from .request_context import NotFound, RequestContext
+from .request_lines import AnswerLine, RequestLine, possible_verbs, request_lines
 
-_ENTRIES = 200  # of one attempt
+_MAX_ENTRIES = 200  # of one attempt
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class HistoryEntry:
     """One entry of the history. `is_outside`: not by this desk."""
 
     at: str
@@ -38,28 +38,32 @@ class Happened:
     attempt: int
 
 
-def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Happened]:
+def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> list[HistoryEntry]:
     """Every entry about these attempts, the latest first."""
     number = {one.id: one.state.attempt for one in attempts}
-    found = [row for attempt in attempts for row in context.workspace.store.entries(request=attempt.id, limit=_ENTRIES)]
+    found = [
+        row for attempt in attempts for row in context.workspace.store.entries(request=attempt.id, limit=_MAX_ENTRIES)
+    ]
     began = {key: row for row in found if (key := _started_change(row)) is not None}
     told = []
     for row in sorted(found, key=lambda row: row.id, reverse=True):
         event, at = decode_event(row.link.body), from_ms(row.link.at)
-        private = None if context.masks else row.private
+        private = None if context.is_masked else row.private
         if row.link.kind == EventKind.NOTE_WRITTEN:
             text = str((private or {}).get("note", "a note"))
         elif isinstance(event, ChangeSettled) and (first := began.pop((row.link.request, event.run), None)):
-            text = _whole(
-                describe_event(decode_event(first.link.body), None if context.masks else first.private), event, private
+            text = _join_change(
+                describe_event(decode_event(first.link.body), None if context.is_masked else first.private),
+                event,
+                private,
             )
         elif isinstance(event, ChangeStarted) and (row.link.request, event.run) not in began:
             continue  # told with what became of it
         else:
             text = describe_event(event, private)
         told.append(
-            Happened(
-                words.when(at, context.workspace.zone, context.now),
+            HistoryEntry(
+                formatting.format_time(at, context.workspace.zone, context.now),
                 to_iso(at),
                 text,
                 row.link.actor,
@@ -77,7 +81,7 @@ def _started_change(row: LedgerRow) -> tuple[int | None, str] | None:
     return (row.link.request, event.run) if isinstance(event, ChangeStarted) else None
 
 
-def _whole(begun: str, event: ChangeSettled, private: Mapping[str, object] | None) -> str:
+def _join_change(begun: str, event: ChangeSettled, private: Mapping[str, object] | None) -> str:
     """A change in one sentence: `pending to accepted, with the reason "..."`, and what became of it unless it was done."""
     moved, _, more = begun.partition(": started")
     came = (
@@ -115,30 +119,30 @@ class Reversal:
     stays: str
 
 
-def reversal_of(context: RequestContext, row: RequestRow) -> Reversal | None:
+def find_reversal(context: RequestContext, row: RequestRow) -> Reversal | None:
     """Of the act of this desk that brought a request to where it stands; None: it was moved elsewhere, or not yet."""
-    if context.masks or not row.is_current:
+    if context.is_masked or not row.is_current:
         return None
     how = last_transition(context.workspace.store, row)
     if how is None or how.run_id is None or how.is_first:
         return None
-    before = _before(context, row, how.run_id)
+    before = _status_before(context, row, how.run_id)
     if before is None or before == row.state.status:
         return None
     verb = VERB_FOR_STATUS[before]
-    if verb not in verbs_for(row.state.status):
+    if verb not in possible_verbs(row.state.status):
         return None
     return Reversal(
         verb,
         row.state.status if row.state.status != Status.PENDING else "put back to pending",
-        context.ago(from_ms(how.at)),
+        context.format_age(from_ms(how.at)),
         "you" if how.actor == context.member.name else how.actor,
         f"{_THEN[verb]}{_WITHOUT[row.state.status]}.",
         _STAYS[row.state.status],
     )
 
 
-def _before(context: RequestContext, row: RequestRow, run: str) -> str | None:
+def _status_before(context: RequestContext, row: RequestRow, run: str) -> str | None:
     """Where it stood when that run moved it; who had no request goes back to one that is cleared."""
     for entry in context.workspace.store.entries(request=row.id, run=run, limit=10):
         event = decode_event(entry.link.body)
@@ -147,18 +151,18 @@ def _before(context: RequestContext, row: RequestRow, run: str) -> str | None:
     return None
 
 
-SHOWN: Final = 5
-LONG: Final = 24  # characters: below, the same words are chance
-_ODD: Final = 400  # characters of an answer that are compared
+MAX_SHOWN: Final = 5
+MIN_LENGTH: Final = 24  # characters: below, the same words are chance
+_MAX_LENGTH: Final = 400  # characters of an answer that are compared
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class SimilarRequests:
     """Some requests that share something. `href` leads to all of them in the queue; None: `note` says why none is shown."""
 
-    what: str
-    lines: Sequence[Line]
-    more: bool
+    title: str
+    lines: Sequence[RequestLine]
+    has_more: bool
     href: str | None
     note: str = ""
 
@@ -166,43 +170,53 @@ class Alike:
 def similar_part(context: RequestContext) -> Response:
     """The lists alone, or on a page of their own where no script asks."""
     row = context.find_request(context.params["id"])
-    if context.masks:
+    if context.is_masked:
         raise NotFound
-    line = lines_of(context, [row])[0]
+    line = request_lines(context, [row])[0]
     template = "parts/similar.html" if context.is_part else "similar.html"
-    return context.page(template, title=f"Like {line.who}'s request", line=line, groups=groups_of(context, line))
+    return context.render(template, title=f"Like {line.who}'s request", line=line, groups=find_similar(context, line))
 
 
-def groups_of(context: RequestContext, line: Line) -> list[Alike]:
+def find_similar(context: RequestContext, line: RequestLine) -> list[SimilarRequests]:
     """By mail domain, and by words."""
-    return [_by_domain(context, line.row), _by_words(context, line)]
+    return [_find_by_domain(context, line.row), _find_by_words(context, line)]
 
 
-def _by_domain(context: RequestContext, row: RequestRow) -> Alike:
+def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests:
     mail, bundle = row.person.identity.email, context.app_state.policies.current
     domain = (mail or "").rpartition("@")[2].lower()
     if not domain:
-        return Alike("From the same mail domain", [], False, None, "No mail address is shared.")
+        return SimilarRequests("From the same mail domain", [], False, None, "No mail address is shared.")
     known = None if bundle is None else context.workspace.sources.email(mail)
     if known is not None and known.free:
-        return Alike(f"From {domain}", [], False, None, f"{domain} is open to everybody: it says nothing.")
-    return _find_alike(context, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))
+        return SimilarRequests(f"From {domain}", [], False, None, f"{domain} is open to everybody: it says nothing.")
+    return _search_similar(context, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))
 
 
-def _by_words(context: RequestContext, line: Line) -> Alike:
-    told = [each for each in (*line.rest, *line.answers) if _is_telling(each)]
+def _find_by_words(context: RequestContext, line: RequestLine) -> SimilarRequests:
+    told = [each for each in (*line.main_answers, *line.answers) if _is_comparable(each)]
     if not told:
-        return Alike("With the same words", [], False, None, "No answer is long enough to be compared.")
+        return SimilarRequests("With the same words", [], False, None, "No answer is long enough to be compared.")
     text = max(told[:3], key=lambda each: len(each.text)).text.strip()
-    return _find_alike(context, line.row, "With the same words", Term("answer", (Pattern((text,)),)))
+    return _search_similar(context, line.row, "With the same words", Term("answer", (Pattern((text,)),)))
 
 
-def _is_telling(answer: Answer) -> bool:
-    return not answer.is_tick and LONG <= len(answer.text.strip()) <= _ODD and answer.type not in {"select", "country"}
+def _is_comparable(answer: AnswerLine) -> bool:
+    return (
+        not answer.is_tick
+        and MIN_LENGTH <= len(answer.text.strip()) <= _MAX_LENGTH
+        and answer.type not in {"select", "country"}
+    )
 
 
-def _find_alike(context: RequestContext, row: RequestRow, what: str, term: Term) -> Alike:
-    page = run_query(context, Query((term,)), limit=4 * SHOWN, cursor=None, newest_first=True)
+def _search_similar(context: RequestContext, row: RequestRow, what: str, term: Term) -> SimilarRequests:
+    page = run_query(context, Query((term,)), limit=4 * MAX_SHOWN, cursor=None, newest_first=True)
     others = [one for one in page.rows if one.person.id != row.person.id]
     href = "/queue?" + urlencode({"q": str(Query((term,)))})
-    return Alike(what, lines_of(context, others[:SHOWN]), len(others) > SHOWN, href, "" if others else "Nobody else.")
+    return SimilarRequests(
+        what,
+        request_lines(context, others[:MAX_SHOWN]),
+        len(others) > MAX_SHOWN,
+        href,
+        "" if others else "Nobody else.",
+    )

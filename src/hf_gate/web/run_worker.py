@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
-_KEPT: Final = 100  # runs of which it is remembered how they ended here
+_MAX_JOBS: Final = 100  # runs of which it is remembered how they ended here
 PAUSE, STOP = "pause", "stop"
 
 
@@ -38,12 +38,12 @@ class RunJob:
     begin: Callable[[], RunRow] | None = None  # writes it down first
     started: float | None = None
     answered: int = 0
-    wish: str | None = None
+    stop_request: str | None = None
     problem: str | None = None
     hint: str = ""
     is_over: bool = False
     beat: int = 0
-    is_written: threading.Event = field(default_factory=threading.Event)
+    stored: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def rate(self, now: float) -> float | None:
@@ -58,51 +58,51 @@ class RunWorker:
 
     def __init__(self, app_state: AppState) -> None:
         self._app_state = app_state
-        self._loads: OrderedDict[str, RunJob] = OrderedDict()
+        self._jobs: OrderedDict[str, RunJob] = OrderedDict()
         self._waiting: deque[RunJob] = deque()
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_ending = False
 
     # ---- asked by pages ----------------------------------------------------------------------------------------------
 
-    def load(self, run: str) -> RunJob | None:
+    def find_job(self, run: str) -> RunJob | None:
         """Return the job of a run, also after its end; None if this process never had it."""
-        return self._loads.get(run)
+        return self._jobs.get(run)
 
     def is_live(self, run: str) -> bool:
         """Whether a run is executed here or waits for its turn."""
-        load = self._loads.get(run)
+        load = self._jobs.get(run)
         return load is not None and not load.is_over
 
-    def take_up(self, run: str, begin: Callable[[], RunRow] | None = None) -> RunJob:
+    def enqueue(self, run: str, begin: Callable[[], RunRow] | None = None) -> RunJob:
         """Queue a run; `begin` stores it first. A run that is queued or executed already is returned as it is."""
-        with self._news:
-            known = self._loads.get(run)
+        with self._changed:
+            known = self._jobs.get(run)
             if known is not None and not known.is_over:
                 return known
-            load = self._loads[run] = RunJob(run, begin)
-            self._loads.move_to_end(run)
-            while len(self._loads) > _KEPT and next(iter(self._loads.values())).is_over:
-                self._loads.popitem(last=False)
+            load = self._jobs[run] = RunJob(run, begin)
+            self._jobs.move_to_end(run)
+            while len(self._jobs) > _MAX_JOBS and next(iter(self._jobs.values())).is_over:
+                self._jobs.popitem(last=False)
             self._waiting.append(load)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="hf-gate-runs", daemon=True)
                 self._thread.start()
-            self._news.notify_all()
+            self._changed.notify_all()
             return load
 
-    def stop_those_of(self, member: Member) -> None:
+    def stop_runs_of(self, member: Member) -> None:
         """Stop the runs of a member: unknown outcomes are still read back, nothing more is sent."""
         for run in self._app_state.workspace.store.runs_of(member.id):
             self._app_state.workspace.store.request_stop(run.id, STOP)
-            self.take_up(run.id)
+            self.enqueue(run.id)
 
     def stop(self, wait: float = 10.0) -> None:
         """Pause the current run after its batch and begin no other."""
-        with self._news:
+        with self._changed:
             self._is_ending = True
-            self._news.notify_all()
+            self._changed.notify_all()
             thread = self._thread
         if thread is not None:
             thread.join(wait)
@@ -111,8 +111,8 @@ class RunWorker:
 
     def _work(self) -> None:
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._waiting or self._is_ending)
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_ending)
                 if self._is_ending:
                     return
                 load = self._waiting.popleft()
@@ -128,31 +128,31 @@ class RunWorker:
                 load.problem, load.hint = "a fault of hf-gate; the log has it", "Please report it."
             load.is_over = True
             load.beat += 1
-            load.is_written.set()
+            load.stored.set()
             load.ended.set()
 
-    def _execute(self, load: RunJob) -> None:
+    def _execute(self, job: RunJob) -> None:
         app_state, store = self._app_state, self._app_state.workspace.store
-        run = load.begin() if load.begin is not None else store.run(load.run)
-        load.begin = None
-        load.beat += 1
-        load.is_written.set()
-        if run is None or run.id != load.run or is_over(run) or self._is_ending:
+        run = job.begin() if job.begin is not None else store.run(job.run)
+        job.begin = None
+        job.beat += 1
+        job.stored.set()
+        if run is None or run.id != job.run or is_over(run) or self._is_ending:
             return
-        load.started = time.monotonic()
+        job.started = time.monotonic()
 
         def watch() -> str | None:
-            load.wish = PAUSE if self._is_ending else store.stop_request(load.run)
-            if load.wish != PAUSE and not app_state.membership.can_continue(run):
-                load.wish = STOP
-            return load.wish
+            job.stop_request = PAUSE if self._is_ending else store.stop_request(job.run)
+            if job.stop_request != PAUSE and not app_state.membership.can_continue(run):
+                job.stop_request = STOP
+            return job.stop_request
 
         def progress(_: int) -> None:
-            load.beat += 1
+            job.beat += 1
 
         def note_outcome(_: Outcome) -> None:
-            load.answered += 1
-            load.beat += 1
+            job.answered += 1
+            job.beat += 1
 
         def carry(run: RunRow) -> RunRow:
             carrier = RunExecutor(
@@ -172,7 +172,7 @@ class RunWorker:
             carry(ended)
 
 
-def state_of(app_state: AppState, run: RunRow) -> str:
+def run_state(app_state: AppState, run: RunRow) -> str:
     """Return the state of a run, also if a dead process could not store it."""
     if app_state.run_worker.is_live(run.id):
         return "running"

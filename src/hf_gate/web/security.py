@@ -12,7 +12,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-BIGGEST: Final = 2 << 20  # bytes of a form
+MAX_BODY: Final = 2 << 20  # bytes of a form
 _PROXY: Final = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ALWAYS: Final = {
@@ -51,7 +51,7 @@ class SecurityMiddleware:
 
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            await _say(send_with_headers, *refusal)
+            await _send_text(send_with_headers, *refusal)
         else:
             await self.app(scope, _limit_body(receive), send_with_headers)
 
@@ -63,7 +63,7 @@ class SecurityMiddleware:
         if not self._is_from_here(scope, headers):
             return 403, "A change must come from a page of this desk."
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > BIGGEST:
+        if not length.isdecimal() or int(length) > MAX_BODY:
             return 413, "That is too large."
         return None
 
@@ -90,12 +90,12 @@ def _limit_body(receive: Receive) -> Receive:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        return {**message, "more_body": False} if size > BIGGEST else message
+        return {**message, "more_body": False} if size > MAX_BODY else message
 
     return receive_limited
 
 
-def policy_of(nonce: str) -> str:
+def content_security_policy(nonce: str) -> str:
     """The Content-Security-Policy of a page: our own files, and scripts that bear this page's nonce."""
     return (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -107,14 +107,14 @@ def _security_headers(
     headers: list[tuple[bytes, bytes]], nonce: str, *, is_https: bool = False
 ) -> list[tuple[bytes, bytes]]:
     have = {name.lower() for name, _ in headers}
-    wanted = {**_ALWAYS, "content-security-policy": policy_of(nonce), "cache-control": "no-store"}
+    wanted = {**_ALWAYS, "content-security-policy": content_security_policy(nonce), "cache-control": "no-store"}
     if is_https:
         wanted["strict-transport-security"] = "max-age=31536000"
     more = [(name.encode(), value.encode()) for name, value in wanted.items() if name.encode() not in have]
     return [*headers, *more]
 
 
-async def _say(send: Send, status: int, text: str) -> None:
+async def _send_text(send: Send, status: int, text: str) -> None:
     body = f"{text}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

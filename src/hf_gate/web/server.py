@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 from ..domain.ids import Repo
 from ..errors import UsageError
 from ..hub.credentials import is_loopback_host
-from .app import build
+from .app import build_app
 from .app_state import AppState
 from .background_worker import BackgroundWorker
-from .private_host import listen_beside, private_host
+from .private_host import ensure_private_host, listen_on_other_loopback
 from .sign_in import Authenticator
 from .terminal import Terminal
 
@@ -37,7 +37,7 @@ class Server:
     public_url: str | None = None  # an origin, as `public_origin` makes it
     url: str = field(init=False)  # as browsers know it
     local_url: str = field(init=False)  # where it listens
-    door: Authenticator = field(init=False)
+    authenticator: Authenticator = field(init=False)
     private_host: str | None = field(init=False, default=None)  # NAME.localhost, where it has one
     _sockets: list[socket.socket] = field(init=False)
 
@@ -48,14 +48,14 @@ class Server:
         self.local_url = f"http://{_display_host(self.host)}:{self.port}"
         self.url = self.app_state.url = self.public_url or self.local_url
         is_https = self.public_url is not None
-        self.door = Authenticator(
+        self.authenticator = Authenticator(
             self.app_state, "__Host-hf-gate" if is_https else f"hf-gate-{self.port}", is_https=is_https
         )
-        beside = None if is_https else listen_beside(self.host, self.port, _BACKLOG)
+        beside = None if is_https else listen_on_other_loopback(self.host, self.port, _BACKLOG)
         if beside is not None:
             self._sockets += beside
-            self.private_host = private_host(self.app_state.workspace)
-            self.door.private_origin = f"http://{self.private_host}:{self.port}"
+            self.private_host = ensure_private_host(self.app_state.workspace)
+            self.authenticator.private_origin = f"http://{self.private_host}:{self.port}"
         for one in self._sockets:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -66,7 +66,7 @@ class Server:
 
     def login_url(self) -> str:
         """A link that signs its reader in, once."""
-        return f"{self.url}/sign-in?t={self.door.link()}"
+        return f"{self.url}/sign-in?t={self.authenticator.make_link()}"
 
     def run(self, ready: Callable[[], None]) -> None:
         """Serves until SIGTERM or Ctrl-C."""
@@ -74,11 +74,11 @@ class Server:
 
         from .connections import BoundedConnection, handle_loop_error  # noqa: PLC0415 - as above
 
-        keeper = BackgroundWorker(self.app_state, self.repos)
-        self.app_state.read_now = keeper.read_now
-        terminal = Terminal(self.app_state, self.door, self.local_url)
-        hosts = hosts_of(self.host, self.port, self.public_url, self.private_host)
-        app = build(self.app_state, self.door, hosts, terminal, public=self.public_url)
+        worker = BackgroundWorker(self.app_state, self.repos)
+        self.app_state.request_sync = worker.request_sync
+        terminal = Terminal(self.app_state, self.authenticator, self.local_url)
+        hosts = allowed_hosts(self.host, self.port, self.public_url, self.private_host)
+        app = build_app(self.app_state, self.authenticator, hosts, terminal, public_origin=self.public_url)
         config = uvicorn.Config(
             cast("Any", app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
             timeout_graceful_shutdown=2, server_header=False, date_header=True, proxy_headers=False,
@@ -98,17 +98,17 @@ class Server:
             serving = asyncio.create_task(server.serve(sockets=self._sockets))
             while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has a flag, no event
                 await asyncio.sleep(0.001)
-            keeper.start()
+            worker.start()
             ready()
             gc.collect()
             gc.freeze()  # all that is loaded stays: to look at it again takes 50 ms, now and then within a page
             await serving
 
         try:
-            with terminal.open(), _log_to_stderr():
+            with terminal.announce(), _log_to_stderr():
                 asyncio.run(serve())
         finally:
-            keeper.stop()
+            worker.stop()
             self.app_state.run_worker.stop()
             self.app_state.drafts.close()
             self.close()
@@ -131,7 +131,7 @@ def _log_to_stderr() -> Iterator[None]:
         log.removeHandler(handler)
 
 
-def hosts_of(host: str, port: int, public: str | None = None, private: str | None = None) -> frozenset[str] | None:
+def allowed_hosts(host: str, port: int, public: str | None = None, private: str | None = None) -> frozenset[str] | None:
     """What a browser may call this desk; beyond this machine, without a public address, nobody knows what names it has."""
     names = ("127.0.0.1", "localhost", "[::1]", _display_host(host), *([] if private is None else [private]))
     own = {f"{name}:{port}" for name in names}
@@ -140,7 +140,7 @@ def hosts_of(host: str, port: int, public: str | None = None, private: str | Non
     return frozenset(own) if is_loopback_host(host) else None
 
 
-def public_origin(text: str) -> str:
+def parse_public_url(text: str) -> str:
     """The origin that a public address names; UsageError when it is none that a browser keeps a session safe at."""
     try:
         url = urlsplit(text.strip().lower())

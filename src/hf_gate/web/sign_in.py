@@ -20,9 +20,9 @@ from . import private_host
 from .app_state import AppState
 from .request_context import ENVIRONMENT
 
-_TRIES: Final = 10  # wrong links a minute from all clients together; a link has 256 bits
+_MAX_WRONG_LINKS: Final = 10  # wrong links a minute from all clients together; a link has 256 bits
 _WINDOW: Final = 60.0
-_LINK_LIVES: Final = 15 * 60.0  # seconds
+_LINK_LIFETIME: Final = 15 * 60.0  # seconds
 
 
 @dataclass
@@ -35,30 +35,32 @@ class Authenticator:
     private_origin: str | None = None  # http://NAME.localhost:PORT
     _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     _links: dict[str, float] = field(default_factory=dict)
-    _wrong: deque[float] = field(default_factory=deque)
+    _wrong_links: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Store the owner: the account of the token in use."""
         self.app_state.membership.admit_owner()
 
-    def link(self) -> str:
+    def make_link(self) -> str:
         """Return a new secret that signs the owner in once, within 15 minutes."""
         secret = secrets.token_urlsafe(32)
         with self._lock:
-            self._links[secret] = time.monotonic() + _LINK_LIVES
+            self._links[secret] = time.monotonic() + _LINK_LIFETIME
         return secret
 
-    def name_of(self, request: Request) -> str | None:
+    def session_member(self, request: Request) -> str | None:
         """Return the name of the member whose session the browser has."""
         secret = self._session_of(request.cookies.get(self.cookie, ""))
         name = (
             None
             if secret is None
-            else self.app_state.workspace.members.session_member(secret, _now(), renew=not _is_by_itself(request))
+            else self.app_state.workspace.members.session_member(
+                secret, _now(), renew=not _is_background_request(request)
+            )
         )
         if name is not None:
-            self.app_state.looked_at()
+            self.app_state.record_visit()
         return name
 
     def _session_of(self, cookie: str) -> str | None:
@@ -73,43 +75,43 @@ class Authenticator:
 
         Only signing in uses the link up. `is_staying`: the user chose the current address.
         """
-        name = self._name_by(secret)
-        if name is not None and self._is_to_be_led(request, is_staying=is_staying):
+        name = self._member_of_link(secret)
+        if name is not None and self._should_redirect(request, is_staying=is_staying):
             there = f"{self.private_origin}/sign-in?t={secret}"
             if private_host.resolves_localhost(request):
                 return RedirectResponse(there, 303)
             return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
-        if name is not None and _is_not_asked_for(request):
-            return self._page("sign-in-confirm.html", name=name, now=self._who_is_in(request), secret=secret)
-        return self.enter(request, secret)
+        if name is not None and _is_unintended(request):
+            return self._page("sign-in-confirm.html", name=name, now=self._signed_in_member(request), secret=secret)
+        return self.sign_in(request, secret)
 
     def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
         """Answer a pasted link, or the button of the confirmation page."""
-        if self._name_by(secret) is not None and self._is_to_be_led(request, is_staying=is_staying):
+        if self._member_of_link(secret) is not None and self._should_redirect(request, is_staying=is_staying):
             there = f"{self.private_origin}/sign-in?t={secret}"
             return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
-        return self.enter(request, secret)
+        return self.sign_in(request, secret)
 
-    def _is_to_be_led(self, request: Request, *, is_staying: bool) -> bool:
+    def _should_redirect(self, request: Request, *, is_staying: bool) -> bool:
         """Whether a browser opens the desk at an address whose cookies other programs receive."""
         if self.private_origin is None or is_staying or not private_host.is_navigation(request):
             return False
         return request.headers.get("host", "").lower() != self.private_origin.partition("://")[2]
 
-    def enter(self, request: Request, secret: str) -> Response:
+    def sign_in(self, request: Request, secret: str) -> Response:
         """Check a link and replace the session. A valid link works even while wrong ones are being limited."""
-        name = self._owner_of(secret)
+        name = self._use_link(secret)
         if name is None:
-            return self._no(self._wait())
+            return self._refuse(self._seconds_to_wait())
         cookie = secrets.token_urlsafe(32)
         try:
-            self.leave(request)
+            self.sign_out(request)
             by_link = None if name == self.app_state.owner else secret
             if not self.app_state.workspace.members.open_session(self._session_of(cookie) or "", name, _now(), by_link):
-                return self._no(self._wait())  # revoked in this moment
+                return self._refuse(self._seconds_to_wait())  # revoked in this moment
         except StoreBusy as problem:
-            self._back(secret, name)
-            return self.page(503, f"{problem} Open the link again in a moment.")
+            self._restore_link(secret, name)
+            return self.sign_in_page(503, f"{problem} Open the link again in a moment.")
         answer = RedirectResponse("/queue", 303)
         answer.set_cookie(
             self.cookie,
@@ -122,33 +124,35 @@ class Authenticator:
         )
         return answer
 
-    def _who_is_in(self, request: Request) -> str | None:
-        name = self.name_of(request)
+    def _signed_in_member(self, request: Request) -> str | None:
+        name = self.session_member(request)
         return name if name is not None and self.app_state.membership.find(name) is not None else None
 
-    def _back(self, secret: str, name: str) -> None:
+    def _restore_link(self, secret: str, name: str) -> None:
         """Make a one-time link valid again after a failure of ours."""
         if name == self.app_state.owner:
             self._links[secret] = time.monotonic() + _WINDOW
 
-    def _no(self, wait: float) -> Response:
+    def _refuse(self, wait: float) -> Response:
         if wait:
-            return self.page(429, f"Too many wrong links. Try again in {wait:.0f} s.", {"retry-after": f"{wait:.0f}"})
-        self._wrong.append(time.monotonic())
-        return self.page(401, "That link is not valid, or was used before.")
+            return self.sign_in_page(
+                429, f"Too many wrong links. Try again in {wait:.0f} s.", {"retry-after": f"{wait:.0f}"}
+            )
+        self._wrong_links.append(time.monotonic())
+        return self.sign_in_page(401, "That link is not valid, or was used before.")
 
-    def forget(self, answer: Response) -> Response:
+    def delete_cookie(self, answer: Response) -> Response:
         """Delete the session cookie in a response."""
         answer.delete_cookie(self.cookie, path="/", secure=self.is_https, httponly=True, samesite="lax")
         return answer
 
-    def leave(self, request: Request) -> None:
+    def sign_out(self, request: Request) -> None:
         """End the browser's session."""
         old = self._session_of(request.cookies.get(self.cookie, ""))
         if old is not None:
             self.app_state.workspace.members.close_session(old)
 
-    def page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
+    def sign_in_page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
         """Return the sign-in page, which every address shows without a session."""
         return self._page("sign-in.html", status, headers, problem=problem)
 
@@ -162,14 +166,14 @@ class Authenticator:
         text = ENVIRONMENT.get_template(template).render(app_state=self.app_state, **values)
         return Response(text, status, headers, media_type="text/html")
 
-    def _owner_of(self, secret: str) -> str | None:
+    def _use_link(self, secret: str) -> str | None:
         """Return the name of a link's member, and use a one-time link up."""
-        name = self._name_by(secret)
+        name = self._member_of_link(secret)
         with self._lock:
             was_there = self._links.pop(secret, None) is not None
         return name if was_there or name != self.app_state.owner else None  # another call may have used it up meanwhile
 
-    def _name_by(self, secret: str) -> str | None:
+    def _member_of_link(self, secret: str) -> str | None:
         """Return the name of the member that a link signs in, without using it up."""
         with self._lock:
             until = self._links.get(secret)
@@ -178,21 +182,21 @@ class Authenticator:
         member = self.app_state.workspace.members.find_by_link(secret) if secret else None
         return None if member is None else member.name
 
-    def _wait(self) -> float:
+    def _seconds_to_wait(self) -> float:
         """Return the seconds until wrong links are checked again."""
         now = time.monotonic()
-        while self._wrong and now - self._wrong[0] > _WINDOW:
-            self._wrong.popleft()
-        return 0.0 if len(self._wrong) < _TRIES else _WINDOW - (now - self._wrong[0])
+        while self._wrong_links and now - self._wrong_links[0] > _WINDOW:
+            self._wrong_links.popleft()
+        return 0.0 if len(self._wrong_links) < _MAX_WRONG_LINKS else _WINDOW - (now - self._wrong_links[0])
 
 
-def _is_not_asked_for(request: Request) -> bool:
+def _is_unintended(request: Request) -> bool:
     """Whether another site led here, or the browser only guesses that the page will be wanted."""
     is_led = request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
     return is_led or "prefetch" in request.headers.get("sec-purpose", "")
 
 
-def _is_by_itself(request: Request) -> bool:
+def _is_background_request(request: Request) -> bool:
     """Whether an open page sent the request by itself; that does not extend the session."""
     path = request.url.path
     is_part = request.headers.get("hx-request") == "true"

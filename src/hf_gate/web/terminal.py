@@ -21,12 +21,12 @@ from ..domain.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberR
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from ..locks import read_announcement
-from .accounts import account_named
+from .account_proofs import find_account
 from .app_state import AppState
 from .sign_in import Authenticator
 
 
-def _file(settings: Settings, place: WorkspaceLocation) -> Path:
+def _announcement_file(settings: Settings, place: WorkspaceLocation) -> Path:
     """Where a running desk says how it is reached; one for each store."""
     name = hashlib.sha256(bootstrap.store_url(settings, place).encode()).hexdigest()[:16]
     return settings.paths.state / "ui" / f"{name}.json"
@@ -38,14 +38,14 @@ def _file(settings: Settings, place: WorkspaceLocation) -> Path:
 class Terminal:
     """Answers those who have the key. `at`: where this process listens."""
 
-    def __init__(self, app_state: AppState, door: Authenticator, at: str) -> None:
-        self._app_state, self._door, self._at = app_state, door, at
+    def __init__(self, app_state: AppState, authenticator: Authenticator, at: str) -> None:
+        self._app_state, self._authenticator, self._at = app_state, authenticator, at
         self._key = secrets.token_urlsafe(32)
 
     @contextmanager
-    def open(self) -> Iterator[None]:
+    def announce(self) -> Iterator[None]:
         """Says where the desk is, as long as it is there."""
-        path = _file(self._app_state.workspace.settings, self._app_state.workspace.location)
+        path = _announcement_file(self._app_state.workspace.settings, self._app_state.workspace.location)
         with bootstrap.announce(path, {"url": self._app_state.url, "at": self._at, "key": self._key}):
             yield
 
@@ -63,19 +63,19 @@ class Terminal:
         app_state = self._app_state
         match asked.get("do"):
             case "link":
-                return {"login_url": f"{app_state.url}/sign-in?t={self._door.link()}"}
+                return {"login_url": f"{app_state.url}/sign-in?t={self._authenticator.make_link()}"}
             case "invite":
                 secret = secrets.token_urlsafe(32)
                 member = app_state.membership.invite(parse_invitation(asked, app_state), secret)
                 link = f"{app_state.url}/sign-in?t={secret}"
-                account = {"account": account_of(member), "account_id": member.user_id}
+                account = {"account": account_name(member), "account_id": member.user_id}
                 return {"name": member.name, "role": member.role.value, "link": link, **account}
             case "revoke":
                 known = app_state.workspace.members.find_by_name(str(asked.get("name")))
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
                 app_state.membership.revoke(known)
-                app_state.run_worker.stop_those_of(known)
+                app_state.run_worker.stop_runs_of(known)
                 return {"name": known.name}
             case "members":
                 return {"members": [_member_to_dict(one) for one in app_state.workspace.members.list_all()]}
@@ -94,24 +94,24 @@ def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
     if role not in ROLES:
         raise UsageError(f"{role!r} is no role.", hint="It is viewer, reviewer or admin.")
     globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
-    account, user_id = _account(app_state, name, str(asked.get("account") or "").strip())
+    account, user_id = _find_invited_account(app_state, name, str(asked.get("account") or "").strip())
     return Member(
         name=name, role=MemberRole(role), repos=globs, made_at=to_ms(app_state.now()), account=account, user_id=user_id
     )  # fmt: skip
 
 
-def _account(app_state: AppState, name: str, account: str) -> tuple[str | None, str | None]:
+def _find_invited_account(app_state: AppState, name: str, account: str) -> tuple[str | None, str | None]:
     """The Hub account that is meant: the one that was named, else the one that is called like the member."""
     if account:
-        return account_named(app_state, account, is_guess=False) or (None, None)
+        return find_account(app_state, account, is_guess=False) or (None, None)
     known = app_state.workspace.members.find_by_name(name)
     if known is not None and known.has_link:
         return None, None  # it stays as it is
-    found = account_named(app_state, name, is_guess=True)
+    found = find_account(app_state, name, is_guess=True)
     return None, None if found is None else found[1]
 
 
-def account_of(member: Member) -> str | None:
+def account_name(member: Member) -> str | None:
     """The name of a member's Hub account, as far as it is known."""
     return member.account or (member.name if member.user_id else None)
 
@@ -122,7 +122,7 @@ def _member_to_dict(member: Member) -> dict[str, Any]:
         "role": member.role.value,
         "repos": list(member.repos or ()),
         "link": member.has_link,
-        "account": account_of(member),
+        "account": account_name(member),
         "proven": member.proven_account is not None,
     }
 
@@ -130,12 +130,12 @@ def _member_to_dict(member: Member) -> dict[str, Any]:
 # ---- the side of the terminal ------------------------------------------------------------------------------------------
 
 
-def running(settings: Settings, place: WorkspaceLocation) -> dict[str, Any] | None:
+def find_running_desk(settings: Settings, place: WorkspaceLocation) -> dict[str, Any] | None:
     """The desk that runs at this store on this machine, if one does."""
-    return read_announcement(_file(settings, place))
+    return read_announcement(_announcement_file(settings, place))
 
 
-def ask(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:
+def send_command(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:
     """One wish to a running desk; its words are the error when it refuses."""
     at = str(desk["at"])
     connection = HTTPConnection(urlsplit(at).netloc, timeout=20)

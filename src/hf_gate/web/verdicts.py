@@ -13,15 +13,15 @@ from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
 from ..policy.evaluator import Evaluator
 from ..policy.model import Action, ConditionTrace, Facts, Opinion, RuleTrace, Verdict
-from . import words
+from . import formatting
 from .app_state import AppState
-from .hiding import without_count
+from .redaction import redact_rule
 
-_FEW: Final = 4  # repos; of more, all are read at once
+_MAX_SINGLE_READS: Final = 4  # repos; of more, all are read at once
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class VerdictSummary:
     """What the policies make of a request. `shadow`: what one that only watches would do, as (action, policy, rule)."""
 
     action: str
@@ -33,30 +33,34 @@ class Said:
     reason: str | None = None  # what the person would be told
 
 
-def repos_of(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
+def read_repos(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
     """The repos of some requests as the store has them, read once."""
     wanted = {row.repo for row in rows}
-    found = map(app_state.workspace.store.repo, wanted) if len(wanted) < _FEW else app_state.workspace.store.repos()
+    found = (
+        map(app_state.workspace.store.repo, wanted)
+        if len(wanted) < _MAX_SINGLE_READS
+        else app_state.workspace.store.repos()
+    )
     return {row.repo: row for row in found if row is not None and row.repo in wanted}
 
 
-def verdicts_of(
+def read_verdicts(
     app_state: AppState,
     rows: Sequence[RequestRow],
     now: datetime,
     repos: Mapping[Repo, RepoRow] | None = None,
     *,
     hides: bool = False,
-) -> dict[int, Said]:
+) -> dict[int, VerdictSummary]:
     """By the number of the request: as the policies say now where they can be heard, else as was entered last.
 
     `hides`: without what rules saw of other repos.
     """
-    repos = repos_of(app_state, rows) if repos is None else repos
+    repos = read_repos(app_state, rows) if repos is None else repos
     groups: dict[Repo, list[RequestRow]] = {}
     for row in rows:
         groups.setdefault(row.repo, []).append(row)
-    found: dict[int, Said] = {}
+    found: dict[int, VerdictSummary] = {}
     standing = app_state.policies.current_verdicts
     for repo, group in groups.items():
         policy_set = _policy_set(app_state, repos.get(repo))
@@ -81,7 +85,7 @@ def _policy_set(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | Non
 
 def _evaluate(
     app_state: AppState, policy_set: RepoPolicies, rows: Sequence[RequestRow], now: datetime, *, hides: bool
-) -> dict[int, Said]:  # fmt: skip
+) -> dict[int, VerdictSummary]:  # fmt: skip
     bundle = app_state.policies.current
     if bundle is None or not rows:
         return {}
@@ -89,12 +93,12 @@ def _evaluate(
     for case in build_inputs(app_state.workspace.store, policy_set, app_state.workspace.sources, rows, now):
         verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
-            found[case.row.id] = said_of(verdict, _Fewer(policy_set.evaluator, case.facts, hides))
+            found[case.row.id] = summarize_verdict(verdict, _LazyRuleTraces(policy_set.evaluator, case.facts, hides))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Fewer:
+class _LazyRuleTraces:
     """Tries those rules alone whose words stand in a row: to try all of them for fifty rows takes longer than the rest of a page."""
 
     judge: Evaluator
@@ -103,30 +107,30 @@ class _Fewer:
 
     def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
         found = next(self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.id == opinion.rule), None)
-        return without_count(found) if found is not None and self.hides else found
+        return redact_rule(found) if found is not None and self.hides else found
 
     def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]:
         found = self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)
-        return map(without_count, found) if self.hides else found
+        return map(redact_rule, found) if self.hides else found
 
 
-def _stored_verdict(row: RequestRow, standing: CurrentVerdicts) -> Said | None:
+def _stored_verdict(row: RequestRow, standing: CurrentVerdicts) -> VerdictSummary | None:
     verdict = standing.verdict_of(row)
     if verdict is None:
         return None
     action, policy, rule, _ = verdict
     shadow = next(((act, policy, rule) for policy, rule, act in row.state.shadow), None)
-    return Said(action, rule, policy, shadow=shadow)
+    return VerdictSummary(action, rule, policy, shadow=shadow)
 
 
-class Trials(Protocol):
+class RuleTraces(Protocol):
     """How single rules came out: the one that decided, and those that would have let somebody in."""
 
     def deciding_rule(self, opinion: Opinion) -> RuleTrace | None: ...
     def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]: ...
 
 
-class _All:
+class _StoredRuleTraces:
     """Of a verdict that has every rule that was tried."""
 
     def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
@@ -136,39 +140,41 @@ class _All:
         return (one for one in opinion.rule_traces if one.then is Action.ACCEPT)
 
 
-def said_of(verdict: Verdict, trials: Trials | None = None) -> Said:
+def summarize_verdict(verdict: Verdict, trials: RuleTraces | None = None) -> VerdictSummary:
     """A verdict in a few words. `trials`: of a verdict that does not say itself how its rules came out."""
-    trials = trials or _All()
+    trials = trials or _StoredRuleTraces()
     own = next((one for one in verdict.opinions if one.policy == verdict.policy), None)
     shadow = verdict.shadow[0] if verdict.shadow else None
-    return Said(
+    return VerdictSummary(
         str(verdict.action),
         verdict.rule,
         verdict.policy,
         _why(verdict, own, trials),
         None if shadow is None else (str(shadow.action), shadow.policy, shadow.rule),
-        "" if shadow is None else _short(shadow, trials),
+        "" if shadow is None else _describe_opinion(shadow, trials),
         verdict.reason or (shadow.reason if shadow is not None else None),
     )
 
 
-def _why(verdict: Verdict, own: Opinion | None, trials: Trials) -> str:
+def _why(verdict: Verdict, own: Opinion | None, trials: RuleTraces) -> str:
     if verdict.missing:
         return f"not known: {', '.join(verdict.missing[:2])}"
     if verdict.needs:
         return f"not read yet: {', '.join(verdict.needs[:2])}"
-    return "" if own is None else _short(own, trials)
+    return "" if own is None else _describe_opinion(own, trials)
 
 
-def _short(opinion: Opinion, trials: Trials) -> str:
+def _describe_opinion(opinion: Opinion, trials: RuleTraces) -> str:
     """What the rule looked at; of one that always matches, the one thing that would have let them in."""
     tried = trials.deciding_rule(opinion)
     leaves = [leaf for because in (tried.conditions if tried else ()) for leaf in _leaves(because) if leaf.value]
-    told = ", ".join(filter(None, (words.fact_words(leaf.facts) for leaf in leaves[:3])))
-    return told or next((_near(one) for one in trials.accepting(opinion) if len(one.ways_to_match) == 1), "")
+    told = ", ".join(filter(None, (formatting.describe_facts(leaf.facts) for leaf in leaves[:3])))
+    return told or next(
+        (_describe_near_match(one) for one in trials.accepting(opinion) if len(one.ways_to_match) == 1), ""
+    )
 
 
-def _near(tried: RuleTrace) -> str:
+def _describe_near_match(tried: RuleTrace) -> str:
     if len(tried.ways_to_match[0]) != 1:
         return ""
     flip = tried.ways_to_match[0][0]

@@ -17,41 +17,41 @@ Part = TypeVar("Part", Opinion, Abstention)
 _NOTE: Final = "it counts repos that you do not see"
 
 
-def without_counts(verdict: Verdict) -> Verdict:
+def redact_verdict(verdict: Verdict) -> Verdict:
     """The same verdict; what its rules saw of other repos is not shown."""
     return replace(
         verdict,
-        opinions=tuple(map(_trials, verdict.opinions)),
-        shadow=tuple(map(_trials, verdict.shadow)),
-        abstentions=tuple(map(_trials, verdict.abstentions)),
+        opinions=tuple(map(_redact_part, verdict.opinions)),
+        shadow=tuple(map(_redact_part, verdict.shadow)),
+        abstentions=tuple(map(_redact_part, verdict.abstentions)),
     )
 
 
-def without_count(tried: RuleTrace) -> RuleTrace:
+def redact_rule(tried: RuleTrace) -> RuleTrace:
     """The same of one rule. Whether a condition that reads such a count held is not shown either: it tells the count."""
-    conditions = tuple(map(_because, tried.conditions))
+    conditions = tuple(map(_redact_condition, tried.conditions))
     if conditions == tried.conditions:
         return tried
     return replace(tried, conditions=conditions, matched=None, ways_to_match=())
 
 
-def _trials(part: Part) -> Part:
-    return replace(part, rule_traces=tuple(map(without_count, part.rule_traces)))
+def _redact_part(part: Part) -> Part:
+    return replace(part, rule_traces=tuple(map(redact_rule, part.rule_traces)))
 
 
-def _because(because: ConditionTrace) -> ConditionTrace:
-    parts = tuple(map(_because, because.parts))
-    facts = {name: _hidden(fact) if name == COUNTS_OTHERS else fact for name, fact in because.facts.items()}
+def _redact_condition(because: ConditionTrace) -> ConditionTrace:
+    parts = tuple(map(_redact_condition, because.parts))
+    facts = {name: _redact_fact(fact) if name == COUNTS_OTHERS else fact for name, fact in because.facts.items()}
     if COUNTS_OTHERS not in facts and parts == because.parts:
         return because
     note = "" if because.note.startswith("=") else because.note  # the value of a name that a policy lets stand for it
     return replace(because, value=None, facts=facts, parts=parts, note=note)
 
 
-def _hidden(fact: Fact) -> Fact:
+def _redact_fact(fact: Fact) -> Fact:
     return msgspec.structs.replace(fact, value=None, why=UnknownReason.UNAVAILABLE, note=_NOTE)
 
 
-def names_others(policy: Policy, seen: Collection[Repo]) -> bool:
+def names_other_repos(policy: Policy, seen: Collection[Repo]) -> bool:
     """Whether a policy names repos that are not among these, so that its text would tell of them."""
     return any(not any(glob_matches(glob, repo) for repo in seen) for glob in policy.applies_to)

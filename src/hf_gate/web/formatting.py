@@ -26,33 +26,33 @@ DOING: Final = {
 DONE: Final = {"accept": "Accepted", "reset": "Sent back", "reject": "Rejected", "cancel": "Returned to pending"}
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """A stretch of text. `mark` says what is odd about it; empty: nothing."""
 
     text: str
     mark: str = ""
 
 
-def pieces(text: str | None, most: int = 20_000) -> list[Piece]:
+def split_text(text: str | None, most: int = 20_000) -> list[TextPiece]:
     """A stranger's text: control characters made visible, letters of another script inside a word pointed out."""
     shown_text = make_visible((text or "")[:most])
-    found: list[Piece] = []
+    found: list[TextPiece] = []
     at = 0
     for match in _TOKEN.finditer(shown_text):
         found += _split_mixed_scripts(shown_text[at : match.start()])
-        found.append(Piece(match[0].strip("⟨⟩"), _character_name(match[0])))
+        found.append(TextPiece(match[0].strip("⟨⟩"), _character_name(match[0])))
         at = match.end()
     found += _split_mixed_scripts(shown_text[at:])
     if text is not None and len(text) > most:
-        found.append(Piece(f"{len(text) - most:,} more characters", "cut off here"))
+        found.append(TextPiece(f"{len(text) - most:,} more characters", "cut off here"))
     return found
 
 
-def _split_mixed_scripts(text: str) -> Iterator[Piece]:
+def _split_mixed_scripts(text: str) -> Iterator[TextPiece]:
     """Cyrillic and Greek letters among Latin ones of the same word: they look alike and are not."""
     if text.isascii():
         if text:
-            yield Piece(text)
+            yield TextPiece(text)
         return
     at = 0
     for word in _WORD.finditer(text):
@@ -63,11 +63,11 @@ def _split_mixed_scripts(text: str) -> Iterator[Piece]:
             if script in {"CYRILLIC", "GREEK"}:
                 place = word.start() + offset
                 if place > at:
-                    yield Piece(text[at:place])
-                yield Piece(f"{char} U+{ord(char):04X}", f"{unicodedata.name(char, 'a letter')}, in a Latin word")
+                    yield TextPiece(text[at:place])
+                yield TextPiece(f"{char} U+{ord(char):04X}", f"{unicodedata.name(char, 'a letter')}, in a Latin word")
                 at = place + 1
     if at < len(text):
-        yield Piece(text[at:])
+        yield TextPiece(text[at:])
 
 
 @lru_cache(4096)
@@ -81,7 +81,7 @@ def _character_name(token: str) -> str:
     return "marks piled on one letter" if token.startswith("⟨+") else "a control character"
 
 
-def direction(text: str | None) -> str | None:
+def text_direction(text: str | None) -> str | None:
     """`rtl` when the first letter that has a direction runs from right to left."""
     for char in (text or "")[:2000]:
         kind = unicodedata.bidirectional(char)
@@ -95,12 +95,12 @@ def direction(text: str | None) -> str | None:
 # ---- time ----------------------------------------------------------------------------------------------------------------
 
 
-def age(moment: datetime, now: datetime) -> str:
+def format_age(moment: datetime, now: datetime) -> str:
     """`40 s`, `12 min`, `5 h`, `9 d`: how long ago."""
-    return span(now - moment)
+    return format_span(now - moment)
 
 
-def span(length: timedelta) -> str:
+def format_span(length: timedelta) -> str:
     """A length of time in one unit."""
     seconds = max(0, int(length.total_seconds()))
     for unit, size, above in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 120)):
@@ -109,22 +109,22 @@ def span(length: timedelta) -> str:
     return f"{seconds} s"
 
 
-def years(length: timedelta) -> str:
+def format_account_age(length: timedelta) -> str:
     """The age of an account: days, months or years."""
     days = max(0, length.days)
     return f"{days} d" if days < 60 else f"{days // 30} mo" if days < 730 else f"{days // 365} y"
 
 
-def when(moment: datetime, zone: tzinfo, now: datetime | None = None) -> str:
+def format_time(moment: datetime, zone: tzinfo, now: datetime | None = None) -> str:
     """`19 Nov 2026, 15:02` in the desk's zone; without the year when it is this one."""
     there = moment.astimezone(zone)
     year = "" if now is not None and there.year == now.astimezone(zone).year else f" {there.year}"
     return f"{there.day} {_MONTHS[there.month - 1]}{year}, {there:%H:%M}"
 
 
-def day(moment: datetime, zone: tzinfo, now: datetime) -> str:
+def format_last_day(moment: datetime, zone: tzinfo, now: datetime) -> str:
     """The last day before a moment at which something ends: `25 Dec 2026`; without the year when it is this one."""
-    return when(moment - timedelta(seconds=1), zone, now).partition(",")[0]
+    return format_time(moment - timedelta(seconds=1), zone, now).partition(",")[0]
 
 
 # ---- facts ----------------------------------------------------------------------------------------------------------------
@@ -132,12 +132,12 @@ def day(moment: datetime, zone: tzinfo, now: datetime) -> str:
 _KINDS: Final = {"email.academic": "academic mail", "email.free": "free mail", "email.disposable": "throw-away mail"}
 
 
-def fact_words(facts: Mapping[str, Fact]) -> str:
+def describe_facts(facts: Mapping[str, Fact]) -> str:
     """What a rule looked at, in a few words: `purpose is thin, academic mail`."""
-    return ", ".join(_fact(name, fact) for name, fact in facts.items())
+    return ", ".join(_describe_fact(name, fact) for name, fact in facts.items())
 
 
-def _fact(name: str, fact: Fact) -> str:
+def _describe_fact(name: str, fact: Fact) -> str:
     value = fact.value
     if value is None:
         return f"{name} unknown"
@@ -145,7 +145,7 @@ def _fact(name: str, fact: Fact) -> str:
     if name in _KINDS:
         return _KINDS[name] if value else f"no {_KINDS[name]}"
     if name == "person.account_days":
-        return f"account {years(timedelta(days=int(value)))}" if isinstance(value, int) else name
+        return f"account {format_account_age(timedelta(days=int(value)))}" if isinstance(value, int) else name
     if parts[0] == "tables" and isinstance(value, bool):
         return f"{'in' if value else 'not in'} {parts[1]}"
     if parts[-1] in {"quality", "state", "status"}:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from starlette.responses import RedirectResponse, Response
 
-from .request_context import RequestContext, local
+from .request_context import RequestContext, local_path
 
 
 def page(context: RequestContext) -> Response:
     """Every key, what the words mean, and the ladder of brakes."""
-    return context.page("parts/keys.html" if context.is_part else "keys.html", title="Keys and words")
+    return context.render("parts/keys.html" if context.is_part else "keys.html", title="Keys and words")
 
 
-def theme(context: RequestContext) -> Response:
+def set_theme(context: RequestContext) -> Response:
     """Remembers light or dark for this browser; anything else follows the system."""
     wanted = context.form_value("theme")
-    answer, is_https = RedirectResponse(local(context.form_value("next")) or "/queue", 303), context.app_state.is_https
+    answer, is_https = (
+        RedirectResponse(local_path(context.form_value("next")) or "/queue", 303),
+        context.app_state.is_https,
+    )
     if wanted in {"light", "dark"}:
         answer.set_cookie(
             "theme", wanted, max_age=365 * 86_400, httponly=True, samesite="lax", secure=is_https, path="/"

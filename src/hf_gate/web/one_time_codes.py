@@ -7,8 +7,8 @@ import threading
 import time
 from typing import Final
 
-LIVES: Final = 15 * 60.0  # seconds
-_MOST: Final = 1000
+LIFETIME: Final = 15 * 60.0  # seconds
+_MAX_CODES: Final = 1000
 
 
 class OneTimeCodes:
@@ -29,9 +29,9 @@ class OneTimeCodes:
         now = time.monotonic()
         with self._lock:
             kept = {key: one for key, one in self._codes.items() if one[1] > now and one[0] != subject}
-            while len(kept) >= _MOST:
+            while len(kept) >= _MAX_CODES:
                 kept.pop(next(iter(kept)))
-            self._codes = {**kept, code: (subject, now + LIVES)}
+            self._codes = {**kept, code: (subject, now + LIFETIME)}
 
     def take(self, code: str) -> str | None:
         """Use a code up; the subject it was given out for, or None."""

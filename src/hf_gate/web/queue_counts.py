@@ -12,39 +12,39 @@ from ..domain.lifecycle import Status
 from ..domain.query import Query, Term
 from ..domain.rows import QueueCount
 from ..domain.timestamps import to_ms
-from .asking import QueueQuery, limit_to_visible_repos
+from .queue_query import QueueQuery, limit_to_visible_repos
 from .request_context import RequestContext
 
-MOST: Final = 200  # up to here requests are counted for a query that no counter knows
-_PLACE: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}  # of a key in a cell
+MAX_COUNTED: Final = 200  # up to here requests are counted for a query that no counter knows
+_COLUMN: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}  # of a key in a cell
 _FACETS: Final = (("Repo", "repo"), ("Verdict", "verdict"), ("Rule", "rule"), ("Status", "status"))
-_SHOWN: Final = 12  # choices of a facet
+_MAX_CHOICES: Final = 12  # choices of a facet
 
 
-def cells_of(context: RequestContext) -> list[QueueCount]:
+def list_counts(context: RequestContext) -> list[QueueCount]:
     """How many stand where, of the repos that this person sees."""
     seen = {str(row.repo) for row in context.app_state.membership.repos(context.member)}
     return [cell for cell in context.workspace.queue.read_counts() if cell.repo in seen]
 
 
-def count_from_cells(query: Query, cells: Sequence[QueueCount]) -> int | None:
+def count_matching(query: Query, cells: Sequence[QueueCount]) -> int | None:
     """How many a query of statuses, repos and verdicts holds for; None for any other."""
-    fitting = _fitting(query.terms, cells)
+    fitting = _matching_counts(query.terms, cells)
     return None if fitting is None else sum(cell.n for cell in fitting)
 
 
-def _fitting(terms: Iterable[Term], cells: Sequence[QueueCount]) -> Sequence[QueueCount] | None:
+def _matching_counts(terms: Iterable[Term], cells: Sequence[QueueCount]) -> Sequence[QueueCount] | None:
     """The cells for which all terms hold; each different value is looked at once."""
     for term in terms:
-        place = _PLACE.get(term.key)
+        place = _COLUMN.get(term.key)
         if place is None:
             return None
-        fit = {value for value in {cell[place] for cell in cells} if _fits(term, value)}  # type: ignore[arg-type]
+        fit = {value for value in {cell[place] for cell in cells} if _matches(term, value)}  # type: ignore[arg-type]
         cells = [cell for cell in cells if cell[place] in fit]
     return cells
 
 
-def _fits(term: Term, value: str | None) -> bool:
+def _matches(term: Term, value: str | None) -> bool:
     if value is None:
         return term.is_not
     if term.key == "repo":
@@ -57,24 +57,27 @@ def _fits(term: Term, value: str | None) -> bool:
     return fits != term.is_not
 
 
-def total_of(context: RequestContext, query: Query, cells: Sequence[QueueCount]) -> str:
+def format_total(context: RequestContext, query: Query, cells: Sequence[QueueCount]) -> str:
     """`1,204`, or `more than 1,000`."""
-    known = count_from_cells(query, cells)
+    known = count_matching(query, cells)
     if known is not None:
         return f"{known:,}"
-    return about(
+    return format_count(
         context.workspace.queue.count_matches(
-            limit_to_visible_repos(context, query), now=to_ms(context.now), zone=context.workspace.zone, most=MOST
+            limit_to_visible_repos(context, query),
+            now=to_ms(context.now),
+            zone=context.workspace.zone,
+            most=MAX_COUNTED,
         )
     )
 
 
-def about(count: int) -> str:
+def format_count(count: int) -> str:
     """A number that was counted up to `MOST` only."""
-    return f"more than {MOST:,}" if count > MOST else f"{count:,}"
+    return f"more than {MAX_COUNTED:,}" if count > MAX_COUNTED else f"{count:,}"
 
 
-def standing_of(cells: Sequence[QueueCount]) -> Counter[str]:
+def count_pending_by_verdict(cells: Sequence[QueueCount]) -> Counter[str]:
     """How many wait, and how many of them with which verdict."""
     found: Counter[str] = Counter()
     for cell in cells:
@@ -84,32 +87,32 @@ def standing_of(cells: Sequence[QueueCount]) -> Counter[str]:
     return found
 
 
-def facets_of(asked: QueueQuery, cells: Sequence[QueueCount], more: str = "") -> list[dict[str, object]]:
+def build_facets(asked: QueueQuery, cells: Sequence[QueueCount], more: str = "") -> list[dict[str, object]]:
     """Counts that narrow; of a query with other terms, the choices without counts. `more` stays in each address."""
     facets = []
     for title, key in _FACETS:
         others = Query(tuple(term for term in asked.query.terms if term.key != key))
-        fitting = _fitting(others.terms, cells)
+        fitting = _matching_counts(others.terms, cells)
         numbers: Counter[str] = Counter()
         for cell in cells if fitting is None else fitting:
-            if isinstance(value := cell[_PLACE[key]], str):
+            if isinstance(value := cell[_COLUMN[key]], str):
                 numbers[value] += cell.n
-        current = asked.value(key)
+        current = asked.single_value(key)
         choices = [
             {
                 "name": value,
                 "n": None if fitting is None else n,
-                "href": address(str(others) if value == current else asked.with_term(key, value)) + more,
+                "href": queue_url(str(others) if value == current else asked.with_term(key, value)) + more,
                 "is_current": value == current,
             }
-            for value, n in numbers.most_common(_SHOWN)
+            for value, n in numbers.most_common(_MAX_CHOICES)
             if n
         ]
         if len(choices) > 1 or (current and choices):
-            facets.append({"title": title, "choices": choices, "more": max(0, len(numbers) - _SHOWN)})
+            facets.append({"title": title, "choices": choices, "more": max(0, len(numbers) - _MAX_CHOICES)})
     return facets
 
 
-def address(text: str, **more: str | None) -> str:
+def queue_url(text: str, **more: str | None) -> str:
     """The queue by a query, with what else its address says; what is None or empty is left out."""
     return "/queue?" + urlencode({"q": text} | {name: value for name, value in more.items() if value})

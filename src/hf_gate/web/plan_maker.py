@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
-PROFILES: Final = 200  # read for one plan at most
+MAX_PROFILES: Final = 200  # read for one plan at most
 
 
-def about(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object]:
+def summarize_plan(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object]:
     """What is said of a plan where it is not read whole. `seen`: the proven accounts that made it or agreed to it."""
     return {
         "by": by.name,
@@ -37,10 +37,10 @@ def about(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object
     }
 
 
-def keep(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
+def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Keeps a plan, so that it has a page; its digest."""
     app_state.workspace.plans_and_runs.store_plan(
-        plan.digest, msgspec.json.encode(plan), to_ms(app_state.now()), about(plan, by, kind, **more)
+        plan.digest, msgspec.json.encode(plan), to_ms(app_state.now()), summarize_plan(plan, by, kind, **more)
     )
     return plan.digest
 
@@ -59,7 +59,7 @@ class PlanMaker:
     def is_busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def make(self, by: Member, wait: float) -> None:
+    def start(self, by: Member, wait: float) -> None:
         """Begins to make one, and waits so many seconds for it. Refuses where no policies can be asked."""
         bundle = self._app_state.policies.current
         if bundle is None:
@@ -79,9 +79,9 @@ class PlanMaker:
         try:
             app_state = self._app_state
             found = make_plan(
-                app_state.workspace, bundle, app_state.policies.pool(bundle).evaluate, profile_budget=PROFILES
+                app_state.workspace, bundle, app_state.policies.pool(bundle).evaluate, profile_budget=MAX_PROFILES
             )
-            self.digest = keep(app_state, found.plan, by, "policies")
+            self.digest = store_plan(app_state, found.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem
         except Exception:  # noqa: BLE001 - told on the page, and the log has the rest

@@ -16,19 +16,19 @@ from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..domain.tray import QueuedDecision
 from ..policy.fact_values import EmailFacts
-from . import words
+from . import formatting
 from .app_state import AppState
 from .request_context import RequestContext
-from .verdicts import Said, repos_of, verdicts_of
+from .verdicts import VerdictSummary, read_repos, read_verdicts
 
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
-NEW: Final = timedelta(days=7)  # an account younger than this is pointed out
-_ASIDE: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
-_DID: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
+NEW_ACCOUNT: Final = timedelta(days=7)  # an account younger than this is pointed out
+_NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
+_VERB_BEHIND: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerLine:
     """One question with its answer. `role`: what the question asks for; a box says that it is ticked."""
 
     label: str
@@ -39,7 +39,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Line:
+class RequestLine:
     """One row. `key` names the request in addresses; `version` is what a decision about it rests on."""
 
     row: RequestRow
@@ -49,10 +49,10 @@ class Line:
     fullname: str | None
     is_hidden: bool
     about: str
-    asked: datetime
+    asked_at: datetime
     age: str
-    answers: list[Answer]
-    said: Said | None
+    answers: list[AnswerLine]
+    verdict: VerdictSummary | None
     flags: list[str] = field(default_factory=list)
     held: QueuedDecision | None = None
     seconds_left: int | None = None
@@ -69,7 +69,7 @@ class Line:
 
     @property
     def asked_iso(self) -> str:
-        return to_iso(self.asked)
+        return to_iso(self.asked_at)
 
     @property
     def is_leaving(self) -> bool:
@@ -84,77 +84,81 @@ class Line:
     @property
     def doing(self) -> str:
         """`accepting`, of one that is leaving."""
-        return words.DOING[self.held.verb] if self.held is not None else ""
+        return formatting.DOING[self.held.verb] if self.held is not None else ""
 
     @property
     def mark(self) -> str:
         """The verb behind the status that it has now."""
-        return _DID.get(self.status, "human")
+        return _VERB_BEHIND.get(self.status, "human")
 
-    def of(self, *roles: Role) -> list[Answer]:
+    def answers_to(self, *roles: Role) -> list[AnswerLine]:
         """The answers to questions of these roles."""
         return [answer for answer in self.answers if answer.role in roles and answer.text.strip()]
 
     @property
-    def rest(self) -> list[Answer]:
+    def main_answers(self) -> list[AnswerLine]:
         """What says most, beside affiliation and country: the purpose and the job, or whatever there is instead."""
         told = [
             a
             for a in self.answers
-            if a.role not in _ASIDE and not a.is_tick and a.type != "ip_location" and a.text.strip()
+            if a.role not in _NOT_MAIN and not a.is_tick and a.type != "ip_location" and a.text.strip()
         ]
         purpose = [a for a in told if a.role is Role.PURPOSE]
         return [*purpose, *(a for a in told if a.role is Role.JOB)] if purpose else told
 
 
-def key_of(row: RequestRow) -> str:
+def request_key(row: RequestRow) -> str:
     """The Hub's id of a request; of past attempts and old Hubs our own number."""
     return row.state.hub_request if row.state.hub_request and row.is_current else f"n{row.id}"
 
 
-def lines_of(context: RequestContext, rows: Sequence[RequestRow]) -> list[Line]:
+def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[RequestLine]:
     """These requests as lines, in their order; each repo's are judged together."""
     app_state = context.app_state
-    repos = repos_of(app_state, rows)
-    said = verdicts_of(app_state, rows, context.now, repos, hides=context.member.repos is not None)
+    repos = read_repos(app_state, rows)
+    said = read_verdicts(app_state, rows, context.now, repos, hides=context.member.repos is not None)
     held = app_state.workspace.tray.find_latest(row.id for row in rows)
     lines = [_line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
-    for request, others in app_state.presence.others([row.id for row in rows], context.member.name).items():
+    for request, others in app_state.presence.other_viewers([row.id for row in rows], context.member.name).items():
         next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} is looking")
     return lines
 
 
 def _line(
-    context: RequestContext, row: RequestRow, repo: RepoRow | None, said: Said | None, held: QueuedDecision | None
-) -> Line:
+    context: RequestContext,
+    row: RequestRow,
+    repo: RepoRow | None,
+    said: VerdictSummary | None,
+    held: QueuedDecision | None,
+) -> RequestLine:
     who, asked = row.person.identity, from_ms(row.state.asked_at)
-    masked = context.masks
+    masked = context.is_masked
     said = replace(said, why="", shadow_why="", reason=None) if masked and said is not None else said
     name = who.username or hidden_name(row)
     is_over = held is not None and held.outcome is not None
     held = None if is_over and held is not None and held.outcome in {"undone", "seen"} else held
     left = None if held is None or held.leaves_at is None else max(0, -(-(held.leaves_at - to_ms(context.now)) // 1000))
-    return Line(
+    return RequestLine(
         row=row,
-        key=key_of(row),
+        key=request_key(row),
         version=row.version.token,
         who=row.person.pseudonym if masked else name,
         fullname=None if masked else who.fullname,
         is_hidden=who.username is None,
-        about="" if masked else about_person(context.app_state, row, context.now),
-        asked=asked,
-        age=words.age(asked, context.now),
-        answers=[] if masked else answers_of(row, repo),
-        said=said,
-        flags=flags_of(row, context.now),
+        about="" if masked else describe_person(context.app_state, row, context.now),
+        asked_at=asked,
+        age=formatting.format_age(asked, context.now),
+        answers=[] if masked else list_answers(row, repo),
+        verdict=said,
+        flags=list_flags(row, context.now),
         held=held,
         seconds_left=left,
-        verbs=() if masked else verbs_for(row.state.status),
+        verbs=() if masked else possible_verbs(row.state.status),
         is_masked=masked,
     )
 
 
-def verbs_for(status: str) -> tuple[str, ...]:
+def possible_verbs(status: str) -> tuple[str, ...]:
     """What can be decided about a request that stands so, the gentle before the hard."""
     able = {move.verb for move in MOVES if move.before == status}
     return tuple(verb for verb in ("accept", "reset", "reject", "cancel") if verb in able)
@@ -166,7 +170,7 @@ def hidden_name(row: RequestRow) -> str:
     return f"(hidden #{ident[-6:]})"
 
 
-def about_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
+def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
     """`academic · 3 y · rheinau.example`: the kind of mail, the age of the account, the domain."""
     who = row.person.identity
     if who.username is None:
@@ -175,11 +179,11 @@ def about_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
     mail = None if bundle is None else app_state.workspace.sources.email(who.email)
     made = id_time(who.user_id) if who.user_id else None
     domain = mail.domain if mail else (who.email or "").rpartition("@")[2]
-    parts = (mail_kind(mail), words.years(now - made) if made else "", domain or "")
+    parts = (describe_mail(mail), formatting.format_account_age(now - made) if made else "", domain or "")
     return " · ".join(part for part in parts if part)
 
 
-def mail_kind(mail: EmailFacts | None) -> str:
+def describe_mail(mail: EmailFacts | None) -> str:
     """What kind of address it is."""
     if mail is None:
         return "no mail shared"
@@ -187,24 +191,24 @@ def mail_kind(mail: EmailFacts | None) -> str:
     return next((name for name, holds in named if holds), "")
 
 
-def flags_of(row: RequestRow, now: datetime) -> list[str]:
+def list_flags(row: RequestRow, now: datetime) -> list[str]:
     """What is odd, as `kind:text`."""
     made = id_time(row.person.identity.user_id) if row.person.identity.user_id else None
     flags = [f"again:attempt {row.state.attempt}"] if row.state.attempt > 1 else []
-    if made is not None and now - made < NEW:
+    if made is not None and now - made < NEW_ACCOUNT:
         flags.append("odd:new account")
     if row.has_notes:
         flags.append("note:has a note")
     return flags
 
 
-def answers_of(row: RequestRow, repo: RepoRow | None) -> list[Answer]:
+def list_answers(row: RequestRow, repo: RepoRow | None) -> list[AnswerLine]:
     """What they wrote, in the order and with the labels of the form that they saw."""
     if row.request is None:
         return []
     known = {} if repo is None or repo.form_card is None else _fields(repo.form_card)
     return [
-        Answer(
+        AnswerLine(
             label, *known.get(collapse_whitespace(label), (role_of(label), "")), TICKS.get(text, text), text in TICKS
         )
         for label, text in row.request.answers.items()

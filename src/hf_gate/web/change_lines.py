@@ -15,19 +15,19 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow
 from ..plan.model import Change, ChangeReason
 from ..plan.render import describe_end
-from . import words
+from . import formatting
 from .request_context import RequestContext
 
-MARK: Final = {"remove": "end"}
+MARKS: Final = {"remove": "end"}
 """How a verb is drawn where that is not by its own name."""
 
-NAMED: Final = {
+EFFECTS: Final = {
     "accept": "let in", "reset": "sent back, may ask again", "reject": "refused, cannot ask again",
     "cancel": "put back to pending", "remove": "lose the access that they have",
 }  # fmt: skip
 OPEN_STATES: Final = ("planned", "started", OutcomeKind.OPEN.value, "unsent")
 _NOT_YET: Final = {"planned": "not sent", "started": "sent, or about to be: read back before anything else"}
-_VALUE: Final = 40
+_MAX_VALUE: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +50,21 @@ class ChangeLine:
 
     @property
     def mark(self) -> str:
-        return MARK.get(self.verb, self.verb)
+        return MARKS.get(self.verb, self.verb)
 
     @property
     def repo_name(self) -> str:
         return self.repo.rpartition("/")[2]
 
 
-def rule_of(change: Change) -> str:
+def rule_label(change: Change) -> str:
     """`eeg/academic`; of what people decide the rule's own word alone."""
     return f"{change.policy}/{change.rule}" if change.policy else change.rule
 
 
-def line_of(context: RequestContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
+def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
     """A change as a row; who may see no names sees none, nor the values that a rule looked at."""
-    masked = context.masks
+    masked = context.is_masked
     name = change.user or f"(hidden #{(change.request_id or change.user_id or '------')[-6:]})"
     return ChangeLine(
         n=n,
@@ -74,29 +74,31 @@ def line_of(context: RequestContext, n: int, change: Change, row: ChangeRow | No
         verb=change.verb,
         before=change.before or "no request",
         after=change.after,
-        rule=rule_of(change),
-        why="" if masked else _because(change.because),
+        rule=rule_label(change),
+        why="" if masked else _describe_reasons(change.because),
         reason=None if masked else change.reason,
-        age=words.age(datetime.fromisoformat(change.asked_at), context.now) if change.asked_at else "",
+        age=formatting.format_age(datetime.fromisoformat(change.asked_at), context.now) if change.asked_at else "",
         outcome=None if row is None else OutcomeKind.OPEN.value if row.state in OPEN_STATES else row.state,
         note="" if row is None or masked else row.why or _NOT_YET.get(row.state, ""),
     )
 
 
-def carried_line(context: RequestContext, row: ChangeRow) -> ChangeLine:
+def run_change_line(context: RequestContext, row: ChangeRow) -> ChangeLine:
     """The same of a change that lies in a run."""
-    return line_of(context, row.n, msgspec.json.decode(row.change, type=Change), row)
+    return change_line(context, row.n, msgspec.json.decode(row.change, type=Change), row)
 
 
-def _because(reasons: Iterable[ChangeReason]) -> str:
-    return " and ".join(_part(one) for one in reasons if one.value)
+def _describe_reasons(reasons: Iterable[ChangeReason]) -> str:
+    return " and ".join(_describe_reason(one) for one in reasons if one.value)
 
 
-def _part(one: ChangeReason) -> str:
+def _describe_reason(one: ChangeReason) -> str:
     """`person.account_days > 30 (1204)`: with the value that it saw where the words do not say it."""
     if (words := describe_end(one)) is not None:
         return words
-    seen = [clip(str(value), _VALUE) for _, value in sorted(one.facts.items()) if isinstance(value, str | int | float)]
+    seen = [
+        clip(str(value), _MAX_VALUE) for _, value in sorted(one.facts.items()) if isinstance(value, str | int | float)
+    ]
     shown = [text for text in seen if text not in {"True", "False"}]
     return one.expr + (f" ({', '.join(shown)})" if shown else "")
 
@@ -105,5 +107,5 @@ def visible_repos(context: RequestContext, repos: Collection[Repo]) -> list[Repo
     """Those of a plan's or run's repos that this person sees; None: every one of them."""
     if context.member.repos is None:
         return None
-    seen = [repo for repo in repos if context.sees(repo)]
+    seen = [repo for repo in repos if context.can_see(repo)]
     return None if len(seen) == len(repos) else seen

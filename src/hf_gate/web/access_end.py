@@ -16,9 +16,9 @@ from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded, NotAllowed, UsageError
-from . import words
-from .lines import key_of
+from . import formatting
 from .request_context import Refused, RequestContext
+from .request_lines import request_key
 
 NO_END: Final = "none"
 PRESETS: Final = (("30d", "30 days"), ("90d", "90 days"), ("365d", "365 days"))
@@ -29,7 +29,7 @@ AFTERWARDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EndChoice:
     """One choice: as rules write it, in words, and the day on which access would end."""
 
     written: str
@@ -38,10 +38,10 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class EndChoices:
     """What can be chosen. `first` and `last` bound the calendar; `problem` says why nothing can."""
 
-    presets: list[End]
+    presets: list[EndChoice]
     first: str
     last: str
     problem: str = ""
@@ -50,23 +50,25 @@ class Ends:
     current: str = ""  # the day on which their access ends now
 
 
-def ends_of(context: RequestContext, row: RequestRow | None = None) -> Ends:
+def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> EndChoices:
     """Counted from this moment, as they will be from the moment of sending. `row`: somebody who is in already."""
     zone, today = context.workspace.zone, context.now.astimezone(context.workspace.zone).date()
     presets = [
-        End(written, label, words.day(grant_end(written, context.now, zone), zone, context.now))
+        EndChoice(written, label, formatting.format_last_day(grant_end(written, context.now, zone), zone, context.now))
         for written, label in PRESETS
     ]
     first, last = today + timedelta(days=1), today + timedelta(days=3650)
     until = None if row is None else row.state.until
-    current = "" if until is None else words.day(from_ms(until), zone, context.now)
+    current = "" if until is None else formatting.format_last_day(from_ms(until), zone, context.now)
     problem = "" if context.has_workspace else NO_WORKSPACE
-    return Ends(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
+    return EndChoices(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
 
 
-def day_of(context: RequestContext, written: str) -> str:
+def end_day(context: RequestContext, written: str) -> str:
     """The day that an end means, if it was sent now."""
-    return words.day(grant_end(written, context.now, context.workspace.zone), context.workspace.zone, context.now)
+    return formatting.format_last_day(
+        grant_end(written, context.now, context.workspace.zone), context.workspace.zone, context.now
+    )
 
 
 # ---- of somebody who is in ---------------------------------------------------------------------------------------------
@@ -79,7 +81,7 @@ def change_end(context: RequestContext) -> Response:
         raise Refused("Until when?", hint="Choose a day, a length of time, or no end.")
     if not context.has_workspace:
         raise UsageError(NO_WORKSPACE, hint="`hf-gate init` makes one.")
-    until = None if context.form_value("until") == NO_END else context.chosen_end()
+    until = None if context.form_value("until") == NO_END else context.parse_chosen_end()
     with app_state.workspace.store.writing() as write:
         _check_change(context, app_state.workspace.store.request(row.id))
         if until is not None and (
@@ -91,7 +93,7 @@ def change_end(context: RequestContext) -> Response:
         write.append(
             row.repo, [end_entry(row, until, context.member.name, to_ms(context.now), app_state.workspace.zone)]
         )
-    return context.back(f"/requests/{key_of(row)}")
+    return context.redirect_back(f"/requests/{request_key(row)}")
 
 
 def _check_change(context: RequestContext, row: RequestRow | None) -> None:

@@ -25,7 +25,7 @@ from ..hub.credentials import is_loopback_host
 from .app_state import AppState
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
-_BIGGEST: Final = 2048  # bytes of a proof
+_MAX_BODY: Final = 2048  # bytes of a proof
 
 
 class NotProven(Exception):
@@ -36,12 +36,12 @@ class NotProven(Exception):
         self.status = status
 
 
-def link_for(app_state: AppState, member: Member) -> str:
+def make_proof_link(app_state: AppState, member: Member) -> str:
     """A link for `hf-gate ui prove`. The code is in the fragment, which browsers send to nobody."""
     return f"{app_state.url}/settings#prove={app_state.account_codes.issue(member.id)}"
 
 
-def account_named(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
+def find_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
     """Return name and id of a Hub account; None for a guess that the Hub does not know.
 
     Raises UsageError if the Hub does not answer: without the id, a member who was renamed could decide their own request.
@@ -71,7 +71,7 @@ class ProofLink:
     code: str
 
 
-def proof_link(text: str) -> ProofLink:
+def parse_proof_link(text: str) -> ProofLink:
     """Read a link of the settings page; refuse one that would carry a token in the clear."""
     try:
         url = urlsplit(text.strip())
@@ -116,7 +116,7 @@ def send_proof(link: ProofLink, token: str) -> dict[str, str]:
 # ---- the proof -----------------------------------------------------------------------------------------------------------
 
 
-def answer(app_state: AppState, body: bytes, *, is_private: bool) -> Response:
+def answer_proof(app_state: AppState, body: bytes, *, is_private: bool) -> Response:
     """Take one proof. `is_private`: nobody on the way could read it."""
     if not is_private:
         error = "a token is taken by https only, or on this machine. Start the desk with --public-url."
@@ -129,7 +129,7 @@ def answer(app_state: AppState, body: bytes, *, is_private: bool) -> Response:
 
 def _parse_proof(body: bytes) -> tuple[str, str]:
     try:
-        sent: Any = json.loads(body) if len(body) <= _BIGGEST else None
+        sent: Any = json.loads(body) if len(body) <= _MAX_BODY else None
     except (ValueError, RecursionError):
         sent = None
     if not isinstance(sent, Mapping):

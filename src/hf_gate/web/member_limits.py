@@ -8,30 +8,30 @@ from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
-AT_ONCE: Final = 2  # pages of one member that are made at the same time, of the six threads there are
-MOST: Final = 24  # requests of one member that are under way; a browser has six
+MAX_RUNNING: Final = 2  # pages of one member that are made at the same time, of the six threads there are
+MAX_OPEN: Final = 24  # requests of one member that are under way; a browser has six
 
 
-class _Turns:
+class _OpenRequests:
     """The requests of one member."""
 
     def __init__(self) -> None:
-        self.semaphore, self.count = asyncio.Semaphore(AT_ONCE), 0
+        self.semaphore, self.count = asyncio.Semaphore(MAX_RUNNING), 0
 
 
-class MemberTurns:
+class MemberLimits:
     """The requests of all members, by their ids."""
 
     def __init__(self) -> None:
-        self._of: WeakValueDictionary[str, _Turns] = WeakValueDictionary()
+        self._by_member: WeakValueDictionary[str, _OpenRequests] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def turn(self, member: str) -> AsyncIterator[bool]:
+    async def acquire(self, member: str) -> AsyncIterator[bool]:
         """Wait for a turn; False at once if too many requests of this member are under way."""
-        turns = self._of.get(member)
+        turns = self._by_member.get(member)
         if turns is None:
-            turns = self._of[member] = _Turns()
-        if turns.count >= MOST:
+            turns = self._by_member[member] = _OpenRequests()
+        if turns.count >= MAX_OPEN:
             yield False
             return
         turns.count += 1

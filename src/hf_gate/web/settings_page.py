@@ -11,13 +11,13 @@ from .. import bootstrap
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, MemberRole
 from ..domain.timestamps import to_ms
-from . import words
-from .accounts import link_for
-from .proofs import is_whole, must_be_whole
+from . import formatting
+from .account_proofs import make_proof_link
+from .ledger_proofs import require_all_repos, sees_all_repos
 from .request_context import Refused, RequestContext
-from .terminal import account_of, parse_invitation
+from .terminal import account_name, parse_invitation
 
-ACTS: Final = (
+PERMISSIONS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
     ("try a draft of a policy on requests", MemberRole.REVIEWER, "POST /policies"),
     ("read names, mail addresses, answers, reasons and notes", MemberRole.REVIEWER, "GET /requests/{id}/{verb}"),
@@ -31,38 +31,42 @@ ACTS: Final = (
 )
 """What there is to do at the desk, the least role that may, and the way by which a test holds it to be so."""
 
-_WHERE: Final = 12  # repos that are named
+_MAX_REPOS: Final = 12  # repos that are named
 
 
-def _where(context: RequestContext) -> list[tuple[Repo, str]]:
+def _visible_repos(context: RequestContext) -> list[tuple[Repo, str]]:
     """The repos that somebody sees, and what they may do there."""
-    may = "see" if context.masks else "see and decide"
+    may = "see" if context.is_masked else "see and decide"
     return [(row.repo, may) for row in context.app_state.membership.repos(context.member)]
 
 
 def page(
-    context: RequestContext, link: str | None = None, for_whom: str | None = None, proof: str | None = None
+    context: RequestContext, link: str | None = None, invited: str | None = None, proof: str | None = None
 ) -> Response:
     """What a member may see of the others; links are shown once, when they are made."""
-    is_admin = context.member.role is MemberRole.ADMIN and is_whole(context)
+    is_admin = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
     clock = bootstrap.utc_now()
-    return context.page(
+    return context.render(
         "settings.html",
         title="Settings",
         members=context.workspace.members.list_all() if is_admin else [],
         sessions=[
-            (name, words.age(words.moment(since), clock), words.age(words.moment(seen), clock))
+            (
+                name,
+                formatting.format_age(formatting.moment(since), clock),
+                formatting.format_age(formatting.moment(seen), clock),
+            )
             for name, since, seen in (context.workspace.members.list_sessions(to_ms(clock)) if is_admin else [])
         ],
         roles=[(role, MEANING[role]) for role in ROLES],
-        acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in ACTS],
-        where=_where(context),
-        most=_WHERE,
+        acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in PERMISSIONS],
+        where=_visible_repos(context),
+        most=_MAX_REPOS,
         link=link,
-        invited=for_whom,
+        invited=invited,
         proof=proof,
         hub=bootstrap.name_of_hub(context.workspace.settings),
-        account_of=account_of,
+        account_name=account_name,
         is_admin=is_admin,
         headers={"cache-control": "no-store"},
     )
@@ -70,34 +74,34 @@ def page(
 
 def invite(context: RequestContext) -> Response:
     """Makes a personal link; an earlier one of the same name is not valid any more."""
-    _check(context)
+    _require_all_repos(context)
     wish = {key: context.form_value(key) for key in ("name", "role", "account")} | {
         "repos": context.form_value("repos").split()
     }
     secret = secrets.token_urlsafe(32)
     member = context.app_state.membership.invite(parse_invitation(wish, context.app_state), secret, context.member.name)
-    return page(context, link=secret, for_whom=member.name)
+    return page(context, link=secret, invited=member.name)
 
 
 def prove(context: RequestContext) -> Response:
     """Makes a one-time link by which this member proves their Hub account."""
     if context.member.proven_account is not None:
         raise Refused("Your account is proven already.")
-    return page(context, proof=link_for(context.app_state, context.member))
+    return page(context, proof=make_proof_link(context.app_state, context.member))
 
 
-def _check(context: RequestContext) -> None:
+def _require_all_repos(context: RequestContext) -> None:
     """Who is let into some repos could make an admin of all of them, and be that."""
-    must_be_whole(context, "Who is let into some repos only invites nobody, and puts nobody out.")
+    require_all_repos(context, "Who is let into some repos only invites nobody, and puts nobody out.")
 
 
 def revoke(context: RequestContext) -> Response:
     """Takes somebody's link away and ends their sessions."""
-    _check(context)
+    _require_all_repos(context)
     name = context.form_value("name")
     member = context.workspace.members.find_by_name(name)
     if member is None:
         raise Refused("There is no such member.")
     context.app_state.membership.revoke(member, context.member.name)
-    context.app_state.run_worker.stop_those_of(member)
-    return context.back("/settings")
+    context.app_state.run_worker.stop_runs_of(member)
+    return context.redirect_back("/settings")

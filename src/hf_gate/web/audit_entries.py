@@ -17,12 +17,12 @@ from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import from_ms
-from .lines import hidden_name, key_of
-from .people import href_of
-from .proofs import is_whole
+from .ledger_proofs import sees_all_repos
+from .people import person_url
 from .request_context import NotFound, RequestContext
+from .request_lines import hidden_name, request_key
 
-WORDS: Final[Mapping[str, str]] = {
+KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.REQUEST_SEEN: "seen",
     EventKind.REQUEST_CHANGED: "reads differently",
     EventKind.STATUS_MOVED: "moved outside",
@@ -66,13 +66,13 @@ class EntryLine:
     verb: str = ""
 
 
-def lines_of(context: RequestContext, rows: Sequence[LedgerRow]) -> list[EntryLine]:
+def entry_lines(context: RequestContext, rows: Sequence[LedgerRow]) -> list[EntryLine]:
     """Entries as rows; whose requests they are about is looked up together."""
     about = context.workspace.store.requests([row.link.request for row in rows if row.link.request is not None])
-    return [line_of(context, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
+    return [entry_line(context, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
 
 
-def line_of(
+def entry_line(
     context: RequestContext, link: LedgerLink, private: Mapping[str, Any] | None, row: RequestRow | None
 ) -> EntryLine:
     """One entry, about that request; names and private parts are hidden from viewers."""
@@ -84,12 +84,12 @@ def line_of(
         at=at,
         clock=f"{at.astimezone(context.workspace.zone):%H:%M:%S}",
         kind=link.kind,
-        word=WORDS.get(link.kind, link.kind),
+        word=KIND_LABELS.get(link.kind, link.kind),
         actor=link.actor,
         repo=repo_of_chain(link.chain),
-        text=text_of_entry(link, None if context.masks else private),
-        who=row.person.pseudonym if row is not None and context.masks else who,
-        about="" if row is None else f"/requests/{key_of(row)}",
+        text=text_of_entry(link, None if context.is_masked else private),
+        who=row.person.pseudonym if row is not None and context.is_masked else who,
+        about="" if row is None else f"/requests/{request_key(row)}",
         is_outside=link.kind == EventKind.STATUS_MOVED,
         verb=_verb(link),
     )
@@ -104,7 +104,7 @@ def _verb(link: LedgerLink) -> str:
     return _VERBS.get(after, "") if isinstance(after, str) else ""
 
 
-def number_in(text: str) -> int | None:
+def parse_number(text: str) -> int | None:
     """A number of an address; None when it is none."""
     return int(text) if text.isdecimal() and len(text) < 16 else None
 
@@ -112,29 +112,29 @@ def number_in(text: str) -> int | None:
 # ---- a page of its own ---------------------------------------------------------------------------------------------------
 
 
-def entry(context: RequestContext) -> Response:
+def entry_page(context: RequestContext) -> Response:
     """One entry: what everybody may read, what is kept of the person besides, and what seals it."""
     chain = (
         WORKSPACE_CHAIN
         if "type" not in context.params
         else "/".join(context.params[key] for key in ("type", "ns", "name"))
     )
-    seq = number_in(context.params["seq"])
-    if seq is None or not _sees_chain(context, chain):
+    seq = parse_number(context.params["seq"])
+    if seq is None or not _can_see_chain(context, chain):
         raise NotFound
     found = read_entry(context.workspace.store, chain, seq)
     if found is None:
         raise NotFound
     link = found.link
-    private = None if found.private is None or context.masks else json.loads(found.private)
+    private = None if found.private is None or context.is_masked else json.loads(found.private)
     row = None if link.request is None else context.workspace.store.request(link.request)
     length = context.workspace.store.chains()[chain][0]
-    return context.page(
+    return context.render(
         "entry.html",
         title=name_of_entry(link),
-        line=line_of(context, link, private, row),
+        line=entry_line(context, link, private, row),
         link=link,
-        person=None if row is None else href_of(row.person),
+        person=None if row is None else person_url(row.person),
         body=[(key, _format_value(value)) for key, value in body_of_entry(link).items()],
         private=None if private is None else [(key, _format_value(value)) for key, value in private.items()],
         is_kept=found.private is not None,
@@ -146,14 +146,14 @@ def entry(context: RequestContext) -> Response:
     )
 
 
-def _sees_chain(context: RequestContext, chain: str) -> bool:
+def _can_see_chain(context: RequestContext, chain: str) -> bool:
     if chain == WORKSPACE_CHAIN:
-        return is_whole(context)
+        return sees_all_repos(context)
     try:
         repo = repo_of_chain(chain)
     except ValueError:
         return False
-    return repo is not None and context.sees(repo) and chain in context.workspace.store.chains()
+    return repo is not None and context.can_see(repo) and chain in context.workspace.store.chains()
 
 
 def _format_value(value: object) -> str:

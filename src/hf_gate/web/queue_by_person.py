@@ -12,31 +12,31 @@ from ..domain.query import Query
 from ..domain.rows import PeoplePage, RequestRow
 from ..domain.timestamps import to_ms
 from ..domain.tray import VERBS
-from .asking import limit_to_visible_repos
-from .lines import Line, lines_of
+from .queue_query import limit_to_visible_repos
 from .request_context import RequestContext
+from .request_lines import RequestLine, request_lines
 
-BY: Final = "person"
-PAGE: Final = 30
-SHOWN: Final = 8  # requests of one person; the others stand on their page
-_MANY: Final = 500  # people a step of an export
+BY_PERSON: Final = "person"
+PAGE_SIZE: Final = 30
+MAX_SHOWN: Final = 8  # requests of one person; the others stand on their page
+_EXPORT_PAGE_SIZE: Final = 500  # people a step of an export
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRequests:
     """One person with all of their requests that the query finds, the oldest first."""
 
-    lines: Sequence[Line]
+    lines: Sequence[RequestLine]
     count: int
 
     @property
-    def first(self) -> Line:
+    def first(self) -> RequestLine:
         return self.lines[0]
 
     @property
-    def latest(self) -> Line:
+    def latest(self) -> RequestLine:
         """By which they are described: names are those that were read last, flags those of today."""
-        return max(self.lines, key=lambda line: line.asked)
+        return max(self.lines, key=lambda line: line.asked_at)
 
     @property
     def key(self) -> str:
@@ -48,7 +48,7 @@ class PersonRequests:
 
     @property
     def asked_at(self) -> datetime:
-        return self.first.asked
+        return self.first.asked_at
 
     @property
     def verbs(self) -> list[str]:
@@ -58,24 +58,24 @@ class PersonRequests:
         return [verb for verb in VERBS if verb in able]
 
 
-def way(context: RequestContext) -> str | None:
+def grouping_of(context: RequestContext) -> str | None:
     """How the rows are to be grouped: by person, or not."""
-    return BY if context.query_value("by") == BY else None
+    return BY_PERSON if context.query_value("by") == BY_PERSON else None
 
 
 def read_people(
     context: RequestContext, query: Query, *, cursor: str | None, newest_first: bool = False
 ) -> tuple[list[PersonRequests], str | None]:
     """One page of people, and where the next one begins."""
-    found = _page(context, query, PAGE, cursor, newest_first=newest_first)
-    shown = [rows[:SHOWN] for rows in found.people if rows]
-    lines = {line.row.id: line for line in lines_of(context, [row for rows in shown for row in rows])}
+    found = _read_page(context, query, PAGE_SIZE, cursor, newest_first=newest_first)
+    shown = [rows[:MAX_SHOWN] for rows in found.people if rows]
+    lines = {line.row.id: line for line in request_lines(context, [row for rows in shown for row in rows])}
     counts = [len(rows) for rows in found.people if rows]
     people = [PersonRequests([lines[row.id] for row in rows], n) for rows, n in zip(shown, counts, strict=True)]
     return people, found.next
 
 
-def _page(
+def _read_page(
     context: RequestContext, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False
 ) -> PeoplePage:
     """What this person sees of a query."""
@@ -89,11 +89,11 @@ def _page(
     )
 
 
-def rows_of(context: RequestContext, query: Query) -> Iterator[RequestRow]:
+def list_all_rows(context: RequestContext, query: Query) -> Iterator[RequestRow]:
     """Everybody's rows for a file, those of one person together."""
     cursor = None
     while True:
-        found = _page(context, query, _MANY, cursor)
+        found = _read_page(context, query, _EXPORT_PAGE_SIZE, cursor)
         for rows in found.people:
             yield from rows
         cursor = found.next

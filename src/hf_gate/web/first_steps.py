@@ -16,7 +16,7 @@ from .request_context import RequestContext
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FirstStep:
     """One thing to do. `command` is the same in a terminal; `href` leads to the page where it is done or seen."""
 
     title: str
@@ -34,10 +34,10 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class FirstSteps:
     """All five, of which the first that is not done is the one to do now."""
 
-    steps: Sequence[Step]
+    steps: Sequence[FirstStep]
 
     @property
     def done_count(self) -> int:
@@ -51,20 +51,20 @@ class Steps:
 
 def page(context: RequestContext) -> Response:
     """On a page of its own, also later."""
-    return context.page("first-steps.html", title="First steps", first=steps_of(context))
+    return context.render("first-steps.html", title="First steps", first=list_first_steps(context))
 
 
-def steps_of(context: RequestContext) -> Steps:
+def list_first_steps(context: RequestContext) -> FirstSteps:
     """As they stand at this moment; asks the Hub nothing that is not remembered."""
-    found: list[Step] = []
-    for title, look in _all(context):
+    found: list[FirstStep] = []
+    for title, look in _check_all(context):
         is_first = not look.is_done and all(one.state == "ok" for one in found)
         state: Literal["ok", "now", "later"] = "ok" if look.is_done else "now" if is_first else "later"
-        found.append(Step(title, state, *look[1:]))
-    return Steps(found)
+        found.append(FirstStep(title, state, *look[1:]))
+    return FirstSteps(found)
 
 
-class _Look(NamedTuple):
+class _StepStatus(NamedTuple):
     """Whether a step is done, and what there is to say of it: the rest of a `Step`."""
 
     is_done: bool
@@ -76,15 +76,15 @@ class _Look(NamedTuple):
     of: int = 0
 
 
-def _all(context: RequestContext) -> Iterator[tuple[str, _Look]]:
-    yield "Token", _token(context)
-    yield "Repos", _repos(context)
-    yield "First reading", _reading(context)
-    yield "A policy, which first only watches", _policy(context)
-    yield "Somebody beside you", _others(context)
+def _check_all(context: RequestContext) -> Iterator[tuple[str, _StepStatus]]:
+    yield "Token", _check_token(context)
+    yield "Repos", _check_repos(context)
+    yield "First reading", _check_sync(context)
+    yield "A policy, which first only watches", _check_policy(context)
+    yield "Somebody beside you", _check_members(context)
 
 
-def _token(context: RequestContext) -> _Look:
+def _check_token(context: RequestContext) -> _StepStatus:
     app_state = context.app_state
     has = bootstrap.has_token(app_state.workspace.settings)
     text = (
@@ -92,21 +92,21 @@ def _token(context: RequestContext) -> _Look:
         if has
         else f"No token was found. {NO_TOKEN_HINT} Then start the desk again."
     )
-    return _Look(has, text, "hf-gate doctor")
+    return _StepStatus(has, text, "hf-gate doctor")
 
 
-def _repos(context: RequestContext) -> _Look:
+def _check_repos(context: RequestContext) -> _StepStatus:
     app_state = context.app_state
     if app_state.workspace.location.folder is None:
         text = "There is no workspace here: you can read and decide, without policies, texts of reasons and ends of access."
-        return _Look(False, text, "hf-gate init")
+        return _StepStatus(False, text, "hf-gate init")
     globs, n = len(app_state.workspace.location.config.repos), len(app_state.membership.repos(context.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
-    return _Look(bool(globs), text, "hf-gate init", "/repos", "Repos")
+    return _StepStatus(bool(globs), text, "hf-gate init", "/repos", "Repos")
 
 
-def _reading(context: RequestContext) -> _Look:
+def _check_sync(context: RequestContext) -> _StepStatus:
     app_state = context.app_state
     rows = app_state.membership.repos(context.member)
     whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
@@ -130,35 +130,35 @@ def _reading(context: RequestContext) -> _Look:
     else:
         text = "The Hub is asked for the lists of each repo. This page shows how far it is."
     href, done = "/queue" if people else None, whole if rows else None
-    return _Look(is_done, text, "hf-gate sync", href, "Open the queue", done, of)
+    return _StepStatus(is_done, text, "hf-gate sync", href, "Open the queue", done, of)
 
 
-def _policy(context: RequestContext) -> _Look:
+def _check_policy(context: RequestContext) -> _StepStatus:
     app_state = context.app_state
     if app_state.workspace.location.folder is None:
-        return _Look(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
+        return _StepStatus(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
     bundle = app_state.policies.current
     policies = () if bundle is None else bundle.policies
     problem = app_state.policy_problem_for(context.member)
     if problem is not None:
         text = f"A file of the desk has a fault: {problem}"
-        return _Look(False, text, "hf-gate policy check", "/policies", "Policies")
+        return _StepStatus(False, text, "hf-gate policy check", "/policies", "Policies")
     if not policies:
         text = "It says what it would do beside each request, and does nothing (mode: shadow)."
-        return _Look(False, text, "hf-gate policy new", "/policies", "Policies")
+        return _StepStatus(False, text, "hf-gate policy new", "/policies", "Policies")
     watching = sum(policy.mode is PolicyMode.SHADOW for policy in policies)
     acting = len(policies) - watching
     said = [f"{watching:,} only {'watches' if watching == 1 else 'watch'}"] if watching else []
     said += [f"{acting:,} {'is' if acting == 1 else 'are'} in force"] if acting else []
     text = f"{len(policies):,} {'policy' if len(policies) == 1 else 'policies'}: {', '.join(said)}."
-    return _Look(True, text, "hf-gate policy check", "/policies", "Policies")
+    return _StepStatus(True, text, "hf-gate policy check", "/policies", "Policies")
 
 
-def _others(context: RequestContext) -> _Look:
+def _check_members(context: RequestContext) -> _StepStatus:
     try:
         n = sum(member.has_link for member in context.workspace.members.list_all())
     except HfGateError:
         n = 0
     text = f"{n:,} invited." if n else "A second reviewer, if you like. One person is fine."
     href = "/settings#h-m" if context.member.role is MemberRole.ADMIN else None
-    return _Look(bool(n), text, "hf-gate ui invite NAME --role reviewer", href, "Invite")
+    return _StepStatus(bool(n), text, "hf-gate ui invite NAME --role reviewer", href, "Invite")

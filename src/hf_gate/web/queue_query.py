@@ -28,17 +28,17 @@ class QueueQuery:
         kept = [term for term in self.query.terms if term.key != key or term.is_not]
         return str(Query((*kept, Term(key, (Pattern((value,)),)))))
 
-    def without(self, gone: Term) -> str:
+    def without_term(self, gone: Term) -> str:
         """The query less one term."""
         return str(Query(tuple(term for term in self.query.terms if term is not gone)))
 
-    def value(self, key: str) -> str | None:
+    def single_value(self, key: str) -> str | None:
         """What a key is asked for, when it is one plain value."""
         found = [term for term in self.query.terms if term.key == key and not term.is_not]
         return str(found[0].values[0]) if len(found) == 1 and len(found[0].values) == 1 else None
 
 
-def asked_of(context: RequestContext, text: str | None = None) -> QueueQuery:
+def parse_queue_query(context: RequestContext, text: str | None = None) -> QueueQuery:
     """Read a query, by default the one behind `q`; without one, who is pending. Raises `QueryTooLarge`: such a query has no page."""
     text = (context.query_value("q", PENDING) if text is None else text).strip()
     try:
@@ -46,13 +46,13 @@ def asked_of(context: RequestContext, text: str | None = None) -> QueueQuery:
     except QueryTooLarge:
         raise
     except InvalidQuery as wrong:
-        query, problem = _understood(text, wrong), wrong
-    if context.masks:
-        query, problem = _of_viewers(query, problem)
+        query, problem = _parse_before(text, wrong), wrong
+    if context.is_masked:
+        query, problem = _drop_terms_closed_to_viewers(query, problem)
     return QueueQuery(text, query, problem)
 
 
-def _understood(text: str, problem: InvalidQuery) -> Query:
+def _parse_before(text: str, problem: InvalidQuery) -> Query:
     """The terms before the one that is none."""
     try:
         return parse_query(text[: problem.at])
@@ -60,7 +60,7 @@ def _understood(text: str, problem: InvalidQuery) -> Query:
         return Query()
 
 
-def _of_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, InvalidQuery | None]:
+def _drop_terms_closed_to_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, InvalidQuery | None]:
     """Who finds somebody by a name, a mail address or a word knows it: a viewer may ask for neither."""
     kept = Query(tuple(term for term in query.terms if is_open_to_viewers(term)))
     if len(kept.terms) == len(query.terms):
@@ -79,7 +79,7 @@ def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
     """A query that finds nothing beyond the repos that this person sees; who sees all repos of the store needs no fence."""
     app_state = context.app_state
     repos = [row.repo for row in app_state.workspace.store.repos()]
-    theirs = [repo for repo in repos if context.sees(repo)]
+    theirs = [repo for repo in repos if context.can_see(repo)]
     if len(theirs) == len(repos):
         return query
     paths = [str(repo) for repo in theirs] or ["nobody/nothing"]
