@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hf_gate.policy.evaluator import NONE_HOLDS, merge_conditions
+from hf_gate.policy.evaluator import NO_MATCH, merge_conditions
 from hf_gate.policy.expressions import (
     BoundFacts,
     Comparison,
@@ -309,5 +309,5 @@ def test_forty_rules_are_merged_in_pieces() -> None:
     assert merged is not None
     for n in (0, 14, 15, 39):
         assert merged.first_match(bind_facts({"person.models": n, "email.free": False})) == n
-    assert merged.first_match(bind_facts({"person.models": 40, "email.free": False})) == NONE_HOLDS
-    assert merged.first_match(bind_facts({"person.models": 7, "email.free": True})) == NONE_HOLDS
+    assert merged.first_match(bind_facts({"person.models": 40, "email.free": False})) == NO_MATCH
+    assert merged.first_match(bind_facts({"person.models": 7, "email.free": True})) == NO_MATCH

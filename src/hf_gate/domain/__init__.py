@@ -1,1 +1,1 @@
-"""What a gated repository is and what may happen to it; no clock, network, disk, threads or randomness."""
+"""The values and rules of gated repos, without clock, network, disk, threads or randomness."""

@@ -92,7 +92,7 @@ def parse_gate_form(card_text: str) -> GateForm:
         if parsed.root is not None and not _is_null(parsed.root):
             words = "The front matter is not a list of `key: value` lines."
             problems.append(
-                _problem_at(parsed.root, "front_matter_no_map", words, "Write each key on a line of its own.")
+                _problem_at(parsed.root, "front_matter_no_map", words, "Write each key on a separate line.")
             )
         return GateForm(problems=_sort_by_place(problems))
     gate = _GateFormParser(parsed.root, problems)

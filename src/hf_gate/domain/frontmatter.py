@@ -35,7 +35,7 @@ def find_front_matter(card: str) -> FrontMatter:
     if end is None:
         words, fix = (
             "This --- is never closed, so the Hub reads no metadata.",
-            "Put --- on a line of its own after the YAML.",
+            "Put --- on a separate line after the YAML.",
         )
         return FrontMatter(None, 1, (Problem(start + 1, 1, "front_matter_open", words, fix),))
     problems = (*_delimiter_problems(lines, start, end), *_body_problems(lines, end))

@@ -70,7 +70,7 @@ def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Rep
     if isinstance(text, Repo):
         return _make_repo(text.type, wanted, str(text), text.namespace, text.name)
     path = _path_of(text)
-    said, parts = _split_type(path)
+    stated, parts = _split_type(path)
     if len(parts) > 2:
         parts = parts[:2] if _looks_like_url(text) else parts
     if len(parts) != 2:
@@ -78,13 +78,15 @@ def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Rep
     for part in parts:
         if not _SEGMENT.match(part) or ".." in part or "--" in part:
             raise InvalidRepo(f"{text!r} is not a repo id: {part!r} is not allowed in a name on the Hub.")
-    return _make_repo(said, wanted, text, parts[0], parts[1].removesuffix(".git"))
+    return _make_repo(stated, wanted, text, parts[0], parts[1].removesuffix(".git"))
 
 
-def _make_repo(said: RepoType | None, wanted: RepoType | None, text: str, namespace: str, name: str) -> Repo:
-    if said is not None and wanted is not None and said is not wanted:
-        raise UsageError(f"{text} says {said.value}, the repo type says {wanted.value}.", hint="Give one of the two.")
-    return Repo(said or wanted or RepoType.MODEL, namespace, name)
+def _make_repo(stated: RepoType | None, wanted: RepoType | None, text: str, namespace: str, name: str) -> Repo:
+    if stated is not None and wanted is not None and stated is not wanted:
+        raise UsageError(
+            f"{text} is a {stated.value}, but the repo type is {wanted.value}.", hint="Give only one of them."
+        )
+    return Repo(stated or wanted or RepoType.MODEL, namespace, name)
 
 
 def _looks_like_url(text: str) -> bool:

@@ -37,9 +37,9 @@ class MemberRole(StrEnum):
 
 ROLES: Final = tuple(MemberRole)
 MEANING: Final[dict[MemberRole, str]] = {
-    MemberRole.VIEWER: "sees requests without names, mail addresses and answers; decides nothing",
+    MemberRole.VIEWER: "sees requests without names, e-mail addresses and answers; cannot decide",
     MemberRole.REVIEWER: "sees and decides requests of their own repos",
-    MemberRole.ADMIN: "also applies plans, invites and ends sessions",
+    MemberRole.ADMIN: "also applies plans, invites members and ends sessions",
 }
 
 

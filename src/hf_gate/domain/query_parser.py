@@ -40,9 +40,9 @@ def parse_query(text: str) -> Query:
     return Query(tuple(terms))
 
 
-def _too_large(text: str, at: int, what: str) -> QueryTooLarge:
+def _too_large(text: str, at: int, message: str) -> QueryTooLarge:
     hint = "Shorten it, or split it into two queries."
-    return QueryTooLarge(f"{what}.", hint=hint, at=at, suggestion=text[:at].strip())
+    return QueryTooLarge(f"{message}.", hint=hint, at=at, suggestion=text[:at].strip())
 
 
 class _QueryParser:
@@ -80,8 +80,10 @@ class _QueryParser:
         if name.lower() not in KEYS:
             raise self._unknown_key(start, end, name)
         if name.lower() == "form":
-            mend = self.text[:end] + '."Label"' + self.text[end:]
-            raise self._error(start, "form needs the label of a question", 'write form."Label":value', mend, whole=True)
+            correction = self.text[:end] + '."Label"' + self.text[end:]
+            raise self._error(
+                start, "form needs the label of a question", 'write form."Label":value', correction, replaces_all=True
+            )
         self.at = end
         return self._parse_keyed_term(start, name.lower(), None, is_not=is_not)
 
@@ -93,9 +95,9 @@ class _QueryParser:
 
     def _parse_keyed_term(self, start: int, key: str, label: str | None, *, is_not: bool) -> Term:
         if self._peek() != ":":
-            mend = f"{self.text[: self.at]}:*{self.text[self.at :]}"
+            correction = f"{self.text[: self.at]}:*{self.text[self.at :]}"
             hint = 'write form."Label":value'
-            raise self._error(start, "a label is not followed by a colon", hint, mend, whole=True)
+            raise self._error(start, "a label is not followed by a colon", hint, correction, replaces_all=True)
         self.at += 1
         values = [self._parse_value(key)]
         while self._peek() == ",":
@@ -108,7 +110,7 @@ class _QueryParser:
         pattern = self._parse_pattern(stop=",")
         if not is_quoted and pattern.parts == ("",):
             raise self._error(
-                start, f"{key}: has no value", f"{KEYS[key]}; {key}:* is any, -{key}:* none", "*", insert=True
+                start, f"{key}: has no value", f"{KEYS[key]}; {key}:* is any, -{key}:* none", "*", is_insertion=True
             )
         if key == "age":
             return self._parse_age(start, pattern)
@@ -158,8 +160,10 @@ class _QueryParser:
             start = self.at
             quoted = self._parse_quoted(stars=True)
             if (after := self._peek()) and not after.isspace() and after not in (stop or " "):
-                mend = f"{self.text[: self.at]} {self.text[self.at :]}"
-                raise self._error(start, "text follows a closing quote", "put a space between them", mend, whole=True)
+                correction = f"{self.text[: self.at]} {self.text[self.at :]}"
+                raise self._error(
+                    start, "text follows a closing quote", "put a space between them", correction, replaces_all=True
+                )
             return Pattern(quoted)
         parts = [""]
         while (char := self._peek()) and not char.isspace() and (not stop or char not in stop):
@@ -186,7 +190,7 @@ class _QueryParser:
                 parts.append("")
             else:
                 parts[-1] += char
-        raise self._error(start, "a quote is not closed", "close it", self.text + '"', whole=True)
+        raise self._error(start, "a quote is not closed", "close it", self.text + '"', replaces_all=True)
 
     def _parse_escaped_char(self) -> str:
         char = self._peek()
@@ -201,12 +205,14 @@ class _QueryParser:
         near = difflib.get_close_matches(name.lower(), KEYS, 1, 0.6)
         begin = end - len(name)
         if near:
-            mend = self.text[:begin] + near[0] + self.text[end:]
-            return self._error(start, f"unknown key {name!r}", f"did you mean {near[0]}?", mend, whole=True)
+            correction = self.text[:begin] + near[0] + self.text[end:]
+            return self._error(
+                start, f"unknown key {name!r}", f"did you mean {near[0]}?", correction, replaces_all=True
+            )
         token = _match_at(_TOKEN, self.text, begin)
-        mend = f'{self.text[:begin]}"{escape_quoted(token)}"{self.text[begin + len(token) :]}'
+        correction = f'{self.text[:begin]}"{escape_quoted(token)}"{self.text[begin + len(token) :]}'
         hint = f"keys are {', '.join(KEYS)}; to search for the text itself, put it in quotes"
-        return self._error(start, f"unknown key {name!r}", hint, mend, whole=True)
+        return self._error(start, f"unknown key {name!r}", hint, correction, replaces_all=True)
 
     def _unknown_value(self, start: int, key: str, word: str) -> InvalidQuery:
         near = difflib.get_close_matches(word.lower(), KEY_VALUES[key], 1, 0.4)
@@ -214,11 +220,22 @@ class _QueryParser:
         return self._error(start, f"{word!r} is not a valid {key}", hint, near[0] if near else "*")
 
     def _error(
-        self, at: int, what: str, hint: str, mend: str, *, whole: bool = False, insert: bool = False
+        self,
+        at: int,
+        message: str,
+        hint: str,
+        correction: str,
+        *,
+        replaces_all: bool = False,
+        is_insertion: bool = False,
     ) -> InvalidQuery:
-        """Return the error. `mend` replaces the text from `at` to the current position, or the whole text."""
-        suggestion = mend if whole else self.text[:at] + mend + self.text[at if insert else self.at :]
-        return InvalidQuery(f"column {at + 1}: {what}.", hint=hint[0].upper() + hint[1:], at=at, suggestion=suggestion)
+        """Return the error. `correction` replaces the text from `at` to the current position, or all of it."""
+        suggestion = (
+            correction if replaces_all else self.text[:at] + correction + self.text[at if is_insertion else self.at :]
+        )
+        return InvalidQuery(
+            f"column {at + 1}: {message}.", hint=hint[0].upper() + hint[1:], at=at, suggestion=suggestion
+        )
 
 
 def _merge_stars(parts: list[str]) -> tuple[str, ...]:
@@ -228,9 +245,9 @@ def _merge_stars(parts: list[str]) -> tuple[str, ...]:
     return (parts[0], *(part for part in parts[1:-1] if part), parts[-1])
 
 
-def _match_at(what: re.Pattern[str], text: str, at: int) -> str:
+def _match_at(pattern: re.Pattern[str], text: str, at: int) -> str:
     """Return the match at this place; empty if there is none."""
-    match = what.match(text, at)
+    match = pattern.match(text, at)
     return match[0] if match else ""
 
 

@@ -1,1 +1,1 @@
-"""Policies as code: from the text of a file to a verdict with its reasons; knows no Hub, no store and no clock."""
+"""Policies as code: from the text of a file to a verdict with its reasons. It uses no Hub, store or clock."""

@@ -1,4 +1,4 @@
-"""Computes what a requester must at least control to be accepted by a rule: a claim, the account, or your lists."""
+"""Computes the least that a requester must control to be accepted by a rule: a claim, the account, or your lists."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _SHOWN = 3  # words of a claim in a message
 class AcceptRequirement:
     """The easiest way to satisfy an accept rule. `trust` is None if there is nothing to satisfy.
 
-    A rule without a condition of its own requires what the rules above it leave over. `words` are what a claim must
-    say; `above` is a stronger requirement of the rules above.
+    A rule without a condition requires what the rules above it let pass. `words` are the texts that a claim must contain;
+    `above` is a stronger requirement of the rules above.
     """
 
     rule: str

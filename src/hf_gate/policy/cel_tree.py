@@ -1,6 +1,6 @@
-"""Decodes the tree of a serialized `cel.expr.CheckedExpr`, and encodes one branch as a message of its own.
+"""Decodes the tree of a serialized `cel.expr.CheckedExpr`, and encodes a branch as a separate message.
 
-We inspect the tree that the engine checked, not our own parse. The protobuf wire format (varints and length-delimited
+This is the tree that the engine checked, not a second parse. The protobuf wire format (varints and length-delimited
 fields) is read by hand; decision 12 says why.
 """
 
@@ -64,7 +64,7 @@ class CheckedExpression:
     annotations: dict[int, bytes]  # serialized types and references by node id
 
     def encode_branch(self, node: ExpressionNode) -> bytes:
-        """Encode a branch as a message of its own, with the annotations of its nodes only."""
+        """Encode a branch as a separate message, with the annotations of its nodes only."""
         about = b"".join(self.annotations.get(each.id, b"") for each in node.walk())
         return _encode_field(1, self.type_url) + _encode_field(2, about + _encode_field(_TREE, node.raw))
 

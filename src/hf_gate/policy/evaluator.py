@@ -1,7 +1,7 @@
 """Evaluates the policies of a repo on the facts of a request, and returns the verdict.
 
-`Evaluator.evaluate` runs many rules as one program and returns no traces; `evaluate_with_traces` evaluates rule by rule.
-Both give the same verdict: where a value is unknown or fails, `evaluate` evaluates that rule by itself.
+`Evaluator.evaluate` runs many rules as one program and returns no traces; `evaluate_with_traces` evaluates each rule.
+Both give the same verdict: if a value is unknown or fails, `evaluate` evaluates that rule by itself.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ from .opinions import (
 )
 from .rule_traces import trace_conditions, trace_rule
 
-CHUNK_SIZE = 15  # conditions in one program: longer chains meet the engine's limit of depth
-NONE_HOLDS = -1
+CHUNK_SIZE = 15  # conditions in one program; longer chains exceed the engine's depth limit
+NO_MATCH = -1
 
 Condition: TypeAlias = "tuple[Expression | None, Expression | None]"
 """`when` (None: always) and `unless` (None: never)."""
@@ -62,33 +62,33 @@ class MergedConditions:
     It gives the same result as the conditions one by one, and is faster.
     """
 
-    __slots__ = ("_conditions", "_declared", "_lets", "_open", "_plain")
+    __slots__ = ("_certain", "_conditions", "_declared", "_lets", "_possible")
 
     def __init__(
         self, conditions: Sequence[Condition], declared: Mapping[str, CelType], lets: Mapping[str, Expression]
     ) -> None:
         """Compile the conditions. Raises ValueError if they are nested too deeply for the engine."""
         self._conditions, self._declared, self._lets = tuple(conditions), declared, lets
-        self._plain = self._chain(0, "{}")
-        self._open: dict[int, tuple[IntegerProgram, ...]] = {}
+        self._certain = self._compile_chain(0, "{}")
+        self._possible: dict[int, tuple[IntegerProgram, ...]] = {}
 
     def first_match(self, bound: BoundFacts) -> int | None:
-        """Return the index of the first true condition or NONE_HOLDS; None if an earlier value is unknown."""
-        return _run_programs(self._plain, bound)
+        """Return the index of the first true condition or NO_MATCH; None if an earlier value is unknown."""
+        return _run_programs(self._certain, bound)
 
     def first_possible_match(self, bound: BoundFacts, start: int) -> int | None:
-        """Return the index of the first true or unknown condition from `start`, or NONE_HOLDS; None if undecided."""
-        numbers = self._open.get(start)
+        """Return the index of the first true or unknown condition from `start`, or NO_MATCH; None if undecided."""
+        numbers = self._possible.get(start)
         if numbers is None:
             try:
-                # This function is true for unknown values, so rules may not call it. Here it finds candidates.
-                numbers = self._chain(start, "__not_strictly_false__({})")
+                # This function is true for unknown values, so rules must not call it. Here it finds candidates.
+                numbers = self._compile_chain(start, "__not_strictly_false__({})")
             except ValueError:
                 numbers = ()
-            self._open[start] = numbers
+            self._possible[start] = numbers
         return _run_programs(numbers, bound) if numbers or start >= len(self._conditions) else None
 
-    def _chain(self, start: int, around: str) -> tuple[IntegerProgram, ...]:
+    def _compile_chain(self, start: int, around: str) -> tuple[IntegerProgram, ...]:
         numbers = []
         for first in range(start, len(self._conditions), CHUNK_SIZE):
             some = self._conditions[first : first + CHUNK_SIZE]
@@ -119,7 +119,7 @@ def _run_programs(numbers: Sequence[IntegerProgram], bound: BoundFacts) -> int |
             return None
         if found:
             return found - 1
-    return NONE_HOLDS
+    return NO_MATCH
 
 
 def _condition_source(when: Expression | None, unless: Expression | None) -> str:
@@ -210,15 +210,15 @@ def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTi
 
 
 def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts, moment: EvaluationTime) -> _Branches:
-    """Return the branches that `_evaluate_rules` finds, but skip rules that are certainly false."""
+    """Return the same branches as `_evaluate_rules`, but skip rules that are certainly false."""
     rules, merged = compiled.policy.rules, compiled.merged
     certain = merged.first_match(bound) if merged else None
     if certain is not None:
-        return (), None if certain == NONE_HOLDS else Branch(certain, current_action(rules[certain], moment))
+        return (), None if certain == NO_MATCH else Branch(certain, current_action(rules[certain], moment))
     unknown, index = list[Branch](), 0
     while index < len(rules):
         next_one = merged.first_possible_match(bound, index) if merged else None
-        if next_one == NONE_HOLDS:
+        if next_one == NO_MATCH:
             break
         index = index if next_one is None else next_one
         truth, rule = _evaluate_condition(compiled.conditions[index], bound), rules[index]

@@ -186,7 +186,7 @@ class _SizeCalculator:
         return ValueSize(max(one.text, start.text), start.items + min(around.items, _ROUNDS) * one.items)
 
     def names_in_loop(self, node: ExpressionNode, names: Mapping[str, ValueSize]) -> Mapping[str, ValueSize]:
-        """The sizes of the names inside a loop, with its variable and what its rounds gather."""
+        """Return the sizes of the names inside a loop, including its variable and its accumulator."""
         around, start = (self.size_of(child, names) for child in node.children[:2])
         return {**names, node.variable: around, node.name: start}
 
@@ -205,7 +205,7 @@ class _SizeCalculator:
 _SCALARS: Final = frozenset(("bool", "int", "uint", "double", "null", "timestamp", "duration"))
 _WITHOUT_ITEMS: Final = _SCALARS | {"string", "bytes"}
 
-# ---- work ----------------------------------------------------------------------------------------------------------------
+# ---- costs ---------------------------------------------------------------------------------------------------------------
 
 _NAMES: Final = {"list": 300, "map": 300, "string": 10}  # the engine converts a fact on each use
 _CALLS: Final = {"matches": 300, "startsWith": 4, "endsWith": 4, "@in": 100, "_==_": 2, "_!=_": 2}
@@ -219,29 +219,29 @@ class _CostEstimator:
         self._sizes = sizes
 
     def cost_of(self, root: ExpressionNode, names: Mapping[str, ValueSize]) -> int:
-        """Return the steps of an expression; `names` are the sizes of the names of `let`."""
-        return _RUN + self._steps(root, names, 1)
+        """Return the steps of an expression. `names` holds the sizes of `let` names."""
+        return _RUN + self._count_steps(root, names, 1)
 
-    def _steps(self, node: ExpressionNode, names: Mapping[str, ValueSize], times: int) -> int:
+    def _count_steps(self, node: ExpressionNode, names: Mapping[str, ValueSize], times: int) -> int:
         if node.kind is NodeKind.LOOP:
-            return self._loop(node, names, times)
+            return self._count_loop_steps(node, names, times)
         weight = 1
         if node.kind is NodeKind.CALL:
-            weight = self._call(node, names, is_repeated=times > 1)
+            weight = self._weigh_call(node, names, is_repeated=times > 1)
         elif node.kind is NodeKind.NAME and times > 1 and not node.name.startswith("@"):
             weight = _NAMES.get(node.type, 1)
-        return weight * times + sum(self._steps(child, names, times) for child in node.children)
+        return weight * times + sum(self._count_steps(child, names, times) for child in node.children)
 
-    def _loop(self, node: ExpressionNode, names: Mapping[str, ValueSize], times: int) -> int:
+    def _count_loop_steps(self, node: ExpressionNode, names: Mapping[str, ValueSize], times: int) -> int:
         around = self._sizes.size_of(node.children[0], names)
         rounds = min(around.items, MAX_LIST)
         inside = self._sizes.names_in_loop(node, names)
         repeated = max(min(times * max(rounds, 1), _ROUNDS), 2)
         start, *rest = node.children[1:]
-        cost = self._steps(node.children[0], names, times) + self._steps(start, names, repeated)
-        return cost + sum(self._steps(child, inside, repeated) for child in rest)
+        cost = self._count_steps(node.children[0], names, times) + self._count_steps(start, names, repeated)
+        return cost + sum(self._count_steps(child, inside, repeated) for child in rest)
 
-    def _call(self, node: ExpressionNode, names: Mapping[str, ValueSize], *, is_repeated: bool) -> int:
+    def _weigh_call(self, node: ExpressionNode, names: Mapping[str, ValueSize], *, is_repeated: bool) -> int:
         weight = _CALLS.get(node.name, 1) if is_repeated else 1
         if node.name == "@in" and node.children[-1].kind is NodeKind.LIST:
             return 1
@@ -252,7 +252,7 @@ class _CostEstimator:
 
 
 def _find_cost(text: int, part: int) -> int:
-    """Return the steps of `contains`: at each place of the text the part may differ only at its end."""
+    """Return the steps of `contains`. In the worst case the part differs only at its end, at each place of the text."""
     shift = min(part, text // 2)
     return 10 + text // 5 + (text - shift) * shift // 2_000
 

@@ -38,7 +38,7 @@ class TokenizedSource:
 
     source: str
     tokens: tuple[SourceToken, ...]
-    matching_bracket: tuple[int, ...]  # index of the matching bracket; the own index if there is none
+    matching_bracket: tuple[int, ...]  # index of the matching bracket; its own index if there is none
 
     def index_at(self, offset: int) -> int:
         """Return the index of the token at or after the offset; the last one beyond the end."""

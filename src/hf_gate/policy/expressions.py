@@ -1,14 +1,14 @@
 """Compiles CEL conditions against the declared facts, and evaluates them to true, false or unknown.
 
-This is the only module that imports the engine. The engine returns an error as a truthy value, so only a value of type
-BOOL that is True counts as true. Unknown facts are left out, never filled in. Missing facts are read from the checked
-tree, not from the engine's messages.
+This is the only module that imports the engine. The engine returns an error as a truthy value, so only True of the type
+BOOL counts as true. Unknown facts are left out, never filled in. Missing facts are found in the checked tree, not in
+the engine's messages.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -44,27 +44,21 @@ __all__ = [
 ]
 
 MAX_SOURCE = 4096  # bytes
-_FAILURES = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    OverflowError,
-)  # raised by the engine; an exceeded budget is a RuntimeError
+_FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # a RuntimeError is also an exceeded budget
 _NOTHING: Mapping[str, Expression] = MappingProxyType({})
 
 Value: TypeAlias = "FactValue | float | timedelta | list[object] | dict[object, object]"
-
 
 _TRUE, _FALSE = TruthValue(True), TruthValue(False)
 
 
 @dataclass(slots=True)
 class BoundFacts:
-    """The known facts of one request as passed to the engine; built once for all expressions."""
+    """The known facts of one request as passed to the engine, built once for all expressions."""
 
     values: dict[str, object]
     engine: cel.Activation
-    unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # `let` names with an unknown value
+    unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # by `let` name
 
 
 # ---- compiling -----------------------------------------------------------------------------------------------------------
@@ -104,7 +98,7 @@ def compile_expression(
 
 
 def compile_lets(sources: Mapping[str, str], declared: Mapping[str, CelType]) -> dict[str, Expression]:
-    """Compile `let` expressions in order; each may use those before it. Raises ExpressionProblem with its `let` name."""
+    """Compile `let` expressions in order; each can use those before it. Raises ExpressionProblem with the `let` name."""
     lets: dict[str, Expression] = {}
     for name, source in sources.items():
         try:
@@ -176,20 +170,21 @@ class _CelBranchEvaluator:
 
     def evaluation_error(self, node: ExpressionNode) -> str | None:
         """Return the error of a branch without names; None if it evaluates."""
-        try:
-            found = self.env.deserialize(self.checked.encode_branch(node)).eval(_EMPTY_ENV.Activation({}))
-        except _FAILURES as error:
-            return str(error)
-        return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
+        return _error_of(lambda: self.env.deserialize(self.checked.encode_branch(node)))
 
     def pattern_error(self, pattern: str) -> str | None:
         """Return the error of a regular expression; None if it is valid."""
         quoted = "".join(char if char.isalnum() else f"\\U{ord(char):08x}" for char in pattern)
-        try:
-            found = _EMPTY_ENV.compile(f'"".matches("{quoted}")').eval(_EMPTY_ENV.Activation({}))
-        except _FAILURES as error:
-            return str(error)
-        return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
+        return _error_of(lambda: _EMPTY_ENV.compile(f'"".matches("{quoted}")'))
+
+
+def _error_of(make_program: Callable[[], cel.Expression]) -> str | None:
+    """Evaluate a program without facts, and return its error."""
+    try:
+        found = make_program().eval(_EMPTY_ENV.Activation({}))
+    except _FAILURES as error:
+        return str(error)
+    return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
 
 
 class IntegerProgram:
@@ -335,10 +330,7 @@ class Expression:
             error = str(found.plain_value())
         except _FAILURES as failure:
             error = str(failure)
-        if self.op:
-            truth = self.evaluate(bound)
-            return None, truth
-        return None, self._unknown_value(bound, error)
+        return None, self.evaluate(bound) if self.op else self._unknown_value(bound, error)
 
     def _unknown_value(self, bound: BoundFacts, error: str) -> TruthValue:
         names = self._unknown_names(self._node, bound)
@@ -377,7 +369,7 @@ class Expression:
             return False
 
     def _run(self, node: ExpressionNode, bound: BoundFacts) -> tuple[bool | None, str | None]:
-        """Return the boolean result; for anything else None and a text for people."""
+        """Return the result if it is a boolean; otherwise None and a text for people."""
         try:
             found = self._program_of(node).eval(bound.engine)
             plain = found.plain_value()

@@ -29,8 +29,8 @@ class CelType(StrEnum):
 class FactDeclaration:
     """The declaration of a fact. `name` holds ROLE or NAME in place of a form role or a table.
 
-    `unknown_when` says when the fact is unknown ("" for never); `values` lists all values if they are few;
-    `is_planned` marks facts without a source: policies that use them are rejected.
+    `unknown_when` says when the fact is unknown ("" for never). `values` lists all values if they are few.
+    `is_planned` marks facts without a source. Policies that use them are rejected.
     """
 
     name: str
@@ -206,7 +206,7 @@ def fact_types(roles: Iterable[str] = ANSWER_ROLES, tables: Iterable[str] = ()) 
 
 
 def is_identity_fact(name: str) -> bool:
-    """Return whether a fact says something else once the person has another name or e-mail; tables are looked up by them."""
+    """Tell whether a fact can change with the person's name or e-mail. Tables are looked up by them."""
     return name in _IDENTITY or name.startswith(("email.", "tables."))
 
 

@@ -117,7 +117,7 @@ class FactInputs:
     """The inputs for the facts of one request; values that several facts need are computed once, on first use."""
 
     __slots__ = (
-        "_layout", "_told", "countries", "email", "form", "history", "memo", "now", "profile", "request", "tables",
+        "_layout", "_raw_account", "countries", "email", "form", "history", "memo", "now", "profile", "request", "tables",
     )  # fmt: skip
 
     def __init__(
@@ -136,7 +136,7 @@ class FactInputs:
         self.profile, self.tables, self.history = profile, tables, history
         self.countries, self.memo = countries, memo
         self._layout: AnswerLayout | None = None
-        self._told: _RawAccount | None = None
+        self._raw_account: _RawAccount | None = None
 
     @property
     def layout(self) -> AnswerLayout:
@@ -147,12 +147,12 @@ class FactInputs:
     @property
     def raw_account(self) -> _RawAccount:
         """The account fields that only the raw Hub record has."""
-        if self._told is None:
+        if self._raw_account is None:
             try:
-                self._told = _decode_raw_record(self.request.raw_json).user or _RawAccount()
+                self._raw_account = _decode_raw_record(self.request.raw_json).user or _RawAccount()
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self._told = _RawAccount()
-        return self._told
+                self._raw_account = _RawAccount()
+        return self._raw_account
 
     def labels_of(self, role: str) -> tuple[str, ...]:
         return self.layout.by_role.get(role, ())

@@ -67,9 +67,12 @@ class RequestFacts(Mapping[str, Fact]):
     __slots__ = ("_declarations", "_inputs", "_values")
 
     def __init__(
-        self, at: FactInputs, laws: Mapping[str, FactDeclaration], found: Mapping[str, FactValue | UnknownValue]
+        self,
+        at: FactInputs,
+        declarations: Mapping[str, FactDeclaration],
+        values: Mapping[str, FactValue | UnknownValue],
     ) -> None:
-        self._inputs, self._declarations, self._values = at, laws, found
+        self._inputs, self._declarations, self._values = at, declarations, values
 
     def __getitem__(self, name: str) -> Fact:
         return _make_fact(

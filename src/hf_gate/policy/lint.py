@@ -1,4 +1,4 @@
-"""Warns about valid policies that are probably not intended, such as rules that never match."""
+"""Warns about probable mistakes in valid policies, such as rules that never match."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def parse_glob(text: str) -> str:
             raise InvalidLiteralError(
                 f"{problem.message} {problem.hint}".strip(), near and near.replace("//", "/")
             ) from None
-    kind, path = _kind_of(text)
+    kind, path = _split_repo_type(text)
     parts = path.split("/")
     if kind is None:
         raise InvalidLiteralError(f"`{text[:60]}`: Spaces have no access requests on the Hub.")
@@ -191,7 +191,7 @@ def parse_glob(text: str) -> str:
     return f"{kind}{path}"
 
 
-def _kind_of(text: str) -> tuple[str | None, str]:
+def _split_repo_type(text: str) -> tuple[str | None, str]:
     word, colon, rest = text.partition(":")
     if colon and "/" not in word:
         return _KINDS.get(word.lower()), rest.strip("/")

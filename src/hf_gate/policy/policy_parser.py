@@ -231,7 +231,7 @@ def _read_lets(reader: NodeReader, node: Node) -> dict[str, str]:
     return found
 
 
-# ---- tests beside the rules ------------------------------------------------------------------------------------------
+# ---- tests -----------------------------------------------------------------------------------------------------------
 
 _TEST_KEYS = ("name", "facts", "want")
 _TEST_SYNONYMS = {"given": "facts", "expect": "want", "expected": "want", "then": "want", "id": "name", "title": "name"}

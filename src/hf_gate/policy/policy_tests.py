@@ -20,7 +20,7 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 class PolicyTestResult:
     """The result of one test. For a failed test, `message` is one line and `why` lists the rules that were tried."""
 
-    __test__ = False  # pytest would take it for a class of tests
+    __test__ = False  # pytest must not collect it
 
     test: PolicyTest
     verdict: Verdict

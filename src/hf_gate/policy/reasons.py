@@ -28,7 +28,7 @@ class ReasonFault:
 
 
 def fill_reason(text: str, *, repo: str, user: str, rule: str) -> str:
-    """Fill the placeholders. The text is truncated at the Hub's limit, so that a long name stops no decision."""
+    """Fill the placeholders. A text over the Hub's limit is truncated, so a long name does not prevent a decision."""
     values = {"repo": repo, "user": user, "rule": rule}
     filled = _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
     return _truncate(filled)
@@ -48,7 +48,7 @@ def check_reason(text: str) -> Iterable[ReasonFault]:
         if match[1] not in PLACEHOLDERS:
             near = suggest(match[1], PLACEHOLDERS, _SYNONYMS)
             known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
-            words = f"nothing is filled in for {{{match[1]}}}: there are {known}."
+            words = f"{{{match[1]}}} is not a placeholder; use {known}."
             yield ReasonFault("bad_placeholder", words, match.start(), len(match[0]), near and f"{{{near}}}")
     units = utf16_units(_PLACEHOLDER.sub("", text))
     if units > REASON_LIMIT:

@@ -1,4 +1,4 @@
-"""Reads `rules:`. A table says which keys go with which action; keys of later versions are rejected."""
+"""Parses `rules:`. A table lists the actions that each key goes with; planned keys are rejected."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ LIMITS = Limits(size=64 * 1024, depth=12, nodes=4_000, problems=20)
 """The limits of a file: policies are written by hand, so a larger file is a mistake."""
 
 _MOST_LINES = 5_000
-_MEND_WITHIN = 8 * 1024  # no fix is searched for in larger files
+_MAX_FIX_SIZE = 8 * 1024  # no fix is searched for in larger files
 
 
 class SourceText:
@@ -127,7 +127,7 @@ def read_yaml(text: str, name: str) -> YamlDocument:
     found = tuple(PolicyProblem(p.code, p.sentence, name, SourcePosition(p.line, p.column)) for p in parsed.problems)
     if not found:
         return YamlDocument(source, parsed.root)
-    fix = _suggest_fix(source, parsed.problems[0]) if len(text) <= _MEND_WITHIN else None
+    fix = _suggest_fix(source, parsed.problems[0]) if len(text) <= _MAX_FIX_SIZE else None
     first = found[0] if fix is None else replace(fix, code=found[0].code, message=_problem_message(found[0], fix))
     return YamlDocument(source, None, (first, *found[1:]))
 

@@ -16,7 +16,7 @@ KEYS: tuple[str, ...] = ("user_id", "email", "username")
 """The columns that can identify a person, the most reliable first."""
 
 NO_ACCOUNT = ""
-"""The binding of a username without an account when its row was first read; a later account is not meant."""
+"""The binding of a username that had no account when its row was first read. A later account does not match."""
 
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 _EMPTY: Mapping[str, str] = MappingProxyType({})

@@ -117,7 +117,7 @@ def check_tree(
     _check_literals(root, words, trial)
 
 
-_STRICT = frozenset(
+_ALLOWED_FUNCTIONS = frozenset(
     (
         *("_&&_", "_||_", "!_", "_?_:_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in", "_[_]"),
         *("-_", "_+_", "_-_", "_*_", "_/_", "_%_"),
@@ -136,7 +136,7 @@ def _check_nodes(
 ) -> None:
     """Raise ExpressionProblem for constructs that the engine accepts and the policy language does not."""
     refused = ""
-    if node.kind is NodeKind.CALL and node.name not in _STRICT:
+    if node.kind is NodeKind.CALL and node.name not in _ALLOWED_FUNCTIONS:
         refused = f"unknown function `{node.name}`"
     elif node.kind is NodeKind.MAP and node.name:
         refused = "messages cannot be constructed here"
