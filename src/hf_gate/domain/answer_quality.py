@@ -11,8 +11,18 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from . import answer_word_lists as words
-from .answer_text import AnswerText, fold_answer, fold_phrases, fold_words, label_matches, split_words, strip_invisible
+from .answer_text import (
+    AnswerText,
+    fold_answer,
+    fold_phrases,
+    fold_words,
+    label_matches,
+    split_words,
+    strip_invisible,
+    words_of_label,
+)
 from .roles import Role, role_of
+from .thin_answers import THIN, is_email_like
 
 
 class Quality(StrEnum):
@@ -53,7 +63,7 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
     if not text:
         return AnswerRating(Quality.EMPTY, 0)
     given = _prepare_answer(text, label, role, ())
-    has_fitting_form, is_thin = _FITS.get(role), _THIN.get(role)
+    has_fitting_form, is_thin = _FITS.get(role), THIN.get(role)
     if _is_invited(given) or (has_fitting_form is not None and has_fitting_form(given)):
         return AnswerRating(Quality.GOOD, 0)
     if not _is_date_asked_for(given) and any(is_junk(given) for is_junk in _JUNK):
@@ -65,6 +75,8 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
 def rate_with_names(found: AnswerRating, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
     """Return the quality of a rated answer for a person: an answer that is just their name is junk."""
     for name in names if found.words else ():
+        if name.isascii() and len(name) < 2 * found.words - 1:  # most names are too short for so many words
+            continue
         if len(_words_of_name(name)) == found.words:  # only answers with as many words as the name need a second check
             given = _prepare_answer(strip_invisible(answer), label, role, names)
             return Quality.JUNK if _is_own_name(given) else found.quality
@@ -82,10 +94,6 @@ _HARD = fold_phrases(words.HARD_REFUSALS)
 _REFUSALS = fold_phrases(words.REFUSALS) | _HARD
 _STUDENT = fold_phrases(words.STUDENT_WORDS)
 _YES_NO = fold_phrases(words.YES_OR_NO)
-_GREETINGS = fold_phrases(words.GREETINGS)
-_STOP = fold_words(words.STOP_WORDS)
-_GENERIC = fold_words(words.GENERIC_WORDS)
-_PLACES = fold_words(words.GENERIC_PLACES)
 _RUN_WORDS = fold_words(words.RUN_WORDS)
 _SHORT_RUNS = fold_words(words.SHORT_RUNS)
 _KEY_RUNS = frozenset(
@@ -95,12 +103,10 @@ _KEY_RUNS = frozenset(
     for start in range(len(row))
     for end in range(start + 2, len(row) + 1)
 )
-_FILLERS = re.compile("|".join(sorted(map(re.escape, fold_phrases(words.UNSPACED_GENERIC)), key=len, reverse=True)))
 
 
 # ---- answers whose form fits the role --------------------------------------------------------------------------------
 
-_EMAIL = re.compile(r"[^\s@]+@[^\s@]+|\S+ ?[(\[{<] ?at ?[)\]}>] ?\S+|\S+ at \S+ dot \S+")
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ]+(\d{1,2}|\w{3,12})[-/., ]+\d{2,4}|\d{4}年|\d{4}년|^(1[89]|20)\d\d$"
 )
@@ -112,7 +118,7 @@ _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 
 def _is_invited(given: AnswerText) -> bool:
     """Tell whether the label invites the answer: a refusal for "if any", a yes or no, a date in its format."""
-    if _is_date(given) and label_matches(given.label, words.LABEL_IS_A_DATE):
+    if label_matches(given.label, words.LABEL_IS_A_DATE) and _is_date(given):
         return True
     if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_ASKS_YES):
         return True
@@ -121,11 +127,7 @@ def _is_invited(given: AnswerText) -> bool:
 
 def _is_date_asked_for(given: AnswerText) -> bool:
     """Tell whether it is a bare date and the label asks for one. Such an answer is not junk, but may be thin."""
-    return len(given.folded) <= 40 and _is_date(given) and label_matches(given.label, words.LABEL_ASKS_DATE)
-
-
-def _is_email(given: AnswerText) -> bool:
-    return bool(_EMAIL.search(given.text))
+    return len(given.folded) <= 40 and label_matches(given.label, words.LABEL_ASKS_DATE) and _is_date(given)
 
 
 def _is_date(given: AnswerText) -> bool:
@@ -170,7 +172,7 @@ def _is_fitting_other(given: AnswerText) -> bool:
     text = given.folded
     if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_IS_QUESTION):
         return True
-    if _LINK.search(text) or _DATE.search(text) or _EMAIL.search(text):
+    if _LINK.search(text) or _DATE.search(text) or is_email_like(given):
         return True
     digits = "".join(filter(str.isdigit, text))
     if not digits or any(char.isalpha() for char in text):
@@ -179,7 +181,7 @@ def _is_fitting_other(given: AnswerText) -> bool:
 
 
 _FITS: dict[Role, Callable[[AnswerText], bool]] = {
-    Role.EMAIL: _is_email,
+    Role.EMAIL: is_email_like,
     Role.BIRTH_DATE: _is_date,
     Role.COUNTRY: _is_country_code,
     Role.JOB: _is_student,
@@ -202,7 +204,7 @@ def _has_no_letters(given: AnswerText) -> bool:
     """Tell whether it has no letters, and no digits where a number can be an answer."""
     if given.role is Role.BIRTH_DATE and any(map(str.isdigit, given.text)):
         return False
-    return not any(unicodedata.category(char)[0] in "LM" for char in given.folded)
+    return not (given.folded[:1].isalpha() or any(unicodedata.category(char)[0] in "LM" for char in given.folded))
 
 
 def _is_refusal(given: AnswerText) -> bool:
@@ -221,7 +223,7 @@ def _is_only_a_student(given: AnswerText) -> bool:
 
 def _is_repetition(given: AnswerText) -> bool:
     text = given.letters
-    if len(text) >= 3 and len(set(text)) == 1:
+    if len(text) >= 3 and text.count(text[0]) == len(text):
         return not (given.role is Role.AFFILIATION and given.text.isupper() and len(text) == 3)  # AAA, CCC, III
     if len(text) == 2 and len(set(text)) == 1 and text.isascii():
         return given.role in (Role.PURPOSE, Role.AFFILIATION) and given.text.islower()
@@ -242,7 +244,7 @@ def _is_typed_at_random(given: AnswerText) -> bool:
 
 def _is_key_mash(word: str) -> bool:
     """Tell whether a word consists of runs of neighbouring keys, or of single jamo."""
-    if _JAMO.fullmatch(word) or word in _SHORT_RUNS:
+    if (not word.isascii() and _JAMO.fullmatch(word)) or word in _SHORT_RUNS:
         return True
     if len(word) < 4 or word in _RUN_WORDS:
         return False
@@ -286,7 +288,7 @@ def _is_one_letter(given: AnswerText) -> bool:
 
 
 def _is_label(given: AnswerText) -> bool:
-    label = split_words(fold_answer(strip_invisible(given.label)))
+    label = words_of_label(given.label)
     if not label or not given.words:
         return False
     if given.words == label:
@@ -301,7 +303,7 @@ def _label_parts(label: str, role: Role) -> frozenset[str]:
     """Return the parts of a label such as `Company / Organization` that are labels of the same role."""
     pieces = re.split(r"[/／()（）|:：]", label[:500])
     return frozenset(
-        " ".join(split_words(fold_answer(strip_invisible(piece))))
+        " ".join(words_of_label(piece))
         for piece in pieces
         if len(pieces) > 1 and role_of(piece.strip()) is role and role is not Role.OTHER
     ) - {""}
@@ -355,91 +357,3 @@ _JUNK: tuple[Callable[[AnswerText], bool], ...] = (
     _is_label,
     _is_filler_text,
 )
-
-
-# ---- thin ------------------------------------------------------------------------------------------------------------
-
-# Letters of scripts without spaces, and the part of a word that one letter makes.
-_UNSPACED: tuple[tuple[str, float], ...] = (
-    ("\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3005\U00020000-\U0003ffff", 0.5),  # Han
-    ("\u3041-\u30ff\u31f0-\u31ff", 0.34),  # kana
-    ("\uac00-\ud7a3", 0.5),  # Hangul: compounds without spaces
-    ("\u0e01-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1780-\u17ff\uaa60-\uaa7f", 0.25),  # Thai, Lao, Tibetan, Myanmar, Khmer
-)
-_RUNS = tuple((re.compile(f"[{letters}]+"), weight) for letters, weight in _UNSPACED)
-_ANY_UNSPACED = re.compile("[" + "".join(letters for letters, _ in _UNSPACED) + "]+")
-_NO_COUNTRIES = frozenset(("earth", "world", "home", "global", "worldwide", "international", "planet earth", "here"))
-_LONG_WORD = 17  # such words count as two; 12 in languages that write compounds as one word
-_COMPOUNDING = re.compile(words.COMPOUNDING)
-_ATTACHED = re.compile("^(?:لل|وال|ال|ول|بال|[لبو]|[לבהו])")
-
-
-def _is_thin_purpose(given: AnswerText) -> bool:
-    """Tell whether it has fewer than three content words, or none that is specific.
-
-    A letter of a script without spaces counts as part of a word. Two such words that are not generic are enough.
-    """
-    if given.joined_words in _GREETINGS:
-        return True
-    spaced = [word for word in split_words(_ANY_UNSPACED.sub(" ", given.folded)) if word not in _STOP]
-    long_word = 12 if _COMPOUNDING.search(given.text.casefold()) else _LONG_WORD
-    content = sum(2.0 if len(word) >= long_word else 1.0 for word in spaced if not word.isdigit() or len(word) == 4)
-    specific = sum(1.0 for word in spaced if not (_is_generic(word) or word.isdigit()))
-    unspaced = _count_unspaced_words(given.folded)
-    if not unspaced:
-        return content < 3 or specific < 1
-    left = _count_unspaced_words(_FILLERS.sub(" ", given.folded))
-    if left >= 1.9:
-        return False
-    return left + specific < 0.9 or content + unspaced < 3
-
-
-def _count_unspaced_words(text: str) -> float:
-    """Estimate how many words the letters of scripts without spaces make."""
-    return sum(
-        weight * sum(unicodedata.category(char) in ("Lo", "Lm") for run in pattern.findall(text) for char in run)
-        for pattern, weight in _RUNS
-    )
-
-
-def _is_generic(word: str) -> bool:
-    return word in _GENERIC or (not word.isascii() and _ATTACHED.sub("", word) in _GENERIC)
-
-
-def _is_thin_place(given: AnswerText) -> bool:
-    if given.joined_words in _GREETINGS or (len(given.letters) == 1 and not given.letters.isascii()):
-        return True
-    if len(given.letters) == 3 and len(set(given.letters)) == 1:
-        return given.text != "III"
-    return all(word in _PLACES or word in _STOP for word in given.words) and not _PLACES.isdisjoint(given.words)
-
-
-def _is_thin_email(given: AnswerText) -> bool:
-    return not _is_email(given)
-
-
-def _is_thin_date(given: AnswerText) -> bool:
-    return not any(char.isdigit() for char in given.text)
-
-
-def _is_thin_name(given: AnswerText) -> bool:
-    return given.joined_words in {"user", "admin", "me", "myself", "anonymous", "someone", "somebody", "anon", "person"}
-
-
-def _is_thin_country(given: AnswerText) -> bool:
-    return given.joined_words in _GREETINGS | _NO_COUNTRIES
-
-
-def _is_thin_job(given: AnswerText) -> bool:
-    return given.joined_words in _GREETINGS | {"work", "working", "job", "employee", "me"}
-
-
-_THIN: dict[Role, Callable[[AnswerText], bool]] = {
-    Role.PURPOSE: _is_thin_purpose,
-    Role.AFFILIATION: _is_thin_place,
-    Role.EMAIL: _is_thin_email,
-    Role.BIRTH_DATE: _is_thin_date,
-    Role.NAME: _is_thin_name,
-    Role.COUNTRY: _is_thin_country,
-    Role.JOB: _is_thin_job,
-}

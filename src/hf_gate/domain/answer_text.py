@@ -5,30 +5,25 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import lru_cache
 
 from .roles import Role
 
 
-@dataclass(frozen=True, slots=True)
 class AnswerText:
-    """An answer in the forms that the checks use."""
+    """An answer in the forms that the checks use; each form is computed once."""
 
-    text: str  # the visible characters
-    folded: str  # without case, width and accents
-    words: tuple[str, ...]  # of the folded text, without punctuation
-    label: str
-    role: Role
-    names: Collection[str]
+    __slots__ = ("folded", "joined_words", "label", "letters", "names", "role", "text", "words")
 
-    @property
-    def joined_words(self) -> str:
-        return " ".join(self.words)
-
-    @property
-    def letters(self) -> str:
-        return "".join(self.words)
+    def __init__(
+        self, text: str, folded: str, words: tuple[str, ...], label: str, role: Role, names: Collection[str]
+    ) -> None:
+        self.text = text  # the visible characters
+        self.folded = folded  # without case, width and accents
+        self.words = words  # of the folded text, without punctuation
+        self.label, self.role, self.names = label, role, names
+        self.joined_words = " ".join(words)
+        self.letters = "".join(words)
 
 
 _LIMIT = 4000
@@ -72,6 +67,12 @@ def fold_phrases(text: str) -> frozenset[str]:
         for item in line.split("|")
         if item
     )
+
+
+@lru_cache(maxsize=4096)
+def words_of_label(label: str) -> tuple[str, ...]:
+    """Return the words of a label, folded like answers."""
+    return split_words(fold_answer(strip_invisible(label)))
 
 
 def fold_words(text: str) -> frozenset[str]:
