@@ -219,7 +219,7 @@ def test_where_a_store_has_been_no_new_one_is_made_without_a_word(path: Path, ho
         file.unlink()
     path.write_bytes(b"") if how == "emptied" else path.unlink()
     for _ in range(2):
-        with pytest.raises(StoreDamaged, match="a store has been there") as refused:
+        with pytest.raises(StoreDamaged, match="there was a store before") as refused:
             open_store(path, endpoint=ENDPOINT)
         assert "desk.db.holder" in refused.value.hint
     path.with_name("desk.db.holder").unlink()
@@ -295,7 +295,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     told, count = ran.stdout.splitlines()
     assert "full" in told or "written" in told
-    assert "Make room" in told
+    assert "Free disk space" in told
     with open_store(path, endpoint=ENDPOINT) as store:
         (head,) = verify_chain(store.links("datasets/acme/eeg-1"))
         assert isinstance(head, LedgerLink)
@@ -306,5 +306,5 @@ def test_a_folder_without_the_right_to_write_is_told(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere: what a folder without rights does is not checked here")
     tmp_path.chmod(0o500)
-    with pytest.raises(StoreUnavailable, match="cannot be made"):
+    with pytest.raises(StoreUnavailable, match="cannot be created"):
         open_store(tmp_path / "desk.db", endpoint=ENDPOINT)

@@ -332,7 +332,7 @@ def test_a_cursor_with_numbers_that_no_store_keeps_is_none(filled: Store, key: s
     stamp = cursor_of(query, (1, 1), newest_first=False)
     stamp = base64.urlsafe_b64decode(stamp + "=" * (-len(stamp) % 4)).decode().rpartition(".")[2]
     cursor = base64.urlsafe_b64encode(f"{key}.{stamp}".encode()).decode()
-    with pytest.raises(UsageError, match="is no cursor"):
+    with pytest.raises(UsageError, match="is not a cursor"):
         filled.query(query, now=NOW, cursor=cursor)
 
 

@@ -40,7 +40,7 @@ def _old(place: str) -> None:
 
 def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Revisions) -> None:
     _old(place)
-    with pytest.raises(StoreUnavailable, match="older shape"):
+    with pytest.raises(StoreUnavailable, match="older schema"):
         open_store(place, endpoint=ENDPOINT, read_only=True, revisions=newer)
     with open_store(place, endpoint=ENDPOINT, revisions=newer) as store:
         assert store._db.rows("SELECT key, value, note FROM settings") == [("a", "1", "moved")]
@@ -66,7 +66,7 @@ def test_a_store_that_has_not_the_schema_it_names_is_refused_and_left_as_it_was(
     for copy in parse_path(place).parent.glob("*.before-*") if place.startswith("sqlite") else ():
         copy.unlink()
     label_revision(place, REVISIONS.head)
-    with pytest.raises(StoreDamaged, match=f"says that its shape is {REVISIONS.head}") as refused:
+    with pytest.raises(StoreDamaged, match=f"has schema {REVISIONS.head}") as refused:
         open_store(place, endpoint=ENDPOINT, revisions=newer)
     assert "backup" in refused.value.hint
     if place.startswith("sqlite"):

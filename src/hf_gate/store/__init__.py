@@ -1,1 +1,1 @@
-"""What the workspace remembers: requests, ledger, plans and runs, in SQLite or PostgreSQL."""
+"""Stores requests, the ledger, plans and runs of a workspace in SQLite or PostgreSQL."""

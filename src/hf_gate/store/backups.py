@@ -1,4 +1,4 @@
-"""Backups of a store: one private file that a running desk does not disturb, and the way back from it."""
+"""Writes a store into one private backup file while others use it, and restores a store from a backup."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .write_lock import Holder, OnWait, ignore_wait
 
 PARTIAL: Final = ".partial"
 _MAGIC: Final = b"SQLite format 3\0"
-_PAGES_PER_STEP: Final = 2_000  # pages a step: Ctrl-C is heard between two
+_PAGES_PER_STEP: Final = 2_000  # Ctrl-C interrupts between two steps
 _CHUNK: Final = 1 << 20
 _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _DISARM_SQL: Final = (
@@ -40,11 +40,11 @@ _DISARM_SQL: Final = (
     "DELETE FROM first_turns",
 )
 
-# ---- backup ------------------------------------------------------------------------------------------------------------
+# ---- backup ----------------------------------------------------------------------------------------------------------
 
 
 def write_backup(store: Path, target: Path) -> int:
-    """Copy a store as it is at this moment into a new file; its size. Others may write to the store meanwhile."""
+    """Copy a store as it is at this moment into a new file and return its size in bytes. Others may write meanwhile."""
     _check_target(store, target)
     draft = target.with_name(target.name + PARTIAL)
     with _system_errors(target):
@@ -59,12 +59,12 @@ def write_backup(store: Path, target: Path) -> int:
 
 
 def _link_unless_exists(draft: Path, target: Path) -> None:
-    """Give a file its name, unless somebody made a file of that name meanwhile."""
+    """Give the draft its final name, unless another process created that file meanwhile."""
     try:
         os.link(draft, target)
     except FileExistsError:
         raise
-    except OSError:  # such as FAT, which has no links
+    except OSError:  # for example FAT, which has no hard links
         if os.path.lexists(target):
             raise
         draft.rename(target)
@@ -72,9 +72,11 @@ def _link_unless_exists(draft: Path, target: Path) -> None:
 
 def _check_target(store: Path, target: Path) -> None:
     if os.path.lexists(target):
-        raise UsageError(f"{target} exists; nothing was written.", hint="Name a file that does not exist yet.")
+        raise UsageError(f"{target} already exists; nothing was written.", hint="Name a new file.")
     if target.parent.resolve() == store.parent.resolve() and target.name.startswith(f"{store.name}"):
-        raise UsageError(f"{target} is a name that hf-gate uses itself.", hint="Name it such as backup-2026-11-26.db.")
+        raise UsageError(
+            f"{target} is a name that hf-gate uses itself.", hint="Use another name, e.g. backup-2026-11-26.db."
+        )
 
 
 def _new_file(draft: Path) -> int:
@@ -82,20 +84,20 @@ def _new_file(draft: Path) -> int:
         return os.open(draft, _CREATE_FLAGS, 0o600)
     except FileExistsError:
         raise StoreBusy(
-            f"{draft} exists: another backup is being written there, or one was broken off.",
-            hint="If none is being written, remove that file.",
+            f"{draft} exists: another backup is being written, or one was interrupted.",
+            hint="If no backup is running, remove that file.",
         ) from None
 
 
 def _copy_store(store: Path, draft: Path) -> None:
     source, copy = Sqlite(store, writes=False), sqlite3.connect(draft, isolation_level=None)
     try:
-        source.run("BEGIN")  # one moment, however long the copying takes
+        source.run("BEGIN")  # one snapshot, however long the copy takes
         source.row("SELECT 1 FROM about")
         for word in ("journal_mode = OFF", "synchronous = OFF"):
             copy.execute(f"PRAGMA {word}").fetchone()
         source.raw.backup(copy, pages=_PAGES_PER_STEP)
-        copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # the copy is one file
+        copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that the copy is one file
     except sqlite3.Error as problem:
         raise_sqlite_error(problem, str(draft))
     finally:
@@ -116,16 +118,20 @@ def _system_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        hint = "Nothing was changed. Check the path, its rights and the room on the disk."
+        hint = "Nothing was changed. Check the path, its permissions and the free disk space."
         raise StoreUnavailable(f"{path} cannot be written: {problem.strerror or problem}.", hint=hint) from None
 
 
-# ---- restore -----------------------------------------------------------------------------------------------------------
+# ---- restore ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A backup and the place it goes to. `settings`: what the restored store is told; `prove` raises if its ledger is broken."""
+    """A backup and the store that it replaces.
+
+    `settings` are written into the restored store. `prove` raises if its ledger is broken. `actor` and `at` (ms) are the
+    person and the time in the ledger entries that end sign-in links.
+    """
 
     backup: Path
     store: Path
@@ -133,14 +139,14 @@ class Restore:
     world: str | None
     settings: Mapping[str, str]
     prove: Callable[[Store], None]
-    actor: str  # who restores, and when (ms): the ledger tells that sign-in links ended
+    actor: str
     at: int
 
 
 def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Path | None:
-    """Put a backup in the place of a store; where the store that was there lies now, None if there was none.
+    """Replace a store with a backup; return the path of the replaced store, or None if there was none.
 
-    The backup is copied, looked at and made safe beside the store first: whatever is wrong with it, the store stays.
+    The backup is copied next to the store, checked and disarmed first. If any check fails, the store stays as it is.
     """
     if job.store.is_symlink():
         raise StoreUnavailable(f"{job.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
@@ -171,22 +177,24 @@ def _remove_draft(store: Path, suffix: str) -> None:
 
 
 def _copy_file(backup: Path, draft: Path) -> None:
-    """The bytes of a backup; SQLite itself opens the copy alone, so that nothing beside the backup is taken for its log."""
+    """Copy the bytes of a backup. SQLite opens only the copy, so it cannot mistake a file next to the backup for its log."""
     source = os.open(backup, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(source, "rb") as read:
         about = os.fstat(read.fileno())
         head = read.read(len(_MAGIC)) if stat.S_ISREG(about.st_mode) else b""
         if head != _MAGIC:
-            raise StoreDamaged(f"{backup} is no backup of a store.", hint="hf-gate store backup FILE writes one.")
+            raise StoreDamaged(
+                f"{backup} is not a backup of a store.", hint="Write one with: hf-gate store backup FILE"
+            )
         if about.st_size > shutil.disk_usage(draft.parent).free:
-            raise StoreUnavailable(f"the disk has no room for {about.st_size:,} bytes; nothing was changed.", hint="")
+            raise StoreUnavailable(f"the disk has no space for {about.st_size:,} bytes; nothing was changed.", hint="")
         with os.fdopen(os.open(draft, _CREATE_FLAGS, 0o600), "wb") as write:
             write.write(head)
             shutil.copyfileobj(read, write, _CHUNK)
 
 
 def _check_draft(draft: Path, job: Restore) -> None:
-    """Refuse a backup that is damaged, crafted, too new or of another Hub; bring an older one up to today's shape."""
+    """Refuse a backup that is damaged, crafted, too new or of another Hub; upgrade an older one."""
     _check_file(draft, job)
     with open_store(draft, endpoint=job.endpoint, world=job.world, read_only=True) as store:
         job.prove(store)
@@ -201,8 +209,8 @@ def _refusing_damage(draft: Path, backup: Path) -> Iterator[None]:
         raise StoreDamaged(f"{words}. Nothing was restored.", hint="Use another backup.") from None
     except HfGateError:
         raise
-    except Exception as problem:  # a crafted file can hold values that no code expects
-        words = f"{backup} holds what no store holds ({type(problem).__name__}). Nothing was restored."
+    except Exception as problem:  # a crafted file can contain values that no code expects
+        words = f"{backup} contains data that no store has ({type(problem).__name__}). Nothing was restored."
         raise StoreDamaged(words, hint="Use another backup.") from problem
 
 
@@ -235,7 +243,7 @@ def _check_file(draft: Path, job: Restore) -> None:
 
 
 def _revoke_members(draft: Path, job: Restore) -> None:
-    """End every sign-in link as the desk would, so that the ledger tells of it."""
+    """End every sign-in link as the desk would, so that the ledger records it."""
     read, write = partial(Sqlite, draft, writes=False), partial(Sqlite, draft, writes=True)
     with Store(job.endpoint, read, write(), None, lambda _: None, write) as store:
         members = Members(store)
@@ -244,7 +252,7 @@ def _revoke_members(draft: Path, job: Restore) -> None:
 
 
 def _disarm(draft: Path, settings: Mapping[str, str]) -> None:
-    """End sessions and links, hold the tray, and forget when repos were read, for that was another moment."""
+    """End sessions and links, hold the tray, and mark every repo as not synced since the restore."""
     db = Sqlite(draft, writes=True)
     try:
         db.begin()
@@ -254,14 +262,14 @@ def _disarm(draft: Path, settings: Mapping[str, str]) -> None:
             db.run("DELETE FROM settings WHERE key = ?", (key,))
             db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
         db.commit()
-        db.rows("PRAGMA journal_mode = DELETE")  # no log beside the draft that would be left behind
+        db.rows("PRAGMA journal_mode = DELETE")  # so that no log file is left next to the draft
     finally:
         db.close()
     _sync(draft)
 
 
 def _free_name(store: Path) -> Path:
-    """Where the store that is replaced goes: never over what an earlier restore replaced."""
+    """Return an unused path for the replaced store, so that no earlier replaced store is overwritten."""
     names = (f"{store.name}{BEFORE_RESTORE}{f'-{number}' if number > 1 else ''}" for number in count(1))
     return next(path for name in names if not os.path.lexists(path := store.with_name(name)))
 
@@ -270,7 +278,7 @@ def _put_in_place(draft: Path, store: Path) -> Path | None:
     before = _free_name(store)
     is_there = store.is_file()
     if is_there:
-        for log in ("-wal", "-shm"):  # of a damaged store alone; SQLite would take it for the new one's
+        for log in ("-wal", "-shm"):  # left only by a damaged store; SQLite would apply it to the new one
             with suppress(FileNotFoundError):
                 store.with_name(store.name + log).replace(before.with_name(before.name + log))
         _link_unless_exists(store, before)

@@ -1,7 +1,6 @@
-"""Private parts on the disk, as canonical JSON made shorter: quickly where a repo has many records alike, else deflated.
+"""Compresses private parts: by shared phrases where a repo has many similar records, else by deflate.
 
-A dictionary holds what stands between the values of records, never a value, so that nothing of a person outlives the
-rows about them.
+A dictionary contains only text between the values of records, never a value, so no personal data outlives its rows.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ import msgspec
 
 from ..domain.requests import AccessRequest
 
-_WINDOW: Final = -12  # raw deflate, 4 KiB: a record is small, and a small state is quickly made
+_WINDOW: Final = -12  # raw deflate, 4 KiB: records are small, and a small state is quick to create
 _MEMORY: Final = 5
 _LEVEL: Final = 3
-_MAX_UNPACKED: Final = 1 << 28  # bytes of anything unpacked: a crafted file can unfold to any size
-_MAX_PHRASES: Final = 16  # of more, each takes longer to look for than it saves
-_SAMPLE_SIZE: Final = 200  # records that a dictionary is learnt from
-_MIN_OCCURRENCES: Final = 5  # of them that a phrase must stand in
+_MAX_UNPACKED: Final = 1 << 28  # bytes; a crafted file could unpack to any size
+_MAX_PHRASES: Final = 16  # the search for further phrases costs more than they save
+_SAMPLE_SIZE: Final = 200  # records that a dictionary is built from
+_MIN_OCCURRENCES: Final = 5  # records of the sample that must contain a phrase
 
 DEFAULT_DICTIONARY: Final = (
     b'{"because":[{"expr":"","facts":{"","value":true,"lists":{"reason":"note":"why":"granted_by":{"id":"fullname":null'
@@ -38,7 +37,7 @@ _VALUE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:|"((?:[^"\\]|\\.)*)"|(-?\d[\d
 
 
 def build_dictionary(requests: Iterable[AccessRequest]) -> bytes:
-    """A dictionary for the records of a repo: the phrases between values that take up most of these."""
+    """Build a dictionary for the records of a repo: the phrases between values that take most space."""
     sample = islice(requests, _SAMPLE_SIZE)
     found = Counter(phrase for request in sample for phrase in set(_iterate_phrases(request.raw_json)))
     saved = {
@@ -50,17 +49,17 @@ def build_dictionary(requests: Iterable[AccessRequest]) -> bytes:
 
 
 def _iterate_phrases(record: bytes) -> Iterator[bytes]:
-    """What stands around the values of a record, as it reads within its private part."""
+    """Iterate over the text between the values of a record, encoded as in its private part."""
     text, start = record.decode("utf-8", "replace").encode(), 0
     for part in _VALUE.finditer(text):
-        if part.lastindex is not None:  # else a key
+        if part.lastindex is not None:  # a value; keys have no group
             yield msgspec.json.encode(text[start : part.start(part.lastindex)].decode())[1:-1]
             start = part.end(part.lastindex)
     yield msgspec.json.encode(text[start:].decode())[1:-1]
 
 
 class _DeflateCodec:
-    """Deflated, with a dictionary of what is likely to come."""
+    """Deflate with a dictionary of likely text."""
 
     def __init__(self, known: bytes) -> None:
         self._known = known
@@ -79,15 +78,15 @@ class _DeflateCodec:
 
 
 class _PhraseCodec:
-    """With one byte in place of each phrase: of those below 0x20, which canonical JSON has none of. A third of the time of deflating."""
+    """Replaces each phrase by one byte below 0x20, which canonical JSON never contains. Three times as fast as deflate."""
 
     def __init__(self, phrases: Iterable[bytes]) -> None:
         self._marks = [(phrase, bytes([number])) for number, phrase in enumerate(phrases)]
         self._longest = max((len(phrase) for phrase, _ in self._marks), default=1)
         if any(
             byte < 0x20 for phrase, _ in self._marks for byte in phrase
-        ):  # a mark in a phrase would unfold without end
-            raise zlib.error("a dictionary of phrases holds a mark")
+        ):  # a mark in a phrase would unpack without end
+            raise zlib.error("a dictionary of phrases contains a mark")
 
     def pack(self, data: bytes) -> bytes:
         for phrase, mark in self._marks:
@@ -103,22 +102,25 @@ class _PhraseCodec:
 
 
 class Packer:
-    """Packs and unpacks; `load` finds a dictionary by its number. Those of `learn` are for canonical JSON alone, 0 for all bytes."""
+    """Packs and unpacks data.
+
+    `load` returns a dictionary by its number. Dictionary 0 packs any bytes, the others canonical JSON only.
+    """
 
     def __init__(self, load: Callable[[int], bytes]) -> None:
         self._load = load
         self._codecs: dict[int, _DeflateCodec | _PhraseCodec] = {}
 
     def pack(self, number: int, data: bytes) -> bytes:
-        """Two bytes say which dictionary."""
+        """Pack data; the first two bytes are the number of the dictionary."""
         return number.to_bytes(2) + self._get_codec(number).pack(data)
 
     def unpack(self, packed: bytes) -> bytes:
-        """The bytes that were packed; of damaged ones others come, or `zlib.error`."""
+        """Return the original bytes. Damaged input gives other bytes or `zlib.error`."""
         return self._get_codec(int.from_bytes(packed[:2])).unpack(packed[2:])
 
     def clear(self) -> None:
-        """After a rollback a number may come to mean another dictionary."""
+        """Forget the dictionaries, because after a rollback a number may mean another one."""
         self._codecs = {}
 
     def _get_codec(self, number: int) -> _DeflateCodec | _PhraseCodec:
@@ -131,7 +133,7 @@ class Packer:
 
 
 def encode_record_part(raw: bytes) -> bytes:
-    """The canonical private part that holds a record and nothing else, made quickly: there are so many of them."""
+    """Encode the private part of a record without other data. It is written by hand because there are so many."""
     return b'{"record":' + msgspec.json.encode(raw.decode("utf-8", "replace")) + b"}"
 
 
@@ -144,11 +146,11 @@ _decode_all = msgspec.json.Decoder(dict).decode
 
 
 def decode_record(unpacked: bytes) -> bytes:
-    """The Hub's record in a private part, as it was sent."""
+    """Return the Hub's record from a private part, as the Hub sent it."""
     return _decode(unpacked).record.encode()
 
 
 def decode_private_part(unpacked: bytes) -> Mapping[str, object]:
-    """A private part as a whole."""
+    """Return a complete private part."""
     found: dict[str, object] = _decode_all(unpacked)
     return found

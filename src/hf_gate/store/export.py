@@ -1,4 +1,4 @@
-"""Everything that a store knows, read at one moment, for an export in open formats; and the private files it goes to."""
+"""Reads all data of a store at one moment for an export in open formats, and writes the private export files."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .requests import PAGE
 from .store import Store
 
 SECRET_COLUMNS: Final = frozenset({"link", "salt"})
-"""Columns that are never exported: digests of sign-in links, and what would let others guess at erased people."""
+"""Columns that are never exported: digests of sign-in links, and salts that would help to guess erased people."""
 PRIVATE_HOST: Final = "desk host"
-"""The setting with the desk's private host name: only browsers with a valid link are told it, so no export is."""
+"""The setting with the desk's private host name. It is never exported: only browsers with a valid link may know it."""
 _PACKED_COLUMNS: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
 
 class StoreReader:
-    """Reads whole tables of a store."""
+    """Reads complete tables of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within it all reading of this thread sees the same moment, whatever others write."""
+        """Let all reads of this thread within the block see the same moment, whatever others write."""
         db = self._store.reads
         db.run("BEGIN" if db.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
         try:
@@ -37,14 +37,14 @@ class StoreReader:
             db.rollback()
 
     def requests(self) -> Iterator[RequestRow]:
-        """All attempts with their records, the oldest number first."""
+        """Iterate over all attempts with their records, ordered by number."""
         rows = self._store.requests_after(0, PAGE)
         while rows:
             yield from rows
             rows = self._store.requests_after(rows[-1].id, PAGE)
 
     def table(self, name: str) -> Iterator[dict[str, Any]]:
-        """The rows of a table, without what is secret; documents as the text that was packed."""
+        """Iterate over the rows of a table without secret columns; packed documents are returned as text."""
         unpack = self._store.unpack
         for row in self._store.reads.stream(f"SELECT * FROM {name}"):
             if name == "settings" and row["key"] == PRIVATE_HOST:
@@ -56,11 +56,11 @@ class StoreReader:
             }
 
 
-# ---- files -------------------------------------------------------------------------------------------------------------
+# ---- files -----------------------------------------------------------------------------------------------------------
 
 
 def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, int]:
-    """Write files into a new or empty folder that only this user can read; the lines of each. All of them, or none."""
+    """Write files into a new or empty private folder and return the number of lines of each; all files or none."""
     made: list[Path] = []
     lines: dict[str, int] = {}
     try:
@@ -73,7 +73,7 @@ def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> 
             made.append(path)
     except OSError as problem:
         _remove(made)
-        hint = "Nothing was left there. Check the path, its rights and the room on the disk."
+        hint = "Nothing was left there. Check the path, its permissions and the free disk space."
         raise StoreUnavailable(f"{folder} cannot be written: {problem.strerror or problem}.", hint=hint) from None
     except BaseException:
         _remove(made)
@@ -84,7 +84,7 @@ def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> 
 def _make_empty(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty; nothing was written.", hint="Name a folder that does not exist yet.")
+        raise UsageError(f"{folder} is not empty; nothing was written.", hint="Name a new or empty folder.")
     folder.chmod(0o700)
 
 

@@ -1,6 +1,6 @@
-"""Loads the first requests of a store without the indexes that only queries need, and makes these indexes afterwards.
+"""Loads the first requests of a store without the indexes that only queries need, and creates these indexes afterwards.
 
-A marker stands in the store meanwhile: whoever opens it for writing after a process died makes them then.
+A marker is stored meanwhile. If the process dies, the next process that opens the store for writing creates them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ DEFERRED_INDEXES: Final = (
     "requests_asked", "requests_status", "requests_repo", "requests_country", "requests_verdict", "requests_queue",
     "requests_until", "requests_open", "ledger_request", "ledger_run", "private_person", "texts_grams",
 )  # fmt: skip
-"""Indexes that nothing asks for while records of the first lists are entered; `texts_grams` is PostgreSQL's."""
+"""Indexes that the first sync does not use; `texts_grams` exists in PostgreSQL only."""
 _MARKER: Final = "loading"
 
 
 @contextmanager
 def defer_indexes(store: Store) -> Iterator[None]:
-    """Within it the indexes are absent, if the store holds no request yet; they are made at the end, however it ends."""
+    """Drop these indexes within the block if the store has no requests; create them again however the block ends."""
     statements: list[str] = []
     if store.reads.row("SELECT 1 FROM requests LIMIT 1") is None:
         with store.writing() as write:
@@ -36,14 +36,14 @@ def defer_indexes(store: Store) -> Iterator[None]:
                 if not write.db.is_sqlite:
                     write.db.run(
                         "SET LOCAL maintenance_work_mem = '256MB'"
-                    )  # the trigram index takes twice as long without
+                    )  # without it, the trigram index takes twice as long
                 for statement in statements:
                     write.db.run(statement)
                 write.write_setting(_MARKER, None)
 
 
 def _drop_indexes(db: Database) -> list[str]:
-    """Drop the deferred indexes; return the statements that make them again."""
+    """Drop the deferred indexes and return the statements that create them again."""
     sql = (
         "SELECT name, sql FROM sqlite_master WHERE type = 'index'"
         if db.is_sqlite
@@ -56,7 +56,7 @@ def _drop_indexes(db: Database) -> list[str]:
 
 
 def finish_loading(db: Database) -> None:
-    """Make the indexes that a process did not come to make, all or none."""
+    """Create the indexes that an interrupted load left out, all or none."""
     if db.row("SELECT 1 FROM settings WHERE key = ?", (_MARKER,)) is None:
         return
     from .schema_setup import creation_statements  # noqa: PLC0415 - SQLAlchemy is slow to import, and this is rare

@@ -1,4 +1,4 @@
-"""The ledger in the store: entries are added to chains, read as links or with their private parts, and searched newest first."""
+"""Adds entries to the chains of the ledger, and reads them as links, with private parts, or newest first."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 PAGE: Final = 5000
 _heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode
-_FIRST: Final = -(2**62)  # before any number that an entry may be given by whoever puts one in
-_REPOS_WITH_ENTRIES = (  # the repos that entries are of, a look into the index for each
+_FIRST: Final = -(2**62)  # below any number that a forged entry could have
+_REPOS_WITH_ENTRIES = (  # a recursive query reads one index entry for each repo instead of all ledger entries
     "WITH RECURSIVE whose (id) AS (SELECT min(repo_id) FROM ledger UNION ALL"
     " SELECT (SELECT min(l.repo_id) FROM ledger l WHERE l.repo_id > whose.id) FROM whose WHERE whose.id IS NOT NULL)"
     " SELECT id FROM whose WHERE id IS NOT NULL"
 )
 _LINK = "l.seq, l.at, l.kind, l.actor, l.request_id, l.body, l.commitment, l.hash"
 _ENTRY = f"SELECT l.id, l.repo_id, {_LINK}, x.data, x.person_id FROM ledger l LEFT JOIN private x ON x.id = l.id"
-MAX_LOOK_BACK: Final = 200_000  # entries that one page looks back over, at most; it says where it stopped
+MAX_LOOK_BACK: Final = 200_000  # entries that one page searches at most; the page says where it stopped
 _INSERT_ENTRY = (
     "INSERT INTO ledger (id, repo_id, seq, at, kind, actor, request_id, run, body, commitment, hash)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -45,7 +45,7 @@ _UPSERT_HEAD = (
 
 
 class ChainWriter:
-    """The entries that one call adds to one chain."""
+    """Adds the entries of one call to one chain."""
 
     def __init__(self, db: Database, memory: WriterCache, repo_id: int, chain: str, dictionary: int = 0) -> None:
         self._db, self._memory = db, memory
@@ -64,7 +64,7 @@ class ChainWriter:
         salt: bytes | None = None,
         private: bytes | None = None,
     ) -> int:
-        """The number of the entry. A private part (its canonical JSON) is kept only of a person who has a salt."""
+        """Add an entry and return its number. A private part (canonical JSON) is stored only if its person has a salt."""
         ident = self._memory.take_number("ledger")
         self._seq += 1
         commitment = None
@@ -81,7 +81,7 @@ class ChainWriter:
         return ident
 
     def flush(self) -> None:
-        """Writes the entries and the new head of the chain."""
+        """Write the entries and the new head of the chain."""
         if not self._rows:
             return
         self._db.insert_many(_INSERT_ENTRY, self._rows)
@@ -95,7 +95,7 @@ class ChainWriter:
 
 
 def read_chain_names(db: Database) -> dict[int, str]:
-    """Numbers of repos to the names of their chains."""
+    """Return the name of each repo's chain by the repo's number."""
     rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
     known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
     lost = [*db.rows(_REPOS_WITH_ENTRIES), *db.rows("SELECT repo_id FROM chains")]
@@ -103,7 +103,7 @@ def read_chain_names(db: Database) -> dict[int, str]:
 
 
 def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:
-    """Each chain's length and last hash, as the writer keeps them; (0, nothing) where entries are and no head is."""
+    """Return the stored length and last hash of each chain; (0, b"") for entries whose chain has no stored head."""
     called = read_chain_names(db)
     heads = {repo_id: (seq, bytes(head)) for repo_id, seq, head in db.rows("SELECT repo_id, seq, head FROM chains")}
     headless = {repo_id: (0, b"") for (repo_id,) in db.rows(_REPOS_WITH_ENTRIES)}
@@ -111,14 +111,14 @@ def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:
 
 
 def read_links(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
-    """A chain from an entry on, as it lies there."""
+    """Iterate over the stored entries of a chain, starting at `first`."""
     for page in _iterate_chain_pages(db, f"SELECT {_LINK} FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
 
 
 def read_links_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
-    """The same, each with the run that it is found by, which is in no hash: the body must say so too."""
+    """Iterate over entries with the stored run of each. That column is not hashed, so the body must name the same run."""
     for page in _iterate_chain_pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, run in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
@@ -127,9 +127,10 @@ def read_links_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple
 def read_links_with_private_parts(
     db: Database, packer: Packer, chain: str, first: int
 ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
-    """The same, each with salt and private part, None where they were erased; from 1 on also what stands before it.
+    """Iterate over entries, each with salt and private part; both are None if they were erased.
 
-    The salt without the private part: that is gone, though its person was not erased.
+    With `first` 1 or less, entries with forged numbers below 1 are included. A salt without a private part means that the
+    private part is missing although its person was not erased.
     """
     first = _FIRST if first <= 1 else first
     select = (
@@ -154,7 +155,7 @@ def _iterate_chain_pages(db: Database, select: str, chain: str, first: int) -> I
 def read_entries(
     db: Database, packer: Packer, *, request: int | None, run: str | None, limit: int, before: int | None
 ) -> list[LedgerRow]:
-    """The latest entries first."""
+    """Return the latest entries first."""
     wanted = [("l.request_id = ?", request), ("l.run = ?", run), ("l.id < ?", before)]
     parts = [(sql, value) for sql, value in wanted if value is not None]
     where = " AND ".join(sql for sql, _ in parts) or "1 = 1"
@@ -163,7 +164,7 @@ def read_entries(
 
 
 def _build_rows(found: Sequence[Row], called: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
-    """The values of rows of `_ENTRY`."""
+    """Convert rows of `_ENTRY`."""
     rows = []
     for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in found:
         link = LedgerLink(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
@@ -173,12 +174,12 @@ def _build_rows(found: Sequence[Row], called: Mapping[int, str], packer: Packer)
 
 
 def read_checkpoints(db: Database) -> list[Checkpoint]:
-    """In the order in which they were made."""
+    """Return all checkpoints in the order in which they were made."""
     return [Checkpoint(at, _heads(heads)) for at, heads in db.rows("SELECT at, heads FROM checkpoints ORDER BY id")]
 
 
 def count_done(db: Database, verb: str, since: int) -> int:
-    """How many changes were done unattended from a moment on (ms): accept, reject, reset, cancel, or remove."""
+    """Return how many changes were done unattended since a time (ms): accept, reject, reset, cancel, or remove."""
     found = db.row(
         "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
         " WHERE d.verb = ? AND d.at >= ? AND r.kind = ?",
@@ -187,13 +188,13 @@ def count_done(db: Database, verb: str, since: int) -> int:
     return int(found[0]) if found else 0
 
 
-# ---- the newest entries first ----------------------------------------------------------------------------------------
+# ---- newest entries first --------------------------------------------------------------------------------------------
 
 
 def read_timeline(
     store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, look: int = MAX_LOOK_BACK
 ) -> TimelinePage:
-    """The newest entries before one (the store's number of it); `look` back over so many."""
+    """Return the newest matching entries before entry number `before`; search at most `look` entries."""
     db, called = store.reads, read_chain_names(store.reads)
     where = _build_conditions(db, wanted, called, before, look)
     sql = f"{_ENTRY} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
@@ -205,7 +206,7 @@ def read_timeline(
 
 
 def count_changed_ends(store: Store, since: int) -> list[tuple[str, int]]:
-    """How many accesses each actor gave another end from a moment on (ms), by itself and not in a run."""
+    """Return how many grants each actor gave another end since a time (ms), not counting changes by runs."""
     top = _read_number(store.reads, "SELECT max(id) FROM ledger")
     sql = (
         "SELECT actor, count(DISTINCT request_id) FROM ledger"
@@ -219,7 +220,7 @@ def count_changed_ends(store: Store, since: int) -> list[tuple[str, int]]:
 
 @dataclass(slots=True)
 class _Where:
-    """`floor`: from where the next stretch goes on when this one was looked through without filling a page."""
+    """Conditions on entries. `floor`: where the next page continues if these entries do not fill a page."""
 
     parts: list[str] = field(default_factory=list)
     values: list[object] = field(default_factory=list)
@@ -240,7 +241,7 @@ def _build_conditions(
     if wanted.actor is not None:
         where.add("(l.actor = ? OR substr(l.actor, 1, ?) = ?)", wanted.actor, len(wanted.actor) + 1, f"{wanted.actor}@")
     own = _select_chains(wanted, called)
-    if wanted.requests is not None:  # an index leads to them, however far back they lie
+    if wanted.requests is not None:  # an index finds them, however old they are
         among, value = db.in_clause(list(wanted.requests))
         where.add(f"l.request_id {among}", value)
         if before is not None:
@@ -254,12 +255,12 @@ def _build_conditions(
         where.floor = top - look if top - look > 1 else None
     if own is not None:
         among, value = db.in_clause(own)
-        where.add(f"+l.repo_id {among}", value)  # by the order of the entries, not repo by repo
+        where.add(f"+l.repo_id {among}", value)  # `+` makes SQLite scan in entry order, not repo by repo
     return where
 
 
 def _select_chains(wanted: TimelineFilter, called: Mapping[int, str]) -> list[int] | None:
-    """The numbers of the chains that are asked for; None: all."""
+    """Return the numbers of the wanted chains; None means all."""
     if wanted.repos is None and wanted.with_desk:
         return None
     chains = None if wanted.repos is None else {chain_of(repo) for repo in wanted.repos}
@@ -267,7 +268,7 @@ def _select_chains(wanted: TimelineFilter, called: Mapping[int, str]) -> list[in
 
 
 def _add_chain_range(db: Database, where: _Where, chain: int, before: int | None, look: int) -> None:
-    """One chain has an index of its own."""
+    """Limit the search to one chain, which has its own index."""
     last = "SELECT max(seq) FROM ledger WHERE repo_id = ?"
     at = "SELECT seq FROM ledger WHERE repo_id = ? AND id = ?"
     top = _read_number(db, last, chain) + 1 if before is None else _read_number(db, at, chain, before)

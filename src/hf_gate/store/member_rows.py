@@ -1,4 +1,4 @@
-"""Members as rows of the store."""
+"""Reads and writes the rows of members."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ _COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, prove
 
 
 def read_members(db: Database) -> list[Member]:
-    """All of them, by name."""
+    """Return all members, ordered by name."""
     return [_member(row) for row in db.rows(f"SELECT {_COLUMNS} FROM members ORDER BY name")]
 
 
 def read_member_by_link(db: Database, digest: str) -> Member | None:
-    """The member whose personal link has this digest."""
+    """Return the member whose personal link has this digest."""
     row = db.row(f"SELECT {_COLUMNS} FROM members WHERE link = ?", (digest,))
     return None if row is None else _member(row)
 
 
 def seal_of(member: Member, link: str | None) -> str:
-    """Return the digest of a member's name, Hub account and link. The link's 256 random bits keep the names from being guessed."""
+    """Return the digest of a member's name, Hub account and link.
+
+    The link's 256 random bits keep the names from being guessed.
+    """
     return hashlib.sha256(canonical_json([member.name, member.account, member.user_id, link])).hexdigest()
 
 
 def read_seals(db: Database) -> dict[str, str]:
-    """Return the seal of each member's row, by the member's own id."""
+    """Return the seal of each member's row by the member's id."""
     rows = db.rows(f"SELECT {_COLUMNS} FROM members")
     return {row[0]: seal_of(_member(row), row[4]) for row in rows}
 
 
 def write_member(db: Database, member: Member, link: str | None) -> None:
-    """Keep a member in place of the one of that name. `link`: digest of the personal link."""
+    """Store a member, replacing the one with the same name. `link`: digest of the personal link."""
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (
         member.id, member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,

@@ -1,4 +1,4 @@
-"""Members, their sessions and their saved views as they lie in the store; what a browser shows is kept as a digest only."""
+"""Stores members, their sessions and their saved views. Secrets of browsers are stored as digests only."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from .store import Store
 from .writer import Writer
 
 IDLE_MS: Final = 30 * 60_000
-MAX_SESSIONS: Final = 20  # of one member; the one that was used longest ago ends
+MAX_SESSIONS: Final = 20  # for each member; the least recently used one ends
 
 
 def create_member_id() -> str:
-    """An own id that no member had before."""
+    """Return a new random member id."""
     return f"m_{secrets.token_hex(8)}"
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of 256 random bits: nobody finds the way back."""
+    """Return the digest of 256 random bits, which cannot be reversed by guessing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Members:
-    """Who may come in, and who is in."""
+    """Members, sessions and saved views of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    # ---- members -------------------------------------------------------------------------------------------------------
+    # ---- members -----------------------------------------------------------------------------------------------------
 
     def list_all(self) -> list[Member]:
-        """By name."""
+        """Return all members, ordered by name."""
         return list(self._store.members())
 
     def find_by_name(self, name: str) -> Member | None:
         return next((one for one in self.list_all() if one.name == name), None)
 
     def find_by_id(self, ident: str) -> Member | None:
-        """The member with this own id, also who was put out; None when the name has gone to somebody else."""
+        """Return the member with this id, revoked or not; None if the name now belongs to another member."""
         return next((one for one in self.list_all() if one.id == ident), None)
 
     def find_by_link(self, secret: str) -> Member | None:
-        """Whose personal link that is."""
+        """Return the member whose personal link this is."""
         return member_rows.read_member_by_link(self._store.reads, digest_of(secret))
 
     def invite(self, member: Member, secret: str, by: str, at: int) -> Member:
-        """Lets somebody in by a new link and ends their sessions. Nothing is proven any more: the inviter saw the link.
+        """Give a member a new link and end their sessions. Their account is unproven, because the inviter saw the link.
 
-        Who is in under that name stays the same member, unless another Hub account is meant.
+        A current member of that name keeps their id, unless another Hub account is meant.
         """
         link = digest_of(secret)
         with self._store.writing() as write:
@@ -77,7 +77,7 @@ class Members:
         return made
 
     def revoke(self, member: Member, by: str, at: int) -> None:
-        """Takes somebody's link and sessions away."""
+        """Remove a member's link, sessions and saved views."""
         if not member.has_link:
             return
         gone = replace(member, has_link=False, proven_at=None)
@@ -86,9 +86,9 @@ class Members:
             self._write_member(write, gone, None, LedgerEntry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
 
     def prove_account(self, member: Member, account: str, user_id: str, secret: str, at: int) -> bool:
-        """Binds a member to a Hub account for sure; the new link is the prover's, and every other way in has ended.
+        """Bind a member to a proven Hub account. The new link belongs to the prover; all other sessions and links end.
 
-        False, and nothing is changed, when they were put out meanwhile.
+        Return False, and change nothing, if the member was revoked meanwhile.
         """
         link = digest_of(secret)
         with self._store.writing() as write:
@@ -112,10 +112,13 @@ class Members:
         write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
         write.append(None, [entry])
 
-    # ---- sessions ------------------------------------------------------------------------------------------------------
+    # ---- sessions ----------------------------------------------------------------------------------------------------
 
     def open_session(self, secret: str, member: str, at: int, link: str | None = None) -> bool:
-        """A new session; those that are over are forgotten. `link`: by which they came; False when it is not theirs any more."""
+        """Store a new session and delete expired ones.
+
+        `link`: the link used to sign in. Return False if it no longer belongs to the member.
+        """
         with self._store.writing() as write:
             theirs = "SELECT 1 FROM members WHERE name = ? AND link = ?"
             if link is not None and write.db.row(theirs, (member, digest_of(link))) is None:
@@ -129,39 +132,39 @@ class Members:
         return True
 
     def session_member(self, secret: str, at: int, *, renew: bool = True) -> str | None:
-        """The member of a session that is not over; `renew`: they are there just now."""
+        """Return the member of a session that is not over. `renew`: extend the session, because it is being used."""
         row = self._store.reads.row(
             "SELECT member, seen_at FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?",
             (digest_of(secret), at - IDLE_MS, at - SESSION_LIFETIME),
         )
         if row is None:
             return None
-        if renew and at - row[1] > 60_000:  # once a minute is exact enough
+        if renew and at - row[1] > 60_000:  # once a minute is precise enough
             with suppress(StoreBusy), self._store.hold_write_lock(wait=0.0), self._store.writing() as write:
                 write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
         return str(row[0])
 
     def close_session(self, secret: str) -> None:
-        """The end of one session."""
+        """End one session."""
         with self._store.writing() as write:
             write.db.run("DELETE FROM sessions WHERE id = ?", (digest_of(secret),))
 
     def list_sessions(self, at: int) -> list[tuple[str, int, int]]:
-        """Who is in: member, since when and last seen when (ms)."""
+        """Return member, start and last use (ms) of each open session."""
         return self._store.reads.rows(
             "SELECT member, made_at, seen_at FROM sessions WHERE seen_at >= ? AND made_at >= ? ORDER BY seen_at DESC",
             (at - IDLE_MS, at - SESSION_LIFETIME),
         )
 
-    # ---- saved views ---------------------------------------------------------------------------------------------------
+    # ---- saved views -------------------------------------------------------------------------------------------------
 
     def list_views(self, member: str) -> list[tuple[str, str]]:
-        """Name and query, in the order in which they were saved."""
+        """Return name and query of each saved view, in the order in which they were saved."""
         sql = "SELECT name, query FROM views WHERE member = ? ORDER BY made_at, name"
         return [(row[0], row[1]) for row in self._store.reads.rows(sql, (member,))]
 
     def save_view(self, member: str, name: str, query: str | None, at: int) -> bool:
-        """Keep a query under a name; None removes it. False: there are `MOST_VIEWS` others already."""
+        """Store a query under a name; None removes it. Return False if the member has `MAX_SAVED_VIEWS` others already."""
         with self._store.writing() as write:
             others = write.db.row("SELECT count(*) FROM views WHERE member = ? AND name <> ?", (member, name))
             if query is not None and others is not None and others[0] >= MAX_SAVED_VIEWS:

@@ -1,4 +1,4 @@
-"""Opens a store: whose it is, who may write, whether it is whole, and of which shape; nothing is written before all is well."""
+"""Opens a store after checking its owner, lock, integrity and schema; nothing is written before all checks pass."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .store import Store
 from .write_lock import FileLock, Holder, OnWait, ServerLock, ignore_wait, lock_files
 
 WAIT_S: Final = 5.0
-_MAX_CHECK_S: Final = 0.3  # seconds: about 100 MB
+_MAX_CHECK_S: Final = 0.3  # enough for about 100 MB
 
 
 @dataclass(frozen=True, slots=True)
 class _OpenOptions:
-    """What a store is opened for."""
+    """The arguments of `open_store`."""
 
     endpoint: str
     world: str | None
@@ -56,11 +56,11 @@ def open_store(
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
     revisions: Revisions = REVISIONS,
 ) -> Store:
-    """The store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub (`world`: of one run of a local Hub).
+    """Open the store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub.
 
-    Opened for writing unless `read_only`; then nobody else may write, and whoever tries waits `wait` seconds and gets
-    `StoreBusy` naming us; with `lends` others may write while nothing goes on here (`Store.hold_write_lock`). `country_of` reads
-    the country of a request, which `country:` in queries asks for.
+    `world` identifies one run of a local Hub. Unless `read_only`, this process alone may write. Another process that tries
+    waits `wait` seconds, then gets a `StoreBusy` that names this one. With `lends`, others may write while this process does
+    not (`Store.hold_write_lock`). `country_of` reads the country of a request for `country:` in queries.
     """
     who = Holder(os.getpid() if pid is None else pid, host, command)
     options = _OpenOptions(
@@ -72,18 +72,16 @@ def open_store(
 
 
 def parse_path(where: str | Path) -> Path:
-    """The file that a store's address means; `sqlite:///desk.db` is relative, `sqlite:////srv/desk.db` is not."""
+    """Return the file of a store's address; `sqlite:///desk.db` is relative, `sqlite:////srv/desk.db` absolute."""
     text = str(where)
     if text.startswith("sqlite:///"):
         return Path(unquote(text.removeprefix("sqlite:///").partition("?")[0]))
     if "://" in text:
-        raise UsageError(
-            f"a store is kept at sqlite:///PATH or postgresql://..., not at {text.partition('://')[0]}://."
-        )
+        raise UsageError(f"a store address is sqlite:///PATH or postgresql://..., not {text.partition('://')[0]}://.")
     return Path(where)
 
 
-# ---- SQLite ------------------------------------------------------------------------------------------------------------
+# ---- SQLite ----------------------------------------------------------------------------------------------------------
 
 
 def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
@@ -93,7 +91,7 @@ def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
     try:
         if not options.is_read_only:
             lock = FileLock(path, options.who, wait=options.wait, on_wait=options.on_wait)
-            is_new = _check_path(path, create=options.can_create)  # whoever had it may have removed the store
+            is_new = _check_path(path, create=options.can_create)  # the previous holder may have removed the store
         if is_new:
             _make_file(path)
         db = Sqlite(path, writes=not options.is_read_only)
@@ -114,19 +112,19 @@ def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
 
 
 def _check_path(path: Path, *, create: bool) -> bool:
-    """Whether a file must be made; refuses whatever is no file of ours."""
+    """Return whether the file must be created; refuse anything but a regular file."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         if not create:
-            raise StoreUnavailable(f"there is no store at {path}.", hint="hf-gate sync REPO makes one.") from None
+            raise StoreUnavailable(f"there is no store at {path}.", hint="Create one with: hf-gate sync REPO") from None
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return True
     except OSError as problem:
         raise StoreUnavailable(f"{path} cannot be opened: {problem.strerror}.") from problem
     if not stat.S_ISREG(found.st_mode):
-        kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no file"
-        raise StoreUnavailable(f"{path} is {kind}; a store is opened where it lies.", hint="Give the path of the file.")
+        kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a file"
+        raise StoreUnavailable(f"{path} is {kind}.", hint="Give the path of the store's file itself.")
     if found.st_mode & 0o077 and hasattr(os, "geteuid") and found.st_uid == os.geteuid():
         path.chmod(0o600)
     return found.st_size == 0 and create
@@ -136,10 +134,10 @@ def _make_file(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except OSError as problem:
-        raise StoreUnavailable(f"{path} cannot be made: {problem.strerror}.") from problem
+        raise StoreUnavailable(f"{path} cannot be created: {problem.strerror}.") from problem
 
 
-# ---- PostgreSQL --------------------------------------------------------------------------------------------------------
+# ---- PostgreSQL ------------------------------------------------------------------------------------------------------
 
 
 def _open_postgres(url: str, options: _OpenOptions) -> Store:
@@ -161,19 +159,19 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
         raise
 
 
-# ---- both --------------------------------------------------------------------------------------------------------------
+# ---- both databases --------------------------------------------------------------------------------------------------
 
 
 def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_store: bool = False) -> None:
-    """Makes what is new, brings up what is old, and refuses what is damaged, too new, of another Hub, or lost."""
+    """Create a new store or upgrade an old one. Refuse one that is damaged, too new, of another Hub, or lost."""
     revision, revisions = read_revision(db), options.revisions
     if revision is None:
         if not options.can_create:
-            raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="hf-gate sync REPO makes one.")
-        if had_store:  # a new one would know nothing of who is in, and until when
+            raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="Create one with: hf-gate sync REPO")
+        if had_store:  # a new store would not know who has access, and until when
             raise StoreDamaged(
-                f"{db.at} is empty, and a store has been there, with all that was done.",
-                hint=f"Put a copy of it back. To begin anew and know nothing of what was done: rm {lock_files(path)[1]}"
+                f"{db.at} is empty, but there was a store before, with the record of all decisions.",
+                hint=f"Restore a backup. To start a new store without that record: rm {lock_files(path)[1]}"
                 if path
                 else "",
             )
@@ -185,34 +183,34 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
     check_revision(revision, db.at, revisions)
     if isinstance(db, Sqlite) and not options.is_read_only:
         _check_damage(db)
-        db.rows("PRAGMA journal_mode = WAL")  # a copy that somebody put here may have another
+        db.rows("PRAGMA journal_mode = WAL")  # a copied file may have another mode
     check_owner(db, options.endpoint, options.world)
     if revision == revisions.head:
         if not options.is_read_only:
             finish_loading(db)
     else:
         if options.is_read_only:
-            raise StoreUnavailable(f"{db.at} has an older shape.", hint="Any command that writes brings it up to date.")
+            raise StoreUnavailable(f"{db.at} has an older schema.", hint="Any command that writes upgrades it.")
         from .schema_setup import upgrade_schema  # noqa: PLC0415 - as above
 
         upgrade_schema(db, path, revision, revisions)
 
 
 def check_revision(revision: str, at: str, revisions: Revisions) -> None:
-    """Refuse a store of a pre-release or of a newer hf-gate. `at`: how it is called."""
+    """Refuse a store of a pre-release or of a newer hf-gate. `at`: the store's name in messages."""
     if revisions.is_pre_release(revision):
         raise StoreTooOld(
-            f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this one reads {revisions.names[0]}"
-            " and later. It was left alone."
+            f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this version reads {revisions.names[0]}"
+            " and later. It was not changed."
         )
     if revision not in revisions.names:
         raise StoreTooNew(
-            f"{at} was made by a newer hf-gate (its schema is {revision}, this one knows {revisions.head}); it was left alone."
+            f"{at} was made by a newer hf-gate (schema {revision}; this version knows {revisions.head}). It was not changed."
         )
 
 
 def read_revision(db: Database) -> str | None:
-    """The shape of the store; None when there is nothing at all."""
+    """Return the schema revision of the store; None if the database is empty."""
     if isinstance(db, Sqlite):
         tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
     else:
@@ -220,26 +218,24 @@ def read_revision(db: Database) -> str | None:
     if not tables:
         return None
     if "alembic_version" not in tables or "about" not in tables:
-        raise StoreDamaged(
-            f"{db.at} holds something else than a store of hf-gate; it was left alone.", hint="Name another file."
-        )
+        raise StoreDamaged(f"{db.at} is not a store of hf-gate; it was not changed.", hint="Name another file.")
     found = db.row("SELECT version_num FROM alembic_version")
     return None if found is None else str(found[0])
 
 
 def check_owner(db: Database, endpoint: str, world: str | None, at: str = "") -> None:
-    """Refuses a store of another Hub, or of another run of a local Hub. `at`: how it is called."""
+    """Refuse a store of another Hub, or of another run of a local Hub. `at`: the store's name in messages."""
     at = at or db.at
     about: dict[str, str] = dict(db.rows("SELECT key, value FROM about"))
     theirs = about.get("endpoint")
     if theirs != endpoint:
         raise ForeignStore(f"{at} belongs to {theirs}, not to {endpoint}; nothing was read or written.")
     if about.get("world") != world:
-        raise ForeignStore(f"{at} belongs to another local Hub at {endpoint}, one that was started before.")
+        raise ForeignStore(f"{at} belongs to an earlier local Hub at {endpoint}.")
 
 
 def _check_damage(db: Sqlite) -> None:
-    """Looks for damage as far as a moment allows: at all of a small store; `hf-gate audit verify` looks at everything."""
+    """Check for damage for at most 0.3 s, which covers a small store completely; `hf-gate audit verify` checks everything."""
     end = time.monotonic() + _MAX_CHECK_S
     db.raw.set_progress_handler(lambda: time.monotonic() > end, 1_000)
     try:

@@ -1,7 +1,7 @@
-"""Who the people of some records are in the store: found by account id, made when new, kept up when their names change.
+"""Finds or creates the stored person behind each record, by account id, and updates changed names.
 
-A record that hides its person belongs to somebody who is known by that request alone. Nobody is found by name who has
-an account id: names change hands.
+A record that hides its person belongs to somebody known by that request only. A person with an account id is never
+matched by name, because names change owners.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COLUMNS = "id, pseudonym, salt, user_id, username, fullname, email"
 
 @dataclass(slots=True)
 class StoredPerson:
-    """A row of `people`, as it will be."""
+    """A row of `people` as it will be written."""
 
     id: int
     pseudonym: str
@@ -34,7 +34,7 @@ class StoredPerson:
 
     @property
     def name_key(self) -> str | None:
-        """What somebody without an account id is known by."""
+        """The folded username that identifies a person without an account id; None for others."""
         return fold_for_search(self.username) if self.username and self.user_id is None else None
 
 
@@ -52,7 +52,7 @@ class People:
         self._random, self._used = b"", 0
 
     def find_or_create(self, seen: Sequence[RecordUpdate]) -> list[StoredPerson]:
-        """The people of these records, in the same order, with what the records tell taken in."""
+        """Return the person of each record, in the same order, updated with the record's data."""
         self._load("id", {one.known.person for one in seen if one.known} - self._by_id.keys())
         self._load(
             "user_id", {one.request.person.id.lower() for one in seen if one.request.person.id} - self._by_user.keys()
@@ -64,13 +64,13 @@ class People:
         return [self._find_or_create_one(one) for one in seen]
 
     def read_salts(self, idents: Iterable[int]) -> dict[int, bytes | None]:
-        """The salts of people by their numbers."""
+        """Return the salts of people by their numbers."""
         wanted = set(idents)
         self._load("id", wanted - self._by_id.keys())
         return {ident: self._by_id[ident].salt for ident in wanted}
 
     def flush(self) -> None:
-        """Writes who is new and who changed."""
+        """Write new and changed people."""
         self._db.insert_many(
             "INSERT INTO people (id, pseudonym, salt, user_id, username, fullname, email, user_key)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -126,14 +126,14 @@ class People:
         return someone
 
     def _random_bytes(self, size: int) -> bytes:
-        """So many random bytes; the system is asked for many at once."""
+        """Return random bytes. The operating system is asked for many at once, because each call is slow."""
         if self._used + size > len(self._random):
             self._random, self._used = os.urandom(size * 1000), 0
         self._used += size
         return self._random[self._used - size : self._used]
 
     def _update(self, someone: StoredPerson, request: AccessRequest, user_id: str | None) -> StoredPerson:
-        """What a record does not tell was hidden, and erases nothing."""
+        """Update a person. A field that the record omits was hidden, so the stored value stays."""
         if user_id is not None and someone.user_id is None and user_id not in self._by_user:
             someone.user_id = user_id
             self._by_user[user_id] = someone

@@ -1,4 +1,4 @@
-"""Plans and runs as pages show them: lists, counts, and changes page by page; never all of a run at once."""
+"""Reads plans and runs for pages: lists, counts, and changes page by page, never all changes of a run at once."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .store import Store
 
 
 class PlansAndRuns:
-    """Reads plans and runs for pages, and keeps plans."""
+    """Reads plans and runs for pages, and stores plans."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    # ---- plans ---------------------------------------------------------------------------------------------------------
+    # ---- plans -------------------------------------------------------------------------------------------------------
 
     def list_plans(self, limit: int = 50) -> list[PlanRow]:
-        """The latest first."""
+        """Return the latest plans first."""
         rows = self._store.reads.rows(
             "SELECT p.digest, p.made_at, p.about FROM plans p ORDER BY p.made_at DESC, p.digest LIMIT ?",
             (limit,),
@@ -30,7 +30,7 @@ class PlansAndRuns:
         return [self._plan(*row) for row in rows]
 
     def find_plan(self, digest: str) -> PlanRow | None:
-        """None when there is none of that digest."""
+        """Return the plan with this digest, or None."""
         row = self._store.reads.row(
             "SELECT p.digest, p.made_at, p.about FROM plans p WHERE p.digest = ?",
             (digest,),
@@ -43,13 +43,13 @@ class PlansAndRuns:
         return PlanRow(digest, made_at, told, *((run.id, run.state) if run else (None, None)))
 
     def store_plan(self, digest: str, document: bytes, made_at: int, about: Mapping[str, Any]) -> None:
-        """Keeps a plan with what is said beside it; of a plan that is kept already only the latter."""
+        """Store a plan and its summary. If the plan is stored already, only the summary is replaced."""
         with self._store.writing() as write:
             write.write_plan(digest, document, made_at)
             write.set_plan_summary(digest, about)
 
     def delete_plans(self, digests: Collection[str]) -> int:
-        """Forgets plans, with the names in them, unless a run was begun of one; how many went."""
+        """Delete plans that no run was made from, with the names in them; return how many were deleted."""
         with self._store.writing() as write:
             among, value = write.db.in_clause(list(digests))
             free = "digest NOT IN (SELECT plan FROM runs WHERE plan IS NOT NULL)"
@@ -60,10 +60,10 @@ class PlansAndRuns:
             write.db.run(f"DELETE FROM plans WHERE digest {among}", (value,))
         return len(gone)
 
-    # ---- runs ----------------------------------------------------------------------------------------------------------
+    # ---- runs --------------------------------------------------------------------------------------------------------
 
     def read_repos(self, run: str) -> list[Repo]:
-        """The repos whose requests it changes."""
+        """Return the repos of the requests that a run changes."""
         found = self._store.reads.rows(
             "SELECT o.type, o.namespace, o.name FROM repos o WHERE o.id IN (SELECT repo_id FROM changes WHERE run = ?)"
             " ORDER BY o.type, o.namespace, o.name",
@@ -72,7 +72,7 @@ class PlansAndRuns:
         return [repo_of(*row) for row in found]
 
     def count_changes(self, run: str, repos: Sequence[Repo] | None = None) -> dict[str, int]:
-        """How many of its changes are in which state, at these repos or (None) at all."""
+        """Return how many changes of a run are in each state, at these repos or (None) all."""
         where, values = self._build_condition(run, repos)
         return dict(
             self._store.reads.rows(f"SELECT state, count(*) FROM changes c WHERE {where} GROUP BY state", values)
@@ -87,7 +87,7 @@ class PlansAndRuns:
         after: int = 0,
         limit: int = 50,
     ) -> list[ChangeRow]:
-        """The changes behind the one with this number, in the order of the plan."""
+        """Return the changes after the one with number `after`, in the order of the plan."""
         where, values = self._build_condition(run, repos)
         if states is not None:
             among, value = self._store.reads.in_clause(list(states))
@@ -111,7 +111,7 @@ class PlansAndRuns:
         ]
 
     def iterate_changes(self, run: str, repos: Sequence[Repo] | None = None) -> Iterator[ChangeRow]:
-        """Every change, read in pages."""
+        """Iterate over all changes of a run, read in pages."""
         after, size = 0, 1000
         while page := self.read_page(run, repos=repos, after=after, limit=size):
             yield from page

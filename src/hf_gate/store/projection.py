@@ -1,4 +1,4 @@
-"""The rows of requests as their events fold into them, and what is counted from every move: by repo, and by person."""
+"""Applies events to the rows of requests, and keeps the counts by repo and by person up to date."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DECIDED: Mapping[str, tuple[int, int, int]] = {
     Status.REJECTED: (0, 1, 0),
     Status.RESET: (0, 0, 1),
 }
-_INSERT = (  # only what a new attempt has: to bind the rest as null takes as long as two indexes
+_INSERT = (  # only the columns of a new attempt: binding the others as null costs as much as two indexes
     "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, version,"
     " is_current, first_seen_at, record_id, raw, answers, identity, domain, country)"
     f" VALUES ({', '.join('?' * 18)})"
@@ -28,7 +28,7 @@ _INSERT = (  # only what a new attempt has: to bind the rest as null takes as lo
 
 @dataclass(slots=True)
 class LoadedRequest:
-    """One row under change: as it was read, as it is now, and the columns beside its state that change."""
+    """A row that is being changed: its state as read and as it is now, and other changed columns."""
 
     id: int
     repo_id: int
@@ -40,7 +40,7 @@ class LoadedRequest:
 
 
 class Projection:
-    """The requests that one transaction touches."""
+    """The requests that one transaction changes."""
 
     def __init__(self, db: Database, memory: WriterCache) -> None:
         self._db, self._memory = db, memory
@@ -51,7 +51,7 @@ class Projection:
         self._hits: dict[int, frozenset[str]] = {}
 
     def load(self, idents: Iterable[int]) -> None:
-        """Reads these rows, unless they are held already."""
+        """Read these rows, unless they are loaded already."""
         wanted = set(idents) - self._loaded.keys()
         if not wanted:
             return
@@ -64,11 +64,11 @@ class Projection:
             self._loaded[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]))
 
     def get_loaded(self, ident: int) -> LoadedRequest:
-        """A row that was loaded."""
+        """Return a row that was loaded."""
         return self._loaded[ident]
 
     def add_request(self, ident: int, repo_id: int, person_id: int, state: RequestState, at: int, extra: Row) -> None:
-        """A new attempt, which is now the current one. `extra`: record_id, raw, answers, identity, domain, country."""
+        """Add a new attempt as the current one. `extra`: record_id, raw, answers, identity, domain, country."""
         self._new.append(
             (
                 ident, repo_id, person_id, state.status, state.asked_at, state.attempt, state.hub_request,
@@ -79,7 +79,7 @@ class Projection:
         self._count_decision(person_id, repo_id, None, state, state.reviewed_at or at)
 
     def apply_event(self, ident: int, event: AnyEvent, at: int) -> LoadedRequest:
-        """One more event of a loaded row."""
+        """Apply one more event to a loaded row."""
         held = self._loaded[ident]
         state = apply_event(held.state, event, at)
         assert state is not None
@@ -92,7 +92,7 @@ class Projection:
         return held
 
     def supersede(self, ident: int) -> None:
-        """There is a newer attempt: this one is past."""
+        """Mark an attempt as past, because there is a newer one."""
         held = self._loaded[ident]
         if held.is_current:
             self._count(held.repo_id, held.state, -1)
@@ -100,12 +100,12 @@ class Projection:
             held.extra["is_current"] = False
 
     def set_table_hits(self, ident: int, names: Iterable[str]) -> None:
-        """The tables that a request stood in when it was judged."""
+        """Set the owner's tables that contained the request when it was evaluated."""
         self._hits[ident] = frozenset(names)
 
     def flush(self) -> None:
-        """Writes what changed, rows and counts."""
-        self._write_changed()  # the old attempt ends before the new one begins
+        """Write changed rows and counts."""
+        self._write_changed()  # first, so that the old attempt ends before the new one starts
         self._write_new()
         counts = [(*key, n) for key, n in self._counts.items() if n]
         self._db.run_many(
@@ -138,7 +138,7 @@ class Projection:
             self._new = []
 
     def _write_changed(self) -> None:
-        """Only the columns that changed, so that only their indexes are touched; rows alike go together."""
+        """Write only changed columns, so that only their indexes are updated. Rows with the same columns share a statement."""
         groups: dict[tuple[str, ...], list[Row]] = {}
         for held in self._loaded.values():
             now = dict(held.extra)
@@ -182,7 +182,7 @@ class Projection:
     def _count_decision(
         self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int
     ) -> None:
-        """Counts a decision. A reset that was undone counts no more: whoever asks anew has another attempt."""
+        """Count a decision. An undone reset is subtracted, because a person who asks again has a new attempt."""
         status = None if before is None else before.status
         is_undone = status == Status.RESET and after.status in STATUSES
         if status == after.status or (after.status not in _DECIDED and not is_undone):

@@ -1,4 +1,4 @@
-"""What policies may do unattended: promotions, first turns that are over, halted runs, and changes that are held back."""
+"""Stores what policies may do unattended: promotions, completed first turns, halted runs, and held-back changes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .store import Store
 from .writer import Writer
 
 VersionAtRepo: TypeAlias = tuple[str, Repo]
-"""A version of a policy, by its digest, and a repo."""
+"""The digest of a policy version, and a repo."""
 
 GrantEnd: TypeAlias = tuple[int, int]
-"""The number of a request, and when its grant was to end (ms). Another date makes it another end."""
+"""The number of a request and the end of its grant (ms). Another end date makes another value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """What a run was about that somebody paused or stopped: versions of policies at repos, and grants that had ended."""
+    """The content of a run that a person paused or stopped: policy versions at repos, and grants that had ended."""
 
     versions: frozenset[VersionAtRepo]
     ends: frozenset[GrantEnd]
 
 
-# ---- promotions and first turns ------------------------------------------------------------------------------------------
+# ---- promotions and first turns --------------------------------------------------------------------------------------
 
 
 def read_promotions(store: Store) -> dict[str, str]:
@@ -35,13 +35,13 @@ def read_promotions(store: Store) -> dict[str, str]:
 
 
 def write_promotion(write: Writer, policy: str, digest: str) -> None:
-    """Let this version of a policy act unattended, in place of the one before."""
+    """Let this version of a policy act unattended, replacing the version before."""
     sql = "INSERT INTO promotions (policy, digest) VALUES (?, ?) ON CONFLICT (policy) DO UPDATE SET digest = excluded.digest"
     write.db.run(sql, (policy, digest))
 
 
 def read_first_turns(store: Store) -> frozenset[VersionAtRepo]:
-    """Return the versions whose first turn at a repo is over."""
+    """Return the versions that completed their first turn at a repo."""
     rows = store.reads.rows(
         "SELECT f.digest, o.type, o.namespace, o.name FROM first_turns f JOIN repos o ON o.id = f.repo_id"
     )
@@ -49,16 +49,16 @@ def read_first_turns(store: Store) -> frozenset[VersionAtRepo]:
 
 
 def write_first_turns(write: Writer, versions: Iterable[VersionAtRepo]) -> None:
-    """Note that the first turn of these versions is over."""
+    """Store that the first turn of these versions is complete."""
     rows = [(digest, write.repo_id(repo)) for digest, repo in versions]
     write.db.run_many("INSERT INTO first_turns (digest, repo_id) VALUES (?, ?) ON CONFLICT DO NOTHING", rows)
 
 
-# ---- halts ---------------------------------------------------------------------------------------------------------------
+# ---- halts -----------------------------------------------------------------------------------------------------------
 
 
 def read_halts(store: Store) -> dict[str, Halt]:
-    """Return what each halted run was about, by the run's id."""
+    """Return the content of each halted run by the run's id."""
     versions: dict[str, set[VersionAtRepo]] = {}
     ends: dict[str, set[GrantEnd]] = {}
     for run, digest, *where in store.reads.rows(
@@ -74,7 +74,7 @@ def read_halts(store: Store) -> dict[str, Halt]:
 
 
 def write_halt(write: Writer, run: str, halt: Halt | None) -> None:
-    """Keep what a halted run was about, in place of what was kept; None forgets it."""
+    """Replace the stored content of a halted run; None deletes it."""
     for table in ("halted_versions", "halted_ends"):
         write.db.run(f"DELETE FROM {table} WHERE run = ?", (run,))
     if halt is not None:
@@ -85,20 +85,20 @@ def write_halt(write: Writer, run: str, halt: Halt | None) -> None:
 
 
 def delete_halts_of(write: Writer, digest: str) -> None:
-    """Let a version of a policy go on wherever a run of it was halted."""
+    """Allow a policy version again at all repos where a run of it was halted."""
     write.db.run("DELETE FROM halted_versions WHERE digest = ?", (digest,))
 
 
-# ---- changes that are held back ------------------------------------------------------------------------------------------
+# ---- held-back changes -----------------------------------------------------------------------------------------------
 
 
 def read_held_changes(store: Store) -> dict[str, tuple[str, int]]:
-    """Return how many changes of which version the last turn held back, by the policy's name."""
+    """Return version digest and number of changes that the last turn held back, by the policy's name."""
     return {row[0]: (row[1], row[2]) for row in store.reads.rows("SELECT policy, digest, n FROM held_changes")}
 
 
 def write_held_changes(write: Writer, held: Mapping[str, tuple[str, int]]) -> None:
-    """Keep these counts in place of those of the turn before."""
+    """Replace the counts of the turn before."""
     write.db.run("DELETE FROM held_changes")
     rows = [(policy, digest, n) for policy, (digest, n) in held.items()]
     write.db.run_many("INSERT INTO held_changes (policy, digest, n) VALUES (?, ?, ?)", rows)

@@ -1,4 +1,4 @@
-"""A query as conditions of SQL: exact where a column says it all, else a superset with what is left to look at."""
+"""Translates a query into SQL conditions, plus checks in Python where SQL can only narrow the result."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from .sql import Database, Row
 from .state_columns import repo_of
 
 TEXT = "t.text"
-"""The search text in a condition: a statement that has one joins `texts t`."""
+"""The search text in a condition. A statement with such a condition joins `texts t`."""
 
 
 @dataclass
 class Candidate:
-    """What a row shows to a check: its search text and the last reason."""
+    """The data of a row that checks look at: its search text and the last reason."""
 
     text: str
     reason: str | None
 
     @cached_property
     def parts(self) -> list[tuple[str, str]]:
-        """The marks of the search text, each with the text behind it; taken apart once for all checks."""
+        """The marks of the search text, each with the text after it; split once for all checks."""
         return parts_of(self.text)
 
 
 @dataclass(slots=True)
 class Conditions:
-    """A query made ready. `checks` must all hold of a row beside the SQL; `needles` must all stand in its text.
+    """The conditions of a query.
 
-    `statuses`, `repos` and `verdicts` are the values that are left where the query names some; None: any. `only`: the
-    requests that it can be, where they are few and found by an index; None: not known. `compared`: parts of patterns that
-    each row is compared with.
+    A matching row satisfies the SQL and all `checks`, and its text contains all `needles`. `statuses`, `repos` and
+    `verdicts` are the possible values; None means any. `candidates`: the only requests that can match, if an index finds
+    few; else None. `compared_parts`: number of pattern parts that each row is compared with.
     """
 
     where: list[str] = field(default_factory=list)
@@ -55,17 +55,17 @@ class Conditions:
 
     @property
     def has_text(self) -> bool:
-        """Whether a condition looks at the search text."""
+        """Whether a condition uses the search text."""
         return bool(self.checks) or any(TEXT in sql for sql in self.where)
 
     def add(self, sql: str, *values: object) -> None:
-        """One more condition."""
+        """Add a condition."""
         self.where.append(sql)
         self.values.extend(values)
 
 
 def build_conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
-    """What a query means in this store at a moment (ms); days are days of `zone`."""
+    """Translate a query for this store. `now` is in ms; days are days of `zone`."""
     found = Conditions(compared_parts=sum(map(_count_parts, query.terms)))
     for term in query.terms:
         _ADDERS[term.key](_ConditionBuilder(found, db, now, zone), term)
@@ -73,14 +73,14 @@ def build_conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC
 
 
 def _count_parts(term: Term) -> int:
-    """How much of a term each row is compared with: a gap between two stars is sought for by itself."""
+    """Return how many comparisons a term costs for each row: each part of a pattern is searched separately."""
     if term.key in _BY_LIST:
         return 0
     return sum(len(value.parts) if isinstance(value, Pattern) else 1 for value in term.values)
 
 
 _BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "queue"})
-"""Keys with so few values that the pattern is compared with those, and not with rows."""
+"""Keys with so few values that patterns are compared with the values, not with rows."""
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class _ConditionBuilder:
         self.result.add(f"({sql}) IS NOT TRUE" if is_not else f"({sql})", *(v for _, values in several for v in values))
 
     def text_contains(self, needle: str) -> tuple[str, Sequence[object]]:
-        """That a text stands in the search text."""
+        """Build the condition that the search text contains a needle."""
         return f"{'instr' if self.db.is_sqlite else 'strpos'}({TEXT}, ?) > 0", (needle,)
 
 
@@ -113,7 +113,7 @@ def _intersect(old: list[int] | None, new: list[int]) -> list[int]:
     return new if old is None else list(frozenset(new).intersection(old))
 
 
-# ---- keys with few values: the pattern is compared with those that there are ---------------------------------------------
+# ---- keys with few values --------------------------------------------------------------------------------------------
 
 
 def _add_status(builder: _ConditionBuilder, term: Term) -> None:
@@ -152,7 +152,7 @@ def _verdict_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
 
 
 def _add_shadow(builder: _ConditionBuilder, term: Term) -> None:
-    """Of several policies in shadow, one that says so is enough."""
+    """Match requests for which at least one policy in shadow mode reached such a verdict."""
     rows = builder.db.rows("SELECT id, shadow FROM verdicts")
     said = {ident: [action for _, _, action in json.loads(shadow)] for ident, shadow in rows}
     fitting = [ident for ident, actions in said.items() if any(_matches_any(term.patterns, one) for one in actions)]
@@ -187,7 +187,7 @@ def _add_domain(builder: _ConditionBuilder, term: Term) -> None:
 
 
 def _build_like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tuple[str, Sequence[object]]:
-    """A pattern over a column of folded text, exactly."""
+    """Build an exact pattern condition on a column of folded text."""
     parts = [clean(fold(part)) for part in pattern.parts]
     if pattern.is_any:
         return f"{column} <> ''", ()
@@ -197,14 +197,14 @@ def _build_like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tu
     return f"{column} LIKE ? ESCAPE '!'", (text,)
 
 
-# ---- times ---------------------------------------------------------------------------------------------------------------
+# ---- times -----------------------------------------------------------------------------------------------------------
 
 
 def _add_age(builder: _ConditionBuilder, term: Term) -> None:
     parts = []
     for value in term.values:
         if isinstance(value, Age):
-            sign = {">": "<", ">=": "<=", "<": ">", "<=": ">="}[value.sign]  # the older, the smaller its time
+            sign = {">": "<", ">=": "<=", "<": ">", "<=": ">="}[value.sign]  # a greater age is an earlier time
             parts.append((f"r.asked_at {sign} ?", (builder.now - value.seconds * 1000,)))
     builder.add_any(parts, is_not=term.is_not)
 
@@ -222,7 +222,7 @@ def _day_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
     return condition
 
 
-# ---- text ----------------------------------------------------------------------------------------------------------------
+# ---- text ------------------------------------------------------------------------------------------------------------
 
 
 def _add_word(builder: _ConditionBuilder, term: Term) -> None:
@@ -254,7 +254,7 @@ def _add_user(builder: _ConditionBuilder, term: Term) -> None:
 
 
 def _limit_candidates(builder: _ConditionBuilder, term: Term, people: str, values: list[object]) -> None:
-    """The requests of those accounts, and those whose text can have one of these names."""
+    """Limit the candidates to requests of these accounts, and those whose text can contain one of these names."""
     among, value = builder.db.in_clause([ident for (ident,) in builder.db.rows(people, values)])
     rows = builder.db.rows(f"SELECT id FROM requests WHERE person_id {among}", (value,))
     for pattern in term.patterns:
@@ -270,7 +270,7 @@ def _limit_candidates(builder: _ConditionBuilder, term: Term, people: str, value
 
 
 def _check_ids_and_patterns(builder: _ConditionBuilder, term: Term, people: str, values: list[object]) -> None:
-    """Ids and patterns in one term: the ids become names, and the rest is looked at."""
+    """Add a check for a term with both ids and patterns: the ids are replaced by usernames."""
     rows = builder.db.rows(f"SELECT username FROM people WHERE id IN ({people})", values)
     known = {fold_for_search(row[0]) for row in rows if row[0]}
     _add_check(
@@ -311,12 +311,12 @@ def _matches_any_folded(term: Term, values: Sequence[str]) -> bool:
 
 
 def _add_check(builder: _ConditionBuilder, term: Term, holds: Callable[[Candidate], bool]) -> None:
-    """A condition that is looked at outside of SQL."""
+    """Add a condition that is checked in Python."""
     builder.result.checks.append((lambda found: not holds(found)) if term.is_not else holds)
 
 
 def _require_value(builder: _ConditionBuilder, term: Term, *, before: str, after: str) -> None:
-    """What must stand in the text when a value of one pattern fits as a whole between two marks."""
+    """Require the parts of a pattern that must match a complete value between two marks."""
     parts = [*term.patterns[0].folded_parts]
     parts[0] = before + parts[0]
     parts[-1] += after
@@ -324,7 +324,7 @@ def _require_value(builder: _ConditionBuilder, term: Term, *, before: str, after
 
 
 def _require_parts(builder: _ConditionBuilder, term: Term, parts: Sequence[str]) -> None:
-    """What must stand in the text, if it is one pattern that must fit; the longest part also spares many looks."""
+    """Require these parts if a single pattern must match. SQL tests the longest part, to spare most checks."""
     if term.is_not or len(term.values) != 1:
         return
     builder.result.needles += parts
@@ -339,14 +339,14 @@ _ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
 
 
 MAX_CANDIDATES: Final = 6_000
-"""So many candidates are looked at one by one; more of them are so frequent that a page is soon filled in order."""
+"""Up to so many candidates are checked one by one. More are so frequent that reading in order fills a page soon."""
 
 
-# ---- the index -------------------------------------------------------------------------------------------------------------
+# ---- trigram index ---------------------------------------------------------------------------------------------------
 
 
 def build_trigrams(needles: Iterable[str]) -> list[str]:
-    """The threes of characters that the index must have of everything that must stand in a text; not more than are of use."""
+    """Return up to 16 trigrams that the index must contain for texts with all these needles."""
     found: dict[str, None] = {}
     for needle in needles:
         last = len(needle) - 3
@@ -359,10 +359,10 @@ def build_trigrams(needles: Iterable[str]) -> list[str]:
 
 
 def find_by_trigrams(db: Database, grams: Sequence[str], most: int) -> list[Row]:
-    """The numbers of so many requests whose texts have all of these."""
+    """Return the numbers of at most `most` requests whose texts contain all trigrams."""
     if db.is_sqlite:
         match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)
         return db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, most))
-    # asked for first, so that the planner knows the values and how rare they are
+    # a query of its own, so that the planner knows the hashes and how rare they are
     hashes = [row[0] for row in db.rows("SELECT hashtext(gram) FROM unnest(?::text[]) AS gram", (list(grams),))]
     return db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ?::int[] LIMIT ?", (hashes, most))

@@ -1,4 +1,4 @@
-"""Queries behind the queue: counts by repo, status and verdict, the first page of a query, and pages of people."""
+"""Queries for the queue page: counts by repo, status and verdict, the first page of a query, and pages of people."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .sql import Database
 from .state_columns import repo_of
 from .store import Store
 
-_CHUNK: Final = 100  # requests that are looked at together
-_MAX_CHUNKS: Final = 20  # at most for one page: late in a list nearly everybody was met before
+_CHUNK: Final = 100  # requests that are read together
+_MAX_CHUNKS: Final = 20  # for one page; late in a list, most people were on an earlier page
 
 
 class QueueQueries:
-    """Reads what the queue shows."""
+    """Reads the data of the queue page."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def read_counts(self) -> list[QueueCount]:
-        """Return every combination that there is, as the writer counts them."""
+        """Return the number of requests for each existing combination of repo, status, action and rule."""
         rows = self._store.reads.rows(
             "SELECT o.type, o.namespace, o.name, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
             " WHERE c.kind = 'cell' AND c.n > 0"
@@ -35,7 +35,7 @@ class QueueQueries:
         return [_parse_count(paths[row[:3]], row[3], int(row[4])) for row in rows]
 
     def read_verdict_counts(self, status: str) -> list[VerdictCount]:
-        """Return how often each verdict stands among the current requests of one status."""
+        """Return how many current requests of one status have each verdict."""
         rows = self._store.reads.rows(
             "SELECT o.type, o.namespace, o.name, v.action, v.policy, v.rule, v.digest, v.shadow, c.n FROM"
             " (SELECT repo_id, verdict_id, count(*) AS n FROM requests WHERE is_current AND status = ?"
@@ -51,7 +51,7 @@ class QueueQueries:
         ]
 
     def count_matches(self, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
-        """Count the requests that match a query; `most` and one when there are more."""
+        """Count the requests that match a query; return `most` + 1 if there are more than `most`."""
         ready = build_conditions(query, self._store.reads, now=now, zone=zone)
         return len(find_keys(self._store.reads, ready, PageRequest(most + 1)))
 
@@ -65,7 +65,7 @@ class QueueQueries:
         most: int = 1000,
         newest_first: bool = False,
     ) -> tuple[QueryPage, int]:
-        """Return the first page of a query and how many match, found in one go; `most` and one when there are more."""
+        """Return the first page of a query and the number of matches, read in one query; `most` + 1 if there are more."""
         ready = build_conditions(query, self._store.reads, now=now, zone=zone)
         keys = find_keys(self._store.reads, ready, PageRequest(max(limit, most) + 1, newest_first))
         rows = list(self._store.requests([ident for _, ident in keys[:limit]]).values())
@@ -82,7 +82,7 @@ class QueueQueries:
         newest_first: bool = False,
         cursor: str | None = None,
     ) -> PeoplePage:
-        """Return a page of at most `limit` people. Somebody without a known account counts once for each request."""
+        """Return a page of at most `limit` people. Each request of an unknown account counts as a person."""
         db = self._store.reads
         found = build_conditions(query, db, now=now, zone=zone)
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
@@ -103,7 +103,7 @@ class QueueQueries:
         return PeoplePage(_read_rows(self._store, people), cursor_of(query, after, newest_first=newest_first))
 
     def cursor(self, query: Query, key: Key, *, newest_first: bool) -> str:
-        """Return the cursor of the page behind a request: its moment of asking (ms) and its number."""
+        """Return the cursor of the page after a request, given its time of asking (ms) and its number."""
         return cursor_of(query, key, newest_first=newest_first)
 
 
@@ -115,7 +115,7 @@ def _parse_count(repo: str, name: str, n: int) -> QueueCount:
 def _group_by_person(
     db: Database, found: Conditions, keys: Sequence[Key], *, newest_first: bool
 ) -> dict[Key, list[Key]]:
-    """All that the query finds of the people behind these requests, by the first of each."""
+    """Return all matching requests of the people behind these requests, by the first request of each person."""
     among, value = db.in_clause([ident for _, ident in keys])
     people = f"SELECT person_id FROM requests WHERE id {among}"
     rows = db.rows(f"SELECT id, person_id FROM requests WHERE is_current AND person_id IN ({people})", (value,))

@@ -1,4 +1,4 @@
-"""Removes a store: every file of it, or its tables on a server, while no other process has it open."""
+"""Removes a store, all its files or its tables on a server, while no other process has it open."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _FUNCTIONS: Final = ("ledger_only_added_to()", "grams_of(text)")
 
 
 def files_of(store: Path) -> list[Path]:
-    """Every file of a store that exists: its own first, so that a removal that breaks off leaves no older state behind.
+    """Return every existing file of a store. Its main file is first, so an interrupted removal leaves no older state.
 
-    A backup is its owner's file, whatever its name is.
+    A backup belongs to its owner, whatever its name, and is never included.
     """
     own = re.compile(rf"{re.escape(store.name)}(?:(?:{_COPY})?(?:-wal|-shm|-journal)?|\.lock|\.holder)")
     try:
@@ -44,9 +44,9 @@ def _is_folder(path: Path) -> bool:
 
 @contextmanager
 def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Iterator[FileLock]:
-    """Within it this process holds the lock of a store, and no other process has the store open, not even for reading.
+    """Hold the lock of a store within the block, and ensure that no other process has it open, even for reading.
 
-    The write-ahead log is empty then and gone. Raises StoreBusy; a file that is no store is left to the caller.
+    The write-ahead log is merged and deleted. Raise StoreBusy on conflict. A file that is not a store is left to the caller.
     """
     lock = FileLock(store, who, wait=wait, on_wait=on_wait)
     try:
@@ -64,7 +64,7 @@ def _fold_in_wal(store: Path) -> None:
         raw.execute("PRAGMA journal_mode = DELETE").fetchone()
     except sqlite3.Error as problem:
         if (getattr(problem, "sqlite_errorname", "") or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            hint = "Stop the desk and every other hf-gate at this store, then repeat the command."
+            hint = "Stop the desk and every other hf-gate that uses this store, then repeat the command."
             raise StoreBusy(f"another process has {store} open.", hint=hint) from None
         raise_sqlite_error(problem, str(store))
     finally:
@@ -74,17 +74,20 @@ def _fold_in_wal(store: Path) -> None:
 def remove_files(
     store: Path, who: Holder, *, wait: float, check: Callable[[], None], on_wait: OnWait = ignore_wait
 ) -> list[Path]:
-    """Delete the files of a store; returns which. Links are deleted, and never followed. `check` may refuse at the last moment."""
+    """Delete the files of a store and return them.
+
+    Links are deleted and never followed. `check` may still refuse once access is exclusive.
+    """
     with sole_access(store, who, wait=wait, on_wait=on_wait):
         check()
         found = files_of(store)
         for path in found:
             _unlink(path)
-        with suppress(OSError):  # so that the names are off the disk, not only in memory
+        with suppress(OSError):  # so that the deletion is durable
             folder = os.open(store.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)
-    if os.name == "nt":  # it deletes no file that is locked; elsewhere another process may have made a new store by now
+    if os.name == "nt":  # Windows cannot delete locked files; elsewhere a new store may exist by now
         for path in found:
             _unlink(path)
     return found
@@ -96,7 +99,7 @@ def _unlink(path: Path) -> None:
 
 
 def remove_empty_folders(folders: Sequence[Path]) -> list[Path]:
-    """Remove those of these folders that are empty; returns which."""
+    """Remove the empty ones of these folders and return them."""
     gone = []
     for folder in folders:
         with suppress(OSError):
@@ -108,7 +111,7 @@ def remove_empty_folders(folders: Sequence[Path]) -> list[Path]:
 def remove_tables(
     url: str, who: Holder, *, wait: float, check: Callable[[int], None], on_wait: OnWait = ignore_wait
 ) -> None:
-    """Drop the tables and functions of a store from the schema of a server, all or nothing; the schema stays."""
+    """Drop the tables and functions of a store from a server's schema, all or none; the schema itself stays."""
     db = Postgres(url, writes=True, name=f"hf-gate {who}"[:63])
     try:
         ServerLock(db, wait=wait, on_wait=on_wait)
@@ -140,9 +143,9 @@ def _drop_tables(db: Postgres) -> None:
 
 
 def count_unsettled(store: Path) -> int:
-    """How many changes of a store were sent and are not known to have ended.
+    """Return how many changes of a SQLite store were sent without a known outcome.
 
-    Raises StoreDamaged if it cannot be read, and UsageError for the database of another program.
+    Raise StoreDamaged if it cannot be read, and UsageError for a database of another program.
     """
     db = Sqlite(store, writes=False)
     try:
@@ -157,16 +160,16 @@ def count_unsettled(store: Path) -> int:
 
 
 def count_unsettled_changes(db: Database) -> int:
-    """Return how many changes were sent and are not known to have ended, those of people without a request included."""
+    """Return how many changes were sent without a known outcome, including those of people without a request."""
     found = db.row("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNSETTLED)
     return int(found[0]) if found else 0
 
 
-# ---- what else hf-gate left on this machine ------------------------------------------------------------------------------
+# ---- other files of hf-gate ------------------------------------------------------------------------------------------
 
 
 def remove_traces(state: Path, caches: Sequence[Path]) -> list[Path]:
-    """Delete caches, and what ended processes left in the state folder; what a running process announces stays."""
+    """Delete caches, and files of ended processes in the state folder; files of running processes stay."""
     found = [path for path in caches if not _is_folder(path) and os.path.lexists(path)]
     for folder in ("ui", "profiles"):
         files = sorted(path for path in (state / folder).glob("*") if not _is_folder(path))
@@ -178,7 +181,7 @@ def remove_traces(state: Path, caches: Sequence[Path]) -> list[Path]:
 
 
 def find_mode_faults(store: Path) -> list[str]:
-    """Files of a store that others could read, that are links, or that a broken-off restore left behind."""
+    """Return problems of a store's files: readable by others, links, or left by an interrupted restore."""
     faults = []
     for path in files_of(store):
         about = path.lstat()
@@ -187,5 +190,5 @@ def find_mode_faults(store: Path) -> list[str]:
         elif os.name != "nt" and about.st_mode & 0o077:
             faults.append(f"{path} can be read by others (mode {stat.S_IMODE(about.st_mode):04o})")
         elif path.name.startswith(store.name + RESTORING):
-            faults.append(f"{path} was left by a restore that broke off")
+            faults.append(f"{path} was left by an interrupted restore")
     return faults

@@ -1,4 +1,4 @@
-"""Repos as they lie in the store."""
+"""Reads the rows of repos and their counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COUNTS = "SELECT repo_id, name, n FROM counters WHERE kind = ? AND n > 0"
 
 
 def read_repo(db: Database, ident: int) -> RepoRow | None:
-    """One repo by its number."""
+    """Return one repo by its number."""
     row = db.row(f"SELECT {_COLUMNS} FROM repos WHERE id = ?", (ident,))
     if row is None:
         return None
@@ -26,7 +26,7 @@ def read_repo(db: Database, ident: int) -> RepoRow | None:
 
 
 def read_repos(db: Database) -> list[RepoRow]:
-    """All repos, in the order of their names."""
+    """Return all repos, ordered by name."""
     counts: dict[int, dict[str, int]] = {}
     for repo_id, name, n in db.rows(_COUNTS, ("status",)):
         counts.setdefault(repo_id, {})[name] = n
@@ -35,7 +35,7 @@ def read_repos(db: Database) -> list[RepoRow]:
 
 
 def count_by(db: Database, kind: str) -> dict[Repo, dict[str, int]]:
-    """What the writer counts, of one kind."""
+    """Return the counts of one kind for each repo."""
     found: dict[Repo, dict[str, int]] = {}
     sql = (
         "SELECT o.type, o.namespace, o.name, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"

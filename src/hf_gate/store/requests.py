@@ -1,4 +1,4 @@
-"""Requests as they lie in the store, read in pages by key: what is known, who waits, who is due, who was here before."""
+"""Reads the rows of requests in pages by key: current requests, latest attempts, due grants and history."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _ROW = (
 _STATE_AT = 15
 _FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
 SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
-"""A request without its record, the rest of the statement to follow; `r` is the request."""
+"""Select requests without their records; the statement continues after it, and `r` is the request."""
 SELECT_WITH_RECORD: Final = f"SELECT {_ROW}, x.data FROM {_FROM} LEFT JOIN private x ON x.id = r.record_id"
-"""The same with the record."""
+"""Select requests with their records."""
 
 
 class RowDecoder:
-    """Makes values of rows. `verdict_of` finds a verdict by its number."""
+    """Converts rows to values. `verdict_of` returns a verdict by its number."""
 
     def __init__(self, packer: Packer, verdict_of: Callable[[int | None], Verdict]) -> None:
         self._packer, self._verdict_of = packer, verdict_of
         self._repos: dict[tuple[str, str, str], Repo] = {}
 
     def decode(self, rows: Sequence[Row]) -> list[RequestRow]:
-        """The values of the rows of `BARE` or `WHOLE`."""
+        """Convert rows of `SELECT_BARE` or `SELECT_WITH_RECORD`."""
         repos = [self._repo(row[1], row[2], row[3]) for row in rows]
         records = self._records([row[-1] for row in rows], repos)
         return [self._value(row, repo, record) for row, repo, record in zip(rows, repos, records, strict=True)]
@@ -93,23 +93,23 @@ def _decode_single(raw: bytes, repo: Repo) -> AccessRequest | None:
     return rows[0] if rows else None
 
 
-# ---- what is known of records that come in -----------------------------------------------------------------------------
+# ---- latest attempts -------------------------------------------------------------------------------------------------
 
 _KNOWN = f"SELECT r.id, r.person_id, r.raw, r.answers, r.identity, {SELECT_STATE}"
 _KNOWN_AT = 5
 
 
 class LatestAttemptReader:
-    """Finds the latest attempt behind records: by account id, else by request id, else, of people without id, by name.
+    """Finds the latest attempt behind records: by account id, else by request id, else (people without id) by name.
 
-    A record with another account id is another person's, whatever its request id says.
+    A record with another account id belongs to another person, whatever its request id says.
     """
 
     def __init__(self, db: Database, repo_id: int, verdict_of: Callable[[int | None], Verdict]) -> None:
         self._db, self._repo_id, self._verdict_of = db, repo_id, verdict_of
 
     def read_latest(self, seen: Sequence[AccessRequest]) -> list[KnownRequest | None]:
-        """In the order of the records; None where nothing is known."""
+        """Return the latest attempts in the order of the records; None where nothing is stored."""
         by_user = self._find_by("p.user_id", {one.person.id.lower() for one in seen if one.person.id})
         found = [by_user.get(one.person.id.lower()) if one.person.id else None for one in seen]
         left = [index for index, known in enumerate(found) if known is None]
@@ -148,7 +148,7 @@ class LatestAttemptReader:
         return {row[-1]: self._value(row) for row in self._db.rows(sql, (value, self._repo_id))}
 
     def iterate_missing(self, seen: Collection[int]) -> Iterator[KnownRequest]:
-        """The current requests that are not among these, and are not known to be withdrawn."""
+        """Iterate over the current requests that are not in `seen`, except withdrawn ones."""
         gone = seen if isinstance(seen, set | frozenset) else frozenset(seen)
         sql = f"{_KNOWN} FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id"
         for page in self._iterate_ids():
@@ -176,7 +176,7 @@ class LatestAttemptReader:
         )
 
 
-# ---- pages by key ------------------------------------------------------------------------------------------------------
+# ---- pages by key ----------------------------------------------------------------------------------------------------
 
 
 def iterate_pages(
@@ -187,10 +187,10 @@ def iterate_pages(
     key: tuple[str, str],
     part: ListRange = (None, None),
 ) -> Iterator[list[Row]]:
-    """All rows in the order of two columns that tell them apart, a page at a time; nothing stays open in between.
+    """Iterate over pages of rows, ordered by two columns that identify a row; no cursor stays open between pages.
 
-    The first column is the state's `asked_at` or `until_at`, the second the request's number. `part`: only what comes
-    after the first place and not after the second.
+    The first column is the state's `asked_at` or `until_at`, the second the request's number. `part`: only rows after the
+    first place and up to the second.
     """
     order = f"ORDER BY {key[0]}, {key[1]} LIMIT {PAGE}"
     at = _STATE_AT + {"r.asked_at": 2, "r.until_at": 9}[key[0]]
@@ -207,7 +207,7 @@ def iterate_pages(
 
 
 def find_split_points(db: Database, repo_id: int, status: str, size: int) -> list[ListPosition]:
-    """Places that cut the current requests of one status into parts of about so many, each ending at its place."""
+    """Return places that split the current requests of one status into parts of about `size`; each part includes its place."""
     found = db.rows(
         "SELECT asked_at, id FROM (SELECT asked_at, id, row_number() OVER (ORDER BY asked_at, id) AS n FROM requests"
         " WHERE repo_id = ? AND status = ? AND is_current) AS numbered WHERE n % ? = 0 ORDER BY asked_at, id",
@@ -219,13 +219,13 @@ def find_split_points(db: Database, repo_id: int, status: str, size: int) -> lis
 def read_history(
     db: Database, repo_id: int, people: Iterable[int], within: Collection[int] | None = None
 ) -> tuple[list[Row], list[Row]]:
-    """What happened to people in this repo, and in how many others (of `within`, if given) each is accepted now."""
+    """Return past decisions about people in this repo, and in how many others (of `within`, if given) each has access now."""
     among, value = db.in_clause(list(people))
     here = (
         "SELECT person_id, accepted, rejected, resets, last, last_at FROM history"
         f" WHERE person_id {among} AND repo_id = ?"
     )
-    plus = "+" if db.is_sqlite else ""  # else it goes through all who are in anywhere, for these few people
+    plus = "+" if db.is_sqlite else ""  # keeps SQLite from scanning all accepted requests for a few people
     elsewhere = (
         f"SELECT person_id, count(*) FROM requests r WHERE person_id {among} AND repo_id <> ? AND is_current"
         f" AND {plus}status = ? GROUP BY person_id"
@@ -238,7 +238,7 @@ def read_history(
 
 
 def read_derived_columns(db: Database, idents: Sequence[int]) -> dict[int, DerivedRow]:
-    """What is kept of these requests beside their state, by their numbers."""
+    """Return the derived columns of these requests by their numbers."""
     among, value = db.in_clause(idents)
     rows = db.rows(
         f"SELECT r.id, r.domain, p.email, r.reason FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id {among}",

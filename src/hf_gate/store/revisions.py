@@ -1,4 +1,4 @@
-"""The revisions of the store's schema; read at every opening, so it imports nothing heavy."""
+"""The revisions of the store's schema; read at every opening, so this module imports nothing slow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """Revisions in the order of their numbers, with a file for each in a folder; the last is what this hf-gate works with.
+    """The names of all revisions in order, and the folder with a file for each. The last one is current.
 
-    The first is the baseline: stores of lower numbers were made by pre-releases and are refused.
+    The first is the baseline: stores with lower numbers were made by pre-releases and are refused.
     """
 
     names: tuple[str, ...]
@@ -19,11 +19,11 @@ class Revisions:
 
     @property
     def head(self) -> str:
-        """Return today's revision."""
+        """The current revision."""
         return self.names[-1]
 
     def is_pre_release(self, revision: str) -> bool:
-        """Return whether a store of this revision was made before the baseline."""
+        """Return whether a store with this revision was made before the baseline."""
         return revision < self.names[0]
 
 

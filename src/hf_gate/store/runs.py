@@ -1,4 +1,4 @@
-"""Plans, runs and their changes as they lie in the store."""
+"""Reads and writes the rows of runs and their changes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def count_changes(db: Database, run: str) -> dict[str, int]:
 
 
 def read_run(db: Database, where: str, value: str) -> RunRow | None:
-    """The latest run for which a condition holds."""
+    """Return the latest run that satisfies a condition."""
     row = db.row(f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY made_at DESC, id DESC LIMIT 1", (value,))
     return None if row is None else _run(row)
 
@@ -56,14 +56,14 @@ def read_runs(db: Database, limit: int) -> list[RunRow]:
 
 
 def read_runs_since(db: Database, at: int) -> list[RunRow]:
-    """The runs that a person or a policy began or resumed from a moment on (ms)."""
+    """Return the runs that a person or a policy started or resumed since a time (ms)."""
     resumed = "SELECT run FROM ledger WHERE repo_id = 0 AND kind = ? AND at >= ?"
     sql = f"SELECT {_COLUMNS} FROM runs WHERE made_at >= ? OR id IN ({resumed})"
     return [_run(row) for row in db.rows(sql, (at, EventKind.RUN_RESUMED.value, at))]
 
 
 def read_runs_of(db: Database, member: str) -> list[RunRow]:
-    """The runs of a member that may still be carried."""
+    """Return the unfinished runs of a member."""
     sql = f"SELECT {_COLUMNS} FROM runs WHERE member = ? AND state NOT IN (?, ?)"
     return [_run(row) for row in db.rows(sql, (member, *FINISHED))]
 
@@ -82,7 +82,7 @@ def _run(row: Row) -> RunRow:
 def read_changes(
     db: Database, run: str, states: Collection[str] | None, limit: int | None, repo_id: int | None = None
 ) -> list[ChangeRow]:
-    """The changes of a run in the order of its plan."""
+    """Return the changes of a run in the order of its plan."""
     sql = (
         "SELECT c.n, p.type, p.namespace, p.name, c.request_id, c.change, c.state, c.why"
         " FROM changes c JOIN repos p ON p.id = c.repo_id WHERE c.run = ?"
@@ -111,7 +111,7 @@ def read_changes(
 
 
 def read_repos(db: Database, run: str, states: Collection[str]) -> list[Repo]:
-    """The repos of the changes in these states, in the order of the plan."""
+    """Return the repos of the changes in these states, in the order of the plan."""
     among, value = db.in_clause(states)
     rows = db.rows(
         "SELECT p.type, p.namespace, p.name FROM repos p JOIN"

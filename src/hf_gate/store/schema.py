@@ -1,4 +1,4 @@
-"""The tables of the store, for both databases; imported only to make a store or to change its shape."""
+"""Defines the tables of the store for both databases; imported only to create or upgrade a store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def _integer(name: str, *, null: bool = False) -> Column[int]:
 
 
 def _id() -> Column[int]:
-    return Column("id", _BIG, Identity(), primary_key=True)  # made by the database: an identity, or SQLite's rowid
+    return Column(
+        "id", _BIG, Identity(), primary_key=True
+    )  # made by the database: an identity column, or SQLite's rowid
 
 
 def _given_id(name: str) -> Column[int]:
@@ -59,17 +61,17 @@ def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
-# ---- whose store it is, and what is set in it -------------------------------------------------------------------------
+# ---- owner and settings ----------------------------------------------------------------------------------------------
 
 about = Table("about", metadata, Column("key", Text, primary_key=True), _text("value"))
 settings = Table("settings", metadata, Column("key", Text, primary_key=True), _text("value"))
 
-# ---- what is known ----------------------------------------------------------------------------------------------------
+# ---- repos, people, requests -----------------------------------------------------------------------------------------
 
 repos = Table(
     "repos",
     metadata,
-    _id(),  # 0 is the desk itself, which has a chain and nothing else
+    _id(),  # 0 is the workspace itself, which has only a chain
     _text("type"),
     _text("namespace"),
     _text("name"),
@@ -98,13 +100,13 @@ people = Table(
     _text("username", null=True),
     _text("fullname", null=True),
     _text("email", null=True),
-    _text("user_key", null=True),  # the folded username of those who have no account id to be known by
+    _text("user_key", null=True),  # the folded username of people without an account id
     Index("people_pseudonym", "pseudonym", unique=True),
     _partial_index("people_user_id", "user_id", where="user_id IS NOT NULL", unique=True),
     _partial_index("people_nameless", "user_key", where="user_id IS NULL"),
 )
 
-verdicts = Table(  # each different one once
+verdicts = Table(  # one row for each distinct verdict
     "verdicts",
     metadata,
     _id(),
@@ -115,7 +117,7 @@ verdicts = Table(  # each different one once
     _text("shadow"),
 )
 
-requests = Table(  # one row an attempt; the columns up to `version` are the state that its events fold into
+requests = Table(  # one row for each attempt; the columns up to `version` are the state built from its events
     "requests",
     metadata,
     _id(),
@@ -148,7 +150,7 @@ requests = Table(  # one row an attempt; the columns up to `version` are the sta
     _bytes("identity"),
     _text("domain", null=True),
     _text("country", null=True),
-    _text("reason", null=True),  # the last that was given to the person
+    _text("reason", null=True),  # the last reason given to the person
     Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
     _partial_index("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
     _partial_index("requests_asked", "asked_at", "id", where="is_current"),
@@ -161,7 +163,7 @@ requests = Table(  # one row an attempt; the columns up to `version` are the sta
     _partial_index("requests_open", "id", where="open_run IS NOT NULL"),
 )
 
-hits = Table(  # the tables of the owner's that a request stood in when it was judged
+hits = Table(  # the owner's tables that contained a request when it was evaluated
     "hits",
     metadata,
     Column("name", Text, primary_key=True),
@@ -175,7 +177,7 @@ texts = Table(
     metadata,
     _foreign_key("requests", "id", key=True),
     _text("text"),
-    _text("extra", null=True),  # what else the index holds; SQLite's keeps it to itself
+    _text("extra", null=True),  # additional indexed text; in SQLite only the index has it
 )
 
 counters = Table(
@@ -213,7 +215,7 @@ bindings = Table(
     _text("user_id"),
 )
 
-# ---- what was done ----------------------------------------------------------------------------------------------------
+# ---- ledger ----------------------------------------------------------------------------------------------------------
 
 chains = Table("chains", metadata, _foreign_key("repos", "repo_id", key=True), _integer("seq"), _bytes("head"))
 
@@ -227,7 +229,7 @@ ledger = Table(
     _text("kind"),
     _text("actor"),
     _integer("request_id", null=True),
-    _text("run", null=True),  # as the body says it, to be found by
+    _text("run", null=True),  # copied from the body for the index
     _text("body"),
     _bytes("commitment", null=True),
     _bytes("hash"),
@@ -236,10 +238,10 @@ ledger = Table(
     _partial_index("ledger_run", "run", "id", where="run IS NOT NULL"),
 )
 
-private = Table(  # what is about people: can be deleted, and the chain still holds
+private = Table(  # personal data; the chain stays valid after it is deleted
     "private",
     metadata,
-    _given_id("id"),  # that of the ledger
+    _given_id("id"),  # that of the ledger entry
     _integer("person_id"),
     _bytes("data"),
     Index("private_person", "person_id"),
@@ -259,7 +261,7 @@ done = Table(
 
 checkpoints = Table("checkpoints", metadata, _id(), _integer("at"), _text("heads"))
 
-# ---- plans and runs ---------------------------------------------------------------------------------------------------
+# ---- plans and runs --------------------------------------------------------------------------------------------------
 
 plans = Table(
     "plans",
@@ -267,10 +269,10 @@ plans = Table(
     Column("digest", Text, primary_key=True),
     _bytes("document"),
     _integer("made_at"),
-    _text("about", null=True),  # what is said of it where it is not read whole, as JSON
+    _text("about", null=True),  # a summary as JSON, so that lists need not read the document
 )
 
-made_plans = Table(  # a plan in a file may be applied only if it was made here
+made_plans = Table(  # a plan file may be applied only if it was made by this store
     "made_plans", metadata, Column("digest", Text, primary_key=True), _integer("valid_until")
 )
 
@@ -285,9 +287,9 @@ runs = Table(
     _text("plan", null=True),
     _integer("total"),
     _text("counts"),
-    _text("member", null=True),  # the own id of the member who began it; null: a command
-    _text("account", null=True),  # the Hub account of that person, where it was proven
-    _text("verbs"),  # how many changes of which kind it was begun with
+    _text("member", null=True),  # id of the member who started it; null: a command
+    _text("account", null=True),  # proven Hub account of that person
+    _text("verbs"),  # number of changes of each kind at the start
     _boolean("is_free"),  # does not count towards the limit of one person
     Index("runs_made", "made_at"),
     _partial_index("runs_plan", "plan", where="plan IS NOT NULL"),
@@ -310,11 +312,11 @@ stop_requests = Table(  # to the process that executes a run: pause or stop
     "stop_requests", metadata, Column("run", Text, primary_key=True), _text("action")
 )
 
-# ---- what policies may do unattended ----------------------------------------------------------------------------------
+# ---- unattended policies ---------------------------------------------------------------------------------------------
 
 promotions = Table("promotions", metadata, Column("policy", Text, primary_key=True), _text("digest"))
 
-first_turns = Table(  # versions of policies whose first turn at a repo is over
+first_turns = Table(  # policy versions that completed their first turn at a repo
     "first_turns",
     metadata,
     Column("digest", Text, primary_key=True),
@@ -322,11 +324,11 @@ first_turns = Table(  # versions of policies whose first turn at a repo is over
     sqlite_with_rowid=False,
 )
 
-held_changes = Table(  # how many changes the last turn held back of a policy
+held_changes = Table(  # number of changes of a policy that the last turn held back
     "held_changes", metadata, Column("policy", Text, primary_key=True), _text("digest"), _integer("n")
 )
 
-halted_versions = Table(  # what runs were about that somebody paused or stopped
+halted_versions = Table(  # policy versions in runs that a person paused or stopped
     "halted_versions",
     metadata,
     Column("run", Text, ForeignKey("runs.id"), primary_key=True),
@@ -344,26 +346,26 @@ halted_ends = Table(
     sqlite_with_rowid=False,
 )
 
-# ---- the desk in the browser ------------------------------------------------------------------------------------------
+# ---- desk ------------------------------------------------------------------------------------------------------------
 
-tray = Table(  # decisions that have not left yet, and for a while what became of those that have
+tray = Table(  # unsent decisions, and for some time the outcomes of sent ones
     "tray",
     metadata,
     _id(),
     _foreign_key("requests", "request_id"),
-    _text("version"),  # the token of what the request looked like when it was decided
+    _text("version"),  # version of the request when it was decided
     _text("verb"),
     _text("reason", null=True),
     _text("actor"),
     _text("batch"),
     _integer("made_at"),
-    _integer("leaves_at", null=True),  # null: when somebody sends it
+    _integer("leaves_at", null=True),  # null: when a person sends it
     _text("run", null=True),
     _text("outcome", null=True),
     _text("why", null=True),
     _integer("ended_at", null=True),
-    _text("until", null=True),  # of an acceptance: its end as rules write it
-    _text("member", null=True),  # the own id of the member who decided
+    _text("until", null=True),  # end of an acceptance, as written in rules
+    _text("member", null=True),  # id of the member who decided
     _partial_index("tray_request", "request_id", where="outcome IS NULL", unique=True),
     _partial_index("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
 )
@@ -376,16 +378,16 @@ members = Table(
     _text("repos", null=True),  # globs as JSON; null: every repo of the desk
     _text("link", null=True),  # digest of the personal link; null: none is valid
     _integer("made_at"),
-    Column("id", Text, nullable=False, server_default=""),  # a member's own, never given to another
-    _text("account", null=True),  # name of the Hub account, where it is not the member's name
+    Column("id", Text, nullable=False, server_default=""),  # never reused for another member
+    _text("account", null=True),  # name of the Hub account if it differs from the member's name
     _text("user_id", null=True),  # id of the Hub account
-    _integer("proven_at", null=True),  # null: nobody has shown that the account is theirs
+    _integer("proven_at", null=True),  # null: the account is not proven
 )
 
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", Text, primary_key=True),  # digest of what the browser has
+    Column("id", Text, primary_key=True),  # digest of the browser's secret
     _text("member"),
     _integer("made_at"),
     _integer("seen_at"),
@@ -394,13 +396,13 @@ sessions = Table(
 views = Table(
     "views",
     metadata,
-    Column("member", Text, primary_key=True),  # the member's own id
+    Column("member", Text, primary_key=True),  # id of the member
     Column("name", Text, primary_key=True),
     _text("query"),
     _integer("made_at"),
 )
 
-picks = Table(  # what somebody selected, as it was when they did
+picks = Table(  # selections of requests; `picked` has each request's version when it was selected
     "picks",
     metadata,
     Column("id", Text, primary_key=True),
@@ -413,21 +415,21 @@ picked = Table(
     metadata,
     Column("pick", Text, ForeignKey("picks.id"), primary_key=True),
     _foreign_key("requests", "request_id", key=True),
-    _text("status"),  # what the request looked like: the columns of requests that its version has
+    _text("status"),  # this and the next three are the version: VERSION_COLUMNS of requests
     _integer("asked_at"),
     _integer("last_moved_at"),
     _bytes("answers"),
     sqlite_with_rowid=False,
 )
 
-# ---- what SQLAlchemy has no words for ---------------------------------------------------------------------------------
+# ---- triggers and text index -----------------------------------------------------------------------------------------
 
 SQLITE: Final = (
     "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is only added to'); END",
     "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is only added to'); END",
     "CREATE VIRTUAL TABLE grams USING fts5(text, content='', columnsize=0, detail=none, tokenize='trigram case_sensitive 1')",
-    "INSERT INTO grams (grams, rank) VALUES ('automerge', 16)",  # pages of many records come one after the other
-    "INSERT INTO grams (grams, rank) VALUES ('hashsize', 33554432)",  # bytes, so that a transaction is one piece of the index
+    "INSERT INTO grams (grams, rank) VALUES ('automerge', 16)",  # many pages are written in a row
+    "INSERT INTO grams (grams, rank) VALUES ('hashsize', 33554432)",  # bytes, so that a transaction writes one segment
 )
 
 POSTGRESQL: Final = (
@@ -435,7 +437,7 @@ POSTGRESQL: Final = (
        $$ BEGIN RAISE EXCEPTION 'the ledger is only added to'; END $$""",
     "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION ledger_only_added_to()",
     "CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger EXECUTE FUNCTION ledger_only_added_to()",
-    # Hashes, not text: the index is made in half the time. What it finds is compared with the text anyway.
+    # Hashes instead of text halve the time to build the index. Matches are compared with the text anyway.
     """CREATE FUNCTION grams_of(whole text) RETURNS int[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
        $$ SELECT ARRAY(SELECT hashtext(substr(whole, i, 3)) FROM generate_series(1, length(whole) - 2) AS i) $$""",
     "CREATE INDEX texts_grams ON texts USING gin (grams_of(text || extra))",

@@ -1,4 +1,4 @@
-"""Compares what a database has with what a store of hf-gate has: tables, indexes and the triggers that guard the ledger."""
+"""Compares a database with the schema of a store: tables, indexes and the triggers that protect the ledger."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 from .sql import Database, Postgres, Sqlite
 
 _TRIGGERS: Final = re.compile(r"CREATE TRIGGER (\w+)")
-_UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)  # a CREATE TABLE of ours has none
-_ENABLED: Final = ("O", "A")  # pg_trigger.tgenabled: fires in a usual session
+_UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)  # not used by our CREATE TABLE
+_ENABLED: Final = ("O", "A")  # values of pg_trigger.tgenabled that fire in a normal session
 
 
 def find_trigger_faults(db: Database) -> list[str]:
-    """What is wrong with the triggers that keep the ledger from being changed; [] when they are as they were made."""
+    """Return problems of the triggers that keep the ledger from being changed; [] if there are none."""
     return _find_sqlite_faults(db) if isinstance(db, Sqlite) else _find_postgres_faults(db)
 
 
@@ -52,7 +52,7 @@ def _to_text(value: object) -> str:
 
 
 def find_file_faults(db: Database) -> list[str]:
-    """What is wrong with a database itself: damage in its pages, and objects that hf-gate did not make."""
+    """Return problems of a database: damaged pages, dangling references, and objects that hf-gate did not create."""
     if not isinstance(db, Sqlite):
         return find_trigger_faults(db)
     damage = [str(row[0]) for row in db.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
@@ -61,7 +61,7 @@ def find_file_faults(db: Database) -> list[str]:
 
 
 def find_schema_faults(db: Sqlite) -> list[str]:
-    """Where a file differs from a new store of today's shape: a crafted file may bring views and triggers of its own."""
+    """Return differences between a file and a new store; a crafted file may contain its own views and triggers."""
     from .schema_setup import create_schema  # noqa: PLC0415 - SQLAlchemy is slow to import
 
     fresh = Sqlite(Path(":memory:"), writes=True)
@@ -70,15 +70,15 @@ def find_schema_faults(db: Sqlite) -> list[str]:
         faults = _compare("object", _read_objects(fresh), _read_objects(db))
         for (name,) in fresh.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
             if _read_columns(fresh, name) != _read_columns(db, name):
-                faults.append(f"table {name} has other columns")
+                faults.append(f"table {name} has different columns")
     finally:
         fresh.close()
     tables = db.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
-    return faults + [f"table {name} has rules of its own" for name, sql in tables if _UNUSUAL.search(sql or "")]
+    return faults + [f"table {name} has unexpected rules" for name, sql in tables if _UNUSUAL.search(sql or "")]
 
 
 def _read_objects(db: Sqlite) -> dict[str, str]:
-    """Everything in a file by its name; the text of ordinary tables is left out, for an upgraded one is written otherwise."""
+    """Return the SQL of every object by name, without that of ordinary tables, which differs after an upgrade."""
     rows = db.rows("SELECT type, name, coalesce(sql, '') FROM sqlite_master")
     return {
         f"{kind} {name}": "" if kind == "table" and not sql.startswith("CREATE VIRTUAL") else _collapse_sql(sql)
@@ -87,7 +87,7 @@ def _read_objects(db: Sqlite) -> dict[str, str]:
 
 
 def _read_columns(db: Sqlite, table: str) -> list[tuple[object, ...]]:
-    """Name, type, whether it may be null, place in the key, whether hidden or generated; in the order of their names."""
+    """Return name, type, nullability, place in the key, and whether hidden or generated, ordered by name."""
     quoted = table.replace('"', '""')
     return sorted((row[1], row[2], row[3], row[5], row[6]) for row in db.rows(f'PRAGMA table_xinfo("{quoted}")'))
 

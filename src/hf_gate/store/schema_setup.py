@@ -1,4 +1,4 @@
-"""Makes a store, and brings an older one to today's shape; imported only when there is something to make."""
+"""Creates the schema of a store and upgrades older stores; imported only when that is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .sql import Database, Sqlite
 
 
 def creation_statements(*, is_sqlite: bool) -> list[str]:
-    """What makes an empty store of today's shape."""
+    """Return the statements that create an empty store with the current schema."""
     dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
     found = []
     for table in schema.metadata.sorted_tables:
@@ -33,7 +33,7 @@ def creation_statements(*, is_sqlite: bool) -> list[str]:
 
 
 def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
-    """An empty store, whole or not at all."""
+    """Create an empty store, completely or not at all."""
     if isinstance(db, Sqlite):
         db.rows("PRAGMA journal_mode = WAL")
     db.begin()
@@ -51,7 +51,7 @@ def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
 
 
 def upgrade_schema(db: Database, path: Path | None, revision: str, revisions: Revisions) -> None:
-    """Runs what changed since a revision, all of it or nothing; a file is copied before, as it was."""
+    """Apply all revisions after `revision` in one transaction. A SQLite file is copied first."""
     copy = None if path is None else path.with_name(f"{path.name}.before-{revisions.head}")
     if isinstance(db, Sqlite) and copy is not None:
         _keep_copy(db, copy)
@@ -60,7 +60,7 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, revisions: Re
     name = "sqlite" if db.is_sqlite else "postgresql+psycopg"
     engine = create_engine(f"{name}://", creator=lambda: db.raw, poolclass=StaticPool, pool_reset_on_return=None)
     with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
-        db.begin()  # only now: SQLAlchemy ends whatever is under way when it connects
+        db.begin()  # not earlier: SQLAlchemy ends open transactions when it connects
         try:
             for step in steps:
                 step.module.upgrade()
@@ -69,23 +69,21 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, revisions: Re
         except BaseException as problem:
             db.rollback()
             if copy is not None:
-                copy.unlink(missing_ok=True)  # the store is as it was
+                copy.unlink(missing_ok=True)  # the store is unchanged
             _raise_upgrade_error(
-                db, problem, f"{db.at} says that its shape is {revision}, and cannot be brought to {revisions.head}"
+                db, problem, f"{db.at} has schema {revision} and cannot be upgraded to {revisions.head}"
             )
             raise
 
 
 def _raise_upgrade_error(db: Database, problem: BaseException, what: str) -> None:
-    """Raises what an error of the database means; what else can go wrong in a revision is a fault of ours."""
+    """Raise the error that a database error means. Other errors in a revision are bugs and stay as they are."""
     cause = getattr(problem, "orig", problem)
     if isinstance(cause, db.error):
         try:
             db.raise_error(cause)
         except db.error:
-            raise StoreDamaged(
-                f"{what}: {str(cause).strip().partition(chr(10))[0]}. It was left as it was."
-            ) from problem
+            raise StoreDamaged(f"{what}: {str(cause).strip().partition(chr(10))[0]}. It was not changed.") from problem
 
 
 def _keep_copy(db: Sqlite, path: Path) -> None:
@@ -98,7 +96,7 @@ def _keep_copy(db: Sqlite, path: Path) -> None:
             copy.close()
     except (OSError, sqlite3.Error) as problem:
         path.unlink(missing_ok=True)
-        hint = "Make room for a second copy, or name another place for the store."
+        hint = "Free disk space for a second copy, or move the store to another disk."
         raise StoreUnavailable(
-            f"{path} cannot be written, and no store is changed without a copy.", hint=hint
+            f"{path} cannot be written, and a store is only upgraded after it was copied.", hint=hint
         ) from problem

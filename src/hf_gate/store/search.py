@@ -1,4 +1,4 @@
-"""Pages of a query: from the few that the index names, or along the order of asking until a page is full."""
+"""Finds pages of a query: from few candidates of the index, or by reading in order of asking until a page is full."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .query_sql import MAX_CANDIDATES, TEXT, Candidate, Conditions, build_trigra
 from .sql import Database, Row
 
 _MAX_STREAMS: Final = 24
-"""So many lists are merged in order; of more, the whole order of asking is gone through."""
+"""Up to so many sorted lists are merged. For more, all requests are read in order of asking."""
 
-_FREE_PARTS: Final = 24  # parts of patterns that are compared with any number of rows
-MAX_WORK: Final = 3_000_000  # comparisons of one part with one row, each about 1 us, beyond that
+_FREE_PARTS: Final = 24  # pattern parts that may be compared with any number of rows
+MAX_WORK: Final = 3_000_000  # limit for queries with more parts: comparisons of a part with a row, each about 1 us
 
 Key = tuple[int, int]
-"""asked_at and id: where a page ends."""
+"""asked_at and id of a request: the place where a page ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page: `after` is the key of the row before it."""
+    """A page of a query. `after` is the key of the row before it."""
 
     limit: int
     newest_first: bool = False
@@ -34,7 +34,7 @@ class PageRequest:
 
 
 def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int = MAX_CANDIDATES) -> list[Key]:
-    """The keys of one page, in order. `most`: so many candidates are few."""
+    """Return the keys of one page in order. The index is used if it finds at most `most` candidates."""
     if found.statuses == [] or found.repos == [] or found.verdicts == []:
         return []
     few = _find_candidates(db, found, most)
@@ -53,7 +53,7 @@ def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int
 
 
 def filter_keys(db: Database, found: Conditions, idents: Sequence[int], *, newest_first: bool) -> list[Key]:
-    """Which of these requests a query holds for, in order."""
+    """Return the keys of those requests that match the query, in order."""
     if not idents or found.statuses == [] or found.repos == [] or found.verdicts == []:
         return []
     _check_work(found, len(idents))
@@ -62,19 +62,19 @@ def filter_keys(db: Database, found: Conditions, idents: Sequence[int], *, newes
 
 
 def _count_current(db: Database) -> int:
-    """How many requests a query may have to look at."""
+    """Return how many requests a query may have to check."""
     row = db.row("SELECT coalesce(sum(n), 0) FROM counters WHERE kind = 'status'")
     return int(row[0]) if row else 0
 
 
 def _check_work(found: Conditions, rows: int) -> None:
-    """Refuse a query of so many patterns that a page of it would take all of a desk's threads for long."""
+    """Refuse a query with so many patterns that one page would block the desk's threads for long."""
     if found.compared_parts <= _FREE_PARTS or found.compared_parts * rows <= MAX_WORK:
         return
     most = max(_FREE_PARTS, MAX_WORK // rows)
     raise QueryTooLarge(
-        f"this query compares each of {rows:,} requests with {found.compared_parts} parts of patterns; at most {most} are compared.",
-        hint="Use fewer words, patterns and values, or ask for the rest in a second query.",
+        f"this query compares each of {rows:,} requests with {found.compared_parts} pattern parts; the limit is {most}.",
+        hint="Use fewer words, patterns and values, or split the query.",
         at=0,
         suggestion="",
     )
@@ -87,11 +87,11 @@ def _passes_checks(found: Conditions, row: Row) -> bool:
     return all(check(shown) for check in found.checks)
 
 
-# ---- the few that the index names --------------------------------------------------------------------------------------
+# ---- candidates of the index -----------------------------------------------------------------------------------------
 
 
 def _find_candidates(db: Database, found: Conditions, most: int) -> list[int] | None:
-    """The requests whose texts can hold what must stand in them; None when they are many, or nothing is known."""
+    """Return the requests whose texts can match; None if there are many, or the index cannot tell."""
     if found.candidates is not None and len(found.candidates) <= most:
         return found.candidates
     grams = build_trigrams(found.needles)
@@ -101,11 +101,11 @@ def _find_candidates(db: Database, found: Conditions, most: int) -> list[int] | 
     return [row[0] for row in rows] if len(rows) <= most else None
 
 
-# ---- in the order of asking ----------------------------------------------------------------------------------------------
+# ---- rows in order of asking -----------------------------------------------------------------------------------------
 
 
 def _rows(db: Database, found: Conditions, wanted: PageRequest, few: Sequence[int] | None) -> list[Row]:
-    """The next rows for which the SQL holds: asked_at, id, and what the checks look at."""
+    """Return the next rows that satisfy the SQL: asked_at, id, and the data for the checks."""
     if few is not None:
         among, value = db.in_clause(few)
         return _select(db, found, wanted, [(f"r.id {among}", [value])], is_free=True)[: wanted.limit]
@@ -114,7 +114,7 @@ def _rows(db: Database, found: Conditions, wanted: PageRequest, few: Sequence[in
 
 
 def _choose_streams(found: Conditions) -> list[tuple[str, list[object]]]:
-    """Conditions under each of which an index has the rows in order; together they are all that can be meant."""
+    """Return conditions that each match an index in order; together they cover all possible matches."""
     statuses, repos, verdicts = found.statuses, found.repos, found.verdicts
     if verdicts is not None and len(verdicts) <= _MAX_STREAMS and statuses is None and repos is None:
         return [("r.verdict_id = ?", [one]) for one in verdicts]
@@ -147,7 +147,7 @@ def _select(
 def _build_rest(
     db: Database, found: Conditions, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
 ) -> tuple[str, list[object]]:
-    """The conditions that the streams do not say. SQLite is kept from taking an index for them: the streams have theirs."""
+    """Return the conditions that the streams do not cover. `+` keeps SQLite from using another index for them."""
     parts, values = list(found.where), list(found.values)
     plus = "+" if db.is_sqlite else ""
     said = "" if is_free else streams[0][0]
@@ -162,30 +162,30 @@ def _build_rest(
     return "".join(f" AND {part}" for part in parts), values
 
 
-# ---- cursors -------------------------------------------------------------------------------------------------------------
+# ---- cursors ---------------------------------------------------------------------------------------------------------
 
 
 def cursor_of(query: Query, key: Key, *, newest_first: bool) -> str:
-    """Where a page ended, as an opaque text that goes with this query and order alone."""
+    """Encode the end of a page as an opaque text, valid only for this query and order."""
     text = f"{key[0]}.{key[1]}.{_query_digest(query, newest_first=newest_first)}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def key_of(query: Query, cursor: str, *, newest_first: bool) -> Key:
-    """The way back; raises `UsageError` for a text that is no cursor of this query."""
+    """Decode a cursor; raise `UsageError` if it does not belong to this query and order."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         asked_at, ident, stamp = text.split(".")
         key = (_parse_number(asked_at), _parse_number(ident))
     except ValueError:
-        raise UsageError(f"{cursor[:40]!r} is no cursor.", hint="Take `next` of the page before.") from None
+        raise UsageError(f"{cursor[:40]!r} is not a cursor.", hint="Use `next` of the page before.") from None
     if stamp != _query_digest(query, newest_first=newest_first):
-        raise UsageError("this cursor belongs to another query or order.", hint="Begin again without a cursor.")
+        raise UsageError("this cursor belongs to another query or order.", hint="Start again without a cursor.")
     return key
 
 
 def _parse_number(text: str) -> int:
-    """A number as databases keep them."""
+    """Parse a number within the range of the databases (64 bits, signed)."""
     number = int(text)
     if abs(number) >= 1 << 63:
         raise ValueError(text[:40])

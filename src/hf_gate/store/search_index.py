@@ -1,4 +1,4 @@
-"""The search text of requests, and the index over it, kept up in the writer's transaction."""
+"""Keeps the search text of requests and its index up to date within the writer's transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .sql import Database
 
 
 class SearchIndex:
-    """The search texts that one transaction touches. All are written together, in the order of their numbers."""
+    """The search texts that one transaction changes. All are written together, ordered by request number."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -18,15 +18,15 @@ class SearchIndex:
         self._changed: dict[int, SearchText] = {}
 
     def add(self, ident: int, text: SearchText) -> None:
-        """The text of a new request."""
+        """Add the text of a new request."""
         self._new[ident] = text
 
     def replace(self, ident: int, text: SearchText) -> None:
-        """The text of a request that reads differently now."""
+        """Replace the text of a request."""
         (self._new if ident in self._new else self._changed)[ident] = text
 
     def flush(self, people: Collection[StoredPerson] = ()) -> None:
-        """Writes what is new, and new names in every text of these people."""
+        """Write the pending texts, and the new names of these people into all their texts."""
         if people:
             self._replace_names({one.id: one for one in people})
         if self._changed:

@@ -1,4 +1,4 @@
-"""Selections as they lie in the store: which requests somebody picked, each as it looked then; never a list in a browser."""
+"""Stores selections of requests, each with its version when it was selected; a browser never holds the list."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE = 10_000
 _SEEN = ", ".join(VERSION_COLUMNS)
 _AGAIN = ", ".join(f"{name} = excluded.{name}" for name in VERSION_COLUMNS)
 _IS_SAME: Final = " AND ".join(f"r.{name} = k.{name}" for name in VERSION_COLUMNS)
-"""Whether a request is as it was selected: `RequestVersion.difference` in SQL."""
+"""SQL condition that a request is unchanged since it was selected: `RequestVersion.difference` in SQL."""
 _PRIME: Final = 10007
 _FROM: Final = (
     "picked k LEFT JOIN requests r ON r.id = k.request_id LEFT JOIN people p ON p.id = r.person_id WHERE k.pick = ?"
@@ -34,13 +34,13 @@ class Selections:
         self._store = store
 
     def add(self, pick: str, member: str, requests: Iterable[int], at: int) -> None:
-        """Takes requests in, by their numbers, each as it looks now; one that is in already is taken in anew."""
+        """Add requests by number with their current versions; requests already selected get the current version."""
         with self._store.writing() as write:
             _create_selection(write, pick, member, at)
             _add_requests(write, pick, list(requests))
 
     def fill(self, pick: str, member: str, query: Query, at: int, zone: tzinfo) -> None:
-        """Takes in everybody whom a query finds at this moment; whoever comes later is not in it. At once, or not at all."""
+        """Add all requests that match a query now, in one transaction. Later requests are not included."""
         with self._store.writing() as write:
             _create_selection(write, pick, member, at)
             found = build_conditions(query, write.db, now=at, zone=zone)
@@ -53,19 +53,19 @@ class Selections:
                 after = keys[-1]
 
     def remove(self, pick: str, requests: Sequence[int]) -> None:
-        """Lets requests go."""
+        """Remove requests from a selection."""
         with self._store.writing() as write:
             among, value = write.db.in_clause(requests)
             write.db.run(f"DELETE FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
 
     def clear(self, pick: str) -> None:
-        """Lets all go."""
+        """Delete a selection."""
         with self._store.writing() as write:
             write.db.run("DELETE FROM picked WHERE pick = ?", (pick,))
             write.db.run("DELETE FROM picks WHERE id = ?", (pick,))
 
     def remove_selected_in(self, pick: str, decided: str) -> None:
-        """Lets go whom another selection has: what else was selected meanwhile stays."""
+        """Remove the requests of another selection; requests selected meanwhile stay."""
         with self._store.writing() as write:
             write.db.run(
                 "DELETE FROM picked WHERE pick = ? AND request_id IN (SELECT request_id FROM picked WHERE pick = ?)",
@@ -73,7 +73,7 @@ class Selections:
             )
 
     def freeze(self, pick: str, into: str, member: str, at: int) -> int:
-        """A copy that does not change any more; how many are in it. Copies older than a day are forgotten."""
+        """Copy a selection to one that never changes; return its size. Copies older than a day are deleted."""
         with self._store.writing() as write:
             old = "SELECT id FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?"
             write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - 86_400_000,))
@@ -83,17 +83,17 @@ class Selections:
             return write.db.run(copy, (into, pick))
 
     def count(self, pick: str, besides: int = 0) -> int:
-        """Return how many requests are in a selection; `besides`: the number of one that is not counted."""
+        """Return how many requests are in a selection, except the one with number `besides`."""
         row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ? AND request_id <> ?", (pick, besides))
         return int(row[0]) if row else 0
 
     def find_owner(self, pick: str) -> str | None:
-        """Who made it; None when there is none of that name."""
+        """Return the member who made the selection; None if it does not exist."""
         row = self._store.reads.row("SELECT member FROM picks WHERE id = ?", (pick,))
         return None if row is None else str(row[0])
 
     def filter_selected(self, pick: str, requests: Iterable[int]) -> frozenset[int]:
-        """Which of these are in it."""
+        """Return those requests that are in the selection."""
         among, value = self._store.reads.in_clause(list(requests))
         rows = self._store.reads.rows(
             f"SELECT request_id FROM picked WHERE pick = ? AND request_id {among}", (pick, value)
@@ -101,15 +101,15 @@ class Selections:
         return frozenset(row[0] for row in rows)
 
     def read_versions(self, pick: str) -> dict[int, RequestVersion]:
-        """What each request looked like when it was selected, in the order of their numbers."""
+        """Return the version of each request when it was selected, ordered by number."""
         sql = f"SELECT request_id, {_SEEN} FROM picked WHERE pick = ? ORDER BY request_id"
         rows = self._store.reads.rows(sql, (pick,))
         return {row[0]: RequestVersion(row[1], row[2], row[3], bytes(row[4])) for row in rows}
 
-    # ---- what a decision would apply to -------------------------------------------------------------------------------
+    # ---- effects of a decision ---------------------------------------------------------------------------------------
 
     def count_buckets(self, scope: SelectionScope) -> list[SelectionBucket]:
-        """Everybody of a selection, counted by what matters; looks at each once."""
+        """Count a selection by the reason that excludes a request, repo, status, verdict and history, in one scan."""
         why, values = _exclusion_reason(self._store.reads, scope)
         past = "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id AND h.accepted > 0)"
         rows = self._store.reads.rows(
@@ -127,7 +127,7 @@ class Selections:
         ]  # fmt: skip
 
     def iterate_ready(self, scope: SelectionScope, size: int = 1000) -> Iterator[list[int]]:
-        """The numbers of those who can be decided, so many at a time, in their order."""
+        """Iterate over the numbers of requests that can be decided, `size` at a time, in order."""
         why, values = _exclusion_reason(self._store.reads, scope)
         after = 0
         while True:
@@ -142,10 +142,10 @@ class Selections:
             after = rows[-1][0]
 
     def sample(self, scope: SelectionScope, size: int) -> list[int]:
-        """Some of them from all over the selection, the same each time."""
+        """Return some of these requests from all over the selection, the same each time."""
         row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (scope.selection,))
         count = int(row[0]) if row else 0
-        part = min(_PRIME, _PRIME * size * 20 // max(1, count))  # of very many, a part is looked at first
+        part = min(_PRIME, _PRIME * size * 20 // max(1, count))  # of a large selection, try a part first
         found = _sample(self._store.reads, scope, size, part)
         return sorted(
             found if len(found) == size or part == _PRIME else _sample(self._store.reads, scope, size, _PRIME)
@@ -177,7 +177,7 @@ def _sample(db: Database, scope: SelectionScope, size: int, part: int) -> list[i
 
 
 def _exclusion_reason(db: Database, scope: SelectionScope) -> tuple[str, Sequence[object]]:
-    """Why one is left out, as SQL: the first reason that holds."""
+    """Return SQL for the first reason that excludes a request from a decision, and its values."""
     able, able_value = db.in_clause(scope.statuses)
     repos, repos_value = db.in_clause(scope.repos)
     own, own_value = db.in_clause(list(scope.own_keys))

@@ -1,4 +1,4 @@
-"""One connection to SQLite or PostgreSQL, spoken to in one dialect: `?` for values, and errors that say what to do."""
+"""Connections to SQLite and PostgreSQL with one dialect: `?` for values, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LAST: Final = 1 << 62
 _COPY_FROM: Final = 50  # rows
 _INSERT: Final = re.compile(r"INSERT INTO (\w+ \([^)]+\)) VALUES \([?, ]+\)\Z")
 _CACHE_KIB: Final = 65_536
-_WAL_PAGES: Final = 32_000  # 128 MB: a page that many transactions touch is copied into the file once for all of them
+_WAL_PAGES: Final = 32_000  # 128 MB, so that a page changed by many transactions is copied into the file once
 
 
 class Sqlite:
-    """A connection to a file. `at` names it in errors; `error` is what is raised that only a fault of ours can cause."""
+    """A connection to a file. `at` names it in errors. `error` is the base class of the database's exceptions."""
 
     is_sqlite = True
     error: type[Exception] = sqlite3.Error
@@ -44,7 +44,7 @@ class Sqlite:
                 raise
 
     def _configure(self, *, writes: bool) -> None:
-        # secure_delete = ON would write each page that the index merges away once more
+        # secure_delete = ON would write each page that an index merge frees once more
         words = [f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "secure_delete = FAST", "temp_store = MEMORY"]
         words.append(f"cache_size = -{_CACHE_KIB if writes else _CACHE_KIB // 4}")
         words += ["synchronous = FULL", f"wal_autocheckpoint = {_WAL_PAGES}"] if writes else ["query_only = ON"]
@@ -58,7 +58,7 @@ class Sqlite:
             raise_sqlite_error(problem, self.at)
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
-        """Rows by the names of their columns, never all in memory."""
+        """Iterate over rows as dicts by column name; they are never all in memory."""
         try:
             cursor = self.raw.execute(sql)
             names = [about[0] for about in cursor.description]
@@ -86,16 +86,16 @@ class Sqlite:
     insert_many = run_many
 
     def reserve_ids(self, table: str, size: int) -> range:  # noqa: ARG002 - as the other one
-        """Numbers for new rows of a table, good until the transaction ends: nobody else makes any meanwhile."""
+        """Return numbers for new rows of a table, valid until the transaction ends, because no other writer exists."""
         found = self.row(f"SELECT coalesce(max(id), 0) FROM {table}")
         return range(1 if found is None else found[0] + 1, _LAST)
 
     def in_clause(self, values: Collection[object]) -> tuple[str, object]:
-        """What stands behind a column that must be one of these, and its one value."""
+        """Return the SQL after a column that must be one of these values, and its single value."""
         return "IN (SELECT value FROM json_each(?))", json.dumps(list(values))
 
     def read_until_interrupted(self, sql: str) -> str | None:
-        """The one value of a statement; None when the progress handler ended it."""
+        """Return the single value of a statement; None if the progress handler interrupted it."""
         try:
             return str(self.raw.execute(sql).fetchone()[0])
         except sqlite3.Error as problem:
@@ -117,7 +117,7 @@ class Sqlite:
         self.raw.close()
 
     def raise_error(self, problem: Exception) -> NoReturn:
-        """Raises what an `error` means to the caller."""
+        """Raise the error that `problem` means for the caller."""
         assert isinstance(problem, sqlite3.Error)
         raise_sqlite_error(problem, self.at)
 
@@ -149,7 +149,7 @@ class Postgres:
             self.raise_error(problem)
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
-        """Rows by the names of their columns, never all in memory; within a transaction only."""
+        """Iterate over rows as dicts by column name, never all in memory; needs a transaction."""
         try:
             with self.raw.cursor(name="hf_gate_stream") as cursor:
                 cursor.itersize = 1000
@@ -179,7 +179,7 @@ class Postgres:
             self.raise_error(problem)
 
     def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
-        """Add rows by `INSERT INTO table (columns) VALUES ...`; many are copied, which takes a fraction of the time."""
+        """Insert rows by `INSERT INTO table (columns) VALUES ...`; 50 or more are copied, which is much faster."""
         many = list(rows)
         found = _INSERT.match(sql)
         if found is None or len(many) < _COPY_FROM:
@@ -193,14 +193,14 @@ class Postgres:
             self.raise_error(problem)
 
     def reserve_ids(self, table: str, size: int) -> range:
-        """So many numbers for new rows of a table, from its identity; they are ours for ever, used or not."""
+        """Return `size` numbers for new rows of a table from its identity. They are never reused, even if unused."""
         sequence = "pg_get_serial_sequence(?, 'id')"
         found = self.row(f"SELECT setval({sequence}, nextval({sequence}) + ? - 1)", (table, table, size))
         last = 0 if found is None else int(found[0])
         return range(last - size + 1, last + 1)
 
     def in_clause(self, values: Collection[object]) -> tuple[str, object]:
-        """What stands behind a column that must be one of these, and its one value."""
+        """Return the SQL after a column that must be one of these values, and its single value."""
         return "= ANY(?)", list(values)
 
     def begin(self) -> None:
@@ -214,23 +214,23 @@ class Postgres:
             self.raw.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Gives back what the session held before it ends: the server notices an end only a moment later."""
+        """Release the session's locks first, because the server notices its end only a moment later."""
         with suppress(self.error):
             self.raw.execute("SELECT pg_advisory_unlock_all()")
         self.raw.close()
 
     def raise_error(self, problem: Exception) -> NoReturn:
-        """Raises what an `error` means to the caller."""
+        """Raise the error that `problem` means for the caller."""
         state = getattr(problem, "sqlstate", None) or ""
         words = str(problem).strip().partition("\n")[0] or type(problem).__name__
         if state == "53100":
             raise StoreUnavailable(f"the disk of {self.at} is full; nothing was written.", hint=_FULL_HINT) from problem
         if state in {"55P03", "40001", "40P01"}:
-            raise StoreBusy(f"{self.at} is locked by somebody else: {words}") from problem
+            raise StoreBusy(f"{self.at} is locked by another session: {words}") from problem
         if state.startswith("XX"):
             raise StoreDamaged(f"{self.at} is damaged: {words}") from problem
         if not state or state.startswith(("08", "28", "3D", "53", "57")):
-            raise StoreUnavailable(f"{self.at} is not there for us: {words}") from problem
+            raise StoreUnavailable(f"{self.at} cannot be reached: {words}") from problem
         raise problem
 
 
@@ -245,19 +245,19 @@ def _translate_errors(at: str) -> Iterator[None]:
         raise_sqlite_error(problem, at)
 
 
-_FULL_HINT: Final = "Make room; the store is whole, and the same command can be repeated as it is."
+_FULL_HINT: Final = "Free disk space and repeat the command; the store is undamaged."
 _UNAVAILABLE: Final = {
     "SQLITE_FULL": "the disk of {at} is full; nothing was written.",
     "SQLITE_IOERR": "{at} could not be read or written: {words}.",
     "SQLITE_CANTOPEN": "{at} cannot be opened.",
-    "SQLITE_READONLY": "{at} may not be written.",
-    "SQLITE_PERM": "{at} may not be opened.",
-    "SQLITE_AUTH": "{at} may not be opened.",
+    "SQLITE_READONLY": "you do not have permission to write {at}.",
+    "SQLITE_PERM": "you do not have permission to open {at}.",
+    "SQLITE_AUTH": "you do not have permission to open {at}.",
 }
 
 
 def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
-    """Raises what it means to the caller; what only a fault of ours can cause stays as it is."""
+    """Raise the error that `problem` means for the caller; errors that only a bug can cause are raised unchanged."""
     name = getattr(problem, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         raise StoreDamaged(f"{at} is damaged: {problem}.") from problem
@@ -276,7 +276,7 @@ def _convert_placeholders(sql: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The address of a server as it may be shown."""
+    """Return the address of a server without password and parameters."""
     scheme, _, rest = url.partition("://")
     who, at, where = rest.rpartition("@")
     return f"{scheme}://{who.partition(':')[0]}{at}{where.partition('?')[0]}"

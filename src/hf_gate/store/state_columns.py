@@ -1,4 +1,4 @@
-"""How the state of a request lies in its row: the columns, and the way there and back."""
+"""Converts the state of a request to and from the columns of its row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..domain.request_state import RequestState
 from .sql import Database, Row
 
 Verdict: TypeAlias = tuple[tuple[str, str | None, str, str | None] | None, tuple[tuple[str, str, str], ...]]
-"""The last two parts of a state that are kept once for many requests: verdict and shadow verdicts."""
+"""Verdict and shadow verdicts of a state. Equal ones are stored once for many requests."""
 
 NO_VERDICT: Final[Verdict] = (None, ())
 
@@ -21,12 +21,12 @@ COLUMNS: Final = (
     "until_rule", "open_run", "open_before", "open_after", "moved_at", "last_moved_at", "version",
 )  # fmt: skip
 SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
-"""The columns of a state, from `requests r` and `people p`; `WIDTH` of them."""
+"""The columns of a state, from `requests r` and `people p`; there are `WIDTH`."""
 WIDTH: Final = len(COLUMNS) + 1
 
 
 def values_of(state: RequestState, verdict_id: int | None) -> Row:
-    """The values of `COLUMNS`."""
+    """Return the values of `COLUMNS`."""
     return (
         state.status, state.asked_at, state.attempt, state.hub_request, state.reviewed_at, state.after, verdict_id,
         state.queue, state.until, state.at_end, state.until_rule, state.open_run, state.open_before,
@@ -35,7 +35,7 @@ def values_of(state: RequestState, verdict_id: int | None) -> Row:
 
 
 def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) -> RequestState:
-    """The state whose `SELECT` columns begin at `start`."""
+    """Build the state whose `SELECT_STATE` columns start at index `start`."""
     (
         person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict_id, queue, until, at_end, until_rule,
         open_run, open_before, open_after, moved_at, last_moved_at, version,
@@ -48,14 +48,14 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) 
 
 
 class VerdictCache:
-    """The different verdicts of the store by their numbers, read again when an unknown one turns up."""
+    """The distinct verdicts of the store by number; reloaded when an unknown number is looked up."""
 
     def __init__(self) -> None:
         self._by_id: dict[int, Verdict] = {}
         self.ids: dict[Verdict, int] = {}
 
     def load(self, db: Database) -> None:
-        """All that the database has."""
+        """Load all verdicts."""
         found = db.rows("SELECT id, action, policy, rule, digest, shadow FROM verdicts")
         self._by_id = {
             ident: ((action, policy, rule, digest), tuple((a, b, c) for a, b, c in json.loads(shadow)))
@@ -64,7 +64,7 @@ class VerdictCache:
         self.ids = {verdict: ident for ident, verdict in self._by_id.items()}
 
     def lookup(self, db: Database) -> Callable[[int | None], Verdict]:
-        """A look-up that reads from `db` when it must."""
+        """Return a function that finds a verdict by number and reloads from `db` if necessary."""
 
         def look(ident: int | None) -> Verdict:
             if ident is None:
@@ -76,16 +76,16 @@ class VerdictCache:
         return look
 
     def add(self, ident: int, verdict: Verdict) -> None:
-        """One more, just written."""
+        """Add a verdict that was just written."""
         self._by_id[ident] = verdict
         self.ids[verdict] = ident
 
 
 def chain_of(repo: Repo | None) -> str:
-    """What a repo's chain is called in the ledger."""
+    """Return the name of a repo's chain in the ledger."""
     return WORKSPACE_CHAIN if repo is None else f"{repo.type.value}s/{repo.id}"
 
 
 def repo_of(kind: str, namespace: str, name: str) -> Repo:
-    """A repo from its columns."""
+    """Build a repo from its columns."""
     return Repo(RepoType(kind), namespace, name)

@@ -1,4 +1,4 @@
-"""The store that a process holds open: reads that never wait for the writer, and the one transaction at a time."""
+"""The open store of a process: reads that never wait for the writer, and one write transaction at a time."""
 
 from __future__ import annotations
 
@@ -53,9 +53,10 @@ _SHAPE = "SELECT version_num FROM alembic_version"
 
 
 class Store:
-    """Satisfies `application.ports.Store`. Made by `opening.open_store`; `connect` makes one more connection to read by.
+    """The store, opened by `opening.open_store`.
 
-    `aside` makes one for the only write that needs no right to write: a wish for the process that has it.
+    `connect` opens another connection for reading. `aside` opens one for the only write that does not need the write lock: a
+    request to the process that holds it.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Store:
         self._packer = Packer(lambda number: read_dictionary(self._db, number))
 
     def close(self) -> None:
-        """Lets go of the file, and of the right to write."""
+        """Close all connections and release the write lock."""
         for db in (*self._readers, *([self._writes] if self._writes else [])):
             db.close()
         self._readers, self._writes = [], None
@@ -99,7 +100,7 @@ class Store:
 
     @property
     def _db(self) -> Database:
-        """This thread's connection to read by."""
+        """This thread's connection for reading."""
         db: Database | None = getattr(self._thread_local, "db", None)
         if db is None:
             db = self._thread_local.db = self._connect()
@@ -108,12 +109,12 @@ class Store:
 
     @property
     def reads(self) -> Database:
-        """The same, for the other modules of this room."""
+        """The same connection, for other modules of this package."""
         return self._db
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
-        """One transaction, durable when it ends; an error in it undoes it whole. Not within another one."""
+        """Run one transaction. It is durable when the block ends; an error rolls all of it back. Do not nest."""
         if self._writes is None or self._memory is None:
             raise StoreUnavailable("the store is open for reading only.", hint="")
         with self.hold_write_lock(), self._transaction_lock:
@@ -128,8 +129,10 @@ class Store:
 
     @contextmanager
     def hold_write_lock(self, wait: float | None = None) -> Iterator[None]:
-        """Within it no other process writes, between transactions either. A store that lends its right to write takes it
-        back for that; StoreBusy when another process keeps it longer than `wait` seconds.
+        """Keep other processes from writing within the block, also between transactions.
+
+        A store that lends its lock acquires it again for the block. Raise StoreBusy if another process keeps it longer than
+        `wait` seconds.
         """
         self._acquire_lock(wait)
         try:
@@ -141,7 +144,7 @@ class Store:
                     self._lock.hand_back()
 
     def _acquire_lock(self, wait: float | None) -> None:
-        """Many threads wait side by side for the right to write, and none longer than it would alone."""
+        """Register one more holder. Waiting threads share one wait for the lock, so none waits longer than alone."""
         limit = -1.0 if not self._lends_lock or self._lock is None else self._lock.wait if wait is None else wait
         if not self._holders_lock.acquire(timeout=limit):
             raise StoreUnavailable("the store is closed.", hint="") if self._lock is None else self._lock.busy_error()
@@ -158,24 +161,24 @@ class Store:
             raise StoreUnavailable("the store is closed.", hint="")
         if not lock.acquire(wait):
             return
-        memory.clear()  # somebody else wrote
+        memory.clear()  # another process wrote meanwhile
         if db.row(_SHAPE) != self._revision:
             lock.hand_back()
-            raise StoreTooNew(f"{db.at} was changed by a newer hf-gate meanwhile.", hint="Start this one anew.")
+            raise StoreTooNew(f"{db.at} was changed by a newer hf-gate meanwhile.", hint="Restart this process.")
 
-    # ---- repos ---------------------------------------------------------------------------------------------------------
+    # ---- repos -------------------------------------------------------------------------------------------------------
 
     def repos(self) -> Sequence[RepoRow]:
-        """All, in the order of their names."""
+        """Return all repos, ordered by name."""
         return repos.read_repos(self._db)
 
     def repo(self, repo: Repo) -> RepoRow | None:
-        """None when the store has never heard of it."""
+        """Return a repo, or None if the store does not know it."""
         ident = self._repo_id(repo)
         return None if ident is None else repos.read_repo(self._db, ident)
 
     def count_by(self, kind: str) -> Mapping[Repo, Mapping[str, int]]:
-        """How many current requests each repo has by `status`, by `action` of the verdict, or by `queue`."""
+        """Return how many current requests each repo has by `status`, by `action` of the verdict, or by `queue`."""
         return repos.count_by(self._db, kind)
 
     def _repo_id(self, repo: Repo) -> int | None:
@@ -183,15 +186,15 @@ class Store:
         found = self._db.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
         return None if found is None else int(found[0])
 
-    # ---- requests ------------------------------------------------------------------------------------------------------
+    # ---- requests ----------------------------------------------------------------------------------------------------
 
     def latest_attempts(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[KnownRequest | None]:
-        """What the store has of the latest attempts behind these records, in their order."""
+        """Return the stored latest attempt behind each of these records, in their order; None if unknown."""
         ident = self._repo_id(repo)
         return [None] * len(seen) if ident is None else self._attempt_reader(ident).read_latest(seen)
 
     def attempts_not_in(self, repo: Repo, seen: Collection[int]) -> Iterator[KnownRequest]:
-        """The current requests whose numbers are not among these, and that are not known to be withdrawn."""
+        """Iterate over the current requests whose numbers are not in `seen`, except withdrawn ones."""
         ident = self._repo_id(repo)
         return iter(()) if ident is None else self._attempt_reader(ident).iterate_missing(seen)
 
@@ -204,7 +207,7 @@ class Store:
     def iterate_requests(
         self, repo: Repo, status: str, *, with_record: bool = True, part: ListRange = (None, None)
     ) -> Iterator[RequestRow]:
-        """The current requests of a repo in one status, the oldest first; `part`: those between two of its `cuts`."""
+        """Iterate over a repo's current requests in one status, oldest first. `part`: the range between two split points."""
         ident = self._repo_id(repo)
         if ident is None:
             return
@@ -217,34 +220,34 @@ class Store:
             yield from reader.decode(page)
 
     def derived_columns(self, idents: Sequence[int]) -> Mapping[int, DerivedRow]:
-        """What is kept of these requests beside their state."""
+        """Return the columns of these requests that are derived from other data."""
         return read_derived_columns(self._db, idents)
 
     def requests_after(self, ident: int, size: int) -> list[RequestRow]:
-        """The next requests by number, past attempts too, with their records."""
+        """Return the next requests by number, past attempts included, with their records."""
         rows = self._db.rows(f"{SELECT_WITH_RECORD} WHERE r.id > ? ORDER BY r.id LIMIT ?", (ident, size))
         return self._reader().decode(rows)
 
     def unpack(self, data: bytes) -> bytes:
-        """A document as it was before it was packed."""
+        """Return a packed document."""
         return self._packer.unpack(data)
 
     def split_points(self, repo: Repo, status: str, size: int) -> Sequence[ListPosition]:
-        """Where to cut that list into parts of about so many."""
+        """Return the places that split that list into parts of about `size` requests."""
         ident = self._repo_id(repo)
         return [] if ident is None else find_split_points(self._db, ident, status, size)
 
     def request(self, ident: int) -> RequestRow | None:
-        """With its record."""
+        """Return a request with its record, or None."""
         return self.requests([ident]).get(ident)
 
     def requests(self, idents: Sequence[int]) -> Mapping[int, RequestRow]:
-        """By their numbers, with their records, in the order asked for; unknown numbers are left out."""
+        """Return requests with their records by number, in the given order, without unknown numbers."""
         pages = (self._by_id(idents[start : start + 1000], SELECT_WITH_RECORD) for start in range(0, len(idents), 1000))
         return {row.id: row for page in pages for row in page}
 
     def find_by_identity(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
-        """The current requests of whoever is called so: username, account id, request id, e-mail or pseudonym, exactly."""
+        """Return the current requests with exactly this username, account id, request id, e-mail address or pseudonym."""
         key = fold_for_search(text.strip())
         if not key:
             return []
@@ -255,12 +258,12 @@ class Store:
         return self._read_requests(f"r.id {among} AND r.is_current", [value], repo)
 
     def find_by_hub_id(self, request: str) -> RequestRow | None:
-        """The current request that the Hub calls so."""
+        """Return the current request with this request id of the Hub."""
         found = self._read_requests("r.hub_request = ? AND r.is_current", [request.lower()], None)
         return found[0] if found else None
 
     def _requests_of_identity(self, key: str) -> list[int]:
-        """The requests of whoever has this username, account id, pseudonym or e-mail."""
+        """Return the requests of people with this username, account id, pseudonym or e-mail address."""
         found = []
         for name in ("user", "email"):
             ready = build_conditions(Query((Term(name, (Pattern((key,)),)),)), self._db, now=0)
@@ -268,7 +271,7 @@ class Store:
         return found
 
     def attempts(self, repo: Repo | None, person: int) -> Sequence[RequestRow]:
-        """Every attempt of a person, the oldest first."""
+        """Return every attempt of a person, oldest first."""
         return self._read_requests("r.person_id = ?", [person], repo)
 
     def _read_requests(self, where: str, values: list[object], repo: Repo | None) -> list[RequestRow]:
@@ -291,9 +294,9 @@ class Store:
         cursor: str | None = None,
         with_record: bool = True,
     ) -> QueryPage:
-        """One page of the current requests that a query holds for, in the order in which they asked.
+        """Return one page of the current requests that match a query, ordered by the time of asking.
 
-        `now` (ms) is what ages are counted from, `zone` whose days are meant; `cursor` is `next` of the page before.
+        `now` (ms) is the time that ages are measured from. `zone` defines days. `cursor` is `next` of the page before.
         """
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
         ready = build_conditions(query, self._db, now=now, zone=zone)
@@ -308,20 +311,20 @@ class Store:
         return [rows[ident] for ident in idents if ident in rows]
 
     def iterate_due(self, until: int) -> Iterator[RequestRow]:
-        """Whose grants end at or before a moment (ms), the earliest first."""
+        """Iterate over the requests whose grants end at or before a time (ms), earliest first."""
         reader = self._reader()
         where = "r.until_at <= ? AND r.is_current"
         for page in iterate_pages(self._db.rows, SELECT_WITH_RECORD, where, (until,), ("r.until_at", "r.id")):
             yield from reader.decode(page)
 
     def open_changes(self) -> Sequence[RequestRow]:
-        """The requests with a change that was started and is not settled."""
+        """Return the requests with a change that was started and is not settled."""
         return self._reader().decode(self._db.rows(f"{SELECT_WITH_RECORD} WHERE r.open_run IS NOT NULL ORDER BY r.id"))
 
     def history(
         self, repo: Repo, people: Sequence[int], *, within: Collection[int] | None = None
     ) -> Mapping[int, HistoryRow]:
-        """What happened to each of these people, in this repo and elsewhere: in all other repos, or those of `within`."""
+        """Return the past decisions about each person, in this repo and elsewhere (all other repos, or those in `within`)."""
         ident = self._repo_id(repo)
         here, elsewhere = read_history(self._db, -1 if ident is None else ident, people, within)
         there: dict[int, int] = dict(elsewhere)
@@ -331,114 +334,114 @@ class Store:
             for person in people
         }
 
-    # ---- plans and runs ------------------------------------------------------------------------------------------------
+    # ---- plans and runs ----------------------------------------------------------------------------------------------
 
     def run(self, ident: str) -> RunRow | None:
-        """By its name."""
+        """Return a run by its id."""
         return runs.read_run(self._db, "id = ?", ident)
 
     def run_of_plan(self, digest: str) -> RunRow | None:
-        """The latest run of a plan."""
+        """Return the latest run of a plan."""
         return runs.read_run(self._db, "plan = ?", digest)
 
     def runs(self, limit: int = 50) -> Sequence[RunRow]:
-        """The latest first."""
+        """Return the latest runs first."""
         return runs.read_runs(self._db, limit)
 
     def runs_since(self, at: int) -> Sequence[RunRow]:
-        """Those that were begun from a moment on (ms)."""
+        """Return the runs that were started or resumed since a time (ms)."""
         return runs.read_runs_since(self._db, at)
 
     def runs_of(self, member: str) -> Sequence[RunRow]:
-        """Those of a member, by their own id, that are not over."""
+        """Return the unfinished runs of a member, given the member's id."""
         return runs.read_runs_of(self._db, member)
 
     def members(self) -> Sequence[Member]:
-        """Everybody who was invited, by name; also who was put out since."""
+        """Return all members, revoked ones included, ordered by name."""
         return member_rows.read_members(self._db)
 
     def changes(
         self, run: str, states: Collection[str] | None = None, limit: int | None = None, repo: Repo | None = None
     ) -> Sequence[ChangeRow]:
-        """In the order of the plan; of one repo, or of all."""
+        """Return the changes of a run in the order of the plan, of one repo or of all."""
         ident = None if repo is None else self._repo_id(repo) or -1
         return runs.read_changes(self._db, run, states, limit, ident)
 
     def changed_repos(self, run: str, states: Collection[str]) -> Sequence[Repo]:
-        """The repos of a run that have a change in one of these states, as they come in the plan."""
+        """Return the repos of a run that have a change in one of these states, in the order of the plan."""
         return runs.read_repos(self._db, run, states)
 
     def plan(self, digest: str) -> bytes | None:
-        """The document, as it was kept."""
+        """Return the document of a plan."""
         found = self._db.row("SELECT document FROM plans WHERE digest = ?", (digest,))
         return None if found is None else self._packer.unpack(found[0])
 
-    # ---- the ledger ----------------------------------------------------------------------------------------------------
+    # ---- ledger ------------------------------------------------------------------------------------------------------
 
     def chains(self) -> Mapping[str, tuple[int, bytes]]:
-        """Length and last hash of every chain."""
+        """Return length and last hash of every chain."""
         return ledger.read_chains(self._db)
 
     def links(self, chain: str, first: int = 1) -> Iterator[LedgerLink]:
-        """The entries of a chain from one on, as they lie there."""
+        """Iterate over the stored entries of a chain, starting at `first`."""
         return ledger.read_links(self._db, chain, first)
 
     def links_with_runs(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
-        """The same with the runs that they are found by."""
+        """Iterate over the entries, each with the run that it is indexed by."""
         return ledger.read_links_with_runs(self._db, chain, first)
 
     def links_with_private_parts(
         self, chain: str, first: int = 1
     ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
-        """The same with what its commitments can be proved by: salt and private part, None where they were erased."""
+        """Iterate over the entries, each with salt and private part for its commitment; None if they were erased."""
         return ledger.read_links_with_private_parts(self._db, self._packer, chain, first)
 
     def entries(
         self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None
     ) -> Sequence[LedgerRow]:
-        """The latest first; `before` is the `id` of the last row of the page before."""
+        """Return the latest entries first. `before` is the `id` of the last row of the page before."""
         return ledger.read_entries(self._db, self._packer, request=request, run=run, limit=limit, before=before)
 
     def find_trigger_faults(self) -> list[str]:
-        """What is wrong with the triggers that guard the ledger."""
+        """Return the faults of the triggers that protect the ledger."""
         return find_trigger_faults(self._db)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
-        """In the order in which they were made."""
+        """Return all checkpoints in the order in which they were made."""
         return ledger.read_checkpoints(self._db)
 
     def count_done(self, verb: str, since: int) -> int:
-        """How many changes were done unattended from a moment on (ms): accept, reject, reset, cancel, or remove."""
+        """Return how many changes were done unattended since a time (ms): accept, reject, reset, cancel, or remove."""
         return ledger.count_done(self._db, verb, since)
 
-    # ---- odds and ends -------------------------------------------------------------------------------------------------
+    # ---- profiles, settings, stop requests ---------------------------------------------------------------------------
 
     def profiles(self, people: Sequence[int]) -> Mapping[int, tuple[bytes | None, int]]:
-        """What profiles said and when that was read (ms), of those that were."""
+        """Return the packed profile of each person that was read, and when it was read (ms)."""
         among, value = self._db.in_clause(people)
         rows = self._db.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
         return {person: (document and self._packer.unpack(document), at) for person, document, at in rows}
 
     def is_plan_made(self, digest: str) -> bool:
-        """Whether a plan was made here, and its time is not long over."""
+        """Return whether a plan was made here and is not long expired."""
         return self._db.row("SELECT 1 FROM made_plans WHERE digest = ?", (digest,)) is not None
 
     def bindings(self, table: str) -> Mapping[str, str]:
-        """Keys of an owner's table to the account ids that they mean."""
+        """Return the account id of each key of an owner's table."""
         return dict(self._db.rows("SELECT key, user_id FROM bindings WHERE owner_table = ?", (table,)))
 
     def setting(self, key: str) -> str | None:
-        """None when it is not set."""
+        """Return a setting, or None."""
         found = self._db.row("SELECT value FROM settings WHERE key = ?", (key,))
         return None if found is None else str(found[0])
 
     def stop_request(self, run: str) -> str | None:
-        """What somebody wishes of the process that carries a run: pause or stop."""
+        """Return what the process that executes a run is asked to do: pause or stop."""
         found = self._db.row("SELECT action FROM stop_requests WHERE run = ?", (run,))
         return None if found is None else str(found[0])
 
     def request_stop(self, run: str, word: str | None) -> None:
-        """Tells that process; the one write that needs no right to write, so that whoever has it can be asked to end."""
+        """Ask that process to pause or stop. This write needs no lock, because that process holds it."""
         db = self._aside()
         try:
             if word is None:

@@ -1,4 +1,4 @@
-"""The tray as it lies in the store: decisions that have not left, and for a while what became of those that have."""
+"""Stores the tray: unsent decisions, and for some time the outcomes of sent ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _NAMES = (
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
 _INSERT = f"INSERT INTO tray ({', '.join(_NAMES[1:])}) VALUES ({', '.join('?' * len(_NAMES[1:]))})"
 _GOOD = (OutcomeKind.DONE, OutcomeKind.ALREADY)
-_MAX_ENDED = 1000  # of those that have ended, the last so many
+_MAX_ENDED = 1000  # older ended decisions are deleted
 
 
 class Tray:
-    """Decisions that were not sent yet, and lately sent ones."""
+    """Unsent decisions, and recently sent ones."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def add(self, items: Sequence[QueuedDecision]) -> list[QueuedDecision]:
-        """Takes decisions in, each under a number of its own; returns those whose request is decided already, as they lie there."""
+        """Add decisions. Return the stored decisions of requests that were already in the tray, which are not replaced."""
         clashes: list[QueuedDecision] = []
         with self._store.writing() as write:
             for item in items:
@@ -37,49 +37,49 @@ class Tray:
         return clashes
 
     def list_waiting(self) -> list[QueuedDecision]:
-        """All that have not ended, the first to leave first."""
-        return self._read("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
+        """Return all decisions without an outcome; those that leave first come first."""
+        return self._select("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
 
     def list_due(self, now: int) -> list[QueuedDecision]:
-        """Those whose time has come and that nobody carries yet, in the order in which they were taken."""
-        return self._read("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
+        """Return the decisions that are due and not part of a run, in the order in which they were made."""
+        return self._select("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
 
     def find_latest(self, requests: Iterable[int]) -> dict[int, QueuedDecision]:
-        """The latest decision about each of these requests, ended or not."""
+        """Return the latest decision about each of these requests, ended or not."""
         among, value = self._store.reads.in_clause(list(requests))
-        return {item.request: item for item in self._read(f"request_id {among} ORDER BY id", value)}
+        return {item.request: item for item in self._select(f"request_id {among} ORDER BY id", value)}
 
     def list_sent(self, member: str, since: int, limit: int) -> list[QueuedDecision]:
-        """What a member decided that came about from a moment on (ms), the latest first."""
+        """Return a member's decisions that took effect since a time (ms), latest first."""
         where = "outcome IN (?, ?) AND member = ? AND ended_at >= ? AND run IS NOT NULL"
-        return self._read(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
+        return self._select(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
 
     def list_failed(self, member: str) -> list[QueuedDecision]:
-        """What a member decided that did not come about, and that they have not put aside yet."""
+        """Return a member's decisions that did not take effect, except those the member has marked as seen."""
         bad = "outcome IS NOT NULL AND outcome NOT IN (?, ?, 'undone', 'seen')"
-        return self._read(f"{bad} AND member = ? ORDER BY id", *_GOOD, member)
+        return self._select(f"{bad} AND member = ? ORDER BY id", *_GOOD, member)
 
-    def _read(self, where: str, *values: object) -> list[QueuedDecision]:
+    def _select(self, where: str, *values: object) -> list[QueuedDecision]:
         return [_queued_decision(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
 
-    # ---- changes -------------------------------------------------------------------------------------------------------
+    # ---- changes -----------------------------------------------------------------------------------------------------
 
     def undo(self, ids: Sequence[int], at: int) -> int:
-        """Ends those that nobody carries yet as if they had not been; how many those were."""
+        """Undo decisions that no run executes yet; return how many."""
         return self._update("run IS NULL AND outcome IS NULL", "outcome = 'undone', ended_at = ?", (at,), ids)
 
     def set_departure(self, ids: Sequence[int], at: int | None) -> int:
-        """When those that nobody carries yet shall leave; None: when somebody sends them."""
+        """Set when decisions that no run executes yet are sent (ms); None: when a person sends them. Return how many."""
         return self._update("run IS NULL AND outcome IS NULL", "leaves_at = ?", (at,), ids)
 
     def set_run(self, ids: Sequence[int], run: str | None) -> int:
-        """By which run they leave; None: it was never begun. Nobody takes them back from then on."""
+        """Assign decisions to a run, after which they cannot be undone; None: that run was never started."""
         return self._update(
             f"outcome IS NULL AND run IS {'NOT NULL' if run is None else 'NULL'}", "run = ?", (run,), ids
         )
 
     def record_outcomes(self, outcomes: Sequence[tuple[int, str, str]], at: int) -> None:
-        """How they ended, by their numbers: kind and why. What ended long ago is forgotten."""
+        """Store outcomes as number, kind and reason. Old ended decisions are deleted."""
         with self._store.writing() as write:
             rows = [(kind, why, at, ident) for ident, kind, why in outcomes]
             write.db.run_many("UPDATE tray SET outcome = ?, why = ?, ended_at = ? WHERE id = ?", rows)
@@ -88,7 +88,7 @@ class Tray:
             )
 
     def mark_seen(self, ids: Sequence[int]) -> int:
-        """Whoever decided has read how it ended."""
+        """Mark outcomes as seen by the member who decided."""
         return self._update("outcome IS NOT NULL", "outcome = 'seen'", (), ids)
 
     def _update(self, where: str, what: str, values: Sequence[object], ids: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""The right to write to a store: one process has it, and everybody else is told which."""
+"""The lock that lets one process at a time write to a store and tells the others which process holds it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ..errors import StoreBusy, StoreUnavailable
 from ..locks import ProcessLock
 from .sql import Postgres
 
-_KEY: Final = 0x68665F67617465  # "hf_gate", for PostgreSQL's advisory locks; the schema is the other half
+_KEY: Final = 0x68665F67617465  # "hf_gate", the seed of PostgreSQL's lock key; database and schema are hashed with it
 _STEP: Final = 0.05
-_QUIET: Final = 1.0  # seconds of waiting that nobody is told of
-_SIZE: Final = 4096  # bytes of a holder file: it is always written whole, by one call
+_QUIET: Final = 1.0  # seconds to wait before `on_wait` is called
+_SIZE: Final = 4096  # bytes of a holder file; fixed, so that one call writes all of it
 
 
 OnWait: TypeAlias = Callable[[str, float], None]
-"""Told once, when a lock is not free soon: who holds it, and how many seconds it is waited for."""
+"""Called once if a lock is not free after a second, with its holder and the longest time to wait in seconds."""
 
 
 def ignore_wait(holder: str, seconds: float) -> None:
-    """Tell nobody."""
+    """Do nothing while a lock is waited for."""
 
 
 class Lock(Protocol):
-    """A right that is held until it is given back, or until the process ends, however it ends. `wait`: how long to wait for it."""
+    """A lock that is held until it is handed back or the process ends. `wait`: seconds to wait for it."""
 
     wait: float
 
@@ -42,7 +42,7 @@ class Lock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds the lock, for the message to others. `command`: such as `hf-gate run`, without arguments."""
+    """The process that holds the lock, as others are told. `command`: for example `hf-gate run`, without arguments."""
 
     pid: int
     host: str = ""
@@ -54,17 +54,17 @@ class Holder:
 
 
 def lock_files(store: Path) -> tuple[Path, Path]:
-    """The files beside a store's: the lock, and who holds it. Windows lets nobody read a file that is locked."""
+    """Return the lock file and the holder file of a store; two, because Windows lets nobody read a locked file."""
     return store.with_name(f"{store.name}.lock"), store.with_name(f"{store.name}.holder")
 
 
 class FileLock:
-    """A lock file beside the store's, with a second file that names the holder and remembers that a store was made."""
+    """A lock file next to the store. A second file names the holder and records that a store was made."""
 
     def __init__(self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> None:
         path, holder = lock_files(store)
         self._store, self._who, self.wait, self._on_wait = store, who, wait, on_wait
-        self._turn = secrets.token_hex(8)  # two containers may both be pid 1 of one host
+        self._turn = secrets.token_hex(8)  # a pid is not enough: two containers may both be pid 1 of one host
         self._lock = ProcessLock(path)
         try:
             self._acquire(wait)
@@ -75,8 +75,9 @@ class FileLock:
         self._write_holder(has_store=self.has_store)
 
     def acquire(self, wait: float | None = None) -> bool:
-        """Waits for it, as long as was said in the beginning unless `wait` says otherwise; whether anybody else
-        had it since it was given back. StoreBusy when they keep it.
+        """Acquire the lock, waiting at most `wait` seconds (default: those of the constructor).
+
+        Return whether another process had it since it was handed back. Raise StoreBusy on timeout.
         """
         self._acquire(self.wait if wait is None else wait)
         if self._read_holder().get("turn") == self._turn:
@@ -97,16 +98,16 @@ class FileLock:
         return str(read_holder(self._store) or "another process")
 
     def busy_error(self) -> StoreBusy:
-        """That somebody else keeps it, and who."""
+        """Build the error that names the holder."""
         return StoreBusy(f"{self._store} is being written by {self._holder_name()}.")
 
     @property
     def has_store(self) -> bool:
-        """Whether a store was opened under it before, by this process or an earlier one. A damaged file counts as yes."""
+        """Whether a process opened a store under this lock before. A damaged holder file counts as yes."""
         return self._read_holder().get("has_store") is not False
 
     def mark_store_made(self) -> None:
-        """From now on it knows of a store."""
+        """Record that a store was made."""
         if not self.has_store:
             self._write_holder(has_store=True)
 
@@ -121,7 +122,7 @@ class FileLock:
         return _parse_holder(os.read(self._holder, _SIZE))
 
     def hand_back(self) -> None:
-        """Lets others have it until the next `take`."""
+        """Let others have the lock until the next `acquire`."""
         self._lock.release()
 
     def release(self) -> None:
@@ -130,7 +131,7 @@ class FileLock:
 
 
 def read_holder(store: Path) -> Holder | None:
-    """The process that holds the lock of a store, or held it last; None when that is not known."""
+    """Return the process that holds or last held the lock of a store; None if unknown."""
     try:
         with lock_files(store)[1].open("rb") as file:
             found = _parse_holder(file.read(_SIZE))
@@ -145,7 +146,7 @@ def _open_lock_file(path: Path) -> int:
 
 
 def _parse_holder(data: bytes) -> dict[str, Any]:
-    """The content of a holder file; an empty one says that no store was made."""
+    """Return the content of a holder file. An empty file means that no store was made."""
     if not data:
         return {"has_store": False}
     try:
@@ -156,7 +157,7 @@ def _parse_holder(data: bytes) -> dict[str, Any]:
 
 
 class ServerLock:
-    """An advisory lock of the writer's own session; the name of the session says who holds it."""
+    """An advisory lock of the writer's database session. The name of the session identifies the holder."""
 
     _WHICH: Final = "hashtextextended(current_database() || '.' || current_schema(), ?)"
 
@@ -165,7 +166,7 @@ class ServerLock:
         self.acquire()
 
     def acquire(self, wait: float | None = None) -> bool:
-        """As that of a file does; here nobody knows whether others had it, so they may have."""
+        """Acquire the lock. Return True: the server does not record whether another process had it meanwhile."""
         limit = self.wait if wait is None else wait
         start, is_told = time.monotonic(), False
         take = f"SELECT pg_try_advisory_lock({self._WHICH})"
@@ -189,12 +190,12 @@ class ServerLock:
         return str(holder[0]) if holder else "another process"
 
     def busy_error(self, holder: str = "another process") -> StoreBusy:
-        """That somebody else keeps it."""
+        """Build the error that names the holder."""
         return StoreBusy(f"{self._db.at} is being written by {holder}.")
 
     def hand_back(self) -> None:
-        """Lets others have it until the next `take`."""
+        """Let others have the lock until the next `acquire`."""
         self._db.row(f"SELECT pg_advisory_unlock({self._WHICH})", (_KEY,))
 
     def release(self) -> None:
-        """Ends with the session."""
+        """Do nothing: the lock ends with the session."""

@@ -1,4 +1,4 @@
-"""The one transaction of the one writer: records seen, entries of the ledger, and everything that follows from them."""
+"""The write transaction: stores observed records and ledger entries, and updates everything derived from them."""
 
 from __future__ import annotations
 
@@ -30,47 +30,49 @@ from .state_columns import chain_of
 from .writer_cache import WriterCache
 
 OUTSIDE: Final = "outside"
-"""The actor of what others did: askers, the Hub's page, other tools."""
+"""The actor of changes made elsewhere: by requesters, on the Hub's page, by other tools."""
 _REPO_COLUMNS: Final = frozenset(
     {"gated", "form_card", "quick_at", "full_at", "is_complete", "problem", "counted_at", "refused_at", "refused_why",
      "tried_at", "tried_complete", "tried_counts"}
 )  # fmt: skip
-_LEARN_FROM: Final = 50  # records make a dictionary
+_LEARN_FROM: Final = 50  # fewest records that a dictionary is built from
 
 
 class Writer:
-    """What `Store.writing()` hands out; of no use when that has ended."""
+    """The transaction that `Store.writing()` yields; unusable after it."""
 
     def __init__(self, db: Database, memory: WriterCache) -> None:
         self._db, self._memory = db, memory
         self._people = People(db, memory)
         self._rows = Projection(db, memory)
         self._index = SearchIndex(db)
-        self._taken: dict[tuple[int, int], tuple[int, RecordUpdate]] = {}  # what this made of a person in a repo
+        self._taken: dict[
+            tuple[int, int], tuple[int, RecordUpdate]
+        ] = {}  # the request and record of a person in a repo
 
     @property
     def db(self) -> Database:
-        """The connection of the transaction, for the other modules of this room."""
+        """The connection of the transaction, for other modules of this package."""
         return self._db
 
-    # ---- repos ---------------------------------------------------------------------------------------------------------
+    # ---- repos -------------------------------------------------------------------------------------------------------
 
     def find_or_create_repo(self, repo: Repo) -> RepoRow:
-        """The row of a repo; made when there is none."""
+        """Return the row of a repo; create it if there is none."""
         found = read_repo(self._db, self.repo_id(repo))
         assert found is not None
         return found
 
     def update_repo(self, repo: Repo, columns: Mapping[str, Any]) -> None:
-        """Sets some of the columns that do not name it."""
+        """Set columns of a repo, except those of its name."""
         if strange := set(columns) - _REPO_COLUMNS:
-            raise KeyError(f"no columns of a repo: {sorted(strange)}")
+            raise KeyError(f"not columns of a repo: {sorted(strange)}")
         if columns:
             parts = ", ".join(f"{name} = ?" for name in columns)
             self._db.run(f"UPDATE repos SET {parts} WHERE id = ?", (*columns.values(), self.repo_id(repo)))
 
     def repo_id(self, repo: Repo | None) -> int:
-        """Return the number of a repo, made when there is none; 0 for the desk."""
+        """Return the number of a repo, creating it if there is none; 0 for the workspace."""
         if repo is None:
             return 0
         if repo not in self._memory.repos:
@@ -82,12 +84,12 @@ class Writer:
             self._memory.repos[repo] = found[0]
         return self._memory.repos[repo]
 
-    # ---- records -------------------------------------------------------------------------------------------------------
+    # ---- records -----------------------------------------------------------------------------------------------------
 
     def observe(self, repo: Repo, seen: Sequence[RecordUpdate], at: int) -> Sequence[int]:
-        """Enters what records told, and keeps them; the numbers of their requests, in the same order.
+        """Store records and their events; return the numbers of their requests, in the same order.
 
-        Of a person who stands twice among the records of a transaction the second is compared with the first.
+        If a person appears twice in a transaction, the second record is compared with the first.
         """
         repo_id = self.repo_id(repo)
         told = [one for one in seen if one.events]
@@ -102,7 +104,7 @@ class Writer:
                 ident = self._record_events(one, repo_id, person, log, at)
                 self._taken[repo_id, person.id] = (ident, one)
             else:
-                assert one.known is not None, "only of a known record there can be no news"
+                assert one.known is not None, "a record without events must be known"
                 ident = one.known.id
                 if (one.raw, one.content) != (one.known.raw, one.known.content):
                     quiet.append((one.raw, *one.content, ident))
@@ -115,7 +117,7 @@ class Writer:
         events, known = one.events, one.known
         if (repo_id, person.id) in self._taken:
             ident, first = self._taken[repo_id, person.id]
-            self._people.flush()  # whose rows those of the requests stand on
+            self._people.flush()  # rows of requests refer to rows of people
             self._rows.load([ident])
             known = KnownRequest(
                 ident, person.id, person.pseudonym, self._rows.get_loaded(ident).state, first.raw, first.content
@@ -125,7 +127,7 @@ class Writer:
         for event in events:
             if isinstance(event, e.RequestSeen):
                 ident = self._create_attempt(one, event, repo_id, person, log, at)
-                if len(events) > 1:  # the new row is written first, after the people whose rows it stands on
+                if len(events) > 1:  # further events need the new row, which refers to a row of people
                     self._people.flush()
                     self._rows.load([ident])
                 continue
@@ -141,7 +143,6 @@ class Writer:
     def _create_attempt(
         self, one: RecordUpdate, event: e.RequestSeen, repo_id: int, person: StoredPerson, log: ChainWriter, at: int
     ) -> int:
-        """A new attempt."""
         ident = self._memory.take_number("requests")
         event = msgspec.structs.replace(event, person=person.pseudonym)
         record = encode_record_part(one.request.raw_json)
@@ -167,7 +168,7 @@ class Writer:
             renamed.clear()
 
     def _find_dictionary(self, repo_id: int, told: Sequence[RecordUpdate]) -> int:
-        """The dictionary that records of this repo are packed with; learnt from the first that come in number."""
+        """Return the number of the dictionary for this repo's records. It is built from the first large batch."""
         known = self._memory.dictionaries
         if repo_id not in known:
             found = self._db.row("SELECT max(id) FROM dictionaries WHERE repo_id = ?", (repo_id,))
@@ -176,14 +177,14 @@ class Writer:
             data = build_dictionary(one.request for one in told)
             made = self._db.row("INSERT INTO dictionaries (repo_id, data) VALUES (?, ?) RETURNING id", (repo_id, data))
             assert made is not None
-            if made[0] < 1 << 16:  # else two bytes cannot name it
+            if made[0] < 1 << 16:  # the number is stored in two bytes
                 known[repo_id] = made[0]
         return known[repo_id]
 
-    # ---- the ledger ----------------------------------------------------------------------------------------------------
+    # ---- ledger ------------------------------------------------------------------------------------------------------
 
     def append(self, repo: Repo | None, entries: Sequence[LedgerEntry]) -> None:
-        """Adds entries to a repo's chain (None: the workspace's), and moves the requests that they are about."""
+        """Add entries to the chain of a repo (None: the workspace), and apply them to the requests that they are about."""
         log = ChainWriter(self._db, self._memory, self.repo_id(repo), chain_of(repo))
         about = [entry.request for entry in entries if entry.request is not None]
         self._rows.load(about)
@@ -201,7 +202,7 @@ class Writer:
         self._flush(log)
 
     def _apply_entry(self, entry: LedgerEntry, request: int) -> None:
-        """What an entry changes in the row of its request."""
+        """Apply an entry to the row of its request."""
         held = self._rows.apply_event(request, entry.event, entry.at)
         private = entry.private or {}
         match entry.event:
@@ -219,49 +220,49 @@ class Writer:
             held.extra["started_at"] = None
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Keeps the heads of all chains at a moment."""
+        """Store the heads of all chains at a time."""
         heads = msgspec.json.encode(checkpoint.heads).decode()
         self._db.run("INSERT INTO checkpoints (at, heads) VALUES (?, ?)", (checkpoint.at, heads))
 
-    # ---- plans and runs ------------------------------------------------------------------------------------------------
+    # ---- plans and runs ----------------------------------------------------------------------------------------------
 
     def write_run(self, row: RunRow) -> None:
-        """Keeps a run, in place of what was kept of it before."""
+        """Store a run, replacing the stored one."""
         runs.write_run(self._db, row)
 
     def write_changes(self, rows: Sequence[ChangeRow]) -> None:
-        """Keeps the changes of a run that begins."""
+        """Store the changes of a new run."""
         runs.write_changes(self._db, [(row, self.repo_id(row.repo)) for row in rows])
 
     def set_change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
-        """Sets state and why of changes by their numbers."""
+        """Set state and reason of changes by their numbers."""
         rows = [(state, why, run, n) for n, state, why in states]
         self._db.run_many("UPDATE changes SET state = ?, why = ? WHERE run = ? AND n = ?", rows)
 
     def count_changes(self, run: str) -> Mapping[str, int]:
-        """The changes of a run by state, as they stand in this transaction."""
+        """Return the number of changes of a run by state, as of this transaction."""
         return runs.count_changes(self._db, run)
 
     def write_plan(self, digest: str, document: bytes, made_at: int) -> None:
-        """Keeps a plan under its digest."""
+        """Store a plan under its digest."""
         packed = self._memory.packer.pack(0, document)
         sql = "INSERT INTO plans (digest, document, made_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
         self._db.run(sql, (digest, packed, made_at))
 
     def set_plan_summary(self, digest: str, about: Mapping[str, Any]) -> None:
-        """Keeps what is said of a plan beside its document."""
+        """Set the summary of a plan."""
         self._db.run("UPDATE plans SET about = ? WHERE digest = ?", (msgspec.json.encode(about).decode(), digest))
 
     def register_plan(self, digest: str, valid_until: int, now: int) -> None:
-        """Keeps that a plan was made here; forgets those whose time is over (ms)."""
+        """Store that a plan was made here, and delete expired registrations. Times are in ms."""
         self._db.run("DELETE FROM made_plans WHERE valid_until <= ?", (now,))
         sql = "INSERT INTO made_plans (digest, valid_until) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
         self._db.run(sql, (digest, valid_until))
 
-    # ---- odds and ends -------------------------------------------------------------------------------------------------
+    # ---- profiles, bindings, settings --------------------------------------------------------------------------------
 
     def write_profile(self, person: int, document: bytes | None, at: int) -> None:
-        """Keeps what a profile said; None: there was none to be had."""
+        """Store a profile; None means that there was none."""
         sql = (
             "INSERT INTO profiles (person_id, document, at) VALUES (?, ?, ?)"
             " ON CONFLICT (person_id) DO UPDATE SET document = excluded.document, at = excluded.at"
@@ -269,7 +270,7 @@ class Writer:
         self._db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
 
     def write_binding(self, table: str, key: str, user_id: str) -> None:
-        """Says which account a key of an owner's table means."""
+        """Store the account id that a key of an owner's table means."""
         sql = (
             "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?)"
             " ON CONFLICT (owner_table, key) DO UPDATE SET user_id = excluded.user_id"
@@ -277,7 +278,7 @@ class Writer:
         self._db.run(sql, (table, key, user_id))
 
     def write_setting(self, key: str, value: str | None) -> None:
-        """Keeps a setting; None removes it."""
+        """Store a setting; None deletes it."""
         self._db.run("DELETE FROM settings WHERE key = ?", (key,))
         if value is not None:
             self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
@@ -296,7 +297,7 @@ def _build_search_text(person: StoredPerson, request: AccessRequest) -> SearchTe
 
 
 def _counted_verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
-    """What a settled change counts as: a removal when it took access away, else by where it went."""
+    """Return what a settled change counts as: a removal if it took access away, else the verb of its new status."""
     if not isinstance(event, e.ChangeSettled) or event.kind != OutcomeKind.DONE:
         return ()
     if before == Status.ACCEPTED and event.after != Status.ACCEPTED:

@@ -1,4 +1,4 @@
-"""What the writer keeps in mind between transactions, since nobody else writes: reserved numbers, heads of chains, verdicts, repos."""
+"""Caches what the only writer knows between transactions: reserved numbers, heads of chains, verdicts and repos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_RESERVED: Final = 1000  # numbers reserved at once
 
 
 class WriterCache:
-    """Forgotten whole when a transaction fails, and then read again from the database."""
+    """The writer's cache. It is cleared when a transaction fails, or when another process may have written."""
 
     def __init__(self, db: Database, country_of: Callable[[AccessRequest], str | None]) -> None:
         self.country_of = country_of
@@ -30,7 +30,7 @@ class WriterCache:
         self.dictionaries: dict[int, int] = {}
 
     def take_number(self, table: str) -> int:
-        """A number that no row of the table has; the database is asked for twice as many each time."""
+        """Return an unused number for a row of the table. Each reservation is twice as large as the last."""
         number = next(self._numbers.get(table, iter(())), None)
         if number is None:
             self._reserved[table] = min(2 * self._reserved.get(table, 0) + 1, _MAX_RESERVED)
@@ -39,14 +39,14 @@ class WriterCache:
         return number
 
     def chain_head(self, repo_id: int) -> tuple[int, bytes]:
-        """Length and last hash of a chain."""
+        """Return length and last hash of a chain."""
         if repo_id not in self.heads:
             found = self._db.row("SELECT seq, head FROM chains WHERE repo_id = ?", (repo_id,))
             self.heads[repo_id] = (found[0], bytes(found[1])) if found else (0, GENESIS)
         return self.heads[repo_id]
 
     def clear(self) -> None:
-        """After a rollback nothing of this is sure."""
+        """Discard everything, because a rollback made it uncertain."""
         self._numbers.clear()
         self._reserved.clear()
         self.repos.clear()

@@ -1,1 +1,1 @@
-"""How stores of earlier shapes become stores of today's: one Alembic revision for each change of `schema`."""
+"""Upgrades stores with older schemas: one Alembic revision for each change of `schema`."""

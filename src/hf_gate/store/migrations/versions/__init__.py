@@ -1,1 +1,1 @@
-"""The revisions, each named after its number; what a released one does never changes."""
+"""The revisions, named after their numbers; a released revision never changes."""
