@@ -90,19 +90,17 @@ def test_an_entry_that_was_touched_is_named(desk: Desk, sql: str, seq: int) -> N
 def test_a_private_part_that_was_exchanged_or_taken_away_is_named_and_one_that_was_erased_is_not(desk: Desk) -> None:
     tamper(desk, "UPDATE private SET data = (SELECT data FROM private WHERE id = 3) WHERE id = 5")
     (found,) = verify_ledger(desk.store).broken
-    assert found.what == "its private part is not the one that was sealed"
+    assert found.what == "its private part does not match its seal"
     tamper(desk, "DELETE FROM private WHERE id = 5")
     (found,) = verify_ledger(desk.store).broken
-    assert (found.seq, found.what) == (5, "its private part is gone, and its person was not erased")
+    assert (found.seq, found.what) == (5, "its private part is missing, but its person was not erased")
     whose = "SELECT r.person_id FROM requests r JOIN ledger l ON l.request_id = r.id WHERE l.id = 5"
     with closing(sqlite3.connect(desk.file)) as db:
         (person,) = db.execute(whose).fetchone()
     tamper(desk, "UPDATE people SET salt = NULL WHERE id = ?", person)
     assert verify_ledger(desk.store).ok
     tamper(desk, "UPDATE people SET salt = NULL WHERE id = 7")
-    assert {found.what for found in verify_ledger(desk.store).broken} == {
-        "its private part is not the one that was sealed"
-    }
+    assert {found.what for found in verify_ledger(desk.store).broken} == {"its private part does not match its seal"}
 
 
 def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_fold(desk: Desk) -> None:
@@ -194,7 +192,7 @@ def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(de
     assert verify_ledger(desk.store, with_tables=True).ok
     tamper(desk, "UPDATE promotions SET digest = replace(digest, 'aa', 'bb')")
     (found,) = verify_ledger(desk.store, with_tables=True).broken
-    assert found.what == "policy mine may act as bbbbbbbb, and no entry tells who promoted that"
+    assert found.what == "policy mine may act as bbbbbbbb, but no entry records its promotion"
 
 
 def test_a_body_that_is_none_any_more_is_named_and_the_rest_is_folded(desk: Desk) -> None:
@@ -212,7 +210,7 @@ def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: De
     )
     assert verify_ledger(desk.store).ok
     (found,) = verify_ledger(desk.store, with_tables=True).broken
-    assert found.what == "request 907 is there, and no entry tells of it"
+    assert found.what == "request 907 exists, but no entry records it"
 
 
 def test_a_chain_whose_head_was_taken_away_is_missed(desk: Desk) -> None:
@@ -220,7 +218,7 @@ def test_a_chain_whose_head_was_taken_away_is_missed(desk: Desk) -> None:
     (found,) = verify_ledger(desk.store).broken
     assert (found.chain, found.what) == (
         chain(desk),
-        "its head is entry 0, and the last one that is there is entry 33",
+        "its head is entry 0, but its last entry is 33",
     )
 
 
@@ -315,7 +313,7 @@ def test_a_private_part_changed_in_an_export_is_named(desk: Desk) -> None:
     line = json.loads(lines[5])
     line["private"] = line["private"].replace("pending", "accepted")
     lines[5] = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode()
-    assert [found.what for found in proof(lines).broken] == ["its private part is not the one that was sealed"]
+    assert [found.what for found in proof(lines).broken] == ["its private part does not match its seal"]
 
 
 def test_two_hundred_ways_of_touching_a_file_are_all_found(desk: Desk) -> None:
@@ -341,7 +339,7 @@ def test_two_hundred_ways_of_touching_a_file_are_all_found(desk: Desk) -> None:
 
 def test_a_file_that_is_no_ledger_is_refused_in_a_line() -> None:
     for lines in ([], [b"{}\n"], [b"\xff\xfe"], [b'{"ledger":"hf-gate","heads":{"desk":[1,"no hex"]}}']):
-        with pytest.raises(UsageError, match="no exported ledger"):
+        with pytest.raises(UsageError, match="not an exported ledger"):
             proof(lines)
 
 
@@ -352,7 +350,7 @@ def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed
     with pytest.raises(UsageError, match="was changed"):
         read_checkpoint(text.replace("2026-11-25", "2026-11-24").encode(), "heads.json")
     for wrong in (b"", b"[]", b'{"at": 1}', b'{"at":"2026-11-25T12:00:00.000Z","heads":{"a":[1]},"digest":""}'):
-        with pytest.raises(UsageError, match="no checkpoint"):
+        with pytest.raises(UsageError, match="not a checkpoint"):
             read_checkpoint(wrong, "heads.json")
 
 

@@ -85,5 +85,5 @@ def test_templates_are_offered_in_each_language_if_they_can_be_sent() -> None:
 
 def test_a_kind_of_entry_is_known_in_any_case() -> None:
     assert parse_event_kind("notewritten") == "NoteWritten"
-    with pytest.raises(UsageError, match="no kind"):
+    with pytest.raises(UsageError, match="not a kind"):
         parse_event_kind("gossip")

@@ -244,7 +244,7 @@ def test_an_acceptance_can_end_and_only_a_desk_can_end_it(
     again = console.run("accept", f"ada-l@{MODEL}", "--until", "1y")
     assert "already so, nothing was changed, but that it now ends: 1y" in again.out
     moves = len(fresh.journal())
-    for text, what in (("2020-01-01", "over already"), ("30 days", "30d"), ("tomorrow", "not an end")):
+    for text, what in (("2020-01-01", "in the past"), ("30 days", "30d"), ("tomorrow", "not an end")):
         refused = console.run("accept", f"bob99@{MODEL}", "--until", text)
         assert (refused.code, what in refused.err) == (2, True), refused.err
     monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))

@@ -252,7 +252,7 @@ def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
         write.db.run("UPDATE members SET role = 'admin', user_id = 'x', proven_at = 1 WHERE name = 'mia'")
         write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, 'm_eve', 'd')")
     what = " ".join(each.what for each in verify_ledger(room.app_state.workspace.store, with_tables=True).broken)
-    assert "member eve (m_eve) is there, and no entry tells who invited them" in what
+    assert "member eve (m_eve) exists, but no entry records the invitation" in what
     assert "member mia" in what
 
 
@@ -269,7 +269,7 @@ def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, i
         write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, ?, 'd')", (ident,))
     room.app_state.membership.admit_owner()
     what = [each.what for each in verify_ledger(room.app_state.workspace.store, with_tables=True).broken]
-    assert what == [f"member eve ({ident}) is there, and no entry tells who invited them"]
+    assert what == [f"member eve ({ident}) exists, but no entry records the invitation"]
 
 
 @pytest.mark.parametrize(

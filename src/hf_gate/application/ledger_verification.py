@@ -1,4 +1,4 @@
-"""Proves the ledger: every chain unbroken, no checkpoint contradicted, each private part the one that was sealed."""
+"""Verifies the ledger: chains, checkpoints, seals of private parts, and the tables that follow from the events."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..store.promotions import read_promotions
 from ..store.store import Store
 from .derived_columns import NOT_COMPARED, LastReasons, find_differing_columns
 
-_LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ
+_COMPARISONS: Final = 3  # how often a row is compared with its events before it counts as different
 
 
 class SealedEntry(NamedTuple):
-    """One entry with its private part and the salt that seals it; both None once they were erased, or not exported."""
+    """One entry with its private part and the salt of its seal. Both are None if they were erased or not exported."""
 
     link: LedgerLink
     salt: bytes | None = None
@@ -34,22 +34,22 @@ class SealedEntry(NamedTuple):
 
 @dataclass(slots=True)
 class LedgerReport:
-    """What a proof found. `broken` in the order in which it was met; `private` counts the seals that were checked."""
+    """The result of a verification. `broken` is in the order of discovery; `private` counts the checked seals."""
 
     entries: int = 0
     private: int = 0
     chains: dict[str, int] = field(default_factory=dict)
     broken: list[ChainBreak] = field(default_factory=list)
-    not_proved: tuple[str, ...] = ()  # what a comparison with the ledger (`fold`) leaves out
+    not_proved: tuple[str, ...] = ()  # data that a comparison of the tables does not cover
 
     @property
     def ok(self) -> bool:
-        """Whether everything holds."""
+        """Whether no break was found."""
         return not self.broken
 
 
 class LedgerVerifier:
-    """Walks chains one after the other and holds them against checkpoints."""
+    """Verifies chains one after the other and compares them with checkpoints."""
 
     def __init__(self, checkpoints: Sequence[Checkpoint] = (), reasons: LastReasons | None = None) -> None:
         self.result = LedgerReport()
@@ -62,9 +62,9 @@ class LedgerVerifier:
         self._found: dict[tuple[str, int], bytes] = {}
 
     def add_chain(self, chain: str, entries: Iterable[SealedEntry], head: tuple[int, bytes] | None = None) -> None:
-        """One chain from its beginning; `head` is how long it should be, and its last hash."""
+        """Verify one chain from its first entry. `head` is its expected length and last hash."""
         last: LedgerLink | None = None
-        for found in verify_chain(self._looked_at(chain, entries)):
+        for found in verify_chain(self._check_entries(chain, entries)):
             if isinstance(found, ChainBreak):
                 self.result.broken.append(found)
             else:
@@ -72,11 +72,11 @@ class LedgerVerifier:
         length = 0 if last is None else last.seq
         self.result.chains[chain] = length
         if head is not None and head != (length, b"" if last is None else last.hash):
-            what = f"its head is entry {head[0]}, and the last one that is there is entry {length}"
+            what = f"its head is entry {head[0]}, but its last entry is {length}"
             self.result.broken.append(ChainBreak(chain, length + 1, what))
 
     def finish(self) -> LedgerReport:
-        """What was found, once all chains were walked."""
+        """Compare the checkpoints after all chains were added, and return the report."""
         for checkpoint in self.checkpoints:
             heads = {
                 chain: [self._found[chain, length]]
@@ -86,19 +86,19 @@ class LedgerVerifier:
             self.result.broken += verify_checkpoint(checkpoint, heads, self.result.chains)
         return self.result
 
-    def _looked_at(self, chain: str, entries: Iterable[SealedEntry]) -> Iterator[LedgerLink]:
-        """Each link on its way to the proof of the chain; what a chain does not cover is looked at here."""
+    def _check_entries(self, chain: str, entries: Iterable[SealedEntry]) -> Iterator[LedgerLink]:
+        """Yield the links of a chain, and check what the chain of hashes does not cover: kind, seal and reasons."""
         wanted = self._wanted.get(chain, frozenset[int]())
         for entry in entries:
             link = entry.link
             self.result.entries += 1
-            # Names of kinds are in no other place of a body: quotes within its texts are written as \".
+            # This text occurs nowhere else in a body, because quotes inside texts are escaped.
             if f'"type":"{link.kind}"'.encode() not in link.body:
-                self._say(link, f"its body is none of a {link.kind}")
-            if entry.private is not None:  # else it was erased, or kept back: the rest can still be proved
+                self._add_break(link, f"its body is not that of a {link.kind}")
+            if entry.private is not None:  # otherwise it was erased or not exported
                 self._check_seal(link, entry.private, entry.salt)
-            elif entry.salt is not None and link.commitment is not None:  # erasing takes both
-                self._say(link, "its private part is gone, and its person was not erased")
+            elif entry.salt is not None and link.commitment is not None:  # erasing removes both
+                self._add_break(link, "its private part is missing, but its person was not erased")
             if self._reasons is not None:
                 self._reasons.add(link.request, link.kind, link.body, entry.private)
             if link.seq in wanted:
@@ -108,18 +108,18 @@ class LedgerVerifier:
     def _check_seal(self, link: LedgerLink, private: bytes, salt: bytes | None) -> None:
         self.result.private += 1
         if salt is None or e.commitment_of(salt, private) != link.commitment:
-            self._say(link, "its private part is not the one that was sealed")
+            self._add_break(link, "its private part does not match its seal")
 
-    def _say(self, link: LedgerLink, what: str) -> None:
+    def _add_break(self, link: LedgerLink, what: str) -> None:
         self.result.broken.append(ChainBreak(link.chain, link.seq, what))
 
 
 def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_tables: bool = False) -> LedgerReport:
-    """Every chain of the store, its seals, and the checkpoints that it keeps besides those that are handed in.
+    """Verify every chain of a store, its seals, and the given and stored checkpoints.
 
-    With `fold` also what lies beside the ledger and follows from it: where each request stands, its mail domain and last
-    reason, the runs that entries are found by, promoted policies, members, and the triggers that guard the ledger.
-    `not_proved` names the rest. That takes memory for every request.
+    `with_tables` also compares the tables that follow from the ledger: the state of each request, its mail domain and last
+    reason, the run of each entry, promoted policies, members, and the triggers that protect the ledger. The result names
+    the rest in `not_proved`. This takes memory for every request.
     """
     reasons = LastReasons() if with_tables else None
     proof = LedgerVerifier([*store.checkpoints(), *checkpoints], reasons)
@@ -127,7 +127,7 @@ def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_
     for chain, head in heads:
         entries = map(SealedEntry._make, store.links_with_private_parts(chain))
         proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head)
-    proof.result.broken += _beyond(store, heads)
+    proof.result.broken += _find_entries_after_head(store, heads)
     result = proof.finish()
     if reasons is not None:
         result.broken += _compare_with_events(store, sorted(result.chains), reasons)
@@ -136,86 +136,88 @@ def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_
 
 
 def _is_within(length: int, entry: SealedEntry) -> bool:
-    """Whether it was there when the head was read: somebody may be writing meanwhile."""
+    """Whether an entry was stored before the head was read. Another process may be writing."""
     return entry.link.seq <= length
 
 
-def _beyond(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
-    """Entries behind what a head says, unless the head has moved with them since."""
+def _find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
+    """Yield chains with entries after their head, unless the head has moved since."""
     last = {chain: max((link.seq for link in store.links(chain, head[0] + 1)), default=0) for chain, head in heads}
     now = store.chains()
     for chain, seq in last.items():
         length = now.get(chain, (0, b""))[0]
         if seq > length:
-            yield ChainBreak(
-                chain, length + 1, f"its head is entry {length}, and the last one that is there is entry {seq}"
-            )
+            yield ChainBreak(chain, length + 1, f"its head is entry {length}, but its last entry is {seq}")
 
 
 def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReasons) -> Iterator[ChainBreak]:
-    """Where something beside the ledger says something else than its events do."""
-    acting = read_promotions(store)  # first: what is promoted meanwhile is entered as well
-    told, promoted = set[int](), set[tuple[str, str]]()
-    for chain in sorted({*chains, WORKSPACE_CHAIN}):  # a row needs no entry to be there
-        fold = _Fold(store, chain)
-        yield from _differing(fold, told)
-        yield from find_differing_columns(store, chain, sorted(fold.states), reasons)
-        yield from fold.broken
-        promoted |= fold.promoted
+    """Yield the differences between the tables and the events."""
+    acting = read_promotions(store)  # read first: a later promotion also has a later entry
+    recorded, promoted = set[int](), set[tuple[str, str]]()
+    for chain in sorted({*chains, WORKSPACE_CHAIN}):  # a row may exist without any entry
+        chain_state = _ReplayedChain(store, chain)
+        yield from _compare_requests(chain_state, recorded)
+        yield from find_differing_columns(store, chain, sorted(chain_state.states), reasons)
+        yield from chain_state.broken
+        promoted |= chain_state.promoted
         if chain == WORKSPACE_CHAIN:
-            yield from _differing_members(store, fold)
-    yield from _untold(store, told)
+            yield from _compare_members(store, chain_state)
+    yield from _find_unrecorded_requests(store, recorded)
     yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.find_trigger_faults())
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
             yield ChainBreak(
-                WORKSPACE_CHAIN, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that"
+                WORKSPACE_CHAIN, 0, f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
             )
 
 
-def _differing_members(store: Store, fold: _Fold) -> list[ChainBreak]:
-    """Where the table of members says something else than the events do."""
+def _compare_members(store: Store, chain_state: _ReplayedChain) -> list[ChainBreak]:
+    """Return the differences between the table of members and the events."""
     found: list[ChainBreak] = []
-    for _ in range(_LOOKS):  # somebody may have been invited since the events were read
+    for _ in range(_COMPARISONS):  # a member may have been invited since the events were read
         rows, seals = store.members(), read_seals(store.reads)
-        fold.go_on()
-        found = list(_other_members(rows, seals, fold.members))
+        chain_state.read_new_events()
+        found = list(_find_differing_members(rows, seals, chain_state.members))
         if not found:
             break
     return found
 
 
-def _other_members(rows: Sequence[Member], seals: Mapping[str, str], told: Mapping[str, _Told]) -> Iterator[ChainBreak]:
-    """Members whose row differs from their events."""
+def _find_differing_members(
+    rows: Sequence[Member], seals: Mapping[str, str], recorded: Mapping[str, _RecordedMember]
+) -> Iterator[ChainBreak]:
+    """Yield the members whose row differs from their events."""
     for row in rows:
-        entered = told.get(row.id)
-        if entered is None:
+        known = recorded.get(row.id)
+        if known is None:
             yield ChainBreak(
-                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) is there, and no entry tells who invited them"
+                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) exists, but no entry records the invitation"
             )
             continue
         is_in = row.has_link
-        if (row.role, row.repos, is_in) != (entered.role, entered.repos, entered.is_in):
+        if (row.role, row.repos, is_in) != (known.role, known.repos, known.is_in):
             yield ChainBreak(
                 WORKSPACE_CHAIN,
                 0,
-                f"member {row.name} ({row.id}) has another role, other repos or another link than entered",
+                f"member {row.name} ({row.id}) has a different role, repos or link than recorded",
             )
-        elif is_in and row.proven_account != entered.account:
+        elif is_in and row.proven_account != known.account:
             yield ChainBreak(
-                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) has a proven account that no entry tells of"
+                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) has a proven account that no entry records"
             )
-        elif is_in and seals.get(row.id) != entered.seal:
+        elif is_in and seals.get(row.id) != known.seal:
             yield ChainBreak(
-                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) has another name, Hub account or link than entered"
+                WORKSPACE_CHAIN,
+                0,
+                f"member {row.name} ({row.id}) has a different name, Hub account or link than recorded",
             )
-    for ident in {ident for ident, one in told.items() if one.is_in} - {row.id for row in rows}:
-        yield ChainBreak(WORKSPACE_CHAIN, 0, f"member {ident} was invited, and is not there")
+    for ident in {ident for ident, one in recorded.items() if one.is_in} - {row.id for row in rows}:
+        yield ChainBreak(WORKSPACE_CHAIN, 0, f"member {ident} was invited but does not exist")
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """A member as the events leave them. `account`: the proven one. `seal`: digest of name, account and link."""
+class _RecordedMember:
+    """A member by the events. `account` is the proven account, `seal` the digest of name, account and link."""
 
     role: str
     repos: tuple[str, ...] | None
@@ -224,10 +226,10 @@ class _Told:
     seal: str | None = None
 
 
-def _member_after(known: _Told | None, event: e.AnyEvent) -> _Told | None:
+def _apply_to_member(known: _RecordedMember | None, event: e.AnyEvent) -> _RecordedMember | None:
     match event:
         case e.MemberInvited():
-            return _Told(event.role, event.repos, seal=event.seal)
+            return _RecordedMember(event.role, event.repos, seal=event.seal)
         case e.MemberRevoked() if known is not None:
             return replace(known, is_in=False, account=None)
         case e.AccountProven() if known is not None:
@@ -236,53 +238,53 @@ def _member_after(known: _Told | None, event: e.AnyEvent) -> _Told | None:
             return known
 
 
-def _untold(store: Store, told: set[int]) -> Iterator[ChainBreak]:
-    """Rows of requests that the ledger has never heard of."""
+def _find_unrecorded_requests(store: Store, recorded: set[int]) -> Iterator[ChainBreak]:
+    """Yield the stored requests without any entry in the ledger."""
     for row in store.repos():
         chain = f"{row.repo.type.value}s/{row.repo.id}"
         for status in (*STATUSES, WITHDRAWN):
             for request in store.iterate_requests(row.repo, status, with_record=False):
-                if request.id not in told and not store.entries(request=request.id, limit=1):
-                    yield ChainBreak(chain, 0, f"request {request.id} is there, and no entry tells of it")
+                if request.id not in recorded and not store.entries(request=request.id, limit=1):
+                    yield ChainBreak(chain, 0, f"request {request.id} exists, but no entry records it")
 
 
-class _Fold:
-    """Where the events of one chain leave its requests; goes on from what was folded before."""
+class _ReplayedChain:
+    """The state of requests, members and promotions by the events of one chain. It can read later events in addition."""
 
     def __init__(self, store: Store, chain: str) -> None:
         self.states: dict[int, RequestState] = {}
         self.promoted: set[tuple[str, str]] = set()  # policies, and digests of their versions
-        self.members: dict[str, _Told] = {}
+        self.members: dict[str, _RecordedMember] = {}
         self.broken: list[ChainBreak] = []
         self.chain = chain
         self._store, self._next = store, 1
 
-    def go_on(self) -> None:
-        """Takes in what was written since."""
+    def read_new_events(self) -> None:
+        """Read the events since the last call."""
         for link, run in self._store.links_with_runs(self.chain, self._next):
             self._next = link.seq + 1
             try:
                 event = e.decode_event(link.body)
-            except msgspec.DecodeError:  # what it was is not to be had any more; its hash says so
+            except msgspec.DecodeError:  # unreadable; the hash of the entry reports it
                 continue
             if run != getattr(event, "run", None):
                 self.broken.append(
-                    ChainBreak(self.chain, link.seq, f"it is found by run {run}, which its body does not name")
+                    ChainBreak(self.chain, link.seq, f"it is indexed under run {run}, which its body does not name")
                 )
             if isinstance(event, e.PolicyPromoted):
                 self.promoted.add((event.policy, event.digest))
             if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
-                told = _member_after(self.members.get(event.member), event)
-                if told is not None:
-                    self.members[event.member] = told
+                recorded = _apply_to_member(self.members.get(event.member), event)
+                if recorded is not None:
+                    self.members[event.member] = recorded
             if (
                 link.request is not None
                 and (state := apply_event(self.states.get(link.request), event, link.at)) is not None
             ):
                 self.states[link.request] = state
 
-    def differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
-        """Those whose row says something else."""
+    def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
+        """Yield the requests whose row differs from their events, with the row or None."""
         for start in range(0, len(numbers), 1000):
             some = numbers[start : start + 1000]
             rows = self._store.requests(some)
@@ -292,21 +294,21 @@ class _Fold:
                     yield number, row
 
 
-def _differing(fold: _Fold, told: set[int]) -> Iterator[ChainBreak]:
-    """Where the table of requests says something else than the events do; `told` hears of whom there are any."""
-    fold.go_on()
-    doubted = sorted(fold.states)
-    told.update(doubted)
-    differing: dict[int, RequestRow | None] = {}
-    for _ in range(_LOOKS):  # a row may have moved since its events were read
-        differing = dict(fold.differing(doubted))
-        doubted = list(differing)
-        if not doubted:
+def _compare_requests(chain_state: _ReplayedChain, recorded: set[int]) -> Iterator[ChainBreak]:
+    """Yield the differences between the table of requests and the events. Add the requests with events to `recorded`."""
+    chain_state.read_new_events()
+    doubtful = sorted(chain_state.states)
+    recorded.update(doubtful)
+    find_differing: dict[int, RequestRow | None] = {}
+    for _ in range(_COMPARISONS):  # a row may have changed since its events were read
+        find_differing = dict(chain_state.find_differing(doubtful))
+        doubtful = list(find_differing)
+        if not doubtful:
             return
-        fold.go_on()
-    for number, row in differing.items():
-        state = fold.states[number]
-        where = "is not there" if row is None else f"says {row.state.status}, version {row.state.version}"
+        chain_state.read_new_events()
+    for number, row in find_differing.items():
+        state = chain_state.states[number]
+        where = "does not exist" if row is None else f"says {row.state.status}, version {row.state.version}"
         yield ChainBreak(
-            fold.chain, 0, f"request {number} {where}; its events say {state.status}, version {state.version}"
+            chain_state.chain, 0, f"request {number} {where}; its events say {state.status}, version {state.version}"
         )

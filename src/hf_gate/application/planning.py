@@ -1,4 +1,4 @@
-"""Makes the plan of a workspace: binds usernames in tables, reads needed profiles, evaluates every request propose_once."""
+"""Makes the plan of a workspace: binds usernames in tables, reads needed profiles, evaluates every request once."""
 
 from __future__ import annotations
 
@@ -349,7 +349,7 @@ def make_plan(
 ) -> PlanResult:
     """Return a plan. If profiles can change verdicts, read at most `profile_budget` of them and plan again.
 
-    With a `moment`, nothing is read from the Hub, bound or recorded. `make_filter` is called propose_once for each planning.
+    With a `moment`, nothing is read from the Hub, bound or recorded. `make_filter` is called once for each planning.
     """
     store, sources = workspace.store, workspace.sources
     now, is_now = moment or workspace.clock.now(), moment is None

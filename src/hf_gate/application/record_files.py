@@ -1,4 +1,4 @@
-"""Encodes records as JSON, JSON lines and CSV, the same for commands and for files of the desk, in bounded memory.
+"""Encodes records as JSON, JSON lines and CSV in bounded memory, for commands and for files of the desk.
 
 CSV has one column for each question, status or outcome in a map of a record, and for each part of a verdict:
 `answers.Purpose`, `counts.done`, `verdict.action`.
@@ -25,7 +25,7 @@ SPREAD: Final = ("answers", "counts", "requests")
 
 _LEFT_OUT: Final = frozenset({"quality", *SPREAD})
 _VERDICT: Final = {"verdict": [f"verdict.{key}" for key in keys_of(VerdictRecord)]}
-_IN_MEMORY: Final = 1 << 20  # bytes; more goes into a temporary file without a name
+_IN_MEMORY: Final = 1 << 20  # bytes; larger output goes into an unnamed temporary file
 
 
 def json_lines(records: Iterable[Record]) -> Iterator[str]:
@@ -48,40 +48,40 @@ def csv_lines(kind: type[R], records: Iterable[R]) -> Iterator[str]:
     keys = [part for key in keys_of(kind) if key not in _LEFT_OUT for part in _VERDICT.get(key, [key])]
     spread = [key for key in SPREAD if key in keys_of(kind)]
     if not spread:
-        return _sheet(keys, (msgspec.to_builtins(record) for record in records))
-    return _spread_sheet(keys, spread, records)
+        return _csv_sheet(keys, (msgspec.to_builtins(record) for record in records))
+    return _csv_with_spread_columns(keys, spread, records)
 
 
 def csv_document(document: dict[str, Any]) -> Iterator[str]:
     """Yield a document as a header and one line."""
-    return _sheet(list(document), [document])
+    return _csv_sheet(list(document), [document])
 
 
-def _spread_sheet(keys: list[str], spread: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
-    """The header names every label, so all records are read before it is written."""
+def _csv_with_spread_columns(keys: list[str], spread: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
+    """Yield CSV with one column a label. The header names every label, so all records are read before it is written."""
     counts: Counter[tuple[str, str]] = Counter()
 
     def encode_rows() -> Iterator[bytes]:
         for record in records:
             for key in spread:
                 counts.update((key, label) for label in getattr(record, key) or ())
-            yield _pack(record) + b"\n"
+            yield _encode_row(record) + b"\n"
 
     with spool(encode_rows()) as file:
         shown = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent_labels(counts)
         others = [f"other {key}" for key in spread] if len(shown) < len(counts) else []
-        rows = (_flat(_unpack(line), spread, set(shown)) for line in file)
-        yield from _sheet([*keys, *(f"{key}.{label}" for key, label in shown), *others], rows)
+        rows = (_flatten(_decode_row(line), spread, set(shown)) for line in file)
+        yield from _csv_sheet([*keys, *(f"{key}.{label}" for key, label in shown), *others], rows)
 
 
-def _pack(record: Record) -> bytes:
+def _encode_row(record: Record) -> bytes:
     try:
         return msgspec.json.encode(record)
-    except UnicodeEncodeError:  # half a character
+    except UnicodeEncodeError:  # a lone surrogate
         return to_json(record).encode()
 
 
-def _unpack(line: bytes) -> dict[str, Any]:
+def _decode_row(line: bytes) -> dict[str, Any]:
     try:
         row: dict[str, Any] = msgspec.json.decode(line)
     except msgspec.DecodeError:
@@ -89,7 +89,7 @@ def _unpack(line: bytes) -> dict[str, Any]:
     return row
 
 
-def _flat(row: dict[str, Any], spread: Sequence[str], shown: set[tuple[str, str]]) -> dict[str, Any]:
+def _flatten(row: dict[str, Any], spread: Sequence[str], shown: set[tuple[str, str]]) -> dict[str, Any]:
     row |= {f"verdict.{key}": value for key, value in (row.get("verdict") or {}).items()}
     for key in spread:
         values = row.pop(key) or {}
@@ -98,7 +98,7 @@ def _flat(row: dict[str, Any], spread: Sequence[str], shown: set[tuple[str, str]
     return row
 
 
-def _sheet(keys: list[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _csv_sheet(keys: list[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     out = io.StringIO()
     sheet = csv.writer(out, lineterminator="\n")
     sheet.writerow([csv_cell(make_visible(key, one_line=True)) for key in keys])
@@ -116,7 +116,7 @@ def _take_text(out: io.StringIO) -> str:
 
 
 def spool(parts: Iterable[bytes]) -> IO[bytes]:
-    """Write all parts aside before the first is used, so that an error leaves no half output."""
+    """Write all parts to a temporary file before the first is used, so that an error leaves no partial output."""
     made: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     try:
         made.writelines(parts)

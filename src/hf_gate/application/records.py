@@ -1,7 +1,7 @@
-"""Output records: what `--json`, CSV, the files of the desk, the JSON API and `schema` give, one struct for each kind.
+"""Output records, one struct for each kind, used by `--json`, CSV, the desk's files, the JSON API and `schema`.
 
 To add a field, add it to the struct here and to its function in `record_builders.py`. Every surface follows.
-What is absent, unknown or hidden from the reader is null, never a missing key.
+A value that is absent, unknown or hidden from the reader is null; its key is never missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Count = Annotated[int, Meta(ge=0)]
 Quality = Literal["good", "thin", "junk", "empty", "missing"]
 TICKS: Final = frozenset({"true", "false", "on", "off"})
-"""How the Hub writes the answer of a checkbox."""
+"""The values of a checkbox in the Hub's answers."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
@@ -38,7 +38,7 @@ def keys_of(kind: type[Record]) -> tuple[str, ...]:
 
 
 class VerdictRecord(Record, frozen=True, kw_only=True):
-    """What the policies said last about a request."""
+    """The last verdict of the policies on a request."""
 
     action: str
     policy: Annotated[str | None, Meta(description="null when no policy had an opinion")]
@@ -60,7 +60,7 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     asked_at: Time
     reviewed_at: Time | None
     answers: Annotated[dict[str, str] | None, Meta(description="by question; null when no form was filled in")]
-    quality: Annotated[dict[str, Quality] | None, Meta(description="of each text answer; ticked boxes are left out")]
+    quality: Annotated[dict[str, Quality] | None, Meta(description="of each text answer; checkboxes are not rated")]
     verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
 
 
@@ -103,9 +103,9 @@ class ShownRequest(RequestRecord, frozen=True, kw_only=True):
 class ExportedRequest(AttemptRecord, frozen=True, kw_only=True):
     """One request in the export of a store, with the Hub's own record; `quality` is null: it is computed, not stored."""
 
-    id: Annotated[int, Meta(description="the number that other files of the export name it by")]
+    id: Annotated[int, Meta(description="the number of this request in other files of the export")]
     person: Annotated[int, Meta(description="the number of the person in people.jsonl")]
-    follows: Annotated[int | None, Meta(description="the id of the attempt before")]
+    follows: Annotated[int | None, Meta(description="the id of the previous attempt")]
     is_current: bool
     first_seen_at: Time | None
     at_end: str | None
@@ -154,13 +154,13 @@ class PersonRecord(Record, frozen=True, kw_only=True):
 
 
 class RepoRecord(Record, frozen=True, kw_only=True):
-    """One gated repo. A command that asks only the Hub leaves what only the store knows null."""
+    """One gated repo. Fields that only the store knows are null if a command reads only the Hub."""
 
     repo: str
     repo_type: RepoType
     gated: Annotated[Literal[False] | str | None, Meta(description="manual, auto or false; null when never read")]
     counts: Annotated[dict[str, Count] | None, Meta(description="requests by status")] = None
-    oldest_asked_at: Annotated[Time | None, Meta(description="of those who wait")] = None
+    oldest_asked_at: Annotated[Time | None, Meta(description="of the pending requests")] = None
     quick_at: Annotated[Time | None, Meta(description="the last quick sync")] = None
     full_at: Annotated[Time | None, Meta(description="the last full sync")] = None
     complete: Annotated[bool | None, Meta(description="whether the last full sync was proved complete")] = None
@@ -172,14 +172,16 @@ class RepoRecord(Record, frozen=True, kw_only=True):
 
 
 class RepoStatusRecord(RepoRecord, frozen=True, kw_only=True):
-    """One stored repo with how long people wait there; `policies` is null, since no policy is read."""
+    """One stored repo with its waiting times. `policies` is null, because no policy is read."""
 
     waiting: Count
-    median_wait_s: Annotated[Count | None, Meta(description="of those who wait")]
-    answered: Annotated[str | None, Meta(description="up to when all complete requests have an answer, as a sentence")]
+    median_wait_s: Annotated[Count | None, Meta(description="of the pending requests")]
+    answered: Annotated[
+        str | None, Meta(description="a sentence: all complete requests made before this day have an answer")
+    ]
 
 
-# ---- plans, runs and their changes -------------------------------------------------------------------------------------
+# ---- plans, runs and changes -------------------------------------------------------------------------------------------
 
 
 class PlanRecord(Record, frozen=True, kw_only=True):
@@ -195,7 +197,7 @@ class PlanRecord(Record, frozen=True, kw_only=True):
 
 
 class ChangeRecord(Record, frozen=True, kw_only=True):
-    """One change of a plan, and with a run what became of it."""
+    """One change of a plan, with its outcome if a run executed it."""
 
     n: Count
     repo: str
@@ -215,7 +217,7 @@ class ChangeRecord(Record, frozen=True, kw_only=True):
 
 
 class OutcomeRecord(Record, frozen=True, kw_only=True):
-    """What became of one decision."""
+    """The outcome of one decision."""
 
     user: str | None
     user_id: str | None
@@ -251,7 +253,7 @@ class AuditRecord(Record, frozen=True, kw_only=True):
     actor: str
     repo: str | None
     repo_type: RepoType | None
-    request: Annotated[int | None, Meta(description="the store's number of the request that it is about")]
+    request: Annotated[int | None, Meta(description="the number of its request in the store")]
     text: Annotated[str, Meta(description="the entry as a sentence")]
     body: Mapping[str, Any]
 
@@ -267,11 +269,11 @@ class ProblemRecord(Record, frozen=True, kw_only=True):
     code: str
     message: str
     hint: str | None
-    fix: Annotated[str | None, Meta(description="what to write in place of `length` letters from there on")]
+    fix: Annotated[str | None, Meta(description="the replacement for `length` characters from this position")]
 
 
 class AcceptRequirementRecord(Record, frozen=True, kw_only=True):
-    """The least that an applicant must control to be accepted by one rule."""
+    """The least that a requester must control to be accepted by one rule."""
 
     rule: str
     trust: Annotated[Literal["claimed", "account", "verified", "yours"] | None, Meta(description="null: nothing")]
@@ -279,7 +281,7 @@ class AcceptRequirementRecord(Record, frozen=True, kw_only=True):
 
 
 class PolicyRecord(Record, frozen=True, kw_only=True):
-    """One policy file. The desk does not run the tests for its list: what they would show is null there."""
+    """One policy file. In the desk's list, `failing_tests` and `accepts` are null, because it does not run the tests."""
 
     policy: str
     file: str

@@ -50,12 +50,12 @@ def name_of_server_store(url: str) -> str:
 
 
 def this_process(command: str) -> Holder:
-    """Return what other processes are told about this one while it has the store."""
+    """Return the description of this process that other processes see while it holds the store."""
     return Holder(os.getpid(), gethostname(), command)
 
 
 def check_store(workspace: Workspace) -> tuple[list[str], int]:
-    """Look for damage in the file and the audit log; return what was found and how many entries were checked."""
+    """Check the file and the audit log for damage; return the faults and the number of checked entries."""
     found = find_file_faults(workspace.store.reads)
     try:
         proof = verify_ledger(workspace.store, with_tables=True)
@@ -65,7 +65,7 @@ def check_store(workspace: Workspace) -> tuple[list[str], int]:
 
 
 def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes]) -> dict[str, int]:
-    """Write everything that the store knows and the owner's files into a folder; return the lines of each file."""
+    """Export the store and the owner's files into a folder; return the number of lines of each file."""
     dump = StoreReader(workspace.store)
     with dump.snapshot():
         return write_folder(folder, export_files(workspace.store, dump, owned, workspace.now()))
@@ -82,7 +82,7 @@ def restore_backup(
     wait: float,
     on_wait: Callable[[str, float], None],
 ) -> Path | None:
-    """Put a backup in the place of a store; return where the replaced store lies now, None if there was none."""
+    """Replace a store by a backup; return the path of the replaced store, None if there was none."""
     settings = {setting_keys.RESTORED: str(to_ms(now))}
-    wish = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now))
-    return restore(wish, this_process(command), wait=wait, on_wait=on_wait)
+    order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now))
+    return restore(order, this_process(command), wait=wait, on_wait=on_wait)

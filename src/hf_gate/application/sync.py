@@ -1,7 +1,7 @@
-"""Reads the Hub into the store: quickly the head of each list, or all four lists to their end, which alone shows who is gone.
+"""Syncs a repo into the store: quickly, the first page of each list, or fully, all four lists to their end.
 
-Every few pages are one transaction, so a killed reading keeps all but the last of what it read. Whatever a quick reading
-did not see, it did not see; a request is withdrawn only when four complete lists and a second look at it say so.
+Every few pages are one transaction, so a killed sync loses only its last pages. Only a full sync finds withdrawn requests:
+four complete lists must not contain the request, and a second lookup must not find it.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from .ports import ClockPort, HubPort
 from .restore_checks import clear_restore_mark
 from .sync_schedule import LastFullSync, SyncKind, read_last_full_sync
 
-HUB_PAGE: Final = 1000  # requests: as many as the Hub puts on a page
+HUB_PAGE: Final = 1000  # requests on a page of the Hub
 TRANSACTION_SIZE: Final = (
     10 * HUB_PAGE
-)  # requests of a full reading in one transaction: fewer pages of indexes are written twice
-MAX_MISSING_UNCHECKED: Final = 50  # so many missing requests are not believed without the Hub's own report
-LOOKUP_BATCH: Final = 10_000  # so many requests are looked for in one second reading
+)  # requests of a full sync in one transaction; larger ones rewrite fewer index pages
+MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared with the Hub's report
+LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 OUTSIDE: Final = "outside"
 
 T = TypeVar("T")
-Tick = Callable[[int], None]
+OnRead = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What one reading of one repo brought. `doubts` say why it may have missed something; a quick one proves nothing."""
+    """The result of one sync. `doubts` says why it may have missed requests; a quick sync proves nothing."""
 
     repo: Repo
     kind: SyncKind
@@ -54,18 +54,18 @@ class SyncResult:
     changed: int = 0
     moved: int = 0
     withdrawn: int = 0
-    read_on: bool = False  # a quick reading found a head full of new ones, and went on to the first that was known
+    read_on: bool = False  # a quick sync met only new requests on a first page and read on to a known one
     doubts: tuple[str, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)  # of the store, afterwards
+    counts: Mapping[str, int] = field(default_factory=dict)  # of the store after the sync
 
     @property
     def complete(self) -> bool | None:
-        """Whether all lists are proved whole; None where that was not asked."""
+        """Whether all lists are proved complete; None for a quick sync."""
         return None if self.kind is SyncKind.QUICK else not self.doubts
 
     @property
     def change_count(self) -> int:
-        """How much is different from before."""
+        """The number of new and changed requests."""
         return self.new + self.again + self.changed + self.moved + self.withdrawn
 
 
@@ -77,16 +77,16 @@ def sync_repo(
     kind: SyncKind,
     *,
     actor: str,
-    on_read: Tick = lambda _: None,
+    on_read: OnRead = lambda _: None,
     transaction_size: int = TRANSACTION_SIZE,
 ) -> SyncResult:
-    """One reading of one repo. What ends it early is raised, after it was noted beside the repo; pages read are kept.
+    """Sync one repo. An error is stored with the repo, then raised; pages read before it stay stored.
 
-    `tick` hears how many requests were read; of a full reading `page` of them make one transaction.
+    `on_read` receives the number of requests in each stored batch. `transaction_size` is in requests, for a full sync.
     """
-    reading = _Reading(hub, store, clock, repo, on_read, transaction_size)
+    repo_sync = _RepoSync(hub, store, clock, repo, on_read, transaction_size)
     try:
-        synced = reading.quick() if kind is SyncKind.QUICK else reading.full(actor)
+        synced = repo_sync.quick() if kind is SyncKind.QUICK else repo_sync.full(actor)
     except HfGateError as problem:
         with store.writing() as write:
             write.update_repo(repo, {"problem": str(problem)})
@@ -95,14 +95,14 @@ def sync_repo(
 
 
 class RowIdSet(Collection[int]):
-    """A set of numbers of the store, one bit each: a million people in 125 kB."""
+    """A set of row ids with one bit each: a million rows take 125 kB."""
 
     def __init__(self) -> None:
         self._bits = bytearray()
         self._count = 0
 
     def add(self, number: int) -> None:
-        """Put a number in."""
+        """Add a row id."""
         at, bit = number >> 3, 1 << (number & 7)
         if at >= len(self._bits):
             self._bits.extend(bytes(at + 1 - len(self._bits) + 4096))
@@ -122,63 +122,63 @@ class RowIdSet(Collection[int]):
         return (n for n in range(len(self._bits) * 8) if n in self)
 
 
-class _Reading:
-    """One reading under way: who was seen, and what that brought."""
+class _RepoSync:
+    """One sync in progress, with the requests seen so far."""
 
-    def __init__(self, hub: HubPort, store: Store, clock: ClockPort, repo: Repo, tick: Tick, page: int) -> None:
-        self.hub, self.store, self.clock, self.repo, self.tick, self.page = hub, store, clock, repo, tick, page
+    def __init__(self, hub: HubPort, store: Store, clock: ClockPort, repo: Repo, on_read: OnRead, page: int) -> None:
+        self.hub, self.store, self.clock, self.repo, self.on_read, self.page = hub, store, clock, repo, on_read, page
         self.seen = RowIdSet()
         self.tally: Counter[str] = Counter()
-        self.lists: Counter[str] = Counter()  # rows by the list they were read in
+        self.lists: Counter[str] = Counter()  # number of rows by list
         self.doubts: list[str] = []
         self.read_on = False
 
-    # ---- quick -------------------------------------------------------------------------------------------------------
+    # ---- quick sync --------------------------------------------------------------------------------------------------
 
     def quick(self) -> SyncResult:
-        """The head page of each list, one call each."""
+        """Read the first page of each list, with one call each."""
         for status in STATUSES:
             head = self.hub.head(self.repo, status)
             if head.quarantined:
                 self.doubts.append(f"{len(head.quarantined)} records of the list of {status} could not be read")
-            met = self.take(head.requests)
-            if head.requests and head.has_more and not met:
+            known_count = self.store_page(head.requests)
+            if head.requests and head.has_more and not known_count:
                 self._read_on(status)
-        return self._end(SyncKind.QUICK, {"quick_at": self._now()})
+        return self._store_result(SyncKind.QUICK, {"quick_at": self._now()})
 
     def _read_on(self, status: str) -> None:
-        """Nobody on the head page was known, so more may have come than it holds: on to the first who is."""
+        """Read on to the first known request: if a first page has none, the next pages may hold more new ones."""
         self.read_on = True
         rows = self.hub.list(self.repo, status)
         try:
             for page in _pages(rows, min(self.page, HUB_PAGE)):
-                if self.take(page):
+                if self.store_page(page):
                     break
         finally:
             rows.close()
 
-    # ---- full --------------------------------------------------------------------------------------------------------
+    # ---- full sync ---------------------------------------------------------------------------------------------------
 
     def full(self, actor: str) -> SyncResult:
-        """All four lists to their end, then those whom none of them holds."""
-        # Pending first: most people move from there, so who moves meanwhile is met twice rather than missed.
+        """Read all four lists to their end, then look up the requests that none of them contains."""
+        # Pending first: most requests move from there, so a request that moves meanwhile is met twice and not missed.
         with defer_indexes(self.store):
             for status in STATUSES:
                 rows = self.hub.list(self.repo, status)
                 for page in _pages(rows, self.page):
-                    self.take(page)
+                    self.store_page(page)
                     self.lists[status] += len(page)
                 if not rows.completeness.proved:
                     self.doubts.append(f"the list of {status}: {rows.completeness.why}")
         if not self.doubts:
-            self._miss()
+            self._find_withdrawn()
         now = self._now()
         proved = {} if self.doubts else {"full_at": now}
-        columns = {"is_complete": not self.doubts, "quick_at": now, **self._gate(), **proved}
-        return self._end(SyncKind.FULL, columns, actor)
+        columns = {"is_complete": not self.doubts, "quick_at": now, **self._read_gate(), **proved}
+        return self._store_result(SyncKind.FULL, columns, actor)
 
-    def _gate(self) -> dict[str, object]:
-        """The gate and its form as they stand, which policies need; not a reason for a reading to fail."""
+    def _read_gate(self) -> dict[str, object]:
+        """Return the gate and its form, which policies need; nothing if they cannot be read, so that the sync goes on."""
         try:
             mode = self.hub.gate(self.repo).mode
             form = form_to_json(self.hub.gate_form(self.repo))
@@ -186,33 +186,33 @@ class _Reading:
             return {}
         return {"gated": str(mode) if mode else None, "form_card": e.canonical_json(form).decode()}
 
-    # ---- a page ------------------------------------------------------------------------------------------------------
+    # ---- pages -------------------------------------------------------------------------------------------------------
 
-    def take(self, page: Sequence[AccessRequest]) -> int:
-        """Enters what a page tells; how many on it were known before this reading began."""
-        met, new = 0, list[RecordUpdate]()
+    def store_page(self, page: Sequence[AccessRequest]) -> int:
+        """Store what is new on a page; return how many of its requests were known before this sync."""
+        known_count, new = 0, list[RecordUpdate]()
         for known, request in zip(self.store.latest_attempts(self.repo, page), page, strict=True):
             is_again = known is not None and known.id in self.seen
-            met += known is not None and not is_again
-            if (one := diff_record(known, request, self.hub.skew or 0.0)) is None:
+            known_count += known is not None and not is_again
+            if (update := diff_record(known, request, self.hub.skew or 0.0)) is None:
                 if known is not None and is_same_attempt(known, request):
                     self.seen.add(known.id)
             elif known is None or not is_again or not _is_older(known, request):
-                new.append(one)
+                new.append(update)
         if new:
             with self.store.writing() as write:
                 numbers = write.observe(self.repo, new, self._now())
             for number in numbers:
                 self.seen.add(number)
-            self.tally.update(_name_of(event) for one in new for event in one.events)
+            self.tally.update(_name_of(event) for update in new for event in update.events)
         self.tally["read"] += len(page)
-        self.tick(len(page))
-        return met
+        self.on_read(len(page))
+        return known_count
 
-    # ---- who is gone -------------------------------------------------------------------------------------------------
+    # ---- withdrawn requests ------------------------------------------------------------------------------------------
 
-    def _miss(self) -> None:
-        """Looks a second time for those whom no list held, and enters who is withdrawn."""
+    def _find_withdrawn(self) -> None:
+        """Look up the requests that no list contained, and record those that are withdrawn."""
         missing = [
             known.id
             for known in self.store.attempts_not_in(self.repo, self.seen)
@@ -221,34 +221,36 @@ class _Reading:
         if len(missing) > MAX_MISSING_UNCHECKED and not self._report_agrees():
             return
         for some in _pages(missing, LOOKUP_BATCH):
-            self._look_again(list(self.store.requests(some).values()))
+            self._check_missing(list(self.store.requests(some).values()))
 
     def _report_agrees(self) -> bool:
-        """Whether the Hub's own report has no more rows than the lists had: an empty answer in time of trouble is no proof."""
+        """Whether the Hub's report has no more rows than the lists: a failing Hub may return empty lists."""
         counted = count_by_report(self.hub, self.repo)
         more = {status: n for status, n in counted.items() if n > self.lists[status]}
         if more:
             status, n = next(iter(more.items()))
-            self.doubts.append(f"the list of {status} held {self.lists[status]:,}, the Hub's report counts {n:,}")
+            self.doubts.append(
+                f"the list of {status} had {self.lists[status]:,} requests, the Hub's report counts {n:,}"
+            )
         return not more
 
-    def _look_again(self, rows: Sequence[RequestRow]) -> None:
+    def _check_missing(self, rows: Sequence[RequestRow]) -> None:
         gone: list[RequestRow] = []
-        for some in self._looks(rows):
-            found = self.hub.find_many(self.repo, [_target(row) for row in some])
+        for some in self._split_for_lookup(rows):
+            found = self.hub.find_many(self.repo, [_target_of(row) for row in some])
             if found.requests:
-                self.take(list(found.requests.values()))
+                self.store_page(list(found.requests.values()))
             absent = [row for index, row in enumerate(some) if index not in found.requests]
             if found.complete:
                 gone += absent
             elif absent:
-                self.doubts.append("a second look at those who are in no list could not be completed")
+                self.doubts.append("a second lookup of requests that are in no list could not be completed")
                 break
         for page in _pages(gone, HUB_PAGE):
             self._withdraw(page)
 
-    def _looks(self, rows: Sequence[RequestRow]) -> Iterable[Sequence[RequestRow]]:
-        """One by one, by name, where that costs fewer calls than reading the lists again."""
+    def _split_for_lookup(self, rows: Sequence[RequestRow]) -> Iterable[Sequence[RequestRow]]:
+        """Split missing requests for the lookup: one by one if that costs fewer calls than reading the lists again."""
         calls = sum(1 + count // HUB_PAGE for count in self.lists.values())
         if 5 * len(rows) < calls and all(row.person.identity.username for row in rows):
             return [[row] for row in rows]
@@ -264,10 +266,10 @@ class _Reading:
             write.append(self.repo, entries)
         self.tally["withdrawn"] += len(rows)
 
-    # ---- the end -----------------------------------------------------------------------------------------------------
+    # ---- result ------------------------------------------------------------------------------------------------------
 
-    def _end(self, kind: SyncKind, columns: Mapping[str, object], actor: str = "") -> SyncResult:
-        """What the reading came to, in one transaction."""
+    def _store_result(self, kind: SyncKind, columns: Mapping[str, object], actor: str = "") -> SyncResult:
+        """Store the result of the sync in one transaction, and return it."""
         before = read_last_full_sync(self.store, self.repo)
         with self.store.writing() as write:
             write.update_repo(self.repo, {**columns, "problem": "; ".join(self.doubts) or None})
@@ -277,11 +279,11 @@ class _Reading:
                 self.repo, kind, **tally, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts
             )
             if kind is SyncKind.FULL:
-                self._enter(write, synced, before, actor)
+                self._record_full_sync(write, synced, before, actor)
         return synced
 
-    def _enter(self, write: Writer, synced: SyncResult, before: LastFullSync | None, actor: str) -> None:
-        """The end of a full reading stands in the ledger when it says something else than the last one did."""
+    def _record_full_sync(self, write: Writer, synced: SyncResult, before: LastFullSync | None, actor: str) -> None:
+        """Store the result of a full sync; record it in the ledger if it differs from the last one."""
         at, complete = self._now(), bool(synced.complete)
         counts = msgspec.json.encode(synced.counts).decode()
         write.update_repo(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
@@ -296,7 +298,7 @@ class _Reading:
 
 
 def count_by_report(hub: HubPort, repo: Repo) -> dict[str, int]:
-    """How many rows of each status the Hub's own report has: one call, and one answer as long as the repo is large."""
+    """Count the rows of the Hub's report by status. It takes one call, but the answer grows with the repo."""
     return dict(Counter(str(row.get("status")) for row in hub.access_report(repo)))
 
 
@@ -317,13 +319,15 @@ def _name_of(event: e.AnyEvent) -> str:
 
 
 def _is_older(known: KnownRequest, request: AccessRequest) -> bool:
-    """Met twice in one reading, with two reviews of the Hub's: the newer one is true."""
+    """Whether a record that was met again in one sync has an older review than the stored one, and must be ignored."""
     reviewed, before = to_ms(request.reviewed_at), known.state.reviewed_at
-    if reviewed is None or before is None or before == known.state.moved_at:  # our own clock may be ahead of the Hub's
+    if (
+        reviewed is None or before is None or before == known.state.moved_at
+    ):  # set by our clock, which may be ahead of the Hub's
         return False
     return reviewed < before
 
 
-def _target(row: RequestRow) -> Target:
+def _target_of(row: RequestRow) -> Target:
     who = row.person.identity
     return Target(who.username, who.user_id, row.state.hub_request)

@@ -1,4 +1,4 @@
-"""Parses TARGETs: whose request is meant, from a word, lines of text or lines of `ls --format jsonl`."""
+"""Parses TARGETs, which name requests: from a word, lines of text, or lines of `ls --format jsonl`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RequestTarget:
 
     @property
     def key(self) -> tuple[Repo, str]:
-        """Equal for two ways of writing the same."""
+        """A key that is equal for equal ids and names, whatever their case."""
         target = self.target
         return self.repo, (target.request_id or target.user_id or target.username or "").lower()
 
@@ -44,7 +44,7 @@ class RequestTarget:
 
 
 def find_attempts(store: Store, target: RequestTarget) -> Sequence[RequestRow]:
-    """Return all requests of this person at this repo, the oldest first; () when the store does not know them."""
+    """Return all requests of this person at this repo, oldest first; none if the store does not know the person."""
     who = target.target
     for text in filter(None, (who.request_id, who.user_id, who.username)):
         if found := store.find_by_identity(target.repo, text):
@@ -52,16 +52,16 @@ def find_attempts(store: Store, target: RequestTarget) -> Sequence[RequestRow]:
     return ()
 
 
-def parse_target_lines(text: str, home: Repo | None, repo_type: str | None) -> Iterator[RequestTarget]:
-    """Yield who is meant by each line, or by each object of a JSON array. An error names its line."""
+def parse_target_lines(text: str, default_repo: Repo | None, repo_type: str | None) -> Iterator[RequestTarget]:
+    """Yield the target of each line, or of each object in a JSON array. An error names its line."""
     if text.lstrip().startswith("["):
-        yield from _from_array(text, home)
+        yield from _parse_array(text, default_repo)
         return
     for number, line in enumerate(text.split("\n"), 1):
         word = line.strip()
         if word and not word.startswith("#"):
             try:
-                yield parse_target(word, home, repo_type)
+                yield parse_target(word, default_repo, repo_type)
             except HfGateError as problem:
                 message = f"line {number}: {problem}" + (
                     "" if "nothing was sent" in str(problem) else " Nothing was sent."
@@ -69,81 +69,79 @@ def parse_target_lines(text: str, home: Repo | None, repo_type: str | None) -> I
                 raise InvalidTarget(message, hint=problem.hint or None) from None
 
 
-def _from_array(text: str, home: Repo | None) -> Iterator[RequestTarget]:
+def _parse_array(text: str, default_repo: Repo | None) -> Iterator[RequestTarget]:
     try:
         rows = json.loads(text)
     except ValueError as problem:
-        raise InvalidTarget(f"that is no JSON: {problem}. Nothing was sent.") from None
+        raise InvalidTarget(f"the input is not JSON: {problem}. Nothing was sent.") from None
     except RecursionError:
-        raise InvalidTarget("that JSON is nested too deep. Nothing was sent.") from None
+        raise InvalidTarget("the JSON input is nested too deeply. Nothing was sent.") from None
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
-            raise InvalidTarget(f"entry {number} is no object. Nothing was sent.")
-        yield _of_row(row, home)
+            raise InvalidTarget(f"entry {number} is not an object. Nothing was sent.")
+        yield _parse_row(row, default_repo)
 
 
-def parse_target(word: str, home: Repo | None, repo_type: str | None) -> RequestTarget:
-    """Return who is meant by USER@REPO, by `REPO USER`, by a line of `ls`, or within `home` by a name or a request id."""
+def parse_target(word: str, default_repo: Repo | None, repo_type: str | None) -> RequestTarget:
+    """Parse USER@REPO, `REPO USER` or a line of `ls`; within the repo `default_repo` also a username or a request id."""
     if word.startswith("{"):
         try:
             row = json.loads(word)
         except ValueError:
-            raise InvalidTarget("this is no JSON.", hint=SPELLINGS) from None
+            raise InvalidTarget("this is not JSON.", hint=SPELLINGS) from None
         except RecursionError:
-            raise InvalidTarget("this JSON is nested too deep.", hint=SPELLINGS) from None
-        return _of_row(row, home)
+            raise InvalidTarget("this JSON is nested too deeply.", hint=SPELLINGS) from None
+        return _parse_row(row, default_repo)
     if match := USER_AT.match(word):
         if "/" not in match[2]:
             raise InvalidTarget(
-                f"{word!r} names no repo: an e-mail address is no target.", hint=f"Write USER@acme/eeg. {_USERNAME}"
+                f"{word!r} names no repo: an e-mail address is not a target.", hint=f"Write USER@acme/eeg. {_USERNAME}"
             )
         repo = parse_repo(match[2], repo_type)
-        if home is not None and repo != home:
-            raise InvalidTarget(f"{word} is not in {home}.", hint="Give --repo or @REPO, not two different ones.")
-        return RequestTarget(repo, _person(match[1]))
+        if default_repo is not None and repo != default_repo:
+            raise InvalidTarget(f"{word} is not in {default_repo}.", hint="Give one repo: with --repo or with @REPO.")
+        return RequestTarget(repo, _parse_person(match[1]))
     pair = word.split()
-    if home is None and len(pair) == 2:
-        return RequestTarget(parse_repo(pair[0], repo_type), _person(pair[1]))
-    if home is None:
+    if default_repo is None and len(pair) == 2:
+        return RequestTarget(parse_repo(pair[0], repo_type), _parse_person(pair[1]))
+    if default_repo is None:
         raise InvalidTarget(f"{word!r} names no repo.", hint=SPELLINGS)
-    return RequestTarget(home, _person(word))
+    return RequestTarget(default_repo, _parse_person(word))
 
 
-def _person(word: str) -> Target:
+def _parse_person(word: str) -> Target:
     if is_id(word):
         return target_of(request_id=word)
     if not USERNAME.match(word):
-        raise InvalidTarget(
-            f"{word!r} is no username.", hint="It is the name in the address of their profile page, without @."
-        )
+        raise InvalidTarget(f"{word!r} is not a username.", hint=_USERNAME)
     return target_of(word)
 
 
-def _of_row(row: Mapping[str, object], home: Repo | None) -> RequestTarget:
-    repo = home if row.get("repo") is None else _row_repo(row)
+def _parse_row(row: Mapping[str, object], default_repo: Repo | None) -> RequestTarget:
+    repo = default_repo if row.get("repo") is None else _parse_repo_of_row(row)
     if repo is None:
         raise InvalidTarget("this line names no repo.", hint="Add --repo REPO, or use lines of `ls --format jsonl`.")
-    if home is not None and repo != home:
-        raise InvalidTarget(f"this line is about {repo}, not {home}.")
+    if default_repo is not None and repo != default_repo:
+        raise InvalidTarget(f"this line is about {repo}, not {default_repo}.")
     try:
-        request = _request_of_row({**row, "repo": repo.id, "repo_type": repo.type.value})
+        request = _parse_request({**row, "repo": repo.id, "repo_type": repo.type.value})
     except ValueError:
-        raise InvalidTarget("its asked_at is no time.") from None
-    except RecursionError:  # deep enough to be read, too deep to be written down again
-        raise InvalidTarget("its answers are nested too deep.") from None
+        raise InvalidTarget("its asked_at is not a time.") from None
+    except RecursionError:  # shallow enough to decode, too deep to encode again
+        raise InvalidTarget("its answers are nested too deeply.") from None
     if request is not None and (request.person.id or request.person.username or request.request_id):
         return RequestTarget(repo, target_of(request))
     ids = {name: _cell(row, name) for name in ("request_id", "user_id", "user")}
     name = next((key for key, value in ids.items() if value), None)
     if name is None:
-        raise InvalidTarget("this line names nobody.", hint="It needs request_id, user_id or user.")
+        raise InvalidTarget("this line names no person.", hint="Add request_id, user_id or user.")
     value = ids[name]
     if name == "user":
-        return RequestTarget(repo, _person(value or ""))
+        return RequestTarget(repo, _parse_person(value or ""))
     return RequestTarget(repo, target_of(request_id=value) if name == "request_id" else target_of(user_id=value))
 
 
-def _row_repo(row: Mapping[str, object]) -> Repo:
+def _parse_repo_of_row(row: Mapping[str, object]) -> Repo:
     kind = row.get("repo_type")
     return parse_repo(str(row["repo"]), kind if isinstance(kind, str) else None)
 
@@ -153,8 +151,8 @@ def _cell(row: Mapping[str, object], name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _request_of_row(row: Mapping[str, object]) -> AccessRequest | None:
-    """Return the request that a line of `ls` was printed from; None when the line has no status or time."""
+def _parse_request(row: Mapping[str, object]) -> AccessRequest | None:
+    """Return the request of a line of `ls`; None if the line has no status or time."""
     status, asked = row.get("status"), row.get("asked_at")
     if not isinstance(status, str) or not isinstance(asked, str):
         return None

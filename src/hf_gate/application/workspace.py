@@ -36,14 +36,14 @@ def new_id(letter: str = "r") -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceLocation:
-    """Where the workspace is and what its hf-gate.yaml says. `folder` None: no workspace, only this user's store for one Hub."""
+    """The folder and configuration of a workspace. `folder` None: no workspace, only this user's store for one Hub."""
 
     folder: Path | None
     config: WorkspaceConfig
 
     @property
     def title(self) -> str:
-        """The folder as people write it, with ~ for their home."""
+        """The folder with ~ for the home folder."""
         if self.folder is None:
             return "no workspace"
         home = Path.home()
@@ -52,17 +52,17 @@ class WorkspaceLocation:
 
     @property
     def zone(self) -> tzinfo:
-        """The time zone in which its days end."""
+        """The time zone in which days end."""
         from zoneinfo import ZoneInfo  # noqa: PLC0415 - most commands name no day
 
         return ZoneInfo(self.config.timezone)
 
 
 class Workspace:
-    """One location with its open store and its Hub. The Hub client is loaded when it is first asked for.
+    """A location with its open store and its Hub. The Hub client is loaded at its first use.
 
-    Who acts and the policies are arguments of what works with it, not a part of it: threads share a workspace.
-    `reopen` opens the same workspace read-only in another process.
+    The actor and the policies are arguments of functions, so that threads can share a workspace. `reopen` opens the same
+    workspace read-only in another process.
     """
 
     def __init__(
@@ -97,21 +97,21 @@ class Workspace:
 
     @cached_property
     def tray(self) -> Tray:
-        """Decisions that were not sent yet."""
+        """Queued decisions that were not sent yet."""
         from ..store.tray import Tray  # noqa: PLC0415 - only decisions need a tray
 
         return Tray(self.store)
 
     @cached_property
     def members(self) -> Members:
-        """Who may use the desk, with sessions and saved views."""
+        """The members of the desk, with sessions and saved views."""
         from ..store.members import Members  # noqa: PLC0415 - only the desk has members
 
         return Members(self.store)
 
     @cached_property
     def selections(self) -> Selections:
-        """Which requests each member selected."""
+        """The requests that each member selected."""
         from ..store.selections import Selections  # noqa: PLC0415 - as above
 
         return Selections(self.store)
@@ -131,13 +131,13 @@ class Workspace:
         return PlansAndRuns(self.store)
 
     def timeline(self, wanted: TimelineFilter, *, limit: int, before: int | None = None) -> TimelinePage:
-        """Return entries of the audit log before one, the newest first."""
+        """Return entries of the audit log before the entry `before`, newest first."""
         from ..store.ledger import read_timeline  # noqa: PLC0415 - as above
 
         return read_timeline(self.store, wanted, limit=limit, before=before)
 
     def now(self) -> datetime:
-        """This moment, in UTC."""
+        """Return the current time in UTC."""
         return self.clock.now()
 
     def __enter__(self) -> Self:

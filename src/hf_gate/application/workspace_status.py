@@ -1,6 +1,6 @@
-"""How the workspace stands: who waits and how long, when each repo was read, which budgets are used up, which runs did not end.
+"""Reads the status of the workspace: waiting requests, last syncs, used budgets and unfinished runs.
 
-Counts and times alone: nothing here names a person, so that all of it may be shown to anybody.
+It contains only counts and times and names no person, so it can be shown to anybody.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ..store.store import Store
 from .halts_and_promotions import read_held_counts
 
 WAIT_ACTION: Final = "wait"
-"""The verdict on a request that waits for its requester, or for something outside: it is not complete."""
+"""The verdict on an incomplete request, which waits for its requester or for something outside hf-gate."""
 
-_WALKED: Final = 20_000  # requests looked at, at most, for the oldest whose answer is due
+_MAX_READ: Final = 20_000  # the most requests read to find the oldest complete one
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True)
 class RepoStatus:
-    """One repo. `answered_before`: every complete request from before then has its answer; None when that is not known."""
+    """The status of one repo. All complete requests made before `answered_before` have an answer; None if unknown."""
 
     row: RepoRow
     waiting: int = 0
     oldest: datetime | None = None
-    median: timedelta | None = None  # of those who wait now
+    median: timedelta | None = None  # of the pending requests
     answered_before: datetime | None = None
 
     @property
@@ -43,7 +43,7 @@ class RepoStatus:
 
 @dataclass(frozen=True, slots=True)
 class BudgetUse:
-    """How much of what `run` may do in a stretch of time was done in the last one."""
+    """A rate limit of unattended runs, with the changes made in the last period."""
 
     name: str
     rate: Rate
@@ -51,23 +51,25 @@ class BudgetUse:
 
     @property
     def is_used_up(self) -> bool:
-        """Nothing more of this is done until some of it is longer ago."""
+        """Whether no more changes are made until earlier ones leave the period."""
         return self.used >= self.rate.limit
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceStatus:
-    """The whole workspace at one moment."""
+    """The status of the workspace at one moment."""
 
     at: datetime
     repos: Sequence[RepoStatus] = ()
     budgets: Sequence[BudgetUse] = ()
     runs: Sequence[RunRow] = field(default_factory=tuple)
-    held: Mapping[str, int] = field(default_factory=dict)  # changes that wait until their policy is let act
+    held: Mapping[str, int] = field(
+        default_factory=dict
+    )  # changes that wait for the promotion of their policy, by policy
 
 
 def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime) -> WorkspaceStatus:
-    """What the store tells; asks the Hub nothing."""
+    """Return the status from the store, without a call to the Hub."""
     at = to_ms(now)
     budgets = [BudgetUse(name, rate, store.count_done(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
     runs = [run for run in store.runs() if _needs_attention(run)]
@@ -76,10 +78,10 @@ def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime
 
 
 def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
-    """The same for one repo."""
+    """Return the status of one repo from the store."""
     count = row.counts.get(Status.PENDING, 0)
     middle = store.split_points(row.repo, Status.PENDING, count // 2 + 1)[:1] if count else ()
-    oldest, unanswered = find_oldest_waiting(store, row.repo, _WALKED)
+    oldest, unanswered = find_oldest_waiting(store, row.repo, _MAX_READ)
     read = max((at for at in (row.quick_at, row.full_at) if at is not None), default=None)
     known = row.full_at is not None and read is not None
     return RepoStatus(
@@ -92,9 +94,10 @@ def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
 
 
 def find_oldest_waiting(store: Store, repo: Repo, limit: int) -> tuple[datetime | None, datetime | None]:
-    """When the oldest asked, and the oldest whose answer is due; None when there is none.
+    """Return when the oldest pending request was made, and when the oldest complete one; None if there is none.
 
-    Where the first `most` are all incomplete, the last of them stands for it: what is said of the time before stays true.
+    If the first `limit` requests are all incomplete, the last of them is returned as the second. The statement about
+    the time before it remains true.
     """
     oldest = None
     for place, request in enumerate(store.iterate_requests(repo, Status.PENDING, with_record=False), start=1):
@@ -107,7 +110,7 @@ def find_oldest_waiting(store: Store, repo: Repo, limit: int) -> tuple[datetime 
 
 
 def format_answered_line(answered_before: datetime | None, now: datetime, zone: tzinfo) -> str:
-    """The sentence for a card; true of the whole day that it names, and empty when nothing is known."""
+    """Return the sentence for a repo card. It holds for the complete day that it names; empty if nothing is known."""
     if answered_before is None:
         return ""
     day, today = answered_before.astimezone(zone), now.astimezone(zone)
@@ -116,7 +119,7 @@ def format_answered_line(answered_before: datetime | None, now: datetime, zone: 
 
 
 def _needs_attention(run: RunRow) -> bool:
-    """Whether a run did not end. Decisions by hand that were stopped before they were sent cannot go on: they are over."""
+    """Whether a run did not end. Direct decisions that stopped before sending cannot be resumed, so they are over."""
     if run.state is RunState.ENDED:
         return False
     has_unknown = any(run.counts.get(state) for state in UNSETTLED)
