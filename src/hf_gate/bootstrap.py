@@ -1,4 +1,4 @@
-"""Builds the Hub client, the account, the clock and the workspace from settings; nothing else does."""
+"""Builds the Hub client, the account, the clock and the workspace from settings."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ if TYPE_CHECKING:
     from .hub.clock import HubClock
     from .store.store import Store
 
-_STORE_WAIT: Final = 60.0  # seconds: a desk that reads or sends is mostly done by then
-_ACCOUNT_LIVES: Final = 24 * 3600  # seconds: who a token belongs to never changes, its organisations may
+_STORE_WAIT: Final = 60.0  # seconds; most syncs and runs of a desk take less
+_ACCOUNT_MAX_AGE: Final = 24 * 3600  # seconds; the account of a token never changes, but its organisations may
 
 
 def read_process_settings(flags: Flags) -> Settings:
-    """The settings of this process."""
+    """Return the settings of this process."""
     return read_settings(flags, os.environ, Path.home())
 
 
 def endpoint_of(settings: Settings) -> str:
-    """Which Hub is meant."""
+    """Return the Hub's URL by these settings."""
     from .hub.credentials import resolve_endpoint  # noqa: PLC0415 - as in open_hub
 
     return resolve_endpoint(settings.endpoint)
 
 
 def has_other_hub(settings: Settings) -> bool:
-    """Whether this is another Hub or account than people expect without a word."""
+    """Whether commands must name the Hub and account, because they are not the default ones."""
     from .hub.credentials import PUBLIC_HUB  # noqa: PLC0415 - as in open_hub
 
     return endpoint_of(settings) != PUBLIC_HUB or settings.profile is not None or settings.token_from is not None
 
 
 def name_of_hub(settings: Settings) -> str:
-    """The Hub as people call it: its host, and the port of a local one."""
+    """Return the Hub's host, with the port of a local Hub."""
     return urlsplit(endpoint_of(settings)).netloc
 
 
 def has_token(settings: Settings) -> bool:
-    """Whether calls will carry a token."""
+    """Whether calls carry a token."""
     from .hub.credentials import resolve_token  # noqa: PLC0415 - as in open_hub
 
     return resolve_token(settings.token) is not None
 
 
 def open_hub(settings: Settings) -> Hub:
-    """A Hub as configured; the caller closes it."""
-    from .hub.client import Hub  # noqa: PLC0415 - costs what a Hub costs, and help needs none
+    """Return a Hub client. The caller closes it."""
+    from .hub.client import Hub  # noqa: PLC0415 - slow to load, and help needs none
 
     return Hub(
         token=settings.token,
@@ -81,17 +81,17 @@ def open_hub(settings: Settings) -> Hub:
 
 
 def utc_now() -> datetime:
-    """This moment in UTC, by the clock of this machine."""
-    return datetime.now(UTC)  # noqa: TID251 - here is where the clock is handed out
+    """Return the current time in UTC by this machine's clock."""
+    return datetime.now(UTC)  # noqa: TID251 - the only place that reads the clock
 
 
-# ---- whose token it is ------------------------------------------------------------------------------------------------
+# ---- accounts --------------------------------------------------------------------------------------------------------
 
 
 def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
-    """Whose token it is, asked once a day and kept under the token's hash; None without a token, or if nobody tells.
+    """Return the account of the token, cached for a day by the token's hash; None without a token or a `whoami` answer.
 
-    `hub` is called when it must be asked: a Hub client takes a quarter of a second to load.
+    `hub` is called only without a cached account, because a Hub client takes a quarter of a second to load.
     """
     from .hub.credentials import resolve_token  # noqa: PLC0415 - as in open_hub
 
@@ -100,23 +100,23 @@ def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
         return None
     key = hashlib.sha256(f"{endpoint_of(settings)}\n{token.fingerprint}".encode()).hexdigest()
     moment = utc_now().timestamp()
-    kept = _read_json(settings.paths.accounts)
-    if (found := _kept_account(kept.get(key), moment)) is not None:
+    cached = _read_json(settings.paths.accounts)
+    if (found := _cached_account(cached.get(key), moment)) is not None:
         return found
     try:
         asked = hub().whoami()
     except (NotAllowed, HubUnavailable, Offline):
         raise
-    except HfGateError:  # a Hub that does not know whoami can still be worked with
+    except HfGateError:  # hf-gate also works with a Hub that has no whoami
         return None
     entry = {"name": asked.name, "id": asked.id, "orgs": list(asked.orgs), "role": asked.token_role, "at": moment}
-    with suppress(OSError):  # a read-only home costs one call a run, and nothing else
-        write_private_file(settings.paths.accounts, json.dumps({**_fresh(kept, moment), key: entry}).encode())
+    with suppress(OSError):  # without a writable cache, each command makes one more call
+        write_private_file(settings.paths.accounts, json.dumps({**_drop_expired(cached, moment), key: entry}).encode())
     return asked
 
 
 def read_account(settings: Settings, token: str) -> Account:
-    """Whose a token is that somebody showed: asked of the configured Hub once, and not kept."""
+    """Return the account of a given token from the configured Hub. It is not cached."""
     from .hub.client import Hub  # noqa: PLC0415 - as in open_hub
 
     patience = min(settings.max_wait if settings.max_wait is not None else 10.0, 10.0)
@@ -125,8 +125,8 @@ def read_account(settings: Settings, token: str) -> Account:
         return hub.whoami()
 
 
-def _kept_account(entry: object, moment: float) -> Account | None:
-    from .domain.accounts import Account, TokenRights  # noqa: PLC0415 - only who needs an account
+def _cached_account(entry: object, moment: float) -> Account | None:
+    from .domain.accounts import Account, TokenRights  # noqa: PLC0415 - few commands need an account
 
     if not isinstance(entry, dict) or not _is_fresh(entry, moment):
         return None
@@ -138,11 +138,11 @@ def _kept_account(entry: object, moment: float) -> Account | None:
 
 def _is_fresh(entry: object, moment: float) -> bool:
     at = entry.get("at") if isinstance(entry, dict) else None
-    return isinstance(at, int | float) and 0 <= moment - at < _ACCOUNT_LIVES
+    return isinstance(at, int | float) and 0 <= moment - at < _ACCOUNT_MAX_AGE
 
 
-def _fresh(kept: dict[str, object], moment: float) -> dict[str, object]:
-    return {key: entry for key, entry in kept.items() if _is_fresh(entry, moment)}
+def _drop_expired(cached: dict[str, object], moment: float) -> dict[str, object]:
+    return {key: entry for key, entry in cached.items() if _is_fresh(entry, moment)}
 
 
 def _read_json(path: Path) -> dict[str, object]:
@@ -153,25 +153,23 @@ def _read_json(path: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-# ---- the workspace and its store -----------------------------------------------------------------------------------------------
+# ---- workspace and store ---------------------------------------------------------------------------------------------
 
 
 def find_workspace_folder(settings: Settings, start: Path | None = None) -> Path | None:
-    """The folder of the workspace: the one that was named, else the nearest upwards that has an hf-gate.yaml."""
+    """Return the folder of the workspace: the given one, else the nearest parent folder with an hf-gate.yaml, or None."""
     if settings.workspace is not None:
         folder = settings.workspace.absolute()
         if not (folder / CONFIG_FILE).is_file():
-            raise UsageError(
-                f"{folder} is not a workspace: there is no {CONFIG_FILE} in it.", hint="hf-gate init makes one."
-            )
+            raise UsageError(f"{folder} is not a workspace: it has no {CONFIG_FILE}.", hint="Make one: hf-gate init.")
         return folder
     here = (start or Path.cwd()).absolute()
     return next((folder for folder in (here, *here.parents) if (folder / CONFIG_FILE).is_file()), None)
 
 
 def read_location(settings: Settings) -> WorkspaceLocation:
-    """The workspace that is meant; an hf-gate.yaml that is wrong is a UsageError with its first fault."""
-    from zoneinfo import available_timezones  # noqa: PLC0415 - who has no workspace pays for none
+    """Return the location of the workspace. Raises UsageError with the first error in hf-gate.yaml."""
+    from zoneinfo import available_timezones  # noqa: PLC0415 - slow, and only a workspace needs it
 
     from .policy.workspace_config import WorkspaceConfig, parse_config  # noqa: PLC0415 - as above
 
@@ -193,7 +191,7 @@ def read_location(settings: Settings) -> WorkspaceLocation:
 
 
 def store_url(settings: Settings, location: WorkspaceLocation) -> str:
-    """Where the store is: as the workspace says, relative to its folder; without a workspace one file for each Hub."""
+    """Return the URL of the store: by hf-gate.yaml, relative to its folder, or without a workspace one file for each Hub."""
     if location.folder is None:
         return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))}"
     scheme, mark, path = location.config.store.partition("sqlite:///")
@@ -210,47 +208,48 @@ def open_store(
     command: str = "",
     on_wait: Callable[[str, float], None] = lambda _, __: None,
 ) -> Store:
-    """The store of a workspace, or of this user for one Hub; made when there is none, unless it is only read.
+    """Open the store of a workspace, or this user's store for one Hub. Create it if there is none, unless `read_only`.
 
-    `lends`: other processes may write while this one does not (see `Store.hold_write_lock`). Not `waits`: StoreBusy at once
-    when another process has it. `command`: what others are told about us meanwhile. `on_wait`: see `store.write_lock`.
+    `lends`: other processes may write while this one does not (see `Store.hold_write_lock`). `waits` false raises StoreBusy
+    at once if another process holds the store. Other processes see `command` as the holder. `on_wait`: see
+    `store.write_lock`.
     """
     from .hub.local_hub_headers import get_world_id  # noqa: PLC0415 - as in open_hub
-    from .store.opening import WAIT_S  # noqa: PLC0415 - only who needs a store
-    from .store.opening import open_store as opened  # noqa: PLC0415 - as above
+    from .store.opening import WAIT_S  # noqa: PLC0415 - only some commands need a store
+    from .store.opening import open_store as open_store_at  # noqa: PLC0415 - as above
 
     endpoint, url = endpoint_of(settings), store_url(settings, location)
     if location.folder is None and not read_only:
         make_private_folder(settings.paths.stores)
-    return opened(
+    return open_store_at(
         url,
         endpoint=endpoint,
         world=get_world_id(endpoint, _probe_limit(settings)),
         read_only=read_only,
         lends=lends,
-        wait=min(store_wait(settings), WAIT_S if lends else math.inf) if waits else 0.0,  # pages must not wait long
+        wait=min(store_wait(settings), WAIT_S if lends else math.inf) if waits else 0.0,  # a page must not wait long
         on_wait=on_wait,
         host=gethostname(),
         command=command,
-        country_of=_country_of(),
+        country_of=_make_country_lookup(),
     )
 
 
 def store_wait(settings: Settings) -> float:
-    """Seconds that a command waits for another process that has the store."""
+    """Return the seconds that a command waits for another process that holds the store."""
     return _STORE_WAIT if settings.max_wait is None else min(_STORE_WAIT, settings.max_wait)
 
 
 def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
-    """Whether there is a store to read."""
+    """Whether a store exists. A store on a server always counts as existing."""
     from .store.opening import parse_path  # noqa: PLC0415 - as above
 
     url = store_url(settings, location)
     return not url.startswith("sqlite:") or parse_path(url).is_file()
 
 
-def _country_of() -> Callable[[AccessRequest], str | None]:
-    """Which country a requester names in the form, for `country:` in queries; names are loaded at the first answer."""
+def _make_country_lookup() -> Callable[[AccessRequest], str | None]:
+    """Return a function that gives the country in a request's answers, for `country:` in queries. It loads names lazily."""
     from .domain.roles import Role, role_of  # noqa: PLC0415 - as above
 
     is_country = lru_cache(4096)(lambda label: role_of(label) is Role.COUNTRY)
@@ -274,7 +273,7 @@ def _country_of() -> Callable[[AccessRequest], str | None]:
 
 
 def _store_name(endpoint: str, limit: float) -> str:
-    """A file for each Hub; a local one is told apart by the world that it states, for every start of it is another Hub."""
+    """Return the file name of a Hub's store. For a local Hub it includes the world id: each start is another Hub."""
     from .hub.local_hub_headers import get_world_id  # noqa: PLC0415 - as in open_hub
 
     world = get_world_id(endpoint, limit)
@@ -283,17 +282,17 @@ def _store_name(endpoint: str, limit: float) -> str:
 
 
 def _probe_limit(settings: Settings) -> float:
-    """Seconds in which a local Hub must say which one it is."""
+    """Return the seconds in which a local Hub must answer with its world id."""
     from .hub.local_hub_headers import PROBE_S  # noqa: PLC0415 - as in open_hub
 
     return PROBE_S if settings.max_wait is None else min(max(settings.max_wait, 1.0), PROBE_S)
 
 
-# ---- everything that a workspace works with, joined ----------------------------------------------------------------------------
+# ---- open workspaces -------------------------------------------------------------------------------------------------
 
 
 class Connection:
-    """The Hub of some settings and the account of their token. The Hub client is loaded when it is first asked for."""
+    """The Hub and the account of some settings. The Hub client is loaded at its first use."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -306,12 +305,12 @@ class Connection:
 
     @cached_property
     def account(self) -> Account | None:
-        """Whose token it is, asked once and then remembered under the token's hash; None without a token."""
+        """The account of the token, cached by the token's hash; None without a token."""
         return find_account(lambda: self.hub, self.settings)
 
     @cached_property
     def clock(self) -> HubClock:
-        """This machine's clock, or the local Hub's that it follows."""
+        """This machine's clock, or the local Hub's clock if `HF_GATE_CLOCK=hub`."""
         from .hub.clock import HubClock  # noqa: PLC0415 - as in open_hub
 
         return HubClock(endpoint_of(self.settings), lambda: self.hub)
@@ -337,7 +336,7 @@ def open_workspace(
     command: str = "",
     on_wait: Callable[[str, float], None] = lambda _, __: None,
 ) -> Workspace:
-    """Open the store of a location as `open_store` does; the caller closes it."""
+    """Open the workspace of a location; see `open_store` for the options. The caller closes it."""
     from .application.workspace import Workspace  # noqa: PLC0415 - help needs none
 
     settings = connection.settings
@@ -349,26 +348,26 @@ def open_workspace(
 
 
 def reopen_workspace(settings: Settings) -> Workspace:
-    """Open the workspace of some settings to read, as another process does."""
+    """Open the workspace of some settings read-only, in another process."""
     return open_workspace(Connection(settings), read_location(settings), read_only=True)
 
 
 def name_of_local_zone() -> str:
-    """The time zone of this machine by its name; UTC where it has none that others would know."""
+    """Return the IANA name of this machine's time zone; UTC if it has none."""
     from zoneinfo import available_timezones  # noqa: PLC0415 - as in read_location
 
     link = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
     return link if link in available_timezones() else "UTC"
 
 
-# ---- files that are nobody else's business ----------------------------------------------------------------------------
+# ---- announcements ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def announce(path: Path, about: Mapping[str, object]) -> Iterator[None]:
-    """Keep a file that says what this process offers, as long as it lives; `locks.announced` reads it.
+    """Publish `about` in a private file while this process runs; `locks.read_announcement` reads it.
 
-    A later process may take the file over. It counts while the lock file that it names is held.
+    A later process may replace the file. The file is valid while the lock file that it names is held.
     """
     make_private_folder(path.parent)
     _remove_lock_of_ended(path)
@@ -395,7 +394,7 @@ def _remove_lock_of_ended(path: Path) -> None:
 
 @contextmanager
 def publish_profile(settings: Settings, name: str, endpoint: str, token: str, workspace: str) -> Iterator[Path]:
-    """A profile that lives as long as this process: `--profile NAME` means this endpoint and token meanwhile."""
+    """Publish a profile while this process runs, so that `--profile NAME` uses this endpoint and token."""
     path = settings.paths.profiles / f"{name}.json"
     with announce(path, {"endpoint": endpoint, "token": token, "workspace": workspace}):
         yield path

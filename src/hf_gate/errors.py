@@ -211,7 +211,7 @@ class QueryTooLarge(InvalidQuery):
 class ForeignStore(UsageError):
     """The store belongs to another Hub."""
 
-    default_hint = "Give each Hub a store of its own: --workspace DIR, or another `store:` in hf-gate.yaml."
+    default_hint = "Give each Hub its own store: --workspace DIR, or another `store:` in hf-gate.yaml."
 
 
 class StoreUnavailable(HfGateError):
@@ -236,7 +236,7 @@ class StoreDamaged(HfGateError):
 class StoreTooOld(HfGateError):
     """A pre-release of hf-gate made this store; nothing was written."""
 
-    default_hint = "Make it anew from the Hub: hf-gate store remove, then hf-gate sync --full."
+    default_hint = "Create it again from the Hub: hf-gate store remove, then hf-gate sync --full."
 
 
 class StoreTooNew(HfGateError):

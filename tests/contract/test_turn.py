@@ -80,7 +80,7 @@ def test_the_places_in_the_reason_of_an_end_are_filled_in(scene: Scene) -> None:
 
 def test_whoever_is_rejected_at_the_end_is_not_told_that_they_may_ask_again(scene: Scene) -> None:
     (reason,) = told_at_the_end(scene, POLICY.replace("until: 30d", "until: 30d\n    at_end: reject"))
-    assert reason == "Your access has come to its end."
+    assert reason == "Your access has ended."
 
 
 # ---- who a table means -------------------------------------------------------------------------------------------------

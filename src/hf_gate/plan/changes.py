@@ -21,8 +21,8 @@ from ..policy.reasons import fill_reason
 from .model import END_EXPRESSION, Change, ChangeReason
 
 _END_REASONS: Final = {  # a rejected person cannot request access again
-    Status.RESET: "Your access has come to its end. You may ask again.",
-    Status.REJECTED: "Your access has come to its end.",
+    Status.RESET: "Your access has ended. You may ask again.",
+    Status.REJECTED: "Your access has ended.",
 }
 
 
@@ -193,7 +193,7 @@ def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:
 
 
 def is_new_verdict(state: RequestState, verdict: Verdict) -> bool:
-    """Tell whether a verdict differs from the one recorded last."""
+    """Return whether a verdict differs from the last recorded one."""
     return (str(verdict.action), verdict.policy, verdict.rule, verdict.digest) != state.verdict or (
         tuple(sorted((one.policy, one.rule, str(one.action)) for one in verdict.shadow)) != state.shadow
     )

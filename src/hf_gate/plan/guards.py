@@ -18,7 +18,7 @@ MAX_FIRST_TURN: Final = 50  # changes that a new policy version may make in a re
 
 
 class Confirmation(StrEnum):
-    """What a person must do before changes are sent."""
+    """The confirmation that a person must give before changes are sent."""
 
     NONE = "none"
     CONFIRM = "confirm"
@@ -63,7 +63,7 @@ class FirstTurnHold:
     """Holds back a policy version that is new in a repo and would start with many changes.
 
     Held changes are counted, not stored, so they take no room in a plan. Changes without a policy (ended grants) pass.
-    `may_act` tells which versions may act in which repo.
+    `may_act` returns whether a version may act in a repo.
     """
 
     def __init__(self, may_act: Callable[[PolicyStart], bool]) -> None:
@@ -72,7 +72,7 @@ class FirstTurnHold:
         self._waiting: dict[PolicyStart, list[Change]] = {}
 
     def allows(self, change: Change) -> bool:
-        """Tell whether a change may be made now. If not, `small_starts` may still yield it."""
+        """Return whether a change may be made now. If not, `small_starts` may still yield it."""
         start = (change.policy or "", change.policy_digest or "", str(change.repo_ref))
         if not start[1] or self._may_act(start):
             return True
@@ -92,7 +92,7 @@ class FirstTurnHold:
 
 
 def protection_check(names: Collection[str]) -> Callable[[Change], bool]:
-    """Return a function that tells whether a change removes, resets or rejects a protected name or id."""
+    """Return a function that checks whether a change removes, resets or rejects a protected name or id."""
     known = {name.lower() for name in names}
 
     def is_protected(change: Change) -> bool:

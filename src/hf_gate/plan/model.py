@@ -51,7 +51,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     asked_at: str
     answers_digest: str
-    moved_at: int | None = None  # when it had last moved (ms)
+    moved_at: int | None = None  # when the status last changed (ms)
     identity_digest: str | None = None  # of names and e-mail, if the rule read them
     before: str = msgspec.field(name="from")
     after: str = msgspec.field(name="to")
@@ -87,7 +87,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuardResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit with the value of the plan. `ok` is false if it needs a typed number, or if changes were left out."""
+    """A limit with the value of the plan. `ok` is false if it needs a typed number, or if changes were excluded."""
 
     name: str
     ok: bool
@@ -96,7 +96,7 @@ class GuardResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plan was made from, and until when it is valid."""
+    """The origin of a plan and the end of its validity."""
 
     digest: str
     policy_digest: str
@@ -106,7 +106,7 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A list of changes with a digest. `summary` counts the changes and the requests left out, by reason."""
+    """A list of changes with a digest. `summary` counts the changes, and the excluded requests by reason."""
 
     schema_version: int
     plan: PlanHeader
@@ -187,7 +187,7 @@ def decode_plan(document: bytes, source: str) -> Plan:
         ) from None
     if plan.schema_version != SCHEMA_VERSION:
         raise UsageError(
-            f"{source} is written in version {plan.schema_version} of the format, this program reads {SCHEMA_VERSION}.",
+            f"{source} has format version {plan.schema_version}, but this hf-gate reads version {SCHEMA_VERSION}.",
             hint="Make a new plan: hf-gate plan --out plan.json",
         )
     _check_digest(plan, raw, source)

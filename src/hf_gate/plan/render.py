@@ -20,11 +20,11 @@ _WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers"}
 _LEFT: Final = {
     "human": "need review",
     "accept_human": "matched an accept rule but need a person (two reviewers, or the end has passed)",
-    "end_human": "ended, and keep access until a person decides: hf-gate expire ls",
+    "end_human": "ended, but keep access until a person decides: hf-gate expire ls",
     "wait": "on hold, for a fact or for something outside hf-gate",
     "deferred": "deferred by a rate limit",
     "outdated": "decided by older policies: make a new plan with hf-gate plan",
-    "remaining": "did not fit into this plan; apply it, then make the next one",
+    "remaining": "did not fit into this plan: apply it, then make the next plan",
 }
 _KEYS: Final = {"end_human": "ends", "accept_human": "accept"}
 _EXAMPLES: Final = 6
@@ -138,7 +138,7 @@ def _format_value(value: object) -> str:
 
 def _format_guard(name: str, value: int, limit: int, *, ok: bool) -> str:
     if name == "protected":
-        return f"protected users left out: {value}" if value else "protected users affected: none"
+        return f"protected users excluded: {value}" if value else "protected users affected: none"
     return f"{name} {value:,}{'' if ok else f' (above {limit:,}: type the number to confirm)'}"
 
 

@@ -29,7 +29,7 @@ _CACHED_DOMAINS: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class ListVersion:
-    """The version of a list: that of its package, and date and digest of our own file."""
+    """The version of a list: the version of its package, with the date and digest of our own file."""
 
     name: str
     version: str

@@ -46,7 +46,7 @@ def profile_key(person: Person) -> str | None:
 def current_profile(
     person: Person, stored: ProfileFact | None, now: datetime, max_age: timedelta = MAX_AGE
 ) -> ProfileFact:
-    """Return the stored profile if it is recent enough; otherwise it counts as not yet read."""
+    """Return the stored profile if it is recent enough; otherwise it counts as unread."""
     if person.username is None:
         return _HIDDEN
     if stored is None or stored.read_at is None or now - stored.read_at > max_age:
@@ -55,7 +55,7 @@ def current_profile(
 
 
 def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime, budget: int) -> FetchedProfiles:
-    """Read the profile of each person once, with at most `budget` calls; the others stay not yet known.
+    """Read the profile of each person once, with at most `budget` calls; the others remain unread.
 
     A missing account, or another account with the same name, is a result and is stored. An unavailable Hub or a refusal
     stops the loop; after any other error that person is read next time.
@@ -129,7 +129,7 @@ def encode_profile(fact: ProfileFact) -> bytes:
 
 
 def decode_profile(document: bytes, at: datetime) -> ProfileFact:
-    """Decode a profile from the store; an invalid document counts as not yet read."""
+    """Decode a profile from the store; an invalid document counts as unread."""
     try:
         stored = _decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError):

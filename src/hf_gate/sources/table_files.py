@@ -70,7 +70,7 @@ def load_table(
 
 
 def is_own_file(path: Path) -> bool:
-    """Tell whether a path is a regular file, or a link to a file with the same extension.
+    """Return whether a path is a regular file, or a link to a file with the same extension.
 
     Error messages quote the file, so a link in a proposed policy could otherwise expose any file of the machine. Raises
     OSError if there is no file.
@@ -177,7 +177,7 @@ def _find_duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[T
             break
 
 
-# ---- from bytes to cells ---------------------------------------------------------------------------------------------
+# ---- parsing ---------------------------------------------------------------------------------------------------------
 
 
 def _decode(content: bytes) -> str | None:
@@ -276,7 +276,7 @@ def _parse_object(line: str) -> dict[str, str] | str:
     return cells
 
 
-# ---- from cells to a row ---------------------------------------------------------------------------------------------
+# ---- rows ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
