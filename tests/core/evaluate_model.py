@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from hypothesis import strategies as st
 
@@ -26,9 +26,28 @@ from hf_gate.policy.model import (
 )
 from hf_gate.policy.opinions import RANK
 
+T = TypeVar("T")
 DECLARED = fact_types(tables=("dua", "staff"))
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ASKED = datetime(2026, 11, 15, 12, 0, tzinfo=UTC)
+
+# ---- drawing ---------------------------------------------------------------------------------------------------------
+
+
+class Choices:
+    """Choices that are read from random bytes. To draw each choice from Hypothesis takes a hundred times as long."""
+
+    def __init__(self, data: bytes) -> None:
+        self._bytes = iter(data)
+
+    def choose(self, options: Sequence[T]) -> T:
+        return options[next(self._bytes, 0) % len(options)]
+
+
+def made_of(size: int, make: Callable[[Choices], T]) -> st.SearchStrategy[T]:
+    """What `make` makes of so many random bytes; zeros make the simplest."""
+    return st.binary(min_size=size, max_size=size).map(lambda data: make(Choices(data)))
+
 
 # ---- facts -----------------------------------------------------------------------------------------------------------
 
@@ -48,14 +67,17 @@ def fact(value: FactValue | None, why: UnknownReason | None = None) -> Fact:
     return Fact(value, Trust.ACCOUNT, "hub", NOW, why)
 
 
-@st.composite
-def facts(draw: st.DrawFn, *, all_known: bool = False) -> dict[str, Fact]:
-    found = {"request.asked_at": fact(ASKED)}
-    for name, values in VALUES.items():
-        unknown = () if all_known else (UnknownReason.NOT_YET, UnknownReason.UNAVAILABLE)
-        drawn = draw(st.sampled_from((*values, *unknown)))
-        found[name] = fact(None, drawn) if isinstance(drawn, UnknownReason) else fact(drawn)
-    return found
+def facts(*, all_known: bool = False) -> st.SearchStrategy[dict[str, Fact]]:
+    unknown = () if all_known else (UnknownReason.NOT_YET, UnknownReason.UNAVAILABLE)
+
+    def make(choices: Choices) -> dict[str, Fact]:
+        found = {"request.asked_at": fact(ASKED)}
+        for name, values in VALUES.items():
+            drawn = choices.choose((*values, *unknown))
+            found[name] = fact(None, drawn) if isinstance(drawn, UnknownReason) else fact(drawn)
+        return found
+
+    return made_of(len(VALUES), make)
 
 
 @st.composite
@@ -96,6 +118,10 @@ class Tree:
             return f"!({self.parts[0].source})"
         return f"{inner[0]} ? {inner[1]} : {inner[2]}" if self.op == "?:" else f" {self.op} ".join(inner)
 
+    @property
+    def leaves(self) -> int:
+        return sum(part.leaves for part in self.parts) if self.parts else 1
+
     def value(self, known: Mapping[str, Fact], forced: Mapping[str, bool] | None = None) -> bool | None:
         """Three values by the book; `forced` are leaves that come out otherwise."""
         if not self.parts:
@@ -131,17 +157,27 @@ def _leaf(source: str, known: Mapping[str, Fact]) -> bool | None:
             return value is True
 
 
+def _tree(choices: Choices, most: int = 6) -> Tree:
+    """A tree with at most so many leaves."""
+    op = choices.choose(("", "", "", "!", "&&", "||", "?:")) if most > 1 else choices.choose(("", "", "", "!"))
+    if not op:
+        return Tree(choices.choose(tuple(LEAVES)))
+    count = 1 if op == "!" else 3 if op == "?:" or (most > 2 and choices.choose((False, True))) else 2
+    if count > most:
+        return Tree(choices.choose(tuple(LEAVES)))
+    parts: list[Tree] = []
+    for left in range(count - 1, -1, -1):
+        parts.append(_tree(choices, most - left))
+        most -= parts[-1].leaves
+    return Tree(op, tuple(parts))
+
+
+def _tree_or_none(choices: Choices, *, is_often_none: bool = False) -> Tree | None:
+    return _tree(choices) if choices.choose((False, False, True) if is_often_none else (False, True)) else None
+
+
 def trees() -> st.SearchStrategy[Tree]:
-    leaves = st.sampled_from(tuple(LEAVES)).map(Tree)
-    return st.recursive(
-        leaves,
-        lambda inner: st.one_of(
-            st.builds(lambda part: Tree("!", (part,)), inner),
-            st.builds(lambda op, parts: Tree(op, tuple(parts)), st.sampled_from(("&&", "||")), st.lists(inner, min_size=2, max_size=3)),
-            st.builds(lambda a, b, c: Tree("?:", (a, b, c)), inner, inner, inner),
-        ),
-        max_leaves=6,
-    )  # fmt: skip
+    return made_of(24, _tree)
 
 
 # ---- policies --------------------------------------------------------------------------------------------------------
@@ -159,36 +195,37 @@ class Drawn:
         return compile_policy(self.policy, DECLARED)
 
 
-@st.composite
-def rules(draw: st.DrawFn, place: int) -> tuple[Rule, tuple[Tree | None, Tree | None]]:
-    then = draw(st.sampled_from(tuple(Action)))
-    when, unless = draw(st.none() | trees()), draw(st.none() | st.none() | trees())
+def _rule(choices: Choices, place: int) -> tuple[Rule, tuple[Tree | None, Tree | None]]:
+    then = choices.choose(tuple(Action))
+    when, unless = _tree_or_none(choices), _tree_or_none(choices, is_often_none=True)
     rule = Rule(
         f"r{place}",
         then,
         when=when.source if when else None,
         unless=unless.source if unless else None,
         reason=f"reason {place}" if then in (Action.RESET, Action.REJECT) else None,
-        at_most=draw(st.sampled_from((Duration(5), Duration(30)))) if then is Action.WAIT else None,
-        after=draw(st.sampled_from((Action.RESET, Action.REJECT, Action.HUMAN))) if then is Action.WAIT else None,
-        until=draw(st.none() | st.sampled_from((Duration(30), Duration(0, 12)))) if then is Action.ACCEPT else None,
-        reviewers=draw(st.sampled_from((1, 2))) if then in (Action.ACCEPT, Action.HUMAN) else 1,
+        at_most=choices.choose((Duration(5), Duration(30))) if then is Action.WAIT else None,
+        after=choices.choose((Action.RESET, Action.REJECT, Action.HUMAN)) if then is Action.WAIT else None,
+        until=choices.choose((None, Duration(30), Duration(0, 12))) if then is Action.ACCEPT else None,
+        reviewers=choices.choose((1, 2)) if then in (Action.ACCEPT, Action.HUMAN) else 1,
     )
     return rule, (when, unless)
 
 
-@st.composite
-def policies(draw: st.DrawFn, name: str = "p", mode: PolicyMode | None = PolicyMode.ENFORCE) -> Drawn:
-    made = [draw(rules(place)) for place in range(draw(st.integers(1, 4)))]
-    policy = Policy(
-        name,
-        ("acme/*",),
-        tuple(rule for rule, _ in made),
-        mode=mode or draw(st.sampled_from(tuple(PolicyMode))),
-        judges=draw(st.sampled_from((("pending",), ("pending", "accepted")))),
-        digest=name.ljust(64, "0"),
-    )
-    return Drawn(policy, tuple(pair for _, pair in made))
+def policies(name: str = "p", mode: PolicyMode | None = PolicyMode.ENFORCE) -> st.SearchStrategy[Drawn]:
+    def make(choices: Choices) -> Drawn:
+        made = [_rule(choices, place) for place in range(choices.choose((1, 2, 3, 4)))]
+        policy = Policy(
+            name,
+            ("acme/*",),
+            tuple(rule for rule, _ in made),
+            mode=mode or choices.choose(tuple(PolicyMode)),
+            judges=choices.choose((("pending",), ("pending", "accepted"))),
+            digest=name.ljust(64, "0"),
+        )
+        return Drawn(policy, tuple(pair for _, pair in made))
+
+    return made_of(160, make)
 
 
 Outcome: TypeAlias = "Action | None"
