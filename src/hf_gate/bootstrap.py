@@ -104,15 +104,21 @@ def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     if (found := _cached_account(cached.get(key), moment)) is not None:
         return found
     try:
-        asked = hub().whoami()
+        account = hub().whoami()
     except (NotAllowed, HubUnavailable, Offline):
         raise
     except HfGateError:  # hf-gate also works with a Hub that has no whoami
         return None
-    entry = {"name": asked.name, "id": asked.id, "orgs": list(asked.orgs), "role": asked.token_role, "at": moment}
+    entry = {
+        "name": account.name,
+        "id": account.id,
+        "orgs": list(account.orgs),
+        "role": account.token_role,
+        "at": moment,
+    }
     with suppress(OSError):  # without a writable cache, each command makes one more call
         write_private_file(settings.paths.accounts, json.dumps({**_drop_expired(cached, moment), key: entry}).encode())
-    return asked
+    return account
 
 
 def read_account(settings: Settings, token: str) -> Account:

@@ -219,7 +219,7 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
     assert (again.changes, again.summary["outdated"], again.summary["left_out"]) == ([], 2, 0)
     assert any("decided by older policies" in line for line in render_plan(again))
     stale = plan_retry(scene.store, run, now=scene.clock.now())
-    with pytest.raises(Guarded, match=r"policy wishes@\w{8} is not in force here"):
+    with pytest.raises(Guarded, match=r"policy wishes@\w{8} in this plan is not the current version"):
         check_plan(stale, endpoint=scene.store.endpoint, policy_digest=None, now=scene.clock.now(), versions=of_today)
 
 
@@ -241,7 +241,7 @@ def test_no_undo_gives_access_back_whose_end_has_come(scene: Scene) -> None:
     run = scene.turn().run
     assert run is not None
     assert scene.where("ada") == "reset"
-    assert any("1 had access with an end that has come" in note for note in put_back(scene, run))
+    assert any("1 had access whose end has passed" in note for note in put_back(scene, run))
     assert scene.where("ada") == "reset"
 
 

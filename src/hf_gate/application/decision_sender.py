@@ -38,13 +38,12 @@ from .decisions import (
     group_by_repo,
     make_change_of,
     make_change_row,
-    match_keys,
     note_entry,
     outcome_before_send,
 )
 from .ports import ClockPort, HubPort, SendPort
 from .run_executor import RunExecutor
-from .settling import RunItem, SettledItem, make_outcome_entries, send_alone, store_records
+from .settling import RunItem, SettledItem, make_outcome_entries, match_keys, send_alone, store_records
 
 
 class DecisionHub(HubPort, Protocol):
@@ -263,8 +262,8 @@ class DecisionSender:
     ) -> list[Outcome]:
         """Return the outcome of each decision from its stored change, with the Hub client's words if there are any."""
         states = {row.n: row for row in self.store.changes(run.id)}
-        said = {key: one for one in outcomes for key in match_keys(one.repo, one.request_id, one.person)}
-        return [final_outcome(case, states.get(case.n), said, stop) for case in cases]
+        outcomes_by_key = {key: one for one in outcomes for key in match_keys(one.repo, one.request_id, one.person)}
+        return [final_outcome(case, states.get(case.n), outcomes_by_key, stop) for case in cases]
 
     def _at(self) -> int:
         return to_ms(self.clock.now())

@@ -23,6 +23,7 @@ from ..plan.changes import make_change_without_request
 from ..plan.model import Change
 from ..protocol.flows.single_decision import check_unchanged, get_person
 from .runs import make_direct_change
+from .settling import match_keys
 
 DUPLICATE: Final = "already decided in this run"
 UNSENT_KINDS: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
@@ -144,12 +145,6 @@ def final_outcome(
 def _keys_in(row: ChangeRow) -> list[str]:
     change = msgspec.json.decode(row.change, type=Change)
     return match_keys(row.repo, change.request_id, Person(change.user_id, change.user))
-
-
-def match_keys(repo: Repo, request_id: str | None, person: Person) -> list[str]:
-    """Return the keys by which an outcome is matched with its decision."""
-    named = (("r", request_id), ("i", person.id), ("u", person.username))
-    return [f"{repo} {kind}:{value.lower()}" for kind, value in named if value]
 
 
 def _describe_stop(stop: BaseException | None) -> str:

@@ -52,7 +52,7 @@ class SourcesPort(Protocol):
     def countries(self) -> Mapping[str, str]: ...
     def email(self, text: str | None) -> EmailFacts | None: ...
     def list_versions(self) -> Mapping[str, str]: ...
-    def profile(self, person: Person, kept: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact: ...
+    def profile(self, person: Person, stored: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact: ...
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]: ...
     def key(self, person: Person) -> str | None: ...
     def account(self, username: str) -> str | None: ...
@@ -131,7 +131,7 @@ class CurrentVerdicts:
 
     def __init__(self, policies: Iterable[Policy] | None) -> None:
         self._policies = None if policies is None else tuple(policies)
-        self._judging: dict[tuple[Repo, str], dict[str, PolicyMode]] = {}
+        self._modes: dict[tuple[Repo, str], dict[str, PolicyMode]] = {}
 
     def verdict_of(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
         """Return action, policy, rule and digest; None if no policy evaluates the request now."""
@@ -139,11 +139,11 @@ class CurrentVerdicts:
         if verdict is None or self._policies is None:
             return verdict
         key = (row.repo, row.state.status)
-        judging = self._judging.get(key)
-        if judging is None:
-            judging = self._judging[key] = self._modes_at(*key)
+        modes = self._modes.get(key)
+        if modes is None:
+            modes = self._modes[key] = self._modes_at(*key)
         name = verdict[1]  # None: no enforced policy had an opinion
-        return verdict if judging and (name is None or judging.get(name) is PolicyMode.ENFORCE) else None
+        return verdict if modes and (name is None or modes.get(name) is PolicyMode.ENFORCE) else None
 
     def _modes_at(self, repo: Repo, status: str) -> dict[str, PolicyMode]:
         """Return the modes of the policies that evaluate requests of a status at a repo, by policy name."""
@@ -352,7 +352,7 @@ def _evaluate(
     verdict = evaluator.evaluate_with_traces(facts, now=now, status=row.state.status)
     as_pending = verdict or evaluator.evaluate_with_traces(facts, now=now, status=Status.PENDING)
     if as_pending is None:
-        raise AssertionError("a pending request is always judged")
+        raise AssertionError("a pending request always has a verdict")
     return Evaluation(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)
 
 

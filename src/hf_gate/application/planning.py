@@ -375,12 +375,9 @@ def make_plan(
     if is_now and profile_budget and proposal.missing_profiles:
         read = read_profiles(store, sources, proposal.missing_profiles, now, profile_budget)
     plan = propose_once().plan if read else proposal.plan
-    return PlanResult(plan if skew is None else _with_skew(plan, skew), read, skew)
-
-
-def _with_skew(plan: Plan, skew: float) -> Plan:
-    """Note in the summary of a plan that it ends no grants, so that every surface shows it."""
-    return make_partial_plan(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
+    if skew is not None:  # every surface shows the summary
+        plan = make_partial_plan(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
+    return PlanResult(plan, read, skew)
 
 
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:

@@ -193,12 +193,12 @@ def repo_record(row: RepoRow, oldest: datetime | None, policies: Sequence[str] |
     return RepoRecord(**_repo_fields(row, oldest), policies=None if policies is None else list(policies))
 
 
-def repo_status_record(standing: RepoStatus, answered: str) -> RepoStatusRecord:
+def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
     """Return the record of a stored repo with its waiting times."""
-    median = standing.median
+    median = status.median
     return RepoStatusRecord(
-        **_repo_fields(standing.row, standing.oldest),
-        waiting=standing.waiting,
+        **_repo_fields(status.row, status.oldest),
+        waiting=status.waiting,
         median_wait_s=None if median is None else round(median.total_seconds()),
         answered=answered or None,
     )

@@ -133,8 +133,8 @@ class RunExecutor:
         except BaseException:
             self._close(run, RunState.INTERRUPTED)
             raise
-        wish = STATE_AFTER_REQUEST.get(self.store.stop_request(run.id) or "", RunState.STOPPED)
-        over = wish if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
+        requested = STATE_AFTER_REQUEST.get(self.store.stop_request(run.id) or "", RunState.STOPPED)
+        over = requested if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNSETTLED, 1) else over)
 
     def _settle_batch(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
@@ -257,9 +257,9 @@ class RunExecutor:
                 yield Decision(Status(item.change.after), target, item.change.reason)
 
     def _flush(self, run: RunRow, repo: Repo, flight: InFlightBatch) -> None:
-        told, flight.settled = flight.settled, []
-        self._store_settled(run, repo, told)
-        self.progress(sum(not one.is_unsent for one in told))
+        settled, flight.settled = flight.settled, []
+        self._store_settled(run, repo, settled)
+        self.progress(sum(not one.is_unsent for one in settled))
 
     def _should_stop(self) -> bool:
         self._stop_request = self._stop_request or self.read_stop_request()

@@ -215,18 +215,20 @@ class InFlightBatch:
 
     def add(self, items: Iterable[RunItem]) -> None:
         for item in items:
-            for key in _keys(item.target.request_id, item.target.user_id, item.target.username):
+            target = item.target
+            for key in match_keys(item.repo, target.request_id, Person(target.user_id, target.username)):
                 self._by_key.setdefault(key, item)
 
     def settle(self, outcome: Outcome) -> SettledItem | None:
-        keys = _keys(outcome.request_id, outcome.person.id, outcome.person.username)
+        keys = match_keys(outcome.repo, outcome.request_id, outcome.person)
         item = next((self._by_key[key] for key in keys if key in self._by_key), None)
         return None if item is None else settle_by_outcome(item, outcome)
 
 
-def _keys(request_id: str | None, user_id: str | None, username: str | None) -> list[str]:
-    named = (("r", request_id), ("i", user_id), ("u", username))
-    return [f"{kind}:{value.lower()}" for kind, value in named if value]
+def match_keys(repo: Repo, request_id: str | None, person: Person) -> list[str]:
+    """Return the keys by which an outcome is matched with its decision or change."""
+    named = (("r", request_id), ("i", person.id), ("u", person.username))
+    return [f"{repo} {kind}:{value.lower()}" for kind, value in named if value]
 
 
 def send_alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[Outcome]:

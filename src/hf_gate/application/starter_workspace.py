@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from ..domain.forms import GateForm
-from ..domain.ids import Repo, RepoType
+from ..domain.ids import Repo
 from ..domain.roles import Role
 
 _LONG_QUEUE: Final = 20  # pending requests; from here on, policies are worth writing
@@ -149,11 +149,7 @@ def suggest_next_steps(pending: Mapping[Repo, int], waiting: str) -> tuple[tuple
 
 
 def _format_repos(repos: Iterable[Repo]) -> str:
-    return "\n".join(f"  - {_quote_yaml(_path_of_repo(repo))}" for repo in repos)
-
-
-def _path_of_repo(repo: Repo) -> str:
-    return repo.id if repo.type is RepoType.MODEL else f"datasets/{repo.id}"
+    return "\n".join(f"  - {_quote_yaml(str(repo))}" for repo in repos)
 
 
 def _quote_yaml(text: str) -> str:

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -48,17 +48,19 @@ def export_files(
     yield "ledger.jsonl", export_ledger(store, now, personal=True)
     yield "checkpoints.jsonl", (_encode_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())
     for table in TABLES:
-        yield f"{table}.jsonl", (_encode_line(_to_json_row(row)) for row in dump.table(table))
+        yield (
+            f"{table}.jsonl",
+            (
+                _encode_line({key: _to_json_value(key, value) for key, value in row.items()})
+                for row in dump.table(table)
+            ),
+        )
     for name, content in owned.items():
         yield f"workspace/{name}", [content]
 
 
-def _to_json_row(row: Mapping[str, Any]) -> dict[str, object]:
-    """Return a row with times as ISO 8601 and documents as JSON."""
-    return {key: _to_json_value(key, value) for key, value in row.items()}
-
-
 def _to_json_value(key: str, value: object) -> object:
+    """Return a column as JSON: times as ISO 8601, documents decoded, other bytes as base64."""
     if isinstance(value, int) and not isinstance(value, bool) and (key == "at" or key.endswith("_at")):
         return ms_to_iso(value)
     if not isinstance(value, bytes | memoryview):

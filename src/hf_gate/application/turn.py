@@ -192,7 +192,7 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     """
     store = context.workspace.store
     waiting = {(digest, repo) for _, digest, repo in result.held} | result.skipped_versions
-    judged = {
+    evaluated = {
         (one.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, context.workspace.sources)
         for one in policy_set.evaluator.policies
@@ -200,7 +200,7 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     }
     store_held_counts(store, result.held)
     known = read_first_turns(store)
-    fresh = [pair for pair in sorted(judged - known) if (pair[0], str(pair[1])) not in waiting]
+    fresh = [pair for pair in sorted(evaluated - known) if (pair[0], str(pair[1])) not in waiting]
     if fresh:
         with store.writing() as write:
             write_first_turns(write, fresh)

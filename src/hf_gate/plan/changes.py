@@ -117,13 +117,14 @@ def change_for_verdict(
     after = status_after(state, verdict)
     if after is None:
         return None
+    text = verdict.reason
     ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
     until = ",".join(sorted(str(end) for end in ends)) if after == Status.ACCEPTED else ""
     return make_change(
         subject,
         after,
         rule=verdict.rule,
-        reason=_reason_for(verdict, request) if after != Status.ACCEPTED else None,
+        reason=None if after == Status.ACCEPTED or text is None else _fill_text(text, request, verdict.rule),
         policy=verdict.policy,
         policy_digest=verdict.digest,
         because=reasons_of(verdict) if why is None else _reasons_of_conditions(why),
@@ -132,14 +133,8 @@ def change_for_verdict(
     )
 
 
-def _reason_for(verdict: Verdict, request: AccessRequest) -> str | None:
-    """Return the reason for the person with its placeholders filled."""
-    if verdict.reason is None:
-        return None
-    return _fill_text(verdict.reason, request, verdict.rule)
-
-
 def _fill_text(text: str, request: AccessRequest, rule: str) -> str:
+    """Return the reason for the person with its placeholders filled."""
     return fill_reason(text, repo=request.repo.id, user=request.person.username or "you", rule=rule)
 
 
