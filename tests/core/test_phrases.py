@@ -198,9 +198,9 @@ _TESTS = st.one_of(
 @st.composite
 def wrapped_tests(draw: st.DrawFn) -> str:
     expr: str = draw(_TESTS)
-    for form in draw(st.lists(st.sampled_from(["({})", "!({})", "{} // {}"]), max_size=2)):
-        expr = form.replace("{}", expr, 1).replace("{}", "a comment")
-    return expr + "\n"
+    for form in draw(st.lists(st.sampled_from(["({})", "!({})", "{} // a comment\n"]), max_size=2)):
+        expr = form.replace("{}", expr)
+    return expr
 
 
 def evaluate(condition: FactCondition, facts: dict[str, FactValue]) -> bool:

@@ -47,6 +47,7 @@ rules:
     then: accept
     until: 2027-06-30
     end_reason: The year is over.
+    says: Institutes get access until June 2027.
   - id: rest
     then: human
     queue: data-office
@@ -97,6 +98,7 @@ def test_everything_that_a_policy_may_say_is_read() -> None:
         Action.RESET,
         "person.account_days < 30",
     )
+    assert signed.says == "Institutes get access until June 2027."
     assert (rest.due, rest.priority, rest.reviewers, rest.queue) == (Duration(days=14), 1, 2, "data-office")
     assert policy.tests[0].facts == {
         "answers.purpose.quality": "empty",
@@ -179,6 +181,13 @@ REFUSED = (
     ("    queue: data-office\n", "    queue: data-office\n    until: 1y\n", "no_effect"),
     ("priority: 1", "priority: 5", "bad_number"),
     ("reviewers: 2", "reviewers: 3", "bad_number"),
+    ("says: Institutes get access until June 2027.", "says: ''", "empty"),
+    ("Institutes get access until June 2027.", "x" * 121, "says_too_long"),
+    ("says: Institutes get access until June 2027.", "says: |\n      two\n      lines", "bad_says"),
+    ("Institutes get access until June 2027.", '"a\\u202eb"', "bad_says"),
+    ("Institutes get access until June 2027.", '"a\\x1b[31mb"', "bad_says"),
+    ("Institutes get access until June 2027.", "[a, b]", "not_text"),
+    ("says: Institutes", "explains: Institutes", "unknown_key"),
     ("when: institutional", "when:", "empty"),
     ("when: institutional", "when: ~", "empty"),
     ("want: {then: reset, rule: say-more}", "want: reset", "not_a_map"),
@@ -292,6 +301,8 @@ SAME = (
     ("due: 2w", "due: 14d"),
     ("id: rest\n    then: human\n", "then: human\n    id: rest\n"),
     ("- name: nobody", "- name: somebody"),
+    ("says: Institutes get access until June 2027.", "says: Others too."),
+    ("    says: Institutes get access until June 2027.\n", ""),
 )  # fmt: skip
 OTHER = (
     ("mode: enforce", "mode: shadow"),

@@ -74,7 +74,8 @@ def _has_catch_all(policy: Policy) -> bool:
 def _describe_rule(rule: Rule, let: Mapping[str, str], *, first: bool) -> str:
     condition = _describe_condition(rule, let)
     subject = f"a request {condition}" if condition else ("every request" if first else "every other request")
-    return f"{_capitalize(subject)} {_describe_outcome(rule)}{_describe_reason(rule)} ({rule.id})."
+    says = f" \u201c{rule.says}\u201d" if rule.says else ""
+    return f"{_capitalize(subject)} {_describe_outcome(rule)}{_describe_reason(rule)} ({rule.id}).{says}"
 
 
 def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:

@@ -312,12 +312,30 @@ class Evaluator:
                     return trace_conditions(condition, bind_facts(_known_values(facts, each.facts), each.lets), facts)
         return ()
 
-    def trace_rules(self, facts: Facts, policy: str, wanted: Callable[[Rule], bool]) -> Iterator[RuleTrace]:
-        """Trace the wanted rules of a policy, without the cost of tracing the others."""
+    def bind(self, facts: Facts, policy: str) -> BoundFacts | None:
+        """Return the known facts as the rules of a policy take them; None if there is no such policy."""
         for each in self.policies:
             if each.policy.name == policy:
-                bound = bind_facts(_known_values(facts, each.facts), each.lets)
-                for rule, condition in zip(each.policy.rules, each.conditions, strict=True):
+                return bind_facts(_known_values(facts, each.facts), each.lets)
+        return None
+
+    def trace_rules(
+        self,
+        facts: Facts,
+        policy: str,
+        wanted: Callable[[Rule], bool],
+        *,
+        end: int | None = None,
+        bound: BoundFacts | None = None,
+    ) -> Iterator[RuleTrace]:
+        """Trace the wanted rules of a policy before index `end`, without the cost of tracing the others.
+
+        `bound` are the facts as `bind` returns them for this policy.
+        """
+        for each in self.policies:
+            if each.policy.name == policy:
+                bound = bound or bind_facts(_known_values(facts, each.facts), each.lets)
+                for rule, condition in zip(each.policy.rules[:end], each.conditions[:end], strict=True):
                     if wanted(rule):
                         yield trace_rule(policy, rule, condition, _evaluate_condition(condition, bound), bound, facts)
 

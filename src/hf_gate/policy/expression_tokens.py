@@ -107,3 +107,43 @@ def tokenize(source: str) -> TokenizedSource:
             other = open_ones.pop()
             partner[index], partner[other] = other, index
     return TokenizedSource(source, tuple(tokens), tuple(partner))
+
+
+# ---- pieces of an expression -----------------------------------------------------------------------------------------
+
+_RELATIONS = frozenset(("==", "!=", "<", "<=", ">", ">=", "in"))
+
+
+def is_wrapped(tokens: Sequence[SourceToken]) -> bool:
+    """Tell whether one pair of parentheses holds all tokens."""
+    if len(tokens) < 2 or tokens[0].text != "(" or tokens[-1].text != ")":
+        return False
+    depth = 0
+    for token in tokens[:-1]:
+        depth += _depth_change(token)
+        if depth == 0:
+            return False
+    return True
+
+
+def outside_brackets(tokens: Sequence[SourceToken]) -> list[int]:
+    """Return the indexes of the tokens that are in no brackets, without texts."""
+    found, depth = [], 0
+    for index, token in enumerate(tokens):
+        depth += _depth_change(token)
+        if depth == 0 and token.kind != "text":
+            found.append(index)
+    return found
+
+
+def negated_tokens(tokens: Sequence[SourceToken]) -> Sequence[SourceToken] | None:
+    """Return the tokens behind a `!` that negates all of them; None otherwise: `!a == b` is `(!a) == b`."""
+    if not tokens or tokens[0].text != "!":
+        return None
+    inner = tokens[1:]
+    is_whole = is_wrapped(inner) or not any(inner[index].text in _RELATIONS for index in outside_brackets(inner))
+    return inner if is_whole else None
+
+
+def _depth_change(token: SourceToken) -> int:
+    return 0 if token.kind != "sign" else (token.text in "([{") - (token.text in ")]}")

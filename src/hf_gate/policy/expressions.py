@@ -59,6 +59,7 @@ class BoundFacts:
     values: dict[str, object]
     engine: cel.Activation
     unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # by `let` name
+    truths: dict[Expression, TruthValue] = field(default_factory=dict)  # what was evaluated: a trace asks twice
 
 
 # ---- compiling -----------------------------------------------------------------------------------------------------------
@@ -301,6 +302,12 @@ class Expression:
 
     def evaluate(self, bound: BoundFacts) -> TruthValue:
         """Return true, false, or unknown with the missing facts."""
+        known = bound.truths.get(self)
+        if known is None:
+            known = bound.truths[self] = self._evaluate(bound)
+        return known
+
+    def _evaluate(self, bound: BoundFacts) -> TruthValue:
         found, error = self._run(self._node, bound)
         if found is True:
             return _TRUE
@@ -427,6 +434,7 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
             few[name] = values[name] = found
             stale = True
     bound.values, bound.engine = values, _make_activation(values)
+    bound.truths.clear()
     return bound
 
 

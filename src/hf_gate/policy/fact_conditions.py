@@ -14,7 +14,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from .expression_tokens import SourceToken, tokenize
+from .expression_tokens import SourceToken, is_wrapped, negated_tokens, tokenize
 from .fact_table import CelType, find_declaration
 
 Literal: TypeAlias = "bool | int | str | datetime"
@@ -93,12 +93,9 @@ _Operand: TypeAlias = "_Subject | FactCondition | Literal | tuple[Literal, ...]"
 
 
 def _parse_whole(tokens: Sequence[SourceToken]) -> FactCondition:
-    if _is_wrapped(tokens):
+    if is_wrapped(tokens):
         return _parse_whole(tokens[1:-1])
-    if tokens and tokens[0].text == "!":
-        inner = tokens[1:]
-        if not _is_wrapped(inner) and any(token.text in ("in", *OPPOSITES) for token in _outside_brackets(inner)):
-            raise _NoFactConditionError  # `!a == b` is `(!a) == b`
+    if (inner := negated_tokens(tokens)) is not None:
         found = _parse_whole(inner)
         return replace(found, is_negated=not found.is_negated)
     reader = _TokenReader(tokens)
@@ -110,31 +107,6 @@ def _parse_whole(tokens: Sequence[SourceToken]) -> FactCondition:
     if not reader.is_at_end():
         raise _NoFactConditionError
     return _combine(left, op.text if op.kind in ("sign", "name") else "", right)
-
-
-def _is_wrapped(tokens: Sequence[SourceToken]) -> bool:
-    """Tell whether one pair of parentheses holds all tokens."""
-    if len(tokens) < 2 or tokens[0].text != "(" or tokens[-1].text != ")":
-        return False
-    depth = 0
-    for token in tokens[:-1]:
-        depth += _depth_change(token)
-        if depth == 0:
-            return False
-    return True
-
-
-def _depth_change(token: SourceToken) -> int:
-    return 0 if token.kind != "sign" else (token.text in "([{") - (token.text in ")]}")
-
-
-def _outside_brackets(tokens: Sequence[SourceToken]) -> list[SourceToken]:
-    found, depth = [], 0
-    for token in tokens:
-        depth += _depth_change(token)
-        if depth == 0 and token.kind != "text":
-            found.append(token)
-    return found
 
 
 def _as_condition(operand: _Operand) -> FactCondition:

@@ -124,6 +124,7 @@ class Rule:
     due: Duration | None = None
     priority: int | None = None  # 1..3
     reviewers: int = 1  # 1 or 2
+    says: str | None = None  # one sentence that explains the rule to people; not in the digest
     position: SourcePosition = SourcePosition()
     key_positions: Mapping[str, SourcePosition] = field(default_factory=dict)  # of each key: `when`, `then`, ...
 
@@ -193,6 +194,7 @@ class ConditionTrace:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     note: str = ""
     parts: tuple[ConditionTrace, ...] = ()  # sub-expressions in source order
+    op: str = ""  # `&&`, `||`, `!` or `?:`; "" for a single test and for the name of a `let`
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ class RuleTrace:
     matched: bool | None
     conditions: tuple[ConditionTrace, ...] = ()
     ways_to_match: tuple[tuple[ConditionFlip, ...], ...] = ()
+    says: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

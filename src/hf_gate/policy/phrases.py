@@ -122,6 +122,11 @@ def describe_expression(expr: str, *, holds: bool = True) -> str:
     return words or ("" if holds else "not ") + quote_expression(expr)
 
 
+def is_single_name(expr: str) -> bool:
+    """Tell whether an expression is one name without dots, such as that of a `let`."""
+    return expr.isidentifier() and expr.isascii()
+
+
 def quote_expression(expr: str) -> str:
     """Return an expression between backticks, on one line and clipped."""
     return "`" + _clip_line(expr.replace("`", "'"), MAX_EXPRESSION) + "`"
@@ -202,13 +207,14 @@ _METHODS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "contains": ("contains", "does not contain"),
     "startsWith": ("starts with", "does not start with"),
     "endsWith": ("ends with", "does not end with"),
-    "matches": ("matches", "does not match"),
 })  # fmt: skip
 _PLAIN_VALUES: Final = frozenset({"answers.country.code", "request.repo"})
 
 
 def _describe_text(condition: FactCondition, *, is_so: bool) -> str | None:
     texts = [value for value in condition.values if isinstance(value, str)]
+    if condition.op == "matches":  # a pattern says nothing to most people
+        return f"{_subject_name(condition)} {'matches' if is_so else 'does not match'} a pattern"
     if condition.op in _METHODS:
         return f"{_subject_name(condition)} {_METHODS[condition.op][0 if is_so else 1]} {quote_text(texts[0])}"
     op = _effective_op(condition.op, is_so=is_so)

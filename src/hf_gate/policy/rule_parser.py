@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Map
 
+from ..domain.display_text import make_visible
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import parse_duration, parse_until
 from .model import Action, Duration, Rule, SourcePosition, Until
@@ -38,7 +39,8 @@ _KEY_ACTIONS: Map[str, tuple[Action, ...]] = {
     "priority": _QUEUE_ACTIONS,
     "reviewers": _QUEUE_ACTIONS,
 }
-_KEYS = ("id", "when", "unless", "then", *_KEY_ACTIONS)
+_KEYS = ("id", "when", "unless", "then", "says", *_KEY_ACTIONS)
+MAX_SAYS = 120  # characters of `says`
 _SYNONYMS = {
     "name": "id",
     "rule": "id",
@@ -70,6 +72,9 @@ _SYNONYMS = {
     "sla": "due",
     "prio": "priority",
     "reviewer": "reviewers",
+    "say": "says",
+    "description": "says",
+    "explains": "says",
 }
 _PLANNED_KEYS = {
     "keep_while": "`keep_while` is not supported yet; set an end with `until`.",
@@ -131,6 +136,7 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
         due=_read_duration(reader, keys, "due"),
         priority=reader.read_number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
         reviewers=(reader.read_number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
+        says=_read_sentence(reader, keys, "says"),
         position=position_of(node),
         key_positions={key: position_of(value) for key, (_, value) in keys.items()},
     )
@@ -275,6 +281,25 @@ def _read_name(reader: NodeReader, keys: Keys, name: str) -> str | None:
 
 def _read_one_text(reader: NodeReader, keys: Keys, name: str) -> str | None:
     return read_reason(reader, keys[name][1], name) if name in keys else None
+
+
+def _read_sentence(reader: NodeReader, keys: Keys, name: str) -> str | None:
+    """Read one line of text without characters that hide or reorder others."""
+    if name not in keys:
+        return None
+    node = keys[name][1]
+    text = reader.read_text(node, name)
+    if text is None:
+        return None
+    text = text.strip()
+    if make_visible(text, one_line=True) != text:
+        fix = " ".join(text.split())
+        words = f"{name}: write one line without line breaks, tabs and invisible characters."
+        reader.add_problem(node, "bad_says", words, fix=fix if make_visible(fix, one_line=True) == fix else None)
+    elif len(text) > MAX_SAYS:
+        words = f"{name}: {len(text)} characters; at most {MAX_SAYS} are shown. Shorten it by {len(text) - MAX_SAYS}."
+        reader.add_problem(node, "says_too_long", words)
+    return text
 
 
 def _read_texts(reader: NodeReader, keys: Keys, name: str) -> str | dict[str, str] | None:

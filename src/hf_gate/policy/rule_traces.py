@@ -31,7 +31,8 @@ def trace_rule(
         sides = [find_flips(when, wanted=True, bound=bound)] if when else []
         sides += [find_flips(unless, wanted=False, bound=bound)] if unless else []
         differ = tuple(way for way in _combine_ways(sides) if _would_match(condition, way, bound))[:MAX_WAYS]
-    return RuleTrace(policy, rule.id, rule.then, truth.value, trace_conditions(condition, bound, facts), differ)
+    conditions = trace_conditions(condition, bound, facts)
+    return RuleTrace(policy, rule.id, rule.then, truth.value, conditions, differ, rule.says)
 
 
 def trace_conditions(
@@ -47,7 +48,7 @@ def trace_conditions(
 
 def _negate(inside: ConditionTrace) -> ConditionTrace:
     value = None if inside.value is None else not inside.value
-    return ConditionTrace(f"!({inside.expr})", value, note=inside.note, parts=(inside,))
+    return ConditionTrace(f"!({inside.expr})", value, note=inside.note, parts=(inside,), op="!")
 
 
 def trace_expression(expression: Expression, bound: BoundFacts, facts: Facts) -> ConditionTrace:
@@ -57,7 +58,7 @@ def trace_expression(expression: Expression, bound: BoundFacts, facts: Facts) ->
     parts = tuple(trace_expression(part, bound, facts) for part in expression.parts)
     if not expression.op:
         parts = tuple(_trace_let(name, let, bound, facts) for name, let in expression.used_lets.items())
-    return ConditionTrace(expression.source, truth.value, used, _unknown_note(truth, facts), parts)
+    return ConditionTrace(expression.source, truth.value, used, _unknown_note(truth, facts), parts, expression.op)
 
 
 def _trace_let(name: str, let: Expression, bound: BoundFacts, facts: Facts) -> ConditionTrace:
