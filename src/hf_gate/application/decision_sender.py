@@ -76,11 +76,7 @@ class DecisionSender:
         """Decide each target once, as the run `run_id`. An error after the run was stored is returned in the result."""
         cases = [PendingDecision(n, ask) for n, ask in enumerate(targets, start=1)]
         stop: BaseException | None = self._find_requests(cases, choice)
-        early = [
-            case.early_outcome
-            for case in cases
-            if case.early_outcome is not None and case.early_outcome.kind in UNSENT_KINDS
-        ]
+        early = [one for case in cases if (one := case.early_outcome) is not None and one.kind in UNSENT_KINDS]
         if len(early) == len(cases):
             return DecisionResult(None, early, stop)
         run = self._store_run(cases, choice, run_id)
@@ -125,31 +121,26 @@ class DecisionSender:
                 if rule.scope is not ErrorScope.REPO:
                     raise
                 stop = stop or problem
+                kind, why = rule.kind if len(cases) == 1 else OutcomeKind.OPEN, f"not sent: {problem}"
                 for case in here:
-                    kind = rule.kind if len(cases) == 1 else OutcomeKind.OPEN
-                    case.early_outcome = case.early_outcome or build_outcome(
-                        kind, repo, case.subject.target, f"not sent: {problem}", problem
-                    )
+                    if case.early_outcome is None:
+                        case.early_outcome = build_outcome(kind, repo, case.subject.target, why, problem)
         seen: set[int] = set()
         for case in cases:
             if case.row is not None and case.early_outcome is None:
                 if case.row.id in seen:
-                    case.early_outcome, case.is_duplicate = (
-                        build_outcome(OutcomeKind.ALREADY, case.subject.repo, case.subject.target, DUPLICATE),
-                        True,
-                    )
+                    subject, case.is_duplicate = case.subject, True
+                    case.early_outcome = build_outcome(OutcomeKind.ALREADY, subject.repo, subject.target, DUPLICATE)
                 seen.add(case.row.id)
         return stop
 
     def _find_requests_at(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
         sought = []
         for case in cases:
-            request = case.subject.target.request
-            if request is not None and request.status == choice.to:
-                case.row = self._find_stored(repo, case.subject.target)
-                case.early_outcome = build_outcome(
-                    OutcomeKind.ALREADY, repo, case.subject.target, f"already {request.status}"
-                )
+            target = case.subject.target
+            if target.request is not None and target.request.status == choice.to:
+                case.row = self._find_stored(repo, target)
+                case.early_outcome = build_outcome(OutcomeKind.ALREADY, repo, target, f"already {choice.to}")
             else:
                 sought.append(case)
         if sought:
@@ -219,9 +210,8 @@ class DecisionSender:
             write.write_changes(changes)
             write.append(None, [e.LedgerEntry(event=approved, at=at, actor=self.actor)])
             for repo, here in group_by_repo(cases).items():
-                write.append(
-                    repo, [entry for case in here for entry in self._make_early_entries(case, choice, run, at)]
-                )
+                entries = [entry for case in here for entry in self._make_early_entries(case, choice, run, at)]
+                write.append(repo, entries)
                 self._append_notes(write, repo, [case.row for case in here if case.row is not None], choice, at)
         return run
 
@@ -231,9 +221,8 @@ class DecisionSender:
         if early is None or early.kind in UNSENT_KINDS or case.is_duplicate or case.row is None:
             return []
         item = RunItem(case.n, make_change_of(case, choice), case.row, case.subject.repo)
-        return make_outcome_entries(
-            SettledItem(item, early.kind, early.why, "read"), run, at, self.zone, self.hub.skew or 0.0
-        )
+        settled = SettledItem(item, early.kind, early.why, "read")
+        return make_outcome_entries(settled, run, at, self.zone, self.hub.skew or 0.0)
 
     def _append_notes(self, write: Writer, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:
         if choice.note:

@@ -102,9 +102,7 @@ def make_change_row(run: RunRow, case: PendingDecision, choice: Choice) -> Chang
         state = ChangeState.PLANNED
     else:
         state = ChangeState.UNSENT if early.kind in UNSENT_KINDS else ChangeState(early.kind)
-    has_entry = early is None or (
-        early.kind not in UNSENT_KINDS and not case.is_duplicate
-    )  # else it has no ledger entry
+    has_entry = early is None or (early.kind not in UNSENT_KINDS and not case.is_duplicate)
     return ChangeRow(
         run=run.id,
         n=case.n,

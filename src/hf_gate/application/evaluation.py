@@ -97,21 +97,18 @@ def policies_of_repo(
     cache: QualityCache | None = None,
 ) -> RepoPolicies | None:
     """Return the policies of a repo; None if no policy applies. Raises UsageError if two name different role labels."""
-    own_policies = [
-        one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)
-    ]
-    if not own_policies:
+    own = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
+    if not own:
         return None
-    form = form_roles(_form_of(row), _labels_of_roles(row.repo, [one.policy for one in own_policies]))
-    evaluator = Evaluator(own_policies, zone=zone)
+    form = form_roles(_form_of(row), _labels_of_roles(row.repo, [one.policy for one in own]))
+    evaluator = Evaluator(own, zone=zone)
     used = {name.split(".")[1] for name in evaluator.facts if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in used}
-    statuses = tuple(dict.fromkeys(status for one in own_policies for status in one.policy.judges))
+    statuses = tuple(dict.fromkeys(status for one in own for status in one.policy.judges))
     reader = FactReader(evaluator.facts, sources.countries, cache)
-    versions = {f"table:{name}": table.digest[:8] for name, table in known.items()}
-    return RepoPolicies(
-        row.repo, evaluator, reader, form, known, statuses, {**_versions_of_used_lists(evaluator, sources), **versions}
-    )
+    versions = _versions_of_used_lists(evaluator, sources)
+    versions |= {f"table:{name}": table.digest[:8] for name, table in known.items()}
+    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions)
 
 
 def policies_without_rules(
@@ -161,18 +158,16 @@ def count_table_matches(
     """Return by table how many pending requests were compared, at most `MAX_MATCHED` a repo, and how many it lists."""
     found = dict.fromkeys(tables, (0, 0))
     for row in store.repos():
-        own_policies = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
-        policy_set = RepoPolicies(
-            row.repo, Evaluator(()), FactReader((), sources.countries), NO_FORM, own_policies, (Status.PENDING.value,)
-        )
-        looked, listed = 0, Counter[str]()
-        for case in islice(
-            read_inputs(store, policy_set, sources, Status.PENDING, now) if own_policies else (), MAX_MATCHED
-        ):
-            looked += 1
+        own = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
+        reader, statuses = FactReader((), sources.countries), (Status.PENDING.value,)
+        policy_set = RepoPolicies(row.repo, Evaluator(()), reader, NO_FORM, own, statuses)
+        inputs = read_inputs(store, policy_set, sources, Status.PENDING, now) if own else ()
+        compared, listed = 0, Counter[str]()
+        for case in islice(inputs, MAX_MATCHED):
+            compared += 1
             listed.update(case.tables)
-        for name in own_policies:
-            found[name] = (found[name][0] + looked, found[name][1] + listed[name])
+        for name in own:
+            found[name] = (found[name][0] + compared, found[name][1] + listed[name])
     return found
 
 
@@ -184,10 +179,8 @@ def _versions_of_used_lists(evaluator: Evaluator, sources: SourcesPort) -> dict[
 
 def fill_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
     """Replace the names of reason templates by their texts. A changed text gives the policy another digest."""
-    named = [templates.get(rule.reason_template or "") for rule in policy.rules]
-    rules = tuple(
-        rule if text is None else replace(rule, reason=text) for rule, text in zip(policy.rules, named, strict=True)
-    )
+    named = [(rule, templates.get(rule.reason_template or "")) for rule in policy.rules]
+    rules = tuple(rule if text is None else replace(rule, reason=text) for rule, text in named)
     if rules == policy.rules:
         return policy
     filled = replace(policy, rules=rules)
@@ -252,12 +245,11 @@ def build_inputs(
     """Yield requests of this repo with their facts. Histories count only `visible_repos` (row ids; None: all repos)."""
     people = [row.person.id for row in rows]
     profiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
-    history = (
-        store.history(policy_set.repo, people, within=visible_repos) if policy_set.should_read_history and rows else {}
-    )
+    has_history = policy_set.should_read_history and bool(rows)
+    history = store.history(policy_set.repo, people, within=visible_repos) if has_history else {}
     bindings = {name: store.bindings(name) for name in policy_set.tables} if rows else {}
-    whole = store.repo(policy_set.repo) if policy_set.should_read_history and rows else None
-    complete = whole is not None and whole.full_at is not None
+    repo = store.repo(policy_set.repo) if has_history else None
+    complete = repo is not None and repo.full_at is not None
     for row in rows:
         request = row.request
         if request is None:
@@ -268,12 +260,9 @@ def build_inputs(
             name: table.find(request.person, address, now=now, bindings=bindings[name])
             for name, table in policy_set.tables.items()
         }
-        profile = (
-            sources.profile(request.person, profiles.get(row.person.id), now)
-            if policy_set.should_read_profiles
-            else None
-        )
-        past = _history(row, history.get(row.person.id), whole, complete=complete)
+        stored = profiles.get(row.person.id)
+        profile = sources.profile(request.person, stored, now) if policy_set.should_read_profiles else None
+        past = _history(row, history.get(row.person.id), repo, complete=complete)
         facts = policy_set.reader.compute_facts(
             request, now=now, form=policy_set.form, email=email, profile=profile, tables=hits, history=past
         )
@@ -343,12 +332,13 @@ def add_read_time(store: Store, row: RequestRow) -> RequestRow:
 def _evaluate(
     store: Store, policy_set: RepoPolicies | None, sources: SourcesPort, row: RequestRow, now: datetime
 ) -> Evaluation:
-    case = next(build_inputs(store, policy_set, sources, [row], now), None) if policy_set is not None else None
-    if policy_set is not None and case is None:
-        raise LookupError(row.id)
-    evaluator, facts = (
-        (policy_set.evaluator, case.facts) if policy_set is not None and case is not None else (Evaluator(()), {})
-    )
+    evaluator = Evaluator(())
+    facts: Facts = {}
+    if policy_set is not None:
+        case = next(build_inputs(store, policy_set, sources, [row], now), None)
+        if case is None:
+            raise LookupError(row.id)
+        evaluator, facts = policy_set.evaluator, case.facts
     verdict = evaluator.evaluate_with_traces(facts, now=now, status=row.state.status)
     as_pending = verdict or evaluator.evaluate_with_traces(facts, now=now, status=Status.PENDING)
     if as_pending is None:

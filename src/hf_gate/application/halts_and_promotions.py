@@ -95,9 +95,8 @@ def store_held_counts(store: Store, held: Mapping[PolicyStart, int]) -> None:
 def read_held_counts(store: Store) -> dict[str, int]:
     """Return how many changes of each policy have waited for its promotion since the last turn."""
     promoted = read_promotions(store)
-    return {
-        policy: count for policy, (digest, count) in read_held_changes(store).items() if promoted.get(policy) != digest
-    }
+    held = read_held_changes(store).items()
+    return {policy: count for policy, (digest, count) in held if promoted.get(policy) != digest}
 
 
 def is_halted(store: Store, digest: str) -> bool:
@@ -149,9 +148,7 @@ class TurnFilter:
     def __init__(self, store: Store, skipped_repos: Collection[Repo] = ()) -> None:
         self._skipped_repos = frozenset(map(str, skipped_repos))
         self.skipped_counts: Counter[str] = Counter()  # by skipped repo
-        self.skipped_versions: set[tuple[str, str]] = (
-            set()
-        )  # versions and repos whose first turn was not evaluated completely
+        self.skipped_versions: set[tuple[str, str]] = set()  # digests and repos with skipped changes
         self._halts = [
             (run, halt)
             for ident, halt in read_halts(store).items()

@@ -57,13 +57,10 @@ def read_checkpoint(text: bytes, source: str) -> Checkpoint:
         read = msgspec.json.decode(text, type=_CheckpointFile)
         checkpoint = Checkpoint(to_ms(read.at), read.heads)
     except (msgspec.DecodeError, ValueError, OverflowError) as problem:
-        raise UsageError(
-            f"{source} is not a checkpoint: {problem}.", hint="Write one: hf-gate audit checkpoint --out FILE."
-        ) from None
+        hint = "Write one: hf-gate audit checkpoint --out FILE."
+        raise UsageError(f"{source} is not a checkpoint: {problem}.", hint=hint) from None
     if checkpoint.digest != read.digest:
-        raise UsageError(
-            f"{source} was changed after it was written: its digest does not match.", hint="Use the original."
-        )
+        raise UsageError(f"{source} was changed: its digest does not match.", hint="Use the original.")
     return checkpoint
 
 

@@ -78,11 +78,8 @@ class LedgerVerifier:
     def finish(self) -> LedgerReport:
         """Compare the checkpoints after all chains were added, and return the report."""
         for checkpoint in self.checkpoints:
-            heads = {
-                chain: [self._found[chain, length]]
-                for chain, (length, _) in checkpoint.heads.items()
-                if (chain, length) in self._found
-            }
+            ends = ((chain, length) for chain, (length, _) in checkpoint.heads.items())
+            heads = {end[0]: [self._found[end]] for end in ends if end in self._found}
             self.result.broken += verify_checkpoint(checkpoint, heads, self.result.chains)
         return self.result
 
@@ -166,9 +163,8 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
     yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.find_trigger_faults())
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
-            yield ChainBreak(
-                WORKSPACE_CHAIN, 0, f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
-            )
+            what = f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
+            yield ChainBreak(WORKSPACE_CHAIN, 0, what)
 
 
 def _compare_members(store: Store, chain_state: _ReplayedChain) -> list[ChainBreak]:
@@ -188,29 +184,17 @@ def _find_differing_members(
 ) -> Iterator[ChainBreak]:
     """Yield the members whose row differs from their events."""
     for row in rows:
-        known = recorded.get(row.id)
+        known, what = recorded.get(row.id), ""
         if known is None:
-            yield ChainBreak(
-                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) exists, but no entry records the invitation"
-            )
-            continue
-        is_in = row.has_link
-        if (row.role, row.repos, is_in) != (known.role, known.repos, known.is_in):
-            yield ChainBreak(
-                WORKSPACE_CHAIN,
-                0,
-                f"member {row.name} ({row.id}) has a different role, repos or link than recorded",
-            )
-        elif is_in and row.proven_account != known.account:
-            yield ChainBreak(
-                WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) has a proven account that no entry records"
-            )
-        elif is_in and seals.get(row.id) != known.seal:
-            yield ChainBreak(
-                WORKSPACE_CHAIN,
-                0,
-                f"member {row.name} ({row.id}) has a different name, Hub account or link than recorded",
-            )
+            what = "exists, but no entry records the invitation"
+        elif (row.role, row.repos, row.has_link) != (known.role, known.repos, known.is_in):
+            what = "has a different role, repos or link than recorded"
+        elif row.has_link and row.proven_account != known.account:
+            what = "has a proven account that no entry records"
+        elif row.has_link and seals.get(row.id) != known.seal:
+            what = "has a different name, Hub account or link than recorded"
+        if what:
+            yield ChainBreak(WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) {what}")
     for ident in {ident for ident, one in recorded.items() if one.is_in} - {row.id for row in rows}:
         yield ChainBreak(WORKSPACE_CHAIN, 0, f"member {ident} was invited but does not exist")
 
@@ -268,20 +252,18 @@ class _ReplayedChain:
             except msgspec.DecodeError:  # unreadable; the hash of the entry reports it
                 continue
             if run != getattr(event, "run", None):
-                self.broken.append(
-                    ChainBreak(self.chain, link.seq, f"it is indexed under run {run}, which its body does not name")
-                )
+                what = f"it is indexed under run {run}, which its body does not name"
+                self.broken.append(ChainBreak(self.chain, link.seq, what))
             if isinstance(event, e.PolicyPromoted):
                 self.promoted.add((event.policy, event.digest))
             if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
                 recorded = _apply_to_member(self.members.get(event.member), event)
                 if recorded is not None:
                     self.members[event.member] = recorded
-            if (
-                link.request is not None
-                and (state := apply_event(self.states.get(link.request), event, link.at)) is not None
-            ):
-                self.states[link.request] = state
+            if link.request is not None:
+                state = apply_event(self.states.get(link.request), event, link.at)
+                if state is not None:
+                    self.states[link.request] = state
 
     def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
         """Yield the requests whose row differs from their events, with the row or None."""
@@ -299,16 +281,15 @@ def _compare_requests(chain_state: _ReplayedChain, recorded: set[int]) -> Iterat
     chain_state.read_new_events()
     doubtful = sorted(chain_state.states)
     recorded.update(doubtful)
-    find_differing: dict[int, RequestRow | None] = {}
+    differing: dict[int, RequestRow | None] = {}
     for _ in range(_COMPARISONS):  # a row may have changed since its events were read
-        find_differing = dict(chain_state.find_differing(doubtful))
-        doubtful = list(find_differing)
+        differing = dict(chain_state.find_differing(doubtful))
+        doubtful = list(differing)
         if not doubtful:
             return
         chain_state.read_new_events()
-    for number, row in find_differing.items():
+    for number, row in differing.items():
         state = chain_state.states[number]
-        where = "does not exist" if row is None else f"says {row.state.status}, version {row.state.version}"
-        yield ChainBreak(
-            chain_state.chain, 0, f"request {number} {where}; its events say {state.status}, version {state.version}"
-        )
+        stored = "does not exist" if row is None else f"says {row.state.status}, version {row.state.version}"
+        what = f"request {number} {stored}; its events say {state.status}, version {state.version}"
+        yield ChainBreak(chain_state.chain, 0, what)

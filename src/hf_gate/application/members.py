@@ -183,11 +183,9 @@ def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
         for actor, count in count_changed_ends(store, to_ms(now - LIMIT_WINDOW))
         if actor not in RESERVED_NAMES and not _is_another(team.me, accounts.get(actor))
     )
-    return (
-        f"You set {changed} ends within 24 hours, and more than {SINGLE_PERSON_LIMIT} need two people."
-        if changed >= SINGLE_PERSON_LIMIT
-        else ""
-    )
+    if changed < SINGLE_PERSON_LIMIT:
+        return ""
+    return f"You set {changed} ends within 24 hours, and more than {SINGLE_PERSON_LIMIT} need two people."
 
 
 def _is_another(me: Member, account: str | None) -> bool:
@@ -298,22 +296,14 @@ class Membership:
         self, member: Member, counts: Mapping[str, int], *, original_total: int = 0, approvers: Collection[str] = ()
     ) -> ApprovalNeed:
         """Return whether a member needs a second person for these changes, counted by verb."""
-        now, team = self.workspace.now(), self.read_team(member)
-        return compute_need(
-            self.workspace.store,
-            team,
-            counts,
-            self.workspace.tray.list_waiting(),
-            now,
-            original_total=original_total,
-            approvers=approvers,
-        )
+        team, waiting, now = self.read_team(member), self.workspace.tray.list_waiting(), self.workspace.now()
+        store, total = self.workspace.store, original_total
+        return compute_need(store, team, counts, waiting, now, original_total=total, approvers=approvers)
 
     def compute_resume_need(self, member: Member, run: RunRow) -> ApprovalNeed:
         """Return whether a member needs a second person to resume a run."""
-        return compute_resume_need(
-            self.workspace.store, self.read_team(member), run, self.workspace.tray.list_waiting(), self.workspace.now()
-        )
+        team, waiting, now = self.read_team(member), self.workspace.tray.list_waiting(), self.workspace.now()
+        return compute_resume_need(self.workspace.store, team, run, waiting, now)
 
     def check_limit(self, member: Member, verb: str, count: int) -> None:
         """Raise Guarded if these decisions exceed what one person may send alone."""
@@ -326,14 +316,11 @@ class Membership:
 
     def make_decision_sender(self, actor: str, member: str | None = None) -> DecisionSender:
         """Return a sender of decisions for an actor. `member` is the id of the deciding member."""
-        found = self.find_by_id(member)
-        author = RunAuthor(member=member)
+        found, author, desk = self.find_by_id(member), RunAuthor(member=member), self.workspace
         if found is not None:
-            is_free = read_team(self.workspace.store, found, self.workspace.now()).is_alone
+            is_free = self.read_team(found).is_alone
             author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)
-        return DecisionSender(
-            self.workspace.store, self.workspace.hub, self.workspace.clock, self.workspace.zone, actor, author=author
-        )
+        return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, author=author)
 
 
 @lru_cache(8192)

@@ -100,9 +100,8 @@ class RunExecutor:
             self._close(run, RunState.INTERRUPTED)
             raise
         state = STATE_AFTER_REQUEST.get(self._stop_request or "", RunState.ENDED)
-        if state == RunState.ENDED and (
-            stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1)
-        ):
+        has_rest = stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1)
+        if state == RunState.ENDED and has_rest:
             state = RunState.INTERRUPTED  # the next process settles or sends the rest
         ended = self._close(run, state)
         if stop is not None:
@@ -140,9 +139,8 @@ class RunExecutor:
     def _settle_batch(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
         self._wait_for_late_calls(run, items)
         found = self.hub.find_many(repo, [item.target for item in items])
-        settled = [
-            settle_by_read(item, found.requests.get(index), complete=found.complete) for index, item in enumerate(items)
-        ]
+        records, complete = found.requests, found.complete
+        settled = [settle_by_read(item, records.get(index), complete=complete) for index, item in enumerate(items)]
         self._store_settled(run, repo, [one for one in settled if one is not None])
 
     def _wait_for_late_calls(self, run: RunRow, items: Sequence[RunItem]) -> None:
@@ -193,9 +191,8 @@ class RunExecutor:
         """Defer the end of a grant if this machine's clock differs too much from the Hub's."""
         if item.change.rule != ChangeOrigin.UNTIL or not is_clock_off(self.hub.skew):
             return None
-        return SettledItem(
-            item, OutcomeKind.DEFERRED, "this machine's clock differs from the Hub's, so it ends no grants"
-        )
+        why = "this machine's clock differs from the Hub's, so it ends no grants"
+        return SettledItem(item, OutcomeKind.DEFERRED, why)
 
     def _read_requests(self, repo: Repo, items: Sequence[RunItem]) -> tuple[Mapping[int, AccessRequest], bool]:
         """Return the requests by their item's index, and whether a missing request is certainly in no list."""
@@ -277,16 +274,12 @@ class RunExecutor:
         if not settled:
             return
         settled, at, skew = self._attach_requests(repo, settled), self._at(), self.hub.skew or 0.0
+        entries = [entry for one in settled for entry in make_outcome_entries(one, run, at, self.zone, skew)]
+        states = [ChangeState.PLANNED if one.is_unsent else ChangeState(one.kind) for one in settled]
         with self.store.writing() as write:
-            write.append(
-                repo, [entry for one in settled for entry in make_outcome_entries(one, run, at, self.zone, skew)]
-            )
+            write.append(repo, entries)
             write.set_change_states(
-                run.id,
-                [
-                    (one.item.n, ChangeState.PLANNED if one.is_unsent else ChangeState(one.kind), one.why)
-                    for one in settled
-                ],
+                run.id, [(one.item.n, state, one.why) for one, state in zip(settled, states, strict=True)]
             )
 
     def _attach_requests(self, repo: Repo, settled: Sequence[SettledItem]) -> Sequence[SettledItem]:
@@ -305,11 +298,8 @@ class RunExecutor:
         except HfGateError:
             found = {}
         at = sorted(found)
-        idents = (
-            store_records(self.store, repo, [found[index] for index in at], self._at(), self.hub.skew or 0.0)
-            if at
-            else ()
-        )
+        records = [found[index] for index in at]
+        idents = store_records(self.store, repo, records, self._at(), self.hub.skew or 0.0) if records else ()
         rows = self.store.requests(idents)
         for index, ident in zip(at, idents, strict=True):
             new[index].item = replace(new[index].item, row=rows.get(ident))

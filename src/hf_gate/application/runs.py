@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from .policy_bundle import PolicyBundle
     from .workspace import Workspace
 
-CLOCK_TOLERANCE: Final = timedelta(
-    minutes=5
-)  # the clocks of two machines differ; a plan made further ahead is for an assumed time
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # a plan made further ahead is for an assumed time
 RETRIED_STATES: Final = (ChangeState.REFUSED, ChangeState.OPEN)
 _REPLAN_HINT: Final = "Make a new plan: hf-gate plan --out plan.json"
 _BATCH: Final = 1000
@@ -281,6 +279,5 @@ def make_direct_change(row: RequestRow, after: str, reason: str | None, *, until
     """Return the change of a person's decision about one stored request."""
     if row.request is None:
         raise UsageError("that request has no record in the store.", hint="Read it again: hf-gate sync --full")
-    return make_change(
-        PlanSubject(row.request, row.state, row.id), after, rule=ChangeOrigin.DIRECT, reason=reason, until=until
-    )
+    subject = PlanSubject(row.request, row.state, row.id)
+    return make_change(subject, after, rule=ChangeOrigin.DIRECT, reason=reason, until=until)

@@ -68,17 +68,13 @@ def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete
     """Return the outcome of a planned change that must not be sent; None if it must be sent."""
     change = item.change
     if item.row is None:
-        return (
-            SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read")
-            if _has_planned_status(now, change)
-            else None
-        )
+        is_done = _has_planned_status(now, change)
+        return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read") if is_done else None
     if now is None:
         if complete:
             return SettledItem(item, OutcomeKind.GONE, "it is in no list any more")
-        return SettledItem(
-            item, OutcomeKind.DEFERRED, "it was not found, and the lists could not be read completely", is_unsent=True
-        )
+        why = "it was not found, and the lists could not be read completely"
+        return SettledItem(item, OutcomeKind.DEFERRED, why, is_unsent=True)
     if is_other_attempt(item, now):
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt")
     if now.status == change.after:
@@ -196,13 +192,10 @@ def actor_of(change: Change, run: RunRow) -> str:
 
 
 def _make_entry(item: RunItem, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.LedgerEntry:
-    if item.row is None:
-        return e.LedgerEntry(
-            event=event, at=at, actor=actor
-        )  # without a stored person, there is no salt to seal a private part
-    return e.LedgerEntry(
-        event=event, at=at, actor=actor, request=item.row.id, person=item.row.person.id, private=private
-    )
+    row = item.row
+    if row is None:  # without a stored person, there is no salt to seal a private part
+        return e.LedgerEntry(event=event, at=at, actor=actor)
+    return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id, private=private)
 
 
 class InFlightBatch:

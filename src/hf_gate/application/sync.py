@@ -31,9 +31,7 @@ from .restore_checks import clear_restore_mark
 from .sync_schedule import LastFullSync, SyncKind, read_last_full_sync
 
 HUB_PAGE: Final = 1000  # requests on a page of the Hub
-TRANSACTION_SIZE: Final = (
-    10 * HUB_PAGE
-)  # requests of a full sync in one transaction; larger ones rewrite fewer index pages
+TRANSACTION_SIZE: Final = 10 * HUB_PAGE  # requests of a full sync; larger transactions rewrite fewer index pages
 MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared with the Hub's report
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 OUTSIDE: Final = "outside"
@@ -321,11 +319,8 @@ def _name_of(event: e.AnyEvent) -> str:
 def _is_older(known: KnownRequest, request: AccessRequest) -> bool:
     """Whether a record that was met again in one sync has an older review than the stored one, and must be ignored."""
     reviewed, before = to_ms(request.reviewed_at), known.state.reviewed_at
-    if (
-        reviewed is None or before is None or before == known.state.moved_at
-    ):  # set by our clock, which may be ahead of the Hub's
-        return False
-    return reviewed < before
+    is_our_time = before == known.state.moved_at  # our clock may be ahead of the Hub's
+    return reviewed is not None and before is not None and not is_our_time and reviewed < before
 
 
 def _target_of(row: RequestRow) -> Target:

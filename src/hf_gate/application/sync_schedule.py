@@ -44,11 +44,9 @@ class LastFullSync(msgspec.Struct, frozen=True):
 def read_last_full_sync(store: Store, repo: Repo) -> LastFullSync | None:
     """Return the result of the last full sync of a repo; None if there was none."""
     row = store.repo(repo)
-    return (
-        None
-        if row is None or row.tried_at is None
-        else LastFullSync(row.tried_at, row.tried_complete, row.tried_counts)
-    )
+    if row is None or row.tried_at is None:
+        return None
+    return LastFullSync(row.tried_at, row.tried_complete, row.tried_counts)
 
 
 def choose_sync(
@@ -60,15 +58,12 @@ def choose_sync(
     """
     tried = last is not None and 0 <= now - last.at < FULL_SYNC_RETRY
     if row is None or row.full_at is None:
-        return (
-            DueSync(SyncKind.QUICK, "the last full sync was not proved complete")
-            if tried
-            else DueSync(SyncKind.FULL, "never fully synced")
-        )
+        if tried:
+            return DueSync(SyncKind.QUICK, "the last full sync was not proved complete")
+        return DueSync(SyncKind.FULL, "never fully synced")
     if report is not None and not tried and (status := _find_differing_status(row.counts, report)) is not None:
-        return DueSync(
-            SyncKind.FULL, f"the Hub counts {report.get(status, 0):,} {status}, the store {row.counts.get(status, 0):,}"
-        )
+        theirs, ours = report.get(status, 0), row.counts.get(status, 0)
+        return DueSync(SyncKind.FULL, f"the Hub counts {theirs:,} {status}, the store {ours:,}")
     if now - row.full_at >= FULL_SYNC_INTERVAL and not tried:
         return DueSync(SyncKind.FULL, "the last full sync is a day old")
     return DueSync(SyncKind.QUICK, "fully synced less than a day ago")

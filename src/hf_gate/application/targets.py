@@ -63,10 +63,8 @@ def parse_target_lines(text: str, default_repo: Repo | None, repo_type: str | No
             try:
                 yield parse_target(word, default_repo, repo_type)
             except HfGateError as problem:
-                message = f"line {number}: {problem}" + (
-                    "" if "nothing was sent" in str(problem) else " Nothing was sent."
-                )
-                raise InvalidTarget(message, hint=problem.hint or None) from None
+                rest = "" if "nothing was sent" in str(problem) else " Nothing was sent."
+                raise InvalidTarget(f"line {number}: {problem}{rest}", hint=problem.hint or None) from None
 
 
 def _parse_array(text: str, default_repo: Repo | None) -> Iterator[RequestTarget]:
@@ -94,9 +92,8 @@ def parse_target(word: str, default_repo: Repo | None, repo_type: str | None) ->
         return _parse_row(row, default_repo)
     if match := USER_AT.match(word):
         if "/" not in match[2]:
-            raise InvalidTarget(
-                f"{word!r} names no repo: an e-mail address is not a target.", hint=f"Write USER@acme/eeg. {_USERNAME}"
-            )
+            what, hint = "names no repo: an e-mail address is not a target", f"Write USER@acme/eeg. {_USERNAME}"
+            raise InvalidTarget(f"{word!r} {what}.", hint=hint)
         repo = parse_repo(match[2], repo_type)
         if default_repo is not None and repo != default_repo:
             raise InvalidTarget(f"{word} is not in {default_repo}.", hint="Give one repo: with --repo or with @REPO.")

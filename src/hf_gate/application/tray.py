@@ -152,13 +152,7 @@ class TrayService:
 
     def _is_end_ahead(self, item: QueuedDecision, now: int) -> bool:
         """Whether the end of an acceptance is still in the future. The decision may have been queued for long."""
-        return (
-            item.until is None
-            or to_ms(
-                grant_end(item.until, from_ms(now), self.membership.make_decision_sender(item.actor, item.member).zone)
-            )
-            > now
-        )
+        return item.until is None or to_ms(grant_end(item.until, from_ms(now), self.workspace.zone)) > now
 
     def _store_outcomes(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []

@@ -42,18 +42,14 @@ class TurnResult:
 
     synced: list[SyncResult] = field(default_factory=list)
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
-    refused: dict[Repo, Refusal] = field(
-        default_factory=dict
-    )  # repos that refused decisions recently and have changes waiting
+    refused: dict[Repo, Refusal] = field(default_factory=dict)  # recent ones at repos with waiting changes
     profiles: int = 0
     plan: Plan | None = None
     run: RunRow | None = None
     stopped: HfGateError | None = None  # the error that ended the run early
     deferred: list[Change] = field(default_factory=list)
     held: Mapping[PolicyStart, int] = field(default_factory=dict)
-    skipped_versions: set[tuple[str, str]] = field(
-        default_factory=set
-    )  # policy digests with repos whose first turn was not evaluated
+    skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # see TurnFilter
     halted: list[HaltedChanges] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
     skew: float | None = None
@@ -160,17 +156,12 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
         made.append(TurnFilter(store, (*result.failed, *refusals)))
         return made[-1]
 
-    found = make_plan(
-        context.workspace, context.bundle, context.evaluate, profile_budget=profile_budget, make_filter=make_filter
-    )
-    turn_filter = made[-1]
-    result.profiles, result.held, result.halted = (
-        found.profiles,
-        turn_filter.held_counts,
-        list(turn_filter.halted.values()),
-    )
-    result.refused = {repo: refusal for repo, refusal in refusals.items() if turn_filter.skipped_counts[str(repo)]}
-    result.skipped_versions, result.skew = turn_filter.skipped_versions, found.skew
+    workspace, bundle, evaluate = context.workspace, context.bundle, context.evaluate
+    found = make_plan(workspace, bundle, evaluate, profile_budget=profile_budget, make_filter=make_filter)
+    last = made[-1]
+    result.profiles, result.held, result.halted = found.profiles, last.held_counts, list(last.halted.values())
+    result.refused = {repo: refusal for repo, refusal in refusals.items() if last.skipped_counts[str(repo)]}
+    result.skipped_versions, result.skew = last.skipped_versions, found.skew
     return found
 
 
