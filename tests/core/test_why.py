@@ -26,10 +26,13 @@ from hf_gate.policy.model import (
     Verdict,
 )
 from hf_gate.policy.why import (
+    NO_POLICY,
     NO_RULE_FITS,
+    ONLY_SHADOW,
     LazyTraces,
     RecordedTraces,
     explain_opinion_in_words,
+    explain_shadow_in_words,
     explain_verdict_in_words,
 )
 from tests.core.evaluate_model import DECLARED, NOW, Drawn, fact, facts, policies
@@ -101,7 +104,17 @@ def test_a_policy_without_a_matching_rule_names_the_nearest_accept_rule() -> Non
     silent = policy_of(ACADEMIC)
     assert sentence(silent, email__academic=False) == "Needs you: no university address."
     assert sentence(silent, email__academic=False, person__account_days=1) == "Needs you: no rule fits."
-    assert sentence() == "Needs you: no rule fits."
+    assert sentence() == "Needs you: no policy covers this repo."
+
+
+def test_policies_in_shadow_mode_decide_nothing_and_say_what_they_would_do() -> None:
+    shadow = policy_of(PURPOSE, ACADEMIC, REST, mode=PolicyMode.SHADOW)
+    assert sentence(shadow) == "Needs you: policies in shadow mode decide nothing."
+    found = Evaluator([shadow]).evaluate_with_traces(known(), now=NOW)
+    assert found is not None
+    assert [(name, str(words)) for name, words in explain_shadow_in_words(found, RecordedTraces())] == [
+        ("eeg", "Would accept: university address, account 2 years old, clear purpose.")
+    ]
 
 
 def test_accept_rules_below_the_deciding_rule_are_not_named() -> None:
@@ -239,7 +252,7 @@ def test_each_piece_of_a_sentence_is_true(drawn: Drawn, some: dict[str, Fact], h
     verdict = evaluator.evaluate_with_traces(some, now=NOW)
     assert verdict is not None
     found = explain_verdict_in_words(verdict, RecordedTraces(), NOW, UTC)
-    general = {NO_RULE_FITS, "the rule is for everybody", "the rule is for everybody else"}
+    general = {NO_RULE_FITS, NO_POLICY, ONLY_SHADOW, "the rule is for everybody", "the rule is for everybody else"}
     if found.text in general or found.text.startswith(("the rule requires", "access would have ended")):
         return
     pieces = found.text.rpartition(" and ")[0] if found.text.endswith(" more") else found.text

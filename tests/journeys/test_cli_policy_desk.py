@@ -82,7 +82,8 @@ def test_explain_shows_every_rule_tried_its_values_and_what_would_have_to_differ
     assert ended.code == 0
     lines = [line.strip() for line in ended.out.splitlines()]
     assert lines[0].startswith(f"bob99 at {DATASET}: pending, asked ")
-    assert lines[1] == "human: rule `rest` of policy `voices`; queue data-office"
+    assert lines[1] == "Needs you: e-mail domain is “mail.example”."
+    assert lines[2] == "human: rule `rest` of policy `voices`; queue data-office"
     assert "\u2717 known (accept) does not match" in lines
     assert '\u2717 email.domain == "example.org"' in lines
     assert any(re.fullmatch(r'email\.domain = "mail\.example" \(.*account, just read\)', line) for line in lines)
@@ -103,6 +104,7 @@ def test_explain_plan_and_ledger_tell_the_same_story_about_one_person(at: Desk) 
     assert set(planned) == {"ada-l", "chen-w"}
     for name, change in planned.items():
         verdict = told[name]["verdict"]
+        assert told[name]["why"].startswith("Would accept: " if name == "ada-l" else "Would send back: ")
         assert (verdict["policy"], verdict["rule"], verdict["digest"]) == (
             change["policy"],
             change["rule"],

@@ -67,8 +67,8 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     if not heard.is_stored:
         run.out.say("Not in the store yet: judged by what the Hub shows now, without history. hf-gate sync reads it.")
     way = last_transition(workspace.store, heard.row)
-    doc = _document(heard, way)
     now, zone = workspace.clock.now(), workspace.zone
+    doc = _document(heard, way, _why(heard, now, zone))
     run.out.document(doc, lambda: _lines(heard, way, now, zone), quiet=[str(heard.verdict.action)])
     return 0
 
@@ -169,6 +169,7 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
 
 def _lines(heard: Evaluation, way: LastTransition | None, now: datetime, zone: tzinfo) -> Iterator[str]:
     from ..policy.explain import explain_verdict  # noqa: PLC0415 - as above
+    from ..policy.why import RecordedTraces, explain_shadow_in_words  # noqa: PLC0415 - as above
 
     row = heard.row
     asked = from_ms(row.state.asked_at)
@@ -179,6 +180,9 @@ def _lines(heard: Evaluation, way: LastTransition | None, now: datetime, zone: t
         yield _end(row.state, now)
     if not heard.is_judged:
         yield f"No policy judges requests that are {row.state.status}. If this one were pending:"
+    yield _why(heard, now, zone)
+    for shadow, sentence in explain_shadow_in_words(heard.verdict, RecordedTraces()):
+        yield f"In shadow mode, `{shadow}`: {sentence}"
     for line in explain_verdict(heard.verdict, now, zone):
         yield str(line)
     entered = row.state.verdict
@@ -186,6 +190,14 @@ def _lines(heard: Evaluation, way: LastTransition | None, now: datetime, zone: t
         action, policy, rule, digest = entered
         by = f"rule `{rule}` of policy `{policy}`@{(digest or '')[:8]}" if policy else "no policy had an opinion"
         yield f"The ledger's last verdict was {action}: {by}."
+
+
+def _why(heard: Evaluation, now: datetime, zone: tzinfo) -> str:
+    """The verdict in one sentence."""
+    from ..policy.why import RecordedTraces, explain_verdict_in_words  # noqa: PLC0415 - as above
+
+    status = heard.row.state.status if heard.is_judged else Status.PENDING
+    return str(explain_verdict_in_words(heard.verdict, RecordedTraces(), now, zone, status))
 
 
 def _how(way: LastTransition) -> str:
@@ -217,7 +229,7 @@ def _who(row: RequestRow) -> str:
     return person.username or (f"(hidden #{person.user_id[-6:]})" if person.user_id else "(hidden)")
 
 
-def _document(heard: Evaluation, way: LastTransition | None) -> Row:
+def _document(heard: Evaluation, way: LastTransition | None, why: str) -> Row:
     row, verdict = heard.row, heard.verdict
     entered = row.state.verdict
     return {
@@ -235,6 +247,7 @@ def _document(heard: Evaluation, way: LastTransition | None) -> Row:
         "at_end": row.state.at_end,
         "is_judged": heard.is_judged,
         "is_stored": heard.is_stored,
+        "why": why,
         "verdict": {**_terms(verdict), "policy": verdict.policy, "digest": verdict.digest},
         "ledger": None if entered is None else dict(zip(("action", "policy", "rule", "digest"), entered, strict=True)),
         "policies": [_policy(each) for each in _voices(verdict)],

@@ -296,6 +296,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         at_end=_MAYBE,
         is_judged=_BOOL,
         is_stored=_BOOL,
+        why=_TEXT,
         verdict=_object(**_TERMS, policy=_MAYBE, digest=_MAYBE),
         ledger=_maybe(_object(action=_TEXT, policy=_MAYBE, rule=_TEXT, digest=_MAYBE)),
         policies=_array(

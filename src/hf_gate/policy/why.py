@@ -28,6 +28,8 @@ from .phrases import (
 
 MAX_NAMED: Final = 3  # conditions in a sentence
 NO_RULE_FITS: Final = "no rule fits"
+NO_POLICY: Final = "no policy covers this repo"
+ONLY_SHADOW: Final = "policies in shadow mode decide nothing"
 _CONSTANTS: Final = frozenset({"true", "false"})
 _LEADS: Final[Mapping[Action, str]] = MappingProxyType({
     Action.ACCEPT: "Would accept", Action.RESET: "Would send back", Action.REJECT: "Would reject",
@@ -112,7 +114,9 @@ def explain_verdict_in_words(
         return WhySentence(lead, _describe_unknown(verdict))
     if own is not None:
         return WhySentence(lead, _describe_cause(own, traces))
-    silent = (each for each in verdict.abstentions if each.mode is PolicyMode.ENFORCE)
+    silent = [each for each in verdict.abstentions if each.mode is PolicyMode.ENFORCE]
+    if not silent:
+        return WhySentence(lead, ONLY_SHADOW if verdict.shadow or verdict.abstentions else NO_POLICY)
     return WhySentence(lead, _describe_obstacle(silent, traces) or NO_RULE_FITS)
 
 
@@ -122,6 +126,12 @@ def explain_opinion_in_words(opinion: Opinion, traces: TraceSource) -> WhySenten
     return WhySentence(
         _LEADS[opinion.action], _describe_unknown(opinion) if is_unknown else _describe_cause(opinion, traces)
     )
+
+
+def explain_shadow_in_words(verdict: Verdict, traces: TraceSource) -> Iterator[tuple[str, WhySentence]]:
+    """Yield each policy in shadow mode that has an opinion, with its sentence."""
+    for opinion in verdict.shadow:
+        yield opinion.policy, explain_opinion_in_words(opinion, traces)
 
 
 def _describe_unknown(verdict: Verdict | Opinion) -> str:
