@@ -8,10 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import httpcore2
 import httpx2
+
+if TYPE_CHECKING:
+    import ssl
 
 GRACE_S = 5.0  # after a stop, calls in flight may be settled for this long
 _SLICE_S = 0.25  # a silent read checks its deadline this often
@@ -131,12 +135,18 @@ class DeadlineBackend(httpcore2.SyncBackend):
         raise problem
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return the TLS settings that all clients of this process share: reading the certificates takes 5 ms."""
+    return httpx2.create_ssl_context()
+
+
 class DeadlineTransport(httpx2.BaseTransport):
     """An httpx2 transport whose connections obey a deadline, also through a proxy. httpx2's own takes no backend."""
 
     def __init__(self, deadline: Deadline, limits: httpx2.Limits, proxy: httpx2.Proxy | None = None) -> None:
         options: dict[str, Any] = {
-            "ssl_context": httpx2.create_ssl_context(),
+            "ssl_context": tls_context(),
             "max_connections": limits.max_connections,
             "max_keepalive_connections": limits.max_keepalive_connections,
             "keepalive_expiry": limits.keepalive_expiry,

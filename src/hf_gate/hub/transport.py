@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from .clock import Clock
 from .credentials import Secret, is_loopback
-from .deadlines import Deadline, DeadlineTransport
+from .deadlines import Deadline, DeadlineTransport, tls_context
 
 _UNSENT = (
     httpx2.ConnectError,
@@ -173,7 +173,9 @@ class AsyncTransport:
     def __init__(self, connection: HubConnection) -> None:
         self._connection = connection
         self._client = httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(limits=_LIMITS, proxy=find_proxy(connection.origin)),
+            transport=httpx2.AsyncHTTPTransport(
+                verify=tls_context(), limits=_LIMITS, proxy=find_proxy(connection.origin)
+            ),
             timeout=connection.build_timeouts(),
             follow_redirects=False,
             cookies=_reject_cookies(),
