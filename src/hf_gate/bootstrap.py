@@ -187,7 +187,7 @@ def read_location(settings: Settings) -> WorkspaceLocation:
         text = file.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not text in UTF-8.") from None
-    parsed = parse_config(text, CONFIG_FILE, zones=available_timezones())
+    parsed = parse_config(text, CONFIG_FILE, list_zones=available_timezones)
     if parsed.config is None:
         fault = next(each for each in parsed.problems if each.is_error)
         raise UsageError(

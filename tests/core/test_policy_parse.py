@@ -376,7 +376,7 @@ templates: {say-more: "Please say more about {repo}."}
 
 
 def test_a_desk_file_is_read_and_what_it_leaves_out_has_its_default() -> None:
-    desk = parse_config(DESK, zones={"Europe/Zurich"}).config
+    desk = parse_config(DESK, list_zones=lambda: {"Europe/Zurich"}).config
     least = parse_config("version: 1\nrepos: [acme/x]\n").config
     assert desk is not None
     assert least is not None
@@ -407,7 +407,7 @@ def test_a_desk_file_is_read_and_what_it_leaves_out_has_its_default() -> None:
 def test_what_is_wrong_in_a_desk_file_is_refused_with_what_was_meant(
     old: str, new: str, code: str, fix: str | None
 ) -> None:
-    parsed = parse_config(DESK.replace(old, new), zones={"Europe/Zurich"})
+    parsed = parse_config(DESK.replace(old, new), list_zones=lambda: {"Europe/Zurich"})
     assert parsed.config is None
     problem = parsed.problems[0]
     assert (problem.code, problem.fix) == (code, fix)

@@ -137,7 +137,7 @@ def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, Source
 
     name = relative_name(folder, CONFIG_NAME)
     text = _text(folder / CONFIG_NAME, may_lead_on=False)
-    parsed = parse_config(text, name, zones=available_timezones())
+    parsed = parse_config(text, name, list_zones=available_timezones)
     return parsed.config, {name: SourceText(text, name)}, parsed.problems
 
 

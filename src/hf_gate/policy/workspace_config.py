@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 
@@ -91,20 +91,22 @@ class ParsedConfig:
     problems: tuple[PolicyProblem, ...] = ()
 
 
-def parse_config(text: str, source: str = "hf-gate.yaml", *, zones: Collection[str] = ()) -> ParsedConfig:
-    """Parse an hf-gate.yaml. `zones` are the known time zones; if empty, any name is accepted. Never raises."""
+def parse_config(
+    text: str, source: str = "hf-gate.yaml", *, list_zones: Callable[[], Collection[str]] = tuple
+) -> ParsedConfig:
+    """Parse an hf-gate.yaml. `list_zones` returns the known time zones; if none, any name is accepted. Never raises."""
     read = read_yaml(text, source)
     if read.problems:
         return ParsedConfig(None, read.problems)
     if read.root is None:
         return ParsedConfig(None, (PolicyProblem("empty", "The file is empty.", source),))
     reader = NodeReader(read.source)
-    config = _read_config(reader, read.root, zones)
+    config = _read_config(reader, read.root, list_zones)
     problems = tuple(sorted(reader.problems, key=lambda each: (each.position.line, each.position.column)))
     return ParsedConfig(None if any(each.is_error for each in problems) else config, problems)
 
 
-def _read_config(reader: NodeReader, root: Node, zones: Collection[str]) -> WorkspaceConfig | None:
+def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collection[str]]) -> WorkspaceConfig | None:
     keys = reader.read_keys(root, "hf-gate.yaml", KEYS, synonyms=_SYNONYMS)
     if keys is None:
         return None
@@ -119,7 +121,7 @@ def _read_config(reader: NodeReader, root: Node, zones: Collection[str]) -> Work
         store=_read_store(reader, keys) or plain.store,
         policies=_read_files(reader, keys["policies"][1]) if "policies" in keys else plain.policies,
         tables=read_tables(reader, keys["tables"][1]) if "tables" in keys else (),
-        timezone=_read_timezone(reader, keys, zones) or plain.timezone,
+        timezone=_read_timezone(reader, keys, list_zones) or plain.timezone,
         guards=_read_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
         templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
         source=reader.source.name,
@@ -154,13 +156,14 @@ def _read_files(reader: NodeReader, node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _read_timezone(reader: NodeReader, keys: Keys, zones: Collection[str]) -> str | None:
+def _read_timezone(reader: NodeReader, keys: Keys, list_zones: Callable[[], Collection[str]]) -> str | None:
     if "timezone" not in keys:
         return None
     node = keys["timezone"][1]
     text = reader.read_text(node, "timezone")
     if text is None:
         return None
+    zones = list_zones()  # reads some 600 files
     if text in zones or (not zones and re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{1,40}", text)):
         return text
     by_word = {zone.rpartition("/")[2].lower().replace("_", " "): zone for zone in sorted(zones, reverse=True)}

@@ -41,7 +41,7 @@ class WorkspaceFolder:
 def read_folder(path: Path) -> WorkspaceFolder:
     """Read hf-gate.yaml and the policies. Raises UsageError for an invalid hf-gate.yaml; `check` reports policy problems."""
     text = _read_text(path / CONFIG_NAME)
-    parsed = parse_config(text, CONFIG_NAME, zones=available_timezones())
+    parsed = parse_config(text, CONFIG_NAME, list_zones=available_timezones)
     if parsed.config is None:
         raise UsageError("\n".join(format_problem(problem) for problem in parsed.problems if problem.is_error))
     desk = parsed.config
