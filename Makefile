@@ -22,8 +22,9 @@ demo: run-env ## a local Hub with invented people, and the first decisions: no t
 smoke: run-env ## the same story, played by itself; exit 0 when it ends as it should
 	@.venv/bin/hf-gate demo --script
 
+# worksteal: a process gets tests that stand side by side, and seldom makes a fixture of a module that another made.
 test: dev-env witness chromium ## the whole suite; ARGS="-k ledger" for a part, N=4 for more processes
-	@HF_GATE_TEST_PROFILE=ci $(PY) -m pytest -n $(N) $(ARGS)
+	@HF_GATE_TEST_PROFILE=ci $(PY) -m pytest -n $(N) --dist worksteal $(ARGS)
 
 torture: dev-env witness chromium ## the same properties with larger numbers; PART=kills for one part (tools/torture.py)
 	@$(PY) tools/torture.py -n $(N) $(if $(PART),--part $(PART)) -- $(ARGS)
