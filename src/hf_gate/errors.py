@@ -41,7 +41,7 @@ reaches the caller. `hub/errors.py` adds that base class, because the import cos
 from __future__ import annotations
 
 ACCESS_HELP = "More: `hf-gate help token` (docs/token.md)."
-NO_TOKEN_HINT = f"Set HF_TOKEN, or `hf auth login`. {ACCESS_HELP}"
+NO_TOKEN_HINT = f"Set HF_TOKEN, or run `hf auth login`. {ACCESS_HELP}"
 
 
 class HfGateError(Exception):

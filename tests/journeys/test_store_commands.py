@@ -265,7 +265,7 @@ def test_a_sound_store_has_no_findings(console: Console) -> None:
     ("harm", "word"),
     [
         (lambda path: path.chmod(0o644), "can be read by others"),
-        (lambda path: path.with_name("desk.db.restoring").touch(0o600), "left by a restore"),
+        (lambda path: path.with_name("desk.db.restoring").touch(0o600), "left by an interrupted restore"),
         (lambda path: _execute(path, "CREATE VIEW v AS SELECT 1"), "view v"),
         (lambda path: _execute(path, "DROP TRIGGER ledger_no_update"), "ledger_no_update is missing"),
         (
@@ -330,7 +330,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
         assert db.execute("SELECT leaves_at FROM tray").fetchall() == [(None,)]
     refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
     assert refused.code == 6
-    assert refused.hint == f"Hint: hf-gate sync {MODEL} --full"
+    assert refused.hint == f"Hint: Sync it first: hf-gate sync {MODEL} --full"
     assert status_of(console.hub, "ada-l") == "accepted"
     assert console.run("sync", MODEL).code == 0, "the first reading is a full one"
     assert console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.").code == 0
