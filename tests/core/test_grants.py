@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.grants import grant_end
+from hf_gate.domain.grants import parse_grant_end
 from hf_gate.policy.literals import InvalidLiteralError, parse_until
 from hf_gate.policy.opinions import grant_end as end_by_rule
 
@@ -33,7 +33,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("written", "end"), ENDS)
 def test_an_end_as_a_rule_writes_it(written: str, end: str) -> None:
-    assert grant_end(written, JANUARY, ZURICH) == datetime.fromisoformat(end).replace(tzinfo=UTC)
+    assert parse_grant_end(written, JANUARY, ZURICH) == datetime.fromisoformat(end).replace(tzinfo=UTC)
 
 
 @given(
@@ -42,19 +42,19 @@ def test_an_end_as_a_rule_writes_it(written: str, end: str) -> None:
     st.sampled_from(["d", "w", "mo", "y"]),
 )
 def test_an_end_lies_ahead_whatever_is_written(accepted: datetime, number: int, unit: str) -> None:
-    assert grant_end(f"{number}{unit}", accepted, ZURICH) > accepted
+    assert parse_grant_end(f"{number}{unit}", accepted, ZURICH) > accepted
 
 
 @given(MOMENTS, st.integers(1, 600))
 def test_so_many_months_are_about_so_many_months(accepted: datetime, months: int) -> None:
-    days = (grant_end(f"{months}mo", accepted, UTC) - accepted) / timedelta(days=1)
+    days = (parse_grant_end(f"{months}mo", accepted, UTC) - accepted) / timedelta(days=1)
     assert months * 28 <= days <= months * 31
 
 
 @pytest.mark.parametrize("written", ["", "0d", "30", "d", "-1d", "1.5d", "2027-13-01", "30d;", "9999999d"])
 def test_anything_else_is_refused(written: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the words are date.fromisoformat's
-        grant_end(written, JANUARY, UTC)
+        parse_grant_end(written, JANUARY, UTC)
 
 
 SPELT = r"[1-9][0-9]{0,2}(d|w|mo)|[1-9][0-9]?y|20[3-9][0-9]-0[1-9]-[12][0-8]"
@@ -62,7 +62,7 @@ SPELT = r"[1-9][0-9]{0,2}(d|w|mo)|[1-9][0-9]?y|20[3-9][0-9]-0[1-9]-[12][0-8]"
 
 @given(MOMENTS, st.from_regex(SPELT, fullmatch=True))
 def test_a_rule_and_a_grant_end_at_the_same_moment(accepted: datetime, written: str) -> None:
-    assert end_by_rule(parse_until(written), accepted, ZURICH) == grant_end(written, accepted, ZURICH)
+    assert end_by_rule(parse_until(written), accepted, ZURICH) == parse_grant_end(written, accepted, ZURICH)
 
 
 @pytest.mark.parametrize("written", ["3\u0660d", "203\u0660-01-10"])
@@ -70,4 +70,4 @@ def test_digits_of_other_scripts_make_no_end(written: str) -> None:
     with pytest.raises(InvalidLiteralError):
         parse_until(written)
     with pytest.raises(ValueError):  # noqa: PT011 - as above
-        grant_end(written, JANUARY, UTC)
+        parse_grant_end(written, JANUARY, UTC)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ..domain import events as e
-from ..domain.grants import grant_end
+from ..domain.grants import parse_grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import Outcome, OutcomeKind
@@ -159,6 +159,6 @@ def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry
 
 def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.LedgerEntry:
     """Return the ledger entry that sets the end of an existing access, written as in rules; None removes the end."""
-    end = None if until is None else to_ms(grant_end(until, from_ms(at), zone))
+    end = None if until is None else to_ms(parse_grant_end(until, from_ms(at), zone))
     event = e.GrantDated(until=end, rule=ChangeOrigin.DIRECT, written=until)
     return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)

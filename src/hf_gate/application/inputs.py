@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from typing import Final, TypeAlias
 
 from ..domain.events import KINDS
-from ..domain.grants import grant_end
+from ..domain.grants import parse_grant_end
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERBS_WITH_REASON
 from ..domain.requests import check_reason
@@ -39,7 +39,7 @@ def parse_end(text: str, now: datetime, zone: tzinfo, *, has_workspace: bool) ->
         parse_until(written)
     except InvalidLiteralError as problem:
         raise UsageError(str(problem), hint=f"Did you mean {problem.fix}?" if problem.fix else "") from None
-    if grant_end(written, now, zone) <= now:
+    if parse_grant_end(written, now, zone) <= now:
         raise UsageError(f"{written} is in the past.", hint="Give a date in the future.")
     return written
 

@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 import msgspec
 
 from ..domain import events as e
-from ..domain.grants import grant_end
+from ..domain.grants import parse_grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -170,7 +170,7 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
     )
     entries = [_make_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED and change.until:
-        end = grant_end(change.until, from_ms(at if one.hub_at is None else one.hub_at), zone)
+        end = parse_grant_end(change.until, from_ms(at if one.hub_at is None else one.hub_at), zone)
         rule = f"{change.policy}/{change.rule}" if change.policy else change.rule
         dated = e.GrantDated(until=to_ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
         entries.append(_make_entry(one.item, dated, at, actor, None))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from ..domain.grants import grant_end
+from ..domain.grants import parse_grant_end
 from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, Status
 from ..domain.members import Member
 from ..domain.outcomes import Outcome, OutcomeKind
@@ -152,7 +152,7 @@ class TrayService:
 
     def _is_end_ahead(self, item: QueuedDecision, now: int) -> bool:
         """Whether the end of an acceptance is still in the future. The decision may have been queued for long."""
-        return item.until is None or to_ms(grant_end(item.until, from_ms(now), self.workspace.zone)) > now
+        return item.until is None or to_ms(parse_grant_end(item.until, from_ms(now), self.workspace.zone)) > now
 
     def _store_outcomes(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []

@@ -59,7 +59,7 @@ def card_problems(root: Mapping, card: str) -> Iterator[Problem]:
             off = isinstance(value, Scalar) and value.text.lower() in ("false", "no")
             if off:
                 words = "The card says that the repo is not gated, but it has gate keys."
-                yield _problem_at(
+                yield problem_at(
                     key,
                     "gated_false_in_card",
                     words,
@@ -67,13 +67,13 @@ def card_problems(root: Mapping, card: str) -> Iterator[Problem]:
                 )
             else:
                 words = "`gated` in the card has no effect."
-                yield _problem_at(key, "gated_in_card", words, "Remove this line; gate the repo in its settings.")
+                yield problem_at(key, "gated_in_card", words, "Remove this line; gate the repo in its settings.")
 
 
 def field_problems(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str, str]]) -> Iterator[Problem]:
     """Yield the problems of one parsed field."""
     if key.text in GATE_KEYS:
-        yield _problem_at(
+        yield problem_at(
             key,
             "field_named_like_key",
             f"A field is named {key.text}.",
@@ -81,28 +81,28 @@ def field_problems(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[s
         )
         yield from _nested_gate_keys(spec, key.text)
     if _PLACEHOLDER.search(key.text) or (isinstance(spec, Scalar) and _PLACEHOLDER.search(spec.text)):
-        yield _problem_at(key, "placeholder", "This is a template's placeholder.", "Write the real text.")
+        yield problem_at(key, "placeholder", "This is a template's placeholder.", "Write the real text.")
     if kind == "select" and len(options) == 1:
-        yield _problem_at(
+        yield problem_at(
             key, "single_option", "A select with one choice asks nothing.", "Add a choice, or use a checkbox."
         )
     values = [value for _, value in options]
     if len(set(values)) < len(values):
-        yield _problem_at(
+        yield problem_at(
             key,
             "duplicate_option",
             "Two choices have the same value, so their answers cannot be told apart.",
             "Give each choice a different value.",
         )
     if any(_PROMISE.search(label) for label, _ in options):
-        yield _problem_at(
+        yield problem_at(
             key,
             "option_promises_field",
             "A choice asks people to explain elsewhere.",
             "Make sure that a text field for it exists.",
         )
     if options and kind and kind != "select":
-        yield _problem_at(
+        yield problem_at(
             key,
             "options_unused",
             f"Only a select has options; this field is a {kind}.",
@@ -120,7 +120,7 @@ def order_problems(fields: Mapping) -> Iterator[Problem]:
     ]
     before = any("options" in keys and "type" in keys and keys.index("options") < keys.index("type") for keys in specs)
     if len(labels) > 2 and before and labels == sorted(labels):
-        yield _problem_at(
+        yield problem_at(
             fields,
             "keys_sorted",
             "The fields are in alphabetical order: a tool sorted them.",
@@ -131,8 +131,8 @@ def order_problems(fields: Mapping) -> Iterator[Problem]:
 def _stray_key_problem(key: Scalar) -> Problem:
     if key.text in _MODELSCOPE:
         words = "This is a key of ModelScope; the Hub does not read it."
-        return _problem_at(key, "modelscope_dialect", words, "Use extra_gated_prompt and extra_gated_fields.")
-    return _problem_at(
+        return problem_at(key, "modelscope_dialect", words, "Use extra_gated_prompt and extra_gated_fields.")
+    return problem_at(
         key, "unknown_gate_key", "The Hub does not know this key.", f"Use one of {', '.join(GATE_KEYS)}."
     )
 
@@ -148,7 +148,7 @@ def _nested_gate_keys(node: Node, parent: str) -> Iterator[Problem]:
         name = key.text if isinstance(key, Scalar) else ""
         if _GATE_LIKE.match(name):
             words = f"{name} is nested below another key, so it has no effect."
-            yield _problem_at(key, "nested_key", words, "Move it to the first column.")
+            yield problem_at(key, "nested_key", words, "Move it to the first column.")
         yield from _nested_gate_keys(value, parent)
 
 
@@ -166,5 +166,5 @@ def _placeholders(value: Node, card: str, key: Scalar) -> Iterator[Problem]:
     yield Problem(line, column, "placeholder", "This is a template's placeholder.", "Write the real text.")
 
 
-def _problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
+def problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
     return Problem(node.line, node.column, code, message, fix)

@@ -92,7 +92,7 @@ def parse_gate_form(card_text: str) -> GateForm:
         if parsed.root is not None and not _is_null(parsed.root):
             words = "The front matter is not a list of `key: value` lines."
             problems.append(
-                _problem_at(parsed.root, "front_matter_no_map", words, "Write each key on a separate line.")
+                problem_at(parsed.root, "front_matter_no_map", words, "Write each key on a separate line.")
             )
         return GateForm(problems=_sort_by_place(problems))
     gate = _GateFormParser(parsed.root, problems)
@@ -193,7 +193,7 @@ class _GateFormParser:
         )
 
     def _report(self, node: Node, code: str, message: str, fix: str) -> None:
-        self.problems.append(_problem_at(node, code, message, fix))
+        self.problems.append(problem_at(node, code, message, fix))
 
     def _find_entry(self, name: str) -> tuple[Node, Node] | None:
         """Return a top-level key with its value; None if it is absent or duplicated."""
@@ -416,7 +416,7 @@ def _explain_yaml_problems(parsed: ParsedYaml, text: str, first_line: int) -> It
             yield each
 
 
-def _problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
+def problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
     return Problem(node.line, node.column, code, message, fix)
 
 

@@ -17,7 +17,7 @@ class TimeSpan(NamedTuple):
     months: int = 0
 
 
-def grant_end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
+def parse_grant_end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
     """Return the end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several joined by commas, the earliest.
 
     A date is the end of that day in `zone`. A span counts days or calendar months from the acceptance. A timestamp

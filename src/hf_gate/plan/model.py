@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ..domain.events import canonical_json
-from ..domain.grants import grant_end
+from ..domain.grants import parse_grant_end
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, VERB_FOR_STATUS, Status
 from ..domain.timestamps import to_iso
@@ -238,7 +238,7 @@ def _change_faults(change: Change) -> Iterator[str]:
         yield f"at_end {change.at_end!r} is not an action"
     if change.until is not None:
         try:
-            grant_end(change.until, _ANY_MOMENT, UTC)
+            parse_grant_end(change.until, _ANY_MOMENT, UTC)
         except (ValueError, OverflowError):
             yield f"until {change.until!r} is not a date or a duration"
 

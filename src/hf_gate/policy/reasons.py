@@ -42,7 +42,7 @@ def _truncate(text: str) -> str:
     return f"{text.rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
-def check_reason(text: str) -> Iterable[ReasonFault]:
+def find_reason_faults(text: str) -> Iterable[ReasonFault]:
     """Yield the problems that the text alone shows."""
     for match in _PLACEHOLDER.finditer(text):
         if match[1] not in PLACEHOLDERS:

@@ -10,7 +10,7 @@ from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import parse_duration, parse_until
 from .model import Action, Duration, Rule, SourcePosition, Until
 from .node_reader import Keys, NodeReader
-from .reasons import check_reason
+from .reasons import find_reason_faults
 from .strict_yaml import ScalarSource, position_of
 
 ACTIONS: Map[str, Action] = {action.value: action for action in (Action.ACCEPT, Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT)}  # fmt: skip
@@ -331,7 +331,7 @@ def read_reason(reader: NodeReader, node: Node, what: str) -> str | None:
     if text is None or not isinstance(node, Scalar):
         return None
     spelling = ScalarSource(reader.source, node)
-    for fault in check_reason(text):
+    for fault in find_reason_faults(text):
         words = f"{what}: {fault.message}"
         reader.problems.append(spelling.problem(fault.code, words, fault.offset, fault.length, fix=fault.fix))
     return text.strip()

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ..application.decisions import end_entry
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
-from ..domain.grants import grant_end
+from ..domain.grants import parse_grant_end
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
@@ -54,7 +54,7 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
     """Counted from this moment, as they will be from the moment of sending. `row`: somebody who is in already."""
     zone, today = context.workspace.zone, context.now.astimezone(context.workspace.zone).date()
     presets = [
-        EndChoice(written, label, formatting.format_last_day(grant_end(written, context.now, zone), zone, context.now))
+        EndChoice(written, label, formatting.format_last_day(parse_grant_end(written, context.now, zone), zone, context.now))
         for written, label in PRESETS
     ]
     first, last = today + timedelta(days=1), today + timedelta(days=3650)
@@ -67,7 +67,7 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
 def end_day(context: RequestContext, written: str) -> str:
     """The day that an end means, if it was sent now."""
     return formatting.format_last_day(
-        grant_end(written, context.now, context.workspace.zone), context.workspace.zone, context.now
+        parse_grant_end(written, context.now, context.workspace.zone), context.workspace.zone, context.now
     )
 
 
