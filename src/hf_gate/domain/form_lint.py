@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .yaml_parser import Mapping, Node, Problem, Scalar
+from .yaml_parser import Mapping, Node, Problem, Scalar, problem_at
 from .yaml_parser import Sequence as List
 
 GATE_KEYS = (
@@ -132,9 +132,7 @@ def _stray_key_problem(key: Scalar) -> Problem:
     if key.text in _MODELSCOPE:
         words = "This is a key of ModelScope; the Hub does not read it."
         return problem_at(key, "modelscope_dialect", words, "Use extra_gated_prompt and extra_gated_fields.")
-    return problem_at(
-        key, "unknown_gate_key", "The Hub does not know this key.", f"Use one of {', '.join(GATE_KEYS)}."
-    )
+    return problem_at(key, "unknown_gate_key", "The Hub does not know this key.", f"Use one of {', '.join(GATE_KEYS)}.")
 
 
 def _nested_gate_keys(node: Node, parent: str) -> Iterator[Problem]:
@@ -164,7 +162,3 @@ def _placeholders(value: Node, card: str, key: Scalar) -> Iterator[Problem]:
             line, column = number, text.index(match[0]) + 1
             break
     yield Problem(line, column, "placeholder", "This is a template's placeholder.", "Write the real text.")
-
-
-def problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
-    return Problem(node.line, node.column, code, message, fix)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from .form_lint import card_problems, field_problems, is_error, order_problems
 from .frontmatter import find_front_matter
 from .roles import Role, role_of
-from .yaml_parser import Mapping, Node, ParsedYaml, Problem, Scalar, parse_yaml
+from .yaml_parser import Mapping, Node, ParsedYaml, Problem, Scalar, parse_yaml, problem_at
 from .yaml_parser import Sequence as List
 
 KNOWN_TYPES = ("text", "checkbox", "select", "country", "date_picker", "ip_location")
@@ -91,9 +91,7 @@ def parse_gate_form(card_text: str) -> GateForm:
     if not isinstance(parsed.root, Mapping):
         if parsed.root is not None and not _is_null(parsed.root):
             words = "The front matter is not a list of `key: value` lines."
-            problems.append(
-                problem_at(parsed.root, "front_matter_no_map", words, "Write each key on a separate line.")
-            )
+            problems.append(problem_at(parsed.root, "front_matter_no_map", words, "Write each key on a separate line."))
         return GateForm(problems=_sort_by_place(problems))
     gate = _GateFormParser(parsed.root, problems)
     form = gate.parse()
@@ -414,10 +412,6 @@ def _explain_yaml_problems(parsed: ParsedYaml, text: str, first_line: int) -> It
             yield Problem(each.line, each.column, "front_matter_in_fence", words, "Remove the fence.")
         else:
             yield each
-
-
-def problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
-    return Problem(node.line, node.column, code, message, fix)
 
 
 def _sort_by_place(problems: Sequence[Problem]) -> tuple[Problem, ...]:

@@ -83,6 +83,11 @@ class Alias:
 Node = Scalar | Sequence | Mapping | Alias
 
 
+def problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
+    """Return a problem at the position of a node."""
+    return Problem(node.line, node.column, code, message, fix)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much of a text is read. A longer or deeper text is rejected."""
@@ -243,13 +248,11 @@ class _YamlReader:
 
     def _check_key(self, key: Scalar, seen: dict[str, Scalar]) -> None:
         if key.text == "<<" and key.is_plain:
-            self._report_problem(
-                Problem(key.line, key.column, "yaml_merge", "`<<` does not merge here.", "Write the keys out.")
-            )
+            self._report_problem(problem_at(key, "yaml_merge", "`<<` does not merge here.", "Write the keys out."))
         first = seen.setdefault(key.text, key)
         if first is not key:
             words = f"{_shorten(key.text)} is a duplicate key (first on line {first.line})."
-            self._report_problem(Problem(key.line, key.column, "duplicate_key", words, "Keep one of the two."))
+            self._report_problem(problem_at(key, "duplicate_key", words, "Keep one of the two."))
 
     def _report(self, index: int, code: str, message: str, fix: str) -> None:
         self._report_problem(self.lines.problem(index, code, message, fix))

@@ -54,7 +54,9 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
     """Counted from this moment, as they will be from the moment of sending. `row`: somebody who is in already."""
     zone, today = context.workspace.zone, context.now.astimezone(context.workspace.zone).date()
     presets = [
-        EndChoice(written, label, formatting.format_last_day(parse_grant_end(written, context.now, zone), zone, context.now))
+        EndChoice(
+            written, label, formatting.format_last_day(parse_grant_end(written, context.now, zone), zone, context.now)
+        )
         for written, label in PRESETS
     ]
     first, last = today + timedelta(days=1), today + timedelta(days=3650)
