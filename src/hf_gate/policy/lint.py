@@ -13,7 +13,7 @@ from .constant_conditions import is_always_true, is_never_true
 from .expressions import Expression
 from .model import Action, Policy, PolicyProblem, Rule, SourcePosition
 from .policy_digest import normalize_expression
-from .strict_yaml import ScalarSource, YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
+from .strict_yaml import YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
 
 Conditions = Mapping[tuple[str, str], Expression]
 
@@ -54,7 +54,8 @@ def _rejects_on_claims(
             if not claimed:
                 continue
             words = f"rule {rule.id}: `{key}: reject` is final, but depends on the requester's own claims ({claimed})."
-            yield ScalarSource(read.source, node).problem("reject_on_claims", words, fix="reset", hint="Did you mean reset? It lets them request access again.", is_error=False)  # fmt: skip
+            hint = "Did you mean reset? It lets them request access again."
+            yield read.source.problem_at(node, "reject_on_claims", words, "reset", hint, is_error=False)
 
 
 def _facts_of(rule: Rule, conditions: Conditions) -> frozenset[str]:
@@ -141,18 +142,17 @@ def _constant_conditions(
             condition, node = conditions.get((rule.id, key)), value_of(nodes.get(rule.id), key)
             if condition is None or not isinstance(node, Scalar):
                 continue
-            spelling = ScalarSource(read.source, node)
             if is_never_true(condition):
                 effect = "the rule never matches" if key == "when" else "it excludes nobody"
                 fix = _or_for_and(condition)
                 hint = f"Did you mean `{fix}`?" if fix else ""
                 words = f"rule {rule.id}: `{key}` can never be true, so {effect}."
-                yield spelling.problem("dead_rule", words, fix=fix, hint=hint, is_error=False)
+                yield read.source.problem_at(node, "dead_rule", words, fix, hint, is_error=False)
             elif is_always_true(condition) and normalize_expression(condition.source) != "true":
                 fix = _and_for_or(condition)
                 hint = f"Did you mean `{fix}`?" if fix else "Remove it."
                 words = f"rule {rule.id}: `{key}` is always true."
-                yield spelling.problem("always_true", words, fix=fix, hint=hint, is_error=False)
+                yield read.source.problem_at(node, "always_true", words, fix, hint, is_error=False)
 
 
 def _or_for_and(condition: Expression) -> str | None:

@@ -30,10 +30,7 @@ class NodeReader:
 
     def add_problem(self, node: Node, code: str, message: str, *, fix: str | None = None, hint: str = "") -> None:
         """Add a problem with a whole node; `fix` is the text of a scalar and is quoted as needed."""
-        if isinstance(node, Scalar):
-            self.problems.append(ScalarSource(self.source, node).problem(code, message, fix=fix, hint=hint))
-        else:
-            self.problems.append(PolicyProblem(code, message, self.source.name, position_of(node), hint=hint))
+        self.problems.append(self.source.problem_at(node, code, message, fix, hint))
 
     def add_yaml_fix(
         self, node: Node, code: str, message: str, fix: str, *, hint: str = "", length: int | None = None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..domain.forms import GateForm
-from ..domain.yaml_parser import Node, Scalar
+from ..domain.yaml_parser import Scalar
 from .expression_bounds import policy_cost_problem
 from .expressions import Expression, ExpressionProblem, compile_expression
 from .fact_table import ANSWER_ROLES, CelType, fact_types
@@ -207,7 +207,7 @@ class _PolicyChecker:
             near = suggest(name, templates)
             hint = f"Did you mean `{near}`?" if near else f"Add it to `templates:` in {self.config.source}."
             words = f"rule {rule.id}: unknown template `{name}`."
-            yield self._problem_at(node, "unknown_template", words, near, hint)
+            yield self.parsed.document.source.problem_at(node, "unknown_template", words, near, hint)
 
     def _check_reasons(self) -> Iterator[PolicyProblem]:
         for rule in self.policy.rules:
@@ -233,13 +233,8 @@ class _PolicyChecker:
                 near = _other_type(glob, self.config.repos) or suggest(glob, self.config.repos)
                 hint = f"Did you mean `{near}`?" if near else f"The repos are {', '.join(self.config.repos[:5])}."
                 words = f"applies_to: `{glob}` matches no repo of the workspace."
-                yield replace(self._problem_at(node, "no_such_repo", words, near, hint), is_error=False)
+                yield self.parsed.document.source.problem_at(node, "no_such_repo", words, near, hint, is_error=False)
         yield from check_roles(self.parsed.document, self.policy, self.conditions, self.forms)
-
-    def _problem_at(self, node: Node, code: str, words: str, fix: str | None, hint: str) -> PolicyProblem:
-        if isinstance(node, Scalar):
-            return ScalarSource(self.parsed.document.source, node).problem(code, words, fix=fix, hint=hint)
-        return PolicyProblem(code, words, self.policy.source, position_of(node), hint=hint)
 
 
 def _apply_expression_fix(source: str, problem: ExpressionProblem) -> str:

@@ -13,7 +13,7 @@ from .fact_table import find_declaration
 from .form_facts import form_roles
 from .literals import glob_matches_path
 from .model import Policy, PolicyProblem
-from .strict_yaml import ScalarSource, YamlDocument, nodes_of_rules, pair_of, position_of, suggest, value_of
+from .strict_yaml import YamlDocument, nodes_of_rules, pair_of, position_of, suggest, value_of
 from .tree_checks import Comparison
 
 _EQUAL = ("==", "!=", "in")
@@ -294,4 +294,4 @@ def _check_role_labels(read: YamlDocument, policy: Policy, forms: Mapping[str, G
         near = suggest(label, labels) or _nearest_folded(label, labels)
         hint = f"Did you mean {near!r}?" if near else f"The labels are {', '.join(repr(each) for each in labels[:8])}."
         words = f"roles: no covered form has the label {label[:60]!r}."
-        yield ScalarSource(read.source, pair[1]).problem("unknown_label", words, fix=near, hint=hint)
+        yield read.source.problem_at(pair[1], "unknown_label", words, near, hint)

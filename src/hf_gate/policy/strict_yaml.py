@@ -50,6 +50,14 @@ class SourceText:
     def lines(self) -> int:
         return len(self._starts)
 
+    def problem_at(
+        self, node: Node, code: str, message: str, fix: str | None = None, hint: str = "", *, is_error: bool = True
+    ) -> PolicyProblem:
+        """Return a problem with a whole node; `fix` is the new text of a scalar and is quoted as needed."""
+        if isinstance(node, Scalar):
+            return ScalarSource(self, node).problem(code, message, fix=fix, hint=hint, is_error=is_error)
+        return PolicyProblem(code, message, self.name, position_of(node), is_error, hint)
+
 
 def position_of(node: Node) -> SourcePosition:
     return SourcePosition(node.line, node.column)

@@ -10,7 +10,7 @@ from ..domain.yaml_parser import Scalar
 from .fact_table import CelType, find_declaration
 from .model import Fact, Facts, FactValue, Policy, PolicyProblem, PolicyTest, Trust, UnknownReason
 from .reference_checks import suggest_value
-from .strict_yaml import ScalarSource, YamlDocument, nodes_of_tests, pair_of, position_of, suggest, value_of
+from .strict_yaml import YamlDocument, nodes_of_tests, pair_of, suggest, value_of
 
 NOT_STATED = "the test does not state it"
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?(?:Z|[+-]\d{2}:\d{2})?\Z")
@@ -113,18 +113,12 @@ def check_tests(read: YamlDocument, policy: Policy, known: Mapping[str, CelType]
                 parse_fact_value(name, written, known)
             except FactValueError as problem:
                 key, value = pair_of(facts, name) or (None, None)
-                at = key if name not in known else value
-                if isinstance(at, Scalar):
-                    hint = f"Did you mean `{problem.fix}`?" if problem.fix else ""
-                    words = f"test {test.name!r}: {problem}"
-                    yield ScalarSource(read.source, at).problem("test_fact", words, fix=problem.fix, hint=hint)
-                else:
-                    yield PolicyProblem(
-                        "test_fact", f"test {test.name!r}: {problem}", policy.source, position_of(at or node)
-                    )
+                at = (key if name not in known else value) or node
+                hint = f"Did you mean `{problem.fix}`?" if problem.fix else ""
+                yield read.source.problem_at(at, "test_fact", f"test {test.name!r}: {problem}", problem.fix, hint)
         rule_node = value_of(value_of(node, "want"), "rule")
         if test.rule and test.rule != "none" and test.rule not in rules and isinstance(rule_node, Scalar):
             near = suggest(test.rule, rules)
             hint = f"Did you mean `{near}`?" if near else ""
             words = f"test {test.name!r}: unknown rule `{test.rule}`."
-            yield ScalarSource(read.source, rule_node).problem("test_rule", words, fix=near, hint=hint)
+            yield read.source.problem_at(rule_node, "test_rule", words, near, hint)
