@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 _pattern = cache(re.compile)  # on first use: compiling all patterns would add 6 ms to every start
@@ -161,6 +161,16 @@ def csv_value(value: object) -> str | int | float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     return csv_cell(make_visible(value) if isinstance(value, str) else to_one_line(value))
+
+
+def pluralize(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 change`, `1,204 changes`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def join_words(words: Sequence[str], last: str) -> str:
+    """Join words with commas, and with `last` (and, or) before the last word."""
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def display_width(text: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from . import events as e
+from .display_text import pluralize
 from .runs import ChangeOrigin
 from .timestamps import from_ms
 
@@ -60,16 +61,16 @@ def _describe_desk_event(event: e.AnyEvent) -> str:
     match event:
         case e.PlanApproved():
             what = f"plan {event.plan[:8]}" if event.plan else "a direct decision"
-            return f"run {event.run} started: {what}, {event.changes:,} change{'' if event.changes == 1 else 's'}"
+            return f"run {event.run} started: {what}, {pluralize(event.changes, 'change')}"
         case e.RunResumed():
-            return f"run {event.run} resumed: {event.changes:,} change{'' if event.changes == 1 else 's'} left"
+            return f"run {event.run} resumed: {pluralize(event.changes, 'change')} left"
         case e.RunEnded():
             return f"run {event.run} {event.state}: {_list_counts(event.counts)}"
         case e.PolicyPromoted():
             return f"policy {event.policy}@{event.digest[:8]} may act without confirmation"
         case e.TableAccepted():
             before = "" if event.rows_before is None else f", instead of {event.rows_before:,}"
-            return f"table {event.table} accepted with {event.rows_after:,} row{'' if event.rows_after == 1 else 's'}{before}"
+            return f"table {event.table} accepted with {pluralize(event.rows_after, 'row')}{before}"
         case e.SyncEnded():
             return (
                 f"full sync complete: {_list_counts(event.counts)}"
@@ -91,8 +92,9 @@ def _describe_member_event(event: e.AnyEvent) -> str:
         case e.AccountProven():
             return f"member {event.member} proved that they own Hub account {event.account}"
         case e.PlanAgreed():
-            changes = f"{event.changes:,} change{'' if event.changes == 1 else 's'}"
-            return f"plan {event.plan[:8]} agreed to: {changes}, as Hub account {event.account}"
+            return (
+                f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}, as Hub account {event.account}"
+            )
         case _:
             return ""
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .display_text import make_visible
+from .display_text import make_visible, pluralize
 from .form_lint import is_error
 from .forms import Field, GateForm
 
@@ -31,7 +31,7 @@ def summarize_problems(form: GateForm) -> str:
     errors, warnings = count_problems(form)
     if not form.problems:
         return "No problems."
-    parts = [_format_count(count, word) for count, word in ((errors, "error"), (warnings, "warning")) if count]
+    parts = [pluralize(count, word) for count, word in ((errors, "error"), (warnings, "warning")) if count]
     return f"{', '.join(parts)}."
 
 
@@ -78,7 +78,3 @@ def _escape_markdown(text: str) -> str:
     line = make_visible(" ".join(text.split()), one_line=True)
     safe = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
     return safe.replace("@", "@<!-- -->")
-
-
-def _format_count(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ..domain.display_text import join_words
 from .fact_conditions import parse_fact_condition
 from .model import Abstention, Action, ConditionTrace, Opinion, PolicyMode, RuleTrace, Verdict
-from .phrases import describe_expression, join_words, quote_expression
+from .phrases import describe_expression, quote_expression
 from .why import TraceSource, describe_found, find_nearest_accept_rule, inner_of_let
 
 MAX_ITEMS: Final = 20

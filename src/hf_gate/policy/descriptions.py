@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
+from ..domain.display_text import join_words
 from ..domain.lifecycle import Status
 from .model import Action, Duration, Policy, PolicyMode, Rule, Until
 from .policy_digest import normalize_expression
@@ -62,7 +63,7 @@ def describe_policy(policy: Policy) -> list[str]:
     covered = "pending requests" if Status.ACCEPTED not in policy.judges else "people with access"
     if set(policy.judges) == {Status.PENDING, Status.ACCEPTED}:
         covered = "pending requests, and people with access (it may reset or reject them),"
-    repos = _and([f"`{glob}`" for glob in policy.applies_to])
+    repos = join_words([f"`{glob}`" for glob in policy.applies_to], "and")
     opening = f"Policy {policy.name} covers {covered} in {repos}; the first rule that matches decides.{shadow}"
     return [opening, *(_describe_rule(rule, policy.let, first=number == 0) for number, rule in enumerate(policy.rules))]
 
@@ -86,7 +87,7 @@ def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:
         parts.append(f"unless `{normalize_expression(rule.unless)}`")
     text = " ".join(parts)
     used = _lets_in(f"{rule.when or ''} {rule.unless or ''}", let)
-    means = _and([f"{name} means `{normalize_expression(let[name])}`" for name in used])
+    means = join_words([f"{name} means `{normalize_expression(let[name])}`" for name in used], "and")
     return f"{text} ({means})" if means else text
 
 
@@ -150,7 +151,3 @@ def format_until(until: Until) -> str:
 
 def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""

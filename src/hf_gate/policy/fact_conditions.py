@@ -1,7 +1,7 @@
 """Parses an expression that tests one fact: `person.account_days > 30`, `"acme" in person.orgs`, `form["Job"] == "PI"`.
 
-Works on the text of an expression, so it also reads the expressions of stored plans. An expression that is not
-certainly of such a form has no result.
+It works on the text of an expression, so it can parse the expressions of stored plans. There is no result unless the
+expression certainly has such a form.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def parse_fact_condition(expr: str) -> FactCondition | None:
 
 
 class _NoFactConditionError(Exception):
-    """The tokens are no test of one fact."""
+    """The tokens are not a test of one fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _combine(left: _Operand, op: str, right: _Operand) -> FactCondition:
     if op in _TURNED and isinstance(right, _Subject):
         left, right, op = right, left, _TURNED[op]
     if op == "in" and isinstance(right, _Subject):
-        return _membership(left, right)
+        return _make_membership_test(left, right)
     if not isinstance(left, _Subject):
         raise _NoFactConditionError
     if op == "in" and isinstance(right, tuple) and right:
@@ -130,11 +130,11 @@ def _combine(left: _Operand, op: str, right: _Operand) -> FactCondition:
         values = (right,)
     else:
         raise _NoFactConditionError
-    return _checked(left, op, values)
+    return _make_comparison(left, op, values)
 
 
-def _checked(subject: _Subject, op: str, values: tuple[Literal, ...]) -> FactCondition:
-    """Return the comparison if the engine can compare these types."""
+def _make_comparison(subject: _Subject, op: str, values: tuple[Literal, ...]) -> FactCondition:
+    """Return the comparison. Raises _NoFactConditionError if the engine cannot compare these types."""
     expected = _PYTHON_TYPES.get(subject.type)
     if expected is None or not all(type(value) is expected for value in values):
         raise _NoFactConditionError
@@ -152,8 +152,8 @@ _PYTHON_TYPES: Final[Mapping[CelType, type]] = MappingProxyType(
 )
 
 
-def _membership(item: _Operand, whole: _Subject) -> FactCondition:
-    """`"acme" in person.orgs`, `"Label" in form`."""
+def _make_membership_test(item: _Operand, whole: _Subject) -> FactCondition:
+    """Return the test of `"acme" in person.orgs` or `"Label" in form`."""
     if not isinstance(item, str) or whole.type not in (CelType.LIST, CelType.MAP):
         raise _NoFactConditionError
     return whole.test(INCLUDES, item)
@@ -201,10 +201,10 @@ class _TokenReader:
         self.take(first)
         found = read()
         self.take(last)
-        return self._sized(found) if size else found
+        return self._size_of(found) if size else found
 
     @staticmethod
-    def _sized(subject: _Subject) -> _Subject:
+    def _size_of(subject: _Subject) -> _Subject:
         if subject.type not in (CelType.STRING, CelType.LIST):
             raise _NoFactConditionError
         return replace(subject, has_size=True)
@@ -220,7 +220,7 @@ class _TokenReader:
         return tuple(found)
 
     def _read_literal(self) -> Literal | None:
-        """Read a literal; None if the next token begins none."""
+        """Read a literal; None if the next token does not begin one."""
         if self.is_at_end():
             raise _NoFactConditionError
         token = self._next
@@ -289,7 +289,7 @@ class _TokenReader:
         if name == "size":
             self.take("(")
             self.take(")")
-            return self._sized(subject)
+            return self._size_of(subject)
         if name == "exists" and subject.type is CelType.LIST:
             return self._read_exists(subject)
         self.take("(")
@@ -300,7 +300,7 @@ class _TokenReader:
         return subject.test(name, value)
 
     def _read_exists(self, subject: _Subject) -> FactCondition:
-        """`person.orgs.exists(o, o in ["a", "b"])`, `person.orgs.exists(o, o == "a")`."""
+        """Read the rest of `person.orgs.exists(o, o in ["a", "b"])` or `person.orgs.exists(o, o == "a")`."""
         self.take("(")
         variable = self._take_name()
         self.take(",")
@@ -311,7 +311,7 @@ class _TokenReader:
         return self._includes(subject, values)
 
     def _read_exists_in(self, values: tuple[Literal, ...]) -> FactCondition:
-        """`["a", "b"].exists(o, o in person.orgs)`."""
+        """Read the rest of `["a", "b"].exists(o, o in person.orgs)`."""
         self.take(".")
         self.take("exists")
         self.take("(")
@@ -343,7 +343,7 @@ _ESCAPE: Final = re.compile(r"""\\(["'\\])|\\""")
 
 
 def _text_value(source: str) -> str:
-    """Return the value of a text literal; only the plain escapes are read."""
+    """Return the value of a text literal. Only escaped quotes and backslashes are supported."""
     is_raw = source[:1] in ("r", "R")
     quoted = source[1:] if is_raw else source
     if quoted[:1] not in ("'", '"') or quoted[:3] in ("'''", '"""'):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Map
 from typing import TypeVar
 
+from ..domain.display_text import join_words
 from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence
 from .literals import InvalidLiteralError
 from .model import PolicyProblem
@@ -25,6 +26,11 @@ class NodeReader:
     def __init__(self, source: SourceText) -> None:
         self.source = source
         self.problems: list[PolicyProblem] = []
+
+    @property
+    def sorted_problems(self) -> tuple[PolicyProblem, ...]:
+        """The problems in the order of the file."""
+        return tuple(sorted(self.problems, key=lambda each: (each.position.line, each.position.column)))
 
     # ---- problems ----------------------------------------------------------------------------------------------------
 
@@ -176,7 +182,7 @@ class NodeReader:
             return text
         near = suggest(text, known, dict(synonyms or {}))
         hint = f"Did you mean `{near}`?" if near else ""
-        words = f"{what} must be {_join_or(known)}, not `{text[:40]}`."
+        words = f"{what} must be {join_words(known, 'or')}, not `{text[:40]}`."
         self.add_problem(node, "bad_value", words, fix=near, hint=hint)
         return None
 
@@ -209,10 +215,6 @@ def _key_texts(node: Mapping) -> set[str]:
 def _suggest_name(text: str) -> str | None:
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
     return name[:64] if NAME.match(name[:64]) else None
-
-
-def _join_or(words: tuple[str, ...]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _is_closed(line: str) -> bool:

@@ -1,4 +1,4 @@
-"""Puts counts and ages into words: `account older than 30 days`, `never accepted before`, `asked 12 days ago`."""
+"""Describes counts and ages: `account older than 30 days`, `never accepted before`, `asked 12 days ago`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from ..domain.display_text import pluralize
+
 
 class _CountPhrases(NamedTuple):
-    """The words of a counted fact: for some, for none, the pattern of a number, and its unit."""
+    """The phrases for a count: some, none, and the pattern of a number with its unit."""
 
     some: str
     none: str
@@ -47,7 +49,7 @@ _BOUNDS: Final = {
 
 
 def describe_number_test(fact: str, op: str, number: int) -> str | None:
-    """Describe `fact op number` in words; None for facts that are no numbers."""
+    """Describe `fact op number`; None if the fact is not a number."""
     if fact == "person.account_days":
         return _ACCOUNT[op].format(count_days(number))
     if fact in _AGES:
@@ -91,12 +93,12 @@ def describe_number(fact: str, value: int) -> str | None:
 
 
 def count_days(number: int) -> str:
-    """Return `1 day`, `30 days`."""
-    return f"{number:,} {'day' if number == 1 else 'days'}"
+    """Format a number of days: `1 day`, `30 days`."""
+    return pluralize(number, "day")
 
 
 def describe_age(days: int) -> str:
-    """Return a length of time in the unit that fits its size: `12 days`, `5 months`, `2 years`."""
+    """Describe a length of time in a unit that fits it: `12 days`, `5 months`, `2 years`."""
     if days < 60:
         return count_days(days)
     return f"{days // 30} months" if days < 730 else f"{days // 365:,} years"

@@ -1,7 +1,7 @@
-"""Puts facts and conditions into words: `no university address`, `account older than 30 days`, `clear purpose`.
+"""Describes facts and conditions: `no university address`, `account older than 30 days`, `clear purpose`.
 
-All words are plain text of bounded length; texts of policies and people in them are made visible and clipped.
-What has no words is shown as its expression between backticks.
+All phrases are plain text of limited length. Texts of policies and people in them are made visible and clipped. A
+condition without a phrase is shown as its expression in backticks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from ..domain.display_text import clip, make_visible
+from ..domain.display_text import clip, join_words, make_visible
 from ..domain.timestamps import to_iso
 from .fact_conditions import INCLUDES, IS_TRUE, OPPOSITES, FactCondition, parse_fact_condition
 from .fact_table import QUALITIES, CelType, find_declaration
@@ -74,13 +74,13 @@ ROLE_NAMES: Final[Mapping[str, str]] = MappingProxyType({
     "birth_date": "date of birth",
     "consent": "consent",
 })  # fmt: skip
-"""What each form role is called in words."""
+"""The name of each form role."""
 
 _TOPICS: Final[Mapping[str, str]] = MappingProxyType({"purpose": "use"})
 
 
 def name_fact(fact: str) -> str:
-    """Return what a fact is called: `university address`, `quality of the purpose`; an unknown name between backticks."""
+    """Return the name of a fact: `university address`, `quality of the purpose`; an unknown fact in backticks."""
     if fact in _NAMES:
         return _NAMES[fact]
     head, _, rest = fact.partition(".")
@@ -96,7 +96,7 @@ def name_fact(fact: str) -> str:
 
 
 def describe_condition(condition: FactCondition, *, holds: bool = True) -> str | None:
-    """Return in words what is the case if a condition holds, or does not hold; None if there are no words for it."""
+    """Return what a condition means if it is true (`holds`) or false; None if there are no words for it."""
     is_so = holds is not condition.is_negated
     if condition.has_size:
         return _describe_size(condition, is_so=is_so)
@@ -116,7 +116,7 @@ def describe_condition(condition: FactCondition, *, holds: bool = True) -> str |
 
 
 def describe_expression(expr: str, *, holds: bool = True) -> str:
-    """Return an expression that holds, or does not hold, in words; without words its text between backticks."""
+    """Return what an expression means if it is true (`holds`) or false; without words, its text in backticks."""
     condition = parse_fact_condition(expr)
     words = None if condition is None else describe_condition(condition, holds=holds)
     return words or ("" if holds else "not ") + quote_expression(expr)
@@ -349,7 +349,7 @@ _SHOWN_TEXTS: Final = frozenset({"email.domain", "email.registrable", "answers.c
 
 
 def describe_value(fact: str, value: FactValue) -> str | None:
-    """Return in words which value a fact has: `account 2 years old`, `country is CH`; None if there are no words."""
+    """Describe the value of a fact: `account 2 years old`, `country is CH`; None if there are no words for it."""
     if isinstance(value, bool):
         return _describe_boolean(fact, is_true=value)
     if isinstance(value, int):
@@ -365,8 +365,3 @@ def describe_value(fact: str, value: FactValue) -> str | None:
 def _describe_moment_value(fact: str, value: datetime) -> str | None:
     subject = _MOMENTS.get(fact) or f"entry in {fact.split('.')[1]} expires"
     return f"{subject} on {value.astimezone(UTC):%Y-%m-%d}" if fact != "now" else None
-
-
-def join_words(words: Sequence[str], last: str) -> str:
-    """Join words with commas, and `last` (and, or) before the last one."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""

@@ -76,7 +76,7 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
     if read.root is None:
         return ParsedPolicy(None, (PolicyProblem("empty", "The file is empty.", source),), read)
     policy = _read_policy(reader, read.root, read.source)
-    problems = tuple(sorted(reader.problems, key=lambda each: (each.position.line, each.position.column)))
+    problems = reader.sorted_problems
     if policy is None or any(each.is_error for each in problems):
         return ParsedPolicy(None, problems, read)
     return ParsedPolicy(replace(policy, digest=policy_digest(policy)), problems, read)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from ..domain.display_text import join_words
 from .expression_tokens import SourceToken, is_wrapped, negated_tokens, outside_brackets, tokenize
 from .model import Action, Rule
-from .phrases import describe_expression, join_words, quote_expression
+from .phrases import describe_expression, quote_expression
 from .policy_digest import normalize_expression
 
 MAX_PARTS: Final = 12  # tests of one condition in words; longer conditions are shown as code

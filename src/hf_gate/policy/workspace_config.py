@@ -102,7 +102,7 @@ def parse_config(
         return ParsedConfig(None, (PolicyProblem("empty", "The file is empty.", source),))
     reader = NodeReader(read.source)
     config = _read_config(reader, read.root, list_zones)
-    problems = tuple(sorted(reader.problems, key=lambda each: (each.position.line, each.position.column)))
+    problems = reader.sorted_problems
     return ParsedConfig(None if any(each.is_error for each in problems) else config, problems)
 
 
