@@ -1,1 +1,1 @@
-"""Side by side with huggingface_hub, on a local Hub in a process of its own: `python -m bench`, or `make bench`."""
+"""Compares hf-gate with huggingface_hub on a local Hub in its own process: `python -m bench`, or `make bench`."""

@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--only NAME] [--write]`: all comparisons in one run, as a table and as docs/benchmarks.md."""
+"""`python -m bench [--quick] [--only NAME] [--write]`: runs all comparisons, prints a table, writes docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from . import automation, calls, decisions, desk, lists, report, startup, web
-from .results import Row, screen_table, unmeasured
+from .results import Row, format_table, unmeasured_row
 from .sizes import FULL, QUICK, Sizes
 
 
 class Case(NamedTuple):
-    """A part of the run that can be asked for alone, and the rows that it owes."""
+    """A case that can be run alone, with the keys of the rows that it must produce."""
 
     run: Callable[[Sizes], Iterator[Row]]
     keys: tuple[str, ...]
@@ -23,16 +23,16 @@ class Case(NamedTuple):
 
 
 CASES: dict[str, Case] = {
-    "list": Case(lists.long_list, ("list-0", "list-memory", "list-50", "list-calls")),
-    "many": Case(lists.many_lists, ("many-50",)),
-    "decide": Case(decisions.by_batch, ("decide-0", "decide-50", "decide-calls")),
-    "window": Case(decisions.in_a_window, ("window-0", "window-50", "window-scaled", "window-429")),
-    "handle": Case(decisions.one_by_one, ("handle-50",)),
-    "hidden": Case(decisions.under_a_hidden_limit, ("hidden-short", "hidden-long")),
-    "start": Case(startup.cold_starts, ("start-help", "start-version", "start-ls")),
-    "serve": Case(startup.local_hubs, ("serve-small", "serve-large", "serve-million")),
+    "list": Case(lists.measure_long_list, ("list-0", "list-memory", "list-50", "list-calls")),
+    "many": Case(lists.measure_many_lists, ("many-50",)),
+    "decide": Case(decisions.measure_batches, ("decide-0", "decide-50", "decide-calls")),
+    "window": Case(decisions.measure_windows, ("window-0", "window-50", "window-scaled", "window-429")),
+    "handle": Case(decisions.measure_single_calls, ("handle-50",)),
+    "hidden": Case(decisions.measure_hidden_limit, ("hidden-short", "hidden-long")),
+    "start": Case(startup.measure_cold_starts, ("start-help", "start-version", "start-ls")),
+    "serve": Case(startup.measure_local_hubs, ("serve-small", "serve-large", "serve-million")),
     "million": Case(
-        desk.desk,
+        desk.measure_desk,
         (
             "desk-first",
             "desk-again",
@@ -47,15 +47,15 @@ CASES: dict[str, Case] = {
         ),
         "desk",
     ),
-    "calls": Case(calls.calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
-    "touch": Case(automation.touch, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
-    "browser": Case(web.web, web.KEYS, "web"),
-    "download": Case(startup.download, ("download",)),
+    "calls": Case(calls.measure_calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
+    "touch": Case(automation.measure_automation, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
+    "browser": Case(web.measure_web, web.KEYS, "web"),
+    "download": Case(startup.measure_download, ("download",)),
 }
 
 
-def rows_of(name: str, sizes: Sizes) -> list[Row]:
-    """The rows of a case; one that fails leaves its rows unmeasured, with the reason, and the run goes on."""
+def run_case(name: str, sizes: Sizes) -> list[Row]:
+    """Return the rows of a case. If it fails, its missing rows are marked unmeasured with the reason, and the run continues."""
     case, rows = CASES[name], list[Row]()
     try:
         for row in case.run(sizes):
@@ -63,52 +63,54 @@ def rows_of(name: str, sizes: Sizes) -> list[Row]:
             print(f"         {row.what}: {row.ours}", file=sys.stderr, flush=True)
     except (OSError, RuntimeError, ValueError, KeyError) as problem:
         left = case.keys[len(rows) :]
-        rows += [unmeasured(key, key, f"{type(problem).__name__}: {problem}") for key in left]
+        rows += [unmeasured_row(key, key, f"{type(problem).__name__}: {problem}") for key in left]
     return rows
 
 
 def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="hf-gate beside huggingface_hub, on a local Hub."
+        prog="python -m bench", description="Compare hf-gate with huggingface_hub on a local Hub."
     )
     parser.add_argument(
-        "--quick", action="store_true", help="tiny numbers, in seconds: shows that all works, and no speed"
+        "--quick",
+        action="store_true",
+        help="run with tiny numbers in seconds: checks that everything works, not how fast",
     )
     parser.add_argument(
         "--only",
         action="append",
         choices=[*report.PARTS, *CASES],
-        help="a part of the page, or one case; may be repeated",
+        help="run one part of the page, or one case; repeatable",
     )
     parser.add_argument(
         "--write",
         action="store_true",
-        help="write docs/benchmarks.md also after a quick run, or the parts of it that were run whole",
+        help="write docs/benchmarks.md even after a quick run, or the parts that ran completely",
     )
     asked = parser.parse_args(args)
     sizes = QUICK if asked.quick else FULL
-    print("\n".join(report.machine()), file=sys.stderr)
+    print("\n".join(report.describe_machine()), file=sys.stderr)
     start, rows = time.perf_counter(), list[Row]()
     took = dict.fromkeys(report.PARTS, 0.0)
     names = [name for name, case in CASES.items() if not asked.only or {name, case.part} & set(asked.only)]
     for name in names:
-        begun = time.perf_counter()
-        print(f"{begun - start:5.0f} s  {name} ...", file=sys.stderr, flush=True)
-        rows += rows_of(name, sizes)
-        took[CASES[name].part] += time.perf_counter() - begun
-    print(screen_table(rows))
+        started = time.perf_counter()
+        print(f"{started - start:5.0f} s  {name} ...", file=sys.stderr, flush=True)
+        rows += run_case(name, sizes)
+        took[CASES[name].part] += time.perf_counter() - started
+    print(format_table(rows))
     for row in rows:
-        if row.reached is False or not row.is_measured:
-            print(f"  {row.what}: {row.held}")
+        if row.is_met is False or not row.is_measured:
+            print(f"  {row.what}: {row.why}")
     print(f"{sum(took.values()):.0f} s in all", file=sys.stderr)
     if asked.write or not (asked.quick or asked.only):
-        _write(names, rows, sizes, took)
+        _write_page(names, rows, sizes, took)
     failed = any(not row.is_measured for row in rows if row.key != "download" or sizes.with_download)
     return 1 if failed else 0
 
 
-def _write(names: Sequence[str], rows: Sequence[Row], sizes: Sizes, took: Mapping[str, float]) -> None:
-    """Each part of the page whose cases were all run."""
+def _write_page(names: Sequence[str], rows: Sequence[Row], sizes: Sizes, took: Mapping[str, float]) -> None:
+    """Write each part of the page whose cases were all run."""
     day = datetime.now(UTC).date()  # noqa: TID251 - the day of the run
     report.PAGE.parent.mkdir(exist_ok=True)
     for part in report.PARTS:
@@ -117,7 +119,7 @@ def _write(names: Sequence[str], rows: Sequence[Row], sizes: Sizes, took: Mappin
             keys = {key for case in cases.values() for key in case.keys}
             mine = [row for row in rows if row.key in keys]
             before = report.PAGE.read_text("utf-8") if report.PAGE.is_file() else ""
-            report.PAGE.write_text(report.page(mine, sizes, took[part], day, part, before), "utf-8")
+            report.PAGE.write_text(report.build_page(mine, sizes, took[part], day, part, before), "utf-8")
             print(f"written: docs/{report.PAGE.name}, {part}", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench.automation_rate`: how many requests of the generated worlds the shipped examples decide without a person."""
+"""`python -m bench.automation_rate`: measures how many generated requests the example policies decide without a person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from importlib.resources import files
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.localhub.generator import GeneratedRequest, Scene, build_scene
+from hf_gate.localhub.generator import GeneratedData, GeneratedRequest, generate_data
 from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.facts import FactReader
 from hf_gate.policy.form_facts import QualityCache, form_roles
@@ -24,15 +24,15 @@ from hf_gate.policy.tables import Table
 from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.sources.table_files import parse_table
 
-AIMS = {"consumer": 0.99, "class": 0.95, "medical": 0.60}
-SIGNED = 0.8  # of the people who ask for medical data and could sign
+TARGETS = {"consumer": 0.99, "class": 0.95, "medical": 0.60}
+SIGNED = 0.8  # share of the people who could sign the agreement for medical data and did
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _MS = 1000
 
 
 @dataclass(slots=True)
-class Touch:
-    """What became of the pending requests of one world. `pairs` counts (our verdict, what the oracle would do)."""
+class AutomationResult:
+    """The verdicts on the pending requests of one world. `pairs` counts (our verdict, the oracle's)."""
 
     preset: str
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -44,50 +44,50 @@ class Touch:
         return self.pairs.total()
 
     @property
-    def touched(self) -> int:
-        """Requests that a person has to look at."""
+    def needs_person(self) -> int:
+        """The number of requests that a person must review."""
         return sum(count for (ours, _), count in self.pairs.items() if ours == Action.HUMAN)
 
     @property
     def rate(self) -> float:
-        """The share that is decided without a person, waiting ones not counted as decided."""
+        """The share that is decided without a person; requests on hold do not count as decided."""
         waits = sum(count for (ours, _), count in self.pairs.items() if ours == Action.WAIT)
-        return 1 - (self.touched + waits) / max(1, self.total)
+        return 1 - (self.needs_person + waits) / max(1, self.total)
 
     @property
     def bad_accepts(self) -> int:
-        """People who were let in and whom the oracle would reject."""
+        """The number of accepted people whom the oracle would reject."""
         return self.pairs[Action.ACCEPT, "reject"]
 
     @property
     def agreement(self) -> float:
-        """How often the verdict is the very one of the oracle."""
+        """The share of verdicts that equal the oracle's."""
         return sum(count for (ours, oracle), count in self.pairs.items() if ours == oracle) / max(1, self.total)
 
 
-def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) -> Touch:
-    """Judge every pending request of a generated world by the example that was written for its kind."""
-    world = build_scene(seed, requests, repos, preset, int(NOW.timestamp() * _MS))
-    checked = check_policy(parse_policy(example(preset), f"{preset}.yaml"))
+def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) -> AutomationResult:
+    """Evaluate every pending request of a generated world with the example for its preset."""
+    world = generate_data(seed, requests, repos, preset, int(NOW.timestamp() * _MS))
+    checked = check_policy(parse_policy(read_example(preset), f"{preset}.yaml"))
     if checked.policy is None:
-        raise ValueError(f"the example {preset} is no policy: {checked.problems[0].message}")
+        raise ValueError(f"the example {preset} is not a valid policy: {checked.problems[0].message}")
     judge = Evaluator([compile_policy(replace(checked.policy, mode=PolicyMode.ENFORCE), checked.declared)])
     lists = DomainLists()
     reader = FactReader(judge.facts, lists.countries, QualityCache())
     tables = {table.name: table for table in _tables(preset, world)}
     forms = [form_roles(parse_gate_form(gate.card)) for gate in world.gates]
-    found = Touch(preset)
+    found = AutomationResult(preset)
     for row in world.rows:
         if row.status != "pending" or row.answers is None:
             continue
-        request = request_of(world, row)
+        request = build_request(world, row)
         email = lists.email(request.email)
         address = email.address if email else None
         hits = {name: table.find(request.person, address, now=NOW) for name, table in tables.items()}
         facts = reader.compute_facts(request, now=NOW, form=forms[row.repo_index], email=email, tables=hits)
         verdict = judge.evaluate(facts, now=NOW)
         if verdict is None:
-            raise ValueError("a pending request was not judged")
+            raise ValueError("a pending request has no verdict")
         found.pairs[verdict.action, row.truth.expected_decision] += 1
         found.rules[verdict.rule] += 1
         if verdict.action is Action.ACCEPT and row.truth.hostile_kind is not None:
@@ -95,13 +95,13 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
     return found
 
 
-def example(name: str) -> str:
-    """The text of a shipped example."""
+def read_example(name: str) -> str:
+    """Return the text of a shipped example."""
     return (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
 
 
-def request_of(world: Scene, row: GeneratedRequest) -> AccessRequest:
-    """A generated row as the client would have read it."""
+def build_request(world: GeneratedData, row: GeneratedRequest) -> AccessRequest:
+    """Return a generated row as the client would read it."""
     account, gate = world.accounts[row.person_index], world.gates[row.repo_index]
     return AccessRequest(
         repo=Repo(RepoType(gate.repo_type), gate.namespace, gate.name),
@@ -112,57 +112,59 @@ def request_of(world: Scene, row: GeneratedRequest) -> AccessRequest:
         email=account.email,
         answers=row.answers or {},
         has_form=row.answers is not None,
-        raw_json=_record(account.is_pro, account.verified_orgs),
+        raw_json=_build_record(account.is_pro, account.verified_orgs),
     )
 
 
-def _record(is_pro: bool, orgs: Sequence[str]) -> bytes:
+def _build_record(is_pro: bool, orgs: Sequence[str]) -> bytes:
     names = ",".join(f'"{name}"' for name in orgs)
     return f'{{"user":{{"isPro":{str(is_pro).lower()},"verifiedOrgNames":[{names}]}}}}'.encode()
 
 
-def _tables(preset: str, world: Scene) -> Iterator[Table]:
-    """The owner's lists: the roster of the course, or the agreements that came back."""
+def _tables(preset: str, world: GeneratedData) -> Iterator[Table]:
+    """Yield the owner's tables: the roster of the course, or the signed agreements."""
     if preset == "class":
-        yield parse_table(_csv(_roster(world), "email"), "roster", ["email"], now=NOW)
+        yield parse_table(_build_csv(_iterate_roster(world), "email"), "roster", ["email"], now=NOW)
     if preset == "medical":
-        yield parse_table(_csv(_signers(world), "user_id"), "agreements", ["user_id", "email"], now=NOW)
+        yield parse_table(_build_csv(_iterate_signers(world), "user_id"), "agreements", ["user_id", "email"], now=NOW)
 
 
-def _csv(keys: Iterator[str], column: str) -> bytes:
+def _build_csv(keys: Iterator[str], column: str) -> bytes:
     return "\n".join([column, *keys]).encode()
 
 
-def _roster(world: Scene) -> Iterator[str]:
-    """Who takes part: students of any university, by the address that the university gave them."""
+def _iterate_roster(world: GeneratedData) -> Iterator[str]:
+    """Yield the university addresses of the students of any university."""
     for account, persona in zip(world.accounts, world.personas, strict=True):
         if persona.mail == "academic" and account.email and persona.kind in ("student", "academic"):
             yield account.email
 
 
-def _signers(world: Scene) -> Iterator[str]:
-    """Four of five people who work somewhere; machines sign nothing."""
+def _iterate_signers(world: GeneratedData) -> Iterator[str]:
+    """Yield the account ids of four of five people with an institution; bots sign nothing."""
     for number, (account, persona) in enumerate(zip(world.accounts, world.personas, strict=True)):
         if persona.kind != "bot" and persona.institution is not None and (number * 7919 % 100) < SIGNED * 100:
             yield account.id
 
 
 def main(args: Sequence[str]) -> int:
-    """Prints a line a preset; 1 when an aim is missed."""
+    """Print a line for each preset; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.automation_rate", description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--detail", action="store_true", help="every verdict against the oracle's, and every rule")
+    parser.add_argument(
+        "--detail", action="store_true", help="compare every verdict with the oracle's, and count every rule"
+    )
     asked = parser.parse_args(args)
     missed = False
-    for preset, aim in AIMS.items():
+    for preset, aim in TARGETS.items():
         touch = measure(preset, asked.requests, seed=asked.seed)
         ok = touch.rate >= aim and touch.bad_accepts == 0
         missed = missed or not ok
         print(
             f"{preset:9} {touch.rate:7.2%} decided without a person (aim {aim:.0%}), "
-            f"{touch.bad_accepts} accepts that the oracle calls bad, {touch.accepted_hostile} hostile texts "
-            f"let through, {touch.agreement:.1%} as the oracle, of {touch.total:,}"
+            f"{touch.bad_accepts} accepts that the oracle would reject, {touch.accepted_hostile} hostile texts "
+            f"accepted, {touch.agreement:.1%} as the oracle, of {touch.total:,}"
         )
         if asked.detail:
             for (ours, oracle), count in sorted(touch.pairs.items()):

@@ -1,4 +1,4 @@
-"""How soon a key is seen in a real browser: the desk served from this process, driven in Chromium without a window."""
+"""Measures key latency in headless Chromium against a desk served by this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hf_gate.web.sign_in import Authenticator
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
-# A key is pressed by the page itself; what it did is there when the second frame after it is drawn.
+# The page itself dispatches the key; its effect is visible once the second frame after it is drawn.
 _PRESS = """
 async (key) => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -38,24 +38,24 @@ _DRAWN = """
 """
 
 
-class Felt(NamedTuple):
-    """Milliseconds, 95th percentile: until the row says that it is leaving, until the next has the focus, until another page is drawn."""
+class KeyTimes(NamedTuple):
+    """95th percentiles in milliseconds: until the row shows the decision, the next row has the focus, the next page is drawn."""
 
     feedback: float
     next_row: float
     next_page: float
 
 
-def felt(app_state: AppState, rounds: int) -> Felt | None:
-    """None where there is no Chromium to drive."""
+def measure_keys(app_state: AppState, rounds: int) -> KeyTimes | None:
+    """Return the latencies; None if Chromium or Playwright is not installed."""
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)
     try:
-        from playwright.sync_api import sync_playwright  # noqa: PLC0415 - of the tests; who measures may not have it
+        from playwright.sync_api import sync_playwright  # noqa: PLC0415 - a test dependency that may be missing
     except ImportError:
         return None
     if path is None:
         return None
-    with _served(app_state) as (url, door), sync_playwright() as driver:
+    with _serve(app_state) as (url, door), sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(f"{url}/sign-in?t={door.make_link()}")
@@ -68,25 +68,25 @@ def felt(app_state: AppState, rounds: int) -> Felt | None:
                 page.keyboard.press("]")
             turned.append(float(page.evaluate(_DRAWN)))
         browser.close()
-    _undo(app_state)
-    return Felt(_p95([one[0] for one in pressed]), _p95([one[1] for one in pressed]), _p95(turned))
+    _empty_tray(app_state)
+    return KeyTimes(_p95([one[0] for one in pressed]), _p95([one[1] for one in pressed]), _p95(turned))
 
 
-def _undo(app_state: AppState) -> None:
-    """Nothing stays in the tray for the next run."""
+def _empty_tray(app_state: AppState) -> None:
+    """Undo the waiting decisions, so that the next run starts with an empty tray."""
     waiting = app_state.workspace.tray.list_waiting()
     app_state.workspace.tray.undo([one.id for one in waiting], waiting[0].made_at if waiting else 0)
 
 
 def _p95(values: list[float]) -> float:
     if min(values) < 0:
-        raise RuntimeError("a key was pressed and its row does not say so")
+        raise RuntimeError("a key was pressed, but its row did not change")
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
 
 
 @contextmanager
-def _served(app_state: AppState) -> Iterator[tuple[str, Authenticator]]:
-    """The pages alone: nothing leaves the tray, and the Hub is not read."""
+def _serve(app_state: AppState) -> Iterator[tuple[str, Authenticator]]:
+    """Serve the pages only: nothing is sent from the tray, and the Hub is not read."""
     door = Authenticator(app_state)
     config = uvicorn.Config(
         cast("Any", build_app(app_state, door, None)),
@@ -111,7 +111,7 @@ def _served(app_state: AppState) -> Iterator[tuple[str, Authenticator]]:
     thread.start()
     try:
         if not ready.wait(20) or not server.started:
-            raise RuntimeError("the desk cannot be served here")
+            raise RuntimeError("the desk did not start")
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}", door
     finally:

@@ -1,6 +1,6 @@
-"""One part of the comparison in a process of its own, so that neither client warms, slows or fattens the other.
+"""Runs one client of the comparison in its own process, so that the clients do not influence each other.
 
-`python -m bench.clients NAME` takes its job as JSON on stdin and says what came of it as one line of JSON.
+`python -m bench.clients NAME` reads its job as JSON from stdin and prints its result as one line of JSON.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .hub_process import ROOT, RunningHub, environment, peak_mb
+from .hub_process import ROOT, RunningHub, build_environment, read_peak_mb
 
 Job = dict[str, Any]
-Result = tuple[int, str]  # how many, and why it stopped early, if it did
+Result = tuple[int, str]  # number done, and why it stopped early, if it did
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """`seconds` from the making of a client to its last answer, without imports and first calls; `began` in epoch seconds."""
+class ClientRun:
+    """The result of one client. `seconds` exclude imports and first calls; `began` is in epoch seconds."""
 
     seconds: float
     count: int
@@ -36,21 +36,21 @@ class Played:
         return self.count / self.seconds
 
 
-def play(name: str, hub: RunningHub, **job: object) -> Played:
-    """Run a player, as the owner unless the job names another token, and wait for its word. RuntimeError with its last line when it failed."""
+def run_client(name: str, hub: RunningHub, **job: object) -> ClientRun:
+    """Run a client in a process, as the owner unless the job names another token. Raise RuntimeError if it fails."""
     said = json.dumps({"url": hub.url, "token": hub.tokens["owner"], "warm_token": hub.tokens["reader"], **job})
     command = [sys.executable, "-m", "bench.clients", name]
-    env = environment(HF_GATE_CLOCK="hub" if job.get("follows_hub") else "")
+    env = build_environment(HF_GATE_CLOCK="hub" if job.get("follows_hub") else "")
     run = subprocess.run(command, input=said, capture_output=True, cwd=ROOT, env=env, text=True, check=False)
     if run.returncode != 0:
-        raise RuntimeError(f"{name}: {(run.stderr.strip().splitlines() or ['no word'])[-1]}")
-    return Played(**json.loads(run.stdout))
+        raise RuntimeError(f"{name}: {(run.stderr.strip().splitlines() or ['no output'])[-1]}")
+    return ClientRun(**json.loads(run.stdout))
 
 
-# Each player loads and prepares what it needs, and returns what is then timed. A first call, as somebody else and to a
-# route that `Stats` leaves out, makes sure that nothing is loaded or looked up for the first time while the clock runs.
+# Each function prepares a client and returns the function to time. A first call with another token, on a route that
+# `Stats` does not count, ensures that nothing is loaded or resolved for the first time while the clock runs.
 
-# ---- hf-gate ------------------------------------------------------------------------------------------------------------
+# ---- hf-gate ---------------------------------------------------------------------------------------------------------
 
 
 def ours_list(job: Job) -> Callable[[], Result]:
@@ -63,14 +63,14 @@ def ours_list(job: Job) -> Callable[[], Result]:
             listing = hub.list_pending(job["repo"], repo_type=job["repo_type"])
             count = sum(1 for _ in listing)
             if not listing.completeness.proved:
-                raise RuntimeError(f"the listing is not proved whole: {listing.completeness.why}")
+                raise RuntimeError(f"the listing is not proved complete: {listing.completeness.why}")
             return count, ""
 
     return timed
 
 
 def ours_many(job: Job) -> Callable[[], Result]:
-    """All lists of all repos at once."""
+    """Read all lists of all repos at once."""
     from hf_gate import AsyncHub  # noqa: PLC0415 - as above
 
     async def warm() -> None:
@@ -92,7 +92,10 @@ def ours_many(job: Job) -> Callable[[], Result]:
 
 
 def ours_decide(job: Job) -> Callable[[], Result]:
-    """Begins `start_at` seconds into a window, if such are told: they last `window_s`, and one of them began at `zero`."""
+    """Decide once for each person.
+
+    With `window_s`, start `start_at` seconds into a rate window of that length; one of them started at `zero`.
+    """
     from hf_gate import Decision, Hub  # noqa: PLC0415 - as above
 
     decisions = [Decision.accept(name) for name in job["users"]]
@@ -111,7 +114,7 @@ def ours_decide(job: Job) -> Callable[[], Result]:
 
 
 def ours_decide_for(job: Job) -> Callable[[], Result]:
-    """Decides the same people again and again, accept and cancel in turn, until `for_s` seconds have passed."""
+    """Decide the same people again and again, accept and cancel in turn, for `for_s` seconds."""
     from hf_gate import Decision, Hub  # noqa: PLC0415 - as above
 
     _warm_ours(job)
@@ -137,7 +140,7 @@ def _warm_ours(job: Job) -> None:
         hub.whoami()
 
 
-# ---- huggingface_hub ----------------------------------------------------------------------------------------------------
+# ---- huggingface_hub -------------------------------------------------------------------------------------------------
 
 
 def peer_list(job: Job) -> Callable[[], Result]:
@@ -153,7 +156,7 @@ def peer_list(job: Job) -> Callable[[], Result]:
 
 
 def peer_many(job: Job) -> Callable[[], Result]:
-    """The plain loop: one list after the other."""
+    """Read one list after the other, as the plain loop does."""
     from huggingface_hub import HfApi  # noqa: PLC0415 - as above
 
     _warm_peer(job)
@@ -175,7 +178,7 @@ def peer_many(job: Job) -> Callable[[], Result]:
 
 
 def peer_decide(job: Job) -> Callable[[], Result]:
-    """The plain loop; the first error ends it, as it would end a script."""
+    """Decide one person after the other; the first error ends the loop, as it would end a script."""
     from huggingface_hub import HfApi  # noqa: PLC0415 - as above
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415 - as above
 
@@ -199,18 +202,18 @@ def _warm_peer(job: Job) -> None:
     HfApi(token=job["warm_token"], endpoint=job["url"]).whoami()
 
 
-PLAYERS: dict[str, Callable[[Job], Callable[[], Result]]] = {
+CLIENTS: dict[str, Callable[[Job], Callable[[], Result]]] = {
     player.__name__: player
     for player in (ours_list, ours_many, ours_decide, ours_decide_for, peer_list, peer_many, peer_decide)
 }
 
 
 def main() -> None:
-    timed = PLAYERS[sys.argv[1]](json.load(sys.stdin))
+    timed = CLIENTS[sys.argv[1]](json.load(sys.stdin))
     began, start = time.time(), time.perf_counter()  # noqa: TID251 - the local Hub's real clock
     count, why = timed()
     took = time.perf_counter() - start
-    print(json.dumps(asdict(Played(took, count, why, peak_mb(), began))))
+    print(json.dumps(asdict(ClientRun(took, count, why, read_peak_mb(), began))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The desk at a million requests: reading, judging, asking and proving, each as the program does it."""
+"""Measures the program on a store of a million requests: sync, queries, plan and verification."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from statistics import median
 from hf_gate.store.opening import open_store
 
 from . import store
-from .cli_process import Desk, Ran, a_desk
-from .hub_process import local_hub
-from .results import DASH, Row, seconds
+from .cli_process import CommandRun, Desk, create_desk
+from .hub_process import run_local_hub
+from .results import DASH, Row, format_seconds
 from .sizes import Sizes
 
 NOW = "2026-11-25T12:00:00Z"
 
 GOOD, AGAIN = "accept", "reset"
-RULES = (  # when, then, what else; a rule without `when` is the last
+RULES = (  # when, then, further lines; the last rule has no `when`
     ('answers.purpose.quality in ["empty", "junk"]', AGAIN, "reason: Please say what you will use it for."),
     ('answers.affiliation.quality in ["empty", "junk"]', AGAIN, "reason: Please say where you work."),
     ("!answers.consent.all_ticked", AGAIN, "reason: Please read the terms and tick every box."),
@@ -41,8 +41,8 @@ RULES = (  # when, then, what else; a rule without `when` is the last
 )
 
 
-def policy() -> str:
-    """Those rules, as a steward would write them."""
+def build_policy() -> str:
+    """Build the text of a policy with these rules."""
     lines = ["version: 1", "policy: bench", "applies_to: [REPOS]", "mode: enforce", "rules:"]
     for number, (when, then, more) in enumerate(RULES, 1):
         lines += [f"  - id: r{number:02}", *([f"    when: '{when}'"] if when else []), f"    then: {then}"]
@@ -50,105 +50,105 @@ def policy() -> str:
     return "\n".join(lines) + "\n"
 
 
-def desk(sizes: Sizes) -> Iterator[Row]:
-    """One desk from its first reading to the proof of its ledger."""
-    with local_hub(sizes.desk_requests, 3) as hub, a_desk(hub, policy()) as here:
+def measure_desk(sizes: Sizes) -> Iterator[Row]:
+    """Measure one workspace from its first sync to the verification of its ledger."""
+    with run_local_hub(sizes.desk_requests, 3) as hub, create_desk(hub, build_policy()) as here:
         count = sum(int(row[status]) for row in hub.repos for status in ("pending", "accepted", "rejected", "reset"))
-        yield from _reading(here, count)
-        yield _size(here, count)
-        yield from _asking(here, count, sizes)
-        yield from _judging(here, count)
-        yield _proving(here)
+        yield from _measure_sync(here, count)
+        yield _measure_size(here, count)
+        yield from _measure_queries(here, count, sizes)
+        yield from _measure_plan(here, count)
+        yield _measure_verification(here)
 
 
-def _reading(here: Desk, count: int) -> Iterator[Row]:
+def _measure_sync(here: Desk, count: int) -> Iterator[Row]:
     first = here.run("sync", "--full", "--json")
     yield Row(
         "desk-first", f"first full sync of {count:,} requests, the Hub in another process",
-        f"{first.told}, {first.peak_mb:.0f} MB", aim=_at(count, "<= 90 s, <= 300 MB"),
-        reached=_if(count, first.seconds <= 90 and first.peak_mb <= 300),
-        held="One process does all the work. About a quarter is the text index, a fifth the other indexes and the write-ahead log, a twentieth the compression of records.",
+        f"{first.summary}, {first.peak_mb:.0f} MB", target=_target(count, "<= 90 s, <= 300 MB"),
+        is_met=_is_met(count, first.seconds <= 90 and first.peak_mb <= 300),
+        why="One process does all the work. About a quarter is the text index, a fifth the other indexes and the write-ahead log, a twentieth the compression of records.",
     )  # fmt: skip
     again = here.run("sync", "--full", "--json")
     yield Row(
-        "desk-again", f"second full sync of {count:,} requests, nothing new", f"{again.told}, {again.peak_mb:.0f} MB",
-        aim=_at(count, "<= 30 s"), reached=_if(count, again.seconds <= 30),
-        held="Half of it is decoding the pages of the Hub, the other half finding each person in the store.",
+        "desk-again", f"second full sync of {count:,} requests, nothing new", f"{again.summary}, {again.peak_mb:.0f} MB",
+        target=_target(count, "<= 30 s"), is_met=_is_met(count, again.seconds <= 30),
+        why="Half of it is decoding the pages of the Hub, the other half finding each person in the store.",
     )  # fmt: skip
 
 
-def _size(here: Desk, count: int) -> Row:
+def _measure_size(here: Desk, count: int) -> Row:
     size = sum(file.stat().st_size for file in here.folder.glob("desk.db*")) / count
     return Row(
-        "desk-size", "the store, with the text index", f"{size:,.0f} B per request", aim=_at(count, "<= 3,000 B"),
-        reached=_if(count, size <= 3000),
+        "desk-size", "the store, with the text index", f"{size:,.0f} B per request", target=_target(count, "<= 3,000 B"),
+        is_met=_is_met(count, size <= 3000),
     )  # fmt: skip
 
 
-def _asking(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
-    with open_store(here.store, endpoint=here.env["HF_ENDPOINT"], world=_world(here), read_only=True) as opened:
-        queries, searches = store.ask(opened, store.QUERIES), store.ask(opened, store.SEARCHES)
+def _measure_queries(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
+    with open_store(here.store, endpoint=here.env["HF_ENDPOINT"], world=_read_world_id(here), read_only=True) as opened:
+        queries, searches = store.time_queries(opened, store.QUERIES), store.time_queries(opened, store.SEARCHES)
     for key, what, asked, most in (
         ("desk-query", "a page of a query", queries, 5),
         ("desk-search", "a page of a text search", searches, 50),
     ):
         yield Row(
             key, f"{what} among {count:,}, 95th percentile", f"{asked.p95:.1f} ms (median {asked.median:.1f})",
-            aim=_at(count, f"< {most} ms"), reached=_if(count, asked.p95 < most), held=f"Slowest: {asked.slow}.",
+            target=_target(count, f"< {most} ms"), is_met=_is_met(count, asked.p95 < most), why=f"Slowest: {asked.slow}.",
         )  # fmt: skip
     took = median(here.run("ls", "--limit", "30", "--json").seconds for _ in range(sizes.cold_starts))
     yield Row(
-        "desk-ls", f"cold start, `ls` from the store of {count:,}", seconds(took), aim=_at(count, "<= 0.5 s"),
-        reached=_if(count, took <= 0.5), held="Most of it is Python loading modules.",
+        "desk-ls", f"cold start, `ls` from the store of {count:,}", format_seconds(took), target=_target(count, "<= 0.5 s"),
+        is_met=_is_met(count, took <= 0.5), why="Most of it is Python loading modules.",
     )  # fmt: skip
 
 
-def _world(here: Desk) -> str | None:
-    from hf_gate.hub.local_hub_headers import get_world_id  # noqa: PLC0415 - only where the store of a local Hub is opened by hand
+def _read_world_id(here: Desk) -> str | None:
+    from hf_gate.hub.local_hub_headers import get_world_id  # noqa: PLC0415 - needed only to open the store directly
 
     return get_world_id(here.env["HF_ENDPOINT"])
 
 
-def _judging(here: Desk, count: int) -> Iterator[Row]:
-    """First as if at a moment, which enters nothing: on one core and on all, to the same bytes. Then in earnest."""
+def _measure_plan(here: Desk, count: int) -> Iterator[Row]:
+    """Plan with `--now`, which stores nothing, on one core and on all; then plan and store the verdicts."""
     words = ("plan", "--profiles", "0", "--json", "--now", NOW)
     alone = here.run(*words, "--out", "alone.json", alone=True)
     all_ = here.run(*words, "--out", "all.json")
     same = (here.folder / "alone.json").read_bytes() == (here.folder / "all.json").read_bytes()
     judged = json.loads((here.folder / "all.json").read_bytes())["summary"]["judged"]
     yield Row(
-        "desk-plan", f"plan over 20 rules, {judged:,} of {count:,} waiting (with --now, which stores nothing)", f"{all_.told}; one core {alone.told}",
-        aim=_at(count, "<= 60 s on two cores"), reached=_if(count, all_.seconds <= 60), held=_JUDGED,
+        "desk-plan", f"plan over 20 rules, {judged:,} of {count:,} waiting (with --now, which stores nothing)", f"{all_.summary}; one core {alone.summary}",
+        target=_target(count, "<= 60 s on two cores"), is_met=_is_met(count, all_.seconds <= 60), why=_WHY_SLOW,
     )  # fmt: skip
     yield Row(
         "desk-same", "that plan, by one process and by several", "the same bytes" if same else "other bytes",
-        aim="the same bytes", reached=same,
+        target="the same bytes", is_met=same,
     )  # fmt: skip
     first = here.run("plan", "--profiles", "0", "--json", "--out", "first.json")
     yield Row(
-        "desk-verdicts", f"the first plan, which stores {judged:,} verdicts with their facts", f"{first.told}, {first.peak_mb:.0f} MB",
+        "desk-verdicts", f"the first plan, which stores {judged:,} verdicts with their facts", f"{first.summary}, {first.peak_mb:.0f} MB",
     )  # fmt: skip
 
 
-_JUDGED = "Reading a record from the store and computing its facts takes longer than evaluating it."
+_WHY_SLOW = "Reading a record from the store and computing its facts takes longer than evaluating it."
 
 
-def _proving(here: Desk) -> Row:
-    proof: Ran = here.run("audit", "verify", "--json")
-    entries = int(json.loads(proof.said)["entries"])
+def _measure_verification(here: Desk) -> Row:
+    proof: CommandRun = here.run("audit", "verify", "--json")
+    entries = int(json.loads(proof.output)["entries"])
     took = proof.seconds / entries * 1e6
     return Row(
         "desk-verify", f"audit verify of {entries:,} entries, including every seal and the start of Python",
-        f"{proof.told}: {took:.1f} s per million" if entries >= 100_000 else proof.told,
-        aim=_at(entries, "<= 10 s per million"), reached=_if(entries, took <= 10),
-        held="Each private part is decompressed and its seal is computed again.",
+        f"{proof.summary}: {took:.1f} s per million" if entries >= 100_000 else proof.summary,
+        target=_target(entries, "<= 10 s per million"), is_met=_is_met(entries, took <= 10),
+        why="Each private part is decompressed and its seal is computed again.",
     )  # fmt: skip
 
 
-def _at(count: int, aim: str) -> str:
-    """An aim counts where there is enough to aim at."""
+def _target(count: int, aim: str) -> str:
+    """Return the target, or a dash for stores that are too small for it."""
     return aim if count >= 500_000 else DASH
 
 
-def _if(count: int, reached: bool) -> bool | None:
+def _is_met(count: int, reached: bool) -> bool | None:
     return reached if count >= 500_000 else None

@@ -1,4 +1,4 @@
-"""A desk with a store of very many requests, filled without a Hub, and its pages asked for in this process."""
+"""A desk with a large store that is filled without a Hub, and a client that requests its pages in this process."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from hf_gate.web.security import SecurityMiddleware
 from hf_gate.web.sign_in import Authenticator
 
 from . import store as filling
-from .desk import RULES, policy
+from .desk import RULES, build_policy
 
-ENDPOINT = "https://hub.example"  # never called: nothing leaves the tray here, and nobody reads
+ENDPOINT = "https://hub.example"  # never called
 HOST = "127.0.0.1:7860"
 OWNER = "lena"
 _HOME = {"host": HOST, "sec-fetch-site": "same-origin", "origin": f"http://{HOST}"}
 
 
 class Answer(NamedTuple):
-    """What came back, how long the server took, and how much of that it computed (ms)."""
+    """A response, its time at the server, and the computing time within it (ms)."""
 
     status: int
     headers: Mapping[str, str]
@@ -39,24 +39,24 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[AppState, Authenticator, SecurityMiddleware]]:
-    """A desk in this folder; filled when it is not there yet."""
+def open_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[AppState, Authenticator, SecurityMiddleware]]:
+    """Open the desk in this folder, after filling a new one."""
     is_new = not (folder / "desk.db").exists()
     if is_new:
-        _write(folder, [])
-        with _opened(folder) as (_, store):
-            _fill(store, count, repos)
+        _write_config(folder, [])
+        with _open_workspace(folder) as (_, store):
+            _fill_store(store, count, repos)
             names = [str(row.repo) for row in store.repos()]
-        _write(folder, names)
-    with _opened(folder) as (app_state, _):
+        _write_config(folder, names)
+    with _open_workspace(folder) as (app_state, _):
         door = Authenticator(app_state)
         gc.collect()
-        gc.freeze()  # as the server does when it begins
+        gc.freeze()  # as the server does at its start
         yield app_state, door, build_app(app_state, door, frozenset({HOST}))
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[tuple[AppState, Store]]:
+def _open_workspace(folder: Path) -> Iterator[tuple[AppState, Store]]:
     settings = read_settings(Flags(endpoint=ENDPOINT, token="hf_bench", workspace=str(folder)), {}, folder)  # noqa: S106
     with (
         bootstrap.Connection(settings) as connection,
@@ -65,16 +65,16 @@ def _opened(folder: Path) -> Iterator[tuple[AppState, Store]]:
         yield AppState(workspace, OWNER, 600.0, f"http://{HOST}"), workspace.store
 
 
-def _write(folder: Path, repos: list[str]) -> None:
+def _write_config(folder: Path, repos: list[str]) -> None:
     (folder / "policies").mkdir(parents=True, exist_ok=True)
     named = ", ".join(repos) or "nobody/nothing"
     (folder / "hf-gate.yaml").write_text(f"version: 1\nrepos: [{named}]\npolicies: [policies/*.yaml]\n", "utf-8")
-    (folder / "policies" / "bench.yaml").write_text(policy().replace("REPOS", named), "utf-8")
+    (folder / "policies" / "bench.yaml").write_text(build_policy().replace("REPOS", named), "utf-8")
 
 
-def _fill(store: Store, count: int, repos: int) -> None:
-    """Each list read as a first sync reads it; verdicts by number, for judging a million is another figure."""
-    filling.sync(store, filling.pages(filling.patterns(min(count, 20_000), repos), count), 4)
+def _fill_store(store: Store, count: int, repos: int) -> None:
+    """Store each list as a first sync does, with verdicts by row number instead of an evaluation."""
+    filling.sync(store, filling.iterate_pages(filling.read_patterns(min(count, 20_000), repos), count), 4)
     with store.writing() as write:
         db = write.db
         for number, (_, action, _) in enumerate(RULES, 1):
@@ -95,11 +95,11 @@ def _fill(store: Store, count: int, repos: int) -> None:
         db.run("UPDATE repos SET gated = 'manual', full_at = 1, is_complete = ? WHERE id > 0", (True,))
 
 
-# ---- a browser without a window ------------------------------------------------------------------------------------------
+# ---- client ----------------------------------------------------------------------------------------------------------
 
 
 class Visitor:
-    """Asks one page after the other on one event loop, as a server does."""
+    """Requests one page after the other on one event loop, as a server would."""
 
     def __init__(self, app: SecurityMiddleware, door: Authenticator) -> None:
         self._app, self._cookie = app, ""
@@ -113,22 +113,22 @@ class Visitor:
         self._runner.close()
 
     def get(self, path: str) -> Answer:
-        """One page; RuntimeError when it is none."""
-        return self._ask("GET", path, b"")
+        """Return a page; raise RuntimeError for an error status."""
+        return self._request("GET", path, b"")
 
     def post(self, path: str, values: Mapping[str, str]) -> Answer:
-        return self._ask("POST", path, urlencode(values).encode())
+        return self._request("POST", path, urlencode(values).encode())
 
-    def _ask(self, method: str, path: str, body: bytes) -> Answer:
+    def _request(self, method: str, path: str, body: bytes) -> Answer:
         start, computed = time.perf_counter(), time.process_time()
-        status, headers, content = self._runner.run(_called(self._app, method, path, body, self._cookie))
+        status, headers, content = self._runner.run(_call_app(self._app, method, path, body, self._cookie))
         took, cpu = (time.perf_counter() - start) * 1000, (time.process_time() - computed) * 1000
         if status >= 400:
             raise RuntimeError(f"{method} {path} gave {status}")
         return Answer(status, headers, content, took, cpu)
 
 
-async def _called(
+async def _call_app(
     app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes, cookie: str
 ) -> tuple[int, dict[str, str], bytes]:
     bare, _, query = path.partition("?")

@@ -1,7 +1,7 @@
-"""`python -m bench.launch`: a launch that nobody attends, on a local Hub whose day is sped up; writes docs/launch.md.
+"""`python -m bench.launch`: simulates an unattended launch on a local Hub with a fast clock and writes docs/launch.md.
 
-So many people an hour ask for so many hours, the token has a free account's window, and `hf-gate run --every 5m` is all
-that works. At the end the Hub's own lists say who waited how long, and whether anybody was forgotten.
+Thousands of people an hour request access. The token has the rate window of a free account, and only
+`hf-gate run --every 5m` is running. At the end, the Hub's own lists show how long each person waited.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PLACES = ("University of Inkmoor", "Underfern Labs", "independent", "Institute o
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How large, how long, how fast."""
+    """Requests an hour, duration, speed of the Hub's clock, rate limit and interval of the loop."""
 
     an_hour: int = 20_000
     hours: float = 6.0
@@ -51,18 +51,18 @@ class Launch:
     every: str = "5m"
 
 
-class Door:
-    """The local Hub's own door."""
+class ControlClient:
+    """A client of the local Hub's control API."""
 
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).netloc
 
-    def post(self, path: str, body: object) -> Any:  # noqa: ANN401 - whatever JSON it answers
-        """Does something there."""
+    def post(self, path: str, body: object) -> Any:  # noqa: ANN401 - any JSON
+        """Send a change and return the JSON answer."""
         return self._call("POST", path, json.dumps(body))
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - as above
-        """Reads something there."""
+        """Return the JSON answer of a read."""
         return self._call("GET", path, None)
 
     def _call(self, method: str, path: str, body: str | None) -> Any:  # noqa: ANN401 - as above
@@ -75,8 +75,8 @@ class Door:
 
 
 @contextmanager
-def _process(words: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -> Iterator[subprocess.Popen[str]]:
-    """hf-gate in a process of its own, ended at the end."""
+def _run_process(words: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run hf-gate in its own process within the block."""
     with log.open("w", encoding="utf-8") as errors:
         child = subprocess.Popen(
             [sys.executable, "-m", "hf_gate", *words],
@@ -93,7 +93,7 @@ def _process(words: Sequence[str], env: Mapping[str, str], cwd: str, log: Path) 
             child.wait(60)
 
 
-def _hf_gate(words: Sequence[str], env: Mapping[str, str], cwd: str) -> str:
+def _run_hf_gate(words: Sequence[str], env: Mapping[str, str], cwd: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "hf_gate", *words], env=env, cwd=cwd, capture_output=True, text=True, check=False
     )
@@ -102,24 +102,29 @@ def _hf_gate(words: Sequence[str], env: Mapping[str, str], cwd: str) -> str:
     return done.stdout
 
 
-def _answers(labels: Sequence[tuple[str, str, str]], chance: random.Random, *, poor: bool) -> dict[str, str]:
-    """What somebody writes; `labels` are (label, type, role)."""
+def _draw_answers(labels: Sequence[tuple[str, str, str]], chance: random.Random, *, poor: bool) -> dict[str, str]:
+    """Draw the answers of one person; `labels` are (label, type, role)."""
     good = chance.choice(GOOD).format(language=chance.choice(LANGUAGES), topic=chance.choice(TOPICS))
     words = {"purpose": chance.choice(POOR) if poor else good, "affiliation": chance.choice(PLACES), "country": "KE"}
     return {label: "true" if kind == "checkbox" else words.get(role, "Inkmoor") for label, kind, role in labels}
 
 
-def arrive(
-    door: Door, repo: str, labels: Sequence[tuple[str, str, str]], first: int, count: int, chance: random.Random
+def add_requesters(
+    door: ControlClient,
+    repo: str,
+    labels: Sequence[tuple[str, str, str]],
+    first: int,
+    count: int,
+    chance: random.Random,
 ) -> int:
-    """So many people ask now; how many of them wrote next to nothing."""
+    """Let `count` people request access now; return how many of them gave almost empty answers."""
     names = [f"asker-{first + n}" for n in range(count)]
     door.post("people", [{"username": name, "email": f"{name}@inkmoor.example"} for name in names])
     poor = [chance.random() < 0.2 for _ in names]
     door.post(
         "requests",
         [
-            {"repo": repo, "user": name, "answers": _answers(labels, chance, poor=is_poor)}
+            {"repo": repo, "user": name, "answers": _draw_answers(labels, chance, poor=is_poor)}
             for name, is_poor in zip(names, poor, strict=True)
         ],
     )
@@ -149,21 +154,21 @@ guards: {{accept: 40000/h, reset: 10000/h}}
 """
 
 
-def play(launch: Launch) -> dict[str, Any]:
-    """The whole launch; its figures."""
+def run_launch(launch: Launch) -> dict[str, Any]:
+    """Run the launch and return its figures."""
     chance = random.Random(7)
     with tempfile.TemporaryDirectory(prefix="hf-gate-launch-") as folder:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("HF_GATE_", "XDG_"))}
         env |= {"HOME": folder, "HF_HUB_DISABLE_TELEMETRY": "1"}
         serve = ("hub", "serve", "--json", "--no-advice", "--requests", "60", "--repos", "1", "--quota", launch.quota)
-        with _process((*serve, "--clock", f"x{launch.speed}"), env, folder, Path(folder, "hub.log")) as hub:
+        with _run_process((*serve, "--clock", f"x{launch.speed}"), env, folder, Path(folder, "hub.log")) as hub:
             said = json.loads(hub.stdout.readline() if hub.stdout else "")
             repo = said["repos"][0]["repo"]
             env |= {"HF_ENDPOINT": said["url"], "HF_TOKEN": said["tokens"]["owner"], "HF_GATE_CLOCK": "hub"}
-            return _attend(launch, chance, env, folder, said, repo)
+            return _run_desk(launch, chance, env, folder, said, repo)
 
 
-def _attend(
+def _run_desk(
     launch: Launch, chance: random.Random, env: dict[str, str], folder: str, said: Mapping[str, Any], repo: str
 ) -> dict[str, Any]:
     desk = Path(folder, "desk")
@@ -174,23 +179,23 @@ def _attend(
         form = hub.gate_form(repo)
         before = {request.request_id for request in hub.list_pending(repo)}
     labels = [(item.label, item.type, str(item.role)) for item in form.fields]
-    _hf_gate(("sync",), env, str(desk))
-    _hf_gate(("policy", "promote", "launch", "--yes"), env, str(desk))
-    door, asked, poor = Door(said["url"]), 0, 0
+    _run_hf_gate(("sync",), env, str(desk))
+    _run_hf_gate(("policy", "promote", "launch", "--yes"), env, str(desk))
+    door, asked, poor = ControlClient(said["url"]), 0, 0
     minutes = round(launch.hours * 60)
     each = launch.an_hour // 60
     began = door.get("clock")["now"]
-    with _process(("run", "--every", launch.every, "--json"), env, str(desk), Path(folder, "run.log")) as run:
+    with _run_process(("run", "--every", launch.every, "--json"), env, str(desk), Path(folder, "run.log")) as run:
         for minute in range(minutes):
-            poor += arrive(door, repo, labels, asked, each, chance)
+            poor += add_requesters(door, repo, labels, asked, each, chance)
             asked += each
             _wait_until(door, began + 60 * (minute + 1), launch.speed)
         _wait_until(door, door.get("clock")["now"] + 2 * 300 + 60, launch.speed)
         run.terminate()
         turns = [json.loads(line) for line in (run.stdout or ()) if line.startswith("{")]
         trouble = Path(folder, "run.log").read_text("utf-8").splitlines()
-    found = _figures(said, repo, before)
-    proof = json.loads(_hf_gate(("audit", "verify", "--json"), env, str(desk)))
+    found = _measure_waits(said, repo, before)
+    proof = json.loads(_run_hf_gate(("audit", "verify", "--json"), env, str(desk)))
     stats = door.get("stats")
     return {
         **found,
@@ -206,13 +211,13 @@ def _attend(
     }
 
 
-def _wait_until(door: Door, moment: float, speed: int) -> None:
+def _wait_until(door: ControlClient, moment: float, speed: int) -> None:
     while (left := moment - door.get("clock")["now"]) > 0:
         time.sleep(min(0.5, left / speed))
 
 
-def _figures(said: Mapping[str, Any], repo: str, before: set[str | None]) -> dict[str, Any]:
-    """Who waited how long, from the Hub's own lists."""
+def _measure_waits(said: Mapping[str, Any], repo: str, before: set[str | None]) -> dict[str, Any]:
+    """Measure how long each person waited, from the Hub's own lists."""
     waits: list[float] = []
     count: Counter[str] = Counter()
     with Hub(token=said["tokens"]["owner"], endpoint=said["url"], reserve=0) as hub:
@@ -226,7 +231,7 @@ def _figures(said: Mapping[str, Any], repo: str, before: set[str | None]) -> dic
                     continue
                 count[status] += 1
                 if request.reviewed_at is not None:
-                    waits.append(_minutes(request.asked_at, request.reviewed_at))
+                    waits.append(_count_minutes(request.asked_at, request.reviewed_at))
     cut = quantiles(waits, n=100) if len(waits) > 2 else [0.0] * 99
     return {
         "accepted": count["accepted"],
@@ -238,7 +243,7 @@ def _figures(said: Mapping[str, Any], repo: str, before: set[str | None]) -> dic
     }
 
 
-def _minutes(asked: datetime, reviewed: datetime) -> float:
+def _count_minutes(asked: datetime, reviewed: datetime) -> float:
     return (reviewed - asked).total_seconds() / 60
 
 
@@ -264,7 +269,7 @@ Only the Hub's clock is faster, so the program's own time counts {speed}-fold he
 """
 
 
-def _page(launch: Launch, found: Mapping[str, Any]) -> str:
+def _build_page(launch: Launch, found: Mapping[str, Any]) -> str:
     values = {name: getattr(launch, name) for name in ("an_hour", "hours", "speed", "quota", "every")}
     ledger = found["ledger"]
     return PAGE.format(
@@ -278,7 +283,7 @@ def _page(launch: Launch, found: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Play, print, write."""
+    """Run the launch, print the figures, and write the page if requested."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--an-hour", type=int, default=20_000)
     parser.add_argument("--hours", type=float, default=6.0)
@@ -286,10 +291,10 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write docs/launch.md")
     said = parser.parse_args()
     launch = Launch(an_hour=said.an_hour, hours=said.hours, speed=said.speed)
-    found = play(launch)
+    found = run_launch(launch)
     print(json.dumps(found, indent=1))
     if said.write:
-        (ROOT / "docs" / "launch.md").write_text(_page(launch, found), "utf-8")
+        (ROOT / "docs" / "launch.md").write_text(_build_page(launch, found), "utf-8")
     is_fine = found["pending"] == 0 and found["median_min"] is not None and found["median_min"] <= 5
     return 0 if is_fine and found["ledger"]["ok"] else 1
 

@@ -1,4 +1,4 @@
-"""The page that a run writes: the figures with machine and versions, and what holds those that are not reached."""
+"""Builds docs/benchmarks.md: the figures with machine and versions, and why some targets are not met."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .hub_process import ROOT
-from .results import ALONE, HEAD, Row, markdown_table
+from .results import HEAD, HEAD_WITHOUT_PEER, Row, format_markdown_table
 from .sizes import Sizes
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -51,23 +51,23 @@ keyboard figures are measured by the page itself, in headless Chromium on the sa
 _KEPT = re.compile(r"<!-- (\w+) -->\n(.*?)\n<!-- end \1 -->", re.DOTALL)
 
 
-def machine() -> list[str]:
-    """What the figures were taken on."""
-    versions = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+def describe_machine() -> list[str]:
+    """Return two lines about the machine and the versions of the libraries."""
+    versions = ", ".join(f"{name} {_find_version(name)}" for name in LIBRARIES)
     return [
-        f"{_processor()}, {os.cpu_count()} cores; {platform.system()} {platform.machine()}",
+        f"{_find_processor()}, {os.cpu_count()} cores; {platform.system()} {platform.machine()}",
         f"{platform.python_implementation()} {platform.python_version()}; {versions}",
     ]
 
 
-def _version(name: str) -> str:
+def _find_version(name: str) -> str:
     try:
         return version(name)
     except ModuleNotFoundError:
         return "(of this checkout)"
 
 
-def _processor() -> str:
+def _find_processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -76,29 +76,31 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or "unknown processor"
 
 
-def page(rows: Sequence[Row], sizes: Sizes, took: float, day: date, part: str = "beside", before: str = "") -> str:
-    """The page with one part made of these rows; its other parts stay as they were."""
-    parts = dict(_KEPT.findall(before)) | {part: _part(part, rows, sizes, took, day)}
+def build_page(
+    rows: Sequence[Row], sizes: Sizes, took: float, day: date, part: str = "beside", before: str = ""
+) -> str:
+    """Return the page with one part built from these rows; the other parts stay as they are."""
+    parts = dict(_KEPT.findall(before)) | {part: _build_part(part, rows, sizes, took, day)}
     told = [f"<!-- {name} -->\n{parts[name]}\n<!-- end {name} -->" for name in PARTS if name in parts]
     return "\n\n".join([_HEAD, *told]) + "\n"
 
 
-def _part(part: str, rows: Sequence[Row], sizes: Sizes, took: float, day: date) -> str:
+def _build_part(part: str, rows: Sequence[Row], sizes: Sizes, took: float, day: date) -> str:
     form = (
         ""
         if sizes.name == "full"
         else " **This was a quick run with tiny numbers. It shows that everything works, not how fast.**"
     )
     taken = f"Taken on {day.isoformat()} in {took / 60:.0f} min.{form}"
-    table = markdown_table(rows, HEAD if part == "beside" else ALONE)
-    parts = [PARTS[part], "\n".join([taken, "", *(f"- {line}" for line in machine())]), table]
-    short = [row for row in rows if row.reached is False]
+    table = format_markdown_table(rows, HEAD if part == "beside" else HEAD_WITHOUT_PEER)
+    parts = [PARTS[part], "\n".join([taken, "", *(f"- {line}" for line in describe_machine())]), table]
+    short = [row for row in rows if row.is_met is False]
     if short:
         parts.append(
             "### Why some targets are not met\n\n"
-            + "\n".join(f"- **{row.what}**: {row.ours}. {row.held}".rstrip() for row in short)
+            + "\n".join(f"- **{row.what}**: {row.ours}. {row.why}".rstrip() for row in short)
         )
     missing = [row for row in rows if not row.is_measured]
     if missing:
-        parts.append("### Not measured\n\n" + "\n".join(f"- {row.what}: {row.held}" for row in missing))
+        parts.append("### Not measured\n\n" + "\n".join(f"- {row.what}: {row.why}" for row in missing))
     return "\n\n".join(text.strip() for text in parts)

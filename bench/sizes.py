@@ -1,4 +1,4 @@
-"""How much of everything is measured: the full form, whose figures count, and a quick one that only shows that all of it works."""
+"""The sizes of all measurements: the full run, whose figures count, and a quick one that only checks that it works."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Requests are those of a whole world, of which seven of ten are pending."""
+    """The sizes of one kind of run. Requests are those of a complete world; seven of ten are pending."""
 
     name: str
-    rounds: int  # of what is repeated, ours and the peer's in turn; the median counts
+    rounds: int  # of repeated measurements, alternating between the clients; the median counts
     listed: int
     many_repos: int
     many_requests: int
@@ -18,7 +18,7 @@ class Sizes:
     peer_decided: int
     window: tuple[int, int]  # calls, seconds
     window_decided: int
-    window_phases: tuple[float, ...]  # shares of a window that have passed when a run begins
+    window_phases: tuple[float, ...]  # shares of a window that have passed when a run starts
     handled: int
     peer_handled: int
     hidden_short: int  # decisions
@@ -32,7 +32,7 @@ class Sizes:
     idle_hours: float  # of the Hub's clock
     idle_speed: int
     touched: int
-    web_rounds: int  # each page so often
+    web_rounds: int  # requests of each page
 
 
 FULL = Sizes(
@@ -90,5 +90,5 @@ QUICK = Sizes(
 
 
 def world_for(pending: int) -> int:
-    """Requests of a world with one repo in which so many are pending for certain."""
+    """Return how many requests a world with one repo needs so that at least `pending` are pending."""
     return int(pending / 0.69 * 1.04) + 40

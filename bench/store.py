@@ -1,4 +1,4 @@
-"""`python -m bench.store [--requests N]`: what the store costs, filled with invented requests; at a million when asked."""
+"""`python -m bench.store [--requests N]`: measures sync, queries and verification of a store of invented requests."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _ID = re.compile(rb'"(requestId|_id)":"([0-9a-f]{24})"')
 _USER = re.compile(rb'"user":"([^"]+)"')
 
 
-def patterns(requests: int = _PATTERNS, repos: int = 3) -> dict[tuple[Repo, str], list[bytes]]:
-    """Records of a seeded local Hub, by repo and list."""
+def read_patterns(requests: int = _PATTERNS, repos: int = 3) -> dict[tuple[Repo, str], list[bytes]]:
+    """Return records of a seeded local Hub, by repo and list."""
     found: dict[tuple[Repo, str], list[bytes]] = {}
     with LocalHub(requests=requests, repos=repos, seed=7) as local, Hub(local.tokens["owner"], local.url) as hub:
         for row in local.repos:
@@ -43,15 +43,17 @@ def patterns(requests: int = _PATTERNS, repos: int = 3) -> dict[tuple[Repo, str]
     return found
 
 
-def pages(source: dict[tuple[Repo, str], list[bytes]], count: int) -> Iterator[tuple[Repo, Sequence[AccessRequest]]]:
-    """So many records in pages: each pattern again and again, as other people."""
+def iterate_pages(
+    source: dict[tuple[Repo, str], list[bytes]], count: int
+) -> Iterator[tuple[Repo, Sequence[AccessRequest]]]:
+    """Iterate over pages of `count` records in total. Each pattern is repeated with other people."""
     rounds = -(-count // (whole := sum(map(len, source.values()))))
     for (repo, _), records in source.items():
         page: list[bytes] = []
         for turn in range(rounds):
             share = len(records) if turn < rounds - 1 else len(records) * (count - turn * whole) // whole
             for record in records[:share]:
-                page.append(record if turn == 0 else _another(record, turn))
+                page.append(record if turn == 0 else _vary_record(record, turn))
                 if len(page) == PAGE:
                     yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
                     page = []
@@ -59,14 +61,14 @@ def pages(source: dict[tuple[Repo, str], list[bytes]], count: int) -> Iterator[t
             yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
 
 
-def _another(record: bytes, turn: int) -> bytes:
+def _vary_record(record: bytes, turn: int) -> bytes:
     mark = b"%04x" % turn
     record = _ID.sub(lambda m: b'"%s":"%s%s%s"' % (m[1], m[2][:12], mark, m[2][16:]), record)
     return _USER.sub(lambda m: b'"user":"%s%d"' % (m[1], turn), record, count=1)
 
 
 def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]], group: int) -> dict[str, float]:
-    """One pass over everything, as a full sync makes it, `group` pages a transaction; seconds by part."""
+    """Store all records as a full sync does, `group` pages in a transaction; return seconds by part."""
     waiting: list[tuple[Repo, list[RecordUpdate]]] = []
 
     def write() -> None:
@@ -100,8 +102,8 @@ def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]], g
     return spent
 
 
-def each(times: int, act: Callable[[int], object]) -> tuple[float, float, float]:
-    """Milliseconds of an act: median, 95th percentile, worst."""
+def time_calls(times: int, act: Callable[[int], object]) -> tuple[float, float, float]:
+    """Return median, 95th percentile and maximum of the calls, in milliseconds."""
     took = []
     for index in range(times):
         start = time.perf_counter()
@@ -111,14 +113,14 @@ def each(times: int, act: Callable[[int], object]) -> tuple[float, float, float]
     return took[len(took) // 2], took[int(len(took) * 0.95)], took[-1]
 
 
-def verified(links: Iterator[LedgerLink]) -> int:
-    """How many entries a chain has that holds."""
+def verify_entries(links: Iterator[LedgerLink]) -> int:
+    """Verify a chain and return its number of entries."""
     (last,) = verify_chain(links)
     return last.seq
 
 
-def memory() -> float:
-    """The most that this process has used, MB."""
+def read_peak_memory() -> float:
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -127,28 +129,30 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--requests", type=int, default=50_000)
     parser.add_argument("--at", type=Path, help="keep the store in this folder")
     parser.add_argument("--group", type=int, default=1, help="pages in a transaction")
-    parser.add_argument("--postgres", help="a URL of an empty database, in place of a file")
+    parser.add_argument("--postgres", help="URL of an empty database to use instead of a file")
     asked = parser.parse_args(args)
     random.seed(7)
-    source = patterns()
-    before = memory()
+    source = read_patterns()
+    before = read_peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         place = asked.postgres or (asked.at or Path(folder)) / "desk.db"
         with open_store(place, endpoint=ENDPOINT) as store:
             measure(store, source, asked.requests, asked.group)
-        print(f"memory     {memory():.0f} MB at most, of which {before:.0f} MB the invented records and the local Hub")
+        print(
+            f"memory     {read_peak_memory():.0f} MB at most, of which {before:.0f} MB the invented records and the local Hub"
+        )
         if isinstance(place, Path):
             size = sum(file.stat().st_size for file in place.parent.iterdir())
             print(f"size       {size / asked.requests:.0f} B per request")
-            cold(place)
+            time_cold_open(place)
     return 0
 
 
 def measure(store: Store, source: dict[tuple[Repo, str], list[bytes]], count: int, group: int) -> None:
-    """Prints a line for each thing that is done to the store."""
+    """Measure a store and print a line for each figure."""
     for name in ("first", "again"):
         start = time.process_time()
-        spent = sync(store, pages(source, count), group)
+        spent = sync(store, iterate_pages(source, count), group)
         total = sum(spent[part] for part in ("known", "news", "observe"))
         parts = ", ".join(f"{part} {spent[part] / spent['records'] * 1e6:.1f}" for part in ("known", "news", "observe"))
         spent["cpu"] = time.process_time() - start
@@ -157,13 +161,13 @@ def measure(store: Store, source: dict[tuple[Repo, str], list[bytes]], count: in
             f" slowest page {spent['slowest'] * 1000:.0f} ms), decoding them {spent['decode']:.1f} s; CPU {spent['cpu']:.1f} s"
         )
     for name, texts in (("query", QUERIES), ("search", SEARCHES)):
-        asked = ask(store, texts)
+        asked = time_queries(store, texts)
         print(f"{name:10} median {asked.median:.1f} ms, p95 {asked.p95:.1f} ms; slowest: {asked.slow}")
     start = time.perf_counter()
     rows = sum(1 for row in store.repos() for _ in store.iterate_requests(row.repo, "pending"))
     print(f"walk       {rows / (time.perf_counter() - start):.0f} rows/s")
     start = time.perf_counter()
-    entries = sum(verified(store.links(chain)) for chain in store.chains())
+    entries = sum(verify_entries(store.links(chain)) for chain in store.chains())
     print(f"verify     {(time.perf_counter() - start) / entries * 1e6:.1f} s per million entries")
 
 
@@ -179,16 +183,16 @@ SEARCHES = (
 )  # fmt: skip
 
 
-class Asked(NamedTuple):
-    """Milliseconds of pages; `slow` names the slowest queries."""
+class QueryTimes(NamedTuple):
+    """Milliseconds of pages of queries; `slow` names the slowest queries."""
 
     median: float
     p95: float
     slow: str
 
 
-def ask(store: Store, texts: Sequence[str]) -> Asked:
-    """A page of fifty for each query, from both ends, and the pages after it."""
+def time_queries(store: Store, texts: Sequence[str]) -> QueryTimes:
+    """Time the first ten pages of 50 for each query, in both orders."""
     took: dict[str, float] = {}
     all_took: list[float] = []
     for text in texts:
@@ -206,18 +210,18 @@ def ask(store: Store, texts: Sequence[str]) -> Asked:
         took[text] = worst
     all_took.sort()
     slow = ", ".join(f"{text!r} {ms:.0f}" for text, ms in sorted(took.items(), key=lambda item: -item[1])[:4])
-    return Asked(all_took[len(all_took) // 2], all_took[int(len(all_took) * 0.95)], slow)
+    return QueryTimes(all_took[len(all_took) // 2], all_took[int(len(all_took) * 0.95)], slow)
 
 
-def cold(place: Path) -> None:
-    """A process that opens the store and reads the first rows."""
+def time_cold_open(place: Path) -> None:
+    """Time a process that opens the store and reads the first rows."""
     code = (
         "from hf_gate.store.opening import open_store\n"
         f"with open_store({str(place)!r}, endpoint={ENDPOINT!r}, read_only=True) as store:\n"
         "    row = store.repos()[0]\n"
         "    next(iter(store.iterate_requests(row.repo, 'pending')))\n"
     )
-    median, _, worst = each(5, lambda _: subprocess.run([sys.executable, "-c", code], check=True))
+    median, _, worst = time_calls(5, lambda _: subprocess.run([sys.executable, "-c", code], check=True))
     print(f"cold open  {median:.0f} ms, worst {worst:.0f} ms, Python included")
 
 

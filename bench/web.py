@@ -1,6 +1,7 @@
-"""The desk in the browser at a million requests in 50 repos: how long pages take at the server, what they weigh, and how soon a key is seen.
+"""Measures the desk in the browser at a million requests in 50 repos: server time and size of pages, and key latency.
 
-`python -m bench.web --at FOLDER` keeps the filled store there for the next time; with the rest of the figures: `--only web`.
+`python -m bench.web --at FOLDER` keeps the filled store in the folder and reuses it. `python -m bench --only web` runs
+the same part with a temporary store.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from hf_gate.web.static_files import FOLDER
 
 from . import report
 from . import store as filling
-from .browser_latency import Felt, felt
-from .desk_fixture import Visitor, a_web_desk
-from .results import DASH, Row, screen_table
+from .browser_latency import KeyTimes, measure_keys
+from .desk_fixture import Visitor, open_desk
+from .results import DASH, Row, format_table
 from .sizes import FULL, QUICK, Sizes
 
 REPOS = 50
@@ -33,15 +34,15 @@ _BUSIEST = (
     "SELECT pseudonym FROM people WHERE id IN"
     " (SELECT person_id FROM requests GROUP BY person_id ORDER BY count(*) DESC LIMIT 20)"
 )
-_ENOUGH = 500_000  # requests from which on an aim counts
+_ENOUGH = 500_000  # fewest requests for which targets count
 
 
 def _p95(values: list[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
 
 
-class Weighed(NamedTuple):
-    """Pages of one kind: milliseconds at the server, those of them that it computed, and bytes."""
+class PageTimes(NamedTuple):
+    """Times of pages of one kind: milliseconds at the server, computing time within them, and the largest size in bytes."""
 
     took: list[tuple[float, str]]
     cpu: list[float]
@@ -63,38 +64,38 @@ class Weighed(NamedTuple):
         return ", ".join(f"`{path}` {ms:.0f}" for path, ms in sorted(worst.items(), key=lambda one: -one[1])[:3])
 
 
-def web(sizes: Sizes) -> Iterator[Row]:
-    """All rows of this part, on a store made for it."""
+def measure_web(sizes: Sizes) -> Iterator[Row]:
+    """Measure all rows of this part with a temporary store."""
     with tempfile.TemporaryDirectory(prefix="hf-gate-bench-") as folder:
-        yield from measured(Path(folder), sizes)
+        yield from measure_folder(Path(folder), sizes)
 
 
-def measured(folder: Path, sizes: Sizes) -> Iterator[Row]:
+def measure_folder(folder: Path, sizes: Sizes) -> Iterator[Row]:
     count = sizes.desk_requests
-    with a_web_desk(folder, count, REPOS) as (app_state, door, app):
+    with open_desk(folder, count, REPOS) as (app_state, door, app):
         visitor = Visitor(app, door)
         try:
             largest = 0
-            for key, what, paths in _kinds(app_state):
-                asked = _asked(visitor, paths, sizes.web_rounds)
+            for key, what, paths in _iterate_kinds(app_state):
+                asked = _time_pages(visitor, paths, sizes.web_rounds)
                 largest = max(largest, asked.largest)
                 yield Row(
                     key, f"{what}, 95th percentile", f"{asked.p95:.0f} ms (CPU {_p95(asked.cpu):.0f}, median {asked.median:.0f}), {asked.largest / 1000:.0f} kB",
-                    aim=_at(count, f"< {_MOST_MS} ms"), reached=_if(count, asked.p95 < _MOST_MS), held=f"It computes {_p95(asked.cpu):.0f} ms (95th percentile); the rest is waiting for a core. Slowest: {asked.slow} ms.",
+                    target=_target(count, f"< {_MOST_MS} ms"), is_met=_is_met(count, asked.p95 < _MOST_MS), why=f"It computes {_p95(asked.cpu):.0f} ms (95th percentile); the rest is waiting for a core. Slowest: {asked.slow} ms.",
                 )  # fmt: skip
             yield Row(
                 "web-page", "the largest of these pages, uncompressed", f"{largest / 1000:.0f} kB",
-                aim=f"< {_MOST_KB} kB", reached=largest < _MOST_KB * 1000,
+                target=f"< {_MOST_KB} kB", is_met=largest < _MOST_KB * 1000,
             )  # fmt: skip
-            yield _scripts()
-            yield from _bulk(app_state, visitor, count)
+            yield _measure_scripts()
+            yield from _measure_bulk(app_state, visitor, count)
         finally:
             visitor.close()
-        yield from _keys(felt(app_state, sizes.web_rounds))
+        yield from _key_rows(measure_keys(app_state, sizes.web_rounds))
 
 
-def _kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
-    """What is looked at, by kind."""
+def _iterate_kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield key, description and paths of each kind of page."""
     store = app_state.workspace.store
     repos = [str(row.repo) for row in store.repos()]
     rows = store.reads.rows
@@ -105,25 +106,28 @@ def _kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
     people = [row[0] for row in rows("SELECT pseudonym FROM people ORDER BY (id * 7919) % 10007 LIMIT 40")]
     people += [row[0] for row in rows(_BUSIEST)]
     plain = ["status:pending", "status:pending age:>7d", "status:pending verdict:human", "status:accepted", ""]
-    queue = [_queue(text) for text in plain] + [_queue(text) + "&order=newest" for text in plain]
-    by = [_queue(text) + more for text in plain for more in ("&by=person", "&by=person&order=newest")]
-    facets = [_queue(f"status:pending repo:{repo}") for repo in repos[::5]]
-    facets += [_queue(f"status:pending {term}") for term in ("verdict:accept", "rule:r05", "verdict:reset,human")]
-    facets += [_queue(f"repo:{repos[0]},{repos[-1]} verdict:accept"), _queue("rule:r20 status:pending age:>30d")]
+    queue = [_queue_url(text) for text in plain] + [_queue_url(text) + "&order=newest" for text in plain]
+    by = [_queue_url(text) + more for text in plain for more in ("&by=person", "&by=person&order=newest")]
+    facets = [_queue_url(f"status:pending repo:{repo}") for repo in repos[::5]]
+    facets += [_queue_url(f"status:pending {term}") for term in ("verdict:accept", "rule:r05", "verdict:reset,human")]
+    facets += [
+        _queue_url(f"repo:{repos[0]},{repos[-1]} verdict:accept"),
+        _queue_url("rule:r20 status:pending age:>30d"),
+    ]
     yield "web-queue", "the queue", [*queue, "following"]
     yield "web-person-rows", "the queue by person", by
     yield "web-facet", "a facet of the queue", facets
-    yield "web-search", "a text search in names and answers", [_queue(text) for text in filling.SEARCHES]
+    yield "web-search", "a text search in names and answers", [_queue_url(text) for text in filling.SEARCHES]
     yield "web-detail", "one request", [f"/requests/{key}" for key in requests if key]
     yield "web-person", "one person in all repos", [f"/people/{key}" for key in people]
 
 
-def _queue(text: str) -> str:
+def _queue_url(text: str) -> str:
     return f"/queue?q={quote_plus(text)}"
 
 
-def _asked(visitor: Visitor, paths: Sequence[str], rounds: int) -> Weighed:
-    """Each page several times, in turn; `following`: from a first page on, one after the other."""
+def _time_pages(visitor: Visitor, paths: Sequence[str], rounds: int) -> PageTimes:
+    """Request each page several times, in turn; `following` requests the next page of the queue each time."""
     took: list[tuple[float, str]] = []
     cpu: list[float] = []
     largest = 0
@@ -136,22 +140,22 @@ def _asked(visitor: Visitor, paths: Sequence[str], rounds: int) -> Weighed:
                 found = re.search(rb'href="([^"]+)" rel="next"', answer.body)
                 following = found[1].decode().replace("&amp;", "&") if found else "/queue"
             largest = max(largest, len(answer.body))
-            if turn:  # the first look is the one that nobody has yet
+            if turn:  # the first round fills caches
                 took.append((answer.ms, path))
                 cpu.append(answer.cpu)
-    return Weighed(took, cpu, largest)
+    return PageTimes(took, cpu, largest)
 
 
-def _scripts() -> Row:
+def _measure_scripts() -> Row:
     size = sum(len(gzip.compress(file.read_bytes(), 9)) for file in (FOLDER / "static").glob("*.js"))
     return Row(
-        "web-js", "all JavaScript of the desk, gzipped", f"{size / 1000:.1f} kB", aim=f"<= {_MOST_JS} kB",
-        reached=size <= _MOST_JS * 1000,
+        "web-js", "all JavaScript of the desk, gzipped", f"{size / 1000:.1f} kB", target=f"<= {_MOST_JS} kB",
+        is_met=size <= _MOST_JS * 1000,
     )  # fmt: skip
 
 
-def _bulk(app_state: AppState, visitor: Visitor, count: int) -> Iterator[Row]:
-    """A quarter of everybody, by a query: selected, and what would follow."""
+def _measure_bulk(app_state: AppState, visitor: Visitor, count: int) -> Iterator[Row]:
+    """Select a quarter of all requests by a query, and preview a decision about them."""
     wanted, terms, n = count // 4, list[str](), 0
     for row in sorted(app_state.workspace.store.repos(), key=lambda row: -row.counts.get("pending", 0)):
         if n < wanted:
@@ -166,50 +170,50 @@ def _bulk(app_state: AppState, visitor: Visitor, count: int) -> Iterator[Row]:
     visitor.post("/selection", {"do": "clear"})
     yield Row("web-select", f"select {n:,} requests by a query", f"{selected:.1f} s")
     yield Row(
-        "web-bulk", f"preview of a decision about {n:,} selected requests", f"{max(shown):.2f} s (CPU {cpu:.2f} s; again {min(shown):.2f} s)", aim=_at(count, "<= 2 s"),
-        reached=_if(count, max(shown) <= 2), held=f"The present state of every selected request is read: {cpu:.2f} s of computing; the rest is waiting for a core.",
+        "web-bulk", f"preview of a decision about {n:,} selected requests", f"{max(shown):.2f} s (CPU {cpu:.2f} s; again {min(shown):.2f} s)", target=_target(count, "<= 2 s"),
+        is_met=_is_met(count, max(shown) <= 2), why=f"The present state of every selected request is read: {cpu:.2f} s of computing; the rest is waiting for a core.",
     )  # fmt: skip
 
 
-def _keys(found: Felt | None) -> Iterator[Row]:
-    """In a browser; without one these figures are not taken."""
+def _key_rows(found: KeyTimes | None) -> Iterator[Row]:
+    """Return the rows of key latencies; unmeasured without a browser."""
     what = "in Chromium, 95th percentile"
-    for key, said, ms, most in (  # the way to another page is told beside: nobody has set it an aim
+    for key, said, ms, most in (  # the last one has no target
         ("web-key", "from a key press to the updated row", None if found is None else found.feedback, 50),
         ("web-next", "from a decision to the next row, expanded", None if found is None else found.next_row, 150),
         ("web-turn", "from ] to the next request, rendered", None if found is None else found.next_page, None),
     ):  # fmt: skip
         yield Row(
-            key, f"{said}, {what}", DASH if ms is None else f"{ms:.0f} ms", aim=DASH if most is None else f"<= {most} ms",
-            reached=None if ms is None or most is None else ms <= most, is_measured=ms is not None,
-            held="Chromium is not installed." if ms is None else "Chromium, the desk and all other work of the machine share its cores.",
+            key, f"{said}, {what}", DASH if ms is None else f"{ms:.0f} ms", target=DASH if most is None else f"<= {most} ms",
+            is_met=None if ms is None or most is None else ms <= most, is_measured=ms is not None,
+            why="Chromium is not installed." if ms is None else "Chromium, the desk and all other work of the machine share its cores.",
         )  # fmt: skip
 
 
-def _at(count: int, aim: str) -> str:
+def _target(count: int, aim: str) -> str:
     return aim if count >= _ENOUGH else DASH
 
 
-def _if(count: int, reached: bool) -> bool | None:
+def _is_met(count: int, reached: bool) -> bool | None:
     return reached if count >= _ENOUGH else None
 
 
 def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.web", description=__doc__)
-    parser.add_argument("--at", type=Path, required=True, help="the folder of the desk; made when it is not there")
+    parser.add_argument("--at", type=Path, required=True, help="folder of the workspace; created if missing")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--write", action="store_true", help="renew this part of docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="update this part of docs/benchmarks.md")
     asked = parser.parse_args(args)
     sizes, rows, start = QUICK if asked.quick else FULL, list[Row](), time.perf_counter()
-    for row in measured(asked.at, sizes):
+    for row in measure_folder(asked.at, sizes):
         rows.append(row)
-        print(f"{row.what}: {row.ours} {row.held}", file=sys.stderr, flush=True)
-    print(screen_table(rows))
+        print(f"{row.what}: {row.ours} {row.why}", file=sys.stderr, flush=True)
+    print(format_table(rows))
     if asked.write:
         day = datetime.now(UTC).date()  # noqa: TID251 - the day of the run
         before = report.PAGE.read_text("utf-8")
         took = time.perf_counter() - start
-        report.PAGE.write_text(report.page(rows, sizes, took, day, "web", before), "utf-8")
+        report.PAGE.write_text(report.build_page(rows, sizes, took, day, "web", before), "utf-8")
     return 0
 
 

@@ -63,7 +63,7 @@ def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="no file"):
+    with pytest.raises(StoreUnavailable, match="not a file"):
         open_store(tmp_path, endpoint=ENDPOINT)
 
 
@@ -97,7 +97,7 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(path: Path) 
     other.execute("CREATE TABLE mine (x)")
     other.close()
     before = path.read_bytes()
-    with pytest.raises(StoreDamaged, match="something else"):
+    with pytest.raises(StoreDamaged, match="not a store"):
         open_store(path, endpoint=ENDPOINT)
     assert path.read_bytes() == before
 
@@ -115,7 +115,7 @@ def test_a_store_belongs_to_one_hub(place: str) -> None:
 def test_a_local_hub_that_was_started_again_is_another_hub(place: str) -> None:
     open_store(place, endpoint=ENDPOINT, world="w1").close()
     for world in ("w2", None):
-        with pytest.raises(ForeignStore, match="another local Hub"):
+        with pytest.raises(ForeignStore, match="an earlier local Hub"):
             open_store(place, endpoint=ENDPOINT, world=world)
     open_store(place, endpoint=ENDPOINT, world="w1").close()
 

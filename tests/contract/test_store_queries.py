@@ -312,7 +312,7 @@ def test_a_cursor_is_of_one_query_and_order(filled: Store) -> None:
     for other, newest_first in ((parse_query("status:accepted"), False), (query, True)):
         with pytest.raises(UsageError, match="another query"):
             filled.query(other, now=NOW, cursor=cursor, newest_first=newest_first)
-    with pytest.raises(UsageError, match="no cursor"):
+    with pytest.raises(UsageError, match="not a cursor"):
         filled.query(query, now=NOW, cursor="nonsense")
 
 

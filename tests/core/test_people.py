@@ -20,11 +20,11 @@ from hf_gate.localhub import email_addresses
 from hf_gate.localhub.gates import demo_gates
 from hf_gate.localhub.generator import (
     PRESETS,
+    GeneratedData,
     GeneratedRequest,
     InventedAccount,
-    Scene,
-    build_scene,
     encode_oracle_line,
+    generate_data,
 )
 from hf_gate.localhub.hostile_texts import BY_KIND, HOSTILE, LONGEST
 from hf_gate.localhub.request_schedule import Timeline
@@ -37,12 +37,12 @@ PLACES = frozenset(domain for place in load_pools().places for domain in (*place
 
 
 @pytest.fixture(scope="module")
-def consumer() -> tuple[Scene, list[GeneratedRequest]]:
-    drawn = build_scene(7, 20_000, 3, "consumer", NOW)
+def consumer() -> tuple[GeneratedData, list[GeneratedRequest]]:
+    drawn = generate_data(7, 20_000, 3, "consumer", NOW)
     return drawn, list(drawn.rows)
 
 
-def as_bytes(drawn: Scene) -> bytes:
+def as_bytes(drawn: GeneratedData) -> bytes:
     return msgspec.json.encode([drawn.accounts, list(drawn.rows)])
 
 
@@ -55,14 +55,14 @@ def shares(counts: Counter[str]) -> dict[str, float]:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(preset: str) -> None:
-    assert as_bytes(build_scene(7, 600, 3, preset, NOW)) == as_bytes(build_scene(7, 600, 3, preset, NOW))
-    assert as_bytes(build_scene(7, 600, 3, preset, NOW)) != as_bytes(build_scene(8, 600, 3, preset, NOW))
+    assert as_bytes(generate_data(7, 600, 3, preset, NOW)) == as_bytes(generate_data(7, 600, 3, preset, NOW))
+    assert as_bytes(generate_data(7, 600, 3, preset, NOW)) != as_bytes(generate_data(8, 600, 3, preset, NOW))
 
 
 def test_a_block_drawn_alone_is_the_block_of_the_whole() -> None:
-    whole = build_scene(3, 5_000, 3, "medical", NOW)
+    whole = generate_data(3, 5_000, 3, "medical", NOW)
     rows = list(whole.rows)
-    other = build_scene(3, 5_000, 3, "medical", NOW)
+    other = generate_data(3, 5_000, 3, "medical", NOW)
     last = other.draw_block(other.block_count - 1)
     assert rows[-len(last) :] == last
     assert list(whole.rows) == rows
@@ -70,21 +70,21 @@ def test_a_block_drawn_alone_is_the_block_of_the_whole() -> None:
 
 def test_there_are_exactly_as_many_requests_as_wanted_and_none_at_all_is_a_number_too() -> None:
     for requests, repos in ((0, 0), (0, 3), (1, 1), (10, 3), (2_000, 3), (777, 20)):
-        drawn = build_scene(1, requests, repos, "consumer", NOW)
+        drawn = generate_data(1, requests, repos, "consumer", NOW)
         assert (len(list(drawn.rows)), len(drawn), len(drawn.gates)) == (requests, requests, repos)
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="consumer, medical, class"):
-        build_scene(1, 10, 1, "party", NOW)
+        generate_data(1, 10, 1, "party", NOW)
     with pytest.raises(ValueError, match="at least one repo"):
-        build_scene(1, 10, 0, "class", NOW)
+        generate_data(1, 10, 0, "class", NOW)
 
 
 # --- valid rows -----------------------------------------------------------------------------------------------
 
 
-def check_accounts(drawn: Scene) -> None:
+def check_accounts(drawn: GeneratedData) -> None:
     assert len({account.id for account in drawn.accounts}) == len(drawn.accounts)
     assert len({account.username for account in drawn.accounts}) == len(drawn.accounts)
     for account in drawn.accounts:
@@ -96,7 +96,7 @@ def check_accounts(drawn: Scene) -> None:
         assert set(account.verified_orgs) <= {org.name for org in account.orgs}
 
 
-def check_rows(drawn: Scene, rows: list[GeneratedRequest], now: int) -> None:
+def check_rows(drawn: GeneratedData, rows: list[GeneratedRequest], now: int) -> None:
     assert len({row.request_id for row in rows}) == len(rows)
     assert len({(row.person_index, row.repo_index) for row in rows}) == len(rows)
     labels = [{field.label for field in gate.fields} for gate in drawn.gates]
@@ -127,12 +127,12 @@ def check_rows(drawn: Scene, rows: list[GeneratedRequest], now: int) -> None:
 def test_every_world_holds_only_valid_people_and_one_request_for_each_person_and_repo(
     seed: int, requests: int, repos: int, preset: str, now: int
 ) -> None:
-    drawn = build_scene(seed, requests, repos, preset, now)
+    drawn = generate_data(seed, requests, repos, preset, now)
     check_accounts(drawn)
     check_rows(drawn, list(drawn.rows), now)
 
 
-def test_the_large_world_is_valid_too(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_the_large_world_is_valid_too(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     drawn, rows = consumer
     check_accounts(drawn)
     check_rows(drawn, rows, NOW)
@@ -141,7 +141,7 @@ def test_the_large_world_is_valid_too(consumer: tuple[Scene, list[GeneratedReque
 # --- plausible distributions ----------------------------------------------------------------------------------
 
 
-def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     found = shares(Counter(row.status for row in rows))
     for status, share in {"pending": 0.69, "accepted": 0.21, "rejected": 0.06, "reset": 0.04}.items():
@@ -162,13 +162,13 @@ def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[Scene, list
     ],
 )
 def test_classes_of_mail_follow_the_preset(preset: str, wanted: dict[str, float]) -> None:
-    found = shares(Counter(persona.mail for persona in build_scene(5, 8_000, 2, preset, NOW).personas))
+    found = shares(Counter(persona.mail for persona in generate_data(5, 8_000, 2, preset, NOW).personas))
     for name, share in wanted.items():
         assert found[name] == pytest.approx(share, abs=0.03), name
 
 
 def test_a_class_asks_from_one_university_and_mostly_within_two_days() -> None:
-    drawn = build_scene(4, 1_500, 1, "class", NOW)
+    drawn = generate_data(4, 1_500, 1, "class", NOW)
     schools = Counter(p.institution.name for p in drawn.personas if p.mail == "academic" and p.institution)
     assert schools.most_common(1)[0][1] > 0.9 * schools.total()
     times = sorted(row.asked_ms for row in drawn.rows)
@@ -176,7 +176,7 @@ def test_a_class_asks_from_one_university_and_mostly_within_two_days() -> None:
     assert busiest > 0.6 * len(times)
 
 
-def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     purposes = Counter(
         row.truth.quality[label]
@@ -203,7 +203,7 @@ def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[Scene, list[G
     assert 0.005 < drifted / len(rows) < 0.05
 
 
-def test_good_purposes_hardly_repeat(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_good_purposes_hardly_repeat(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     drawn, rows = consumer
     label = next(field.label for field in drawn.gates[0].fields if field.question == "purpose")
     texts = [
@@ -217,7 +217,9 @@ def test_good_purposes_hardly_repeat(consumer: tuple[Scene, list[GeneratedReques
     assert len(set(texts)) > 0.8 * len(texts)
 
 
-def test_accepted_people_answered_better_than_rejected_ones(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_accepted_people_answered_better_than_rejected_ones(
+    consumer: tuple[GeneratedData, list[GeneratedRequest]],
+) -> None:
     _, rows = consumer
     good = {
         status: sum(
@@ -229,7 +231,7 @@ def test_accepted_people_answered_better_than_rejected_ones(consumer: tuple[Scen
     assert good["accepted"] > 2 * max(good["rejected"], good["reset"])
 
 
-def test_names_come_in_fourteen_scripts_and_more(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_names_come_in_fourteen_scripts_and_more(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     drawn, _ = consumer
     plain = [
         account.fullname
@@ -243,7 +245,9 @@ def test_names_come_in_fourteen_scripts_and_more(consumer: tuple[Scene, list[Gen
     assert any(name == "" for name in plain)
 
 
-def test_people_ask_at_several_repos_and_some_have_two_accounts(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_people_ask_at_several_repos_and_some_have_two_accounts(
+    consumer: tuple[GeneratedData, list[GeneratedRequest]],
+) -> None:
     drawn, rows = consumer
     repos_each = Counter(Counter(row.person_index for row in rows).values())
     assert repos_each[2] > 1_000
@@ -262,13 +266,13 @@ def _mailbox(account: InventedAccount) -> str:
     return f"{local.partition('+')[0].replace('.', '')}@{domain}"
 
 
-def test_a_few_usernames_differ_by_capitals_only(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_a_few_usernames_differ_by_capitals_only(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     drawn, _ = consumer
     lower = Counter(account.username.lower() for account in drawn.accounts)
     assert 0 < sum(count > 1 for count in lower.values()) / len(lower) < 0.003
 
 
-def test_courses_and_machines_come_in_bursts(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_courses_and_machines_come_in_bursts(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     bots = [row for row in rows if row.truth.person_kind == "bot"]
     course = [row for row in rows if row.truth.person_kind == "student" and row.truth.persona.text]
@@ -293,7 +297,7 @@ def test_weekends_and_nights_are_quieter() -> None:
     assert max(hour.values()) > 1.5 * min(hour.values())
 
 
-def test_a_launch_is_the_loudest_week_of_a_repo(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_a_launch_is_the_loudest_week_of_a_repo(consumer: tuple[GeneratedData, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     mine = [row.asked_ms for row in rows if row.repo_index == 0]
     start = min(mine)
@@ -304,7 +308,7 @@ def test_a_launch_is_the_loudest_week_of_a_repo(consumer: tuple[Scene, list[Gene
 def test_a_page_ends_between_two_requests_of_one_millisecond() -> None:
     rows: list[GeneratedRequest] = []
     for requests, end in ((2_000, 100), (6_000, 100), (6_000, 1_000)):
-        rows = list(build_scene(7, requests, 3, "consumer", NOW).rows)
+        rows = list(generate_data(7, requests, 3, "consumer", NOW).rows)
         times = sorted((row.asked_ms for row in rows if row.repo_index == 0 and row.status == "pending"), reverse=True)
         assert times[end - 1] == times[end]
     ties = Counter((row.repo_index, row.asked_ms) for row in rows)
@@ -353,7 +357,7 @@ def test_the_hostile_texts_are_many_different_and_legal_on_the_wire() -> None:
 
 
 def test_one_request_in_two_hundred_is_hostile_and_it_says_so_in_the_oracle_only(
-    consumer: tuple[Scene, list[GeneratedRequest]],
+    consumer: tuple[GeneratedData, list[GeneratedRequest]],
 ) -> None:
     drawn, rows = consumer
     hostile = [row for row in rows if row.truth.hostile_kind]
@@ -370,7 +374,7 @@ def test_one_request_in_two_hundred_is_hostile_and_it_says_so_in_the_oracle_only
 
 
 def test_the_oracle_has_one_line_a_request_with_all_that_a_score_needs(
-    consumer: tuple[Scene, list[GeneratedRequest]],
+    consumer: tuple[GeneratedData, list[GeneratedRequest]],
 ) -> None:
     _, rows = consumer
     for row in rows[::37]:
@@ -386,7 +390,9 @@ def test_the_oracle_has_one_line_a_request_with_all_that_a_score_needs(
         }  # fmt: skip
 
 
-def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
+def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(
+    consumer: tuple[GeneratedData, list[GeneratedRequest]],
+) -> None:
     drawn, rows = consumer
     assert {field.name for field in msgspec.structs.fields(InventedAccount)} == {
         "id", "username", "fullname", "email", "is_pro", "verified_orgs", "orgs", "created_ms", "num_models", "num_datasets",

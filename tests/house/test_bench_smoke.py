@@ -7,55 +7,58 @@ from datetime import date
 import pytest
 
 from bench import report
-from bench.__main__ import CASES, rows_of
-from bench.decisions import least_time
-from bench.results import Row, markdown_table, screen_table, unmeasured
+from bench.__main__ import CASES, run_case
+from bench.decisions import compute_least_time
+from bench.results import Row, format_markdown_table, format_table, unmeasured_row
 from bench.sizes import FULL, QUICK, world_for
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name != "download"])
 def test_each_part_of_the_quick_form_fills_its_rows(name: str) -> None:
-    rows = rows_of(name, QUICK)
+    rows = run_case(name, QUICK)
     assert [row.key for row in rows] == list(CASES[name].keys)
-    assert [f"{row.key}: {row.held}" for row in rows if not row.is_measured] == []
+    assert [f"{row.key}: {row.why}" for row in rows if not row.is_measured] == []
 
 
 def test_the_download_is_left_to_the_full_form() -> None:
-    (row,) = rows_of("download", QUICK)
+    (row,) = run_case("download", QUICK)
     assert not row.is_measured
     assert FULL.with_download
 
 
 def test_a_part_that_fails_keeps_its_place_in_the_table_and_says_why() -> None:
     broken = world_for(10)
-    rows = [unmeasured("list-0", "list 100,000", f"OSError: {broken} is no port")]
-    assert "not measured" in screen_table(rows)
-    assert "is no port" in report.page(rows, FULL, 60.0, date(2026, 11, 25))
+    rows = [unmeasured_row("list-0", "list 100,000", f"OSError: {broken} is no port")]
+    assert "not measured" in format_table(rows)
+    assert "is no port" in report.build_page(rows, FULL, 60.0, date(2026, 11, 25))
 
 
 def test_the_page_says_what_holds_a_figure_that_is_not_reached() -> None:
     rows = [
-        Row("a", "fast", "1 s", aim="<= 2 s", reached=True, held="nothing"),
-        Row("b", "slow | steady", "3 s", aim="<= 2 s", reached=False, held="The clock."),
+        Row("a", "fast", "1 s", target="<= 2 s", is_met=True, why="nothing"),
+        Row("b", "slow | steady", "3 s", target="<= 2 s", is_met=False, why="The clock."),
     ]
-    page = report.page(rows, FULL, 60.0, date(2026, 11, 25))
+    page = report.build_page(rows, FULL, 60.0, date(2026, 11, 25))
     assert "- **slow | steady**: 3 s. The clock." in page
     assert "nothing" not in page
     assert "quick run" not in page
-    assert "quick run" in report.page(rows, QUICK, 60.0, date(2026, 11, 25))
-    assert r"slow \| steady" in markdown_table(rows)
+    assert "quick run" in report.build_page(rows, QUICK, 60.0, date(2026, 11, 25))
+    assert r"slow \| steady" in format_markdown_table(rows)
 
 
 def test_a_part_of_the_page_is_renewed_and_the_other_stays_as_it_was() -> None:
-    beside = report.page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25))
-    both = report.page([Row("b", "ledger", "3 s")], FULL, 60.0, date(2026, 11, 26), "desk", beside)
+    beside = report.build_page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25))
+    both = report.build_page([Row("b", "ledger", "3 s")], FULL, 60.0, date(2026, 11, 26), "desk", beside)
     assert both.startswith(beside.rstrip())
     assert "| ledger | 3 s | – | – |" in both
-    again = report.page([Row("b", "ledger", "4 s")], FULL, 60.0, date(2026, 11, 27), "desk", both)
+    again = report.build_page([Row("b", "ledger", "4 s")], FULL, 60.0, date(2026, 11, 27), "desk", both)
     assert again.startswith(beside.rstrip())
     assert "3 s |" not in again
-    assert report.page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25), before=again) == again
+    assert (
+        report.build_page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25), before=again)
+        == again
+    )
 
 
 def test_every_part_of_the_page_has_cases_and_no_figure_belongs_to_two() -> None:
@@ -75,7 +78,7 @@ def test_every_part_of_the_page_has_cases_and_no_figure_belongs_to_two() -> None
     ],
 )
 def test_the_least_time_in_windows_of_50_calls_keeps_a_quarter_free(people: int, began: float, least: float) -> None:
-    assert least_time(people, began, (50, 3), 0.05) == pytest.approx(least)
+    assert compute_least_time(people, began, (50, 3), 0.05) == pytest.approx(least)
 
 
 def test_a_world_of_the_size_asked_for_has_that_many_pending() -> None:

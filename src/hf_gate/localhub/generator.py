@@ -24,8 +24,8 @@ from .request_schedule import (
     HOUR,
     MINUTE,
     Burst,
+    RequestPlanner,
     RowBlock,
-    ScenePlanner,
     draw_university,
     split_into_blocks,
 )
@@ -34,13 +34,13 @@ from .text_pools import load_pools, seed_random
 __all__ = [
     "BLOCK_SIZE",
     "PRESETS",
+    "GeneratedData",
     "GeneratedRequest",
     "InventedAccount",
     "Persona",
     "ProfileOrg",
-    "Scene",
-    "build_scene",
     "encode_oracle_line",
+    "generate_data",
 ]
 
 PRESETS: Final = tuple(CLASSES)
@@ -152,7 +152,7 @@ class _RowOutline(NamedTuple):
     is_old: bool = False
 
 
-class Scene:
+class GeneratedData:
     """Gates, accounts and rows (drawn anew each time); a person index points into `accounts` and `personas`."""
 
     def __init__(self, seed: int, requests: int, repos: int, preset: str, now_ms: int) -> None:
@@ -165,7 +165,7 @@ class Scene:
         self._forms = [FormFiller(gate, words) for gate in self.gates]
         self._roles = [{field.label: field.role for field in gate.fields} for gate in self.gates]
         self._machine, self._counter = f"{rng.getrandbits(40):010x}", rng.getrandbits(23)
-        self._plans = ScenePlanner(crowd, rng, preset, now_ms, words).plan_repos(requests, self.gates)
+        self._plans = RequestPlanner(crowd, rng, preset, now_ms, words).plan_repos(requests, self.gates)
         self.accounts: list[InventedAccount] = crowd.accounts
         self.personas: list[Persona] = crowd.personas
         self._blocks = split_into_blocks(self._plans)
@@ -262,13 +262,13 @@ class Scene:
         return {pending[end][1]: pending[end - 1][0] for end in ends}
 
 
-def build_scene(seed: int, requests: int, repos: int, preset: str, now_ms: int) -> Scene:
+def generate_data(seed: int, requests: int, repos: int, preset: str, now_ms: int) -> GeneratedData:
     """Build a scene; raise ValueError for an unknown preset. `requests` is the total over all repos."""
     if preset not in CLASSES:
         raise ValueError(f"unknown preset {preset!r}; known presets: {', '.join(PRESETS)}")
     if requests < 0 or repos < 0 or (requests and not repos):
         raise ValueError("requests and repos must be 0 or more, and requests need at least one repo")
-    return Scene(seed, requests, repos, preset, now_ms)
+    return GeneratedData(seed, requests, repos, preset, now_ms)
 
 
 def _draw_status(x: float, age: float) -> str:

@@ -133,7 +133,7 @@ class RowBlock(NamedTuple):
     first_row: int
 
 
-class ScenePlanner:
+class RequestPlanner:
     """Draws all people: first the shared people, then for each repo its new accounts and its bursts."""
 
     def __init__(self, crowd: PersonGenerator, rng: Random, preset: str, now_ms: int, words: Pools) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from ..domain.ids import Repo, RepoType
 from ..domain.lifecycle import Status
 from .gates import DemoGate
-from .generator import GeneratedRequest, Scene, build_scene, encode_oracle_line
+from .generator import GeneratedData, GeneratedRequest, encode_oracle_line, generate_data
 from .handlers_files import commit_files
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
 from .world import World
@@ -46,11 +46,11 @@ _encode = msgspec.json.Encoder().encode
 
 def seed_world(
     seed: int, requests: int, repos: int, preset: str, now_ms: int, *, protocol: str = "2026-10-23", world_id: str = ""
-) -> tuple[World, Scene]:
+) -> tuple[World, GeneratedData]:
     """Return the world and its scene (for the oracle); raise ValueError for an unknown preset."""
     world = World(seed, world_id)
     world.protocol = protocol
-    scene = build_scene(seed, requests, repos, preset, now_ms)
+    scene = generate_data(seed, requests, repos, preset, now_ms)
     start_ms = now_ms - 900 * DAY_MS
     staff = _add_staff(world, scene.gates, start_ms)
     gates = [_add_gate(world, gate, staff, start_ms) for gate in scene.gates]
@@ -77,7 +77,7 @@ def seed_world(
     return world, scene
 
 
-def encode_oracle(scene: Scene) -> Iterator[bytes]:
+def encode_oracle(scene: GeneratedData) -> Iterator[bytes]:
     """Yield the facts about each request, one line of JSON each. They are never sent."""
     return (encode_oracle_line(row) for row in scene.rows)
 

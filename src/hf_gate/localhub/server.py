@@ -22,7 +22,7 @@ from ..protocol.endpoints import RecognizedCall
 from . import control_api, handlers
 from .clock import LocalHubClock
 from .faults import FaultPlan, FaultSet
-from .generator import Scene
+from .generator import GeneratedData
 from .http_messages import EXPOSED, HttpError, HttpRequest, HttpResponse
 from .hub_state import HubState
 from .rate_limit import RateLimiter, parse_quota
@@ -213,7 +213,7 @@ def build_app(  # noqa: PLR0917 - the options of `hub serve`, in its order
     return LocalHubApp(make_world, hub_clock, limiter, wanted, latency_s=latency_s, kept=world, folder=data_dir)
 
 
-def _write_oracle(folder: Path, scene: Scene) -> None:
+def _write_oracle(folder: Path, scene: GeneratedData) -> None:
     """Write the facts about each request to a file beside the world."""
     with open_private_file(folder / ORACLE_FILE) as file:
         file.writelines(encode_oracle(scene))
