@@ -1,8 +1,9 @@
-"""Makes one virtual environment hold exactly one hash-locked requirements file, with plain venv and pip; when it cannot, says in one line what to do.
+"""Installs exactly one hash-locked requirements file into a virtual environment, with plain venv and pip.
 
     python tools/bootstrap.py .venv requirements/run.txt --with-checkout
 
-A stamp in the environment keeps the digest of what was installed, so that a second run costs nothing.
+If that fails, it prints one line that says what to do. A stamp file with the digest of the installed requirements
+makes further runs fast.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What pip says, and what the reader does about it. First match wins.
+# Text in pip's output, and the advice for it. The first match wins.
 REMEDIES = (
-    ("DO NOT MATCH THE HASHES", "a downloaded file is not the one that is locked. Nothing of it was installed; try again, or ask the index's keeper"),
-    ("No space left on device", "the disk is full. Make room and run make again"),
-    ("requires a different Python", "this Python does not fit what is locked. Name another one: make PYTHON=/path/to/python3.12"),
-    ("is not a supported wheel", "there is no built package for this machine. See the log"),
+    ("DO NOT MATCH THE HASHES", "a downloaded file does not match the locked hash. It was not installed. Try again, or ask the administrator of the index"),
+    ("No space left on device", "the disk is full. Free disk space and run make again"),
+    ("requires a different Python", "this Python version does not fit the lock file. Name another one: make PYTHON=/path/to/python3.12"),
+    ("is not a supported wheel", "there is no wheel for this machine. See the log"),
     ("CERTIFICATE_VERIFY_FAILED", "pip does not trust the package index's certificate. Set PIP_CERT to your CA bundle and run make again"),
-    ("407 Proxy", "the proxy wants a sign-in. Put it into HTTPS_PROXY and run make again"),
-    ("No matching distribution", "pip found no package index that has it. Check the network, or set PIP_INDEX_URL or HTTPS_PROXY, and run make again"),
+    ("407 Proxy", "the proxy requires a password. Put it into HTTPS_PROXY and run make again"),
+    ("No matching distribution", "no package index has this package. Check the network, or set PIP_INDEX_URL or HTTPS_PROXY, and run make again"),
 )  # fmt: skip
 UNKNOWN = "pip failed. See the log"
 
 
 def digest_of(*files: Path) -> str:
-    """One digest over the interpreter and what is asked of it."""
+    """Return one digest of the interpreter and the files."""
     seal = hashlib.sha256(f"{sys.version_info[:3]} {sys.platform} {ROOT}".encode())
     for file in files:
         seal.update(file.read_bytes())
@@ -40,23 +41,23 @@ def digest_of(*files: Path) -> str:
 
 
 def give_up(line: str) -> None:
-    """Ends with one line for a person."""
+    """Exit with one line of advice."""
     sys.exit(f"make: {line}")
 
 
 def make_environment(folder: Path) -> Path:
-    """The environment's Python, with pip; one of another Python version is made anew."""
+    """Return the environment's Python, with pip; create the environment if it is missing or of another version."""
     python = folder / "bin" / "python"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if not (folder / "lib" / f"python{version}").is_dir() or not python.exists():
-        print(f"making {folder.name} with Python {version}", flush=True)
+        print(f"creating {folder.name} with Python {version}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         try:
             venv.create(folder, with_pip=True, symlinks=True)
         except (OSError, subprocess.CalledProcessError) as problem:
             shutil.rmtree(folder, ignore_errors=True)
             give_up(
-                f"{folder.name} cannot be made: {problem}. On Debian or Ubuntu: apt-get install python{version}-venv"
+                f"{folder.name} cannot be created: {problem}. On Debian or Ubuntu: apt-get install python{version}-venv"
             )
     elif subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
         subprocess.run([python, "-m", "ensurepip", "--default-pip"], capture_output=True, check=True)
@@ -64,7 +65,7 @@ def make_environment(folder: Path) -> Path:
 
 
 def pip_install(python: Path, log: Path, *arguments: str) -> None:
-    """Runs pip with its words in a log; a failure ends with the remedy."""
+    """Run pip with its output in a log; exit with advice if it fails."""
     options = ("--disable-pip-version-check", "--no-input", "--retries", "2")
     command = [str(python), "-m", "pip", "install", *options, *arguments]
     quiet = {name: value for name, value in os.environ.items() if name not in {"PIP_USER", "PIP_TARGET", "PIP_PREFIX"}}
@@ -79,7 +80,7 @@ def pip_install(python: Path, log: Path, *arguments: str) -> None:
 
 
 def main() -> None:
-    """Installs what the stamp does not yet vouch for."""
+    """Install what the stamp does not cover yet."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("environment", type=Path)
     arguments.add_argument("lock", type=Path)

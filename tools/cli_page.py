@@ -1,4 +1,4 @@
-"""The command line as a page: every command with what it takes and its examples, from the program itself."""
+"""Builds docs/cli.md from the program itself: every command with its options and examples."""
 
 from __future__ import annotations
 
@@ -14,67 +14,67 @@ from hf_gate.cli.program_info import TOPICS
 from hf_gate.cli.schemas import SCHEMAS
 
 
-def command_line() -> str:
-    """All commands in the order of the help, then the topics of `hf-gate help`."""
-    return "\n".join([*_group(root, "hf-gate"), *_common(), *_topics()])
+def build_page() -> str:
+    """Return all commands in the order of the help, then the topics of `hf-gate help`."""
+    return "\n".join([*_format_group(root, "hf-gate"), *_format_common(), *_format_topics()])
 
 
-def _group(group: GateGroup, path: str) -> Iterator[str]:
+def _format_group(group: GateGroup, path: str) -> Iterator[str]:
     ctx = click.Context(group, info_name=path)
     for name, entry in group.table.items():
         if entry.is_hidden:
             continue
         command = group.get_command(ctx, name)
         if isinstance(command, GateGroup):
-            yield from _group(command, f"{path} {name}")
+            yield from _format_group(command, f"{path} {name}")
         elif isinstance(command, GateCommand):
-            yield from _command(command, f"{path} {name}", entry.summary)
+            yield from _format_command(command, f"{path} {name}", entry.summary)
 
 
-def _command(command: GateCommand, path: str, summary: str) -> Iterator[str]:
+def _format_command(command: GateCommand, path: str, summary: str) -> Iterator[str]:
     ctx = click.Context(command, info_name=path)
     words = " ".join(param.make_metavar(ctx) for param in command.params if isinstance(param, click.Argument))
     yield f"## `{path}{' ' + words if words else ''}`\n"
-    yield from (f"{_paragraph(text)}\n" for text in inspect.cleandoc(command.help or summary).split("\n\n"))
-    yield from _table(param for param in command.params if isinstance(param, click.Option) and not param.hidden)
+    yield from (f"{_format_paragraph(text)}\n" for text in inspect.cleandoc(command.help or summary).split("\n\n"))
+    yield from _format_table(param for param in command.params if isinstance(param, click.Option) and not param.hidden)
     yield "Examples:\n"
     yield from (f"- `{example}`" for example in command.examples)
     yield ""
 
 
-def _paragraph(text: str) -> str:
-    """A paragraph of a help text; one that click is told to leave as it is, as a block."""
-    return f"```text\n{text[1:].strip()}\n```" if text.startswith("\b") else _folded(text)
+def _format_paragraph(text: str) -> str:
+    """Return a paragraph of a help text; one that click leaves unwrapped becomes a code block."""
+    return f"```text\n{text[1:].strip()}\n```" if text.startswith("\b") else _fold_lines(text)
 
 
-def _table(options: Iterator[click.Option] | tuple[click.Option, ...]) -> Iterator[str]:
-    rows = [_row(option) for option in options]
+def _format_table(options: Iterator[click.Option] | tuple[click.Option, ...]) -> Iterator[str]:
+    rows = [_format_row(option) for option in options]
     if rows:
         yield "| option | |\n|---|---|"
         yield from rows
         yield ""
 
 
-def _row(option: click.Option) -> str:
+def _format_row(option: click.Option) -> str:
     record = option.get_help_record(click.Context(click.Command("hf-gate"))) or ("", "")
-    return f"| `{_cell(record[0])}` | {_cell(record[1])} |"
+    return f"| `{_format_cell(record[0])}` | {_format_cell(record[1])} |"
 
 
-def _cell(text: str) -> str:
-    return _folded(text).replace("|", "\\|")
+def _format_cell(text: str) -> str:
+    return _fold_lines(text).replace("|", "\\|")
 
 
-def _folded(text: str) -> str:
+def _fold_lines(text: str) -> str:
     return re.sub(r"\s*\n\s*", " ", text.strip())
 
 
-def _common() -> Iterator[str]:
+def _format_common() -> Iterator[str]:
     yield "## Options of every command\n"
-    yield "They may stand before or after the command's name.\n"
-    yield from _table(COMMON)
+    yield "You can write them before or after the command's name.\n"
+    yield from _format_table(COMMON)
 
 
-def _topics() -> Iterator[str]:
+def _format_topics() -> Iterator[str]:
     for name, (about, text) in TOPICS.items():
         if name != "options":
             yield f"## {about[0].upper()}{about[1:]}\n"

@@ -1,4 +1,4 @@
-"""Makes the pictures of the desk in docs/images: its pages in a real browser, on the demo's people, at a moment that never changes."""
+"""Takes the pictures of the desk in docs/images: its pages in Chromium, with the demo's people, at a fixed time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Scheme = Literal["light", "dark"]
 
 
 class Picture(NamedTuple):
-    """One page. `scene` brings it up in a browser that is signed in."""
+    """One page. `scene` opens it in a browser that is signed in."""
 
     scene: Callable[[Page, str], None]
     scheme: Scheme = "light"
@@ -41,10 +41,10 @@ class Picture(NamedTuple):
     height: int = 800
 
 
-# ---- the scenes --------------------------------------------------------------------------------------------------------
+# ---- scenes ----------------------------------------------------------------------------------------------------------
 
 
-def _queue(page: Page, url: str) -> None:
+def _open_queue(page: Page, url: str) -> None:
     page.goto(f"{url}/queue?q=status:pending+repo:harbour-voices")
     page.keyboard.press("a")
     expect(page.locator("#tray")).to_contain_text("leaves in")
@@ -53,7 +53,7 @@ def _queue(page: Page, url: str) -> None:
     page.keyboard.press("j")
 
 
-def _request(page: Page, url: str) -> None:
+def _open_reset_sheet(page: Page, url: str) -> None:
     page.goto(f"{url}/queue?q=status:pending+verdict:reset+repo:harbour-voices")
     page.keyboard.press("j")
     page.keyboard.press("o")
@@ -62,40 +62,40 @@ def _request(page: Page, url: str) -> None:
     expect(page.locator("#sheet [data-enter]")).to_be_focused()
 
 
-def _detail(page: Page, url: str) -> None:
+def _open_request(page: Page, url: str) -> None:
     page.goto(f"{url}/queue?q=status:pending+verdict:accept+repo:harbour-voices")
     page.keyboard.press("j")
     page.keyboard.press("o")
     expect(page.get_by_role("heading", name="Similar requests")).to_be_attached()
 
 
-def _plan(page: Page, url: str) -> None:
+def _open_plan(page: Page, url: str) -> None:
     page.goto(f"{url}/plans")
     page.locator("main form[action='/plans'] button").first.click()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 
-def _policy(page: Page, url: str) -> None:
+def _open_policy(page: Page, url: str) -> None:
     page.goto(f"{url}/policies/voices")
 
 
 PICTURES: Final[Mapping[str, Picture]] = {
-    "desk-queue": Picture(_queue),
-    "desk-queue-dark": Picture(_queue, "dark"),
-    "desk-request": Picture(_detail),
-    "desk-reset-dark": Picture(_request, "dark"),
-    "desk-plan": Picture(_plan),
-    "desk-phone": Picture(_detail, "light", 390, 780),
+    "desk-queue": Picture(_open_queue),
+    "desk-queue-dark": Picture(_open_queue, "dark"),
+    "desk-request": Picture(_open_request),
+    "desk-reset-dark": Picture(_open_reset_sheet, "dark"),
+    "desk-plan": Picture(_open_plan),
+    "desk-phone": Picture(_open_request, "light", 390, 780),
 }
 
-# ---- the desk ------------------------------------------------------------------------------------------------------------
+# ---- local Hub and desk ----------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _hub() -> Iterator[tuple[str, str]]:
-    """A local Hub with the demo's people whose clock begins at the moment; its address, and the owner's token."""
+def _run_hub() -> Iterator[tuple[str, str]]:
+    """Run a local Hub with the demo's people whose clock starts at `MOMENT`; yield its address and the owner's token."""
     app = build_app(seed=7, requests=700)
-    app.clock._ahead = MOMENT.timestamp() - app.clock.now()  # noqa: SLF001 - a clock is pushed ahead only, and this one is set
+    app.clock._ahead = MOMENT.timestamp() - app.clock.now()  # noqa: SLF001 - `advance` only moves a clock forward, and this one is set back
     app.reset()
     serving = LocalHubServer(app)
     thread = threading.Thread(target=serving.run, daemon=True)
@@ -109,8 +109,8 @@ def _hub() -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _desk(folder: Path, hub: str, token: str) -> Iterator[tuple[str, str]]:
-    """A desk on it, read and judged, in the browser; its address, and the link that signs in."""
+def _run_desk(folder: Path, hub: str, token: str) -> Iterator[tuple[str, str]]:
+    """Run a desk on that Hub, synced and with verdicts; yield its address and the sign-in link."""
     environment = os.environ | {
         "HF_ENDPOINT": hub, "HF_TOKEN": token, "HF_GATE_CLOCK": "hub", "PYTHONPATH": str(ROOT / "src"), "TZ": "UTC",
         **{f"XDG_{name}_HOME": str(folder.parent / name.lower()) for name in ("DATA", "CACHE", "STATE", "CONFIG")},
@@ -137,10 +137,10 @@ def _desk(folder: Path, hub: str, token: str) -> Iterator[tuple[str, str]]:
             child.terminate()
 
 
-# ---- the pictures --------------------------------------------------------------------------------------------------------
+# ---- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _shot(browser: Browser, picture: Picture, url: str, session: StorageState) -> bytes:
+def _take_picture(browser: Browser, picture: Picture, url: str, session: StorageState) -> bytes:
     context = browser.new_context(
         viewport={"width": picture.width, "height": picture.height},
         color_scheme=picture.scheme,
@@ -150,54 +150,54 @@ def _shot(browser: Browser, picture: Picture, url: str, session: StorageState) -
     page = context.new_page()
     picture.scene(page, url)
     page.mouse.move(0, picture.height - 1)
-    page.evaluate(_ALIKE)
+    page.evaluate(_MAKE_STABLE)
     shot = page.screenshot()
     page.evaluate(
         "() => fetch('/tray/undo', {method: 'POST'}).then(() => null)"
-    )  # the browser alone knows the desk's own name
+    )  # from the browser, because only it knows the desk's private host name
     context.close()
-    return smaller(shot)
+    return compress(shot)
 
 
-_ALIKE: Final = """() => {
+_MAKE_STABLE: Final = """() => {
   for (const part of document.querySelector("#sync").childNodes)
     if (part.nodeType === Node.TEXT_NODE && /\\d/.test(part.textContent)) part.textContent = "4 s";
   for (const part of document.querySelectorAll("#sync .next")) part.textContent = " · next in 18 s";
   for (const foot of document.querySelectorAll(".foot > span")) foot.textContent = foot.textContent.replace(/:\\\\d+/, ":8000");
   document.activeElement.style.caretColor = "transparent";
 }"""
-"""What differs from one run to the next: how long ago it was read, and at which port."""
+"""Removes what differs between runs: the time since the last sync, and the port."""
 
 
-def smaller(png: bytes) -> bytes:
-    """The same picture by a palette of 256 colours."""
+def compress(png: bytes) -> bytes:
+    """Return the same picture with a palette of 256 colours."""
     small = BytesIO()
     Image.open(BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 
 def main() -> None:
-    """Draw all, or those that are named."""
+    """Take all pictures, or those that are named."""
     path = next(
         (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
     )
     if path is None:
-        sys.exit("There is no Chromium here: tools/chromium.sh sees to one.")
+        sys.exit("Chromium is not installed. Run tools/chromium.sh to install it.")
     names = sys.argv[1:] or list(PICTURES)
-    with tempfile.TemporaryDirectory() as home, _hub() as (hub, token):
+    with tempfile.TemporaryDirectory() as home, _run_hub() as (hub, token):
         folder = Path(home) / "voices"
         folder.mkdir()
-        with _desk(folder, hub, token) as (_, link), sync_playwright() as playwright:
+        with _run_desk(folder, hub, token) as (_, link), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
             first = browser.new_context()
             page = first.new_page()
             page.goto(link)
             expect(page.locator("#sync")).to_contain_text("synced", timeout=60_000)
-            url = page.url.partition("/queue")[0]  # signing in leads to the desk's own name
+            url = page.url.partition("/queue")[0]  # signing in redirects to the desk's private host name
             for name in names:
-                png = _shot(browser, PICTURES[name], url, first.storage_state())
+                png = _take_picture(browser, PICTURES[name], url, first.storage_state())
                 if len(png) > LARGEST:
-                    sys.exit(f"{name}.png has {len(png):,} bytes; {LARGEST:,} are allowed.")
+                    sys.exit(f"{name}.png has {len(png):,} bytes; the limit is {LARGEST:,}.")
                 (IMAGES / f"{name}.png").write_bytes(png)
                 print(f"docs/images/{name}.png: written, {len(png):,} bytes")
             browser.close()

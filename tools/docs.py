@@ -1,7 +1,7 @@
-"""Writes the generated parts of our pages anew: the code map, the law of a request as a picture and a table, the command line.
+"""Writes the generated parts of the docs: the code map, the lifecycle of a request, the commands and the facts.
 
-A generated part stands between `<!-- generated: NAME -->` and `<!-- end generated -->`. `python tools/docs.py --check`
-writes nothing and ends with 1 when a part is out of date.
+A generated part is between `<!-- generated: NAME -->` and `<!-- end generated -->`. `python tools/docs.py --check`
+writes nothing and exits with 1 if a part is out of date.
 """
 
 from __future__ import annotations
@@ -17,49 +17,49 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = ROOT / "src" / "hf_gate"
 _PART: Final = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
-_STOREYS: Final = (
+_LAYERS: Final = (
     "", "domain", "policy", "plan", "protocol", "protocol/flows", "application", "hub", "store", "sources", "localhub", "cli",
 )  # fmt: skip
 
-# ---- the code map -------------------------------------------------------------------------------------------------------
+# ---- code map --------------------------------------------------------------------------------------------------------
 
 
-def rooms() -> str:
-    """One line for each room, in the words by which it opens."""
-    return "\n".join(next(iter(_room(room))) for room in _rooms() if room)
+def list_packages() -> str:
+    """Return one line for each package, with the first sentence of its docstring."""
+    return "\n".join(next(iter(_list_modules(room))) for room in _find_packages() if room)
 
 
-def code_map() -> str:
-    """One line for each module, in the words by which it opens."""
-    return "\n".join("\n".join(_room(room)) for room in _rooms())
+def build_code_map() -> str:
+    """Return one line for each module, with the first sentence of its docstring."""
+    return "\n".join("\n".join(_list_modules(room)) for room in _find_packages())
 
 
-def _rooms() -> list[str]:
+def _find_packages() -> list[str]:
     found = sorted({path.parent.relative_to(PACKAGE).as_posix().strip(".") for path in PACKAGE.rglob("*.py")})
-    return [room for room in _STOREYS if room in found] + [room for room in found if room not in _STOREYS]
+    return [room for room in _LAYERS if room in found] + [room for room in found if room not in _LAYERS]
 
 
-def _room(room: str) -> Iterator[str]:
+def _list_modules(room: str) -> Iterator[str]:
     folder = PACKAGE / room
-    yield f"- **`{room}/`** {_opening(folder / '__init__.py')}" if room else "- **`hf_gate/`**"
+    yield f"- **`{room}/`** {_first_sentence(folder / '__init__.py')}" if room else "- **`hf_gate/`**"
     for path in sorted(folder.glob("*.py")):
         if path.name != "__init__.py" or not room:
-            yield f"  - `{path.relative_to(PACKAGE).as_posix()}` {_opening(path)}"
+            yield f"  - `{path.relative_to(PACKAGE).as_posix()}` {_first_sentence(path)}"
 
 
-def _opening(path: Path) -> str:
-    """The first sentence of a module, or its first clause when that says enough for a map."""
+def _first_sentence(path: Path) -> str:
+    """Return the first sentence of a module's docstring, or only its first clause if the sentence is long."""
     text = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n\n")[0].replace("\n", " ")
     sentence = re.split(r"(?<=[^.])\.(?:\s|\Z)", text, maxsplit=1)[0]
     clause = sentence.partition("; ")[0] if len(sentence) > 100 else sentence
     return clause + "."
 
 
-# ---- the law of one request ---------------------------------------------------------------------------------------------
+# ---- lifecycle -------------------------------------------------------------------------------------------------------
 
 
-def lifecycle() -> str:
-    """The table of lawful moves as a diagram, then as a table."""
+def build_lifecycle() -> str:
+    """Return the allowed moves of a request as a diagram and as a table."""
     sys.path.insert(0, str(ROOT / "src"))
     from hf_gate.domain.lifecycle import MEANING, MOVES  # noqa: PLC0415 - found in this checkout, installed or not
 
@@ -70,7 +70,8 @@ def lifecycle() -> str:
         arrows.setdefault((before, after), []).append(move.verb)
         rows.append(f"| {before} | {move.verb} | {move.actor} | `{move.call}` | {after} |")
     picture = [
-        f"    {_state(before)} --> {_state(after)}: {', '.join(verbs)}" for (before, after), verbs in arrows.items()
+        f"    {_state_name(before)} --> {_state_name(after)}: {', '.join(verbs)}"
+        for (before, after), verbs in arrows.items()
     ]
     meanings = [f"| {status} | {meaning} |" for status, meaning in MEANING.items()]
     return "\n".join([
@@ -80,26 +81,26 @@ def lifecycle() -> str:
     ])  # fmt: skip
 
 
-def _state(name: str) -> str:
+def _state_name(name: str) -> str:
     return "[*]" if name == "(no request)" else name
 
 
-# ---- the command line ---------------------------------------------------------------------------------------------------
+# ---- commands --------------------------------------------------------------------------------------------------------
 
 
-def command_line() -> str:
-    """Every command, from the program itself."""
+def build_command_line() -> str:
+    """Return every command, from the program itself."""
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
     from tools import cli_page  # noqa: PLC0415 - found in this checkout, installed or not
 
-    return cli_page.command_line()
+    return cli_page.build_page()
 
 
-# ---- the facts ----------------------------------------------------------------------------------------------------------
+# ---- facts -----------------------------------------------------------------------------------------------------------
 
 
-def facts() -> str:
-    """The law of the facts."""
+def build_facts() -> str:
+    """Return the table of facts."""
     sys.path.insert(0, str(ROOT / "src"))
     from hf_gate.policy.fact_table import FACTS  # noqa: PLC0415 - found in this checkout, installed or not
 
@@ -119,23 +120,23 @@ def facts() -> str:
     return "\n".join(rows)
 
 
-def fact_errors() -> str:
-    """How often the facts about domains are wrong."""
+def build_fact_errors() -> str:
+    """Return how often the facts about mail domains are wrong."""
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
     from tools import facts_table  # noqa: PLC0415 - found in this checkout, installed or not
 
-    return f"{facts_table.overview()}\n\n{facts_table.by_country()}\n\n{facts_table.wrong_ones()}"
+    return f"{facts_table.build_overview()}\n\n{facts_table.build_country_table()}\n\n{facts_table.build_error_list()}"
 
 
-# ---- writing ------------------------------------------------------------------------------------------------------------
+# ---- pages -----------------------------------------------------------------------------------------------------------
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
-    "rooms": rooms,
-    "code map": code_map,
-    "lifecycle": lifecycle,
-    "command line": command_line,
-    "facts": facts,
-    "facts errors": fact_errors,
+    "rooms": list_packages,
+    "code map": build_code_map,
+    "lifecycle": build_lifecycle,
+    "command line": build_command_line,
+    "facts": build_facts,
+    "facts errors": build_fact_errors,
 }
 PAGES: Final = (
     "ARCHITECTURE.md",
@@ -146,21 +147,21 @@ PAGES: Final = (
 )
 
 
-def renewed(text: str) -> str:
-    """A page with its generated parts as they are now."""
+def renew_page(text: str) -> str:
+    """Return a page with its generated parts updated."""
     return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}\n{part[3]}", text)
 
 
 def main() -> int:
-    """Write, or check."""
+    """Write the pages, or check them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 when something is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is out of date")
     is_check = parser.parse_args().check
     stale = []
     for name in PAGES:
         page = ROOT / name
         before = page.read_text("utf-8")
-        after = renewed(before)
+        after = renew_page(before)
         if after != before:
             stale.append(name)
             if not is_check:

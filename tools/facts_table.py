@@ -1,6 +1,7 @@
-"""Measures the facts about mail domains against a set labelled by hand, and writes the figures into docs/facts.md.
+"""Measures the facts about mail domains against a hand-labelled set, and prints the tables for docs/facts.md.
 
-`python tools/facts_table.py` prints the table; `--errors` names every error of the half that our own lists may be mended by.
+`python tools/facts_table.py` prints the tables. `--errors` names every error of the tuned half: our own lists may be
+corrected by that half only.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ TRUE_OF: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """One domain with what it is. `is_held_out`: our own lists were never mended by it."""
+class LabelledDomain:
+    """A domain with its kind. `is_held_out`: our own lists were never corrected by it."""
 
     kind: str
     country: str
@@ -44,66 +45,70 @@ class Labelled:
         return "Latin" if self.domain.isascii() else "other"
 
 
-def labelled() -> list[Labelled]:
-    """The whole set."""
+def read_labelled() -> list[LabelledDomain]:
+    """Return the complete set."""
     rows = []
     for line in LABELLED.read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             kind, country, *domains = line.split()
-            rows += [Labelled(kind, country, domain) for domain in domains]
+            rows += [LabelledDomain(kind, country, domain) for domain in domains]
     return rows
 
 
-Asked = Callable[[Labelled], EmailFacts]
+FactLookup = Callable[[LabelledDomain], EmailFacts]
 
 
-def asker(lists: DomainLists) -> Asked:
-    """Asks for an invented address at the domain."""
+def create_lookup(lists: DomainLists) -> FactLookup:
+    """Return a function that computes the facts of an invented address at a domain."""
 
-    def ask(row: Labelled) -> EmailFacts:
+    def ask(row: LabelledDomain) -> EmailFacts:
         return lists.email(f"somebody@{row.domain}") or EmailFacts("")
 
     return ask
 
 
-def errors(rows: Iterable[Labelled], fact: str, ask: Asked) -> tuple[list[Labelled], list[Labelled]]:
-    """The rows for which a fact is wrongly true, and wrongly false."""
+def find_errors(
+    rows: Iterable[LabelledDomain], fact: str, ask: FactLookup
+) -> tuple[list[LabelledDomain], list[LabelledDomain]]:
+    """Return the rows for which a fact is wrongly true, and those for which it is wrongly false."""
     said = [(row, getattr(ask(row), fact), row.kind in TRUE_OF[fact]) for row in rows]
     return [row for row, is_it, truth in said if is_it and not truth], [
         r for r, is_it, truth in said if truth and not is_it
     ]
 
 
-def _line(name: str, rows: list[Labelled], fact: str, ask: Asked) -> str:
-    wrong, missed = errors(rows, fact, ask)
+def _build_line(name: str, rows: list[LabelledDomain], fact: str, ask: FactLookup) -> str:
+    wrong, missed = find_errors(rows, fact, ask)
     positive = sum(row.kind in TRUE_OF[fact] for row in rows)
     return f"| {name} | {len(rows)} | {positive} | {len(missed)} | {len(rows) - positive} | {len(wrong)} |"
 
 
-def overview() -> str:
-    """Fact by fact: the shipped lists alone, then with our own, on either half."""
-    rows = labelled()
+def build_overview() -> str:
+    """Return the errors of each fact, with the shipped lists alone and with our own, on each half."""
+    rows = read_labelled()
     held, tuned = [row for row in rows if row.is_held_out], [row for row in rows if not row.is_held_out]
-    shipped = asker(DomainLists(use_own=False))
-    blind = asker(DomainLists(without={row.domain for row in held}))
-    ours = asker(DomainLists())
+    shipped = create_lookup(DomainLists(use_own=False))
+    blind = create_lookup(DomainLists(without={row.domain for row in held}))
+    ours = create_lookup(DomainLists())
     lines = ["| fact, lists, half | domains | true | missed | false | wrongly true |", "|---|--:|--:|--:|--:|--:|"]
     for fact in TRUE_OF:
         lines += [
-            _line(f"`email.{fact}`, shipped lists, tuned half", tuned, fact, shipped),
-            _line(f"`email.{fact}`, shipped lists, held-out half", held, fact, shipped),
-            _line(f"`email.{fact}`, with ours, tuned half", tuned, fact, ours),
-            _line(f"`email.{fact}`, with ours, held-out half, without its own domains in our files", held, fact, blind),
-            _line(f"`email.{fact}`, as shipped with hf-gate, all", rows, fact, ours),
+            _build_line(f"`email.{fact}`, shipped lists, tuned half", tuned, fact, shipped),
+            _build_line(f"`email.{fact}`, shipped lists, held-out half", held, fact, shipped),
+            _build_line(f"`email.{fact}`, with ours, tuned half", tuned, fact, ours),
+            _build_line(
+                f"`email.{fact}`, with ours, held-out half, without its own domains in our files", held, fact, blind
+            ),
+            _build_line(f"`email.{fact}`, as shipped with hf-gate, all", rows, fact, ours),
         ]
     return "\n".join(lines)
 
 
-def by_country() -> str:
-    """Classes and countries: what is missed and what is wrongly true, as hf-gate ships it and as the held-out half sees it."""
-    rows = labelled()
-    ours = asker(DomainLists())
-    blind = asker(DomainLists(without={row.domain for row in rows if row.is_held_out}))
+def build_country_table() -> str:
+    """Return the errors by class and by country, as shipped and for the held-out half."""
+    rows = read_labelled()
+    ours = create_lookup(DomainLists())
+    blind = create_lookup(DomainLists(without={row.domain for row in rows if row.is_held_out}))
     kinds = dict.fromkeys(row.kind for row in rows)
     lines = ["| class | domains | `academic` | `free` | `disposable` |", "|---|--:|--:|--:|--:|"]
     for kind in kinds:
@@ -115,36 +120,36 @@ def by_country() -> str:
     for country in sorted({row.country for row in academic}):
         of = [row for row in academic if row.country == country]
         held = [row for row in of if row.is_held_out]
-        missed, missed_held = errors(of, "academic", ours)[1], errors(held, "academic", blind)[1]
+        missed, missed_held = find_errors(of, "academic", ours)[1], find_errors(held, "academic", blind)[1]
         lines.append(f"| {country} | {len(of)} | {len(missed)} | {len(held)} | {len(missed_held)} |")
     return "\n".join(lines)
 
 
-def wrong_ones() -> str:
-    """Every domain that hf-gate gets wrong as it is shipped."""
-    rows, ours = labelled(), asker(DomainLists())
+def build_error_list() -> str:
+    """Return every domain for which the shipped lists are wrong."""
+    rows, ours = read_labelled(), create_lookup(DomainLists())
     lines = []
     for fact in TRUE_OF:
-        wrong, missed = errors(rows, fact, ours)
-        lines.append(f"- `email.{fact}` wrongly true: {_names(wrong)}; missed: {_names(missed)}.")
+        wrong, missed = find_errors(rows, fact, ours)
+        lines.append(f"- `email.{fact}` wrongly true: {_format_names(wrong)}; missed: {_format_names(missed)}.")
     return "\n".join(lines)
 
 
-def _names(rows: list[Labelled]) -> str:
+def _format_names(rows: list[LabelledDomain]) -> str:
     return ", ".join(f"`{row.domain}` ({row.kind})" for row in rows) or "none"
 
 
 def main() -> int:
-    """Print."""
+    """Print the tables, or the errors of the tuned half."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--errors", action="store_true", help="name the errors of the half that may be mended")
+    parser.add_argument("--errors", action="store_true", help="name the errors of the tuned half")
     if not parser.parse_args().errors:
-        print(overview(), by_country(), wrong_ones(), sep="\n\n")
+        print(build_overview(), build_country_table(), build_error_list(), sep="\n\n")
         return 0
-    ask = asker(DomainLists())
+    ask = create_lookup(DomainLists())
     for fact in TRUE_OF:
-        wrong, missed = errors([row for row in labelled() if not row.is_held_out], fact, ask)
-        print(f"{fact}: wrongly true: {_names(wrong)}\n  missed: {_names(missed)}")
+        wrong, missed = find_errors([row for row in read_labelled() if not row.is_held_out], fact, ask)
+        print(f"{fact}: wrongly true: {_format_names(wrong)}\n  missed: {_format_names(missed)}")
     return 0
 
 

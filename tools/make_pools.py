@@ -1,10 +1,10 @@
-"""Make src/hf_gate/localhub/pools.json: the frozen words that the local Hub's invented people and answers are drawn from.
+"""Writes src/hf_gate/localhub/pools.json: the words for the local Hub's invented people and answers.
 
-Usage: python tools/make_pools.py            (needs Faker, a development dependency; the package itself needs neither)
+Usage: python tools/make_pools.py (needs Faker, a development dependency)
 
-Hand-written: pools_names.toml (names with their romanisation), pools_places.toml, pools_texts.toml. Faker gives given and family
-names of the Latin, Cyrillic, Greek, Georgian and Armenian cultures, seeded. The result is committed: a new release of Faker changes
-nothing until somebody runs this on purpose, and then the generator's golden bytes change too.
+pools_names.toml (names with romanisation), pools_places.toml and pools_texts.toml are written by hand. Faker gives given and
+family names of the Latin, Cyrillic, Greek, Georgian and Armenian cultures, from a seed. The result is committed, so a new
+release of Faker changes nothing until this script runs again. Then the generator's expected bytes change too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Table: TypeAlias = dict[str, list[str]]
 LATIN = (
     "en_US en_GB en_IN de_DE fr_FR es_ES es_MX pt_BR it_IT nl_NL tr_TR sv_SE ro_RO hu_HU fi_FI en_NG yo_NG ig_NG en_KE zu_ZA en_PK"
 ).split()
-# Family names that agree with the bearer's gender: one culture each for men and women, so that no one is called Всеволод Сорокина.
+# Family names that depend on gender: one culture each for men and women, so that no name is like Всеволод Сорокина.
 GENDERED = {"ru": "ru_RU", "uk": "uk_UA", "bg": "bg_BG", "el": "el_GR", "pl_PL": "pl_PL", "cs_CZ": "cs_CZ"}
 PLAIN = {"ka": "ka_GE", "hy": "hy_AM"}
 
@@ -63,7 +63,7 @@ LETTERS = {letter: roman.replace("_", "") for table in ROMAN.values() for letter
 FOLDED = str.maketrans({"đ": "d", "ı": "i", "ł": "l", "ø": "o", "ß": "ss", "æ": "ae", "œ": "oe", "ħ": "h"})
 
 
-def romanised(text: str) -> str:
+def romanise(text: str) -> str:
     text = text.replace("ου", "ou").replace("Ου", "Ou")
     bare = "".join(
         c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c) or c == "\u0306"
@@ -77,18 +77,20 @@ def ascii_of(latin: str) -> str:
     return re.sub(r"[^a-z0-9]", "", folded)
 
 
-def columns(pairs: list[tuple[str, str]]) -> list[Column]:
-    """Native, Latin, ASCII side by side; entries whose ASCII would be empty cannot become usernames and are left out."""
+def build_columns(pairs: list[tuple[str, str]]) -> list[Column]:
+    """Return native, Latin and ASCII names as columns, without names whose ASCII form is too short for a username."""
     kept = sorted({(native, latin, ascii_of(latin)) for native, latin in pairs if len(ascii_of(latin)) > 1})
     return [list(column) for column in zip(*kept, strict=True)]
 
 
-def culture(order: str, joint: str, given: list[tuple[str, str]], family: list[tuple[str, str]]) -> dict[str, object]:
-    return {"order": order, "joint": joint, "given": columns(given), "family": columns(family)}
+def build_culture(
+    order: str, joint: str, given: list[tuple[str, str]], family: list[tuple[str, str]]
+) -> dict[str, object]:
+    return {"order": order, "joint": joint, "given": build_columns(given), "family": build_columns(family)}
 
 
-def drawn_names(locale: str, kind: str) -> Column:
-    # Only this needs Faker, and only whoever makes the file anew needs to have it.
+def draw_names(locale: str, kind: str) -> Column:
+    # Imported here, because only this function needs Faker.
     fake = import_module("faker").Faker(locale, use_weighting=False)
     fake.seed_instance(SEED)
     names: dict[str, None] = {}
@@ -99,41 +101,41 @@ def drawn_names(locale: str, kind: str) -> Column:
     return list(names)[:NAMES_EACH]
 
 
-def from_faker() -> dict[str, dict[str, object]]:
+def build_faker_cultures() -> dict[str, dict[str, object]]:
     found = {}
     for locale in LATIN:
-        given, family = drawn_names(locale, "first_name"), drawn_names(locale, "last_name")
-        found[locale] = culture("given", " ", [(n, n) for n in given], [(n, n) for n in family])
+        given, family = draw_names(locale, "first_name"), draw_names(locale, "last_name")
+        found[locale] = build_culture("given", " ", [(n, n) for n in given], [(n, n) for n in family])
     for name, locale in [*GENDERED.items(), *PLAIN.items()]:
         for ending, suffix in (("_m", "_male"), ("_f", "_female")) if name in GENDERED else (("", ""),):
-            given, family = drawn_names(locale, "first_name" + suffix), drawn_names(locale, "last_name" + suffix)
-            latin = str if "_" in name else romanised
-            found[name + ending] = culture(
+            given, family = draw_names(locale, "first_name" + suffix), draw_names(locale, "last_name" + suffix)
+            latin = str if "_" in name else romanise
+            found[name + ending] = build_culture(
                 "given", " ", [(n, latin(n)) for n in given], [(n, latin(n)) for n in family]
             )
     return found
 
 
-def _glued(text: str) -> list[tuple[str, str]]:
-    """`王Wang 李Li` as pairs."""
+def _parse_glued(text: str) -> list[tuple[str, str]]:
+    """Parse `王Wang 李Li` into pairs."""
     return [(m[1], m[2]) for m in re.finditer(r"([^\sA-Za-z]+)([A-Za-z]+)", text)]
 
 
-def _listed(text: str) -> list[tuple[str, str]]:
-    """`native latin;native latin`, or Latin words alone, where `_` is a space."""
+def _parse_listed(text: str) -> list[tuple[str, str]]:
+    """Parse `native latin;native latin`, or Latin words alone, where `_` means a space."""
     if ";" in text:
         return [(entry.rsplit(" ", 1)[0], entry.rsplit(" ", 1)[1]) for entry in text.split(";")]
     return [(word.replace("_", " "),) * 2 for word in text.split()]
 
 
-def by_hand() -> dict[str, dict[str, object]]:
+def build_handwritten_cultures() -> dict[str, dict[str, object]]:
     rng = random.Random(SEED)
     found = {}
     for name, entry in tomllib.loads((HERE / "pools_names.toml").read_text("utf-8")).items():
         glued = "syllables" in entry or name == "ja"
-        family = _glued(entry["family"]) if glued else _listed(entry["family"])
+        family = _parse_glued(entry["family"]) if glued else _parse_listed(entry["family"])
         if "syllables" in entry:
-            parts = _glued(entry["syllables"])
+            parts = _parse_glued(entry["syllables"])
             given = parts[:: 2 if name == "zh" else 9] if name in ("zh", "ko") else []
             given = [(n, r.title()) for n, r in given]
             join = "-" if name == "tw" else ""
@@ -141,16 +143,16 @@ def by_hand() -> dict[str, dict[str, object]]:
                 (a, ra), (b, rb) = rng.sample(parts, 2)
                 given.append((a + b, f"{ra}{join}{rb}".capitalize()))
         else:
-            given = _glued(entry["given"]) if glued else _listed(entry["given"])
-        found[name] = culture(entry["order"], entry["joint"], given, family)
+            given = _parse_glued(entry["given"]) if glued else _parse_listed(entry["given"])
+        found[name] = build_culture(entry["order"], entry["joint"], given, family)
     return found
 
 
-def _rows(text: str) -> list[list[str]]:
+def _parse_rows(text: str) -> list[list[str]]:
     return [line.split("|") for line in text.strip().splitlines()]
 
 
-def _weights(text: str) -> list[tuple[str, int]]:
+def _parse_weights(text: str) -> list[tuple[str, int]]:
     pairs = []
     for part in text.split(","):
         name, _, weight = part.partition(":")
@@ -159,7 +161,7 @@ def _weights(text: str) -> list[tuple[str, int]]:
     return pairs
 
 
-def misspelt(name: str, rng: random.Random) -> str:
+def misspell(name: str, rng: random.Random) -> str:
     spots = [
         i for i in range(1, len(name) - 2) if name[i : i + 2].isalpha() and name[i].islower() and name[i] != name[i + 1]
     ]
@@ -167,7 +169,7 @@ def misspelt(name: str, rng: random.Random) -> str:
     return name[:at] + name[at + 1] + name[at] + name[at + 2 :] if rng.random() < 0.5 else name[:at] + name[at + 1 :]
 
 
-def companies(source: Table, countries: list[str], rng: random.Random) -> list[list[object]]:
+def build_companies(source: Table, countries: list[str], rng: random.Random) -> list[list[object]]:
     text = {key: str(value) for key, value in source.items()}
     found: list[list[object]] = []
     for word in text["company_words"].split():
@@ -176,35 +178,35 @@ def companies(source: Table, countries: list[str], rng: random.Random) -> list[l
             name = f"{word} {kind} {tail}".strip()
             domain = f"{word}-{kind}.{rng.choice(text['company_domains'].split('|'))}".lower()
             short = word if rng.random() < 0.7 else f"{word} {kind}"
-            found.append(["company", rng.choice(countries), name, short, [domain], [domain], "", misspelt(name, rng)])
+            found.append(["company", rng.choice(countries), name, short, [domain], [domain], "", misspell(name, rng)])
     return found
 
 
-def places(source: Table) -> list[list[object]]:
+def build_places(source: Table) -> list[list[object]]:
     rng = random.Random(SEED)
     found: list[list[object]] = []
-    for country, name, short, staff, students, local in _rows(str(source["universities"])):
+    for country, name, short, staff, students, local in _parse_rows(str(source["universities"])):
         found.append(
-            ["university", country, name, short, staff.split(","), students.split(","), local, misspelt(name, rng)]
+            ["university", country, name, short, staff.split(","), students.split(","), local, misspell(name, rng)]
         )
-    for country, name, short, domain, local in _rows(str(source["hospitals"])):
-        found.append(["hospital", country, name, short, [domain], [domain], local, misspelt(name, rng)])
-    codes = [code for code, _, _, weight, *_ in _rows(str(source["countries"])) for _ in range(int(weight))]
-    return found + companies(source, codes, rng)
+    for country, name, short, domain, local in _parse_rows(str(source["hospitals"])):
+        found.append(["hospital", country, name, short, [domain], [domain], local, misspell(name, rng)])
+    codes = [code for code, _, _, weight, *_ in _parse_rows(str(source["countries"])) for _ in range(int(weight))]
+    return found + build_companies(source, codes, rng)
 
 
-def pools(cultures: dict[str, dict[str, object]]) -> dict[str, object]:
+def build_pools(cultures: dict[str, dict[str, object]]) -> dict[str, object]:
     source = tomllib.loads((HERE / "pools_places.toml").read_text("utf-8"))
     countries = [
-        [code, english, local, int(weight), _weights(names), regions.split(";"), language]
-        for code, english, local, weight, names, regions, language in _rows(source["countries"])
+        [code, english, local, int(weight), _parse_weights(names), regions.split(";"), language]
+        for code, english, local, weight, names, regions, language in _parse_rows(source["countries"])
     ]
     texts = tomllib.loads((HERE / "pools_texts.toml").read_text("utf-8"))
-    return {"cultures": cultures, "countries": countries, "places": places(source), "texts": texts}
+    return {"cultures": cultures, "countries": countries, "places": build_places(source), "texts": texts}
 
 
 def main() -> None:
-    made = pools(from_faker() | by_hand())
+    made = build_pools(build_faker_cultures() | build_handwritten_cultures())
     TARGET.write_text(json.dumps(made, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
     print(f"{TARGET.name}: {TARGET.stat().st_size:,} bytes")
 

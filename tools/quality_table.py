@@ -1,4 +1,4 @@
-"""Prints what `quality()` makes of the answers that were labelled by hand: the table of docs/quality.md."""
+"""Prints the table of docs/quality.md: how `rate_answer` classifies the hand-labelled answers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DATA = Path(__file__).resolve().parents[1] / "tests" / "core" / "data"
 SETS = ("answers_labelled.jsonl", "answers_heldout.jsonl")
 
 
-class Judged(NamedTuple):
-    """One labelled answer, and what came out."""
+class RatedAnswer(NamedTuple):
+    """A labelled answer and its rating."""
 
     answer: str | None
     label: str
@@ -27,17 +27,17 @@ class Judged(NamedTuple):
     found: Quality
 
 
-def judged(name: str) -> Iterator[Judged]:
-    """The answers of one file, judged."""
+def rate_answers(name: str) -> Iterator[RatedAnswer]:
+    """Rate the answers of one file."""
     for line in (DATA / name).read_text("utf-8").splitlines():
         row = json.loads(line)
         found = rate_answer(row["answer"], row["label"], Role(row["role"]), row["names"])
-        yield Judged(row["answer"], row["label"], row["role"], row["script"], Quality(row["quality"]), found)
+        yield RatedAnswer(row["answer"], row["label"], row["role"], row["script"], Quality(row["quality"]), found)
 
 
-def table(name: str) -> str:
-    """The confusion table of one file in Markdown: rows as labelled, columns as judged."""
-    rows = list(judged(name))
+def build_table(name: str) -> str:
+    """Return the confusion table of one file in Markdown: rows as labelled, columns as rated."""
+    rows = list(rate_answers(name))
     count = Counter((row.wanted, row.found) for row in rows)
     agreed = sum(row.wanted is row.found for row in rows)
     lines = [
@@ -52,11 +52,11 @@ def table(name: str) -> str:
 
 
 def main() -> int:
-    """Print the tables; with `--errors` also each answer that was judged otherwise than labelled."""
-    print("\n\n".join(table(name) for name in SETS if (DATA / name).exists()))
+    """Print the tables; with `--errors` also each answer whose rating differs from its label."""
+    print("\n\n".join(build_table(name) for name in SETS if (DATA / name).exists()))
     if "--errors" in sys.argv:
         for name in SETS:
-            for row in judged(name) if (DATA / name).exists() else ():
+            for row in rate_answers(name) if (DATA / name).exists() else ():
                 if row.wanted is not row.found:
                     print(f"{name}: {row.wanted} classified as {row.found}: {row.answer!r} ({row.role}, {row.label!r})")
     return 0

@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/images from real runs: a local Hub with the demo's people, and commands in a terminal of 120 columns."""
+"""Takes the terminal pictures in docs/images: runs commands against a local Hub in a terminal of 120 columns."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ rules:
 
 
 class Picture(NamedTuple):
-    """What is typed; where the commands need a desk, it is made first and not shown."""
+    """The commands of a picture. With `has_desk`, a workspace is created first and not shown."""
 
     commands: tuple[str, ...]
     has_desk: bool = False
@@ -62,7 +62,7 @@ PICTURES: Final = {
     "plan": Picture(("hf-gate plan", f"hf-gate explain tola8323@{REPO}"), has_desk=True),
 }  # fmt: skip
 
-# rich's own frame, without the web fonts that it would load from elsewhere.
+# rich's own frame, without its web fonts.
 _FRAME: Final = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
 <style>
@@ -86,8 +86,8 @@ _FRAME: Final = """\
 
 
 @contextmanager
-def _hub() -> Iterator[dict[str, Any]]:
-    """A local Hub in a process of its own, as it tells about itself."""
+def _run_hub() -> Iterator[dict[str, Any]]:
+    """Run a local Hub in its own process; yield the first line that it prints."""
     words = [sys.executable, "-m", "hf_gate", "hub", "serve", "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as child:
         try:
@@ -96,8 +96,8 @@ def _hub() -> Iterator[dict[str, Any]]:
             child.terminate()
 
 
-def _in_a_terminal(command: str, environment: dict[str, str], folder: Path) -> str:
-    """What a terminal shows of one command, colours included."""
+def _run_in_terminal(command: str, environment: dict[str, str], folder: Path) -> str:
+    """Return what a terminal shows for one command, colours included."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     child = subprocess.Popen(
@@ -115,7 +115,7 @@ def _in_a_terminal(command: str, environment: dict[str, str], folder: Path) -> s
         try:
             part = os.read(ours, 65536)
         except OSError:
-            break  # Linux says so when the last writer is gone
+            break  # Linux raises this after the last writer has closed
         if not part:
             break
         shown += part
@@ -126,52 +126,52 @@ def _in_a_terminal(command: str, environment: dict[str, str], folder: Path) -> s
     return "\n".join(re.split(r"\r|\x1b\[K", line)[-1] for line in lines)
 
 
-def transcript(picture: Picture) -> list[str]:
-    """The lines of the picture: each command behind its prompt, and what it printed."""
-    with _hub() as hub, tempfile.TemporaryDirectory() as home:
+def build_transcript(picture: Picture) -> list[str]:
+    """Return the lines of the picture: each command after its prompt, and its output."""
+    with _run_hub() as hub, tempfile.TemporaryDirectory() as home:
         folder = Path(home).resolve()
         shim = f'hf_gate() {{ "{sys.executable}" -m hf_gate "$@"; }}; '
         environment = os.environ | {
             "HF_ENDPOINT": hub["url"], "HF_TOKEN": hub["tokens"]["owner"], "TERM": "xterm-256color", "PYTHONPATH": str(ROOT / "src"),
             "HOME": home, "XDG_DATA_HOME": home, "XDG_CACHE_HOME": home,
         }  # fmt: skip
-        for name in ("NO_COLOR", "COLUMNS", "LINES"):  # readline, once loaded, tells the size of another terminal
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):  # readline, once loaded, sets the size of another terminal
             environment.pop(name, None)
         if picture.has_desk:
-            _in_a_terminal(f"{shim}hf_gate init {REPO}", environment, folder)
+            _run_in_terminal(f"{shim}hf_gate init {REPO}", environment, folder)
             (folder / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
         lines: list[str] = []
         for command in picture.commands:
-            printed = _in_a_terminal(shim + command.replace("hf-gate", "hf_gate", 1), environment, folder)
+            printed = _run_in_terminal(shim + command.replace("hf-gate", "hf_gate", 1), environment, folder)
             lines += ["\x1b[32m$\x1b[0m \x1b[1m" + command + "\x1b[0m", *printed.rstrip("\n").split("\n"), ""]
-    return [_alike(line, str(folder)) for line in lines[:-1]]
+    return [_make_stable(line, str(folder)) for line in lines[:-1]]
 
 
-def _alike(line: str, folder: str) -> str:
-    """The same in every run and with every edition of our lists: not the port, the folder, how long ago it was read."""
+def _make_stable(line: str, folder: str) -> str:
+    """Replace what differs between runs and list versions: the port, the folder, the age of the sync."""
     line = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", line).replace(folder, "~/voices")
     line = re.sub(r"~/voices/hf-gate/stores/127[\w.-]+\.db", "~/.local/share/hf-gate/stores/127.0.0.1-8000.db", line)
     line = re.sub(r"(@[a-z-]+-[\d.]+)\+[\d-]+\.[0-9a-f]+", r"\1", line)
     return re.sub(r"synced \d+ s ago", "synced 2 s ago", line)
 
 
-def _held_in_columns(line: Text) -> Text:
-    """The line with a new piece after each wide letter: a piece has its own place, whichever font draws the one before."""
+def _split_at_wide_letters(line: Text) -> Text:
+    """Start a new piece after each wide letter, so that its place does not depend on the font's width of the letter."""
     for match in re.finditer(r"(?<=[\u1100-\uffff])[ )]", line.plain):
         line.stylize("rgb(217,217,217)", match.start())
     return line
 
 
 def main() -> None:
-    """Draw them; with --text NAME, print what would be drawn in one."""
+    """Take all pictures; with --text NAME, print the text of one."""
     if sys.argv[1:2] == ["--text"]:
-        print("\n".join(Text.from_ansi(line).plain for line in transcript(PICTURES[sys.argv[2]])))
+        print("\n".join(Text.from_ansi(line).plain for line in build_transcript(PICTURES[sys.argv[2]])))
         return
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name, picture in PICTURES.items():
         console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-        for line in transcript(picture):
-            console.print(_held_in_columns(Text.from_ansi(line)), soft_wrap=False)
+        for line in build_transcript(picture):
+            console.print(_split_at_wide_letters(Text.from_ansi(line)), soft_wrap=False)
         svg = console.export_svg(title="hf-gate", theme=MONOKAI, code_format=_FRAME, unique_id="hf-gate")
         path = IMAGES / f"{name}.svg"
         path.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE), "utf-8")

@@ -1,9 +1,9 @@
-"""Runs the checks whose numbers grow with HF_GATE_TEST_PROFILE=torture: all parts one after the other, or one.
+"""Runs the tests whose size grows with HF_GATE_TEST_PROFILE=torture: all parts in turn, or one.
 
     python tools/torture.py [--part NAME] [-n PROCESSES] [-- ARGS OF PYTEST]
 
-`PARTS` is the only list of them. A part is meant to take at most 40 minutes on two quiet cores. What does not grow with
-the profile is left to `make test`.
+`PARTS` is the only list of them. A part should take at most 40 minutes on two quiet cores. Tests that do not grow with
+the profile belong to `make test`.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
 }
 
 
-def run(name: str, processes: str, more: Sequence[str]) -> bool:
-    """Whether one part passes; tells how long it took."""
+def run_part(name: str, processes: str, more: Sequence[str]) -> bool:
+    """Run one part, print its duration, and return whether it passed."""
     print(f"== {name}", flush=True)
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-n", processes, *PARTS[name], *more]
@@ -94,14 +94,14 @@ def run(name: str, processes: str, more: Sequence[str]) -> bool:
 
 
 def main() -> int:
-    """1 when a part fails; the parts after it are run all the same."""
+    """Run the parts; return 1 if one failed. A failure does not stop the parts after it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--part", choices=PARTS, help="this one alone")
-    parser.add_argument("-n", default="2", help="processes (2)")
-    parser.add_argument("more", nargs="*", help="arguments of pytest, after --")
+    parser.add_argument("--part", choices=PARTS, help="run only this part")
+    parser.add_argument("-n", default="2", help="number of processes (default: 2)")
+    parser.add_argument("more", nargs="*", help="arguments for pytest, after --")
     args = parser.parse_args()
     names = [args.part] if args.part else list(PARTS)
-    passed = [run(name, args.n, args.more) for name in names]
+    passed = [run_part(name, args.n, args.more) for name in names]
     return 0 if all(passed) else 1
 
 

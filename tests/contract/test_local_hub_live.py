@@ -12,7 +12,7 @@ import pytest
 
 from hf_gate.domain.lifecycle import MOVES, STATUSES, Status
 from hf_gate.testing import LocalHub
-from tools.live import SECOND, walk
+from tools.live import SECOND, find_path
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ("HF_", "HUGGING", "XDG_", "CI")
@@ -93,7 +93,7 @@ def test_a_difference_is_reported_and_fails(hub: LocalHub, fault: str, second: s
 
 @pytest.mark.parametrize("start", [None, *STATUSES])
 def test_the_comparison_makes_every_transition_and_leaves_no_request(start: Status | None) -> None:
-    path = walk(start)
+    path = find_path(start)
     assert set(path) == set(MOVES)
     assert [move.before for move in path] == [start, *(move.after for move in path[:-1])]
     assert path[-1].after is None

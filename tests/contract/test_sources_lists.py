@@ -107,12 +107,12 @@ def test_the_labelled_set_is_judged_as_well_as_the_documentation_says() -> None:
     sys.path.insert(0, str(ROOT))
     from tools import facts_table as table  # noqa: PLC0415 - a tool of this checkout
 
-    rows = table.labelled()
+    rows = table.read_labelled()
     held = [row for row in rows if row.is_held_out]
-    ask = table.asker(DomainLists(without={row.domain for row in held}))
+    ask = table.create_lookup(DomainLists(without={row.domain for row in held}))
     assert len(rows) >= 300
     for fact, most_missed, most_wrong in (("academic", 0.15, 0.04), ("free", 0.20, 0.01), ("disposable", 0.15, 0.01)):
-        wrong, missed = table.errors(held, fact, ask)
+        wrong, missed = table.find_errors(held, fact, ask)
         positive = sum(row.kind in table.TRUE_OF[fact] for row in held)
         assert len(missed) <= most_missed * positive, fact
         assert len(wrong) <= most_wrong * (len(held) - positive), fact

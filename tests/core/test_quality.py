@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.answer_quality import Quality, rate_answer
 from hf_gate.domain.roles import Role
-from tools.quality_table import SETS, judged, table
+from tools.quality_table import SETS, rate_answers, build_table
 
 DATA = Path(__file__).parent / "data"
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "quality.md"
@@ -19,7 +19,7 @@ GOOD, JUNK, THIN, EMPTY, MISSING = Quality.GOOD, Quality.JUNK, Quality.THIN, Qua
 
 
 def test_no_good_answer_of_the_labelled_set_is_called_junk() -> None:
-    rows = list(judged("answers_labelled.jsonl"))
+    rows = list(rate_answers("answers_labelled.jsonl"))
     assert len(rows) >= 160
     assert len({row.script for row in rows}) >= 14
     assert [row for row in rows if row.wanted is GOOD and row.found is JUNK] == []
@@ -27,7 +27,7 @@ def test_no_good_answer_of_the_labelled_set_is_called_junk() -> None:
 
 
 def test_the_held_out_set_does_not_get_worse() -> None:
-    rows = list(judged("answers_heldout.jsonl"))
+    rows = list(rate_answers("answers_heldout.jsonl"))
     assert len(rows) >= 60
     assert sum(row.wanted is GOOD and row.found is JUNK for row in rows) <= 1
     assert sum(row.wanted is row.found for row in rows) >= 0.95 * len(rows)
@@ -47,7 +47,7 @@ def test_the_sets_share_no_answer_with_the_same_question() -> None:
 def test_the_document_shows_the_tables_that_the_command_prints() -> None:
     text = DOCS.read_text("utf-8")
     for name in SETS:
-        assert table(name) in text, "run: python tools/quality_table.py, and put its tables into docs/quality.md"
+        assert build_table(name) in text, "run: python tools/quality_table.py, and put its tables into docs/quality.md"
 
 
 # ---- roles -----------------------------------------------------------------------------------------------------------
