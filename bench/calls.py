@@ -76,7 +76,7 @@ def _measure_window(sizes: Sizes) -> Iterator[Row]:
     full = watch.count_complete()
     use = sum(full) / (quota * len(full)) if full else float("nan")
     yield Row(
-        "desk-window", f"apply of {count:,} with {quota} calls per {length} s, no reserve: use of {len(full)} whole windows",
+        "desk-window", f"apply of {count:,} with {quota} calls per {length} s, no reserve: use of {len(full)} complete windows",
         f"{use:.1%}", target=">= 98 %" if len(full) > 1 else "–", is_met=use >= 0.98 if len(full) > 1 else None,
         why="A window begins with one call, and the Hub announces the remaining calls only with each answer.",
     )  # fmt: skip

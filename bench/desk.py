@@ -115,9 +115,9 @@ def _measure_plan(here: Desk, count: int) -> Iterator[Row]:
     alone = here.run(*words, "--out", "alone.json", alone=True)
     all_ = here.run(*words, "--out", "all.json")
     same = (here.folder / "alone.json").read_bytes() == (here.folder / "all.json").read_bytes()
-    judged = json.loads((here.folder / "all.json").read_bytes())["summary"]["judged"]
+    evaluated = json.loads((here.folder / "all.json").read_bytes())["summary"]["judged"]
     yield Row(
-        "desk-plan", f"plan over 20 rules, {judged:,} of {count:,} waiting (with --now, which stores nothing)", f"{all_.summary}; one core {alone.summary}",
+        "desk-plan", f"plan over 20 rules, {evaluated:,} of {count:,} waiting (with --now, which stores nothing)", f"{all_.summary}; one core {alone.summary}",
         target=_target(count, "<= 60 s on two cores"), is_met=_is_met(count, all_.seconds <= 60), why=_WHY_SLOW,
     )  # fmt: skip
     yield Row(
@@ -126,7 +126,7 @@ def _measure_plan(here: Desk, count: int) -> Iterator[Row]:
     )  # fmt: skip
     first = here.run("plan", "--profiles", "0", "--json", "--out", "first.json")
     yield Row(
-        "desk-verdicts", f"the first plan, which stores {judged:,} verdicts with their facts", f"{first.summary}, {first.peak_mb:.0f} MB",
+        "desk-verdicts", f"the first plan, which stores {evaluated:,} verdicts with their facts", f"{first.summary}, {first.peak_mb:.0f} MB",
     )  # fmt: skip
 
 

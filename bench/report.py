@@ -22,7 +22,7 @@ _HEAD = """# Benchmarks
 Use this page to see how fast hf-gate is, and where it misses its targets. `make bench` writes it; do not edit it."""
 
 PARTS = {
-    "beside": """## Beside huggingface_hub
+    "beside": """## Compared with huggingface_hub
 
 This part compares hf-gate with `huggingface_hub`. Both clients run on one machine against the local Hub (`hf-gate hub serve`), which runs
 in its own process. They run one after the other in the same run, each in a fresh process. Imports are not counted, except in cold starts.

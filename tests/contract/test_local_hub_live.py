@@ -77,9 +77,9 @@ def test_without_a_second_token_it_reads_only(hub: LocalHub) -> None:
 @pytest.mark.parametrize(
     ("fault", "second", "words"),
     [
-        ("dup_rows", None, "list pending: whole, and of that status only    differs: expected yes, seen no"),
+        ("dup_rows", None, "list pending: complete, and of that status only  differs: expected yes, seen no"),
         ("lag:s=3600:on=auth-check", "mia", "25 pending > withdraw "),
-        ("ungate:on=handle:call=5", "mia", "stopped: the request is not where it should be. Look where"),
+        ("ungate:on=handle:call=5", "mia", "stopped: the request does not have the expected status. Check the request"),
         ("deep_json:on=report", None, "stopped: "),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_name_that_is_not_typed_changes_nothing(hub: LocalHub) -> None:
 
 def test_a_repo_of_another_owner_is_not_touched(hub: LocalHub) -> None:
     ended = _live(hub, hub.repos[0]["repo"], "--yes", by="stranger", second="mia")
-    _refused(hub, ended, "belongs neither to sam-stranger nor to an organisation of theirs")
+    _refused(hub, ended, "belongs neither to sam-stranger nor to one of their organisations")
 
 
 @pytest.mark.parametrize(("mode", "words"), [(False, "is not gated"), ("auto", "is gated auto")])
@@ -144,4 +144,4 @@ def test_a_repo_with_many_pending_requests_is_refused() -> None:
 
 def test_a_ci_run_never_reaches_the_real_hub(hub: LocalHub) -> None:
     ended = _live(hub, "acme/model", "--yes", CI="true", HF_ENDPOINT="https://hub.invalid")
-    _refused(hub, ended, "this is a CI run")
+    _refused(hub, ended, "CI is set")

@@ -143,13 +143,13 @@ class AsyncDriver:
             self.budget.unregister(ticket)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds of the clock."""
+        """Wait for `seconds` seconds of the clock."""
         end = self.clock.now() + seconds
         while (left := end - self.clock.now()) > 0 and not self._closing.is_set():
             await self._sleep_slice(left)
 
     async def _sleep_slice(self, seconds: float) -> None:
-        """Wait for a part of the seconds; `close` ends the wait."""
+        """Wait for a part of the seconds; `close` ends the wait early."""
         try:
             async with asyncio.timeout(max(self.clock.to_real_seconds(seconds), 0.0005)):
                 await self._closing.wait()
@@ -158,7 +158,9 @@ class AsyncDriver:
 
     def _check_fork(self) -> None:
         if os.getpid() != self._pid:
-            raise OutcomeUnknown("this AsyncHub was made before a fork.", hint="Make a new one in the child process.")
+            raise OutcomeUnknown(
+                "this AsyncHub was made before a fork.", hint="Make a new AsyncHub in the child process."
+            )
 
     def _check_use(self) -> None:
         self._check_fork()
@@ -166,7 +168,7 @@ class AsyncDriver:
             raise ValueError("this AsyncHub is closed.")
 
     async def close(self) -> None:
-        """Send no waiting call any more and close the connections."""
+        """Cancel waiting calls and close the connections."""
         self._closing.set()
         self._queues.wake_all()
         await self.transport.close()
@@ -215,7 +217,7 @@ class CallQueue(deque["asyncio.Future[None]"]):
             self[0].set_result(None)
 
     async def wait(self, seconds: float, *, is_new: bool) -> None:
-        """Wait until woken, at most so many real seconds. A call that was woken in vain returns to the front."""
+        """Wait until woken, at most `seconds` real seconds. A call that was woken in vain returns to the front."""
         turn = asyncio.get_running_loop().create_future()
         (self.append if is_new else self.appendleft)(turn)
         try:

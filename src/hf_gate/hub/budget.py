@@ -17,7 +17,7 @@ _log = logging.getLogger("hf_gate")
 _log.addHandler(logging.NullHandler())  # silent unless the application configures logging
 
 
-MIN_TRY_S = 1.0  # a single try may always take this long, however little of `max_wait` is left
+MIN_TRY_S = 1.0  # a single try may always take this long, even if less of `max_wait` is left
 
 
 def seconds_left(limit: float | None, spent: float) -> float:
@@ -65,7 +65,7 @@ class CallBudget:
             return self._pacer.try_start(now, send) if should_start else self._pacer.wait_time(now, send)
 
     def wait_for_answer(self, seconds: float, unless: Callable[[], bool]) -> None:
-        """Wait for an answer that may free the next call, for `wake`, or for so many real seconds."""
+        """Wait for an answer that may free the next call, for `wake`, or for `seconds` real seconds."""
         with self._lock:
             if not unless():  # under the lock, so that no `wake` is missed
                 self._lock.wait(seconds)

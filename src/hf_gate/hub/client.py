@@ -133,7 +133,7 @@ class Hub:
         """Close connections and threads; open listings end."""
         self._driver.close()
 
-    # ---- listing -------------------------------------------------------------------------------------------------
+    # ---- listing -----------------------------------------------------------------------------------------------------
 
     def list(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Listing:
         """List the requests of a status, lazily and each once, in the Hub's order (usually the newest first)."""
@@ -165,7 +165,7 @@ class Hub:
         wanted = parse_status(status)
         return self._fetch(repo, repo_type, lambda target, context: read_head(target, wanted, context))
 
-    # ---- finding -------------------------------------------------------------------------------------------------
+    # ---- finding -----------------------------------------------------------------------------------------------------
 
     def find(
         self,
@@ -192,7 +192,7 @@ class Hub:
             repo, repo_type, lambda target, context: lookup.find_requests(target, people, statuses, context)
         )
 
-    # ---- deciding ------------------------------------------------------------------------------------------------
+    # ---- deciding ----------------------------------------------------------------------------------------------------
 
     def accept(
         self,
@@ -323,7 +323,7 @@ class Hub:
         for listing in open_ones:
             listing.read_ahead()
 
-    # ---- gates, people, one's own access -------------------------------------------------------------------------
+    # ---- gates, people, one's own access -----------------------------------------------------------------------------
 
     def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
         """Return how a repo is gated."""

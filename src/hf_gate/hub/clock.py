@@ -29,7 +29,7 @@ class Clock(Protocol):
         """Return epoch seconds."""
 
     def to_real_seconds(self, seconds: float) -> float:
-        """Return how many real seconds to wait for so many seconds of this clock, or for a part of them."""
+        """Return how many real seconds to wait for `seconds` of this clock, or for a part of them."""
 
     def follow(self, header: str | None) -> None:
         """Set the clock by a local Hub's clock header, `<epoch seconds>;rate=<n>`; anything else is ignored."""
@@ -100,7 +100,7 @@ def clock_for(endpoint: str) -> Clock:
 
 
 class HubClock:
-    """The clock of the application: this machine's, or with HF_GATE_CLOCK=hub the local Hub's that the Hub client follows."""
+    """The clock of the application: this machine's, or with HF_GATE_CLOCK=hub that of the local Hub."""
 
     def __init__(self, endpoint: str, open_hub: Callable[[], Hub]) -> None:
         own = clock_for(endpoint)
@@ -109,11 +109,11 @@ class HubClock:
         self._follow()
 
     def now(self) -> datetime:
-        """This moment, UTC."""
+        """Return the current time in UTC."""
         return datetime.fromtimestamp(self._clock.now(), UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds of this clock pass; wake early when a local Hub's clock was advanced."""
+        """Wait for `seconds` seconds of this clock; wake early if a local Hub's clock was advanced."""
         end = self._clock.now() + seconds
         while (left := end - self._clock.now()) > 0:
             time.sleep(max(0.001, self._clock.to_real_seconds(left)))
@@ -121,7 +121,7 @@ class HubClock:
                 self._follow()
 
     def _follow(self) -> None:
-        """Ask a local Hub for its time if its clock is followed: it announces nothing by itself."""
+        """Ask a local Hub for its time if its clock is followed, because it does not announce changes."""
         if self._follows:
             from .local_hub_headers import fetch_local_headers
 

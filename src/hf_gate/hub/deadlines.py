@@ -23,7 +23,7 @@ _MIN_TIMEOUT_S = 0.001  # a socket with timeout 0 would not block at all
 
 
 class StopSignal:
-    """Tells calls to stop: after `stop`, changes are forbidden at once, and reads (which settle changes) from `until` on."""
+    """Stops calls: after `stop`, changes are forbidden at once, and reads (which settle changes) from `until` on."""
 
     def __init__(self) -> None:
         self.until = math.inf  # monotonic seconds
@@ -142,7 +142,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 class DeadlineTransport(httpx2.BaseTransport):
-    """An httpx2 transport whose connections obey a deadline, also through a proxy. httpx2's own takes no backend."""
+    """An httpx2 transport whose connections obey a deadline, also through a proxy. httpx2's transport takes no backend."""
 
     def __init__(self, deadline: Deadline, limits: httpx2.Limits, proxy: httpx2.Proxy | None = None) -> None:
         options: dict[str, Any] = {

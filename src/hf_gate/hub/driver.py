@@ -164,7 +164,7 @@ class Driver:
         return NoReply(FailureReason.NOT_SENT, False, why, self.clock.now())
 
     def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds of the clock; `close` ends the wait."""
+        """Wait for `seconds` seconds of the clock; `close` ends the wait."""
         end = self.clock.now() + seconds
         while (left := end - self.clock.now()) > 0 and not self._stop_signal.is_set:
             self.budget.wait_for_answer(max(self.clock.to_real_seconds(left), 0.0005), lambda: self._stop_signal.is_set)
@@ -175,7 +175,7 @@ class Driver:
             raise OutcomeUnknown("this Hub was made before a fork.", hint="Make a new Hub in the child process.")
 
     def close(self) -> None:
-        """Send no waiting change any more, settle for at most `GRACE_S`, and end threads and connections."""
+        """Send no further changes, settle for at most `GRACE_S`, and end threads and connections."""
         self._stop_signal.stop()
         if os.getpid() == self._pid:
             self.budget.wake()
@@ -198,7 +198,7 @@ class _FlowRun:
         self._taken_items: list[Any] = []
 
     def perform(self, step: Any) -> Any:
-        """Perform a step and return its answer. After Ctrl-C, perform it again under the stop signal; raise the second."""
+        """Perform a step and return its answer. After a first Ctrl-C, perform it again under the stop signal; raise a second one."""
         self._started_call, self._taken_items = None, []
         try:
             return self._perform(step)
@@ -272,7 +272,7 @@ class _FlowRun:
             raise self._interrupt
 
     def cancel_calls(self) -> None:
-        """Cancel calls that are not sent yet, because nobody awaits them any more."""
+        """Cancel calls that are not sent yet, because nothing awaits them."""
         if self._tickets:
             self._stop_signal.stop()
             for ticket in self._tickets:

@@ -1,4 +1,4 @@
-"""Lazy listings of access requests that tell how complete they are."""
+"""Lazy listings of access requests with a statement of their completeness."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class _ListingState:
         self.is_open = False
 
     def __repr__(self) -> str:
-        is_whole, why = self.completeness.proved, self.completeness.why
-        so_far = "" if is_whole else " so far"
-        state = "complete" + (f" ({why})" if why else "") if is_whole else f"not proved complete: {why}"
+        is_complete, why = self.completeness.proved, self.completeness.why
+        so_far = "" if is_complete else " so far"
+        state = "complete" + (f" ({why})" if why else "") if is_complete else f"not proved complete: {why}"
         rows = f"{self._count} row{'' if self._count == 1 else 's'}{so_far}"
         return f"<{type(self).__name__} {self.repo} {self.status}: {rows}, {state}>"
 
@@ -53,9 +53,9 @@ class _ListingState:
 class Listing(_ListingState, Iterator[AccessRequest]):
     """An iterator over requests that reads at most a page ahead.
 
-    `completeness` tells at the end whether the listing is proved complete, and otherwise why not. `quarantined` holds
-    records that could not be read. A write to the same repo through the same `Hub` first reads the rest of the listing
-    into memory, so that no request is skipped.
+    After the end, `completeness` says whether the listing is proved complete, or why not. `quarantined` contains records
+    that could not be read. A write to the same repo through the same `Hub` first reads the rest of the listing into memory,
+    so that no request is skipped.
     """
 
     def __init__(

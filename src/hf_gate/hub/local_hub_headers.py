@@ -17,16 +17,16 @@ PROBE_S: Final = 5.0
 
 
 def get_world_id(endpoint: str, limit: float = PROBE_S) -> str | None:
-    """Return the id of a local Hub's world, which is on every answer of it; None for any other Hub.
+    """Return the world id that a local Hub sends with every answer; None for any other Hub.
 
-    `limit`: seconds after which a local Hub that has not answered counts as away.
+    A local Hub that has not answered after `limit` seconds counts as unavailable.
     """
     world = fetch_local_headers(endpoint, limit).get("x-hf-gate-world", "")
     return world if re.fullmatch(r"[0-9a-zA-Z-]{1,64}", world) else None
 
 
 def fetch_local_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, str]:
-    """Return the headers that a local Hub puts on every answer; empty for any other Hub, which is not asked."""
+    """Return the headers that a local Hub sends with every answer; empty for any other Hub, which is not called."""
     if not is_loopback(endpoint):
         return {}
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -54,7 +54,7 @@ def fetch_local_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, s
 
 @contextmanager
 def _shut_down_after(seconds: float, connection: socket) -> Iterator[Event]:
-    """Shut down a connection after so many seconds; the event tells whether that happened."""
+    """Shut down a connection after `seconds`; the event is set if that happened."""
     is_over = Event()
 
     def shut_down() -> None:

@@ -34,7 +34,7 @@ _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 @dataclass(frozen=True, slots=True)
 class HubConnection:
-    """Where calls go, and their limits. `timeout` is in seconds of silence; a whole call may take six times as long."""
+    """Origin, credentials and limits of calls. `timeout` is in seconds of silence; a call may take six times as long."""
 
     origin: str
     clock: Clock
@@ -44,7 +44,7 @@ class HubConnection:
 
     @property
     def max_call_s(self) -> float:
-        """The most seconds that a whole call may take, slow bodies included."""
+        """The most seconds that a complete call may take, slow bodies included."""
         return self.timeout * 6
 
     def build_headers(self, send: HubCall) -> dict[str, str]:
@@ -88,7 +88,7 @@ class HubConnection:
 
 
 def build_user_agent(version: str) -> str:
-    """Return the User-Agent header; it tells nothing about the person or the machine."""
+    """Return the User-Agent header, which contains nothing about the person or the machine."""
     return f"hf-gate/{version}; python/{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -131,7 +131,7 @@ class PersonGenerator:
         self._append_account(persona, username, account.fullname, email, max(created_ms, account.created_ms))
 
     def add_bot(self, created_ms: int, stem: str, number: int, domain: str) -> None:
-        """Add one of a series of machine-made accounts."""
+        """Add one of a series of automatically created accounts."""
         username = self._make_unique(f"{stem}{number}")
         persona = Persona(
             person_id=len(self.accounts),

@@ -15,7 +15,7 @@ from .text_pools import AnswerTexts, Pools
 
 class FilledForm(NamedTuple):
     """A form with answers. By label, `quality` rates text answers (good, thin, junk, empty, missing or hostile), and
-    `manner` tells what is special about an answer.
+    `manner` says what is special about an answer.
     """
 
     answers: dict[str, str]

@@ -62,7 +62,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-# ---- reading ------------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def _get_journal(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
@@ -100,7 +100,7 @@ def _get_faults(app: HubState, _: HttpRequest) -> list[str]:
     return [fault.spec for fault in app.faults.active]
 
 
-# ---- changing -----------------------------------------------------------------------------------------------------------
+# ---- changing --------------------------------------------------------------------------------------------------------
 
 
 def _set_faults(app: HubState, request: HttpRequest) -> list[str]:
@@ -119,7 +119,7 @@ def _advance_clock(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 
 def _add_people(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
-    """Add all of the people or, after an error, none."""
+    """Add all of the people, or none after an error."""
     world, ready = app.world, dict[str, tuple[str, str, str, int]]()
     for raw in _expect_list(_parse_json(request)):
         line = _check_keys(raw, {"username", "fullname", "email", "created_at"})
@@ -163,7 +163,7 @@ def _rename_person(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 
 def _add_requests(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
-    """Add all of the requests in the given order or, after an error, none."""
+    """Add all of the requests in the given order, or none after an error."""
     world, ready = app.world, dict[tuple[str, str], tuple[HubRepo, HubAccount, dict[str, str], int]]()
     for raw in _expect_list(_parse_json(request)):
         line = _check_keys(raw, {"repo", "repo_type", "user", "answers", "asked_at"})
@@ -235,7 +235,7 @@ _HANDLERS: dict[tuple[str, str], Callable[[HubState, HttpRequest], object]] = {
 }
 
 
-# ---- parsing the body ---------------------------------------------------------------------------------------------------
+# ---- parsing ---------------------------------------------------------------------------------------------------------
 
 
 def _parse_json(request: HttpRequest) -> object:

@@ -31,7 +31,7 @@ class FaultPlan:
     request: HttpRequest
     call: RecognizedCall | None
     world: World
-    replacement: HttpResponse | None = None  # sent without asking the world
+    replacement: HttpResponse | None = None  # sent instead of the world's answer
     is_bare: bool = False  # no rate-limit headers
     changes: list[Callable[[HttpResponse], HttpResponse]] = field(default_factory=list)
     delay_before: float = 0.0
@@ -122,7 +122,7 @@ class FaultSet:
         return plan
 
 
-# ---- effects ------------------------------------------------------------------------------------------------------------
+# ---- effects ---------------------------------------------------------------------------------------------------------
 
 
 def build_failure(status: int) -> HttpResponse:
@@ -357,7 +357,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
 }
 
 
-# ---- parsing ------------------------------------------------------------------------------------------------------------
+# ---- parsing ---------------------------------------------------------------------------------------------------------
 
 _COMMON = ("p", "call", "on", "times")
 

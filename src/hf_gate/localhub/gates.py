@@ -46,7 +46,7 @@ _ROLES = {
 
 
 class DemoGate(msgspec.Struct, frozen=True):
-    """An invented gated repo. `card` is the whole README.md; `former_fields` are fields that its form once had."""
+    """An invented gated repo. `card` is the complete README.md; `former_fields` are fields that its form once had."""
 
     repo_type: RepoType
     namespace: str

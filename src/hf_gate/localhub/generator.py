@@ -1,4 +1,4 @@
-"""Generates the scene of a local Hub: invented people who ask at invented gates, reproducible from a seed.
+"""Generates the data of a local Hub: invented people who ask at invented gates, reproducible from a seed.
 
 People are drawn once. Rows come in blocks that depend only on seed and block number, so that a million rows can be
 streamed and two processes agree. The time is an argument (`now_ms`).
@@ -143,7 +143,7 @@ def encode_oracle_line(drawn: GeneratedRequest) -> bytes:
 
 
 class _RowOutline(NamedTuple):
-    """A row without answers. `old` marks the first fifth of the repo's requests."""
+    """A row without answers. `is_old` marks the first fifth of the repo's requests."""
 
     person: int
     asked_ms: int
@@ -153,7 +153,7 @@ class _RowOutline(NamedTuple):
 
 
 class GeneratedData:
-    """Gates, accounts and rows (drawn anew each time); a person index points into `accounts` and `personas`."""
+    """Gates, accounts and rows (drawn again each time); a person index points into `accounts` and `personas`."""
 
     def __init__(self, seed: int, requests: int, repos: int, preset: str, now_ms: int) -> None:
         words = load_pools()
@@ -263,7 +263,7 @@ class GeneratedData:
 
 
 def generate_data(seed: int, requests: int, repos: int, preset: str, now_ms: int) -> GeneratedData:
-    """Build a scene; raise ValueError for an unknown preset. `requests` is the total over all repos."""
+    """Generate the data; raise ValueError for an unknown preset. `requests` is the total over all repos."""
     if preset not in CLASSES:
         raise ValueError(f"unknown preset {preset!r}; known presets: {', '.join(PRESETS)}")
     if requests < 0 or repos < 0 or (requests and not repos):

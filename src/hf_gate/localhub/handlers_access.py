@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 _NOBODY: dict[str, str] = {}
 
 
-# ---- the decisions ------------------------------------------------------------------------------------------------------
+# ---- decisions -------------------------------------------------------------------------------------------------------
 
 
 def handle(context: CallContext) -> HttpResponse:
@@ -99,7 +99,7 @@ def _decide_item(
     status: Status,
     reason: str | None,
 ) -> dict[str, object]:
-    """Decide one person of a batch. The same status is no error and changes nothing."""
+    """Decide one person of a batch. The same status is not an error and changes nothing."""
     try:
         row = _find_row(context.world, hub_repo, identifier)
     except HttpError:
@@ -140,7 +140,7 @@ def grant(context: CallContext) -> HttpResponse:
     return json_response({})
 
 
-# ---- the requester's side -----------------------------------------------------------------------------------------------
+# ---- requesters ------------------------------------------------------------------------------------------------------
 
 
 def cancel(context: CallContext) -> HttpResponse:
@@ -195,7 +195,7 @@ def _parse_answers(context: CallContext) -> dict[str, str]:
     return {key: value if isinstance(value, str) else _encode(value).decode() for key, value in body.values.items()}
 
 
-# ---- the gate ----------------------------------------------------------------------------------------------------------
+# ---- gate ------------------------------------------------------------------------------------------------------------
 
 
 def check_gate(context: CallContext) -> None:

@@ -61,7 +61,7 @@ def _build_row(hub_repo: HubRepo, row: StoredRequest, status: str, *, is_old: bo
     )
 
 
-# ---- the lists ----------------------------------------------------------------------------------------------------------
+# ---- lists -----------------------------------------------------------------------------------------------------------
 
 
 def list_requests(context: CallContext) -> HttpResponse:
@@ -113,7 +113,7 @@ def _parse_cursor(text: str | None) -> tuple[int, str] | None:
         raise HttpError(400, "✖ Invalid cursor\n  → at cursor") from None
 
 
-# ---- the report --------------------------------------------------------------------------------------------------------
+# ---- report ----------------------------------------------------------------------------------------------------------
 
 
 class _Granter(Struct, frozen=True, gc=False):
@@ -132,7 +132,7 @@ class _ReportLine(Struct, frozen=True, gc=False):
 
 
 def build_report(context: CallContext) -> HttpResponse:
-    """Return the whole report. It is encoded in parts of 1,000, so that a million rows need little memory."""
+    """Return the complete report. It is encoded in parts of 1,000, so that a million rows need little memory."""
     _, hub_repo = context.require_reviewer(can_decide=False)
     rows, words = (
         read_all_rows(context.world, hub_repo, context.request.view, context.now_ms),

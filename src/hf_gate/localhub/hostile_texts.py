@@ -1,4 +1,4 @@
-"""Hostile texts that attack whatever shows, exports, parses or evaluates them. All are valid JSON (no lone surrogates)."""
+"""Hostile texts that attack programs that show, export, parse or evaluate them. All are valid JSON (no lone surrogates)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans who asks where and when: people who ask at several repos, new accounts made for one repo, and bursts."""
+"""Plans who asks where and when: people who ask at several repos, new accounts for one repo, and bursts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _time_of_day(share: float) -> int:
 
 
 class Timeline:
-    """The inverse of a repo's arrival curve: `at(share)` is when that share of its requests had arrived."""
+    """The inverse of a repo's arrival curve: `get_time(share)` is when that share of its requests had arrived."""
 
     __slots__ = ("_edges", "_first", "_lead", "_scale", "start")
 

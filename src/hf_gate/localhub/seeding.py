@@ -36,7 +36,7 @@ TOKENS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("fine_access", "owner", "fineGrained", ("repo.content.read", "repo.access.read")),
     ("fine_content", "owner", "fineGrained", ("repo.content.read",)),
 )
-# Fine-grained tokens of the owner that are valid for the first repo only, as the docs advise: to look and to decide.
+# Fine-grained tokens of the owner for the first repo only, as the docs advise: one to read and one to decide.
 REPO_TOKENS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("fine_look", ("repo.content.read", "repo.access.read")),
     ("fine_decide", ("repo.content.read", "repo.access.read", "repo.write")),
@@ -47,13 +47,13 @@ _encode = msgspec.json.Encoder().encode
 def seed_world(
     seed: int, requests: int, repos: int, preset: str, now_ms: int, *, protocol: str = "2026-10-23", world_id: str = ""
 ) -> tuple[World, GeneratedData]:
-    """Return the world and its scene (for the oracle); raise ValueError for an unknown preset."""
+    """Return the world and its generated data (for the oracle); raise ValueError for an unknown preset."""
     world = World(seed, world_id)
     world.protocol = protocol
-    scene = generate_data(seed, requests, repos, preset, now_ms)
+    generated_data = generate_data(seed, requests, repos, preset, now_ms)
     start_ms = now_ms - 900 * DAY_MS
-    staff = _add_staff(world, scene.gates, start_ms)
-    gates = [_add_gate(world, gate, staff, start_ms) for gate in scene.gates]
+    staff = _add_staff(world, generated_data.gates, start_ms)
+    gates = [_add_gate(world, gate, staff, start_ms) for gate in generated_data.gates]
     first = frozenset(hub_repo.id for hub_repo in gates[:1])
     for name, permissions in REPO_TOKENS:
         _add_token(world, name, staff["owner"], "fineGrained", permissions, start_ms, first)
@@ -70,16 +70,16 @@ def seed_world(
                 counts=(a.num_models, a.num_datasets, a.num_followers),
             )
         )
-        for a in scene.accounts
+        for a in generated_data.accounts
     ]
-    _load_requests(world, gates, people, scene.rows, staff["owner"])
+    _load_requests(world, gates, people, generated_data.rows, staff["owner"])
     world.find_accounts_by_prefix("")  # sort now, so that the first search is fast
-    return world, scene
+    return world, generated_data
 
 
-def encode_oracle(scene: GeneratedData) -> Iterator[bytes]:
+def encode_oracle(generated_data: GeneratedData) -> Iterator[bytes]:
     """Yield the facts about each request, one line of JSON each. They are never sent."""
-    return (encode_oracle_line(row) for row in scene.rows)
+    return (encode_oracle_line(row) for row in generated_data.rows)
 
 
 def make_id(name: str, at_ms: int) -> str:

@@ -45,7 +45,7 @@ class LocalHubApp(HubState):
     stopping: asyncio.Event | None = None
     _answer_count = 0
 
-    # ---- one call ----------------------------------------------------------------------------------------------
+    # ---- one call ----------------------------------------------------------------------------------------------------
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -142,7 +142,7 @@ class LocalHubApp(HubState):
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Return the whole body; None if the caller disconnected."""
+    """Return the complete body; None if the caller disconnected."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -175,7 +175,7 @@ async def _send_response(send: Send, response: HttpResponse, *, only_head: bool 
         await send({"type": "http.response.body", "body": response.body})
 
 
-# ---- building and serving -----------------------------------------------------------------------------------------------
+# ---- building and serving --------------------------------------------------------------------------------------------
 
 
 def build_app(  # noqa: PLR0917 - the options of `hub serve`, in its order
@@ -198,10 +198,12 @@ def build_app(  # noqa: PLR0917 - the options of `hub serve`, in its order
         raise ValueError("page size must be 10 to 1000")
 
     def make_world(now_ms: int) -> World:
-        world, scene = seed_world(seed, requests, repos, preset, now_ms, protocol=protocol, world_id=uuid4().hex)
+        world, generated_data = seed_world(
+            seed, requests, repos, preset, now_ms, protocol=protocol, world_id=uuid4().hex
+        )
         world.page_size = page_size
         if data_dir is not None:
-            _write_oracle(data_dir, scene)
+            _write_oracle(data_dir, generated_data)
         return world
 
     hub_clock, limiter, wanted = LocalHubClock(clock), RateLimiter(parse_quota(quota)), FaultSet(tuple(faults), seed)
@@ -213,10 +215,10 @@ def build_app(  # noqa: PLR0917 - the options of `hub serve`, in its order
     return LocalHubApp(make_world, hub_clock, limiter, wanted, latency_s=latency_s, kept=world, folder=data_dir)
 
 
-def _write_oracle(folder: Path, scene: GeneratedData) -> None:
-    """Write the facts about each request to a file beside the world."""
+def _write_oracle(folder: Path, generated_data: GeneratedData) -> None:
+    """Write the facts about each request to a file next to the world."""
     with open_private_file(folder / ORACLE_FILE) as file:
-        file.writelines(encode_oracle(scene))
+        file.writelines(encode_oracle(generated_data))
 
 
 class LocalHubServer:
@@ -270,7 +272,7 @@ class LocalHubServer:
 
 
 class _PromptServer(uvicorn.Server):
-    """Stops as soon as it is told to. uvicorn looks for a stop every 100 ms and then waits 100 ms more.
+    """Stops as soon as it is told to. uvicorn checks for a stop every 100 ms and then waits 100 ms more.
 
     Calls `stop` on a signal: uvicorn's own handler would raise the signal again after the shutdown.
     """

@@ -1,4 +1,4 @@
-"""Loads the texts from which invented people and answers are drawn. `tools/make_pools.py` makes the file."""
+"""Loads the texts from which invented people and answers are drawn. `tools/make_pools.py` creates the file."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from .records import HubAccount, HubOrg, HubRepo, HubToken, JournalEntry, Stored
 ALLOWED_MOVES: Final = {
     call: {(m.before, m.after) for m in MOVES if m.call == call} for call in {m.call for m in MOVES}
 }
-MAX_PAST_ROWS: Final = 20_000  # how many changes a lagging list can look back
+MAX_PAST_ROWS: Final = 20_000  # number of past changes that a lagging list can show
 
 
 class World:
@@ -50,7 +50,7 @@ class World:
         self.id_counter += 1
         return f"{now_ms // 1000 & 0xFFFFFFFF:08x}{self.seed & 0xFFFF:04x}ab{self.id_counter:010x}"
 
-    # ---- accounts ----------------------------------------------------------------------------------------------
+    # ---- accounts ----------------------------------------------------------------------------------------------------
 
     def add_account(self, account: HubAccount) -> HubAccount:
         self.accounts[account.id] = account
@@ -154,7 +154,7 @@ class World:
             return False
         return role in {"owner", "admin"} or hub_repo.creator is token.account or not hub_repo.org_members_gated
 
-    # ---- repos -------------------------------------------------------------------------------------------------
+    # ---- repos -------------------------------------------------------------------------------------------------------
 
     def find_repo(self, repo: Repo) -> HubRepo | None:
         return self.repos.get((repo.type, repo.id.lower()))
@@ -175,7 +175,7 @@ class World:
         self.add_repo(hub_repo)
         self.renamed[old.type, old.id.lower()] = hub_repo.repo
 
-    # ---- requests ----------------------------------------------------------------------------------------------
+    # ---- requests ----------------------------------------------------------------------------------------------------
 
     def load_requests(self, hub_repo: HubRepo, rows: Sequence[StoredRequest]) -> None:
         """Put requests into an empty repo without journal entries, while a world is built."""

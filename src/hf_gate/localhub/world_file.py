@@ -109,9 +109,13 @@ def load_world(folder: Path) -> tuple[World, int] | None:
     try:
         saved = msgspec.json.decode(path.read_bytes(), type=SavedWorld)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{path} is not a saved local Hub ({error}); move it away to start anew") from None
+        raise ValueError(
+            f"{path} is not a saved local Hub ({error}); move the file away to start with a new world"
+        ) from None
     if saved.version != VERSION:
-        raise ValueError(f"{path} was saved by another version ({saved.version}); move it away to start anew")
+        raise ValueError(
+            f"{path} was saved by another version ({saved.version}); move the file away to start with a new world"
+        )
     return _from_saved_world(saved), saved.now_ms
 
 

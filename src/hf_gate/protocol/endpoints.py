@@ -103,7 +103,7 @@ def build_list_call(
 
 
 def build_handle_call(repo: Repo, identifier: Mapping[str, str], status: str, reason: str | None) -> HubCall:
-    """Build a decision about one person: `who` holds exactly one of user, userId, requestId."""
+    """Build a decision about one person: `who` has exactly one of user, userId, requestId."""
     return _build_call(
         "handle", repo, body={**identifier, "status": status, **_build_reason(status, reason)}, lane=Lane.WRITE
     )
@@ -136,7 +136,7 @@ def build_settings_call(repo: Repo, values: Mapping[str, Any]) -> HubCall:
 
 
 def build_report_call(repo: Repo, *, max_bytes: int = 384 * MIB) -> HubCall:
-    """Build the call for the whole access report: one JSON array. A million rows of 380 bytes fit."""
+    """Build the call for the complete access report: one JSON array. A million rows of 380 bytes fit."""
     return _build_call("report", repo, max_bytes=max_bytes)
 
 

@@ -47,7 +47,7 @@ class HubCall:
     is_change: bool = False
     max_bytes: int = 32 * MIB
     accept: str = "application/json"
-    within: float | None = field(default=None, compare=False)  # calls are equal whatever their time limit
+    within: float | None = field(default=None, compare=False)  # calls are equal regardless of their time limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """A call without a usable answer. `sent` is False only if nothing can have reached the Hub."""
+    """A call without a usable answer. `is_sent` is False only if nothing can have reached the Hub."""
 
     reason: FailureReason
     is_sent: bool

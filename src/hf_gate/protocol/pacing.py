@@ -19,7 +19,7 @@ from .ratelimit_headers import MAX_WAIT_S, AnnouncedLimit, parse_retry_after, re
 MAX_LIMITS: Final = 32  # limits tracked at most; hostile answers could announce new ones forever
 POLL_S: Final = 0.05  # ask again after this time when waiting for an answer
 MIN_WAIT_S: Final = 0.001  # a smaller wait would not move the clock
-WRITES_PER_READ: Final = 4  # after so many writes, a waiting read goes first
+WRITES_PER_READ: Final = 4  # after this many writes, a waiting read goes first
 
 # Each success allows one more parallel call; a read allows three more if its limit is announced and no ceiling is known.
 # The Hub's unannounced limits apply to changes.
@@ -29,7 +29,7 @@ _BULK: Final = frozenset({Lane.BULK_WRITE, Lane.BULK_READ})
 _WRITES: Final = frozenset({Lane.WRITE, Lane.BULK_WRITE})
 _UNREACHABLE: Final = frozenset({FailureReason.CONNECT, FailureReason.TIMEOUT, FailureReason.BROKEN})
 
-# Circuit breaker: after so many server errors in a row, one call probes after 30 s, later every 5 minutes.
+# Circuit breaker: after this many server errors in a row, one call probes after 30 s, later every 5 minutes.
 _BREAKER_THRESHOLD: Final = 5
 _BREAKER_S, _MAX_BREAKER_S = 30.0, 300.0
 
@@ -55,7 +55,7 @@ class WaitReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The tightest announced window of a bucket (None: unknown), and why bulk work waits at this moment."""
+    """The tightest announced window of a bucket (None: unknown), and why bulk work waits now."""
 
     remaining: int | None
     quota: int | None
@@ -72,7 +72,7 @@ class LimitWindow:
     quota: int | None = None
     length_s: float | None = None
     size: int = 0  # the quota, or the most calls ever left
-    remaining: int | None = None  # None: unknown, one call finds out
+    remaining: int | None = None  # None: unknown until the next answer
     announced_end: float = -math.inf
     started_at: float = -math.inf  # by the local clock
     has_waiters: bool = False  # a call waits for the end
@@ -353,7 +353,7 @@ class Pacer:
     ) -> None:
         bucket, asked = self._buckets[send.bucket], parse_retry_after(answer.headers, now)
         empty = [self._windows[limit.name] for limit in limits if limit.remaining == 0 and limit.name in self._windows]
-        if empty and asked is not None:  # it overrides t: afterwards one call finds out
+        if empty and asked is not None:  # it overrides t: afterwards one call goes alone
             for window in empty:
                 window.remaining, window.started_at = None, now
             bucket.pause(now + asked + chance, WaitReason.RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""Classifies answers of the Hub: builds the matching error and tells transient failures. Decides by codes, not by text."""
+"""Classifies answers of the Hub: builds the matching error and detects transient failures. Decides by codes, not by text."""
 
 from __future__ import annotations
 

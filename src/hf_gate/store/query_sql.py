@@ -339,7 +339,7 @@ _ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
 
 
 MAX_CANDIDATES: Final = 6_000
-"""Up to so many candidates are checked one by one. More are so frequent that reading in order fills a page soon."""
+"""Up to this many candidates are checked one by one. More are so frequent that reading in order soon fills a page."""
 
 
 # ---- trigram index ---------------------------------------------------------------------------------------------------
@@ -363,6 +363,6 @@ def find_by_trigrams(db: Database, grams: Sequence[str], most: int) -> list[Row]
     if db.is_sqlite:
         match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)
         return db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, most))
-    # a query of its own, so that the planner knows the hashes and how rare they are
+    # a separate query, so that the planner knows the hashes and how rare they are
     hashes = [row[0] for row in db.rows("SELECT hashtext(gram) FROM unnest(?::text[]) AS gram", (list(grams),))]
     return db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ?::int[] LIMIT ?", (hashes, most))

@@ -15,7 +15,7 @@ from .query_sql import MAX_CANDIDATES, TEXT, Candidate, Conditions, build_trigra
 from .sql import Database, Row
 
 _MAX_STREAMS: Final = 24
-"""Up to so many sorted lists are merged. For more, all requests are read in order of asking."""
+"""Up to this many sorted lists are merged. For more, all requests are read in order of asking."""
 
 _FREE_PARTS: Final = 24  # pattern parts that may be compared with any number of rows
 MAX_WORK: Final = 3_000_000  # limit for queries with more parts: comparisons of a part with a row, each about 1 us
@@ -68,7 +68,7 @@ def _count_current(db: Database) -> int:
 
 
 def _check_work(found: Conditions, rows: int) -> None:
-    """Refuse a query with so many patterns that one page would block the desk's threads for long."""
+    """Refuse a query with so many patterns that one page would block the desk's threads for a long time."""
     if found.compared_parts <= _FREE_PARTS or found.compared_parts * rows <= MAX_WORK:
         return
     most = max(_FREE_PARTS, MAX_WORK // rows)

@@ -54,7 +54,7 @@ class Holder:
 
 
 def lock_files(store: Path) -> tuple[Path, Path]:
-    """Return the lock file and the holder file of a store; two, because Windows lets nobody read a locked file."""
+    """Return the lock file and the holder file of a store; two, because Windows does not let others read a locked file."""
     return store.with_name(f"{store.name}.lock"), store.with_name(f"{store.name}.holder")
 
 

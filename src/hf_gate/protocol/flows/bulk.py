@@ -141,7 +141,7 @@ def _recheck_requests(run: _BulkRun, decisions: Sequence[Decision], since: float
 
 
 def _send_batches(run: _BulkRun, key: _Group, *, least: int) -> Flow[None]:
-    """Send a group in batches while it holds at least `least` decisions; the rest stays in it."""
+    """Send a group in batches while it has at least `least` decisions; the rest stays in it."""
     while run.groups.get(key) and len(run.groups[key]) >= least:
         yield from _refresh_old_requests(run, endpoints.build_batch_call(run.repo, [], *key))
         group = run.groups.get(key, [])
@@ -205,7 +205,7 @@ def _send_batch(run: _BulkRun, key: _Group, batch: Sequence[Decision]) -> Flow[N
 
 
 def _parse_rows(answer: Answer, people: Sequence[Mapping[str, str]]) -> list[dict[str, object]] | None:
-    """Return the result rows of a batch in the order sent; None if the answer holds something else."""
+    """Return the result rows of a batch in the order sent; None for any other answer."""
     if not is_ok(answer) or not isinstance(answer, Reply):
         return None
     try:
@@ -240,7 +240,7 @@ def _build_row_outcome(run: _BulkRun, decision: Decision, row: dict[str, object]
 def _handle_batch_refusal(
     run: _BulkRun, key: _Group, batch: Sequence[Decision], answer: Answer, *, resent: bool = False
 ) -> Flow[None]:
-    """Handle a refusal of a whole batch: the Hub has no batch, one name is invalid (split it), or the run must end."""
+    """Handle a refusal of a complete batch: the Hub has no batch, one name is invalid (split it), or the run must end."""
     error = build_error(answer, run.repo)
     if resent:  # an earlier try may have worked, so a later refusal does not prove that nothing happened
         for decision in batch:

@@ -29,11 +29,11 @@ class RetryPolicy:
     longest_pause: float = 30.0
 
     def pause_after(self, failures: int) -> float:
-        """Return the longest pause after so many failures; the driver waits for a random share of it."""
+        """Return the longest pause after this many failures; the driver waits for a random share of it."""
         return min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 16))
 
     def is_exhausted(self, failures: int, left: float, answer: Answer) -> bool:
-        """Return whether to give up after so many failures, with `left` seconds of `max_wait`."""
+        """Return whether to give up after this many failures, with `left` seconds of `max_wait`."""
         if left < math.inf:
             return left < _MIN_TRY_S
         is_unreachable = isinstance(answer, NoReply) and answer.reason is FailureReason.CONNECT

@@ -30,7 +30,7 @@ from .calls import Flow, FlowContext, build_unreadable_error, follow_link, send_
 # The server may choose a smaller page size; a list that ends at exactly one of these sizes may continue.
 _COMMON_PAGE_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})
 _MAX_REPORT_ROWS = 20_000
-_MAX_REPORT_BYTES = 64 * MIB  # the report holds all statuses
+_MAX_REPORT_BYTES = 64 * MIB  # the report contains all statuses
 _MAX_EMPTY_PAGES = 20
 _MS = timedelta(milliseconds=1)
 
@@ -125,7 +125,7 @@ def list_requests(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first page of a list, usually the newest requests. `has_more` tells whether the list continues."""
+    """The first page of a list, usually the newest requests. `has_more`: whether the list continues."""
 
     requests: tuple[AccessRequest, ...] = ()
     has_more: bool = False
@@ -204,7 +204,7 @@ def _find_next_call(pages: _Pagination, sent: HubCall, reply: Reply, size: int) 
     has_fresh, by_time = pages.empty_pages == 0, pages.is_by_time
     is_full = size >= pages.limit or size in _COMMON_PAGE_SIZES
     if by_time and is_full and not has_fresh and (size >= pages.limit or not pages.has_link):
-        pages.add_doubt("a full page held nobody new and had no next link, so more requests may share its time")
+        pages.add_doubt("a full page had no new requests and no next link, so more requests may share its time")
     pages.should_compare_report = pages.should_compare_report or (by_time and has_fresh)
     if not is_full or (by_time and not has_fresh) or pages.oldest is None:
         if by_time and not pages.is_ordered:
@@ -221,7 +221,7 @@ def _follow_next_link(pages: _Pagination, sent: HubCall, link: str) -> HubCall |
     if urlsplit(path).path != urlsplit(sent.path).path:
         pages.add_doubt("the next link led to another list")
     elif pages.empty_pages >= _MAX_EMPTY_PAGES:
-        pages.add_doubt(f"{_MAX_EMPTY_PAGES} pages in a row held nobody new")
+        pages.add_doubt(f"{_MAX_EMPTY_PAGES} pages in a row had no new requests")
     elif path in pages.paths:
         pages.add_doubt("a next link led back to an earlier page")
     else:
@@ -233,7 +233,7 @@ def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> 
     """Return the call for requests older than `oldest`, with a millisecond of overlap; for full pages without link."""
     pages.is_by_time = True
     if oldest.year >= 9999:
-        pages.add_doubt("the list holds times beyond the year 9998")
+        pages.add_doubt("the list contains times beyond the year 9998")
         return None
     page = endpoints.build_list_call(pages.repo, pages.status, limit=pages.limit, before=format_time(oldest + _MS))
     if page.path in pages.paths:

@@ -1,4 +1,4 @@
-"""Finds the current requests of given people: by the time of asking, by name, or in whole lists, whichever is cheapest."""
+"""Finds the current requests of given people: by the time of asking, by name, or in complete lists, whichever is cheapest."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def find_requests(repo: Repo, targets: Sequence[Target], statuses: Iterable[str]
     """Find the current requests of the targets; each list is read in the given order and only as far as needed.
 
     Requests that were read before are first searched by the time of asking. The others are searched by name with a call
-    each, or the whole list is read, whichever takes fewer calls. A person counts as absent only if complete lists lack
-    the person, or if searches for a name that is still the account's find nothing.
+    each, or the complete list is read, whichever takes fewer calls. A person counts as absent only if complete lists do not
+    contain the person, or if searches for a name that is still the account's find nothing.
     """
     search, order = _Search(targets), tuple(statuses)
     if len(targets) > 1:
@@ -149,7 +149,7 @@ def _search_by_time(repo: Repo, order: Iterable[str], search: _Search, context: 
 
 
 class _TimeStop:
-    """Tells when a search by time can stop: all people are found, or the list has passed their times."""
+    """Decides when a search by time can stop: all people are found, or the list has passed their times."""
 
     def __init__(self, search: _Search, asked_at: Mapping[int, datetime]) -> None:
         self._search, self._stood, self._oldest = search, asked_at.keys(), min(asked_at.values())
@@ -160,7 +160,7 @@ class _TimeStop:
 
 
 def _search_list(repo: Repo, status: str, search: _Search, asked: set[int], context: FlowContext) -> Flow[bool]:
-    """Search one list, whole or by name; return True if it was proved complete or everybody was found."""
+    """Search one list, completely or by name; return True if it was proved complete or everybody was found."""
     missing = search.missing
     has_names = all(search.targets[index].username for index in missing)
     if not has_names or len(missing) > 1:
@@ -187,10 +187,10 @@ def _search_list(repo: Repo, status: str, search: _Search, asked: set[int], cont
 def _search_by_name(
     repo: Repo, status: str, search: _Search, name: str, context: FlowContext
 ) -> Flow[tuple[bool, bool]]:
-    """Search one list by name; return whether the answer was proved complete, and whether it was the whole list.
+    """Search one list by name; return whether the answer was proved complete, and whether it was the complete list.
 
-    A Hub without `q` sends the whole list: then there are records that do not contain the name. A Hub with `q` may search
-    more than the username, but only in the record.
+    A Hub without `q` sends the complete list, so some records do not contain the name. A Hub with `q` may search more than
+    the username, but only in the record.
     """
     unrelated: list[AccessRequest] = []
 
