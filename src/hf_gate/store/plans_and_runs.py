@@ -8,7 +8,7 @@ from typing import Any
 
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, PlanRow
-from ..domain.runs import ChangeState
+from .runs import SELECT_CHANGES, build_changes
 from .state_columns import repo_of
 from .store import Store
 
@@ -92,23 +92,8 @@ class PlansAndRuns:
         if states is not None:
             among, value = self._store.reads.in_clause(list(states))
             where, values = f"{where} AND c.state {among}", [*values, value]
-        rows = self._store.reads.rows(
-            "SELECT c.n, o.type, o.namespace, o.name, c.request_id, c.change, c.state, c.why"
-            f" FROM changes c JOIN repos o ON o.id = c.repo_id WHERE {where} AND c.n > ? ORDER BY c.n LIMIT ?",
-            (*values, after, limit),
-        )
-        return [
-            ChangeRow(
-                run=run,
-                n=n,
-                repo=repo_of(kind, space, name),
-                request=request,
-                change=bytes(change),
-                state=ChangeState(state),
-                why=why,
-            )
-            for n, kind, space, name, request, change, state, why in rows
-        ]
+        sql = f"{SELECT_CHANGES} {where} AND c.n > ? ORDER BY c.n LIMIT ?"
+        return build_changes(run, self._store.reads.rows(sql, (*values, after, limit)))
 
     def iterate_changes(self, run: str, repos: Sequence[Repo] | None = None) -> Iterator[ChangeRow]:
         """Iterate over all changes of a run, read in pages."""

@@ -79,23 +79,15 @@ def _run(row: Row) -> RunRow:
     return RunRow(**values)  # type: ignore[arg-type]
 
 
-def read_changes(
-    db: Database, run: str, states: Collection[str] | None, limit: int | None, repo_id: int | None = None
-) -> list[ChangeRow]:
-    """Return the changes of a run in the order of its plan."""
-    sql = (
-        "SELECT c.n, p.type, p.namespace, p.name, c.request_id, c.change, c.state, c.why"
-        " FROM changes c JOIN repos p ON p.id = c.repo_id WHERE c.run = ?"
-    )
-    values: list[object] = [run]
-    if states is not None:
-        among, value = db.in_clause(states)
-        sql, values = f"{sql} AND c.state {among}", [*values, value]
-    if repo_id is not None:
-        sql, values = f"{sql} AND c.repo_id = ?", [*values, repo_id]
-    sql += " ORDER BY c.n"
-    if limit is not None:
-        sql, values = f"{sql} LIMIT ?", [*values, limit]
+SELECT_CHANGES = (
+    "SELECT c.n, o.type, o.namespace, o.name, c.request_id, c.change, c.state, c.why"
+    " FROM changes c JOIN repos o ON o.id = c.repo_id WHERE"
+)
+"""The columns for `build_changes`; the condition continues after it, and `c` is the change."""
+
+
+def build_changes(run: str, rows: Sequence[Row]) -> list[ChangeRow]:
+    """Convert rows of `SELECT_CHANGES`."""
     return [
         ChangeRow(
             run=run,
@@ -106,8 +98,24 @@ def read_changes(
             state=ChangeState(state),
             why=why,
         )
-        for n, kind, space, name, request, change, state, why in db.rows(sql, values)
+        for n, kind, space, name, request, change, state, why in rows
     ]
+
+
+def read_changes(
+    db: Database, run: str, states: Collection[str] | None, limit: int | None, repo_id: int | None = None
+) -> list[ChangeRow]:
+    """Return the changes of a run in the order of its plan."""
+    sql, values = f"{SELECT_CHANGES} c.run = ?", list[object]([run])
+    if states is not None:
+        among, value = db.in_clause(states)
+        sql, values = f"{sql} AND c.state {among}", [*values, value]
+    if repo_id is not None:
+        sql, values = f"{sql} AND c.repo_id = ?", [*values, repo_id]
+    sql += " ORDER BY c.n"
+    if limit is not None:
+        sql, values = f"{sql} LIMIT ?", [*values, limit]
+    return build_changes(run, db.rows(sql, values))
 
 
 def read_repos(db: Database, run: str, states: Collection[str]) -> list[Repo]:
