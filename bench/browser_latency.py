@@ -15,6 +15,8 @@ from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.sign_in import Authenticator
 
+from .results import percentile_95
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 # The page itself dispatches the key; its effect is visible once the second frame after it is drawn.
@@ -69,7 +71,9 @@ def measure_keys(app_state: AppState, rounds: int) -> KeyTimes | None:
             turned.append(float(page.evaluate(_DRAWN)))
         browser.close()
     _empty_tray(app_state)
-    return KeyTimes(_p95([one[0] for one in pressed]), _p95([one[1] for one in pressed]), _p95(turned))
+    return KeyTimes(
+        _compute_p95([one[0] for one in pressed]), _compute_p95([one[1] for one in pressed]), _compute_p95(turned)
+    )
 
 
 def _empty_tray(app_state: AppState) -> None:
@@ -78,10 +82,10 @@ def _empty_tray(app_state: AppState) -> None:
     app_state.workspace.tray.undo([one.id for one in waiting], waiting[0].made_at if waiting else 0)
 
 
-def _p95(values: list[float]) -> float:
+def _compute_p95(values: list[float]) -> float:
     if min(values) < 0:
         raise RuntimeError("a key was pressed, but its row did not change")
-    return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
+    return percentile_95(values)
 
 
 @contextmanager

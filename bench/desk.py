@@ -11,7 +11,7 @@ from hf_gate.store.opening import open_store
 from . import store
 from .cli_process import CommandRun, Desk, create_desk
 from .hub_process import run_local_hub
-from .results import DASH, Row, format_seconds
+from .results import Row, format_seconds, is_met_if_large, target_if_large
 from .sizes import Sizes
 
 NOW = "2026-11-25T12:00:00Z"
@@ -65,14 +65,14 @@ def _measure_sync(here: Desk, count: int) -> Iterator[Row]:
     first = here.run("sync", "--full", "--json")
     yield Row(
         "desk-first", f"first full sync of {count:,} requests, the Hub in another process",
-        f"{first.summary}, {first.peak_mb:.0f} MB", target=_target(count, "<= 90 s, <= 300 MB"),
-        is_met=_is_met(count, first.seconds <= 90 and first.peak_mb <= 300),
+        f"{first.summary}, {first.peak_mb:.0f} MB", target=target_if_large(count, "<= 90 s, <= 300 MB"),
+        is_met=is_met_if_large(count, first.seconds <= 90 and first.peak_mb <= 300),
         why="One process does all the work. About a quarter is the text index, a fifth the other indexes and the write-ahead log, a twentieth the compression of records.",
     )  # fmt: skip
     again = here.run("sync", "--full", "--json")
     yield Row(
         "desk-again", f"second full sync of {count:,} requests, nothing new", f"{again.summary}, {again.peak_mb:.0f} MB",
-        target=_target(count, "<= 30 s"), is_met=_is_met(count, again.seconds <= 30),
+        target=target_if_large(count, "<= 30 s"), is_met=is_met_if_large(count, again.seconds <= 30),
         why="Half of it is decoding the pages of the Hub, the other half finding each person in the store.",
     )  # fmt: skip
 
@@ -80,8 +80,8 @@ def _measure_sync(here: Desk, count: int) -> Iterator[Row]:
 def _measure_size(here: Desk, count: int) -> Row:
     size = sum(file.stat().st_size for file in here.folder.glob("desk.db*")) / count
     return Row(
-        "desk-size", "the store, with the text index", f"{size:,.0f} B per request", target=_target(count, "<= 3,000 B"),
-        is_met=_is_met(count, size <= 3000),
+        "desk-size", "the store, with the text index", f"{size:,.0f} B per request", target=target_if_large(count, "<= 3,000 B"),
+        is_met=is_met_if_large(count, size <= 3000),
     )  # fmt: skip
 
 
@@ -94,12 +94,12 @@ def _measure_queries(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
     ):
         yield Row(
             key, f"{what} among {count:,}, 95th percentile", f"{asked.p95:.1f} ms (median {asked.median:.1f})",
-            target=_target(count, f"< {most} ms"), is_met=_is_met(count, asked.p95 < most), why=f"Slowest: {asked.slow}.",
+            target=target_if_large(count, f"< {most} ms"), is_met=is_met_if_large(count, asked.p95 < most), why=f"Slowest: {asked.slow}.",
         )  # fmt: skip
     took = median(here.run("ls", "--limit", "30", "--json").seconds for _ in range(sizes.cold_starts))
     yield Row(
-        "desk-ls", f"cold start, `ls` from the store of {count:,}", format_seconds(took), target=_target(count, "<= 0.5 s"),
-        is_met=_is_met(count, took <= 0.5), why="Most of it is Python loading modules.",
+        "desk-ls", f"cold start, `ls` from the store of {count:,}", format_seconds(took), target=target_if_large(count, "<= 0.5 s"),
+        is_met=is_met_if_large(count, took <= 0.5), why="Most of it is Python loading modules.",
     )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def _measure_plan(here: Desk, count: int) -> Iterator[Row]:
     evaluated = json.loads((here.folder / "all.json").read_bytes())["summary"]["judged"]
     yield Row(
         "desk-plan", f"plan over 20 rules, {evaluated:,} of {count:,} waiting (with --now, which stores nothing)", f"{all_.summary}; one core {alone.summary}",
-        target=_target(count, "<= 60 s on two cores"), is_met=_is_met(count, all_.seconds <= 60), why=_WHY_SLOW,
+        target=target_if_large(count, "<= 60 s on two cores"), is_met=is_met_if_large(count, all_.seconds <= 60), why=_WHY_SLOW,
     )  # fmt: skip
     yield Row(
         "desk-same", "that plan, by one process and by several", "the same bytes" if same else "other bytes",
@@ -140,15 +140,6 @@ def _measure_verification(here: Desk) -> Row:
     return Row(
         "desk-verify", f"audit verify of {entries:,} entries, including every seal and the start of Python",
         f"{proof.summary}: {took:.1f} s per million" if entries >= 100_000 else proof.summary,
-        target=_target(entries, "<= 10 s per million"), is_met=_is_met(entries, took <= 10),
+        target=target_if_large(entries, "<= 10 s per million"), is_met=is_met_if_large(entries, took <= 10),
         why="Each private part is decompressed and its seal is computed again.",
     )  # fmt: skip
-
-
-def _target(count: int, aim: str) -> str:
-    """Return the target, or a dash for stores that are too small for it."""
-    return aim if count >= 500_000 else DASH
-
-
-def _is_met(count: int, reached: bool) -> bool | None:
-    return reached if count >= 500_000 else None

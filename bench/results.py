@@ -67,3 +67,18 @@ def format_ratio(value: float) -> str:
 
 def format_rate(value: float) -> str:
     return f"{value:,.1f}/s" if value < 100 else f"{value:,.0f}/s"
+
+
+LARGE = 500_000  # fewest requests in a store for which its targets count
+
+
+def target_if_large(count: int, target: str) -> str:
+    return target if count >= LARGE else DASH
+
+
+def is_met_if_large(count: int, is_met: bool) -> bool | None:
+    return is_met if count >= LARGE else None
+
+
+def percentile_95(values: Sequence[float]) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]

@@ -25,7 +25,7 @@ from . import report
 from . import store as filling
 from .browser_latency import KeyTimes, measure_keys
 from .desk_fixture import Visitor, open_desk
-from .results import DASH, Row, format_table
+from .results import DASH, Row, format_table, is_met_if_large, percentile_95, target_if_large
 from .sizes import FULL, QUICK, Sizes
 
 REPOS = 50
@@ -34,11 +34,6 @@ _BUSIEST = (
     "SELECT pseudonym FROM people WHERE id IN"
     " (SELECT person_id FROM requests GROUP BY person_id ORDER BY count(*) DESC LIMIT 20)"
 )
-_ENOUGH = 500_000  # fewest requests for which targets count
-
-
-def _p95(values: list[float]) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
 
 
 class PageTimes(NamedTuple):
@@ -50,7 +45,7 @@ class PageTimes(NamedTuple):
 
     @property
     def p95(self) -> float:
-        return _p95([ms for ms, _ in self.took])
+        return percentile_95([ms for ms, _ in self.took])
 
     @property
     def median(self) -> float:
@@ -80,8 +75,8 @@ def measure_folder(folder: Path, sizes: Sizes) -> Iterator[Row]:
                 asked = _time_pages(visitor, paths, sizes.web_rounds)
                 largest = max(largest, asked.largest)
                 yield Row(
-                    key, f"{what}, 95th percentile", f"{asked.p95:.0f} ms (CPU {_p95(asked.cpu):.0f}, median {asked.median:.0f}), {asked.largest / 1000:.0f} kB",
-                    target=_target(count, f"< {_MOST_MS} ms"), is_met=_is_met(count, asked.p95 < _MOST_MS), why=f"It computes {_p95(asked.cpu):.0f} ms (95th percentile); the rest is waiting for a core. Slowest: {asked.slow} ms.",
+                    key, f"{what}, 95th percentile", f"{asked.p95:.0f} ms (CPU {percentile_95(asked.cpu):.0f}, median {asked.median:.0f}), {asked.largest / 1000:.0f} kB",
+                    target=target_if_large(count, f"< {_MOST_MS} ms"), is_met=is_met_if_large(count, asked.p95 < _MOST_MS), why=f"It computes {percentile_95(asked.cpu):.0f} ms (95th percentile); the rest is waiting for a core. Slowest: {asked.slow} ms.",
                 )  # fmt: skip
             yield Row(
                 "web-page", "the largest of these pages, uncompressed", f"{largest / 1000:.0f} kB",
@@ -170,8 +165,8 @@ def _measure_bulk(app_state: AppState, visitor: Visitor, count: int) -> Iterator
     visitor.post("/selection", {"do": "clear"})
     yield Row("web-select", f"select {n:,} requests by a query", f"{selected:.1f} s")
     yield Row(
-        "web-bulk", f"preview of a decision about {n:,} selected requests", f"{max(shown):.2f} s (CPU {cpu:.2f} s; again {min(shown):.2f} s)", target=_target(count, "<= 2 s"),
-        is_met=_is_met(count, max(shown) <= 2), why=f"The present state of every selected request is read: {cpu:.2f} s of computing; the rest is waiting for a core.",
+        "web-bulk", f"preview of a decision about {n:,} selected requests", f"{max(shown):.2f} s (CPU {cpu:.2f} s; again {min(shown):.2f} s)", target=target_if_large(count, "<= 2 s"),
+        is_met=is_met_if_large(count, max(shown) <= 2), why=f"The present state of every selected request is read: {cpu:.2f} s of computing; the rest is waiting for a core.",
     )  # fmt: skip
 
 
@@ -188,14 +183,6 @@ def _key_rows(found: KeyTimes | None) -> Iterator[Row]:
             is_met=None if ms is None or most is None else ms <= most, is_measured=ms is not None,
             why="Chromium is not installed." if ms is None else "Chromium, the desk and all other work of the machine share its cores.",
         )  # fmt: skip
-
-
-def _target(count: int, aim: str) -> str:
-    return aim if count >= _ENOUGH else DASH
-
-
-def _is_met(count: int, reached: bool) -> bool | None:
-    return reached if count >= _ENOUGH else None
 
 
 def main(args: Sequence[str]) -> int:

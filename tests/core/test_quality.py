@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.answer_quality import Quality, rate_answer
 from hf_gate.domain.roles import Role
-from tools.quality_table import SETS, rate_answers, build_table
+from tools.quality_table import SETS, build_table, rate_answers
 
 DATA = Path(__file__).parent / "data"
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "quality.md"
