@@ -47,8 +47,13 @@ class WhySentence:
     lead: str
     text: str
 
+    @property
+    def ended_text(self) -> str:
+        """The text with a full stop, unless it ends a sentence itself."""
+        return self.text if self.text.endswith((".", "!", "?")) else f"{self.text}."
+
     def __str__(self) -> str:
-        return f"{self.lead}: {self.text}{'' if self.text.endswith(('.', '!', '?')) else '.'}"
+        return f"{self.lead}: {self.ended_text}"
 
 
 class TraceSource(Protocol):

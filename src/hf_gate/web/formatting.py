@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..domain.display_text import make_visible
 from ..domain.timestamps import from_ms
-from ..policy.explain import format_value
-from ..policy.model import Fact
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -125,34 +123,6 @@ def format_time(moment: datetime, zone: tzinfo, now: datetime | None = None) -> 
 def format_last_day(moment: datetime, zone: tzinfo, now: datetime) -> str:
     """The last day before a moment at which something ends: `25 Dec 2026`; without the year when it is this one."""
     return format_time(moment - timedelta(seconds=1), zone, now).partition(",")[0]
-
-
-# ---- facts ----------------------------------------------------------------------------------------------------------------
-
-_KINDS: Final = {"email.academic": "academic mail", "email.free": "free mail", "email.disposable": "throw-away mail"}
-
-
-def describe_facts(facts: Mapping[str, Fact]) -> str:
-    """What a rule looked at, in a few words: `purpose is thin, academic mail`."""
-    return ", ".join(_describe_fact(name, fact) for name, fact in facts.items())
-
-
-def _describe_fact(name: str, fact: Fact) -> str:
-    value = fact.value
-    if value is None:
-        return f"{name} unknown"
-    parts = name.split(".")
-    if name in _KINDS:
-        return _KINDS[name] if value else f"no {_KINDS[name]}"
-    if name == "person.account_days":
-        return f"account {format_account_age(timedelta(days=int(value)))}" if isinstance(value, int) else name
-    if parts[0] == "tables" and isinstance(value, bool):
-        return f"{'in' if value else 'not in'} {parts[1]}"
-    if parts[-1] in {"quality", "state", "status"}:
-        return f"{parts[-2]} is {value}"
-    if isinstance(value, bool):
-        return f"{'' if value else 'not '}{' '.join(parts[-2:])}"
-    return f"{' '.join(parts[-2:])} {format_value(value)}"
 
 
 def moment(milliseconds: int) -> datetime:

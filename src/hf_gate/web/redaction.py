@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from ..domain.ids import Repo
 from ..policy.literals import glob_matches
 from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, Policy, RuleTrace, UnknownReason, Verdict
+from ..policy.why import TraceSource
 
 COUNTS_OTHERS: Final = "history.elsewhere"
 Part = TypeVar("Part", Opinion, Abstention)
@@ -25,6 +26,20 @@ def redact_verdict(verdict: Verdict) -> Verdict:
         shadow=tuple(map(_redact_part, verdict.shadow)),
         abstentions=tuple(map(_redact_part, verdict.abstentions)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedTraces:
+    """The traces of another source, without what rules saw of other repos."""
+
+    source: TraceSource
+
+    def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
+        found = self.source.deciding_rule(opinion)
+        return None if found is None else redact_rule(found)
+
+    def failed_accept_rules(self, part: Opinion | Abstention) -> Iterator[RuleTrace]:
+        return map(redact_rule, self.source.failed_accept_rules(part))
 
 
 def redact_rule(tried: RuleTrace) -> RuleTrace:

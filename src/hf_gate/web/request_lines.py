@@ -133,7 +133,7 @@ def _line(
 ) -> RequestLine:
     who, asked = row.person.identity, from_ms(row.state.asked_at)
     masked = context.is_masked
-    said = replace(said, why="", shadow_why="", reason=None) if masked and said is not None else said
+    said = replace(said, why=None, shadow_why=None, reason=None) if masked and said is not None else said
     name = who.username or hidden_name(row)
     is_over = held is not None and held.outcome is not None
     held = None if is_over and held is not None and held.outcome in {"undone", "seen"} else held

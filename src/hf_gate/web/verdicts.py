@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Protocol
+from datetime import datetime, tzinfo
+from typing import Final
 
 from ..application.evaluation import CurrentVerdicts, RepoPolicies, build_inputs
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
-from ..policy.evaluator import Evaluator
-from ..policy.model import Action, ConditionTrace, Facts, Opinion, RuleTrace, Verdict
-from . import formatting
+from ..policy.model import Verdict
+from ..policy.why import LazyTraces, TraceSource, WhySentence, explain_opinion_in_words, explain_verdict_in_words
 from .app_state import AppState
-from .redaction import redact_rule
+from .redaction import RedactedTraces
 
 _MAX_SINGLE_READS: Final = 4  # repos; of more, all are read at once
 
@@ -27,9 +26,9 @@ class VerdictSummary:
     action: str
     rule: str
     policy: str | None = None
-    why: str = ""
+    why: WhySentence | None = None
     shadow: tuple[str, str, str] | None = None
-    shadow_why: str = ""
+    shadow_why: WhySentence | None = None
     reason: str | None = None  # what the person would be told
 
 
@@ -93,25 +92,11 @@ def _evaluate(
     for case in build_inputs(app_state.workspace.store, policy_set, app_state.workspace.sources, rows, now):
         verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
-            found[case.row.id] = summarize_verdict(verdict, _LazyRuleTraces(policy_set.evaluator, case.facts, hides))
+            traces = LazyTraces(policy_set.evaluator, case.facts)
+            source = RedactedTraces(traces) if hides else traces
+            zone = app_state.workspace.zone
+            found[case.row.id] = summarize_verdict(verdict, source, now, zone, case.row.state.status)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _LazyRuleTraces:
-    """Tries those rules alone whose words stand in a row: to try all of them for fifty rows takes longer than the rest of a page."""
-
-    judge: Evaluator
-    facts: Facts
-    hides: bool = False
-
-    def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
-        found = next(self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.id == opinion.rule), None)
-        return redact_rule(found) if found is not None and self.hides else found
-
-    def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]:
-        found = self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)
-        return map(redact_rule, found) if self.hides else found
 
 
 def _stored_verdict(row: RequestRow, standing: CurrentVerdicts) -> VerdictSummary | None:
@@ -123,65 +108,17 @@ def _stored_verdict(row: RequestRow, standing: CurrentVerdicts) -> VerdictSummar
     return VerdictSummary(action, rule, policy, shadow=shadow)
 
 
-class RuleTraces(Protocol):
-    """How single rules came out: the one that decided, and those that would have let somebody in."""
-
-    def deciding_rule(self, opinion: Opinion) -> RuleTrace | None: ...
-    def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]: ...
-
-
-class _StoredRuleTraces:
-    """Of a verdict that has every rule that was tried."""
-
-    def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
-        return next((one for one in opinion.rule_traces if one.rule == opinion.rule), None)
-
-    def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]:
-        return (one for one in opinion.rule_traces if one.then is Action.ACCEPT)
-
-
-def summarize_verdict(verdict: Verdict, trials: RuleTraces | None = None) -> VerdictSummary:
-    """A verdict in a few words. `trials`: of a verdict that does not say itself how its rules came out."""
-    trials = trials or _StoredRuleTraces()
-    own = next((one for one in verdict.opinions if one.policy == verdict.policy), None)
+def summarize_verdict(
+    verdict: Verdict, traces: TraceSource, now: datetime, zone: tzinfo, status: str
+) -> VerdictSummary:
+    """Return a verdict with its sentence, and the first policy in shadow mode with its own."""
     shadow = verdict.shadow[0] if verdict.shadow else None
     return VerdictSummary(
         str(verdict.action),
         verdict.rule,
         verdict.policy,
-        _why(verdict, own, trials),
+        explain_verdict_in_words(verdict, traces, now, zone, status),
         None if shadow is None else (str(shadow.action), shadow.policy, shadow.rule),
-        "" if shadow is None else _describe_opinion(shadow, trials),
+        None if shadow is None else explain_opinion_in_words(shadow, traces),
         verdict.reason or (shadow.reason if shadow is not None else None),
     )
-
-
-def _why(verdict: Verdict, own: Opinion | None, trials: RuleTraces) -> str:
-    if verdict.missing:
-        return f"not known: {', '.join(verdict.missing[:2])}"
-    if verdict.needs:
-        return f"not read yet: {', '.join(verdict.needs[:2])}"
-    return "" if own is None else _describe_opinion(own, trials)
-
-
-def _describe_opinion(opinion: Opinion, trials: RuleTraces) -> str:
-    """What the rule looked at; of one that always matches, the one thing that would have let them in."""
-    tried = trials.deciding_rule(opinion)
-    leaves = [leaf for because in (tried.conditions if tried else ()) for leaf in _leaves(because) if leaf.value]
-    told = ", ".join(filter(None, (formatting.describe_facts(leaf.facts) for leaf in leaves[:3])))
-    return told or next(
-        (_describe_near_match(one) for one in trials.accepting(opinion) if len(one.ways_to_match) == 1), ""
-    )
-
-
-def _describe_near_match(tried: RuleTrace) -> str:
-    if len(tried.ways_to_match[0]) != 1:
-        return ""
-    flip = tried.ways_to_match[0][0]
-    return f"accept if {'' if flip.value else 'not '}{flip.expr}"
-
-
-def _leaves(because: ConditionTrace) -> list[ConditionTrace]:
-    if because.facts or not because.parts:
-        return [because]
-    return [leaf for part in because.parts for leaf in _leaves(part)]
