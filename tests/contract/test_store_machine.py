@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from hf_gate.domain import events as e
+from hf_gate.domain.activity import Activity, week_of, weekday_of
 from hf_gate.domain.events import LedgerEntry, canonical_json, commitment_of, decode_event
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.ledger import GENESIS, LedgerLink, verify_chain
@@ -162,6 +163,19 @@ class _Machine(RuleBasedStateMachine):
             want.update((repo, kind, name) for kind, name in names if name)
         kept = self.store._db.rows("SELECT repo_id, kind, name, n FROM counters WHERE n <> 0")
         assert {(repo, kind, name): n for repo, kind, name, n in kept} == dict(want)
+
+    @invariant()
+    def weekly_counts_are_counts(self) -> None:
+        rows = self.store._db.rows("SELECT repo_id, asked_at, status, is_current, until_at FROM requests")
+        kept = self.store._db.rows("SELECT kind, week, repo_id, name, n FROM weekly WHERE n <> 0")
+        counts = {kind: {tuple(key): n for each, *key, n in kept if each == kind} for kind in Activity}
+        asked = Counter((week_of(at), repo, "") for repo, at, *_ in rows)
+        waiting = [(at, repo) for repo, at, status, is_current, _ in rows if is_current and status == "pending"]
+        assert counts[Activity.ASKED] == asked
+        assert counts[Activity.OPEN] == Counter((week_of(at), repo, str(weekday_of(at))) for at, repo in waiting)
+        ends = [(repo, until) for repo, _, _, is_current, until in rows if is_current and until is not None]
+        assert counts[Activity.END] == Counter((week_of(until), repo, "") for repo, until in ends)
+        assert sum(counts[Activity.WAIT].values()) == sum(counts[Activity.ANSWERED].values())
 
     @invariant()
     def every_request_is_found_by_its_text(self) -> None:

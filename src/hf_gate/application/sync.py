@@ -34,7 +34,6 @@ HUB_PAGE: Final = 1000  # requests on a page of the Hub
 TRANSACTION_SIZE: Final = 10 * HUB_PAGE  # requests of a full sync; larger transactions rewrite fewer index pages
 MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared with the Hub's report
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
-OUTSIDE: Final = "outside"
 
 T = TypeVar("T")
 OnRead = Callable[[int], None]
@@ -257,7 +256,7 @@ class _RepoSync:
     def _withdraw(self, rows: Sequence[RequestRow]) -> None:
         at = self._now()
         entries = [
-            e.LedgerEntry(event=e.RequestWithdrawn(before=row.state.status), at=at, actor=OUTSIDE, request=row.id)
+            e.LedgerEntry(event=e.RequestWithdrawn(before=row.state.status), at=at, actor=e.OUTSIDE, request=row.id)
             for row in rows
         ]
         with self.store.writing() as write:

@@ -260,9 +260,16 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     private: Private | None = None
 
 
+OUTSIDE = "outside"
+"""The actor of changes made elsewhere: by requesters, on the Hub's page, by other tools."""
+
+POLICY_ACTOR = "policy:"
+"""How the name of a policy as an actor begins."""
+
+
 def policy_actor(policy: str, digest: str | None) -> str:
     """Return the name of a policy as an actor, with the start of its digest."""
-    return f"policy:{policy}@{(digest or '')[:8]}"
+    return f"{POLICY_ACTOR}{policy}@{(digest or '')[:8]}"
 
 
 def kind_of(event: AnyEvent) -> str:

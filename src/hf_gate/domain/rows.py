@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from .activity import Activity
 from .ids import Repo
 from .ledger import LedgerLink
 from .lifecycle import Status
@@ -147,6 +148,15 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     change: bytes  # the plan's change, as JSON
     state: ChangeState = ChangeState.PLANNED
     why: str = ""
+
+
+class WeeklyCount(NamedTuple):
+    """How often something happened in a week, summed over repos. `name`: see `Activity`."""
+
+    kind: Activity
+    week: int
+    name: str
+    n: int
 
 
 class QueueCount(NamedTuple):

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..domain.activity import Activity
 from ..domain.events import AnyEvent
-from ..domain.lifecycle import STATUSES, Status
+from ..domain.lifecycle import STATUSES, WITHDRAWN, Status
 from ..domain.request_state import RequestState, apply_event
 from .sql import Database, Row
 from .state_columns import COLUMNS, NO_VERDICT, SELECT_STATE, Verdict, state_of, values_of
+from .weekly import WeeklyCounts, deciding_rule, is_person
 from .writer_cache import WriterCache
 
 _DECIDED: Mapping[str, tuple[int, int, int]] = {
@@ -36,6 +38,7 @@ class LoadedRequest:
     before: RequestState
     state: RequestState
     is_current: bool
+    decided_rule: str | None = None  # policy/rule, if a rule made the last decision
     extra: dict[str, object] = field(default_factory=dict)
 
 
@@ -49,6 +52,7 @@ class Projection:
         self._counts: Counter[tuple[int, str, str]] = Counter()
         self._history: list[Row] = []
         self._hits: dict[int, frozenset[str]] = {}
+        self._weekly = WeeklyCounts(db)
 
     def load(self, idents: Iterable[int]) -> None:
         """Read these rows, unless they are loaded already."""
@@ -58,10 +62,10 @@ class Projection:
         self._write_new()
         among, value = self._db.in_clause(wanted)
         look = self._memory.verdicts.lookup(self._db)
-        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, {SELECT_STATE} FROM requests r JOIN people p ON p.id = r.person_id"
+        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, r.decided_rule, {SELECT_STATE} FROM requests r JOIN people p ON p.id = r.person_id"
         for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
-            state = state_of(row, 4, look)
-            self._loaded[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]))
+            state = state_of(row, 5, look)
+            self._loaded[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]), row[4])
 
     def get_loaded(self, ident: int) -> LoadedRequest:
         """Return a row that was loaded."""
@@ -77,8 +81,9 @@ class Projection:
         )  # fmt: skip
         self._count(repo_id, state, 1)
         self._count_decision(person_id, repo_id, None, state, state.reviewed_at or at)
+        self._weekly.count_new(repo_id, state)
 
-    def apply_event(self, ident: int, event: AnyEvent, at: int) -> LoadedRequest:
+    def apply_event(self, ident: int, event: AnyEvent, at: int, actor: str) -> LoadedRequest:
         """Apply one more event to a loaded row."""
         held = self._loaded[ident]
         state = apply_event(held.state, event, at)
@@ -86,16 +91,30 @@ class Projection:
         if held.is_current:
             self._count(held.repo_id, held.state, -1)
             self._count(held.repo_id, state, 1)
+            self._weekly.count_current(held.repo_id, held.state, -1)
+            self._weekly.count_current(held.repo_id, state, 1)
         moment = state.reviewed_at if state.reviewed_at != held.state.reviewed_at else None
         self._count_decision(held.person_id, held.repo_id, held.state, state, moment or at)
+        if state.status != held.state.status:
+            self._count_move(held, state, moment or at, actor)
         held.state = state
         return held
+
+    def _count_move(self, held: LoadedRequest, after: RequestState, at: int, actor: str) -> None:
+        """Count a change of status by week, and remember the rule that made it."""
+        self._weekly.count_move(held.repo_id, held.state, after, at, actor)
+        rule = deciding_rule(held.state, actor)
+        if held.decided_rule is not None and rule is None and after.status != WITHDRAWN and is_person(actor):
+            self._weekly.add(Activity.REVERSED, at, held.repo_id, held.decided_rule)
+        if rule != held.decided_rule:
+            held.decided_rule = held.extra["decided_rule"] = rule
 
     def supersede(self, ident: int) -> None:
         """Mark an attempt as past, because there is a newer one."""
         held = self._loaded[ident]
         if held.is_current:
             self._count(held.repo_id, held.state, -1)
+            self._weekly.count_current(held.repo_id, held.state, -1)
             held.is_current = False
             held.extra["is_current"] = False
 
@@ -120,6 +139,7 @@ class Projection:
             " last = excluded.last, last_at = excluded.last_at",
             self._history,
         )
+        self._weekly.flush()
         self._counts.clear()
         self._history = []
         self._write_hits()

@@ -150,6 +150,7 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     _bytes("identity"),
     _text("domain", null=True),
     _text("country", null=True),
+    _text("decided_rule", null=True),  # policy/rule, if a rule made the last decision
     _text("reason", null=True),  # the last reason given to the person
     Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
     _partial_index("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
@@ -185,6 +186,17 @@ counters = Table(
     metadata,
     _foreign_key("repos", "repo_id", key=True),
     Column("kind", Text, primary_key=True),  # status, action, queue, cell (status, action and rule together)
+    Column("name", Text, primary_key=True),
+    _integer("n"),
+    sqlite_with_rowid=False,
+)
+
+weekly = Table(  # see domain/activity.py
+    "weekly",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    _given_id("week"),
+    _foreign_key("repos", "repo_id", key=True),
     Column("name", Text, primary_key=True),
     _integer("n"),
     sqlite_with_rowid=False,

@@ -9,7 +9,7 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.case_folding import domain_of
-from ..domain.events import LedgerEntry, canonical_json
+from ..domain.events import OUTSIDE, LedgerEntry, canonical_json
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
@@ -29,8 +29,6 @@ from .sql import Database
 from .state_columns import chain_of
 from .writer_cache import WriterCache
 
-OUTSIDE: Final = "outside"
-"""The actor of changes made elsewhere: by requesters, on the Hub's page, by other tools."""
 _REPO_COLUMNS: Final = frozenset(
     {"gated", "form_card", "quick_at", "full_at", "is_complete", "problem", "counted_at", "refused_at", "refused_why",
      "tried_at", "tried_complete", "tried_counts"}
@@ -133,7 +131,7 @@ class Writer:
                 continue
             private = _encode_private_part(event, one.request)
             entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, private)
-            held = self._rows.apply_event(ident, event, at)
+            held = self._rows.apply_event(ident, event, at, OUTSIDE)
             held.extra |= {"raw": one.raw, "record_id": entry, **one.content._asdict()}
             if isinstance(event, e.RequestChanged):
                 held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(one.request)}
@@ -203,7 +201,7 @@ class Writer:
 
     def _apply_entry(self, entry: LedgerEntry, request: int) -> None:
         """Apply an entry to the row of its request."""
-        held = self._rows.apply_event(request, entry.event, entry.at)
+        held = self._rows.apply_event(request, entry.event, entry.at, entry.actor)
         private = entry.private or {}
         match entry.event:
             case e.ChangeStarted():

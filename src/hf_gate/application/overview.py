@@ -1,0 +1,180 @@
+"""The overview: how many wait and how long, who answered each week, which rules decide, what ends soon, what is unproved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from msgspec.structs import asdict, replace
+
+from ..domain.activity import (
+    DAY,
+    Activity,
+    Answerer,
+    wait_bucket,
+    wait_quantile,
+    week_of,
+    week_start,
+)
+from ..domain.ids import Repo
+from ..domain.rows import RepoRow, WeeklyCount
+from ..domain.timestamps import from_ms, to_iso, to_ms
+from ..store.store import Store
+from ..store.weekly import read_weekly_counts
+from .records import (
+    EndsRecord,
+    OverviewRecord,
+    Record,
+    RuleUseRecord,
+    UnprovedRecord,
+    WeekRecord,
+)
+
+WEEKS: Final = 26
+ENDS_AHEAD: Final = timedelta(days=90)
+MOST_RULES: Final = 20
+SMALL: Final = 5
+"""Viewers do not see counts below this."""
+
+_PAST: Final = (Activity.ASKED, Activity.ANSWERED, Activity.WAIT, Activity.RULE, Activity.REVERSED)
+R = TypeVar("R", bound=Record)
+
+
+def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = None) -> OverviewRecord:
+    """Return the numbers of the last 26 weeks. `repos`: only of these."""
+    at = to_ms(now)
+    first, last = week_of(at) - WEEKS + 1, week_of(at)
+    past = [each for each in read_weekly_counts(store.reads, _PAST, repos, first) if each.week <= last]
+    open_days = _open_days(read_weekly_counts(store.reads, [Activity.OPEN], repos))
+    coming = read_weekly_counts(store.reads, [Activity.END], repos, last)
+    rows = [row for row in store.repos() if repos is None or row.repo in repos]
+    waits = _waits(past)
+    ended = sum(waits.values())
+    still_open = Counter[int]()
+    for day, n in open_days.items():
+        if day >= week_start(first):
+            still_open[wait_bucket(max(0, at - day - DAY // 2))] += n
+    waits += still_open
+    return OverviewRecord(
+        at=to_iso(now),
+        repos=len(rows),
+        waiting=sum(open_days.values()),
+        oldest=_day(min(open_days)) if open_days else None,
+        wait_median_s=_seconds(wait_quantile(waits, 0.5)),
+        wait_p95_s=_seconds(wait_quantile(waits, 0.95)),
+        waits_ended=ended,
+        waits_open=sum(still_open.values()),
+        weeks=_weeks(past, first, last),
+        rules=_rules(past),
+        ends=_ends(coming, last, week_of(to_ms(now + ENDS_AHEAD))),
+        unproved=[unproved for row in rows if (unproved := _unproved(row)) is not None],
+    )
+
+
+def mask_small_counts(overview: OverviewRecord) -> OverviewRecord:
+    """Return the overview without counts below 5, for members who see no names."""
+    return replace(
+        overview,
+        waits_ended=_masked(overview.waits_ended),
+        waits_open=_masked(overview.waits_open),
+        weeks=[_mask_week(week) for week in overview.weeks],
+        rules=[_mask_fields(rule, ("decided", "reversed")) for rule in overview.rules],
+        ends=[_mask_fields(each, ("ends",)) for each in overview.ends],
+    )
+
+
+def _mask_week(week: WeekRecord) -> WeekRecord:
+    """Hide all parts if one is small: the total would reveal it."""
+    parts = ("by_people", "by_rules", "outside")
+    week = _mask_fields(week, ("asked", "answered"))
+    if any(_masked(getattr(week, part)) is None for part in parts):
+        return replace(week, **dict.fromkeys(parts))
+    return week
+
+
+def _mask_fields(record: R, names: Sequence[str]) -> R:
+    values = asdict(record)
+    return replace(record, **{name: _masked(values[name]) for name in names})
+
+
+def _masked(count: int | None) -> int | None:
+    return None if count is not None and 0 < count < SMALL else count
+
+
+def _open_days(counts: Iterable[WeeklyCount]) -> Counter[int]:
+    """How many wait by the day on which they asked (ms)."""
+    days = Counter[int]()
+    for each in counts:
+        days[week_start(each.week) + int(each.name) * DAY] += each.n
+    return days
+
+
+def _waits(past: Iterable[WeeklyCount]) -> Counter[int]:
+    waits = Counter[int]()
+    for each in past:
+        if each.kind is Activity.WAIT:
+            waits[int(each.name)] += each.n
+    return waits
+
+
+def _weeks(past: Iterable[WeeklyCount], first: int, last: int) -> list[WeekRecord]:
+    counts = Counter[tuple[int, str]]()
+    for each in past:
+        if each.kind is Activity.ASKED:
+            counts[each.week, "asked"] += each.n
+        elif each.kind is Activity.ANSWERED:
+            counts[each.week, each.name.partition(" ")[0]] += each.n
+    return [
+        WeekRecord(
+            starts=_day(week_start(week)),
+            asked=counts[week, "asked"],
+            answered=sum(counts[week, answerer] for answerer in Answerer),
+            by_people=counts[week, Answerer.PERSON],
+            by_rules=counts[week, Answerer.RULE],
+            outside=counts[week, Answerer.OUTSIDE],
+        )
+        for week in range(first, last + 1)
+    ]
+
+
+def _rules(past: Iterable[WeeklyCount]) -> list[RuleUseRecord]:
+    """The rules that decided most."""
+    decided, reversed_ = Counter[str](), Counter[str]()
+    for each in past:
+        if each.kind is Activity.RULE:
+            decided[each.name] += each.n
+        elif each.kind is Activity.REVERSED:
+            reversed_[each.name] += each.n
+    names = sorted({*decided, *reversed_}, key=lambda name: (-decided[name], name))
+    parts = ((name, *name.partition("/")) for name in names[:MOST_RULES])
+    return [
+        RuleUseRecord(policy=policy, rule=rule, decided=decided[name], reversed=reversed_[name])
+        for name, policy, _, rule in parts
+    ]
+
+
+def _ends(coming: Iterable[WeeklyCount], first: int, last: int) -> list[EndsRecord]:
+    counts = Counter[int]()
+    for each in coming:
+        counts[each.week] += each.n
+    return [EndsRecord(starts=_day(week_start(week)), ends=counts[week]) for week in range(first, last + 1)]
+
+
+def _unproved(row: RepoRow) -> UnprovedRecord | None:
+    if row.full_at is None:
+        why = row.problem or "not read yet"
+    elif row.is_complete:
+        return None
+    else:
+        why = row.problem or "the last full sync is not proved to be complete"
+    return UnprovedRecord(repo=row.repo.id, repo_type=row.repo.type, why=why)
+
+
+def _day(at: int) -> str:
+    return f"{from_ms(at):%Y-%m-%d}"
+
+
+def _seconds(wait: int | None) -> int | None:
+    return None if wait is None else wait // 1000

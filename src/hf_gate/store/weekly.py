@@ -1,0 +1,109 @@
+"""Counts by repo and week: written with every change of a request, read for the overview."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from ..domain.activity import Activity, Answerer, wait_bucket, week_of, weekday_of
+from ..domain.events import OUTSIDE, POLICY_ACTOR
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.request_state import RequestState
+from ..domain.rows import WeeklyCount
+from .sql import Database
+from .state_columns import repo_of
+
+_ANSWERS: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.RESET})
+
+
+class WeeklyCounts:
+    """The counts of one transaction."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._counts: Counter[tuple[str, int, int, str]] = Counter()
+
+    def add(self, kind: Activity, at: int, repo_id: int, name: str = "", n: int = 1) -> None:
+        """Count something that happened at a time (ms)."""
+        self._counts[kind.value, week_of(at), repo_id, name] += n
+
+    def count_new(self, repo_id: int, state: RequestState) -> None:
+        """Count a new attempt. One that was already answered was answered outside."""
+        self.add(Activity.ASKED, state.asked_at, repo_id)
+        self.count_current(repo_id, state, 1)
+        if state.status in _ANSWERS and state.reviewed_at is not None:
+            self._count_answer(repo_id, state, state.reviewed_at, Answerer.OUTSIDE)
+
+    def count_move(self, repo_id: int, before: RequestState, after: RequestState, at: int, actor: str) -> None:
+        """Count a change of status. Only a change of a pending request is an answer."""
+        if before.status != Status.PENDING or after.status not in _ANSWERS:
+            return
+        answerer = _answerer(actor)
+        self._count_answer(repo_id, after, at, answerer)
+        if answerer is Answerer.RULE:
+            self.add(Activity.RULE, at, repo_id, deciding_rule(before, actor) or "")
+
+    def count_current(self, repo_id: int, state: RequestState, n: int) -> None:
+        """Count a current request among those that are pending, and among the grants that end."""
+        if state.status == Status.PENDING:
+            self.add(Activity.OPEN, state.asked_at, repo_id, str(weekday_of(state.asked_at)), n)
+        if state.until is not None:
+            self.add(Activity.END, state.until, repo_id, n=n)
+
+    def flush(self) -> None:
+        """Add the counts to the stored ones."""
+        self._db.run_many(
+            "INSERT INTO weekly (kind, week, repo_id, name, n) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (kind, week, repo_id, name) DO UPDATE SET n = weekly.n + excluded.n",
+            [(*key, n) for key, n in self._counts.items() if n],
+        )
+        self._counts.clear()
+
+    def _count_answer(self, repo_id: int, state: RequestState, at: int, answerer: Answerer) -> None:
+        self.add(Activity.ANSWERED, at, repo_id, f"{answerer} {state.status}")
+        self.add(Activity.WAIT, state.asked_at, repo_id, str(wait_bucket(at - state.asked_at)))
+
+
+def read_weekly_counts(
+    db: Database, kinds: Iterable[Activity], repos: Iterable[Repo] | None, since: int | None = None
+) -> list[WeeklyCount]:
+    """Return sums over repos by kind, week and name. `repos` None: all. `since`: the first week."""
+    among, kinds_value = db.in_clause([kind.value for kind in kinds])
+    conditions, values = [f"w.kind {among}"], [kinds_value]
+    if since is not None:
+        conditions.append("w.week >= ?")
+        values.append(since)
+    if repos is not None:
+        wanted = set(repos)
+        named = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
+        among, repos_value = db.in_clause([row[0] for row in named if repo_of(*row[1:]) in wanted])
+        conditions.append(f"w.repo_id {among}")
+        values.append(repos_value)
+    rows = db.rows(
+        f"SELECT w.kind, w.week, w.name, sum(w.n) FROM weekly w WHERE {' AND '.join(conditions)}"
+        " GROUP BY w.kind, w.week, w.name HAVING sum(w.n) > 0",
+        tuple(values),
+    )
+    return [WeeklyCount(Activity(kind), int(week), name, int(n)) for kind, week, name, n in rows]
+
+
+def is_person(actor: str) -> bool:
+    """Tell whether an actor is not a policy."""
+    return not actor.startswith(POLICY_ACTOR)
+
+
+def deciding_rule(state: RequestState, actor: str) -> str | None:
+    """Return policy/rule if the actor is a policy, with the rule of its last verdict."""
+    if is_person(actor):
+        return None
+    policy = actor.removeprefix(POLICY_ACTOR).rpartition("@")[0]
+    verdict = state.verdict
+    return f"{policy}/{verdict[2]}" if verdict is not None and verdict[1] == policy else f"{policy}/-"
+
+
+def _answerer(actor: str) -> Answerer:
+    if not is_person(actor):
+        return Answerer.RULE
+    return Answerer.OUTSIDE if actor == OUTSIDE else Answerer.PERSON
