@@ -1,0 +1,56 @@
+"""Weeks begin on Monday, and a histogram of waits answers within 12 percent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.activity import (
+    LAST_BUCKET,
+    WEEK,
+    bucket_wait,
+    wait_bucket,
+    wait_quantile,
+    week_of,
+    week_start,
+    weekday_of,
+)
+from hf_gate.domain.timestamps import from_ms, to_ms
+
+_MONDAY = to_ms(datetime(2026, 11, 23, tzinfo=UTC))
+
+
+def test_a_week_begins_on_monday_at_midnight_utc() -> None:
+    assert week_start(week_of(_MONDAY)) == _MONDAY
+    assert week_of(_MONDAY - 1) == week_of(_MONDAY) - 1
+    assert week_of(_MONDAY + WEEK - 1) == week_of(_MONDAY)
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_the_day_of_the_week_is_that_of_the_calendar(at: int) -> None:
+    assert weekday_of(at) == from_ms(at).weekday()
+
+
+@given(st.integers(60_000, 400_000_000_000))
+def test_the_wait_of_a_bucket_is_within_12_percent_of_every_wait_in_it(wait: int) -> None:
+    assert abs(bucket_wait(wait_bucket(wait)) / wait - 1) < 0.121
+
+
+@given(st.integers(-1000, 10**15))
+def test_every_wait_has_a_bucket(wait: int) -> None:
+    assert 0 <= wait_bucket(wait) <= LAST_BUCKET
+
+
+@given(st.lists(st.integers(60_000, 10**10), min_size=1), st.sampled_from([0.5, 0.95]))
+def test_a_quantile_is_near_that_of_the_single_waits(waits: list[int], share: float) -> None:
+    exact = sorted(waits)[-(-len(waits) * round(share * 100) // 100) - 1]
+    found = wait_quantile(Counter(map(wait_bucket, waits)), share)
+    assert found is not None
+    assert abs(found / exact - 1) < 0.121
+
+
+def test_without_waits_there_is_no_quantile() -> None:
+    assert wait_quantile({}, 0.5) is None
