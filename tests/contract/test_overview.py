@@ -25,9 +25,7 @@ def _decide(
     settled = ChangeSettled(run="r1", kind="done", after=after, reviewed_at=to_ms(at) if after != "pending" else 0)
     with store.writing() as write:
         for ident in idents:
-            entries = [
-                LedgerEntry(event=each, at=to_ms(at), actor=actor, request=ident) for each in (started, settled)
-            ]
+            entries = [LedgerEntry(event=each, at=to_ms(at), actor=actor, request=ident) for each in (started, settled)]
             write.append(EEG, entries)
 
 

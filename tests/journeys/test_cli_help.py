@@ -121,7 +121,14 @@ def test_completion_is_printed_for_each_shell(shell: str) -> None:
 
 def test_completion_knows_commands_and_options_and_needs_no_hub() -> None:
     shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate re", COMP_CWORD="1").stdout
-    assert {line.partition(",")[2] for line in shown.splitlines()} == {"repos", "review", "reset", "reject", "revoke"}
+    assert {line.partition(",")[2] for line in shown.splitlines()} == {
+        "repos",
+        "report",
+        "review",
+        "reset",
+        "reject",
+        "revoke",
+    }
     shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate repos rep", COMP_CWORD="2").stdout
     assert shown.splitlines() == ["plain,report"]
     shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate ls --allow", COMP_CWORD="2").stdout

@@ -81,6 +81,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/plans": ("/plans",),
         "/plans/{digest}": (applied, back, f"{back}?group=all"),
         "/runs/{id}": (f"{run}?outcome=all",),
+        "/overview": ("/overview",),
         "/repos": ("/repos",),
         "/repos/{type}/{ns}/{name}": (repo,),
         "/people": ("/people", "/people?q=nobody-at-all"),

@@ -21,6 +21,7 @@ from hf_gate.application.records import (
     GrantEndRecord,
     HistoryRecord,
     OutcomeRecord,
+    OverviewRecord,
     PersonRecord,
     PlanRecord,
     PolicyRecord,
@@ -68,6 +69,7 @@ PARTS: Mapping[str, tuple[Sequence[str], str, type[Record]]] = {
 DOCUMENTS: Mapping[str, tuple[Sequence[str], type[Record], Sequence[str]]] = {
     "show": (["show", "ada@REPO"], ShownRequest, ()),
     "repos show": (["repos", "show", "REPO"], RepoRecord, ()),
+    "report overview": (["report", "overview"], OverviewRecord, ()),
     "audit show": (["audit", "show", "REPO#1"], AuditRecord, ("private", "commitment", "hash")),
 }
 """Documents that are one record, and what they say beside it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -18,13 +18,14 @@ from ..domain.activity import (
     week_of,
     week_start,
 )
-from ..domain.ids import Repo
+from ..domain.ids import Repo, parse_repo
 from ..domain.rows import RepoRow, WeeklyCount
-from ..domain.timestamps import from_ms, to_iso, to_ms
+from ..domain.timestamps import from_ms, to_ms
 from ..store.store import Store
 from ..store.weekly import read_weekly_counts
 from .records import (
     EndsRecord,
+    OverviewCell,
     OverviewRecord,
     Record,
     RuleUseRecord,
@@ -58,7 +59,7 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
             still_open[wait_bucket(max(0, at - day - DAY // 2))] += n
     waits += still_open
     return OverviewRecord(
-        at=to_iso(now),
+        as_of=_day(at),
         repos=len(rows),
         waiting=sum(open_days.values()),
         oldest=_day(min(open_days)) if open_days else None,
@@ -69,7 +70,7 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
         weeks=_weeks(past, first, last),
         rules=_rules(past),
         ends=_ends(coming, last, week_of(to_ms(now + ENDS_AHEAD))),
-        unproved=[unproved for row in rows if (unproved := _unproved(row)) is not None],
+        unproved=[unproved for row in rows if (unproved := _find_gap(row)) is not None],
     )
 
 
@@ -77,29 +78,44 @@ def mask_small_counts(overview: OverviewRecord) -> OverviewRecord:
     """Return the overview without counts below 5, for members who see no names."""
     return replace(
         overview,
-        waits_ended=_masked(overview.waits_ended),
-        waits_open=_masked(overview.waits_open),
+        waits_ended=_mask(overview.waits_ended),
+        waits_open=_mask(overview.waits_open),
         weeks=[_mask_week(week) for week in overview.weeks],
         rules=[_mask_fields(rule, ("decided", "reversed")) for rule in overview.rules],
         ends=[_mask_fields(each, ("ends",)) for each in overview.ends],
     )
 
 
+def overview_cells(overview: OverviewRecord) -> Iterator[OverviewCell]:
+    """Yield every value of the overview with its place, for CSV."""
+    values = asdict(overview)
+    parts = {"week": values.pop("weeks"), "rule": values.pop("rules"), "end": values.pop("ends")}
+    unproved = values.pop("unproved")
+    yield from (OverviewCell(part="total", key="", name=name, value=value) for name, value in values.items())
+    for part, records in parts.items():
+        for record in records:
+            cells = asdict(record)
+            key = f"{cells.pop('policy')}/{cells.pop('rule')}" if part == "rule" else cells.pop("starts")
+            yield from (OverviewCell(part=part, key=key, name=name, value=value) for name, value in cells.items())
+    for each in unproved:
+        yield OverviewCell(part="unproved", key=str(parse_repo(each.repo, each.repo_type)), name="why", value=each.why)
+
+
 def _mask_week(week: WeekRecord) -> WeekRecord:
     """Hide all parts if one is small: the total would reveal it."""
     parts = ("by_people", "by_rules", "outside")
     week = _mask_fields(week, ("asked", "answered"))
-    if any(_masked(getattr(week, part)) is None for part in parts):
+    if any(_mask(getattr(week, part)) is None for part in parts):
         return replace(week, **dict.fromkeys(parts))
     return week
 
 
 def _mask_fields(record: R, names: Sequence[str]) -> R:
     values = asdict(record)
-    return replace(record, **{name: _masked(values[name]) for name in names})
+    return replace(record, **{name: _mask(values[name]) for name in names})
 
 
-def _masked(count: int | None) -> int | None:
+def _mask(count: int | None) -> int | None:
     return None if count is not None and 0 < count < SMALL else count
 
 
@@ -162,7 +178,7 @@ def _ends(coming: Iterable[WeeklyCount], first: int, last: int) -> list[EndsReco
     return [EndsRecord(starts=_day(week_start(week)), ends=counts[week]) for week in range(first, last + 1)]
 
 
-def _unproved(row: RepoRow) -> UnprovedRecord | None:
+def _find_gap(row: RepoRow) -> UnprovedRecord | None:
     if row.full_at is None:
         why = row.problem or "not read yet"
     elif row.is_complete:

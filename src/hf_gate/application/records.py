@@ -339,7 +339,7 @@ class UnprovedRecord(Record, frozen=True, kw_only=True):
 class OverviewRecord(Record, frozen=True, kw_only=True):
     """Numbers of the last weeks, without personal data."""
 
-    at: Time
+    as_of: Annotated[str, Meta(description="the day (UTC)")]
     repos: Count
     waiting: Count
     oldest: Annotated[str | None, Meta(description="the day (UTC) on which the oldest of them asked")]
@@ -351,3 +351,12 @@ class OverviewRecord(Record, frozen=True, kw_only=True):
     rules: list[RuleUseRecord]
     ends: list[EndsRecord]
     unproved: list[UnprovedRecord]
+
+
+class OverviewCell(Record, frozen=True, kw_only=True):
+    """One value of the overview, for CSV."""
+
+    part: Annotated[str, Meta(description="total, week, rule, end or unproved")]
+    key: Annotated[str, Meta(description="the Monday, policy/rule, or repo; empty for totals")]
+    name: str
+    value: str | int | None

@@ -139,6 +139,8 @@ def _store_format(ctx: click.Context, param: click.Parameter, value: object) -> 
     run.formats.add({"as_json": "json", "quiet": "quiet"}.get(param.name or "", str(value)))
     if len(run.formats) > 1:
         raise UsageError(f"two formats at once: {' and '.join(sorted(run.formats))}.", hint="Give one of them.")
+    if value == "svg" and ctx.command.name != "overview":
+        raise UsageError("svg is a format of `hf-gate report overview` only.", hint="Use json or csv here.")
 
 
 def _option(*names: str, callback: Callable[..., None] = _store_flag, **more: object) -> click.Option:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _READ),
     "form": CommandEntry("form:form", "Gate forms: check a card and show what it asks.", _READ),
     "status": CommandEntry("status:status", "Show pending counts, last syncs and problems.", _READ),
+    "report": CommandEntry("report:report", "Reports: overview.", _READ),
     "ui": CommandEntry("ui:ui", "Open the desk in the browser.", _DECIDE),
     "review": CommandEntry("review:review", "Decide requests one by one with single keys.", _DECIDE),
     "accept": CommandEntry("decision_commands:accept", "Accept requests (also: approve).", _DECIDE, has_effect=True),

@@ -34,6 +34,7 @@ class Format(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     QUIET = "quiet"
+    SVG = "svg"
 
 
 @dataclass(frozen=True, slots=True)

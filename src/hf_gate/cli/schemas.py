@@ -13,6 +13,7 @@ from ..application.records import (
     ChangeRecord,
     GrantEndRecord,
     OutcomeRecord,
+    OverviewRecord,
     PersonRecord,
     PlanRecord,
     PolicyRecord,
@@ -178,6 +179,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "ls": _array(_record(RequestRecord)),
     "show": _document(**_fields(ShownRequest)),
     "person": _array(_record(AttemptRecord)),
+    "report-overview": _document(**_fields(OverviewRecord)),
     "verbs": _document(
         run=_MAYBE,
         planned=_COUNT,

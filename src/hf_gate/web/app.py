@@ -29,6 +29,7 @@ from . import (
     help_page,
     ledger_proofs,
     metrics,
+    overview,
     people,
     plan,
     plans,
@@ -78,6 +79,8 @@ class Route(NamedTuple):
 
 ROUTES: Final = (
     Route("GET", "/", _VIEWER, queue.home),
+    Route("GET", "/overview", _VIEWER, overview.page),
+    Route("GET", "/overview.{kind}", _VIEWER, overview.export),
     Route("GET", "/queue", _VIEWER, queue.page),
     Route("GET", "/queue.{kind}", _VIEWER, queue.export),
     Route("POST", "/views", _VIEWER, queue.save_view),

@@ -107,6 +107,11 @@ def format_span(length: timedelta) -> str:
     return f"{seconds} s"
 
 
+def format_wait(seconds: int | None) -> str:
+    """Return a length of time in one unit; `unknown` for None."""
+    return "unknown" if seconds is None else format_span(timedelta(seconds=seconds))
+
+
 def format_account_age(length: timedelta) -> str:
     """The age of an account: days, months or years."""
     days = max(0, length.days)

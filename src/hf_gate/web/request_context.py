@@ -170,6 +170,7 @@ def parse_fields(text: str) -> dict[str, list[str]]:
 PageHandler = Callable[[RequestContext], Response]
 
 NAV: Final = (
+    ("Overview", "/overview", MemberRole.VIEWER),
     ("Queue", "/queue", MemberRole.VIEWER),
     ("Plans", "/plans", MemberRole.VIEWER),
     ("Repos", "/repos", MemberRole.VIEWER),
@@ -216,6 +217,7 @@ def _environment() -> Environment:
         "visible": make_visible,
         "n": lambda number: f"{number:,}",
         "label": formatting.LABEL.__getitem__,
+        "wait_words": formatting.format_wait,
     }
     return made
 

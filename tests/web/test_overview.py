@@ -1,0 +1,70 @@
+"""The overview page and its files: what reviewers and viewers see, and that the charts show what the table says."""
+
+from __future__ import annotations
+
+import csv
+import io
+from xml.etree import ElementTree as ET
+
+from hf_gate.application.records import OverviewRecord, keys_of
+from tests.web.kit import GOOD, Room
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _ask(room: Room, count: int) -> None:
+    room.ask([{"username": f"ada{n}"} for n in range(count)], {"Purpose": GOOD})
+
+
+def test_the_page_shows_who_waits_and_links_to_them(room: Room) -> None:
+    _ask(room, 7)
+    body = room.visitor().get("/overview").body
+    assert '<dd><a href="/queue?q=status%3Apending">7</a></dd>' in body
+    assert "Decisions a week" in body
+    assert body.count("<desc ") == 2, "each chart has its numbers as text"
+    assert "style=" not in body
+
+
+def test_a_desk_without_requests_says_so_in_words(room: Room) -> None:
+    body = room.visitor().get("/overview").body
+    assert "No rule decided a request in these weeks." in body
+    assert "No grant ends in these days." in body
+    assert "<dd>unknown</dd>" in body
+
+
+def test_the_files_hold_the_numbers_of_the_page(room: Room) -> None:
+    _ask(room, 7)
+    lena = room.visitor()
+    document = lena.get("/overview.json").json
+    assert tuple(document) == ("schema_version", *keys_of(OverviewRecord))
+    assert (document["waiting"], sum(week["asked"] for week in document["weeks"])) == (7, 7)
+    rows = list(csv.DictReader(io.StringIO(lena.get("/overview.csv").body)))
+    assert [row["value"] for row in rows if row["name"] == "waiting"] == ["7"]
+    assert len([row for row in rows if row["part"] == "week"]) == 26 * 5
+    assert lena.get("/overview.xlsx").status == 404
+
+
+def test_the_picture_is_well_formed_and_draws_every_week_with_decisions(room: Room) -> None:
+    _ask(room, 7)
+    answer = room.visitor().get("/overview.svg")
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    picture = ET.fromstring(answer.body)  # noqa: S314 - a picture of ours
+    lines = [each.get("points", "") for each in picture.iter(f"{_SVG}polyline")]
+    assert [len(line.split()) for line in lines] == [26, 26]
+    assert list(picture.iter(f"{_SVG}script")) == []
+
+
+def test_a_viewer_sees_no_small_count(room: Room) -> None:
+    _ask(room, 3)
+    viewer = room.viewer()
+    document = viewer.get("/overview.json").json
+    assert (document["waits_open"], document["weeks"][-1]["asked"]) == (None, None)
+    assert "under 5" in viewer.get("/overview").body
+
+
+def test_a_member_of_one_repo_gets_no_number_of_another(crowded: Room) -> None:
+    everything = crowded.visitor().get("/overview.json").json
+    mia = crowded.reviewer("mia", str(crowded.repo))
+    own = mia.get("/overview.json").json
+    assert own["repos"] == 1
+    assert 0 < own["waiting"] < everything["waiting"]
