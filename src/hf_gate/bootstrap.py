@@ -190,9 +190,8 @@ def read_location(settings: Settings) -> WorkspaceLocation:
     parsed = parse_config(text, CONFIG_FILE, list_zones=available_timezones)
     if parsed.config is None:
         fault = next(each for each in parsed.problems if each.is_error)
-        raise UsageError(
-            f"{file}:{fault.position.line}:{fault.position.column}: {fault.message}", hint=fault.hint or None
-        )
+        at = f"{file}:{fault.position.line}:{fault.position.column}"
+        raise UsageError(f"{at}: {fault.message}", hint=fault.hint or None)
     return WorkspaceLocation(folder, parsed.config)
 
 

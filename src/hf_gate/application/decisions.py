@@ -128,13 +128,9 @@ def final_outcome(
         kind, why = reported.kind, reported.why
     else:
         kind, why = OutcomeKind.OPEN, _describe_stop(stop)
-    error = (
-        reported.error
-        if reported is not None
-        else stop
-        if kind is OutcomeKind.OPEN and isinstance(stop, Exception)
-        else None
-    )
+    error = stop if kind is OutcomeKind.OPEN and isinstance(stop, Exception) else None
+    if reported is not None:
+        error = reported.error
     target = case.subject.target
     hub_id = None if reported is None else reported.hub_request_id
     return Outcome(kind, case.subject.repo, get_person(target), target.request_id, why, hub_id, error)

@@ -253,9 +253,8 @@ class Membership:
         """Revoke a member: delete link, sessions, views, selection and unsent decisions. Their runs stop."""
         at = to_ms(self.workspace.now())
         self.workspace.members.revoke(member, by or self.owner, at)
-        self.workspace.tray.undo(
-            [item.id for item in self.workspace.tray.list_waiting() if item.member == member.id], at
-        )
+        waiting = self.workspace.tray.list_waiting()
+        self.workspace.tray.undo([item.id for item in waiting if item.member == member.id], at)
         self.workspace.selections.clear(f"s_{member.id}")
 
     def repos(self, member: Member) -> list[RepoRow]:

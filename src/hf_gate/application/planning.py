@@ -320,9 +320,8 @@ def _plan_ends(
             continue
         humans += row.state.at_end == Action.HUMAN
         subject = PlanSubject(row.request, row.state, row.id)
-        change = change_for_end(
-            subject, now, end_reason=reasons.get(row.state.until_rule or ""), rule=ChangeOrigin.UNTIL
-        )
+        end_reason = reasons.get(row.state.until_rule or "")
+        change = change_for_end(subject, now, end_reason=end_reason, rule=ChangeOrigin.UNTIL)
         if change is not None:
             found.append(change)
     return found, humans
@@ -395,9 +394,8 @@ def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
     A later owner of the name is then not matched. Also store each table's row count, to detect truncated files.
     """
     store, tables = workspace.store, [table for table in bundle.tables.values() if not table.refusal]
-    names = [(table, name) for table in tables for name in unbound_usernames([table], store.bindings(table.name))][
-        :budget
-    ]
+    names = [(table, name) for table in tables for name in unbound_usernames([table], store.bindings(table.name))]
+    del names[budget:]
     found = {name: workspace.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
     with store.writing() as write:
         for table, name in names:

@@ -79,9 +79,8 @@ def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Stor
     """Read every table of the workspace. A table that lost many rows since the last read is refused."""
     all_policies = tuple(policies)
     specs = (*folder.config.tables, *(spec for policy in all_policies for spec in policy.tables))
-    previous = {
-        spec.name: int(rows) for spec in specs if (rows := store.setting(setting_keys.row_count_key(spec.name)))
-    }
+    counts = {spec.name: store.setting(setting_keys.row_count_key(spec.name)) for spec in specs}
+    previous = {name: int(count) for name, count in counts.items() if count}
     return read_tables(folder, all_policies, now=now, previous=previous)
 
 

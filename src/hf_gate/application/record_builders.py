@@ -137,11 +137,8 @@ def rate_answers(request: AccessRequest) -> dict[str, str] | None:
     from ..domain.answer_quality import rate_answer  # noqa: PLC0415 - its word lists take long to load
 
     names = tuple(filter(None, (request.person.username, request.person.fullname)))
-    return {
-        label: rate_answer(text, label, None, names).value
-        for label, text in request.answers.items()
-        if text not in TICKS
-    }
+    texts = {label: text for label, text in request.answers.items() if text not in TICKS}
+    return {label: rate_answer(text, label, None, names).value for label, text in texts.items()}
 
 
 def _without_record(row: RequestRow) -> AccessRequest:

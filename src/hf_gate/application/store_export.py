@@ -48,13 +48,8 @@ def export_files(
     yield "ledger.jsonl", export_ledger(store, now, personal=True)
     yield "checkpoints.jsonl", (_encode_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())
     for table in TABLES:
-        yield (
-            f"{table}.jsonl",
-            (
-                _encode_line({key: _to_json_value(key, value) for key, value in row.items()})
-                for row in dump.table(table)
-            ),
-        )
+        rows = ({key: _to_json_value(key, value) for key, value in row.items()} for row in dump.table(table))
+        yield f"{table}.jsonl", map(_encode_line, rows)
     for name, content in owned.items():
         yield f"workspace/{name}", [content]
 

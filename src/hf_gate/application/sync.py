@@ -226,9 +226,8 @@ class _RepoSync:
         more = {status: n for status, n in counted.items() if n > self.lists[status]}
         if more:
             status, n = next(iter(more.items()))
-            self.doubts.append(
-                f"the list of {status} had {self.lists[status]:,} requests, the Hub's report counts {n:,}"
-            )
+            listed = f"the list of {status} had {self.lists[status]:,} requests"
+            self.doubts.append(f"{listed}, the Hub's report counts {n:,}")
         return not more
 
     def _check_missing(self, rows: Sequence[RequestRow]) -> None:
@@ -272,9 +271,8 @@ class _RepoSync:
             write.update_repo(self.repo, {**columns, "problem": "; ".join(self.doubts) or None})
             tally = {name: self.tally[name] for name in ("read", "new", "again", "changed", "moved", "withdrawn")}
             counts = dict(write.find_or_create_repo(self.repo).counts)
-            synced = SyncResult(
-                self.repo, kind, **tally, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts
-            )
+            doubts = tuple(self.doubts)
+            synced = SyncResult(self.repo, kind, **tally, read_on=self.read_on, doubts=doubts, counts=counts)
             if kind is SyncKind.FULL:
                 self._record_full_sync(write, synced, before, actor)
         return synced

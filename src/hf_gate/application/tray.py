@@ -73,9 +73,8 @@ class TrayService:
         if request.verb not in VERBS:
             raise UsageError(f"{request.verb!r} is not a decision.", hint=f"Use one of {', '.join(VERBS)}.")
         rows = self.workspace.store.requests(list(request.versions))
-        moved = [
-            row for ident, row in rows.items() if row.version.token != request.versions[ident] or not row.is_current
-        ]
+        seen = request.versions
+        moved = [row for ident, row in rows.items() if row.version.token != seen[ident] or not row.is_current]
         fresh = [row for row in rows.values() if row not in moved]
         for row in fresh:
             _check_decision(row, request)
@@ -192,11 +191,8 @@ class TrayService:
             direct = self.membership.make_decision_sender(run.actor, run.member)
             RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone).settle_and_keep(run)
         states = {row.request: row for row in self.workspace.store.changes(ident)}
-        ended = [
-            (one.id, row.state, row.why)
-            for one in items
-            if (row := states.get(one.request)) and row.state in _ENDED_STATES
-        ]
+        pairs = [(one, row) for one in items if (row := states.get(one.request)) is not None]
+        ended = [(one.id, row.state, row.why) for one, row in pairs if row.state in _ENDED_STATES]
         back = [one for one in items if (row := states.get(one.request)) is None or row.state is ChangeState.PLANNED]
         self.workspace.tray.record_outcomes(ended, now)
         self.workspace.tray.set_run([one.id for one in back], None)
