@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.expressions import ExpressionProblem
+from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
     Action,

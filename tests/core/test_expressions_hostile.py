@@ -7,7 +7,8 @@ from time import process_time
 import pytest
 
 from hf_gate.domain.display_text import make_visible
-from hf_gate.policy.expressions import ExpressionProblem, bind_facts, compile_expression
+from hf_gate.policy.expression_problems import ExpressionProblem
+from hf_gate.policy.expressions import bind_facts, compile_expression
 from hf_gate.policy.fact_table import fact_types
 from tests.core.hostile_expressions import BIG, HOSTILE
 

@@ -13,15 +13,8 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from ..domain.lifecycle import Status
-from .expressions import (
-    BoundFacts,
-    Expression,
-    ExpressionProblem,
-    IntegerProgram,
-    bind_facts,
-    compile_expression,
-    compile_lets,
-)
+from .expression_problems import ExpressionProblem
+from .expressions import BoundFacts, Expression, IntegerProgram, bind_facts, compile_expression, compile_lets
 from .fact_table import CelType
 from .facts import RequestFacts
 from .model import (

@@ -31,18 +31,6 @@ from .fact_table import CelType
 from .model import FactValue, TruthValue, combine_unknowns
 from .tree_checks import Comparison, check_tree, collect_names
 
-__all__ = [
-    "BoundFacts",
-    "Comparison",
-    "Expression",
-    "ExpressionProblem",
-    "IntegerProgram",
-    "TruthValue",
-    "bind_facts",
-    "compile_expression",
-    "compile_lets",
-]
-
 MAX_SOURCE = 4096  # bytes
 _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # a RuntimeError is also an exceeded budget
 _NOTHING: Mapping[str, Expression] = MappingProxyType({})
@@ -59,7 +47,7 @@ class BoundFacts:
     values: dict[str, object]
     engine: cel.Activation
     unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # by `let` name
-    truths: dict[Expression, TruthValue] = field(default_factory=dict)  # what was evaluated: a trace asks twice
+    truths: dict[Expression, TruthValue] = field(default_factory=dict)  # cached, because a trace evaluates each twice
 
 
 # ---- compiling -----------------------------------------------------------------------------------------------------------

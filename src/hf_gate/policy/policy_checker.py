@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from ..domain.forms import GateForm
 from ..domain.yaml_parser import Scalar
 from .expression_bounds import policy_cost_problem
-from .expressions import Expression, ExpressionProblem, compile_expression
+from .expression_problems import ExpressionProblem
+from .expressions import Expression, compile_expression
 from .fact_table import ANSWER_ROLES, CelType, fact_types
 from .lint import lint_policy
 from .literals import glob_matches_path, globs_overlap

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice, product
 
 from ..domain.display_text import make_visible
-from .expressions import BoundFacts, Expression, TruthValue
-from .model import ConditionFlip, ConditionTrace, Facts, Rule, RuleTrace
+from .expressions import BoundFacts, Expression
+from .model import ConditionFlip, ConditionTrace, Facts, Rule, RuleTrace, TruthValue
 
 MAX_WAYS = 3  # ways to match, the shortest
 _MAX_KEPT = 12  # candidates while combining
