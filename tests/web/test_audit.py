@@ -177,7 +177,7 @@ def test_what_means_nothing_finds_nothing_and_is_said(told: Room) -> None:
         assert "Show everything" in body
         assert "RequestSeen</a>" not in body
         assert lena.get(f"/audit.json?{asked}").status == 422
-    assert "No repo &lt;x&gt; is here" in lena.get("/audit?repo=<x>").body
+    assert "There is no repo &lt;x&gt;." in lena.get("/audit?repo=<x>").body
 
 
 def test_an_entry_shows_what_is_kept_of_the_person(told: Room) -> None:
@@ -234,7 +234,7 @@ def test_a_proof_finds_what_was_touched(told: Room) -> None:
     lena = told.visitor()
     lena.post("/audit/verify")
     body = lena.get("/audit").body
-    assert "Not whole" in body
+    assert "Damaged" in body
     assert "content does not match its hash" in body
 
 

@@ -97,7 +97,7 @@ def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(p
     expect(page.get_by_role("heading", name="Similar requests")).to_be_visible()
     expect(page.locator(".alike").first).to_contain_text("ada")
     page.keyboard.press("z")
-    expect(page.locator("#sheet")).to_contain_text("stays with them")
+    expect(page.locator("#sheet")).to_contain_text("stay downloaded")
     expect(page.locator("#sheet [data-enter]")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#tray")).to_contain_text("cancel bob")
@@ -116,10 +116,10 @@ def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page:
         with other.expect_response(f"**/requests/{key}/looking"):
             other.goto(f"{origin_of(other)}/requests/{key}")
         page.goto(f"{origin_of(page)}/queue?q=cyd")
-        expect(page.locator(".row").first).to_contain_text("mia is looking")
+        expect(page.locator(".row").first).to_contain_text("mia has it open")
         with page.expect_response(f"**/requests/{key}/looking"):
             page.keyboard.press("o")
-        expect(page.locator("#looking")).to_contain_text("mia is looking")
+        expect(page.locator("#looking")).to_contain_text("mia has it open")
         page.keyboard.press("a")  # it keeps nobody from anything
         expect(page.locator("#tray")).to_contain_text("cyd")
         other.goto(f"{origin_of(other)}/keys")

@@ -131,7 +131,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
     assert found.excluded == {
         "accepted, which cannot be decided so": 1,
         "changed since they were selected": 1,
-        "in a tray already": 1,
+        "already in a tray": 1,
         "your own request": 1,
     }
     assert found.count + found.excluded.total() == MANY

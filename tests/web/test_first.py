@@ -49,7 +49,7 @@ def test_what_is_done_is_ticked_and_the_next_one_is_marked(room: Room) -> None:
     lena = room.visitor()
     body = lena.get("/first-steps").body
     assert "Five steps, four are done" in body
-    assert "1 policy: 1 is in force." in body
+    assert "1 policy: 1 enforced." in body
     room.reviewer("mia")
     assert "Five steps, all are done" in lena.get("/first-steps").body
     assert 'class="steps"' not in lena.get("/queue").body

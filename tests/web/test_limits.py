@@ -70,9 +70,9 @@ def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Room) -> None:
     for name in ("p_smith", "p_smith@uni.example"):
         assert vic.get(f"/people/{name}").status == 404
         assert person.pseudonym not in vic.get(f"/people?q={name}").body
-        assert "Nobody of that name is here." in vic.get(f"/audit?person={name}").body
+        assert "There is no person of that name." in vic.get(f"/audit?person={name}").body
     assert vic.get(f"/people/{person.pseudonym}").status == 200
-    assert "Nobody of that name is here." not in vic.get(f"/audit?person={person.pseudonym}").body
+    assert "There is no person of that name." not in vic.get(f"/audit?person={person.pseudonym}").body
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> N
     own = 1 + [change.user for change in read_plan(room.app_state, plan.rpartition("/")[2]).changes].index("bea")
     refused = bea.post(plan, {"do": "apply", "count": "2"})
     assert refused.status == 409
-    assert f"Nobody decides a request of their own, and change {own} is about yours." in refused.body
+    assert f"You cannot decide your own request, and change {own} is about it." in refused.body
     less = bea.post(plan, {"do": "exclude", "n": str(own)}).headers["location"]
     assert "/runs/" in bea.post(less, {"do": "apply", "count": "1"}).headers["location"]
     assert "/runs/" in lena.post(plan, {"do": "apply", "count": "2"}).headers["location"]

@@ -152,7 +152,7 @@ def test_a_viewer_knows_people_by_their_pseudonym_alone(three: Room) -> None:
         body = vic.get(path).body
         for text in ("ada@ethz.ch", "Institute", GOOD, ">ada<"):
             assert text not in body, (path, text)
-    assert "Nobody found" in vic.get("/people?q=ada").body
+    assert "No people found" in vic.get("/people?q=ada").body
     assert vic.get(f"/people?q={person.pseudonym}").body.count(person.pseudonym) > 1
     for path in ("/people/ada", "/people/ada@ethz.ch", f"/people/{person.pseudonym}.json", "/people.json"):
         assert vic.get(path).status == 404, path

@@ -91,7 +91,7 @@ def test_a_button_that_is_older_than_the_text_mends_nothing(asked: Room) -> None
     moved = "# a line more\n" + wrong
     body = lena.post("/policies/house", {"src": moved, "fix": fix[1]}).body
     assert _text(body) == moved
-    assert "nothing was mended" in body
+    assert "nothing was fixed" in body
 
 
 def test_a_draft_is_tried_on_who_waits_and_says_where_it_differs(asked: Room) -> None:
@@ -123,7 +123,7 @@ def test_one_request_is_explained_rule_by_rule(asked: Room, who: str) -> None:
 
 def test_somebody_who_is_not_there_is_said_to_be_so_and_the_rest_stands(asked: Room) -> None:
     body = asked.visitor().post("/policies/house", {"src": POLICY, "who": "<b>nobody</b>"}).body
-    assert "Nobody called &lt;b&gt;nobody&lt;/b&gt; is here." in body
+    assert "There is no request of &lt;b&gt;nobody&lt;/b&gt;." in body
     assert "In words" in body
 
 

@@ -183,8 +183,8 @@ def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(room: Room) -> No
     lena = room.visitor()
     lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
     here, elsewhere = lena.get("/queue?q=status:pending+domain:*.ch").body, lena.get("/queue").body
-    assert 'aria-label="Forget the view Swiss"' in here
-    assert "Forget the view" not in elsewhere
+    assert 'aria-label="Delete the view Swiss"' in here
+    assert "Delete the view" not in elsewhere
     answer = lena.post("/views", {"name": "Swiss", "do": "forget", "next": "/queue"})
     assert answer.headers["location"] == "/queue"
     assert "Swiss" not in lena.get("/queue").body
@@ -207,8 +207,8 @@ def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
     room.app_state.sync_status.synced_at = room.app_state.now()
     body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
     assert "No requests match." in body
-    assert "Nobody waits at all." in body
-    assert 'aria-label="Drop rule:nobody"' in body
+    assert "No requests are waiting." in body
+    assert 'aria-label="Remove rule:nobody"' in body
 
 
 def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
@@ -239,10 +239,10 @@ def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> N
         assert "data-wait" in body
         assert "Queue clear" not in body
         mia, noa = room.reviewer("mia", str(room.repo)), room.reviewer("noa", "somebody/else")
-        assert "Not read yet." in mia.get("/queue").body
+        assert "Not synced yet." in mia.get("/queue").body
         assert "No repo yet." in noa.get("/queue").body
         room.app_state.sync_status.problem = "The token is not valid."
-        assert "The token is not valid.</bdi> It is tried again by itself" in mia.get("/queue").body
+        assert "The token is not valid.</bdi> The desk tries again automatically" in mia.get("/queue").body
 
 
 def test_whom_a_policy_in_shadow_would_reject_can_be_asked_for(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_the_sheet_says_the_days_and_what_happens_then(asked: Room) -> None:
     lena = asked.visitor()
     part = lena.get(f"/requests/{_key(asked, 'ada')}/until", hx_request="true").body
     assert re.findall(r'name="until" value="(\w+)"', part) == ["30d", "90d", "365d", "day"]
-    assert "the next plan after that moment resets them" in part
+    assert "The next plan after that resets them" in part
     assert 'type="date"' in part
     assert 'id="leaves"' in _page(asked, lena, "ada", "?verb=until"), "without a script too"
 
@@ -96,9 +96,9 @@ def test_a_reset_has_no_end(asked: Room) -> None:
 @pytest.mark.parametrize(
     ("verb", "warning"),
     [
-        ("accept", "What they downloaded meanwhile stays with them."),
+        ("accept", "Files already downloaded stay downloaded."),
         ("reject", "They may have read the reason"),
-        ("reset", "that mail cannot be taken back"),
+        ("reset", "That mail cannot be undone"),
     ],
 )
 def test_what_was_sent_is_led_back_with_a_warning(asked: Room, verb: str, warning: str) -> None:
@@ -125,7 +125,7 @@ def test_back_from_a_cancellation_is_what_it_was_before(asked: Room) -> None:
         asked.leave()
     assert "verb=accept&amp;back=1" in _page(asked, lena, "ada")
     sheet = lena.get(f"/requests/{_key(asked, 'ada')}/accept?back=1", hx_request="true").body
-    assert "They may download again" in sheet
+    assert "They can download again" in sheet
 
 
 def test_what_others_moved_on_the_hub_is_not_ours_to_reverse(asked: Room) -> None:
@@ -190,8 +190,8 @@ def test_the_reason_of_a_rule_is_offered_in_each_of_its_languages(tmp_path: Path
 def test_the_others_see_who_looks_and_may_decide_all_the_same(asked: Room) -> None:
     lena, mia = asked.visitor(), asked.reviewer("mia")
     beat = f"/requests/{_key(asked, 'ada')}/looking"
-    assert "is looking" not in mia.post(beat, {"anew": "yes"}).body
-    assert "mia</span> is looking" in lena.post(beat).body
+    assert "has it open" not in mia.post(beat, {"anew": "yes"}).body
+    assert "mia</span> has it open" in lena.post(beat).body
     assert "mia is looking" in lena.get("/queue").body
     assert "mia is looking" not in mia.get("/queue").body
     mia.post(beat, {"gone": "yes"})
@@ -253,7 +253,7 @@ def test_mail_that_everybody_has_and_words_that_say_little_are_compared_with_nob
     room.ask([{"username": name, "email": f"{name}@gmail.com"} for name in ("ada", "bob")], {"Purpose": "test"})
     part = room.visitor().get(f"/requests/{_key(room, 'ada')}/similar", hx_request="true").body
     assert "open to everybody" in part
-    assert "No answer is long enough" in part
+    assert "No answer has a length that can be compared" in part
     assert "bob" not in part
 
 

@@ -68,7 +68,7 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
     for name in ("outside", "desk", "lena-brandt"):
         answer = lena.post("/settings/invite", {"name": name, "role": "viewer"})
         assert answer.status == 422
-        assert "is no name for a member" in answer.body
+        assert "is not a valid member name" in answer.body
 
 
 def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:

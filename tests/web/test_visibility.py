@@ -141,7 +141,7 @@ def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
         room.app_state.policies.expire()
     assert any("secret.yaml" in page or "of-others" in page for page in whole)
     assert not [page for page in parts if "secret" in page or "of-others" in page or "hf-gate.yaml:" in page]
-    assert any("A file of the workspace has a fault" in page for page in parts)
+    assert any("A file of the workspace has an error" in page for page in parts)
 
 
 def test_no_problem_of_a_draft_tells_of_a_repo_that_one_does_not_see(

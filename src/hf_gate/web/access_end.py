@@ -1,4 +1,4 @@
-"""An acceptance that ends: for how long it may be, when that is over, and what will happen then."""
+"""The end of an access: the choices on the forms, and the change of an end."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .request_lines import request_key
 NO_END: Final = "none"
 PRESETS: Final = (("30d", "30 days"), ("90d", "90 days"), ("365d", "365 days"))
 AFTERWARDS: Final = (
-    "Then the next plan after that moment resets them: no files any more, and they may ask again. hf-gate run carries"
-    " it out by itself, else whoever applies that plan. What was downloaded until then stays with them."
+    "The next plan after that resets them: they lose access and may ask again. hf-gate run applies that plan"
+    " automatically; otherwise a person does. Files already downloaded stay downloaded."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class EndChoice:
-    """One choice: as rules write it, in words, and the day on which access would end."""
+    """One choice: as written in rules, its label, and the last day of access."""
 
     written: str
     label: str
@@ -39,19 +39,19 @@ class EndChoice:
 
 @dataclass(frozen=True, slots=True)
 class EndChoices:
-    """What can be chosen. `first` and `last` bound the calendar; `problem` says why nothing can."""
+    """The choices of a form. `first` and `last` limit the calendar; `problem` says why there is no choice."""
 
     presets: list[EndChoice]
     first: str
     last: str
     problem: str = ""
     afterwards: str = AFTERWARDS
-    is_change: bool = False  # of somebody who is in already
-    current: str = ""  # the day on which their access ends now
+    is_change: bool = False  # the person has access already
+    current: str = ""  # the current last day of access
 
 
 def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> EndChoices:
-    """Counted from this moment, as they will be from the moment of sending. `row`: somebody who is in already."""
+    """Return the choices, counted from now; sending counts again. `row`: a request that is accepted already."""
     zone, today = context.workspace.zone, context.now.astimezone(context.workspace.zone).date()
     presets = [
         EndChoice(
@@ -67,22 +67,22 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
 
 
 def end_day(context: RequestContext, written: str) -> str:
-    """The day that an end means, if it was sent now."""
+    """Return the last day of access if an acceptance with this end was sent now."""
     return formatting.format_last_day(
         parse_grant_end(written, context.now, context.workspace.zone), context.workspace.zone, context.now
     )
 
 
-# ---- of somebody who is in ---------------------------------------------------------------------------------------------
+# ---- changing an end ---------------------------------------------------------------------------------------------------
 
 
 def change_end(context: RequestContext) -> Response:
-    """Give the access of somebody who is in another end, or none. Nothing is sent: the Hub knows no ends."""
+    """Change or remove the end of an accepted request. Nothing is sent: the Hub has no ends."""
     row, app_state = context.find_request(context.params["id"]), context.app_state
     if not context.form_value("until"):
-        raise Refused("Until when?", hint="Choose a day, a length of time, or no end.")
+        raise Refused("No end was chosen.", hint="Choose a date, a duration, or no end.")
     if not context.has_workspace:
-        raise UsageError(NO_WORKSPACE, hint="`hf-gate init` makes one.")
+        raise UsageError(NO_WORKSPACE, hint="Make one: hf-gate init")
     until = None if context.form_value("until") == NO_END else context.parse_chosen_end()
     with app_state.workspace.store.writing() as write:
         _check_change(context, app_state.workspace.store.request(row.id))
@@ -91,7 +91,7 @@ def change_end(context: RequestContext) -> Response:
                 app_state.workspace.store, app_state.membership.read_team(context.member), context.now
             )
         ):
-            raise Guarded(why, hint="Let another admin set the others.")
+            raise Guarded(why, hint="Ask another admin to set the other ends.")
         write.append(
             row.repo, [end_entry(row, until, context.member.name, to_ms(context.now), app_state.workspace.zone)]
         )
@@ -99,14 +99,14 @@ def change_end(context: RequestContext) -> Response:
 
 
 def _check_change(context: RequestContext, row: RequestRow | None) -> None:
-    """Refuse what moved since the page was drawn, what is on its way to another status, and one's own access."""
+    """Refuse a request that changed, one with an unsent decision, and the member's own."""
     if row is None or row.state.status != Status.ACCEPTED or row.version.token != context.form_value("version"):
-        raise Refused("They moved since you looked.", hint="Look at the request again.", status=409)
+        raise Refused("The request changed since you opened it.", hint="Look at it again.", status=409)
     held = context.workspace.tray.find_latest([row.id]).get(row.id)
     if row.state.open_run is not None or (held is not None and held.outcome is None):
         raise Refused(
-            "A decision about them is on its way.", hint="Undo it first, or wait until it is sent.", status=409
+            "A decision about this request is not sent yet.", hint="Undo it, or wait until it is sent.", status=409
         )
     who = row.person.identity
     if context.member.is_own(who.username, who.user_id):
-        raise NotAllowed("You cannot change the end of your own access.", hint="Another reviewer has to do it.")
+        raise NotAllowed("You cannot change the end of your own access.", hint="Ask another reviewer.")

@@ -1,6 +1,6 @@
-"""Which Hub account a member has: resolved when they are invited, proven when they send a token of their own once.
+"""Finds the Hub account of a member, and proves it by a token that the member sends once.
 
-The desk itself asks its Hub whose token it is. The token goes there and nowhere else, and is not kept.
+The desk asks its Hub which account the token belongs to. The token goes nowhere else and is not stored.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ..hub.credentials import is_loopback_host
 from .app_state import AppState
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
-_MAX_BODY: Final = 2048  # bytes of a proof
+_MAX_BODY: Final = 2048  # bytes
 
 
 class NotProven(Exception):
-    """Why an account is not proven, with the status of the answer."""
+    """An account is not proven. `status` is the HTTP status of the answer."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -37,12 +37,12 @@ class NotProven(Exception):
 
 
 def make_proof_link(app_state: AppState, member: Member) -> str:
-    """A link for `hf-gate ui prove`. The code is in the fragment, which browsers send to nobody."""
+    """Return a link for `hf-gate ui prove`. The code is in the fragment, which browsers do not send."""
     return f"{app_state.url}/settings#prove={app_state.account_codes.issue(member.id)}"
 
 
 def find_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
-    """Return name and id of a Hub account; None for a guess that the Hub does not know.
+    """Return name and id of a Hub account. Return None for a guess that the Hub does not know.
 
     Raises UsageError if the Hub does not answer: without the id, a member who was renamed could decide their own request.
     """
@@ -51,7 +51,7 @@ def find_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str
     except PersonNotFound:
         if is_guess:
             return None
-        raise UsageError(f"the Hub has no account {name!r}.", hint="Write the name as it stands on the Hub.") from None
+        raise UsageError(f"the Hub has no account {name!r}.", hint="Write the name as the Hub shows it.") from None
     except HfGateError as problem:
         raise UsageError(
             f"the Hub could not be asked about the account {name!r}, so nobody was invited: {problem}",
@@ -60,19 +60,19 @@ def find_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str
     return person.username or name, person.id
 
 
-# ---- the side of the terminal ------------------------------------------------------------------------------------------
+# ---- the terminal's side -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ProofLink:
-    """Where a proof goes. `origin` is the desk's address, `code` what it gave out on its settings page."""
+    """The target of a proof: the desk's origin and the one-time code from its settings page."""
 
     origin: str
     code: str
 
 
 def parse_proof_link(text: str) -> ProofLink:
-    """Read a link of the settings page; refuse one that would carry a token in the clear."""
+    """Parse a link of the settings page. Raises UsageError if a token sent to it could be read on the way."""
     try:
         url = urlsplit(text.strip())
         host, _ = url.hostname or "", url.port
@@ -81,18 +81,19 @@ def parse_proof_link(text: str) -> ProofLink:
     code = url.fragment.removeprefix("prove=")
     if url.scheme not in {"http", "https"} or not host or url.username or code in {"", url.fragment}:
         raise UsageError(
-            "that is no link of a desk's settings page.", hint="Open Settings on the desk, get a link, quote it."
+            "that is not a link from a desk's settings page.",
+            hint="Copy a link from Settings on the desk, and put it in quotes.",
         )
     if url.scheme == "http" and not (is_loopback_host(host) or host.endswith(".localhost")):
         raise UsageError(
-            f"{url.netloc} is plain http: a token sent there can be read on the way; nothing was sent.",
-            hint="The desk needs TLS before it: hf-gate ui --public-url https://HOST",
+            f"{url.netloc} uses plain http, so others could read the token. Nothing was sent.",
+            hint="Serve the desk over HTTPS: hf-gate ui --public-url https://HOST",
         )
     return ProofLink(f"{url.scheme}://{url.netloc.lower()}", code)
 
 
 def send_proof(link: ProofLink, token: str) -> dict[str, str]:
-    """Show the desk a token, once. It follows no redirect."""
+    """Send a token to the desk and return the desk's answer. Redirects are not followed."""
     url = urlsplit(link.origin)
     is_local = url.scheme == "http"
     host = "127.0.0.1" if (url.hostname or "").endswith("localhost") else url.hostname or ""
@@ -113,13 +114,13 @@ def send_proof(link: ProofLink, token: str) -> dict[str, str]:
     return {key: str(value) for key, value in told.items()}
 
 
-# ---- the proof -----------------------------------------------------------------------------------------------------------
+# ---- the desk's side -----------------------------------------------------------------------------------------------------
 
 
 def answer_proof(app_state: AppState, body: bytes, *, is_private: bool) -> Response:
-    """Take one proof. `is_private`: nobody on the way could read it."""
+    """Check a proof and store it. `is_private`: the connection is encrypted or local."""
     if not is_private:
-        error = "a token is taken by https only, or on this machine. Start the desk with --public-url."
+        error = "the desk accepts tokens only over https or on this machine. Start it with --public-url."
         return JSONResponse({"error": error}, 403)
     try:
         return JSONResponse(_record_proof(app_state, _parse_proof(body)))
@@ -133,10 +134,10 @@ def _parse_proof(body: bytes) -> tuple[str, str]:
     except (ValueError, RecursionError):
         sent = None
     if not isinstance(sent, Mapping):
-        raise NotProven("that is no proof of an account.", 422)
+        raise NotProven("that is not a proof of an account.", 422)
     code, token = str(sent.get("code") or ""), str(sent.get("token") or "")
-    if not _TOKEN.match(token):  # without one the desk's own would be asked about
-        raise NotProven("there is no token in this proof.", 422)
+    if not _TOKEN.match(token):  # without a token, the Hub client would use the desk's own
+        raise NotProven("the proof contains no token.", 422)
     return code, token
 
 
@@ -145,7 +146,7 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     ident = app_state.account_codes.take(code)
     member = app_state.membership.find_by_id(ident)
     if ident is None or member is None:
-        raise NotProven("this link is not valid any more. Get a new one on the settings page.", 404)
+        raise NotProven("this link is no longer valid. Get a new one on the settings page.", 404)
     try:
         account = bootstrap.read_account(app_state.workspace.settings, token)
         user_id = _check_account(app_state, member, account)
@@ -165,19 +166,19 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
 
 
 def _check_account(app_state: AppState, member: Member, account: Account) -> str:
-    """The id of an account that this member may have."""
+    """Return the account's id. Raises NotProven if it is not the account of this member."""
     if account.id is None or account.raw.get("type", "user") != "user":
-        raise NotProven("this token is not of a person's account.", 403)
+        raise NotProven("this token does not belong to a person's account.", 403)
     is_invited = member.user_id == account.id
     if member.user_id is None:  # the Hub gave no id with the invitation
         is_invited = member.account is None or member.account.lower() == account.name.lower()
     if member.account is not None and not is_invited:
-        raise NotProven(f"{member.name} was invited as {member.account}; this token is of {account.name}.", 409)
+        raise NotProven(f"{member.name} was invited as {member.account}, but the token belongs to {account.name}.", 409)
     others = (
         app_state.membership.owner_member,
         *(one for one in app_state.workspace.members.list_all() if one.has_link),
     )
     other = next((one for one in others if one.proven_account == account.id and one.id != member.id), None)
     if other is not None:
-        raise NotProven(f"{account.name} is {other.name} here already; one account is one person.", 409)
+        raise NotProven(f"{account.name} already belongs to {other.name}; one account is one person.", 409)
     return account.id

@@ -1,4 +1,4 @@
-"""The JSON API of the desk, version 1: the same rows and the same tray as the pages, under the same session and roles."""
+"""The JSON API of the desk, version 1, with the same sessions, roles, requests and tray as the pages."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class _Strict(BaseModel):
 
 
 class ApiRequest(RequestRecord, frozen=True, kw_only=True):
-    """A request with the id of its address; `version` goes with every decision about it."""
+    """A request. `id` is its name in addresses; send `version` with every decision about it."""
 
     id: str
     version: str
 
 
 class RequestsOut(Record, frozen=True, kw_only=True):
-    """One page; `next` is the cursor of the following one."""
+    """One page; `next` is the cursor of the next page."""
 
     schema_version: int = 1
     requests: list[ApiRequest]
@@ -52,16 +52,16 @@ class RequestsOut(Record, frozen=True, kw_only=True):
 
 
 class RequestRef(_Strict):
-    """A request as whoever decides saw it."""
+    """A request in the version that the reviewer saw."""
 
     id: str = Field(max_length=64)
     version: str = Field(max_length=64)
 
 
 class DecisionsIn(_Strict):
-    """What is decided about some requests. `hold`: seconds in the tray; null: until somebody sends it.
+    """A decision about some requests. `hold`: seconds in the tray; null: until it is sent by request.
 
-    `until`: when an acceptance ends, `90d` or a day such as `2028-11-30`; null: never. It goes with `accept` alone.
+    `until`: when an acceptance ends, `90d` or a date such as `2028-11-30`; null: never. Only `accept` takes it.
     """
 
     verb: Literal["accept", "reset", "reject", "cancel"]
@@ -72,7 +72,7 @@ class DecisionsIn(_Strict):
 
 
 class DecisionsOut(Record, frozen=True, kw_only=True):
-    """What went into the tray, and which did not: decided by somebody before, or not what was seen any more."""
+    """The result of a decision. `lost`: requests that were decided or changed before, so they are not in the tray."""
 
     schema_version: int = 1
     batch: str
@@ -94,21 +94,21 @@ class HeldOut(Record, frozen=True, kw_only=True):
 
 
 class TrayOut(Record, frozen=True, kw_only=True):
-    """What this member decided and has not left."""
+    """The unsent decisions of the member."""
 
     schema_version: int = 1
     held: list[HeldOut]
 
 
 class CountOut(Record, frozen=True, kw_only=True):
-    """How many that was about."""
+    """The number of decisions concerned."""
 
     schema_version: int = 1
     count: int
 
 
 class ErrorOut(Record, frozen=True, kw_only=True):
-    """Why not, and what to do."""
+    """An error, and what to do."""
 
     error: str
     hint: str
@@ -125,20 +125,20 @@ def _answer(kind: type[Record], description: str) -> dict[str, Any]:
 
 
 _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    code: _answer(ErrorOut, "It was not done.") for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
+    code: _answer(ErrorOut, "Not done.") for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
 }
 
 
 def add_api(app: FastAPI, desk: DeskApp) -> None:
-    """Puts the API beside the pages."""
+    """Add the routes of the API to the application."""
     api = _Api(desk)
     routes: tuple[tuple[str, str, Callable[..., Any], type[Record], str], ...] = (
-        ("GET", "/requests", api.requests, RequestsOut, "The requests that a query finds."),
-        ("GET", "/requests/{id}", api.request, ApiRequest, "One request."),
+        ("GET", "/requests", api.requests, RequestsOut, "List the requests that match a query."),
+        ("GET", "/requests/{id}", api.request, ApiRequest, "Show one request."),
         ("POST", "/decisions", api.decide, DecisionsOut, "Put decisions into the tray."),
-        ("GET", "/tray", api.tray, TrayOut, "What is in the tray."),
-        ("POST", "/tray/undo", api.undo, CountOut, "Take everything in the tray back."),
-        ("POST", "/tray/send", api.send, CountOut, "Send everything in the tray now."),
+        ("GET", "/tray", api.tray, TrayOut, "List your unsent decisions."),
+        ("POST", "/tray/undo", api.undo, CountOut, "Undo all your unsent decisions."),
+        ("POST", "/tray/send", api.send, CountOut, "Send all your unsent decisions now."),
     )
     for method, path, endpoint, kind, summary in routes:
         app.add_api_route(
@@ -155,7 +155,7 @@ def add_api(app: FastAPI, desk: DeskApp) -> None:
 
 
 class _Api:
-    """One method a way. What it returns is a document, or an answer that says why not."""
+    """The endpoints of the API, one method each."""
 
     def __init__(self, desk: DeskApp) -> None:
         self._desk = desk
@@ -222,31 +222,31 @@ class _Api:
         return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def invalid(self, request: Request, problem: Exception) -> Response:
-        """What was sent is not what the API takes; told to those alone who are in."""
+        """Answer a request that does not fit the schema; without a session, only 401."""
         first = problem.errors()[0] if isinstance(problem, RequestValidationError) and problem.errors() else {}
         where = ".".join(str(part) for part in first.get("loc", ()))
-        said = str(first.get("msg", "not what is asked for"))
+        message = str(first.get("msg", "not valid"))
         return await self._answer(
             request,
             MemberRole.VIEWER,
-            lambda _: _error(422, f"{where}: {said}", "/api/openapi.json tells what is taken."),
+            lambda _: _error(422, f"{where}: {message}", "See /api/openapi.json for the schema."),
         )
 
     async def unreadable(self, request: Request, _: Exception) -> Response:
-        """A body that is no text, or no JSON at all."""
+        """Answer a body that is not JSON in UTF-8."""
         return await self._answer(
             request, MemberRole.VIEWER, lambda _: _error(400, "The body cannot be read as JSON.", "Send JSON in UTF-8.")
         )
 
     def openapi(self, app: FastAPI) -> Callable[[Request], Any]:
-        """What the API is, for who is in."""
+        """Return the endpoint of the OpenAPI document, which needs a session."""
 
         async def openapi(request: Request) -> Response:
             return await self._answer(request, MemberRole.VIEWER, lambda _: EscapedJSON(_make_document(app)))
 
         return openapi
 
-    # ---- one call ----------------------------------------------------------------------------------------------------
+    # ---- one request -------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Record]) -> Response:
         return await self._answer(request, role, lambda context: EscapedJSON(work(context)))
@@ -265,7 +265,9 @@ class _Api:
         try:
             return work(context)
         except NotFound:
-            return _error(404, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.")
+            return _error(
+                404, "There is nothing here.", "It may have been withdrawn, or belong to a repo you cannot see."
+            )
         except Refused as problem:
             return _error(problem.status, str(problem), problem.hint)
         except HfGateError as problem:

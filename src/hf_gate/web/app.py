@@ -1,4 +1,4 @@
-"""The desk as an application: a table of its ways with who may go each, and how a call becomes a page or a refusal."""
+"""The desk's ASGI application: its routes with their roles, and how a request becomes a page or an error."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ _VIEWER, _REVIEWER, _ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.
 
 
 class Route(NamedTuple):
-    """One thing that can be asked for, and the least role that may."""
+    """A method and path with its handler and the lowest role that may use it."""
 
     method: str
     path: str
     role: MemberRole
     handler: PageHandler
-    is_draft: bool = False  # can try a policy on requests, which takes long
+    is_draft: bool = False  # can try a policy draft on requests, which is slow
 
 
 ROUTES: Final = (
@@ -141,13 +141,13 @@ ROUTES: Final = (
     Route("POST", "/settings/invite", _ADMIN, settings_page.invite),
     Route("POST", "/settings/revoke", _ADMIN, settings_page.revoke),
 )
-"""Everything behind the sign-in. What is in front of it: /sign-in, /sign-out, /static, /healthz, /readyz, /metrics."""
+"""All routes that need a session. The others are in `DeskApp.open_routes`."""
 
 
 _NO_TELEMETRY: Final[TelemetryConfig] = {
     "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
 }  # fmt: skip
-"""FastAPI would report to an OpenTelemetry provider of its process; see `docs/promises.md`."""
+"""Without this FastAPI reports to an OpenTelemetry provider of the process; see `docs/promises.md`."""
 
 
 def build_app(
@@ -174,10 +174,10 @@ def build_app(
 
 
 class DeskApp:
-    """Turns calls into pages, each on a thread of a small pool: the store is read there without anybody waiting for it.
+    """Answers requests in a small thread pool, because reading the store blocks.
 
-    Drafts of policies are tried on threads of their own (`drafts`), so that they never keep a page waiting.
-    `counts_are_open`: only this machine can come here, so that a monitor on it may read figures without a session.
+    Policy drafts have separate threads (`drafts`), so they never delay a page.
+    `has_open_metrics`: the desk listens on this machine only, so `/metrics` needs no session here.
     """
 
     has_open_metrics: bool = False
@@ -200,11 +200,11 @@ class DeskApp:
         self._turns = MemberLimits()
 
     async def run_in_thread(self, work: Callable[[], _T], pool: ThreadPoolExecutor | None = None) -> _T:
-        """Does something that may take a while."""
+        """Run blocking work in a thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
     def make_endpoint(self, route: Route) -> Callable[[Request], Any]:
-        """What answers one way."""
+        """Return the endpoint of a route."""
 
         async def endpoint(request: Request) -> Response:
             body = b"" if route.method == "GET" else await _read_body(request)
@@ -217,7 +217,7 @@ class DeskApp:
     async def for_member(
         self, request: Request, work: Callable[[Member | None], Response], pool: ThreadPoolExecutor | None = None
     ) -> Response:
-        """Do work for the member who asks, or None, when it is their turn."""
+        """Run work for the signed-in member (None without a session), within the member's limits."""
         member = await self.run_in_thread(lambda: self._find_member(request))
         if member is None:
             return await self.run_in_thread(lambda: work(None), pool)
@@ -228,11 +228,11 @@ class DeskApp:
             return self.authenticator.busy_page()
         return EscapedJSON({"error": "Too many of your requests are under way.", "hint": "Try again in a moment."}, 429)
 
-    # ---- in front of the sign-in -------------------------------------------------------------------------------------
+    # ---- routes without a session ------------------------------------------------------------------------------------
 
     @property
     def open_routes(self) -> tuple[tuple[str, str, Callable[..., Any]], ...]:
-        """What can be asked for without a session."""
+        """Return the routes that need no session."""
         return (
             ("GET", "/static/{version}/{name}", self.static), ("GET", "/sign-in", self.sign_in),
             ("POST", "/sign-in", self.sign_in_by_form), ("POST", "/sign-out", self.sign_out),
@@ -241,7 +241,7 @@ class DeskApp:
         )  # fmt: skip
 
     async def static(self, version: str, name: str) -> Response:
-        """A static file. Browsers keep it only under the version that it has now."""
+        """Return a static file. Browsers may cache it only under its current version."""
         body, media_type = static_files.static_files().get(name, (b"", ""))
         if not media_type:
             return Response("", 404)
@@ -250,14 +250,14 @@ class DeskApp:
         return Response(body, media_type=media_type, headers={"cache-control": cached})
 
     async def sign_in(self, request: Request) -> Response:
-        """The page, or with a link the way in."""
+        """Show the sign-in page; with a link, sign in."""
         secret, is_staying = request.query_params.get("t"), "stay" in request.query_params
         if secret is None:
             return await self.run_in_thread(lambda: self.authenticator.sign_in_page(200))
         return await self.run_in_thread(lambda: self.authenticator.open_link(request, secret, is_staying=is_staying))
 
     async def sign_in_by_form(self, request: Request) -> Response:
-        """The same for a link that was pasted."""
+        """Sign in with a pasted link."""
         sent = parse_fields((await _read_body(request)).decode("utf-8", "replace"))
         secret = sent.get("link", [""])[-1].strip().rpartition("t=")[2].partition("&")[0]
         return await self.run_in_thread(
@@ -265,7 +265,7 @@ class DeskApp:
         )
 
     async def sign_out(self, request: Request) -> Response:
-        """Ends the session here and in the store."""
+        """End the session in the browser and in the store."""
 
         def leave() -> Response:
             try:
@@ -279,14 +279,14 @@ class DeskApp:
         return await self.run_in_thread(leave)
 
     async def terminal(self, request: Request) -> Response:
-        """What `hf-gate ui link` and `ui invite` ask; who has not got the key finds nothing."""
+        """Answer `hf-gate ui link`, `ui invite` and similar commands; 404 without their key."""
         terminal, body = self._terminal, await _read_body(request)
         if terminal is None:
             return Response("", 404)
         return await self.run_in_thread(lambda: terminal.answer(request.headers.get("authorization", ""), body))
 
     async def prove_account(self, request: Request) -> Response:
-        """What `hf-gate ui prove LINK` sends. A token is taken only where nobody on the way can read it."""
+        """Answer `hf-gate ui prove LINK`."""
         body = await _read_body(request)
         is_private = self.app_state.is_https or (request.client is not None and is_loopback_host(request.client.host))
         return await self.run_in_thread(
@@ -294,11 +294,11 @@ class DeskApp:
         )
 
     async def healthz(self) -> Response:
-        """Whether this process answers."""
+        """Say that this process answers."""
         return Response("ok\n", media_type="text/plain")
 
     async def readyz(self) -> Response:
-        """Whether it can work: the store can be read."""
+        """Say whether the store can be read; 503 if not."""
 
         def look() -> Response:
             try:
@@ -310,9 +310,10 @@ class DeskApp:
         return await self.run_in_thread(look)
 
     async def metrics(self, request: Request) -> Response:
-        """Figures for a monitor: to this machine, or to a member, of their repos.
+        """Return metrics: all of them on this machine, those of their repos for a member.
 
-        Once any request bore a header of a proxy, other machines reach the desk, and a proxy may also leave such headers out.
+        After any request with a proxy's header, other machines can reach the desk and a session is always needed,
+        because a proxy may omit such headers later.
         """
         is_local = self.has_open_metrics and not request.state.has_proxy
 
@@ -327,7 +328,7 @@ class DeskApp:
         return await self.for_member(request, figures)
 
     def context_of(self, request: Request, member: Member) -> RequestContext:
-        """Who asks, and for what."""
+        """Return the context of a request without a form."""
         return self._context(request, member, b"")
 
     @staticmethod
@@ -336,7 +337,7 @@ class DeskApp:
         return status_of(problem)
 
     async def not_found(self, request: Request, _: Exception) -> Response:
-        """No such way: told to who is in; who is not sees what they always see."""
+        """Answer an unknown path: 404 for members, the sign-in page for others."""
 
         def page(member: Member | None) -> Response:
             return (
@@ -347,7 +348,7 @@ class DeskApp:
 
         return await self.for_member(request, page)
 
-    # ---- one call ----------------------------------------------------------------------------------------------------
+    # ---- one request -------------------------------------------------------------------------------------------------
 
     def _answer(self, route: Route, request: Request, member: Member | None, body: bytes) -> Response:
         if member is None:
@@ -363,10 +364,10 @@ class DeskApp:
             return _error_page(context, str(problem), problem.hint, problem.status)
         except HfGateError as problem:
             return _error_page(context, str(problem), problem.hint or "", status_of(problem))
-        except Exception:  # noqa: BLE001 - whatever it is, the reader gets a page and the log the rest
+        except Exception:  # noqa: BLE001 - show an error page; the log has the traceback
             _log.exception("no page for %s %s", route.method, route.path)
             return _error_page(
-                context, "This page cannot be shown: a fault of hf-gate.", "The log has it; please report it.", 500
+                context, "hf-gate failed to make this page.", "Please report it, with the traceback from the log.", 500
             )
 
     def _signed_out(self, request: Request) -> Response:
@@ -398,7 +399,10 @@ class DeskApp:
     def _refuse(self, context: RequestContext, status: int) -> Response:
         if status == 404:
             return _error_page(
-                context, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.", 404
+                context,
+                "There is nothing here.",
+                "It may have been withdrawn, or belong to a repo you cannot see.",
+                404,
             )
         return _error_page(context, f"A {context.member.role} may not do this.", "An admin of the desk can.", status)
 
@@ -419,7 +423,7 @@ def status_of(problem: HfGateError) -> int:
 
 
 def _page_url(request: Request) -> str:
-    """The page in which a script of ours asks, as a path of this desk."""
+    """Return the path of the page that a script's request comes from; empty if it is not a path of this desk."""
     try:
         url = urlsplit(request.headers.get("hx-current-url", ""))
     except ValueError:
@@ -428,7 +432,7 @@ def _page_url(request: Request) -> str:
 
 
 async def _read_body(request: Request) -> bytes:
-    """What was sent, as far as it may be large."""
+    """Read the body; return nothing if it is larger than the limit."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

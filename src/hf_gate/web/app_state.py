@@ -1,4 +1,4 @@
-"""Holds the state that all pages share: workspace, policies, tray, members and what runs in threads."""
+"""The state that all pages share: workspace, policies, tray, members and background threads."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class SyncStatus:
 
 @dataclass
 class AppState:
-    """The state of one desk in this process. `hold`: how many seconds a decision stays in the tray."""
+    """The state of one desk in this process. `hold`: seconds that a decision stays in the tray."""
 
     workspace: Workspace
     owner: str
     hold: float = 10.0
     url: str = ""
     owner_id: str | None = None  # the owner's account id on the Hub; see `membership`
-    token_role: str | None = None  # the Hub's word for it: write, read or fineGrained
+    token_role: str | None = None  # as the Hub names it: write, read or fineGrained
     sync_status: SyncStatus = field(default_factory=SyncStatus)
     wake: threading.Event = field(default_factory=threading.Event)
     request_sync: Callable[[], None] = lambda: None
@@ -95,19 +95,19 @@ class AppState:
         return self._visited_at is not None and time.monotonic() - self._visited_at < _IN_USE
 
     def record_visit(self) -> None:
-        """Record that a page was opened. After a pause the Hub is read at once."""
+        """Record that a page was opened. After a pause, sync at once."""
         was, self._visited_at = self.is_in_use, time.monotonic()
         if not was:
             self.request_sync()
 
     def policy_problem_for(self, member: Member) -> HfGateError | None:
-        """Return why the policies cannot be read; a member of some repos learns nothing of a file that may be of others."""
+        """Return why the policies cannot be read, without details for members of some repos."""
         problem = self.policies.problem
         return None if problem is None else problem_for_member(member, problem)
 
 
 def problem_for_member(member: Member, problem: HfGateError) -> HfGateError:
-    """Return a problem with a file of the workspace as this member may see it."""
+    """Return a problem with a workspace file as this member may see it: the file may concern other repos."""
     if member.repos is None:
         return problem
-    return UsageError("A file of the workspace has a fault.", hint="Ask somebody who sees all repos.")
+    return UsageError("A file of the workspace has an error.", hint="Ask a member who can see all repos.")

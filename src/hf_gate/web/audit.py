@@ -1,4 +1,4 @@
-"""The ledger: what was done, when, by whom and about whom; by repo, kind, actor and person, as a page and as a file."""
+"""The audit log: ledger entries filtered by repo, kind, actor and person, as a page and as a file."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .ledger_proofs import count_entries, last_proof, sees_all_repos
 from .request_context import RequestContext
 
 PAGE_SIZE: Final = 50
-_CHUNK: Final = 200  # entries that are read at once, to be grouped
-_MAX_ENTRIES: Final = 1000  # entries of one page, however alike they are
-_MAX_NAMED: Final = 3  # people of a group who are named
+_CHUNK: Final = 200  # entries read at once for grouping
+_MAX_ENTRIES: Final = 1000  # entries of one page, even if they form few groups
+_MAX_NAMED: Final = 3  # people of a group shown by name
 
 VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("Everything", {}),
@@ -41,35 +41,35 @@ VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
 )
 
 
-# ---- what is asked for -------------------------------------------------------------------------------------------------
+# ---- the query ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """The filters as they were written, what they mean, and what of them means nothing."""
+    """The filters as written (`values`) and as parsed (`filter`), and the problem with them."""
 
     values: Mapping[str, str]
     filter: TimelineFilter
     problem: str = ""
 
     def href(self, path: str = "/audit", **more: object) -> str:
-        """The same filters at another address."""
+        """Return an address with the same filters; `more` overrides them."""
         said = {key: value for key, value in {**self.values, **more}.items() if value}
         return f"{path}?{urlencode(said)}" if said else path
 
 
 def parse_audit_query(context: RequestContext) -> AuditQuery:
-    """By repo, kind, actor, person and run; never beyond the repos that this person sees."""
+    """Parse the filters, limited to the repos that the member can see."""
     words = {key: context.query_value(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
     mine = [row.repo for row in context.app_state.membership.repos(context.member)]
     is_all = len(mine) == len(context.workspace.store.repos())
     repos: list[Repo] | None = None if is_all else mine
     with_desk, problem = sees_all_repos(context), ""
     if words["repo"] == WORKSPACE_CHAIN:
-        repos, problem = [], "" if with_desk else "No repo desk is here."
+        repos, problem = [], "" if with_desk else "There is no repo desk."
     elif words["repo"]:
         repos, with_desk = _repos_named(context, words["repo"]), False
-        problem = "" if repos else f"No repo {words['repo']} is here."
+        problem = "" if repos else f"There is no repo {words['repo']}."
     try:
         kind = parse_event_kind(words["kind"]) if words["kind"] else None
     except UsageError as error:
@@ -77,7 +77,7 @@ def parse_audit_query(context: RequestContext) -> AuditQuery:
     requests: list[int] | None = None
     if words["person"]:
         requests = _requests_of(context, words["person"])
-        problem = problem or ("" if requests else "Nobody of that name is here.")
+        problem = problem or ("" if requests else "There is no person of that name.")
     if words["request"]:
         requests = [context.find_request(words["request"]).id]
     return AuditQuery(words, TimelineFilter(repos, with_desk, kind, words["actor"] or None, requests), problem)
@@ -92,7 +92,7 @@ def _repos_named(context: RequestContext, text: str) -> list[Repo]:
 
 
 def _requests_of(context: RequestContext, text: str) -> list[int]:
-    """Every attempt of whoever is called so; a viewer knows pseudonyms only."""
+    """Return the attempts of the people with this name; viewers can search pseudonyms only."""
     if context.is_masked and not is_pseudonym(text):
         return []
     people = {row.person.id for row in context.workspace.store.find_by_identity(None, text)}
@@ -111,7 +111,7 @@ def _read_timeline(context: RequestContext, asked: AuditQuery, limit: int, befor
 
 
 def page(context: RequestContext) -> Response:
-    """One stretch of the timeline, the newest first, day by day."""
+    """Show one page of the timeline by day, newest first."""
     asked = parse_audit_query(context)
     each, before = parse_number(context.query_value("each")), parse_number(context.query_value("before"))
     found = _read_groups(context, asked, before) if each is None else _read_ungrouped(context, asked, each, before)
@@ -142,7 +142,7 @@ def page(context: RequestContext) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Entries of one page, in groups. `next`: before which entry the next page begins."""
+    """The entries of one page in groups. `next`: the next page has the entries before this one."""
 
     groups: list[list[LedgerRow]]
     next: int | None
@@ -151,7 +151,7 @@ class AuditPage:
 
 @dataclass(frozen=True, slots=True)
 class EntryGroup:
-    """Like entries as one row. `lines`: the first of them; `since`: when the oldest was written; `href` lists each."""
+    """Similar entries as one row. `lines`: the newest; `since`: time of the oldest; `href` lists each entry."""
 
     lines: list[EntryLine]
     count: int
@@ -165,7 +165,7 @@ class EntryGroup:
 
 
 def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None) -> AuditPage:
-    """Read until a page is full of groups; a page holds a bounded number of entries."""
+    """Read entries until a page is full of groups or has `_MAX_ENTRIES` entries."""
 
     def key(row: LedgerRow) -> tuple[object, ...]:
         return _format_day(context, from_ms(row.link.at)), *group_key(row.link)
@@ -183,7 +183,7 @@ def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None)
 
 
 def _read_ungrouped(context: RequestContext, asked: AuditQuery, each: int, before: int | None) -> AuditPage:
-    """Read entries without grouping them, down to the one with this number."""
+    """Read entries without grouping, down to the one with this number."""
     found = _read_timeline(context, asked, PAGE_SIZE, before)
     rows = [[row] for row in found.rows if row.id >= each]
     return AuditPage(rows, found.next if len(rows) == len(found.rows) else None, found.is_cut)
@@ -212,7 +212,7 @@ def _format_day(context: RequestContext, at: datetime) -> str:
 
 
 def export(context: RequestContext) -> Response:
-    """Every entry that the filters find, with the keys of `hf-gate audit ls`: without names, answers, reasons and notes."""
+    """Return all matching entries as a file like `hf-gate audit ls`: without names, answers, reasons and notes."""
     asked = parse_audit_query(context)
     if asked.problem:
         raise UsageError(asked.problem)

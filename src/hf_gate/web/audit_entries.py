@@ -1,4 +1,4 @@
-"""An entry of the ledger as a row, and on a page of its own with what is kept of the person besides and what seals it."""
+"""Shows ledger entries: as rows of the audit log, and each on a separate page."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from .request_lines import hidden_name, request_key
 
 KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.REQUEST_SEEN: "seen",
-    EventKind.REQUEST_CHANGED: "reads differently",
+    EventKind.REQUEST_CHANGED: "changed",
     EventKind.STATUS_MOVED: "moved outside",
     EventKind.REQUEST_WITHDRAWN: "withdrawn",
     EventKind.VERDICT_REACHED: "verdict",
-    EventKind.PLAN_APPROVED: "run begun",
+    EventKind.PLAN_APPROVED: "run started",
     EventKind.RUN_RESUMED: "run resumed",
-    EventKind.CHANGE_STARTED: "change begun",
+    EventKind.CHANGE_STARTED: "change started",
     EventKind.CHANGE_SETTLED: "change ended",
     EventKind.GRANT_DATED: "end of access",
     EventKind.NOTE_WRITTEN: "note",
     EventKind.POLICY_PROMOTED: "policy promoted",
     EventKind.TABLE_ACCEPTED: "table accepted",
     EventKind.RUN_ENDED: "run ended",
-    EventKind.SYNC_ENDED: "read whole",
+    EventKind.SYNC_ENDED: "full sync",
     EventKind.MEMBER_INVITED: "member invited",
     EventKind.MEMBER_REVOKED: "member revoked",
     EventKind.ACCOUNT_PROVEN: "account proven",
     EventKind.PLAN_AGREED: "plan agreed to",
 }
-"""What kinds of entries are called on the page."""
+"""The labels of the kinds of entries."""
 _VERBS: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
 
 
 @dataclass(frozen=True, slots=True)
 class EntryLine:
-    """One entry as a row. `who`, `about`: the person and their address, as far as this reader may know them."""
+    """One entry as a row. `who` and `about`: the person and the address of the request, as the member may see them."""
 
     name: str
     href: str
@@ -67,7 +67,7 @@ class EntryLine:
 
 
 def entry_lines(context: RequestContext, rows: Sequence[LedgerRow]) -> list[EntryLine]:
-    """Entries as rows; whose requests they are about is looked up together."""
+    """Return rows for entries; reads their requests at once."""
     about = context.workspace.store.requests([row.link.request for row in rows if row.link.request is not None])
     return [entry_line(context, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
 
@@ -75,7 +75,7 @@ def entry_lines(context: RequestContext, rows: Sequence[LedgerRow]) -> list[Entr
 def entry_line(
     context: RequestContext, link: LedgerLink, private: Mapping[str, Any] | None, row: RequestRow | None
 ) -> EntryLine:
-    """One entry, about that request; names and private parts are hidden from viewers."""
+    """Return the row of an entry about a request; names and private parts are hidden from viewers."""
     at = from_ms(link.at)
     who = "" if row is None else row.person.identity.username or hidden_name(row)
     return EntryLine(
@@ -105,15 +105,15 @@ def _verb(link: LedgerLink) -> str:
 
 
 def parse_number(text: str) -> int | None:
-    """A number of an address; None when it is none."""
+    """Parse a number in an address; None if it is not one."""
     return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
-# ---- a page of its own ---------------------------------------------------------------------------------------------------
+# ---- the page of an entry ------------------------------------------------------------------------------------------------
 
 
 def entry_page(context: RequestContext) -> Response:
-    """One entry: what everybody may read, what is kept of the person besides, and what seals it."""
+    """Show one entry: its public part, its private part unless masked, and its hashes."""
     chain = (
         WORKSPACE_CHAIN
         if "type" not in context.params
@@ -157,7 +157,7 @@ def _can_see_chain(context: RequestContext, chain: str) -> bool:
 
 
 def _format_value(value: object) -> str:
-    """As people read it; the Hub's own record is JSON within a text."""
+    """Format a value for people; the Hub's record is JSON within a string."""
     if isinstance(value, str) and value.startswith("{"):
         try:
             value = json.loads(value)

@@ -1,4 +1,4 @@
-"""Sends decisions from the tray when their time comes, and reads the Hub so that the queue is fresh."""
+"""Sends decisions from the tray when they are due, and syncs with the Hub."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ..errors import HfGateError
 from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
-_MIN_PAUSE, _MAX_PAUSE = 15.0, 60.0  # seconds between two looks while somebody watches
-_TICK: Final = 0.25  # seconds between two looks into the tray
-_RECOVER_EVERY: Final = 30.0  # seconds until what a crash left unknown is asked again
+_MIN_PAUSE, _MAX_PAUSE = 15.0, 60.0  # seconds between two syncs while the desk is in use
+_TICK: Final = 0.25  # seconds between two checks of the tray
+_RECOVER_EVERY: Final = 30.0  # seconds between two attempts to settle decisions that a crash left unknown
 
 
 @dataclass
 class BackgroundWorker:
-    """Two threads of one desk, which end when they are told to. `repos`: which to read; asked anew each time."""
+    """Two threads of a desk, one for the tray and one for the sync. `repos` returns the repos to sync each time."""
 
     app_state: AppState
     repos: Callable[[], Sequence[Repo]]
@@ -43,7 +43,7 @@ class BackgroundWorker:
             self._threads.append(thread)
 
     def stop(self, wait: float = 10.0) -> None:
-        """Lets what is under way come to its end; what is in the tray stays there."""
+        """Finish what is in progress and end; unsent decisions stay in the tray."""
         self._stop.set()
         self._sync_requested.set()
         self.app_state.wake.set()
@@ -52,7 +52,7 @@ class BackgroundWorker:
             thread.join(max(0.1, end - time.monotonic()))
 
     def request_sync(self) -> None:
-        """Somebody wishes to see the Hub as it is now."""
+        """Sync as soon as possible."""
         self._sync_requested.set()
 
     # ---- the tray ----------------------------------------------------------------------------------------------------
@@ -70,9 +70,9 @@ class BackgroundWorker:
             except OSError as problem:
                 _log.warning("sending from the tray failed: %s", problem.strerror)
                 self.app_state.tray_service.problem = f"this machine: {problem.strerror}"
-            except Exception:  # noqa: BLE001 - a thread that dies would leave the tray lying
+            except Exception:  # noqa: BLE001 - without the thread nothing would be sent any more
                 _log.exception("sending from the tray failed")
-                self.app_state.tray_service.problem = "a fault of hf-gate; the log has it"
+                self.app_state.tray_service.problem = "hf-gate failed; the log has the traceback"
             self.app_state.wake.wait(_TICK)
             self.app_state.wake.clear()
 
@@ -88,7 +88,7 @@ class BackgroundWorker:
             with app_state.workspace.store.hold_write_lock():
                 app_state.tray_service.send_due(app_state.now())
 
-    # ---- reading -----------------------------------------------------------------------------------------------------
+    # ---- sync --------------------------------------------------------------------------------------------------------
 
     def _run_sync(self) -> None:
         pause = _MIN_PAUSE
@@ -98,12 +98,12 @@ class BackgroundWorker:
                 pause = self._next_pause(pause, found=self._sync_repos())
             except HfGateError as problem:
                 self.app_state.sync_status.problem = str(problem)
-            except OSError as problem:  # such as no free file descriptor, while others hold all connections
-                _log.warning("reading the Hub failed: %s", problem.strerror)
+            except OSError as problem:  # for example no free file descriptor
+                _log.warning("the sync failed: %s", problem.strerror)
                 self.app_state.sync_status.problem = f"this machine: {problem.strerror}"
-            except Exception:  # noqa: BLE001 - a thread that dies would never read again
-                _log.exception("reading the Hub failed")
-                self.app_state.sync_status.problem = "a fault of hf-gate; the log has it"
+            except Exception:  # noqa: BLE001 - without the thread nothing would be synced any more
+                _log.exception("the sync failed")
+                self.app_state.sync_status.problem = "hf-gate failed; the log has the traceback"
             self.app_state.sync_status.is_syncing = False
             self.app_state.sync_status.next_at = self.app_state.now() + timedelta(seconds=pause)
             if self._sync_requested.wait(pause):
@@ -111,7 +111,7 @@ class BackgroundWorker:
                 pause = _MIN_PAUSE
 
     def _next_pause(self, before: float, *, found: bool) -> float:
-        """Seconds until the next look: short while somebody is there to see, and never more than a share of the calls."""
+        """Return the seconds until the next sync: few while the desk is in use, within a share of the Hub's quota."""
         outlook, repos = self.app_state.workspace.hub.outlook(), max(1, len(self.app_state.workspace.store.repos()))
         calls, quota, window = 4 * repos, outlook.quota, outlook.window_s
         if not self.app_state.is_in_use:
@@ -150,7 +150,7 @@ class BackgroundWorker:
         return found
 
     def _evaluate_policies(self, *, found: bool) -> None:
-        """Enters the verdicts that are new, so that the queue can be asked for them. Plans nothing, sends nothing."""
+        """Store new verdicts, so that the queue can be filtered by them. Nothing is planned or sent."""
         bundle = self.app_state.policies.current
         if bundle is None or (not found and self._evaluated_bundle is bundle):
             return

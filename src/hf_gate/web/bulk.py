@@ -1,4 +1,4 @@
-"""Many at once: a selection that lies in the store, the page that says what would follow, and the yes that it needs."""
+"""Decides many requests at once: the stored selection, the page that shows the effects, and the confirmation."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ from .request import list_reason_texts
 from .request_context import NotFound, Refused, RequestContext, local_path
 from .request_lines import RequestLine, request_lines
 
-MAX_IN_TRAY: Final = 1000  # above, it is a run, or where two must agree a plan: it can be paused and turned back
-HOLD: Final = 60.0  # seconds, for many together
+MAX_IN_TRAY: Final = 1000  # more requests become a run, which can be paused and undone
+HOLD: Final = 60.0  # seconds in the tray for more than one request
 SAMPLE_SIZE: Final = 20
 _MAX_KEYS: Final = 500
 _WHY_EXCLUDED: Final = {
-    GONE: "not there any more",
+    GONE: "no longer there",
     MOVED: "changed since they were selected",
     OWN: "your own request",
-    PROTECTED: "protected by the desk",
-    HELD: "in a tray already",
-    CARRIED: "under way in a run",
+    PROTECTED: "protected by hf-gate.yaml",
+    HELD: "already in a tray",
+    CARRIED: "in a run that has not ended",
 }
 
 
-# ---- selecting ---------------------------------------------------------------------------------------------------------
+# ---- the selection -----------------------------------------------------------------------------------------------------
 
 
 def select(context: RequestContext) -> Response:
-    """Adds to the selection, takes away from it, fills it with everything that a query finds, or clears it."""
+    """Add to the selection, remove from it, fill it with all matches of a query, or clear it."""
     app_state, pick, do = context.app_state, context.selection_name, context.form_value("do")
     rows = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if do == "add":
@@ -77,14 +77,14 @@ def select(context: RequestContext) -> Response:
     elif do == "clear":
         app_state.workspace.selections.clear(pick)
     else:
-        raise Refused("That is no way to select.")
+        raise Refused("The selection was not changed.", hint="Use the buttons of the page.")
     if context.is_part:
-        return context.render("parts/picked.html", **selection_bar(context, context.form_value("q")))
+        return context.render("parts/selection.html", **selection_bar(context, context.form_value("q")))
     return context.redirect_back()
 
 
 def _select_all(context: RequestContext, pick: str) -> None:
-    """Everybody that the query finds now: who comes later is not in it."""
+    """Select all current matches of the query; later requests are not included."""
     asked, app_state = parse_queue_query(context, context.form_value("q")), context.app_state
     if asked.problem is not None:
         raise asked.problem
@@ -98,7 +98,7 @@ def _select_all(context: RequestContext, pick: str) -> None:
 
 
 def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
-    """What the bar above the rows shows."""
+    """Return the values of the bar above the rows."""
     asked = parse_queue_query(context, text)
     return {
         "picked": context.workspace.selections.count(context.selection_name),
@@ -108,10 +108,10 @@ def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
 
 
 def begin(context: RequestContext) -> Response:
-    """Freezes the selection, with what was ticked on the page, and leads to what would follow."""
+    """Copy the selection, with the rows ticked on the page, and redirect to the confirmation page."""
     app_state, verb = context.app_state, context.form_value("verb")
     if verb not in VERBS:
-        raise Refused("Nothing was decided.", hint="Choose what shall become of the selection.")
+        raise Refused("Nothing was decided.", hint="Choose a decision for the selection.")
     rows = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if rows:
         app_state.workspace.selections.add(
@@ -119,22 +119,22 @@ def begin(context: RequestContext) -> Response:
         )
     ident = new_id("b")
     if not app_state.workspace.selections.freeze(context.selection_name, ident, context.member.id, to_ms(context.now)):
-        raise Refused("Nobody is selected.", hint="Tick some rows first, or press x on them.")
+        raise Refused("No request is selected.", hint="Tick some rows first, or press x on them.")
     return redirect_to_bulk(context, ident, verb)
 
 
 def redirect_to_bulk(context: RequestContext, pick: str, verb: str) -> Response:
-    """Leads to the page that says what would follow, and knows the way back."""
+    """Redirect to the confirmation page of a selection; it keeps the address to return to."""
     more = {"next": context.form_value("next")} if context.form_value("next") else {}
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': verb} | more)}", 303)
 
 
-# ---- what would follow -------------------------------------------------------------------------------------------------
+# ---- the confirmation page ---------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class SelectionSummary:
-    """A selection and a verb: how many can be decided so, and who is left out and why."""
+    """A selection and a verb: how many requests the verb applies to, and how many are excluded and why."""
 
     verb: str
     scope: SelectionScope
@@ -147,7 +147,7 @@ class SelectionSummary:
 
 
 def summarize_selection(context: RequestContext, pick: str, verb: str) -> SelectionSummary:
-    """Looks at every one of a selection as it stands now, where it lies: they may be very many."""
+    """Count the selection by its current state, in the store, because it may be very large."""
     app_state = context.app_state
     protected = app_state.workspace.location.config.guards.protected if verb != "accept" else ()
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
@@ -155,7 +155,9 @@ def summarize_selection(context: RequestContext, pick: str, verb: str) -> Select
     found = SelectionSummary(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
     for heap in app_state.workspace.selections.count_buckets(found.scope):
         if heap.why:
-            found.excluded[_WHY_EXCLUDED.get(heap.why) or f"{heap.status}, which cannot be decided so"] += heap.n
+            found.excluded[_WHY_EXCLUDED.get(heap.why) or f"{heap.status}, where this decision is not possible"] += (
+                heap.n
+            )
         else:
             _add_bucket(found, heap)
     return found
@@ -165,9 +167,9 @@ def _add_bucket(found: SelectionSummary, bucket: SelectionBucket) -> None:
     found.count += bucket.n
     found.by_status[bucket.status] += bucket.n
     found.by_repo[bucket.repo] += bucket.n
-    found.by_rule[bucket.action or "", bucket.rule or "not judged"] += bucket.n
+    found.by_rule[bucket.action or "", bucket.rule or "not evaluated"] += bucket.n
     if bucket.action in {"accept", "reset", "reject"} and bucket.action != found.verb:
-        found.remarkable[f"whom the policies would {bucket.action}"] += bucket.n
+        found.remarkable[f"the policies would {bucket.action}"] += bucket.n
     if bucket.is_again:
         found.remarkable["asked again after a reset"] += bucket.n
     if bucket.was_in:
@@ -182,14 +184,14 @@ def _own_selection(context: RequestContext) -> str:
 
 
 def _confirmation_for(context: RequestContext, weighed: SelectionSummary) -> Confirmation:
-    """How strong a yes it takes, by the one ladder."""
+    """Return the confirmation that the decision needs."""
     waiting = count_pending(context.app_state.membership.repos(context.member))
     removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
     return required_confirmation({weighed.verb: weighed.count - removed, "remove": removed}, waiting)
 
 
 def page(context: RequestContext) -> Response:
-    """What would become of whom, and what it takes."""
+    """Show what the decision would change, and the form to confirm it."""
     return _page(context, _own_selection(context), context.query_value("verb"))
 
 
@@ -228,12 +230,12 @@ def _page(
 
 
 def _return_url(context: RequestContext) -> str:
-    """Where the selection was made."""
+    """Return the address of the page where the selection was made."""
     return local_path(context.form_value("next") or context.query_value("next")) or "/queue"
 
 
 def export(context: RequestContext) -> Response:
-    """Everybody who can be decided so, as a file with the keys of the queue's."""
+    """Return the requests that the verb applies to as a file, with the fields of the queue's file."""
     pick, verb = _own_selection(context), context.query_value("verb")
     if verb not in VERBS:
         raise NotFound
@@ -242,16 +244,21 @@ def export(context: RequestContext) -> Response:
     return export_response("selection", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
-# ---- yes ---------------------------------------------------------------------------------------------------------------
+# ---- confirmation ------------------------------------------------------------------------------------------------------
 
 
 def confirm(context: RequestContext) -> Response:
-    """Puts them into the tray, or begins a run of them; exactly those that the page showed, or nothing."""
+    """Queue the decisions, start a run or make a plan, for exactly the requests that the page showed."""
     pick, verb, reason = _own_selection(context), context.form_value("verb"), context.form_value("reason").strip()
     weighed = summarize_selection(context, pick, verb)
     if context.form_value("count") != str(weighed.count):
         return _page(
-            context, pick, verb, wrong="The numbers have moved since you looked. Look again.", reason=reason, status=409
+            context,
+            pick,
+            verb,
+            wrong="The numbers changed since you opened the page. Check them again.",
+            reason=reason,
+            status=409,
         )
     if _confirmation_for(context, weighed) is Confirmation.TYPED and not is_confirmed(
         context.form_value("typed"), weighed.count
@@ -262,7 +269,7 @@ def confirm(context: RequestContext) -> Response:
     except UsageError as problem:
         return _page(context, pick, verb, wrong=f"{problem} {problem.hint}", reason=reason, status=422)
     if not weighed.count:
-        raise Refused("Nobody of the selection can be decided so.")
+        raise Refused("No selected request can be decided this way.", hint="Choose another decision.")
     way = _choose_route(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
     if way != "tray":
         return (_store_as_plan if way == "plan" else _start_run)(context, weighed, told)
@@ -282,14 +289,14 @@ def _read_rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[l
 
 
 def _choose_route(weighed: SelectionSummary, need: ApprovalNeed) -> str:
-    """How they leave: as a plan where two people must agree, else by the tray, and very many as a run."""
+    """Return how decisions are sent: `plan` if two people must agree, `tray`, or `run` for very many."""
     if need.is_large:
         return "plan"
     return "tray" if weighed.count <= MAX_IN_TRAY else "run"
 
 
 def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
-    """Begins a run of them, which can be watched, paused, stopped and led back."""
+    """Start a run for the selection."""
     app_state, ident = context.app_state, new_id("r")
     after = STATUS_AFTER_VERB[weighed.verb].value
     order = BulkDecision(ident, context.member.name, after, reason, weighed.count)
@@ -313,7 +320,7 @@ def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str |
 
 
 def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
-    """Makes a plan of them (of the first, when they are more than a plan holds), for somebody else to agree to."""
+    """Store a plan for the selection, for a second person to agree to."""
     store, after = context.workspace.store, STATUS_AFTER_VERB[weighed.verb].value
     changes = [make_direct_change(row, after, reason) for part in _read_rows(context, weighed) for row in part]
     waiting = count_pending(store.repos())

@@ -1,4 +1,4 @@
-"""One change of a plan or a run as a row: who, from where to where, by which rule, and what became of it."""
+"""One change of a plan or run as a row: person, old and new status, rule, reason and outcome."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from . import formatting
 from .request_context import RequestContext
 
 MARKS: Final = {"remove": "end"}
-"""How a verb is drawn where that is not by its own name."""
+"""The CSS name of a verb that differs from the verb."""
 
 EFFECTS: Final = {
-    "accept": "let in", "reset": "sent back, may ask again", "reject": "refused, cannot ask again",
-    "cancel": "put back to pending", "remove": "lose the access that they have",
+    "accept": "get access", "reset": "are sent back, may ask again", "reject": "are rejected, cannot ask again",
+    "cancel": "return to pending", "remove": "lose access",
 }  # fmt: skip
 OPEN_STATES: Final = ("planned", "started", OutcomeKind.OPEN.value, "unsent")
-_NOT_YET: Final = {"planned": "not sent", "started": "sent, or about to be: read back before anything else"}
+_NOT_YET: Final = {"planned": "not sent", "started": "sent or about to be sent; read back before anything else is sent"}
 _MAX_VALUE: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeLine:
-    """A row. `key` names the request in addresses; `outcome` None: it is planned, and no more."""
+    """A row. `key` is the request's name in addresses; `outcome` is None in a plan."""
 
     n: int
     who: str
@@ -58,12 +58,12 @@ class ChangeLine:
 
 
 def rule_label(change: Change) -> str:
-    """`eeg/academic`; of what people decide the rule's own word alone."""
+    """Return `policy/rule`, or only the rule's name for decisions of people."""
     return f"{change.policy}/{change.rule}" if change.policy else change.rule
 
 
 def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
-    """A change as a row; who may see no names sees none, nor the values that a rule looked at."""
+    """Return the row of a change; viewers see no names, reasons and values."""
     masked = context.is_masked
     name = change.user or f"(hidden #{(change.request_id or change.user_id or '------')[-6:]})"
     return ChangeLine(
@@ -84,7 +84,7 @@ def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow 
 
 
 def run_change_line(context: RequestContext, row: ChangeRow) -> ChangeLine:
-    """The same of a change that lies in a run."""
+    """Return the row of a change of a run."""
     return change_line(context, row.n, msgspec.json.decode(row.change, type=Change), row)
 
 
@@ -93,7 +93,7 @@ def _describe_reasons(reasons: Iterable[ChangeReason]) -> str:
 
 
 def _describe_reason(one: ChangeReason) -> str:
-    """`person.account_days > 30 (1204)`: with the value that it saw where the words do not say it."""
+    """Describe a condition with the value that it read: `person.account_days > 30 (1204)`."""
     if (words := describe_end(one)) is not None:
         return words
     seen = [
@@ -104,7 +104,7 @@ def _describe_reason(one: ChangeReason) -> str:
 
 
 def visible_repos(context: RequestContext, repos: Collection[Repo]) -> list[Repo] | None:
-    """Those of a plan's or run's repos that this person sees; None: every one of them."""
+    """Return the repos of a plan or run that the member can see; None if all."""
     if context.member.repos is None:
         return None
     seen = [repo for repo in repos if context.can_see(repo)]

@@ -17,13 +17,13 @@ _MAX_HEAD: Final = 1 << 16  # bytes of a request head, as uvicorn has it
 
 
 class RateLimitedLog:
-    """Logs each warning at most once a minute, with the number of times it was left out."""
+    """Logs each warning at most once a minute, with the number of times it was suppressed."""
 
     PAUSE: ClassVar[float] = 60.0
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._next: dict[str, tuple[float, int]] = {}  # when the next line may be written, and how many were left out
+        self._next: dict[str, tuple[float, int]] = {}  # time of the next line, number suppressed since the last
 
     def warning(self, text: str) -> None:
         """Log a warning, unless it was logged within the last minute."""
@@ -140,7 +140,7 @@ class BoundedConnection(H11Protocol):
             self._deadline, self._watched_cycle = self.loop.call_later(seconds, self.abort), current
 
 
-# ---- too many ----------------------------------------------------------------------------------------------------------
+# ---- too many connections ----------------------------------------------------------------------------------------------
 
 
 def _open_connections(connections: Iterable[object]) -> list[BoundedConnection]:
@@ -148,7 +148,7 @@ def _open_connections(connections: Iterable[object]) -> list[BoundedConnection]:
 
 
 def _longest_waiting(connections: Iterable[BoundedConnection], most: int) -> list[BoundedConnection]:
-    """Those that wait for their client, the longest first; those that the desk is at work for are not among them."""
+    """Return connections that wait for their client, the longest wait first. Others have a request in progress."""
     waiting = [(until, index, one) for index, one in enumerate(connections) if (until := one.waits_until) is not None]
     return [one for *_, one in sorted(waiting)[:most]]
 

@@ -1,4 +1,4 @@
-"""Starts a process for each draft of a policy, one at a time for each member, and ends it when it takes too long."""
+"""Checks policy drafts in separate processes with limits of time and memory, one at a time for each member."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ from . import draft_worker
 from .draft_worker import Draft, DraftReport, EvaluateRequests, ExplainRequest, Verdicts, WorkerFault, WorkerTask
 
 _log = logging.getLogger("hf_gate.web")
-_MAX_DRAFTS: Final = 20  # that one process tries, one after the other
-_MAX_REPORTS: Final = 100  # versions of saved policies whose report is kept
-_RETRY_STOPPED_AFTER: Final = 300.0  # seconds until a saved policy that was stopped is tried again
-_MAX_START: Final = 60.0  # seconds that a process may take to begin, on a busy machine
+_MAX_DRAFTS: Final = 20  # drafts that one process checks in turn
+_MAX_REPORTS: Final = 100  # versions of saved policies whose report is cached
+_RETRY_STOPPED_AFTER: Final = 300.0  # seconds until a saved policy that was stopped is checked again
+_MAX_START: Final = 60.0  # seconds that a process may take to start, on a busy machine
 
 
 class DraftBusy(UsageError):
-    """Another draft of the same member is still tried."""
+    """Another draft of the same member is still being checked."""
 
     default_hint = "Wait for it, then try again."
 
 
 class DraftStopped(UsageError):
-    """A draft was stopped before it was done."""
+    """A draft was stopped because it exceeded a limit."""
 
     default_hint = "Use fewer lists inside lists, fewer names of `let`, or fewer tests."
 
 
 class DraftFailed(DraftStopped):
-    """A draft met a fault of hf-gate."""
+    """A draft failed because of an error in hf-gate."""
 
     default_hint = "Please report it."
 
 
 class _FileReport(NamedTuple):
-    """What the check of a saved policy found, and until when (monotonic) a stop is not tried again."""
+    """The result of checking a saved policy; a stopped one is not checked again before `until` (monotonic)."""
 
     result: DraftReport | DraftStopped
     until: float
 
 
 class DraftPool:
-    """`seconds` and `memory` (bytes) are the limits of one draft."""
+    """A pool of draft processes. `seconds` and `memory` (bytes) are the limits of one draft."""
 
     def __init__(self, seconds: float = 10.0, memory: int = 512 << 20) -> None:
         self.seconds, self.memory = seconds, memory
         self._lock, self._busy = threading.Lock(), set[str]()
         self._file_turn, self._reports = threading.Lock(), dict[bytes, _FileReport]()
-        self._spare: DraftProcess | None = None  # to begin one takes longer than most drafts
+        self._spare: DraftProcess | None = None  # starting a process takes longer than most drafts
 
     @contextmanager
     def acquire(self, member: str) -> Iterator[DraftProcess]:
-        """A process for one draft of a member. Raises DraftBusy while another draft of theirs is tried."""
+        """Provide a process for a draft of a member. Raises DraftBusy while another draft of theirs is checked."""
         with self._lock:
             if member in self._busy:
-                raise DraftBusy("Another draft of yours is still tried.")
+                raise DraftBusy("Another draft of yours is still being checked.")
             self._busy.add(member)
             spare, self._spare = self._spare, None
         try:
@@ -79,9 +79,9 @@ class DraftPool:
                 self._busy.discard(member)
 
     def report_on_file(self, draft: Draft) -> DraftReport:
-        """Check a saved policy within the limits of a draft, once for each version of it and for all members together.
+        """Check a saved policy within the limits of a draft, once for each version.
 
-        Raises DraftStopped, again for some minutes: else everybody who opens its page would wait for the limit.
+        Raises DraftStopped, for some minutes without checking again: each visitor would wait for the time limit.
         """
         key = hashlib.sha256(repr(draft).encode()).digest()
         with self._file_turn:
@@ -118,7 +118,7 @@ class DraftPool:
         return DraftProcess(self.seconds, self.memory)
 
     def _put_back(self, process: DraftProcess) -> None:
-        """One is kept for the next draft; one that was stopped is ended."""
+        """Keep one usable process for the next draft, and end the others."""
         with self._lock:
             if self._spare is None and process.is_usable(self.seconds, self.memory):
                 self._spare = process
@@ -140,22 +140,22 @@ class DraftProcess:
         self._drafts, self._is_stopped, self._used_at = 0, False, time.monotonic()
 
     def is_usable(self, seconds: float, memory: int) -> bool:
-        """Whether it can take another draft within these limits."""
+        """Return whether the process can check another draft within these limits."""
         is_fresh = self._drafts < _MAX_DRAFTS and time.monotonic() - self._used_at < draft_worker.MAX_IDLE / 2
         is_same = (self._seconds, self._memory) == (seconds, memory)
         return is_same and is_fresh and not self._is_stopped and self._process.is_alive()
 
     def end(self) -> None:
-        """Ends it now, whatever it does."""
+        """Kill the process."""
         self._process.kill()
         self._process.join()
         self._process.close()
         self._pipe.close()
 
     def begin(self) -> None:
-        """Wait until it is there; from then on its time runs."""
+        """Wait until the process is ready, then start the time limit of a draft."""
         if not self._drafts and self._receive() != draft_worker.READY:
-            raise AssertionError("a process says first that it is ready")
+            raise AssertionError("a process first reports that it is ready")
         self._drafts += 1
         self._until = time.monotonic() + self._seconds
 
@@ -164,11 +164,11 @@ class DraftProcess:
         return cast("DraftReport", self._ask(draft))
 
     def evaluate(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
-        """The verdict of each of these requests."""
+        """Return the verdict of each request."""
         return cast("Verdicts", self._ask(EvaluateRequests(facts, now)))
 
     def explain(self, facts: Facts, now: datetime) -> tuple[ExplanationLine, ...]:
-        """The verdict of one request with every reason."""
+        """Return the verdict of one request with all reasons."""
         return cast("tuple[ExplanationLine, ...]", self._ask(ExplainRequest(facts, now)))
 
     def _ask(self, ask: WorkerTask) -> object:
@@ -190,6 +190,6 @@ class DraftProcess:
             self._is_stopped = True
             raise DraftStopped("The draft needed too much memory or time and was stopped.") from None
         if isinstance(answer, WorkerFault):
-            _log.error("a draft met a fault: %s", answer.where)
-            raise DraftFailed("The draft could not be tried: a fault of hf-gate; the log has it.")
+            _log.error("checking a draft failed: %s", answer.where)
+            raise DraftFailed("hf-gate failed to try the draft; the log has the traceback.")
         return answer

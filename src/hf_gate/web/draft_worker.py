@@ -1,4 +1,4 @@
-"""Checks and tries one draft of a policy in a process of its own: it answers what `draft_pool` asks, and has no store and no Hub."""
+"""Checks and evaluates policy drafts in a separate process for `draft_pool`; it has no store and no Hub."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from ..policy.policy_tests import PolicyTestResult, run_policy_tests
 from ..policy.workspace_config import WorkspaceConfig
 
 READY: Final = "ready"
-MAX_IDLE: Final = 60.0  # seconds without an ask after which it ends by itself
+MAX_IDLE: Final = 60.0  # seconds without a task after which the process ends
 _MAX_REQUESTS: Final = 100  # requests that a draft is tried on
-_MAX_WORK: Final = 50_000_000  # of all of them together, as `policy.bounds` counts it: about 5 s
+_MAX_WORK: Final = 50_000_000  # cost of all requests together, as `policy.expression_bounds` counts it: about 5 s
 
-# ---- what is asked and answered --------------------------------------------------------------------------------------------
+# ---- messages ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The text of a policy and what it is checked against."""
+    """A task: check this text of a policy against the workspace's config and the forms of repos."""
 
     text: str
     file: str
@@ -45,7 +45,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class DraftReport:
-    """What the check found. `usable` is the policy if it has no errors; `facts` are those it names, `most` the requests to try it on."""
+    """The result of a check. `usable`: the policy if it has no errors; `facts`: the facts that it names.
+
+    `max_requests`: the number of requests to try it on.
+    """
 
     policy: Policy | None
     usable: Policy | None
@@ -58,19 +61,19 @@ class DraftReport:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateRequests:
-    """Asks for the verdict of each of these requests."""
+    """A task: return the verdict of each of these requests."""
 
     facts: Sequence[Facts]
     now: datetime
 
 
 Verdicts: TypeAlias = "tuple[tuple[str, str], ...]"
-"""Action and rule of each request."""
+"""The action and the rule for each request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainRequest:
-    """Asks for the verdict of one pending request with every reason."""
+    """A task: return the verdict of one pending request with all reasons."""
 
     facts: Facts
     now: datetime
@@ -78,7 +81,7 @@ class ExplainRequest:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFault:
-    """Tells that a draft met a fault of hf-gate. `where` holds the stack without the message, which may quote a request."""
+    """A failure of hf-gate. `where`: the stack without the message, because the message may quote a request."""
 
     where: str
 
@@ -91,7 +94,7 @@ WorkerReply: TypeAlias = "WorkerFault | DraftReport | Verdicts | tuple[Explanati
 
 
 def serve(pipe: Any, seconds: int, memory: int) -> None:  # noqa: ANN401 - a Connection, which is another class on Windows
-    """Answer one ask after the other until the other end is closed, or silent for long. `seconds` of CPU and bytes of `memory` end it."""
+    """Answer tasks until the pipe is closed or idle. More than `seconds` of CPU or `memory` bytes end the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the desk, which ends this process
     _limit(seconds, memory)
     worker = _Worker()
@@ -110,7 +113,7 @@ def serve(pipe: Any, seconds: int, memory: int) -> None:  # noqa: ANN401 - a Con
 
 
 def _limit(seconds: int, memory: int) -> None:
-    """Where the system has no limits for a process, the bounds of policies and the end by the clock must do."""
+    """Limit the process. On a system without limits, the bounds of policies and the pool's time limit remain."""
     try:
         resource = importlib.import_module("resource")
     except ImportError:
@@ -155,7 +158,7 @@ class _Worker:
     def _verdict(self, facts: Facts, now: datetime) -> tuple[str, str]:
         verdict = self._evaluator.evaluate(facts, now=now)
         if verdict is None:
-            raise AssertionError("a pending request is always judged")
+            raise AssertionError("a pending request always gets a verdict")
         return verdict.action.value, verdict.rule
 
 

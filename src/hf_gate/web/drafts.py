@@ -43,11 +43,11 @@ MAX_DIFFERENCES: Final = 12  # requests shown for which the draft and the desk d
 
 @lru_cache(1)
 def _offline_sources() -> FactSources:
-    """Return fact sources that call no Hub: lists, and profiles that were read before."""
+    """Return fact sources that do not call the Hub: lists, and profiles that were read before."""
     return FactSources(None)
 
 
-# ---- a text ------------------------------------------------------------------------------------------------------------
+# ---- the text of a policy ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class MarkedProblem:
 
     @property
     def key(self) -> str:
-        """The value of the fix button. It names the place, so that a text that changed meanwhile is not fixed elsewhere."""
+        """The value of the fix button. It contains the position, so that a changed text is not fixed elsewhere."""
         place = self.problem.position
         return f"{place.line}:{place.column}:{self.problem.code}"
 
@@ -199,13 +199,13 @@ def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
 
 
 def check_own_text(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> PolicyText:
-    """Check a text of our own within this process."""
+    """Check a text that ships with hf-gate; it needs no separate process."""
     found = _check_file_text(file, parse_policy(text, file), folder, _visible_forms(context))
     return _with_report(found, run_policy_tests(found.checked))
 
 
 def add_test_results(context: RequestContext, text: PolicyText, folder: WorkspaceFolder) -> PolicyText:
-    """Return a policy of the workspace with the results of its rules and of its tests, which run in another process."""
+    """Return a workspace policy with the results of its rules and tests, which run in another process."""
     draft = Draft(text.source.text, text.file, folder.config, _visible_forms(context), folder.zone)
     try:
         return _with_report(
@@ -252,12 +252,12 @@ def visible_tables(context: RequestContext, folder: WorkspaceFolder) -> dict[str
     return {spec.name: spec for spec in specs}
 
 
-# ---- tried on real requests ----------------------------------------------------------------------------------------------
+# ---- trial on real requests ----------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class TrialResult:
-    """The result of a trial: how often each rule decided, and the requests where the desk says something else."""
+    """The result of a trial: how often each rule decided, and the requests where the desk decides differently."""
 
     tried: int = 0
     by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -358,13 +358,13 @@ class DraftTrial:
         policy_set = self._policy_set(row.repo)
         if policy_set is None:
             globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
-            raise UsageError(f"This policy is not for {row.repo}.", hint=f"Its applies_to names {globs}.")
+            raise UsageError(f"This policy does not apply to {row.repo}.", hint=f"Its applies_to names {globs}.")
         rows, seen = [add_read_time(store, row)], self.context.repo_ids
         case = next(
             build_inputs(store, policy_set, _offline_sources(), rows, self.context.now, visible_repos=seen), None
         )
         if case is None:
-            raise RequestNotFound("What this person wrote is no longer kept.", hint="")
+            raise RequestNotFound("The answers of this request are no longer stored.", hint="")
         why = self._process.explain(_resolve_facts(case.facts), self.context.now)
         return ExplainedRequest(request_lines(self.context, [row])[0], why, row.state.status == Status.PENDING)
 
@@ -392,8 +392,8 @@ def _check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
     for spec in policy.tables:
         if spec.file is not None and spec.file not in files:
             raise UsageError(
-                f"Table {spec.name} asks {spec.file}, which no file of the desk names: a draft is not tried with it.",
-                hint="Name the table in the desk's files first, or write its rows in place.",
+                f"Table {spec.name} uses {spec.file}, which no file of the workspace names, so the draft was not tried.",
+                hint="Name the table in a file of the workspace first, or write its rows in the draft.",
             )
 
 
@@ -417,5 +417,5 @@ def find_request(context: RequestContext, who: str, policy: Policy) -> RequestRo
     here = set(visible_policy_repos(context, policy))
     rows = sorted(rows, key=lambda row: (row.repo in here, row.state.asked_at))
     if not rows:
-        raise RequestNotFound(f"Nobody called {who.strip()[:100]} is here.", hint="Write USER@REPO, or a request's id.")
+        raise RequestNotFound(f"There is no request of {who.strip()[:100]}.", hint="Write USER@REPO, or a request id.")
     return rows[-1]

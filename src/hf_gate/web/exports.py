@@ -1,4 +1,4 @@
-"""Rows as a file: JSON, JSON lines or CSV, the same rows in each; written aside first, so that many need no memory."""
+"""Sends records as JSON, JSON lines or CSV; spooled to a temporary file, so large exports need little memory."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _CHUNK: Final = 1 << 16
 
 
 class EscapedJSON(JSONResponse):
-    r"""JSON with `\u` escapes where a character acts, hides or reorders."""
+    r"""JSON with `\u` escapes for control, invisible and bidirectional characters."""
 
     def render(self, content: object) -> bytes:
         return to_json(content).encode()
 
 
 def export_response(name: str, kind: str, record: type[R], rows: Iterable[R]) -> Response:
-    """The rows as `name.kind`; a kind that there is not is not there. JSON is shown, the others are kept as files."""
+    """Return records as a file `name.kind`; NotFound for an unknown kind. JSON is shown, other kinds are downloaded."""
     if kind not in _TYPES:
         raise NotFound
     text = csv_lines(record, rows) if kind == "csv" else json_array(rows) if kind == "json" else json_lines(rows)
@@ -37,7 +37,10 @@ def export_response(name: str, kind: str, record: type[R], rows: Iterable[R]) ->
 
 
 def file_response(parts: Iterable[bytes], media_type: str, name: str = "") -> Response:
-    """All of it is made before the first byte leaves: an error is still an error then. `name`: to be kept under."""
+    """Return a file, made completely before the first byte is sent, so that errors still get an error status.
+
+    `name`: the name of the download; without one, the browser shows the file.
+    """
     made = spool(parts)
     headers = {"content-disposition": f'attachment; filename="{name}"'} if name else {}
     pieces = iter(lambda: made.read(_CHUNK), b"")

@@ -1,4 +1,4 @@
-"""The first steps of a desk: whose token, which repos, the first reading, a policy that only watches, somebody beside you."""
+"""The five first steps of a new desk: token, repos, first sync, a policy in shadow mode, a second reviewer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .request_context import RequestContext
 
 @dataclass(frozen=True, slots=True)
 class FirstStep:
-    """One thing to do. `command` is the same in a terminal; `href` leads to the page where it is done or seen."""
+    """One step. `command` does it in a terminal; `href` is the page where it is done or shown."""
 
     title: str
     state: Literal["ok", "now", "later"]
@@ -25,7 +25,7 @@ class FirstStep:
     command: str
     href: str | None = None
     link: str = ""
-    done: int | None = None  # of `of`
+    done: int | None = None  # out of `of`
     of: int = 0
 
     @property
@@ -35,7 +35,7 @@ class FirstStep:
 
 @dataclass(frozen=True, slots=True)
 class FirstSteps:
-    """All five, of which the first that is not done is the one to do now."""
+    """All five steps. The first that is not done is the current one."""
 
     steps: Sequence[FirstStep]
 
@@ -50,12 +50,12 @@ class FirstSteps:
 
 
 def page(context: RequestContext) -> Response:
-    """On a page of its own, also later."""
+    """Show the page of the first steps."""
     return context.render("first-steps.html", title="First steps", first=list_first_steps(context))
 
 
 def list_first_steps(context: RequestContext) -> FirstSteps:
-    """As they stand at this moment; asks the Hub nothing that is not remembered."""
+    """Return the steps with their current state, without a call of the Hub."""
     found: list[FirstStep] = []
     for title, look in _check_all(context):
         is_first = not look.is_done and all(one.state == "ok" for one in found)
@@ -65,7 +65,7 @@ def list_first_steps(context: RequestContext) -> FirstSteps:
 
 
 class _StepStatus(NamedTuple):
-    """Whether a step is done, and what there is to say of it: the rest of a `Step`."""
+    """Whether a step is done, and the other fields of its `FirstStep`."""
 
     is_done: bool
     text: str
@@ -79,9 +79,9 @@ class _StepStatus(NamedTuple):
 def _check_all(context: RequestContext) -> Iterator[tuple[str, _StepStatus]]:
     yield "Token", _check_token(context)
     yield "Repos", _check_repos(context)
-    yield "First reading", _check_sync(context)
-    yield "A policy, which first only watches", _check_policy(context)
-    yield "Somebody beside you", _check_members(context)
+    yield "First sync", _check_sync(context)
+    yield "A policy in shadow mode", _check_policy(context)
+    yield "A second reviewer", _check_members(context)
 
 
 def _check_token(context: RequestContext) -> _StepStatus:
@@ -98,10 +98,12 @@ def _check_token(context: RequestContext) -> _StepStatus:
 def _check_repos(context: RequestContext) -> _StepStatus:
     app_state = context.app_state
     if app_state.workspace.location.folder is None:
-        text = "There is no workspace here: you can read and decide, without policies, texts of reasons and ends of access."
+        text = (
+            "There is no workspace. You can read and decide, but without policies, reason templates and ends of access."
+        )
         return _StepStatus(False, text, "hf-gate init")
     globs, n = len(app_state.workspace.location.config.repos), len(app_state.membership.repos(context.member))
-    what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
+    what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was synced yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
     return _StepStatus(bool(globs), text, "hf-gate init", "/repos", "Repos")
 
@@ -119,16 +121,16 @@ def _check_sync(context: RequestContext) -> _StepStatus:
     is_done = bool(rows) and whole == of
     if is_done:
         text = (
-            f"All {len(rows):,} repos were read whole: {people:,} requests."
+            f"All {len(rows):,} repos are fully synced: {people:,} requests."
             if len(rows) > 1
-            else f"{people:,} requests were read."
+            else f"{people:,} requests were synced."
         )
     elif app_state.sync_status.problem:
-        text = f"The Hub could not be read: {app_state.sync_status.problem} It is tried again by itself."
+        text = f"The sync failed: {app_state.sync_status.problem} The desk tries again automatically."
     elif rows:
-        text = f"{whole:,} of {of:,} {'repo is' if of == 1 else 'repos are'} read whole, {people:,} requests so far. What was read can be decided already."
+        text = f"{whole:,} of {of:,} {'repo is' if of == 1 else 'repos are'} fully synced, {people:,} requests so far. You can already decide them."
     else:
-        text = "The Hub is asked for the lists of each repo. This page shows how far it is."
+        text = "The desk is reading the request lists of each repo. This page shows the progress."
     href, done = "/queue" if people else None, whole if rows else None
     return _StepStatus(is_done, text, "hf-gate sync", href, "Open the queue", done, of)
 
@@ -141,15 +143,15 @@ def _check_policy(context: RequestContext) -> _StepStatus:
     policies = () if bundle is None else bundle.policies
     problem = app_state.policy_problem_for(context.member)
     if problem is not None:
-        text = f"A file of the desk has a fault: {problem}"
+        text = f"A file of the workspace has an error: {problem}"
         return _StepStatus(False, text, "hf-gate policy check", "/policies", "Policies")
     if not policies:
-        text = "It says what it would do beside each request, and does nothing (mode: shadow)."
+        text = "It shows what it would do next to each request, and does nothing (mode: shadow)."
         return _StepStatus(False, text, "hf-gate policy new", "/policies", "Policies")
     watching = sum(policy.mode is PolicyMode.SHADOW for policy in policies)
     acting = len(policies) - watching
-    said = [f"{watching:,} only {'watches' if watching == 1 else 'watch'}"] if watching else []
-    said += [f"{acting:,} {'is' if acting == 1 else 'are'} in force"] if acting else []
+    said = [f"{watching:,} in shadow mode"] if watching else []
+    said += [f"{acting:,} enforced"] if acting else []
     text = f"{len(policies):,} {'policy' if len(policies) == 1 else 'policies'}: {', '.join(said)}."
     return _StepStatus(True, text, "hf-gate policy check", "/policies", "Policies")
 
@@ -159,6 +161,6 @@ def _check_members(context: RequestContext) -> _StepStatus:
         n = sum(member.has_link for member in context.workspace.members.list_all())
     except HfGateError:
         n = 0
-    text = f"{n:,} invited." if n else "A second reviewer, if you like. One person is fine."
+    text = f"{n:,} invited." if n else "Invite a second reviewer if you want to. One person is enough."
     href = "/settings#h-m" if context.member.role is MemberRole.ADMIN else None
     return _StepStatus(bool(n), text, "hf-gate ui invite NAME --role reviewer", href, "Invite")

@@ -1,4 +1,4 @@
-"""Small words of the pages: ages, moments, and the text of strangers cut into what is safe to show as it is and what is not."""
+"""Formats ages, times, verbs and facts for pages, and splits untrusted text into plain and marked pieces."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..domain.display_text import make_visible
-from ..domain.timestamps import from_ms
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TOKEN: Final = re.compile("⟨(?:U\\+[0-9A-F]{4,6}|\\+\\d+ marks)⟩|[\u2400-\u2421]")
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 LABEL: Final = {"accept": "Accept", "reset": "Send back", "reject": "Reject", "cancel": "Return to pending"}
-"""What the button of each verb says."""
+"""The label of each verb's button."""
 DOING: Final = {
     "accept": "accepting", "reset": "sending back", "reject": "rejecting", "cancel": "returning to pending",
 }  # fmt: skip
@@ -25,14 +24,14 @@ DONE: Final = {"accept": "Accepted", "reset": "Sent back", "reject": "Rejected",
 
 
 class TextPiece(NamedTuple):
-    """A stretch of text. `mark` says what is odd about it; empty: nothing."""
+    """A piece of text. `mark` says why it is highlighted; empty if it is not."""
 
     text: str
     mark: str = ""
 
 
 def split_text(text: str | None, most: int = 20_000) -> list[TextPiece]:
-    """A stranger's text: control characters made visible, letters of another script inside a word pointed out."""
+    """Split untrusted text: control characters become visible, letters of another script in a word are marked."""
     shown_text = make_visible((text or "")[:most])
     found: list[TextPiece] = []
     at = 0
@@ -42,12 +41,12 @@ def split_text(text: str | None, most: int = 20_000) -> list[TextPiece]:
         at = match.end()
     found += _split_mixed_scripts(shown_text[at:])
     if text is not None and len(text) > most:
-        found.append(TextPiece(f"{len(text) - most:,} more characters", "cut off here"))
+        found.append(TextPiece(f"{len(text) - most:,} more characters", "truncated here"))
     return found
 
 
 def _split_mixed_scripts(text: str) -> Iterator[TextPiece]:
-    """Cyrillic and Greek letters among Latin ones of the same word: they look alike and are not."""
+    """Mark Cyrillic and Greek letters within Latin words: they look like Latin ones."""
     if text.isascii():
         if text:
             yield TextPiece(text)
@@ -80,7 +79,7 @@ def _character_name(token: str) -> str:
 
 
 def text_direction(text: str | None) -> str | None:
-    """`rtl` when the first letter that has a direction runs from right to left."""
+    """Return `rtl` if the first letter with a direction runs from right to left."""
     for char in (text or "")[:2000]:
         kind = unicodedata.bidirectional(char)
         if kind == "L":
@@ -94,12 +93,12 @@ def text_direction(text: str | None) -> str | None:
 
 
 def format_age(moment: datetime, now: datetime) -> str:
-    """`40 s`, `12 min`, `5 h`, `9 d`: how long ago."""
+    """Format the time since a moment: `40 s`, `12 min`, `5 h`, `9 d`."""
     return format_span(now - moment)
 
 
 def format_span(length: timedelta) -> str:
-    """A length of time in one unit."""
+    """Format a duration in one unit."""
     seconds = max(0, int(length.total_seconds()))
     for unit, size, above in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 120)):
         if seconds >= above:
@@ -113,23 +112,18 @@ def format_wait(seconds: int | None) -> str:
 
 
 def format_account_age(length: timedelta) -> str:
-    """The age of an account: days, months or years."""
+    """Format the age of an account in days, months or years."""
     days = max(0, length.days)
     return f"{days} d" if days < 60 else f"{days // 30} mo" if days < 730 else f"{days // 365} y"
 
 
 def format_time(moment: datetime, zone: tzinfo, now: datetime | None = None) -> str:
-    """`19 Nov 2026, 15:02` in the desk's zone; without the year when it is this one."""
+    """Format a time in the desk's zone: `19 Nov 2026, 15:02`; `now` omits the current year."""
     there = moment.astimezone(zone)
     year = "" if now is not None and there.year == now.astimezone(zone).year else f" {there.year}"
     return f"{there.day} {_MONTHS[there.month - 1]}{year}, {there:%H:%M}"
 
 
 def format_last_day(moment: datetime, zone: tzinfo, now: datetime) -> str:
-    """The last day before a moment at which something ends: `25 Dec 2026`; without the year when it is this one."""
+    """Format the last full day before an end: `25 Dec 2026`; the current year is omitted."""
     return format_time(moment - timedelta(seconds=1), zone, now).partition(",")[0]
-
-
-def moment(milliseconds: int) -> datetime:
-    """A time of the ledger."""
-    return from_ms(milliseconds)

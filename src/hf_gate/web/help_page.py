@@ -1,4 +1,4 @@
-"""Keys and words; and which theme somebody wants."""
+"""The help page (keys and words), and the choice of the theme."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .request_context import RequestContext, local_path
 
 
 def page(context: RequestContext) -> Response:
-    """Every key, what the words mean, and the ladder of brakes."""
+    """Show the keys, the words, and when a confirmation is needed."""
     return context.render("parts/keys.html" if context.is_part else "keys.html", title="Keys and words")
 
 
 def set_theme(context: RequestContext) -> Response:
-    """Remembers light or dark for this browser; anything else follows the system."""
+    """Store light or dark in a cookie; any other value follows the system."""
     wanted = context.form_value("theme")
     answer, is_https = (
         RedirectResponse(local_path(context.form_value("next")) or "/queue", 303),

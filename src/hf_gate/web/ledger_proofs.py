@@ -1,4 +1,4 @@
-"""The proof of the whole ledger, and the files that prove it where the store is not: a checkpoint, an export."""
+"""Verifies the ledger, and makes the files to verify it elsewhere: checkpoint and export."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from .request_context import Refused, RequestContext
 
 
 def sees_all_repos(context: RequestContext) -> bool:
-    """Whether this person is let into every repo of the desk, and so into its own chain and its proofs."""
+    """Return whether the member can see all repos, and so the workspace's chain and the proofs."""
     return context.member.repos is None
 
 
 def require_all_repos(context: RequestContext, no: str) -> None:
-    """Refuses who is let into some repos only."""
+    """Raise Refused with this message for members of some repos."""
     if not sees_all_repos(context):
-        raise Refused(no, hint="An admin of all repos can.", status=403)
+        raise Refused(no, hint="Ask an admin of all repos.", status=403)
 
 
-_NEEDS_ALL_REPOS: Final = "The ledger can be proved as a whole only, and not all of its repos are yours."
+_NEEDS_ALL_REPOS: Final = "The audit log can only be verified as a whole, and you cannot see all of its repos."
 
 
 def count_entries(workspace: Workspace) -> int:
-    """How many entries all chains have together."""
+    """Return the number of entries of all chains."""
     return sum(length for length, _ in workspace.store.chains().values())
 
 
 def last_proof(workspace: Workspace) -> StoredProof | None:
-    """What was found last, in this process."""
+    """Return the last proof made in this process."""
     return _proofs.get(workspace)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredProof:
-    """What the last proof found; `head` is how many entries there were, so that a page can say what came since."""
+    """The result of a proof. `head`: the number of entries at that time; `took`: seconds."""
 
     result: LedgerReport
     at: datetime
@@ -59,10 +59,10 @@ _proving: Final = threading.Lock()
 
 
 def prove_ledger(context: RequestContext) -> Response:
-    """Proves every chain, every seal and every checkpoint that is kept; one proof at a time."""
+    """Verify all chains, seals and stored checkpoints; one proof at a time."""
     require_all_repos(context, _NEEDS_ALL_REPOS)
     if not _proving.acquire(blocking=False):
-        raise Refused("The ledger is being proved already.", hint="Load the page again in a moment.", status=409)
+        raise Refused("The audit log is already being verified.", hint="Reload the page in a moment.", status=409)
     try:
         workspace, begun = context.workspace, time.monotonic()
         head = count_entries(workspace)
@@ -76,7 +76,7 @@ def prove_ledger(context: RequestContext) -> Response:
 
 
 def make_checkpoint(context: RequestContext) -> Response:
-    """The heads of all chains, kept in the store and handed out as a file: it proves later that nothing was cut off."""
+    """Store the heads of all chains and return them as a file, which later proves that nothing was cut off."""
     require_all_repos(context, _NEEDS_ALL_REPOS)
     made = store_checkpoint(context.workspace.store, context.now)
     text = json.dumps(checkpoint_to_dict(made, context.workspace.store.endpoint), indent=1) + "\n"
@@ -84,6 +84,6 @@ def make_checkpoint(context: RequestContext) -> Response:
 
 
 def download_ledger(context: RequestContext) -> Response:
-    """The ledger as `hf-gate audit verify --file` proves it; personal data only comes from the command line."""
+    """Return the ledger for `hf-gate audit verify --file`, without personal data."""
     require_all_repos(context, _NEEDS_ALL_REPOS)
     return file_response(export_ledger(context.workspace.store, context.now), "application/x-ndjson", "ledger.jsonl")

@@ -1,4 +1,4 @@
-"""Markdown of strangers as a tree of a few harmless kinds of nodes, which a template renders; never as HTML."""
+"""Parses untrusted Markdown into a tree of a few safe kinds of nodes, which a template renders; never into HTML."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-MAX_CHARACTERS: Final = 20_000  # characters that are read; the Hub's prompts are far shorter
-_MAX_DEPTH: Final = 20  # what is nested deeper is shown on this level
+MAX_CHARACTERS: Final = 20_000  # characters parsed; the Hub's prompts are far shorter
+_MAX_DEPTH: Final = 20  # deeper nodes are shown on this level
 _KINDS: Final = {
     "paragraph_open": "p", "heading_open": "heading", "blockquote_open": "blockquote",
     "bullet_list_open": "ul", "ordered_list_open": "ol", "list_item_open": "li",
@@ -21,12 +21,12 @@ _KINDS: Final = {
 _LEAVES: Final = {"code_inline": "code", "code_block": "pre", "fence": "pre", "hardbreak": "br", "hr": "hr"}
 _PARSER: Final = MarkdownIt("commonmark", {"html": False}).enable(
     "strikethrough"
-)  # no tables: a few letters make very many cells
+)  # no tables: a few characters can make very many cells
 
 
 @dataclass(slots=True)
 class Node:
-    """One element. `kind` is one of a fixed set; `href` is an http(s) address, or empty where a link leads nowhere."""
+    """One element. `kind` is one of a fixed set; `href` is an http(s) address, or empty if a link is not allowed."""
 
     kind: str
     text: str = ""
@@ -36,7 +36,7 @@ class Node:
 
 @lru_cache(64)
 def parse_markdown(text: str) -> list[Node]:
-    """Return the nodes of a Markdown text. Raw HTML is text, a picture is its description and address."""
+    """Return the nodes of a Markdown text. Raw HTML becomes text, an image its description and address."""
     root = Node("root")
     _add([root], _PARSER.parse(text[:MAX_CHARACTERS]))
     if len(text) > MAX_CHARACTERS:
@@ -60,7 +60,7 @@ def _add(path: list[Node], tokens: Sequence[Token]) -> None:
 
 
 def _open_node(path: list[Node], token: Token) -> Node:
-    """Return the node into which the following tokens go; too deep, or a paragraph of a tight list: the present one."""
+    """Return the node for the following tokens: a new one, or the current one if too deep or in a tight list."""
     kind = _KINDS.get(token.type)
     if kind is None or token.hidden or len(path) > _MAX_DEPTH:
         return path[-1]
@@ -72,7 +72,7 @@ def _open_node(path: list[Node], token: Token) -> Node:
 
 
 def _add_leaf(children: list[Node], leaf: Node) -> None:
-    """Add a leaf; text that follows text is one node."""
+    """Add a leaf; consecutive texts become one node."""
     if leaf.kind == "text" and children and children[-1].kind == "text":
         children[-1].text += leaf.text
     else:
@@ -88,7 +88,7 @@ def _leaf(token: Token) -> Node:
 
 
 def _address(token: Token) -> str:
-    """Return where a link leads: to http or https with a host, without a user name in front that looks like a host."""
+    """Return the address of a link if it is http(s) with a host and without a user name, which could imitate a host."""
     href = str(token.attrGet("href") or "")
     try:
         url = urlsplit(href)
@@ -98,7 +98,7 @@ def _address(token: Token) -> str:
 
 
 def _show_address(parent: Node, link: Node) -> None:
-    """Show the address beside a link whose words do not say it."""
+    """Show the address after a link whose text differs from it."""
     words = "".join(one.text for one in link.children if one.kind == "text")
     if words.strip() != link.text:
         parent.children.append(Node("address", link.text))

@@ -1,4 +1,4 @@
-"""Bounds what one member may have done at the same time, so that nobody keeps the others waiting."""
+"""Limits the concurrent requests of each member, so that one member cannot block the others."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
-MAX_RUNNING: Final = 2  # pages of one member that are made at the same time, of the six threads there are
-MAX_OPEN: Final = 24  # requests of one member that are under way; a browser has six
+MAX_RUNNING: Final = 2  # requests of a member that run at the same time; there are six threads
+MAX_OPEN: Final = 24  # requests of a member that run or wait; a browser opens six connections
 
 
 class _OpenRequests:
-    """The requests of one member."""
+    """The open requests of one member."""
 
     def __init__(self) -> None:
         self.semaphore, self.count = asyncio.Semaphore(MAX_RUNNING), 0
 
 
 class MemberLimits:
-    """The requests of all members, by their ids."""
+    """Counts the open requests of all members."""
 
     def __init__(self) -> None:
         self._by_member: WeakValueDictionary[str, _OpenRequests] = WeakValueDictionary()
 
     @asynccontextmanager
     async def acquire(self, member: str) -> AsyncIterator[bool]:
-        """Wait for a turn; False at once if too many requests of this member are under way."""
+        """Wait until the member's request may run; yield False at once if too many are open."""
         turns = self._by_member.get(member)
         if turns is None:
             turns = self._by_member[member] = _OpenRequests()

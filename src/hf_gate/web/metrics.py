@@ -1,4 +1,4 @@
-"""Figures for a monitor, in Prometheus' text: how many stand where, how old the oldest is, how fresh the reading, what waits to leave."""
+"""Metrics in the Prometheus text format: requests by state, oldest pending request, age of syncs, unsent decisions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class MetricSample(NamedTuple):
-    """One figure with its labels."""
+    """One value with its labels."""
 
     value: float
     labels: Mapping[str, str] = {}
 
 
 class MetricFamily(NamedTuple):
-    """Figures of one name."""
+    """The samples of one metric."""
 
     name: str
     help: str
@@ -34,12 +34,12 @@ class MetricFamily(NamedTuple):
 
 
 def metrics_response(app_state: AppState, member: Member | None) -> Response:
-    """All repos of the desk, or those that a member sees. Names nobody."""
+    """Return the metrics of all repos, or of those that a member can see. They name no people."""
     return Response("".join(_format_lines(list_families(app_state, member))), media_type=TYPE)
 
 
 def list_families(app_state: AppState, member: Member | None) -> Iterator[MetricFamily]:
-    """In the order in which they are told."""
+    """Yield the metrics in the order of the output."""
     rows = [
         row
         for row in app_state.workspace.store.repos()
@@ -58,27 +58,27 @@ def list_families(app_state: AppState, member: Member | None) -> Iterator[Metric
         "oldest_pending_seconds", "How long the oldest pending request has waited.", _oldest_pending(app_state, rows)
     )
     yield MetricFamily(
-        "read_seconds_ago", "Since the last reading of a repo ended, by its kind.", _sync_ages(app_state, rows)
+        "read_seconds_ago", "Seconds since the last sync of a repo ended, by kind.", _sync_ages(app_state, rows)
     )
     yield MetricFamily(
         "reading_complete",
-        "1: the last whole reading proved the lists whole.",
+        "1 if the last full sync proved the lists complete.",
         [MetricSample(int(bool(row.is_complete)), _repo_label(row.repo)) for row in rows if row.full_at is not None],
     )
     yield MetricFamily(
         "reader_ok",
-        "0: the Hub or the store could not be read.",
+        "0 if the last sync failed.",
         [MetricSample(int(app_state.sync_status.problem is None))],
     )
     yield MetricFamily(
-        "policies_ok", "0: a file of the desk has a fault.", [MetricSample(int(_has_no_fault(app_state)))]
+        "policies_ok", "0 if a file of the workspace has an error.", [MetricSample(int(_has_no_fault(app_state)))]
     )
-    yield MetricFamily("tray_decisions", "Decisions of people that have not left.", _tray_states(app_state))
+    yield MetricFamily("tray_decisions", "Unsent decisions of people.", _tray_states(app_state))
     outlook = app_state.workspace.hub.outlook()
     known = ((outlook.remaining, "left"), (outlook.quota, "quota"))
     yield MetricFamily(
         "hub_calls",
-        "Calls of the token in the Hub's window.",
+        "Calls of the token in the Hub's current rate limit window.",
         [MetricSample(n, {"what": w}) for n, w in known if n is not None],
     )
 
@@ -126,7 +126,7 @@ def _tray_states(app_state: AppState) -> Iterator[MetricSample]:
         yield MetricSample(n, {"state": state})
 
 
-# ---- as text -----------------------------------------------------------------------------------------------------------
+# ---- text format -------------------------------------------------------------------------------------------------------
 
 
 def _format_lines(found: Iterable[MetricFamily]) -> Iterator[str]:

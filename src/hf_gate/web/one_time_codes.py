@@ -1,4 +1,4 @@
-"""Secrets that are good for one use within a quarter of an hour; they live in this process only."""
+"""Codes that are valid for one use within 15 minutes, kept in memory only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_CODES: Final = 1000
 
 
 class OneTimeCodes:
-    """Gives out codes, each for one subject; a new code for a subject ends the one before."""
+    """Issues codes for subjects; a new code of a subject replaces its old one."""
 
     def __init__(self) -> None:
         self._codes: dict[str, tuple[str, float]] = {}
@@ -25,7 +25,7 @@ class OneTimeCodes:
         return code
 
     def put_back(self, code: str, subject: str) -> None:
-        """Let a code count once more: what it was for could not be done."""
+        """Make a code valid again after a failure of ours."""
         now = time.monotonic()
         with self._lock:
             kept = {key: one for key, one in self._codes.items() if one[1] > now and one[0] != subject}
@@ -34,7 +34,7 @@ class OneTimeCodes:
             self._codes = {**kept, code: (subject, now + LIFETIME)}
 
     def take(self, code: str) -> str | None:
-        """Use a code up; the subject it was given out for, or None."""
+        """Use a code up, and return its subject, or None if it is not valid."""
         with self._lock:
             subject, until = self._codes.pop(code, ("", 0.0))
         return subject if time.monotonic() < until else None

@@ -1,4 +1,4 @@
-"""People: one person over all repos, what they hold and since when, what they wrote each time, and one decision for what is ticked."""
+"""The pages of people: a search, and one person over all repos with states, answers, history and a decision."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ from .request_lines import (
 )
 
 PAGE_SIZE: Final = 50
-MAX_COMPARED: Final = 6  # attempts whose answers stand side by side
+MAX_COMPARED: Final = 6  # attempts whose answers are compared
 _KINDS: Final = ("json", "jsonl", "csv")
 _CONSTANT_ROLES: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.NAME, Role.EMAIL, Role.BIRTH_DATE})
-"""What one person should answer alike everywhere."""
+"""Questions that a person should answer the same everywhere."""
 
 
-# ---- whom an address means -----------------------------------------------------------------------------------------------
+# ---- addresses -----------------------------------------------------------------------------------------------------------
 
 
 def person_url(person: PersonRow) -> str:
-    """The address of somebody's page: it names nobody, and stays when a name changes hands."""
+    """Return the address of a person's page. It contains no name, so it stays valid if the account is renamed."""
     return f"/people/{quote(person.pseudonym, safe='')}"
 
 
 def _find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
-    """Whoever is called exactly so and asked at a repo that this person sees. Without names to see, none to ask for."""
+    """Return people with exactly this name who asked at visible repos; viewers can search pseudonyms only."""
     if context.is_masked and not is_pseudonym(text):
         return []
     found = {
@@ -71,7 +71,7 @@ def _find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
 
 
 def _list_attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
-    """Repo by repo, the attempts at each in their order; of repos that this person sees."""
+    """Return a person's attempts at visible repos, by repo and time."""
     found = [row for row in context.workspace.store.attempts(None, person.id) if context.can_see(row.repo)]
     return sorted(found, key=lambda row: (row.repo, row.state.asked_at))
 
@@ -86,7 +86,7 @@ def _display_name(context: RequestContext, row: RequestRow) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PersonSummary:
-    """One person of the list with where they stand now."""
+    """One person of the list with their current requests."""
 
     person: PersonRow
     name: str
@@ -100,7 +100,7 @@ class PersonSummary:
 
 
 def index(context: RequestContext) -> Response:
-    """Whoever is looked for; without a word, those who asked last."""
+    """Show the people that match a search, or the most recent requesters."""
     return context.render(
         "people.html",
         title="People",
@@ -111,7 +111,7 @@ def index(context: RequestContext) -> Response:
 
 
 def index_export(context: RequestContext) -> Response:
-    """The same people as a file."""
+    """Return the same people as a file."""
     rows = [
         person_record(each.person, {str(row.repo): row.state.status for row in each.rows})
         for each in _find_people(context)
@@ -137,12 +137,12 @@ def _summarize_person(context: RequestContext, person: PersonRow) -> PersonSumma
     return PersonSummary(person, _display_name(context, latest), fullname, about, rows)
 
 
-# ---- one of them -----------------------------------------------------------------------------------------------------------
+# ---- one person ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PersonAtRepo:
-    """Where somebody stands at one repo: their latest attempt, since when it stands so, and who brought it there."""
+    """A person at one repo: their latest attempt, and the transition to its current status."""
 
     line: RequestLine
     attempts: Sequence[RequestRow]
@@ -162,11 +162,11 @@ class PersonAtRepo:
 
     @property
     def decided_by(self) -> tuple[str, str]:
-        """Who decided, and by which rule or how."""
+        """Return who decided, and the rule or the way; empty for a pending request."""
         if self.line.status == Status.PENDING or self.last_transition is None:
             return "", ""
         if self.last_transition.is_first:
-            return "", "stood so when first read"
+            return "", "before the first sync"
         if self.last_transition.run_id is None:
             return self.last_transition.hub_user or "somebody", "outside the desk"
         is_rule = self.last_transition.rule not in ORIGIN_PHRASES
@@ -175,7 +175,7 @@ class PersonAtRepo:
 
 @dataclass(frozen=True, slots=True)
 class QuestionRow:
-    """One question over the attempts: the answer at each, and how many different ones there are where that is odd."""
+    """One question with its answer in each attempt. `different`: the number of answers if they should be the same."""
 
     label: str
     answers: Sequence[AnswerLine | None]
@@ -184,19 +184,19 @@ class QuestionRow:
 
 @dataclass(frozen=True, slots=True)
 class PersonEvent:
-    """One entry of the history, with the repo where it was."""
+    """One entry of the history with its repo."""
 
     repo: Repo
     entry: HistoryEntry
 
 
 def page(context: RequestContext) -> Response:
-    """Everything about one person; with an ending of a file, their requests as a file."""
+    """Show one person; with a file extension, return their attempts as a file."""
     name, dot, kind = context.params["id"].rpartition(".")
     if dot and kind in _KINDS and name:
         return _export(context, name, kind)
     people = _find_by_name(context, context.params["id"])
-    if len(people) > 1:  # a name that changed hands: nobody is guessed
+    if len(people) > 1:  # several accounts had this name: let the member choose
         return RedirectResponse(f"/people?{urlencode({'q': context.params['id']})}", 303)
     if not people:
         raise NotFound
@@ -254,14 +254,14 @@ def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
 
 
 def compare_answers(context: RequestContext, attempts: Sequence[RequestRow]) -> list[QuestionRow]:
-    """What was answered each time; questions that ask for the same are one, whatever their label."""
+    """Return the answers of each attempt by question; questions with the same role are one row."""
     told: dict[str, tuple[str, Role, dict[int, AnswerLine]]] = {}
     for column, row in enumerate(attempts):
         for answer in list_answers(row, context.workspace.store.repo(row.repo)):
             key = (
                 f"role {answer.role}" if answer.role is not Role.OTHER else collapse_whitespace(answer.label).casefold()
             )
-            if key in told and column in told[key][2]:  # the second that asks for it in one form
+            if key in told and column in told[key][2]:  # a second question with this role in the same form
                 key = collapse_whitespace(answer.label).casefold()
             told.setdefault(key, (answer.label, answer.role, {}))[2][column] = answer
     rows = []
@@ -281,17 +281,17 @@ def _export(context: RequestContext, name: str, kind: str) -> Response:
     return export_response("person", kind, AttemptRecord, rows)
 
 
-# ---- one decision ------------------------------------------------------------------------------------------------------------
+# ---- decision ----------------------------------------------------------------------------------------------------------------
 
 
 def decide(context: RequestContext) -> Response:
-    """The ticked repos as a selection, each as it was seen; what follows is the same page and the same yes as for any other."""
+    """Decide the ticked requests: a single mild decision is queued, any other goes to the confirmation page."""
     people = _find_by_name(context, context.params["id"])
     if len(people) != 1:
         raise NotFound
     verb = context.form_value("verb")
     if verb not in VERBS:
-        raise Refused("Nothing was decided.", hint="Choose what shall become of what is ticked.")
+        raise Refused("Nothing was decided.", hint="Choose a decision for the ticked requests.")
     seen: dict[int, str] = {}
     for pick in context.form.get("pick", []):
         key, _, version = pick.partition(":")
@@ -299,12 +299,12 @@ def decide(context: RequestContext) -> Response:
         if row.person.id != people[0].id:
             raise NotFound
         if version != row.version.token:
-            raise Refused(f"Nothing was decided: at {row.repo} it is {row.state.status} now, and reads otherwise than you saw.", hint="Look at it again.", status=409)  # fmt: skip
+            raise Refused(f"Nothing was decided: the request at {row.repo} changed and is {row.state.status} now.", hint="Look at it again.", status=409)  # fmt: skip
         seen[row.id] = version
     if not seen:
-        raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")
+        raise Refused("No repo is ticked.", hint="Tick the repos that you decide about.")
     app_state, ident = context.app_state, new_id("b")
-    if len(seen) == 1 and verb in {"accept", "cancel"}:  # as by the button of its row: the tray can be taken back
+    if len(seen) == 1 and verb in {"accept", "cancel"}:  # like the button of a queue row: the tray can be undone
         taken = app_state.tray_service.queue_decisions(
             DecisionRequest(verb, seen, context.member), context.now, app_state.hold
         )

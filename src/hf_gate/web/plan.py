@@ -1,4 +1,4 @@
-"""A plan: what would change, whom it hits by which rule, less whom somebody leaves out; and the confirmation that applies it."""
+"""The page of a plan: its changes by rule, and the actions to apply, agree to, reduce or discard it."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from .request_context import NotFound, Refused, RequestContext
 from .run_worker import run_state
 
 PAGE_SIZE: Final = 50
-MAX_EXAMPLES: Final = 3  # of each group
-MAX_GROUPS: Final = 12  # that show examples
-MAX_WAIT: Final = 2.0  # seconds that a page waits for what it began
+MAX_EXAMPLES: Final = 3  # examples of one group
+MAX_GROUPS: Final = 12  # groups with examples
+MAX_WAIT: Final = 2.0  # seconds that a page waits for the work that it started
 ORDER: Final = ("accept", "reset", "reject", "cancel", "remove")
-_OWNER_KINDS: Final = frozenset({"retry", "undo"})  # follow from a run, and its owner may let them go
+_OWNER_KINDS: Final = frozenset({"retry", "undo"})  # plans made from a run, which the member who started it may apply
 
-_recent_plans: OrderedDict[str, Plan] = OrderedDict()  # a digest stands for the same plan everywhere
+_recent_plans: OrderedDict[str, Plan] = OrderedDict()  # by digest, which is the same for every desk
 _MAX_RECENT: Final = 3
 
 
 def read_plan(app_state: AppState, digest: str) -> Plan:
-    """The plan of a digest; the last few stay read."""
+    """Return the plan with this digest; the last few are cached."""
     known = _recent_plans.get(digest)
     if known is None:
         document = app_state.workspace.store.plan(digest)
@@ -63,13 +63,13 @@ def read_plan(app_state: AppState, digest: str) -> Plan:
 
 @dataclass(slots=True)
 class PlanGroup:
-    """The changes of one rule in one direction. `key` names it in addresses."""
+    """The changes of one rule and verb. `key` is the group's name in addresses."""
 
     verb: str
     rule: str
     n: int = 0
-    reason: str | None = None  # of the first
-    differs: bool = False  # others read something else
+    reason: str | None = None  # of the first change
+    differs: bool = False  # other changes have another reason
     examples: list[ChangeLine] = field(default_factory=list)
 
     @property
@@ -87,11 +87,11 @@ class PlanGroup:
 
 @dataclass(slots=True)
 class VisiblePlan:
-    """A plan as far as somebody sees it: changes with their numbers in it."""
+    """A plan with the changes that the member can see, numbered as in the plan."""
 
     row: PlanRow
     plan: Plan
-    repos: list[Repo] | None  # None: all of it
+    repos: list[Repo] | None  # None: all changes are visible
     changes: list[tuple[int, Change]]
 
     @property
@@ -119,12 +119,12 @@ def _read_visible_plan(context: RequestContext) -> VisiblePlan:
 
 
 def page(context: RequestContext) -> Response:
-    """The plan by rules with examples, or all changes of a rule, page by page."""
+    """Show the plan by rule with examples, or a page of all changes of a rule."""
     return _page(context, _read_visible_plan(context))
 
 
 def _describe_skew(skew: int) -> str:
-    """How far the clock is from the Hub's; empty when it is right. `skew`: seconds that the Hub's is ahead."""
+    """Describe the skew of this machine's clock; empty if there is none. `skew`: seconds that the Hub is ahead."""
     if not skew:
         return ""
     return f"{formatting.format_span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
@@ -175,7 +175,7 @@ def _parse_position(text: str) -> int:
 
 
 def _group_changes(context: RequestContext, view: VisiblePlan) -> list[PlanGroup]:
-    """By what happens and by which rule, the many before the few."""
+    """Group the changes by verb and rule, the largest groups of a verb first."""
     found: dict[tuple[str, str], PlanGroup] = {}
     for n, change in view.changes:
         key = (change.verb, rule_label(change))
@@ -203,7 +203,7 @@ def _list_lines(
 
 
 def _shadow_counts(plan: Plan) -> list[tuple[str, list[tuple[str, int]]]]:
-    """What policies that only watch would do."""
+    """Return the actions that policies in shadow mode would take, with their numbers."""
     found: dict[str, list[tuple[str, int]]] = {}
     for key, number in sorted(plan.summary.items()):
         if key.startswith(SHADOW):
@@ -213,7 +213,7 @@ def _shadow_counts(plan: Plan) -> list[tuple[str, list[tuple[str, int]]]]:
 
 
 def plan_file(context: RequestContext) -> Response:
-    """`.json` is the plan itself, as `hf-gate apply` takes it; the others its changes."""
+    """Return a file: `.json` is the plan for `hf-gate apply`, the other kinds list its changes."""
     view = _read_visible_plan(context)
     kind = context.params["kind"]
     if kind == "json":
@@ -229,7 +229,7 @@ def plan_file(context: RequestContext) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class ApplyState:
-    """What stands between a plan and its run. `no`: why this person cannot let it go at all."""
+    """Whether and how the member can apply a plan. `refusal`: why they cannot."""
 
     confirmation: Confirmation
     refusal: str = ""
@@ -251,9 +251,9 @@ def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
     if run is not None:
         return ApplyState(rung, approved=approved, run=run.id, run_state=run_state(context.app_state, run))
     may = _can_apply(context, view)
-    no, hint = ("", "") if view.plan.changes else ("Nothing is to change.", "")
+    no, hint = ("", "") if view.plan.changes else ("The plan has no changes.", "")
     if not no and not may:
-        no, hint = f"A {context.member.role} may look at it.", "An admin of the desk lets it go."
+        no, hint = f"A {context.member.role} cannot apply this plan.", "Ask an admin of the desk."
     if not no:
         no, hint = _refusal(context.app_state, view.plan, context)
     need = _need(context, view) if may and not no else None
@@ -272,7 +272,7 @@ def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
 
 
 def _can_apply(context: RequestContext, view: VisiblePlan) -> bool:
-    """An admin; and whoever began the run that it follows from, if all of it is at their repos."""
+    """Return whether the member may apply the plan: an admin, or a reviewer whose run it was made from."""
     if not view.is_whole:
         return False
     if context.member.role.covers(MemberRole.ADMIN):
@@ -286,11 +286,11 @@ def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[
     if run_cases.needs_policies(plan):
         bundle = app_state.policies.current
         if bundle is None:
-            return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
+            return "The policies cannot be read now, so their plan cannot be applied.", "Fix the policy files."
     own = next((n for n, change in enumerate(plan.changes, start=1) if _is_own(change, context.member)), None)
     if own is not None:
-        no = f"Nobody decides a request of their own, and change {own} is about yours."
-        return no, "Leave it out, or let somebody else let it go."
+        no = f"You cannot decide your own request, and change {own} is about it."
+        return no, "Leave it out, or ask another admin to apply the plan."
     try:
         run_cases.check_plan_in_workspace(context.workspace, bundle, plan)
     except Guarded as problem:
@@ -299,7 +299,7 @@ def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[
 
 
 def _is_own(change: Change, member: Member) -> bool:
-    """Whether somebody would decide about themselves; what a policy or the end of a grant decides nobody does."""
+    """Return whether the member would decide their own request; a policy or the end of a grant decides for nobody."""
     is_personal = not change.policy and change.rule != ChangeOrigin.UNTIL
     return is_personal and member.is_own(change.user, change.user_id)
 
@@ -309,17 +309,17 @@ def _count_pending(app_state: AppState) -> int:
 
 
 def _need(context: RequestContext, view: VisiblePlan) -> ApprovalNeed:
-    """Whether two people have to agree, and whether they have: who made it, who agreed to it, and who asks."""
+    """Return whether two people must agree, and whether they have: maker, approvers and this member count."""
     acts = Counter(change.action for change in view.plan.changes)
     whole, seen = view.about("need", 0), view.about("seen", ())
     return context.app_state.membership.compute_need(context.member, acts, original_total=whole, approvers=seen)
 
 
 def handle_action(context: RequestContext) -> Response:
-    """Lets a plan go, agrees to it, leaves people out of it, or throws it away."""
+    """Apply the plan, agree to it, exclude changes, or discard it."""
     view = _read_visible_plan(context)
     if not _can_apply(context, view):
-        raise Refused(f"A {context.member.role} may not do this.", hint="An admin of the desk can.", status=403)
+        raise Refused(f"A {context.member.role} may not do this.", hint="Ask an admin of the desk.", status=403)
     do = context.form_value("do")
     if view.row.run is not None:
         return RedirectResponse(f"/runs/{view.row.run}", 303)
@@ -337,7 +337,7 @@ def handle_action(context: RequestContext) -> Response:
 
 
 def _check_confirmation(context: RequestContext, view: VisiblePlan) -> Response | None:
-    """A page that says what is missing; None: the confirmation is strong enough."""
+    """Return a page that says what is missing; None if the confirmation is sufficient."""
     apply_state = _apply_state(context, view)
     if apply_state.refusal:
         return _page(context, view, wrong=apply_state.refusal, status=409)
@@ -374,15 +374,17 @@ def _apply(context: RequestContext, view: VisiblePlan) -> Response:
     load = app_state.run_worker.enqueue(ident, begin)
     load.stored.wait(MAX_WAIT)
     if load.is_over and app_state.workspace.store.run(ident) is None:
-        known = app_state.workspace.store.run_of_plan(plan.digest)  # somebody was faster, or it could not begin
+        known = app_state.workspace.store.run_of_plan(
+            plan.digest
+        )  # another member applied it first, or the run could not start
         if known is None:
-            return _page(context, view, wrong=load.problem or "It could not be begun.", status=409)
+            return _page(context, view, wrong=load.problem or "The run could not start.", status=409)
         return RedirectResponse(f"/runs/{known.id}", 303)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
 def _approve(context: RequestContext, view: VisiblePlan) -> Response:
-    """Agrees, so that another one may let it go."""
+    """Record the member's agreement, so that another member may apply the plan."""
     refused = _check_confirmation(context, view)
     if refused is not None:
         return refused
@@ -394,7 +396,7 @@ def _approve(context: RequestContext, view: VisiblePlan) -> Response:
     with store.writing() as write:
         row = context.workspace.plans_and_runs.find_plan(
             digest
-        )  # again: somebody may have agreed or discarded it since
+        )  # read again: another member may have agreed or discarded it since
         if row is None:
             raise NotFound
         seen = {*row.about.get("seen", ())}
@@ -407,11 +409,11 @@ def _approve(context: RequestContext, view: VisiblePlan) -> Response:
 
 
 def _exclude(context: RequestContext, view: VisiblePlan) -> Response:
-    """A plan of its own without those that were ticked; the one that it comes from stays as it is."""
+    """Make a new plan without the ticked changes; the original stays unchanged."""
     out = {_parse_position(text) for text in context.form.get("n", [])} - {0}
     rest = [change for n, change in view.changes if n not in out]
     if not out or len(rest) == len(view.changes):
-        return _page(context, view, wrong="Nobody was ticked, so nobody was left out.", status=422)
+        return _page(context, view, wrong="No change was ticked, so none was left out.", status=422)
     digest = store_plan(
         context.app_state, _reduce_plan(context.app_state, view.plan, rest), context.member, view.about("kind", "part"),
         need=max(view.about("need", 0), len(view.plan.changes)),
@@ -421,7 +423,7 @@ def _exclude(context: RequestContext, view: VisiblePlan) -> Response:
 
 
 def _reduce_plan(app_state: AppState, plan: Plan, rest: Sequence[Change]) -> Plan:
-    """The same plan with some of its changes, and with counts and guards that are true of it."""
+    """Return a plan with only these changes, with recomputed counts and guards."""
     protected = next((guard.value for guard in plan.guards if guard.name == "protected"), 0)
     verbs = Counter(change.verb for change in rest)
     counts = {key: verbs[key] for key in ("accept", "reject", "reset", "remove") if key in plan.summary}

@@ -1,4 +1,4 @@
-"""Makes a plan of what the policies ask for, on a thread of its own: with many requests that takes longer than a page may."""
+"""Makes a plan from the policies in a background thread, because many requests take longer than a page may."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
-MAX_PROFILES: Final = 200  # read for one plan at most
+MAX_PROFILES: Final = 200  # profiles read for one plan
 
 
 def summarize_plan(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object]:
-    """What is said of a plan where it is not read whole. `seen`: the proven accounts that made it or agreed to it."""
+    """Return the summary stored with a plan. `seen`: the proven accounts that made the plan or agreed to it."""
     return {
         "by": by.name,
         "by_id": by.id,
@@ -38,7 +38,7 @@ def summarize_plan(plan: Plan, by: Member, kind: str, **more: object) -> dict[st
 
 
 def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
-    """Keeps a plan, so that it has a page; its digest."""
+    """Store a plan, so that it has a page; return its digest."""
     app_state.workspace.plans_and_runs.store_plan(
         plan.digest, msgspec.json.encode(plan), to_ms(app_state.now()), summarize_plan(plan, by, kind, **more)
     )
@@ -46,7 +46,7 @@ def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: o
 
 
 class PlanMaker:
-    """One plan at a time; whoever asks while one is made gets that one."""
+    """Makes one plan at a time. A request during that time waits for the same plan."""
 
     def __init__(self, app_state: AppState) -> None:
         self._app_state = app_state
@@ -60,11 +60,11 @@ class PlanMaker:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, by: Member, wait: float) -> None:
-        """Begins to make one, and waits so many seconds for it. Refuses where no policies can be asked."""
+        """Start making a plan, and wait up to `wait` seconds for it. Raises UsageError without usable policies."""
         bundle = self._app_state.policies.current
         if bundle is None:
             raise self._app_state.policy_problem_for(by) or UsageError(
-                "There is no workspace here, so there are no policies.", hint="hf-gate init makes one."
+                "There is no workspace here, so there are no policies.", hint="Make one: hf-gate init"
             )
         with self._lock:
             if not self.is_busy:
@@ -84,6 +84,6 @@ class PlanMaker:
             self.digest = store_plan(app_state, found.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem
-        except Exception:  # noqa: BLE001 - told on the page, and the log has the rest
-            _log.exception("no plan was made")
-            self.problem = HfGateError("A fault of hf-gate; the log has it.", hint="Please report it.")
+        except Exception:  # noqa: BLE001 - the page shows that it failed; the log has the traceback
+            _log.exception("making a plan failed")
+            self.problem = HfGateError("hf-gate failed; the log has the traceback.", hint="Please report it.")

@@ -1,4 +1,4 @@
-"""Plans that were made and runs that were begun, in one list; and where a plan is made now."""
+"""The list of plans and runs, and the action to make a plan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENVIRONMENT.filters["from_ms"] = from_ms
 
 @dataclass(frozen=True, slots=True)
 class PlanOrRun:
-    """A plan or a run in its list."""
+    """A plan or run as a row of the list."""
 
     ident: str
     made_at: int
@@ -36,7 +36,7 @@ class PlanOrRun:
 
 
 def index(context: RequestContext) -> Response:
-    """Plans that were made, and runs; and where to make a plan now."""
+    """Show the plans and runs."""
     maker = context.app_state.plan_maker
     problem = maker.problem
     return context.render(
@@ -52,7 +52,7 @@ def index(context: RequestContext) -> Response:
 
 
 def index_file(context: RequestContext) -> Response:
-    """The list of plans as a file."""
+    """Return the list of plans as a file."""
     rows = (
         PlanRecord(
             digest=one.ident,
@@ -69,16 +69,14 @@ def index_file(context: RequestContext) -> Response:
 
 
 def _list_plans(context: RequestContext) -> list[PlanOrRun]:
-    if (
-        context.member.repos is not None
-    ):  # whom it would hit is not all theirs to see; they are led to it by its address
+    if context.member.repos is not None:  # plans contain other repos; those members open a plan by its address
         return []
     return [_summarize_plan_row(context.app_state, row) for row in context.workspace.plans_and_runs.list_plans()]
 
 
 def _summarize_plan_row(app_state: AppState, row: PlanRow) -> PlanOrRun:
     told = row.about
-    if "changes" not in told:  # made elsewhere, as by `hf-gate apply` or `hf-gate run`
+    if "changes" not in told:  # made by `hf-gate apply` or `hf-gate run`
         plan = read_plan(app_state, row.digest)
         verbs = Counter(change.verb for change in plan.changes)
         run = None if row.run is None else app_state.workspace.store.run(row.run)
@@ -95,7 +93,7 @@ def _sort_verbs(verbs: Counter[str]) -> list[tuple[str, int]]:
 
 
 def _list_runs(context: RequestContext) -> list[PlanOrRun]:
-    """The latest runs of more than one change; single decisions stand in the ledger."""
+    """Return the latest runs with more than one change; single decisions are in the ledger."""
     app_state = context.app_state
     found = [run for run in app_state.workspace.store.runs(100) if run.total > 1]
     if context.member.repos is not None:
@@ -109,7 +107,7 @@ def _list_runs(context: RequestContext) -> list[PlanOrRun]:
 
 
 def make_plan(context: RequestContext) -> Response:
-    """Judges everybody anew and leads to the plan; when that takes longer, to the list, where it will stand."""
+    """Start making a plan and redirect to it; if that takes long, redirect to the list."""
     maker = context.app_state.plan_maker
     maker.start(context.member, MAX_WAIT)
     if maker.digest is not None and not maker.is_busy:

@@ -1,4 +1,4 @@
-"""Policies: each file with its problems in their place, its sentences, what it says of who waits, and a draft tried on real requests."""
+"""The pages of policies: files with problems, description and verdict counts, and drafts tried on real requests."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from .ledger_proofs import count_entries
 from .redaction import names_other_repos
 from .request_context import NotFound, Refused, RequestContext
 
-_DOWNLOAD_ANYWAY: Final = "download-anyway"  # although there are doubts about it
-_DRAFT_FILE: Final = "draft.yaml"  # as a draft of no file is called
-_RECOUNT_AFTER: Final = 20  # times as long as counting took before it is counted anew
+_DOWNLOAD_ANYWAY: Final = "download-anyway"  # in spite of warnings
+_DRAFT_FILE: Final = "draft.yaml"  # the name of a draft without a file
+_RECOUNT_AFTER: Final = 20  # times the duration of the last count
 NEW_POLICY: Final = """\
 version: 1
 policy: draft
@@ -62,11 +62,11 @@ rules:
 """
 
 
-# ---- all of them -------------------------------------------------------------------------------------------------------
+# ---- the list ----------------------------------------------------------------------------------------------------------
 
 
 def page(context: RequestContext) -> Response:
-    """Every policy of the desk, its mode and what is wrong with it; and the tables that they ask."""
+    """Show the policies with mode and problems, and the tables that they use."""
     if context.query_value("draft") and not context.is_masked:
         return new_draft(context)
     try:
@@ -87,7 +87,7 @@ def page(context: RequestContext) -> Response:
 
 
 def export(context: RequestContext) -> Response:
-    """The same rows as a file."""
+    """Return the same rows as a file."""
     rows = [
         policy_record(
             text.file, text.name, text.checked, [] if text.policy is None else visible_targets(context, text.policy)
@@ -97,26 +97,26 @@ def export(context: RequestContext) -> Response:
     return export_response("policies", context.params["kind"], PolicyRecord, rows)
 
 
-# ---- one of them -------------------------------------------------------------------------------------------------------
+# ---- one policy --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class PolicyCounts:
-    """What a policy says of those who wait, as it was entered: by rule, and what the desk says where it only watches."""
+    """Stored verdicts of a policy on pending requests, by rule; in shadow mode also compared with the desk's."""
 
     by_rule: Counter[str] = field(default_factory=Counter)
     compared: Counter[tuple[str, str]] = field(default_factory=Counter)  # (this policy, the desk)
     total: int = 0
-    outdated: int = 0  # by an earlier version of it
+    outdated: int = 0  # by an earlier version of the policy
 
     @property
     def differing(self) -> int:
-        """Of how many it says something else than the desk."""
+        """The number of requests where the policy and the desk decide differently."""
         return sum(n for (ours, desk), n in self.compared.items() if ours != desk)
 
 
 def policy_page(context: RequestContext) -> Response:
-    """One policy as its file has it now; with `who`, also what it makes of one request."""
+    """Show one policy file; with `who`, also its verdict on that request."""
     folder = read_workspace_folder(context)
     text = next((one for one in list_policy_texts(context, folder) if one.name == context.params["name"]), None)
     if text is None:
@@ -135,13 +135,13 @@ def policy_page(context: RequestContext) -> Response:
 
 
 def new_draft(context: RequestContext) -> Response:
-    """A draft of nobody's file."""
+    """Show a new draft that belongs to no file."""
     folder = read_workspace_folder(context)
     return _policy_response(context, folder, check_own_text(context, NEW_POLICY, _DRAFT_FILE, folder), None)
 
 
 def try_draft(context: RequestContext) -> Response:
-    """What was typed: checked, tried, mended where a button said so, or handed out as a file. Nothing is written."""
+    """Check and try a draft, fix one problem, or return the draft as a file. Nothing is written."""
     folder = read_workspace_folder(context)
     name = context.params.get("name")
     known = (
@@ -158,11 +158,11 @@ def try_draft(context: RequestContext) -> Response:
         if context.form_value("fix"):
             mended = text.apply_fix(context.form_value("fix"))
             if mended is None:
-                note = "The text has changed since; nothing was mended. The problems below are those of now."
+                note = "The text changed since, so nothing was fixed. The problems below are current."
             else:
                 text = check_draft(process, context, mended, file, folder)
         if text.policy is not None and not can_see_policy(context, text.policy):
-            raise Refused("That draft is for none of your repos.", hint="Name one of yours in applies_to.")
+            raise Refused("The draft applies to none of your repos.", hint="Name one of your repos in applies_to.")
         is_file = known is not None and text.source.text == known.source.text
         asked = _DraftResult(process, context, folder, text, context.form_value("who").strip(), is_trial=True)
         return _policy_response(context, folder, text, asked, is_file=is_file, note=note, file_in_folder=known)
@@ -173,7 +173,7 @@ def _file_name(file: str) -> str:
 
 
 class _DraftResult:
-    """What a text is tried on, and what came out; an error of it is told beside, the rest of the page is there."""
+    """The result of trying a text on requests. An error is shown on the page and does not replace it."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class _DraftResult:
             self.told = bar.explain(who) if who else None
         except (HfGateError, NotFound) as problem:
             hint = problem.hint if isinstance(problem, HfGateError) else ""
-            self.problem = f"{problem} {hint or ''}".strip() or "Nobody of that name is here."
+            self.problem = f"{problem} {hint or ''}".strip() or "There is no person of that name."
 
 
 def _policy_response(
@@ -237,7 +237,7 @@ def _policy_response(
 
 
 def _is_hidden(context: RequestContext, text: PolicyText) -> bool:
-    """Whether the text of a file would tell a member of some repos about others."""
+    """Return whether the text names repos that the member cannot see."""
     if context.member.repos is None or text.policy is None:
         return False
     return names_other_repos(text.policy, visible_policy_repos(context, text.policy))
@@ -248,7 +248,7 @@ def _describe_policy(context: RequestContext, policy: Policy) -> list[str]:
 
 
 def count_verdicts(context: RequestContext, policy: Policy) -> PolicyCounts:
-    """By the verdicts that were entered last, of those who wait at repos that this person sees."""
+    """Count the stored verdicts of a policy on pending requests at visible repos."""
     found, mine = PolicyCounts(), set(visible_policy_repos(context, policy))
     for one in _read_verdict_counts(context.workspace):
         if one.repo not in mine:
@@ -267,7 +267,7 @@ def count_verdicts(context: RequestContext, policy: Policy) -> PolicyCounts:
 
 @dataclass(frozen=True, slots=True)
 class _CachedCounts:
-    """What was counted when the ledger had so many entries; counting that took long is not done again at once."""
+    """Cached counts for a number of ledger entries; a slow count is not repeated soon."""
 
     entries: int
     made_at: float

@@ -1,4 +1,4 @@
-"""Tells reviewers who else has a request open now; kept in memory for minutes, and blocks nobody."""
+"""Shows reviewers who else has a request open. It is kept in memory for minutes, and blocks no decision."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-BEAT: Final = 60.0  # seconds after which somebody who said nothing more is not looking any more
-LEASE: Final = 300.0  # seconds: a page that is left open says nothing of anybody
+BEAT: Final = 60.0  # seconds without a signal from the page, after which the member counts as gone
+LEASE: Final = 300.0  # seconds after opening, when a page that stays open no longer counts
 _MOST: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """Somebody's look at a request. Times by the clock of this process."""
+    """A request that a member has open. Times are of the monotonic clock."""
 
     member: str
     since: float
@@ -28,14 +28,14 @@ class OpenRequest:
 
 @dataclass
 class Presence:
-    """All of a desk. `clock`: seconds that only grow."""
+    """The open requests of all members. `clock`: monotonic seconds."""
 
     clock: Callable[[], float] = time.monotonic
     _open: OrderedDict[tuple[int, str], OpenRequest] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def record(self, request: int, member: str, *, is_new: bool) -> None:
-        """Somebody looks; `anew`: they have just opened it, else the page is still open."""
+        """Record that a member has a request open. `is_new`: they opened it just now."""
         now, key = self.clock(), (request, member)
         with self._lock:
             before = None if is_new else self._open.get(key)
@@ -45,12 +45,12 @@ class Presence:
                 self._open.popitem(last=False)
 
     def remove(self, request: int, member: str) -> None:
-        """They have decided, or closed it."""
+        """Record that a member decided or closed a request."""
         with self._lock:
             self._open.pop((request, member), None)
 
     def other_viewers(self, requests: Iterable[int], member: str) -> dict[int, list[tuple[str, int]]]:
-        """By request, who else looks at it and for how many seconds, the first first."""
+        """Return by request the other members who have it open and for how many seconds, the longest first."""
         now, wanted = self.clock(), set(requests)
         with self._lock:
             on = [

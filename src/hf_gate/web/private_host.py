@@ -1,9 +1,9 @@
-"""The private host name of a desk on this machine, NAME.localhost: its session cookie goes to no other port of 127.0.0.1.
+"""The private host name of a local desk, NAME.localhost, which keeps its session cookie from other local programs.
 
-Browsers ignore the port of a cookie. A cookie of 127.0.0.1 goes to every program that listens there, also to those of other
-users. NAME is random, is kept in the store, and is told only to a browser that brings a valid link: whoever knows it could
-ask for the cookie at a port of their own. Browsers look for NAME.localhost at ::1 as well as at 127.0.0.1, so the desk
-listens at both. If it cannot, it has no private name.
+Browsers ignore the port of a cookie, so every program that listens on 127.0.0.1 receives a cookie of 127.0.0.1, also
+programs of other users. NAME is random and stored. Only a browser with a valid link receives it, because a program that
+knows NAME could receive the cookie at another port. Browsers resolve NAME.localhost to ::1 and 127.0.0.1, so the desk
+listens on both. If it cannot, it has no private name.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ..application.workspace import Workspace
 _NAME: Final = re.compile(r"desk-[0-9a-f]{20}\.localhost")
 _LOOPBACKS: Final = {"127.0.0.1": "::1", "localhost": "::1", "::1": "127.0.0.1"}
 _RESOLVING_BROWSERS: Final = re.compile(r"(?:Chrome|Firefox)/")
-"""User agents that look .localhost up by themselves; Safari asks the system, which may not know it."""
+"""Browsers that resolve .localhost themselves; Safari asks the system, which may not know it."""
 
 
 def ensure_private_host(workspace: Workspace) -> str:
-    """Return the name that the store keeps; the first call makes it.
+    """Return the stored name; the first call makes it.
 
-    Browsers are led there with their sign-in link, so another host in a crafted store is not believed.
+    Browsers are redirected there with their sign-in link, so a stored host of another form is ignored.
     """
     store = workspace.store
     known = _stored_name(workspace)
@@ -45,7 +45,7 @@ def _stored_name(workspace: Workspace) -> str | None:
 
 
 def listen_on_other_loopback(host: str, port: int, backlog: int) -> list[socket.socket] | None:
-    """Listen at the other loopback address of this machine, if it has one; None if another program has that port."""
+    """Listen on the other loopback address, if the machine has one. Return None if another program has the port."""
     other = _LOOPBACKS.get(host)
     if other is None:
         return None
@@ -65,10 +65,10 @@ def _exists(address: str, family: socket.AddressFamily) -> bool:
 
 
 def is_navigation(request: Request) -> bool:
-    """Whether a browser opens a page; a script or an API client does not say so."""
+    """Return whether a browser opens a page; scripts and API clients do not."""
     return request.headers.get("sec-fetch-mode") == "navigate"
 
 
 def resolves_localhost(request: Request) -> bool:
-    """Whether this browser is known to find NAME.localhost without the system's help."""
+    """Return whether this browser resolves NAME.localhost without the system."""
     return _RESOLVING_BROWSERS.search(request.headers.get("user-agent", "")) is not None

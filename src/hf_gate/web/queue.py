@@ -1,4 +1,4 @@
-"""The queue: requests by query, the oldest first, each with its verdict, decided without being opened."""
+"""The queue: requests that match a query with verdicts and decisions, saved views, and files."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ VIEWS: Final = (
     ("On hold", f"{PENDING} verdict:wait"),
     ("Accepted", "status:accepted"),
 )
-"""The views that everybody has."""
+"""The views of all members."""
 
 _WEEK: Final = timedelta(days=7)
-_MAX_RECENT: Final = 1000  # decisions of the last week that are looked at, to say how long they took
+_MAX_RECENT: Final = 1000  # decisions of the last week that the median wait is computed from
 
 
 def home(context: RequestContext) -> Response:  # noqa: ARG001 - as every page
-    """The desk begins with its queue."""
+    """Redirect to the queue."""
     return RedirectResponse("/queue", 303)
 
 
@@ -59,7 +59,7 @@ def home(context: RequestContext) -> Response:  # noqa: ARG001 - as every page
 
 
 def page(context: RequestContext) -> Response:
-    """One page of the queue with its facets; by person when that is asked for."""
+    """Show one page of the queue with its facets, grouped by person if requested."""
     asked = parse_queue_query(context)
     by, order = queue_by_person.grouping_of(context), "newest" if context.query_value("order") == "newest" else None
     after = context.query_value("after") or None
@@ -97,7 +97,7 @@ def page(context: RequestContext) -> Response:
 def _rows(
     context: RequestContext, asked: QueueQuery, order: str | None, after: str | None, *, is_known: bool
 ) -> dict[str, Any]:
-    """The rows, and where they go on. `is_known`: how many there are is not asked here."""
+    """Return the rows and the next cursor. `is_known`: the total need not be counted here."""
     if queue_by_person.grouping_of(context):
         return _people_values(context, asked, order, after)
     if after is None and not is_known:
@@ -108,7 +108,7 @@ def _rows(
 
 
 def _search_rows(context: RequestContext, asked: QueueQuery, order: str | None) -> dict[str, Any]:
-    """The first page of what no counter knows: it is looked for once, for the rows and for their number."""
+    """Return the first page and the total in one search, for a query that the counters do not cover."""
     found, count = read_and_count(
         context, asked.query, limit=PAGE_SIZE, most=MAX_COUNTED, newest_first=order is not None
     )
@@ -132,7 +132,7 @@ def _export_url(text: str, kind: str, by: str | None) -> str:
 def list_views(
     context: RequestContext, asked: QueueQuery, cells: Sequence[QueueCount], by: str | None = None
 ) -> list[dict[str, object]]:
-    """The saved views, each with how many it holds where that is known without looking."""
+    """Return the saved views, with their number of requests if the counters cover the query."""
     own = context.workspace.members.list_views(context.member.id)
     named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
     return [
@@ -150,15 +150,15 @@ def list_views(
 def _count_view(query: str, cells: Sequence[QueueCount]) -> int | None:
     try:
         return count_matching(parse_query(query), cells)
-    except InvalidQuery:  # a view of an earlier version; its page says what is wrong
+    except InvalidQuery:  # a view saved by an earlier version; its page shows the problem
         return None
 
 
 def save_view(context: RequestContext) -> Response:
-    """Keeps the query under a name, or forgets a name."""
+    """Save the query under a name, or delete a saved view."""
     name, query = context.form_value("name").strip()[:40], context.form_value("q").strip()
     if not name:
-        raise Refused("A view needs a name.")
+        raise Refused("The view has no name.", hint="Type a name.")
     if context.form_value("do") == "forget":
         context.workspace.members.save_view(context.member.id, name, None, to_ms(context.now))
         return context.redirect_back()
@@ -166,16 +166,16 @@ def save_view(context: RequestContext) -> Response:
         raise problem
     if not context.workspace.members.save_view(context.member.id, name, query, to_ms(context.now)):
         raise Refused(
-            f"You have {MAX_SAVED_VIEWS} saved views, and no more are kept.", hint="Forget one that you do not use."
+            f"You have {MAX_SAVED_VIEWS} saved views, which is the maximum.", hint="Delete a view that you do not use."
         )
     return RedirectResponse(queue_url(query), 303)
 
 
-# ---- nobody is there -----------------------------------------------------------------------------------------------------
+# ---- problems and empty pages --------------------------------------------------------------------------------------------
 
 
 def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
-    """Repos whose last reading did not end well: which, why, and how old what is shown of it is."""
+    """Return repos whose last sync failed, with the reason and the age of their rows."""
     found = []
     for row in context.app_state.membership.repos(context.member):
         if row.problem:
@@ -185,7 +185,7 @@ def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
 
 
 def list_refused_tables(context: RequestContext) -> list[str]:
-    """Why tables that this person may know of are unknown to every rule."""
+    """Return why visible tables were refused; rules treat their rows as unknown."""
     bundle = context.app_state.policies.current
     if bundle is None or not any(table.refusal for table in bundle.tables.values()):
         return []
@@ -194,7 +194,7 @@ def list_refused_tables(context: RequestContext) -> list[str]:
 
 
 def empty_state(context: RequestContext, asked: QueueQuery, pending: int) -> dict[str, Any]:
-    """What there is to say where no row is."""
+    """Return the values of a page without rows."""
     app_state = context.app_state
     repos, soon = app_state.membership.repos(context.member), app_state.sync_status.next_at
     if pending or str(asked.query) != PENDING:
@@ -208,7 +208,7 @@ def empty_state(context: RequestContext, asked: QueueQuery, pending: int) -> dic
 
 
 def _recent_speed(context: RequestContext) -> tuple[str, str] | None:
-    """How many of those who asked in the last month were decided in the last week, and how long half of them waited."""
+    """Return the number of requests of the last month decided in the last week, and their median wait."""
     week, month = (from_ms(to_ms(context.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
     text = f"asked:>={month:%Y-%m-%d} reviewed:>={week:%Y-%m-%d}"
     found = run_query(context, parse_query(text), limit=_MAX_RECENT, cursor=None, newest_first=True)
@@ -223,7 +223,7 @@ def _recent_speed(context: RequestContext) -> tuple[str, str] | None:
 
 
 def export(context: RequestContext) -> Response:
-    """All rows of the query, as a file, those of one person together when asked so; who sees no names gets none."""
+    """Return all matching rows as a file, grouped by person if requested; NotFound for viewers."""
     if not context.member.role.covers(MemberRole.REVIEWER):
         raise NotFound
     asked = parse_queue_query(context)
@@ -238,7 +238,7 @@ def export(context: RequestContext) -> Response:
 
 
 def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
-    """Make the records of these requests, rated where the file shows it."""
+    """Yield the records of requests. The quality of answers is not computed for CSV."""
     verdicts = context.app_state.policies.current_verdicts
     return (stored_request(row, verdicts, with_quality=context.params.get("kind") != "csv") for row in rows)
 

@@ -1,4 +1,4 @@
-"""The queue by person: what one person asked for stands together, and one decision reaches what is ticked of it."""
+"""The queue grouped by person, where one decision applies to all ticked requests of a person."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .request_lines import RequestLine, request_lines
 
 BY_PERSON: Final = "person"
 PAGE_SIZE: Final = 30
-MAX_SHOWN: Final = 8  # requests of one person; the others stand on their page
-_EXPORT_PAGE_SIZE: Final = 500  # people a step of an export
+MAX_SHOWN: Final = 8  # requests of a person in one row; the person's page shows all
+_EXPORT_PAGE_SIZE: Final = 500  # people
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRequests:
-    """One person with all of their requests that the query finds, the oldest first."""
+    """One person with the requests that match the query, oldest first."""
 
     lines: Sequence[RequestLine]
     count: int
@@ -35,7 +35,7 @@ class PersonRequests:
 
     @property
     def latest(self) -> RequestLine:
-        """By which they are described: names are those that were read last, flags those of today."""
+        """Return the newest request: it has the person's current name and flags."""
         return max(self.lines, key=lambda line: line.asked_at)
 
     @property
@@ -52,21 +52,21 @@ class PersonRequests:
 
     @property
     def verbs(self) -> list[str]:
-        """What can be decided about any of them; cancelling who waits would change nothing."""
+        """Return the verbs possible for at least one request; canceling a pending one changes nothing."""
         lines = [line for line in self.lines if not line.is_leaving]
         able = {verb for line in lines for verb in line.verbs if verb != "cancel" or line.status != Status.PENDING}
         return [verb for verb in VERBS if verb in able]
 
 
 def grouping_of(context: RequestContext) -> str | None:
-    """How the rows are to be grouped: by person, or not."""
+    """Return how the address groups the rows: by person, or None."""
     return BY_PERSON if context.query_value("by") == BY_PERSON else None
 
 
 def read_people(
     context: RequestContext, query: Query, *, cursor: str | None, newest_first: bool = False
 ) -> tuple[list[PersonRequests], str | None]:
-    """One page of people, and where the next one begins."""
+    """Return one page of people and the cursor of the next page."""
     found = _read_page(context, query, PAGE_SIZE, cursor, newest_first=newest_first)
     shown = [rows[:MAX_SHOWN] for rows in found.people if rows]
     lines = {line.row.id: line for line in request_lines(context, [row for rows in shown for row in rows])}
@@ -78,7 +78,7 @@ def read_people(
 def _read_page(
     context: RequestContext, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False
 ) -> PeoplePage:
-    """What this person sees of a query."""
+    """Read people and their requests, limited to what the member can see."""
     return context.workspace.queue.read_people_page(
         limit_to_visible_repos(context, query),
         now=to_ms(context.now),
@@ -90,7 +90,7 @@ def _read_page(
 
 
 def list_all_rows(context: RequestContext, query: Query) -> Iterator[RequestRow]:
-    """Everybody's rows for a file, those of one person together."""
+    """Yield all rows of a query for a file, grouped by person."""
     cursor = None
     while True:
         found = _read_page(context, query, _EXPORT_PAGE_SIZE, cursor)

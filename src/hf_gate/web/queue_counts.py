@@ -1,4 +1,4 @@
-"""How many requests fit a query, and the counts that narrow it: from the counters of the store, without looking at a request."""
+"""Counts the requests that match a query, and the facets of the queue, from the store's counters."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ..domain.timestamps import to_ms
 from .queue_query import QueueQuery, limit_to_visible_repos
 from .request_context import RequestContext
 
-MAX_COUNTED: Final = 200  # up to here requests are counted for a query that no counter knows
-_COLUMN: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}  # of a key in a cell
+MAX_COUNTED: Final = 200  # requests counted one by one if the counters do not cover the query
+_COLUMN: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}  # index of a key in QueueCount
 _FACETS: Final = (("Repo", "repo"), ("Verdict", "verdict"), ("Rule", "rule"), ("Status", "status"))
-_MAX_CHOICES: Final = 12  # choices of a facet
+_MAX_CHOICES: Final = 12  # of one facet
 
 
 def list_counts(context: RequestContext) -> list[QueueCount]:
-    """How many stand where, of the repos that this person sees."""
+    """Return the counters of the repos that the member can see."""
     seen = {str(row.repo) for row in context.app_state.membership.repos(context.member)}
     return [cell for cell in context.workspace.queue.read_counts() if cell.repo in seen]
 
 
 def count_matching(query: Query, cells: Sequence[QueueCount]) -> int | None:
-    """How many a query of statuses, repos and verdicts holds for; None for any other."""
+    """Return the number of matches of a query on status, repo, verdict and rule; None for any other query."""
     fitting = _matching_counts(query.terms, cells)
     return None if fitting is None else sum(cell.n for cell in fitting)
 
 
 def _matching_counts(terms: Iterable[Term], cells: Sequence[QueueCount]) -> Sequence[QueueCount] | None:
-    """The cells for which all terms hold; each different value is looked at once."""
+    """Return the counters that match all terms, or None if a term has another key. Compares each value once."""
     for term in terms:
         place = _COLUMN.get(term.key)
         if place is None:
@@ -58,7 +58,7 @@ def _matches(term: Term, value: str | None) -> bool:
 
 
 def format_total(context: RequestContext, query: Query, cells: Sequence[QueueCount]) -> str:
-    """`1,204`, or `more than 1,000`."""
+    """Return the number of matches as text: `1,204` or `more than 200`."""
     known = count_matching(query, cells)
     if known is not None:
         return f"{known:,}"
@@ -73,12 +73,12 @@ def format_total(context: RequestContext, query: Query, cells: Sequence[QueueCou
 
 
 def format_count(count: int) -> str:
-    """A number that was counted up to `MOST` only."""
+    """Format a number that was counted up to `MAX_COUNTED` + 1."""
     return f"more than {MAX_COUNTED:,}" if count > MAX_COUNTED else f"{count:,}"
 
 
 def count_pending_by_verdict(cells: Sequence[QueueCount]) -> Counter[str]:
-    """How many wait, and how many of them with which verdict."""
+    """Return the number of pending requests, and the numbers by verdict."""
     found: Counter[str] = Counter()
     for cell in cells:
         if cell.status == Status.PENDING:
@@ -88,7 +88,10 @@ def count_pending_by_verdict(cells: Sequence[QueueCount]) -> Counter[str]:
 
 
 def build_facets(asked: QueueQuery, cells: Sequence[QueueCount], more: str = "") -> list[dict[str, object]]:
-    """Counts that narrow; of a query with other terms, the choices without counts. `more` stays in each address."""
+    """Return the facets: the choices without counts if the counters do not cover the query.
+
+    `more` is added to each address.
+    """
     facets = []
     for title, key in _FACETS:
         others = Query(tuple(term for term in asked.query.terms if term.key != key))
@@ -114,5 +117,5 @@ def build_facets(asked: QueueQuery, cells: Sequence[QueueCount], more: str = "")
 
 
 def queue_url(text: str, **more: str | None) -> str:
-    """The queue by a query, with what else its address says; what is None or empty is left out."""
+    """Return the address of the queue with a query and further parameters; empty ones are omitted."""
     return "/queue?" + urlencode({"q": text} | {name: value for name, value in more.items() if value})

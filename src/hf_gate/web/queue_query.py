@@ -1,4 +1,4 @@
-"""What a page is asked for: the query behind its address, as this person may ask it, and the rows that it finds for them."""
+"""Parses queue queries and runs them on the repos that the member can see."""
 
 from __future__ import annotations
 
@@ -17,29 +17,32 @@ PENDING: Final = "status:pending"
 
 @dataclass(frozen=True, slots=True)
 class QueueQuery:
-    """A query as it was written, and as it was understood: what is no term, or not theirs to ask, is left out and told."""
+    """A query as written and as parsed. `problem` names the first invalid or forbidden term; `query` omits it."""
 
     text: str
     query: Query
     problem: InvalidQuery | None = None
 
     def with_term(self, key: str, value: str) -> str:
-        """The query with one key asking for this value alone."""
+        """Return the query with this value as the only one of a key."""
         kept = [term for term in self.query.terms if term.key != key or term.is_not]
         return str(Query((*kept, Term(key, (Pattern((value,)),)))))
 
     def without_term(self, gone: Term) -> str:
-        """The query less one term."""
+        """Return the query without one term."""
         return str(Query(tuple(term for term in self.query.terms if term is not gone)))
 
     def single_value(self, key: str) -> str | None:
-        """What a key is asked for, when it is one plain value."""
+        """Return the value of a key if it has exactly one; else None."""
         found = [term for term in self.query.terms if term.key == key and not term.is_not]
         return str(found[0].values[0]) if len(found) == 1 and len(found[0].values) == 1 else None
 
 
 def parse_queue_query(context: RequestContext, text: str | None = None) -> QueueQuery:
-    """Read a query, by default the one behind `q`; without one, who is pending. Raises `QueryTooLarge`: such a query has no page."""
+    """Parse a query, by default the address's `q`, or `status:pending`.
+
+    Raises QueryTooLarge; other problems are in the result.
+    """
     text = (context.query_value("q", PENDING) if text is None else text).strip()
     try:
         query, problem = parse_query(text), None
@@ -53,7 +56,7 @@ def parse_queue_query(context: RequestContext, text: str | None = None) -> Queue
 
 
 def _parse_before(text: str, problem: InvalidQuery) -> Query:
-    """The terms before the one that is none."""
+    """Return the terms before the invalid one."""
     try:
         return parse_query(text[: problem.at])
     except InvalidQuery:
@@ -61,22 +64,22 @@ def _parse_before(text: str, problem: InvalidQuery) -> Query:
 
 
 def _drop_terms_closed_to_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, InvalidQuery | None]:
-    """Who finds somebody by a name, a mail address or a word knows it: a viewer may ask for neither."""
+    """Drop terms on names, mail addresses and answers: a match would reveal them to a viewer."""
     kept = Query(tuple(term for term in query.terms if is_open_to_viewers(term)))
     if len(kept.terms) == len(query.terms):
         return query, problem
     closed = next(term for term in query.terms if not is_open_to_viewers(term))
     what = f"{closed.key}:" if closed.key else f"the word {closed}"
     return kept, InvalidQuery(
-        f"{what} asks for what a viewer does not see.",
-        hint=f"A viewer can ask for {', '.join(sorted(VIEWER_KEYS))}, and for user: with a pseudonym from the audit log.",
+        f"{what} searches data that viewers cannot see.",
+        hint=f"Viewers can use {', '.join(sorted(VIEWER_KEYS))}, and for user: with a pseudonym from the audit log.",
         at=closed.at,
         suggestion=str(kept),
     )
 
 
 def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
-    """A query that finds nothing beyond the repos that this person sees; who sees all repos of the store needs no fence."""
+    """Return the query limited to the repos that the member can see; unchanged if they can see all."""
     app_state = context.app_state
     repos = [row.repo for row in app_state.workspace.store.repos()]
     theirs = [repo for repo in repos if context.can_see(repo)]
@@ -89,7 +92,7 @@ def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
 def read_and_count(
     context: RequestContext, query: Query, *, limit: int, most: int, newest_first: bool
 ) -> tuple[QueryPage, int]:
-    """The first page of what this person sees of a query, and how many that is; `most` and one when there are more."""
+    """Return the first page that the member can see, and the number of matches, counted up to `most` + 1."""
     return context.workspace.queue.read_first_page(
         limit_to_visible_repos(context, query),
         now=to_ms(context.now),
@@ -103,7 +106,7 @@ def read_and_count(
 def run_query(
     context: RequestContext, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False
 ) -> QueryPage:
-    """One page of what this person sees of a query."""
+    """Return one page of a query, limited to what the member can see."""
     app_state = context.app_state
     return app_state.workspace.store.query(
         limit_to_visible_repos(context, query),

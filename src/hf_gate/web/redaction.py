@@ -1,4 +1,4 @@
-"""What a member of some repos does not learn about the others: facts that count them, and the names in a policy."""
+"""Hides from members of some repos what concerns other repos: facts that count them, and names in policies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTE: Final = "it counts repos that you do not see"
 
 
 def redact_verdict(verdict: Verdict) -> Verdict:
-    """The same verdict; what its rules saw of other repos is not shown."""
+    """Return the verdict without the facts on other repos."""
     return replace(
         verdict,
         opinions=tuple(map(_redact_part, verdict.opinions)),
@@ -43,7 +43,7 @@ class RedactedTraces:
 
 
 def redact_rule(tried: RuleTrace) -> RuleTrace:
-    """The same of one rule. Whether a condition that reads such a count held is not shown either: it tells the count."""
+    """Return the trace of a rule without the facts on other repos, and without the results that reveal them."""
     conditions = tuple(map(_redact_condition, tried.conditions))
     if conditions == tried.conditions:
         return tried
@@ -59,7 +59,7 @@ def _redact_condition(because: ConditionTrace) -> ConditionTrace:
     facts = {name: _redact_fact(fact) if name == COUNTS_OTHERS else fact for name, fact in because.facts.items()}
     if COUNTS_OTHERS not in facts and parts == because.parts:
         return because
-    note = "" if because.note.startswith("=") else because.note  # the value of a name that a policy lets stand for it
+    note = "" if because.note.startswith("=") else because.note  # the value of a `let` name
     return replace(because, value=None, facts=facts, parts=parts, note=note)
 
 
@@ -68,5 +68,5 @@ def _redact_fact(fact: Fact) -> Fact:
 
 
 def names_other_repos(policy: Policy, seen: Collection[Repo]) -> bool:
-    """Whether a policy names repos that are not among these, so that its text would tell of them."""
+    """Return whether a policy names repos other than these, which its text would reveal."""
     return any(not any(glob_matches(glob, repo) for repo in seen) for glob in policy.applies_to)

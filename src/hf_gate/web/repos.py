@@ -1,4 +1,4 @@
-"""Repos: how each is gated, who waits there, when it was read and how surely, what its form asks and which policies hold."""
+"""The pages of repos: gate, pending requests, syncs, form and policies."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from .markdown import parse_markdown
 from .request_context import NotFound, RequestContext
 
 GATE_MODES: Final = {
-    "manual": ("by hand", "each request waits for a review"),
-    "auto": ("by itself", "whoever asks is let in at once"),
+    "manual": ("manual", "each request waits for a review"),
+    "auto": ("automatic", "each requester gets access at once"),
 }
 WRITE_ONLY: Final = (
-    "Whom it tells of new requests",
-    "How often it tells them",
-    "Whether members of the organisation have to ask too",
+    "Who is notified of new requests",
+    "How often they are notified",
+    "Whether members of the organisation must ask too",
 )
-"""Settings of a gate that can be made through the API and never read back."""
+"""Settings of a gate that the API can write but not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormProblem:
-    """What is wrong with the card, at its line and column."""
+    """A problem of the card at a line and column."""
 
     line: int
     column: int
@@ -53,7 +53,7 @@ class FormProblem:
 
 @dataclass(frozen=True, slots=True)
 class RepoLine:
-    """One repo as its row shows it. `form` None: the card was never read."""
+    """One repo as a row. `form` None: the card was never read."""
 
     row: RepoRow
     oldest: datetime | None
@@ -71,37 +71,37 @@ class RepoLine:
 
     @property
     def gate(self) -> tuple[str, str]:
-        """Two words for the mode, and what it means."""
+        """The label of the gate's mode, and its meaning."""
         if self.row.gated is None:
-            return ("never read", "") if self.row.full_at is None else ("open", "nobody has to ask")
+            return ("never read", "") if self.row.full_at is None else ("open", "no request is needed")
         return GATE_MODES.get(self.row.gated, (self.row.gated, ""))
 
     @property
     def synced_at(self) -> datetime | None:
-        """The last reading of either kind."""
+        """The time of the last sync, quick or full."""
         moments = [at for at in (self.row.quick_at, self.row.full_at) if at is not None]
         return from_ms(max(moments)) if moments else None
 
     @property
     def questions(self) -> list[str]:
-        """What a requester has to fill in."""
+        """The questions that a requester has to answer."""
         return [] if self.form is None else [field.label for field in self.form.fields if field.type != "ip_location"]
 
     def count(self, status: str) -> int:
         return self.row.counts.get(status, 0)
 
     def queue_url(self, status: str) -> str:
-        """The address of those in one status."""
+        """Return the queue's address for the requests in one status."""
         return "/queue?" + urlencode({"q": f"status:{status} repo:{self.row.repo}"})
 
 
 def repo_url(repo: Repo) -> str:
-    """The address of its page."""
+    """Return the address of a repo's page."""
     return f"/repos/{repo.type.value}s/{repo.id}"
 
 
 def find_repo(context: RequestContext) -> RepoRow:
-    """Which repo the address means, if this person sees it."""
+    """Return the repo of the address; NotFound if the member cannot see it."""
     words = {f"{kind.value}s": kind for kind in RepoType}
     kind = words.get(context.params["type"])
     if kind is None:
@@ -113,11 +113,11 @@ def find_repo(context: RequestContext) -> RepoRow:
     return row
 
 
-# ---- all of them -------------------------------------------------------------------------------------------------------
+# ---- the list ----------------------------------------------------------------------------------------------------------
 
 
 def page(context: RequestContext) -> Response:
-    """Every repo of the desk that this person sees; who waits longest first."""
+    """Show the repos that the member can see, the longest wait first."""
     lines = sorted((repo_line(context, row) for row in context.app_state.membership.repos(context.member)), key=_by_age)
     return context.render(
         "repos.html",
@@ -134,7 +134,7 @@ def _by_age(line: RepoLine) -> tuple[bool, float, Repo]:
 
 
 def _configured_repos(context: RequestContext) -> Iterator[Repo]:
-    """Repos that the desk names one by one, so that one which was never read is missed."""
+    """Yield the repos that hf-gate.yaml names without wildcards, to find those that were never synced."""
     for text in context.workspace.location.config.repos if context.workspace.location.folder is not None else ():
         with suppress(HfGateError):  # a glob
             repo = parse_repo(text)
@@ -143,7 +143,7 @@ def _configured_repos(context: RequestContext) -> Iterator[Repo]:
 
 
 def export(context: RequestContext) -> Response:
-    """The same rows as a file."""
+    """Return the same rows as a file."""
     rows = [
         repo_record(row, _oldest_pending(context, row), [each.name for each in list_policies(context, row.repo)])
         for row in context.app_state.membership.repos(context.member)
@@ -152,7 +152,7 @@ def export(context: RequestContext) -> Response:
 
 
 def repo_line(context: RequestContext, row: RepoRow) -> RepoLine:
-    """One repo with what its row shows."""
+    """Return the row of a repo."""
     form, problems = read_form(row)
     return RepoLine(row, _oldest_pending(context, row), form, problems, list_policies(context, row.repo))
 
@@ -166,7 +166,7 @@ def _oldest_pending(context: RequestContext, row: RepoRow) -> datetime | None:
 
 
 def read_form(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
-    """The form as it was read last, and what was wrong with its card."""
+    """Return the form as last read, and the problems of its card."""
     if row.form_card is None:
         return None, []
     told = json.loads(row.form_card).get("problems", [])
@@ -175,17 +175,17 @@ def read_form(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
 
 
 def list_policies(context: RequestContext, repo: Repo) -> list[Policy]:
-    """The policies that are for a repo; none while a file is wrong."""
+    """Return the policies that apply to a repo; none while a file has an error."""
     bundle = context.app_state.policies.current
     found = () if bundle is None else bundle.policies
     return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
 
 
-# ---- one of them -------------------------------------------------------------------------------------------------------
+# ---- one repo ----------------------------------------------------------------------------------------------------------
 
 
 def repo_page(context: RequestContext) -> Response:
-    """One repo: its gate, its readings, its form as a requester meets it, and what holds there in words."""
+    """Show one repo: gate, syncs, the form as requesters see it, and its policies in words."""
     row = find_repo(context)
     line, app_state = repo_line(context, row), context.app_state
     standing = read_repo_status(app_state.workspace.store, row, context.now)
@@ -209,7 +209,7 @@ def repo_page(context: RequestContext) -> Response:
 
 
 def sync_now(context: RequestContext) -> Response:
-    """Asks the reader of this desk to look now; it goes on by its own rules, so nobody reads twice at once."""
+    """Ask the background worker to sync now."""
     row = find_repo(context)
     context.app_state.request_sync()
     return RedirectResponse(f"{repo_url(row.repo)}?asked=1", 303)

@@ -1,4 +1,4 @@
-"""One request: what they wrote, what the policies say and why, who they are, what happened, and the decision."""
+"""The page of a request: answers, verdict with reasons, person, history, notes and the decision forms."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from .request_history import Reversal, find_reversal, list_history
 from .request_lines import RequestLine, request_key, request_lines
 from .verdicts import VerdictSummary
 
-ACCEPT_UNTIL = "until"  # beside the verbs: an acceptance with an end
-CHANGE_END = "end"  # another end for somebody who is in
+ACCEPT_UNTIL = "until"  # in addresses, like a verb: accept with an end
+CHANGE_END = "end"  # in addresses: change the end of an access
 
 
 def page(context: RequestContext) -> Response:
-    """The whole of it."""
+    """Show the page of a request."""
     row = context.find_request(context.params["id"])
     line = request_lines(context, [row])[0]
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
@@ -71,13 +71,13 @@ def page(context: RequestContext) -> Response:
 
 
 def _last_day(context: RequestContext, row: RequestRow) -> str | None:
-    """The last day of an access that ends."""
+    """Return the last day of an access that ends."""
     until = row.state.until if row.state.status == Status.ACCEPTED else None
     return None if until is None else formatting.format_last_day(from_ms(until), context.workspace.zone, context.now)
 
 
 def neighbour_urls(context: RequestContext, row: RequestRow) -> tuple[str | None, str | None]:
-    """The addresses of the requests before and after this one in the queue that it was opened from."""
+    """Return the addresses of the previous and next request in the queue that this one was opened from."""
     asked = parse_queue_query(context)
     cursor = context.workspace.queue.cursor(
         limit_to_visible_repos(context, asked.query), (row.state.asked_at, row.id), newest_first=False
@@ -95,24 +95,24 @@ def neighbour_urls(context: RequestContext, row: RequestRow) -> tuple[str | None
 
 
 def update_presence(context: RequestContext) -> Response:
-    """Somebody has it open: who else has. It keeps nobody from deciding."""
+    """Record that the member has the request open or closed it, and show who else has it open."""
     row = context.find_request(context.params["id"])
     if context.form_value("gone") == "yes":
         context.app_state.presence.remove(row.id, context.member.name)
     else:
         context.app_state.presence.record(row.id, context.member.name, is_new=context.form_value("anew") == "yes")
     others = context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, [])
-    return context.render("parts/looking.html", others=others, key=request_key(row))
+    return context.render("parts/viewers.html", others=others, key=request_key(row))
 
 
 def explanation_part(context: RequestContext) -> Response:
-    """The reasons alone, for a row that unfolds."""
+    """Return the reasons of the verdict as a part, for a row of the queue."""
     row = context.find_request(context.params["id"])
     return context.render("parts/why.html", line=request_lines(context, [row])[0], why=explain_request(context, row))
 
 
 def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:
-    """The same person at other repos."""
+    """Return the person's current requests at other visible repos."""
     if context.is_masked:
         return []
     others = context.workspace.store.attempts(None, row.person.id)
@@ -121,11 +121,11 @@ def list_other_requests(context: RequestContext, row: RequestRow) -> list[Reques
     )
 
 
-# ---- why ---------------------------------------------------------------------------------------------------------------
+# ---- verdict -----------------------------------------------------------------------------------------------------------
 
 
 def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:
-    """The request before the policies of its repo; None when there are none to ask."""
+    """Evaluate the request by the policies of its repo; None if there are none or they cannot be read."""
     app_state = context.app_state
     bundle, repo = app_state.policies.current, app_state.workspace.store.repo(row.repo)
     if bundle is None or repo is None or row.request is None:
@@ -144,7 +144,7 @@ def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | 
 
 
 def explain_request(context: RequestContext, row: RequestRow) -> list[Explained]:
-    """The verdict and each rule that was tried; values of people are hidden from who may not see them."""
+    """Return the verdict and each rule that was tried; empty for viewers."""
     if context.is_masked:
         return []
     found = evaluate_for_page(context, row)
@@ -168,7 +168,7 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
 
 
 def list_facts(context: RequestContext, line: RequestLine) -> list[tuple[str, str, str, str]]:
-    """What is known of the person: name, value, who controls it, source."""
+    """Return facts on the person: name, value, who controls it, source."""
     if context.is_masked:
         return []
     row, who = line.row, line.row.person.identity
@@ -206,7 +206,7 @@ def list_facts(context: RequestContext, line: RequestLine) -> list[tuple[str, st
 
 
 def add_note(context: RequestContext) -> Response:
-    """Keeps a reviewer's own words; nothing is sent."""
+    """Store a note of the member; nothing is sent."""
     row = context.find_request(context.params["id"])
     text = parse_note(context.form_value("note"))
     with context.workspace.store.writing() as write:
@@ -214,12 +214,12 @@ def add_note(context: RequestContext) -> Response:
     return context.redirect_back(f"/requests/{request_key(row)}#notes")
 
 
-# ---- the sheet of a decision -------------------------------------------------------------------------------------------
+# ---- decision forms ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What a reset, a rejection or a cancellation asks for before it goes into the tray."""
+    """The form of a reset, rejection or cancellation, shown before it goes into the tray."""
 
     verb: str
     line: RequestLine
@@ -227,11 +227,11 @@ class Sheet:
     texts: list[tuple[str, str]]
     takes_reason: bool
     reversal: Reversal | None = None  # the decision of the desk that it reverses
-    still_selected: int = 0  # other rows of the queue that are ticked, and are not decided by it
+    still_selected: int = 0  # other selected requests, which this decision does not include
 
 
 def sheet_part(context: RequestContext) -> Response:
-    """The same as a part of its own, for a dialog."""
+    """Return the form of a decision as a part for a dialog, or within the page without a script."""
     row = context.find_request(context.params["id"])
     line = request_lines(context, [row])[0]
     verb = context.params["verb"]
@@ -248,14 +248,14 @@ def sheet_part(context: RequestContext) -> Response:
 
 
 def choose_ends(context: RequestContext, line: RequestLine, verb: str) -> EndChoices | None:
-    """Return the ends that can be chosen for an acceptance, or for somebody who is in; None if none can."""
+    """Return the ends to choose for an acceptance or a change of end; None for other verbs."""
     if verb == ACCEPT_UNTIL and "accept" in line.verbs:
         return list_end_choices(context)
     return list_end_choices(context, line.row) if verb == CHANGE_END and line.has_end_to_change else None
 
 
 def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
-    """With the texts to start from: what the policies would say, then the desk's own."""
+    """Return the form with its templates: the reasons of rules first, then those of the workspace."""
     user, repo = line.row.person.identity.username or "you", line.row.repo
     suggested = _suggest_reasons(context, line.verdict, verb)
     texts = [(label, fill_reason(text, repo=repo.id, user=user, rule=rule)) for rule, label, text in suggested]
@@ -281,7 +281,7 @@ def count_other_selected(context: RequestContext, row: RequestRow) -> int:
 
 
 def list_reason_texts(context: RequestContext, user: str, repo: Repo | None) -> list[tuple[str, str]]:
-    """The workspace's own texts by their names, filled; for many people at once those that name nobody."""
+    """Return the workspace's templates by name, filled in; without a repo, those without placeholders."""
     templates = check_templates(context.workspace.location.config.templates, [] if repo is None else [repo])
     return [
         (each.name, each.text if repo is None else each.fill(repo, user))
@@ -305,5 +305,5 @@ def _suggest_reasons(context: RequestContext, said: VerdictSummary | None, verb:
     rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
     rule = next(rules, None)
     texts = texts_by_language(f"rule {ident}", (rule.reason if rule is not None else None) or said.reason)
-    texts.sort(key=lambda each: each[1] != said.reason)  # the one that the policy would send comes first
+    texts.sort(key=lambda each: each[1] != said.reason)  # the reason that the policy would send comes first
     return [(ident, label, text) for label, text in texts]

@@ -1,4 +1,4 @@
-"""One request to a page: the member, the form and the query, and the responses that a page can give."""
+"""The context of one HTTP request: the member, the form and the query, and the responses of a page."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .static_files import FOLDER, static_url
 
 
 class NotFound(Exception):
-    """What is not there, or not for this person: the same page for both."""
+    """The page does not exist, or the member must not see it; the answer is the same."""
 
 
 class Refused(Exception):
-    """What was sent cannot be done; `status` 403, 409 or 422. Shown as a sentence with its next step."""
+    """The request cannot be done. The page shows the message and the hint with `status` 403, 409, 422 or 429."""
 
     def __init__(self, message: str, *, hint: str = "", status: int = 422) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What a page is given. `sent` is the form of a POST, `query` what stands behind the question mark."""
+    """The input of a page handler. `form`: fields of a POST; `query`: parameters of the address."""
 
     app_state: AppState
     path: str
@@ -47,36 +47,36 @@ class RequestContext:
     query: Mapping[str, Sequence[str]]
     form: Mapping[str, Sequence[str]] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
-    is_part: bool = False  # asked for by a script of ours, which puts it into a page that is there
+    is_part: bool = False  # requested by the desk's script, which inserts it into an open page
     theme: str | None = None
     current_url: str = ""
-    page_url: str = ""  # the page that a part is for
+    page_url: str = ""  # the page that a part is inserted into
     now: datetime = field(default_factory=lambda: formatting.EPOCH)
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace of this desk."""
+        """Return the workspace of the desk."""
         return self.app_state.workspace
 
     def query_value(self, name: str, otherwise: str = "") -> str:
-        """The last value of a name in the query."""
+        """Return the last value of a query parameter."""
         return (self.query.get(name) or [otherwise])[-1]
 
     def form_value(self, name: str, otherwise: str = "") -> str:
-        """The last value of a name in the form."""
+        """Return the last value of a form field."""
         return (self.form.get(name) or [otherwise])[-1]
 
     @property
     def is_masked(self) -> bool:
-        """Whether names, mail and answers are hidden from this person."""
+        """Whether names, mail addresses and answers are hidden from the member."""
         return not self.member.role.covers(MemberRole.REVIEWER)
 
     def can_see(self, repo: Repo) -> bool:
-        """Whether a repo is one of theirs."""
+        """Return whether the member can see a repo."""
         return self.app_state.membership.can_see(self.member, repo)
 
     def find_request(self, key: str) -> RequestRow:
-        """Return a request by the Hub's id or by its number here (`n17`); NotFound if this person must not see it."""
+        """Return a request by the Hub's id or its number in the store (`n17`). Raises NotFound if it is not visible."""
         store, number = self.workspace.store, key.removeprefix("n")
         row = None
         if is_id(key):
@@ -89,47 +89,47 @@ class RequestContext:
 
     @property
     def has_workspace(self) -> bool:
-        """Whether there is a folder with hf-gate.yaml, whose runs end accesses."""
+        """Whether there is a workspace folder; without one, no run ends accesses."""
         return self.workspace.location.folder is not None
 
     def parse_end(self, text: str) -> str:
-        """Return the end of an access as it was written; UsageError if it cannot be one."""
+        """Check an end of access and return it as written. Raises UsageError if it is not valid."""
         return parse_end(text, self.now, self.workspace.zone, has_workspace=self.has_workspace)
 
     def parse_chosen_end(self) -> str | None:
-        """Return the end that was chosen in the form, a length of time or a date; None: no end."""
+        """Return the end chosen in the form, a duration or a date; None if no end."""
         chosen = self.form_value("until")
         return self.parse_end(self.form_value("day") if chosen == "day" else chosen) if chosen else None
 
     @property
     def selection_name(self) -> str:
-        """The name of this person's selection in the store; it stays until they clear it."""
+        """The name of the member's selection in the store, which stays until they clear it."""
         return f"s_{self.member.id}"
 
     @property
     def repo_ids(self) -> list[int] | None:
-        """The numbers of the repos that this person sees; None: all of the store count."""
+        """The store's numbers of the visible repos; None if all are visible."""
         return None if self.member.repos is None else [row.id for row in self.app_state.membership.repos(self.member)]
 
     @property
     def nav(self) -> tuple[tuple[str, str], ...]:
-        """The rooms that this person finds."""
+        """The names and paths of the navigation that the member's role can open."""
         return tuple((name, path) for name, path, role in NAV if self.member.role.covers(role))
 
     @property
     def next_url(self) -> str:
-        """Where a form of this page leads back to."""
+        """The address to return to after a form of this page."""
         return self.page_url or self.current_url
 
     def format_age(self, moment: datetime) -> str:
-        """How long ago, in one unit."""
+        """Format the time since a moment in one unit."""
         return formatting.format_age(moment, self.now)
 
     def format_time(self, moment: datetime) -> str:
-        """In the desk's zone."""
+        """Format a time in the desk's zone."""
         return formatting.format_time(moment, self.workspace.zone, self.now)
 
-    # ---- answers -----------------------------------------------------------------------------------------------------
+    # ---- responses ---------------------------------------------------------------------------------------------------
 
     def render(
         self,
@@ -137,19 +137,19 @@ class RequestContext:
         status: int = 200,
         *,
         headers: Mapping[str, str] | None = None,
-        **values: Any,  # noqa: ANN401 - whatever a template shows
+        **values: Any,  # noqa: ANN401 - the values of a template have any type
     ) -> Response:
-        """A page, or a part of one."""
+        """Render a page, or a part of one."""
         text = ENVIRONMENT.get_template(template).render(context=self, app_state=self.app_state, **values)
         return Response(text, status, headers, media_type="text/html")
 
     def redirect_back(self, otherwise: str = "/queue") -> Response:
-        """To the page that a form was sent from, if it is one of ours."""
+        """Redirect to the page that the form was sent from, if it is a page of the desk."""
         return RedirectResponse(local_path(self.form_value("next")) or otherwise, 303)
 
 
 def local_path(path: str) -> str | None:
-    """A path of this desk, or None: never another host."""
+    """Return a path of this desk; None for any other address, so that no redirect leaves the desk."""
     if not path.startswith("/") or path.startswith(("//", "/\\")) or any(ord(char) < 0x21 for char in path):
         return None
     try:
@@ -160,7 +160,7 @@ def local_path(path: str) -> str | None:
 
 
 def parse_fields(text: str) -> dict[str, list[str]]:
-    """A query string or a form as its names and values; one of too many of them is none."""
+    """Parse a query string or form; too many fields give an empty result."""
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=20_000)
     except ValueError:
@@ -181,7 +181,7 @@ NAV: Final = (
 
 
 def _visible(value: object) -> object:
-    """Make control, bidi and zero-width characters visible, in attributes as well; markup of ours is done already."""
+    """Make control, bidi and zero-width characters visible, also in attributes. Markup of the templates is safe already."""
     return value if hasattr(value, "__html__") else make_visible(str(value))
 
 
@@ -191,10 +191,10 @@ _BEFORE_END_TAG: Final = re.compile(r"\n(?=</)")
 
 
 class DropLayout(Extension):
-    """Drops the white space that only lays out a template: indentation, line breaks after a start tag, before an end tag
-    and between the cells of a table.
+    """Drops the layout white space of templates: indentation, and line breaks after a start tag, before an end tag
+    and between table cells.
 
-    Templates can be formatted one element a line without a space in front of every cell and button, and pages stay small.
+    So templates can have one element a line, without a space before every cell and button, and pages stay small.
     """
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - jinja2's signature

@@ -1,4 +1,4 @@
-"""What stands beside a request: its earlier attempts, similar requests, and the way back."""
+"""The history of a request, the decision that reverses the last one, and similar requests."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .queue_query import run_query
 from .request_context import NotFound, RequestContext
 from .request_lines import AnswerLine, RequestLine, possible_verbs, request_lines
 
-_MAX_ENTRIES = 200  # of one attempt
+_MAX_ENTRIES = 200  # entries of one attempt
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One entry of the history. `is_outside`: not by this desk."""
+    """One entry of the history. `is_outside`: the change was not made by this desk."""
 
     at: str
     at_iso: str
@@ -39,7 +39,7 @@ class HistoryEntry:
 
 
 def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> list[HistoryEntry]:
-    """Every entry about these attempts, the latest first."""
+    """Return the entries about these attempts, the latest first. A change and its outcome are one entry."""
     number = {one.id: one.state.attempt for one in attempts}
     found = [
         row for attempt in attempts for row in context.workspace.store.entries(request=attempt.id, limit=_MAX_ENTRIES)
@@ -58,7 +58,7 @@ def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
                 private,
             )
         elif isinstance(event, ChangeStarted) and (row.link.request, event.run) not in began:
-            continue  # told with what became of it
+            continue  # part of the entry of its outcome
         else:
             text = describe_event(event, private)
         told.append(
@@ -76,13 +76,13 @@ def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
 
 
 def _started_change(row: LedgerRow) -> tuple[int | None, str] | None:
-    """Which change of a request an entry begins."""
+    """Return request and run if the entry starts a change."""
     event = decode_event(row.link.body)
     return (row.link.request, event.run) if isinstance(event, ChangeStarted) else None
 
 
 def _join_change(begun: str, event: ChangeSettled, private: Mapping[str, object] | None) -> str:
-    """A change in one sentence: `pending to accepted, with the reason "..."`, and what became of it unless it was done."""
+    """Describe a change in one sentence: `pending to accepted, with the reason "..."`; an outcome other than done is added."""
     moved, _, more = begun.partition(": started")
     came = (
         ""
@@ -93,14 +93,14 @@ def _join_change(begun: str, event: ChangeSettled, private: Mapping[str, object]
 
 
 _STAYS: Final = {
-    "accepted": "What they downloaded meanwhile stays with them.",
-    "rejected": "They may have read the reason; only this page forgets it.",
-    "reset": "The Hub has mailed them that they may ask again, and that mail cannot be taken back.",
+    "accepted": "Files already downloaded stay downloaded.",
+    "rejected": "They may have read the reason already.",
+    "reset": "The Hub has mailed them that they may ask again. That mail cannot be undone.",
     "pending": "",
 }
 _THEN: Final = {
     "cancel": "They wait for a review again",
-    "accept": "They may download again, at once",
+    "accept": "They can download again at once",
     "reset": "The request is cleared, and they may ask again",
     "reject": "They cannot ask again",
 }
@@ -109,7 +109,7 @@ _WITHOUT: Final = {"accepted": "; their access ends", "rejected": "", "reset": "
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """The verb that leads back. `what` was done `ago` by `actor`; `then` says what follows, `stays` what is not undone."""
+    """The verb that reverses a decision. `what` was done `ago` by `actor`; `stays`: effects that cannot be undone."""
 
     verb: str
     what: str
@@ -120,7 +120,7 @@ class Reversal:
 
 
 def find_reversal(context: RequestContext, row: RequestRow) -> Reversal | None:
-    """Of the act of this desk that brought a request to where it stands; None: it was moved elsewhere, or not yet."""
+    """Return the reversal of the desk's last decision; None if the current status is not from this desk."""
     if context.is_masked or not row.is_current:
         return None
     how = last_transition(context.workspace.store, row)
@@ -143,7 +143,7 @@ def find_reversal(context: RequestContext, row: RequestRow) -> Reversal | None:
 
 
 def _status_before(context: RequestContext, row: RequestRow, run: str) -> str | None:
-    """Where it stood when that run moved it; who had no request goes back to one that is cleared."""
+    """Return the status before that run changed it; `reset` if there was no request."""
     for entry in context.workspace.store.entries(request=row.id, run=run, limit=10):
         event = decode_event(entry.link.body)
         if isinstance(event, ChangeStarted):
@@ -152,13 +152,13 @@ def _status_before(context: RequestContext, row: RequestRow, run: str) -> str | 
 
 
 MAX_SHOWN: Final = 5
-MIN_LENGTH: Final = 24  # characters: below, the same words are chance
-_MAX_LENGTH: Final = 400  # characters of an answer that are compared
+MIN_LENGTH: Final = 24  # characters; shorter answers are often equal by chance
+_MAX_LENGTH: Final = 400  # characters; longer answers are not compared
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarRequests:
-    """Some requests that share something. `href` leads to all of them in the queue; None: `note` says why none is shown."""
+    """Requests that share a property. `href`: all of them in the queue; if None, `note` says why none is shown."""
 
     title: str
     lines: Sequence[RequestLine]
@@ -168,7 +168,7 @@ class SimilarRequests:
 
 
 def similar_part(context: RequestContext) -> Response:
-    """The lists alone, or on a page of their own where no script asks."""
+    """Show similar requests as a part, or as a page without a script."""
     row = context.find_request(context.params["id"])
     if context.is_masked:
         raise NotFound
@@ -178,7 +178,7 @@ def similar_part(context: RequestContext) -> Response:
 
 
 def find_similar(context: RequestContext, line: RequestLine) -> list[SimilarRequests]:
-    """By mail domain, and by words."""
+    """Return requests with the same mail domain, and with the same answer."""
     return [_find_by_domain(context, line.row), _find_by_words(context, line)]
 
 
@@ -189,14 +189,16 @@ def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests
         return SimilarRequests("From the same mail domain", [], False, None, "No mail address is shared.")
     known = None if bundle is None else context.workspace.sources.email(mail)
     if known is not None and known.free:
-        return SimilarRequests(f"From {domain}", [], False, None, f"{domain} is open to everybody: it says nothing.")
+        return SimilarRequests(
+            f"From {domain}", [], False, None, f"Anybody can get an address at {domain}, so it says little."
+        )
     return _search_similar(context, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))
 
 
 def _find_by_words(context: RequestContext, line: RequestLine) -> SimilarRequests:
     told = [each for each in (*line.main_answers, *line.answers) if _is_comparable(each)]
     if not told:
-        return SimilarRequests("With the same words", [], False, None, "No answer is long enough to be compared.")
+        return SimilarRequests("With the same words", [], False, None, "No answer has a length that can be compared.")
     text = max(told[:3], key=lambda each: len(each.text)).text.strip()
     return _search_similar(context, line.row, "With the same words", Term("answer", (Pattern((text,)),)))
 
@@ -218,5 +220,5 @@ def _search_similar(context: RequestContext, row: RequestRow, what: str, term: T
         request_lines(context, others[:MAX_SHOWN]),
         len(others) > MAX_SHOWN,
         href,
-        "" if others else "Nobody else.",
+        "" if others else "No other person.",
     )

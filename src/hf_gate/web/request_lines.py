@@ -1,4 +1,4 @@
-"""A request as a line of the queue: who, what they wrote, what the policies say and why in a few words, where it stands."""
+"""A request as a row of the queue: person, answers, verdict with a short reason, state and possible decisions."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from .request_context import RequestContext
 from .verdicts import VerdictSummary, read_repos, read_verdicts
 
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
-NEW_ACCOUNT: Final = timedelta(days=7)  # an account younger than this is pointed out
+NEW_ACCOUNT: Final = timedelta(days=7)  # a younger account gets a flag
 _NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
 _VERB_BEHIND: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerLine:
-    """One question with its answer. `role`: what the question asks for; a box says that it is ticked."""
+    """One question with its answer. `role`: what the question asks for. The text of a box is `ticked` or `not ticked`."""
 
     label: str
     role: Role
-    type: str  # as the card says; empty when the form of today does not ask it
+    type: str  # as on the card; empty if the current form does not ask the question
     text: str
     is_tick: bool = False
 
 
 @dataclass(slots=True)
 class RequestLine:
-    """One row. `key` names the request in addresses; `version` is what a decision about it rests on."""
+    """One row. `key` is the request's name in addresses; `version` is sent back with each decision."""
 
     row: RequestRow
     key: str
@@ -73,31 +73,31 @@ class RequestLine:
 
     @property
     def is_leaving(self) -> bool:
-        """Decided, and not ended yet."""
+        """Whether the request is decided and the decision has no outcome yet."""
         return self.held is not None and self.held.outcome is None
 
     @property
     def has_end_to_change(self) -> bool:
-        """Whether this person may change when the access ends."""
+        """Whether the member can change the end of the access."""
         return self.status == Status.ACCEPTED and bool(self.verbs) and not self.is_leaving
 
     @property
     def doing(self) -> str:
-        """`accepting`, of one that is leaving."""
+        """The unsent decision as a verb form: `accepting`."""
         return formatting.DOING[self.held.verb] if self.held is not None else ""
 
     @property
     def mark(self) -> str:
-        """The verb behind the status that it has now."""
+        """The verb that leads to the current status."""
         return _VERB_BEHIND.get(self.status, "human")
 
     def answers_to(self, *roles: Role) -> list[AnswerLine]:
-        """The answers to questions of these roles."""
+        """Return the answers to questions with these roles."""
         return [answer for answer in self.answers if answer.role in roles and answer.text.strip()]
 
     @property
     def main_answers(self) -> list[AnswerLine]:
-        """What says most, beside affiliation and country: the purpose and the job, or whatever there is instead."""
+        """Return the most informative answers: purpose and job, or all free answers if there is no purpose."""
         told = [
             a
             for a in self.answers
@@ -108,19 +108,19 @@ class RequestLine:
 
 
 def request_key(row: RequestRow) -> str:
-    """The Hub's id of a request; of past attempts and old Hubs our own number."""
+    """Return the Hub's id of a request; for past attempts and old Hubs, its number in the store (`n17`)."""
     return row.state.hub_request if row.state.hub_request and row.is_current else f"n{row.id}"
 
 
 def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[RequestLine]:
-    """These requests as lines, in their order; each repo's are judged together."""
+    """Return rows for requests in the same order; the requests of a repo are evaluated together."""
     app_state = context.app_state
     repos = read_repos(app_state, rows)
     said = read_verdicts(app_state, rows, context.now, repos, hides=context.member.repos is not None)
     held = app_state.workspace.tray.find_latest(row.id for row in rows)
     lines = [_line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
     for request, others in app_state.presence.other_viewers([row.id for row in rows], context.member.name).items():
-        next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} is looking")
+        next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} has it open")
     return lines
 
 
@@ -159,22 +159,22 @@ def _line(
 
 
 def possible_verbs(status: str) -> tuple[str, ...]:
-    """What can be decided about a request that stands so, the gentle before the hard."""
+    """Return the verbs possible in a status, the mildest first."""
     able = {move.verb for move in MOVES if move.before == status}
     return tuple(verb for verb in ("accept", "reset", "reject", "cancel") if verb in able)
 
 
 def hidden_name(row: RequestRow) -> str:
-    """How to call somebody whose name the repo does not show."""
+    """Return a substitute name for a person whose account the repo hides."""
     ident = row.state.hub_request or row.person.identity.user_id or row.person.pseudonym
     return f"(hidden #{ident[-6:]})"
 
 
 def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
-    """`academic · 3 y · rheinau.example`: the kind of mail, the age of the account, the domain."""
+    """Describe a person by kind of mail, account age and domain: `academic · 3 y · rheinau.example`."""
     who = row.person.identity
     if who.username is None:
-        return "this repo shares no names"
+        return "this repo hides names"
     bundle = app_state.policies.current
     mail = None if bundle is None else app_state.workspace.sources.email(who.email)
     made = id_time(who.user_id) if who.user_id else None
@@ -184,7 +184,7 @@ def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
 
 
 def describe_mail(mail: EmailFacts | None) -> str:
-    """What kind of address it is."""
+    """Describe the kind of a mail address."""
     if mail is None:
         return "no mail shared"
     named = (("throw-away mail", mail.disposable), ("academic", mail.academic), ("free mail", mail.free))
@@ -192,7 +192,7 @@ def describe_mail(mail: EmailFacts | None) -> str:
 
 
 def list_flags(row: RequestRow, now: datetime) -> list[str]:
-    """What is odd, as `kind:text`."""
+    """Return the flags of a request as `kind:text`."""
     made = id_time(row.person.identity.user_id) if row.person.identity.user_id else None
     flags = [f"again:attempt {row.state.attempt}"] if row.state.attempt > 1 else []
     if made is not None and now - made < NEW_ACCOUNT:
@@ -203,7 +203,7 @@ def list_flags(row: RequestRow, now: datetime) -> list[str]:
 
 
 def list_answers(row: RequestRow, repo: RepoRow | None) -> list[AnswerLine]:
-    """What they wrote, in the order and with the labels of the form that they saw."""
+    """Return the answers in the order and with the labels of the form that the person saw."""
     if row.request is None:
         return []
     known = {} if repo is None or repo.form_card is None else _fields(repo.form_card)

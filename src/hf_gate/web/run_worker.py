@@ -1,7 +1,7 @@
-"""Executes the runs of this process, one after the other in a thread; pages show how each goes.
+"""Executes runs one after the other in a thread, and keeps their progress for pages.
 
-The store knows everything about a run but this: that this process executes it, how fast, and which error ended it. A process
-that dies loses only that.
+Only three things about a run are not in the store: that this process executes it, how fast, and which error ended it.
+Only these are lost if the process dies.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
-_MAX_JOBS: Final = 100  # runs of which it is remembered how they ended here
+_MAX_JOBS: Final = 100  # ended runs whose errors are kept
 PAUSE, STOP = "pause", "stop"
 
 
 @dataclass(slots=True)
 class RunJob:
-    """A run in this process. Times are monotonic; `beat` grows with every change that a page may show."""
+    """A run in this process. Times are monotonic; `beat` grows with every change that a page can show."""
 
     run: str
-    begin: Callable[[], RunRow] | None = None  # writes it down first
+    begin: Callable[[], RunRow] | None = None  # stores the run
     started: float | None = None
     answered: int = 0
     stop_request: str | None = None
@@ -64,14 +64,14 @@ class RunWorker:
         self._thread: threading.Thread | None = None
         self._is_ending = False
 
-    # ---- asked by pages ----------------------------------------------------------------------------------------------
+    # ---- used by pages -----------------------------------------------------------------------------------------------
 
     def find_job(self, run: str) -> RunJob | None:
         """Return the job of a run, also after its end; None if this process never had it."""
         return self._jobs.get(run)
 
     def is_live(self, run: str) -> bool:
-        """Whether a run is executed here or waits for its turn."""
+        """Return whether a run is executed or queued in this process."""
         load = self._jobs.get(run)
         return load is not None and not load.is_over
 
@@ -93,13 +93,13 @@ class RunWorker:
             return load
 
     def stop_runs_of(self, member: Member) -> None:
-        """Stop the runs of a member: unknown outcomes are still read back, nothing more is sent."""
+        """Stop the runs of a member: nothing more is sent, but unknown outcomes are read back."""
         for run in self._app_state.workspace.store.runs_of(member.id):
             self._app_state.workspace.store.request_stop(run.id, STOP)
             self.enqueue(run.id)
 
     def stop(self, wait: float = 10.0) -> None:
-        """Pause the current run after its batch and begin no other."""
+        """Pause the current run after its batch and start no other."""
         with self._changed:
             self._is_ending = True
             self._changed.notify_all()
@@ -119,13 +119,13 @@ class RunWorker:
             try:
                 with (
                     self._app_state.workspace.store.hold_write_lock()
-                ):  # nobody else may think that a dead process left it
+                ):  # other processes must not take this run for an interrupted one
                     self._execute(load)
             except HfGateError as problem:
                 load.problem, load.hint = str(problem), problem.hint or ""
-            except Exception:  # noqa: BLE001 - a thread that dies would leave all further runs lying
-                _log.exception("run %s stumbled", load.run)
-                load.problem, load.hint = "a fault of hf-gate; the log has it", "Please report it."
+            except Exception:  # noqa: BLE001 - without the thread no further run would be executed
+                _log.exception("run %s failed", load.run)
+                load.problem, load.hint = "hf-gate failed; the log has the traceback.", "Please report it."
             load.is_over = True
             load.beat += 1
             load.stored.set()
@@ -168,7 +168,7 @@ class RunWorker:
 
         ended = carry(run)
         if ended.state is RunState.PAUSED and not store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1):
-            store.request_stop(run.id, None)  # the pause came when nothing was left
+            store.request_stop(run.id, None)  # the pause came after the last change was sent
             carry(ended)
 
 

@@ -1,4 +1,4 @@
-"""One run as it goes: what is done, what is left and how long that takes; pause, resume, stop; what did not come about, and back."""
+"""The page of a run: progress, outcomes and events, and the actions pause, resume, stop, retry and undo."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ PROBLEM_KINDS: Final = (
     OutcomeKind.GONE.value,
 )
 MEANING: Final = {
-    "done": "it is as planned", "already": "it was so before", "stale": "moved meanwhile; left alone",
-    "gone": "no such request any more", "refused": "the Hub said no", "deferred": "left for later by a budget",
-    "open": "not sent, or not known yet",
+    "done": "as planned", "already": "was so before", "stale": "changed meanwhile; skipped",
+    "gone": "the request no longer exists", "refused": "the Hub refused it", "deferred": "left for a later run by a limit",
+    "open": "not sent, or outcome unknown",
 }  # fmt: skip
-_BEAT: Final = 1.0  # seconds between two looks for news
-_MAX_QUIET: Final = 5.0  # seconds after which a page looks again though nothing was settled: time goes on
-_MAX_STREAMS: Final = 8  # pages of one member that hear news of runs
-_OTHERS_MAY: Final = "Another admin whose account is proven may resume this run; or stop it."
-_SPREAD: Final = (0.8, 1.4)  # what is left takes between so much and so much of what it would at the pace until now
+_BEAT: Final = 1.0  # seconds between two checks for changes
+_MAX_QUIET: Final = 5.0  # seconds after which a page updates without a change, to show the remaining time
+_MAX_STREAMS: Final = 8  # open event streams of one member
+_OTHERS_MAY: Final = "Ask another admin with a proven account to resume this run, or stop it."
+_SPREAD: Final = (0.8, 1.4)  # shortest and longest remaining time, as factors of the estimate
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run at one moment. `state`: running, waiting (for its turn), pausing, stopping, or how it stands."""
+    """A run at one moment. `state`: running, waiting (queued), pausing, stopping, or the stored state."""
 
     run: RunRow
     state: str
-    counts: dict[str, int]  # by kind; what is planned or started is open
-    unknown: int  # started, and its outcome is not known
+    counts: dict[str, int]  # by outcome; planned and started changes are `open`
+    unknown: int  # started changes without a known outcome
     repos: list[Repo] | None
     job: RunJob | None
     outlook: Outlook
@@ -76,7 +76,7 @@ class RunView:
 
     @property
     def share(self) -> int:
-        """Percent."""
+        """The settled changes in percent."""
         return 100 * self.settled_count // self.total if self.total else 100
 
     @property
@@ -85,7 +85,7 @@ class RunView:
 
     @property
     def can_resume(self) -> bool:
-        """Whether something of it is left that somebody can let go on."""
+        """Whether the run has unsent changes and can be resumed."""
         return not self.is_live and not run_cases.is_over(self.run)
 
     @property
@@ -100,7 +100,7 @@ class RunView:
 
     @property
     def bars(self) -> list[tuple[str, int, int]]:
-        """OutcomeKind, where it begins and how wide it is, of a thousand."""
+        """Outcome, start and width of each bar, in thousandths."""
         found, at = [], 0
         for kind, n, _ in self.kinds:
             if kind != OutcomeKind.OPEN and self.total:
@@ -110,7 +110,7 @@ class RunView:
         return found
 
 
-# ---- how it stands -----------------------------------------------------------------------------------------------------
+# ---- state -------------------------------------------------------------------------------------------------------------
 
 
 def _read_run(context: RequestContext) -> RunView:
@@ -149,7 +149,7 @@ def _state(context: RequestContext, run: RunRow, load: RunJob | None) -> str:
 
 
 def _time_left(load: RunJob | None, count: int) -> tuple[timedelta, timedelta] | None:
-    """How long what is left takes, at the least and at the most."""
+    """Return the shortest and longest estimate of the remaining time."""
     rate = None if load is None or load.is_over else load.rate(time.monotonic())
     if not rate or not count:
         return None
@@ -157,7 +157,7 @@ def _time_left(load: RunJob | None, count: int) -> tuple[timedelta, timedelta] |
 
 
 def format_time_left(left: tuple[timedelta, timedelta] | None) -> str:
-    """`4 to 6 min`."""
+    """Format an estimate: `4 to 6 min`."""
     if left is None:
         return ""
     least, most = (formatting.format_span(one) for one in left)
@@ -170,10 +170,10 @@ def format_time_left(left: tuple[timedelta, timedelta] | None) -> str:
 
 
 def page(context: RequestContext) -> Response:
-    """The run with its changes, those first that need somebody."""
+    """Show the run with its changes, by default those with problems."""
     load = context.app_state.run_worker.find_job(context.params["id"])
     if load is not None and not load.stored.is_set():
-        return context.render("run-begins.html", title="A run begins")
+        return context.render("run-begins.html", title="The run is starting")
     return _page(context, _read_run(context))
 
 
@@ -198,7 +198,7 @@ def _page(context: RequestContext, view: RunView, *, wrong: str = "", status: in
 
 
 def live(context: RequestContext) -> Response:
-    """What moves while a run goes, as a part of its page."""
+    """Return the progress of a run as a part of its page."""
     view = _read_run(context)
     if not context.is_part:
         return RedirectResponse(f"/runs/{view.run.id}", 303)
@@ -233,20 +233,20 @@ def _title(view: RunView) -> str:
 
 
 def _describe_activity(view: RunView) -> str:
-    """What happens at this moment."""
+    """Describe what the run does now."""
     if view.state == "running":
         return str(view.outlook.waiting_why) or "sending"
     return {
-        "waiting": "waits for its turn", "pausing": "pauses after the call in flight",
-        "stopping": "stops after the call in flight", RunState.ENDED: "nothing is left",
-        RunState.STOPPED: "what was left stays as it was", RunState.PAUSED: "waits for somebody",
-        RunState.INTERRUPTED: "nobody carries it",
+        "waiting": "waiting for another run", "pausing": "pausing after the current call",
+        "stopping": "stopping after the current call", RunState.ENDED: "nothing left to send",
+        RunState.STOPPED: "the rest was not sent", RunState.PAUSED: "waiting to be resumed",
+        RunState.INTERRUPTED: "no process executes it",
         "not begun": "nothing was sent",
     }.get(view.state, view.state)  # fmt: skip
 
 
 def _default_filter(view: RunView) -> str:
-    """Which rows a reader comes for: those that need a look, else all."""
+    """Return the default filter: changes with problems if there are any or the run is live, else all."""
     is_odd = view.unknown or any(view.counts.get(kind) for kind in PROBLEM_KINDS if kind != OutcomeKind.OPEN)
     return "trouble" if is_odd or view.is_live else "all"
 
@@ -265,7 +265,7 @@ def _outcome_url(view: RunView, asked: str, after: int = 0) -> str:
 
 
 def run_file(context: RequestContext) -> Response:
-    """All changes with their outcomes as a file."""
+    """Return all changes with their outcomes as a file."""
     view = _read_run(context)
     rows = (
         change_record(row.n, msgspec.json.decode(row.change, type=Change), row)
@@ -274,11 +274,11 @@ def run_file(context: RequestContext) -> Response:
     return export_response(f"run-{view.run.id}", context.params["kind"], ChangeRecord, rows)
 
 
-# ---- steering ----------------------------------------------------------------------------------------------------------
+# ---- actions -----------------------------------------------------------------------------------------------------------
 
 
 def _can_control(context: RequestContext, view: RunView) -> bool:
-    """An admin, and whoever began it; all of it must be theirs to see."""
+    """Return whether the member may control the run: an admin, or the reviewer who started it, if all is visible."""
     if view.repos is not None:
         return False
     return context.member.role is MemberRole.ADMIN or (
@@ -287,10 +287,10 @@ def _can_control(context: RequestContext, view: RunView) -> bool:
 
 
 def handle_action(context: RequestContext) -> Response:
-    """Pauses, resumes or stops a run; makes the plan that tries again, or the one that leads back."""
+    """Pause, resume or stop a run, or make a plan that retries or undoes it."""
     view = _read_run(context)
     if not _can_control(context, view):
-        raise Refused("You may not do this with somebody else's run.", hint="An admin of the desk can.", status=403)
+        raise Refused("You may not do this with another member's run.", hint="Ask an admin of the desk.", status=403)
     acts: dict[str, Callable[[RequestContext, RunView], Response]] = {
         "pause": _pause, "resume": _resume, "stop": _stop, "retry": _retry, "undo": _undo,
     }  # fmt: skip
@@ -311,7 +311,7 @@ def _pause(context: RequestContext, view: RunView) -> Response:
 
 
 def _resume(context: RequestContext, view: RunView) -> Response:
-    """Goes on; a pause that has not come about yet is taken back."""
+    """Resume the run, or cancel a pause that has not taken effect yet."""
     app_state, run = context.app_state, view.run
 
     def begin() -> RunRow:
@@ -330,7 +330,7 @@ def _resume(context: RequestContext, view: RunView) -> Response:
 
 
 def _stop(context: RequestContext, view: RunView) -> Response:
-    """For good: what is unknown is still read back, and nothing more is sent."""
+    """Stop permanently: nothing more is sent, but unknown outcomes are read back."""
     if view.is_live or view.can_resume:
         context.workspace.store.request_stop(view.run.id, STOP)
         context.app_state.run_worker.enqueue(view.run.id).ended.wait(_BEAT)
@@ -338,31 +338,33 @@ def _stop(context: RequestContext, view: RunView) -> Response:
 
 
 def _retry(context: RequestContext, view: RunView) -> Response:
-    """A plan of those that were refused or stayed open, as far as they still stand where they stood."""
+    """Make a plan of the refused and open changes whose requests did not change since."""
     if not run_cases.is_over(view.run):
-        return _page(context, view, wrong="It has not ended: let it go on, or stop it first.", status=409)
+        return _page(context, view, wrong="The run has not ended. Resume it or stop it first.", status=409)
     bundle = context.app_state.policies.current
     versions = None if bundle is None else run_cases.policy_versions(bundle.policies)
     made = run_cases.plan_retry(context.workspace.store, view.run, now=context.now, versions=versions)
     left_out, outdated = made.summary.get("left_out", 0), made.summary.get("outdated", 0)
-    notes = [f"{left_out} moved on since: they are left alone."] if left_out else []
+    notes = [f"{left_out} changed since and are left out."] if left_out else []
     if outdated:
-        notes.append(f"{outdated} were decided by policies that were changed since: make a plan of those of today.")
+        notes.append(
+            f"{outdated} were decided by policies that changed since. Make a new plan by the current policies."
+        )
     if not made.changes:
-        wrong = " ".join(notes) if outdated else "Nobody of those still stands where they stood."
+        wrong = " ".join(notes) if outdated else "All of these requests changed since, so there is nothing to retry."
         return _page(context, view, wrong=wrong, status=409)
     return _redirect_to_plan(store_plan(context.app_state, made, context.member, "retry", of=view.run.id, notes=notes))
 
 
 def _undo(context: RequestContext, view: RunView) -> Response:
-    """The plan that leads back, and what no plan can take back."""
+    """Make a plan that undoes the run, with notes on what cannot be undone."""
     if view.is_live:
-        return _page(context, view, wrong="It is still running: pause or stop it first.", status=409)
+        return _page(context, view, wrong="The run is still running. Pause or stop it first.", status=409)
     made, notes = run_cases.plan_undo(context.workspace.store, view.run, now=context.now)
     if not made.changes:
-        return _page(context, view, wrong=f"There is nobody to put back. {' '.join(notes)}".strip(), status=409)
+        return _page(context, view, wrong=f"There is nothing to undo. {' '.join(notes)}".strip(), status=409)
     if any(change.policy for change in _changes_with_outcome(context, view)):
-        notes.append("The policies in force would plan the same again: change the rule, or write mode: shadow, first.")
+        notes.append("The current policies would plan the same again. First change the rule, or write mode: shadow.")
     return _redirect_to_plan(store_plan(context.app_state, made, context.member, "undo", of=view.run.id, notes=notes))
 
 
@@ -375,21 +377,21 @@ def _redirect_to_plan(digest: str) -> Response:
     return RedirectResponse(f"/plans/{digest}", 303)
 
 
-# ---- news --------------------------------------------------------------------------------------------------------------
+# ---- events ------------------------------------------------------------------------------------------------------------
 
 
 def events(context: RequestContext) -> Response:
-    """Server-sent events while a run goes: `beat` when there is news, `end` when nobody carries it any more."""
+    """Send server-sent events during a run: `beat` on changes, `end` when this process no longer executes it."""
     view, streams = _read_run(context), context.app_state.streams
     if streams[context.member.id] >= _MAX_STREAMS:
-        raise Refused(f"You watch {_MAX_STREAMS} runs already.", hint="Close the page of another run.", status=429)
+        raise Refused(f"You already watch {_MAX_STREAMS} runs.", hint="Close the page of another run.", status=429)
     return RunEventStream(
         lambda: context.app_state.run_worker.find_job(view.run.id), counted=(streams, context.member.id)
     )
 
 
 class RunEventStream(Response):
-    """Looks at a run once a second, in memory; the page asks for what it shows when it hears a beat."""
+    """Streams the events of a run; checks for changes once a second, in memory. The page loads its content itself."""
 
     media_type = "text/event-stream"
 
@@ -412,7 +414,7 @@ class RunEventStream(Response):
             self._count(-1)
 
     def _count(self, change: int) -> None:
-        """Count the streams of this member, in the event loop alone."""
+        """Count the open streams of the member; called in the event loop only."""
         if self._counted is not None:
             streams, member = self._counted
             streams[member] += change
@@ -437,5 +439,5 @@ class RunEventStream(Response):
 async def _wait_for_disconnect(receive: Receive) -> None:
     heard = await receive()
     while heard["type"] != "http.disconnect":
-        await asyncio.sleep(0)  # an answer that was there already lets nobody else run
+        await asyncio.sleep(0)  # a message that is already there would not yield to other tasks
         heard = await receive()

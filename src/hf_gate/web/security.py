@@ -1,4 +1,4 @@
-"""Guards every page: checks the host, the origin of writes and the size of bodies, and sets the security headers."""
+"""Checks the host, the origin of writes and the size of bodies of every request, and sets the security headers."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _ALWAYS: Final = {
 
 
 class SecurityMiddleware:
-    """An ASGI application around another one. `hosts`: the values of Host that are answered; None: any.
+    """ASGI middleware. `hosts`: the accepted values of Host; None accepts any.
 
-    `public`: the origin under which browsers know the desk where TLS ends before it, `https://desk.example.org`.
+    `public`: the origin in browsers if a proxy ends TLS in front of the desk, `https://desk.example.org`.
     """
 
     def __init__(self, app: App, hosts: frozenset[str] | None, public: str | None = None) -> None:
         self.app, self.hosts, self.public = app, hosts, public
-        self.has_proxy = False  # whether any request so far bore a header that a proxy adds
+        self.has_proxy = False  # whether any request so far had a header that a proxy adds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,18 +57,18 @@ class SecurityMiddleware:
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
         if self.hosts is not None and headers.get("host", "").lower() not in self.hosts:
-            return 421, "This desk answers to its own address only."
+            return 421, "The desk answers only at its own address."
         if scope["method"] in _SAFE:
             return None
         if not self._is_from_here(scope, headers):
             return 403, "A change must come from a page of this desk."
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY:
-            return 413, "That is too large."
+            return 413, "The request is too large."
         return None
 
     def _is_from_here(self, scope: Scope, headers: Mapping[str, str]) -> bool:
-        """Sec-Fetch-Site where the browser says it, else Origin; without either nothing is changed."""
+        """Return whether Sec-Fetch-Site and Origin, as far as present, name this desk; without both: False."""
         site = headers.get("sec-fetch-site")
         if site is not None and site != "same-origin":
             return False
@@ -76,14 +76,12 @@ class SecurityMiddleware:
         if origin is None:
             return site == "same-origin"
         if self.public is not None and host == self.public.partition("://")[2]:
-            return origin.lower() == self.public  # by which way it came here, only the browser knows
+            return origin.lower() == self.public  # the scheme of this connection is the proxy's, not the browser's
         return origin.lower() == f"{scope['scheme']}://{host}"
 
 
 def _limit_body(receive: Receive) -> Receive:
-    """What was sent, as far as it may be large: who does not say its length could send for ever. The part that is too much
-    is still passed on, so that a reader sees that it is.
-    """
+    """Limit a body without a declared length. The part that exceeds the limit is passed on, so the reader notices."""
     size = 0
 
     async def receive_limited() -> Message:
@@ -96,7 +94,7 @@ def _limit_body(receive: Receive) -> Receive:
 
 
 def content_security_policy(nonce: str) -> str:
-    """The Content-Security-Policy of a page: our own files, and scripts that bear this page's nonce."""
+    """Return the Content-Security-Policy of a page: the desk's files, and scripts with this page's nonce."""
     return (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self';"
         " form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"

@@ -1,4 +1,4 @@
-"""The desk served by uvicorn until it is told to end: first the socket, then the keeper, then the first answer."""
+"""Serves the desk with uvicorn and runs its background worker."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from .private_host import ensure_private_host, listen_on_other_loopback
 from .sign_in import Authenticator
 from .terminal import Terminal
 
-_BACKLOG = 128  # connections that wait to be accepted
+_BACKLOG = 128  # connections waiting to be accepted
 
 
 @dataclass
 class Server:
-    """One desk on one address. OSError when that is taken."""
+    """One desk on one address. Raises OSError if the address is in use."""
 
     app_state: AppState
     repos: Callable[[], Sequence[Repo]]
     host: str = "127.0.0.1"
     port: int = 7860
-    public_url: str | None = None  # an origin, as `public_origin` makes it
-    url: str = field(init=False)  # as browsers know it
-    local_url: str = field(init=False)  # where it listens
+    public_url: str | None = None  # an origin from `parse_public_url`
+    url: str = field(init=False)  # the address for browsers
+    local_url: str = field(init=False)  # the address it listens on
     authenticator: Authenticator = field(init=False)
-    private_host: str | None = field(init=False, default=None)  # NAME.localhost, where it has one
+    private_host: str | None = field(init=False, default=None)  # NAME.localhost, if it has one
     _sockets: list[socket.socket] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,16 +61,16 @@ class Server:
 
     @property
     def is_open_to_others(self) -> bool:
-        """Whether other machines reach it without TLS."""
+        """Whether other machines can reach the desk without TLS."""
         return self.public_url is None and not is_loopback_host(self.host)
 
     def login_url(self) -> str:
-        """A link that signs its reader in, once."""
+        """Return a new link that signs the owner in once."""
         return f"{self.url}/sign-in?t={self.authenticator.make_link()}"
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Serves until SIGTERM or Ctrl-C."""
-        import uvicorn  # noqa: PLC0415 - 60 ms that only a server needs
+        """Serve until SIGTERM or Ctrl-C. `ready` is called when the desk answers."""
+        import uvicorn  # noqa: PLC0415 - takes 60 ms, and only a server needs it
 
         from .connections import BoundedConnection, handle_loop_error  # noqa: PLC0415 - as above
 
@@ -101,7 +101,7 @@ class Server:
             worker.start()
             ready()
             gc.collect()
-            gc.freeze()  # all that is loaded stays: to look at it again takes 50 ms, now and then within a page
+            gc.freeze()  # loaded objects stay; a full collection of them would delay a page by 50 ms
             await serving
 
         try:
@@ -114,7 +114,7 @@ class Server:
             self.close()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         for one in self._sockets:
             one.close()
 
@@ -132,7 +132,7 @@ def _log_to_stderr() -> Iterator[None]:
 
 
 def allowed_hosts(host: str, port: int, public: str | None = None, private: str | None = None) -> frozenset[str] | None:
-    """What a browser may call this desk; beyond this machine, without a public address, nobody knows what names it has."""
+    """Return the accepted values of Host; None if other machines reach the desk under unknown names."""
     names = ("127.0.0.1", "localhost", "[::1]", _display_host(host), *([] if private is None else [private]))
     own = {f"{name}:{port}" for name in names}
     if public is not None:
@@ -141,19 +141,19 @@ def allowed_hosts(host: str, port: int, public: str | None = None, private: str 
 
 
 def parse_public_url(text: str) -> str:
-    """The origin that a public address names; UsageError when it is none that a browser keeps a session safe at."""
+    """Return the origin of a public address. Raises UsageError if it is not an https address of a host."""
     try:
         url = urlsplit(text.strip().lower())
         port = url.port
     except ValueError:
-        raise UsageError(f"--public-url {text}: that is no address.") from None
+        raise UsageError(f"--public-url {text} is not an address.") from None
     if url.scheme != "https" or not url.hostname or url.username is not None:
         raise UsageError(
-            f"--public-url {text}: it is https:// and a host, as browsers write it.",
-            hint="TLS ends at a proxy before the desk: --public-url https://desk.example.org",
+            f"--public-url {text} must be https:// and a host.",
+            hint="A proxy in front of the desk ends TLS: --public-url https://desk.example.org",
         )
     if url.path.strip("/") or url.query or url.fragment:
-        raise UsageError(f"--public-url {text}: the desk has a host to itself, so no path stands behind it.")
+        raise UsageError(f"--public-url {text} must not have a path: the desk needs a separate host.")
     return f"https://{_display_host(url.hostname)}{'' if port in (None, 443) else f':{port}'}"
 
 

@@ -1,4 +1,4 @@
-"""Settings: who may come in with which role, who is in, and what this desk works with."""
+"""The settings page: members with their roles, sessions, permissions, and the proof of an account."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from .. import bootstrap
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, MemberRole
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import from_ms, to_ms
 from . import formatting
 from .account_proofs import make_proof_link
 from .ledger_proofs import require_all_repos, sees_all_repos
@@ -29,13 +29,13 @@ PERMISSIONS: Final = (
     ("make a plan of what the policies ask, and apply it", MemberRole.ADMIN, "POST /plans"),
     ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
 )
-"""What there is to do at the desk, the least role that may, and the way by which a test holds it to be so."""
+"""What members can do, the lowest role that can, and a route that needs this role; a test compares them."""
 
-_MAX_REPOS: Final = 12  # repos that are named
+_MAX_REPOS: Final = 12  # repos shown by name
 
 
 def _visible_repos(context: RequestContext) -> list[tuple[Repo, str]]:
-    """The repos that somebody sees, and what they may do there."""
+    """Return the repos that the member can see, and what the member can do there."""
     may = "see" if context.is_masked else "see and decide"
     return [(row.repo, may) for row in context.app_state.membership.repos(context.member)]
 
@@ -43,7 +43,7 @@ def _visible_repos(context: RequestContext) -> list[tuple[Repo, str]]:
 def page(
     context: RequestContext, link: str | None = None, invited: str | None = None, proof: str | None = None
 ) -> Response:
-    """What a member may see of the others; links are shown once, when they are made."""
+    """Show the settings. A new link is shown only once, in the response that makes it."""
     is_admin = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
     clock = bootstrap.utc_now()
     return context.render(
@@ -53,8 +53,8 @@ def page(
         sessions=[
             (
                 name,
-                formatting.format_age(formatting.moment(since), clock),
-                formatting.format_age(formatting.moment(seen), clock),
+                formatting.format_age(from_ms(since), clock),
+                formatting.format_age(from_ms(seen), clock),
             )
             for name, since, seen in (context.workspace.members.list_sessions(to_ms(clock)) if is_admin else [])
         ],
@@ -73,7 +73,7 @@ def page(
 
 
 def invite(context: RequestContext) -> Response:
-    """Makes a personal link; an earlier one of the same name is not valid any more."""
+    """Make a personal link; an earlier link of the same name becomes invalid."""
     _require_all_repos(context)
     wish = {key: context.form_value(key) for key in ("name", "role", "account")} | {
         "repos": context.form_value("repos").split()
@@ -84,24 +84,24 @@ def invite(context: RequestContext) -> Response:
 
 
 def prove(context: RequestContext) -> Response:
-    """Makes a one-time link by which this member proves their Hub account."""
+    """Make a one-time link for the member to prove their Hub account."""
     if context.member.proven_account is not None:
-        raise Refused("Your account is proven already.")
+        raise Refused("Your account is already proven.")
     return page(context, proof=make_proof_link(context.app_state, context.member))
 
 
 def _require_all_repos(context: RequestContext) -> None:
-    """Who is let into some repos could make an admin of all of them, and be that."""
-    require_all_repos(context, "Who is let into some repos only invites nobody, and puts nobody out.")
+    """Refuse members of some repos: they could invite an admin of all repos and sign in with that link."""
+    require_all_repos(context, "Only an admin of all repos can invite and revoke members.")
 
 
 def revoke(context: RequestContext) -> Response:
-    """Takes somebody's link away and ends their sessions."""
+    """Revoke a member's link, and end their sessions and runs."""
     _require_all_repos(context)
     name = context.form_value("name")
     member = context.workspace.members.find_by_name(name)
     if member is None:
-        raise Refused("There is no such member.")
+        raise Refused("There is no member of that name.")
     context.app_state.membership.revoke(member, context.member.name)
     context.app_state.run_worker.stop_runs_of(member)
     return context.redirect_back("/settings")

@@ -1,4 +1,4 @@
-"""Signs members in by a one-time or a personal link, and keeps their sessions."""
+"""Signs members in with a one-time or personal link, and manages their sessions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from . import private_host
 from .app_state import AppState
 from .request_context import ENVIRONMENT
 
-_MAX_WRONG_LINKS: Final = 10  # wrong links a minute from all clients together; a link has 256 bits
+_MAX_WRONG_LINKS: Final = 10  # a minute, from all clients together; a link has 256 bits
 _WINDOW: Final = 60.0
 _LINK_LIFETIME: Final = 15 * 60.0  # seconds
 
@@ -108,7 +108,7 @@ class Authenticator:
             self.sign_out(request)
             by_link = None if name == self.app_state.owner else secret
             if not self.app_state.workspace.members.open_session(self._session_of(cookie) or "", name, _now(), by_link):
-                return self._refuse(self._seconds_to_wait())  # revoked in this moment
+                return self._refuse(self._seconds_to_wait())  # revoked meanwhile
         except StoreBusy as problem:
             self._restore_link(secret, name)
             return self.sign_in_page(503, f"{problem} Open the link again in a moment.")
@@ -139,7 +139,7 @@ class Authenticator:
                 429, f"Too many wrong links. Try again in {wait:.0f} s.", {"retry-after": f"{wait:.0f}"}
             )
         self._wrong_links.append(time.monotonic())
-        return self.sign_in_page(401, "That link is not valid, or was used before.")
+        return self.sign_in_page(401, "The link is not valid, or was used before.")
 
     def delete_cookie(self, answer: Response) -> Response:
         """Delete the session cookie in a response."""

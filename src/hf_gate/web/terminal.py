@@ -1,4 +1,4 @@
-"""What the terminal asks of a desk that runs: a fresh link, and who may come in; it proves itself by a file that this user alone can read."""
+"""Commands from the terminal to a running desk: sign-in links and members. The key is in a file of mode 0600."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from .sign_in import Authenticator
 
 
 def _announcement_file(settings: Settings, place: WorkspaceLocation) -> Path:
-    """Where a running desk says how it is reached; one for each store."""
+    """Return the file where a running desk announces its address and key; one for each store."""
     name = hashlib.sha256(bootstrap.store_url(settings, place).encode()).hexdigest()[:16]
     return settings.paths.state / "ui" / f"{name}.json"
 
 
-# ---- the side of the desk ----------------------------------------------------------------------------------------------
+# ---- the desk's side ---------------------------------------------------------------------------------------------------
 
 
 class Terminal:
-    """Answers those who have the key. `at`: where this process listens."""
+    """Answers commands that come with the key. `at`: the address this process listens on."""
 
     def __init__(self, app_state: AppState, authenticator: Authenticator, at: str) -> None:
         self._app_state, self._authenticator, self._at = app_state, authenticator, at
@@ -44,13 +44,13 @@ class Terminal:
 
     @contextmanager
     def announce(self) -> Iterator[None]:
-        """Says where the desk is, as long as it is there."""
+        """Announce the desk's address and key while the desk runs."""
         path = _announcement_file(self._app_state.workspace.settings, self._app_state.workspace.location)
         with bootstrap.announce(path, {"url": self._app_state.url, "at": self._at, "key": self._key}):
             yield
 
     def answer(self, authorization: str, body: bytes) -> Response:
-        """One wish. Without the key it is not there."""
+        """Perform a command; 404 without the key."""
         if not secrets.compare_digest(authorization.encode(), f"Bearer {self._key}".encode()):
             return Response("", 404)
         try:
@@ -80,19 +80,19 @@ class Terminal:
             case "members":
                 return {"members": [_member_to_dict(one) for one in app_state.workspace.members.list_all()]}
             case _:
-                raise UsageError("that is nothing to ask of a desk.")
+                raise UsageError("the desk does not know this command.")
 
 
 def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
-    """Who is to be let in, or a clear refusal."""
+    """Return the member to invite. Raises UsageError if name, role or account are not valid."""
     name, role = str(asked.get("name") or "").strip().lower(), str(asked.get("role") or "reviewer")
     if not MEMBER_NAME.match(name) or name in RESERVED_NAMES or name == app_state.owner.lower():
         raise UsageError(
-            f"{name!r} is no name for a member.",
-            hint=f"Small letters, digits, dots and dashes; not the token's account, nor {', '.join(sorted(RESERVED_NAMES))}.",
+            f"{name!r} is not a valid member name.",
+            hint=f"Use lowercase letters, digits, dots and dashes; not the token's account, and not {', '.join(sorted(RESERVED_NAMES))}.",
         )
     if role not in ROLES:
-        raise UsageError(f"{role!r} is no role.", hint="It is viewer, reviewer or admin.")
+        raise UsageError(f"{role!r} is not a role.", hint="Use viewer, reviewer or admin.")
     globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
     account, user_id = _find_invited_account(app_state, name, str(asked.get("account") or "").strip())
     return Member(
@@ -101,18 +101,18 @@ def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
 
 
 def _find_invited_account(app_state: AppState, name: str, account: str) -> tuple[str | None, str | None]:
-    """The Hub account that is meant: the one that was named, else the one that is called like the member."""
+    """Return name and id of the invited Hub account: the one given, or the one named like the member."""
     if account:
         return find_account(app_state, account, is_guess=False) or (None, None)
     known = app_state.workspace.members.find_by_name(name)
     if known is not None and known.has_link:
-        return None, None  # it stays as it is
+        return None, None  # the stored account stays
     found = find_account(app_state, name, is_guess=True)
     return None, None if found is None else found[1]
 
 
 def account_name(member: Member) -> str | None:
-    """The name of a member's Hub account, as far as it is known."""
+    """Return the name of a member's Hub account, if known."""
     return member.account or (member.name if member.user_id else None)
 
 
@@ -127,16 +127,16 @@ def _member_to_dict(member: Member) -> dict[str, Any]:
     }
 
 
-# ---- the side of the terminal ------------------------------------------------------------------------------------------
+# ---- the terminal's side -----------------------------------------------------------------------------------------------
 
 
 def find_running_desk(settings: Settings, place: WorkspaceLocation) -> dict[str, Any] | None:
-    """The desk that runs at this store on this machine, if one does."""
+    """Return the announcement of the desk that runs on this store and machine; None if there is none."""
     return read_announcement(_announcement_file(settings, place))
 
 
 def send_command(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:
-    """One wish to a running desk; its words are the error when it refuses."""
+    """Send a command to a running desk. Raises UsageError with the desk's message if it refuses."""
     at = str(desk["at"])
     connection = HTTPConnection(urlsplit(at).netloc, timeout=20)
     headers = {"authorization": f"Bearer {desk['key']}", "content-type": "application/json", "origin": at}

@@ -1,4 +1,4 @@
-"""The tray: what was decided and has not left, with undo; and the one door through which decisions come in."""
+"""The tray: queues decisions, shows, undoes, holds and sends the unsent ones, and lists the sent ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..application.inputs import parse_reason
 from ..application.tray import DecisionRequest, QueueResult
 from ..domain.events import EventKind
 from ..domain.rows import RequestRow
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from . import formatting
 from .access_end import end_day
@@ -20,20 +20,20 @@ from .request_context import NotFound, Refused, RequestContext
 from .request_history import Reversal, find_reversal
 from .request_lines import RequestLine, request_key, request_lines
 
-_SENT_DAYS = 7  # of what has left
+_SENT_DAYS = 7
 _MAX_SENT = 20
-_MAX_NAMED = 8  # decisions that are named in the strip
+_MAX_NAMED = 8  # decisions listed in the strip
 
 
 @dataclass(frozen=True, slots=True)
 class TrayStrip:
-    """The tray as its strip shows it. `left`: seconds until the first leaves; None: nothing leaves by itself."""
+    """The strip with the unsent decisions. `seconds_left`: until the first is sent; None if all are on hold."""
 
     items: list[tuple[QueuedDecision, str]]
     count: int
     seconds_left: int | None
     is_held: bool
-    failed: list[tuple[QueuedDecision, str, str]]  # decision, who, key; the first of them
+    failed: list[tuple[QueuedDecision, str, str]]  # decision, person, key
     failures: int
     problem: str | None
 
@@ -43,7 +43,7 @@ class TrayStrip:
 
 
 def make_strip(context: RequestContext) -> TrayStrip:
-    """What this person has in the tray, and what of it did not come about."""
+    """Return the member's unsent and failed decisions."""
     app_state = context.app_state
     mine = [item for item in app_state.workspace.tray.list_waiting() if item.member == context.member.id]
     failed = app_state.workspace.tray.list_failed(context.member.id)
@@ -82,12 +82,12 @@ def page(context: RequestContext) -> Response:
             continue
     if not context.is_part:
         return context.render("tray.html", title="Unsent", sent=_list_sent(context), days=_SENT_DAYS, most=_MAX_SENT)
-    return context.render("parts/answer.html", lines=request_lines(context, rows), is_poll=True)
+    return context.render("parts/updated-rows.html", lines=request_lines(context, rows), is_poll=True)
 
 
 @dataclass(frozen=True, slots=True)
 class SentDecision:
-    """A decision that came about. `back`: what leads back, where nobody has moved it since."""
+    """A decision that was sent. `reversal`: how to reverse it, if the request has not changed since."""
 
     item: QueuedDecision
     line: RequestLine
@@ -96,7 +96,7 @@ class SentDecision:
 
 
 def _list_sent(context: RequestContext) -> list[SentDecision]:
-    """What this person decided in the last days, the latest first."""
+    """Return the member's sent decisions of the last days, the latest first."""
     app_state = context.app_state
     held = app_state.workspace.tray.list_sent(
         context.member.id, to_ms(context.now) - _SENT_DAYS * 86_400_000, _MAX_SENT
@@ -114,7 +114,7 @@ def _list_sent(context: RequestContext) -> list[SentDecision]:
         SentDecision(
             one,
             lines[one.request],
-            context.format_time(formatting.moment(one.ended_at or one.made_at)),
+            context.format_time(from_ms(one.ended_at or one.made_at)),
             find_reversal(context, rows[one.request]) if latest[one.request] == one.id else None,
         )
         for one in held
@@ -126,7 +126,7 @@ def _list_sent(context: RequestContext) -> list[SentDecision]:
 
 
 def decide(context: RequestContext) -> Response:
-    """Puts one decision into the tray. What was seen when it was taken must still be so."""
+    """Queue one decision, if the request has not changed since the member saw it."""
     verb, key, version = _parse_decision(context)
     row = context.find_request(key)
     reason = parse_reason(context.form_value("reason"), verb, is_silent=context.form_value("silent") == "yes")
@@ -145,14 +145,14 @@ def decide(context: RequestContext) -> Response:
 
 
 def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
-    """The verb, the request and its version: by the fields of a sheet, or by the button of a row."""
+    """Return verb, request and version from the fields of a form or the button of a row."""
     if context.form_value("verb"):
         return context.form_value("verb"), context.form_value("key"), context.form_value("version")
     for verb in VERBS:
         if context.form_value(verb):
             key, _, version = context.form_value(verb).partition(":")
             return verb, key, version
-    raise Refused("Nothing was decided.", hint="Press one of the buttons beside a request.")
+    raise Refused("Nothing was decided.", hint="Use the buttons of a request.")
 
 
 def _describe_hold(hold: float | None) -> str:
@@ -160,45 +160,43 @@ def _describe_hold(hold: float | None) -> str:
 
 
 def _conflict_response(context: RequestContext, taken: QueueResult, line: RequestLine) -> Response:
-    """Somebody else was there before: what they did is shown, and nothing of ours is sent."""
+    """Answer that nothing was queued, because the request was decided or changed before."""
     if taken.conflicts:
         other = taken.conflicts[0]
         who = "You have" if other.member == context.member.id else f"{other.actor} has"
         text = f"{who} decided this already: {other.verb} {line.who}."
-        hint = (
-            "It has not left yet: take it back first." if other.member == context.member.id else "It is in their tray."
-        )
+        hint = "It is not sent yet. Undo it first." if other.member == context.member.id else "It is in their tray."
     else:
         text, hint = f"Nothing was sent: {line.who} is {line.status} now.", _describe_last_change(context, line)
     if context.is_part:
-        return context.render("parts/answer.html", 409, lines=[line], message=text, hint=hint, is_bad=True)
+        return context.render("parts/updated-rows.html", 409, lines=[line], message=text, hint=hint, is_bad=True)
     return context.render("refused.html", 409, message=text, hint=hint, title=text)
 
 
 def _describe_last_change(context: RequestContext, line: RequestLine) -> str:
-    """Who moved it, and when."""
+    """Say who changed the request last, and when."""
     for entry in context.workspace.store.entries(request=line.row.id, limit=20):
         if entry.link.kind in {EventKind.CHANGE_SETTLED, EventKind.STATUS_MOVED, EventKind.CHANGE_STARTED}:
             who = "On the Hub, outside this desk" if entry.link.actor == "outside" else entry.link.actor
-            return f"{who}, {formatting.format_age(formatting.moment(entry.link.at), context.now)} ago. Look at it again before you decide."
-    return "It reads differently now. Look at it again before you decide."
+            return f"{who}, {formatting.format_age(from_ms(entry.link.at), context.now)} ago. Look at it again."
+    return "The answers changed. Look at it again."
 
 
 def _rows_response(context: RequestContext, lines: Sequence[RequestLine], text: str, undone: str = "") -> Response:
-    """Answer with the rows as they are now. `undone`: the key of the row to which the cursor returns."""
+    """Answer with the current rows. `undone`: the key of the row that the cursor returns to."""
     if not context.is_part:
         return context.redirect_back()
     headers = {"hx-trigger": json.dumps({"desk-said": text})}
     if undone:
         headers["hx-trigger-after-settle"] = json.dumps({"desk-undone": undone})
-    return context.render("parts/answer.html", lines=lines, headers=headers)
+    return context.render("parts/updated-rows.html", lines=lines, headers=headers)
 
 
 # ---- undo, hold, send ----------------------------------------------------------------------------------------------------
 
 
 def _own_decisions(context: RequestContext) -> list[QueuedDecision]:
-    """Which decisions are meant: those named, or all of this person's; `last`: the latest batch."""
+    """Return the member's unsent decisions: of one request, of the latest batch (`last`), or all."""
     waiting = [
         one for one in context.workspace.tray.list_waiting() if one.member == context.member.id and one.run is None
     ]
@@ -212,38 +210,34 @@ def _own_decisions(context: RequestContext) -> list[QueuedDecision]:
 
 
 def undo(context: RequestContext) -> Response:
-    """Takes decisions back that have not left: nobody hears of them."""
+    """Undo unsent decisions."""
     mine = _own_decisions(context)
     count = context.workspace.tray.undo([one.id for one in mine], to_ms(context.now))
-    text = (
-        f"{count} taken back."
-        if count
-        else "Nothing to take back: it has left. The page of the tray (g t) shows what leads back."
-    )
+    text = f"{count} undone." if count else "Nothing to undo: it was sent already. To reverse it, open Unsent (g t)."
     lines = _decision_lines(context, mine)
     return _rows_response(context, lines, text, lines[0].key if count and lines else "")
 
 
 def hold(context: RequestContext) -> Response:
-    """They stay until somebody sends them."""
+    """Hold unsent decisions until the member sends them."""
     mine = _own_decisions(context)
     context.workspace.tray.set_departure([one.id for one in mine], None)
     return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
 def send(context: RequestContext) -> Response:
-    """They leave now."""
+    """Send unsent decisions now."""
     mine = _own_decisions(context)
     context.workspace.tray.set_departure([one.id for one in mine], to_ms(context.now))
     context.app_state.wake.set()
-    return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} on their way.")
+    return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} being sent.")
 
 
 def dismiss_outcomes(context: RequestContext) -> Response:
-    """What did not come about has been read."""
+    """Dismiss the failed decisions."""
     failed = context.workspace.tray.list_failed(context.member.id)
     context.workspace.tray.mark_seen([one.id for one in failed])
-    return _rows_response(context, [], "Put aside.")
+    return _rows_response(context, [], "Dismissed.")
 
 
 def _decision_lines(context: RequestContext, items: Sequence[QueuedDecision]) -> list[RequestLine]:

@@ -1,4 +1,4 @@
-"""What the policies say of the requests of a page, in the few words of a row: heard now where they can be, else as entered last."""
+"""The verdicts on the requests of a page: evaluated now if possible, else as last stored, with a short reason."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..policy.why import LazyTraces, TraceSource, WhySentence, explain_opinion_i
 from .app_state import AppState
 from .redaction import RedactedTraces
 
-_MAX_SINGLE_READS: Final = 4  # repos; of more, all are read at once
+_MAX_SINGLE_READS: Final = 4  # repos; for this many or more, all repos are read at once
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictSummary:
-    """What the policies make of a request. `shadow`: what one that only watches would do, as (action, policy, rule)."""
+    """The verdict on a request. `shadow`: action, policy and rule of a policy in shadow mode."""
 
     action: str
     rule: str
@@ -29,11 +29,11 @@ class VerdictSummary:
     why: WhySentence | None = None
     shadow: tuple[str, str, str] | None = None
     shadow_why: WhySentence | None = None
-    reason: str | None = None  # what the person would be told
+    reason: str | None = None  # the text that the person would get
 
 
 def read_repos(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
-    """The repos of some requests as the store has them, read once."""
+    """Return the stored repos of these requests."""
     wanted = {row.repo for row in rows}
     found = (
         map(app_state.workspace.store.repo, wanted)
@@ -51,9 +51,9 @@ def read_verdicts(
     *,
     hides: bool = False,
 ) -> dict[int, VerdictSummary]:
-    """By the number of the request: as the policies say now where they can be heard, else as was entered last.
+    """Return verdicts by request number: evaluated now if possible, else as last stored.
 
-    `hides`: without what rules saw of other repos.
+    `hides`: hide what rules read of other repos.
     """
     repos = read_repos(app_state, rows) if repos is None else repos
     groups: dict[Repo, list[RequestRow]] = {}

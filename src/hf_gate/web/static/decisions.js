@@ -1,4 +1,4 @@
-/* Deciding a row, taking a decision back, and showing why a policy decides as it does. */
+/* Decides rows, undoes decisions, and shows the reasons of verdicts. */
 
 import { enqueueSelection, postDecision } from "./calls.js";
 import { announce, find } from "./dom.js";
@@ -8,7 +8,7 @@ import { openSheet } from "./sheet.js";
 
 const PROGRESS = { accept: "accepting", reset: "sending back", reject: "rejecting", cancel: "returning to pending" };
 const decidedKeys = []; // decided on this page, the last one at the end
-let undoneFrom = null; // the row that had the keyboard when the desk was asked to undo
+let undoneFrom = null; // the row that had the focus when undo was pressed
 
 export function decide(row, verb) {
   if (!row || isDecided(row)) return;
@@ -32,7 +32,7 @@ export function decide(row, verb) {
   if (next) focusRow(next);
 }
 
-/* A key acts on the selection if the current row is ticked, else on the current row alone. Other ticks change nothing. */
+/* A key acts on the selection if the current row is ticked, else on the current row only. */
 export function decideByKey(verb) {
   const row = currentRow();
   const box = tickOf(row);
@@ -41,7 +41,7 @@ export function decideByKey(verb) {
     return;
   }
   enqueueSelection(() => {
-    // by now the desk knows every tick
+    // the desk has stored every tick by now
     const bar = find("#bulk");
     if (Number(bar.dataset.count) > 1) bar.requestSubmit(find(`[name=verb][value=${verb}]`, bar));
     else decide(row, verb);
@@ -54,7 +54,7 @@ export function openEndSheet(row) {
   else announce("That cannot be decided here.");
 }
 
-/* Show at once that the row is leaving. If the desk refuses, its answer draws the row anew. */
+/* Show at once that the row is decided. If the desk refuses, its answer replaces the row. */
 export function showLeaving(row, verb) {
   row.classList.add("is-leaving");
   decidedKeys.push(keyOf(row));
@@ -70,7 +70,7 @@ export function showLeaving(row, verb) {
   else if (count) find("b", bar).textContent = `${count} ${count === 1 ? "other stays" : "others stay"} selected`;
 }
 
-/* The keyboard returns to the row that is taken back: at once if it was decided here, else when the desk names it. */
+/* Move the focus to the undone row: at once if it was decided on this page, else when the desk names it. */
 export function undoLast() {
   const key = decidedKeys.pop();
   const row = key && rowById(key);
@@ -92,7 +92,7 @@ export function watchUndo() {
   });
 }
 
-/* Fold the reasons of the verdict out below the row, or in again. */
+/* Show or hide the reasons of the verdict below the row. */
 export function toggleWhy(row) {
   if (!row) return;
   const below = row.nextElementSibling;

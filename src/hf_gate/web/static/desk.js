@@ -23,7 +23,7 @@ function watchAnswers() {
   });
 }
 
-/* Tell the desk that the request is not looked at any more. */
+/* Tell the desk that the request page is closed. */
 function reportLeaving() {
   const looking = find("#looking");
   if (!looking) return;

@@ -1,9 +1,9 @@
-/* Short names for the document. Text from people only ever goes into textContent, where it can be nothing but text. */
+/* Short helpers for the document. Untrusted text goes into textContent only, so it cannot become markup. */
 
 export const find = (selector, root = document) => root.querySelector(selector);
 export const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-/* Let screen readers announce a text. */
+/* Announce a text to screen readers. */
 export function announce(text) {
   const region = find("#said");
   region.textContent = "";

@@ -1,4 +1,4 @@
-/* The rows of a list, and the one that has the keyboard. */
+/* The rows of a list, and the current row, which has the focus. */
 
 import { find, findAll } from "./dom.js";
 
@@ -42,7 +42,7 @@ export function focusRow(row, { scroll = true } = {}) {
   const link = find(".who", row);
   if (document.activeElement !== link) link.focus({ preventScroll: true });
   const moved = row.getBoundingClientRect().top - before;
-  if (moved) window.scrollBy(0, moved); // a row above folded up: keep this row in its place
+  if (moved) window.scrollBy(0, moved); // a row above was collapsed: keep this row in place
   if (scroll) row.scrollIntoView({ block: "nearest" });
   showPosition(row);
 }
@@ -61,7 +61,7 @@ export function nextUndecidedRow(row) {
   return list.slice(list.indexOf(row) + 1).find((one) => !isDecided(one)) || null;
 }
 
-/* Follow the focus when it moves into a row by other means than our keys. */
+/* Update the current row when the focus moves without the keys of the desk. */
 function followFocus(target) {
   const row = rowOf(target);
   if (!row || keyOf(row) === currentKey) return;
@@ -87,7 +87,7 @@ export function focusAlongRow(offset) {
   return true;
 }
 
-/* While the pointer is down, rows do not fold: the control would slip away from under it and nothing would be pressed. */
+/* Rows do not collapse while the pointer is down: the control would move away before the click. */
 export function followPointerAndFocus() {
   let isPointerDown = false;
   document.addEventListener("pointerdown", () => (isPointerDown = true), true);

@@ -1,4 +1,4 @@
-/* Watches a run: at each beat the page asks for what has changed. Without it the page has a link to reload. */
+/* Updates the page of a run at each `beat` event. Without this script the page has a link to reload. */
 
 const POLL_MS = 2000; // if the stream of events cannot be opened
 const ANNOUNCE_MS = 10000;

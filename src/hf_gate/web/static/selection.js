@@ -1,4 +1,4 @@
-/* Ticking rows. The desk keeps the selection; nothing is kept here. */
+/* Selects rows. The desk stores the selection; this script stores nothing. */
 
 import { postSelection } from "./calls.js";
 import { find, findAll } from "./dom.js";

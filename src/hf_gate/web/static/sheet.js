@@ -39,7 +39,7 @@ export function showLength(field) {
   if (field.value.trim()) field.removeAttribute("aria-invalid");
 }
 
-/* What keeps the values of a sheet from being sent, as a text; "" if nothing does. */
+/* Return why the values of a sheet cannot be sent, or "". */
 export function problemWith(values) {
   if (!("reason" in values)) return "";
   if (!values.reason.trim() && values.silent !== "yes") return "Say why, or tick that no reason is given.";
@@ -57,7 +57,7 @@ export function watchSheet() {
   document.addEventListener("input", (event) => {
     const field = event.target;
     if (field.matches("textarea[data-count]")) showLength(field);
-    const choice = field.dataset.chooses; // a date was picked in the calendar, not a length of time
+    const choice = field.dataset.chooses; // a date from the calendar, not a duration
     if (choice) for (const radio of field.form.querySelectorAll(`[name=until][value=${choice}]`)) radio.checked = true;
   });
 }

@@ -1,10 +1,10 @@
-/* The tray counts down, and the page asks the desk what has left it. */
+/* Counts down the tray, and updates the rows of sent decisions. */
 
 import { find, findAll, pageName } from "./dom.js";
 
 const BUSY_MS = 1000;
 const IDLE_MS = 15000;
-const MOST_ROWS = 100; // asked about in one call
+const MOST_ROWS = 100; // in one call
 
 let askedAt = 0;
 
@@ -21,13 +21,13 @@ function pauseOf(isBusy, waiting) {
   return waiting ? 1000 * (waiting.dataset.wait || 2) : IDLE_MS;
 }
 
-/* An empty queue asks in the background, which keeps no session alive, and reloads once there is something to show. */
+/* An empty queue polls in the background, which does not extend the session, and reloads when there are rows. */
 async function reloadIfFilled() {
   try {
     const answer = await fetch(location.href, { headers: { "HX-Request": "true", "HX-Trigger": "via-poll" } });
     if ((await answer.text()).includes('id="rows"')) location.reload();
   } catch {
-    // the next beat asks again
+    // try again at the next interval
   }
 }
 
@@ -53,7 +53,7 @@ function beat() {
 
 export function watchTray() {
   setInterval(beat, 1000);
-  // Grouped by person, a line is not drawn anew when its decision was sent or taken back.
+  // Grouped by person, a row is not replaced when a decision was sent or undone.
   document.addEventListener("htmx:afterSettle", () => {
     if (Number(find("#tray").dataset.count)) return;
     for (const line of findAll(".at > .goes")) {
