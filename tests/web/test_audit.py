@@ -224,7 +224,7 @@ def test_a_proof_says_that_all_is_whole_and_what_came_since(told: Room) -> None:
     count = sum(length for length, _ in told.app_state.workspace.store.chains().values())
     assert f"All {count} entries" in lena.get("/audit").body
     told.ask([{"username": "cyd"}], {"Purpose": GOOD})
-    assert "1 came since" in lena.get("/audit").body
+    assert "1 added since" in lena.get("/audit").body
 
 
 def test_a_proof_finds_what_was_touched(told: Room) -> None:

@@ -85,7 +85,7 @@ def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(brow
             _press(page, page.get_by_role("button", name="Check and try"))
             expect(page.locator(".errs mark").first).to_contain_text("acadmic")
             expect(page.locator(".errs")).to_contain_text("email.academic")
-            expect(page.locator("main")).to_contain_text("nothing was tried")
+            expect(page.locator("main")).to_contain_text("Nothing was tried")
             _press(page, page.locator(".errs").get_by_role("button", name="academic").first)
             expect(page.locator("#src")).to_have_value(POLICY)
             _tab_to(page, page.locator("#who"))

@@ -50,7 +50,7 @@ def _yes(visitor: Visitor, place: str, typed: str | None = None) -> str:
 def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(full: Room) -> None:
     lena = full.visitor()
     place = _sheet(lena)
-    assert "become a run" in words(lena.get(place))
+    assert "in a run that you can pause" in words(lena.get(place))
     full.ask([{"username": "late"}], {"Purpose": GOOD})
     full.app_state.workspace.hub.accept(full.repo, "p0000")
     full.read()
@@ -76,7 +76,7 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
 def test_where_two_must_agree_very_many_become_a_plan(full: Room) -> None:
     mia = full.proven(Member(name="mia", role=MemberRole.REVIEWER))
     place = _sheet(mia)
-    assert "for a second person to agree to" in words(mia.get(place))
+    assert "that a second person must agree to" in words(mia.get(place))
     plan = _yes(mia, place)
     assert plan.startswith("/plans/")
     assert mia.post(plan, {"do": "apply", "count": str(MANY)}).status == 403
@@ -129,7 +129,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
     pick = place.partition("?")[0].rpartition("/")[2]
     found = summarize_selection(context, pick, "accept")
     assert found.excluded == {
-        "accepted, which cannot be decided so": 1,
+        "accepted, where this decision is not possible": 1,
         "changed since they were selected": 1,
         "already in a tray": 1,
         "your own request": 1,

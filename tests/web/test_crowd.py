@@ -160,7 +160,7 @@ def test_who_hides_stands_alone_and_it_is_said_why(room: Room) -> None:
         write.db.run("UPDATE people SET username = NULL, user_id = NULL WHERE username = 'eve'")
     lena = room.visitor()
     body = lena.get(BY).body
-    assert "1 on this page hides the account, so each of their requests stands alone" in " ".join(body.split())
+    assert "1 on this page hides the account, so their requests cannot be grouped" in " ".join(body.split())
     assert "(hidden #" in body
     assert len(_people(body)) == 2
     assert "hides who they are" not in lena.get("/queue").body

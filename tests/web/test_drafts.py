@@ -39,7 +39,7 @@ def test_a_draft_that_takes_too_long_is_stopped_and_the_text_stays(asked: Room) 
     assert "The draft took longer than 0 s and was stopped" in answer.body
     assert "policy: house" in answer.body
     asked.app_state.drafts.seconds = 10.0
-    assert "On the 1 that wait longest" in asked.visitor().post("/policies/house", {"src": POLICY}).body
+    assert "On the 1 requests that have waited longest" in asked.visitor().post("/policies/house", {"src": POLICY}).body
 
 
 @pytest.mark.skipif(importlib.util.find_spec("resource") is None, reason="this system limits no process")
@@ -91,7 +91,7 @@ def test_a_draft_whose_values_double_is_refused_before_it_is_tried(
     draft = POLICY.replace("rules:", f"let:\n  a0: answers.purpose.text\n{rows}rules:", 1)
     body = asked.visitor().post("/policies", {"src": draft.replace("email.academic", condition)}).body
     assert code in body
-    assert "nothing was tried" in body
+    assert "Nothing was tried" in body
 
 
 def test_a_costly_draft_is_tried_on_fewer_requests(asked: Room) -> None:
@@ -99,7 +99,7 @@ def test_a_costly_draft_is_tried_on_fewer_requests(asked: Room) -> None:
     loop = "[1, 2].all(i, person.orgs.exists(o, o in person.verified_orgs))"
     rules = "".join(f"  - id: r{n}\n    when: '{loop}'\n    then: human\n" for n in range(4))
     body = asked.visitor().post("/policies", {"src": POLICY.replace("rules:\n", f"rules:\n{rules}")}).body
-    tried = re.search(r"On the (\d+) that wait longest", body)
+    tried = re.search(r"On the (\d+) requests that have waited longest", body)
     assert tried
     assert 1 < int(tried[1]) < 21
 
@@ -191,7 +191,7 @@ def _with_table(room: Room, name: str, file: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", ["far", "mine"])
 def test_a_draft_names_no_file_of_a_policy_that_its_author_does_not_see(two: Room, name: str) -> None:
     body = _near(two).post("/policies", _with_table(two, name, "tables/far.csv")).body
-    assert "a draft is not tried with it" in body
+    assert "so the draft was not tried" in body
     assert "secret of far" not in body
 
 

@@ -189,7 +189,7 @@ def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Room) -> No
         assert vic.post("/views", {"name": f"view {number}", "q": "status:pending"}).status == 303
     answer = vic.post("/views", {"name": "one more", "q": "status:pending"})
     assert answer.status == 422
-    assert "You have 50 saved views, and no more are kept." in answer.body
+    assert "You have 50 saved views, which is the maximum." in answer.body
     assert vic.post("/views", {"name": "view 7", "q": "status:accepted"}).status == 303, "another query for a name"
     assert mia.post("/views", {"name": "mine", "q": "status:pending"}).status == 303
     assert vic.post("/views", {"name": "view 7", "do": "forget"}).status == 303

@@ -92,7 +92,7 @@ def test_what_changed_since_the_page_was_read_is_not_decided(three: Room) -> Non
     three.read()
     lost = _decide(lena, path, "accept", picks)
     assert lost.status == 409
-    assert f"at {_repos(three)[0]} it is rejected now" in lost.body
+    assert f"at {_repos(three)[0]} changed and is rejected now" in lost.body
     assert three.app_state.workspace.tray.list_waiting() == []
     assert "outside the desk" in lena.get(path).body
 

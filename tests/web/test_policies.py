@@ -75,7 +75,7 @@ def test_a_mistake_stands_at_its_line_and_one_press_mends_it(asked: Room) -> Non
     line = wrong.split("\n").index("    when: emial.academic") + 1
     assert f"✗ {line}</b>" in body
     assert "<mark><bdi>emial.academic</bdi></mark>" in body
-    assert "nothing was tried" in body
+    assert "Nothing was tried" in body
     fix = re.search(r'name="fix" value="([^"]+)"', body)
     assert fix
     mended = lena.post("/policies/house", {"src": wrong, "fix": fix[1]}).body
@@ -98,15 +98,15 @@ def test_a_draft_is_tried_on_who_waits_and_says_where_it_differs(asked: Room) ->
     draft = POLICY.replace("    when: email.academic\n", "    when: email.free\n")
     body = asked.visitor().post("/policies/house", {"src": draft}).body
     told = _section(body, "h-r")
-    assert "On the 2 that wait longest" in told
+    assert "On the 2 requests that have waited longest" in told
     assert "academic accept 1" in told
-    assert "The desk now says something else about 2 of them" in told
+    assert "The desk decides differently on 2 of them" in told
     assert "your draft, not the file" in body
 
 
 def test_the_file_itself_differs_from_the_desk_about_nobody(asked: Room) -> None:
     body = asked.visitor().post("/policies/house", {"src": POLICY}).body
-    assert "The desk decides the same about all of them now" in body
+    assert "The desk decides the same on all of them" in body
     assert "your draft" not in body
 
 
@@ -153,7 +153,7 @@ def test_a_draft_reads_no_file_that_the_desk_does_not_name(asked: Room, file: st
     draft = POLICY.replace("mode: enforce\n", f"mode: enforce\ntables: {{t: {{file: {file}, key: email}}}}\n")
     draft = draft.replace("email.academic", "tables.t")
     body = asked.visitor().post("/policies/house", {"src": draft, "who": "ada"}).body
-    assert "a draft is not tried with it" in body
+    assert "so the draft was not tried" in body
     assert "On the " not in body
 
 

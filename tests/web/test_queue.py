@@ -99,7 +99,7 @@ def test_a_facet_counts_what_it_leads_to(crowded: Room) -> None:
 def test_what_is_no_term_stays_and_is_told(crowded: Room) -> None:
     answer = crowded.visitor().get("/queue?q=status:pending+colour:red")
     assert answer.status == 200
-    assert "there is no key" in answer.body
+    assert "unknown key" in answer.body
     assert 'value="status:pending colour:red"' in answer.body
     assert 'aria-invalid="true"' in answer.body
     assert answer.rows == _all(crowded, "status:pending")[:50]

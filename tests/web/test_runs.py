@@ -1,4 +1,4 @@
-"""The page of a run tells the truth while it goes, after it ended and after a power cut; nothing is sent twice."""
+"""The page of a run tells the truth while it goes, after it ended and after a power cut; Nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked:
     asked.app_state.policies.expire()
     answer = lena.post(run, {"do": "retry"})
     assert answer.status == 409
-    assert "4 were decided by policies that were changed since" in words(answer)
+    assert "4 were decided by policies that changed since" in words(answer)
 
 
 def test_the_way_back_is_a_plan_that_says_what_cannot_be_undone(asked: Room) -> None:
@@ -385,7 +385,7 @@ def test_after_a_power_cut_the_page_tells_the_truth_and_nothing_is_sent_twice(
         with a_program(tmp_path, local) as program:
             lena = Caller(program)
             body = lena.until(run, "Interrupted: 150 changes")
-            assert "nothing is sent twice" in body
+            assert "Nothing is sent twice" in body
             assert 'value="resume"' in body
             assert lena.ask("POST", run, {"do": "resume"})[0] == 303
             body = lena.until(run, "150 changes: ended")

@@ -116,7 +116,7 @@ def test_policies_name_only_repos_that_one_sees(two: tuple[Room, Repo, Repo], ro
         assert other.name not in body
         assert other.namespace not in body or other.namespace == mine.namespace
     assert rob.get("/policies.json").json[0]["applies_to"] == [str(mine)]
-    assert "names repos that you do not see" in rob.get("/policies/house").body
+    assert "names repos that you cannot see" in rob.get("/policies/house").body
 
 
 @pytest.mark.parametrize(

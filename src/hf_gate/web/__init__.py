@@ -1,1 +1,1 @@
-"""The desk in the browser: one module a page, server-rendered; knows the application and the store, never a Hub call of its own."""
+"""The desk, the web app: server-rendered pages, one module each, on top of the application."""

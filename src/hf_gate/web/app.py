@@ -333,7 +333,7 @@ class DeskApp:
 
     @staticmethod
     def status_of(problem: HfGateError) -> int:
-        """Which HTTP status an error of ours is."""
+        """Return the HTTP status of an error."""
         return status_of(problem)
 
     async def not_found(self, request: Request, _: Exception) -> Response:

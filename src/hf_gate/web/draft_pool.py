@@ -160,7 +160,7 @@ class DraftProcess:
         self._until = time.monotonic() + self._seconds
 
     def check(self, draft: Draft) -> DraftReport:
-        """Check a draft; the other methods are about the draft checked last."""
+        """Check a draft. The other methods use the draft that was checked last."""
         return cast("DraftReport", self._ask(draft))
 
     def evaluate(self, facts: Sequence[Facts], now: datetime) -> Verdicts:

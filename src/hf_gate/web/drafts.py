@@ -105,7 +105,7 @@ class PolicyText:
 
     @property
     def tests(self) -> Sequence[PolicyTestResult]:
-        """The results of its own tests."""
+        """The results of the policy's tests."""
         return () if self.report is None else self.report.tests
 
     @property

@@ -146,7 +146,7 @@ def _check_policy(context: RequestContext) -> _StepStatus:
         text = f"A file of the workspace has an error: {problem}"
         return _StepStatus(False, text, "hf-gate policy check", "/policies", "Policies")
     if not policies:
-        text = "It shows what it would do next to each request, and does nothing (mode: shadow)."
+        text = "Next to each request it shows its verdict; it changes nothing (mode: shadow)."
         return _StepStatus(False, text, "hf-gate policy new", "/policies", "Policies")
     watching = sum(policy.mode is PolicyMode.SHADOW for policy in policies)
     acting = len(policies) - watching

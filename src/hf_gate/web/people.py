@@ -311,7 +311,7 @@ def decide(context: RequestContext) -> Response:
         if not taken.count:
             other = next(iter(taken.conflicts), None)
             is_mine = other is not None and other.member == context.member.id
-            who = "You have" if is_mine else f"{'somebody' if other is None else other.actor} has"
+            who = "you have" if is_mine else f"{'another member' if other is None else other.actor} has"
             raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
         app_state.wake.set()
         return context.redirect_back(person_url(people[0]))

@@ -158,7 +158,7 @@ def explain_request(context: RequestContext, row: RequestRow) -> list[Explained]
 
 
 def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]:
-    """What the form of today asks otherwise than the one they saw."""
+    """Return the questions that the current form added or removed since the person answered."""
     if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
         return {"added": [], "gone": []}
     now = {each.label: each.type for each in form_from_json(repo.form_card).fields}

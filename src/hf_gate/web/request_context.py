@@ -181,7 +181,7 @@ NAV: Final = (
 
 
 def _visible(value: object) -> object:
-    """Make control, bidi and zero-width characters visible, also in attributes. Markup of the templates is safe already."""
+    """Make control, bidi and zero-width characters visible, also in attributes. HTML of the templates is left as it is."""
     return value if hasattr(value, "__html__") else make_visible(str(value))
 
 

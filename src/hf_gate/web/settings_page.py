@@ -19,14 +19,14 @@ from .terminal import account_name, parse_invitation
 
 PERMISSIONS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
-    ("try a draft of a policy on requests", MemberRole.REVIEWER, "POST /policies"),
+    ("try a policy draft on requests", MemberRole.REVIEWER, "POST /policies"),
     ("read names, mail addresses, answers, reasons and notes", MemberRole.REVIEWER, "GET /requests/{id}/{verb}"),
-    ("take rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
-    ("accept, reset, reject and cancel, one by one", MemberRole.REVIEWER, "POST /tray"),
-    ("decide for a selection of many", MemberRole.REVIEWER, "POST /bulk"),
+    ("download rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
+    ("accept, send back, reject and return to pending, one by one", MemberRole.REVIEWER, "POST /tray"),
+    ("decide many selected requests at once", MemberRole.REVIEWER, "POST /bulk"),
     ("write notes", MemberRole.REVIEWER, "POST /requests/{id}/note"),
-    ("read the Hub now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
-    ("make a plan of what the policies ask, and apply it", MemberRole.ADMIN, "POST /plans"),
+    ("sync now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
+    ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
     ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
 )
 """What members can do, the lowest role that can, and a route that needs this role; a test compares them."""
@@ -96,7 +96,7 @@ def _require_all_repos(context: RequestContext) -> None:
 
 
 def revoke(context: RequestContext) -> Response:
-    """Revoke a member's link, and end their sessions and runs."""
+    """Revoke a member's link, end their sessions and stop their runs."""
     _require_all_repos(context)
     name = context.form_value("name")
     member = context.workspace.members.find_by_name(name)

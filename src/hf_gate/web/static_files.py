@@ -1,4 +1,4 @@
-"""The static files of the pages, read once. Their path contains a digest of all of them, so browsers may keep them."""
+"""The static files of the desk, read once. Their paths contain a digest of all of them, so browsers may cache them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/sv
 
 @lru_cache(1)
 def static_files() -> dict[str, tuple[bytes, str]]:
-    """Content and media type of each file that is served, by its name."""
+    """Return content and media type of each file by name."""
     files = sorted((FOLDER / "static").iterdir())
     return {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in files if file.suffix in _TYPES}
 
 
 @lru_cache(1)
 def static_version() -> str:
-    """12 hex digits of a digest over all files. One for all: a script imports others by relative paths."""
+    """Return 12 hex digits of a digest over all files; they share it because scripts import each other relatively."""
     digest = hashlib.sha256()
     for name, (content, _) in static_files().items():
         digest.update(f"{name} {len(content)}\n".encode() + content)
@@ -28,7 +28,7 @@ def static_version() -> str:
 
 
 def static_url(name: str) -> str:
-    """The path of a file, for templates."""
+    """Return the path of a file, for templates. Raises KeyError for an unknown file."""
     if name not in static_files():
         raise KeyError(name)
     return f"/static/{static_version()}/{name}"

@@ -72,7 +72,7 @@ def _display_name(row: RequestRow | None) -> str:
 
 
 def page(context: RequestContext) -> Response:
-    """The strip, and the rows that a page which is open asks about, as they stand now."""
+    """Show the page Unsent; for an open page, return the tray and the rows that it asks about."""
     keys = [key for key in context.query_value("rows").split(",") if key][:200]
     rows = []
     for key in keys:
