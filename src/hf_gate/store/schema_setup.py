@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from alembic.migration import MigrationContext
@@ -21,7 +22,8 @@ from .revisions import Revisions
 from .sql import Database, Sqlite
 
 
-def creation_statements(*, is_sqlite: bool) -> list[str]:
+@cache
+def creation_statements(*, is_sqlite: bool) -> tuple[str, ...]:
     """Return the statements that create an empty store with the current schema."""
     dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
     found = []
@@ -29,7 +31,7 @@ def creation_statements(*, is_sqlite: bool) -> list[str]:
         found.append(str(CreateTable(table).compile(dialect=dialect)))
         indexes = sorted(table.indexes, key=lambda index: index.name or "")
         found += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
-    return [*found, *(schema.SQLITE if is_sqlite else schema.POSTGRESQL)]
+    return (*found, *(schema.SQLITE if is_sqlite else schema.POSTGRESQL))
 
 
 def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
