@@ -74,7 +74,7 @@ def test_an_explanation_shows_rules_conditions_facts_and_ways_to_match() -> None
     assert (
         "\n".join(map(str, told(GOOD, EEG)))
         == """\
-human: rule `rest` of policy `eeg`; queue data-office
+Needs review: rule `rest` of policy `eeg`; queue data-office
   policy `eeg`: human by rule `rest`; queue data-office
     ✗ say-more (reset) does not match
       ✗ answers.purpose.quality in ["empty", "junk"]
@@ -106,7 +106,7 @@ def test_an_open_verdict_names_what_is_missing_and_what_could_come_out() -> None
     old = {**unknown, "person.account_days": Fact(400, Trust.ACCOUNT, "account id")}
     lines = told(old, EEG)
     assert lines[0].text == (
-        "human: rule `signed` of policy `eeg`; missing: email.academic, tables.dua; possible: human or accept"
+        "Needs review: rule `signed` of policy `eeg`; missing: email.academic, tables.dua; possible: human or accept"
     )
     soon = {
         name: structs.replace(fact, why=UnknownReason.NOT_YET) if fact.value is None else fact
@@ -124,7 +124,7 @@ def test_policies_without_an_opinion_and_shadow_policies_are_shown() -> None:
     silent = replace(EEG, name="silent", rules=RULES[:1])
     shadow = replace(EEG, name="zshadow", mode=PolicyMode.SHADOW)
     text = "\n".join(map(str, told(GOOD, silent, shadow)))
-    assert text.startswith("human: no enforced rule matches\n")
+    assert text.startswith("Needs review: no enforced rule matches\n")
     assert "policy `silent`: no rule matches, it has no opinion\n    ✗ say-more (reset) does not match" in text
     assert "policy `zshadow`, shadow: recorded only: human by rule `rest`" in text
 

@@ -34,7 +34,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         None,
         "verdict accept: rule academic of eeg@01234567",
     ),
-    (e.VerdictReached(action="human", rule="none"), None, "verdict human: no rule"),
+    (e.VerdictReached(action="human", rule="none"), None, "verdict Needs review: no rule"),
     (
         e.ChangeStarted(run="r", before="pending", after="reset", rule="say-more", has_reason=True),
         {"reason": "Say more."},

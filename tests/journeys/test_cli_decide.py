@@ -169,12 +169,12 @@ def test_whether_a_reason_went_along_is_said_and_quoted_safely(fresh: LocalHub) 
     fill(fresh, NAMES)
     console = Console(fresh)
     sent = console.run("reset", f"bob99@{MODEL}", "--reason", 'Say "more".\n\x1b[31m')
-    assert sent.out.endswith('reset; no files, and may ask again; reason sent: "Say \\"more\\".\\n\\u001b[31m"\n')
+    assert sent.out.endswith('reset; no access, can ask again; reason sent: "Say \\"more\\".\\n\\u001b[31m"\n')
     again = console.run("reset", f"bob99@{MODEL}", "--reason", "Say more.")
-    assert again.out.endswith("already so, nothing was changed, and the reason was not passed on.\n")
+    assert again.out.endswith("already reset; nothing was changed; the reason was not sent.\n")
     assert console.run("reject", f"bob99@{MODEL}", "--no-reason").out.endswith("cannot ask again; no reason sent.\n")
     assert console.run("revoke", f"bob99@{MODEL}", "--reason", "Bye.").out.endswith('; reason sent: "Bye."\n')
-    assert console.run("accept", f"bob99@{MODEL}").out.endswith("accepted; may download now.\n")
+    assert console.run("accept", f"bob99@{MODEL}").out.endswith("accepted; can download now.\n")
     many = console.run("reject", MODEL, "ada-l", "cem-k", "--reason", "Closed.", "--yes")
     assert '2 rejected; reason sent: "Closed."\n' in many.out
 
@@ -210,7 +210,7 @@ def test_a_limit_that_was_said_holds_also_where_a_yes_is_enough(fresh: LocalHub)
     fill(fresh, NAMES)
     console, before = Console(fresh), fresh.journal()
     ended = console.run("accept", MODEL, *NAMES, "--yes", "--max-changes", "2")
-    assert (ended.code, "more than --max-changes 2" in ended.err) == (6, True)
+    assert (ended.code, "exceed --max-changes 2" in ended.err) == (6, True)
     assert fresh.journal() == before
     assert console.run("accept", MODEL, *NAMES, "--yes", "--max-changes", "3").code == 0
 
@@ -343,7 +343,7 @@ def test_a_byte_order_mark_is_no_part_of_a_name(fresh: LocalHub, tmp_path: Path)
     assert console.run("accept", "-", "--yes", stdin="\ufeff" + lines).code == 0
     assert [status_of(fresh, name) for name in NAMES] == ["accepted"] * 3
     file.write_text("{}", "utf-8-sig")
-    assert "also asks" in Console(fresh, "reader").run("ask", MODEL, "--answers", str(file)).error
+    assert "the form needs the" in Console(fresh, "reader").run("ask", MODEL, "--answers", str(file)).error
 
 
 def test_what_a_form_also_asks_stands_in_lines_of_their_own_however_long_a_label_is(fresh: LocalHub) -> None:

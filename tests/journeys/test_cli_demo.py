@@ -191,8 +191,11 @@ def test_doctor_and_status_tell_that_the_clock_is_wrong(fresh: LocalHub) -> None
     assert "CLOCK" not in console.run("status").out
     fresh.clock.advance("10830s")
     ended = console.run("doctor")
-    assert (ended.code, "clock is 3 h 0 min behind the Hub's: no grant is ended by it" in ended.out) == (0, True)
-    assert "CLOCK: this machine's clock is 3 h 0 min behind the Hub's. Set it right" in console.run("status").out
+    assert (ended.code, "clock is 3 h 0 min behind the Hub's; grants are not ended until it is right" in ended.out) == (
+        0,
+        True,
+    )
+    assert "CLOCK: this machine's clock is 3 h 0 min behind the Hub's. Correct it" in console.run("status").out
     assert console.run("status", "--json").json["token"]["clock_skew_s"] == pytest.approx(10_830, abs=60)
     follows = console.run("status", env={"HF_GATE_CLOCK": "hub"})
     assert "CLOCK" not in follows.out
@@ -201,11 +204,11 @@ def test_doctor_and_status_tell_that_the_clock_is_wrong(fresh: LocalHub) -> None
 @pytest.mark.parametrize(
     ("holder", "code", "told"),
     [
-        ("owner", 0, "may list requests, and by its write role decide (not tried)"),
-        ("fine_write", 0, "may list requests, and by its permission repo.write decide (not tried)"),
-        ("fine_access", 0, "may list requests and not decide: it lacks repo.write"),
-        ("fine_content", 4, "may neither list requests nor decide (403)"),
-        ("owner_read", 4, "may neither list requests nor decide (403)"),
+        ("owner", 0, "can list requests and decide by its write role (not tried)"),
+        ("fine_write", 0, "can list requests and decide by its permission repo.write (not tried)"),
+        ("fine_access", 0, "can list requests but not decide: it lacks repo.write"),
+        ("fine_content", 4, "can neither list nor decide requests (403)"),
+        ("owner_read", 4, "can neither list nor decide requests (403)"),
         ("hf_nobodys_token", 4, "401"),
     ],
 )
@@ -216,7 +219,7 @@ def test_doctor_says_what_a_token_may_do_after_trying_it(fresh: LocalHub, holder
     assert (ended.code, told in ended.out) == (code, True), ended.out
     assert ("repo.write) to it" in ended.out) == (holder not in {"owner", "fine_write", "hf_nobodys_token"})
     can_list = console.run("ls", MODEL).code == 0
-    assert can_list == ("may list requests" in ended.out), "what doctor says of listing is so"
+    assert can_list == ("can list requests" in ended.out), "what doctor says of listing is so"
     assert fresh.journal() == before
 
 

@@ -105,7 +105,7 @@ def test_a_repo_without_a_gate_says_so(fresh: LocalHub) -> None:
         hub.set_gate(MODEL, mode=False)
     ended = Console(fresh).run("form", "check", MODEL, env=_without_token(fresh))
     assert ended.code == 0, ended.err
-    assert "not gated, so nobody is asked" in ended.out
+    assert "not gated: the form is not used" in ended.out
 
 
 def test_a_repo_that_nobody_sees_names_the_token_and_the_card(fresh: LocalHub) -> None:
@@ -119,7 +119,7 @@ def test_a_repo_that_nobody_sees_names_the_token_and_the_card(fresh: LocalHub) -
 def test_a_card_without_a_form_asks_no_question(fresh: LocalHub, tmp_path: Path, text: str) -> None:
     ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, text))
     assert ended.code == 0, ended.out
-    assert "The form asks no question." in ended.out
+    assert "The form has no fields." in ended.out
 
 
 def test_what_is_no_card_is_refused(fresh: LocalHub, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_how_many_wait_is_said_as_far_as_it_is_known_and_cheap(crowded: LocalHub
     last = console.run("ls", MODEL, "--limit", "2").err.splitlines()[-1]
     assert crowded.stats()["calls"]["GET list"] == calls + 1
     assert last == "Showing 2 of 115 (pending, newest first, from the Hub just now). All: --all"
-    assert console.run("ls", MODEL, "--limit", "0").out == "No row was asked for.\n"
+    assert console.run("ls", MODEL, "--limit", "0").out == "--limit is 0.\n"
     several = console.run("ls", MODEL, DATASET).err.splitlines()[-2:]
     assert several[0].startswith("Showing 30 of at least 115 (pending, newest first")
     assert several[1] == "1 more list not read yet. All: --all"
@@ -125,7 +125,7 @@ def test_the_repo_stands_in_the_table_unless_one_alone_was_named(fresh: LocalHub
         head, row = console.run("ls", *args).out.splitlines()
         assert ("REPO" in head.split(), "STATUS" in head.split()) == (has_repo, has_status), args
         assert (MODEL in row.split(), "pending" in row.split()) == (has_repo, has_status), args
-    assert console.run("ls", DATASET).out == f"Nobody is pending at {DATASET}.\n"
+    assert console.run("ls", DATASET).out == f"No pending requests at {DATASET}.\n"
 
 
 def test_the_answers_that_tell_most_are_shown_and_neither_names_nor_boxes(fresh: LocalHub) -> None:
@@ -218,10 +218,10 @@ def test_a_listing_that_is_not_proved_whole_warns_and_is_exit_5(fresh: LocalHub)
     fill(fresh, ["ada-l", "bob99"])
     fresh.set_faults(["bad_record:on=list"])
     ended = Console(fresh).run("ls", MODEL, "--json")
-    assert (ended.code, "not proved whole" in ended.err) == (5, True)
+    assert (ended.code, "not proved complete" in ended.err) == (5, True)
     assert isinstance(ended.json, list)
     allowed = Console(fresh).run("ls", MODEL, "--json", "--allow-incomplete")
-    assert (allowed.code, "not proved whole" in allowed.err) == (0, True)
+    assert (allowed.code, "not proved complete" in allowed.err) == (0, True)
 
 
 def test_colours_are_for_terminals_that_want_them(crowded: LocalHub) -> None:

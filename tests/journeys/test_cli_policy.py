@@ -67,8 +67,8 @@ def test_a_mistake_is_told_with_its_place_its_line_and_what_to_write(
 def test_a_desk_in_order_says_what_it_takes_to_be_accepted(fresh: LocalHub, folder: Path) -> None:
     ended = run(fresh, desk(folder), "check")
     assert ended.code == 0
-    assert "signed accepts; the least it takes: account data from the Hub" in ended.out
-    assert ended.out.endswith("1 policy: nothing wrong.\n")
+    assert "signed accepts; at minimum: account data from the Hub" in ended.out
+    assert ended.out.endswith("1 policy: no problems.\n")
     assert ended.err == f"workspace {folder}\n"
 
 
@@ -145,7 +145,7 @@ def test_without_desk_or_file_the_next_step_is_named(fresh: LocalHub) -> None:
         ended = Console(fresh).run("policy", *args)
         assert ended.code == 2
         assert ended.error == "Error: there is no workspace here: no hf-gate.yaml in this folder or above it."
-        assert "`hf-gate init` makes one" in ended.hint
+        assert "Create one with `hf-gate init`" in ended.hint
 
 
 def test_text_that_would_act_on_the_terminal_is_shown_and_does_not_act(fresh: LocalHub, folder: Path) -> None:
@@ -200,7 +200,7 @@ def test_the_rules_of_a_repo_are_one_numbered_list_of_sentences(fresh: LocalHub,
     assert [line.partition(".")[0] for line in ended.out.splitlines()] == [str(n) for n in range(1, 7)]
     assert "is accepted for 1 year; then access ends and the person may request it again (signed)." in ended.out
     other = run(fresh, folder, "show", "acme/med-7b")
-    assert other.out == "1. No policy is for this repo: a person decides each request.\n"
+    assert other.out == "1. No policy applies to this repo: a person decides each request.\n"
     model = run(fresh, folder, "show", "acme/eeg-2")
     assert (model.code, model.hint) == (2, "Hint: Did you mean datasets/acme/eeg-2?")
 

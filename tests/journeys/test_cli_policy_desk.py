@@ -83,7 +83,7 @@ def test_explain_shows_every_rule_tried_its_values_and_what_would_have_to_differ
     lines = [line.strip() for line in ended.out.splitlines()]
     assert lines[0].startswith(f"bob99 at {DATASET}: pending, asked ")
     assert lines[1] == "Needs you: e-mail domain is “mail.example”."
-    assert lines[2] == "human: rule `rest` of policy `voices`; queue data-office"
+    assert lines[2] == "Needs review: rule `rest` of policy `voices`; queue data-office"
     assert "\u2717 known (accept) does not match" in lines
     assert '\u2717 email.domain == "example.org"' in lines
     assert any(re.fullmatch(r'email\.domain = "mail\.example" \(.*account, just read\)', line) for line in lines)
@@ -125,7 +125,7 @@ def test_a_verdict_that_moved_since_the_ledgers_last_is_said(at: Desk) -> None:
     assert "ledger" not in at.run("explain", f"ada-l@{DATASET}").out
     at.write(RULES.format(repo=DATASET).replace("then: accept\n    until: 1y", "then: human"))
     assert (
-        "The ledger's last verdict was accept: rule `known` of policy `voices`@"
+        "The last recorded verdict was accept: rule `known` of policy `voices`@"
         in at.run("explain", f"ada-l@{DATASET}").out
     )
 
@@ -134,7 +134,7 @@ def test_a_request_that_the_store_does_not_have_is_read_from_the_hub_and_that_is
     fill(hub, ["newcomer"], DATASET, GOOD)
     ended = at.run("explain", f"newcomer@{DATASET}")
     assert ended.code == 0
-    assert "judged by what the Hub shows now, without history. hf-gate sync reads it." in ended.err
+    assert "evaluated from the Hub's current data, without history. `hf-gate sync` reads it." in ended.err
     assert not at.run("explain", f"newcomer@{DATASET}", "--json").json["is_stored"]
     at.run("sync")
     assert at.run("explain", f"newcomer@{DATASET}", "--json").json["is_stored"]
@@ -148,14 +148,14 @@ def test_a_draft_is_tried_on_a_request_in_the_place_of_the_desks_policies(at: De
     assert at.run("explain", f"bob99@{DATASET}", "-q").out == "human\n"
     draft.write_text(RULES.format(repo=MODEL), "utf-8")
     other = at.run("explain", f"bob99@{DATASET}", "--policy", str(draft))
-    assert (other.code, other.error) == (2, f"Error: that policy is not for {DATASET}.")
+    assert (other.code, other.error) == (2, f"Error: that policy does not apply to {DATASET}.")
 
 
 def test_who_is_not_judged_is_told_what_they_would_be(at: Desk) -> None:
     at.console.run("reject", f"bob99@{DATASET}", "--reason", "no")
     at.run("sync", "--full")
     ended = at.run("explain", f"bob99@{DATASET}")
-    assert "No policy judges requests that are rejected. If this one were pending:" in ended.out
+    assert "No policy evaluates rejected requests. If this one were pending:" in ended.out
     assert at.run("explain", f"bob99@{DATASET}", "--json").json["is_judged"] is False
 
 
@@ -174,7 +174,7 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
 
     at.run("accept", f"bob99@{DATASET}")
     shown = at.run("explain", f"bob99@{DATASET}").out
-    assert re.search(r" by lena-brandt, directly, in run r_\w+\nAccess has no end\.\n", shown)
+    assert re.search(r" by lena-brandt, directly, in run r_\w+\nAccess has no end date\.\n", shown)
 
     fill(hub, ["dora-k"], DATASET, GOOD)
     at.run("sync")
@@ -182,7 +182,7 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
         other.reset(DATASET, "dora-k")
     at.run("sync", "--full")
     shown = at.run("explain", f"dora-k@{DATASET}").out
-    assert re.search(r"^reset on the Hub by \S+, seen \d", shown, re.MULTILINE)
+    assert re.search(r"^reset on the Hub by .+, seen \d", shown, re.MULTILINE)
     assert "Access" not in shown
     assert at.run("explain", f"chen-w@{DATASET}", "--json").json["came"]["rule"] == "say-more"
 
@@ -191,7 +191,7 @@ def test_who_was_in_before_the_desk_was_made_is_told_so(hub: LocalHub, tmp_path:
     with Hub(hub.tokens["owner"], hub.url) as other:
         other.accept(DATASET, "ada-l")
     at = Desk(hub, tmp_path / "desk")
-    assert "accepted already when it was first seen, " in at.run("explain", f"ada-l@{DATASET}").out
+    assert "accepted since before it was first synced, " in at.run("explain", f"ada-l@{DATASET}").out
     assert at.run("explain", f"bob99@{DATASET}", "--json").json["came"]["run"] is None
 
 
@@ -201,9 +201,9 @@ def test_explain_finds_a_request_by_its_id_and_says_whom_it_does_not_find(at: De
     unknown = at.run("explain", "0" * 24)
     assert (unknown.code, "--repo REPO" in unknown.hint) == (1, True)
     nobody = at.run("explain", f"nobody@{DATASET}")
-    assert (nobody.code, "nobody named nobody asked" in nobody.error) == (1, True)
+    assert (nobody.code, "no request of nobody at" in nobody.error) == (1, True)
     elsewhere = at.run("explain", f"ada-l@{MODEL}")
-    assert (elsewhere.code, "does not look after" in elsewhere.error) == (2, True)
+    assert (elsewhere.code, "is not a repo of this workspace" in elsewhere.error) == (2, True)
 
 
 def test_the_answers_of_a_hostile_requester_do_not_act_in_an_explanation(at: Desk, hub: LocalHub) -> None:
@@ -262,7 +262,7 @@ def test_a_policy_to_begin_with_is_for_the_desks_repos_and_passes_its_tests(at: 
     assert (checked["errors"], mine["mode"], mine["applies_to"]) == (0, "shadow", [DATASET])
     assert at.run("policy", "test").code == 0
     again = at.run("policy", "new", "first", "--like", like)
-    assert (again.code, again.error) == (2, "Error: there is a policy first already.")
+    assert (again.code, again.error) == (2, "Error: there is already a policy first.")
 
 
 def test_new_writes_nothing_in_a_dry_run_and_takes_no_name_that_leaves_the_folder(at: Desk) -> None:

@@ -37,7 +37,7 @@ def three(fresh: LocalHub) -> LocalHub:
 
 def test_who_has_waited_longest_comes_first_with_answers_and_age(three: LocalHub) -> None:
     with _open(three, "review", MODEL) as terminal:
-        shown = terminal.until("q end")
+        shown = terminal.until("q quit")
         assert "Request 1 of 3" in shown
         assert "first-one (First-One)" in shown
         assert "study 1" in shown
@@ -51,13 +51,13 @@ def test_who_has_waited_longest_comes_first_with_answers_and_age(three: LocalHub
 
 def test_the_question_mark_explains_each_key_by_what_it_does_to_the_person(three: LocalHub) -> None:
     with _open(three, "review", MODEL) as terminal:
-        assert "? help" in terminal.until("q end")
+        assert "? help" in terminal.until("q quit")
         terminal.press("?")
-        shown = terminal.until("A decision is held while")
-        assert "Send back: no access. They are mailed your reason, and may ask again." in shown
+        shown = terminal.until("A decision is not sent while")
+        assert "Send back (reset): no access, but they can ask again. The Hub mails them your reason." in shown
         assert "Reject: no access, and they cannot ask again." in shown
         terminal.press("x")
-        assert "'x' is no key here." in terminal.until("is no key")
+        assert "'x' does nothing here." in terminal.until("does nothing")
         terminal.press("q")
         assert terminal.end() == 0
     assert not [move for move in three.journal() if move["route"] != "ask"]
@@ -67,7 +67,7 @@ def test_a_decision_is_held_until_one_more_was_looked_at(three: LocalHub) -> Non
     with _open(three, "review", MODEL) as terminal:
         terminal.until("Request 1 of 3")
         terminal.press("a")
-        assert "Held: accept first-one" in terminal.until("Request 2 of 3")
+        assert "Not sent yet: accept first-one" in terminal.until("Request 2 of 3")
         assert status_of(three, "first-one") == "pending"
         terminal.press(" ")
         terminal.until("Request 3 of 3")
@@ -83,9 +83,9 @@ def test_z_takes_a_decision_back_before_it_leaves(three: LocalHub) -> None:
         terminal.press("a")
         terminal.until("Request 2 of 3")
         terminal.press("z")
-        assert "Taken back: accept first-one" in terminal.until("Request 1 of 3")
+        assert "Undone: accept first-one" in terminal.until("Request 1 of 3")
         terminal.press("z")
-        terminal.until("Nothing is held")
+        terminal.until("Nothing to undo")
         terminal.press("q")
         assert terminal.end() == 0
     assert status_of(three, "first-one") == "pending"
@@ -95,7 +95,7 @@ def test_a_reason_is_typed_measured_and_sent(three: LocalHub) -> None:
     with _open(three, "review", MODEL) as terminal:
         terminal.until("Request 1 of 3")
         terminal.press("s")
-        terminal.until("may ask again")
+        terminal.until("can ask again")
         terminal.press("x" * 201 + "\n")
         terminal.until("the Hub allows 200")
         terminal.press("Please say more.\n")
@@ -120,11 +120,11 @@ def test_enter_alone_sends_no_reason_only_after_a_second_choice(three: LocalHub,
         terminal.press(key)
         terminal.until("Type a reason")
         terminal.press("\n")
-        terminal.until("No reason: they are left to guess.")
+        terminal.until("Send no reason? They will not know why.")
         terminal.press("n")
         terminal.until_it_reads_lines()
         terminal.press("\n")
-        terminal.until("No reason: they are left to guess.", times=2)
+        terminal.until("Send no reason? They will not know why.", times=2)
         terminal.press("y")
         terminal.until("Request 2 of 3")
         terminal.press("q")
@@ -153,11 +153,11 @@ def test_the_last_decision_leaves_with_one_more_key_or_is_taken_back(three: Loca
     with _open(three, "review", MODEL) as terminal:
         terminal.until("Request 1 of 3")
         terminal.press("  a")
-        terminal.until("That was the last one")
+        terminal.until("That was the last request")
         terminal.press("z")
-        terminal.until("Taken back")
+        terminal.until("Undone")
         terminal.press("a")
-        terminal.until("That was the last one")
+        terminal.until("That was the last request")
         assert status_of(three, "third-one") == "pending"
         terminal.press(" ")
         assert terminal.end() == 0
@@ -222,7 +222,7 @@ def test_hostile_answers_do_not_act_on_the_screen(fresh: LocalHub) -> None:
     fresh.add_people([{"username": "mallory", "fullname": HOSTILE}])
     fill(fresh, ["mallory"], answers={HOSTILE: HOSTILE + "\x1b[2J\x1b]0;owned\x07\x1b[10A overwritten"})
     with _open(fresh, "review", MODEL) as terminal:
-        shown = terminal.until("q end")
+        shown = terminal.until("q quit")
         assert "␛[31mEvil⟨U+202E⟩gnp.exe⟨U+200B⟩␇␍" in shown
         terminal.press("q")
         assert terminal.end() == 0
@@ -245,7 +245,7 @@ def test_a_table_fits_the_terminal_cuts_no_username_and_says_what_it_left_out(cr
     assert [line.split()[1] for line in shown[head + 1 : head + 31]] == names, "each in a line of its own, and whole"
     talk = "".join(shown[head + 31 :])
     assert "Showing 30 of 115 (pending, newest first" in talk
-    assert ("No room for NAME: --no-truncate" in talk) == (columns == 70)
+    assert ("Hidden columns: NAME. --no-truncate" in talk) == (columns == 70)
     assert ("NAME" in shown[head]) == (columns > 70)
 
 
@@ -255,7 +255,7 @@ def test_a_long_answer_is_parted_between_words(three: LocalHub) -> None:
     for args in (("review", MODEL, "--newest-first"), ("show", f"wren-k@{MODEL}")):
         with Terminal([*PROGRAM, *args], Console(three).environment(), columns=50) as terminal:
             if args[0] == "review":
-                terminal.until("q end")
+                terminal.until("q quit")
                 terminal.press("q")
             assert terminal.end() == 0
             lines = [line for line in terminal.display.splitlines() if line.startswith("      ")]
@@ -278,7 +278,7 @@ def test_a_few_changes_ask_for_a_yes_and_many_for_their_number(three: LocalHub) 
     fill(three, names)
     for typed, code in (("y", 6), ("21", 0)):
         with _open(three, "reject", MODEL, *names, "--reason", "Closed.") as terminal:
-            assert "and 1 more" in terminal.until("Type 21 to go on")
+            assert "and 1 more" in terminal.until("Type 21 to continue")
             assert '"Closed."' in terminal.display
             terminal.press(typed + "\n")
             assert terminal.end() == code
@@ -288,7 +288,7 @@ def test_reject_without_a_reason_asks_for_one_and_sends_what_was_typed(three: Lo
     with _open(three, "reject", f"first-one@{MODEL}") as terminal:
         terminal.until("Reason, shown to the person")
         terminal.press("\n")
-        terminal.until("Send no reason? They are left to guess")
+        terminal.until("Send no reason? They will not know why")
         terminal.press("n\n")
         terminal.press("x" * 201 + "\n")
         terminal.until("201 characters")

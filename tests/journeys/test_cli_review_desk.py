@@ -55,11 +55,13 @@ def _review(hub: LocalHub, *more: str) -> Terminal:
 
 def test_the_verdict_and_why_stand_beside_each_request(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs
     with _review(fresh) as terminal:
-        shown = terminal.until("q end")
+        shown = terminal.until("q quit")
         assert "verdict   accept: rule `robots` of policy `lantern`; until 30d, then reset" in shown
         assert f'✓ form["{PURPOSE}"].contains("robots")' in shown
         terminal.press(" ")
-        assert "verdict   human: rule `rest` of policy `lantern`; queue data-office" in terminal.until("Request 2 of 2")
+        assert "verdict   Needs review: rule `rest` of policy `lantern`; queue data-office" in terminal.until(
+            "Request 2 of 2"
+        )
         terminal.press("q")
         assert terminal.end() == 0
 
@@ -67,9 +69,9 @@ def test_the_verdict_and_why_stand_beside_each_request(fresh: LocalHub, desk: Pa
 def test_what_a_shadow_policy_would_do_is_said_as_that(fresh: LocalHub, desk: Path) -> None:
     (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("mode: enforce", "mode: shadow"))
     with _review(fresh) as terminal:
-        shown = terminal.until("q end")
-        assert "verdict   human: no enforced rule matches" in shown
-        assert "shadow    accept: rule `robots` of policy `lantern` in shadow mode: it changes nothing" in shown
+        shown = terminal.until("q quit")
+        assert "verdict   Needs review: no enforced rule matches" in shown
+        assert "shadow    accept: rule `robots` of policy `lantern` in shadow mode, which changes nothing" in shown
         terminal.press("q")
         terminal.end()
 
@@ -94,18 +96,18 @@ def test_a_note_is_written_at_once_and_shown_the_next_time(fresh: LocalHub, desk
     with _review(fresh) as terminal:
         terminal.until("Request 1 of 2")
         terminal.press("n")
-        terminal.until("never shown to them")
+        terminal.until("they never see it")
         terminal.press("Called her: all is well.\n")
         terminal.until("note      Called her: all is well. (lena-brandt, ")
         terminal.press("n")
-        terminal.until("never shown to them")
+        terminal.until("they never see it")
         terminal.press("!\n")
         terminal.until("Request 1 of 2")
         terminal.press("q")
         assert terminal.end() == 0
     assert Console(fresh).run("audit", "ls").out.count("NoteWritten") == 1
     with _review(fresh) as terminal:
-        assert terminal.until("q end").count("Called her: all is well.") == 1
+        assert terminal.until("q quit").count("Called her: all is well.") == 1
         terminal.press("q")
         terminal.end()
 
@@ -153,7 +155,7 @@ def test_a_store_that_is_busy_ends_it_and_what_was_held_is_told_unsent(fresh: Lo
 def test_a_policy_that_is_wrong_keeps_nobody_from_reviewing(fresh: LocalHub, desk: Path) -> None:
     (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("then: accept", "then: acept"))
     with _review(fresh) as terminal:
-        assert "none, for the policies cannot be read: policies/lantern.yaml:8:11" in terminal.until("q end")
+        assert "none, because the policies cannot be read: policies/lantern.yaml:8:11" in terminal.until("q quit")
         terminal.press("aq")
         assert terminal.end() == 0
     assert status_of(fresh, "ada-l") == "accepted"
@@ -162,7 +164,7 @@ def test_a_policy_that_is_wrong_keeps_nobody_from_reviewing(fresh: LocalHub, des
 def test_a_hostile_note_does_not_act_on_the_screen(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
     assert Console(fresh).run("cancel", f"ada-l@{MODEL}", "--note", HOSTILE + "\x1b[2J").code == 0
     with _review(fresh) as terminal:
-        terminal.until("q end")
+        terminal.until("q quit")
         terminal.press("q")
         terminal.end()
         assert "␛[31mEvil" in terminal.display

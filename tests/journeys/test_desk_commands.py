@@ -70,7 +70,7 @@ def test_init_leaves_a_folder_alone_that_has_a_desk_or_a_starter(busy: LocalHub,
     before = (place / "hf-gate.yaml").read_text()
     again = console.run("init", MODEL)
     assert again.code == 2
-    assert "is a workspace already" in again.error
+    assert "is already a workspace" in again.error
     assert (place / "hf-gate.yaml").read_text() == before
     other = place / "other"
     (other / "policies").mkdir(parents=True)
@@ -119,10 +119,10 @@ def test_init_on_a_busy_repo_ends_with_plan_explain_and_ui_about_somebody_who_wa
 @pytest.mark.parametrize(
     ("holder", "said", "warned"),
     [
-        ("owner", "by its write role, decide", ["also reaches every repo that its account may write to"]),
-        ("fine_write", "by its permission repo.write, decide", ["also reaches every repo of "]),
-        ("fine_decide", "by its permission repo.write, decide", []),
-        ("fine_look", None, ["can look and not decide", "repo.write"]),
+        ("owner", "decide by its write role", ["also reaches every repo that its account may write to"]),
+        ("fine_write", "decide by its permission repo.write", ["also reaches every repo of "]),
+        ("fine_decide", "decide by its permission repo.write", []),
+        ("fine_look", None, ["can view but not decide", "repo.write"]),
     ],
 )
 def test_init_says_at_once_what_the_token_may_do_and_where_else_it_reaches(
@@ -158,7 +158,7 @@ def test_doctor_warns_when_git_keeps_what_a_desk_holds_of_people(busy: LocalHub,
     def desk() -> Any:
         return next(each for each in console.run("doctor", "--json").json["checks"] if each["check"] == "workspace")
 
-    assert (desk()["ok"], desk()["detail"]) == (True, f"{place}, 1 line of repos")
+    assert (desk()["ok"], desk()["detail"]) == (True, f"{place}, 1 repo entry")
     subprocess.run([*git, "add", "--force", "desk.db"], check=True)
     assert desk()["ok"] is None
     assert "desk.db" in desk()["detail"]
@@ -235,7 +235,7 @@ def test_sync_says_which_kind_of_reading_it_was_and_why(fresh: LocalHub, place: 
         hub.withdraw(MODEL)
     assert console.run("sync", MODEL, "--json").json["repos"][0]["withdrawn"] == 0
     third = console.run("sync", MODEL, "--full")
-    assert "full reading (requested)" in third.out
+    assert "full sync (requested)" in third.out
     assert "1 gone" in third.out
     assert list(place.iterdir()) == []
 
@@ -310,7 +310,7 @@ def test_grants_that_end_are_told_in_days_at_repos_as_commands_take_them(fresh: 
     console = Console(fresh)
     fill(fresh, ["ada-l"], repo=DATASET)
     console.run("init", DATASET)
-    assert console.run("expire", "ls").out == "Nothing ends.\n"
+    assert console.run("expire", "ls").out == "No grant has an end date.\n"
     (place / "policies" / "starter.yaml").write_text(LET_IN_FOR_A_YEAR)
     planned = console.run("plan", "--out", "plan.json")
     assert "1 pending in 1 repo, synced" in planned.out
@@ -346,7 +346,7 @@ def test_the_ledger_is_shown_proved_written_out_and_proved_again(busy: LocalHub,
     broken = console.run("audit", "verify", "--file", "ledger.jsonl", "--json")
     assert broken.code == 1
     assert broken.json["broken"]
-    assert "NOT WHOLE" in console.run("audit", "verify", "--file", "ledger.jsonl").out
+    assert "NOT VERIFIED" in console.run("audit", "verify", "--file", "ledger.jsonl").out
     fits("audit-checkpoint", console.run("audit", "checkpoint", "--json").json)
 
 

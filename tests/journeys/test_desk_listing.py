@@ -47,7 +47,7 @@ def test_the_store_lists_what_the_hub_lists_and_without_asking_it(asked: LocalHu
     assert asked.stats()["calls"].get("GET list", 0) == before
     assert sorted(kept, key=str) == sorted(live, key=str)
     human = console.run("ls", MODEL)
-    assert "from the store, read" in human.err
+    assert "from the store, synced" in human.err
     assert "from the Hub just now" in console.run("ls", MODEL, "--live").err
 
 
@@ -102,7 +102,7 @@ def test_a_repo_that_was_not_proved_whole_is_listed_with_exit_code_5(asked: Loca
     asked.set_faults([])
     ended = console.run("ls", MODEL, "--json")
     assert ended.code == 5
-    assert "not proved whole" in ended.err
+    assert "not proved complete" in ended.err
     assert console.run("ls", MODEL, "--json", "--allow-incomplete").code == 0
 
 
@@ -124,9 +124,9 @@ def test_a_limit_shows_so_many_and_says_of_how_many(asked: LocalHub) -> None:
 def test_a_verdict_that_no_rule_gave_is_called_so(asked: LocalHub) -> None:
     console = Console(asked)
     assert console.run("plan").code == 0
-    assert console.run("ls", MODEL).out.count(" human · no rule ") == 3
-    assert "  verdict   human · no rule\n" in console.run("show", f"ada-l@{MODEL}").out
-    assert "verdict human: no rule" in console.run("show", f"ada-l@{MODEL}").out
+    assert console.run("ls", MODEL).out.count(" Needs review · no rule ") == 3
+    assert "  verdict   Needs review · no rule\n" in console.run("show", f"ada-l@{MODEL}").out
+    assert "verdict Needs review: no rule" in console.run("show", f"ada-l@{MODEL}").out
 
 
 def test_a_query_too_large_to_be_read_is_a_usage_error(asked: LocalHub) -> None:
@@ -144,7 +144,7 @@ def test_whom_no_policy_judges_any_more_has_no_verdict(asked: LocalHub, place: P
     assert console.run("plan").code == 0
     assert {row["verdict"]["rule"] for row in rows(console, MODEL)} == {"all"}
     assert [row["verdict"] for row in rows(console, DATASET)] == [None]
-    assert ", verdict human" in console.run("person", "ada-l").out
+    assert ", verdict Needs review" in console.run("person", "ada-l").out
     policy.write_text(rules.replace(MODEL, DATASET), "utf-8")
     assert [row["verdict"] for row in rows(console, MODEL)] == [None] * 3
     assert console.run("show", f"ada-l@{MODEL}", "--json").json["verdict"] is None

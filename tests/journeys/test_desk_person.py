@@ -67,7 +67,7 @@ def test_without_a_store_the_hub_is_asked_repo_by_repo(asked: LocalHub, tmp_path
 def test_nobody_of_that_name_is_told_with_exit_code_1(asked: LocalHub) -> None:
     ended = Console(asked).run("person", "nobody-here")
     assert ended.code == 1
-    assert "nobody called nobody-here" in ended.error
+    assert "no request of nobody-here" in ended.error
 
 
 def test_show_has_the_history_of_all_attempts(asked: LocalHub) -> None:

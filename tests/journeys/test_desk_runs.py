@@ -72,9 +72,7 @@ def test_what_a_guard_leaves_for_later_may_be_done_by_hand(console: Console, fre
     place = tmp_path / "hf-gate.yaml"
     place.write_text(place.read_text("utf-8").replace("reset: 200/h", "reset: 1/h"), "utf-8")
     said = console.run("run", "--once").out
-    assert re.search(
-        r"1 to reset are over a guard.+`hf-gate status` says which.+`hf-gate apply plan.json`\.\n", said
-    ), said
+    assert re.search(r"1 to reset exceed a guard.+`hf-gate status`.+`hf-gate apply plan.json`\.\n", said), said
     assert "STUCK: the guard reset: 1/h is used up" in console.run("status").out
     assert console.run("plan", "--out", "plan.json").code == 0
     assert "1 done: 1 reset (say-more)" in console.run("apply", "plan.json", "--yes").out
@@ -96,10 +94,10 @@ def test_a_run_is_shown_with_what_became_of_each(console: Console) -> None:
 
 def test_undo_without_a_run_means_the_latest_that_did_something_and_names_it(console: Console) -> None:
     nothing = console.run("undo", "--out", "back.json")
-    assert (nothing.code, "no run did anything yet" in nothing.error) == (2, True)
+    assert (nothing.code, "no run has changed anything yet" in nothing.error) == (2, True)
     run = console.run("run", "--once", "--json").json["run"]
     ended = console.run("undo", "--out", "back.json")
-    assert f"The latest run that did something is {run} (hf-gate run, " in ended.err
+    assert f"The latest run with changes is {run} (hf-gate run, " in ended.err
     assert "): 1 accepted (all), 1 reset (say-more).\n" in ended.err
     assert len(json.loads(Path("back.json").read_text())["changes"]) == 2
     assert "would plan the same again" in ended.out
@@ -260,13 +258,13 @@ def test_a_run_that_nobody_carries_is_paused_at_once_and_the_loop_leaves_its_peo
     console: Console, cut_off: str
 ) -> None:
     paused = console.run("runs", "pause", cut_off)
-    assert paused.out == f"Run {cut_off} has paused. Go on: hf-gate runs resume {cut_off}\n"
+    assert paused.out == f"Run {cut_off} has paused. To continue: hf-gate runs resume {cut_off}\n"
     turn = console.run("run", "--once").out
-    assert f"2 wait: run {cut_off}, which was to do this, was paused. Go on: hf-gate runs resume {cut_off}" in turn
+    assert f"2 are held, because run {cut_off} was paused. To continue: hf-gate runs resume {cut_off}" in turn
     assert status_of(console.hub, "ada-l") == "pending"
     assert console.run("runs", "resume", cut_off).code == 0
     assert status_of(console.hub, "ada-l") == "accepted"
-    assert "wait" not in console.run("run", "--once").out
+    assert "held" not in console.run("run", "--once").out
 
 
 def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_when_it_is_promoted(
@@ -283,7 +281,7 @@ def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_
 def test_a_pause_that_takes_too_much_of_the_token_is_told_with_one_that_does_not() -> None:
     least = minimum_pause(4 * 38, quota=500, window=300)
     assert budget_warning(300, least, 38) == (
-        "To look at 38 repos every 5 min 0 s takes 30% of this token's calls; --every 31m, or auto, keeps it to 5%."
+        "Syncing 38 repos every 5 min 0 s uses 30% of this token's calls. --every 31m or auto keeps it at 5%."
     )
 
 
@@ -293,7 +291,7 @@ def test_undo_without_a_file_shows_the_plan_and_saves_nothing(console: Console, 
     ended = console.run("undo")
     assert ended.code == 0, ended.err
     assert f"cancel bob at {DATASET}" in ended.out
-    assert f"To let it happen: hf-gate undo {run} --out plan.json, then hf-gate apply plan.json" in ended.out
+    assert f"To apply it: hf-gate undo {run} --out plan.json, then hf-gate apply plan.json" in ended.out
     assert set(tmp_path.iterdir()) == before
     assert console.run("undo", "--json").json["changes"]
     assert "(hf-gate run, " in ended.err

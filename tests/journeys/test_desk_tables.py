@@ -61,7 +61,7 @@ def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
 def test_a_check_says_how_large_each_table_is_and_whom_it_lists(desk: Desk) -> None:
     assert desk.run("plan").code == 0  # binds the names of the table to accounts
     told = desk.run("policy", "check")
-    assert "table partners: 3 rows, found by username; lists 3 of 4 pending requests" in told.out
+    assert "table partners: 3 rows, key username; lists 3 of 4 pending requests" in told.out
     table = desk.checked()
     assert (table["key"], table["rows"], table["refused"]) == (["username"], 3, None)
     assert (table["pending"], table["matches"]) == (4, 3)
@@ -77,7 +77,7 @@ def test_a_table_that_lost_rows_is_refused_everywhere_until_it_is_accepted(desk:
     assert "hf-gate policy check --accept-table partners" in checked.out
     for command in (("plan",), ("run", "--once"), ("status",)):
         ended = desk.run(*command)
-        assert "every rule that asks it is unknown" in ended.out + ended.err, command
+        assert "every rule that uses it is unknown" in ended.out + ended.err, command
     status = desk.run("status", "--json").json
     jsonschema.validate(status, SCHEMAS["status"])
     assert [each["table"] for each in status["refused_tables"]] == ["partners"]
@@ -85,7 +85,7 @@ def test_a_table_that_lost_rows_is_refused_everywhere_until_it_is_accepted(desk:
     assert accepted.code == 0
     assert f"table partners: accepted with {len(left)} row" in accepted.err
     assert desk.checked()["refused"] is None
-    assert "every rule that asks it" not in desk.run("plan").err
+    assert "every rule that uses it" not in desk.run("plan").err
     assert desk.run("status", "--json").json["refused_tables"] == []
 
 
@@ -122,7 +122,7 @@ def test_a_refused_table_accepts_nobody(desk: Desk) -> None:
 def test_only_lost_rows_can_be_accepted(desk: Desk) -> None:
     unknown = desk.run("policy", "check", "--accept-table", "partner")
     assert unknown.code == 2
-    assert "Its tables are partners" in unknown.err
+    assert "The tables are: partners" in unknown.err
     (desk.folder / "tables" / "partners.csv").write_bytes(b"username\n\xff\n")
     broken = desk.run("policy", "check", "--accept-table", "partners")
     assert broken.code == 2

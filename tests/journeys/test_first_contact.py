@@ -78,7 +78,7 @@ def _files_below(folder: Path) -> set[str]:
 def _decides_in_review(stranger: Stranger) -> None:
     """Looks at the first request on a terminal, accepts it by a key, and stops."""
     with Terminal([*PROGRAM, "review", REPO], stranger.environment) as terminal:
-        assert GOOD in terminal.until("q end")
+        assert GOOD in terminal.until("q quit")
         terminal.press("a")
         terminal.until("bob99")
         terminal.press("q")
@@ -88,7 +88,7 @@ def _decides_in_review(stranger: Stranger) -> None:
 def test_from_the_first_look_to_the_first_decision_and_away_again(stranger: Stranger, private_home: Path) -> None:
     """Nothing is sent before the stranger presses a key, and nothing of hf-gate is left when they leave."""
     told = stranger.types("doctor").out
-    assert "this token may list requests, and by its write role decide" in told
+    assert "this token can list requests and decide by its write role" in told
 
     assert stranger.types("form", "check", REPO).out
 
@@ -128,9 +128,9 @@ def test_a_first_decision_without_a_workspace_says_where_it_is_kept_and_how_it_g
     stranger: Stranger, private_home: Path
 ) -> None:
     said = stranger.types("accept", f"ada-l@{REPO}").err
-    (where,) = [line for line in said.splitlines() if "kept in" in line]
+    (where,) = [line for line in said.splitlines() if "stored in" in line]
     assert "hf-gate store remove" in where
     again = stranger.types("accept", f"chen-w@{REPO}").err
-    assert "kept in" not in again, "said once"
+    assert "stored in" not in again, "said once"
     stranger.types("store", "remove", "--yes", "--name", stranger.hub.url.partition("://")[2])
     assert {name for name in _files_below(private_home) if "hf-gate" in name} == set()

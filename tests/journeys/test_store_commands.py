@@ -73,7 +73,7 @@ def test_the_first_write_without_a_workspace_says_once_where_names_are_kept(fres
     console = Console(fresh)
     first = console.run("accept", f"ada-l@{MODEL}")
     line = next(line for line in first.err.splitlines() if "store remove" in line)
-    kept = Path(line.removeprefix("Names and answers are kept in ").partition(". To delete them")[0])
+    kept = Path(line.removeprefix("Names and answers are stored in ").partition(". To delete them")[0])
     assert kept.is_file()
     assert "store remove" not in console.run("accept", f"bob@{MODEL}").err
     assert list(place.iterdir()) == []
@@ -129,7 +129,7 @@ def test_a_workspace_keeps_its_owners_files_and_loses_ours(console: Console, pla
     stays = {".gitignore", "hf-gate.yaml", "policies", "desk.db.bak", "heads.json"}
     assert {path.name for path in place.iterdir()} == stays
     for name in ("hf-gate.yaml", "policies/starter.yaml", "desk.db.bak"):
-        assert f"Stays, for it is yours: {place / name}" in ended.out
+        assert f"Kept, because it is your file: {place / name}" in ended.out
     assert json.loads((place / "heads.json").read_text())["heads"]
     assert own_files(Path.home()) == []
 
@@ -146,9 +146,9 @@ def test_nothing_is_removed_unless_it_was_named(console: Console, place: Path, f
 def test_on_a_terminal_a_checkpoint_is_offered_and_the_name_is_typed(console: Console, place: Path) -> None:
     for typed, code in (("another", 6), ("eeg", 0)):
         with Terminal([*PROGRAM, "store", "remove"], console.environment()) as terminal:
-            terminal.until("Write them to which file?")
+            terminal.until("File for a checkpoint")
             terminal.press("heads.json\r" if code == 0 else "\r")
-            terminal.until("Type eeg to go on")
+            terminal.until("Type eeg to continue")
             terminal.press(f"{typed}\r")
             assert terminal.end() == code
     assert json.loads((place / "heads.json").read_text())["heads"]

@@ -269,7 +269,7 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
     env = os.environ | {"HF_TOKEN": full.local.tokens["noor"], "HF_ENDPOINT": full.local.url}
     own = [sys.executable, "-m", "hf_gate", "accept", f"noor@{full.repo}"]
     refused = subprocess.run(own, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
-    assert (refused.returncode, "nobody decides a request of their own" in refused.stderr) == (4, True), refused.stderr
+    assert (refused.returncode, "you cannot decide your own request" in refused.stderr) == (4, True), refused.stderr
     done = applied(agreed)
     assert (done.returncode, full.writes()) == (0, before + 1), done.stderr
 

@@ -1,4 +1,4 @@
-"""audit: what was done, by whom and why; and the proof that nothing of it was touched afterwards."""
+"""audit: list, show, verify and export the entries of the audit log."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 audit = GateGroup(
     "audit",
     {
-        "ls": CommandEntry("audit:audit_ls", "Entries of the ledger, the newest first."),
-        "show": CommandEntry("audit:audit_show", "One entry, with what it keeps of the person."),
-        "verify": CommandEntry("audit:audit_verify", "Prove that nothing was changed, cut off or put in."),
-        "export": CommandEntry("audit:audit_export", "The ledger as JSON lines, to be proved elsewhere."),
-        "checkpoint": CommandEntry("audit:audit_checkpoint", "The heads of all chains, to be proved against later."),
+        "ls": CommandEntry("audit:audit_ls", "List entries, newest first."),
+        "show": CommandEntry("audit:audit_show", "Show one entry with its personal data."),
+        "verify": CommandEntry("audit:audit_verify", "Verify that nothing was changed, cut off or inserted."),
+        "export": CommandEntry("audit:audit_export", "Export the audit log as JSON lines, to verify it elsewhere."),
+        "checkpoint": CommandEntry("audit:audit_checkpoint", "Save the heads of all chains, to verify against later."),
     },
-    help="The ledger: one chain of entries for each repo, one for the workspace.",
+    help="The audit log: one chain of entries for each repo, and one for the workspace.",
 )
 
 
@@ -50,13 +50,15 @@ audit = GateGroup(
     ),
 )
 @click.argument("target", required=False, metavar="[REPO | USER@REPO]")
-@click.option("--repo", metavar="REPO", help="Of this repo alone.")
+@click.option("--repo", metavar="REPO", help="Only entries of this repo.")
 @repo_type_option
-@click.option("--request", type=int, metavar="N", help="About this request: the number in other entries.")
-@click.option("--kind", metavar="KIND", help="Of this kind, such as StatusMoved.")
-@click.option("--actor", metavar="WHO", help="By this actor: a user, policy:NAME, outside.")
+@click.option(
+    "--request", type=int, metavar="N", help="Only entries about this request; N is the number in other entries."
+)
+@click.option("--kind", metavar="KIND", help="Only entries of this kind, e.g. StatusMoved.")
+@click.option("--actor", metavar="WHO", help="Only entries by this actor: a user, policy:NAME or outside.")
 @limit_options
-@click.option("--all-entries", is_flag=True, help="A row for each entry; else people see like entries as one row.")
+@click.option("--all-entries", is_flag=True, help="One row for each entry; by default similar entries share a row.")
 def audit_ls(
     run: Run,
     *,
@@ -69,12 +71,13 @@ def audit_ls(
     limit: int | None,
     all_entries: bool,
 ) -> int:
-    """List entries of the audit log, newest first: all, those of a repo, or those about one person there.
+    """List entries of the audit log, newest first: all, those of a repo, or those about one person at a repo.
 
-    For people, four or more like entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
+    The table shows four or more similar entries in sequence as one row, e.g. the changes of one run. The formats json,
+    jsonl, csv and quiet list each entry.
     """
     from ..application.inputs import parse_event_kind  # noqa: PLC0415 - as above
-    from ..application.ledger_entries import audit_record  # noqa: PLC0415 - help needs none of it
+    from ..application.ledger_entries import audit_record  # noqa: PLC0415 - not needed for help
 
     workspace = _open_workspace(run)
     kind = None if kind is None else parse_event_kind(kind)
@@ -86,10 +89,10 @@ def audit_ls(
             and (actor is None or link.actor == actor or link.actor.startswith(f"{actor}@"))
         )
 
-    links = _links(workspace, _find_target(target, repo, repo_type), request, is_wanted)
+    links = _find_links(workspace, _find_target(target, repo, repo_type), request, is_wanted)
     rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:
-        rows = _with_names(workspace, rows if all_entries else _group_entries(links))
+        rows = _add_names(workspace, rows if all_entries else _group_entries(links))
     run.out.records(
         AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=limit, empty="No entries.", part="the newest {}"
     )
@@ -100,35 +103,35 @@ def _find_target(target: str | None, repo: str | None, repo_type: str | None) ->
     home = None if repo is None else parse_repo(repo, repo_type)
     found = home if target is None else parse_person_or_repo(target, repo_type)
     if home is not None and home != (found.repo if isinstance(found, RequestTarget) else found):
-        raise UsageError(f"{target} and --repo {home} are two repos.", hint="Name one of them.")
+        raise UsageError(f"{target} and --repo {home} name different repos.", hint="Name one of them.")
     return found
 
 
-def _links(
+def _find_links(
     workspace: Workspace,
-    meant: RequestTarget | Repo | None,
+    wanted: RequestTarget | Repo | None,
     request: int | None,
     is_wanted: Callable[[LedgerLink], bool],
 ) -> Iterator[LedgerLink]:
-    """The entries that are meant, each looked up where that reads least."""
-    from ..application.ledger_entries import read_entries_about, read_newest  # noqa: PLC0415 - help needs none of it
+    """Return the wanted entries, read by the cheapest lookup."""
+    from ..application.ledger_entries import read_entries_about, read_newest  # noqa: PLC0415 - not needed for help
 
-    if not isinstance(meant, RequestTarget):
-        if request is not None and meant is None:
+    if not isinstance(wanted, RequestTarget):
+        if request is not None and wanted is None:
             return read_entries_about(workspace.store, [request], is_wanted)
-        return read_newest(workspace.store, None if meant is None else [chain_name(meant)], is_wanted)
-    attempts = find_attempts(workspace.store, meant)
+        return read_newest(workspace.store, None if wanted is None else [chain_name(wanted)], is_wanted)
+    attempts = find_attempts(workspace.store, wanted)
     if not attempts:
         raise RequestNotFound(
-            f"the store knows nobody called {meant.target.label} at {meant.repo}.",
-            hint=f"`hf-gate ls {meant.repo} --status all` lists who asked.",
+            f"there is no request of {wanted.target.label} at {wanted.repo} in the store.",
+            hint=f"`hf-gate ls {wanted.repo} --status all` lists all requests.",
         )
     return read_entries_about(workspace.store, [attempt.id for attempt in attempts], is_wanted)
 
 
 def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
-    """Like entries as one row: the newest of them, with what the others say and where they end."""
-    from ..application.ledger_entries import audit_record, group_key, group_similar, summarize_group  # noqa: PLC0415 - help needs none of it
+    """Merge similar entries into one record: the newest, with a summary and the number of the oldest."""
+    from ..application.ledger_entries import audit_record, group_key, group_similar, summarize_group  # noqa: PLC0415 - not needed for help
 
     for some in group_similar(links, group_key):
         row = audit_record(some[0])
@@ -136,8 +139,8 @@ def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
         yield row if len(some) == 1 else replace(row, request=None, text=text)
 
 
-def _with_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[AuditRecord]:
-    """Put the username before each sentence, as long as the store has it: the audit log itself holds no names."""
+def _add_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[AuditRecord]:
+    """Put the username before each sentence if the store knows it. The audit log itself contains no names."""
     while some := list(islice(rows, FIRST_ROWS + 1)):
         known = workspace.store.requests([row.request for row in some if row.request is not None])
         for row in some:
@@ -155,14 +158,14 @@ def audit_show(run: Run, *, entry: str) -> int:
     name = parse_entry_name(entry)
     if name is None:
         raise UsageError(
-            f"{entry!r} is no entry of a ledger.", hint="Entries are named as `hf-gate audit ls` does: desk#3."
+            f"{entry!r} is not the name of an entry.", hint="Write it as `hf-gate audit ls` prints it, e.g. desk#3."
         )
     workspace = _open_workspace(run)
     found = read_entry(workspace.store, *name)
     if found is None:
-        raise UsageError(f"there is no entry {entry}.", hint="hf-gate audit ls")
+        raise UsageError(f"there is no entry {entry}.", hint="`hf-gate audit ls` lists the entries.")
     doc = _entry_to_dict(found)
-    run.out.document(doc, lambda: _lines(found, doc), quiet=[str(doc["id"])])
+    run.out.document(doc, lambda: _entry_lines(found, doc), quiet=[str(doc["id"])])
     return 0
 
 
@@ -175,23 +178,29 @@ def audit_show(run: Run, *, entry: str) -> int:
     ),
 )
 @click.option(
-    "--checkpoint", "checkpoints", multiple=True, metavar="FILE", help="A checkpoint that was written out before."
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="FILE",
+    help="Also compare with this checkpoint; can be repeated.",
 )
-@click.option("--file", "file", metavar="FILE", help="An exported ledger, in place of the store's.")
-@click.option("--fold", is_flag=True, help="Also what follows from the ledger: requests, members, triggers.")
+@click.option("--file", "file", metavar="FILE", help="Verify this export instead of the store.")
+@click.option("--fold", is_flag=True, help="Also check the data derived from the log: requests, members, triggers.")
 def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fold: bool) -> int:
-    """Verify the audit log: every chain is unbroken, every private part matches its seal, no checkpoint is contradicted.
+    """Verify the audit log: every chain is unbroken, all personal data matches its seal, and all checkpoints agree.
 
-    A chain cannot show that its end was cut off, nor that somebody rewrote all of it: a checkpoint kept elsewhere can.
+    A chain alone cannot reveal that its end was cut off or that all of it was rewritten. A checkpoint stored elsewhere can.
     """
     from ..application.ledger_files import verify_exported_ledger  # noqa: PLC0415 - as above
     from ..application.ledger_verification import verify_ledger  # noqa: PLC0415 - as above
 
-    known = [_checkpoint(name) for name in checkpoints]
+    known = [_read_checkpoint(name) for name in checkpoints]
     if file is not None:
         if fold:
-            raise UsageError("--fold compares with the store, --file has none.", hint="Give one of the two.")
-        with _opened_file(file, "ledger", "hf-gate audit export --out ledger.jsonl") as lines:
+            raise UsageError(
+                "--fold compares with the store, and --file does not use it.", hint="Use only one of them."
+            )
+        with _open_file(file, "ledger", "hf-gate audit export --out ledger.jsonl") as lines:
             result = verify_exported_ledger(lines, file, known)
     else:
         result = verify_ledger(_open_workspace(run).store, known, with_tables=fold)
@@ -204,24 +213,26 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
         "not_proved": list(result.not_proved),
     }
     run.out.document(
-        doc, lambda: _proof(result, len(known)), quiet=[f"{each.chain}#{each.seq}" for each in result.broken]
+        doc,
+        lambda: _verification_lines(result, len(known)),
+        quiet=[f"{each.chain}#{each.seq}" for each in result.broken],
     )
     return 0 if result.ok else 1
 
 
 @command("export", examples=("hf-gate audit export", "hf-gate audit export --out ledger.jsonl --with-personal"))
-@click.option("--out", "target", metavar="FILE", help="Into this file, for this user alone; else to stdout.")
-@click.option("--with-personal", is_flag=True, help="With names, answers, reasons and notes.")
+@click.option("--out", "target", metavar="FILE", help="Write to this file, readable only by you; default: stdout.")
+@click.option("--with-personal", is_flag=True, help="Include names, answers, reasons and notes.")
 def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
-    """Write the audit log as JSON lines, a header first; personal data only if requested.
+    """Write the audit log as JSON lines after a header; personal data only if requested.
 
-    `hf-gate audit verify --file FILE` proves it where the store is not.
+    `hf-gate audit verify --file FILE` verifies the export without the store.
     """
     from ..application.ledger_files import export_ledger  # noqa: PLC0415 - as above
 
     workspace = _open_workspace(run)
     count = -1
-    with _writing(target) as write:
+    with _open_output(target) as write:
         for line in export_ledger(workspace.store, workspace.now(), personal=with_personal):
             write(line)
             count += 1
@@ -231,44 +242,44 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 
 
 @command("checkpoint", examples=("hf-gate audit checkpoint", "hf-gate audit checkpoint --out heads.json"))
-@click.option("--out", "target", metavar="FILE", help="Into this file; keep it where the store is not.")
+@click.option("--out", "target", metavar="FILE", help="Write to this file; keep it on another machine than the store.")
 def audit_checkpoint(run: Run, *, target: str | None) -> int:
-    """Save the heads of all chains. Later they prove that nothing before was cut off or rewritten."""
+    """Save the heads of all chains. They can later prove that no earlier entry was cut off or rewritten."""
     from ..application.ledger_files import checkpoint_to_dict, store_checkpoint  # noqa: PLC0415 - as above
 
     workspace = open_workspace(run, writes=True)
     checkpoint = store_checkpoint(workspace.store, workspace.now())
     doc = checkpoint_to_dict(checkpoint, workspace.store.endpoint)
     if target is None:
-        run.out.document(doc, lambda: _heads(checkpoint), quiet=[checkpoint.digest])
+        run.out.document(doc, lambda: _head_lines(checkpoint), quiet=[checkpoint.digest])
         return 0
     write_private_file(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
-    run.out.say(f"The heads of {count_of(len(checkpoint.heads), 'chain')} stand in {target}, and in the store.")
+    run.out.say(f"Saved the heads of {count_of(len(checkpoint.heads), 'chain')} to {target} and to the store.")
     return 0
 
 
-# ---- what is shown -----------------------------------------------------------------------------------------------------
+# ---- output ------------------------------------------------------------------------------------------------------------
 
 
 def chain_name(repo: Repo) -> str:
-    """What a repo's chain is called."""
+    """Return the name of a repo's chain."""
     return f"{repo.type.value}s/{repo.id}"
 
 
-def _about(row: AuditRecord) -> str:
+def _about_cell(row: AuditRecord) -> str:
     return row.text if row.request is None else f"#{row.request} {row.text}"
 
 
 _COLUMNS: Final[Sequence[Column[AuditRecord]]] = (
     Column("WHEN", lambda row: row.at[:19].replace("T", " ")),
-    Column("ENTRY", lambda row: row.id),  # whole: `audit show` takes it
+    Column("ENTRY", lambda row: row.id),  # never cut: `audit show` takes it as its argument
     Column("KIND", lambda row: row.kind, drop_rank=20),
     Column("BY", lambda row: row.actor, is_flexible=True, drop_rank=10),
-    Column("ABOUT", _about, is_flexible=True, min_width=16),
+    Column("ABOUT", _about_cell, is_flexible=True, min_width=16),
 )
 
 
-def _short(value: object) -> str:
+def _value_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -286,7 +297,7 @@ def _entry_to_dict(entry: SealedEntry) -> dict[str, Any]:
     }
 
 
-def _lines(entry: SealedEntry, doc: Mapping[str, Any]) -> Iterator[str]:
+def _entry_lines(entry: SealedEntry, doc: Mapping[str, Any]) -> Iterator[str]:
     link = entry.link
     yield f"{doc['id']}  {link.kind}"
     yield f"  at       {doc['at']}"
@@ -295,35 +306,35 @@ def _lines(entry: SealedEntry, doc: Mapping[str, Any]) -> Iterator[str]:
     if link.request is not None:
         yield f"  request  {link.request}"
     for key, value in doc["body"].items():
-        yield f"  {key:8} {_short(value)}"
+        yield f"  {key:8} {_value_text(value)}"
     if isinstance(doc["private"], Mapping):
-        yield "  kept of the person, beside the ledger:"
+        yield "  personal data, stored outside the chain:"
         for key, value in doc["private"].items():
-            first, *more = safe_lines(_short(value))
+            first, *more = safe_lines(_value_text(value))
             yield f"    {key:10} {first}"
             yield from (f"    {'':10} {line}" for line in more)
     elif link.commitment is not None:
-        gone = "is gone, and the person was not erased" if entry.salt is not None else "has been erased; its seal stays"
-        yield f"  what was kept of the person {gone}."
+        reason = "missing, although the person was not erased" if entry.salt is not None else "erased; the seal remains"
+        yield f"  personal data: {reason}."
     yield f"  hash     {link.hash.hex()}"
 
 
-def _proof(result: LedgerReport, checkpoints: int) -> Iterator[str]:
+def _verification_lines(result: LedgerReport, checkpoints: int) -> Iterator[str]:
     for each in islice(result.broken, 50):
         yield f"BROKEN  {each.chain}#{each.seq}  {each.what}"
     if len(result.broken) > 50:
         yield f"and {len(result.broken) - 50:,} more"
-    beside = f", and with {count_of(checkpoints, 'checkpoint')} from outside" if checkpoints else ""
+    compared = f", compared with {count_of(checkpoints, 'checkpoint')}" if checkpoints else ""
     chains = count_of(len(result.chains), "chain")
     if result.ok:
-        yield f"Whole: {count_of(result.entries, 'entry', 'entries')} in {chains}{beside}."
+        yield f"Verified: {count_of(result.entries, 'entry', 'entries')} in {chains}{compared}."
     else:
-        count = count_of(len(result.broken), "place")
-        yield f"NOT WHOLE: {count} in {count_of(result.entries, 'entry', 'entries')} of {chains}."
+        count = count_of(len(result.broken), "problem")
+        yield f"NOT VERIFIED: {count} in {count_of(result.entries, 'entry', 'entries')} of {chains}."
     yield from (f"Not proved: {words}." for words in result.not_proved)
 
 
-def _heads(checkpoint: Checkpoint) -> Iterator[str]:
+def _head_lines(checkpoint: Checkpoint) -> Iterator[str]:
     for chain, (length, last) in sorted(checkpoint.heads.items()):
         yield f"{chain}  {length:,}  {last}"
     yield f"digest  {checkpoint.digest}"
@@ -332,26 +343,26 @@ def _heads(checkpoint: Checkpoint) -> Iterator[str]:
 # ---- files -------------------------------------------------------------------------------------------------------------
 
 
-def _checkpoint(name: str) -> Checkpoint:
+def _read_checkpoint(name: str) -> Checkpoint:
     from ..application.ledger_files import read_checkpoint  # noqa: PLC0415 - as above
 
-    with _opened_file(name, "checkpoint", "hf-gate audit checkpoint --out heads.json") as file:
+    with _open_file(name, "checkpoint", "hf-gate audit checkpoint --out heads.json") as file:
         return read_checkpoint(file.read(), name)
 
 
-def _opened_file(name: str, what: str, command: str) -> BinaryIO:
-    """Open a file that `command` writes; UsageError if it cannot be opened."""
+def _open_file(name: str, what: str, command: str) -> BinaryIO:
+    """Open a file that `command` writes. Raises UsageError if it cannot be opened."""
     try:
         return Path(name).open("rb")
     except OSError as problem:
         raise UsageError(
-            f"the {what} {name} cannot be read: {problem.strerror}.", hint=f"Make one: {command}"
+            f"the {what} {name} cannot be read: {problem.strerror}.", hint=f"Create one: {command}"
         ) from None
 
 
 @contextmanager
-def _writing(target: str | None) -> Iterator[Callable[[bytes], object]]:
-    """What writes to stdout, or into a file that only this user may read."""
+def _open_output(target: str | None) -> Iterator[Callable[[bytes], object]]:
+    """Return a function that writes to stdout, or to a file that only this user can read."""
     if target is None:
         yield lambda line: sys.stdout.write(line.decode())
         return

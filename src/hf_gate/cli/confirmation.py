@@ -1,4 +1,4 @@
-"""The ladder of confirmations: one change goes at once, a few after a yes, many after their number was typed."""
+"""Asks for confirmation: none for one change, a yes for a few, the typed number for many."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     from .framework import Run
     from .targets import DecisionCommand
 
-_SHOWN: Final = 20  # people who are named in the question
+_SHOWN: Final = 20  # people named before the question
 
 
-def confirm_decision(run: Run, wish: DecisionCommand) -> None:
-    """Returns when the changes may be sent; raises `Guarded` (exit code 6) when nobody confirmed them."""
-    from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation  # noqa: PLC0415 - only who decides
+def confirm_decision(run: Run, decision: DecisionCommand) -> None:
+    """Return if the changes may be sent. Raises Guarded (exit code 6) if they are not confirmed."""
+    from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation  # noqa: PLC0415 - only to decide
 
-    verb = "accept" if wish.verb == "grant" else wish.effect
-    count = Counter({verb: len(wish.targets)})
+    verb = "accept" if decision.verb == "grant" else decision.effect
+    count = Counter({verb: len(decision.targets)})
     needed = required_confirmation(count, 0)
-    if needed is Confirmation.TYPED and verb == "accept" and len(wish.targets) > MAX_CONFIRMED_ACCEPTS:
-        needed = required_confirmation(count, _waiting(run))
-    reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
-    reason = f" with the template {wish.template.name}" if wish.template else reason
+    if needed is Confirmation.TYPED and verb == "accept" and len(decision.targets) > MAX_CONFIRMED_ACCEPTS:
+        needed = required_confirmation(count, _count_stored_pending(run))
+    reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
+    reason = f" with the template {decision.template.name}" if decision.template else reason
     _require_confirmation(
         needed,
-        len(wish.targets),
-        question=f"{wish.verb} {len(wish.targets)} people{reason}?",
-        show=lambda: _show(run, wish),
-        yes=wish.is_confirmed,
-        max_changes=wish.max_changes,
-        may_ask=run.may_ask and not wish.is_from_stdin,
+        len(decision.targets),
+        question=f"{decision.verb} {len(decision.targets)} people{reason}?",
+        show=lambda: _print_targets(run, decision),
+        yes=decision.is_confirmed,
+        max_changes=decision.max_changes,
+        may_ask=run.may_ask and not decision.is_from_stdin,
         hint=", or try --dry-run",
     )
 
@@ -50,8 +50,8 @@ def confirm_decision(run: Run, wish: DecisionCommand) -> None:
 def confirm_plan(
     run: Run, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
-    """The same for the changes of a plan, of whom the first are named."""
-    from ..plan.guards import plan_confirmation  # noqa: PLC0415 - only who applies
+    """Do the same for the changes of a plan; the first changes are printed before the question."""
+    from ..plan.guards import plan_confirmation  # noqa: PLC0415 - only to apply
     from ..plan.render import render_changes, summarize_changes  # noqa: PLC0415 - as above
 
     def show() -> None:
@@ -81,32 +81,33 @@ def _require_confirmation(
     may_ask: bool,
     hint: str = "",
 ) -> None:
-    """Whether so many changes may be sent: by a flag, or by an answer; raises `Guarded` when not."""
+    """Accept the flags or ask. Raises Guarded if the changes are not confirmed."""
     from ..plan.guards import Confirmation  # noqa: PLC0415 - as above
 
     is_typed = needed is Confirmation.TYPED
     if needed is Confirmation.NONE:
         return
-    if max_changes is not None and max_changes < count:  # a limit that was said holds, also where a plain yes is enough
+    if max_changes is not None and max_changes < count:  # an explicit limit applies even if --yes is enough
         raise Guarded(
-            f"{count} changes are more than --max-changes {max_changes}; nothing was sent.",
-            hint=f"If all are meant: --yes --max-changes {count}{hint}.",
+            f"{count} changes exceed --max-changes {max_changes}; nothing was sent.",
+            hint=f"To send them all: --yes --max-changes {count}{hint}.",
         )
     if yes and (not is_typed or max_changes is not None):
         return
     if yes:
         raise Guarded(
             f"--yes alone is not enough for {count} changes; nothing was sent.",
-            hint=f"If all are meant: --yes --max-changes {count}{hint}.",
+            hint=f"To send them all: --yes --max-changes {count}{hint}.",
         )
     if not may_ask:
         flags = f"--yes --max-changes {count}" if is_typed else "--yes"
         raise Guarded(
-            f"{count} changes need a yes, and nobody was asked; nothing was sent.", hint=f"Add {flags}{hint}."
+            f"{count} changes need confirmation, and no question can be asked here; nothing was sent.",
+            hint=f"Add {flags}{hint}.",
         )
     show()
     if is_typed:
-        answer = click.prompt(f"{question} Type {count} to go on", default="", show_default=False, err=True)
+        answer = click.prompt(f"{question} Type {count} to continue", default="", show_default=False, err=True)
         if is_confirmed(answer, count):
             return
     elif click.confirm(question, err=True):
@@ -114,14 +115,14 @@ def _require_confirmation(
     raise Guarded("not confirmed; nothing was sent.", hint="--dry-run shows what would be sent." if hint else "")
 
 
-def _waiting(run: Run) -> int:
-    """How many wait in all, as far as the store knows."""
+def _count_stored_pending(run: Run) -> int:
+    """Return the number of pending requests in the store; 0 without a store."""
     opened = open_stored_workspace(run)
     return 0 if opened is None else count_pending(opened.store.repos())
 
 
-def _show(run: Run, wish: DecisionCommand) -> None:
-    for aim in wish.targets[:_SHOWN]:
-        run.out.say(f"  {wish.verb} {aim}")
-    if len(wish.targets) > _SHOWN:
-        run.out.say(f"  and {len(wish.targets) - _SHOWN} more")
+def _print_targets(run: Run, decision: DecisionCommand) -> None:
+    for target in decision.targets[:_SHOWN]:
+        run.out.say(f"  {decision.verb} {target}")
+    if len(decision.targets) > _SHOWN:
+        run.out.say(f"  and {len(decision.targets) - _SHOWN} more")

@@ -1,4 +1,4 @@
-"""The story that demo tells: what is said, what is claimed and checked, and the local Hub that it plays on."""
+"""Prints and checks the steps of the demo, and controls its local Hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Story:
-    """What was said and checked so far."""
+    """The steps of the demo so far."""
 
     run: Run
     url: str
@@ -31,37 +31,37 @@ class Story:
     steps: list[dict[str, object]] = field(default_factory=list)
 
     def print(self, text: str = "") -> None:
-        """A line for people; with --json nobody reads it."""
+        """Print a line in the human format; other formats print only the document at the end."""
         if self.run.out.is_human:
             self.run.out.line(text)
 
     def check(self, name: str, *, ok: bool, detail: str) -> None:
-        """A claim of the story, which ends there when it does not hold."""
+        """Record a checked step. Raises HfGateError if it failed."""
         self.steps.append({"step": name, "ok": ok, "detail": detail})
         self.print(f"  {'✓' if ok else '✗'} {detail}")
         if not ok:
             raise HfGateError(
-                f"the demo is not what it says: {detail}.",
-                hint="Please report this; nothing but the local Hub was touched.",
+                f"a step of the demo failed: {detail}.",
+                hint="Please report this. Only the local Hub was used.",
             )
 
     @contextmanager
     def hub(self, token: str) -> Iterator[Hub]:
-        """The local Hub as somebody."""
-        from ..hub.client import Hub  # noqa: PLC0415 - help needs none of it
+        """Open a client of the local Hub with a token, given by value or by holder."""
+        from ..hub.client import Hub  # noqa: PLC0415 - not needed for help
 
         with Hub(self.tokens.get(token, token), self.url) as hub:
             yield hub
 
     def post_control(self, path: str, body: object) -> Any:  # noqa: ANN401 - whatever JSON it answers
-        """Does something through the local Hub's own door."""
-        return self._door("POST", path, json.dumps(body))
+        """Send a request to the local Hub's control API and return its answer."""
+        return self._control_request("POST", path, json.dumps(body))
 
     def read_control(self, path: str) -> Any:  # noqa: ANN401 - as above
-        """Reads something there."""
-        return self._door("GET", path, None)
+        """Read from the local Hub's control API."""
+        return self._control_request("GET", path, None)
 
-    def _door(self, method: str, path: str, body: str | None) -> Any:  # noqa: ANN401 - as above
+    def _control_request(self, method: str, path: str, body: str | None) -> Any:  # noqa: ANN401 - as above
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)
         try:
             connection.request(method, f"/_hf_gate/{path}", body, {"content-type": "application/json"})
@@ -79,9 +79,9 @@ def start_command(
     env: Mapping[str, str] | None = None,
     err: int | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A command of ours that goes on running, with the JSON of its first line; it ends with the `with`.
+    """Run a long-running hf-gate command; yield the process and the JSON of its first line. Terminates it at the end.
 
-    None of this process's HF_GATE_ settings reach it, but what `env` says. `err`: where its stderr goes, if not to ours.
+    The child gets `env`, but none of this process's HF_GATE_ variables. `err`: where its stderr goes; default: inherited.
     """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")} | dict(env or {})
     command = [sys.executable, "-m", "hf_gate", *words]

@@ -1,10 +1,9 @@
-"""Executes decisions and runs for a command and prints an outcome for every person."""
+"""Executes decisions and runs for a command, and prints the outcome for every person."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -40,7 +39,7 @@ NO_CHANGES: Final[Mapping[str, int]] = {}
 
 @dataclass(slots=True)
 class CommandResult:
-    """The outcomes so far, the run that they stand in, and what ended it before its end."""
+    """The outcomes of a decision command, its run, and the error that stopped it early."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     stopped_by: BaseException | None = None
@@ -48,43 +47,39 @@ class CommandResult:
 
     @property
     def is_changed(self) -> bool:
-        """Whether anything was done."""
+        """Return whether anything was done."""
         return any(outcome.kind is OutcomeKind.DONE for outcome in self.outcomes)
 
     @property
     def exit_code(self) -> int:
-        """The exit code: what stopped the run decides when surely nothing was done, else it is a part."""
+        """Return the exit code: that of the error if nothing was done for certain, else 5 for a partial result."""
         return exit_code_of(self.outcomes, self.stopped_by)
 
     def finish(self) -> int:
-        """The exit code, or the error that stopped the run: it takes the code along, and claims nothing untrue."""
+        """Return the exit code, or raise the error that stopped the run, with the exit code set on it."""
         stop = self.stopped_by
         if stop is None:
             return self.exit_code
         if isinstance(stop, Exception):
-            set_exit_code(stop, self.exit_code, "the same command again does the rest")
+            set_exit_code(stop, self.exit_code, "repeat the command to send the rest")
         raise stop
 
 
 def set_exit_code(stop: Exception, code: int, rest: str) -> None:
-    """What ended a run early takes the code of what it came to along, and claims nothing untrue: `rest` says how it goes on."""
+    """Set the exit code on an error that ended a run. `rest` tells the user how the run continues."""
     vars(stop)["exit_code"] = code
     if isinstance(stop, HubUnavailable) and code == 5:
         stop.hint = f"Some changes were made or may have been made; {rest}."
 
 
-@contextmanager
-def open_to_write(run: Run) -> Iterator[Workspace]:
-    """The workspace open for writing, no longer than the `with` lasts: meanwhile nobody else may decide."""
-    with open_workspace(run, writes=True) as workspace:
-        yield workspace
-
-
 def decision_sender(
-    run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NO_CHANGES, asks: Iterable[DecisionTarget] = ()
+    run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NO_CHANGES, targets: Iterable[DecisionTarget] = ()
 ) -> DecisionSender:  # fmt: skip
-    """What decides at this workspace; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
-    from ..application.decision_sender import DecisionSender  # noqa: PLC0415 - only who decides
+    """Return the sender of this user's decisions. `new` counts them by verb.
+
+    Raises an error if a target needs a second person or is a request of this user.
+    """
+    from ..application.decision_sender import DecisionSender  # noqa: PLC0415 - only to decide
 
     return DecisionSender(
         workspace.store,
@@ -94,164 +89,169 @@ def decision_sender(
         actor_of(run),
         progress=lambda many: None if bar is None else bar.tick(many=many),
         notify=run.out.say,
-        author=authorize_run(run, workspace, new, about=_people(workspace, asks)),
+        author=authorize_run(run, workspace, new, about=_target_people(workspace, targets)),
     )
 
 
-def _people(workspace: Workspace, asks: Iterable[DecisionTarget]) -> Iterator[tuple[str | None, str | None]]:
-    """Names and account ids of those who are meant, as they were named and as the store knows them."""
-    for ask in asks:
-        target = ask.target
+def _target_people(workspace: Workspace, targets: Iterable[DecisionTarget]) -> Iterator[tuple[str | None, str | None]]:
+    """Yield the names and account ids of the targets, as given and as stored."""
+    for one in targets:
+        target = one.target
         yield target.username, target.user_id
         if target.request is not None:
             yield target.request.person.username, target.request.person.id
         for row in workspace.store.find_by_identity(
-            ask.repo, target.request_id or target.user_id or target.username or ""
+            one.repo, target.request_id or target.user_id or target.username or ""
         ):
             yield row.person.identity.username, row.person.identity.user_id
 
 
-def execute_decisions(run: Run, wish: DecisionCommand) -> CommandResult:
-    """Sends what is wished; every aim has an outcome afterwards, also when the run ended early."""
-    from ..application.workspace import new_id  # noqa: PLC0415 - only who decides
+def execute_decisions(run: Run, decision: DecisionCommand) -> CommandResult:
+    """Send the decisions. Every target has an outcome afterwards, even if the run ended early."""
+    from ..application.workspace import new_id  # noqa: PLC0415 - only to decide
 
     result = CommandResult()
     try:
-        with open_to_write(run) as workspace, Progress(run.out, wish.verb, len(wish.targets)) as bar:
-            new = {wish.effect if wish.verb != "grant" else "accept": len(wish.targets)}
-            asks = wish.decision_targets()
-            decided = decision_sender(run, workspace, bar, new, asks).decide(asks, wish.choice, run_id=new_id())
+        with (
+            open_workspace(run, writes=True) as workspace,
+            Progress(run.out, decision.verb, len(decision.targets)) as bar,
+        ):
+            new = {decision.effect if decision.verb != "grant" else "accept": len(decision.targets)}
+            targets = decision.decision_targets()
+            decided = decision_sender(run, workspace, bar, new, targets).decide(
+                targets, decision.choice, run_id=new_id()
+            )
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
     except Guarded:
         raise
-    except BaseException as problem:  # noqa: BLE001 - what was told is printed first; `Result.end` raises it again
+    except BaseException as problem:  # noqa: BLE001 - the outcomes are printed first; `CommandResult.finish` raises it again
         result.stopped_by = problem
     if not result.outcomes:
-        kind = _kind_alone(wish, result.stopped_by)
-        result.outcomes = [unsent_outcome(kind, aim, result.stopped_by) for aim in wish.targets]
-    elif len(wish.targets) == 1:
+        kind = _unsent_kind(decision, result.stopped_by)
+        result.outcomes = [unsent_outcome(kind, target, result.stopped_by) for target in decision.targets]
+    elif len(decision.targets) == 1:
         result.stopped_by = result.stopped_by or error_of(result.outcomes[0])
     return result
 
 
 def error_of(outcome: Outcome) -> Exception | None:
-    """The error that a single decision ends with; who was there when it was listed, and is no more, is none."""
+    """Return the error that a single decision ends with. A request that is gone since it was listed is not an error."""
     return None if outcome.kind in {OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE} else outcome.error
 
 
-def _kind_alone(wish: DecisionCommand, stop: BaseException | None) -> OutcomeKind:
-    """What an error before anything was sent makes of a single decision; of several it leaves all open."""
-    if len(wish.targets) == 1 and isinstance(stop, HfGateError):
-        return classify_error(stop, is_listed=wish.targets[0].target.request is not None).kind
+def _unsent_kind(decision: DecisionCommand, stop: BaseException | None) -> OutcomeKind:
+    """Return the outcome of decisions of which none was sent: classified for a single one, else open."""
+    if len(decision.targets) == 1 and isinstance(stop, HfGateError):
+        return classify_error(stop, is_listed=decision.targets[0].target.request is not None).kind
     return OutcomeKind.OPEN
 
 
-def unsent_outcome(kind: OutcomeKind, aim: RequestTarget, problem: BaseException | None) -> Outcome:
-    """An outcome that no Hub told: one that ended the run, or was never sent."""
-    target = aim.target
-    person = target.request.person if target.request else Person(target.user_id, target.username)
+def unsent_outcome(kind: OutcomeKind, target: RequestTarget, problem: BaseException | None) -> Outcome:
+    """Return an outcome without an answer of the Hub: the decision ended the run or was never sent."""
+    known = target.target
+    person = known.request.person if known.request else Person(known.user_id, known.username)
     error = problem if isinstance(problem, Exception) else None
     is_fault = error is not None and not isinstance(error, HfGateError)
     why = f"{type(problem).__name__}: {problem}" if is_fault else str(problem or "")
-    return Outcome(kind, aim.repo, person, target.request_id, why, error=error)
+    return Outcome(kind, target.repo, person, known.request_id, why, error=error)
 
 
-_SHOWN: Final = 30  # people of whom something is said
-_BY_HAND: Final = frozenset({ChangeOrigin.DIRECT, ChangeOrigin.GRANT})  # the "rules" of changes that no policy planned
+_MAX_LINES: Final = 30  # lines of a result that are printed
+_BY_HAND: Final = frozenset({ChangeOrigin.DIRECT, ChangeOrigin.GRANT})  # rule names of changes that no policy planned
 _IN_PART: Final = {ChangeState.DONE, *UNSETTLED}
 _NEEDS_LOOK: Final = frozenset({OutcomeKind.STALE, OutcomeKind.GONE, OutcomeKind.REFUSED, OutcomeKind.OPEN})
 
 
-def execute_run(run: Run, workspace: Workspace, begun: RunRow) -> int:
-    """Sends what is planned and tells what became of it, also when it was ended early."""
+def execute_run(run: Run, workspace: Workspace, started: RunRow) -> int:
+    """Send the planned changes and print their outcomes, even if the run ended early."""
     try:
-        with Progress(run.out, "apply", begun.total) as bar:
-            make_executor(workspace, begun, lambda many: bar.tick(many=many)).execute(begun)
+        with Progress(run.out, "apply", started.total) as bar:
+            make_executor(workspace, started, lambda many: bar.tick(many=many)).execute(started)
     except KeyboardInterrupt:
-        ended = _reread(workspace, begun)
+        ended = _reload_run(workspace, started)
         print_run(run, workspace, ended)
-        run.out.say(f"Stopped; everything so far is recorded. Go on: hf-gate runs resume {begun.id}")
+        run.out.say(f"Stopped. All outcomes so far are recorded. To continue: hf-gate runs resume {started.id}")
         raise
     except Exception as problem:
-        print_run(run, workspace, _reread(workspace, begun))
-        run.out.say(f"What is left can go on later: hf-gate runs resume {begun.id}")
-        if workspace.store.changes(begun.id, _IN_PART, 1):  # else nothing was done, and the reason decides
-            set_exit_code(problem, 5, "`runs resume` reads which, and does the rest")
+        print_run(run, workspace, _reload_run(workspace, started))
+        run.out.say(f"To send the rest later: hf-gate runs resume {started.id}")
+        if workspace.store.changes(started.id, _IN_PART, 1):  # else nothing was done, and the error's own code applies
+            set_exit_code(problem, 5, "`runs resume` reads their state and sends the rest")
         raise
-    if workspace.hub.skew is not None and workspace.store.changes(begun.id, (ChangeState.DEFERRED,), 1):
+    if workspace.hub.skew is not None and workspace.store.changes(started.id, (ChangeState.DEFERRED,), 1):
         run.out.warn(f"No grant was ended: {clock_advice(workspace.hub.skew)}")
-    return print_run(run, workspace, _reread(workspace, begun))
+    return print_run(run, workspace, _reload_run(workspace, started))
 
 
-def _reread(workspace: Workspace, begun: RunRow) -> RunRow:
-    """The run as it stands now."""
-    return workspace.store.run(begun.id) or begun
+def _reload_run(workspace: Workspace, started: RunRow) -> RunRow:
+    """Return the run as it is stored now."""
+    return workspace.store.run(started.id) or started
 
 
 def print_run(run: Run, workspace: Workspace, ended: RunRow, *, whole: bool = False) -> int:
-    """The document of a run, and its exit code by the table of outcomes."""
+    """Print a run; return its exit code by the table of outcomes. `whole`: print every change."""
     changes = _changes(workspace, ended)
-    told = [outcome_of_change(change, row) for change, row in changes]
-    count = {kind.value: sum(row.outcome is kind for row in told) for kind in OutcomeKind}
+    rows = [outcome_of_change(change, row) for change, row in changes]
+    count = {kind.value: sum(row.outcome is kind for row in rows) for kind in OutcomeKind}
     if run.out.is_human or run.out.format is Format.JSON:
-        document = outcomes_document(told, ended.total, ended.id)
-        run.out.document(document, lambda: _for_people(ended, changes, told, count, whole=whole))
+        document = outcomes_document(rows, ended.total, ended.id)
+        run.out.document(document, lambda: _run_lines(ended, changes, rows, count, whole=whole))
     else:
-        print_outcomes(run.out, told)
+        print_outcomes(run.out, rows)
     return exit_code_of_counts(count)
 
 
-def _for_people(
+def _run_lines(
     ended: RunRow,
     changes: Sequence[tuple[Change, ChangeRow]],
-    told: Sequence[OutcomeRecord],
+    rows: Sequence[OutcomeRecord],
     count: Mapping[str, int],
     *,
     whole: bool,
 ) -> list[str]:
-    """What did not go as planned, or with `whole` every change; then the sum, and where to go from here."""
+    """Return the changes that did not go as planned, or all with `whole`; then the totals and next steps."""
     lines = [
         f"{row.user or row.user_id} at {change.repo_ref}: {_describe_change(change, row)}"
-        for (change, _), row in zip(changes, told, strict=True)
+        for (change, _), row in zip(changes, rows, strict=True)
         if whole or row.outcome in _NEEDS_LOOK
     ]
-    if not whole and len(lines) > _SHOWN:
-        lines = [*lines[:_SHOWN], f"and {len(lines) - _SHOWN} more"]
+    if not whole and len(lines) > _MAX_LINES:
+        lines = [*lines[:_MAX_LINES], f"and {len(lines) - _MAX_LINES} more"]
     words = [f"{number:,} {kind}" for kind, number in count.items() if number] or ["nothing to do"]
     done = describe_done(change for change, row in changes if row.state is ChangeState.DONE)
     lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}{': ' + done if done else ''}.")
     if count[OutcomeKind.DONE] and not whole:
-        lines.append(f"Each of them: hf-gate runs show {ended.id}.  Back: hf-gate undo {ended.id} --out back.json")
+        lines.append(f"Details: hf-gate runs show {ended.id}.  Undo: hf-gate undo {ended.id} --out back.json")
     return lines
 
 
 def _describe_change(change: Change, row: OutcomeRecord) -> str:
-    """`accepted (academic)`, where it was done; else the kind of outcome, and why."""
+    """Return e.g. `accepted (academic)` for a change that was done; else the outcome and the reason."""
     if row.outcome is OutcomeKind.DONE:
-        return PAST[change.action] + _rule(change)
+        return PAST[change.action] + _rule_suffix(change)
     why = f": {row.why}" if row.why else ""
     return f"not {PAST[change.action]}, {row.outcome}{why}"
 
 
-def _rule(change: Change) -> str:
+def _rule_suffix(change: Change) -> str:
     return "" if change.rule in _BY_HAND else f" ({change.rule})"
 
 
 def describe_done(changes: Iterable[Change]) -> str:
-    """`31 accepted (academic), 56 reset (say-more)`: what was done, by which rules."""
-    found = Counter(PAST[change.action] + _rule(change) for change in changes)
+    """Count changes by verb and rule, e.g. `31 accepted (academic), 56 reset (say-more)`."""
+    found = Counter(PAST[change.action] + _rule_suffix(change) for change in changes)
     return ", ".join(f"{number:,} {words}" for words, number in sorted(found.items()))
 
 
 def done_changes(workspace: Workspace, ended: RunRow) -> list[Change]:
-    """The changes of a run that were done."""
+    """Return the changes of a run that were done."""
     return [change for change, _ in _changes(workspace, ended, (ChangeState.DONE,))]
 
 
 def _changes(
     workspace: Workspace, each: RunRow, states: Collection[str] | None = None
 ) -> list[tuple[Change, ChangeRow]]:
-    import msgspec  # noqa: PLC0415 - only who tells a run
+    import msgspec  # noqa: PLC0415 - only to print a run
 
     from ..plan.model import Change  # noqa: PLC0415 - as above
 
@@ -267,16 +267,16 @@ PAST: Final = {
     "revoke": "revoked",
 }
 _AFTER: Final = {
-    "accept": "may download now",
-    "grant": "may download now",
-    "reject": "no files, and cannot ask again",
-    "reset": "no files, and may ask again",
-    "cancel": "no files; waits for a review again",
+    "accept": "can download now",
+    "grant": "can download now",
+    "reject": "no access, cannot ask again",
+    "reset": "no access, can ask again",
+    "cancel": "no access until it is decided again",
 }
 
 
 def outcomes_document(outcomes: Sequence[OutcomeRecord], planned: int, run_id: str | None) -> dict[str, object]:
-    """Return the document that verbs and runs print with --json."""
+    """Return the document that decision commands and runs print with --json."""
     count = Counter(outcome.outcome for outcome in outcomes)
     return {
         "schema_version": 1,
@@ -287,20 +287,20 @@ def outcomes_document(outcomes: Sequence[OutcomeRecord], planned: int, run_id: s
     }
 
 
-def print_result(run: Run, wish: DecisionCommand, result: CommandResult) -> None:
-    """The outcomes, in the format that was asked for."""
+def print_result(run: Run, decision: DecisionCommand, result: CommandResult) -> None:
+    """Print the outcomes in the chosen format."""
     out, outcomes = run.out, result.outcomes
     rows = [outcome_record(outcome) for outcome in outcomes]
     if out.format is Format.QUIET:
         rows = [row for row in rows if row.outcome in {OutcomeKind.DONE, OutcomeKind.ALREADY}]
     if out.format is Format.JSON:
-        out.document(outcomes_document(rows, len(wish.targets), result.run), lambda: ())
+        out.document(outcomes_document(rows, len(decision.targets), result.run), lambda: ())
     elif not out.is_human:
         print_outcomes(out, rows)
     elif not outcomes:
-        out.line("Nobody to decide on.")
+        out.line("No targets.")
     else:
-        _print_decisions(run, wish, outcomes)
+        _print_decisions(run, decision, outcomes)
 
 
 def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
@@ -308,68 +308,72 @@ def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
     out.records(OutcomeRecord, rows, (), name=lambda row: row.request_id or row.user or row.user_id or "", limit=-1)
 
 
-def _print_decisions(run: Run, wish: DecisionCommand, outcomes: Sequence[Outcome]) -> None:
+def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Outcome]) -> None:
     out = run.out
     for outcome in outcomes:
         if len(outcomes) > 1 and outcome.kind is OutcomeKind.DONE:
             continue
         if outcome.kind is OutcomeKind.DONE:
             out.line(
-                f"{person_label(outcome)} at {outcome.repo}: {PAST[wish.verb]}; {_AFTER[wish.effect]}{_rest(wish)}"
+                f"{person_label(outcome)} at {outcome.repo}: {PAST[decision.verb]}; {_AFTER[decision.effect]}{_result_suffix(decision)}"
             )
         elif outcome.kind is OutcomeKind.ALREADY:
-            unsaid = ", and the reason was not passed on" if wish.has_reason else ""
-            ends = f", but that it now ends: {wish.until}" if wish.until else ""
-            out.line(f"{person_label(outcome)} at {outcome.repo}: already so, nothing was changed{unsaid}{ends}.")
+            already = f"{person_label(outcome)} at {outcome.repo}: already {PAST[decision.verb]}"
+            unsent = "; the reason was not sent" if decision.has_reason else ""
+            out.line(
+                f"{already}; {f'access now ends {decision.until}' if decision.until else 'nothing was changed'}{unsent}."
+            )
         elif len(outcomes) > 1 or outcome.kind is OutcomeKind.GONE:
             out.line(f"{person_label(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)
-        words = [f"{count[OutcomeKind.DONE]:,} {PAST[wish.verb]}"]
+        words = [f"{count[OutcomeKind.DONE]:,} {PAST[decision.verb]}"]
         words += [
             f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]
         ]
-        out.line(", ".join(words) + (_rest(wish) if count[OutcomeKind.DONE] else "."))
-    if wish.effect == "reject" and any(outcome.kind is OutcomeKind.DONE for outcome in outcomes):
-        out.hint("who was rejected cannot ask again; `hf-gate reset` gives them a way back.")
+        out.line(", ".join(words) + (_result_suffix(decision) if count[OutcomeKind.DONE] else "."))
+    if decision.effect == "reject" and any(outcome.kind is OutcomeKind.DONE for outcome in outcomes):
+        out.hint("Rejected people cannot ask again. `hf-gate reset` lets them.")
 
 
-def _rest(wish: DecisionCommand) -> str:
-    """The end of a sentence that tells what was done: whether a reason went along, where one can, and when it ends."""
-    if wish.until:
-        return f"; ends: {wish.until}."
-    if wish.effect not in {"reject", "reset"}:
+def _result_suffix(decision: DecisionCommand) -> str:
+    """Return the end of a result sentence: the end of access, or whether a reason was sent."""
+    if decision.until:
+        return f"; access ends {decision.until}."
+    if decision.effect not in {"reject", "reset"}:
         return "."
-    if wish.template is not None and len(wish.targets) > 1:
-        return f"; reason sent: each their own, from the template {wish.template.name}."
-    reason = wish.reason_for(wish.targets[0]) if wish.targets else None
+    if decision.template is not None and len(decision.targets) > 1:
+        return f"; reasons sent, from the template {decision.template.name}."
+    reason = decision.reason_for(decision.targets[0]) if decision.targets else None
     return f"; reason sent: {to_json(reason)}" if reason else "; no reason sent."
 
 
 def person_label(outcome: Outcome) -> str:
-    """Whom an outcome is about, for people: the person, else the request, which may be all that was given."""
+    """Return the person of an outcome; else the request id, which may be all that was given."""
     person = outcome.person
     if person.username or person.id or not outcome.request_id:
         return str(person)
     return f"request {outcome.request_id}"
 
 
-def print_dry_run(run: Run, wish: DecisionCommand) -> None:
-    """What would be sent, in the words of the real run."""
+def print_dry_run(run: Run, decision: DecisionCommand) -> None:
+    """Print what would be sent, in the words of a real run."""
     out = run.out
     rows = [
         replace(
-            outcome_record(unsent_outcome(OutcomeKind.OPEN, aim, None)), outcome=None, why="dry run: nothing was sent"
+            outcome_record(unsent_outcome(OutcomeKind.OPEN, target, None)),
+            outcome=None,
+            why="dry run: nothing was sent",
         )
-        for aim in wish.targets
+        for target in decision.targets
     ]
     if out.format is Format.JSON:
-        out.document(outcomes_document(rows, len(wish.targets), None), lambda: ())
+        out.document(outcomes_document(rows, len(decision.targets), None), lambda: ())
     elif not out.is_human:
         print_outcomes(out, rows)
     else:
-        for aim in wish.targets:
-            reason = wish.reason_for(aim) if wish.template else None
-            out.line(f"would {wish.verb} {aim}" + (f" with the reason {to_json(reason)}" if reason else ""))
-        reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
-        out.line(f"Dry run: {count_of(len(wish.targets), 'change')}{reason}; nothing was sent.")
+        for target in decision.targets:
+            reason = decision.reason_for(target) if decision.template else None
+            out.line(f"would {decision.verb} {target}" + (f" with the reason {to_json(reason)}" if reason else ""))
+        reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
+        out.line(f"Dry run: {count_of(len(decision.targets), 'change')}{reason}; nothing was sent.")

@@ -1,4 +1,4 @@
-"""explain: one request and everything that the policies make of it: each rule tried, each value, and what would have to differ."""
+"""explain: shows the verdict of one request: each rule tried, each value, and what would change the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from ..application.targets import RequestTarget
 from ..domain.event_descriptions import ORIGIN_PHRASES
 from ..domain.ids import Repo, is_id
-from ..domain.lifecycle import Status
+from ..domain.lifecycle import Status, label_verdict
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso
 from ..errors import RequestNotFound, UsageError
 from .framework import Run, command, repo_type_option
@@ -41,42 +41,44 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("target", nargs=-1, metavar="TARGET", required=True)
-@click.option("--repo", metavar="REPO", help="The repo, when TARGET is a request id that the store does not know.")
+@click.option("--repo", metavar="REPO", help="The repo, if TARGET is a request id that is not in the store.")
 @click.option(
     "--policy",
     "file",
     metavar="FILE",
-    help="This policy alone, as if it were in force, instead of those of the workspace.",
+    help="Use only this policy file, as if it were enforced, instead of the workspace's policies.",
 )
 @repo_type_option
 def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | None, repo_type: str | None) -> int:
     """Explain a verdict: every rule tried, each expression with its value, and what would change the result.
 
-    Each fact comes with its source, its age and who controls it. Nothing is changed.
+    Each fact is shown with its source, its age and who controls it. Changes nothing.
     """
-    from ..application.evaluation import last_transition  # noqa: PLC0415 - help needs none of it
+    from ..application.evaluation import last_transition  # noqa: PLC0415 - not needed for help
     from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
 
-    found = read_policies(run, (file,) if file else (), needs_workspace=True, is_said=False)
+    found = read_policies(run, (file,) if file else (), needs_workspace=True, prints_workspace=False)
     if found.has_errors:
         return print_errors(run, found)
     workspace = open_workspace(run, needs_folder=True)
     bundle = load_policies(workspace)
-    row = _row(run, workspace, _aim(workspace, target, repo, repo_type))
-    heard = _evaluate_with_drafts(workspace, bundle, row, found if file else None)
-    if not heard.is_stored:
-        run.out.say("Not in the store yet: judged by what the Hub shows now, without history. hf-gate sync reads it.")
-    way = last_transition(workspace.store, heard.row)
+    row = _find_row(run, workspace, _find_target(workspace, target, repo, repo_type))
+    evaluation = _evaluate_with_drafts(workspace, bundle, row, found if file else None)
+    if not evaluation.is_stored:
+        run.out.say(
+            "Not in the store yet: evaluated from the Hub's current data, without history. `hf-gate sync` reads it."
+        )
+    transition = last_transition(workspace.store, evaluation.row)
     now, zone = workspace.clock.now(), workspace.zone
-    doc = _document(heard, way, _why(heard, now, zone))
-    run.out.document(doc, lambda: _lines(heard, way, now, zone), quiet=[str(heard.verdict.action)])
+    doc = _document(evaluation, transition, _explain_in_words(evaluation, now, zone))
+    run.out.document(doc, lambda: _lines(evaluation, transition, now, zone), quiet=[str(evaluation.verdict.action)])
     return 0
 
 
-# ---- whom -----------------------------------------------------------------------------------------------------------------
+# ---- the request ------------------------------------------------------------------------------------------------------
 
 
-def _aim(
+def _find_target(
     workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
 ) -> RequestTarget | RequestRow:
     from ..application.evaluation import latest_request  # noqa: PLC0415 - as above
@@ -84,32 +86,34 @@ def _aim(
     if len(words) == 1 and repo is None and is_id(words[0]):
         row = latest_request(workspace.store.find_by_identity(None, words[0]))
         if row is None:
-            raise RequestNotFound(f"the store knows no request {words[0]}.", hint="Say where it was made: --repo REPO.")
+            raise RequestNotFound(f"there is no request {words[0]} in the store.", hint="Name its repo: --repo REPO.")
         return row
-    aims = read_targets(words, None, repo, repo_type)
-    if len(aims) != 1:
-        raise click.UsageError(f"{len(aims)} people are named; explain takes one.")
-    return aims[0]
+    targets = read_targets(words, None, repo, repo_type)
+    if len(targets) != 1:
+        raise click.UsageError(f"{len(targets)} targets given; explain takes one.")
+    return targets[0]
 
 
-def _row(run: Run, workspace: Workspace, aim: RequestTarget | RequestRow) -> RequestRow:
-    """From the store, else from the Hub."""
+def _find_row(run_id: Run, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
+    """Return the stored request, else the one on the Hub."""
     from ..application.evaluation import latest_request, unstored_row  # noqa: PLC0415 - as above
 
-    if not isinstance(aim, RequestTarget):
-        return aim
+    if not isinstance(target, RequestTarget):
+        return target
     config = workspace.location.config
-    if not config.includes(aim.repo):
+    if not config.includes(target.repo):
         raise UsageError(
-            f"this workspace does not look after {aim.repo}, so none of its policies judges there.",
-            hint=f"It looks after {', '.join(config.repos[:5]) or 'no repos'}.",
+            f"{target.repo} is not a repo of this workspace, so none of its policies applies there.",
+            hint=f"Repos of the workspace: {', '.join(config.repos[:5]) or 'none'}.",
         )
-    target = aim.target
-    key = target.request_id or target.user_id or target.username or ""
-    return latest_request(workspace.store.find_by_identity(aim.repo, key)) or unstored_row(find_request(run, aim))
+    known = target.target
+    key = known.request_id or known.user_id or known.username or ""
+    return latest_request(workspace.store.find_by_identity(target.repo, key)) or unstored_row(
+        find_request(run_id, target)
+    )
 
 
-# ---- by whom --------------------------------------------------------------------------------------------------------------
+# ---- the verdict ------------------------------------------------------------------------------------------------------
 
 
 def _evaluate_with_drafts(
@@ -120,17 +124,18 @@ def _evaluate_with_drafts(
     if drafts is None:
         policy_set = bundle.for_repo(_repo_row(workspace, row.repo), workspace.sources)
     else:
-        policy_set = _draft_court(workspace, row.repo, drafts)
+        policy_set = _draft_policies(workspace, row.repo, drafts)
     try:
         return evaluate_request(workspace.store, policy_set, workspace.sources, row, workspace.clock.now())
     except LookupError:
         raise RequestNotFound(
-            f"the store no longer has what this person wrote at {row.repo}.", hint="hf-gate sync --full reads it anew."
+            f"the answers of this person at {row.repo} are no longer in the store.",
+            hint="Read them again: hf-gate sync --full",
         ) from None
 
 
-def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPolicies:
-    """Given files in the place of the workspace's policies, with the workspace's tables and texts, as if they were in force."""
+def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPolicies:
+    """Compile the given files as if they were enforced, with the workspace's tables and templates."""
     from ..application.evaluation import compile_policies, fill_templates, policies_of_repo  # noqa: PLC0415 - as above
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
@@ -149,12 +154,12 @@ def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPoli
     )
     if policy_set is None:
         globs = ", ".join(glob for policy in policies for glob in policy.applies_to)
-        raise UsageError(f"that policy is not for {repo}.", hint=f"Its applies_to names {globs}.")
+        raise UsageError(f"that policy does not apply to {repo}.", hint=f"Its applies_to is {globs}.")
     return policy_set
 
 
 def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
-    """The repo as the store knows it; of one that was never read, the form is read now."""
+    """Return the stored repo. For a repo that was never synced, read its form from the Hub."""
     from ..domain.forms import form_to_json  # noqa: PLC0415 - as above
     from ..domain.rows import RepoRow  # noqa: PLC0415 - as above
 
@@ -164,55 +169,55 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
     return RepoRow(id=0, repo=repo, form_card=json.dumps(form_to_json(workspace.hub.gate_form(repo))))
 
 
-# ---- told -----------------------------------------------------------------------------------------------------------------
+# ---- output -----------------------------------------------------------------------------------------------------------
 
 
-def _lines(heard: Evaluation, way: LastTransition | None, now: datetime, zone: tzinfo) -> Iterator[str]:
+def _lines(evaluation: Evaluation, transition: LastTransition | None, now: datetime, zone: tzinfo) -> Iterator[str]:
     from ..policy.explain import explain_verdict  # noqa: PLC0415 - as above
     from ..policy.why import RecordedTraces, explain_shadow_in_words  # noqa: PLC0415 - as above
 
-    row = heard.row
+    row = evaluation.row
     asked = from_ms(row.state.asked_at)
-    yield f"{_who(row)} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt {row.state.attempt}"
-    if way is not None and row.state.status != Status.PENDING:
-        yield f"{row.state.status} {_how(way)}"
+    yield f"{_person_label(row)} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt {row.state.attempt}"
+    if transition is not None and row.state.status != Status.PENDING:
+        yield f"{row.state.status} {_describe_transition(transition)}"
     if row.state.status == Status.ACCEPTED:
-        yield _end(row.state, now)
-    if not heard.is_judged:
-        yield f"No policy judges requests that are {row.state.status}. If this one were pending:"
-    yield _why(heard, now, zone)
-    for shadow, sentence in explain_shadow_in_words(heard.verdict, RecordedTraces()):
+        yield _describe_end(row.state, now)
+    if not evaluation.is_judged:
+        yield f"No policy evaluates {row.state.status} requests. If this one were pending:"
+    yield _explain_in_words(evaluation, now, zone)
+    for shadow, sentence in explain_shadow_in_words(evaluation.verdict, RecordedTraces()):
         yield f"In shadow mode, `{shadow}`: {sentence}"
-    for line in explain_verdict(heard.verdict, now, zone):
+    for line in explain_verdict(evaluation.verdict, now, zone):
         yield str(line)
-    entered = row.state.verdict
-    if entered is not None and entered[:3] != _same(heard.verdict):
-        action, policy, rule, digest = entered
-        by = f"rule `{rule}` of policy `{policy}`@{(digest or '')[:8]}" if policy else "no policy had an opinion"
-        yield f"The ledger's last verdict was {action}: {by}."
+    recorded = row.state.verdict
+    if recorded is not None and recorded[:3] != _verdict_key(evaluation.verdict):
+        action, policy, rule, digest = recorded
+        by = f"rule `{rule}` of policy `{policy}`@{(digest or '')[:8]}" if policy else "no rule matched"
+        yield f"The last recorded verdict was {label_verdict(action)}: {by}."
 
 
-def _why(heard: Evaluation, now: datetime, zone: tzinfo) -> str:
-    """The verdict in one sentence."""
+def _explain_in_words(evaluation: Evaluation, now: datetime, zone: tzinfo) -> str:
+    """Return the verdict in one sentence."""
     from ..policy.why import RecordedTraces, explain_verdict_in_words  # noqa: PLC0415 - as above
 
-    status = heard.row.state.status if heard.is_judged else Status.PENDING
-    return str(explain_verdict_in_words(heard.verdict, RecordedTraces(), now, zone, status))
+    status = evaluation.row.state.status if evaluation.is_judged else Status.PENDING
+    return str(explain_verdict_in_words(evaluation.verdict, RecordedTraces(), now, zone, status))
 
 
-def _how(way: LastTransition) -> str:
-    """When, by whom, and by which rule or command."""
-    when = f"{from_ms(way.at):%Y-%m-%d %H:%M}"
-    if way.is_first:
-        return f"already when it was first seen, {when}"
-    if way.run_id is None:
-        return f"on the Hub by {way.hub_user or 'somebody'}, seen {when}"
-    return f"{when} by {way.actor}, {ORIGIN_PHRASES.get(way.rule, f'by rule `{way.rule}`')}, in run {way.run_id}"
+def _describe_transition(transition: LastTransition) -> str:
+    """Return when the status changed, by whom, and by which rule or command."""
+    when = f"{from_ms(transition.at):%Y-%m-%d %H:%M}"
+    if transition.is_first:
+        return f"since before it was first synced, {when}"
+    if transition.run_id is None:
+        return f"on the Hub by {transition.hub_user or 'an unknown account'}, seen {when}"
+    return f"{when} by {transition.actor}, {ORIGIN_PHRASES.get(transition.rule, f'by rule `{transition.rule}`')}, in run {transition.run_id}"
 
 
-def _end(state: RequestState, now: datetime) -> str:
+def _describe_end(state: RequestState, now: datetime) -> str:
     if state.until is None:
-        return "Access has no end."
+        return "Access has no end date."
     until = from_ms(state.until)
     when = format_end((until - now).total_seconds())
     then = "a person decides" if state.at_end == "human" else state.at_end
@@ -220,18 +225,18 @@ def _end(state: RequestState, now: datetime) -> str:
     return f"Access ends {until:%Y-%m-%d} ({when}), then {then}{rule}."
 
 
-def _same(verdict: Verdict) -> tuple[str, str | None, str]:
+def _verdict_key(verdict: Verdict) -> tuple[str, str | None, str]:
     return str(verdict.action), verdict.policy, verdict.rule
 
 
-def _who(row: RequestRow) -> str:
+def _person_label(row: RequestRow) -> str:
     person = row.person.identity
     return person.username or (f"(hidden #{person.user_id[-6:]})" if person.user_id else "(hidden)")
 
 
-def _document(heard: Evaluation, way: LastTransition | None, why: str) -> Row:
-    row, verdict = heard.row, heard.verdict
-    entered = row.state.verdict
+def _document(evaluation: Evaluation, transition: LastTransition | None, why: str) -> Row:
+    row, verdict = evaluation.row, evaluation.verdict
+    recorded = row.state.verdict
     return {
         "schema_version": 1,
         "repo": row.repo.id,
@@ -242,27 +247,35 @@ def _document(heard: Evaluation, way: LastTransition | None, why: str) -> Row:
         "status": row.state.status,
         "asked_at": ms_to_iso(row.state.asked_at),
         "attempt": row.state.attempt,
-        "came": None if way is None else _result_row(way),
+        "came": None if transition is None else _transition_row(transition),
         "until": ms_to_iso(row.state.until),
         "at_end": row.state.at_end,
-        "is_judged": heard.is_judged,
-        "is_stored": heard.is_stored,
+        "is_judged": evaluation.is_judged,
+        "is_stored": evaluation.is_stored,
         "why": why,
-        "verdict": {**_terms(verdict), "policy": verdict.policy, "digest": verdict.digest},
-        "ledger": None if entered is None else dict(zip(("action", "policy", "rule", "digest"), entered, strict=True)),
-        "policies": [_policy(each) for each in _voices(verdict)],
+        "verdict": {**_verdict_row(verdict), "policy": verdict.policy, "digest": verdict.digest},
+        "ledger": None
+        if recorded is None
+        else dict(zip(("action", "policy", "rule", "digest"), recorded, strict=True)),
+        "policies": [_policy_row(each) for each in _all_opinions(verdict)],
     }
 
 
-def _result_row(way: LastTransition) -> Row:
-    return {"at": ms_to_iso(way.at), "actor": way.actor, "by": way.hub_user, "run": way.run_id, "rule": way.rule}
+def _transition_row(transition: LastTransition) -> Row:
+    return {
+        "at": ms_to_iso(transition.at),
+        "actor": transition.actor,
+        "by": transition.hub_user,
+        "run": transition.run_id,
+        "rule": transition.rule,
+    }
 
 
-def _voices(verdict: Verdict) -> list[Opinion | Abstention]:
+def _all_opinions(verdict: Verdict) -> list[Opinion | Abstention]:
     return [*verdict.opinions, *verdict.shadow, *verdict.abstentions]
 
 
-def _terms(verdict: Verdict | Opinion) -> dict[str, object]:
+def _verdict_row(verdict: Verdict | Opinion) -> dict[str, object]:
     return {
         "action": str(verdict.action),
         "rule": verdict.rule,
@@ -277,15 +290,15 @@ def _terms(verdict: Verdict | Opinion) -> dict[str, object]:
     }
 
 
-def _policy(each: Opinion | Abstention) -> Row:
+def _policy_row(each: Opinion | Abstention) -> Row:
     from ..policy.model import Opinion  # noqa: PLC0415 - as above
 
-    said = _terms(each) if isinstance(each, Opinion) else None
+    opinion = _verdict_row(each) if isinstance(each, Opinion) else None
     return {
         "policy": each.policy,
         "digest": each.digest,
         "mode": str(each.mode),
-        "opinion": said,
+        "opinion": opinion,
         "tried": [_rule_row(one) for one in each.rule_traces],
     }
 
@@ -295,22 +308,22 @@ def _rule_row(tried: RuleTrace) -> Row:
         "rule": tried.rule,
         "then": str(tried.then),
         "matched": tried.matched,
-        "because": [_because(each) for each in tried.conditions],
-        "differ": [[{"expr": flip.expr, "value": flip.value} for flip in way] for way in tried.ways_to_match],
+        "because": [_condition_row(each) for each in tried.conditions],
+        "differ": [[{"expr": flip.expr, "value": flip.value} for flip in flips] for flips in tried.ways_to_match],
     }
 
 
-def _because(because: ConditionTrace) -> dict[str, Any]:
+def _condition_row(because: ConditionTrace) -> dict[str, Any]:
     return {
         "expr": because.expr,
         "value": because.value,
         "note": because.note or None,
-        "facts": {name: _fact(fact) for name, fact in because.facts.items()},
-        "parts": [_because(each) for each in because.parts],
+        "facts": {name: _fact_row(fact) for name, fact in because.facts.items()},
+        "parts": [_condition_row(each) for each in because.parts],
     }
 
 
-def _fact(fact: Fact) -> Row:
+def _fact_row(fact: Fact) -> Row:
     from ..plan.changes import fact_to_json  # noqa: PLC0415 - as above
 
     return {

@@ -1,4 +1,4 @@
-"""form check: what a requester of a gate meets, and what is wrong with its card, with fixes; no token is needed."""
+"""form check: shows what a gate asks of a requester, and the problems of its card with fixes. Needs no token."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .output import safe_lines
 from .targets import parse_repo_argument
 from .workspace import announce
 
-_MOST: Final = 4 * 1024 * 1024  # bytes of a card
+_MAX_BYTES: Final = 4 * 1024 * 1024  # bytes of a card
 _PROMPT_LINES: Final = 12
 _MODES: Final = {
     "manual": "gated: a reviewer decides each request.",
-    "auto": "gated: whoever fills in the form is let in at once.",
-    False: "not gated, so nobody is asked. Turn the gate on in the repo's settings.",
-    None: "a card on this machine; whether its repo is gated is set on the Hub.",
+    "auto": "gated: everybody who submits the form gets access at once.",
+    False: "not gated: the form is not used. Enable the gate in the repo's settings.",
+    None: "a local card; the Hub decides whether its repo is gated.",
 }
 
 form = GateGroup(
     "form",
-    {"check": CommandEntry("form:form_check", "What a requester meets, and what is wrong with the card.")},
-    help="Gate forms: what they ask, and what is wrong with them. No token is needed.",
+    {"check": CommandEntry("form:form_check", "Show what a requester sees, and the problems of the card.")},
+    help="Gate forms: show what they ask and check them. Needs no token.",
 )
 
 
@@ -44,25 +44,25 @@ form = GateGroup(
     ),
 )
 @click.argument("repo", metavar="REPO", required=False)
-@click.option("--card", metavar="FILE", help="A README on this machine instead of one on the Hub; - is stdin.")
+@click.option("--card", metavar="FILE", help="A local README instead of one on the Hub; - is stdin.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request or a job summary.")
 @repo_type_option
 def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None) -> int:
     """Show what a gate asks of a requester, and the problems of its card: line, column, problem, fix.
 
-    Works on every public repo without a token, and on a card that is not published yet. The exit code is 1 when there
-    are errors, and 0 when there are only warnings.
+    Works without a token on every public repo, and on a card that is not published yet. Exits with 1 if there are
+    errors, with 0 if there are only warnings.
     """
     if (repo is None) == (card is None):
-        raise UsageError("give a REPO or --card FILE, exactly one.")
+        raise UsageError("give either REPO or --card FILE.")
     if as_markdown and run.formats:
-        raise UsageError(f"two formats at once: {', '.join(run.formats)} and Markdown.", hint="Give one of them.")
+        raise UsageError(f"--markdown cannot be combined with {', '.join(run.formats)}.", hint="Use only one of them.")
     where = None if repo is None else parse_repo_argument(repo, repo_type)
-    mode, found = _on_the_hub(run, where) if where is not None else (None, _on_this_machine(card or "-"))
+    mode, found = _read_from_hub(run, where) if where is not None else (None, _read_local_card(card or "-"))
     title, about = str(where or ("stdin" if card == "-" else card)), _MODES.get(mode, f"gated: {mode}.")
     errors, warnings = count_problems(found)
     if as_markdown:
-        for line in render_markdown(title, _sentence(about), found):
+        for line in render_markdown(title, _capitalize(about), found):
             run.out.line(line)
         return 1 if errors else 0
     doc = {
@@ -78,41 +78,43 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
     return 1 if errors else 0
 
 
-def _sentence(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _on_the_hub(run: Run, repo: Repo) -> tuple[str | bool | None, GateForm]:
-    """How a repo is gated, and the form in its card."""
+def _read_from_hub(run: Run, repo: Repo) -> tuple[str | bool | None, GateForm]:
+    """Return the gate mode of a repo and the form in its card."""
     announce(run)
     try:
         return run.hub.gate(repo).mode, run.hub.gate_form(repo)
     except (RepoNotFound, NotAllowed) as problem:
         problem.hint = (
-            "Check the spelling. If it is private, set HF_TOKEN to a token that may read it, "
+            "Check the spelling. For a private repo, set HF_TOKEN to a token that can read it, "
             "or check the file: hf-gate form check --card README.md"
         )
         raise
 
 
-def _on_this_machine(card: str) -> GateForm:
+def _read_local_card(card: str) -> GateForm:
     try:
         if card == "-":
-            raw = sys.stdin.buffer.read(_MOST + 1)
+            raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
         else:
             with Path(card).open("rb") as file:
-                raw = file.read(_MOST + 1)
+                raw = file.read(_MAX_BYTES + 1)
     except OSError as problem:
         raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None
-    if len(raw) > _MOST:
-        raise UsageError(f"{card} has over {_MOST // 2**20} MiB: that is no card.", hint="Name a README.md.")
+    if len(raw) > _MAX_BYTES:
+        raise UsageError(
+            f"{card} is larger than {_MAX_BYTES // 2**20} MiB, so it is not a card.", hint="Name a README.md."
+        )
     return parse_gate_form(raw.decode("utf-8", "replace"))
 
 
 def _lines(title: str, about: str, found: GateForm) -> Iterator[str]:
     yield f"{title}: {about}"
     yield ""
-    yield "What a requester meets:" if found.fields else "The form asks no question. What a requester meets:"
+    yield "What a requester sees:" if found.fields else "The form has no fields. What a requester sees:"
     for name, text in requester_view(found):
         lines = list(safe_lines(text))
         yield f"  {name:12} {lines[0]}"

@@ -1,4 +1,4 @@
-"""The frame around every command: options that all understand, lazily loaded groups, help with examples, suggestions."""
+"""The base of every command: common options, lazily loaded groups, help with examples, and suggestions."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class CommandEntry(NamedTuple):
-    """One line of a group's table: where the command is, and what its help says of it."""
+    """One command of a group: where its code is, and its line in the help."""
 
     import_path: str
     summary: str
     section: str = "Commands"
-    is_hidden: bool = False  # from help and suggestions: an older name
-    has_effect: bool = False  # something on the Hub, or what a run does: suggested for a near miss alone
+    is_hidden: bool = False  # from help and suggestions, because it is an older name
+    has_effect: bool = False  # changes the Hub or a run, so it is suggested only for a one-letter typo
 
 
 class Run:
-    """What one call of the program works with; everything dear is made when it is first asked for."""
+    """The context of one call of the program. Expensive parts are created on first use."""
 
     def __init__(self) -> None:
         self.flags: dict[str, object] = {}
@@ -49,13 +49,13 @@ class Run:
         self._location: WorkspaceLocation | None = None
 
     def flag_text(self, name: str) -> str | None:
-        """What the command line said, as text."""
+        """Return the value of a common option as text; None if it was not given."""
         value = self.flags.get(name)
         return None if value is None else str(value)
 
     @cached_property
     def out(self) -> Output:
-        """Stdout and stderr, in the format that was asked for."""
+        """Return the writer of stdout and stderr, in the chosen format."""
         name = next(iter(self.formats), None)
         return Output(
             resolve_format(name), self.flag_text("color") or "auto", truncate=not self.flags.get("no_truncate")
@@ -63,12 +63,14 @@ class Run:
 
     @cached_property
     def connection(self) -> Connection:
-        """The Hub of flags, environment and file; closed when the program ends."""
-        from .. import bootstrap  # noqa: PLC0415 - help and version need none of it
+        """Return the connection to the Hub named by flags, environment or file. It is closed when the program ends."""
+        from .. import bootstrap  # noqa: PLC0415 - not needed for help and version
         from ..config import Flags  # noqa: PLC0415 - as above
 
         if self.flags.get("token") is not None:
-            self.out.warn("--token stands in your shell history and the process list; prefer HF_TOKEN or --token-file.")
+            self.out.warn(
+                "--token is visible in the shell history and the process list; use HF_TOKEN or --token-file instead."
+            )
         insecure = True if self.flags.get("insecure_http") else None
         names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "workspace", "reserve")
         flags = Flags(**{name: self.flag_text(name) for name in names}, insecure_http=insecure)
@@ -78,22 +80,22 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """Flags, environment and file, read once."""
+        """Return the settings from flags, environment and file; they are read once."""
         return self.connection.settings
 
     @property
     def hub(self) -> Hub:
-        """The Hub client."""
+        """Return the Hub client."""
         return self.connection.hub
 
     @property
     def account(self) -> Account | None:
-        """Whose token it is; None without a token."""
+        """Return the token's account; None without a token."""
         return self.connection.account
 
     @property
     def location(self) -> WorkspaceLocation:
-        """The workspace that is meant and what its hf-gate.yaml says, or that there is none."""
+        """Return the workspace location with its configuration; its folder is None without a workspace."""
         from .. import bootstrap  # noqa: PLC0415 - as above
 
         if self._location is None:
@@ -101,21 +103,21 @@ class Run:
         return self._location
 
     def forget_location(self) -> None:
-        """Read hf-gate.yaml anew when it is next needed."""
+        """Make the next use of `location` read hf-gate.yaml again."""
         self._location = None
 
     def move_to(self, folder: Path) -> None:
-        """Work on the workspace in this folder from here on."""
+        """Switch to the workspace in this folder."""
         self.connection.settings = replace(self.settings, workspace=folder)
         self._location = None
 
     def now(self) -> datetime:
-        """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
+        """Return the current time; with HF_GATE_CLOCK=hub that of the local Hub."""
         return self.connection.clock.now()
 
     @property
     def may_ask(self) -> bool:
-        """Whether a person sits there who can answer a question."""
+        """Return whether a question can be asked on the terminal."""
         import sys  # noqa: PLC0415 - as above
 
         return not self.flags.get("no_input") and sys.stdin.isatty() and sys.stderr.isatty() and self.out.is_human
@@ -124,7 +126,7 @@ class Run:
 pass_run = click.make_pass_decorator(Run, ensure=True)
 
 
-# ---- options that every command understands, before and after its name ------------------------------------------------
+# ---- common options, allowed before and after a command's name --------------------------------------------------------
 
 
 def _store_flag(ctx: click.Context, param: click.Parameter, value: object) -> None:
@@ -138,7 +140,7 @@ def _store_format(ctx: click.Context, param: click.Parameter, value: object) -> 
     run = ctx.find_root().ensure_object(Run)
     run.formats.add({"as_json": "json", "quiet": "quiet"}.get(param.name or "", str(value)))
     if len(run.formats) > 1:
-        raise UsageError(f"two formats at once: {' and '.join(sorted(run.formats))}.", hint="Give one of them.")
+        raise UsageError(f"more than one format: {' and '.join(sorted(run.formats))}.", hint="Use only one of them.")
     if value == "svg" and ctx.command.name != "overview":
         raise UsageError("svg is a format of `hf-gate report overview` only.", hint="Use json or csv here.")
 
@@ -152,32 +154,40 @@ COMMON: tuple[click.Option, ...] = (
         "--format",
         callback=_store_format,
         type=click.Choice(["auto", *(each.value for each in Format)]),
-        help="How data is printed.",
+        help="Output format.",
     ),
-    _option("--json", "as_json", callback=_store_format, is_flag=True, help="The same as --format json."),
-    _option("-q", "--quiet", callback=_store_format, is_flag=True, help="Names or ids only: --format quiet."),
-    _option("--no-truncate", is_flag=True, help="Whole cells in tables."),
-    _option("--color", type=click.Choice(["auto", "always", "never"]), help="Colours; NO_COLOR works too."),
-    _option("--no-input", is_flag=True, help="Never ask a question."),
-    _option("--endpoint", metavar="URL", help="Another Hub (HF_ENDPOINT)."),
-    _option("--token", metavar="TOKEN", help="A token (seen in the process list: prefer HF_TOKEN or --token-file)."),
-    _option("--token-file", metavar="FILE", help="A file that holds the token."),
+    _option("--json", "as_json", callback=_store_format, is_flag=True, help="Same as --format json."),
+    _option(
+        "-q", "--quiet", callback=_store_format, is_flag=True, help="Print only names or ids; same as --format quiet."
+    ),
+    _option("--no-truncate", is_flag=True, help="Do not shorten cells of tables."),
+    _option("--color", type=click.Choice(["auto", "always", "never"]), help="Use colours; NO_COLOR is respected."),
+    _option("--no-input", is_flag=True, help="Never ask questions."),
+    _option("--endpoint", metavar="URL", help="URL of another Hub (HF_ENDPOINT)."),
+    _option(
+        "--token", metavar="TOKEN", help="A token. It is visible in the process list; prefer HF_TOKEN or --token-file."
+    ),
+    _option("--token-file", metavar="FILE", help="File with the token."),
     _option(
         "--workspace",
         metavar="DIR",
-        help="The folder with hf-gate.yaml (HF_GATE_WORKSPACE); else the nearest one upwards.",
+        help="Folder with hf-gate.yaml (HF_GATE_WORKSPACE); default: this folder or the nearest parent that has one.",
     ),
     _option("--profile", metavar="NAME", help="A profile of config.toml, or `demo` while it runs (HF_GATE_PROFILE)."),
-    _option("--max-wait", metavar="TIME", help="Give up a call, with its tries and waits, with exit code 75: 30s, 5m."),
-    _option("--timeout", metavar="TIME", help="Of a single call; 10s unless said otherwise."),
-    _option("--insecure-http", is_flag=True, help="Allow a token over plain http beyond this machine."),
+    _option(
+        "--max-wait",
+        metavar="TIME",
+        help="Give up a call after this time, including retries and waits, with exit code 75: 30s, 5m.",
+    ),
+    _option("--timeout", metavar="TIME", help="Timeout of a single call; default: 10s."),
+    _option("--insecure-http", is_flag=True, help="Allow sending the token to another machine over plain http."),
 )
 
 
 class GateCommand(click.Command):
-    """A command with the common options and examples that are run by the tests."""
+    """A command with the common options and with examples, which the tests run."""
 
-    def __init__(self, name: str | None, *, examples: Sequence[str] = (), **more: Any) -> None:  # noqa: ANN401 - click's own words
+    def __init__(self, name: str | None, *, examples: Sequence[str] = (), **more: Any) -> None:  # noqa: ANN401 - click's own parameters
         super().__init__(name, context_settings=CONTEXT, **more)
         self.examples = tuple(examples)
 
@@ -188,7 +198,7 @@ class GateCommand(click.Command):
         try:
             return super().invoke(ctx)
         except UsageError as problem:
-            problem.hint = problem.hint or f"`{ctx.command_path} --help` shows what it takes."
+            problem.hint = problem.hint or f"`{ctx.command_path} --help` shows its arguments."
             raise
         except NotAllowed as problem:
             if problem.status == HTTPStatus.UNAUTHORIZED:
@@ -210,12 +220,12 @@ class GateCommand(click.Command):
             with formatter.section("Examples"):
                 for example in self.examples:
                     formatter.write(f"  $ {example}\n")
-        formatter.write("\nOptions of every command (--format, --json, -q, --profile, --token-file, ...):\n")
+        formatter.write("\nCommon options (--format, --json, -q, --profile, --token-file, ...):\n")
         formatter.write("  hf-gate help options\n")
 
 
 def explain_unauthorized(run: Run, problem: NotAllowed) -> None:
-    """Say whether a token was sent at all: the Hub answers alike."""
+    """Say in the error whether a token was sent at all; the Hub gives the same answer in both cases."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     either = "the Hub does not know this token, or none was sent"
@@ -228,14 +238,14 @@ def explain_unauthorized(run: Run, problem: NotAllowed) -> None:
 
 
 class GateGroup(click.Group):
-    """A group whose commands are loaded when they are called; its help is printed from the table alone."""
+    """A group whose commands are imported when they are called. Its help needs only the table."""
 
     def __init__(
         self,
         name: str,
         table: Mapping[str, CommandEntry],
         *,
-        help: str,  # noqa: A002 - click's word
+        help: str,  # noqa: A002 - click's parameter name
         epilog: str = "",
         aliases: Mapping[str, str] | None = None,
     ) -> None:
@@ -270,9 +280,9 @@ class GateGroup(click.Group):
         return args[0], command, args[1:]
 
     def _find_similar(self, ctx: click.Context, typed: str) -> str | None:
-        """The command that was probably meant; one that changes something only if a single letter differs."""
+        """Return the most similar command. One with effects is suggested only if a single letter differs."""
         known = {**{name: name for name in self.list_commands(ctx)}, **self.aliases}
-        import difflib  # noqa: PLC0415 - 5 ms, for mistyped commands alone
+        import difflib  # noqa: PLC0415 - costs 5 ms, needed only for mistyped commands
 
         for name in difflib.get_close_matches(typed, known, n=5, cutoff=0.65):
             if not self.table[known[name]].has_effect or is_one_edit_away(typed, name):
@@ -280,7 +290,7 @@ class GateGroup(click.Group):
         return None
 
     def _find_in_subgroups(self, ctx: click.Context, name: str) -> str | None:
-        """The command of that name inside a group of this table, where its line of help lists it."""
+        """Return `GROUP NAME` if the summary of a group lists a command of that name."""
         for group, entry in self.table.items():
             if f" {name}" in entry.summary.partition(":")[2].replace(",", " ").replace(".", " "):
                 found = self.get_command(ctx, group)
@@ -289,7 +299,7 @@ class GateGroup(click.Group):
         return None
 
     def invoke(self, ctx: click.Context) -> object:
-        if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public word for "no command given"
+        if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public way to see that no command was given
             click.echo(ctx.get_help())
             return 0
         return super().invoke(ctx)
@@ -312,7 +322,7 @@ class GateGroup(click.Group):
 
 
 def is_one_edit_away(one: str, other: str) -> bool:
-    """Whether one letter more, less, different or swapped with its neighbour makes the one of the other."""
+    """Return whether the words differ by one letter: added, missing, replaced or swapped with its neighbour."""
     start = next(
         (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
     )
@@ -323,7 +333,7 @@ def is_one_edit_away(one: str, other: str) -> bool:
 
 
 def repeat_command(words: Sequence[str]) -> str:
-    """The command that runs at this moment with other words, its own options as they were given, to be pasted."""
+    """Return the running command with other arguments and the same options, quoted for a shell."""
     ctx = click.get_current_context()
     parts = [*ctx.command_path.split(), *words]
     for param in ctx.command.params:
@@ -336,7 +346,7 @@ def repeat_command(words: Sequence[str]) -> str:
 
 
 def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., object]], GateCommand]:
-    """A command of ours; what its function returns is the exit code (None: 0)."""
+    """Make a command of a function that returns the exit code (None: 0)."""
 
     def decorate(function: Callable[..., object]) -> GateCommand:
         return click.command(name, cls=GateCommand, examples=examples)(pass_run(function))
@@ -345,20 +355,20 @@ def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., ob
 
 
 def limit_options(function: Callable[..., object]) -> Callable[..., object]:
-    """`--limit` and `--all`, as one `limit`: None unless said, -1 for all."""
+    """Add `--limit` and `--all`, passed as one `limit`: None by default, -1 for all."""
 
     @wraps(function)
     def call(*args: object, limit: int | None, everything: bool, **more: object) -> object:
         return function(*args, limit=-1 if everything else limit, **more)
 
     rows = click.IntRange(min=0)
-    about = f"So many rows; people and agents see {FIRST_ROWS} unless said."
-    with_limit = click.option("--all", "everything", is_flag=True, help="All rows, also for people.")(call)
+    about = f"Maximum number of rows; default for tables and agents: {FIRST_ROWS}."
+    with_limit = click.option("--all", "everything", is_flag=True, help="Show all rows.")(call)
     return click.option("--limit", type=rows, help=about)(with_limit)
 
 
 def repo_type_option(function: Callable[..., object]) -> Callable[..., object]:
-    """`--type`, which settles what a bare ns/name is."""
+    """Add `--type`, the type of a bare ns/name."""
     return click.option(
         "--type",
         "--repo-type",

@@ -1,4 +1,4 @@
-"""Which files of a workspace that hold people's names and answers git keeps, and would hand on with the next push."""
+"""Finds files with personal data in a workspace that git tracks and the next push would publish."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def list_tracked_personal_files(folder: Path) -> list[str]:
-    """Their names below the folder; none where there is no git, or the folder is in no repository."""
-    from ..application.starter_workspace import GITIGNORE  # noqa: PLC0415 - only who has a workspace
+    """Return their names relative to the folder; none without git or outside a git repository."""
+    from ..application.starter_workspace import GITIGNORE  # noqa: PLC0415 - only with a workspace
 
     git = shutil.which("git")
     if git is None:
         return []
     try:
-        done = subprocess.run(  # noqa: S603 - git itself, and names that are ours
+        done = subprocess.run(  # noqa: S603 - git itself, with our own file names
             [git, "-C", str(folder), "ls-files", "-z", "--", *GITIGNORE], capture_output=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""hub serve: the local Hub as a process of its own, for demos, for trying things, and for other people's tests."""
+"""hub serve: runs the local Hub in the foreground, for demos, experiments and tests of other tools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .output import Format, count_of
 hub = GateGroup(
     "hub",
     {"serve": CommandEntry("hub_serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
-    help="The local Hub: a faithful Hub on this machine, without accounts and without network.",
+    help="The local Hub: behaves like the Hub, on this machine, without accounts or network.",
 )
 
 
@@ -30,39 +30,45 @@ hub = GateGroup(
     ),
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: one that is free.")
-@click.option("--seed", type=int, default=7, show_default=True, help="The same seed makes the same people.")
-@click.option("--requests", type=click.IntRange(min=0), default=2000, show_default=True, help="In all repos together.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 picks a free one.")
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same people.")
+@click.option(
+    "--requests",
+    type=click.IntRange(min=0),
+    default=2000,
+    show_default=True,
+    help="Number of requests in all repos together.",
+)
 @click.option("--repos", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--preset", type=click.Choice(["consumer", "class", "medical"]), default="consumer", show_default=True)
-@click.option("--quota", metavar="CALLS/SECONDS", help="A rate limit, announced as the Hub announces its own.")
-@click.option("--latency", metavar="TIME", default="0ms", help="Added to each answer: 50ms.")
+@click.option("--quota", metavar="CALLS/SECONDS", help="Rate limit, announced as the Hub does.")
+@click.option("--latency", metavar="TIME", default="0ms", help="Delay of each answer, e.g. 50ms.")
 @click.option("--page-size", type=click.IntRange(10, 1000), default=1000, show_default=True)
 @click.option(
     "--protocol",
     type=click.Choice(["2026-08", "2026-10-23"]),
     default="2026-10-23",
     show_default=True,
-    help="2026-08 knows no reset, requestId, q.",
+    help="2026-08 has no reset, requestId and q.",
 )
-@click.option("--faults", multiple=True, metavar="SPEC", help="NAME[:key=value]...; may be repeated.")
-@click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: an hour passes in a minute.")
-@click.option("--data", metavar="DIR", help="Keep the world there, and write oracle.jsonl.")
+@click.option("--faults", multiple=True, metavar="SPEC", help="Fault to inject: NAME[:key=value]...; can be repeated.")
+@click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: one hour passes in a minute.")
+@click.option("--data", metavar="DIR", help="Save the Hub's data in this folder, and write oracle.jsonl.")
 @click.option("--no-advice", is_flag=True, hidden=True)
 def serve(
     run: Run, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object
 ) -> int:  # fmt: skip
-    """Serve a Hub with invented people. With --json the first line has url, pid, tokens, repos and control.
+    """Run a local Hub with invented people. With --json the first line has url, pid, tokens, repos and control.
 
-    To work on it, paste in another terminal the line that is printed at the start; with --port 8123:
+    To use it, paste the line printed at the start into another terminal; with --port 8123:
 
     \b
       export HF_ENDPOINT=http://127.0.0.1:8123 HF_TOKEN=hf_local_owner_7
 
-    HF_ENDPOINT names the Hub, for hf and huggingface_hub too, and HF_TOKEN the account: hf_local_HOLDER_SEED, where
+    HF_ENDPOINT sets the Hub, also for hf and huggingface_hub. HF_TOKEN sets the account: hf_local_HOLDER_SEED, where
     HOLDER is owner, admin, writer, reader or stranger.
-    """  # noqa: D301 - click's mark needs the character itself
-    from ..config import parse_seconds  # noqa: PLC0415 - help needs none of it
+    """  # noqa: D301 - click needs the backspace character
+    from ..config import parse_seconds  # noqa: PLC0415 - not needed for help
     from ..localhub import server  # noqa: PLC0415 - as above
 
     _check_clock(str(world["clock"]))
@@ -78,43 +84,46 @@ def serve(
         raise UsageError(str(problem).rstrip(".") + ".") from None
     try:
         server.serve(
-            app, host, port, lambda url: _tell(run, app.describe_start(url, os.getpid()), advises=not no_advice)
+            app,
+            host,
+            port,
+            lambda url: _print_start(run, app.describe_start(url, os.getpid()), prints_advice=not no_advice),
         )
     except OSError as problem:
         raise UsageError(
-            f"{host}:{port} cannot be served: {problem.strerror}.", hint="--port 0 takes one that is free."
+            f"cannot listen on {host}:{port}: {problem.strerror}.", hint="--port 0 picks a free port."
         ) from None
     return 0
 
 
 def _check_clock(clock: str) -> None:
     if clock != "real" and not re.fullmatch(r"x\d+(\.\d+)?", clock):
-        raise UsageError(f"{clock!r} is no clock.", hint="Write real, or x60 for one that runs sixty times as fast.")
+        raise UsageError(f"--clock {clock!r} is not valid.", hint="Write real, or x60 to run sixty times as fast.")
 
 
-def _tell(run: Run, line: dict[str, object], *, advises: bool) -> None:
+def _print_start(run: Run, line: dict[str, object], *, prints_advice: bool) -> None:
     if run.out.is_human:
-        _tell_people(run, line)
+        _print_start_lines(run, line)
     elif run.out.format in {Format.JSON, Format.JSONL}:
         sys.stdout.write(json.dumps(line) + "\n")
     else:
         run.out.document(line, lambda: (), quiet=[str(line["url"])])
     sys.stdout.flush()
-    if advises and not run.out.is_human:
-        run.out.say(f"In another terminal: {_export(line)}", "dim")
+    if prints_advice and not run.out.is_human:
+        run.out.say(f"In another terminal: {_export_line(line)}", "dim")
 
 
-def _export(line: dict[str, object]) -> str:
-    """What makes a shell work on this Hub as the owner."""
+def _export_line(line: dict[str, object]) -> str:
+    """Return the shell line that selects this Hub and its owner's token."""
     return f"export HF_ENDPOINT={line['url']} HF_TOKEN={line['tokens']['owner']}"  # type: ignore[index]
 
 
-def _tell_people(run: Run, line: dict[str, object]) -> None:
+def _print_start_lines(run: Run, line: dict[str, object]) -> None:
     repos = line["repos"]
-    run.out.line(f"A local Hub serves {line['url']} until Ctrl-C.")
+    run.out.line(f"The local Hub runs at {line['url']} until Ctrl-C.")
     for repo in repos:  # type: ignore[attr-defined]
         spelt = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
         run.out.line(f"  {spelt}  gated {repo['gated']}, {count_of(repo['pending'], 'request')} pending")
     run.out.line("In another terminal:")
-    run.out.line(f"  {_export(line)}")
+    run.out.line(f"  {_export_line(line)}")
     run.out.line("  hf-gate ls")

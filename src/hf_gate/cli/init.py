@@ -1,4 +1,4 @@
-"""init: from the gated repos that are there to a workspace that knows them, with a first policy that changes nothing."""
+"""init: creates a workspace for the gated repos of an account, with a starter policy that changes nothing."""
 
 from __future__ import annotations
 
@@ -31,52 +31,52 @@ if TYPE_CHECKING:
 def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
 
-    Reads all requests of the named repos, or of all gated repos of the token's account and its organisations. Nothing
-    is changed on the Hub, and nothing would be: the plan right after it is empty.
+    Reads all requests of the named repos, by default of all gated repos of the token's account and its organisations.
+    Changes nothing on the Hub. The first plan is empty, because the policy is in shadow mode.
     """
     folder = Path(run.flag_text("workspace") or ".").expanduser().absolute()
-    _check(folder)
+    _check_folder(folder)
     found = [parse_repo(text, repo_type) for text in repos] or _own_repos(run)
     if not found:
         raise UsageError(
             "this account and its organisations have no gated repo.",
-            hint="Name a REPO, or gate one: `hf repos settings REPO --gated manual`.",
+            hint="Name a REPO, or gate one: hf repos settings REPO --gated manual",
         )
-    reviewed, left_out = _reviewable(run, found, is_named=bool(repos))
-    rights = _said_rights(run, reviewed)
-    _write(folder, reviewed, [form for repo in reviewed if (form := _form(run, repo)) is not None])
+    reviewed, skipped = _split_reviewable(run, found, is_named=bool(repos))
+    rights = _report_rights(run, reviewed)
+    _write_files(folder, reviewed, [form for repo in reviewed if (form := _read_form(run, repo)) is not None])
     run.move_to(folder)
-    reading = SyncCommand(run, open_workspace(run, writes=True), full=True)
+    sync = SyncCommand(run, open_workspace(run, writes=True), full=True)
     for repo in reviewed:
-        reading.sync_repo(repo)
-    differing = [line for repo in reviewed for line in _against_report(run, reading, repo)]
+        sync.sync_repo(repo)
+    differing = [line for repo in reviewed for line in _compare_with_report(run, sync, repo)]
     doc = {
-        **reading.document(),
+        **sync.document(),
         "desk": str(folder),
-        "left_out": [str(repo) for repo in left_out],
+        "left_out": [str(repo) for repo in skipped],
         "differing": differing,
         "may_decide": {str(repo): rights.can_decide(repo) for repo in reviewed},
     }
-    run.out.document(doc, lambda: _lines(folder, reading, left_out, differing, reviewed), quiet=[str(folder)])
-    return reading.exit_code(len(reviewed)) or (5 if differing else 0)
+    run.out.document(doc, lambda: _lines(folder, sync, skipped, differing, reviewed), quiet=[str(folder)])
+    return sync.exit_code(len(reviewed)) or (5 if differing else 0)
 
 
-def _check(folder: Path) -> None:
-    """Refuses to write over anything."""
-    from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - help needs none of it
+def _check_folder(folder: Path) -> None:
+    """Raise UsageError if init would overwrite a file or write through a symbolic link."""
+    from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - not needed for help
 
     for name in ("policies", ".gitignore"):
         if (folder / name).is_symlink():
             raise UsageError(
-                f"{folder / name} is a symbolic link, and init writes through none; nothing was written.",
-                hint="Put a folder or a file in its place, or make another workspace: `hf-gate init --workspace DIR`.",
+                f"{folder / name} is a symbolic link; nothing was written.",
+                hint="Replace it by a folder or a file, or use another folder: hf-gate init --workspace DIR",
             )
     for name in (CONFIG_FILE, "policies/starter.yaml", "desk.db"):
         if os.path.lexists(folder / name):
-            what = "is a workspace already" if name == CONFIG_FILE else f"has a {name} already"
+            what = "is already a workspace" if name == CONFIG_FILE else f"already has a {name}"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
-                hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or make another: `hf-gate init --workspace DIR`.",
+                hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or use another folder: hf-gate init --workspace DIR",
             )
 
 
@@ -84,44 +84,44 @@ def _own_repos(run: Run) -> list[Repo]:
     return list(dict.fromkeys(gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)))
 
 
-def _reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[list[Repo], list[Repo]]:
-    """Those whose requests this token may read, asked before anything is written; a named one must be."""
+def _split_reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[list[Repo], list[Repo]]:
+    """Split repos by whether this token can read their requests. Raises NotAllowed for a named repo, or if none is left."""
     may: list[Repo] = []
-    not_: list[Repo] = []
+    denied: list[Repo] = []
     for repo in repos:
         try:
             run.hub.head(repo, Status.PENDING)
         except NotAllowed:
             if is_named:
                 raise
-            not_.append(repo)
+            denied.append(repo)
         else:
             may.append(repo)
     if not may:
-        raise NotAllowed(f"this token may not read the requests of {', '.join(map(str, not_))}.")
-    return may, not_
+        raise NotAllowed(f"this token cannot read the requests of {', '.join(map(str, denied))}.")
+    return may, denied
 
 
-def _said_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
-    """Says before anything is read what the token may do; warns if it cannot decide, or reaches more than is named."""
+def _report_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
+    """Report the token's rights before the first sync. Warns if it cannot decide, or reaches other repos too."""
     from .token_rights import read_rights, rights_warnings, summarize_rights  # noqa: PLC0415 - as above
 
     rights = read_rights(run)
-    if said := summarize_rights(rights, repos):
-        run.out.say(said)
+    if summary := summarize_rights(rights, repos):
+        run.out.say(summary)
     for line in rights_warnings(rights, repos, set(repos).__contains__):
         run.out.warn(line)
     return rights
 
 
-def _form(run: Run, repo: Repo) -> GateForm | None:
+def _read_form(run: Run, repo: Repo) -> GateForm | None:
     try:
         return run.hub.gate_form(repo)
     except HfGateError:
-        return None  # the starter policy then asks for nothing that a form would have to have
+        return None  # the starter policy then uses no field of the form
 
 
-def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:
+def _write_files(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..application import starter_workspace  # noqa: PLC0415 - as above
     from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - as above
@@ -137,12 +137,12 @@ def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> No
     )
 
 
-def _against_report(run: Run, reading: SyncCommand, repo: Repo) -> list[str]:
-    """The Hub's own report, held against what the lists brought."""
+def _compare_with_report(run: Run, sync: SyncCommand, repo: Repo) -> list[str]:
+    """Compare the Hub's own report with the lists that were read; return the differences."""
     from ..application.starter_workspace import describe_count_differences  # noqa: PLC0415 - as above
     from ..application.sync import count_by_report  # noqa: PLC0415 - as above
 
-    synced = next((one for one, _ in reading.done if one.repo == repo), None)
+    synced = next((one for one, _ in sync.done if one.repo == repo), None)
     if synced is None:
         return []
     return [
@@ -151,33 +151,33 @@ def _against_report(run: Run, reading: SyncCommand, repo: Repo) -> list[str]:
 
 
 def _lines(
-    folder: Path, reading: SyncCommand, left_out: Sequence[Repo], differing: Sequence[str], repos: Sequence[Repo]
+    folder: Path, sync: SyncCommand, skipped: Sequence[Repo], differing: Sequence[str], repos: Sequence[Repo]
 ) -> Iterator[str]:
-    yield from reading.lines()
+    yield from sync.lines()
     for line in differing:
         yield f"  in doubt: {line}"
-    if left_out:
-        yield f"Left out, since this token may not read their requests: {', '.join(map(str, left_out))}."
+    if skipped:
+        yield f"Skipped, because this token cannot read their requests: {', '.join(map(str, skipped))}."
     yield f"Wrote hf-gate.yaml, policies/starter.yaml and .gitignore in {folder} for {count_of(len(repos), 'repo')}."
     yield "Nothing was changed on the Hub. Next steps:"
-    yield from _next_steps(folder, reading, repos)
+    yield from _next_steps(folder, sync, repos)
 
 
-def _next_steps(folder: Path, reading: SyncCommand, repos: Sequence[Repo]) -> Iterator[str]:
-    """The commands to try next, in columns; they name the workspace where it is not in the working directory."""
+def _next_steps(folder: Path, sync: SyncCommand, repos: Sequence[Repo]) -> Iterator[str]:
+    """Return the commands to try next, in columns, with --workspace unless it is the working directory."""
     from ..application.starter_workspace import suggest_next_steps  # noqa: PLC0415 - as above
 
-    pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in reading.done}
-    steps = suggest_next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")
+    pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in sync.done}
+    steps = suggest_next_steps(pending, _longest_waiting(sync, pending) or "USER@REPO")
     option = "" if folder == Path.cwd() else f"--workspace {shlex.quote(str(folder))} "
     width = max(len(words) for words, _ in steps)
     for words, purpose in steps:
         yield f"  hf-gate {option}{words:{width}}   {purpose}"
 
 
-def _longest_waiting(reading: SyncCommand, pending: Mapping[Repo, int]) -> str | None:
-    """USER@REPO of the request that has waited longest in the repo with the most of them."""
+def _longest_waiting(sync: SyncCommand, pending: Mapping[Repo, int]) -> str | None:
+    """Return USER@REPO of the oldest pending request in the repo with the most of them."""
     repo = max(pending, key=lambda each: pending[each])
-    row = next(iter(reading.workspace.store.iterate_requests(repo, Status.PENDING)), None)
+    row = next(iter(sync.workspace.store.iterate_requests(repo, Status.PENDING)), None)
     name = row.request.username if row is not None and row.request is not None else None
     return f"{name}@{repo}" if name else None

@@ -1,4 +1,4 @@
-"""Single keys from a terminal, without Enter, on every operating system."""
+"""Reads single keys from a terminal, without Enter, on every operating system."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import Final
 
 import click
 
-_SEQUENCE: Final = re.compile(r"\x1b(?:[\[O][^@-~]*[@-~]?|.)?|[\x00\xe0].", re.DOTALL)  # Esc, an arrow, Alt and a key
+_SEQUENCE: Final = re.compile(
+    r"\x1b(?:[\[O][^@-~]*[@-~]?|.)?|[\x00\xe0].", re.DOTALL
+)  # Esc, an arrow, or Alt with a key
 _ENDS: Final = frozenset("\x03\x04")  # Ctrl-C, Ctrl-D
 
 
 class Keys:
-    """Reads one key at a time. Between two reads the terminal is as it was, so that Ctrl-C stays Ctrl-C.
+    """Reads one key at a time. Between reads the terminal is in its normal mode, so Ctrl-C works.
 
-    Keys that are pressed while nothing is read are dropped: they were meant for an earlier screen.
+    Keys pressed between reads are dropped, because they were meant for an earlier screen.
     """
 
     def __init__(self) -> None:
-        self._typed = ""  # several keys can come at once
+        self._typed = ""  # one read can return several keys
 
     def read_key(self) -> str:
-        """The next key; an arrow or another key that sends several characters is given as `esc`."""
+        """Return the next key; `esc` for an arrow or another key that sends several characters."""
         if not self._typed:
             try:
                 self._typed = click.getchar()
@@ -32,17 +34,17 @@ class Keys:
         key = found[0] if found else self._typed[:1]
         self._typed = self._typed[len(key) :]
         if not key or key in _ENDS:
-            raise KeyboardInterrupt  # the terminal is gone, or somebody ends it
+            raise KeyboardInterrupt  # the terminal is gone, or the user pressed Ctrl-C or Ctrl-D
         return "esc" if found else key
 
     def read_line(self) -> str:
-        """A line that is typed, can be corrected, and is ended by Enter."""
+        """Return a line that the user can edit and ends with Enter."""
         typed, self._typed = self._typed, ""
-        begun, ends, rest = typed.replace("\r", "\n").partition("\n")
+        start, ends, rest = typed.replace("\r", "\n").partition("\n")
         if ends:
             self._typed = rest
-            return begun
+            return start
         line = sys.stdin.buffer.readline(8192)
         if not line:
             raise KeyboardInterrupt
-        return begun + line.decode("utf-8", "replace")
+        return start + line.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""ls: what waits, and who is in; and how much of it was shown."""
+"""ls: lists access requests from the store or the Hub, and says how many there are."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
     from ..hub.listing import Listing
 
-_COUNTED: Final = 1000  # rows of a list, at most, that are read on only to say how many there are: a page of the Hub's
+_COUNTED: Final = 1000  # rows of a list that are read at most to find its total: one page of the Hub
 
 
 @command(
@@ -48,18 +48,16 @@ _COUNTED: Final = 1000  # rows of a list, at most, that are read on only to say 
     "--status",
     default="pending",
     show_default=True,
-    help="pending, accepted, rejected, reset, several with commas, or all.",
+    help="pending, accepted, rejected or reset; several separated by commas; or all.",
 )
 @limit_options
 @click.option(
-    "--query", "-Q", default="", metavar="QUERY", help='From the store: age:>2d domain:*.edu -country:US "sleep".'
+    "--query", "-Q", default="", metavar="QUERY", help='Filter, store only: age:>2d domain:*.edu -country:US "sleep".'
 )
-@click.option(
-    "--sort", type=click.Choice(["new", "age"]), default="new", help="From the store: age puts the oldest first."
-)
-@click.option("--by", type=click.Choice(["person"]), help="From the store: what one person asked for stands together.")
-@click.option("--live", is_flag=True, help="Ask the Hub, also when a store has the repo.")
-@click.option("--allow-incomplete", is_flag=True, help="Exit 0 also when the list is not proved whole.")
+@click.option("--sort", type=click.Choice(["new", "age"]), default="new", help="Order, store only; age: oldest first.")
+@click.option("--by", type=click.Choice(["person"]), help="Group the requests of each person, store only.")
+@click.option("--live", is_flag=True, help="Read from the Hub even if the store has the repo.")
+@click.option("--allow-incomplete", is_flag=True, help="Exit with 0 even if the list is not proved complete.")
 def ls(
     run: Run,
     *,
@@ -73,33 +71,35 @@ def ls(
     by: str | None,
     allow_incomplete: bool,
 ) -> int:
-    """List access requests of one or several repos; without a REPO, those of the workspace, else all gated ones of the account.
+    """List access requests of REPOs; by default of the workspace's repos, else of all gated repos of the account.
 
-    Repos that were read whole (`hf-gate sync`) are listed from the store, which says how old that is; others, and all
-    with --live, from the Hub. `hf-gate help queries` explains --query. VERDICT is what the policies say: `human` means
-    that a person decides, `no rule` that no rule of an enforced policy matches.
+    Repos with a full sync are listed from the store, and the output says how old the data is. Other repos, and all
+    with --live, are read from the Hub. `hf-gate help queries` explains --query. VERDICT is the result of the policies:
+    `Needs review` means that a person decides, `no rule` that no rule of an enforced policy matches.
     """
     statuses = _statuses(status)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
-    asked = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
-    if not live and (kept := find_listing(run, asked)) is not None:
-        return print_listing(run, kept, limit, allow_incomplete=allow_incomplete)
+    arguments = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
+    if not live and (stored := find_listing(run, arguments)) is not None:
+        return print_listing(run, stored, limit, allow_incomplete=allow_incomplete)
     if query or by or sort != "new":
         raise UsageError(
-            "--query, --sort and --by ask the store, and these repos are not in it.",
-            hint="hf-gate sync REPO reads them.",
+            "--query, --sort and --by need the store, and these repos are not in it.",
+            hint="Read them first: hf-gate sync REPO",
         )
     announce(run)
-    reading = _ListingReader(run, named or _own_repos(run), statuses, is_named=bool(named))
-    weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it
-    rows: Iterable[RequestRecord] = (request_record(request, with_quality=weighs) for request in reading.requests())
+    reader = _ListingReader(run, named or _own_repos(run), statuses, is_named=bool(named))
+    with_quality = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the other formats do not show it
+    rows: Iterable[RequestRecord] = (
+        request_record(request, with_quality=with_quality) for request in reader.requests()
+    )
     columns: Sequence[Column[RequestRecord]] = ()
     if run.out.is_human:
         rows = _read_up_to(run, rows, FIRST_ROWS if limit is None else limit)
         columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
-    is_whole = run.out.records(RequestRecord, rows, columns, name=target_argument, limit=limit, empty=reading.empty)
+    is_whole = run.out.records(RequestRecord, rows, columns, name=target_argument, limit=limit, empty=reader.empty_text)
     shown = FIRST_ROWS if limit is None else limit
-    return _conclude(run, reading, None if is_whole else shown, allow_incomplete=allow_incomplete)
+    return _finish(run, reader, None if is_whole else shown, allow_incomplete=allow_incomplete)
 
 
 def _statuses(text: str) -> tuple[Status, ...]:
@@ -112,7 +112,7 @@ def _statuses(text: str) -> tuple[Status, ...]:
             guess = f"Did you mean {near[0]}? " if near else ""
             raise InvalidStatus(f"unknown status {word!r}.", hint=f"{guess}Write {', '.join(STATUSES)} or all.")
     if not words:
-        raise InvalidStatus("no status is named.", hint=f"Write {', '.join(STATUSES)} or all.")
+        raise InvalidStatus("--status is empty.", hint=f"Write {', '.join(STATUSES)} or all.")
     return tuple(dict.fromkeys(map(Status, words)))
 
 
@@ -121,12 +121,12 @@ def _own_repos(run: Run) -> list[Repo]:
 
 
 class _ListingReader:
-    """The lists that are read, and what is to be said of them afterwards."""
+    """Reads status lists from the Hub and counts what was read."""
 
     def __init__(self, run: Run, repos: Sequence[Repo], statuses: Sequence[Status], *, is_named: bool) -> None:
         self.run, self.repos, self.statuses, self.is_named = run, repos, statuses, is_named
         self.listings: list[Listing] = []
-        self.count = self.here = 0  # rows of all lists so far, and of the one that was begun last
+        self.count = self.list_count = 0  # rows of all lists so far, and of the current one
         self.is_sorted = True
         self.skipped: list[str] = []
 
@@ -139,52 +139,52 @@ class _ListingReader:
             except NotAllowed:
                 if self.is_named:
                     raise
-                self.skipped.append(str(repo))  # a repo of an organisation in which this account may not review
+                self.skipped.append(str(repo))  # the account cannot review in this organisation
                 continue
             if self.count == before and self.run.hub.gate(repo).mode is False:
                 if len(self.repos) == 1:
-                    raise NotGated(f"{repo} is not gated: nobody needs to ask for access there.")
-                self.run.out.warn(f"{repo} is not gated: nobody needs to ask for access there.")
+                    raise NotGated(f"{repo} is not gated, so it has no access requests.")
+                self.run.out.warn(f"{repo} is not gated, so it has no access requests.")
 
     def _list(self, repo: Repo, status: Status) -> Iterator[AccessRequest]:
         listing = self.run.hub.list(repo, status)
         self.listings.append(listing)
-        self.here, last = 0, None
+        self.list_count, last = 0, None
         for request in listing:
-            self.count, self.here = self.count + 1, self.here + 1
+            self.count, self.list_count = self.count + 1, self.list_count + 1
             self.is_sorted = self.is_sorted and (last is None or request.asked_at <= last)
             last = request.asked_at
             yield request
         if listing.completeness == NO_RESET_LIST and set(self.statuses) != set(STATUSES):
-            raise InvalidStatus(f"{repo}: {listing.completeness.why}.", hint="Leave reset out, or ask for all.")
+            raise InvalidStatus(f"{repo}: {listing.completeness.why}.", hint="Omit reset, or use --status all.")
 
-    def count_on(self) -> bool:
-        """Reads the list that was begun last on, as far as that costs no more than a call; whether it ended."""
+    def count_rest(self) -> bool:
+        """Read the rest of the current list if that costs at most one call; return whether it ended."""
         try:
             for _ in self.listings[-1]:
-                self.count, self.here = self.count + 1, self.here + 1
-                if self.here >= _COUNTED:
+                self.count, self.list_count = self.count + 1, self.list_count + 1
+                if self.list_count >= _COUNTED:
                     return False
         except HfGateError:
-            return False  # what was asked for has been shown
+            return False  # the wanted rows were shown already
         return True
 
     @property
-    def unread(self) -> int:
-        """How many lists were not begun."""
+    def unread_lists(self) -> int:
+        """Return the number of lists that were not started."""
         return len(self.repos) * len(self.statuses) - len(self.listings)
 
     @property
-    def empty(self) -> str:
-        """The sentence for an empty table."""
+    def empty_text(self) -> str:
+        """Return the sentence for an empty table."""
         if self.count:
-            return "No row was asked for."
+            return "--limit is 0."
         where = str(self.repos[0]) if len(self.repos) == 1 else f"{len(self.repos)} repos"
-        return f"Nobody is {' or '.join(self.statuses)} at {where}." if self.repos else "Nobody is on that list."
+        return f"No {' or '.join(self.statuses)} requests at {where}." if self.repos else "No requests."
 
     @property
-    def manner(self) -> str:
-        """Which lists, in which order, and from where."""
+    def description(self) -> str:
+        """Describe the lists: their statuses, order and source."""
         order = "newest first" if self.is_sorted else "in the Hub's order"
         each = " in each list" if len(self.listings) > 1 else ""
         lists = "all statuses" if len(self.statuses) == len(STATUSES) else " and ".join(self.statuses)
@@ -192,7 +192,7 @@ class _ListingReader:
 
 
 def _read_up_to(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[RequestRecord]:
-    """What a table needs, and one row more if there is one: so that it is known whether some were left out."""
+    """Read the rows of a table and one more, which shows whether rows are missing."""
     found = []
     with Progress(run.out, "read") as bar:
         for row in rows if limit < 0 else islice(rows, limit + 1):
@@ -201,38 +201,40 @@ def _read_up_to(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[Req
     return found
 
 
-def _conclude(run: Run, reading: _ListingReader, shown: int | None, *, allow_incomplete: bool) -> int:
-    """What is said at the end, and the exit code; `shown` rows were printed of more, or None: of all that were read."""
+def _finish(run: Run, reader: _ListingReader, shown: int | None, *, allow_incomplete: bool) -> int:
+    """Print the closing notes; return the exit code. `shown`: rows printed of more; None if all were printed."""
     out = run.out
-    if reading.skipped:
-        out.warn(f"not allowed to review {', '.join(reading.skipped)}: left out.")
-    if not reading.repos:
+    if reader.skipped:
+        out.warn(f"skipped, because this token cannot review them: {', '.join(reader.skipped)}.")
+    if not reader.repos:
         out.say("No gated repo of this account or its organisations was found.")
-    talks = out.format in {Format.HUMAN, Format.AGENT} and reading.repos
-    if talks and out.hidden_columns:
-        out.say(f"No room for {', '.join(out.hidden_columns)}: --no-truncate shows all, and in full.", "dim")
+    has_notes = out.format in {Format.HUMAN, Format.AGENT} and reader.repos
+    if has_notes and out.hidden_columns:
+        out.say(f"Hidden columns: {', '.join(out.hidden_columns)}. --no-truncate shows everything.", "dim")
     if shown is not None:
-        if talks:
-            _tell_part(run, reading, shown)
+        if has_notes:
+            _print_partial(run, reader, shown)
         return 0
-    if talks:
-        count = reading.count
-        out.say(f"Showing {count:,} of {count:,} {reading.manner}." if count else "Read from the Hub just now.", "dim")
-    doubts = [(listing, listing.completeness) for listing in reading.listings if not listing.completeness.proved]
+    if has_notes:
+        count = reader.count
+        out.say(
+            f"Showing {count:,} of {count:,} {reader.description}." if count else "Read from the Hub just now.", "dim"
+        )
+    doubts = [(listing, listing.completeness) for listing in reader.listings if not listing.completeness.proved]
     for listing, completeness in doubts:
-        out.warn(f"the list of {listing.repo} is not proved whole: {completeness.why}.")
+        out.warn(f"the list of {listing.repo} is not proved complete: {completeness.why}.")
         for record in listing.quarantined[:3]:
-            out.warn(f"left out: {record}")
+            out.warn(f"unreadable record: {record}")
     return 0 if allow_incomplete or not doubts else 5
 
 
-def _tell_part(run: Run, reading: _ListingReader, shown: int) -> None:
-    """How much of how much was shown, as far as that is cheaply known."""
-    is_known = reading.count_on() and reading.listings[-1].completeness.proved and not reading.unread
-    total = f"{'' if is_known else 'at least '}{reading.count:,}"
+def _print_partial(run: Run, reader: _ListingReader, shown: int) -> None:
+    """Print how many rows of how many were shown; the total is a minimum if it would cost calls to know."""
+    is_known = reader.count_rest() and reader.listings[-1].completeness.proved and not reader.unread_lists
+    total = f"{'' if is_known else 'at least '}{reader.count:,}"
     more = "All: --all"
-    if reading.unread:
-        run.out.say(f"Showing {shown:,} of {total} {reading.manner}.")
-        run.out.say(f"{count_of(reading.unread, 'more list')} not read yet. {more}")
+    if reader.unread_lists:
+        run.out.say(f"Showing {shown:,} of {total} {reader.description}.")
+        run.out.say(f"{count_of(reader.unread_lists, 'more list')} not read yet. {more}")
     else:
-        run.out.say(f"Showing {shown:,} of {total} {reading.manner}. {more}")
+        run.out.say(f"Showing {shown:,} of {total} {reader.description}. {more}")

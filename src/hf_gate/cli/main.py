@@ -1,4 +1,4 @@
-"""Where `hf-gate` starts and ends: the tree of commands, signals, and every error as one line with the next step."""
+"""Entry point of `hf-gate`: the tree of commands, signals, and errors printed as one line with a hint."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..errors import HfGateError
 from .framework import CommandEntry, GateGroup
 from .output import Output, describe_write_error, silence
 
-_READ, _DECIDE, _DESK, _HELP = "View", "Decide", "Workspace", "Help"
+_VIEW, _DECIDE, _WORKSPACE, _HELP = "View", "Decide", "Workspace", "Help"
 _TRY, _ASK = "Try it without a token", "Ask for access"
 
 COMMANDS: dict[str, CommandEntry] = {
-    "ls": CommandEntry("ls:ls", "List access requests.", _READ),
-    "show": CommandEntry("show:show", "Show one request: answers, person, age.", _READ),
-    "explain": CommandEntry("explain:explain", "Explain a verdict: every rule and every value.", _READ),
-    "person": CommandEntry("person:person", "Show one account's requests at all your repos.", _READ),
-    "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _READ),
-    "form": CommandEntry("form:form", "Gate forms: check a card and show what it asks.", _READ),
-    "status": CommandEntry("status:status", "Show pending counts, last syncs and problems.", _READ),
-    "report": CommandEntry("report:report", "Reports: overview.", _READ),
+    "ls": CommandEntry("ls:ls", "List access requests.", _VIEW),
+    "show": CommandEntry("show:show", "Show one request: answers, person, age.", _VIEW),
+    "explain": CommandEntry("explain:explain", "Explain a verdict: every rule and every value.", _VIEW),
+    "person": CommandEntry("person:person", "Show one account's requests at all your repos.", _VIEW),
+    "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _VIEW),
+    "form": CommandEntry("form:form", "Gate forms: check a card and show what it asks.", _VIEW),
+    "status": CommandEntry("status:status", "Show pending counts, last syncs and problems.", _VIEW),
+    "report": CommandEntry("report:report", "Reports: overview.", _VIEW),
     "ui": CommandEntry("ui:ui", "Open the desk in the browser.", _DECIDE),
     "review": CommandEntry("review:review", "Decide requests one by one with single keys.", _DECIDE),
     "accept": CommandEntry("decision_commands:accept", "Accept requests (also: approve).", _DECIDE, has_effect=True),
@@ -45,19 +45,19 @@ COMMANDS: dict[str, CommandEntry] = {
         "decision_commands:grant", "Grant access to people who have not asked.", _DECIDE, has_effect=True
     ),
     "revoke": CommandEntry("decision_commands:revoke", "End the access of accepted people.", _DECIDE, has_effect=True),
-    "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _DESK),
-    "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _DESK),
-    "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _DESK),
-    "store": CommandEntry("store:store", "Store: check, export, backup, restore, remove.", _DESK),
-    "policy": CommandEntry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _DESK),
-    "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _DESK),
-    "apply": CommandEntry("plan:apply", "Apply a plan, once.", _DESK, has_effect=True),
-    "runs": CommandEntry("runs:runs", "Runs: ls, show, pause, resume, stop, retry.", _DESK),
+    "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _WORKSPACE),
+    "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _WORKSPACE),
+    "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _WORKSPACE),
+    "store": CommandEntry("store:store", "Store: check, export, backup, restore, remove.", _WORKSPACE),
+    "policy": CommandEntry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _WORKSPACE),
+    "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _WORKSPACE),
+    "apply": CommandEntry("plan:apply", "Apply a plan, once.", _WORKSPACE, has_effect=True),
+    "runs": CommandEntry("runs:runs", "Runs: ls, show, pause, resume, stop, retry.", _WORKSPACE),
     "run": CommandEntry(
-        "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _DESK, has_effect=True
+        "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _WORKSPACE, has_effect=True
     ),
-    "expire": CommandEntry("run:expire", "Grants with an end date: ls.", _DESK),
-    "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _DESK),
+    "expire": CommandEntry("run:expire", "Grants with an end date: ls.", _WORKSPACE),
+    "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _WORKSPACE),
     "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _TRY),
     "hub": CommandEntry("hub_serve:hub", "Local Hub: serve.", _TRY),
     "ask": CommandEntry("requester:ask", "Ask for access to a gated repo.", _ASK, has_effect=True),
@@ -85,11 +85,11 @@ root = GateGroup(
 )
 
 COMPLETE_VARIABLE = "_HF_GATE_COMPLETE"
-_OF_WRITING = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+_WRITE_ERRNOS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a run as Ctrl-C does: the state is settled first."""
+    """SIGTERM was received. It ends a run like Ctrl-C: the state is settled first."""
 
 
 def _terminate(_signum: int, _frame: FrameType | None) -> None:
@@ -97,17 +97,20 @@ def _terminate(_signum: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     signal.signal(signal.SIGTERM, _terminate)
-    _open_what_is_closed()
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
-def _open_what_is_closed() -> None:
-    """A stream that the caller closed becomes one of nothing; else the next file or socket would take its number."""
+def _open_closed_streams() -> None:
+    """Open the standard streams that the caller closed on /dev/null.
+
+    Otherwise the next file or socket would get the number of a standard stream.
+    """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
@@ -117,17 +120,17 @@ def _open_what_is_closed() -> None:
 
 
 def run(args: list[str]) -> int:
-    """One call of the program; its exit code."""
+    """Run one call of the program; return its exit code."""
     if not args and "_HF_COMPLETE" in os.environ:
-        return 0  # `hf gate <TAB>` starts extensions with nothing: be silent
+        return 0  # `hf gate <TAB>` starts extensions without arguments: print nothing
     if args == ["--version"]:
         args = ["version"]
     if COMPLETE_VARIABLE in os.environ:
         root.main(args, prog_name="hf-gate", complete_var=COMPLETE_VARIABLE)
     try:
         code = _invoke(args)
-    except BaseException as problem:  # noqa: BLE001 - the last line of defence: a sentence rather than a trace
-        code = _code_of(problem)
+    except BaseException as problem:  # noqa: BLE001 - last resort: print a sentence instead of a traceback
+        code = _report_error(problem)
     return _flush_output(code)
 
 
@@ -138,21 +141,21 @@ def _invoke(args: list[str]) -> int:
 
 
 def _flush_output(code: int) -> int:
-    """The exit code, once all output is written; a reader who left changes nothing about it."""
+    """Flush stdout; return the exit code. A closed pipe does not change it."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         silence(sys.stdout)
     except OSError as problem:
         silence(sys.stdout)
-        return _tell(describe_write_error(problem), "", code or 1)
+        return _print_error(describe_write_error(problem), "", code or 1)
     return code
 
 
-def _code_of(problem: BaseException) -> int:
-    """The exit code of what ended the program, after its sentence was said."""
+def _report_error(problem: BaseException) -> int:
+    """Print the error that ended the program; return its exit code."""
     if not isinstance(problem, click.exceptions.Exit) and _is_debugging():
-        import traceback  # noqa: PLC0415 - only who debugs needs it
+        import traceback  # noqa: PLC0415 - only for debugging
 
         for line in "".join(traceback.format_exception(problem)).rstrip().split("\n"):
             Output().say(line)
@@ -160,26 +163,24 @@ def _code_of(problem: BaseException) -> int:
         case click.exceptions.Exit():
             return problem.exit_code
         case click.ClickException():
-            return _tell(" ".join(problem.format_message().split()), _click_hint(problem), problem.exit_code)
+            return _print_error(" ".join(problem.format_message().split()), _click_hint(problem), problem.exit_code)
         case HfGateError():
-            general = (
-                "`hf-gate help` and `hf-gate COMMAND --help` show what can be asked." if problem.exit_code == 2 else ""
-            )
-            return _tell(str(problem), problem.hint or general, problem.exit_code)
+            general = "See `hf-gate help` and `hf-gate COMMAND --help`." if problem.exit_code == 2 else ""
+            return _print_error(str(problem), problem.hint or general, problem.exit_code)
         case Terminated():
-            return _tell("ended by SIGTERM.", "", 143)
+            return _print_error("ended by SIGTERM.", "", 143)
         case KeyboardInterrupt() | click.Abort():
-            return _tell("interrupted.", "", 130)
+            return _print_error("interrupted.", "", 130)
         case OSError():
-            return _code_of_system(problem)
+            return _report_os_error(problem)
         case Exception():
-            hint = "This is a fault of hf-gate. HF_GATE_DEBUG=1 shows where; please report it."
-            return _tell(f"{type(problem).__name__}: {problem}", hint, _stated_code(problem))
+            hint = "This is a bug in hf-gate. Please report it with the traceback that HF_GATE_DEBUG=1 prints."
+            return _print_error(f"{type(problem).__name__}: {problem}", hint, _exit_code_of(problem))
         case _:
             raise problem
 
 
-def _tell(message: str, hint: str, code: int) -> int:
+def _print_error(message: str, hint: str, code: int) -> int:
     out = Output()
     out.say(f"Error: {message}", "red")
     if hint:
@@ -193,26 +194,28 @@ def _click_hint(problem: click.ClickException) -> str:
         return ""
     examples = getattr(ctx.command, "examples", ()) if isinstance(problem, click.MissingParameter) else ()
     example = f"For example `{examples[0]}`; " if examples else ""
-    return f"{example}`{ctx.command_path} --help` shows what it takes."
+    return f"{example}`{ctx.command_path} --help` shows its arguments."
 
 
-def _code_of_system(problem: OSError) -> int:
-    """A file, which has a name, or our own output, which has none. A reader who has enough of it is no error."""
-    is_output = problem.filename is None and problem.errno in _OF_WRITING
+def _report_os_error(problem: OSError) -> int:
+    """Report an OSError: of a file, which has a name, or of our own output. A closed pipe is not an error."""
+    is_output = problem.filename is None and problem.errno in _WRITE_ERRNOS
     if is_output:
         silence(sys.stdout)
     if isinstance(problem, BrokenPipeError) and is_output:
         return 0
-    return _tell(describe_write_error(problem) if is_output else _in_short(problem), "", _stated_code(problem))
+    return _print_error(
+        describe_write_error(problem) if is_output else _describe_os_error(problem), "", _exit_code_of(problem)
+    )
 
 
-def _in_short(problem: OSError) -> str:
+def _describe_os_error(problem: OSError) -> str:
     name = f"{problem.filename}: " if problem.filename else ""
     return f"{name}{problem.strerror or problem}."
 
 
-def _stated_code(problem: Exception) -> int:
-    """The exit code of an error that nobody raised on purpose: 1, unless a run that it ended knows better."""
+def _exit_code_of(problem: Exception) -> int:
+    """Return the exit code of an unexpected error: 1, unless a run that it ended set another one."""
     code = getattr(problem, "exit_code", 1)
     return code if isinstance(code, int) else 1
 

@@ -1,4 +1,4 @@
-"""Whom somebody may have meant who misspelt a username: the nearest among those who asked at that repo."""
+"""Suggests similar usernames for a misspelt one, among the requesters of a repo."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..hub.client import Hub
 
-_READ: Final = 1000  # rows of each list: what the Hub gives in one call
-_SPARE: Final = 20  # calls that must be left before some are spent on advice
-_PASTED: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)  # a name that is harmless in a shell
+_MAX_ROWS: Final = 1000  # rows read of each list: what the Hub returns in one call
+_MIN_CALLS_LEFT: Final = 20  # minimum of calls left in the budget; with fewer, no suggestions are made
+_SAFE_NAME: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)  # a name that is safe in a shell
 
 
 def did_you_mean(hub: Hub, repo: Repo, name: str | None) -> str:
-    """`Did you mean ada-l or ada-k? `, or nothing; costs a call for each list at most, and raises nothing of the Hub's."""
-    return _sentence(_nearest(name, _usernames_of(hub, repo))) if name else ""
+    """Return e.g. `Did you mean ada-l or ada-k? `, else ''. Costs at most one call a list; Hub errors are ignored."""
+    return _format_suggestion(_similar_names(name, _read_usernames(hub, repo))) if name else ""
 
 
 def suggest_names(hub: Hub, repo: Repo, names: Sequence[str]) -> Iterator[str]:
-    """The same for several people of one repo, who are looked up together."""
-    listed = _usernames_of(hub, repo)
+    """Return suggestions for several names of one repo; the lists are read once."""
+    listed = _read_usernames(hub, repo)
     for name in names:
-        if near := _nearest(name, listed):
-            yield f"{name}: {_sentence(near)}".strip()
+        if near := _similar_names(name, listed):
+            yield f"{name}: {_format_suggestion(near)}".strip()
 
 
-def _sentence(names: Sequence[str]) -> str:
+def _format_suggestion(names: Sequence[str]) -> str:
     return f"Did you mean {' or '.join(names)}? " if names else ""
 
 
-def _nearest(name: str, listed: Mapping[str, str]) -> list[str]:
+def _similar_names(name: str, listed: Mapping[str, str]) -> list[str]:
     others = [key for key in listed if key != name.lower()]
     return [listed[key] for key in difflib.get_close_matches(name.lower(), others, n=3, cutoff=0.7)]
 
 
-def _usernames_of(hub: Hub, repo: Repo) -> dict[str, str]:
-    """Who asked at a repo, by the name in small letters; nobody when the Hub is short of calls."""
+def _read_usernames(hub: Hub, repo: Repo) -> dict[str, str]:
+    """Return the requesters of a repo by lower-case name; none if the call budget is low."""
     left = hub.outlook().remaining
-    if left is not None and left < _SPARE:
+    if left is not None and left < _MIN_CALLS_LEFT:
         return {}
     names: dict[str, str] = {}
     for status in STATUSES:
         listing = hub.list(repo, status)
         try:
-            for request in islice(listing, _READ):
-                if request.username and _PASTED.match(request.username):
+            for request in islice(listing, _MAX_ROWS):
+                if request.username and _SAFE_NAME.match(request.username):
                     names[request.username.lower()] = request.username
         except HfGateError:
-            continue  # advice that fails is no advice
+            continue  # suggestions are optional
         finally:
             listing.close()
     return names

@@ -1,4 +1,4 @@
-"""How a command speaks: data on stdout in seven formats, talk on stderr; no text from outside reaches either unseen."""
+"""Writes the output of commands: data to stdout in the chosen format, messages to stderr; outside text is made visible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", 
 
 
 class Format(StrEnum):
-    """The seven formats; `auto` becomes one of them before anything is printed."""
+    """The output formats; `auto` is resolved to one of them before anything is printed."""
 
     HUMAN = "human"
     AGENT = "agent"
@@ -39,10 +39,10 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[R]):
-    """One column of the table for people, and how it gives way when the terminal is narrow.
+    """One column of a table, and how it shrinks on a narrow terminal.
 
-    A flexible one is cut down to `least`, at its end or, with `tail`, at its head. One with a `drop` leaves when that
-    is not enough, the highest first. All others are shown whole.
+    A flexible column is cut at its end down to `min_width`; with `is_tail_shown` at its start. If that is not enough,
+    columns with a `drop_rank` are dropped, the highest first. All others are never cut.
     """
 
     title: str
@@ -55,7 +55,7 @@ class Column(Generic[R]):
 
 
 def resolve_format(name: str | None) -> Format:
-    """`auto` is for people, except where an agent says in AI_AGENT or AGENT that it reads and stdout is no terminal."""
+    """Resolve a format name: `auto` is human, or agent if AI_AGENT or AGENT is set and stdout is not a terminal."""
     if name not in {None, "auto"}:
         return Format(name)
     is_agent = bool(os.environ.get("AI_AGENT") or os.environ.get("AGENT")) and not sys.stdout.isatty()
@@ -63,7 +63,7 @@ def resolve_format(name: str | None) -> Format:
 
 
 def should_use_color(stream: TextIO, choice: str = "auto") -> bool:
-    """Colours where a terminal shows them and nobody objected."""
+    """Return whether to use colours: on a terminal, unless an option or a variable says otherwise."""
     if choice != "auto":
         return choice == "always"
     if os.environ.get("NO_COLOR"):
@@ -74,7 +74,7 @@ def should_use_color(stream: TextIO, choice: str = "auto") -> bool:
 
 
 def silence(stream: TextIO) -> None:
-    """Lets a stream that cannot be written end in nothing, so that its unwritten rest is no complaint at exit."""
+    """Redirect an unwritable stream to /dev/null, so that flushing it at exit does not fail."""
     with suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())
@@ -82,34 +82,34 @@ def silence(stream: TextIO) -> None:
 
 
 def describe_write_error(problem: OSError) -> str:
-    """The sentence about output that could not be written."""
+    """Return the error message for output that could not be written."""
     return f"the output could not be written: {problem.strerror or problem}."
 
 
 @dataclass(slots=True)
 class Output:
-    """Where a command puts what it has to say."""
+    """The output of one command."""
 
     format: Format = Format.HUMAN
     color: str = "auto"
     truncate: bool = True
-    hidden_columns: tuple[str, ...] = ()  # titles of the columns for which the last table had no room
+    hidden_columns: tuple[str, ...] = ()  # titles of the columns that the last table dropped
 
     @property
     def is_human(self) -> bool:
-        """Whether a person reads stdout."""
+        """Return whether the format is human."""
         return self.format is Format.HUMAN
 
-    # ---- talk: stderr ------------------------------------------------------------------------------------------------
+    # ---- messages: stderr---------------------------------------------------------------------------------------------
 
     def say(self, text: str, style: str = "") -> None:
-        """One line on stderr, with what came from outside made visible."""
+        """Write one line to stderr, with outside text made visible."""
         shown = make_visible(text, one_line=True)
         self.write_stderr((self.style(shown, style, sys.stderr) if style else shown) + "\n")
 
     @staticmethod
     def write_stderr(text: str) -> None:
-        """Text that is safe already, on stderr at once; where nobody can hear it, the work goes on."""
+        """Write safe text to stderr and flush; a closed stderr is ignored."""
         try:
             sys.stderr.write(text)
             sys.stderr.flush()
@@ -117,28 +117,28 @@ class Output:
             silence(sys.stderr)
 
     def warn(self, text: str) -> None:
-        """What the reader should know before trusting the rest."""
+        """Write a warning."""
         self.say(f"Warning: {text}", "yellow")
 
     def hint(self, text: str) -> None:
-        """What to do next."""
+        """Write a hint for the next step."""
         self.say(f"Hint: {text}", "dim")
 
     def style(self, text: str, style: str, stream: TextIO | None = None) -> str:
-        """The text in a colour, where colours are wanted."""
+        """Return the text in a style if colours are used."""
         if not should_use_color(stream or sys.stdout, self.color):
             return text
         return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
     # ---- data: stdout ------------------------------------------------------------------------------------------------
 
-    def write_results(self, tell: Callable[[], None], *, is_changed: bool) -> int:
-        """Has results printed whose work is over: 0; 5 or 1 when they could not be written, changed or not.
+    def write_results(self, print_results: Callable[[], None], *, is_changed: bool) -> int:
+        """Print results of finished work; return 0, or if that fails 5 after changes and 1 without.
 
-        A reader who left early is no fault: the work has its own code.
+        A closed pipe is not a failure: the work has its own exit code.
         """
         try:
-            tell()
+            print_results()
             sys.stdout.flush()
         except BrokenPipeError:
             silence(sys.stdout)
@@ -151,18 +151,18 @@ class Output:
         return 0
 
     def line(self, text: str = "") -> None:
-        """One line for people; what came from outside was made visible by the caller, or is here."""
+        """Write one line of data, with outside text made visible."""
         sys.stdout.write(make_visible(text, one_line=True) + "\n")
 
     def document(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
-        """One object: as JSON, as `key TAB value`, as one row of CSV, as the lines for people, or only its names."""
+        """Print one object as JSON, as `key TAB value`, as a CSV row, as the human `lines`, or as its `quiet` names."""
         if self.format in {Format.JSON, Format.JSONL}:
             sys.stdout.write(to_json(doc) + "\n")
         elif self.format is Format.AGENT:
             for key, value in _builtin(doc).items():
                 sys.stdout.write(f"{key}\t{to_one_line(value)}\n")
         elif self.format is Format.CSV:
-            from ..application.record_files import csv_document  # noqa: PLC0415 - help needs none of it
+            from ..application.record_files import csv_document  # noqa: PLC0415 - not needed for help
 
             sys.stdout.writelines(csv_document(_builtin(doc)))
         else:
@@ -180,10 +180,10 @@ class Output:
         empty: str = "No results found.",
         part: str = "",
     ) -> bool:
-        """Print many records; return True when all were read, False when `limit` (30 for people and agents) left some out.
+        """Print records; return False if `limit` (default for tables and agents: 30) cut the list, else True.
 
-        `kind` names the keys, also where there is no row; `name` is what `-q` prints. `part`, such as `the newest {}`,
-        says for people which rows were shown.
+        `kind` defines the keys, even without rows. `name` gives what `-q` prints. `part`, e.g. `the newest {}`, describes
+        the rows shown when the table is cut.
         """
         if limit is None and self.format in {Format.HUMAN, Format.AGENT}:
             limit = FIRST_ROWS
@@ -202,10 +202,10 @@ class Output:
         return is_whole
 
     def _data(self, kind: type[Record], rows: Iterable[Any]) -> None:
-        from ..application import record_files  # noqa: PLC0415 - help needs none of it
+        from ..application import record_files  # noqa: PLC0415 - not needed for help
         from ..application.records import keys_of  # noqa: PLC0415 - as above
 
-        if self.format is Format.JSON:  # all or nothing, since half an array is not JSON
+        if self.format is Format.JSON:  # written only once complete, because half an array is not JSON
             with record_files.spool(map(str.encode, record_files.json_array(rows))) as file:
                 for line in io.TextIOWrapper(file, "utf-8", newline=""):
                     sys.stdout.write(line)
@@ -218,7 +218,7 @@ class Output:
     def _table(self, rows: Iterable[R], columns: Sequence[Column[R]], empty: str) -> None:
         titles = [
             make_visible(column.title, one_line=True) for column in columns
-        ]  # labels of a form are from outside too
+        ]  # labels of a form are outside text too
         cells = [[make_visible(column.cell(row), one_line=True) for column in columns] for row in rows]
         if not cells:
             self.line(empty)
@@ -234,7 +234,7 @@ class Output:
 
 
 def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:
-    """Tab-separated lines; an agent must not obey what a requester wrote, so those columns are marked."""
+    """Return tab-separated lines. Columns with text of requesters are named untrusted_, so that agents do not obey it."""
     yield "\t".join(f"untrusted_{key}" if key in {"fullname", "answers"} else key for key in keys) + "\n"
     for row in rows:
         yield "\t".join(map(to_one_line, _builtin(row).values())) + "\n"
@@ -242,23 +242,23 @@ def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:
 
 def _builtin(value: object) -> dict[str, object]:
     """Return an object with the records in it as plain JSON values."""
-    import msgspec  # noqa: PLC0415 - help needs none of it
+    import msgspec  # noqa: PLC0415 - not needed for help
 
     found: dict[str, object] = msgspec.to_builtins(value)
     return found
 
 
 def count_of(count: int, one: str, many: str | None = None) -> str:
-    """`1 request`, `1,204 requests`."""
+    """Return e.g. `1 request` or `1,204 requests`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def format_age(since: datetime, now: datetime) -> str:
-    """How long ago, in a unit that says something: `40s`, `12m`, `3h`, `9d`, `5mo`, `3.1y`, `12y`."""
+    """Return the time since then in one suitable unit: `40s`, `12m`, `3h`, `9d`, `5mo`, `3.1y`, `12y`."""
     seconds = max(0, int((now - since).total_seconds()))
     days = seconds / 86400
     if days >= 730:
-        years = int(days / 36.525) / 10  # never older than it is
+        years = int(days / 36.525) / 10  # rounded down
         return f"{int(years)}y" if years >= 10 else f"{years:.1f}y"
     if days >= 90:
         return f"{int(days / 30.4375)}mo"
@@ -269,7 +269,7 @@ def format_age(since: datetime, now: datetime) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time for people: `45 s`, `1 min 50 s`, `2 h 5 min`, `12 days`."""
+    """Return a duration, e.g. `45 s`, `1 min 50 s`, `2 h 5 min`, `12 days`."""
     whole = int(seconds + 0.5)
     if whole < 60:
         return f"{whole} s"
@@ -281,20 +281,20 @@ def format_duration(seconds: float) -> str:
 
 
 def format_end(seconds: float) -> str:
-    """When something that is so many seconds ahead ends, or since when it is over."""
-    return f"in {format_duration(seconds)}" if seconds > 0 else f"over for {format_duration(-seconds)}"
+    """Return when something ends that ends in `seconds`; negative: how long ago it ended."""
+    return f"in {format_duration(seconds)}" if seconds > 0 else f"{format_duration(-seconds)} ago"
 
 
 def clock_advice(skew: float) -> str:
-    """Which way this machine's clock is off, and what to do; `skew`: seconds that the Hub's is ahead."""
-    return f"{describe_clock_skew(skew)}. Set it right, and try again."
+    """Return how far the clock is off, and what to do. `skew`: seconds that the Hub's clock is ahead."""
+    return f"{describe_clock_skew(skew)}. Correct it, then try again."
 
 
 def describe_clock_skew(skew: float) -> str:
-    """Which way it is off alone."""
+    """Return how far this machine's clock is off. `skew`: seconds that the Hub's clock is ahead."""
     return f"this machine's clock is {format_duration(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"
 
 
 def safe_lines(text: str) -> Iterator[str]:
-    """The lines of a text from outside, each safe to print."""
+    """Return the lines of outside text, each safe to print."""
     return (make_visible(line, one_line=True) for line in make_visible(text).split("\n"))

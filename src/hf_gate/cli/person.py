@@ -1,4 +1,4 @@
-"""person: everything that one account asked for, at every repo that is looked after, with what became of it."""
+"""person: lists all requests of one account at your repos, with their history."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @command("person", examples=("hf-gate person ada-l", "hf-gate person ada-l --repo datasets/acme/eeg --json"))
 @click.argument("user", metavar="USER")
-@click.option("--repo", metavar="REPO", help="At this repo alone.")
+@click.option("--repo", metavar="REPO", help="Only requests at this repo.")
 @repo_type_option
-@click.option("--live", is_flag=True, help="Ask the Hub, repo by repo, also when a store knows them.")
+@click.option("--live", is_flag=True, help="Read from the Hub, repo by repo, even if there is a store.")
 def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool) -> int:
-    """Show what one account asked for at all your repos: every attempt, what became of it, and who decided.
+    """Show the requests of one account at all your repos: every attempt, its outcome, and who decided.
 
-    USER is a username, an account id, an e-mail address, or a pseudonym of the ledger. From the store where there is
-    one, else from the Hub, which knows no earlier attempts.
+    USER is a username, an account id, an e-mail address, or a pseudonym from the audit log. Reads the store, or the Hub
+    if there is none; the Hub keeps no earlier attempts.
     """
     only = None if repo is None else parse_repo(repo, repo_type)
     workspace = None if live else open_stored_workspace(run)
@@ -44,7 +44,7 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
     if not rows:
         where = "the Hub's lists" if workspace is None else "the store"
         raise RequestNotFound(
-            f"nobody called {user} is in {where}.", hint="hf-gate ls --query WORD looks for a part of a name."
+            f"there is no request of {user} in {where}.", hint="To search for part of a name: hf-gate ls --query WORD"
         )
     if run.out.format is Format.HUMAN:
         for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, user, only):
@@ -60,28 +60,28 @@ def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list
 
 
 def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[RequestRow]:
-    """Repo by repo, the attempts at each in their order."""
+    """Return the attempts of a person, ordered by repo and time."""
     people = dict.fromkeys(row.person.id for row in workspace.store.find_by_identity(None, user))
     found = [row for ident in people for row in workspace.store.attempts(repo, ident)]
     return sorted(found, key=lambda row: (row.repo, row.person.id, row.state.asked_at))
 
 
 def _attempts_on_hub(run: Run, user: str, repo: Repo | None) -> list[AttemptRecord]:
-    """What the Hub knows, one repo after the other; a repo whose requests may not be read is left out."""
+    """Read the person's requests from the Hub; repos whose requests the token cannot read are skipped."""
     announce(run)
     found = []
     for each in [repo] if repo else select_repos(run, (), None):
         try:
             request = run.hub.find(each, user)
         except NotAllowed:
-            run.out.warn(f"not allowed to review {each}: left out.")
+            run.out.warn(f"skipped {each}, because this token cannot review it.")
             continue
         if request is not None:
             found.append(attempt_record(request))
     return found
 
 
-# ---- for people --------------------------------------------------------------------------------------------------------
+# ---- output ------------------------------------------------------------------------------------------------------------
 
 
 def _lines(run: Run, workspace: Workspace, user: str, repo: Repo | None) -> Iterator[str]:
@@ -97,11 +97,11 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
     yield f"{known.username or '(hidden)'}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        yield f"  {_standing(run, stored_attempt(theirs[-1], current_verdicts(workspace.location.folder)))}"
+        yield f"  {_attempt_line(run, stored_attempt(theirs[-1], current_verdicts(workspace.location.folder)))}"
         yield from history_lines(history_records(workspace.store, theirs))
 
 
-def _standing(run: Run, row: AttemptRecord) -> str:
+def _attempt_line(run: Run, row: AttemptRecord) -> str:
     asked = format_age(datetime.fromisoformat(row.asked_at), run.now())
     until = f", until {row.until}" if row.until else ""
     verdict = f", verdict {verdict_cell(row)}" if row.verdict else ""
@@ -110,4 +110,4 @@ def _standing(run: Run, row: AttemptRecord) -> str:
 
 def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:
     for row in rows:
-        yield f"{row.user}  {_standing(run, row)}"
+        yield f"{row.user}  {_attempt_line(run, row)}"

@@ -1,4 +1,4 @@
-"""plan and apply: what the policies would change and why, sealed in a file; and that file carried out, once."""
+"""plan and apply: show what the policies would change, save it in a file, and apply that file once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..plan.model import Plan
     from .framework import Run
 
-CHANGES = 3  # the exit code of --detailed-exitcode when there are any
+CHANGES = 3  # exit code of --detailed-exitcode if there are changes
 
 
 @command(
@@ -43,43 +43,45 @@ CHANGES = 3  # the exit code of --detailed-exitcode when there are any
         "hf-gate plan --detailed-exitcode --json",
     ),
 )
-@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
-@click.option("--valid", metavar="TIME", default="24h", show_default=True, help="How long it may be applied.")
-@click.option("--now", "moment", metavar="TIME", help="Judge as if it were this moment (ISO 8601); enters nothing.")
-@click.option("--profiles", type=click.IntRange(0), default=200, show_default=True, help="Profiles that may be read.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 3 when there is something to change.")
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
+@click.option("--valid", metavar="TIME", default="24h", show_default=True, help="How long the plan can be applied.")
+@click.option("--now", "moment", metavar="TIME", help="Evaluate as of this time (ISO 8601); records no verdicts.")
+@click.option(
+    "--profiles", type=click.IntRange(0), default=200, show_default=True, help="Maximum number of profiles to read."
+)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
 def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: int, detailed_exitcode: bool) -> int:
     """Show what the policies of this workspace would change, and why. Nothing is sent.
 
-    It judges what the store knows (hf-gate sync reads it from the Hub), enters new verdicts into the ledger, and prints
-    the plan. The same store, policies and --now give the same plan, byte for byte.
+    Evaluates the requests in the store (`hf-gate sync` updates it), records new verdicts in the audit log, and prints the
+    plan. The same store, policies and --now give the same plan, byte for byte.
     """
     from datetime import timedelta  # noqa: PLC0415 - only here
 
-    from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who plans
-    from ..application.halts_and_promotions import register_plan  # noqa: PLC0415 - only who plans
-    from ..application.planning import make_plan  # noqa: PLC0415 - only who plans
+    from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only to plan
+    from ..application.halts_and_promotions import register_plan  # noqa: PLC0415 - only to plan
+    from ..application.planning import make_plan  # noqa: PLC0415 - only to plan
     from ..config import parse_seconds  # noqa: PLC0415 - only here
-    from ..plan.model import encode_plan  # noqa: PLC0415 - only who plans
-    from ..private_files import write_private_file  # noqa: PLC0415 - only who plans
+    from ..plan.model import encode_plan  # noqa: PLC0415 - only to plan
+    from ..private_files import write_private_file  # noqa: PLC0415 - only to plan
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     workspace, bundle = open_with_policies(run)
     with rare_garbage_collection(), EvaluationPool(workspace, bundle) as pool:
         found = make_plan(
-            workspace, bundle, pool.evaluate, profile_budget=profiles, moment=_moment(moment), valid=lasting
+            workspace, bundle, pool.evaluate, profile_budget=profiles, moment=_parse_time(moment), valid=lasting
         )
     made = found.plan
     if found.skew is not None:
-        run.out.warn(f"No grant is ended by this plan: {clock_advice(found.skew)}")
+        run.out.warn(f"This plan ends no grants: {clock_advice(found.skew)}")
     register_plan(workspace.store, made, workspace.clock.now())
     if path is not None:
         write_private_file(path, encode_plan(made))
-    run.out.document(_document(made), lambda: _for_people(workspace, bundle, made, path))
+    run.out.document(_document(made), lambda: _plan_lines(workspace, bundle, made, path))
     return CHANGES if detailed_exitcode and made.changes else 0
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     from datetime import UTC, datetime  # noqa: PLC0415 - only with --now
 
     if text is None:
@@ -87,19 +89,19 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--now: {text!r} is no moment.", hint="Write 2026-11-25T12:00:00Z.") from None
+        raise UsageError(f"--now: {text!r} is not a time.", hint="Write it like 2026-11-25T12:00:00Z.") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _document(made: Plan) -> dict[str, object]:
-    import msgspec  # noqa: PLC0415 - only who plans
+    import msgspec  # noqa: PLC0415 - only to plan
 
     found: dict[str, object] = msgspec.to_builtins(made)
     return found
 
 
-def _for_people(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Path | None) -> Sequence[str]:
-    from ..plan.render import estimate_calls, format_validity, render_plan  # noqa: PLC0415 - only for people
+def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Path | None) -> Sequence[str]:
+    from ..plan.render import estimate_calls, format_validity, render_plan  # noqa: PLC0415 - only for text output
 
     rows = workspace.store.repos()
     waiting = count_pending(rows)
@@ -111,7 +113,7 @@ def _for_people(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     if path is not None:
         lines.append(f"Saved {path} ({format_validity(made, workspace.clock.now())}).  Next: hf-gate apply {path}")
     elif made.changes:
-        lines.append("Nothing was sent. To let it happen: hf-gate plan --out plan.json, then hf-gate apply plan.json")
+        lines.append("Nothing was sent. To apply it: hf-gate plan --out plan.json, then hf-gate apply plan.json")
     return lines
 
 
@@ -124,24 +126,24 @@ def _for_people(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes at most.")
+@click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes.")
 def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
-    """Apply a plan: each change once, after reading each request once more.
+    """Apply a plan: each change once, after reading each request again.
 
-    Only a plan that was made at this workspace, here or on a page of the desk. Whoever moved since is left alone (stale). A run that was
-    ended half-way goes on with the same command; a plan that was applied already changes nothing.
+    The plan must be made in this workspace, by a command or on the desk. Requests that changed since are skipped
+    (stale). The same command resumes an interrupted run. A plan that was already applied changes nothing.
     """
     from ..application import runs  # noqa: PLC0415 - as above
     from ..application.halts_and_promotions import check_registered  # noqa: PLC0415 - as above
     from ..application.workspace import new_id  # noqa: PLC0415 - as above
-    from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
+    from ..plan.model import decode_plan  # noqa: PLC0415 - only to apply
 
-    made = decode_plan(_bytes(file), str(file))
+    made = decode_plan(_read_plan_file(file), str(file))
     workspace, bundle = open_with_policies(run) if runs.needs_policies(made) else (open_for_runs(run), None)
     store = workspace.store
     known = store.run_of_plan(made.digest)
     if known is not None and runs.is_over(known):
-        run.out.say(f"This plan was applied in run {known.id}; nothing was sent.")
+        run.out.say(f"This plan was already applied in run {known.id}; nothing was sent.")
         return print_run(run, workspace, known)
     runs.check_plan_in_workspace(workspace, bundle, made)
     if known is None:
@@ -154,20 +156,22 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
         )  # fmt: skip
     else:
         known = resume_run(run, workspace, known, actor_of(run))
-        if workspace.store.stop_request(known.id) == "pause":  # a second apply resumes the run; a wish to stop stays
+        if (
+            workspace.store.stop_request(known.id) == "pause"
+        ):  # a second apply resumes a paused run, but not one that is to stop
             workspace.store.request_stop(known.id, None)
     return execute_run(run, workspace, known)
 
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:
-    """Whom a person decides about: what a policy or the end of a grant decides nobody does."""
+    """Return the people of the changes that a person decides: those without a policy or the end of a grant."""
     return ((one.user, one.user_id) for one in made.changes if not one.policy and one.rule != ChangeOrigin.UNTIL)
 
 
-def _bytes(file: Path) -> bytes:
+def _read_plan_file(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as problem:
         raise UsageError(
-            f"the plan {file} cannot be read: {problem.strerror}.", hint="Make one: hf-gate plan --out plan.json"
+            f"the plan {file} cannot be read: {problem.strerror}.", hint="Create one: hf-gate plan --out plan.json"
         ) from None

@@ -1,4 +1,4 @@
-"""policy check, lint, test and show: what is wrong with policies, whether they do what their tests say, what they mean."""
+"""policy check, lint, test and show: find problems in policies, run their tests, and describe their rules."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 policy = GateGroup(
     "policy",
     {
-        "check": CommandEntry("policy:policy_check", "All that is wrong, and what it takes to be accepted."),
-        "test": CommandEntry("policy:policy_test", "Run the tests that stand beside the rules."),
-        "lint": CommandEntry("policy:policy_lint", "What is allowed and hardly meant."),
-        "show": CommandEntry("policy:policy_show", "The rules of a repo as numbered sentences."),
-        "explain": CommandEntry("explain:explain", "Why a request is decided as it is."),
-        "new": CommandEntry("policy_new:policy_new", "A policy to begin with, from a shipped example."),
+        "check": CommandEntry("policy:policy_check", "Find errors, and show what each accept rule requires."),
+        "test": CommandEntry("policy:policy_test", "Run the tests in the policy files."),
+        "lint": CommandEntry("policy:policy_lint", "Find what is valid but probably a mistake."),
+        "show": CommandEntry("policy:policy_show", "Show the rules of a repo as numbered sentences."),
+        "explain": CommandEntry("explain:explain", "Explain the verdict of a request."),
+        "new": CommandEntry("policy_new:policy_new", "Create a policy from a shipped example."),
         "promote": CommandEntry(
-            "policy_promote:policy_promote", "Let a version of a policy act unattended.", has_effect=True
+            "policy_promote:policy_promote", "Allow a version of a policy to act unattended.", has_effect=True
         ),
     },
-    help="Policies: write, check, test and read them. They lie in the folder of the workspace.",
+    help="Policies: create, check, test and describe the policies of the workspace.",
 )
 
-_NAMED: Final = 5  # failing tests
+_MAX_NAMED: Final = 5  # failing tests that are named
 _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 
 
@@ -50,15 +50,15 @@ _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 
 @command("check", examples=("hf-gate policy check", "hf-gate policy check policies/eeg.yaml --json"))
 @_FILES
-@click.option("--accept-table", "accepted", metavar="NAME", help="Take this table as it is now, though it lost rows.")
+@click.option("--accept-table", "accepted", metavar="NAME", help="Accept this table as it is, although it lost rows.")
 def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> int:
     """Check the policies of the workspace, or the FILEs, with everything they name: facts, values, tables, form labels.
 
-    Says for each rule that accepts the least that an applicant must control to pass it, which tests fail, and how many
-    pending requests each table lists. Ends with 2 when there are errors.
+    Shows the minimum that an applicant must control to match each accept rule, the tests that fail, and how many
+    pending requests each table lists. Exits with 2 if there are errors.
 
-    A table that is empty, or has lost more than a quarter of its rows since it was read last, is refused and unknown to
-    every rule, until --accept-table says that it is meant so.
+    A table that is empty, or lost more than a quarter of its rows since it was last read, is refused. Its values are
+    unknown to every rule until --accept-table accepts it.
     """
     if accepted is not None:
         run.out.say(f"table {accepted}: accepted with {count_of(accept_table(run, accepted), 'row')}")
@@ -76,23 +76,23 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
     }
     if run.out.is_human:
         print_problems(run, found, found.problems)
-    run.out.document(doc, lambda: _check_lines(found), quiet=_places(found.problems))
+    run.out.document(doc, lambda: _check_lines(found), quiet=_positions(found.problems))
     return 2 if found.has_errors else 0
 
 
 def _policy_record(file: str, checked: CheckedPolicy, policy: Policy) -> PolicyRecord:
-    ways, failing = _ways(checked, policy), _failing(checked)
-    return policy_record(file, policy.name, checked, policy.applies_to, ways, failing)
+    requirements, failing = _accept_requirements(checked, policy), _failing_tests(checked)
+    return policy_record(file, policy.name, checked, policy.applies_to, requirements, failing)
 
 
-def _ways(checked: CheckedPolicy, policy: Policy) -> tuple[AcceptRequirement, ...]:
-    from ..policy.accept_requirements import accept_requirements  # noqa: PLC0415 - help needs none of it
+def _accept_requirements(checked: CheckedPolicy, policy: Policy) -> tuple[AcceptRequirement, ...]:
+    from ..policy.accept_requirements import accept_requirements  # noqa: PLC0415 - not needed for help
 
     return accept_requirements(policy, checked.conditions)
 
 
-def _failing(checked: CheckedPolicy) -> list[PolicyTestResult]:
-    from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - help needs none of it
+def _failing_tests(checked: CheckedPolicy) -> list[PolicyTestResult]:
+    from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - not needed for help
 
     return [each for each in run_policy_tests(checked) if not each.has_passed]
 
@@ -101,23 +101,23 @@ def _check_lines(found: Policies) -> Iterator[str]:
     for name, checked, policy in found.without_errors():
         size = f"{count_of(len(policy.rules), 'rule')}, {count_of(len(policy.tests), 'test')}"
         yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
-        if failing := _failing(checked):
-            names = ", ".join(make_visible(each.test.name, one_line=True) for each in failing[:_NAMED])
-            more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
+        if failing := _failing_tests(checked):
+            names = ", ".join(make_visible(each.test.name, one_line=True) for each in failing[:_MAX_NAMED])
+            more = f" and {len(failing) - _MAX_NAMED} more" if len(failing) > _MAX_NAMED else ""
             fail = "fails" if len(failing) == 1 else "fail"
             yield f"  {count_of(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
-        for way in _ways(checked, policy):
-            yield f"  {way.rule} accepts; the least it takes: {way}"
+        for requirement in _accept_requirements(checked, policy):
+            yield f"  {requirement.rule} accepts; at minimum: {requirement}"
     yield from (table.describe() for table in found.tables)
     if found.folder is not None and found.config is None:
         yield f"hf-gate.yaml: {summarize(found.counts())}; the policies were not read."
         return
-    looked = f"; with the forms of {', '.join(found.forms)}" if found.forms else ""
+    checked_forms = f"; with the forms of {', '.join(found.forms)}" if found.forms else ""
     counted = count_of(len(found.checked), "policy", "policies")
-    yield f"{counted}: {summarize(found.counts())}{looked}."
+    yield f"{counted}: {summarize(found.counts())}{checked_forms}."
 
 
-def _places(problems: Iterable[PolicyProblem]) -> Iterator[str]:
+def _positions(problems: Iterable[PolicyProblem]) -> Iterator[str]:
     return (f"{each.source}:{each.position.line}:{each.position.column}" for each in problems)
 
 
@@ -129,7 +129,7 @@ def _places(problems: Iterable[PolicyProblem]) -> Iterator[str]:
 def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
     """Point out what is valid but probably a mistake: rejecting on what people claim, rules that never match.
 
-    This is advice: the exit code is 0, and 2 where a policy has errors.
+    Exits with 0, or with 2 if a policy has errors.
     """
     found = read_policies(run, files)
     if found.has_errors:
@@ -139,7 +139,7 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
         print_problems(run, found, warnings)
     doc = {"schema_version": 1, "warnings": len(warnings), "problems": [problem_record(each) for each in warnings]}
     counted = count_of(len(found.checked), "policy", "policies")
-    run.out.document(doc, lambda: [f"{counted}: {summarize(found.counts())}."], quiet=_places(warnings))
+    run.out.document(doc, lambda: [f"{counted}: {summarize(found.counts())}."], quiet=_positions(warnings))
     return 0
 
 
@@ -149,8 +149,8 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
 @command("test", examples=("hf-gate policy test", "hf-gate policy test policies/eeg.yaml --json"))
 @_FILES
 def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
-    """Run the tests in the policy files; exit with 1 if one fails, and show the result and the reason."""
-    from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - help needs none of it
+    """Run the tests in the policy files; exits with 1 if one fails, and shows the result and the reason."""
+    from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - not needed for help
 
     found = read_policies(run, files)
     if found.has_errors:
@@ -205,8 +205,8 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
 @click.argument("repo", metavar="REPO")
 @repo_type_option
 def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
-    """Print the rules of a repo as one numbered list of sentences: every rule of every policy, in the order tried."""
-    from ..policy.descriptions import describe_policies  # noqa: PLC0415 - help needs none of it
+    """Print the rules of all policies of a repo as one numbered list of sentences, in the order they are tried."""
+    from ..policy.descriptions import describe_policies  # noqa: PLC0415 - not needed for help
     from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
 
     where = parse_repo_argument(repo, repo_type)
@@ -219,10 +219,10 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
         for name, _, policy in found.without_errors()
         if any(glob_matches(glob, where) for glob in policy.applies_to)
     ]
-    said = (
+    sentences = (
         describe_policies(policy for _, policy in mine)
         if mine
-        else ["No policy is for this repo: a person decides each request."]
+        else ["No policy applies to this repo: a person decides each request."]
     )
     doc = {
         "schema_version": 1,
@@ -232,20 +232,20 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
             {"policy": policy.name, "file": name, "mode": policy.mode.value, "digest": policy.digest}
             for name, policy in mine
         ],
-        "sentences": said,
+        "sentences": sentences,
     }
-    run.out.document(doc, lambda: _number_lines(said), quiet=[policy.name for _, policy in mine])
+    run.out.document(doc, lambda: _number_lines(sentences), quiet=[policy.name for _, policy in mine])
     return 0
 
 
-def _number_lines(said: Sequence[str]) -> Iterable[str]:
+def _number_lines(sentences: Sequence[str]) -> Iterable[str]:
     from ..policy.descriptions import number_lines as numbered_lines  # noqa: PLC0415 - as above
 
-    return numbered_lines(said).split("\n")
+    return numbered_lines(sentences).split("\n")
 
 
 def _check_repo_included(found: Policies, where: Repo) -> None:
-    """A repo that the workspace does not look after has no policy at all, whatever the files say."""
+    """Raise UsageError for a repo outside the workspace: no policy applies there, whatever the files say."""
     from ..domain.ids import Repo, RepoType  # noqa: PLC0415 - as above
 
     config = found.config
@@ -255,6 +255,6 @@ def _check_repo_included(found: Policies, where: Repo) -> None:
     hint = (
         f"Did you mean {other}?"
         if config.includes(other)
-        else f"It looks after {', '.join(config.repos[:5]) or 'no repos'}."
+        else f"Repos of the workspace: {', '.join(config.repos[:5]) or 'none'}."
     )
-    raise UsageError(f"this workspace does not look after {where}.", hint=hint)
+    raise UsageError(f"{where} is not a repo of this workspace.", hint=hint)

@@ -1,4 +1,4 @@
-"""Reads and checks the policies that a command works on: given files, or those of the workspace."""
+"""Reads and checks the policies of a command: given files, or those of the workspace."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies that were read. `problems` include those of hf-gate.yaml and tables; file names are relative to here."""
+    """The policies that were read. File names are relative to the working directory.
+
+    `problems` includes those of hf-gate.yaml and of the tables.
+    """
 
     folder: Path | None
     config: WorkspaceConfig | None
@@ -37,7 +40,7 @@ class Policies:
 
     @property
     def has_errors(self) -> bool:
-        """Whether any problem is an error."""
+        """Return whether any problem is an error."""
         return any(each.is_error for each in self.problems)
 
     def counts(self) -> Counter[str]:
@@ -56,7 +59,7 @@ class Policies:
 
 def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
     """Print problems for people, on stdout. `as_talk`: on stderr, because stdout carries something else."""
-    from ..domain.display_text import make_visible  # noqa: PLC0415 - help needs none of it
+    from ..domain.display_text import make_visible  # noqa: PLC0415 - not needed for help
 
     for problem in problems:
         for text, style in problem_lines(problem, found.line_of(problem)):
@@ -68,7 +71,7 @@ def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem],
 
 
 def print_errors(run: Run, found: Policies) -> int:
-    """Print the errors that keep a command from going on; return exit code 2."""
+    """Print the errors that stop a command; return exit code 2."""
     errors = [each for each in found.problems if each.is_error]
     print_problems(run, found, errors, as_talk=True)
     run.out.say(f"Error: {_count_errors(len(errors))} in the policies; nothing was done.", "red")
@@ -79,7 +82,7 @@ def _count_errors(errors: int) -> str:
     return f"{errors} error{'' if errors == 1 else 's'}"
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------
+# ---- read files --------------------------------------------------------------------------------------------------------
 
 
 def read_policies(
@@ -87,15 +90,15 @@ def read_policies(
     files: Sequence[str] = (),
     *,
     needs_workspace: bool = False,
-    is_said: bool = True,
+    prints_workspace: bool = True,
     counts_matches: bool = False,
 ) -> Policies:
     """Read the given files, else those of the workspace, and check them against the workspace and the stored forms.
 
-    A fault in a file, also in hf-gate.yaml, is a problem; nothing to read is a UsageError. `is_said`: print the workspace
-    on stderr. `counts_matches`: also count the pending requests that each table lists.
+    Errors in files, including hf-gate.yaml, become problems. Raises UsageError if there is nothing to read. `prints_workspace`:
+    print the workspace on stderr. `counts_matches`: also count the pending requests that each table lists.
     """
-    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - not needed for help
     from ..application.workspace import WorkspaceLocation  # noqa: PLC0415 - as above
     from ..policy.workspace_config import WorkspaceConfig  # noqa: PLC0415 - as above
 
@@ -105,12 +108,12 @@ def read_policies(
     if folder is None and (needs_workspace or not files):
         raise UsageError(
             "there is no workspace here: no hf-gate.yaml in this folder or above it.",
-            hint="`hf-gate init` makes one, --workspace DIR names one."
+            hint="Create one with `hf-gate init`, or name one with --workspace DIR."
             + ("" if needs_workspace else " Or name policy FILEs."),
         )
     if folder is None:
         return _check_policies(run, None, None, {name: _parse_file(name) for name in files})
-    if is_said:
+    if prints_workspace:
         run.out.say(f"workspace {WorkspaceLocation(folder, WorkspaceConfig()).title}", "dim")
     config, sources, problems = _read_config(folder)
     if config is None:
@@ -136,7 +139,7 @@ def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, Source
     from ..sources.workspace_folder import CONFIG_NAME  # noqa: PLC0415 - as above
 
     name = relative_name(folder, CONFIG_NAME)
-    text = _text(folder / CONFIG_NAME, may_lead_on=False)
+    text = _read_text(folder / CONFIG_NAME, follows_links=False)
     parsed = parse_config(text, name, list_zones=available_timezones)
     return parsed.config, {name: SourceText(text, name)}, parsed.problems
 
@@ -156,17 +159,17 @@ def _policies_named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[
 def _parse_file(name: str) -> ParsedPolicy:
     from ..policy.policy_parser import parse_policy  # noqa: PLC0415 - as above
 
-    text = sys.stdin.buffer.read().decode("utf-8-sig", "replace") if name == "-" else _text(Path(name))
+    text = sys.stdin.buffer.read().decode("utf-8-sig", "replace") if name == "-" else _read_text(Path(name))
     return parse_policy(text, "stdin" if name == "-" else name)
 
 
-def _text(path: Path, *, may_lead_on: bool = True) -> str:
-    """Read a file. `may_lead_on`: follow links, because the user named the file."""
+def _read_text(path: Path, *, follows_links: bool = True) -> str:
+    """Read a file. `follows_links`: follow links, because the user named the file."""
     from ..sources.table_files import is_own_file  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import MAX_BYTES  # noqa: PLC0415 - as above
 
     try:
-        if not (may_lead_on or is_own_file(path)):
+        if not (follows_links or is_own_file(path)):
             raise UsageError(
                 f"{path.name} is not a regular file, or links to a file of another type.", hint="Put the file there."
             )
@@ -175,11 +178,11 @@ def _text(path: Path, *, may_lead_on: bool = True) -> str:
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None
     if len(raw) > MAX_BYTES:
-        raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is no policy.")
+        raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MiB, so it is not a policy.")
     return raw.decode("utf-8-sig", "replace")
 
 
-# ---- checking ----------------------------------------------------------------------------------------------------------
+# ---- check policies ----------------------------------------------------------------------------------------------------
 
 
 def _check_policies(
@@ -187,7 +190,7 @@ def _check_policies(
 ) -> Policies:
     from ..policy.policy_checker import check_policy, check_unique_names  # noqa: PLC0415 - as above
 
-    forms = _forms(run) if config is not None else {}
+    forms = _stored_forms(run) if config is not None else {}
     checked = {name: check_policy(each, config=config, forms=forms) for name, each in parsed.items()}
     problems = [problem for each in checked.values() for problem in each.problems]
     problems += check_unique_names(tuple(checked.values()))
@@ -196,7 +199,7 @@ def _check_policies(
     return Policies(folder, config, checked, sources, tuple(problems), seen)
 
 
-def _forms(run: Run) -> dict[str, GateForm]:
+def _stored_forms(run: Run) -> dict[str, GateForm]:
     """Return the gate forms in the store; none without a store. Warns if the store cannot be read."""
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..domain.forms import form_from_json  # noqa: PLC0415 - as above
@@ -206,7 +209,7 @@ def _forms(run: Run) -> dict[str, GateForm]:
             return {}
         workspace = bootstrap.open_workspace(run.connection, run.location, read_only=True)
     except HfGateError as problem:
-        run.out.warn(f"the forms of the repos were not looked at: {problem}")
+        run.out.warn(f"the forms of the repos were not checked: {problem}")
         return {}
     with workspace:
         return {str(row.repo): form_from_json(row.form_card) for row in workspace.store.repos() if row.form_card}

@@ -1,4 +1,4 @@
-"""policy new: a shipped example as a policy of the workspace, under its own name and for the workspace's repos."""
+"""policy new: creates a policy from a shipped example, with a new name and for the workspace's repos."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ EXAMPLES: Final = ("consumer", "academic", "medical", "class")
 
 @command("new", examples=("hf-gate policy new eeg --like academic", "hf-gate policy new course --like class --dry-run"))
 @click.argument("name")
-@click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to begin with.")
-@click.option("--dry-run", is_flag=True, help="Print it, write nothing.")
+@click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to copy.")
+@click.option("--dry-run", is_flag=True, help="Print the policy; write nothing.")
 def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     """Create a policy in the workspace from a shipped example, in shadow mode, for the workspace's repos.
 
-    consumer: an open model, whoever says what for. academic: addresses of universities. medical: a signed agreement.
-    class: a roster. Each has its tests beside its rules.
+    consumer: an open model, everybody who states a purpose. academic: university e-mail addresses. medical: a signed
+    agreement. class: a roster. Each example contains tests.
     """
     found = read_policies(run, needs_workspace=True)
     if found.folder is None or found.config is None:
         return print_errors(run, found)
     if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
-        raise UsageError(f"{name!r} is no name of a policy.", hint="Small letters, digits and - are in it.")
+        raise UsageError(f"{name!r} is not a policy name.", hint="Use lower-case letters, digits and -.")
     if any(policy.name == name for _, _, policy in found.without_errors()):
-        raise UsageError(f"there is a policy {name} already.", hint="Choose another name.")
-    text = _text(like, name, found.config)
+        raise UsageError(f"there is already a policy {name}.", hint="Choose another name.")
+    text = _example_text(like, name, found.config)
     if dry_run:
         sys.stdout.write(text)
         return 0
-    path = _path(found.folder, found.config, name)
+    path = _new_path(found.folder, found.config, name)
     if os.path.lexists(path):
-        raise UsageError(f"{path} is there already; nothing was written.", hint="Choose another name.")
+        raise UsageError(f"{path} already exists; nothing was written.", hint="Choose another name.")
     write_private_file(path, text.encode())
     written = relative_name(found.folder, str(path.relative_to(found.folder)))
     missing = [file for file in _table_files(text) if not (found.folder / file).exists()]
@@ -57,34 +57,34 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
 
 
 def _lines(path: str, missing: list[str]) -> Iterator[str]:
-    yield f"Wrote {path}, in shadow mode: it changes nothing."
+    yield f"Wrote {path} in shadow mode: it changes nothing."
     for file in missing:
-        yield f"It asks a table that is not there yet: {file}. The head of the policy says what stands in it."
-    yield "Next: read it, then hf-gate policy check"
+        yield f"It uses a table that does not exist yet: {file}. The start of the policy describes its content."
+    yield "Next: review it, then hf-gate policy check"
 
 
 def _table_files(text: str) -> list[str]:
-    from ..policy.policy_parser import parse_policy  # noqa: PLC0415 - help needs none of it
+    from ..policy.policy_parser import parse_policy  # noqa: PLC0415 - not needed for help
 
     policy = parse_policy(text).policy
     return [table.file for table in policy.tables if table.file] if policy else []
 
 
-def _text(like: str, name: str, config: WorkspaceConfig) -> str:
-    """The example with the name and the repos of the workspace in their places."""
+def _example_text(like: str, name: str, config: WorkspaceConfig) -> str:
+    """Return the example with the new name and the repos of the workspace."""
     text = files("hf_gate").joinpath("examples", f"{like}.yaml").read_text("utf-8")
     repos = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in config.repos)
     text = re.sub(r"(?m)^policy: .*$", f"policy: {name}", text, count=1)
     return re.sub(r"(?m)^applies_to: .*$", f"applies_to: [{repos}]", text, count=1)
 
 
-def _path(folder: Path, config: WorkspaceConfig, name: str) -> Path:
-    """A file that the workspace will read: beside the policies that it names, or the first place that its globs allow."""
+def _new_path(folder: Path, config: WorkspaceConfig, name: str) -> Path:
+    """Return the path of a new file that the workspace's `policies` globs match."""
     for glob in config.policies:
         base, _, last = glob.rpartition("/")
         if "*" not in base and last in ("*.yaml", "*.yml", "*"):
             return folder / base / f"{name}{'.yml' if last == '*.yml' else '.yaml'}"
     raise UsageError(
-        f"the workspace reads {', '.join(config.policies)} only, where no new file fits.",
-        hint="Print it instead: --dry-run.",
+        f"the workspace reads only {', '.join(config.policies)}, which matches no new file.",
+        hint="Use --dry-run to print the policy instead.",
     )

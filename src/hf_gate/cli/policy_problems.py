@@ -1,4 +1,4 @@
-"""Problems of policies and hf-gate.yaml on a screen: where, what, the line with the place marked, and what to write instead."""
+"""Formats the problems of policies and hf-gate.yaml: position, message, the marked line, and what to write instead."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from .output import count_of
 if TYPE_CHECKING:
     from ..policy.model import PolicyProblem
 
-_BEFORE: Final = 70  # columns of a long line that are shown before the marked place
-_LINE: Final = 120
-_LABEL_WITHIN: Final = 110  # columns up to which the advice stands beside the marks, else below them
+_MAX_BEFORE: Final = 70  # columns of a long line shown before the marked part
+_MAX_LINE: Final = 120
+_LABEL_WITHIN: Final = 110  # columns within which the advice is on the line of the marks, else below it
 
 
 def problem_lines(problem: PolicyProblem, text: str = "") -> Iterator[tuple[str, str]]:
-    """A problem as lines with their style; `text` is its file's line (empty: none is shown)."""
+    """Return a problem as lines with their styles. `text` is the line of the file; empty to show none."""
     style = "red" if problem.is_error else "yellow"
-    is_whole = not text and (problem.position.line, problem.position.column) == (1, 1)
-    place = "" if is_whole else f":{problem.position.line}:{problem.position.column}"
-    yield f"{problem.source}{place}: {severity_of(problem)}: {_sentence(problem.message)}", style
+    is_whole_file = not text and (problem.position.line, problem.position.column) == (1, 1)
+    place = "" if is_whole_file else f":{problem.position.line}:{problem.position.column}"
+    yield f"{problem.source}{place}: {severity_of(problem)}: {_end_sentence(problem.message)}", style
     advice = _advice(problem)
     if not text.strip():
         if advice:
             yield f"  {advice}", ""
         return
     number = str(problem.position.line)
-    before, marked, after = _window(text, problem.position.column - 1, problem.length)
+    before, marked, after = _split_around(text, problem.position.column - 1, problem.length)
     marks = " " * display_width(before) + "^" * max(1, display_width(marked))
     yield f"  {number} \u2502 {before}{marked}{after}", ""
     gutter = f"  {' ' * len(number)} \u2502 "
@@ -40,18 +40,18 @@ def problem_lines(problem: PolicyProblem, text: str = "") -> Iterator[tuple[str,
 
 
 def severity_of(problem: PolicyProblem) -> str:
-    """`error` or `warning`."""
+    """Return `error` or `warning`."""
     return "error" if problem.is_error else "warning"
 
 
 def summarize(problems: Mapping[str, int]) -> str:
-    """`2 errors, 1 warning`; `nothing wrong`."""
+    """Return e.g. `2 errors, 1 warning` or `no problems`."""
     words = [count_of(count, name) for name, count in problems.items() if count]
-    return ", ".join(words) or "nothing wrong"
+    return ", ".join(words) or "no problems"
 
 
 def _advice(problem: PolicyProblem) -> str:
-    """What to write instead, unless the message has said it already."""
+    """Return what to write instead, unless the message says it already."""
     hint = problem.hint.strip()
     if hint and hint.rstrip(".") not in problem.message:
         return hint
@@ -61,16 +61,16 @@ def _advice(problem: PolicyProblem) -> str:
     return ""
 
 
-def _sentence(text: str) -> str:
+def _end_sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def _window(text: str, start: int, length: int) -> tuple[str, str, str]:
-    """What stands before, at and after a place, each safe to print; of a long line the part around the place."""
+def _split_around(text: str, start: int, length: int) -> tuple[str, str, str]:
+    """Return the text before, at and after a position, safe to print; of a long line only the part around it."""
     before, marked, after = text[:start], text[start : start + length], text[start + length :]
     before = make_visible(before.replace("\t", "    "), one_line=True)
-    if display_width(before) > _BEFORE and display_width(make_visible(text, one_line=True)) > _LINE:
-        before = "\u2026" + before[-_BEFORE // 2 :]
-    marked = clip(make_visible(marked, one_line=True), _LINE)
-    room = _LINE - display_width(before) - display_width(marked)
+    if display_width(before) > _MAX_BEFORE and display_width(make_visible(text, one_line=True)) > _MAX_LINE:
+        before = "\u2026" + before[-_MAX_BEFORE // 2 :]
+    marked = clip(make_visible(marked, one_line=True), _MAX_LINE)
+    room = _MAX_LINE - display_width(before) - display_width(marked)
     return before, marked, clip(make_visible(after, one_line=True), max(1, room))

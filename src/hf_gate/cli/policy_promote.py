@@ -1,4 +1,4 @@
-"""policy promote: the word that lets a version of a policy act unattended, after it was said what it would do."""
+"""policy promote: allows a version of a policy to act unattended, after showing what it would change."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes in the first turn at most.")
+@click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes in the first turn.")
 def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
-    """Let this version of a policy act in `hf-gate run` unattended, even if its first turn is large.
+    """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
-    Says first what that turn would change. The word stands in the ledger, and is for this version: a policy that
-    means something else tomorrow needs it again. It also lets a version go on whose run was paused or stopped.
+    Shows first what that turn would change. The promotion is recorded in the audit log and holds for this version only:
+    a policy whose meaning changes needs a new one. It also lets a version continue whose run was paused or stopped.
     """
-    found = read_policies(run, needs_workspace=True, is_said=False)
+    found = read_policies(run, needs_workspace=True, prints_workspace=False)
     if found.has_errors:
         return print_errors(run, found)
     from ..application.halts_and_promotions import is_promoted, promote  # noqa: PLC0415 - as above
-    from ..domain.timestamps import to_ms  # noqa: PLC0415 - help needs none of it
+    from ..domain.timestamps import to_ms  # noqa: PLC0415 - not needed for help
     from .workspace import actor_of, open_with_policies  # noqa: PLC0415 - as above
 
     workspace, bundle = open_with_policies(run)
@@ -65,18 +65,18 @@ def _find_enforced(bundle: PolicyBundle, name: str) -> Policy:
     if policy is None:
         names = [each.name for each in bundle.policies]
         near = suggest(name, names)
-        there = f"The policies here: {', '.join(names)}." if names else "This workspace has no policy."
-        raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else there)
+        known = f"The policies are: {', '.join(names)}." if names else "This workspace has no policies."
+        raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else known)
     if policy.mode is PolicyMode.SHADOW:
         raise UsageError(
-            f"policy {name} is in shadow: it changes nothing, so there is nothing to let it do.",
-            hint=f"Write `mode: enforce` into {policy.source} first.",
+            f"policy {name} is in shadow mode, so it changes nothing and cannot be promoted.",
+            hint=f"Write `mode: enforce` in {policy.source} first.",
         )
     return policy
 
 
 def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy) -> list[Change]:
-    """What the next turn of `run` would do by this policy, were it to act on all at once."""
+    """Return the changes of this policy in the next turn of `run`, without the limits of guards."""
     from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - as above
     from ..application.planning import make_plan  # noqa: PLC0415 - as above
 
@@ -88,7 +88,7 @@ def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy) -> l
 def _confirm(
     run: Run, workspace: Workspace, policy: Policy, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
-    """The ladder of every change, with one difference: what acts on its own needs a yes even for nobody or one."""
+    """Ask for confirmation as for a plan, but also for no change or one, because the policy will act unattended."""
     from ..plan.guards import Confirmation, plan_confirmation  # noqa: PLC0415 - as above
     from .confirmation import confirm_plan  # noqa: PLC0415 - as above
 
@@ -98,17 +98,17 @@ def _confirm(
     if plan_confirmation(changes, waiting) is not Confirmation.NONE:
         confirm_plan(run, workspace, changes, yes=yes, max_changes=max_changes)
         return
-    if yes or (run.may_ask and click.confirm("Go on?", err=True)):
+    if yes or (run.may_ask and click.confirm("Promote?", err=True)):
         return
-    raise Guarded("this needs a yes, and nobody gave one; nothing was done.", hint="Add --yes.")
+    raise Guarded("not confirmed; nothing was done.", hint="Add --yes.")
 
 
 def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:
     from ..plan.render import summarize_changes  # noqa: PLC0415 - as above
 
-    lead = f"Policy {policy.name}@{policy.digest[:8]} would act unattended."
+    lead = f"Policy {policy.name}@{policy.digest[:8]} will act unattended."
     if not changes:
-        yield f"{lead} Its first turn would change nothing by what the store knows now."
+        yield f"{lead} Its first turn would change nothing, as of the last sync."
         return
     yield f"{lead} Its first turn would change {count_of(len(changes), 'request')}: {summarize_changes(changes)}."
     for row in _by_repo(changes):
@@ -126,5 +126,5 @@ def _by_repo(changes: Sequence[Change]) -> list[dict[str, object]]:
 def _promotion_lines(policy: Policy, *, is_known: bool) -> list[str]:
     version = f"{policy.name}@{policy.digest[:8]}"
     if is_known:
-        return [f"{version} may act unattended already; nothing was done."]
-    return [f"{version} may act unattended from now on, within the budgets of the workspace. It stands in the ledger."]
+        return [f"{version} can already act unattended; nothing was done."]
+    return [f"{version} can act unattended from now on, within the guards of the workspace. Recorded in the audit log."]

@@ -1,4 +1,4 @@
-"""The tables that policies ask, as `policy check` tells of them: their rows, whom they list, and one that lost rows accepted."""
+"""The tables of policies in `policy check`: their rows and matches, and the acceptance of one that lost rows."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from ..policy.tables import Table
     from ..sources.workspace_folder import WorkspaceFolder
 
-_ROWS_TOLD: Final = 10  # problems with rows that are told of one table
+_MAX_PROBLEMS: Final = 10  # problems of one table that are printed
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedTable:
-    """One table. `pending` requests were compared with it, `matches` are those that it lists; None: there is no store."""
+    """One table. `pending` requests were compared with it, and it lists `matches` of them; None without a store."""
 
     spec: TableSpec
     file: str
@@ -38,20 +38,20 @@ class CheckedTable:
     matches: int | None = None
 
     def problems(self) -> Iterator[PolicyProblem]:
-        """What is wrong with the file: one that cannot be used is an error, rows that were left out a warning."""
-        from ..policy.model import PolicyProblem, SourcePosition  # noqa: PLC0415 - help needs none of it
+        """Return the problems of the file: an error if it cannot be used, warnings for skipped rows."""
+        from ..policy.model import PolicyProblem, SourcePosition  # noqa: PLC0415 - not needed for help
 
         table, name = self.table, self.spec.name
-        for each in table.problems[:_ROWS_TOLD]:
+        for each in table.problems[:_MAX_PROBLEMS]:
             is_error = bool(table.refusal) and not each.line
             words = f"table {name}: {each.message}"
             yield PolicyProblem(each.code, words, self.file, SourcePosition(max(1, each.line)), is_error=is_error)
-        if len(table.problems) > _ROWS_TOLD:
-            words = f"table {name}: {len(table.problems) - _ROWS_TOLD} more lines are as wrong."
+        if len(table.problems) > _MAX_PROBLEMS:
+            words = f"table {name}: {len(table.problems) - _MAX_PROBLEMS} more lines have problems."
             yield PolicyProblem("table_rows", words, self.file, is_error=False)
 
     def to_dict(self) -> Row:
-        """As JSON."""
+        """Return the table as a JSON object."""
         return {
             "table": self.spec.name,
             "file": None if self.spec.file is None else self.file,
@@ -63,36 +63,34 @@ class CheckedTable:
         }
 
     def describe(self) -> str:
-        """For people."""
+        """Return the table as one line of text."""
         if self.table.refusal:
-            return f"table {self.spec.name}: refused; every rule that asks it is unknown"
-        found = (
-            f"table {self.spec.name}: {count_of(len(self.table.rows), 'row')}, found by {' or '.join(self.table.key)}"
-        )
+            return f"table {self.spec.name}: refused; every rule that uses it is unknown"
+        found = f"table {self.spec.name}: {count_of(len(self.table.rows), 'row')}, key {' or '.join(self.table.key)}"
         if self.matches is None:
             return found
         return f"{found}; lists {self.matches:,} of {count_of(self.pending or 0, 'pending request')}"
 
 
 def relative_name(folder: Path, name: str) -> str:
-    """A file of the workspace as it can be opened from here."""
+    """Return the path of a workspace file as it can be opened from the working directory."""
     near = os.path.relpath(folder / name)
     return str(folder / name) if near.startswith("../..") else near
 
 
 def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
-    """The tables of the workspace and of these policies. `counts`: also how many pending requests each lists."""
-    from ..application.policy_bundle import load_tables  # noqa: PLC0415 - help needs none of it
+    """Read the tables of the workspace and of these policies. `counts`: also count the pending requests in each."""
+    from ..application.policy_bundle import load_tables  # noqa: PLC0415 - not needed for help
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
     read = read_folder(folder)
-    with _workspace(run, folder) as workspace:
+    with _open_workspace_of(run, folder) as workspace:
         if workspace is None:
             tables = read_tables(read, policies, now=run.now(), previous={})
         else:
             tables = load_tables(read, policies, workspace.store, run.now())
         found = _count_matches(read, policies, tables, workspace) if counts and workspace is not None else {}
-    specs = {spec.name: spec for spec in _specs(read, policies)}
+    specs = {spec.name: spec for spec in _table_specs(read, policies)}
     return [
         CheckedTable(
             spec,
@@ -104,7 +102,7 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
     ]
 
 
-def _specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[TableSpec]:
+def _table_specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[TableSpec]:
     yield from folder.config.tables
     for policy in policies:
         yield from policy.tables
@@ -113,7 +111,7 @@ def _specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[Tabl
 def _count_matches(
     folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], workspace: Workspace
 ) -> Mapping[str, tuple[int, int]]:
-    from ..application.evaluation import count_table_matches  # noqa: PLC0415 - help needs none of it
+    from ..application.evaluation import count_table_matches  # noqa: PLC0415 - not needed for help
     from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
 
     store = workspace.store
@@ -126,9 +124,9 @@ def _count_matches(
 
 
 @contextmanager
-def _workspace(run: Run, folder: Path) -> Iterator[Workspace | None]:
-    """The workspace in this folder, to read; None where there is none, and a word where it cannot be read."""
-    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
+    """Open the workspace of a folder for reading; None if it has no store. Warns if it cannot be read."""
+    from .. import bootstrap  # noqa: PLC0415 - not needed for help
 
     try:
         there = run.location.folder == folder and bootstrap.has_store(run.settings, run.location)
@@ -144,23 +142,23 @@ def _workspace(run: Run, folder: Path) -> Iterator[Workspace | None]:
 
 
 def accept_table(run: Run, name: str) -> int:
-    """Take a table as it is now for the whole one, although it lost rows since it was read last; how many rows it has."""
+    """Accept a table although it lost rows since it was last read; return its number of rows."""
     from ..application.planning import accept_table  # noqa: PLC0415 - as above
-    from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
+    from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - not needed for help
 
     workspace = open_workspace(run, needs_folder=True, writes=True)
     if workspace.location.folder is None:
-        raise AssertionError("a workspace was asked for")
+        raise AssertionError("open_workspace returned no folder")
     folder = read_folder(workspace.location.folder)
     policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
-    names = [spec.name for spec in _specs(folder, policies)]
+    names = [spec.name for spec in _table_specs(folder, policies)]
     if name not in names:
         raise UsageError(
-            f"no table is called {make_visible(name, one_line=True)[:60]}.",
-            hint=f"Its tables are {', '.join(names) or 'none: write one into hf-gate.yaml'}.",
+            f"there is no table {make_visible(name, one_line=True)[:60]}.",
+            hint=f"The tables are: {', '.join(names)}." if names else "Add a table to hf-gate.yaml.",
         )
     table = read_tables(folder, policies, now=workspace.now(), previous={name: 0})[name]
     if table.refusal:
-        raise UsageError(f"{table.refusal}.", hint="Only lost rows can be accepted; mend the file.")
+        raise UsageError(f"{table.refusal}.", hint="Only lost rows can be accepted. Correct the file.")
     accept_table(workspace.store, table, actor_of(run), to_ms(workspace.now()))
     return len(table.rows)

@@ -1,4 +1,4 @@
-"""What the program says of itself: version, help topics, completion, schemas, where files are."""
+"""Commands about the program itself: version, help topics, completion scripts, schemas, file paths."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def version(run: Run) -> int:
 
 config = GateGroup(
     "config",
-    {"path": CommandEntry("program_info:config_path", "Print where files are.")},
-    help="Where hf-gate keeps its files.",
+    {"path": CommandEntry("program_info:config_path", "Print the paths of files and folders.")},
+    help="Configuration files and folders of hf-gate.",
 )
 
 
 @command("path", examples=("hf-gate config path", "hf-gate config path config_file"))
 @click.argument("name", required=False)
 def config_path(run: Run, *, name: str | None) -> int:
-    """Print where configuration, data, state and cache are; with a NAME, that path alone."""
-    from pathlib import Path  # noqa: PLC0415 - help needs none of it
+    """Print the paths of configuration, data, state and cache; with NAME only that path."""
+    from pathlib import Path  # noqa: PLC0415 - not needed for help
 
     from ..config import resolve_paths  # noqa: PLC0415 - as above
 
@@ -45,7 +45,7 @@ def config_path(run: Run, *, name: str | None) -> int:
     names = ("config", "config_file", "data", "state", "cache", "profiles", "accounts")
     found = {key: str(getattr(paths, key)) for key in names}
     if name is not None and name not in found:
-        raise UsageError(f"there is no path {name!r}.", hint=f"There are {', '.join(found)}.")
+        raise UsageError(f"there is no path {name!r}.", hint=f"The names are: {', '.join(found)}.")
     if name is not None and run.out.is_human:
         run.out.line(found[name])
         return 0
@@ -63,17 +63,17 @@ def completion(_run: Run, *, shell: str) -> int:
     """Print the completion script of your shell."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - only here
 
-    from .main import COMPLETE_VARIABLE, root  # noqa: PLC0415 - the tree is complete by now
+    from .main import COMPLETE_VARIABLE, root  # noqa: PLC0415 - the command tree is complete here
 
     found = get_completion_class(shell)
-    if found is None:  # pragma: no cover - the choice above names three that click has
+    if found is None:  # pragma: no cover - click has all three shells
         raise UsageError(f"no completion for {shell}.")
     sys.stdout.write(found(root, {}, "hf-gate", COMPLETE_VARIABLE).source())
     return 0
 
 
 def _suggestion(typed: str, known: Iterable[str], shape: str) -> str:
-    """`Did you mean ls? `, or nothing when nothing is near."""
+    """Return e.g. `Did you mean ls? `, else ''."""
     near = difflib.get_close_matches(typed, list(known), n=1)
     return f"Did you mean {shape.format(near[0])}? " if near else ""
 
@@ -81,7 +81,7 @@ def _suggestion(typed: str, known: Iterable[str], shape: str) -> str:
 @command("schema", examples=("hf-gate schema", "hf-gate schema ls"))
 @click.argument("name", required=False)
 def schema(run: Run, *, name: str | None) -> int:
-    """Print the JSON Schema of a document; without a NAME, the names."""
+    """Print the JSON Schema of a document; without NAME list the names."""
     from .schemas import ALIASES, SCHEMAS, schema_of  # noqa: PLC0415 - only here
 
     if name is None:
@@ -101,33 +101,33 @@ def schema(run: Run, *, name: str | None) -> int:
 # ---- help topics ------------------------------------------------------------------------------------------------------
 
 _EXIT_CODES: Final = """\
-  0  nothing refused, nothing open (also: nothing to do, an empty list)
-  1  failed, nothing was done
-  2  usage, configuration, a Space, a wrong type, an unknown status, a reason that is too long
-  3  plan --detailed-exitcode alone: there is something to change
-  4  no token, or one that may not do this; nothing was done
-  5  done in part or not known for sure; or a list that is not proved whole (--allow-incomplete makes that 0)
-  6  nothing was sent because of a brake: more than --max, no --yes, a request that moved since it was read
- 75  the Hub is not available now, nothing was done: the same command can be repeated as it is
-130  interrupted by Ctrl-C, 143 by SIGTERM; what was sent is settled
+  0  success; nothing was refused or left open (also: nothing to do, an empty list)
+  1  failed; nothing was done
+  2  wrong usage or configuration, a Space, a wrong type, an unknown status, a reason that is too long
+  3  only plan --detailed-exitcode: there are changes
+  4  no token, or the token lacks a permission; nothing was done
+  5  partly done, or the result is not certain; or a list is not proved complete (--allow-incomplete: 0)
+  6  a safeguard stopped it and nothing was sent: more than --max, no --yes, a request that changed since it was read
+ 75  the Hub is not available and nothing was done; the same command can be repeated
+130  interrupted by Ctrl-C (143: by SIGTERM); what was sent is settled
 """
 
 _ENVIRONMENT: Final = """\
-HF_TOKEN, HF_TOKEN_PATH, HF_HOME   where the token is, as for `hf`
+HF_TOKEN, HF_TOKEN_PATH, HF_HOME   location of the token, as for `hf`
 HF_ENDPOINT                        another Hub (--endpoint)
 HF_HUB_OFFLINE                     never call the Hub: exit 75
 HF_GATE_PROFILE                    a profile (--profile)
-HF_GATE_WORKSPACE                  the folder with hf-gate.yaml (--workspace); else the nearest one upwards
-HF_GATE_MAX_WAIT, HF_GATE_TIMEOUT  lengths of time: 30s, 5m (--max-wait, --timeout)
-HF_GATE_INSECURE_HTTP              1: a token may travel over plain http (--insecure-http)
-HF_GATE_CLOCK                      hub: waits follow a local Hub's clock
-HF_GATE_DEBUG, HF_DEBUG            1: show where an error came from
-HTTPS_PROXY, ALL_PROXY, NO_PROXY   as everywhere; a Hub on this machine is never called through a proxy
-SSL_CERT_FILE                      as everywhere
-XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME   where files are: `hf-gate config path`
+HF_GATE_WORKSPACE                  the folder with hf-gate.yaml (--workspace); default: this folder or a parent
+HF_GATE_MAX_WAIT, HF_GATE_TIMEOUT  durations: 30s, 5m (--max-wait, --timeout)
+HF_GATE_INSECURE_HTTP              1: allow sending a token over plain http (--insecure-http)
+HF_GATE_CLOCK                      hub: use the clock of a local Hub
+HF_GATE_DEBUG, HF_DEBUG            1: print the traceback of an error
+HTTPS_PROXY, ALL_PROXY, NO_PROXY   as usual; a Hub on this machine is never called through a proxy
+SSL_CERT_FILE                      as usual
+XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME   folders of files: `hf-gate config path`
 NO_COLOR, FORCE_COLOR, TERM=dumb   colours
 
-A flag counts before a profile, a profile before the environment, the environment before config.toml:
+Precedence: flags, then the profile, then the environment, then config.toml. Example of config.toml:
   profile = "work"
   [profiles.work]
   endpoint = "https://hub.example.org"
@@ -135,94 +135,94 @@ A flag counts before a profile, a profile before the environment, the environmen
 """
 
 _FORMATTING: Final = """\
-Data goes to stdout, talk to stderr. --format is one of
-  auto    human; agent when AI_AGENT or AGENT is set and stdout is no terminal
-  human   tables and sentences, the first 30 rows (--all, --limit N); a narrow terminal shows fewer columns
-          (--no-truncate: all, in full)
-  agent   values separated by tabs, whole times; what strangers wrote is in columns named untrusted_
-  json    one document (--json); absent is null, times are ISO 8601 with milliseconds and Z
-  jsonl   one object a line: what `hf-gate accept -` reads
-  csv     one row each; answers in columns of their own; no cell is a formula
-  quiet   ids or names only (-q)
+Data goes to stdout, messages to stderr. --format is one of:
+  auto    human; agent if AI_AGENT or AGENT is set and stdout is not a terminal
+  human   tables and sentences; 30 rows by default (--all, --limit N); a narrow terminal shows fewer columns
+          (--no-truncate shows everything)
+  agent   values separated by tabs, full times; text of requesters is in columns named untrusted_
+  json    one document (--json); missing values are null, times are ISO 8601 with milliseconds and Z
+  jsonl   one object per line, as `hf-gate accept -` reads it
+  csv     one row per record, one column per answer; no cell is a formula
+  quiet   only ids or names (-q)
 `hf-gate schema NAME` prints the JSON Schema of each document.
 
-Characters from outside that act on a terminal, hide or reorder text are shown as what they are, such as
-U+202E in brackets; in JSON they are written as \\u escapes.
+Characters from outside that control a terminal, or hide or reorder text, are printed by name, e.g. U+202E in
+brackets. JSON contains them as \\u escapes.
 """
 
 _QUERIES: Final = """\
-Terms that must all hold, with blanks between them:
+A query is a list of terms separated by spaces. A request must match all of them:
   key:value  key:a,b  -key:value  form."Intended use":*robot*  sleep
-`key:a,b` holds when one of the values does, `-` turns a term round, `*` stands for any text, a bare word is looked for
-in names, e-mail and answers. Quotes hold blanks and commas together. A term that is none is an error with a suggestion.
+`key:a,b` matches one of the values. `-` negates a term. `*` matches any text. A bare word searches names, e-mail
+addresses and answers. Use quotes around spaces and commas. An invalid term is an error with a suggestion.
 
 {keys}"""
 
 _POLICIES: Final = """\
-A policy decides by rules, for gates that many ask at. `hf-gate init` wrote one: policies/starter.yaml. It is in
-shadow mode: it says what it would do, and changes nothing. The way to a rule that decides:
+A policy decides requests by rules. `hf-gate init` creates one: policies/starter.yaml. It is in shadow mode: it shows
+what it would do and changes nothing. To let a rule decide:
 
-  hf-gate policy show REPO          what it says, in sentences
-  hf-gate plan                      what it would decide
-  hf-gate explain USER@REPO         why, for one request
-  edit policies/starter.yaml        then write `mode: enforce` instead of `mode: shadow`
-  hf-gate policy check              problems, and what each accept rule asks of an applicant
-  hf-gate plan --out plan.json      the changes, in a file
-  hf-gate apply plan.json           carries them out, once
-  hf-gate run --every 10m           the same, turn after turn, within your limits
+  hf-gate policy show REPO          show its rules as sentences
+  hf-gate plan                      show what it would decide
+  hf-gate explain USER@REPO         explain the verdict of one request
+  edit policies/starter.yaml        replace `mode: shadow` by `mode: enforce`
+  hf-gate policy check              find problems, and show what each accept rule requires
+  hf-gate plan --out plan.json      save the changes in a file
+  hf-gate apply plan.json           apply them, once
+  hf-gate run --every 10m           do the same every 10 minutes, within your guards
 
-Examples to begin with: `hf-gate policy new NAME --like academic`. Nothing decides by itself until `apply` or `run` is called.
+To start from an example: `hf-gate policy new NAME --like academic`. Nothing is decided until you call `apply` or `run`.
 """
 
 _TARGETS: Final = """\
-REPO    ns/name (a model), datasets/ns/name, model:ns/name, dataset:ns/name, hf://..., or the Hub's URL; --type settles
-        a bare ns/name
+REPO    ns/name (a model), datasets/ns/name, model:ns/name, dataset:ns/name, hf://..., or the Hub's URL; --type sets
+        the type of a bare ns/name
 TARGET  USER@REPO
-        'USER@datasets/ns/*'    each repo of the store where USER waits (cancel, revoke: is in); for verbs
+        'USER@datasets/ns/*'    each stored repo where USER is pending (cancel, revoke: accepted); decisions only
         REPO USER USER ...
         --repo REPO ID ...      request ids, 24 hex digits
-        -                       stdin: any of these one a line, or lines of `hf-gate ls --format jsonl`
-        --from FILE             the same from a file; # begins a comment
-        REPO -, REPO --from FILE   usernames or ids alone, one a line
+        -                       stdin: one of these per line, or lines of `hf-gate ls --format jsonl`
+        --from FILE             the same from a file; # starts a comment
+        REPO -, REPO --from FILE   only usernames or ids, one per line
 
-A line of `ls` says how the request stood: if it moved since, nothing is sent (stale).
+A line of `ls` contains the state of the request. If it changed since, nothing is sent (stale).
 """
 
 
-def _queries() -> str:
-    from ..domain.query import KEYS  # noqa: PLC0415 - only who asks
+def _queries_text() -> str:
+    from ..domain.query import KEYS  # noqa: PLC0415 - only for this topic
 
     lines = "".join(f"  {key:10} {meaning}\n" for key, meaning in KEYS.items())
     return _QUERIES.format(keys=lines)
 
 
-def _options() -> str:
+def _options_text() -> str:
     formatter = click.HelpFormatter(width=100)
     ctx = click.Context(click.Command("hf-gate"))
     formatter.write_dl([record for option in COMMON if (record := option.get_help_record(ctx))])
     return formatter.getvalue()
 
 
-def _token() -> str:
-    from .token_rights import TOPIC  # noqa: PLC0415 - as above
+def _token_text() -> str:
+    from .token_rights import HELP_TOPIC  # noqa: PLC0415 - as above
 
-    return TOPIC
+    return HELP_TOPIC
 
 
 TOPICS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
-    "exit-codes": ("what each exit code means", lambda: _EXIT_CODES),
+    "exit-codes": ("meaning of each exit code", lambda: _EXIT_CODES),
     "environment": ("variables and the configuration file", lambda: _ENVIRONMENT),
-    "formatting": ("the formats of output", lambda: _FORMATTING),
-    "targets": ("how repos and people are written", lambda: _TARGETS),
-    "queries": ("how the store is asked for requests", _queries),
+    "formatting": ("output formats", lambda: _FORMATTING),
+    "targets": ("how to write repos and people", lambda: _TARGETS),
+    "queries": ("how to filter requests in the store", _queries_text),
     "policies": ("from the starter policy to rules that decide", lambda: _POLICIES),
-    "token": ("which token is needed, and what it may do", _token),
-    "options": ("options that every command understands", _options),
+    "token": ("which token you need and what it can do", _token_text),
+    "options": ("options of every command", _options_text),
 }
 
 
 @command("help", examples=("hf-gate help exit-codes", "hf-gate help ls"))
-@click.argument("words", nargs=-1, metavar="[TOPIC or COMMAND]...")
+@click.argument("words", nargs=-1, metavar="[HELP_TOPIC or COMMAND]...")
 def help_(run: Run, *, words: tuple[str, ...]) -> int:
     """Explain a topic or a command."""
     if not words:
@@ -233,7 +233,7 @@ def help_(run: Run, *, words: tuple[str, ...]) -> int:
     if len(words) == 1 and words[0] in TOPICS:
         sys.stdout.write(TOPICS[words[0]][1]())
         return 0
-    from .main import root  # noqa: PLC0415 - the tree is complete by now
+    from .main import root  # noqa: PLC0415 - the command tree is complete here
 
     if words[0] not in {*root.table, *root.aliases}:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""One line on stderr that tells how far long work is and how long it may take; nothing where nobody watches."""
+"""Shows the progress of long work on one line of stderr, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Self
 from ..domain.display_text import clip
 from .output import Output, format_duration
 
-_QUIET_FOR = 0.6  # seconds before the first line: most work is over by then
-_EVERY = 0.15
+_DELAY = 0.6  # seconds before the first line; most work is done by then
+_INTERVAL = 0.15  # seconds between two updates
 
 
 class Progress:
-    """`with Progress(out, "reject", total) as bar: bar.tick()`; without a total there is no ETA."""
+    """A progress line: `with Progress(out, "reject", total) as bar: bar.tick()`. Without a total it shows no ETA."""
 
     def __init__(self, out: Output, what: str, total: int | None = None) -> None:
         self.out, self.what, self.total, self.count = out, what, total, 0
         self.is_shown = out.is_human and sys.stderr.isatty()
-        self.began = time.monotonic()
-        self._next = self.began + _QUIET_FOR
+        self.started_at = time.monotonic()
+        self._next = self.started_at + _DELAY
         self._width = 0
 
     def __enter__(self) -> Self:
@@ -33,12 +33,12 @@ class Progress:
         self.clear()
 
     def tick(self, note: str = "", *, many: int = 1) -> None:
-        """One more is done, or `many`."""
+        """Count `many` more as done."""
         self.count += many
         moment = time.monotonic()
         if self.is_shown and moment >= self._next:
-            self._next = moment + _EVERY
-            self._write(self._line(moment - self.began, note))
+            self._next = moment + _INTERVAL
+            self._write(self._line(moment - self.started_at, note))
 
     def _line(self, elapsed: float, note: str) -> str:
         rate = self.count / elapsed if elapsed else 0.0
@@ -57,7 +57,7 @@ class Progress:
         self._width = len(line)
 
     def clear(self) -> None:
-        """Takes the line away, so that what follows starts on a clean one."""
+        """Erase the line."""
         if self._width:
             self.out.write_stderr("\r" + " " * self._width + "\r")
             self._width = 0

@@ -1,4 +1,4 @@
-"""USER@GLOB: one decision about a person at several repos, spelt out as one target for each request that the store knows."""
+"""Expands USER@GLOB to one target for each matching repo in the store."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..domain.rows import RequestRow
     from .framework import Run
 
-_SPREAD: Final = re.compile(r"([^@/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
-# Whose requests a glob means: who waits, and where somebody is put out, who is in. USER@REPO means them in any status.
-_MEANT: Final = {
+_USER_AT_GLOB: Final = re.compile(r"([^@/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
+# The status that a request needs to match USER@GLOB. USER@REPO matches any status.
+_STATUS_OF_VERB: Final = {
     "accept": Status.PENDING,
     "reject": Status.PENDING,
     "reset": Status.PENDING,
@@ -27,15 +27,15 @@ _MEANT: Final = {
 
 
 def expand_globs(run: Run, words: Sequence[str], verb: str, repo_type: str | None) -> list[str]:
-    """The words with each USER@GLOB in full."""
+    """Return the arguments with each USER@GLOB expanded."""
     found: list[str] = []
     for word in words:
-        match = _SPREAD.match(word)
-        found += [word] if match is None else _spelt(run, match[1], _glob(match[2], repo_type), verb)
+        match = _USER_AT_GLOB.match(word)
+        found += [word] if match is None else _expand_glob(run, match[1], _parse_glob(match[2], repo_type), verb)
     return found
 
 
-def _glob(text: str, repo_type: str | None) -> str:
+def _parse_glob(text: str, repo_type: str | None) -> str:
     from ..policy.literals import InvalidLiteralError, parse_glob  # noqa: PLC0415 - only with a glob
 
     bare = repo_type is not None and not re.match(r"(models?|datasets?)[:/]", text)
@@ -46,24 +46,26 @@ def _glob(text: str, repo_type: str | None) -> str:
         raise InvalidTarget(str(problem), hint=hint) from None
 
 
-def _spelt(run: Run, user: str, glob: str, verb: str) -> list[str]:
+def _expand_glob(run: Run, user: str, glob: str, verb: str) -> list[str]:
     from .workspace import open_stored_workspace  # noqa: PLC0415 - only with a glob
 
     workspace = open_stored_workspace(run)
     if workspace is None:
-        raise UsageError(f"{user}@{glob}: no store knows where {user} asked.", hint="hf-gate sync reads it.")
+        raise UsageError(f"{user}@{glob} needs the store, and there is none.", hint="Create it: hf-gate sync")
     repos = (
-        list(_repos(workspace, glob))
+        list(_matching_repos(workspace, glob))
         if verb == "grant"
-        else [row.repo for row in _requests(workspace, user, glob, verb)]
+        else [row.repo for row in _matching_requests(workspace, user, glob, verb)]
     )
     if not repos:
-        what = "repo of this store is called so" if verb == "grant" else f"request of {user} there is {_MEANT[verb]}"
-        raise RequestNotFound(f"{user}@{glob}: no {what}.", hint="hf-gate sync reads what is new.")
-    return [f"{user}@{_address(repo)}" for repo in repos]
+        missing = (
+            "repo in the store matches" if verb == "grant" else f"request of {user} there is {_STATUS_OF_VERB[verb]}"
+        )
+        raise RequestNotFound(f"{user}@{glob}: no {missing}.", hint="To read new requests: hf-gate sync")
+    return [f"{user}@{_typed_id(repo)}" for repo in repos]
 
 
-def _repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
+def _matching_repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
     from ..policy.literals import glob_matches  # noqa: PLC0415 - only with a glob
 
     has_folder = workspace.location.folder is not None
@@ -72,13 +74,13 @@ def _repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
             yield row.repo
 
 
-def _requests(workspace: Workspace, user: str, glob: str, verb: str) -> Iterator[RequestRow]:
-    repos = set(_repos(workspace, glob))
+def _matching_requests(workspace: Workspace, user: str, glob: str, verb: str) -> Iterator[RequestRow]:
+    repos = set(_matching_repos(workspace, glob))
     for row in workspace.store.find_by_identity(None, user):
         name = row.person.identity.username or ""
-        if row.repo in repos and name.lower() == user.lower() and row.state.status == _MEANT[verb]:
+        if row.repo in repos and name.lower() == user.lower() and row.state.status == _STATUS_OF_VERB[verb]:
             yield row
 
 
-def _address(repo: Repo) -> str:
+def _typed_id(repo: Repo) -> str:
     return f"{repo.type.value}:{repo.id}"

@@ -1,4 +1,4 @@
-"""repos ls, show and report: which repos are gated, how, and the Hub's own report."""
+"""repos ls, show and report: list gated repos, show their gates, and print the Hub's own report."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 repos = GateGroup(
     "repos",
     {
-        "ls": CommandEntry("repos:repos_ls", "Gated repos of people or organisations."),
-        "show": CommandEntry("repos:repos_show", "How one repo is gated, and how many are on each list."),
+        "ls": CommandEntry("repos:repos_ls", "List the gated repos of accounts or organisations."),
+        "show": CommandEntry("repos:repos_show", "Show the gate of a repo and the size of each list."),
         "form": CommandEntry("form:form_check", "", is_hidden=True),
-        "report": CommandEntry("repos:repos_report", "The Hub's own report of all requests."),
+        "report": CommandEntry("repos:repos_report", "Print the Hub's own report of all requests."),
     },
-    help="Gated repos: which there are, how they are gated.",
+    help="Gated repos: list them, show their gates and reports.",
 )
 
 
 @command("ls", examples=("hf-gate repos ls", "hf-gate repos ls acme --json"))
 @click.argument("owners", nargs=-1, metavar="[OWNER]...")
 def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
-    """List gated repos; without an OWNER, those of the token's account and its organisations."""
+    """List gated repos of OWNERs; by default of the token's account and its organisations."""
     announce(run)
     if not owners:
         owners = owners_of(run)
@@ -49,7 +49,7 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
         Column[RepoRecord]("REPO", repo_argument),
         Column("GATE", lambda row: str(row.gated)),
     ]
-    run.out.records(RepoRecord, rows, columns, name=repo_argument, limit=-1, empty="No gated repo was found.")
+    run.out.records(RepoRecord, rows, columns, name=repo_argument, limit=-1, empty="No gated repos found.")
     return 0
 
 
@@ -61,7 +61,7 @@ def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     where = parse_repo_argument(repo, repo_type)
     announce(run)
     gate = run.hub.gate(where)
-    form, counts = _form_of(run, where), _counts(run, where)
+    form, counts = _read_form(run, where), _read_counts(run, where)
     record = replace(
         gate_record(gate),
         counts=counts,
@@ -69,20 +69,20 @@ def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
         fingerprint=None if form is None else form.fingerprint,
     )
     run.out.document(
-        {"schema_version": 1, **asdict(record)}, lambda: _about(gate, form, counts), quiet=[str(gate.mode)]
+        {"schema_version": 1, **asdict(record)}, lambda: _gate_lines(gate, form, counts), quiet=[str(gate.mode)]
     )
     return 0
 
 
-def _form_of(run: Run, repo: Repo) -> GateForm | None:
+def _read_form(run: Run, repo: Repo) -> GateForm | None:
     try:
         return run.hub.gate_form(repo)
     except HfGateError:
-        return None  # a card that cannot be read: the rest is still worth showing
+        return None  # an unreadable card does not prevent showing the rest
 
 
-def _counts(run: Run, repo: Repo) -> dict[str, int] | None:
-    """How many are on each list; None for who may not see that."""
+def _read_counts(run: Run, repo: Repo) -> dict[str, int] | None:
+    """Return the number of people on each list; None if the token cannot see it."""
     try:
         found = Counter(str(record.get("status")) for record in run.hub.access_report(repo))
     except NotAllowed:
@@ -90,18 +90,18 @@ def _counts(run: Run, repo: Repo) -> dict[str, int] | None:
     return {**dict.fromkeys(("pending", "accepted", "rejected", "reset"), 0), **found}
 
 
-def _about(gate: Gate, form: GateForm | None, counts: dict[str, int] | None) -> Iterator[str]:
-    meaning = {"manual": "each request waits for a review", "auto": "whoever asks is let in at once"}
+def _gate_lines(gate: Gate, form: GateForm | None, counts: dict[str, int] | None) -> Iterator[str]:
+    meaning = {"manual": "a reviewer decides each request", "auto": "everybody who asks gets access at once"}
     mode = "not gated" if gate.mode is False else f"{gate.mode}: {meaning.get(str(gate.mode), '')}"
     yield f"{gate.repo}"
     yield f"  gate      {mode}"
     yield "  requests  " + (
-        "not for this token" if counts is None else ", ".join(f"{n} {s}" for s, n in counts.items())
+        "not visible to this token" if counts is None else ", ".join(f"{n} {s}" for s, n in counts.items())
     )
     if form is None:
         yield "  form      the card could not be read"
     elif not form.fields:
-        yield "  form      asks nothing"
+        yield "  form      has no fields"
     else:
         yield "  form      " + "; ".join(field.label for field in form.fields)
 
@@ -126,7 +126,7 @@ def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
     ]
     is_whole = run.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
     if not is_whole:
-        run.out.say(f"These are the first of {len(rows):,}; --format csv or jsonl has all.")
+        run.out.say(f"Showing the first of {len(rows):,} rows. All: --format csv or jsonl")
     return 0
 
 

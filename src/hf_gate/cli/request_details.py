@@ -1,4 +1,4 @@
-"""One request in full, for people: who, since when, from where, and every answer; all of it safe to print."""
+"""Formats one request in full: the person, times, account and every answer, safe to print."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from ..application.records import AccountRecord, HistoryRecord
     from ..domain.requests import AccessRequest
 
-_FACT: Final = 12  # where the text of a fact begins
+_FACT: Final = 12  # column where the value of a fact starts
 
 
 def request_lines(
     request: AccessRequest, now: datetime, account: AccountRecord | None, columns: int | None = None
 ) -> Iterator[str]:
-    """The lines of one request, each safe to print; `account`: what the profile says.
+    """Return the lines of one request, safe to print; `account` is data of the profile.
 
     With `columns` they are wrapped at words.
     """
@@ -46,14 +46,14 @@ def _lines(request: AccessRequest, now: datetime, account: AccountRecord | None)
         by = f" by {request.granted_by}" if request.granted_by else ""
         yield f"  reviewed  {to_iso(request.reviewed_at)} ({format_age(request.reviewed_at, now)} ago){by}"
     yield f"  e-mail    {request.email or '- (not shared)'}"
-    yield from _account(request, account, now)
-    yield from _answers(request)
+    yield from _account_lines(request, account, now)
+    yield from _answer_lines(request)
 
 
-def _account(request: AccessRequest, account: AccountRecord | None, now: datetime) -> Iterator[str]:
+def _account_lines(request: AccessRequest, account: AccountRecord | None, now: datetime) -> Iterator[str]:
     made = request.person.created_at
     if made:
-        yield f"  account   made {made:%Y-%m-%d} ({format_age(made, now)} ago)"
+        yield f"  account   created {made:%Y-%m-%d} ({format_age(made, now)} ago)"
     if account is None:
         return
     counts = (("models", account.models), ("datasets", account.datasets), ("followers", account.followers))
@@ -64,19 +64,19 @@ def _account(request: AccessRequest, account: AccountRecord | None, now: datetim
         yield f"  activity  {', '.join(parts)}"
 
 
-def _answers(request: AccessRequest) -> Iterator[str]:
+def _answer_lines(request: AccessRequest) -> Iterator[str]:
     if not request.has_form:
-        yield "  answers   none: the form asked nothing, or access was granted without asking"
-    worth = rate_answers(request) or {}
+        yield "  answers   none: the form has no fields, or access was granted without a request"
+    quality = rate_answers(request) or {}
     for label, text in request.answers.items():
-        mark = worth.get(label, "good")
+        mark = quality.get(label, "good")
         yield f"  {label}" + (f"  [{mark}]" if mark != "good" else "")
         for line in safe_lines(text):
             yield f"      {line}"
 
 
 def history_lines(history: Iterable[HistoryRecord]) -> Iterator[str]:
-    """What happened to a request, below it."""
+    """Return the history of a request as indented lines."""
     for row in history:
         by = "" if row.actor == "outside" else f"  ({row.actor})"
         yield f"    {row.at[:16].replace('T', ' ')}  {row.text}{by}"

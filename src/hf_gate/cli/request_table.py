@@ -1,4 +1,4 @@
-"""The table of requests for people: which columns, which answers, and what leaves first when the terminal is narrow."""
+"""The columns of a table of requests: which answers are shown, and which columns a narrow terminal drops first."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from ..domain.ids import RepoType
 from .output import Column, format_age
 
 _Cell = Callable[[RequestRecord], str]
-_TELLING: Final = ("purpose", "affiliation", "job", "country", "other")  # roles by what they tell a reviewer
+_USEFUL_ROLES: Final = (
+    "purpose",
+    "affiliation",
+    "job",
+    "country",
+    "other",
+)  # roles of answers, the most useful to a reviewer first
 
 
 def ls_columns(
     rows: Sequence[RequestRecord], now: datetime, *, with_repo: bool = False, with_status: bool = False
 ) -> list[Column[RequestRecord]]:
-    """Age first, since silence is what people suffer from; then who, and the answers that tell most, but no ticked boxes.
+    """Return the columns of `ls`: age, person, repo, status, name and the most useful answers without ticked boxes.
 
-    Who and where are what commands take, so they are never cut. The id of somebody who is hidden is all that names
-    them, so then ids are whole too.
+    The columns WHO and REPO are never cut, because commands take them as arguments. If a username is hidden, the id is
+    the only name, so ids are not cut either.
     """
     columns = [
         Column[RequestRecord](
@@ -37,62 +43,68 @@ def ls_columns(
     if any(row.fullname for row in rows):
         columns.append(Column("NAME", lambda row: row.fullname or "-", is_flexible=True, min_width=10, drop_rank=30))
     is_mixed = len({(row.repo_type, row.repo) for row in rows}) > 1
-    for rank, (title, cell) in enumerate(_by_role(rows) if is_mixed else _by_label(rows)):
+    for rank, (title, cell) in enumerate(_columns_by_role(rows) if is_mixed else _columns_by_label(rows)):
         columns.append(Column(title, cell, is_flexible=True, min_width=12, drop_rank=10 + rank))
     named = all(row.user for row in rows)
-    columns.append(Column("ID", _id, is_flexible=named, min_width=7, is_tail_shown=True, drop_rank=20 if named else 0))
+    columns.append(
+        Column("ID", _id_cell, is_flexible=named, min_width=7, is_tail_shown=True, drop_rank=20 if named else 0)
+    )
     return columns
 
 
-def _by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
-    """Up to three labels whose answers tell most: what the person wants first; not their name again, nor ticked boxes."""
-    count = Counter(label for row in rows for label, _ in _telling(row))
-    ranked = sorted((_TELLING.index(_role(label)), -count[label], label) for label in count)
-    return [(clip(label, 24), _answer_to(label)) for *_, label in ranked[:3]]
+def _columns_by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
+    """Return columns for up to three labels, ranked by role and by the number of answers."""
+    count = Counter(label for row in rows for label, _ in _useful_answers(row))
+    ranked = sorted((_USEFUL_ROLES.index(_role_of(label)), -count[label], label) for label in count)
+    return [(clip(label, 24), _cell_by_label(label)) for *_, label in ranked[:3]]
 
 
-def _by_role(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
-    """Forms of several repos name alike things differently: what it is for, and of the other roles the most answered."""
-    count = Counter(role for row in rows for role in {_role(label) for label, _ in _telling(row)})
+def _columns_by_role(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
+    """Return columns by role, because forms of several repos use different labels: purpose and the most answered other."""
+    count = Counter(role for row in rows for role in {_role_of(label) for label, _ in _useful_answers(row)})
     others = sorted((role for role in count if role not in {"purpose", "other"}), key=lambda role: -count[role])
     wanted = [role for role in ("purpose", *others[:1]) if count[role]]
-    return [(role.upper(), _answer_as(role)) for role in wanted]
+    return [(role.upper(), _cell_by_role(role)) for role in wanted]
 
 
-def _telling(row: RequestRecord) -> list[tuple[str, str]]:
-    """The answers that tell a reviewer something, in the order of the form."""
+def _useful_answers(row: RequestRecord) -> list[tuple[str, str]]:
+    """Return the answers that are useful to a reviewer, in the order of the form; no names or ticked boxes."""
     found = ((label, text.strip()) for label, text in (row.answers or {}).items())
-    return [(label, text) for label, text in found if text and text.lower() not in TICKS and _role(label) in _TELLING]
+    return [
+        (label, text)
+        for label, text in found
+        if text and text.lower() not in TICKS and _role_of(label) in _USEFUL_ROLES
+    ]
 
 
-def _role(label: str) -> str:
-    from ..domain.roles import role_of  # noqa: PLC0415 - its vocabularies are loaded by who lists for people
+def _role_of(label: str) -> str:
+    from ..domain.roles import role_of  # noqa: PLC0415 - loads large word lists, needed only for tables
 
     return role_of(label).value
 
 
 def display_name(row: RequestRecord) -> str:
-    """The username of a row, or what stands for one where the repo hides it."""
+    """Return the username, or a substitute if the repo hides it."""
     return row.user or f"(hidden #{(row.user_id or row.request_id or '')[-6:]})"
 
 
 def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord) -> str:
-    """The repo as a command takes it."""
+    """Return the repo as commands take it."""
     return row.repo if row.repo_type is RepoType.MODEL else f"datasets/{row.repo}"
 
 
 def target_argument(row: RequestRecord) -> str:
-    """What `-q` prints: a target again."""
+    """Return the target that `-q` prints and commands take."""
     return row.request_id or f"{row.user or row.user_id}@{repo_argument(row)}"
 
 
-def _id(row: RequestRecord) -> str:
+def _id_cell(row: RequestRecord) -> str:
     return row.request_id or row.user_id or "-"
 
 
-def _answer_to(label: str) -> _Cell:
+def _cell_by_label(label: str) -> _Cell:
     return lambda row: (row.answers or {}).get(label, "").strip() or "-"
 
 
-def _answer_as(role: str) -> _Cell:
-    return lambda row: next((text for label, text in _telling(row) if _role(label) == role), "-")
+def _cell_by_role(role: str) -> _Cell:
+    return lambda row: next((text for label, text in _useful_answers(row) if _role_of(label) == role), "-")

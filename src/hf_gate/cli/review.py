@@ -1,4 +1,4 @@
-"""review: one request after the other, by single keys; each decision is held until one more request was looked at."""
+"""review: decides requests one by one with single keys; each decision is held until the next request was shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..domain.lifecycle import STATUS_AFTER_VERB, Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
 from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
-from .execution import CommandResult, decision_sender, error_of, open_to_write, outcomes_document, person_label
+from .execution import CommandResult, decision_sender, error_of, outcomes_document, person_label
 from .framework import Run, command, repo_type_option
 from .keyboard import Keys
 from .output import Format, Output, count_of
@@ -26,29 +26,29 @@ from .request_details import request_lines
 from .review_context import ReviewContext
 from .targets import parse_repo_argument
 from .text_layout import terminal_width, wrap_line
-from .workspace import actor_of, announce
+from .workspace import actor_of, announce, open_workspace
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
 
-_KEYS: Final = "a accept   s send back   r reject   n note   space skip   z take back   ? help   q end"
+_KEYS: Final = "a accept   s send back   r reject   n note   space skip   z undo   ? help   q quit"
 _HELP: Final = (
-    "a      Accept: they can download at once. The Hub is not known to tell them.",
-    "s      Send back: no access. They are mailed your reason, and may ask again.",
-    "r      Reject: no access, and they cannot ask again. They are shown your reason.",
-    "n      Note: for the audit log. It is never shown to them.",
-    "space  Skip: nothing happens to them. The request stays pending.",
-    "z      Take back the decision that is held.",
-    "q      End. The decision that is held is sent.",
-    "A decision is held while the next request is shown. It is sent when you go on from there.",
+    "a      Accept: they can download at once. The Hub is not known to notify them.",
+    "s      Send back (reset): no access, but they can ask again. The Hub mails them your reason.",
+    "r      Reject: no access, and they cannot ask again. The Hub shows them your reason.",
+    "n      Note for the audit log. They never see it.",
+    "space  Skip: the request stays pending.",
+    "z      Undo the decision that is not sent yet.",
+    "q      Quit; a decision that is not sent yet is sent.",
+    "A decision is not sent while the next request is shown. It is sent when you continue from there.",
 )
-_NUMBERED: Final = 9  # templates that have a number key
+_MAX_TEMPLATES: Final = 9  # templates that have a number key
 
 
 @dataclass(frozen=True, slots=True)
 class UnsentDecision:
-    """A decision that has not left yet, and where in the list it was taken."""
+    """A decision that is not sent yet, and its index in the list."""
 
     request: AccessRequest
     verb: str
@@ -58,7 +58,7 @@ class UnsentDecision:
 
 @dataclass(slots=True)
 class ReviewSession:
-    """The list, the place in it, the one decision that is held, and what became of those that left."""
+    """The state of a review: the list, the index in it, the held decision, and the outcomes so far."""
 
     requests: list[AccessRequest]
     context: ReviewContext
@@ -66,14 +66,14 @@ class ReviewSession:
     index: int = 0
     held: UnsentDecision | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-    runs: list[str] = field(default_factory=list)  # each holds one decision that was done
+    runs: list[str] = field(default_factory=list)  # runs of one decision each, which was done
     skipped: int = 0
     note: str = ""
-    is_help_shown: bool = False  # with the next screen
+    is_help_shown: bool = False  # on the next screen
 
     @property
     def current(self) -> AccessRequest | None:
-        """The request that is shown; None after the last."""
+        """Return the request that is shown; None after the last."""
         return self.requests[self.index] if self.index < len(self.requests) else None
 
 
@@ -82,27 +82,27 @@ class ReviewSession:
     examples=("hf-gate review datasets/acme/eeg", "hf-gate review acme/med-7b --newest-first"),
 )
 @click.argument("repo", metavar="REPO")
-@click.option("--newest-first", is_flag=True, help="Begin with who asked last; else with who has waited longest.")
+@click.option("--newest-first", is_flag=True, help="Start with the newest request; default: the oldest.")
 @repo_type_option
 def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) -> int:
     """Decide pending requests one by one: a accept, s send back, r reject, n note, space skip, z undo, q quit.
 
-    A decision is held while the next request is shown, and z takes it back; it is sent when you go on from there, or at q.
-    At a workspace what its policies say stands beside each request, and its templates have number keys where a reason is asked.
+    A decision is not sent while the next request is shown, and z undoes it. It is sent when you continue from there, or
+    quit. In a workspace each request is shown with its verdict, and templates can be chosen by number as reasons.
     """
     where = parse_repo_argument(repo, repo_type)
     if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "review needs a terminal.", hint="Without one: `hf-gate ls --format jsonl`, then `hf-gate accept -`."
+            "review needs a terminal.", hint="Without one, use `hf-gate ls --format jsonl` and `hf-gate accept -`."
         )
     announce(run, writes=True)
-    found = _waiting(run, where)
+    found = _pending_requests(run, where)
     found.sort(key=lambda request: request.asked_at, reverse=newest_first)
-    session = ReviewSession(found, ReviewContext(run, where), _templates(run, where))
+    session = ReviewSession(found, ReviewContext(run, where), _usable_templates(run, where))
     result = CommandResult(session.outcomes)
     try:
         _decide_all(run, session)
-    except BaseException as problem:  # noqa: BLE001 - what was done is told first; `Result.end` raises it again
+    except BaseException as problem:  # noqa: BLE001 - outcomes are printed first; `CommandResult.finish` raises it again
         result.stopped_by = problem
         if session.held is not None:
             run.out.say(f"Not sent: {session.held.verb} {session.held.request.person}.")
@@ -110,12 +110,12 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
     return result.finish() or unwritten
 
 
-def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
-    """Who waits: from the store where the repo was read whole, after a look at what is new; else from the Hub."""
-    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+def _pending_requests(run: Run, where: Repo) -> list[AccessRequest]:
+    """Return the pending requests: from the store after a quick sync if it had a full one, else from the Hub."""
+    from .. import bootstrap  # noqa: PLC0415 - not needed for help
 
     if bootstrap.has_store(run.settings, run.location):
-        with open_to_write(run) as workspace:
+        with open_workspace(run, writes=True) as workspace:
             known = workspace.store.repo(where)
             if known is not None and known.full_at is not None:
                 from ..application.sync import sync_repo  # noqa: PLC0415 - as above
@@ -134,103 +134,103 @@ def _list_pending(run: Run, where: Repo) -> list[AccessRequest]:
             found.append(request)
             bar.tick()
     if not found and run.hub.gate(where).mode is False:
-        raise NotGated(f"{where} is not gated: nobody needs to ask for access there.")
+        raise NotGated(f"{where} is not gated, so it has no access requests.")
     if not listing.completeness.proved:
-        run.out.warn(f"the list is not proved whole: {listing.completeness.why}.")
+        run.out.warn(f"the list is not proved complete: {listing.completeness.why}.")
     return found
 
 
-def _templates(run: Run, where: Repo) -> list[ReasonTemplate]:
-    """The workspace's texts that can be sent here, in the order of their names."""
+def _usable_templates(run: Run, where: Repo) -> list[ReasonTemplate]:
+    """Return the workspace's templates that can be used for this repo, by name."""
     found = []
     for each in check_templates(run.location.config.templates, [where]):
         if isinstance(each, UsageError):
             run.out.warn(f"{each}")
         else:
             found.append(each)
-    return sorted(found, key=lambda each: each.name)[:_NUMBERED]
+    return sorted(found, key=lambda each: each.name)[:_MAX_TEMPLATES]
 
 
 def _decide_all(run: Run, session: ReviewSession) -> None:
     keys = Keys()
     while True:
         while session.current is not None:
-            _show(run, session, session.current)
-            if not _take(run, session, keys, keys.read_key()):
+            _print_screen(run, session, session.current)
+            if not _handle_key(run, session, keys, keys.read_key()):
                 return
         if session.held is None:
             return
-        if not _last_chance(run, session, keys):
+        if not _offer_last_undo(run, session, keys):
             return
 
 
-def _last_chance(run: Run, session: ReviewSession, keys: Keys) -> bool:
-    """After the last request one decision is still held: z takes it back, every other key sends it."""
+def _offer_last_undo(run: Run, session: ReviewSession, keys: Keys) -> bool:
+    """After the last request, ask about the held decision: z undoes it, any other key sends it."""
     held = session.held
     if held is not None:
-        _ask(
+        _print_prompt(
             run.out,
-            f"That was the last one. {held.verb} {held.request.person} leaves with the next key; z takes it back.",
+            f"That was the last request. Any key sends: {held.verb} {held.request.person}. z undoes it.",
         )
         if keys.read_key().lower() == "z":
-            _take_back(session)
+            _undo_held(session)
             return True
-        _send(run, session)
+        _send_held(run, session)
     return False
 
 
-def _take(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
-    """What one key does; False: the end."""
+def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
+    """Handle one key; return False to quit."""
     act: dict[str, Callable[[], None]] = {
-        "a": lambda: _hold(run, session, "accept", None),
-        "s": lambda: _with_reason(run, session, keys, "reset"),
-        "r": lambda: _with_reason(run, session, keys, "reject"),
-        "n": lambda: _note(run, session, keys),
-        " ": lambda: _skip(run, session),
-        "z": lambda: _take_back(session),
+        "a": lambda: _hold_decision(run, session, "accept", None),
+        "s": lambda: _hold_with_reason(run, session, keys, "reset"),
+        "r": lambda: _hold_with_reason(run, session, keys, "reject"),
+        "n": lambda: _add_note(run, session, keys),
+        " ": lambda: _skip_request(run, session),
+        "z": lambda: _undo_held(session),
     }
     key = key.lower()
     if key == "q":
-        _send(run, session)
+        _send_held(run, session)
         return False
     if key in act:
         act[key]()
     else:
         session.is_help_shown = True
-        session.note = "" if key == "?" else f"{key!r} is no key here."
+        session.note = "" if key == "?" else f"{key!r} does nothing here."
     return True
 
 
-def _hold(run: Run, session: ReviewSession, verb: str, reason: str | None) -> None:
+def _hold_decision(run: Run, session: ReviewSession, verb: str, reason: str | None) -> None:
     request = session.current
-    _send(run, session)
+    _send_held(run, session)
     if request is not None:
         session.held = UnsentDecision(request, verb, reason, session.index)
         session.index += 1
 
 
-def _skip(run: Run, session: ReviewSession) -> None:
-    _send(run, session)
+def _skip_request(run: Run, session: ReviewSession) -> None:
+    _send_held(run, session)
     session.index += 1
     session.skipped += 1
 
 
-def _take_back(session: ReviewSession) -> None:
+def _undo_held(session: ReviewSession) -> None:
     if session.held is None:
-        session.note = "Nothing is held: what has left can only be decided anew."
+        session.note = "Nothing to undo. A decision that was sent can only be changed by a new one."
         return
-    session.index, session.note = session.held.index, f"Taken back: {session.held.verb} {session.held.request.person}."
+    session.index, session.note = session.held.index, f"Undone: {session.held.verb} {session.held.request.person}."
     session.held = None
 
 
-def _with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> None:
-    """A reason, typed as a line, or the number of a template; `!` goes back to the request."""
-    act, what = ("Send back", "may ask again") if verb == "reset" else ("Reject", "cannot ask again")
-    _ask(run.out, f"{act}: they {what}. Type a reason, which is shown to them, and Enter.")
+def _hold_with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> None:
+    """Ask for a reason or the number of a template, then hold the decision; `!` goes back to the request."""
+    act, what = ("Send back", "can ask again") if verb == "reset" else ("Reject", "cannot ask again")
+    _print_prompt(run.out, f"{act}: they {what}. Type a reason, which they will see, and press Enter.")
     texts = {str(number): template for number, template in enumerate(session.templates, 1)}
     for number, template in texts.items():
-        _ask(run.out, f"{number} and Enter: {template.text} ({template.name})")
-    _ask(run.out, "! or Escape: back, nothing is decided.")
+        _print_prompt(run.out, f"{number} and Enter: {template.text} ({template.name})")
+    _print_prompt(run.out, "! or Escape: back to the request; nothing is decided.")
     while True:
         reason = keys.read_line().strip()
         if not reason and not _means_no_reason(run.out, keys):
@@ -240,48 +240,48 @@ def _with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> Non
         if reason == "!" or "\x1b" in reason:
             return
         try:
-            told = parse_reason(reason, verb, is_silent=True)
+            checked = parse_reason(reason, verb, is_silent=True)
         except ReasonTooLong as problem:
-            run.out.say(f"{problem} Type a shorter one:")
+            run.out.say(f"{problem} Type a shorter reason:")
         else:
-            _hold(run, session, verb, told)
+            _hold_decision(run, session, verb, checked)
             return
 
 
 def _means_no_reason(out: Output, keys: Keys) -> bool:
-    """Ask whether to send no reason: a stray Enter must not leave a person to guess."""
-    _ask(out, "No reason: they are left to guess. y: send none. Any other key: type a reason.")
+    """Ask whether to send no reason, because Enter may be pressed by mistake."""
+    _print_prompt(out, "Send no reason? They will not know why. y: send none. Any other key: type a reason.")
     return keys.read_key().lower() == "y"
 
 
-def _note(run: Run, session: ReviewSession, keys: Keys) -> None:
-    """A note about the request that is shown; it is written at once, and never shown to the person."""
-    _ask(run.out, "A note for the ledger, never shown to them. Enter alone or !: none.")
+def _add_note(run: Run, session: ReviewSession, keys: Keys) -> None:
+    """Ask for a note about the current request and store it at once; the person never sees it."""
+    _print_prompt(run.out, "Note for the audit log; they never see it. Enter or !: no note.")
     text = keys.read_line().strip()
     if not text or text == "!" or "\x1b" in text or session.current is None:
         return
-    with open_to_write(run) as workspace:
+    with open_workspace(run, writes=True) as workspace:
         decision_sender(run, workspace).add_note(session.current, parse_note(text[:NOTE_LIMIT]))
     session.note = "Noted."
 
 
-def _send(run: Run, session: ReviewSession) -> None:
-    """The held decision leaves."""
+def _send_held(run: Run, session: ReviewSession) -> None:
+    """Send the held decision."""
     held, session.held = session.held, None
     if held is None:
         return
-    from ..application.decisions import Choice, DecisionTarget  # noqa: PLC0415 - only who decides
+    from ..application.decisions import Choice, DecisionTarget  # noqa: PLC0415 - only to decide
     from ..application.workspace import new_id  # noqa: PLC0415 - as above
 
     request, decided = held.request, None
     try:
-        with open_to_write(run) as workspace:
+        with open_workspace(run, writes=True) as workspace:
             ask = DecisionTarget(request.repo, target_of(request), held.reason)
-            decided = decision_sender(run, workspace, new={held.verb: 1}, asks=[ask]).decide(
+            decided = decision_sender(run, workspace, new={held.verb: 1}, targets=[ask]).decide(
                 [ask], Choice(STATUS_AFTER_VERB[held.verb]), run_id=new_id()
             )
     except BaseException:
-        session.held = None if decided is not None else held  # not sent, and said so at the end
+        session.held = None if decided is not None else held  # not sent; reported at the end
         raise
     outcome = decided.outcomes[0]
     problem = decided.stopped_by or error_of(outcome)
@@ -297,15 +297,15 @@ def _send(run: Run, session: ReviewSession) -> None:
         session.note = f"{person_label(outcome)}: {outcome.kind}: {outcome.why}"
 
 
-def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
-    """One screen, written at once."""
+def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> None:
+    """Print one screen in one write."""
     out, columns = run.out, terminal_width(sys.stderr)
     lines = [out.style(f"Request {session.index + 1} of {len(session.requests)}", "bold", sys.stderr)]
     if session.note:
         lines[:0] = _style_lines(out, session.note, "yellow")
         session.note = ""
     if session.held is not None:
-        held = f"Held: {session.held.verb} {session.held.request.person}. It is sent when you go on; z takes it back."
+        held = f"Not sent yet: {session.held.verb} {session.held.request.person}. It is sent when you continue; z undoes it."
         lines += _style_lines(out, held, "cyan")
     lines += request_lines(request, run.now(), None, columns)
     for line in session.context.lines(request):
@@ -320,12 +320,12 @@ def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
 
 
 def _style_lines(out: Output, text: str, style: str) -> list[str]:
-    """A text as lines of the screen, parted between words."""
+    """Wrap a text to the screen and style its lines."""
     return [out.style(line, style, sys.stderr) for line in wrap_line(to_one_line(text), terminal_width(sys.stderr))]
 
 
-def _ask(out: Output, text: str) -> None:
-    """What is asked of the person at the keys."""
+def _print_prompt(out: Output, text: str) -> None:
+    """Print a question or its options on stderr."""
     out.write_stderr("\n".join(wrap_line(to_one_line(text), terminal_width(sys.stderr))) + "\n")
 
 
@@ -341,10 +341,10 @@ def _report(run: Run, session: ReviewSession) -> None:
     left = len(session.requests) - done
     for outcome in others:
         out.line(f"{person_label(outcome)}: {outcome.kind}: {outcome.why}")
-    out.line(f"{count_of(done, 'request')} decided, {left:,} left.{_way_back(session.runs)}")
+    out.line(f"{count_of(done, 'request')} decided, {left:,} left.{_undo_hint(session.runs)}")
 
 
-def _way_back(runs: Sequence[str]) -> str:
+def _undo_hint(runs: Sequence[str]) -> str:
     if len(runs) == 1:
         return f" To undo it: hf-gate undo {runs[0]}"
     return " To undo one: hf-gate runs ls, then hf-gate undo RUN" if runs else ""

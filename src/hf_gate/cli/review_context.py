@@ -1,4 +1,4 @@
-"""What stands beside a request while somebody decides about it: what the policies say and why, and what was noted."""
+"""Shows the verdict of a request with its reasons, and its latest notes, during a review."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..domain.display_text import clip
 from ..domain.events import NoteWritten, decode_event
+from ..domain.lifecycle import label_verdict
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError
 from .output import format_age
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
     from ..policy.model import Verdict
     from .framework import Run
 
-_NOTES: Final = 3  # the latest are shown
-_WHYS: Final = 4  # lines of why
-_ENTRIES: Final = 200  # of a request, among which notes are looked for
-_COLUMNS: Final = 400  # of one note
+_MAX_NOTES: Final = 3  # latest notes that are shown
+_MAX_REASONS: Final = 4  # reasons that are shown
+_MAX_ENTRIES: Final = 200  # latest entries of a request that are searched for notes
+_MAX_COLUMNS: Final = 400  # width of one note
 
 
 class ReviewContext:
-    """Reads the store and judges by the policies as they are now; says nothing where there is neither."""
+    """Evaluates requests with the store and the current policies; shows nothing without them."""
 
     def __init__(self, run: Run, repo: Repo) -> None:
         self.run, self.repo = run, repo
         self._problem = ""
 
     def lines(self, request: AccessRequest) -> Iterator[str]:
-        """The verdict with its reasons, then the latest notes; each line in one piece, and still to be made safe to print."""
+        """Return the verdict with its reasons, then the latest notes. Callers have to make the lines safe to print."""
         if self._workspace is None:
             return
         store = self._workspace.store
@@ -56,7 +57,7 @@ class ReviewContext:
 
     @cached_property
     def _bundle(self) -> PolicyBundle | None:
-        from ..application.policy_bundle import load_policies  # noqa: PLC0415 - only where there is a workspace
+        from ..application.policy_bundle import load_policies  # noqa: PLC0415 - only with a workspace
 
         workspace = self._workspace
         if workspace is None or workspace.location.folder is None:
@@ -78,53 +79,53 @@ class ReviewContext:
     def _verdict(self, row: RequestRow) -> Iterator[str]:
         verdict = self._evaluate(row)
         if verdict is not None:
-            from ..policy.explain import summarize_verdict  # noqa: PLC0415 - only where there is a verdict
+            from ..policy.explain import summarize_verdict  # noqa: PLC0415 - only with a verdict
 
             yield f"  verdict   {summarize_verdict(verdict)}"
             yield from _trace_lines(verdict)
             for one in verdict.shadow:
-                yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}` in shadow mode: it changes nothing"
+                yield f"  shadow    {label_verdict(one.action)}: rule `{one.rule}` of policy `{one.policy}` in shadow mode, which changes nothing"
         elif self._problem:
-            yield f"  verdict   none, for the policies cannot be read: {clip(self._problem, _COLUMNS)}"
+            yield f"  verdict   none, because the policies cannot be read: {clip(self._problem, _MAX_COLUMNS)}"
         elif (
             self._workspace is not None
-            and (stands := current_verdicts(self._workspace.location.folder).verdict_of(row)) is not None
+            and (recorded := current_verdicts(self._workspace.location.folder).verdict_of(row)) is not None
         ):
-            action, policy, rule, _ = stands
+            action, policy, rule, _ = recorded
             by = f" of policy `{policy}`" if policy else ""
-            yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
+            yield f"  verdict   {label_verdict(action)}: rule `{rule}`{by}, as last recorded"
 
     def _evaluate(self, row: RequestRow) -> Verdict | None:
-        from ..application.evaluation import build_inputs  # noqa: PLC0415 - only where there is a workspace
+        from ..application.evaluation import build_inputs  # noqa: PLC0415 - only with a workspace
 
         workspace, policy_set = self._workspace, self._policy_set
         if workspace is None or policy_set is None:
             return None
         now = workspace.clock.now()
-        case = next(build_inputs(workspace.store, policy_set, workspace.sources, [row], now), None)
+        evaluation_input = next(build_inputs(workspace.store, policy_set, workspace.sources, [row], now), None)
         return (
             None
-            if case is None
-            else policy_set.evaluator.evaluate_with_traces(case.facts, now=now, status=row.state.status)
+            if evaluation_input is None
+            else policy_set.evaluator.evaluate_with_traces(evaluation_input.facts, now=now, status=row.state.status)
         )
 
     def _notes(self, row: RequestRow) -> Iterator[str]:
         store = self._workspace.store if self._workspace is not None else None
-        entries = [] if store is None else store.entries(request=row.id, limit=_ENTRIES)
+        entries = [] if store is None else store.entries(request=row.id, limit=_MAX_ENTRIES)
         notes = [each for each in entries if isinstance(decode_event(each.link.body), NoteWritten)]
-        for each in reversed(notes[:_NOTES]):
+        for each in reversed(notes[:_MAX_NOTES]):
             text = str((each.private or {}).get("note", "(erased)"))
             when = format_age(from_ms(each.link.at), self.run.now())
-            yield f"  note      {clip(text, _COLUMNS)} ({each.link.actor}, {when} ago)"
+            yield f"  note      {clip(text, _MAX_COLUMNS)} ({each.link.actor}, {when} ago)"
 
 
 def _trace_lines(verdict: Verdict) -> Iterator[str]:
-    """The expressions of the rule that decided, each with the facts it saw."""
-    from ..plan.changes import reasons_of  # noqa: PLC0415 - only where there is a verdict
+    """Return the expressions of the deciding rule, each with the facts it used."""
+    from ..plan.changes import reasons_of  # noqa: PLC0415 - only with a verdict
     from ..policy.explain import format_value  # noqa: PLC0415 - as above
 
     marks = {True: "✓", False: "✗", None: "?"}
-    for reason in reasons_of(verdict)[:_WHYS]:
+    for reason in reasons_of(verdict)[:_MAX_REASONS]:
         facts = ", ".join(
             f"{name} = {'unknown' if value is None else format_value(value)}" for name, value in reason.facts.items()
         )

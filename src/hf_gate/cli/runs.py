@@ -1,4 +1,4 @@
-"""runs and undo: what was carried out and how it ended; pause, go on, stop, try again, turn back."""
+"""runs and undo: list, show, pause, resume, stop and retry runs, and plan their undo."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from ..plan.model import Plan
     from .framework import Run
 
-_ALL: Final = 2**31 - 1
+_NO_LIMIT: Final = 2**31 - 1
 
 runs = GateGroup(
     "runs",
     {
         "ls": CommandEntry("runs:ls", "List runs, newest first."),
         "show": CommandEntry("runs:show", "Show one run with the outcome of each change."),
-        "pause": CommandEntry("runs:pause", "Let a run end after the batch in flight; it can go on.", has_effect=True),
-        "resume": CommandEntry("runs:resume", "Go on with a run that was paused or interrupted.", has_effect=True),
-        "stop": CommandEntry("runs:stop", "End a run for good; the rest stays as it is.", has_effect=True),
-        "retry": CommandEntry("runs:retry", "Make a plan of what was refused or stayed open."),
+        "pause": CommandEntry("runs:pause", "Pause a run after the batch in flight.", has_effect=True),
+        "resume": CommandEntry("runs:resume", "Resume a paused or interrupted run.", has_effect=True),
+        "stop": CommandEntry("runs:stop", "Stop a run permanently.", has_effect=True),
+        "retry": CommandEntry("runs:retry", "Plan the refused and open changes again."),
     },
-    help="Runs of plans and decisions: look, pause, go on, stop, try again.",
+    help="Runs of plans and decisions: list, show, pause, resume, stop, retry.",
 )
 
 
@@ -48,14 +48,14 @@ runs = GateGroup(
 def ls(run: Run, limit: int | None) -> int:
     """List runs, newest first."""
     limit = FIRST_ROWS if limit is None and run.out.is_human else limit
-    read = _ALL if limit is None or limit < 0 else limit + 1
+    read = _NO_LIMIT if limit is None or limit < 0 else limit + 1
     rows = map(run_record, open_workspace(run).store.runs(read))
     columns: Sequence[Column[RunRecord]] = (
         Column("RUN", lambda row: row.run),
         Column("KIND", lambda row: KIND_LABELS.get(row.kind, row.kind)),
         Column("STATE", lambda row: row.state),
-        Column("MADE", lambda row: row.made_at),
-        Column("BY", lambda row: row.actor, is_flexible=True),
+        Column("STARTED", lambda row: row.made_at),
+        Column("STARTED BY", lambda row: row.actor, is_flexible=True),
         Column("CHANGES", lambda row: f"{row.planned:,}", is_right_aligned=True),
     )
     run.out.records(
@@ -81,9 +81,9 @@ def show(run: Run, ident: str) -> int:
 def pause(run: Run, ident: str) -> int:
     """Pause a run after the batch in flight, or at once if there is none; `runs resume` continues it.
 
-    Until then `hf-gate run` does nothing by the policies that made it, at the repos that it was about.
+    Until then `hf-gate run` applies none of its policies at its repos.
     """
-    return _wish(run, ident, "pause")
+    return _request_stop(run, ident, "pause")
 
 
 @command(
@@ -94,39 +94,38 @@ def pause(run: Run, ident: str) -> int:
 def stop(run: Run, ident: str) -> int:
     """Stop a run permanently after the batch in flight. Finished changes stay; `hf-gate undo RUN` plans their undo.
 
-    `hf-gate run` does nothing more by the policies that made it, at the repos that it was about, until they are edited or
-    promoted.
+    `hf-gate run` applies none of its policies at its repos until they are edited or promoted.
     """
-    return _wish(run, ident, "stop")
+    return _request_stop(run, ident, "stop")
 
 
-def _wish(run: Run, ident: str, word: str) -> int:
-    from .. import bootstrap  # noqa: PLC0415 - only who works at a workspace
+def _request_stop(run: Run, ident: str, word: str) -> int:
+    from .. import bootstrap  # noqa: PLC0415 - only with a workspace
     from ..application.runs import is_over  # noqa: PLC0415 - as above
 
     with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
         known = find_run(workspace, ident)
         if is_over(known):
             more = (
-                " Its policies go on in `hf-gate run`: mode: shadow in their files ends that."
+                " To stop its policies in `hf-gate run`, write `mode: shadow` in their files."
                 if known.kind is RunKind.AUTO
                 else ""
             )
-            run.out.say(f"Run {known.id} has {known.state} already.{more}")
+            run.out.say(f"Run {known.id} has already {known.state}.{more}")
             return 0
         workspace.store.request_stop(known.id, word)
     try:
         command = f"hf-gate runs {word}"
         with bootstrap.open_workspace(run.connection, run.location, waits=False, command=command) as workspace:
-            told = _halt(workspace, known.id, word)
-    except StoreBusy:  # whoever writes may be the one who carries it
-        told = f"Run {known.id} is asked to {word}: it ends after the batch in flight."
-    run.out.line(told)
+            message = _halt(workspace, known.id, word)
+    except StoreBusy:  # the process that writes may be executing this run
+        message = f"Run {known.id} will {word} after the batch in flight."
+    run.out.line(message)
     return 0
 
 
 def _halt(workspace: Workspace, ident: str, word: str) -> str:
-    """Nobody carries it, so that it is over at once."""
+    """Halt a run that no process executes; return the message to print."""
     from ..application.run_executor import STATE_AFTER_REQUEST, halt_run  # noqa: PLC0415 - as above
     from ..application.runs import is_over  # noqa: PLC0415 - as above
     from ..domain.timestamps import to_ms  # noqa: PLC0415 - only here
@@ -134,27 +133,29 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
     store, known = workspace.store, find_run(workspace, ident)
     if known.state != STATE_AFTER_REQUEST[word] and not is_over(known):
         known = halt_run(store, known, word, to_ms(workspace.now()))
-    further = f"hf-gate runs resume {ident}"
+    resume_command = f"hf-gate runs resume {ident}"
     if store.changes(ident, UNSETTLED, 1):
-        return f"Run {ident} has {known.state}. Some of it was under way: {further} reads what became of that first."
+        return f"Run {ident} has {known.state}. Some changes were in flight: {resume_command} settles them first."
     return f"Run {ident} has {known.state}." + (
-        f" Go on: {further}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
+        f" To continue: {resume_command}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
     )
 
 
 @command("resume", examples=("hf-gate runs resume r_0123456789ab", "hf-gate runs resume r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
-    """Resume a run: settle what was in flight by reading, then send the rest; nothing is sent twice."""
+    """Resume a run: settle the changes in flight by reading them, then send the rest. Nothing is sent twice."""
     from ..application.runs import check_plan_in_workspace, is_over  # noqa: PLC0415 - only here
     from ..plan.model import decode_plan  # noqa: PLC0415 - only here
 
     workspace = open_for_runs(run)
     store, known = workspace.store, find_run(workspace, ident)
     if not is_over(known) or store.changes(ident, UNSETTLED, 1):
-        known = make_executor(workspace, known).settle_and_keep(known)  # what is under way is never too old to be read
+        known = make_executor(workspace, known).settle_and_keep(
+            known
+        )  # changes in flight are settled whatever their age
     if is_over(known):
-        run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
+        run.out.say(f"Run {known.id} has {known.state}: nothing is left to send.")
         return print_run(run, workspace, known)
     document = None if known.plan is None else store.plan(known.plan)
     if document is not None:
@@ -173,11 +174,11 @@ def resume(run: Run, ident: str) -> int:
     ),
 )
 @click.argument("ident", metavar="RUN")
-@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
 def retry(run: Run, ident: str, path: Path | None) -> int:
     """Plan the refused and open changes again, for requests that have not changed since. Sends nothing.
 
-    What a policy decided that was changed since is left out, and counted. Without --out the plan is only shown.
+    Changes of a policy that was edited since are skipped and counted. Without --out the plan is only shown.
     """
     from ..application import runs as run_cases  # noqa: PLC0415 - only here
 
@@ -199,38 +200,40 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
     ),
 )
 @click.argument("ident", metavar="[RUN]", required=False)
-@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
 def undo(run: Run, ident: str | None, path: Path | None) -> int:
-    """Plan the undo of a run, and show what no plan can undo. Sends nothing.
+    """Plan the undo of a run, and show what cannot be undone. Sends nothing.
 
-    Without RUN, of the latest run that did something; it is named. Without --out the plan is only shown.
+    The default RUN is the latest one with changes; it is printed. Without --out the plan is only shown.
     """
     from ..application import runs as run_cases  # noqa: PLC0415 - only here
 
     workspace = open_for_runs(run)
-    known = _latest(run, workspace) if ident is None else find_run(workspace, ident)
+    known = _latest_run_with_changes(run, workspace) if ident is None else find_run(workspace, ident)
     made, notes = run_cases.plan_undo(workspace.store, known, now=workspace.clock.now())
     if made.changes and any(change.policy for change in done_changes(workspace, known)):
         notes.append(
-            "The policies in force would plan the same again: change the rule, or write mode: shadow, before the next run."
+            "The current policies would plan the same again. Change the rule or write `mode: shadow` before the next run."
         )
     return _save_plan(run, workspace, known.id, made, path, notes)
 
 
-def _latest(run: Run, workspace: Workspace) -> RunRow:
-    """The run that somebody means who wants to take back what was just done."""
-    found = next((each for each in workspace.store.runs(_ALL) if each.counts.get(OutcomeKind.DONE.value)), None)
+def _latest_run_with_changes(run: Run, workspace: Workspace) -> RunRow:
+    """Return the latest run that changed something, and print which one it is."""
+    found = next((each for each in workspace.store.runs(_NO_LIMIT) if each.counts.get(OutcomeKind.DONE.value)), None)
     if found is None:
-        raise UsageError("no run did anything yet, so there is nothing to take back.", hint="hf-gate runs ls")
+        raise UsageError(
+            "no run has changed anything yet, so there is nothing to undo.", hint="To list runs: hf-gate runs ls"
+        )
     words = describe_done(done_changes(workspace, found))
     made = f"{from_ms(found.made_at):%Y-%m-%d %H:%M}"
     kind = KIND_LABELS[found.kind]
-    run.out.say(f"The latest run that did something is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
+    run.out.say(f"The latest run with changes is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
     return found
 
 
 def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
-    """Shows a plan with each change, and writes it into a file if one was named."""
+    """Print a plan with each change, and write it to a file if one was given."""
     import msgspec  # noqa: PLC0415 - only here
 
     from ..application.halts_and_promotions import register_plan  # noqa: PLC0415 - only here
@@ -238,23 +241,21 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
     from ..plan.render import render_changes, render_plan  # noqa: PLC0415 - only here
     from ..private_files import write_private_file  # noqa: PLC0415 - only here
 
-    following = "Nothing was saved."
+    closing = "Nothing was saved."
     if made.changes and path is not None:
         write_private_file(path, encode_plan(register_plan(workspace.store, made, workspace.clock.now())))
-        following = f"Saved {path}.  Next: hf-gate apply {path}"
+        closing = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = repeat_command([ident])
-        following = (
-            f"Nothing was saved or sent. To let it happen: {again} --out plan.json, then hf-gate apply plan.json"
-        )
+        closing = f"Nothing was saved or sent. To apply it: {again} --out plan.json, then hf-gate apply plan.json"
     shown = () if path else render_changes(made.changes[:FIRST_ROWS])
-    run.out.document(msgspec.to_builtins(made), lambda: (*render_plan(made), *shown, *notes, following))
+    run.out.document(msgspec.to_builtins(made), lambda: (*render_plan(made), *shown, *notes, closing))
     return 0
 
 
 def find_run(workspace: Workspace, ident: str) -> RunRow:
-    """The run of that id, or one clear line."""
+    """Return the run with this id. Raises UsageError if there is none."""
     found = workspace.store.run(ident)
     if found is None:
-        raise UsageError(f"there is no run {ident!r}.", hint="hf-gate runs ls shows them.")
+        raise UsageError(f"there is no run {ident!r}.", hint="`hf-gate runs ls` lists the runs.")
     return found

@@ -1,4 +1,4 @@
-"""The JSON Schema of each document that --json prints; the tests hold every command's output against its own."""
+"""The JSON Schema of each document that --json prints; the tests check the output of every command against it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _ONE: Final[Schema] = {"const": 1}
 
 
 def _object(**properties: object) -> dict[str, object]:
-    """An object with exactly these keys: what is absent is null, never a missing key."""
+    """Return the schema of an object with exactly these keys; a missing value is null."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
@@ -67,24 +67,24 @@ def _map(values: object) -> dict[str, object]:
 
 
 def _record(kind: type[Record]) -> dict[str, Any]:
-    """Return the schema of a record, with the schemas of the records in it put into their places."""
+    """Return the schema of a record, with nested records inlined."""
     (schema,), parts = msgspec.json.schema_components((kind,), ref_template="{name}")
 
-    def whole(value: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    def inline(value: Any) -> Any:  # noqa: ANN401 - any part of a schema
         if isinstance(value, list):
-            return [whole(each) for each in value]
+            return [inline(each) for each in value]
         if not isinstance(value, dict):
             return value
         if "$ref" in value:
-            return whole(parts[value["$ref"]]) | {key: each for key, each in value.items() if key != "$ref"}
-        return {key: whole(each) for key, each in value.items()}
+            return inline(parts[value["$ref"]]) | {key: each for key, each in value.items() if key != "$ref"}
+        return {key: inline(each) for key, each in value.items()}
 
-    found: dict[str, Any] = whole(schema)
+    found: dict[str, Any] = inline(schema)
     return found | {"required": list(keys_of(kind))}
 
 
 def _fields(kind: type[Record]) -> dict[str, Any]:
-    """Return the schemas of a record's fields, for a document that has more beside them."""
+    """Return the schemas of a record's fields, for a document with further fields."""
     found: dict[str, Any] = _record(kind)["properties"]
     return found
 
@@ -98,14 +98,14 @@ _FIELD: Final = _object(
     known=_BOOL,
 )
 
-_READINGS: Final[dict[str, object]] = {
+_SYNC_RESULTS: Final[dict[str, object]] = {
     "repos": _array(
         _object(
             repo=_TEXT,
             repo_type=_REPO_TYPE,
             kind={"enum": ["quick", "full"]},
             why=_TEXT,
-            complete={"type": ["boolean", "null"], "description": "null for a quick reading, which proves nothing"},
+            complete={"type": ["boolean", "null"], "description": "null for a quick sync, which proves nothing"},
             doubts=_array(_TEXT),
             read=_COUNT,
             new=_COUNT,
@@ -126,8 +126,11 @@ _TABLE: Final = _object(
     key=_array(_TEXT),
     rows=_COUNT,
     refused=_MAYBE,
-    pending={"type": ["integer", "null"], "description": "pending requests that were compared with it"},
-    matches={"type": ["integer", "null"], "description": "those of them that it lists and that are not over"},
+    pending={"type": ["integer", "null"], "description": "pending requests that were compared with the table"},
+    matches={
+        "type": ["integer", "null"],
+        "description": "pending requests that the table lists with a row that has not expired",
+    },
 )
 _POLICY_TEST: Final = _object(
     policy=_TEXT,
@@ -153,25 +156,25 @@ _TERMS: Final[dict[str, object]] = {
     "possible": _array(_TEXT),
 }
 _FACT: Final = _object(
-    value={"description": "null when the fact is unknown"},
+    value={"description": "null if the fact is unknown"},
     trust={"enum": ["claimed", "account", "verified", "yours"]},
     source=_TEXT,
     as_of=_MAYBE_TIME,
     why=_MAYBE,
     note=_MAYBE,
 )
-_BECAUSE: Final = _object(
+_CONDITION: Final = _object(
     expr=_TEXT,
-    value={"type": ["boolean", "null"], "description": "null: unknown, or in error"},
+    value={"type": ["boolean", "null"], "description": "null: unknown, or the evaluation failed"},
     note=_MAYBE,
     facts=_map(_FACT),
-    parts={"type": "array", "description": "its sub-expressions, each as this one"},
+    parts={"type": "array", "description": "its sub-expressions, with the same schema"},
 )
-_TRIED: Final = _object(
+_RULE: Final = _object(
     rule=_TEXT,
     then=_TEXT,
     matched=_MAYBE_BOOL,
-    because=_array(_BECAUSE),
+    because=_array(_CONDITION),
     differ=_array(_array(_object(expr=_TEXT, value=_BOOL))),
 )
 
@@ -206,7 +209,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "repos-report": _array(_record(ReportRecord)),
     "init": _document(
-        **_READINGS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT), may_decide=_map(_MAYBE_BOOL)
+        **_SYNC_RESULTS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT), may_decide=_map(_MAYBE_BOOL)
     ),
     "runs-ls": _array(_record(RunRecord)),
     "expire-ls": _array(_record(GrantEndRecord)),
@@ -214,7 +217,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "plans": _array(_record(PlanRecord)),
     "changes": _array(_record(ChangeRecord)),
     "policies": _array(_record(PolicyRecord)),
-    "sync": _document(**_READINGS),
+    "sync": _document(**_SYNC_RESULTS),
     "status": _document(
         endpoint=_TEXT,
         desk=_MAYBE,
@@ -237,7 +240,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "audit-ls": _array(_record(AuditRecord)),
     "audit-show": _document(
         **_fields(AuditRecord),
-        private={"description": "what is kept of the person besides; null when there is nothing, or no more"},
+        private={"description": "personal data of the entry; null if there is none, or it was erased"},
         commitment=_MAYBE,
         hash=_TEXT,
     ),
@@ -302,7 +305,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         verdict=_object(**_TERMS, policy=_MAYBE, digest=_MAYBE),
         ledger=_maybe(_object(action=_TEXT, policy=_MAYBE, rule=_TEXT, digest=_MAYBE)),
         policies=_array(
-            _object(policy=_TEXT, digest=_TEXT, mode=_MODE, opinion=_maybe(_object(**_TERMS)), tried=_array(_TRIED))
+            _object(policy=_TEXT, digest=_TEXT, mode=_MODE, opinion=_maybe(_object(**_TERMS)), tried=_array(_RULE))
         ),
     ),
     "ask": _document(
@@ -346,6 +349,6 @@ ALIASES: Final[Mapping[str, str]] = {
 
 
 def schema_of(name: str) -> Schema:
-    """The whole schema, ready for a validator."""
+    """Return a complete schema, ready for a validator."""
     title = ALIASES.get(name, name)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"hf-gate {name}", **SCHEMAS[title]}

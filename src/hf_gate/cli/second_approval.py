@@ -1,4 +1,4 @@
-"""A second person at the terminal: what one person may send alone where a desk has several admins."""
+"""Checks at the terminal whether a run needs the approval of a second admin."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def authorize_run(
     run: Run, workspace: Workspace, new: Mapping[str, int], *, plan: str | None = None,
     about: Iterable[tuple[str | None, str | None]] = (),
 ) -> RunAuthor:  # fmt: skip
-    """How a run of these changes is written down; refuses those that need a second person who has not agreed.
+    """Return the author of a run of these changes. Raises Guarded if they need a second person who has not approved.
 
-    `plan`: the digest of the plan that they are of, to which others may have agreed on the desk. `about`: names and account
-    ids of the people whom this user decides about; where others could, nobody decides a request of their own.
+    `plan`: the digest of their plan, which others may have approved on the desk. `about`: names and account ids of the
+    requesters. Raises NotAllowed if this user is one of them and another admin could decide.
     """
     from ..application.members import compute_need, read_approvals, read_team  # noqa: PLC0415 - as above
 
@@ -31,9 +31,13 @@ def authorize_run(
     if team.is_alone:
         return RunAuthor(account=me.user_id, is_free=True)
     if any(me.is_own(name, ident) for name, ident in about):
-        raise NotAllowed("nobody decides a request of their own; nothing was sent.", hint="Let another admin do it.")
-    whole, agreed = (0, []) if plan is None else read_approvals(store, plan)
-    need = compute_need(store, team, new, workspace.tray.list_waiting(), now, original_total=whole, approvers=agreed)
+        raise NotAllowed(
+            "you cannot decide your own request; nothing was sent.", hint="Ask another admin to decide it."
+        )
+    original_total, approvers = (0, []) if plan is None else read_approvals(store, plan)
+    need = compute_need(
+        store, team, new, workspace.tray.list_waiting(), now, original_total=original_total, approvers=approvers
+    )
     if need.is_open:
         where = "" if plan is None else f" The plan is on the desk: /plans/{plan}."
         raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.describe_next_step()}{where}")
@@ -41,16 +45,16 @@ def authorize_run(
 
 
 def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
-    """Record that this user resumes a run; refuse if a second person has to."""
+    """Record that this user resumes a run. Raises Guarded if a second person has to."""
     from ..application.members import compute_resume_need, read_team  # noqa: PLC0415 - as above
-    from ..application.runs import record_resume  # noqa: PLC0415 - only who resumes
+    from ..application.runs import record_resume  # noqa: PLC0415 - only to resume
 
     store, now = workspace.store, workspace.clock.now()
     need = compute_resume_need(
         store, read_team(store, _this_member(run), now), known, workspace.tray.list_waiting(), now
     )
     if need.is_open:
-        hint = f"Another admin whose account is proven may resume it; or end it: hf-gate runs stop {known.id}"
+        hint = f"Let another admin with a proven account resume it, or end it: hf-gate runs stop {known.id}"
         raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
     return record_resume(store, known, actor, now)
 

@@ -1,4 +1,4 @@
-"""show: one request in full, and what can be done about it."""
+"""show: shows one request in full, with its history and the next command."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
     examples=("hf-gate show ada-l@datasets/acme/eeg", "hf-gate show datasets/acme/eeg ada-l --json"),
 )
 @click.argument("target", nargs=-1, metavar="TARGET", required=True)
-@click.option("--repo", metavar="REPO", help="The repo, when TARGET is a request id.")
+@click.option("--repo", metavar="REPO", help="The repo, if TARGET is a request id.")
 @repo_type_option
 def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None) -> int:
-    """Show one request in full: the answers, the person, the age, and what can be done."""
-    aims = read_targets(target, None, repo, repo_type)
-    if len(aims) != 1:
-        raise click.UsageError(f"{len(aims)} people are named; show takes one.")
+    """Show one request in full: answers, person, age, verdict, history, and the next command."""
+    targets = read_targets(target, None, repo, repo_type)
+    if len(targets) != 1:
+        raise click.UsageError(f"{len(targets)} targets given; show takes one.")
     announce(run)
     workspace = open_stored_workspace(run)
-    attempts = () if workspace is None else find_attempts(workspace.store, aims[0])
-    row, request = _now(run, workspace, aims[0], attempts)
-    profile = _profile(run, request)
+    attempts = () if workspace is None else find_attempts(workspace.store, targets[0])
+    row, request = _current_request(run, workspace, targets[0], attempts)
+    profile = _read_profile(run, request)
     shown = ShownRequest(
         **msgspec.structs.asdict(row),
         granted_by=request.granted_by.username if request.granted_by else None,
@@ -61,13 +61,13 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     return 0
 
 
-def _now(
-    run: Run, workspace: Workspace | None, aim: RequestTarget, attempts: Sequence[RequestRow]
+def _current_request(
+    run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestRecord, AccessRequest]:
-    """As the Hub tells it now, with the verdict that the store has; who is in no list any more, as the store has them."""
+    """Return the request from the Hub with the stored verdict; if it is in no list, as it is stored."""
     verdicts = current_verdicts(None if workspace is None else workspace.location.folder)
     try:
-        request = find_request(run, aim)
+        request = find_request(run, request_target)
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
@@ -87,24 +87,26 @@ def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterat
         yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
 
 
-def find_request(run: Run, aim: RequestTarget) -> AccessRequest:
-    """The request as it stands now, from whichever list holds it; else an error that says whom the Hub knows instead."""
-    target = aim.target
+def find_request(run: Run, request_target: RequestTarget) -> AccessRequest:
+    """Return the request from the list that contains it. Raises RequestNotFound with suggestions."""
+    target = request_target.target
     who = target.request or target.username
     request = run.hub.find(
-        aim.repo, who, request_id=None if who else target.request_id, user_id=None if who else target.user_id
+        request_target.repo, who, request_id=None if who else target.request_id, user_id=None if who else target.user_id
     )
     if request is not None:
         return request
     name = target.username
     raise RequestNotFound(
-        f"nobody named {name} asked at {aim.repo}." if name else f"there is no request {target.label} at {aim.repo}.",
-        hint=f"{did_you_mean(run.hub, aim.repo, name)}`hf-gate ls {aim.repo} --status all` lists who asked.",
+        f"there is no request of {name} at {request_target.repo}."
+        if name
+        else f"there is no request {target.label} at {request_target.repo}.",
+        hint=f"{did_you_mean(run.hub, request_target.repo, name)}`hf-gate ls {request_target.repo} --status all` lists all requests.",
     )
 
 
-def _profile(run: Run, request: AccessRequest) -> Profile | None:
-    """Nice to have; nothing depends on it."""
+def _read_profile(run: Run, request: AccessRequest) -> Profile | None:
+    """Return the requester's profile, or None: it is optional."""
     try:
         return run.hub.profile(request.person) if request.person.username else None
     except HfGateError:

@@ -1,4 +1,4 @@
-"""status: who waits and how long, what was read when, and what stands in the way."""
+"""status: shows pending requests, last syncs, the token's budget, and what is held or unfinished."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 
 
 @command("status", examples=("hf-gate status", "hf-gate status --markdown", "hf-gate status --json"))
-@click.option("--markdown", is_flag=True, help="The lines for a card: how far requests are answered. No personal data.")
+@click.option(
+    "--markdown", is_flag=True, help="Print lines for a repo card: until when requests are answered. No personal data."
+)
 def status(run: Run, *, markdown: bool) -> int:
-    """Show what is pending and for how long, when each repo was synced, the token's budget, and what is stuck or unfinished."""
-    from ..application.policy_bundle import find_refused_tables  # noqa: PLC0415 - help needs none of it
+    """Show pending requests and their age, the last syncs, the token's budget, and what is stuck or unfinished."""
+    from ..application.policy_bundle import find_refused_tables  # noqa: PLC0415 - not needed for help
     from ..application.workspace_status import read_workspace_status  # noqa: PLC0415 - as above
 
-    token = _UNKNOWN if markdown else _token(run)
-    run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
+    token = _UNKNOWN if markdown else _check_token(run)
+    run.is_announced = token["ok"] is not True  # an invalid token is reported below and must not stop the command
     workspace = open_stored_workspace(run)
     if workspace is None:
         raise no_store_error()
@@ -63,18 +65,18 @@ def status(run: Run, *, markdown: bool) -> int:
     return 4 if token["ok"] is False else 0
 
 
-def _token(run: Run) -> dict[str, object]:
-    """Whether the token lives, and how much of its calls is left; asked now, for a kept answer would hide a dead one."""
-    told = dict(_UNKNOWN)
+def _check_token(run: Run) -> dict[str, object]:
+    """Ask the Hub whether the token is valid and how many calls are left. A cached answer could hide an invalid token."""
+    result = dict(_UNKNOWN)
     try:
-        told |= {"account": run.hub.whoami().name, "ok": True}
+        result |= {"account": run.hub.whoami().name, "ok": True}
     except NotAllowed as problem:
-        told |= {"ok": False, "detail": str(problem)}
+        result |= {"ok": False, "detail": str(problem)}
     except HfGateError as problem:
-        told |= {"detail": str(problem)}
+        result |= {"detail": str(problem)}
     outlook, skew = run.hub.outlook(), run.hub.skew
-    told["clock_skew_s"] = None if skew is None else round(skew)
-    return told | {"remaining": outlook.remaining, "quota": outlook.quota, "window_s": outlook.window_s}
+    result["clock_skew_s"] = None if skew is None else round(skew)
+    return result | {"remaining": outlook.remaining, "quota": outlook.quota, "window_s": outlook.window_s}
 
 
 # ---- JSON --------------------------------------------------------------------------------------------------------------
@@ -94,13 +96,13 @@ def _document(
             repo_status_record(one, format_answered_line(one.answered_before, found.at, zone)) for one in found.repos
         ],
         "token": dict(token),
-        "guards": [_guard(one) for one in found.budgets],
+        "guards": [_guard_row(one) for one in found.budgets],
         "held": dict(found.held),
         "runs": list(map(run_record, found.runs)),
     }
 
 
-def _guard(one: BudgetUse) -> dict[str, object]:
+def _guard_row(one: BudgetUse) -> dict[str, object]:
     return {
         "name": one.name,
         "limit": one.rate.limit,
@@ -110,7 +112,7 @@ def _guard(one: BudgetUse) -> dict[str, object]:
     }
 
 
-# ---- for people --------------------------------------------------------------------------------------------------------
+# ---- text --------------------------------------------------------------------------------------------------------------
 
 
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
@@ -119,7 +121,7 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
     for one in found.repos:
         yield from _repo_lines(one, found, zone)
     if not found.repos:
-        yield "No repo has been read yet: hf-gate sync"
+        yield "No repo was synced yet: hf-gate sync"
     yield _token_line(token)
     skew = token["clock_skew_s"]
     if isinstance(skew, int) and abs(skew) > WARN_ABOVE_S:
@@ -128,12 +130,12 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
         if budget.is_used_up:
             yield (
                 f"STUCK: the guard {budget.name}: {budget.rate} is used up ({budget.used:,}); "
-                "what `run` finds more of that kind waits."
+                "`run` defers further changes of this kind."
             )
     for policy, count in found.held.items():
         yield (
-            f"STUCK: {count_of(count, 'change')} of policy {policy} wait: its first turn would change more than 50"
-            f" requests at a repo. Look with hf-gate plan, then hf-gate policy promote {policy}."
+            f"STUCK: {count_of(count, 'change')} of policy {policy} held: its first turn would change more than 50"
+            f" requests at a repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
         )
     for run in found.runs:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
@@ -152,7 +154,7 @@ def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterat
         for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))
         if at
     ]
-    yield f"  read: {', '.join(read) or 'never'}{'' if one.row.is_complete else '; not proved whole'}"
+    yield f"  synced: {', '.join(read) or 'never'}{'' if one.row.is_complete else '; not proved complete'}"
     if one.row.problem:
         yield f"  PROBLEM: {one.row.problem}"
     if line := format_answered_line(one.answered_before, found.at, zone):
@@ -163,7 +165,7 @@ def _token_line(token: Mapping[str, object]) -> str:
     if token["ok"] is False:
         return f"TOKEN: {token['detail']}"
     if token["ok"] is None:
-        return f"Token: not known now. {token['detail']}"
+        return f"Token: could not be checked. {token['detail']}"
     budget = "" if token["quota"] is None else f", {token['remaining']} of {token['quota']} calls left in this window"
     return f"Token: {token['account']}{budget}."
 
@@ -174,6 +176,6 @@ def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
     for one in found.repos:
         line = (
             format_answered_line(one.answered_before, found.at, zone)
-            or "Requests are read by people; no date is promised"
+            or "Requests are reviewed by people; no response time is promised"
         )
         yield f"- `{one.repo}` {line}."

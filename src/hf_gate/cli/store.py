@@ -1,4 +1,4 @@
-"""store: what lies on the disk, taken out, copied, put back, checked and removed."""
+"""store: check, export, back up, restore and remove the local store."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ if TYPE_CHECKING:
 store = GateGroup(
     "store",
     {
-        "check": CommandEntry("store:store_check", "Look for damage: the file, the ledger, the rights of the files."),
-        "export": CommandEntry("store:store_export", "Write everything into a folder, in open formats."),
-        "backup": CommandEntry("store:store_backup", "Copy the store into one file, also while the desk runs."),
-        "restore": CommandEntry("store:store_restore", "Put a backup in the place of the store."),
+        "check": CommandEntry("store:store_check", "Check the file, the audit log and file permissions."),
+        "export": CommandEntry("store:store_export", "Export everything to a folder, in open formats."),
+        "backup": CommandEntry("store:store_backup", "Copy the store to one file, even while the desk runs."),
+        "restore": CommandEntry("store:store_restore", "Replace the store by a backup."),
         "remove": CommandEntry(
-            "store_remove:store_remove", "Delete the store and all that hf-gate left on this machine."
+            "store_remove:store_remove", "Delete the store and all other data of hf-gate on this machine."
         ),
     },
-    help="The store: names, answers, decisions and the ledger, on this machine or a PostgreSQL server.",
+    help="The store: requests, decisions and the audit log, on this machine or a PostgreSQL server.",
 )
-_MOST: Final = 4 << 20  # bytes of a file of the workspace that an export takes along
+_MAX_BYTES: Final = 4 << 20  # bytes of a workspace file that an export includes
 
 
-# ---- which store is meant -----------------------------------------------------------------------------------------------
+# ---- helpers ------------------------------------------------------------------------------------------------------------
 
 
 def store_path(run: Run) -> Path | None:
-    """The file of the store that is meant; None if it lies on a server."""
-    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+    """Return the file of the store; None if the store is on a server."""
+    from .. import bootstrap  # noqa: PLC0415 - not needed for help
     from ..application.store_maintenance import file_of_store  # noqa: PLC0415 - as above
 
     return file_of_store(bootstrap.store_url(run.settings, run.location))
 
 
 def open_store(run: Run) -> Workspace:
-    """The store, open for reading. Whose token it is does not matter here, so the Hub is not asked."""
+    """Open the store for reading, without asking the Hub for the account."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     if not run.is_announced:
         run.is_announced = True
-        run.out.say(f"{bootstrap.name_of_hub(run.settings)}, store {_command_name(run)}", "dim")
+        run.out.say(f"{bootstrap.name_of_hub(run.settings)}, store {_display_store(run)}", "dim")
     return open_workspace(run)
 
 
 def check_no_desk(run: Run) -> None:
-    """Refuse while the desk of this store runs: it would go on with a file that is gone."""
+    """Raise StoreBusy while the desk of this store runs, because it would continue with a removed file."""
     from ..web.terminal import find_running_desk  # noqa: PLC0415 - as above
 
     desk = find_running_desk(run.settings, run.location)
@@ -67,15 +67,15 @@ def check_no_desk(run: Run) -> None:
         )
 
 
-def _file_of(run: Run, server_command: str) -> Path:
+def _require_file(run: Run, server_command: str) -> Path:
     path = store_path(run)
     if path is None:
-        raise UsageError("the store lies on a PostgreSQL server.", hint=f"Use its own tools: {server_command}")
+        raise UsageError("the store is on a PostgreSQL server.", hint=f"Use the tools of PostgreSQL: {server_command}")
     return path
 
 
 def owned_files(location: WorkspaceLocation) -> list[Path]:
-    """The files of a workspace that its owner wrote: hf-gate.yaml, policies and tables."""
+    """Return the files of a workspace that its owner wrote: hf-gate.yaml, policies and tables."""
     from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - as above
 
     folder = location.folder
@@ -93,16 +93,16 @@ def owned_files(location: WorkspaceLocation) -> list[Path]:
 
 @command("check", examples=("hf-gate store check", "hf-gate store check --json"))
 def store_check(run: Run) -> int:
-    """Check the whole store: the file, the ledger, derived tables and file permissions. Changes nothing.
+    """Check the store: the file, the audit log, derived tables and file permissions. Changes nothing.
 
-    Exit code 1 if anything was found.
+    Exits with 1 if there are findings.
     """
     path = store_path(run)
     findings: list[str] = []
     if path is not None:
         from ..application.store_maintenance import find_mode_faults  # noqa: PLC0415 - as above
 
-        findings += find_mode_faults(path)  # first: to open a store closes its file to others
+        findings += find_mode_faults(path)  # first, because opening a store corrects the permissions
     entries = 0
     try:
         from ..application.store_maintenance import check_store  # noqa: PLC0415 - as above
@@ -114,16 +114,16 @@ def store_check(run: Run) -> int:
     findings = list(dict.fromkeys(findings))
     doc = {
         "schema_version": 1,
-        "store": _command_name(run),
+        "store": _display_store(run),
         "ok": not findings,
         "entries": entries,
         "findings": findings,
     }
-    run.out.document(doc, lambda: findings or [f"Nothing found: {count_of(entries, 'entry', 'entries')} proved."])
+    run.out.document(doc, lambda: findings or [f"No problems found; {count_of(entries, 'entry', 'entries')} verified."])
     return 1 if findings else 0
 
 
-def _command_name(run: Run) -> str:
+def _display_store(run: Run) -> str:
     path = store_path(run)
     return str(path) if path else "postgresql"
 
@@ -134,9 +134,9 @@ def _command_name(run: Run) -> str:
 @command("export", examples=("hf-gate store export my-data", "hf-gate store export my-data --json"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def store_export(run: Run, *, folder: Path) -> int:
-    """Write everything into DIR: requests, people, the ledger with its proofs, policies, runs and settings.
+    """Export everything to DIR: requests, people, the audit log with its proofs, policies, runs and settings.
 
-    One JSON object a line. DIR must not exist or be empty; nobody else can read it. README.txt says what each file holds.
+    Files have one JSON object per line; README.txt describes them. DIR must be new or empty. Only you can read it.
     """
     from ..application.store_maintenance import export_store  # noqa: PLC0415 - as above
 
@@ -150,9 +150,9 @@ def _owned_content(location: WorkspaceLocation) -> dict[str, bytes]:
     found = {}
     for path in owned_files(location):
         with path.open("rb") as file:
-            content = file.read(_MOST + 1)
-        if len(content) > _MOST:
-            raise UsageError(f"{path} is larger than {_MOST >> 20} MB.", hint="Copy it yourself.")
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise UsageError(f"{path} is larger than {_MAX_BYTES >> 20} MiB.", hint="Copy it by hand.")
         inside = location.folder is not None and path.resolve().is_relative_to(location.folder.resolve())
         name = path.relative_to(location.folder).as_posix() if inside and location.folder else f"elsewhere/{path.name}"
         found[name if ".." not in name else f"elsewhere/{path.name}"] = content
@@ -163,7 +163,7 @@ def _describe_export(folder: Path, lines: dict[str, int]) -> Iterator[str]:
     for name, count in lines.items():
         if name.endswith(".jsonl") and count:
             yield f"{name:20} {count_of(count, 'line')}"
-    yield f"Written to {folder}. It holds personal data; nobody else can read it."
+    yield f"Written to {folder}. It contains personal data; only you can read it."
 
 
 # ---- backup and restore -------------------------------------------------------------------------------------------------
@@ -174,18 +174,18 @@ def _describe_export(folder: Path, lines: dict[str, int]) -> Iterator[str]:
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 def store_backup(run: Run, *, file: Path) -> int:
-    """Copy the store into FILE as it is now. A desk can run meanwhile.
+    """Copy the store to FILE, even while the desk runs.
 
-    FILE must not exist; nobody else can read it. It holds personal data, and everything but your own files: keep
-    hf-gate.yaml, policies and tables elsewhere.
+    FILE must not exist. Only you can read it. It contains personal data, but not your own files: back up hf-gate.yaml,
+    policies and tables separately.
     """
     from ..application.store_maintenance import write_backup  # noqa: PLC0415 - as above
 
-    path = _file_of(run, "pg_dump --format=custom --file=FILE, and pg_restore to put it back")
-    open_store(run)  # refuses what is no store of this Hub
+    path = _require_file(run, "pg_dump --format=custom --file=FILE, and pg_restore to put it back")
+    open_store(run)  # raises an error if it is not a store of this Hub
     size = write_backup(path, file)
     doc = {"schema_version": 1, "store": str(path), "file": str(file.absolute()), "bytes": size}
-    run.out.document(doc, lambda: [f"Copied to {file} ({size:,} bytes). It holds personal data."], quiet=[str(file)])
+    run.out.document(doc, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)])
     return 0
 
 
@@ -196,19 +196,19 @@ def store_backup(run: Run, *, file: Path) -> int:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a store is replaced.")
 def store_restore(run: Run, *, file: Path, yes: bool) -> int:
-    """Replace the store by a backup. The present store is kept beside it, as desk.db.before-restore.
+    """Replace the store by a backup. The old store is kept as desk.db.before-restore.
 
-    Everybody is signed out and every sign-in link ends: invite people again. Decisions that were not sent stay until somebody sends them. Nothing
-    is sent to a repo before it was read whole: hf-gate sync --full.
+    Everybody is signed out and all sign-in links end: invite people again. Unsent decisions stay until somebody sends
+    them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
     """
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..application.store_maintenance import restore_backup  # noqa: PLC0415 - as above
 
-    path = _file_of(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
+    path = _require_file(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
     check_no_desk(run)
     if not os.path.lexists(file):
         raise UsageError(
-            f"there is no file {file}; nothing was restored.", hint="`hf-gate store backup FILE` makes a backup."
+            f"there is no file {file}; nothing was restored.", hint="To make a backup: hf-gate store backup FILE"
         )
     if path.is_file() and not yes:
         _confirm_replacing(run, path)
@@ -238,14 +238,16 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
 
 def _confirm_replacing(run: Run, path: Path) -> None:
     if not run.may_ask:
-        raise Guarded(f"{path} exists, and nobody was asked; nothing was changed.", hint="Add --yes to replace it.")
-    if not click.confirm(f"Replace {path}? It is kept beside the new one.", err=True):
+        raise Guarded(
+            f"{path} exists, and no question can be asked here; nothing was changed.", hint="Add --yes to replace it."
+        )
+    if not click.confirm(f"Replace {path}? The old file is kept.", err=True):
         raise Guarded("not confirmed; nothing was changed.")
 
 
 def _describe_restore(file: Path, replaced: Path | None, repos: list[str]) -> Iterator[str]:
-    yield f"Restored from {file}. Everybody is signed out, and no decision leaves by itself."
+    yield f"Restored from {file}. Everybody is signed out, and unsent decisions are not sent automatically."
     if replaced:
-        yield f"The store that was there: {replaced}"
-    yield "Nothing is sent to a repo before it was read whole. Next:"
+        yield f"The old store: {replaced}"
+    yield "Nothing is sent to a repo before a full sync. Next:"
     yield from (f"  hf-gate sync {repo} --full" for repo in repos)

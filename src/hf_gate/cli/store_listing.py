@@ -1,4 +1,4 @@
-"""ls from the store: the requests of repos that were read whole, asked for by query, and told with when they were read."""
+"""Lists requests from the store, by query, for repos that had a full sync."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
-from ..domain.lifecycle import STATUSES
+from ..domain.lifecycle import STATUSES, label_verdict
 from ..domain.query import Pattern, Query, Term
 from ..domain.query_parser import parse_query
 from ..domain.timestamps import from_ms, to_ms
@@ -31,7 +31,7 @@ PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class ListingQuery:
-    """What `ls` was asked for. A query that names a status of its own counts before `statuses`."""
+    """The arguments of `ls`. A status in the query overrides `statuses`."""
 
     repos: Sequence[Repo]
     statuses: Sequence[str]
@@ -40,31 +40,31 @@ class ListingQuery:
     by_person: bool = False
 
 
-def find_listing(run: Run, asked: ListingQuery) -> StoreListing | None:
-    """The store's answer, or None when it has not got all of these repos read whole."""
+def find_listing(run: Run, arguments: ListingQuery) -> StoreListing | None:
+    """Return the listing, or None unless all of these repos had a full sync."""
     workspace = open_stored_workspace(run)
     if workspace is None:
         return None
     known = {row.repo: row for row in workspace.store.repos() if row.full_at is not None}
-    if asked.repos:
-        rows = [known[repo] for repo in asked.repos if repo in known]
-        return StoreListing(workspace, rows, asked) if len(rows) == len(asked.repos) else None
+    if arguments.repos:
+        rows = [known[repo] for repo in arguments.repos if repo in known]
+        return StoreListing(workspace, rows, arguments) if len(rows) == len(arguments.repos) else None
     if workspace.location.folder is None:
-        return None  # which repos are the account's own, the Hub alone can say
+        return None  # only the Hub knows which repos are the account's
     rows = [row for repo, row in sorted(known.items()) if workspace.location.config.includes(repo)]
-    return StoreListing(workspace, rows, asked) if rows else None
+    return StoreListing(workspace, rows, arguments) if rows else None
 
 
 class StoreListing:
-    """One answer of the store."""
+    """The requests in the store that match a listing query."""
 
-    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], asked: ListingQuery) -> None:
-        self.workspace, self.repos, self.asked = workspace, repos, asked
-        own = parse_query(asked.query)
+    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], arguments: ListingQuery) -> None:
+        self.workspace, self.repos, self.arguments = workspace, repos, arguments
+        own = parse_query(arguments.query)
         keys = {term.key for term in own.terms if not term.is_not}
         terms = [_one_of("repo", [str(row.repo) for row in repos])]
-        if "status" not in keys and set(asked.statuses) != set(STATUSES):
-            terms.append(_one_of("status", asked.statuses))
+        if "status" not in keys and set(arguments.statuses) != set(STATUSES):
+            terms.append(_one_of("status", arguments.statuses))
         self.query = Query((*terms, *own.terms))
         self.is_unfiltered = not own.terms
         self.verdicts = current_verdicts(workspace.location.folder)
@@ -72,7 +72,7 @@ class StoreListing:
     # ---- rows ----------------------------------------------------------------------------------------------------------
 
     def requests(self, limit: int | None) -> Iterator[RequestRow]:
-        """In order, as many as are asked for and one more."""
+        """Yield the requests in order, at most `limit`."""
         left, cursor, now = limit, None, to_ms(self.workspace.now())
         while left is None or left > 0:
             page = self.workspace.store.query(
@@ -80,7 +80,7 @@ class StoreListing:
                 now=now,
                 zone=self.workspace.zone,
                 limit=PAGE if left is None else min(PAGE, left),
-                newest_first=not self.asked.oldest_first,
+                newest_first=not self.arguments.oldest_first,
                 cursor=cursor,
             )
             yield from page.rows
@@ -89,41 +89,41 @@ class StoreListing:
             if cursor is None:
                 return
 
-    def rows(self, limit: int | None, *, weighs: bool) -> Iterable[RequestRecord]:
-        """As `ls` prints them; by person, those of one stand together, where the first of them stood."""
-        if not self.asked.by_person:
-            return (stored_request(row, self.verdicts, with_quality=weighs) for row in self.requests(limit))
+    def rows(self, limit: int | None, *, with_quality: bool) -> Iterable[RequestRecord]:
+        """Return the records that `ls` prints, grouped by person if requested."""
+        if not self.arguments.by_person:
+            return (stored_request(row, self.verdicts, with_quality=with_quality) for row in self.requests(limit))
         people: dict[int, list[RequestRecord]] = {}
         for row in self.requests(None):
-            people.setdefault(row.person.id, []).append(stored_request(row, self.verdicts, with_quality=weighs))
+            people.setdefault(row.person.id, []).append(stored_request(row, self.verdicts, with_quality=with_quality))
         return (row for rows in people.values() for row in rows)
 
-    # ---- words ---------------------------------------------------------------------------------------------------------
+    # ---- text ----------------------------------------------------------------------------------------------------------
 
     @property
     def total(self) -> int | None:
-        """How many there are, where the store has counted them."""
+        """Return the total if the store has counted it, else None."""
         if not self.is_unfiltered:
             return None
-        return sum(row.counts.get(status, 0) for row in self.repos for status in self.asked.statuses)
+        return sum(row.counts.get(status, 0) for row in self.repos for status in self.arguments.statuses)
 
     @property
     def empty_text(self) -> str:
-        """The sentence for an empty table."""
+        """Return the sentence for an empty table."""
         where = str(self.repos[0].repo) if len(self.repos) == 1 else f"{len(self.repos)} repos"
         return (
-            f"Nobody at {where} fits."
+            f"No requests at {where} match."
             if not self.is_unfiltered
-            else f"Nobody is {' or '.join(self.asked.statuses)} at {where}."
+            else f"No {' or '.join(self.arguments.statuses)} requests at {where}."
         )
 
     def describe(self) -> str:
-        """Which requests, in which order, and how old the reading is."""
-        statuses = self.asked.statuses
+        """Describe the listing: which requests, their order, and the age of the data."""
+        statuses = self.arguments.statuses
         lists = "all statuses" if set(statuses) == set(STATUSES) else " and ".join(statuses)
-        what = lists if self.is_unfiltered else self.asked.query.strip()
-        order = "oldest first" if self.asked.oldest_first else "newest first"
-        return f"({what}, {order}, from the store, read {self._age()} ago)"
+        what = lists if self.is_unfiltered else self.arguments.query.strip()
+        order = "oldest first" if self.arguments.oldest_first else "newest first"
+        return f"({what}, {order}, from the store, synced {self._age()} ago)"
 
     def _age(self) -> str:
         read = [max(filter(None, (row.quick_at, row.full_at))) for row in self.repos]
@@ -131,72 +131,72 @@ class StoreListing:
 
 
 def current_verdicts(folder: Path | None) -> CurrentVerdicts:
-    """Return which verdicts stand by the policies of a workspace, as its files are now."""
+    """Return the verdicts that are valid for the current policy files of a workspace."""
     from ..application.evaluation import CurrentVerdicts  # noqa: PLC0415 - as above
-    from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - help needs none of it
+    from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - not needed for help
 
     try:
         parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]
     except HfGateError:
         return CurrentVerdicts(None)
-    is_whole = folder is not None and None not in parsed
-    return CurrentVerdicts([policy for policy in parsed if policy is not None] if is_whole else None)
+    is_readable = folder is not None and None not in parsed
+    return CurrentVerdicts([policy for policy in parsed if policy is not None] if is_readable else None)
 
 
 def _one_of(key: str, values: Sequence[str]) -> Term:
     return Term(key, tuple(Pattern((value,)) for value in values))
 
 
-def print_listing(run: Run, kept: StoreListing, limit: int | None, *, allow_incomplete: bool) -> int:
-    """Prints the store's answer, and on stderr what it is worth; the exit code."""
+def print_listing(run: Run, listing: StoreListing, limit: int | None, *, allow_incomplete: bool) -> int:
+    """Print the listing, and its age and completeness on stderr; return the exit code."""
     out = run.out
-    weighs = out.format in {Format.JSON, Format.JSONL, Format.AGENT}
+    with_quality = out.format in {Format.JSON, Format.JSONL, Format.AGENT}
     shortened = out.format in {Format.HUMAN, Format.AGENT}
     wanted = FIRST_ROWS if limit is None and shortened else limit
     wanted = None if wanted is not None and wanted < 0 else wanted
-    rows: Iterable[RequestRecord] = kept.rows(None if wanted is None else wanted + 1, weighs=weighs)
+    rows: Iterable[RequestRecord] = listing.rows(None if wanted is None else wanted + 1, with_quality=with_quality)
     columns: Sequence[Column[RequestRecord]] = ()
     if out.is_human:
         rows = list(rows)
-        columns = _columns(run, kept, rows if wanted is None else rows[:wanted])
+        columns = _columns(run, listing, rows if wanted is None else rows[:wanted])
     is_all = out.records(
         RequestRecord,
         rows,
         columns,
         name=target_argument,
         limit=-1 if wanted is None else wanted,
-        empty=kept.empty_text,
+        empty=listing.empty_text,
     )
     if shortened:
         shown = "all" if is_all else f"{wanted:,}"
-        total = "" if kept.total is None or is_all else f" of {kept.total:,}"
-        out.say(f"Showing {shown}{total} {kept.describe()}.{'' if is_all else ' All: --all'}", "dim")
-    for row in kept.repos:
+        total = "" if listing.total is None or is_all else f" of {listing.total:,}"
+        out.say(f"Showing {shown}{total} {listing.describe()}.{'' if is_all else ' All: --all'}", "dim")
+    for row in listing.repos:
         if not row.is_complete:
-            out.warn(f"{row.repo} was not proved whole when it was read last: {row.problem or 'see hf-gate status'}.")
-    return 0 if allow_incomplete or all(row.is_complete for row in kept.repos) else 5
+            out.warn(f"the last sync of {row.repo} was not proved complete: {row.problem or 'see hf-gate status'}.")
+    return 0 if allow_incomplete or all(row.is_complete for row in listing.repos) else 5
 
 
-def _columns(run: Run, kept: StoreListing, rows: Sequence[RequestRecord]) -> list[Column[RequestRecord]]:
+def _columns(run: Run, listing: StoreListing, rows: Sequence[RequestRecord]) -> list[Column[RequestRecord]]:
     with_status = len({row.status for row in rows}) > 1
-    columns = ls_columns(rows, run.now(), with_repo=len(kept.repos) > 1, with_status=with_status)
+    columns = ls_columns(rows, run.now(), with_repo=len(listing.repos) > 1, with_status=with_status)
     if any(row.verdict for row in rows):
         at = next((n for n, column in enumerate(columns) if column.title == "NAME"), len(columns) - 1)
         columns.insert(at, Column("VERDICT", verdict_cell, is_flexible=True, min_width=10, drop_rank=5))
-    if kept.asked.by_person:
-        columns.insert(0, columns.pop(1))  # who comes first
+    if listing.arguments.by_person:
+        columns.insert(0, columns.pop(1))  # WHO is the first column
         columns[0] = Column("WHO", _first_of_each(rows))
     return columns
 
 
 def verdict_cell(row: RequestRecord) -> str:
-    """What the policies say, and by which rule."""
+    """Return the label of a verdict and its rule."""
     verdict = row.verdict
-    return f"{verdict.action} · {verdict.rule if verdict.policy else 'no rule'}" if verdict else "-"
+    return f"{label_verdict(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}" if verdict else "-"
 
 
 def _first_of_each(rows: Sequence[RequestRecord]) -> Callable[[RequestRecord], str]:
-    """Who it is, beside the first request of each person only."""
+    """Return a cell that shows the person only at their first request."""
     firsts: dict[object, int] = {}
     for row in rows:
         firsts.setdefault(row.user_id or row.user or row.request_id, id(row))

@@ -1,4 +1,4 @@
-"""store remove: leave without a trace, once nothing is unsettled and the name was typed."""
+"""store remove: deletes the store and all other data of hf-gate, after a typed confirmation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .workspace import waiting_notice
 
 @dataclass(frozen=True, slots=True)
 class _Removal:
-    """What shall go: files of stores, or (`url`) a store on a server; `name` is what must be typed."""
+    """The stores to remove: files, or with `url` one on a server. `name` is what the user must type."""
 
     name: str
     paths: Sequence[Path] = ()
@@ -36,21 +36,19 @@ class _Removal:
     ),
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask; needs --name.")
-@click.option("--name", metavar="NAME", help="The name that would have to be typed.")
+@click.option("--name", metavar="NAME", help="The name to confirm with; needs --yes.")
 @click.option(
     "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Save a checkpoint of the audit log first."
 )
-@click.option(
-    "--all-hubs", is_flag=True, help="Every store of yours that belongs to no workspace, whatever its Hub is."
-)
-@click.option("--damaged", is_flag=True, help="Also a store that cannot be read.")
+@click.option("--all-hubs", is_flag=True, help="Remove all your stores outside workspaces, of every Hub.")
+@click.option("--damaged", is_flag=True, help="Remove a store even if it cannot be read.")
 def store_remove(
     run: Run, *, yes: bool, name: str | None, checkpoint: Path | None, all_hubs: bool, damaged: bool
 ) -> int:
-    """Delete the store: requests, people, decisions, ledger, sessions; with it lock files and caches of hf-gate.
+    """Delete the store (requests, people, decisions, audit log, sessions), and lock files and caches of hf-gate.
 
-    Nothing changes on the Hub: who is in stays in, and no access ends by itself any more. Your own files stay. Refused
-    while changes are unsettled. An export (hf-gate store export DIR) keeps what you may need later.
+    Changes nothing on the Hub: accepted people keep access, and grants no longer end automatically. Your own files
+    stay. Refused while changes are unsettled. `hf-gate store export DIR` first saves what you may need later.
     """
     removal = _find_removal(run, all_hubs=all_hubs)
     if not all_hubs:
@@ -60,7 +58,7 @@ def store_remove(
     _write_checkpoint(run, removal, checkpoint, asks=not yes)
     _confirm(run, removal, yes=yes, name=name)
     removed = _remove(run, removal, check)
-    stays = _stays(run, removal)
+    stays = _find_kept_files(run, removal)
     doc = {
         "schema_version": 1,
         "stores": [removal.url] if removal.url else [str(path) for path in removal.paths],
@@ -72,7 +70,7 @@ def store_remove(
 
 
 def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
-    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - not needed for help
     from ..application.store_maintenance import name_of_server_store  # noqa: PLC0415 - as above
 
     if all_hubs:
@@ -85,7 +83,7 @@ def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
 
 
 def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
-    """Refuses while changes are unsettled: without the store nobody could find out what became of them."""
+    """Return a check that raises Guarded while changes are unsettled: only the store can settle them."""
     from ..application.store_maintenance import count_unsettled  # noqa: PLC0415 - as above
 
     def check() -> None:
@@ -96,20 +94,20 @@ def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
                 check_settled(count_unsettled(path), str(path))
             except StoreDamaged as problem:
                 if not damaged:
-                    hint = "If nothing of it matters any more: add --damaged."
+                    hint = "To remove it anyway, add --damaged."
                     raise StoreDamaged(
-                        f"{str(problem).rstrip('.')}: whether changes are unsettled is unknown.", hint=hint
+                        f"{str(problem).rstrip('.')}; there may be unsettled changes.", hint=hint
                     ) from None
 
     return check
 
 
 def check_settled(count: int, store: str) -> None:
-    """Raise Guarded if there are changes whose outcome is unknown."""
+    """Raise Guarded if there are changes with unknown outcome."""
     if count:
         raise Guarded(
             f"{store}: {count_of(count, 'change')} may have been sent, with unknown outcome; nothing was removed.",
-            hint="hf-gate runs ls names the run; hf-gate runs resume RUN settles it.",
+            hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs resume RUN`.",
         )
 
 
@@ -119,11 +117,11 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
 
     if removal.is_all_hubs:
         if target is not None:
-            raise UsageError("--checkpoint is for one store.", hint="Leave out --all-hubs.")
+            raise UsageError("--checkpoint works for one store only.", hint="Omit --all-hubs.")
         return
     if target is None and asks and run.may_ask and bootstrap.has_store(run.settings, run.location):
         answer = click.prompt(
-            "The heads of the ledger prove an export later. Write them to which file? (empty: to none)",
+            "File for a checkpoint of the audit log, which can later prove an export (empty: none)",
             default="", show_default=False, err=True,
         )  # fmt: skip
         target = Path(answer).expanduser() if answer.strip() else None
@@ -148,11 +146,11 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
             )
         return
     if not run.may_ask:
-        raise Guarded("nobody was asked; nothing was removed.", hint=f"Add --yes --name {removal.name}")
+        raise Guarded("no question can be asked here; nothing was removed.", hint=f"Add --yes --name {removal.name}")
     for path in removal.paths:
         run.out.say(f"  {path}")
-    run.out.say("Everything that hf-gate knows is deleted; nothing changes on the Hub.")
-    answer = click.prompt(f"Type {removal.name} to go on", default="", show_default=False, err=True)
+    run.out.say("All data of hf-gate in these stores is deleted. Nothing changes on the Hub.")
+    answer = click.prompt(f"Type {removal.name} to continue", default="", show_default=False, err=True)
     if answer.strip() != removal.name:
         raise Guarded("not confirmed; nothing was removed.")
 
@@ -183,8 +181,8 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
     return removed + store_maintenance.remove_empty_folders([*beside, *ours])
 
 
-def _stays(run: Run, removal: _Removal) -> list[Path]:
-    """The owner's files, and files that hold personal data although hf-gate does not keep them."""
+def _find_kept_files(run: Run, removal: _Removal) -> list[Path]:
+    """Return the files that stay: the owner's, and others that may contain personal data."""
     from ..application.starter_workspace import GITIGNORE  # noqa: PLC0415 - as above
 
     found = owned_files(run.location)
@@ -201,6 +199,6 @@ def _describe_removal(removal: _Removal, removed: Sequence[Path], stays: Sequenc
         yield f"Removed the tables of {removal.name}."
     yield from (f"Removed {path}" for path in removed)
     if not removed and not removal.url:
-        yield "There was nothing to remove."
-    yield from (f"Stays, for it is yours: {path}" for path in stays)
+        yield "Nothing to remove."
+    yield from (f"Kept, because it is your file: {path}" for path in stays)
     yield "Nothing was changed on the Hub."

@@ -1,4 +1,4 @@
-"""sync: what the Hub shows, read into the store; quickly what is new, in full also who is gone."""
+"""sync: reads requests from the Hub into the store, by quick or full syncs."""
 
 from __future__ import annotations
 
@@ -23,28 +23,26 @@ if TYPE_CHECKING:
 @command("sync", examples=("hf-gate sync", "hf-gate sync datasets/acme/eeg --full", "hf-gate sync --json"))
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
-@click.option("--full", is_flag=True, help="All four lists to their end; else only where that is due.")
+@click.option("--full", is_flag=True, help="Read all four lists to their end; default: only if a full sync is due.")
 def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool) -> int:
     """Read requests from the Hub into the store.
 
-    A quick reading takes the first page of each list and finds what is new. A full one takes all four lists to their
-    end, and alone finds who is gone; it is made of a repo that was never read whole, once a day, and with --full.
+    A quick sync reads the first page of each list and finds new requests. A full sync reads all four lists to their end,
+    and also finds requests that are gone. It runs for new repos, once a day, and with --full.
     """
     workspace = open_workspace(run, writes=True)
     wanted = select_repos(run, repos, repo_type)
     if not wanted:
-        run.out.say("No gated repo of this workspace or account was found.")
-    reading = SyncCommand(run, workspace, full=full)
+        run.out.say("No gated repos found for this workspace or account.")
+    syncs = SyncCommand(run, workspace, full=full)
     for repo in wanted:
-        reading.sync_repo(repo)
-    run.out.document(
-        reading.document(), reading.lines, quiet=[str(one.repo) for one, _ in reading.done if one.change_count]
-    )
-    return reading.exit_code(len(wanted))
+        syncs.sync_repo(repo)
+    run.out.document(syncs.document(), syncs.lines, quiet=[str(one.repo) for one, _ in syncs.done if one.change_count])
+    return syncs.exit_code(len(wanted))
 
 
 class SyncCommand:
-    """Several repos read one after the other; one that cannot be read does not keep the others from it."""
+    """Syncs several repos one by one. An error in one repo does not stop the others."""
 
     def __init__(self, run: Run, workspace: Workspace, *, full: bool) -> None:
         self.run, self.workspace, self.is_full = run, workspace, full
@@ -52,12 +50,12 @@ class SyncCommand:
         self.failed: list[tuple[Repo, HfGateError]] = []
 
     def sync_repo(self, repo: Repo) -> None:
-        """One repo, by the kind that is due."""
-        from ..application.sync import sync_repo as read  # noqa: PLC0415 - help needs none of it
+        """Sync one repo, by the kind of sync that is due."""
+        from ..application.sync import sync_repo as read  # noqa: PLC0415 - not needed for help
 
         run, workspace, due = self.run, self.workspace, self._due(repo)
         try:
-            with Progress(run.out, f"{due.kind} reading of {repo}") as bar, rare_garbage_collection():
+            with Progress(run.out, f"{due.kind} sync of {repo}") as bar, rare_garbage_collection():
                 synced = read(
                     workspace.hub,
                     workspace.store,
@@ -71,7 +69,7 @@ class SyncCommand:
             raise
         except HfGateError as problem:
             self.failed.append((repo, problem))
-            run.out.warn(str(problem) if str(repo) in str(problem) else f"{repo} was not read: {problem}")
+            run.out.warn(str(problem) if str(repo) in str(problem) else f"{repo} was not synced: {problem}")
         else:
             self.done.append((synced, due))
 
@@ -85,32 +83,32 @@ class SyncCommand:
         return choose_sync(store.repo(repo), to_ms(self.workspace.now()), read_last_full_sync(store, repo))
 
     def exit_code(self, wanted: int) -> int:
-        """0 when all is read and nothing is in doubt; else 5, or the error's own when nothing was read."""
+        """Return 0 if all repos were synced without doubts, else 5. Raises the first error if no repo was synced."""
         if self.failed and len(self.failed) == wanted:
             raise self.failed[0][1]
         return 5 if self.failed or any(one.doubts for one, _ in self.done) else 0
 
     def document(self) -> dict[str, object]:
-        """The JSON of `sync`."""
+        """Return the document of `sync`."""
         return {
             "schema_version": 1,
-            "repos": [_row(synced, due) for synced, due in self.done],
+            "repos": [_sync_row(synced, due) for synced, due in self.done],
             "failed": [
                 {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in self.failed
             ],
         }
 
     def lines(self) -> Iterator[str]:
-        """A line a repo, and what is in doubt."""
+        """Return one line for each repo, and its doubts."""
         for synced, due in self.done:
-            yield f"{synced.repo}: {due.kind} reading ({due.why}), {count_of(synced.read, 'request')} read, {_news(synced)}."
+            yield f"{synced.repo}: {due.kind} sync ({due.why}), {count_of(synced.read, 'request')} read, {_describe_changes(synced)}."
             for doubt in synced.doubts:
-                yield f"  in doubt: {doubt}; nobody is taken for gone."
+                yield f"  in doubt: {doubt}; no request is marked as gone."
             if not synced.doubts and synced.complete:
-                yield f"  complete: {_counts(synced)}."
+                yield f"  complete: {_describe_counts(synced)}."
 
 
-def _row(synced: SyncResult, due: DueSync) -> dict[str, object]:
+def _sync_row(synced: SyncResult, due: DueSync) -> dict[str, object]:
     names = ("read", "new", "again", "changed", "moved", "withdrawn", "read_on")
     return {
         "repo": synced.repo.id,
@@ -124,7 +122,7 @@ def _row(synced: SyncResult, due: DueSync) -> dict[str, object]:
     }
 
 
-_WORDS: Sequence[tuple[str, str]] = (
+_CHANGE_LABELS: Sequence[tuple[str, str]] = (
     ("new", "new"),
     ("again", "asked again"),
     ("changed", "changed"),
@@ -133,10 +131,10 @@ _WORDS: Sequence[tuple[str, str]] = (
 )
 
 
-def _news(synced: SyncResult) -> str:
-    found = [f"{count:,} {words}" for name, words in _WORDS if (count := getattr(synced, name))]
+def _describe_changes(synced: SyncResult) -> str:
+    found = [f"{count:,} {words}" for name, words in _CHANGE_LABELS if (count := getattr(synced, name))]
     return ", ".join(found) if found else "nothing new"
 
 
-def _counts(synced: SyncResult) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(synced.counts.items()) if count) or "nobody"
+def _describe_counts(synced: SyncResult) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(synced.counts.items()) if count) or "no requests"

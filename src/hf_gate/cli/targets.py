@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 def read_targets(
     words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None
 ) -> list[RequestTarget]:
-    """Everybody who is meant, each once, in the order given. A line that cannot be read stops everything, by its number."""
-    home = parse_repo(repo, repo_type) if repo is not None else None
-    if home is None and len(words) == (1 if file else 2) and (file or words[1] == "-") and not USER_AT.match(words[0]):
-        home, words = _first_repo(words, repo_type), words[1:]  # REPO --from FILE, REPO -
+    """Return the targets without duplicates, in the order given. An invalid line raises an error with its number."""
+    default_repo = parse_repo(repo, repo_type) if repo is not None else None
+    if (
+        default_repo is None
+        and len(words) == (1 if file else 2)
+        and (file or words[1] == "-")
+        and not USER_AT.match(words[0])
+    ):
+        default_repo, words = _parse_first_repo(words, repo_type), words[1:]  # REPO --from FILE, REPO -
     if file is not None and words:
-        raise InvalidTarget("people as arguments and --from: give one of the two.")
+        raise InvalidTarget("targets cannot be given both as arguments and with --from.")
     if file is None and not words:
-        raise InvalidTarget("nobody is named.", hint=SPELLINGS)
+        raise InvalidTarget("no target is given.", hint=SPELLINGS)
     if file is not None or list(words) == ["-"]:
-        aims = parse_target_lines(_read_file(file or "-"), home, repo_type)
+        targets = parse_target_lines(_read_file(file or "-"), default_repo, repo_type)
     else:
-        aims = _from_words(words, home, repo_type)
-    return list({aim.key: aim for aim in reversed(list(aims))}.values())[::-1]
+        targets = _parse_words(words, default_repo, repo_type)
+    return list({target.key: target for target in reversed(list(targets))}.values())[::-1]
 
 
 def _read_file(file: str) -> str:
@@ -46,36 +51,39 @@ def _read_file(file: str) -> str:
         raise UsageError(f"{file} cannot be read: {problem.strerror}; nothing was sent.") from None
 
 
-def _from_words(words: Sequence[str], home: Repo | None, repo_type: str | None) -> Iterator[RequestTarget]:
-    if home is None and not (USER_AT.match(words[0]) or words[0].startswith("{")):
-        home = _first_repo(words, repo_type)
+def _parse_words(words: Sequence[str], default_repo: Repo | None, repo_type: str | None) -> Iterator[RequestTarget]:
+    if default_repo is None and not (USER_AT.match(words[0]) or words[0].startswith("{")):
+        default_repo = _parse_first_repo(words, repo_type)
         if len(words) == 1:
-            raise InvalidTarget(f"nobody is named at {home}.", hint=f"`hf-gate ls {home}` shows who asked. {SPELLINGS}")
+            raise InvalidTarget(
+                f"no person is given for {default_repo}.",
+                hint=f"`hf-gate ls {default_repo}` lists the requests. {SPELLINGS}",
+            )
         words = words[1:]
     for word in words:
-        yield parse_target(word, home, repo_type)
+        yield parse_target(word, default_repo, repo_type)
 
 
 def parse_repo_argument(text: str, repo_type: str | None) -> Repo:
-    """The repo that an argument names; where it names a person or an owner instead, the error says what is for those."""
+    """Parse an argument as a repo. If it is a person or an owner, the error suggests the command for that."""
     try:
         return parse_repo(text, repo_type)
     except InvalidRepo as problem:
         match = USER_AT.match(text)
         if match and _is_repo(match[2], repo_type):
-            problem.hint = f"`hf-gate show {text}` shows one person; here write {match[2]}."
+            problem.hint = f"`hf-gate show {text}` shows one person. Here write {match[2]}."
         elif USERNAME.match(text):
             problem.hint += f" `hf-gate repos ls {text}` lists the gated repos of {text}."
         raise
 
 
 def parse_person_or_repo(word: str, repo_type: str | None) -> RequestTarget | Repo:
-    """USER@REPO is somebody there, anything else a repo."""
+    """Parse USER@REPO as a request target, anything else as a repo."""
     return parse_target(word, None, repo_type) if USER_AT.match(word) else parse_repo_argument(word, repo_type)
 
 
-def _first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
-    """The first word as a repo; where it is a person, what was meant most likely."""
+def _parse_first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
+    """Parse the first word as a repo. If it is a person, the error suggests the probable command."""
     try:
         return parse_repo(words[0], repo_type)
     except InvalidRepo:
@@ -85,10 +93,12 @@ def _first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
     if repo is None:
         people = ", ".join(words)
         raise InvalidTarget(
-            f"{people}: at which repo?", hint=f"Write it before the people: `{repeat_command(['REPO', *words])}`."
+            f"no repo is given for {people}.", hint=f"Write it first: {repeat_command(['REPO', *words])}"
         )
     others = [word for word in words if word != repo]
-    raise InvalidTarget(f"{words[0]!r} is no repo, and the repo comes first.", hint=repeat_command([repo, *others]))
+    raise InvalidTarget(
+        f"{words[0]!r} is not a repo id, and the repo comes first.", hint=repeat_command([repo, *others])
+    )
 
 
 def _is_repo(word: str, repo_type: str | None) -> bool:
@@ -98,17 +108,9 @@ def _is_repo(word: str, repo_type: str | None) -> bool:
         return False
 
 
-def by_repo(aims: Iterable[RequestTarget]) -> dict[Repo, list[RequestTarget]]:
-    """The aims of each repo, repos in the order in which they came."""
-    groups: dict[Repo, list[RequestTarget]] = {}
-    for aim in aims:
-        groups.setdefault(aim.repo, []).append(aim)
-    return groups
-
-
 @dataclass(frozen=True, slots=True)
 class DecisionCommand:
-    """What was asked for on the command line, for everybody alike."""
+    """A decision command: its targets, and the options that apply to all of them."""
 
     verb: str
     targets: Sequence[RequestTarget]
@@ -125,32 +127,32 @@ class DecisionCommand:
 
     @property
     def effect(self) -> str:
-        """The verb that the Hub sees: a revocation is a reset, a rejection or a cancellation."""
+        """Return the verb sent to the Hub: a revocation is a reset, rejection or cancellation."""
         return self.how if self.verb == "revoke" else self.verb
 
     @property
     def has_reason(self) -> bool:
-        """Whether people are told why."""
+        """Return whether people get a reason."""
         return self.reason is not None or self.template is not None
 
     @property
     def choice(self) -> Choice:
-        """What is decided about everybody."""
-        from ..application.decisions import Choice  # noqa: PLC0415 - only who decides
+        """Return the decision that applies to all targets."""
+        from ..application.decisions import Choice  # noqa: PLC0415 - only to decide
 
         return Choice(STATUS_AFTER_VERB[self.effect], is_grant=self.verb == "grant", note=self.note, until=self.until)
 
     def decision_targets(self) -> list[DecisionTarget]:
-        """Everybody's part."""
+        """Return the targets, each with its reason."""
         from ..application.decisions import DecisionTarget  # noqa: PLC0415 - as above
 
-        return [DecisionTarget(aim.repo, aim.target, self.reason_for(aim)) for aim in self.targets]
+        return [DecisionTarget(target.repo, target.target, self.reason_for(target)) for target in self.targets]
 
-    def reason_for(self, aim: RequestTarget) -> str | None:
-        """What this person is told."""
+    def reason_for(self, target: RequestTarget) -> str | None:
+        """Return the reason for one person; None if none is sent."""
         if self.effect not in VERBS_WITH_REASON:
             return None
         if self.template is None:
             return self.reason
-        request = aim.target.request
-        return self.template.fill(aim.repo, aim.target.username or (request.username if request else None))
+        request = target.target.request
+        return self.template.fill(target.repo, target.target.username or (request.username if request else None))

@@ -1,4 +1,4 @@
-"""How text takes its place on a terminal: columns that give way to each other, lines that wrap at words."""
+"""Fits text to a terminal: chooses the columns of a table and their widths, and wraps lines at words."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..domain.display_text import clip, display_width
 if TYPE_CHECKING:
     from .output import Column
 
-_GAP: Final = 2  # columns of the terminal between two of a table
-_AT_EASE: Final = 20  # what a cell of words keeps before ids are cut
-_UNBOUND: Final = 48  # of a cell that may be cut, where there is no terminal to fill
+_GAP: Final = 2  # spaces between two columns
+_COMFORTABLE_WIDTH: Final = 20  # width down to which text is cut before ids are
+_MAX_CELL: Final = 48  # maximum width of a cell that can be cut, without a terminal
 
 
 def terminal_width(stream: TextIO) -> int | None:
-    """Columns of the terminal behind a stream, or what COLUMNS says; None where lines may be as long as they like."""
-    said = os.environ.get("COLUMNS", "")
-    if said.isdecimal() and int(said) > 0:
-        return int(said)
+    """Return the width of the terminal or the value of COLUMNS; None if lines can have any length."""
+    declared = os.environ.get("COLUMNS", "")
+    if declared.isdecimal() and int(declared) > 0:
+        return int(declared)
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
@@ -31,50 +31,50 @@ def terminal_width(stream: TextIO) -> int | None:
 
 
 def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:
-    """Which columns are shown, and how wide, when each needs so much and there is that much room.
+    """Return the width of each column that is shown, for the widths `needed` and the `room` there is.
 
-    Words are cut to a comfortable width first, then ids to their tails, then words to the least that says something;
-    then whole columns leave, those with the highest `drop` first. What can neither be cut nor leave may overflow.
+    The order of measures: cut text to a comfortable width, cut ids to their tails, cut text to its minimum width, drop
+    columns by the highest `drop_rank`. Columns that can be neither cut nor dropped may overflow.
     """
     shown = list(range(len(columns)))
     if room is None:
-        return {n: min(needed[n], _UNBOUND) if columns[n].is_flexible else needed[n] for n in shown}
+        return {n: min(needed[n], _MAX_CELL) if columns[n].is_flexible else needed[n] for n in shown}
     while True:
         widths = {n: needed[n] for n in shown}
         over = sum(widths.values()) + _GAP * (len(shown) - 1) - room
         words = [n for n in shown if columns[n].is_flexible and not columns[n].is_tail_shown]
-        if over > sum(max(0, widths[n] - max(columns[n].min_width, _AT_EASE)) for n in words):
+        if over > sum(max(0, widths[n] - max(columns[n].min_width, _COMFORTABLE_WIDTH)) for n in words):
             over -= _cut_ids(widths, {n: columns[n].min_width for n in shown if columns[n].is_tail_shown})
         over -= _shrink(widths, {n: columns[n].min_width for n in words}, over)
-        leaving = max(shown, key=lambda n: columns[n].drop_rank)
-        if over <= 0 or not columns[leaving].drop_rank:
+        dropped = max(shown, key=lambda n: columns[n].drop_rank)
+        if over <= 0 or not columns[dropped].drop_rank:
             return widths
-        shown.remove(leaving)
+        shown.remove(dropped)
 
 
 def _shrink(widths: dict[int, int], least: dict[int, int], over: int) -> int:
-    """Takes from the widest first, a column at a time; how much was won."""
-    won = 0
-    while won < over:
+    """Shrink the widest column by one, again and again; return the width that was saved."""
+    saved = 0
+    while saved < over:
         wide = [n for n in least if widths[n] > least[n]]
         if not wide:
             break
         widths[max(wide, key=lambda n: widths[n])] -= 1
-        won += 1
-    return won
+        saved += 1
+    return saved
 
 
 def _cut_ids(widths: dict[int, int], tails: dict[int, int]) -> int:
-    """An id is whole or a tail: half of one helps nobody. How much was won."""
-    won = 0
+    """Cut ids to their tails, never to another width; return the width that was saved."""
+    saved = 0
     for n, width in tails.items():
-        won += max(0, widths[n] - width)
+        saved += max(0, widths[n] - width)
         widths[n] = min(widths[n], width)
-    return won
+    return saved
 
 
 def format_row(cells: Sequence[str], widths: dict[int, int], columns: Sequence[Column[Any]]) -> str:
-    """One line of a table."""
+    """Return one line of a table."""
     return (" " * _GAP).join(_fit_cell(cells[n], width, columns[n]) for n, width in widths.items()).rstrip()
 
 
@@ -89,9 +89,9 @@ def _fit_cell(text: str, width: int, column: Column[Any]) -> str:
 
 
 def wrap_line(text: str, columns: int | None, hang: int | None = None) -> Iterator[str]:
-    """A line as lines of at most so many columns, parted between words; later ones are indented by `hang`, else as the first.
+    """Wrap a line at words to `columns`. Later lines are indented by `hang`, by default like the first.
 
-    A word that fills more than a line by itself (an address, a script without blanks) is parted where the line ends.
+    A word longer than a line, e.g. a URL, is broken at the end of the line.
     """
     if columns is None or display_width(text) <= columns:
         yield text
@@ -99,13 +99,13 @@ def wrap_line(text: str, columns: int | None, hang: int | None = None) -> Iterat
     body = text.lstrip(" ")
     line = text[: len(text) - len(body)]
     later = " " * min(len(line) if hang is None else hang, columns // 2)
-    is_begun = False
+    has_words = False
     for word in body.split(" "):
-        if is_begun and display_width(line) + 1 + display_width(word) > columns:
+        if has_words and display_width(line) + 1 + display_width(word) > columns:
             yield line.rstrip(" ")
-            line, is_begun = later, False
-        line += (" " if is_begun else "") + word
-        is_begun = True
+            line, has_words = later, False
+        line += (" " if has_words else "") + word
+        has_words = True
         while display_width(line) > columns:
             head = clip(line, columns, ending="")
             yield head

@@ -1,4 +1,4 @@
-"""What the token may do, in words: the topic `help token`, and the lines of `doctor` and `init`."""
+"""Describes what the token can do: the topic `help token`, and lines of `doctor` and `init`."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from .framework import Run
 
-_SHOWN: Final = 3  # places that are named in a warning
-NEEDED: Final = (
+_MAX_NAMES: Final = 3  # repos named in a warning
+DECIDE_HINT: Final = (
     f"To decide: the write role, or a fine-grained token with write access ({DECIDE_PERMISSION}) to it. {ACCESS_HELP}"
 )
-ONE_EACH: Final = f"A fine-grained token for these repos alone can do less harm. {ACCESS_HELP}"
+ONE_TOKEN_PER_WORKSPACE: Final = f"A fine-grained token for only these repos is safer. {ACCESS_HELP}"
 
-TOPIC: Final = """\
-Two fine-grained tokens of your account, made at https://huggingface.co/settings/tokens, for the named repos only:
+HELP_TOPIC: Final = """\
+Create two fine-grained tokens at https://huggingface.co/settings/tokens, for only the repos of the workspace:
 
-  to look     repo.content.read   Read access to contents of selected repos
+  to view     repo.content.read   Read access to contents of selected repos
               repo.access.read    View access requests for all selected gated repos
   to decide   the two above, and
               repo.write          Write access to contents and settings of selected repos
 
-repo.write also allows pushing files: use one such token for each workspace, and none of them elsewhere.
-Your account needs the write role at the repo (owner, or write or admin in the organisation). An organisation may have to
-approve a fine-grained token before it counts there.
+repo.write also allows pushing files. Use a separate token for each workspace, and use it nowhere else.
+Your account needs the write role at the repo (owner, or write or admin in the organisation). Some organisations have to
+approve a fine-grained token before it works there.
 
-A classic token with the write role decides too, at every repo of the account. A classic read token cannot even look.
+A classic token with the write role can decide at every repo of the account. A classic read token cannot view requests.
 
-  hf auth login               keep a token for `hf` and hf-gate
+  hf auth login               store a token for `hf` and hf-gate
   HF_TOKEN=...                a token for one shell
-  hf-gate --token-file FILE   a token for one call
-  hf-gate doctor              what the token may do, and where
+  hf-gate --token-file FILE   a token for one command
+  hf-gate doctor              check what the token can do, and where
 
-Rotate or revoke a token on the same page: a new value counts at once, and what was decided stays. docs/token.md says more.
+Rotate or revoke a token on the same page. A new value works at once, and past decisions stay. See docs/token.md.
 """
 
 
 def read_rights(run: Run) -> TokenRights:
-    """What the Hub says now that the token may do: its permissions can be edited, so nothing is remembered."""
+    """Ask the Hub for the token's rights. They are not cached, because they can be edited."""
     try:
         return run.hub.whoami().rights
     except HfGateError:
@@ -54,52 +54,52 @@ def owners_of(run: Run) -> tuple[str, ...]:
     """Return the token's account and its organisations; NotAllowed without a token."""
     account = run.account
     if account is None:
-        raise NotAllowed("no token was found, so your repos are not known.", hint=NO_TOKEN_HINT)
+        raise NotAllowed("no token was found, so your repos are unknown.", hint=NO_TOKEN_HINT)
     return (account.name, *account.orgs)
 
 
 def check_decide_right(rights: TokenRights, repo: Repo) -> tuple[bool | None, str]:
-    """Whether the token may decide at a repo, and by what, or why not; None when the Hub does not tell."""
+    """Return whether the token can decide at a repo (None: unknown), and the reason."""
     may = rights.can_decide(repo)
     if rights.role in ("write", "read"):
         return may, "its write role" if may else "its role is read"
     if rights.role != "fineGrained":
-        return None, f"its role is {rights.role or 'not told'}"
+        return None, f"its role is {rights.role or 'unknown'}"
     if may is None:
         return (
             None,
-            f"it is fine-grained, and whether it has {DECIDE_PERMISSION} here is not told ({UNCERTAIN_PERMISSION} is untried)",
+            f"the Hub does not say whether it has {DECIDE_PERMISSION} here ({UNCERTAIN_PERMISSION} was not tried)",
         )
     return may, f"its permission {DECIDE_PERMISSION}" if may else f"it lacks {DECIDE_PERMISSION}"
 
 
 def summarize_rights(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
-    """What the token may do at the repos whose requests it may read; None where `warnings` say it."""
+    """Return the token's rights at these repos in a sentence; None if `rights_warnings` reports them."""
     may = [check_decide_right(rights, repo) for repo in repos]
     if not may or any(one is False for one, _ in may):
         return None
     unknown = next((why for one, why in may if one is None), None)
     if unknown is not None:
-        return f"This token can look; whether it can decide is not known: {unknown}."
-    return f"This token can look and, by {may[0][1]}, decide (not tried)."
+        return f"This token can view requests; whether it can decide is unknown: {unknown}."
+    return f"This token can view requests and decide by {may[0][1]} (not tried)."
 
 
 def rights_warnings(rights: TokenRights, repos: Sequence[Repo], is_named: Callable[[Repo], bool]) -> Iterator[str]:
-    """What to know before work is put into a workspace: where the token cannot decide, and where else it reaches."""
-    barred = [repo for repo in repos if rights.can_decide(repo) is False]
-    if barred:
-        why = check_decide_right(rights, barred[0])[1]
-        yield f"this token can look and not decide at {_join_names(barred)}: {why}. {NEEDED}"
-    if said := describe_reach(rights, is_named):
-        yield f"{said} {ONE_EACH}"
+    """Return warnings about the token: where it cannot decide, and which other repos it reaches."""
+    undecidable = [repo for repo in repos if rights.can_decide(repo) is False]
+    if undecidable:
+        why = check_decide_right(rights, undecidable[0])[1]
+        yield f"this token can view but not decide requests at {_join_names(undecidable)}: {why}. {DECIDE_HINT}"
+    if reach := describe_reach(rights, is_named):
+        yield f"{reach} {ONE_TOKEN_PER_WORKSPACE}"
 
 
 def describe_reach(rights: TokenRights, is_named: Callable[[Repo], bool]) -> str | None:
-    """Where the token reaches beside the repos of the workspace, in a sentence."""
+    """Return a sentence about the repos outside the workspace that the token reaches; None if there are none."""
     places = rights.describe_excess_reach(is_named)
-    return f"this token also reaches {_join_names(places)}, which this workspace does not name." if places else None
+    return f"this token also reaches {_join_names(places)}, which are not in this workspace." if places else None
 
 
 def _join_names(things: Sequence[object]) -> str:
-    shown = ", ".join(map(str, things[:_SHOWN]))
-    return shown + (f" and {count_of(len(things) - _SHOWN, 'more', 'more')}" if len(things) > _SHOWN else "")
+    shown = ", ".join(map(str, things[:_MAX_NAMES]))
+    return shown + (f" and {count_of(len(things) - _MAX_NAMES, 'more', 'more')}" if len(things) > _MAX_NAMES else "")

@@ -1,4 +1,4 @@
-"""Opens the workspace for a command, with its policies if the command needs them, and reports on stderr what it works on."""
+"""Opens the workspace of a command, with its policies if needed, and prints on stderr which one it is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def local_user() -> str:
-    """The user of this machine, as the ledger names whoever acts without an account."""
+    """Return the local user, as the audit log names an actor without a Hub account."""
     try:
         return f"local:{getpass.getuser()}"
     except (OSError, KeyError):
@@ -34,17 +34,18 @@ def local_user() -> str:
 
 
 def open_workspace(run: Run, *, needs_folder: bool = False, writes: bool = False, lends: bool = False) -> Workspace:
-    """Return the workspace with its store open until the program ends; `needs_folder`: a user's store will not do.
+    """Return the workspace; its store is open until the program ends. `needs_folder`: not the user's own store.
 
-    `writes`: the Hub or the store is about to be changed. Then it is said where, and nobody else may write meanwhile;
-    with `lends` they may while nothing is written here.
+    `writes`: the Hub or the store will be changed. Then the target is printed, and other processes cannot write
+    meanwhile; with `lends` they can while this process does not write.
     """
-    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - not needed for help
 
     location = run.location
     if needs_folder and location.folder is None:
         raise UsageError(
-            "there is no workspace here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
+            "there is no workspace here: no hf-gate.yaml in this folder or above it.",
+            hint="`hf-gate init` creates one.",
         )
     if not writes and not bootstrap.has_store(run.settings, location):
         raise no_store_error()
@@ -61,37 +62,37 @@ def open_workspace(run: Run, *, needs_folder: bool = False, writes: bool = False
     )
     if is_first:
         path = bootstrap.store_url(run.settings, location).removeprefix("sqlite:///")
-        run.out.say(f"Names and answers are kept in {path}. To delete them: hf-gate store remove", "dim")
+        run.out.say(f"Names and answers are stored in {path}. To delete them: hf-gate store remove", "dim")
     context.find_root().call_on_close(workspace.store.close)
     return workspace
 
 
 def waiting_notice(run: Run) -> Callable[[str, float], None]:
-    """Says on stderr which process has the store, and how long this one waits for it."""
+    """Return a function that prints which process uses the store, and how long this one waits."""
 
     def tell(holder: str, seconds: float) -> None:
-        run.out.say(f"Waiting up to {seconds:.0f} s for {holder}, which has the store.", "dim")
+        run.out.say(f"Waiting up to {seconds:.0f} s for {holder}, which is using the store.", "dim")
 
     return tell
 
 
 def no_store_error() -> UsageError:
-    """What a command says that needs a store where nothing was read yet."""
+    """Return the error of a command that needs a store if there is none."""
     return UsageError(
-        "there is no store yet: nothing was read or decided here.",
-        hint="`hf-gate sync REPO` makes one, `hf-gate init` makes one with policies.",
+        "there is no store yet: nothing was synced or decided here.",
+        hint="Create one with `hf-gate sync REPO`, or with policies by `hf-gate init`.",
     )
 
 
 def open_stored_workspace(run: Run) -> Workspace | None:
-    """Return the workspace if its store exists: reading alone makes none."""
+    """Return the workspace if its store exists, else None. Does not create one."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     return open_workspace(run) if bootstrap.has_store(run.settings, run.location) else None
 
 
 def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
-    """The repos that were named, else those of the workspace, else all gated ones of the token's account."""
+    """Return the named repos, else those of the workspace, else all gated repos of the token's account."""
     from ..application.repo_globs import expand_globs  # noqa: PLC0415 - as above
 
     if named:
@@ -103,7 +104,7 @@ def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[
 
 
 def announce(run: Run, *, writes: bool = False) -> None:
-    """Say on stderr which Hub, account and workspace this works on: before a write, and where they are not the default."""
+    """Print the Hub, account and workspace on stderr, before a write or if they are not the default."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     has_folder, settings = run.location.folder is not None, run.settings
@@ -115,7 +116,7 @@ def announce(run: Run, *, writes: bool = False) -> None:
     except (HubUnavailable, NotAllowed, Offline) as problem:
         if writes:
             raise
-        account = None  # reading the store goes on; a call to the Hub reports this itself
+        account = None  # the store can still be read; a call to the Hub reports the error
         is_refused = isinstance(problem, NotAllowed) and bootstrap.has_token(settings)
     profile = f" (profile {settings.profile})" if settings.profile else ""
     unknown = ", token not accepted" if is_refused else ", not signed in"
@@ -125,7 +126,7 @@ def announce(run: Run, *, writes: bool = False) -> None:
 
 
 def actor_of(run: Run) -> str:
-    """Who acts: the token's account, else the user of this machine."""
+    """Return the actor: the token's account, else the local user."""
     account = run.account
     return account.name if account else local_user()
 
@@ -135,7 +136,7 @@ def actor_of(run: Run) -> str:
 
 def open_with_policies(run: Run) -> tuple[Workspace, PolicyBundle]:
     """Return the workspace, open for writing, and its policies; refused tables are reported."""
-    from ..application.policy_bundle import load_policies  # noqa: PLC0415 - only what evaluates needs policies
+    from ..application.policy_bundle import load_policies  # noqa: PLC0415 - only to evaluate
 
     workspace = open_workspace(run, needs_folder=True, writes=True)
     bundle = load_policies(workspace)
@@ -146,7 +147,7 @@ def open_with_policies(run: Run) -> tuple[Workspace, PolicyBundle]:
 
 
 def open_for_runs(run: Run) -> Workspace:
-    """Return the workspace, open for writing; broken policies do not matter, and this user's own store will do."""
+    """Return the workspace or the user's own store, open for writing, without reading policies."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     if not bootstrap.has_store(run.settings, run.location):
@@ -156,11 +157,11 @@ def open_for_runs(run: Run) -> Workspace:
 
 def describe_refusal(table: Table) -> str:
     """Return a sentence about a refused table."""
-    return f"{table.refusal}; every rule that asks it is unknown."
+    return f"{table.refusal}; every rule that uses it is unknown."
 
 
 def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
-    """Return the policies in force if a plan speaks for any; so broken ones keep nobody from undo."""
+    """Return the current policies if the plan depends on any, so that broken policies do not prevent an undo."""
     from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
     from ..application.runs import needs_policies  # noqa: PLC0415 - as above
 
@@ -168,12 +169,14 @@ def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
 
 
 def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
-    """Return what executes a run and stops when somebody asked for that."""
-    from ..application.run_executor import RunExecutor  # noqa: PLC0415 - only who sends
+    """Return an executor for a run that obeys stop requests."""
+    from ..application.run_executor import RunExecutor  # noqa: PLC0415 - only to send
 
     store = workspace.store
-    watch = lambda: store.stop_request(run.id)  # noqa: E731 - asked between batches
-    return RunExecutor(store, workspace.hub, workspace.clock, workspace.zone, read_stop_request=watch, progress=tick)
+    read_stop_request = lambda: store.stop_request(run.id)  # noqa: E731 - called between batches
+    return RunExecutor(
+        store, workspace.hub, workspace.clock, workspace.zone, read_stop_request=read_stop_request, progress=tick
+    )
 
 
 @contextmanager

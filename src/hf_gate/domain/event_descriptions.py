@@ -7,6 +7,7 @@ from typing import Final
 
 from . import events as e
 from .display_text import pluralize
+from .lifecycle import label_verdict
 from .runs import ChangeOrigin
 from .timestamps import from_ms
 
@@ -111,7 +112,7 @@ def _describe_verdict(event: e.VerdictReached) -> str:
     rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
     missing = f", without {', '.join(event.missing)}" if event.missing else ""
     shadow = "".join(f"; shadow {policy}: {action} ({rule})" for policy, rule, action in event.shadow)
-    return f"verdict {event.action}: {rule}{missing}{shadow}"
+    return f"verdict {label_verdict(event.action)}: {rule}{missing}{shadow}"
 
 
 def _rule_phrase(rule: str | None) -> str:

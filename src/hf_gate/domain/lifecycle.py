@@ -73,6 +73,15 @@ VERBS_WITH_REASON = frozenset({"reject", "reset"})
 # The verb that gives a request each status. People without a request are granted access instead.
 VERB_FOR_STATUS: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
 
+# How verdicts are shown to people; the others are shown by their own name.
+_VERDICT_LABELS = {"human": "Needs review", "wait": "On hold"}
+
+
+def label_verdict(action: str) -> str:
+    """Return the label of a verdict for people."""
+    return _VERDICT_LABELS.get(action, action)
+
+
 # What each status means for the requester.
 MEANING: dict[Status, str] = {
     _P: "waiting for review; no files",

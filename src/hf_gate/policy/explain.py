@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from ..domain.display_text import clip, make_visible
+from ..domain.lifecycle import label_verdict
 from ..domain.timestamps import to_iso
 from .model import Action, ConditionFlip, ConditionTrace, Fact, FactValue, Opinion, PolicyMode, RuleTrace, Verdict
 from .opinions import why_people_decide
@@ -52,7 +53,7 @@ def explain_verdict(verdict: Verdict, now: datetime, zone: tzinfo = UTC) -> tupl
 def summarize_verdict(verdict: Verdict) -> str:
     """Return the verdict in one line: action, rule and policy, terms, and what is missing."""
     by = f"rule `{verdict.rule}` of policy `{verdict.policy}`" if verdict.policy else "no enforced rule matches"
-    return "; ".join([f"{verdict.action}: {by}", *_describe_terms(verdict)])
+    return "; ".join([f"{label_verdict(verdict.action)}: {by}", *_describe_terms(verdict)])
 
 
 def _describe_terms(verdict: Verdict | Opinion) -> Iterator[str]:
