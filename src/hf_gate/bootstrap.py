@@ -26,9 +26,11 @@ from .private_files import make_private_folder, write_private_file
 if TYPE_CHECKING:
     from .application.workspace import Workspace
     from .domain.accounts import Account
+    from .domain.classification import RequestClassifier
     from .domain.requests import AccessRequest
     from .hub.client import Hub
     from .hub.clock import HubClock
+    from .sources.domain_lists import DomainLists
     from .store.store import Store
 
 _STORE_WAIT: Final = 60.0  # seconds; most syncs and runs of a desk take less
@@ -223,6 +225,7 @@ def open_store(
     from .store.opening import WAIT_S  # noqa: PLC0415 - only some commands need a store
     from .store.opening import open_store as open_store_at  # noqa: PLC0415 - as above
 
+    lists = lru_cache(1)(_load_lists)
     endpoint, url = endpoint_of(settings), store_url(settings, location)
     if location.folder is None and not read_only:
         make_private_folder(settings.paths.stores)
@@ -236,7 +239,8 @@ def open_store(
         on_wait=on_wait,
         host=gethostname(),
         command=command,
-        country_of=_make_country_lookup(),
+        country_of=_make_country_lookup(lists),
+        load_classifier=partial(_load_classifier, lists),
     )
 
 
@@ -253,7 +257,22 @@ def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
     return not url.startswith("sqlite:") or parse_path(url).is_file()
 
 
-def _make_country_lookup() -> Callable[[AccessRequest], str | None]:
+def _load_lists() -> DomainLists:
+    """Load the lists of mail domains and countries."""
+    from .sources.domain_lists import DomainLists  # noqa: PLC0415 - takes 0.2 s
+
+    return DomainLists()
+
+
+def _load_classifier(lists: Callable[[], DomainLists]) -> RequestClassifier:
+    """Load the classifier of requests; the lists are loaded at the first mail address."""
+    from .policy.request_classifier import AnswerClassifier  # noqa: PLC0415 - only writing needs it
+    from .sources.rule_versions import read_rules_version  # noqa: PLC0415 - as above
+
+    return AnswerClassifier(lambda: lists().email, read_rules_version)
+
+
+def _make_country_lookup(lists: Callable[[], DomainLists]) -> Callable[[AccessRequest], str | None]:
     """Return a function that gives the country in a request's answers, for `country:` in queries. It loads names lazily."""
     from .domain.roles import Role, role_of  # noqa: PLC0415 - as above
 
@@ -265,9 +284,7 @@ def _make_country_lookup() -> Callable[[AccessRequest], str | None]:
         from .policy.countries import country_code  # noqa: PLC0415 - as above
 
         if not names:
-            from .sources.domain_lists import DomainLists  # noqa: PLC0415 - as above
-
-            names.update(DomainLists().countries)
+            names.update(lists().countries)
         return country_code(answer, names)
 
     def country_of(request: AccessRequest) -> str | None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import stat
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
 from hf_gate.domain.request_version import content_digest
 from hf_gate.domain.requests import AccessRequest
+from hf_gate.policy.request_classifier import AnswerClassifier
 from hf_gate.protocol.codec import read_page
+from hf_gate.sources.domain_lists import DomainLists
+from hf_gate.sources.rule_versions import read_rules_version
 from hf_gate.store.opening import open_store, parse_path
 from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.sql import Postgres, Sqlite
@@ -48,7 +52,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def store(place: str) -> Iterator[Store]:
     """An empty store, open for writing."""
-    with open_store(place, endpoint=ENDPOINT, country_of=country_of) as opened:
+    with open_store(place, endpoint=ENDPOINT, country_of=country_of, load_classifier=load_classifier) as opened:
         yield opened
 
 
@@ -90,6 +94,12 @@ def mode_of(path: Path) -> int:
 def country_of(request: AccessRequest) -> str | None:
     """Stands for the lists of countries: the answer itself."""
     return request.answers.get("Country") or None
+
+
+@cache
+def load_classifier() -> AnswerClassifier:
+    """The classifier that a workspace has."""
+    return AnswerClassifier(lambda: DomainLists().email, read_rules_version)
 
 
 def hub_id(number: int) -> str:

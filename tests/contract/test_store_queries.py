@@ -11,12 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hf_gate.domain.answer_quality import Quality, rate_answer
 from hf_gate.domain.case_folding import fold_for_search
+from hf_gate.domain.classification import MailKind
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, VerdictReached
 from hf_gate.domain.query import Age, Day, Pattern, Query, Term
 from hf_gate.domain.query_parser import parse_query
+from hf_gate.domain.roles import Role
 from hf_gate.domain.rows import RequestRow
 from hf_gate.errors import UsageError
+from hf_gate.policy.request_classifier import mail_kind
+from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.store.opening import open_store
 from hf_gate.store.query_sql import build_conditions
 from hf_gate.store.queue_queries import QueueQueries
@@ -28,6 +33,7 @@ from tests.contract.store_kit import (
     MED,
     country_of,
     hub_id,
+    load_classifier,
     new_schema,
     read,
     record,
@@ -35,10 +41,12 @@ from tests.contract.store_kit import (
     take,
 )
 
+_LISTS = DomainLists()
 NOW = 1_772_500_000_000
 _NAMES = ["Ada Lovelace", "李雷", "Çağrı Öz", "ＦＵＬＬ ｗｉｄｔｈ", "Straße", "a", "", "محمد", "x_%!", "robot"]
 _PURPOSES = [
-    "to study robot arms",
+    "to study robot arms and sleep",
+    "To study  ROBOT arms and sleep",
     "北京大学 睡眠研究",
     "STRASSE und Straßen",
     "x",
@@ -48,7 +56,7 @@ _PURPOSES = [
     "Роботы",
     "naïve ｒｏｂｏｔ",
 ]
-_MAILS = ["mit.edu", "cs.mit.edu", "例え.jp", "example.org", None]
+_MAILS = ["mit.edu", "cs.mit.edu", "例え.jp", "example.org", "gmail.com", "mailinator.com", None]
 
 
 def _records(seed: int, count: int) -> Iterator[dict[str, object]]:
@@ -107,7 +115,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         place = f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
     else:
         place = new_schema(request.getfixturevalue("postgres_uri"))
-    with open_store(place, endpoint=ENDPOINT, country_of=country_of) as store:
+    with open_store(place, endpoint=ENDPOINT, country_of=country_of, load_classifier=load_classifier) as store:
         _fill(store)
         yield store
 
@@ -168,6 +176,21 @@ def _column(store: Store, sql: str, row: RequestRow) -> list[str | None]:
     return [value for (value,) in store._db.rows(sql, (row.id,))]
 
 
+def _quality(row: RequestRow) -> str:
+    assert row.request is not None
+    person = row.request.person
+    names = [name for name in (person.username, person.fullname) if name]
+    return rate_answer(_answers(row).get("intended use"), "Intended use", Role.PURPOSE, names).value
+
+
+def _is_same_text(store: Store, row: RequestRow, number: int) -> bool:
+    other = store.request(number)
+    texts = [
+        " ".join(fold_for_search(_answers(one)["intended use"]).split()) for one in (row, other) if one is not None
+    ]
+    return other is not None and row.repo == other.repo and texts[0] == texts[1] and len(texts[0]) >= 24
+
+
 _HOLDS: dict[str, Callable[[Store, Term, RequestRow], bool]] = {
     "": lambda _, t, row: _word(t, row),
     "status": lambda _, t, row: _some(t, row.state.status),
@@ -187,6 +210,9 @@ _HOLDS: dict[str, Callable[[Store, Term, RequestRow], bool]] = {
     "form": lambda _, t, row: _some(t, _answers(row).get(fold_for_search(t.label or "").strip())),
     "answer": lambda _, t, row: _some(t, *_answers(row).values()),
     "queue": lambda _, t, row: _some(t, row.state.queue),
+    "quality": lambda _, t, row: _some(t, _quality(row)),
+    "mail": lambda _, t, row: _some(t, mail_kind(_LISTS.email(row.request.email)) if row.request else None),
+    "same": lambda store, t, row: any(_is_same_text(store, row, int(p.parts[0])) for p in t.patterns),
 }
 
 
@@ -239,6 +265,9 @@ _values: dict[str, st.SearchStrategy[Pattern | Age | Day]] = {
     "form": _patterns | st.just(Pattern(("", ""))),
     "answer": _patterns | st.just(Pattern(("",))),
     "queue": st.sampled_from([Pattern(("data-office",)), Pattern(("", ""))]),
+    "quality": st.sampled_from([Pattern((value,)) for value in Quality] + [Pattern(("", "")), Pattern(("m", ""))]),
+    "mail": st.sampled_from([Pattern((kind.value,)) for kind in MailKind] + [Pattern(("", "")), Pattern(("", "e"))]),
+    "same": st.integers(1, 160).map(lambda number: Pattern((str(number),))),
 }  # fmt: skip
 
 

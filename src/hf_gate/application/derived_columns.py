@@ -15,6 +15,7 @@ from ..store.store import Store
 
 NOT_COMPARED: Final = (
     "the country of a request: it is derived from an answer by lists that differ between versions",
+    "quality of the purpose, kind of mail address and fingerprint of the text: they follow from rules of the version",
     "names and mail addresses of people, as last read",
     "counts, histories and search texts",
     "plans, runs and their changes, so also what one person sent within a day, and who approved a plan",

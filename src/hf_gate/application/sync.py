@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from typing import Final, TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..store.initial_load import defer_indexes
+from ..store.reclassification import reclassify_part
 from ..store.store import Store
 from ..store.writer import Writer
 from .ports import ClockPort, HubPort
@@ -33,6 +34,7 @@ from .sync_schedule import LastFullSync, SyncKind, read_last_full_sync
 HUB_PAGE: Final = 1000  # requests on a page of the Hub
 TRANSACTION_SIZE: Final = 10 * HUB_PAGE  # requests of a full sync; larger transactions rewrite fewer index pages
 MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared with the Hub's report
+QUICK_SYNC_PARTS: Final = 20  # transactions of one quick sync that classify requests again: less than a second
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 
 T = TypeVar("T")
@@ -88,7 +90,15 @@ def sync_repo(
         with store.writing() as write:
             write.update_repo(repo, {"problem": str(problem)})
         raise
+    _update_classifications(store, kind)
     return synced
+
+
+def _update_classifications(store: Store, kind: SyncKind) -> None:
+    """Classify requests again where rules, lists or a form changed; a quick sync leaves the rest to the next one."""
+    for part in count():
+        if (kind is SyncKind.QUICK and part >= QUICK_SYNC_PARTS) or not reclassify_part(store):
+            return
 
 
 class RowIdSet(Collection[int]):
@@ -129,6 +139,7 @@ class _RepoSync:
         self.lists: Counter[str] = Counter()  # number of rows by list
         self.doubts: list[str] = []
         self.read_on = False
+        self.gate: dict[str, object] | None = None
 
     # ---- quick sync --------------------------------------------------------------------------------------------------
 
@@ -163,6 +174,7 @@ class _RepoSync:
             for status in STATUSES:
                 rows = self.hub.list(self.repo, status)
                 for page in _pages(rows, self.page):
+                    self._store_unknown_form()
                     self.store_page(page)
                     self.lists[status] += len(page)
                 if not rows.completeness.proved:
@@ -171,8 +183,15 @@ class _RepoSync:
             self._find_withdrawn()
         now = self._now()
         proved = {} if self.doubts else {"full_at": now}
-        columns = {"is_complete": not self.doubts, "quick_at": now, **self._read_gate(), **proved}
+        columns = {"is_complete": not self.doubts, "quick_at": now, **(self.gate or self._read_gate()), **proved}
         return self._store_result(SyncKind.FULL, columns, actor)
+
+    def _store_unknown_form(self) -> None:
+        """Store the form of a new repo before its requests, because the form decides how they are classified."""
+        if self.gate is None and ((row := self.store.repo(self.repo)) is None or row.form_card is None):
+            self.gate = self._read_gate()
+            with self.store.writing() as write:
+                write.update_repo(self.repo, self.gate)
 
     def _read_gate(self) -> dict[str, object]:
         """Return the gate and its form, which policies need; nothing if they cannot be read, so that the sync goes on."""

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Final, TypeAlias
 
 from .case_folding import fold_for_search
+from .classification import QUALITIES, MailKind
 from .lifecycle import STATUSES, WITHDRAWN
 
 # ---- values ------------------------------------------------------------------------------------------------------------
@@ -152,6 +153,8 @@ KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "status": (*(status.value for status in STATUSES), WITHDRAWN),
     "verdict": ACTIONS,
     "shadow": ACTIONS,
+    "quality": QUALITIES,
+    "mail": tuple(kind.value for kind in MailKind),
 }
 """Keys with a fixed set of values."""
 
@@ -173,6 +176,9 @@ KEYS: Final[dict[str, str]] = {
     "form": 'the answer to one question: form."Intended use":*robot*',
     "answer": "any of the answers",
     "queue": "the queue of reviewers that the request is in",
+    "quality": "how much the purpose says: good, thin, junk, empty, missing",
+    "mail": "the kind of e-mail address: university, free, throw-away, other, none",
+    "same": "has the same long answer as the request with this number, in the same repo",
 }
 """The keys of terms and their meaning."""
 

@@ -17,6 +17,8 @@ _TOKEN: Final = re.compile(r"\S*")
 _SPAN: Final = re.compile(r"(\d{1,5})(h|d|w|mo|y)\Z")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
+_NUMBER: Final = re.compile(r"[0-9]{1,18}\Z")
+
 MAX_CHARACTERS: Final = 2_000
 MAX_TERMS: Final = 64
 MAX_VALUES: Final = 256  # of all terms together: SQLite rejects an OR of a thousand
@@ -118,6 +120,9 @@ class _QueryParser:
             return self._parse_day(start, pattern, key)
         if key in KEY_VALUES and pattern.is_plain and pattern.folded_parts[0] not in KEY_VALUES[key]:
             raise self._unknown_value(start, key, pattern.parts[0])
+        if key == "same" and _NUMBER.match("*".join(pattern.parts)) is None:
+            hint = "write the number of a request, as in same:4711"
+            raise self._error(start, f"{'*'.join(pattern.parts)!r} is not a number of a request", hint, "0")
         if key == "repo" and pattern.is_plain and "/" in pattern.parts[0]:
             return self._parse_repo(start, pattern.parts[0])
         return pattern

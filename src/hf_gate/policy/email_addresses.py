@@ -12,6 +12,7 @@ import idna
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _LOCAL = re.compile(r"[^\s@\"(),:;<>\[\\\]\x00-\x20\x7f]{1,64}\Z")
 _QUOTED = re.compile(r'"[^"\\\r\n]{0,62}"\Z')
+_MAX_ADDRESS = 320
 _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -29,13 +30,17 @@ class EmailAddress:
 def parse_address(text: str) -> EmailAddress | None:
     """Return the address in lower case; None if the text is not exactly one valid address."""
     text = text.strip()
-    if len(text) > 320:
+    if not has_local_part(text):
         return None
-    local, at, domain = text.rpartition("@")
-    if not at or not (_LOCAL.match(local) or _QUOTED.match(local)):
-        return None
+    local, _, domain = text.rpartition("@")
     name = parse_domain(domain)
     return EmailAddress(local.translate(_UPPER), name) if name else None
+
+
+def has_local_part(text: str) -> bool:
+    """Tell whether a text without outer spaces is an address as far as its last @."""
+    local, at, _ = text.rpartition("@")
+    return bool(at) and len(text) <= _MAX_ADDRESS and bool(_LOCAL.match(local) or _QUOTED.match(local))
 
 
 @lru_cache(maxsize=16384)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ..domain.rows import RequestRow
 from ..errors import StoreUnavailable, UsageError
 from ..private_files import open_private_file
+from .repo_classifiers import FINGERPRINT_KEY
 from .requests import PAGE
 from .store import Store
 
@@ -17,6 +18,7 @@ SECRET_COLUMNS: Final = frozenset({"link", "salt"})
 """Columns that are never exported: digests of sign-in links, and salts that would help to guess erased people."""
 PRIVATE_HOST: Final = "desk host"
 """The setting with the desk's private host name. It is never exported: only browsers with a valid link may know it."""
+SECRET_SETTINGS: Final = frozenset({PRIVATE_HOST, FINGERPRINT_KEY})
 _PACKED_COLUMNS: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
 
@@ -47,7 +49,7 @@ class StoreReader:
         """Iterate over the rows of a table without secret columns; packed documents are returned as text."""
         unpack = self._store.unpack
         for row in self._store.reads.stream(f"SELECT * FROM {name}"):
-            if name == "settings" and row["key"] == PRIVATE_HOST:
+            if name == "settings" and row["key"] in SECRET_SETTINGS:
                 continue
             yield {
                 key: unpack(value) if (name, key) in _PACKED_COLUMNS and value is not None else value

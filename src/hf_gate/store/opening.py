@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from ..domain.classification import RequestClassifier
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable, UsageError
 from .initial_load import finish_loading
@@ -37,6 +38,7 @@ class _OpenOptions:
     wait: float
     on_wait: OnWait
     country_of: Callable[[AccessRequest], str | None]
+    load_classifier: Callable[[], RequestClassifier] | None
     revisions: Revisions
 
 
@@ -54,17 +56,29 @@ def open_store(
     wait: float = WAIT_S,
     on_wait: OnWait = ignore_wait,
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
+    load_classifier: Callable[[], RequestClassifier] | None = None,
     revisions: Revisions = REVISIONS,
 ) -> Store:
     """Open the store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub.
 
     `world` identifies one run of a local Hub. Unless `read_only`, this process alone may write. Another process that tries
     waits `wait` seconds, then gets a `StoreBusy` that names this one. With `lends`, others may write while this process does
-    not (`Store.hold_write_lock`). `country_of` reads the country of a request for `country:` in queries.
+    not (`Store.hold_write_lock`). `country_of` reads the country of a request for `country:` in queries;
+    `load_classifier` is called when the first request is written, for `quality:`, `mail:` and `same:`.
     """
     who = Holder(os.getpid() if pid is None else pid, host, command)
     options = _OpenOptions(
-        endpoint, world, create and not read_only, read_only, lends, who, wait, on_wait, country_of, revisions
+        endpoint,
+        world,
+        create and not read_only,
+        read_only,
+        lends,
+        who,
+        wait,
+        on_wait,
+        country_of,
+        load_classifier,
+        revisions,
     )
     if str(where).startswith(("postgresql://", "postgres://")):
         return _open_postgres(str(where), options)
@@ -102,7 +116,16 @@ def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
             db.close()
             db = None
         read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
-        return Store(options.endpoint, read, db, lock, options.country_of, write, lends=options.lends_lock)
+        return Store(
+            options.endpoint,
+            read,
+            db,
+            lock,
+            options.country_of,
+            write,
+            lends=options.lends_lock,
+            load_classifier=options.load_classifier,
+        )
     except BaseException:
         if db is not None:
             db.close()
@@ -153,7 +176,16 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
 
         read, write = partial(connect, writes=False), partial(connect, writes=True)
         own = None if options.is_read_only else db
-        return Store(options.endpoint, read, own, lock, options.country_of, write, lends=options.lends_lock)
+        return Store(
+            options.endpoint,
+            read,
+            own,
+            lock,
+            options.country_of,
+            write,
+            lends=options.lends_lock,
+            load_classifier=options.load_classifier,
+        )
     except BaseException:
         db.close()
         raise

@@ -6,8 +6,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from ..domain.activity import Activity
+from ..domain.classification import Classification
 from ..domain.events import AnyEvent
 from ..domain.lifecycle import STATUSES, WITHDRAWN, Status
 from ..domain.request_state import RequestState, apply_event
@@ -23,9 +25,13 @@ _DECIDED: Mapping[str, tuple[int, int, int]] = {
 }
 _INSERT = (  # only the columns of a new attempt: binding the others as null costs as much as two indexes
     "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, version,"
-    " is_current, first_seen_at, record_id, raw, answers, identity, domain, country)"
-    f" VALUES ({', '.join('?' * 18)})"
+    " is_current, first_seen_at, record_id, raw, answers, identity, domain, country, quality, mail, fingerprint)"
+    f" VALUES ({', '.join('?' * 21)})"
 )
+
+
+_Counted: TypeAlias = tuple[int, str, str | None, str | None, str | None, str | None, str | None]
+"""What is counted of a request: repo, status, action and rule of the verdict, queue, quality, kind of mail."""
 
 
 @dataclass(slots=True)
@@ -38,6 +44,7 @@ class LoadedRequest:
     before: RequestState
     state: RequestState
     is_current: bool
+    classification: Classification
     decided_rule: str | None = None  # policy/rule, if a rule made the last decision
     extra: dict[str, object] = field(default_factory=dict)
 
@@ -49,7 +56,7 @@ class Projection:
         self._db, self._memory = db, memory
         self._loaded: dict[int, LoadedRequest] = {}
         self._new: list[Row] = []
-        self._counts: Counter[tuple[int, str, str]] = Counter()
+        self._counts: Counter[_Counted] = Counter()
         self._history: list[Row] = []
         self._hits: dict[int, frozenset[str]] = {}
         self._weekly = WeeklyCounts(db)
@@ -62,24 +69,34 @@ class Projection:
         self._write_new()
         among, value = self._db.in_clause(wanted)
         look = self._memory.verdicts.lookup(self._db)
-        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, r.decided_rule, {SELECT_STATE} FROM requests r JOIN people p ON p.id = r.person_id"
+        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint, r.decided_rule, {SELECT_STATE}"
+        sql += " FROM requests r JOIN people p ON p.id = r.person_id"
         for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
-            state = state_of(row, 5, look)
-            self._loaded[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]), row[4])
+            state, known = state_of(row, 8, look), Classification(*row[4:7])
+            self._loaded[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]), known, row[7])
 
     def get_loaded(self, ident: int) -> LoadedRequest:
         """Return a row that was loaded."""
         return self._loaded[ident]
 
-    def add_request(self, ident: int, repo_id: int, person_id: int, state: RequestState, at: int, extra: Row) -> None:
+    def add_request(
+        self,
+        ident: int,
+        repo_id: int,
+        person_id: int,
+        state: RequestState,
+        at: int,
+        extra: Row,
+        classification: Classification,
+    ) -> None:
         """Add a new attempt as the current one. `extra`: record_id, raw, answers, identity, domain, country."""
         self._new.append(
             (
                 ident, repo_id, person_id, state.status, state.asked_at, state.attempt, state.hub_request,
-                state.reviewed_at, state.after, state.version, True, at, *extra,
+                state.reviewed_at, state.after, state.version, True, at, *extra, *classification,
             )
         )  # fmt: skip
-        self._count(repo_id, state, 1)
+        self._count(repo_id, state, classification, 1)
         self._count_decision(person_id, repo_id, None, state, state.reviewed_at or at)
         self._weekly.count_new(repo_id, state)
 
@@ -89,8 +106,8 @@ class Projection:
         state = apply_event(held.state, event, at)
         assert state is not None
         if held.is_current:
-            self._count(held.repo_id, held.state, -1)
-            self._count(held.repo_id, state, 1)
+            self._count(held.repo_id, held.state, held.classification, -1)
+            self._count(held.repo_id, state, held.classification, 1)
             self._weekly.count_current(held.repo_id, held.state, -1)
             self._weekly.count_current(held.repo_id, state, 1)
         moment = state.reviewed_at if state.reviewed_at != held.state.reviewed_at else None
@@ -113,10 +130,21 @@ class Projection:
         """Mark an attempt as past, because there is a newer one."""
         held = self._loaded[ident]
         if held.is_current:
-            self._count(held.repo_id, held.state, -1)
+            self._count(held.repo_id, held.state, held.classification, -1)
             self._weekly.count_current(held.repo_id, held.state, -1)
             held.is_current = False
             held.extra["is_current"] = False
+
+    def set_classification(self, ident: int, now: Classification) -> None:
+        """Set the classification of a loaded row."""
+        held = self._loaded[ident]
+        if now == held.classification:
+            return
+        if held.is_current:
+            self._count(held.repo_id, held.state, held.classification, -1)
+            self._count(held.repo_id, held.state, now, 1)
+        held.extra |= now._asdict()
+        held.classification = now
 
     def set_table_hits(self, ident: int, names: Iterable[str]) -> None:
         """Set the owner's tables that contained the request when it was evaluated."""
@@ -126,7 +154,7 @@ class Projection:
         """Write changed rows and counts."""
         self._write_changed()  # first, so that the old attempt ends before the new one starts
         self._write_new()
-        counts = [(*key, n) for key, n in self._counts.items() if n]
+        counts = [(*key, n) for key, n in _sum_up(self._counts).items() if n]
         self._db.run_many(
             "INSERT INTO counters (repo_id, kind, name, n) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (repo_id, kind, name) DO UPDATE SET n = counters.n + excluded.n",
@@ -190,14 +218,9 @@ class Projection:
             verdicts.add(made[0], verdict)
         return verdicts.ids[verdict]
 
-    def _count(self, repo_id: int, state: RequestState, n: int) -> None:
-        self._counts[repo_id, "status", state.status] += n
-        if state.verdict is not None:
-            self._counts[repo_id, "action", state.verdict[0]] += n
-        if state.queue is not None:
-            self._counts[repo_id, "queue", state.queue] += n
-        action, rule = ("-", "-") if state.verdict is None else (state.verdict[0], state.verdict[2])
-        self._counts[repo_id, "cell", f"{state.status} {action} {rule}"] += n
+    def _count(self, repo_id: int, state: RequestState, known: Classification, n: int) -> None:
+        action, rule = (None, None) if state.verdict is None else (state.verdict[0], state.verdict[2])
+        self._counts[repo_id, state.status, action, rule, state.queue, known.quality, known.mail] += n
 
     def _count_decision(
         self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int
@@ -209,3 +232,19 @@ class Projection:
             return
         accepted, rejected, resets = _DECIDED.get(after.status, (0, 0, 0))
         self._history.append((person, repo_id, accepted, rejected, resets - is_undone, after.status, at))
+
+
+def _sum_up(counts: Mapping[_Counted, int]) -> Counter[tuple[int, str, str]]:
+    """Return the changes of the counters: of one value each, and of status with verdict, quality or kind of mail."""
+    found: Counter[tuple[int, str, str]] = Counter()
+    for (repo_id, status, action, rule, queue, quality, mail), n in counts.items():
+        cell = f"{status} {'-' if action is None else action} {'-' if rule is None else rule}"
+        found[repo_id, "status", status] += n
+        found[repo_id, "cell", cell] += n
+        for kind, value in (("action", action), ("queue", queue)):
+            if value is not None:
+                found[repo_id, kind, value] += n
+        for kind, value in (("quality", quality), ("mail", mail)):
+            if value is not None:
+                found[repo_id, kind, f"{status} {value}"] += n
+    return found

@@ -11,7 +11,7 @@ from typing import Final
 
 from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
-from ..domain.query import Age, Day, Pattern, Query, Term
+from ..domain.query import KEY_VALUES, Age, Day, Pattern, Query, Term
 from .search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
 from .sql import Database, Row
 from .state_columns import repo_of
@@ -38,7 +38,7 @@ class Conditions:
     """The conditions of a query.
 
     A matching row satisfies the SQL and all `checks`, and its text contains all `needles`. `statuses`, `repos` and
-    `verdicts` are the possible values; None means any. `candidates`: the only requests that can match, if an index finds
+    `verdicts` are the possible values; None means any. `classes`: those of the columns `quality` and `mail`. `candidates`: the only requests that can match, if an index finds
     few; else None. `compared_parts`: number of pattern parts that each row is compared with.
     """
 
@@ -47,6 +47,7 @@ class Conditions:
     needles: list[str] = field(default_factory=list)
     checks: list[Callable[[Candidate], bool]] = field(default_factory=list)
     statuses: list[str] | None = None
+    classes: dict[str, list[str]] = field(default_factory=dict)
     repos: list[int] | None = None
     verdicts: list[int] | None = None
     tables: list[str] = field(default_factory=list)
@@ -57,6 +58,15 @@ class Conditions:
     def has_text(self) -> bool:
         """Whether a condition uses the search text."""
         return bool(self.checks) or any(TEXT in sql for sql in self.where)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no value is left for some key, so that nothing matches."""
+        return [] in (self.statuses, self.repos, self.verdicts, *self.classes.values())
+
+    def restrict(self, requests: set[int]) -> None:
+        """Restrict the candidates to these requests."""
+        self.candidates = sorted(requests if self.candidates is None else requests.intersection(self.candidates))
 
     def add(self, sql: str, *values: object) -> None:
         """Add a condition."""
@@ -79,7 +89,7 @@ def _count_parts(term: Term) -> int:
     return sum(len(value.parts) if isinstance(value, Pattern) else 1 for value in term.values)
 
 
-_BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "queue"})
+_BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "queue", "quality", "mail"})
 """Keys with so few values that patterns are compared with the values, not with rows."""
 
 
@@ -160,6 +170,41 @@ def _add_shadow(builder: _ConditionBuilder, term: Term) -> None:
         builder.add_in("r.verdict_id", fitting, is_not=True)
     else:
         builder.result.verdicts = _intersect(builder.result.verdicts, fitting)
+
+
+def _class_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
+    def add(builder: _ConditionBuilder, term: Term) -> None:
+        fitting = [value for value in KEY_VALUES[column] if _matches_any(term.patterns, value)]
+        if term.is_not:
+            builder.add_in(f"r.{column}", fitting, is_not=True)
+        elif len(fitting) == len(KEY_VALUES[column]):
+            builder.result.add(f"r.{column} IS NOT NULL")
+        else:
+            known = builder.result.classes.get(column, fitting)
+            builder.result.classes[column] = [value for value in known if value in fitting]
+
+    return add
+
+
+def _add_same(builder: _ConditionBuilder, term: Term) -> None:
+    """Find requests by the fingerprints of those whose numbers are given."""
+    numbers = [int(pattern.parts[0]) for pattern in term.patterns]
+    among, value = builder.db.in_clause(numbers)
+    texts = f"SELECT DISTINCT repo_id, fingerprint FROM requests WHERE id {among} AND fingerprint IS NOT NULL"
+    keys = builder.db.rows(texts, (value,))
+    if not term.is_not:
+        sql = (
+            "SELECT id FROM requests WHERE repo_id = ? AND fingerprint = ? AND fingerprint IS NOT NULL AND is_current"
+            f" LIMIT {MAX_CANDIDATES + 1}"
+        )
+        found = {row[0] for key in keys for row in builder.db.rows(sql, key)}
+        if len(found) <= MAX_CANDIDATES:
+            builder.result.restrict(found)
+    if keys:
+        parts = [("r.repo_id = ? AND r.fingerprint = ?", key) for key in keys]
+        builder.add_any(parts, is_not=term.is_not)
+    elif not term.is_not:
+        builder.result.add("1 = 0")
 
 
 def _add_queue(builder: _ConditionBuilder, term: Term) -> None:
@@ -263,10 +308,7 @@ def _limit_candidates(builder: _ConditionBuilder, term: Term, people: str, value
         if not grams or len(more) > MAX_CANDIDATES:
             return
         rows += more
-    only = {row[0] for row in rows}
-    builder.result.candidates = sorted(
-        only if builder.result.candidates is None else only & set(builder.result.candidates)
-    )
+    builder.result.restrict({row[0] for row in rows})
 
 
 def _check_ids_and_patterns(builder: _ConditionBuilder, term: Term, people: str, values: list[object]) -> None:
@@ -335,6 +377,7 @@ _ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
     "": _add_word, "status": _add_status, "repo": _add_repo, "user": _add_user, "email": _add_email, "domain": _add_domain, "country": _add_country,
     "age": _add_age, "asked": _day_adder("r.asked_at"), "reviewed": _day_adder("r.reviewed_at"), "rule": _verdict_adder("rule"),
     "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue,
+    "quality": _class_adder("quality"), "mail": _class_adder("mail"), "same": _add_same,
 }  # fmt: skip
 
 

@@ -87,6 +87,8 @@ repos = Table(
     _integer("tried_at", null=True),
     _boolean("tried_complete"),
     _text("tried_counts", null=True),
+    _text("classified_by", null=True),  # version of the rules that classified its requests
+    _text("reclassifying", null=True),  # version and last request number of a classification that is not finished
     Index("repos_name", "type", "namespace", "name", unique=True),
 )
 
@@ -151,15 +153,21 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     _text("domain", null=True),
     _text("country", null=True),
     _text("decided_rule", null=True),  # policy/rule, if a rule made the last decision
+    _text("quality", null=True),  # of the purpose; this and the next two: see domain/classification.py
+    _text("mail", null=True),
+    _integer("fingerprint", null=True),
     _text("reason", null=True),  # the last reason given to the person
     Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
     _partial_index("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
     _partial_index("requests_asked", "asked_at", "id", where="is_current"),
     _partial_index("requests_status", "status", "asked_at", "id", where="is_current"),
     _partial_index("requests_repo", "repo_id", "status", "asked_at", "id", where="is_current"),
-    _partial_index("requests_country", "country", "asked_at", "id", where="is_current AND country IS NOT NULL"),
     _partial_index("requests_verdict", "verdict_id", "asked_at", "id", where="is_current AND verdict_id IS NOT NULL"),
     _partial_index("requests_queue", "queue", "asked_at", "id", where="is_current AND queue IS NOT NULL"),
+    # good purposes and free mail are so frequent that a page is soon filled along the order of asking
+    _partial_index("requests_quality", "quality", "status", "asked_at", "id", where="is_current AND quality <> 'good'"),
+    _partial_index("requests_mail", "mail", "status", "asked_at", "id", where="is_current AND mail <> 'free'"),
+    _partial_index("requests_fingerprint", "repo_id", "fingerprint", where="is_current AND fingerprint IS NOT NULL"),
     _partial_index("requests_until", "until_at", "id", where="until_at IS NOT NULL"),
     _partial_index("requests_open", "id", where="open_run IS NOT NULL"),
 )
@@ -185,7 +193,8 @@ counters = Table(
     "counters",
     metadata,
     _foreign_key("repos", "repo_id", key=True),
-    Column("kind", Text, primary_key=True),  # status, action, queue, cell (status, action and rule together)
+    # status, action, queue, cell (status, action and rule together), quality and mail (each behind the status)
+    Column("kind", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     _integer("n"),
     sqlite_with_rowid=False,

@@ -17,8 +17,13 @@ from .sql import Database, Row
 _MAX_STREAMS: Final = 24
 """Up to this many sorted lists are merged. For more, all requests are read in order of asking."""
 
+_FREQUENT: Final = {"quality": "good", "mail": "free"}
+"""Values that the index of a column leaves out, because a page of them is soon filled along the order of asking."""
+
 _FREE_PARTS: Final = 24  # pattern parts that may be compared with any number of rows
 MAX_WORK: Final = 3_000_000  # limit for queries with more parts: comparisons of a part with a row, each about 1 us
+
+_Stream = tuple[str, list[object]]
 
 Key = tuple[int, int]
 """asked_at and id of a request: the place where a page ends."""
@@ -35,7 +40,7 @@ class PageRequest:
 
 def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int = MAX_CANDIDATES) -> list[Key]:
     """Return the keys of one page in order. The index is used if it finds at most `most` candidates."""
-    if found.statuses == [] or found.repos == [] or found.verdicts == []:
+    if found.is_empty:
         return []
     few = _find_candidates(db, found, most)
     if found.compared_parts > _FREE_PARTS:
@@ -54,7 +59,7 @@ def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int
 
 def filter_keys(db: Database, found: Conditions, idents: Sequence[int], *, newest_first: bool) -> list[Key]:
     """Return the keys of those requests that match the query, in order."""
-    if not idents or found.statuses == [] or found.repos == [] or found.verdicts == []:
+    if not idents or found.is_empty:
         return []
     _check_work(found, len(idents))
     rows = _rows(db, found, PageRequest(len(idents), newest_first), idents)
@@ -109,11 +114,37 @@ def _rows(db: Database, found: Conditions, wanted: PageRequest, few: Sequence[in
     if few is not None:
         among, value = db.in_clause(few)
         return _select(db, found, wanted, [(f"r.id {among}", [value])], is_free=True)[: wanted.limit]
-    streams = _choose_streams(found)
+    streams = _choose_streams(db, found)
     return _select(db, found, wanted, streams, is_free=False)
 
 
-def _choose_streams(found: Conditions) -> list[tuple[str, list[object]]]:
+def _choose_streams(db: Database, found: Conditions) -> list[_Stream]:
+    """Return the streams that read the fewest rows for a page, as far as the counters tell."""
+    usual = _order_streams(found)
+    if not found.classes:
+        return usual
+    is_by_repo = "r.repo_id" in usual[0][0]
+    among, value = db.in_clause(found.repos or []) if is_by_repo else ("IS NOT NULL", None)
+    rows = db.rows(
+        f"SELECT kind, name, sum(n), sum(CASE WHEN repo_id {among} THEN n ELSE 0 END) FROM counters"
+        " WHERE kind IN ('status', 'quality', 'mail') AND n > 0 GROUP BY kind, name",
+        () if value is None else (value,),
+    )
+    statuses = [name for kind, name, *_ in rows if kind == "status" and name in (found.statuses or [name])]
+    fewest = sum(own for kind, name, _, own in rows if kind == "status" and name in statuses)
+    if "r.verdict_id" in usual[0][0]:  # how many have a verdict is not counted; they may be few
+        fewest //= _MAX_STREAMS
+    best = usual
+    for column, wanted in found.classes.items():
+        names = {f"{status} {value}" for status in statuses for value in wanted}
+        count = sum(n for kind, name, n, _ in rows if kind == column and name in names)
+        if _FREQUENT[column] not in wanted and len(names) <= _MAX_STREAMS and count < fewest:
+            fewest, sql = count, f"r.{column} = ? AND r.{column} <> '{_FREQUENT[column]}' AND r.status = ?"
+            best = [(sql, [value, status]) for status in statuses for value in wanted]
+    return best
+
+
+def _order_streams(found: Conditions) -> list[_Stream]:
     """Return conditions that each match an index in order; together they cover all possible matches."""
     statuses, repos, verdicts = found.statuses, found.repos, found.verdicts
     if verdicts is not None and len(verdicts) <= _MAX_STREAMS and statuses is None and repos is None:
@@ -153,6 +184,7 @@ def _build_rest(
     said = "" if is_free else streams[0][0]
     several: tuple[tuple[str, Sequence[object] | None], ...] = (
         ("r.status", found.statuses), ("r.repo_id", found.repos), ("r.verdict_id", found.verdicts),
+        *((f"r.{column}", wanted) for column, wanted in found.classes.items()),
     )  # fmt: skip
     for column, wanted in several:
         if wanted is not None and column not in said:

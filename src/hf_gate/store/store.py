@@ -9,6 +9,7 @@ from datetime import UTC, tzinfo
 from typing import Self
 
 from ..domain.case_folding import fold_for_search
+from ..domain.classification import RequestClassifier
 from ..domain.ids import Repo, is_id
 from ..domain.ledger import Checkpoint, LedgerLink
 from ..domain.members import Member
@@ -69,10 +70,11 @@ class Store:
         aside: Callable[[], Database],
         *,
         lends: bool = False,
+        load_classifier: Callable[[], RequestClassifier] | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._connect, self._writes, self._lock, self._aside = connect, writes, lock, aside
-        self._memory = WriterCache(writes, country_of) if writes is not None else None
+        self._memory = WriterCache(writes, country_of, load_classifier) if writes is not None else None
         self._transaction_lock = threading.Lock()
         self._holders_lock, self._holders, self._lends_lock = threading.Lock(), 0, lends and lock is not None
         self._revision = writes.row(_SHAPE) if writes is not None and self._lends_lock else None
@@ -111,6 +113,10 @@ class Store:
     def reads(self) -> Database:
         """The same connection, for other modules of this package."""
         return self._db
+
+    def classification_version(self, form_card: str | None) -> str | None:
+        """Return the version that classifications of requests with this form should have; None if nothing classifies."""
+        return None if self._memory is None else self._memory.classifiers.version(form_card)
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from ..domain import events as e
 from ..domain.case_folding import domain_of
+from ..domain.classification import UNCLASSIFIED, Classification
 from ..domain.events import OUTSIDE, LedgerEntry, canonical_json
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
@@ -68,6 +69,8 @@ class Writer:
         if columns:
             parts = ", ".join(f"{name} = ?" for name in columns)
             self._db.run(f"UPDATE repos SET {parts} WHERE id = ?", (*columns.values(), self.repo_id(repo)))
+        if "form_card" in columns:
+            self._memory.classifiers.forget(self.repo_id(repo))
 
     def repo_id(self, repo: Repo | None) -> int:
         """Return the number of a repo, creating it if there is none; 0 for the workspace."""
@@ -135,6 +138,7 @@ class Writer:
             held.extra |= {"raw": one.raw, "record_id": entry, **one.content._asdict()}
             if isinstance(event, e.RequestChanged):
                 held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(one.request)}
+                self._rows.set_classification(ident, self._memory.classifiers.classify(repo_id, one.request))
                 self._index.replace(ident, _build_search_text(person, one.request))
         return ident
 
@@ -150,9 +154,32 @@ class Writer:
         if event.after is not None:
             self._rows.supersede(event.after)
         extra = (entry, one.raw, *one.content, domain_of(person.email), self._memory.country_of(one.request))
-        self._rows.add_request(ident, repo_id, person.id, state, at, extra)
+        known = self._memory.classifiers.classify(repo_id, one.request)
+        self._rows.add_request(ident, repo_id, person.id, state, at, extra, known)
         self._index.add(ident, _build_search_text(person, one.request))
         return ident
+
+    def reclassify(self, requests: Iterable[tuple[int, int, AccessRequest | None]]) -> None:
+        """Classify requests again: their number, their repo's number, and the record; None: it was erased."""
+        now = {
+            ident: UNCLASSIFIED if record is None else self._memory.classifiers.classify(repo_id, record)
+            for ident, repo_id, record in requests
+        }
+        among, value = self._db.in_clause(list(now))
+        rows = self._db.rows(f"SELECT id, quality, mail, fingerprint FROM requests WHERE id {among}", (value,))
+        changed = [ident for ident, *known in rows if Classification(*known) != now[ident]]
+        self._rows.load(changed)
+        for ident in changed:
+            self._rows.set_classification(ident, now[ident])
+        self._rows.flush()
+
+    def clear_classifications(self, person: int) -> None:
+        """Remove what was derived from the answers and the address of a person, because these are erased."""
+        rows = self._db.rows("SELECT id FROM requests WHERE person_id = ?", (person,))
+        self._rows.load(ident for (ident,) in rows)
+        for (ident,) in rows:
+            self._rows.set_classification(ident, UNCLASSIFIED)
+        self._rows.flush()
 
     def _flush(self, log: ChainWriter) -> None:
         self._people.flush()

