@@ -52,7 +52,7 @@ def measure_keys(app_state: AppState, rounds: int) -> KeyTimes | None:
     """Return the latencies; None if Chromium or Playwright is not installed."""
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)
     try:
-        from playwright.sync_api import sync_playwright  # noqa: PLC0415 - a test dependency that may be missing
+        from playwright.sync_api import sync_playwright
     except ImportError:
         return None
     if path is None:

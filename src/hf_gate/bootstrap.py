@@ -16,20 +16,25 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from .application.workspace import CONFIG_FILE, WorkspaceLocation
 from .config import Flags, Settings, read_settings
+from .domain.accounts import Account, TokenRights
+from .domain.roles import Role, role_of
 from .errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
+from .hub.clock import HubClock
+from .hub.credentials import PUBLIC_HUB, resolve_endpoint, resolve_token
+from .hub.local_hub_headers import PROBE_S, get_world_id
 from .locks import ProcessLock, is_held
+from .policy.countries import country_code
 from .private_files import make_private_folder, write_private_file
 
 if TYPE_CHECKING:
     from .application.workspace import Workspace
-    from .domain.accounts import Account
     from .domain.classification import RequestClassifier
     from .domain.requests import AccessRequest
     from .hub.client import Hub
-    from .hub.clock import HubClock
     from .sources.domain_lists import DomainLists
     from .store.store import Store
 
@@ -44,15 +49,11 @@ def read_process_settings(flags: Flags) -> Settings:
 
 def endpoint_of(settings: Settings) -> str:
     """Return the Hub's URL by these settings."""
-    from .hub.credentials import resolve_endpoint  # noqa: PLC0415 - as in open_hub
-
     return resolve_endpoint(settings.endpoint)
 
 
 def has_other_hub(settings: Settings) -> bool:
     """Whether commands must name the Hub and account, because they are not the default ones."""
-    from .hub.credentials import PUBLIC_HUB  # noqa: PLC0415 - as in open_hub
-
     return endpoint_of(settings) != PUBLIC_HUB or settings.profile is not None or settings.token_from is not None
 
 
@@ -63,14 +64,12 @@ def name_of_hub(settings: Settings) -> str:
 
 def has_token(settings: Settings) -> bool:
     """Whether calls carry a token."""
-    from .hub.credentials import resolve_token  # noqa: PLC0415 - as in open_hub
-
     return resolve_token(settings.token) is not None
 
 
 def open_hub(settings: Settings) -> Hub:
     """Return a Hub client. The caller closes it."""
-    from .hub.client import Hub  # noqa: PLC0415 - slow to load, and help needs none
+    from .hub.client import Hub
 
     return Hub(
         token=settings.token,
@@ -95,8 +94,6 @@ def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
 
     `hub` is called only without a cached account, because a Hub client takes a quarter of a second to load.
     """
-    from .hub.credentials import resolve_token  # noqa: PLC0415 - as in open_hub
-
     token = resolve_token(settings.token)
     if token is None:
         return None
@@ -125,7 +122,7 @@ def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
 
 def read_account(settings: Settings, token: str) -> Account:
     """Return the account of a given token from the configured Hub. It is not cached."""
-    from .hub.client import Hub  # noqa: PLC0415 - as in open_hub
+    from .hub.client import Hub
 
     patience = min(settings.max_wait if settings.max_wait is not None else 10.0, 10.0)
     insecure = settings.insecure_http
@@ -134,8 +131,6 @@ def read_account(settings: Settings, token: str) -> Account:
 
 
 def _cached_account(entry: object, moment: float) -> Account | None:
-    from .domain.accounts import Account, TokenRights  # noqa: PLC0415 - few commands need an account
-
     if not isinstance(entry, dict) or not _is_fresh(entry, moment):
         return None
     name, ident, orgs, role = (entry.get(key) for key in ("name", "id", "orgs", "role"))
@@ -177,9 +172,7 @@ def find_workspace_folder(settings: Settings, start: Path | None = None) -> Path
 
 def read_location(settings: Settings) -> WorkspaceLocation:
     """Return the location of the workspace. Raises UsageError with the first error in hf-gate.yaml."""
-    from zoneinfo import available_timezones  # noqa: PLC0415 - slow, and only a workspace needs it
-
-    from .policy.workspace_config import WorkspaceConfig, parse_config  # noqa: PLC0415 - as above
+    from .policy.workspace_config import WorkspaceConfig, parse_config
 
     folder = find_workspace_folder(settings)
     if folder is None:
@@ -221,9 +214,8 @@ def open_store(
     at once if another process holds the store. Other processes see `command` as the holder. `on_wait`: see
     `store.write_lock`.
     """
-    from .hub.local_hub_headers import get_world_id  # noqa: PLC0415 - as in open_hub
-    from .store.opening import WAIT_S  # noqa: PLC0415 - only some commands need a store
-    from .store.opening import open_store as open_store_at  # noqa: PLC0415 - as above
+    from .store.opening import WAIT_S
+    from .store.opening import open_store as open_store_at
 
     lists = lru_cache(1)(_load_lists)
     endpoint, url = endpoint_of(settings), store_url(settings, location)
@@ -251,7 +243,7 @@ def store_wait(settings: Settings) -> float:
 
 def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
     """Whether a store exists. A store on a server always counts as existing."""
-    from .store.opening import parse_path  # noqa: PLC0415 - as above
+    from .store.opening import parse_path
 
     url = store_url(settings, location)
     return not url.startswith("sqlite:") or parse_path(url).is_file()
@@ -259,30 +251,26 @@ def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
 
 def _load_lists() -> DomainLists:
     """Load the lists of mail domains and countries."""
-    from .sources.domain_lists import DomainLists  # noqa: PLC0415 - takes 0.2 s
+    from .sources.domain_lists import DomainLists
 
     return DomainLists()
 
 
 def _load_classifier(lists: Callable[[], DomainLists]) -> RequestClassifier:
     """Load the classifier of requests; the lists are loaded at the first mail address."""
-    from .policy.request_classifier import AnswerClassifier  # noqa: PLC0415 - only writing needs it
-    from .sources.rule_versions import read_rules_version  # noqa: PLC0415 - as above
+    from .policy.request_classifier import AnswerClassifier
+    from .sources.rule_versions import read_rules_version
 
     return AnswerClassifier(lambda: lists().email, read_rules_version)
 
 
 def _make_country_lookup(lists: Callable[[], DomainLists]) -> Callable[[AccessRequest], str | None]:
     """Return a function that gives the country in a request's answers, for `country:` in queries. It loads names lazily."""
-    from .domain.roles import Role, role_of  # noqa: PLC0415 - as above
-
     is_country = lru_cache(4096)(lambda label: role_of(label) is Role.COUNTRY)
     names: dict[str, str] = {}
 
     @lru_cache(65_536)
     def code_of(answer: str) -> str | None:
-        from .policy.countries import country_code  # noqa: PLC0415 - as above
-
         if not names:
             names.update(lists().countries)
         return country_code(answer, names)
@@ -296,8 +284,6 @@ def _make_country_lookup(lists: Callable[[], DomainLists]) -> Callable[[AccessRe
 
 def _store_name(endpoint: str, limit: float) -> str:
     """Return the file name of a Hub's store. For a local Hub it includes the world id: each start is another Hub."""
-    from .hub.local_hub_headers import get_world_id  # noqa: PLC0415 - as in open_hub
-
     world = get_world_id(endpoint, limit)
     name = re.sub(r"[^a-z0-9.-]+", "-", endpoint.partition("://")[2].lower()).strip("-")
     return f"{name}.{world}.db" if world else f"{name}.db"
@@ -305,8 +291,6 @@ def _store_name(endpoint: str, limit: float) -> str:
 
 def _probe_limit(settings: Settings) -> float:
     """Return the seconds in which a local Hub must answer with its world id."""
-    from .hub.local_hub_headers import PROBE_S  # noqa: PLC0415 - as in open_hub
-
     return PROBE_S if settings.max_wait is None else min(max(settings.max_wait, 1.0), PROBE_S)
 
 
@@ -333,8 +317,6 @@ class Connection:
     @cached_property
     def clock(self) -> HubClock:
         """This machine's clock, or the local Hub's clock if `HF_GATE_CLOCK=hub`."""
-        from .hub.clock import HubClock  # noqa: PLC0415 - as in open_hub
-
         return HubClock(endpoint_of(self.settings), lambda: self.hub)
 
     def close(self) -> None:
@@ -359,7 +341,7 @@ def open_workspace(
     on_wait: Callable[[str, float], None] = lambda _, __: None,
 ) -> Workspace:
     """Open the workspace of a location; see `open_store` for the options. The caller closes it."""
-    from .application.workspace import Workspace  # noqa: PLC0415 - help needs none
+    from .application.workspace import Workspace
 
     settings = connection.settings
     store = open_store(
@@ -376,8 +358,6 @@ def reopen_workspace(settings: Settings) -> Workspace:
 
 def name_of_local_zone() -> str:
     """Return the IANA name of this machine's time zone; UTC if it has none."""
-    from zoneinfo import available_timezones  # noqa: PLC0415 - as in read_location
-
     link = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
     return link if link in available_timezones() else "UTC"
 

@@ -165,7 +165,7 @@ def _read_file(path: Path) -> dict[str, object]:
         return {}
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None
-    import tomllib  # noqa: PLC0415 - most users have no file and need no parser
+    import tomllib
 
     try:
         found = tomllib.loads(raw.decode("utf-8-sig"))

@@ -16,7 +16,7 @@ class ProcessLock:
     """
 
     def __init__(self, path: Path) -> None:
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - 40 ms that reading alone does not need
+        from filelock import FileLock, Timeout
 
         self._timeout: type[Exception] = Timeout
         self._lock = FileLock(path, mode=0o600, thread_local=False, preserve_lock_file=True, fallback_to_soft=False)

@@ -67,7 +67,7 @@ class LocalHub:
         self.clock = ClockControl(self)
 
     def __enter__(self) -> Self:
-        from .localhub.server import LocalHubServer, build_app  # noqa: PLC0415 - tests without a Hub need not load it
+        from .localhub.server import LocalHubServer, build_app
 
         app = build_app(**self._made)
         self._serving = serving = LocalHubServer(app)

@@ -105,7 +105,7 @@ def test_each_list_tells_its_version_and_size() -> None:
 def test_the_labelled_set_is_judged_as_well_as_the_documentation_says() -> None:
     """The figures stand in docs/facts.md; here the least that must hold of the half that our files were not mended by."""
     sys.path.insert(0, str(ROOT))
-    from tools import facts_table as table  # noqa: PLC0415 - a tool of this checkout
+    from tools import facts_table as table
 
     rows = table.read_labelled()
     held = [row for row in rows if row.is_held_out]

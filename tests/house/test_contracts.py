@@ -23,14 +23,14 @@ VIOLATIONS = {
     "the core opens a socket by a detour": ("purity", "errors.py", "import socket"),
     "the protocol reads a file": ("purity", "protocol/endpoints.py", "def later():\n    from pathlib import Path"),
     "the core asks the top for a name": ("purity", "domain/ids.py", "from hf_gate import __version__"),
-    "the local Hub opens httpx2": ("door-httpx2", "localhub/__init__.py", "import httpx2"),
+    "the local Hub opens httpx2": ("only-httpx2", "localhub/__init__.py", "import httpx2"),
     "the local Hub uses the official client": (
-        "door-huggingface-hub",
+        "only-huggingface-hub",
         "localhub/__init__.py",
         "import huggingface_hub",
     ),
-    "the client serves": ("door-uvicorn", "hub/__init__.py", "import uvicorn"),
-    "the client prints": ("door-terminal", "hub/__init__.py", "def later():\n    import click.termui"),
+    "the client serves": ("only-uvicorn", "hub/__init__.py", "import uvicorn"),
+    "the client prints": ("only-terminal", "hub/__init__.py", "def later():\n    import click.termui"),
     "two modules need each other": ("cycles", "domain/ids.py", "def later():\n    from .requests import AccessRequest"),
 }
 

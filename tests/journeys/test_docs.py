@@ -69,7 +69,7 @@ extra_gated_fields:
 @contextmanager
 def _world() -> Iterator[LocalHub]:
     """Two gated repos of the reader, `you`, and four people who asked at each."""
-    from huggingface_hub import HfApi  # noqa: PLC0415 - makes the repos, as its users would
+    from huggingface_hub import HfApi
 
     with LocalHub(requests=0, repos=1) as hub:
         hub.add_people([{"username": "you"}, {"username": "newcomer"}])

@@ -104,8 +104,8 @@ class Nursery:
 
 
 def _live(order: Mapping[str, Any]) -> int:
-    from hf_gate.cli.main import run  # noqa: PLC0415 - only here
-    from tests.torture import parts  # noqa: PLC0415 - as above
+    from hf_gate.cli.main import run
+    from tests.torture import parts
 
     os.chdir(order["cwd"])
     os.environ.clear()
@@ -123,7 +123,7 @@ def _tell(message: Mapping[str, Any]) -> None:
 
 
 def _main() -> None:
-    from . import parts  # noqa: PLC0415 - so that every child has it
+    from . import parts
 
     parts.preload()
     orders = _Orders()

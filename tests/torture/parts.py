@@ -53,7 +53,7 @@ class Mortal(BaseException):
 @contextmanager
 def desk() -> Iterator[tuple[Store, Any, Any]]:
     """Store, Hub and clock of the desk in this folder."""
-    from hf_gate import bootstrap  # noqa: PLC0415 - reads the environment that the child was given
+    from hf_gate import bootstrap
 
     settings = bootstrap.read_process_settings(Flags())
     with (
@@ -120,7 +120,7 @@ class _DeadAtReply(_Through):
 
 def later_shapes(path: Path) -> Revisions:
     """The revisions of an hf-gate that has one more, of many statements; its scripts lie beside a store."""
-    from tests.contract.store_kit import shapes_with  # noqa: PLC0415 - slow to import, for one part
+    from tests.contract.store_kit import shapes_with
 
     more = 'for n in range(10): op.create_table(f"later_{n}", sa.Column("id", sa.Integer))'
     return shapes_with(path.with_name("scripts"), more)
@@ -179,7 +179,7 @@ def _carry(store: Callable[[Store], Any] = lambda s: s, hub: Callable[[Any], Any
 
 
 def _carrier(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
-    from zoneinfo import ZoneInfo  # noqa: PLC0415 - as above
+    from zoneinfo import ZoneInfo
 
     made: type[RunExecutor] = WRONG.get(name, RunExecutor)
     return made(store, hub, clock, ZoneInfo("UTC"))

@@ -66,7 +66,7 @@ def test_a_filter_finds_what_it_says(told: Room, asked: str, kinds: set[str]) ->
 
 
 def test_an_actor_is_found_without_its_version(room: Room) -> None:
-    from hf_gate.domain.events import LedgerEntry, PolicyPromoted  # noqa: PLC0415 - only here
+    from hf_gate.domain.events import LedgerEntry, PolicyPromoted
 
     event = PolicyPromoted(policy="house", digest="0" * 64)
     with room.app_state.workspace.store.writing() as write:

@@ -134,7 +134,7 @@ def rate_answers(request: AccessRequest) -> dict[str, str] | None:
     """Rate each text answer; checkboxes are not rated. None without a form."""
     if not request.has_form:
         return None
-    from ..domain.answer_quality import rate_answer  # noqa: PLC0415 - its word lists take long to load
+    from ..domain.answer_quality import rate_answer
 
     names = tuple(filter(None, (request.person.username, request.person.fullname)))
     texts = {label: text for label, text in request.answers.items() if text not in TICKS}
@@ -202,7 +202,7 @@ def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
 
 
 def _repo_fields(row: RepoRow, oldest: datetime | None) -> dict[str, Any]:
-    from ..domain.forms import form_from_json  # noqa: PLC0415 - ls needs no form
+    from ..domain.forms import form_from_json
 
     is_open = row.gated is None and row.full_at is not None
     form = None if row.form_card is None else form_from_json(row.form_card)

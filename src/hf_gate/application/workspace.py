@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
+from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
@@ -53,8 +54,6 @@ class WorkspaceLocation:
     @property
     def zone(self) -> tzinfo:
         """The time zone in which days end."""
-        from zoneinfo import ZoneInfo  # noqa: PLC0415 - most commands name no day
-
         return ZoneInfo(self.config.timezone)
 
 
@@ -91,48 +90,48 @@ class Workspace:
     @cached_property
     def sources(self) -> FactSources:
         """Facts from outside a request: lists, and profiles from the Hub."""
-        from ..sources.fact_sources import FactSources  # noqa: PLC0415 - only evaluation needs facts
+        from ..sources.fact_sources import FactSources
 
         return FactSources(lambda: self.hub)
 
     @cached_property
     def tray(self) -> Tray:
         """Queued decisions that were not sent yet."""
-        from ..store.tray import Tray  # noqa: PLC0415 - only decisions need a tray
+        from ..store.tray import Tray
 
         return Tray(self.store)
 
     @cached_property
     def members(self) -> Members:
         """The members of the desk, with sessions and saved views."""
-        from ..store.members import Members  # noqa: PLC0415 - only the desk has members
+        from ..store.members import Members
 
         return Members(self.store)
 
     @cached_property
     def selections(self) -> Selections:
         """The requests that each member selected."""
-        from ..store.selections import Selections  # noqa: PLC0415 - as above
+        from ..store.selections import Selections
 
         return Selections(self.store)
 
     @cached_property
     def queue(self) -> QueueQueries:
         """Counts and pages of the queue."""
-        from ..store.queue_queries import QueueQueries  # noqa: PLC0415 - as above
+        from ..store.queue_queries import QueueQueries
 
         return QueueQueries(self.store)
 
     @cached_property
     def plans_and_runs(self) -> PlansAndRuns:
         """Plans and runs as pages show them."""
-        from ..store.plans_and_runs import PlansAndRuns  # noqa: PLC0415 - as above
+        from ..store.plans_and_runs import PlansAndRuns
 
         return PlansAndRuns(self.store)
 
     def timeline(self, wanted: TimelineFilter, *, limit: int, before: int | None = None) -> TimelinePage:
         """Return entries of the audit log before the entry `before`, newest first."""
-        from ..store.ledger import read_timeline  # noqa: PLC0415 - as above
+        from ..store.ledger import read_timeline
 
         return read_timeline(self.store, wanted, limit=limit, before=before)
 

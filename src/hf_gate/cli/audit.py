@@ -76,8 +76,8 @@ def audit_ls(
     The table shows four or more similar entries in sequence as one row, e.g. the changes of one run. The formats json,
     jsonl, csv and quiet list each entry.
     """
-    from ..application.inputs import parse_event_kind  # noqa: PLC0415 - as above
-    from ..application.ledger_entries import audit_record  # noqa: PLC0415 - not needed for help
+    from ..application.inputs import parse_event_kind
+    from ..application.ledger_entries import audit_record
 
     workspace = _open_workspace(run)
     kind = None if kind is None else parse_event_kind(kind)
@@ -114,7 +114,7 @@ def _find_links(
     is_wanted: Callable[[LedgerLink], bool],
 ) -> Iterator[LedgerLink]:
     """Return the wanted entries, read by the cheapest lookup."""
-    from ..application.ledger_entries import read_entries_about, read_newest  # noqa: PLC0415 - not needed for help
+    from ..application.ledger_entries import read_entries_about, read_newest
 
     if not isinstance(wanted, RequestTarget):
         if request is not None and wanted is None:
@@ -131,7 +131,7 @@ def _find_links(
 
 def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
     """Merge similar entries into one record: the newest, with a summary and the number of the oldest."""
-    from ..application.ledger_entries import audit_record, group_key, group_similar, summarize_group  # noqa: PLC0415 - not needed for help
+    from ..application.ledger_entries import audit_record, group_key, group_similar, summarize_group
 
     for some in group_similar(links, group_key):
         row = audit_record(some[0])
@@ -153,7 +153,7 @@ def _add_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[Au
 @click.argument("entry", metavar="ENTRY")
 def audit_show(run: Run, *, entry: str) -> int:
     """Show one entry: its public part and the personal data stored with it."""
-    from ..application.ledger_entries import parse_entry_name, read_entry  # noqa: PLC0415 - as above
+    from ..application.ledger_entries import parse_entry_name, read_entry
 
     name = parse_entry_name(entry)
     if name is None:
@@ -191,8 +191,8 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
 
     A chain alone cannot reveal that its end was cut off or that all of it was rewritten. A checkpoint stored elsewhere can.
     """
-    from ..application.ledger_files import verify_exported_ledger  # noqa: PLC0415 - as above
-    from ..application.ledger_verification import verify_ledger  # noqa: PLC0415 - as above
+    from ..application.ledger_files import verify_exported_ledger
+    from ..application.ledger_verification import verify_ledger
 
     known = [_read_checkpoint(name) for name in checkpoints]
     if file is not None:
@@ -228,7 +228,7 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 
     `hf-gate audit verify --file FILE` verifies the export without the store.
     """
-    from ..application.ledger_files import export_ledger  # noqa: PLC0415 - as above
+    from ..application.ledger_files import export_ledger
 
     workspace = _open_workspace(run)
     count = -1
@@ -245,7 +245,7 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 @click.option("--out", "target", metavar="FILE", help="Write to this file; keep it on another machine than the store.")
 def audit_checkpoint(run: Run, *, target: str | None) -> int:
     """Save the heads of all chains. They can later prove that no earlier entry was cut off or rewritten."""
-    from ..application.ledger_files import checkpoint_to_dict, store_checkpoint  # noqa: PLC0415 - as above
+    from ..application.ledger_files import checkpoint_to_dict, store_checkpoint
 
     workspace = open_workspace(run, writes=True)
     checkpoint = store_checkpoint(workspace.store, workspace.now())
@@ -284,7 +284,7 @@ def _value_text(value: object) -> str:
 
 
 def _entry_to_dict(entry: SealedEntry) -> dict[str, Any]:
-    from ..application.ledger_entries import audit_record  # noqa: PLC0415 - as above
+    from ..application.ledger_entries import audit_record
 
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)
@@ -344,7 +344,7 @@ def _head_lines(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _read_checkpoint(name: str) -> Checkpoint:
-    from ..application.ledger_files import read_checkpoint  # noqa: PLC0415 - as above
+    from ..application.ledger_files import read_checkpoint
 
     with _open_file(name, "checkpoint", "hf-gate audit checkpoint --out heads.json") as file:
         return read_checkpoint(file.read(), name)

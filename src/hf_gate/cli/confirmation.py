@@ -26,7 +26,7 @@ _SHOWN: Final = 20  # people named before the question
 
 def confirm_decision(run: Run, decision: DecisionCommand) -> None:
     """Return if the changes may be sent. Raises Guarded (exit code 6) if they are not confirmed."""
-    from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation  # noqa: PLC0415 - only to decide
+    from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation
 
     verb = "accept" if decision.verb == "grant" else decision.effect
     count = Counter({verb: len(decision.targets)})
@@ -51,8 +51,8 @@ def confirm_plan(
     run: Run, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
     """Do the same for the changes of a plan; the first changes are printed before the question."""
-    from ..plan.guards import plan_confirmation  # noqa: PLC0415 - only to apply
-    from ..plan.render import render_changes, summarize_changes  # noqa: PLC0415 - as above
+    from ..plan.guards import plan_confirmation
+    from ..plan.render import render_changes, summarize_changes
 
     def show() -> None:
         for line in (*render_changes(changes[:_SHOWN]), summarize_changes(changes)):
@@ -82,7 +82,7 @@ def _require_confirmation(
     hint: str = "",
 ) -> None:
     """Accept the flags or ask. Raises Guarded if the changes are not confirmed."""
-    from ..plan.guards import Confirmation  # noqa: PLC0415 - as above
+    from ..plan.guards import Confirmation
 
     is_typed = needed is Confirmation.TYPED
     if needed is Confirmation.NONE:

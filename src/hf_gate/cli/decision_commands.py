@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -220,8 +221,6 @@ def _read_template(run: Run, given: dict[str, object], targets: Sequence[Request
 def _read_until(run: Run, text: object) -> str | None:
     if text is None:
         return None
-    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only with --until
-
     zone = ZoneInfo(run.location.config.timezone)
     return parse_end(str(text), run.now(), zone, has_workspace=run.location.folder is not None)
 

@@ -50,7 +50,7 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
     Afterwards the Hub and the desk run until Ctrl-C. The demo prints a sign-in link for the desk and, in a terminal,
     opens it. `hf-gate --profile demo ls` and all other commands work on the same Hub.
     """
-    from .. import bootstrap  # noqa: PLC0415 - not needed for help
+    from .. import bootstrap
 
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_GATE_CLOCK"):
         os.environ.pop(name, None)  # the local Hub is on this machine, so offline mode must not block it

@@ -48,7 +48,7 @@ class Story:
     @contextmanager
     def hub(self, token: str) -> Iterator[Hub]:
         """Open a client of the local Hub with a token, given by value or by holder."""
-        from ..hub.client import Hub  # noqa: PLC0415 - not needed for help
+        from ..hub.client import Hub
 
         with Hub(self.tokens.get(token, token), self.url) as hub:
             yield hub

@@ -18,7 +18,9 @@ from .. import __version__
 from ..domain.accounts import TokenRights
 from ..domain.ids import Repo
 from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed
+from ..protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
 from .framework import Run, command, explain_unauthorized, repo_type_option
+from .git_tracked import list_tracked_personal_files
 from .output import count_of, describe_clock_skew
 from .targets import parse_repo_argument
 from .token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
@@ -118,8 +120,6 @@ def _check_files(run: Run) -> Iterator[Finding]:
 
 
 def _check_workspace(run: Run) -> Finding:
-    from .git_tracked import list_tracked_personal_files  # noqa: PLC0415 - only to check
-
     folder = run.location.folder
     if folder is None:
         return Finding("workspace", True, "no workspace here; commands use your personal store")
@@ -152,7 +152,7 @@ def _check_environment() -> Iterator[Finding]:
 
 
 def _check_token(run: Run) -> Finding:
-    from .. import bootstrap  # noqa: PLC0415 - not needed for help
+    from .. import bootstrap
 
     where = bootstrap.name_of_hub(run.settings)
     if not bootstrap.has_token(run.settings):
@@ -173,8 +173,6 @@ def _check_reach(run: Run) -> Iterator[Finding]:
 
 def _check_clock(run: Run) -> Iterator[Finding]:
     """Report a clock that is off, by the time in the Hub's answer to the token check."""
-    from ..protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S  # noqa: PLC0415 - as above
-
     skew = run.hub.skew or 0.0
     if abs(skew) <= WARN_ABOVE_S:
         return

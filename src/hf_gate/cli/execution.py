@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from ..application.record_builders import outcome_of_change, outcome_record
@@ -79,7 +80,7 @@ def decision_sender(
 
     Raises an error if a target needs a second person or is a request of this user.
     """
-    from ..application.decision_sender import DecisionSender  # noqa: PLC0415 - only to decide
+    from ..application.decision_sender import DecisionSender
 
     return DecisionSender(
         workspace.store,
@@ -108,7 +109,7 @@ def _target_people(workspace: Workspace, targets: Iterable[DecisionTarget]) -> I
 
 def execute_decisions(run: Run, decision: DecisionCommand) -> CommandResult:
     """Send the decisions. Every target has an outcome afterwards, even if the run ended early."""
-    from ..application.workspace import new_id  # noqa: PLC0415 - only to decide
+    from ..application.workspace import new_id
 
     result = CommandResult()
     try:
@@ -251,9 +252,7 @@ def done_changes(workspace: Workspace, ended: RunRow) -> list[Change]:
 def _changes(
     workspace: Workspace, each: RunRow, states: Collection[str] | None = None
 ) -> list[tuple[Change, ChangeRow]]:
-    import msgspec  # noqa: PLC0415 - only to print a run
-
-    from ..plan.model import Change  # noqa: PLC0415 - as above
+    from ..plan.model import Change
 
     return [(msgspec.json.decode(row.change, type=Change), row) for row in workspace.store.changes(each.id, states)]
 

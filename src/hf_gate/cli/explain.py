@@ -54,8 +54,8 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     Each fact is shown with its source, its age and who controls it. Changes nothing.
     """
-    from ..application.evaluation import last_transition  # noqa: PLC0415 - not needed for help
-    from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
+    from ..application.evaluation import last_transition
+    from ..application.policy_bundle import load_policies
 
     found = read_policies(run, (file,) if file else (), needs_workspace=True, prints_workspace=False)
     if found.has_errors:
@@ -81,7 +81,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 def _find_target(
     workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
 ) -> RequestTarget | RequestRow:
-    from ..application.evaluation import latest_request  # noqa: PLC0415 - as above
+    from ..application.evaluation import latest_request
 
     if len(words) == 1 and repo is None and is_id(words[0]):
         row = latest_request(workspace.store.find_by_identity(None, words[0]))
@@ -96,7 +96,7 @@ def _find_target(
 
 def _find_row(run_id: Run, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
     """Return the stored request, else the one on the Hub."""
-    from ..application.evaluation import latest_request, unstored_row  # noqa: PLC0415 - as above
+    from ..application.evaluation import latest_request, unstored_row
 
     if not isinstance(target, RequestTarget):
         return target
@@ -119,7 +119,7 @@ def _find_row(run_id: Run, workspace: Workspace, target: RequestTarget | Request
 def _evaluate_with_drafts(
     workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: Policies | None
 ) -> Evaluation:
-    from ..application.evaluation import evaluate_request  # noqa: PLC0415 - as above
+    from ..application.evaluation import evaluate_request
 
     if drafts is None:
         policy_set = bundle.for_repo(_repo_row(workspace, row.repo), workspace.sources)
@@ -136,9 +136,9 @@ def _evaluate_with_drafts(
 
 def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPolicies:
     """Compile the given files as if they were enforced, with the workspace's tables and templates."""
-    from ..application.evaluation import compile_policies, fill_templates, policies_of_repo  # noqa: PLC0415 - as above
-    from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
-    from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
+    from ..application.evaluation import compile_policies, fill_templates, policies_of_repo
+    from ..policy.model import PolicyMode
+    from ..sources.workspace_folder import read_folder, read_tables
 
     if drafts.folder is None or drafts.config is None:
         raise AssertionError("explain needs a workspace")
@@ -160,8 +160,8 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
 
 def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
     """Return the stored repo. For a repo that was never synced, read its form from the Hub."""
-    from ..domain.forms import form_to_json  # noqa: PLC0415 - as above
-    from ..domain.rows import RepoRow  # noqa: PLC0415 - as above
+    from ..domain.forms import form_to_json
+    from ..domain.rows import RepoRow
 
     known = workspace.store.repo(repo)
     if known is not None:
@@ -173,8 +173,8 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
 
 
 def _lines(evaluation: Evaluation, transition: LastTransition | None, now: datetime, zone: tzinfo) -> Iterator[str]:
-    from ..policy.explain import explain_verdict  # noqa: PLC0415 - as above
-    from ..policy.why import RecordedTraces, explain_shadow_in_words  # noqa: PLC0415 - as above
+    from ..policy.explain import explain_verdict
+    from ..policy.why import RecordedTraces, explain_shadow_in_words
 
     row = evaluation.row
     asked = from_ms(row.state.asked_at)
@@ -199,7 +199,7 @@ def _lines(evaluation: Evaluation, transition: LastTransition | None, now: datet
 
 def _explain_in_words(evaluation: Evaluation, now: datetime, zone: tzinfo) -> str:
     """Return the verdict in one sentence."""
-    from ..policy.why import RecordedTraces, explain_verdict_in_words  # noqa: PLC0415 - as above
+    from ..policy.why import RecordedTraces, explain_verdict_in_words
 
     status = evaluation.row.state.status if evaluation.is_judged else Status.PENDING
     return str(explain_verdict_in_words(evaluation.verdict, RecordedTraces(), now, zone, status))
@@ -291,7 +291,7 @@ def _verdict_row(verdict: Verdict | Opinion) -> dict[str, object]:
 
 
 def _policy_row(each: Opinion | Abstention) -> Row:
-    from ..policy.model import Opinion  # noqa: PLC0415 - as above
+    from ..policy.model import Opinion
 
     opinion = _verdict_row(each) if isinstance(each, Opinion) else None
     return {
@@ -324,7 +324,7 @@ def _condition_row(because: ConditionTrace) -> dict[str, Any]:
 
 
 def _fact_row(fact: Fact) -> Row:
-    from ..plan.changes import fact_to_json  # noqa: PLC0415 - as above
+    from ..plan.changes import fact_to_json
 
     return {
         "value": fact_to_json(fact),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, wraps
@@ -64,8 +65,8 @@ class Run:
     @cached_property
     def connection(self) -> Connection:
         """Return the connection to the Hub named by flags, environment or file. It is closed when the program ends."""
-        from .. import bootstrap  # noqa: PLC0415 - not needed for help and version
-        from ..config import Flags  # noqa: PLC0415 - as above
+        from .. import bootstrap
+        from ..config import Flags
 
         if self.flags.get("token") is not None:
             self.out.warn(
@@ -96,7 +97,7 @@ class Run:
     @property
     def location(self) -> WorkspaceLocation:
         """Return the workspace location with its configuration; its folder is None without a workspace."""
-        from .. import bootstrap  # noqa: PLC0415 - as above
+        from .. import bootstrap
 
         if self._location is None:
             self._location = bootstrap.read_location(self.settings)
@@ -118,8 +119,6 @@ class Run:
     @property
     def may_ask(self) -> bool:
         """Return whether a question can be asked on the terminal."""
-        import sys  # noqa: PLC0415 - as above
-
         return not self.flags.get("no_input") and sys.stdin.isatty() and sys.stderr.isatty() and self.out.is_human
 
 
@@ -226,7 +225,7 @@ class GateCommand(click.Command):
 
 def explain_unauthorized(run: Run, problem: NotAllowed) -> None:
     """Say in the error whether a token was sent at all; the Hub gives the same answer in both cases."""
-    from .. import bootstrap  # noqa: PLC0415 - as above
+    from .. import bootstrap
 
     either = "the Hub does not know this token, or none was sent"
     words = (
@@ -282,7 +281,7 @@ class GateGroup(click.Group):
     def _find_similar(self, ctx: click.Context, typed: str) -> str | None:
         """Return the most similar command. One with effects is suggested only if a single letter differs."""
         known = {**{name: name for name in self.list_commands(ctx)}, **self.aliases}
-        import difflib  # noqa: PLC0415 - costs 5 ms, needed only for mistyped commands
+        import difflib
 
         for name in difflib.get_close_matches(typed, known, n=5, cutoff=0.65):
             if not self.table[known[name]].has_effect or is_one_edit_away(typed, name):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def list_tracked_personal_files(folder: Path) -> list[str]:
     """Return their names relative to the folder; none without git or outside a git repository."""
-    from ..application.starter_workspace import GITIGNORE  # noqa: PLC0415 - only with a workspace
+    from ..application.starter_workspace import GITIGNORE
 
     git = shutil.which("git")
     if git is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from ..config import parse_seconds
 from ..errors import HfGateError, UsageError
 from .framework import CommandEntry, GateGroup, Run, command
 from .output import Format, count_of
@@ -68,8 +69,7 @@ def serve(
     HF_ENDPOINT sets the Hub, also for hf and huggingface_hub. HF_TOKEN sets the account: hf_local_HOLDER_SEED, where
     HOLDER is owner, admin, writer, reader or stranger.
     """  # noqa: D301 - click needs the backspace character
-    from ..config import parse_seconds  # noqa: PLC0415 - not needed for help
-    from ..localhub import server  # noqa: PLC0415 - as above
+    from ..localhub import server
 
     _check_clock(str(world["clock"]))
     try:

@@ -17,7 +17,7 @@ from ..private_files import write_private_file
 from .framework import Run, command, repo_type_option
 from .output import count_of
 from .sync import SyncCommand
-from .token_rights import owners_of
+from .token_rights import owners_of, read_rights, rights_warnings, summarize_rights
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
 
 def _check_folder(folder: Path) -> None:
     """Raise UsageError if init would overwrite a file or write through a symbolic link."""
-    from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - not needed for help
+    from ..application.workspace import CONFIG_FILE
 
     for name in ("policies", ".gitignore"):
         if (folder / name).is_symlink():
@@ -104,8 +104,6 @@ def _split_reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tup
 
 def _report_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
     """Report the token's rights before the first sync. Warns if it cannot decide, or reaches other repos too."""
-    from .token_rights import read_rights, rights_warnings, summarize_rights  # noqa: PLC0415 - as above
-
     rights = read_rights(run)
     if summary := summarize_rights(rights, repos):
         run.out.say(summary)
@@ -122,9 +120,9 @@ def _read_form(run: Run, repo: Repo) -> GateForm | None:
 
 
 def _write_files(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:
-    from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application import starter_workspace  # noqa: PLC0415 - as above
-    from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..application import starter_workspace
+    from ..application.workspace import CONFIG_FILE
 
     write_private_file(
         folder / "policies" / "starter.yaml", starter_workspace.format_starter_policy(repos, forms).encode()
@@ -139,8 +137,8 @@ def _write_files(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm])
 
 def _compare_with_report(run: Run, sync: SyncCommand, repo: Repo) -> list[str]:
     """Compare the Hub's own report with the lists that were read; return the differences."""
-    from ..application.starter_workspace import describe_count_differences  # noqa: PLC0415 - as above
-    from ..application.sync import count_by_report  # noqa: PLC0415 - as above
+    from ..application.starter_workspace import describe_count_differences
+    from ..application.sync import count_by_report
 
     synced = next((one for one, _ in sync.done if one.repo == repo), None)
     if synced is None:
@@ -165,7 +163,7 @@ def _lines(
 
 def _next_steps(folder: Path, sync: SyncCommand, repos: Sequence[Repo]) -> Iterator[str]:
     """Return the commands to try next, in columns, with --workspace unless it is the working directory."""
-    from ..application.starter_workspace import suggest_next_steps  # noqa: PLC0415 - as above
+    from ..application.starter_workspace import suggest_next_steps
 
     pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in sync.done}
     steps = suggest_next_steps(pending, _longest_waiting(sync, pending) or "USER@REPO")

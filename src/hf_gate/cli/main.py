@@ -155,7 +155,7 @@ def _flush_output(code: int) -> int:
 def _report_error(problem: BaseException) -> int:
     """Print the error that ended the program; return its exit code."""
     if not isinstance(problem, click.exceptions.Exit) and _is_debugging():
-        import traceback  # noqa: PLC0415 - only for debugging
+        import traceback
 
         for line in "".join(traceback.format_exception(problem)).rstrip().split("\n"):
             Output().say(line)
@@ -221,6 +221,6 @@ def _exit_code_of(problem: Exception) -> int:
 
 
 def _is_debugging() -> bool:
-    from ..config import is_true  # noqa: PLC0415 - `version` ends before this
+    from ..config import is_true
 
     return is_true(os.environ.get("HF_GATE_DEBUG")) or is_true(os.environ.get("HF_DEBUG"))

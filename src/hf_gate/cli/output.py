@@ -162,7 +162,7 @@ class Output:
             for key, value in _builtin(doc).items():
                 sys.stdout.write(f"{key}\t{to_one_line(value)}\n")
         elif self.format is Format.CSV:
-            from ..application.record_files import csv_document  # noqa: PLC0415 - not needed for help
+            from ..application.record_files import csv_document
 
             sys.stdout.writelines(csv_document(_builtin(doc)))
         else:
@@ -202,8 +202,8 @@ class Output:
         return is_whole
 
     def _data(self, kind: type[Record], rows: Iterable[Any]) -> None:
-        from ..application import record_files  # noqa: PLC0415 - not needed for help
-        from ..application.records import keys_of  # noqa: PLC0415 - as above
+        from ..application import record_files
+        from ..application.records import keys_of
 
         if self.format is Format.JSON:  # written only once complete, because half an array is not JSON
             with record_files.spool(map(str.encode, record_files.json_array(rows))) as file:
@@ -242,7 +242,7 @@ def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:
 
 def _builtin(value: object) -> dict[str, object]:
     """Return an object with the records in it as plain JSON values."""
-    import msgspec  # noqa: PLC0415 - not needed for help
+    import msgspec
 
     found: dict[str, object] = msgspec.to_builtins(value)
     return found

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
+from ..config import parse_seconds
 from ..domain.rows import count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
+from ..private_files import write_private_file
 from .confirmation import confirm_plan
 from .execution import execute_run, print_run
 from .framework import command
@@ -25,8 +29,6 @@ from .workspace import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..plan.model import Plan
@@ -56,14 +58,10 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     Evaluates the requests in the store (`hf-gate sync` updates it), records new verdicts in the audit log, and prints the
     plan. The same store, policies and --now give the same plan, byte for byte.
     """
-    from datetime import timedelta  # noqa: PLC0415 - only here
-
-    from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only to plan
-    from ..application.halts_and_promotions import register_plan  # noqa: PLC0415 - only to plan
-    from ..application.planning import make_plan  # noqa: PLC0415 - only to plan
-    from ..config import parse_seconds  # noqa: PLC0415 - only here
-    from ..plan.model import encode_plan  # noqa: PLC0415 - only to plan
-    from ..private_files import write_private_file  # noqa: PLC0415 - only to plan
+    from ..application.evaluation_pool import EvaluationPool
+    from ..application.halts_and_promotions import register_plan
+    from ..application.planning import make_plan
+    from ..plan.model import encode_plan
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     workspace, bundle = open_with_policies(run)
@@ -82,8 +80,6 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
 
 
 def _parse_time(text: str | None) -> datetime | None:
-    from datetime import UTC, datetime  # noqa: PLC0415 - only with --now
-
     if text is None:
         return None
     try:
@@ -94,14 +90,12 @@ def _parse_time(text: str | None) -> datetime | None:
 
 
 def _document(made: Plan) -> dict[str, object]:
-    import msgspec  # noqa: PLC0415 - only to plan
-
     found: dict[str, object] = msgspec.to_builtins(made)
     return found
 
 
 def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Path | None) -> Sequence[str]:
-    from ..plan.render import estimate_calls, format_validity, render_plan  # noqa: PLC0415 - only for text output
+    from ..plan.render import estimate_calls, format_validity, render_plan
 
     rows = workspace.store.repos()
     waiting = count_pending(rows)
@@ -133,10 +127,10 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     The plan must be made in this workspace, by a command or on the desk. Requests that changed since are skipped
     (stale). The same command resumes an interrupted run. A plan that was already applied changes nothing.
     """
-    from ..application import runs  # noqa: PLC0415 - as above
-    from ..application.halts_and_promotions import check_registered  # noqa: PLC0415 - as above
-    from ..application.workspace import new_id  # noqa: PLC0415 - as above
-    from ..plan.model import decode_plan  # noqa: PLC0415 - only to apply
+    from ..application import runs
+    from ..application.halts_and_promotions import check_registered
+    from ..application.workspace import new_id
+    from ..plan.model import decode_plan
 
     made = decode_plan(_read_plan_file(file), str(file))
     workspace, bundle = open_with_policies(run) if runs.needs_policies(made) else (open_for_runs(run), None)

@@ -10,6 +10,7 @@ import click
 from ..application.record_builders import policy_record, problem_record
 from ..application.records import PolicyRecord
 from ..domain.display_text import make_visible
+from ..domain.ids import Repo, RepoType
 from ..errors import UsageError
 from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Row, count_of
@@ -19,7 +20,6 @@ from .policy_tables import accept_table
 from .targets import parse_repo_argument
 
 if TYPE_CHECKING:
-    from ..domain.ids import Repo
     from ..policy.accept_requirements import AcceptRequirement
     from ..policy.model import Policy, PolicyProblem
     from ..policy.policy_checker import CheckedPolicy
@@ -86,13 +86,13 @@ def _policy_record(file: str, checked: CheckedPolicy, policy: Policy) -> PolicyR
 
 
 def _accept_requirements(checked: CheckedPolicy, policy: Policy) -> tuple[AcceptRequirement, ...]:
-    from ..policy.accept_requirements import accept_requirements  # noqa: PLC0415 - not needed for help
+    from ..policy.accept_requirements import accept_requirements
 
     return accept_requirements(policy, checked.conditions)
 
 
 def _failing_tests(checked: CheckedPolicy) -> list[PolicyTestResult]:
-    from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - not needed for help
+    from ..policy.policy_tests import run_policy_tests
 
     return [each for each in run_policy_tests(checked) if not each.has_passed]
 
@@ -150,7 +150,7 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
 @_FILES
 def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
     """Run the tests in the policy files; exits with 1 if one fails, and shows the result and the reason."""
-    from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - not needed for help
+    from ..policy.policy_tests import run_policy_tests
 
     found = read_policies(run, files)
     if found.has_errors:
@@ -206,8 +206,8 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
 @repo_type_option
 def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Print the rules of all policies of a repo as one numbered list of sentences, in the order they are tried."""
-    from ..policy.descriptions import describe_policies  # noqa: PLC0415 - not needed for help
-    from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
+    from ..policy.descriptions import describe_policies
+    from ..policy.literals import glob_matches
 
     where = parse_repo_argument(repo, repo_type)
     found = read_policies(run, needs_workspace=True)
@@ -239,15 +239,13 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
 
 
 def _number_lines(sentences: Sequence[str]) -> Iterable[str]:
-    from ..policy.descriptions import number_lines as numbered_lines  # noqa: PLC0415 - as above
+    from ..policy.descriptions import number_lines as numbered_lines
 
     return numbered_lines(sentences).split("\n")
 
 
 def _check_repo_included(found: Policies, where: Repo) -> None:
     """Raise UsageError for a repo outside the workspace: no policy applies there, whatever the files say."""
-    from ..domain.ids import Repo, RepoType  # noqa: PLC0415 - as above
-
     config = found.config
     if config is None or config.includes(where):
         return

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import available_timezones
 
+from ..domain.display_text import make_visible
 from ..errors import HfGateError, UsageError
 from .framework import Run
 from .policy_problems import problem_lines
@@ -59,8 +61,6 @@ class Policies:
 
 def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
     """Print problems for people, on stdout. `as_talk`: on stderr, because stdout carries something else."""
-    from ..domain.display_text import make_visible  # noqa: PLC0415 - not needed for help
-
     for problem in problems:
         for text, style in problem_lines(problem, found.line_of(problem)):
             if as_talk:
@@ -98,9 +98,9 @@ def read_policies(
     Errors in files, including hf-gate.yaml, become problems. Raises UsageError if there is nothing to read. `prints_workspace`:
     print the workspace on stderr. `counts_matches`: also count the pending requests that each table lists.
     """
-    from .. import bootstrap  # noqa: PLC0415 - not needed for help
-    from ..application.workspace import WorkspaceLocation  # noqa: PLC0415 - as above
-    from ..policy.workspace_config import WorkspaceConfig  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..application.workspace import WorkspaceLocation
+    from ..policy.workspace_config import WorkspaceConfig
 
     folder = bootstrap.find_workspace_folder(run.settings)
     if folder is None and files and files[0] != "-":  # the workspace of the file defines its tables
@@ -132,11 +132,9 @@ def read_policies(
 
 
 def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceText], tuple[PolicyProblem, ...]]:
-    from zoneinfo import available_timezones  # noqa: PLC0415 - as above
-
-    from ..policy.strict_yaml import SourceText  # noqa: PLC0415 - as above
-    from ..policy.workspace_config import parse_config  # noqa: PLC0415 - as above
-    from ..sources.workspace_folder import CONFIG_NAME  # noqa: PLC0415 - as above
+    from ..policy.strict_yaml import SourceText
+    from ..policy.workspace_config import parse_config
+    from ..sources.workspace_folder import CONFIG_NAME
 
     name = relative_name(folder, CONFIG_NAME)
     text = _read_text(folder / CONFIG_NAME, follows_links=False)
@@ -145,8 +143,8 @@ def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, Source
 
 
 def _policies_of_folder(folder: Path) -> dict[str, ParsedPolicy]:
-    from ..policy.policy_parser import parse_policy  # noqa: PLC0415 - as above
-    from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - as above
+    from ..policy.policy_parser import parse_policy
+    from ..sources.workspace_folder import read_folder
 
     read = read_folder(folder).files
     return {name: parse_policy(each.document.source.text, name) for name, each in _policies_named(folder, read)}
@@ -157,7 +155,7 @@ def _policies_named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[
 
 
 def _parse_file(name: str) -> ParsedPolicy:
-    from ..policy.policy_parser import parse_policy  # noqa: PLC0415 - as above
+    from ..policy.policy_parser import parse_policy
 
     text = sys.stdin.buffer.read().decode("utf-8-sig", "replace") if name == "-" else _read_text(Path(name))
     return parse_policy(text, "stdin" if name == "-" else name)
@@ -165,8 +163,8 @@ def _parse_file(name: str) -> ParsedPolicy:
 
 def _read_text(path: Path, *, follows_links: bool = True) -> str:
     """Read a file. `follows_links`: follow links, because the user named the file."""
-    from ..sources.table_files import is_own_file  # noqa: PLC0415 - as above
-    from ..sources.workspace_folder import MAX_BYTES  # noqa: PLC0415 - as above
+    from ..sources.table_files import is_own_file
+    from ..sources.workspace_folder import MAX_BYTES
 
     try:
         if not (follows_links or is_own_file(path)):
@@ -188,7 +186,7 @@ def _read_text(path: Path, *, follows_links: bool = True) -> str:
 def _check_policies(
     run: Run, folder: Path | None, config: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
 ) -> Policies:
-    from ..policy.policy_checker import check_policy, check_unique_names  # noqa: PLC0415 - as above
+    from ..policy.policy_checker import check_policy, check_unique_names
 
     forms = _stored_forms(run) if config is not None else {}
     checked = {name: check_policy(each, config=config, forms=forms) for name, each in parsed.items()}
@@ -201,8 +199,8 @@ def _check_policies(
 
 def _stored_forms(run: Run) -> dict[str, GateForm]:
     """Return the gate forms in the store; none without a store. Warns if the store cannot be read."""
-    from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..domain.forms import form_from_json  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..domain.forms import form_from_json
 
     try:
         if not bootstrap.has_store(run.settings, run.location):

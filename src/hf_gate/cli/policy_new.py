@@ -64,7 +64,7 @@ def _lines(path: str, missing: list[str]) -> Iterator[str]:
 
 
 def _table_files(text: str) -> list[str]:
-    from ..policy.policy_parser import parse_policy  # noqa: PLC0415 - not needed for help
+    from ..policy.policy_parser import parse_policy
 
     policy = parse_policy(text).policy
     return [table.file for table in policy.tables if table.file] if policy else []

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.rows import count_pending
+from ..domain.timestamps import to_ms
 from ..errors import Guarded, UsageError
 from .framework import Run, command
 from .output import count_of
 from .policy_files import print_errors, read_policies
+from .workspace import actor_of, open_with_policies
 
 if TYPE_CHECKING:
     from ..application.policy_bundle import PolicyBundle
@@ -34,9 +36,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     found = read_policies(run, needs_workspace=True, prints_workspace=False)
     if found.has_errors:
         return print_errors(run, found)
-    from ..application.halts_and_promotions import is_promoted, promote  # noqa: PLC0415 - as above
-    from ..domain.timestamps import to_ms  # noqa: PLC0415 - not needed for help
-    from .workspace import actor_of, open_with_policies  # noqa: PLC0415 - as above
+    from ..application.halts_and_promotions import is_promoted, promote
 
     workspace, bundle = open_with_policies(run)
     policy = _find_enforced(bundle, name)
@@ -58,8 +58,8 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
 
 
 def _find_enforced(bundle: PolicyBundle, name: str) -> Policy:
-    from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
-    from ..policy.strict_yaml import suggest  # noqa: PLC0415 - as above
+    from ..policy.model import PolicyMode
+    from ..policy.strict_yaml import suggest
 
     policy = next((each for each in bundle.policies if each.name == name), None)
     if policy is None:
@@ -77,8 +77,8 @@ def _find_enforced(bundle: PolicyBundle, name: str) -> Policy:
 
 def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy) -> list[Change]:
     """Return the changes of this policy in the next turn of `run`, without the limits of guards."""
-    from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - as above
-    from ..application.planning import make_plan  # noqa: PLC0415 - as above
+    from ..application.evaluation_pool import EvaluationPool
+    from ..application.planning import make_plan
 
     with EvaluationPool(workspace, bundle) as pool:
         plan = make_plan(workspace, bundle, pool.evaluate, profile_budget=0).plan
@@ -89,8 +89,8 @@ def _confirm(
     run: Run, workspace: Workspace, policy: Policy, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
     """Ask for confirmation as for a plan, but also for no change or one, because the policy will act unattended."""
-    from ..plan.guards import Confirmation, plan_confirmation  # noqa: PLC0415 - as above
-    from .confirmation import confirm_plan  # noqa: PLC0415 - as above
+    from ..plan.guards import Confirmation, plan_confirmation
+    from .confirmation import confirm_plan
 
     for line in _describe_changes(policy, changes):
         run.out.say(line)
@@ -104,7 +104,7 @@ def _confirm(
 
 
 def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:
-    from ..plan.render import summarize_changes  # noqa: PLC0415 - as above
+    from ..plan.render import summarize_changes
 
     lead = f"Policy {policy.name}@{policy.digest[:8]} will act unattended."
     if not changes:

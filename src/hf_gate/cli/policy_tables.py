@@ -39,7 +39,7 @@ class CheckedTable:
 
     def problems(self) -> Iterator[PolicyProblem]:
         """Return the problems of the file: an error if it cannot be used, warnings for skipped rows."""
-        from ..policy.model import PolicyProblem, SourcePosition  # noqa: PLC0415 - not needed for help
+        from ..policy.model import PolicyProblem, SourcePosition
 
         table, name = self.table, self.spec.name
         for each in table.problems[:_MAX_PROBLEMS]:
@@ -80,8 +80,8 @@ def relative_name(folder: Path, name: str) -> str:
 
 def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
     """Read the tables of the workspace and of these policies. `counts`: also count the pending requests in each."""
-    from ..application.policy_bundle import load_tables  # noqa: PLC0415 - not needed for help
-    from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
+    from ..application.policy_bundle import load_tables
+    from ..sources.workspace_folder import read_folder, read_tables
 
     read = read_folder(folder)
     with _open_workspace_of(run, folder) as workspace:
@@ -111,8 +111,8 @@ def _table_specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterato
 def _count_matches(
     folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], workspace: Workspace
 ) -> Mapping[str, tuple[int, int]]:
-    from ..application.evaluation import count_table_matches  # noqa: PLC0415 - not needed for help
-    from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
+    from ..application.evaluation import count_table_matches
+    from ..policy.literals import glob_matches
 
     store = workspace.store
     ours = [row.repo for row in store.repos() if folder.config.includes(row.repo)]
@@ -126,7 +126,7 @@ def _count_matches(
 @contextmanager
 def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
     """Open the workspace of a folder for reading; None if it has no store. Warns if it cannot be read."""
-    from .. import bootstrap  # noqa: PLC0415 - not needed for help
+    from .. import bootstrap
 
     try:
         there = run.location.folder == folder and bootstrap.has_store(run.settings, run.location)
@@ -143,8 +143,8 @@ def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
 
 def accept_table(run: Run, name: str) -> int:
     """Accept a table although it lost rows since it was last read; return its number of rows."""
-    from ..application.planning import accept_table  # noqa: PLC0415 - as above
-    from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - not needed for help
+    from ..application.planning import accept_table
+    from ..sources.workspace_folder import read_folder, read_tables
 
     workspace = open_workspace(run, needs_folder=True, writes=True)
     if workspace.location.folder is None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 import click
+from click.shell_completion import get_completion_class
 
 from .. import __version__
+from ..config import resolve_paths
+from ..domain.query import KEYS
 from ..errors import UsageError
 from .framework import COMMON, CommandEntry, GateGroup, Run, command
+from .main import COMPLETE_VARIABLE, root
+from .token_rights import HELP_TOPIC
 
 # ---- version, config path, completion, schema -------------------------------------------------------------------------
 
@@ -37,10 +44,6 @@ config = GateGroup(
 @click.argument("name", required=False)
 def config_path(run: Run, *, name: str | None) -> int:
     """Print the paths of configuration, data, state and cache; with NAME only that path."""
-    from pathlib import Path  # noqa: PLC0415 - not needed for help
-
-    from ..config import resolve_paths  # noqa: PLC0415 - as above
-
     paths = resolve_paths(os.environ, Path.home())
     names = ("config", "config_file", "data", "state", "cache", "profiles", "accounts")
     found = {key: str(getattr(paths, key)) for key in names}
@@ -61,10 +64,6 @@ def config_path(run: Run, *, name: str | None) -> int:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(_run: Run, *, shell: str) -> int:
     """Print the completion script of your shell."""
-    from click.shell_completion import get_completion_class  # noqa: PLC0415 - only here
-
-    from .main import COMPLETE_VARIABLE, root  # noqa: PLC0415 - the command tree is complete here
-
     found = get_completion_class(shell)
     if found is None:  # pragma: no cover - click has all three shells
         raise UsageError(f"no completion for {shell}.")
@@ -82,7 +81,7 @@ def _suggestion(typed: str, known: Iterable[str], shape: str) -> str:
 @click.argument("name", required=False)
 def schema(run: Run, *, name: str | None) -> int:
     """Print the JSON Schema of a document; without NAME list the names."""
-    from .schemas import ALIASES, SCHEMAS, schema_of  # noqa: PLC0415 - only here
+    from .schemas import ALIASES, SCHEMAS, schema_of
 
     if name is None:
         for known in SCHEMAS:
@@ -92,8 +91,6 @@ def schema(run: Run, *, name: str | None) -> int:
         raise UsageError(
             f"there is no schema {name!r}.", hint=f"{_suggestion(name, SCHEMAS, '{}')}`hf-gate schema` lists them."
         )
-    import json  # noqa: PLC0415 - only here
-
     sys.stdout.write(json.dumps(schema_of(name), indent=2) + "\n")
     return 0
 
@@ -190,8 +187,6 @@ A line of `ls` contains the state of the request. If it changed since, nothing i
 
 
 def _queries_text() -> str:
-    from ..domain.query import KEYS  # noqa: PLC0415 - only for this topic
-
     lines = "".join(f"  {key:10} {meaning}\n" for key, meaning in KEYS.items())
     return _QUERIES.format(keys=lines)
 
@@ -204,8 +199,6 @@ def _options_text() -> str:
 
 
 def _token_text() -> str:
-    from .token_rights import HELP_TOPIC  # noqa: PLC0415 - as above
-
     return HELP_TOPIC
 
 
@@ -233,8 +226,6 @@ def help_(run: Run, *, words: tuple[str, ...]) -> int:
     if len(words) == 1 and words[0] in TOPICS:
         sys.stdout.write(TOPICS[words[0]][1]())
         return 0
-    from .main import root  # noqa: PLC0415 - the command tree is complete here
-
     if words[0] not in {*root.table, *root.aliases}:
         raise UsageError(
             f"there is no topic or command {words[0]!r}.",

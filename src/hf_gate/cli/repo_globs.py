@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..domain.lifecycle import Status
 from ..errors import InvalidTarget, RequestNotFound, UsageError
+from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -36,7 +37,7 @@ def expand_globs(run: Run, words: Sequence[str], verb: str, repo_type: str | Non
 
 
 def _parse_glob(text: str, repo_type: str | None) -> str:
-    from ..policy.literals import InvalidLiteralError, parse_glob  # noqa: PLC0415 - only with a glob
+    from ..policy.literals import InvalidLiteralError, parse_glob
 
     bare = repo_type is not None and not re.match(r"(models?|datasets?)[:/]", text)
     try:
@@ -47,8 +48,6 @@ def _parse_glob(text: str, repo_type: str | None) -> str:
 
 
 def _expand_glob(run: Run, user: str, glob: str, verb: str) -> list[str]:
-    from .workspace import open_stored_workspace  # noqa: PLC0415 - only with a glob
-
     workspace = open_stored_workspace(run)
     if workspace is None:
         raise UsageError(f"{user}@{glob} needs the store, and there is none.", hint="Create it: hf-gate sync")
@@ -66,7 +65,7 @@ def _expand_glob(run: Run, user: str, glob: str, verb: str) -> list[str]:
 
 
 def _matching_repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
-    from ..policy.literals import glob_matches  # noqa: PLC0415 - only with a glob
+    from ..policy.literals import glob_matches
 
     has_folder = workspace.location.folder is not None
     for row in workspace.store.repos():

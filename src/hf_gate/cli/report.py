@@ -35,14 +35,14 @@ def report_overview(run: Run) -> int:
 
     CSV and JSON have all numbers; svg draws the decisions and the requests of each week.
     """
-    from ..application.overview import overview_cells, read_overview  # noqa: PLC0415 - help needs none of it
+    from ..application.overview import overview_cells, read_overview
 
     workspace = open_stored_workspace(run)
     if workspace is None:
         raise no_store_error()
     overview = read_overview(workspace.store, workspace.now())
     if run.out.format is Format.SVG:
-        from ..web.overview import render_svg  # noqa: PLC0415 - as above
+        from ..web.overview import render_svg
 
         sys.stdout.write(render_svg(overview))
     elif run.out.format is Format.CSV:

@@ -10,6 +10,7 @@ from typing import Final
 from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from ..domain.display_text import clip
 from ..domain.ids import RepoType
+from ..domain.roles import role_of
 from .output import Column, format_age
 
 _Cell = Callable[[RequestRecord], str]
@@ -78,8 +79,6 @@ def _useful_answers(row: RequestRecord) -> list[tuple[str, str]]:
 
 
 def _role_of(label: str) -> str:
-    from ..domain.roles import role_of  # noqa: PLC0415 - loads large word lists, needed only for tables
-
     return role_of(label).value
 
 

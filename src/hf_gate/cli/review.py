@@ -112,14 +112,14 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
 
 def _pending_requests(run: Run, where: Repo) -> list[AccessRequest]:
     """Return the pending requests: from the store after a quick sync if it had a full one, else from the Hub."""
-    from .. import bootstrap  # noqa: PLC0415 - not needed for help
+    from .. import bootstrap
 
     if bootstrap.has_store(run.settings, run.location):
         with open_workspace(run, writes=True) as workspace:
             known = workspace.store.repo(where)
             if known is not None and known.full_at is not None:
-                from ..application.sync import sync_repo  # noqa: PLC0415 - as above
-                from ..application.sync_schedule import SyncKind  # noqa: PLC0415 - as above
+                from ..application.sync import sync_repo
+                from ..application.sync_schedule import SyncKind
 
                 sync_repo(run.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(run))
                 rows = workspace.store.iterate_requests(where, Status.PENDING)
@@ -270,8 +270,8 @@ def _send_held(run: Run, session: ReviewSession) -> None:
     held, session.held = session.held, None
     if held is None:
         return
-    from ..application.decisions import Choice, DecisionTarget  # noqa: PLC0415 - only to decide
-    from ..application.workspace import new_id  # noqa: PLC0415 - as above
+    from ..application.decisions import Choice, DecisionTarget
+    from ..application.workspace import new_id
 
     request, decided = held.request, None
     try:

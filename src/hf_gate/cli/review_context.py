@@ -57,7 +57,7 @@ class ReviewContext:
 
     @cached_property
     def _bundle(self) -> PolicyBundle | None:
-        from ..application.policy_bundle import load_policies  # noqa: PLC0415 - only with a workspace
+        from ..application.policy_bundle import load_policies
 
         workspace = self._workspace
         if workspace is None or workspace.location.folder is None:
@@ -79,7 +79,7 @@ class ReviewContext:
     def _verdict(self, row: RequestRow) -> Iterator[str]:
         verdict = self._evaluate(row)
         if verdict is not None:
-            from ..policy.explain import summarize_verdict  # noqa: PLC0415 - only with a verdict
+            from ..policy.explain import summarize_verdict
 
             yield f"  verdict   {summarize_verdict(verdict)}"
             yield from _trace_lines(verdict)
@@ -96,7 +96,7 @@ class ReviewContext:
             yield f"  verdict   {label_verdict(action)}: rule `{rule}`{by}, as last recorded"
 
     def _evaluate(self, row: RequestRow) -> Verdict | None:
-        from ..application.evaluation import build_inputs  # noqa: PLC0415 - only with a workspace
+        from ..application.evaluation import build_inputs
 
         workspace, policy_set = self._workspace, self._policy_set
         if workspace is None or policy_set is None:
@@ -121,8 +121,8 @@ class ReviewContext:
 
 def _trace_lines(verdict: Verdict) -> Iterator[str]:
     """Return the expressions of the deciding rule, each with the facts it used."""
-    from ..plan.changes import reasons_of  # noqa: PLC0415 - only with a verdict
-    from ..policy.explain import format_value  # noqa: PLC0415 - as above
+    from ..plan.changes import reasons_of
+    from ..policy.explain import format_value
 
     marks = {True: "✓", False: "✗", None: "?"}
     for reason in reasons_of(verdict)[:_MAX_REASONS]:

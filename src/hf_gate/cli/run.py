@@ -11,6 +11,7 @@ import click
 
 from ..application.record_builders import grant_end_record
 from ..application.records import GrantEndRecord
+from ..config import parse_seconds
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..domain.timestamps import from_ms
@@ -63,8 +64,6 @@ def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | 
     Changes that exceed a guard are reported and left for a later turn. A policy version whose first turn at a repo would
     change more than 50 requests waits for `hf-gate policy promote`. Ctrl-C stops after the batch in flight.
     """
-    from ..config import parse_seconds  # noqa: PLC0415 - only here
-
     if once == (every is not None):
         raise UsageError("--once or --every TIME is required, not both.", hint="For example: hf-gate run --every auto")
     pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
@@ -105,14 +104,14 @@ class _Loop:
             clock.sleep(max(0.0, started_at + self.pause - clock.now().timestamp()))
 
     def _next_pause(self) -> float:
-        from ..application.sync_schedule import next_pause  # noqa: PLC0415 - only in a loop
+        from ..application.sync_schedule import next_pause
 
         seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
         return next_pause(self.pause, has_news=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s)
 
     def _warn_if_too_frequent(self, pause: float | None) -> None:
         """Warn once if the chosen interval uses more than the usual share of the token's calls."""
-        from ..application.sync_schedule import minimum_pause  # noqa: PLC0415 - as above
+        from ..application.sync_schedule import minimum_pause
 
         seen = self.run.hub.outlook()
         least = minimum_pause(4 * len(self._repos), seen.quota, seen.window_s)
@@ -128,9 +127,9 @@ class _Loop:
             return self._turn(workspace, bundle)
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
-        from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only to run
-        from ..application.turn import TurnContext, run_turn, turn_to_dict  # noqa: PLC0415 - as above
-        from ..application.workspace import new_id  # noqa: PLC0415 - as above
+        from ..application.evaluation_pool import EvaluationPool
+        from ..application.turn import TurnContext, run_turn, turn_to_dict
+        from ..application.workspace import new_id
 
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
@@ -155,7 +154,7 @@ class _Loop:
 
 def budget_warning(pause: float, least: float, repos: int) -> str:
     """Return the warning for an interval that uses more than the usual share of the token's calls."""
-    from ..application.sync_schedule import QUOTA_SHARE  # noqa: PLC0415 - only in a loop
+    from ..application.sync_schedule import QUOTA_SHARE
 
     return (
         f"Syncing {count_of(repos, 'repo')} every {format_duration(pause)} uses {QUOTA_SHARE * least / pause:.0%} of this token's"
@@ -185,7 +184,7 @@ def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
 
 def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     """Return one turn as lines: what was synced, what was done, and what was not and why."""
-    from ..plan.render import render_shadow_actions  # noqa: PLC0415 - only to run
+    from ..plan.render import render_shadow_actions
 
     news = sum(one.change_count for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
@@ -212,8 +211,8 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
 
 def _describe_remaining(done: TurnResult) -> Iterator[str]:
     """Return what this turn did not do although the policies want it, each with the next step."""
-    from ..application.halts_and_promotions import REFUSAL_PAUSE  # noqa: PLC0415 - only to run
-    from ..application.turn import count_by_policy  # noqa: PLC0415 - as above
+    from ..application.halts_and_promotions import REFUSAL_PAUSE
+    from ..application.turn import count_by_policy
 
     for repo, refusal in done.refused.items():
         again = from_ms(refusal.at + REFUSAL_PAUSE)
@@ -267,8 +266,6 @@ expire = GateGroup(
 @limit_options
 def expire_ls(run: Run, within: str, limit: int | None) -> int:
     """List grants with an end, earliest first. `hf-gate run` plans each end when it is due."""
-    from ..config import parse_seconds  # noqa: PLC0415 - only here
-
     workspace = open_workspace(run)
     now = workspace.now()
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+import msgspec
 
 from ..application.record_builders import run_record
 from ..application.records import RunRecord
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_LABELS, UNSETTLED, RunKind
-from ..domain.timestamps import from_ms
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import StoreBusy, UsageError
+from ..private_files import write_private_file
 from .execution import describe_done, done_changes, execute_run, print_run
 from .framework import CommandEntry, GateGroup, command, limit_options, repeat_command
 from .output import FIRST_ROWS, Column
@@ -100,8 +102,8 @@ def stop(run: Run, ident: str) -> int:
 
 
 def _request_stop(run: Run, ident: str, word: str) -> int:
-    from .. import bootstrap  # noqa: PLC0415 - only with a workspace
-    from ..application.runs import is_over  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..application.runs import is_over
 
     with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
         known = find_run(workspace, ident)
@@ -126,9 +128,8 @@ def _request_stop(run: Run, ident: str, word: str) -> int:
 
 def _halt(workspace: Workspace, ident: str, word: str) -> str:
     """Halt a run that no process executes; return the message to print."""
-    from ..application.run_executor import STATE_AFTER_REQUEST, halt_run  # noqa: PLC0415 - as above
-    from ..application.runs import is_over  # noqa: PLC0415 - as above
-    from ..domain.timestamps import to_ms  # noqa: PLC0415 - only here
+    from ..application.run_executor import STATE_AFTER_REQUEST, halt_run
+    from ..application.runs import is_over
 
     store, known = workspace.store, find_run(workspace, ident)
     if known.state != STATE_AFTER_REQUEST[word] and not is_over(known):
@@ -145,8 +146,8 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
     """Resume a run: settle the changes in flight by reading them, then send the rest. Nothing is sent twice."""
-    from ..application.runs import check_plan_in_workspace, is_over  # noqa: PLC0415 - only here
-    from ..plan.model import decode_plan  # noqa: PLC0415 - only here
+    from ..application.runs import check_plan_in_workspace, is_over
+    from ..plan.model import decode_plan
 
     workspace = open_for_runs(run)
     store, known = workspace.store, find_run(workspace, ident)
@@ -180,7 +181,7 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
 
     Changes of a policy that was edited since are skipped and counted. Without --out the plan is only shown.
     """
-    from ..application import runs as run_cases  # noqa: PLC0415 - only here
+    from ..application import runs as run_cases
 
     workspace = open_for_runs(run)
     known, now = find_run(workspace, ident), workspace.clock.now()
@@ -206,7 +207,7 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
 
     The default RUN is the latest one with changes; it is printed. Without --out the plan is only shown.
     """
-    from ..application import runs as run_cases  # noqa: PLC0415 - only here
+    from ..application import runs as run_cases
 
     workspace = open_for_runs(run)
     known = _latest_run_with_changes(run, workspace) if ident is None else find_run(workspace, ident)
@@ -234,12 +235,9 @@ def _latest_run_with_changes(run: Run, workspace: Workspace) -> RunRow:
 
 def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
     """Print a plan with each change, and write it to a file if one was given."""
-    import msgspec  # noqa: PLC0415 - only here
-
-    from ..application.halts_and_promotions import register_plan  # noqa: PLC0415 - only here
-    from ..plan.model import encode_plan  # noqa: PLC0415 - only here
-    from ..plan.render import render_changes, render_plan  # noqa: PLC0415 - only here
-    from ..private_files import write_private_file  # noqa: PLC0415 - only here
+    from ..application.halts_and_promotions import register_plan
+    from ..plan.model import encode_plan
+    from ..plan.render import render_changes, render_plan
 
     closing = "Nothing was saved."
     if made.changes and path is not None:

@@ -24,7 +24,7 @@ def authorize_run(
     `plan`: the digest of their plan, which others may have approved on the desk. `about`: names and account ids of the
     requesters. Raises NotAllowed if this user is one of them and another admin could decide.
     """
-    from ..application.members import compute_need, read_approvals, read_team  # noqa: PLC0415 - as above
+    from ..application.members import compute_need, read_approvals, read_team
 
     me, store, now = _this_member(run), workspace.store, workspace.clock.now()
     team = read_team(store, me, now)
@@ -46,8 +46,8 @@ def authorize_run(
 
 def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
     """Record that this user resumes a run. Raises Guarded if a second person has to."""
-    from ..application.members import compute_resume_need, read_team  # noqa: PLC0415 - as above
-    from ..application.runs import record_resume  # noqa: PLC0415 - only to resume
+    from ..application.members import compute_resume_need, read_team
+    from ..application.runs import record_resume
 
     store, now = workspace.store, workspace.clock.now()
     need = compute_resume_need(

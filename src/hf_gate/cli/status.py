@@ -11,6 +11,7 @@ import click
 from ..application.record_builders import repo_status_record, run_record
 from ..domain.timestamps import from_ms, to_iso
 from ..errors import HfGateError, NotAllowed
+from ..protocol.clock_skew import WARN_ABOVE_S
 from .framework import Run, command
 from .output import clock_advice, count_of, format_age
 from .workspace import describe_refusal, no_store_error, open_stored_workspace
@@ -37,8 +38,8 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 )
 def status(run: Run, *, markdown: bool) -> int:
     """Show pending requests and their age, the last syncs, the token's budget, and what is stuck or unfinished."""
-    from ..application.policy_bundle import find_refused_tables  # noqa: PLC0415 - not needed for help
-    from ..application.workspace_status import read_workspace_status  # noqa: PLC0415 - as above
+    from ..application.policy_bundle import find_refused_tables
+    from ..application.workspace_status import read_workspace_status
 
     token = _UNKNOWN if markdown else _check_token(run)
     run.is_announced = token["ok"] is not True  # an invalid token is reported below and must not stop the command
@@ -85,7 +86,7 @@ def _check_token(run: Run) -> dict[str, object]:
 def _document(
     workspace: Workspace, found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo
 ) -> dict[str, object]:
-    from ..application.workspace_status import format_answered_line  # noqa: PLC0415 - as above
+    from ..application.workspace_status import format_answered_line
 
     return {
         "schema_version": 1,
@@ -116,8 +117,6 @@ def _guard_row(one: BudgetUse) -> dict[str, object]:
 
 
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
-    from ..protocol.clock_skew import WARN_ABOVE_S  # noqa: PLC0415 - as above
-
     for one in found.repos:
         yield from _repo_lines(one, found, zone)
     if not found.repos:
@@ -143,7 +142,7 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
 
 
 def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
-    from ..application.workspace_status import format_answered_line  # noqa: PLC0415 - as above
+    from ..application.workspace_status import format_answered_line
 
     wait = ""
     if one.oldest is not None and one.median is not None:
@@ -171,7 +170,7 @@ def _token_line(token: Mapping[str, object]) -> str:
 
 
 def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
-    from ..application.workspace_status import format_answered_line  # noqa: PLC0415 - as above
+    from ..application.workspace_status import format_answered_line
 
     for one in found.repos:
         line = (

@@ -39,15 +39,15 @@ _MAX_BYTES: Final = 4 << 20  # bytes of a workspace file that an export includes
 
 def store_path(run: Run) -> Path | None:
     """Return the file of the store; None if the store is on a server."""
-    from .. import bootstrap  # noqa: PLC0415 - not needed for help
-    from ..application.store_maintenance import file_of_store  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..application.store_maintenance import file_of_store
 
     return file_of_store(bootstrap.store_url(run.settings, run.location))
 
 
 def open_store(run: Run) -> Workspace:
     """Open the store for reading, without asking the Hub for the account."""
-    from .. import bootstrap  # noqa: PLC0415 - as above
+    from .. import bootstrap
 
     if not run.is_announced:
         run.is_announced = True
@@ -57,7 +57,7 @@ def open_store(run: Run) -> Workspace:
 
 def check_no_desk(run: Run) -> None:
     """Raise StoreBusy while the desk of this store runs, because it would continue with a removed file."""
-    from ..web.terminal import find_running_desk  # noqa: PLC0415 - as above
+    from ..web.terminal import find_running_desk
 
     desk = find_running_desk(run.settings, run.location)
     if desk is not None:
@@ -76,7 +76,7 @@ def _require_file(run: Run, server_command: str) -> Path:
 
 def owned_files(location: WorkspaceLocation) -> list[Path]:
     """Return the files of a workspace that its owner wrote: hf-gate.yaml, policies and tables."""
-    from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - as above
+    from ..application.workspace import CONFIG_FILE
 
     folder = location.folder
     if folder is None:
@@ -100,12 +100,12 @@ def store_check(run: Run) -> int:
     path = store_path(run)
     findings: list[str] = []
     if path is not None:
-        from ..application.store_maintenance import find_mode_faults  # noqa: PLC0415 - as above
+        from ..application.store_maintenance import find_mode_faults
 
         findings += find_mode_faults(path)  # first, because opening a store corrects the permissions
     entries = 0
     try:
-        from ..application.store_maintenance import check_store  # noqa: PLC0415 - as above
+        from ..application.store_maintenance import check_store
 
         damage, entries = check_store(open_store(run))
         findings += damage
@@ -138,7 +138,7 @@ def store_export(run: Run, *, folder: Path) -> int:
 
     Files have one JSON object per line; README.txt describes them. DIR must be new or empty. Only you can read it.
     """
-    from ..application.store_maintenance import export_store  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import export_store
 
     lines = export_store(open_store(run), folder, _owned_content(run.location))
     doc = {"schema_version": 1, "folder": str(folder.absolute()), "files": lines}
@@ -179,7 +179,7 @@ def store_backup(run: Run, *, file: Path) -> int:
     FILE must not exist. Only you can read it. It contains personal data, but not your own files: back up hf-gate.yaml,
     policies and tables separately.
     """
-    from ..application.store_maintenance import write_backup  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import write_backup
 
     path = _require_file(run, "pg_dump --format=custom --file=FILE, and pg_restore to put it back")
     open_store(run)  # raises an error if it is not a store of this Hub
@@ -201,8 +201,8 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     Everybody is signed out and all sign-in links end: invite people again. Unsent decisions stay until somebody sends
     them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
     """
-    from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application.store_maintenance import restore_backup  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..application.store_maintenance import restore_backup
 
     path = _require_file(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
     check_no_desk(run)

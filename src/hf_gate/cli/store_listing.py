@@ -132,8 +132,8 @@ class StoreListing:
 
 def current_verdicts(folder: Path | None) -> CurrentVerdicts:
     """Return the verdicts that are valid for the current policy files of a workspace."""
-    from ..application.evaluation import CurrentVerdicts  # noqa: PLC0415 - as above
-    from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - not needed for help
+    from ..application.evaluation import CurrentVerdicts
+    from ..sources.workspace_folder import read_folder
 
     try:
         parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]

@@ -70,8 +70,8 @@ def store_remove(
 
 
 def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
-    from .. import bootstrap  # noqa: PLC0415 - not needed for help
-    from ..application.store_maintenance import name_of_server_store  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..application.store_maintenance import name_of_server_store
 
     if all_hubs:
         return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")), is_all_hubs=True)
@@ -84,7 +84,7 @@ def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
 
 def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
     """Return a check that raises Guarded while changes are unsettled: only the store can settle them."""
-    from ..application.store_maintenance import count_unsettled  # noqa: PLC0415 - as above
+    from ..application.store_maintenance import count_unsettled
 
     def check() -> None:
         for path in removal.paths:
@@ -112,8 +112,8 @@ def check_settled(count: int, store: str) -> None:
 
 
 def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks: bool) -> None:
-    from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application.ledger_files import checkpoint_to_dict, read_heads  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..application.ledger_files import checkpoint_to_dict, read_heads
 
     if removal.is_all_hubs:
         if target is not None:
@@ -156,8 +156,8 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
 
 
 def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path]:
-    from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application import store_maintenance  # noqa: PLC0415 - as above
+    from .. import bootstrap
+    from ..application import store_maintenance
 
     tell = waiting_notice(run)
     wait, who, paths = (
@@ -183,7 +183,7 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
 
 def _find_kept_files(run: Run, removal: _Removal) -> list[Path]:
     """Return the files that stay: the owner's, and others that may contain personal data."""
-    from ..application.starter_workspace import GITIGNORE  # noqa: PLC0415 - as above
+    from ..application.starter_workspace import GITIGNORE
 
     found = owned_files(run.location)
     for path in removal.paths:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError, HubUnavailable, Offline
 from .framework import Run, command, repo_type_option
 from .output import count_of
@@ -51,7 +52,7 @@ class SyncCommand:
 
     def sync_repo(self, repo: Repo) -> None:
         """Sync one repo, by the kind of sync that is due."""
-        from ..application.sync import sync_repo as read  # noqa: PLC0415 - not needed for help
+        from ..application.sync import sync_repo as read
 
         run, workspace, due = self.run, self.workspace, self._due(repo)
         try:
@@ -74,8 +75,7 @@ class SyncCommand:
             self.done.append((synced, due))
 
     def _due(self, repo: Repo) -> DueSync:
-        from ..application.sync_schedule import DueSync, SyncKind, choose_sync, read_last_full_sync  # noqa: PLC0415 - as above
-        from ..domain.timestamps import to_ms  # noqa: PLC0415 - as above
+        from ..application.sync_schedule import DueSync, SyncKind, choose_sync, read_last_full_sync
 
         if self.is_full:
             return DueSync(SyncKind.FULL, "requested")

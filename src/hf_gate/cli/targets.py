@@ -138,13 +138,13 @@ class DecisionCommand:
     @property
     def choice(self) -> Choice:
         """Return the decision that applies to all targets."""
-        from ..application.decisions import Choice  # noqa: PLC0415 - only to decide
+        from ..application.decisions import Choice
 
         return Choice(STATUS_AFTER_VERB[self.effect], is_grant=self.verb == "grant", note=self.note, until=self.until)
 
     def decision_targets(self) -> list[DecisionTarget]:
         """Return the targets, each with its reason."""
-        from ..application.decisions import DecisionTarget  # noqa: PLC0415 - as above
+        from ..application.decisions import DecisionTarget
 
         return [DecisionTarget(target.repo, target.target, self.reason_for(target)) for target in self.targets]
 

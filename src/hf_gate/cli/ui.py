@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+import webbrowser
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..config import parse_seconds
 from ..errors import UsageError
 from .framework import Run, command
 from .output import Format
+from .ui_prove import prove
 from .workspace import actor_of, open_workspace, select_repos
 
 if TYPE_CHECKING:
@@ -89,10 +92,8 @@ def ui(
     token.
     """
     if what == "prove":
-        from .ui_prove import prove  # noqa: PLC0415 - not needed to serve
-
         return prove(run, name, yes=yes)
-    from ..web.terminal import find_running_desk  # noqa: PLC0415 - not needed for help
+    from ..web.terminal import find_running_desk
 
     known = find_running_desk(run.settings, run.location)
     if what is not None:
@@ -115,9 +116,8 @@ def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
 
 
 def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str) -> int:
-    from ..config import parse_seconds  # noqa: PLC0415 - not needed for help
-    from ..web.app_state import AppState  # noqa: PLC0415 - as above
-    from ..web.server import Server, parse_public_url  # noqa: PLC0415 - as above
+    from ..web.app_state import AppState
+    from ..web.server import Server, parse_public_url
 
     public = None if public_url is None else parse_public_url(public_url)
     seconds = parse_seconds(hold, "--hold")
@@ -147,7 +147,7 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
 
 def _print_new_link(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
     """Print another sign-in link of a running desk."""
-    from ..web.terminal import send_command  # noqa: PLC0415 - as above
+    from ..web.terminal import send_command
 
     link = str(send_command(desk, {"do": "link"})["login_url"])
     if run.out.format in {Format.JSON, Format.JSONL}:
@@ -161,7 +161,7 @@ def _print_new_link(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
 
 
 def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]) -> int:
-    from ..web.terminal import send_command  # noqa: PLC0415 - as above
+    from ..web.terminal import send_command
 
     if desk is None:
         raise UsageError("no desk is running for this store on this machine.", hint="Start it: hf-gate ui")
@@ -228,8 +228,6 @@ def open_browser(link: str) -> bool:
     """Open a link in a browser window; return whether that worked. Text browsers are not started."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
-    import webbrowser  # noqa: PLC0415 - only to open a browser
-
     try:
         return webbrowser.open(link)
     except (OSError, webbrowser.Error):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import NO_TOKEN_HINT, Guarded, NotAllowed, UsageError
+from ..hub.credentials import resolve_token
 
 if TYPE_CHECKING:
     from .framework import Run
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
 def prove(run: Run, link: str | None, *, yes: bool) -> int:
     """Send this user's token once to the desk of a link, and print their new sign-in link."""
-    from ..hub.credentials import resolve_token  # noqa: PLC0415 - not needed for help
-    from ..web.account_proofs import parse_proof_link, send_proof  # noqa: PLC0415 - as above
+    from ..web.account_proofs import parse_proof_link, send_proof
 
     if not link:
         raise UsageError("LINK is missing: hf-gate ui prove LINK", hint="The settings page of the desk shows it.")

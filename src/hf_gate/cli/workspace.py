@@ -39,7 +39,7 @@ def open_workspace(run: Run, *, needs_folder: bool = False, writes: bool = False
     `writes`: the Hub or the store will be changed. Then the target is printed, and other processes cannot write
     meanwhile; with `lends` they can while this process does not write.
     """
-    from .. import bootstrap  # noqa: PLC0415 - not needed for help
+    from .. import bootstrap
 
     location = run.location
     if needs_folder and location.folder is None:
@@ -86,14 +86,14 @@ def no_store_error() -> UsageError:
 
 def open_stored_workspace(run: Run) -> Workspace | None:
     """Return the workspace if its store exists, else None. Does not create one."""
-    from .. import bootstrap  # noqa: PLC0415 - as above
+    from .. import bootstrap
 
     return open_workspace(run) if bootstrap.has_store(run.settings, run.location) else None
 
 
 def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
     """Return the named repos, else those of the workspace, else all gated repos of the token's account."""
-    from ..application.repo_globs import expand_globs  # noqa: PLC0415 - as above
+    from ..application.repo_globs import expand_globs
 
     if named:
         return list(dict.fromkeys(parse_repo(text, repo_type) for text in named))
@@ -105,7 +105,7 @@ def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[
 
 def announce(run: Run, *, writes: bool = False) -> None:
     """Print the Hub, account and workspace on stderr, before a write or if they are not the default."""
-    from .. import bootstrap  # noqa: PLC0415 - as above
+    from .. import bootstrap
 
     has_folder, settings = run.location.folder is not None, run.settings
     if run.is_announced or not (writes or has_folder or bootstrap.has_other_hub(settings)):
@@ -136,7 +136,7 @@ def actor_of(run: Run) -> str:
 
 def open_with_policies(run: Run) -> tuple[Workspace, PolicyBundle]:
     """Return the workspace, open for writing, and its policies; refused tables are reported."""
-    from ..application.policy_bundle import load_policies  # noqa: PLC0415 - only to evaluate
+    from ..application.policy_bundle import load_policies
 
     workspace = open_workspace(run, needs_folder=True, writes=True)
     bundle = load_policies(workspace)
@@ -148,7 +148,7 @@ def open_with_policies(run: Run) -> tuple[Workspace, PolicyBundle]:
 
 def open_for_runs(run: Run) -> Workspace:
     """Return the workspace or the user's own store, open for writing, without reading policies."""
-    from .. import bootstrap  # noqa: PLC0415 - as above
+    from .. import bootstrap
 
     if not bootstrap.has_store(run.settings, run.location):
         raise no_store_error()
@@ -162,15 +162,15 @@ def describe_refusal(table: Table) -> str:
 
 def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
     """Return the current policies if the plan depends on any, so that broken policies do not prevent an undo."""
-    from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
-    from ..application.runs import needs_policies  # noqa: PLC0415 - as above
+    from ..application.policy_bundle import load_policies
+    from ..application.runs import needs_policies
 
     return load_policies(workspace) if needs_policies(plan) else None
 
 
 def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return an executor for a run that obeys stop requests."""
-    from ..application.run_executor import RunExecutor  # noqa: PLC0415 - only to send
+    from ..application.run_executor import RunExecutor
 
     store = workspace.store
     read_stop_request = lambda: store.stop_request(run.id)  # noqa: E731 - called between batches

@@ -133,7 +133,7 @@ def csv_cell(text: str) -> str:
 
 def to_json(value: object) -> str:
     r"""Encode as one line of JSON. A value with a dangerous character is written entirely with `\u` escapes."""
-    import msgspec  # noqa: PLC0415 - `--help` does not need it
+    import msgspec
 
     try:
         text = msgspec.json.encode(value).decode()
@@ -177,7 +177,7 @@ def display_width(text: str) -> int:
     """Return the columns in a terminal: 2 for wide East Asian characters and emoji, 0 for marks and joiners."""
     if text.isascii():
         return len(text)
-    from wcwidth import width  # noqa: PLC0415 - 17 ms, and most commands print only ASCII
+    from wcwidth import width
 
     return width(text, control_codes="ignore")
 
@@ -191,7 +191,7 @@ def clip(text: str, columns: int, *, ending: str = "\N{HORIZONTAL ELLIPSIS}") ->
         return ending if room == 0 else ""
     if text.isascii():
         return text[:room] + ending
-    from wcwidth import iter_graphemes  # noqa: PLC0415 - as above
+    from wcwidth import iter_graphemes
 
     kept, used = [], 0
     for grapheme in iter_graphemes(text):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import HubUnavailable
 from ..protocol.clock_skew import measure_skew
 from .credentials import is_loopback
+from .local_hub_headers import fetch_local_headers
 
 if TYPE_CHECKING:
     from .client import Hub
@@ -123,6 +124,4 @@ class HubClock:
     def _follow(self) -> None:
         """Ask a local Hub for its time if its clock is followed, because it does not announce changes."""
         if self._follows:
-            from .local_hub_headers import fetch_local_headers
-
             self._clock.follow(fetch_local_headers(self._endpoint).get("x-hf-gate-clock"))

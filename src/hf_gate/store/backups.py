@@ -230,7 +230,7 @@ def _check_file(draft: Path, job: Restore) -> None:
         check_revision(revision, str(job.backup), REVISIONS)
         check_owner(db, job.endpoint, job.world, at=str(job.backup))
         if revision != REVISIONS.head:
-            from .schema_setup import upgrade_schema  # noqa: PLC0415 - SQLAlchemy is slow to import
+            from .schema_setup import upgrade_schema
 
             upgrade_schema(db, None, revision, REVISIONS)
         finish_loading(db)

@@ -59,7 +59,7 @@ def finish_loading(db: Database) -> None:
     """Create the indexes that an interrupted load left out, all or none."""
     if db.row("SELECT 1 FROM settings WHERE key = ?", (_MARKER,)) is None:
         return
-    from .schema_setup import creation_statements  # noqa: PLC0415 - SQLAlchemy is slow to import, and this is rare
+    from .schema_setup import creation_statements
 
     db.begin()
     try:

@@ -207,7 +207,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
                 if path
                 else "",
             )
-        from .schema_setup import create_schema  # noqa: PLC0415 - SQLAlchemy is slow to import, and most openings need none
+        from .schema_setup import create_schema
 
         about = {"endpoint": options.endpoint} | ({"world": options.world} if options.world else {})
         create_schema(db, about, revisions.head)
@@ -223,7 +223,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
     else:
         if options.is_read_only:
             raise StoreUnavailable(f"{db.at} has an older schema.", hint="Any command that writes upgrades it.")
-        from .schema_setup import upgrade_schema  # noqa: PLC0415 - as above
+        from .schema_setup import upgrade_schema
 
         upgrade_schema(db, path, revision, revisions)
 

@@ -129,7 +129,7 @@ def _drop_tables(db: Postgres) -> None:
     )
     if others:
         raise StoreBusy(f"{db.at} is open in {others[0][0].removeprefix('hf-gate beside ')}.")
-    from .schema import metadata  # noqa: PLC0415 - SQLAlchemy is slow to import
+    from .schema import metadata
 
     names = [table.name for table in metadata.sorted_tables]
     db.begin()

@@ -25,13 +25,13 @@ def _find_sqlite_faults(db: Sqlite) -> list[str]:
 
 
 def _read_trigger_sql() -> list[str]:
-    from .schema import SQLITE  # noqa: PLC0415 - SQLAlchemy is slow to import
+    from .schema import SQLITE
 
     return [_collapse_sql(sql) for sql in SQLITE if sql.startswith("CREATE TRIGGER")]
 
 
 def _find_postgres_faults(db: Postgres) -> list[str]:
-    from .schema import POSTGRESQL  # noqa: PLC0415 - as above
+    from .schema import POSTGRESQL
 
     wanted = {name for sql in POSTGRESQL for name in _TRIGGERS.findall(sql)}
     rows = db.rows(
@@ -62,7 +62,7 @@ def find_file_faults(db: Database) -> list[str]:
 
 def find_schema_faults(db: Sqlite) -> list[str]:
     """Return differences between a file and a new store; a crafted file may contain its own views and triggers."""
-    from .schema_setup import create_schema  # noqa: PLC0415 - SQLAlchemy is slow to import
+    from .schema_setup import create_schema
 
     fresh = Sqlite(Path(":memory:"), writes=True)
     try:

@@ -128,7 +128,7 @@ class Postgres:
     is_sqlite = False
 
     def __init__(self, url: str, *, writes: bool, name: str) -> None:
-        import psycopg  # noqa: PLC0415 - an extra, and slow to import
+        import psycopg
 
         self.error: type[Exception] = psycopg.Error
         self.at = without_password(url)

@@ -70,9 +70,9 @@ class Server:
 
     def run(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or Ctrl-C. `ready` is called when the desk answers."""
-        import uvicorn  # noqa: PLC0415 - takes 60 ms, and only a server needs it
+        import uvicorn
 
-        from .connections import BoundedConnection, handle_loop_error  # noqa: PLC0415 - as above
+        from .connections import BoundedConnection, handle_loop_error
 
         worker = BackgroundWorker(self.app_state, self.repos)
         self.app_state.request_sync = worker.request_sync

