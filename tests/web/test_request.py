@@ -13,7 +13,7 @@ from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.web.presence import BEAT, LEASE, Presence
-from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
+from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room, parsed
 
 
 @pytest.fixture
@@ -260,3 +260,23 @@ def test_mail_that_everybody_has_and_words_that_say_little_are_compared_with_nob
 def test_what_is_like_it_at_a_repo_of_others_is_not_told(asked: Room) -> None:
     mia = asked.reviewer("mia", "nobody/else")
     assert mia.get(f"/requests/{_key(asked, 'ada')}/similar").status == 404
+
+
+def test_the_page_says_in_one_sentence_why_and_lists_the_conditions_of_the_rule(room: Room) -> None:
+    room.ask([{"username": "ada", "email": "ada@mail.example"}], {"Purpose": GOOD})
+    body = room.visitor().get(f"/requests/{room.row('ada').state.hub_request}").body
+    text = " ".join(" ".join(parsed(body).text).split())
+    assert "Needs you: no university address." in text
+    assert 'aria-label="Conditions of rule academic"' in body
+    assert "not met: university address" in text
+    assert '<li title="email.academic' in body
+
+
+def test_a_viewer_reads_no_sentence_and_no_conditions(room: Room) -> None:
+    room.ask([{"username": "bob", "email": "bob@mail.example"}], {"Purpose": GOOD})
+    key = room.row("bob").state.hub_request
+    viewer = room.visitor(Member(name="vera", role=MemberRole.VIEWER))
+    body = viewer.get(f"/requests/{key}").body + viewer.get("/queue").body
+    assert "university" not in body
+    assert "Needs you" not in body
+    assert "rest" in body

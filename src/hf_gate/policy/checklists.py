@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..domain.display_text import join_words
+from ..domain.display_text import clip, join_words, make_visible
 from .fact_conditions import parse_fact_condition
 from .model import Abstention, Action, ConditionTrace, Opinion, PolicyMode, RuleTrace, Verdict
 from .phrases import describe_expression, quote_expression
 from .why import TraceSource, describe_found, find_nearest_accept_rule, inner_of_let
 
 MAX_ITEMS: Final = 20
+MAX_EXPRESSION: Final = 160  # columns of an expression
 MAX_WORDS: Final = 4  # tests of one item in words; longer ones are shown as code
 
 
@@ -82,7 +83,7 @@ def _items_of(trace: ConditionTrace, *, wanted: bool) -> Iterator[ChecklistItem]
     else:
         holds = None if trace.value is None else trace.value is wanted
         words = describe_trace(trace, wanted=wanted)
-        expression = trace.expr if wanted else f"!({trace.expr})"
+        expression = clip(make_visible(trace.expr if wanted else f"!({trace.expr})", one_line=True), MAX_EXPRESSION)
         yield ChecklistItem(holds, words, expression, _describe_difference(trace, words))
 
 

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.decisions import note_entry
-from ..application.evaluation import Evaluation, evaluate_request
 from ..application.inputs import ReasonTemplate, check_templates, parse_note, texts_by_language
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
@@ -17,14 +16,11 @@ from ..domain.lifecycle import MEANING, VERBS_WITH_REASON, Status
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
-from ..errors import HfGateError
-from ..policy.explain import ExplanationLine as Explained
-from ..policy.explain import explain_verdict
 from ..policy.reasons import fill_reason
 from . import formatting
 from .access_end import EndChoices, list_end_choices
+from .explanations import explain_request
 from .queue_query import PENDING, limit_to_visible_repos, parse_queue_query, run_query
-from .redaction import redact_verdict
 from .request_context import NotFound, RequestContext
 from .request_history import Reversal, find_reversal, list_history
 from .request_lines import RequestLine, request_key, request_lines
@@ -41,6 +37,7 @@ def page(context: RequestContext) -> Response:
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
     repo = context.workspace.store.repo(row.repo)
     verb = context.query_value("verb")
+    explanation = explain_request(context, row)
     history = list_history(context, attempts)
     before, after = neighbour_urls(context, row)
     return context.render(
@@ -53,7 +50,8 @@ def page(context: RequestContext) -> Response:
         line=line,
         attempts=attempts,
         form=_form_changes(row, repo),
-        why=explain_request(context, row),
+        why=explanation.tree,
+        explanation=explanation,
         history=[one for one in history if one.kind != EventKind.NOTE_WRITTEN],
         notes=[one for one in history if one.kind == EventKind.NOTE_WRITTEN],
         elsewhere=list_other_requests(context, row),
@@ -108,7 +106,9 @@ def update_presence(context: RequestContext) -> Response:
 def explanation_part(context: RequestContext) -> Response:
     """Return the reasons of the verdict as a part, for a row of the queue."""
     row = context.find_request(context.params["id"])
-    return context.render("parts/why.html", line=request_lines(context, [row])[0], why=explain_request(context, row))
+    return context.render(
+        "parts/why.html", line=request_lines(context, [row])[0], why=explain_request(context, row).tree
+    )
 
 
 def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:
@@ -119,39 +119,6 @@ def list_other_requests(context: RequestContext, row: RequestRow) -> list[Reques
     return request_lines(
         context, [one for one in others if one.repo != row.repo and one.is_current and context.can_see(one.repo)]
     )
-
-
-# ---- verdict -----------------------------------------------------------------------------------------------------------
-
-
-def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:
-    """Evaluate the request by the policies of its repo; None if there are none or they cannot be read."""
-    app_state = context.app_state
-    bundle, repo = app_state.policies.current, app_state.workspace.store.repo(row.repo)
-    if bundle is None or repo is None or row.request is None:
-        return None
-    try:
-        return evaluate_request(
-            app_state.workspace.store,
-            app_state.policies.for_repo(repo),
-            app_state.workspace.sources,
-            row,
-            context.now,
-            with_profile=False,
-        )
-    except (HfGateError, LookupError):
-        return None
-
-
-def explain_request(context: RequestContext, row: RequestRow) -> list[Explained]:
-    """Return the verdict and each rule that was tried; empty for viewers."""
-    if context.is_masked:
-        return []
-    found = evaluate_for_page(context, row)
-    if found is None:
-        return []
-    verdict = found.verdict if context.member.repos is None else redact_verdict(found.verdict)
-    return list(explain_verdict(verdict, context.now))
 
 
 # ---- answers, form, facts ----------------------------------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""Explains one request for its page: the sentence, the deciding rule as a checklist, and all rules as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..application.evaluation import Evaluation, evaluate_request
+from ..domain.lifecycle import Status
+from ..domain.rows import RequestRow
+from ..errors import HfGateError
+from ..policy.checklists import Checklist, build_checklist
+from ..policy.explain import ExplanationLine, explain_verdict
+from ..policy.why import RecordedTraces, WhySentence, explain_shadow_in_words, explain_verdict_in_words
+from .redaction import redact_verdict
+from .request_context import RequestContext
+
+
+@dataclass(frozen=True, slots=True)
+class RequestExplanation:
+    """Why a request has its verdict. Empty for viewers, and where no policy can be evaluated.
+
+    `shadow` has the name and the sentence of each policy in shadow mode.
+    """
+
+    tree: Sequence[ExplanationLine] = ()
+    sentence: WhySentence | None = None
+    checklist: Checklist | None = None
+    shadow: tuple[tuple[str, WhySentence], ...] = ()
+
+
+def explain_request(context: RequestContext, row: RequestRow) -> RequestExplanation:
+    """Return the explanation of a request, without what the policies read of repos that the member does not see."""
+    found = None if context.is_masked else evaluate_for_page(context, row)
+    if found is None:
+        return RequestExplanation()
+    verdict = found.verdict if context.member.repos is None else redact_verdict(found.verdict)
+    traces, zone = RecordedTraces(), context.workspace.zone
+    status = row.state.status if found.is_judged else Status.PENDING
+    return RequestExplanation(
+        explain_verdict(verdict, context.now, zone),
+        explain_verdict_in_words(verdict, traces, context.now, zone, status),
+        build_checklist(verdict, traces),
+        tuple(explain_shadow_in_words(verdict, traces)),
+    )
+
+
+def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:
+    """Evaluate a request with the policies of its repo; None if there are none, or if its answers are not kept."""
+    app_state = context.app_state
+    bundle, repo = app_state.policies.current, app_state.workspace.store.repo(row.repo)
+    if bundle is None or repo is None or row.request is None:
+        return None
+    try:
+        return evaluate_request(
+            app_state.workspace.store,
+            app_state.policies.for_repo(repo),
+            app_state.workspace.sources,
+            row,
+            context.now,
+            with_profile=False,
+        )
+    except (HfGateError, LookupError):
+        return None
