@@ -159,6 +159,24 @@ class WeeklyCount(NamedTuple):
     n: int
 
 
+class RowClass(NamedTuple):
+    """The stored classification of one row; `same_text`: current requests of its repo with the same long answer, itself too."""
+
+    quality: str | None
+    mail: str | None
+    same_text: int
+
+
+class ClassCount(NamedTuple):
+    """The number of current requests of a repo and status with one value of `kind`: quality or mail."""
+
+    repo: Repo
+    status: str
+    kind: str
+    value: str
+    n: int
+
+
 class QueueCount(NamedTuple):
     """The number of current requests of a repo with a status and a verdict. With `action` None, they were not evaluated."""
 

@@ -8,12 +8,15 @@ from datetime import UTC, tzinfo
 from typing import Final
 
 from ..domain.query import Query
-from ..domain.rows import PeoplePage, QueryPage, QueueCount, RequestRow, VerdictCount
+from ..domain.rows import ClassCount, PeoplePage, QueryPage, QueueCount, RequestRow, RowClass, VerdictCount
 from .query_sql import Conditions, build_conditions
 from .search import Key, PageRequest, cursor_of, filter_keys, find_keys, key_of
 from .sql import Database
 from .state_columns import repo_of
 from .store import Store
+
+MAX_SAME_TEXT: Final = 99
+"""Requests with the same text are counted up to this number, and one more for "more"."""
 
 _CHUNK: Final = 100  # requests that are read together
 _MAX_CHUNKS: Final = 20  # for one page; late in a list, most people were on an earlier page
@@ -33,6 +36,30 @@ class QueueQueries:
         )
         paths = {row[:3]: str(repo_of(*row[:3])) for row in rows}
         return [_parse_count(paths[row[:3]], row[3], int(row[4])) for row in rows]
+
+    def read_class_counts(self) -> list[ClassCount]:
+        """Return the counters of qualities and kinds of mail by repo and status, for facets."""
+        rows = self._store.reads.rows(
+            "SELECT o.type, o.namespace, o.name, c.kind, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
+            " WHERE c.kind IN ('quality', 'mail') AND c.n > 0"
+        )
+        found = []
+        for type_, space, name, kind, counted, n in rows:
+            status, value = counted.split(" ", 1)
+            found.append(ClassCount(repo_of(type_, space, name), status, kind, value, int(n)))
+        return found
+
+    def read_row_classes(self, idents: Sequence[int]) -> dict[int, RowClass]:
+        """Return the classification of each request; the same texts are counted to `MAX_SAME_TEXT` + 1 at most."""
+        db = self._store.reads
+        among, value = db.in_clause(idents)
+        rows = db.rows(
+            "SELECT r.id, r.quality, r.mail, CASE WHEN r.fingerprint IS NULL THEN 0 ELSE (SELECT count(*) FROM (SELECT 1"
+            " FROM requests s WHERE s.repo_id = r.repo_id AND s.fingerprint = r.fingerprint AND s.fingerprint IS NOT NULL"
+            f" AND s.is_current LIMIT {MAX_SAME_TEXT + 1}) AS texts) END FROM requests r WHERE r.id {among}",
+            (value,),
+        )
+        return {row[0]: RowClass(row[1], row[2], int(row[3])) for row in rows}
 
     def read_verdict_counts(self, status: str) -> list[VerdictCount]:
         """Return how many current requests of one status have each verdict."""

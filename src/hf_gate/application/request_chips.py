@@ -1,0 +1,102 @@
+"""Finds what is unusual about requests, for the chips of a row: exceptions only, and few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from ..domain.classification import MailKind
+from ..domain.forms import form_from_json
+from ..domain.ids import Repo, id_time
+from ..domain.requests import AccessRequest
+from ..domain.roles import Role
+from ..domain.rows import RepoRow, RequestRow, RowClass
+from ..domain.software_instructions import any_addresses_software
+from ..policy.email_addresses import parse_address
+from ..policy.form_facts import FormRoles, contains_address, form_roles, layout_answers
+from ..store.queue_queries import MAX_SAME_TEXT, QueueQueries
+
+MAX_CHIPS: Final = 3
+NEW_ACCOUNT_DAYS: Final = 30
+"""An account is new up to this age."""
+
+SAME_TEXT_LIMIT: Final = MAX_SAME_TEXT
+"""The largest number of a SAME_TEXT chip. A chip with a larger number means "99+"."""
+
+
+class ChipKind(StrEnum):
+    """The kinds of chips, the weightiest first. The number of a chip is in brackets."""
+
+    NEW_ACCOUNT = "new-account"  # (age in days)
+    THROW_AWAY_MAIL = "throw-away-mail"
+    OTHER_FORM_MAIL = "other-form-mail"  # the form has another e-mail address than the account
+    SAME_TEXT = "same-text"  # (requests of this repo with that text, this one included)
+    ASKED_BEFORE = "asked-before"  # (earlier attempts)
+    ADDRESSES_SOFTWARE = "addresses-software"
+
+
+VIEWER_CHIPS: Final = frozenset({ChipKind.NEW_ACCOUNT, ChipKind.ASKED_BEFORE})
+"""The chips that reveal no answer and no address."""
+
+
+class Chip(NamedTuple):
+    """One exception; `number` is None for kinds without one."""
+
+    kind: ChipKind
+    number: int | None = None
+
+
+def read_chips(
+    queue: QueueQueries,
+    rows: Sequence[RequestRow],
+    repos: Mapping[Repo, RepoRow],
+    *,
+    now: datetime,
+    masks: bool,
+) -> dict[int, tuple[Chip, ...]]:
+    """Return at most `MAX_CHIPS` chips for each request by its number, the weightiest first.
+
+    It takes one query for the page. `masks`: for somebody who sees no names, addresses and answers.
+    """
+    classes = {} if masks else queue.read_row_classes([row.id for row in rows])
+    found: dict[int, tuple[Chip, ...]] = {}
+    for row in rows:
+        repo = repos.get(row.repo)
+        chips = _find_chips(row, None if repo is None else repo.form_card, classes.get(row.id), now)
+        shown = [chip for chip in chips if not masks or chip.kind in VIEWER_CHIPS]
+        found[row.id] = tuple(shown[:MAX_CHIPS])
+    return found
+
+
+def _find_chips(row: RequestRow, form_card: str | None, known: RowClass | None, now: datetime) -> Iterator[Chip]:
+    """Yield all chips of a request in the order of `ChipKind`."""
+    user_id, request = row.person.identity.user_id, row.request
+    created = id_time(user_id) if user_id else None
+    if created is not None and (days := max(0, (now - created).days)) <= NEW_ACCOUNT_DAYS:
+        yield Chip(ChipKind.NEW_ACCOUNT, days)
+    if known is not None and known.mail == MailKind.THROW_AWAY:
+        yield Chip(ChipKind.THROW_AWAY_MAIL)
+    if request is not None and _has_other_form_mail(request, form_card):
+        yield Chip(ChipKind.OTHER_FORM_MAIL)
+    if known is not None and known.same_text > 1:
+        yield Chip(ChipKind.SAME_TEXT, known.same_text)
+    if row.state.attempt > 1:
+        yield Chip(ChipKind.ASKED_BEFORE, row.state.attempt - 1)
+    if request is not None and any_addresses_software(request.answers.values()):
+        yield Chip(ChipKind.ADDRESSES_SOFTWARE)
+
+
+def _has_other_form_mail(request: AccessRequest, form_card: str | None) -> bool:
+    """Whether the form asks for an address, and the answer is not that of the account."""
+    address = None if request.email is None else parse_address(request.email)
+    labels = layout_answers(_roles_of(form_card), tuple(request.answers)).by_role.get(Role.EMAIL, ())
+    answered = [label for label in labels if request.answers[label].strip()]
+    return bool(address and answered) and not contains_address(request.answers, answered, str(address))
+
+
+@lru_cache(256)
+def _roles_of(form_card: str | None) -> FormRoles:
+    return form_roles(None if form_card is None else form_from_json(form_card))
