@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-from ..domain.display_text import clip
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow
 from ..plan.model import Change, ChangeReason
 from ..plan.render import describe_end
+from ..plan.words import describe_reason
 from . import formatting
 from .request_context import RequestContext
 
@@ -27,7 +27,6 @@ EFFECTS: Final = {
 }  # fmt: skip
 OPEN_STATES: Final = ("planned", "started", OutcomeKind.OPEN.value, "unsent")
 _NOT_YET: Final = {"planned": "not sent", "started": "sent or about to be sent; read back before anything else is sent"}
-_MAX_VALUE: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +88,14 @@ def run_change_line(context: RequestContext, row: ChangeRow) -> ChangeLine:
 
 
 def _describe_reasons(reasons: Iterable[ChangeReason]) -> str:
-    return " and ".join(_describe_reason(one) for one in reasons if one.value)
+    return ", ".join(_describe_reason(one) for one in reasons if one.value)
 
 
 def _describe_reason(one: ChangeReason) -> str:
     """Describe a condition with the value that it read: `person.account_days > 30 (1204)`."""
     if (words := describe_end(one)) is not None:
         return words
-    seen = [
-        clip(str(value), _MAX_VALUE) for _, value in sorted(one.facts.items()) if isinstance(value, str | int | float)
-    ]
-    shown = [text for text in seen if text not in {"True", "False"}]
-    return one.expr + (f" ({', '.join(shown)})" if shown else "")
+    return describe_reason(one)
 
 
 def visible_repos(context: RequestContext, repos: Collection[Repo]) -> list[Repo] | None:

@@ -29,6 +29,7 @@ from ..plan import guards
 from ..plan.guards import Confirmation
 from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
 from ..plan.render import SHADOW, estimate_calls
+from ..plan.words import describe_effects
 from . import formatting
 from .app_state import AppState
 from .change_lines import EFFECTS, MARKS, ChangeLine, change_line, rule_label, visible_repos
@@ -143,6 +144,10 @@ def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status
         status,
         title=f"Plan: {len(view.changes):,} {'change' if len(view.changes) == 1 else 'changes'}",
         view=view,
+        effects=describe_effects(
+            (change for _, change in view.changes), view.plan.summary if view.is_whole else {}
+        ),
+        limits=[guard for guard in view.plan.guards if guard.value],
         digest=view.plan.digest,
         made_at=from_ms(view.row.made_at),
         clock_off=_describe_skew(view.plan.summary.get(CLOCK_SKEW, 0)),

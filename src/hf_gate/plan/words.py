@@ -1,0 +1,42 @@
+"""Says in words what a plan does, and why: `117 people get access, 218 are asked for more, 974 stay with you`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ..policy.fact_conditions import parse_fact_condition
+from ..policy.phrases import describe_expression, describe_value
+from .model import Change, ChangeReason
+
+_EFFECTS: Final = {
+    "accept": ("gets access", "get access"),
+    "reset": ("is asked for more", "are asked for more"),
+    "reject": ("is rejected", "are rejected"),
+    "cancel": ("returns to pending", "return to pending"),
+    "remove": ("loses access", "lose access"),
+}
+_STAYING: Final = ("human", "accept_human")
+
+
+def describe_effects(changes: Iterable[Change], summary: Mapping[str, int]) -> str:
+    """Return how many requests each kind of change affects, and how many stay with people."""
+    counts = Counter(change.verb for change in changes)
+    parts = [(counts[verb], words) for verb, words in _EFFECTS.items() if counts[verb]]
+    staying = sum(summary.get(key, 0) for key in _STAYING)
+    found = [f"{count:,} {words[count != 1]}" for count, words in parts]
+    if found:
+        number, _, rest = found[0].partition(" ")
+        found[0] = f"{number} {'person' if parts[0][0] == 1 else 'people'} {rest}"
+    if staying:
+        found.append(f"{staying:,} {'stays' if staying == 1 else 'stay'} with you")
+    return ", ".join(found)
+
+
+def describe_reason(reason: ChangeReason) -> str:
+    """Return in words what the rule found, or its expression; code if there are no words."""
+    condition = parse_fact_condition(reason.expr)
+    value = None if condition is None or condition.key or condition.has_size else reason.facts.get(condition.fact)
+    found = describe_value(condition.fact, value) if condition and isinstance(value, bool | int | str) else None
+    return found or describe_expression(reason.expr, holds=reason.value is not False)

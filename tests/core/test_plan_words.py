@@ -1,0 +1,34 @@
+"""Plans in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hf_gate.plan.model import ChangeReason
+from hf_gate.plan.words import describe_effects, describe_reason
+from tests.core.test_plan import change
+
+
+def test_the_effects_of_a_plan_are_one_sentence() -> None:
+    accepted, reset = [change(n) for n in range(3)], [change(9, after="reset")]
+    assert describe_effects([*accepted, *reset], {"human": 974}) == (
+        "3 people get access, 1 is asked for more, 974 stay with you"
+    )
+    assert describe_effects([change(1, before="accepted", after="reset")], {}) == "1 person loses access"
+    assert describe_effects([], {"human": 1, "wait": 3}) == "1 stays with you"
+    assert describe_effects([], {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("expr", "facts", "words"),
+    [
+        ("email.academic", {"email.academic": True}, "university address"),
+        ("person.account_days > 30", {"person.account_days": 800}, "account 2 years old"),
+        ('answers.purpose.text.contains("x")', {"answers.purpose.text": "x\n"}, "purpose contains “x”"),
+        ("a ? b : c", {}, "`a ? b : c`"),
+    ],
+)
+def test_a_reason_of_a_plan_has_words_or_stays_code(expr: str, facts: dict[str, Any], words: str) -> None:
+    assert describe_reason(ChangeReason(expr=expr, value=True, facts=facts)) == words
