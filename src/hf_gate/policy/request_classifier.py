@@ -44,7 +44,9 @@ def fingerprint_of(text: str, secret: bytes) -> int | None:
     """Return a keyed hash of a text without case, accents, width and spacing; None for a short text."""
     if len(text) < MIN_SHARED_TEXT:
         return None
-    folded = " ".join(fold_answer(strip_invisible(text[:_MAX_HASHED])).split())
+    text = text[:_MAX_HASHED]
+    is_simple = text.isascii() and text.isprintable()  # as most are: then folding is no more than small letters
+    folded = " ".join((text.lower() if is_simple else fold_answer(strip_invisible(text))).split())
     if len(folded) < MIN_SHARED_TEXT:
         return None
     digest = hashlib.blake2b(folded.encode("utf-8", "replace"), digest_size=8, key=secret).digest()
@@ -90,9 +92,9 @@ class AnswerClassifier:
             labels = tuple(answers)
             purposes, free = layouts.get(labels) or layout_of(labels)
             person = request.person
-            names = [name for name in (person.username, person.fullname) if name]
+            names = (person.username or "", person.fullname or "")
             quality = best_answer(answers, purposes, Role.PURPOSE, names, self._qualities)[0]
-            longest = max((answers[label] for label in free), key=len, default="")
+            longest = answers[free[0]] if len(free) == 1 else max(map(answers.__getitem__, free), key=len, default="")
             return Classification(quality.value, self._mail_kind(request.email), fingerprint_of(longest, secret))
 
         return classify
