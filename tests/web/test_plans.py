@@ -62,6 +62,8 @@ def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Room) 
     answer = lena.get(made(asked, lena))
     said = words(answer)
     assert "Plan: 4 changes" in said
+    assert "2 people get access, 2 are asked for more." in said
+    assert "university address" in said
     assert "house/academic 2" in said
     assert "house/say-more 2" in said
     assert "Please say what you will use it for, bob" in said
