@@ -191,7 +191,7 @@ class _RepoSync:
         if self.gate is None and ((row := self.store.repo(self.repo)) is None or row.form_card is None):
             self.gate = self._read_gate()
             with self.store.writing() as write:
-                write.update_repo(self.repo, self.gate)
+                write.update_repo(self.repo, {key: self.gate[key] for key in ("form_card",) if key in self.gate})
 
     def _read_gate(self) -> dict[str, object]:
         """Return the gate and its form, which policies need; nothing if they cannot be read, so that the sync goes on."""
