@@ -10,6 +10,7 @@ from typing import Final
 from ..domain.display_text import clip, make_visible
 from ..domain.timestamps import from_ms
 from .model import END_EXPRESSION, Change, ChangeReason, Plan
+from .words import describe_effects
 
 SHADOW: Final = "shadow/"
 """The prefix of summary keys that count shadow verdicts: `shadow/POLICY/ACTION`."""
@@ -33,6 +34,8 @@ _VALUE: Final = 40
 
 def render_plan(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
     """Render a plan as lines; hostile text is made visible and short."""
+    if effects := describe_effects(plan.changes, plan.summary):
+        yield f"{effects}."
     lines = [
         ("×", f"{act}, with access", len(changes), _count_by_rule(changes))
         if is_in
