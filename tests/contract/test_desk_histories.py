@@ -127,6 +127,26 @@ def test_a_clock_that_comes_back_to_the_moment_of_our_change_hides_nobodys_decis
     assert days.scene.row("ada").state.status == "rejected"
 
 
+@pytest.mark.parametrize("is_end", [True, False])
+def test_a_request_that_another_reviewer_returned_to_its_status_is_not_decided_again(
+    days: Days, *, is_end: bool
+) -> None:
+    """Our decision arrived, its outcome was lost, and a reviewer decided since: the request looks as before our call."""
+    wish, status = ("while", "accepted") if is_end else ("reject", "rejected")
+    to_plan: list[Step] = [("time_passes", {"seconds": 40 * 86_400}), ("is_planned", {"at": 0})]
+    steps: list[Step] = [
+        ("asks", {**ADA, "wish": wish}),
+        ("takes_a_turn", {}),
+        *(to_plan if is_end else [("is_turned_back", {})]),
+        BEFORE_THE_OUTCOME,
+        ("is_decided_elsewhere", {**ADA, "to": status}),
+        ("quiet", {}),
+    ]
+    play(days, steps)
+    assert days.scene.where("ada") == status
+    assert days.scene.store.changes(days.scene.store.runs()[0].id)[0].state == "stale"
+
+
 # ---- the controls ------------------------------------------------------------------------------------------------------
 
 BEFORE_THE_CALL: Final[Step] = ("dies_at_a_write", {"at": 1, "when": "after"})  # the intents are on the disk

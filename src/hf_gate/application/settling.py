@@ -119,8 +119,19 @@ def settle_by_read(item: RunItem, now: AccessRequest | None, *, complete: bool) 
     if item.row is None or now is None:
         return unsent if complete else None
     if now.status == change.before and to_iso(now.asked_at) == change.asked_at:
+        if _has_later_review(item.row, now):
+            return SettledItem(item, OutcomeKind.STALE, f"it was reviewed meanwhile and is {now.status} again", "read")
         return unsent
     return SettledItem(item, OutcomeKind.STALE, f"it was changed elsewhere and is {now.status} now", "read")
+
+
+def _has_later_review(row: RequestRow, now: AccessRequest) -> bool:
+    """Whether a record has a later review than the stored one. Our change may have arrived before that review.
+
+    The stored time of our own decision may be up to a second early. Then nothing is sent, which is the safer mistake.
+    """
+    stored, seen = row.state.reviewed_at, to_ms(now.reviewed_at)
+    return stored is not None and seen is not None and seen > stored
 
 
 def settle_by_outcome(item: RunItem, outcome: Outcome) -> SettledItem:
