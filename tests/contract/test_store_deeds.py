@@ -316,7 +316,7 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
     assert store.bindings("partners") == {"ada": "65"}
     assert (store.setting("k"), store.setting("gone")) == ("2", None)
 
-    with pytest.raises(KeyError, match="no columns"), store.writing() as write:
+    with pytest.raises(KeyError, match="not columns"), store.writing() as write:
         write.update_repo(EEG, {"id = 1; --": 1})
 
 

@@ -43,6 +43,8 @@ def _terms(draw: st.DrawFn) -> Term:
         values = _days
     elif key in KEY_VALUES:
         values = st.sampled_from([Pattern((word,)) for word in KEY_VALUES[key]] + [Pattern(("", ""))])
+    elif key == "same":
+        values = st.integers(0, 10**18 - 1).map(lambda number: Pattern((str(number),)))
     elif key == "repo":
         values = st.sampled_from([Pattern(("acme/a",)), Pattern(("datasets/acme/b",)), Pattern(("datasets/", ""))])
     label = draw(_text) if key == "form" else None

@@ -84,7 +84,7 @@ def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: Loca
         pressed = 0
         for _ in names:
             row = page.locator(".row.is-focus")
-            keys = ("s", "Enter") if "reset" in row.inner_text() else ("a",)
+            keys = ("s", "Enter") if "send back:" in row.inner_text().lower() else ("a",)
             for key in keys:
                 page.keyboard.press(key)
                 pressed += 1
