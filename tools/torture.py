@@ -23,6 +23,7 @@ _DAYS: Final = f"{MACHINE}::test_whatever_happens_the_books_agree_with_the_hub"
 
 PARTS: Final[Mapping[str, Sequence[str]]] = {
     "rules": (
+        "tests/core/test_cards.py",
         "tests/core/test_evaluate_laws.py",
         "tests/core/test_explain.py",
         "tests/core/test_facts.py",

@@ -1,0 +1,231 @@
+"""Cards and the text of a policy say the same: an edit changes only its piece, and its inverse restores every byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hf_gate.policy.card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
+from hf_gate.policy.cards import NEW_CONDITIONS, PolicyCards, change_value, new_rule, read_cards
+from hf_gate.policy.policy_parser import parse_policy
+
+_WORDS = st.text(st.sampled_from("aZ0 äß漢😀'\"\\:#-{}[]&*!%@,"), min_size=1, max_size=12).filter(
+    lambda text: bool(text.strip())
+)
+_CONDITIONS = st.sampled_from((
+    "email.academic", "'!email.academic'", '"email.free"', "person.account_days > 30", "(person.account_days >= 7)",
+    'answers.purpose.quality in ["good", "thin"]', "answers.purpose.quality != 'good'", "email.free && email.academic",
+    "email.free || person.account_days < 3", ">-\n      email.free\n      && email.academic", 'email.domain == "a\\b.org"',
+    "'history.accepted > 0 && person.username.startsWith(\"x\")'", "trusted && person.account_days > 30  # why",
+))  # fmt: skip
+_REASONS = st.one_of(
+    _WORDS.map(lambda text: "'" + text.replace("'", "''") + "'"),
+    st.sampled_from(
+        (
+            "Plain words",
+            '"say \\"more\\""',
+            "|\n      # no comment\n      two\n",
+            "|+\n      kept\n\n",
+            ">-\n      a\n\n      b",
+        )
+    ),
+)
+_GAPS = st.sampled_from(
+    ("", "\n", "  # belongs below\n", "# belongs below\n", "\n  # stays\n\n", "      # deeper\n", "\n\n# a\n  # b\n")
+)
+
+
+@st.composite
+def _policies(draw: st.DrawFn) -> str:
+    indent = draw(st.sampled_from(("  ", "")))
+    rules = []
+    for number in range(draw(st.integers(1, 5))):
+        if draw(st.integers(0, 9)) == 0:
+            rules.append(f"{indent}- {{id: r{number}, then: human}}\n")
+            continue
+        lines = [f"id: r{number}", f"when: {draw(_CONDITIONS)}", "then: reset", f"reason: {draw(_REASONS)}"]
+        if draw(st.booleans()):
+            lines.insert(
+                1, f"says: {draw(_WORDS.map(lambda text: chr(39) + text.replace(chr(39), chr(39) * 2) + chr(39)))}"
+            )
+        dash = draw(st.sampled_from(("- ", f"-\n{indent}  ", "-   # on the dash\n" + indent + "  ")))
+        rules.append(indent + dash + f"\n{indent}  ".join(lines) + "\n")
+    body = "".join(draw(_GAPS) + rule for rule in rules)
+    tail = draw(st.sampled_from(("", "\n", "# the end\n", "tests: []\n", "\n# about the tests\ntests: []", "...\n")))
+    text = f"version: 1\n# ☃\npolicy: p\nlet:\n  trusted: email.academic\nrules:  # in order\n{body}{tail}"
+    text = draw(st.sampled_from((text, text.rstrip("\n"))))
+    return text.replace("\n", "\r\n") if draw(st.booleans()) else text
+
+
+def _try(make: Callable[[], TextEdit | None]) -> TextEdit | None:
+    """Return an edit; None if there is none or if cards refuse it."""
+    try:
+        return make()
+    except CardError:
+        return None
+
+
+def _read(text: str) -> PolicyCards:
+    read = read_cards(text, "p.yaml")
+    assume(not read.layout.document.problems)
+    return read
+
+
+@given(_policies(), st.data())
+def test_a_moved_card_changes_only_the_order_and_moving_it_back_restores_every_byte(
+    text: str, data: st.DataObject
+) -> None:
+    read = _read(text)
+    index, to = (data.draw(st.integers(0, len(read.cards) - 1)) for _ in range(2))
+    edit = _try(lambda: move_rule(read.layout, index, to))
+    if edit is None:
+        return
+    moved = edit.apply(text)
+    ids = [card.rule for card in read.cards]
+    ids.insert(to, ids.pop(index))
+    assert [card.rule for card in _read(moved).cards] == ids
+    assert sorted(moved) == sorted(text)
+    back = move_rule(_read(moved).layout, to, index)
+    assert back is not None
+    assert back.apply(moved) == text
+
+
+@given(_policies(), st.data())
+def test_an_added_card_stands_where_it_was_put_and_removing_it_restores_every_byte(
+    text: str, data: st.DataObject
+) -> None:
+    read = _read(text)
+    index = data.draw(st.integers(0, len(read.cards)))
+    then, condition = (
+        data.draw(st.sampled_from(("accept", "reset", "wait"))),
+        data.draw(st.sampled_from(sorted(NEW_CONDITIONS))),
+    )
+    edit = _try(lambda: add_rule(read.layout, index, new_rule(read, then, condition)))
+    if edit is None:
+        return
+    more = edit.apply(text)
+    ids = [card.rule for card in read.cards]
+    assert [card.rule for card in _read(more).cards] == [*ids[:index], f"{then}-1", *ids[index:]]
+    assert remove_rule(_read(more).layout, index).apply(more) == text
+
+
+@given(_policies(), st.data())
+def test_a_changed_value_changes_nothing_else_and_its_inverse_restores_every_byte(
+    text: str, data: st.DataObject
+) -> None:
+    read = _read(text)
+    card = data.draw(st.sampled_from(read.cards))
+    fields = list(card.fields)
+    assume(fields)
+    field = data.draw(st.sampled_from(fields))
+    values = [choice for choice, _ in field.choices] or (
+        ["1", "42"] if field.kind == "number" else ["x", "a: b #c", 'it\'s "so" \\']
+    )
+    value = data.draw(st.sampled_from(values))
+    edit = _try(lambda: change_value(read, card.number, field.key, value))
+    if edit is None:
+        return
+    changed = edit.apply(text)
+    after = _read(changed)
+    assert edit.undo(text).apply(changed) == text
+    assert next(each for each in after.cards[card.number].fields if each.key == field.key).value == value
+    others = [
+        (one.number, each)
+        for one in read.cards
+        for each in one.fields
+        if (one.number, each.key) != (card.number, field.key)
+    ]
+    assert [(number, each.key, each.value) for number, each in others] == [
+        (one.number, each.key, each.value)
+        for one in after.cards for each in one.fields if (one.number, each.key) != (card.number, field.key)
+    ]  # fmt: skip
+    if field.key == "then" or field.kind == "number":
+        back = change_value(after, card.number, field.key, field.value)
+        assert back is not None
+        assert back.apply(changed) == text
+
+
+@given(_policies())
+def test_cards_list_the_rules_of_the_text_in_order(text: str) -> None:
+    read = _read(text)
+    parsed = parse_policy(text, "p.yaml").policy
+    if parsed is not None:
+        assert [(card.rule, card.line) for card in read.cards] == [
+            (rule.id, rule.position.line) for rule in parsed.rules
+        ]
+
+
+def test_a_moved_rule_takes_the_comment_lines_directly_above() -> None:
+    text = "version: 1\nrules:\n  - id: a\n    then: human\n\n  # stays\n\n  # of b\n  - id: b  # too\n    then: human\n# end"
+    edit = move_rule(read_cards(text, "p").layout, 1, 0)
+    assert edit is not None
+    assert edit.apply(text) == (
+        "version: 1\nrules:\n  # of b\n  - id: b  # too\n    then: human\n\n  # stays\n\n  - id: a\n    then: human\n# end"
+    )
+
+
+def test_a_value_is_replaced_within_its_quotes_and_a_plain_one_gets_quotes_when_it_needs_them() -> None:
+    text = "rules:\n- id: a\n  when: email.academic && person.account_days > 30 # note\n  then: accept\n"
+    read = read_cards(text, "p")
+    older = change_value(read, 0, "when.1.value", "7")
+    assert older is not None
+    assert older.apply(text) == text.replace("30", "7")
+    negated = change_value(read, 0, "when.0", "false")
+    assert negated is not None
+    assert negated.apply(text) == text.replace(
+        "email.academic && person.account_days > 30", '"!email.academic && person.account_days > 30"'
+    )
+
+
+def test_flow_rules_and_conditions_beyond_the_menus_are_edited_as_text() -> None:
+    read = read_cards(
+        "rules:\n- {id: a, then: human}\n- id: b\n  when: email.free || email.academic\n  then: human\n", "p"
+    )
+    assert [card.is_text for card in read.cards] == [True, False]
+    assert not list(read.cards[0].fields)
+    assert not read.cards[1].parts[0].fields
+    flow = read_cards("rules: [{id: a, then: human}, {id: b, then: human}]\n", "p")
+    assert not flow.can_move
+    with pytest.raises(CardError, match="edit them as text"):
+        move_rule(flow.layout, 0, 1)
+
+
+@pytest.mark.parametrize("value", ["1\n2", "-1", "９", "1 || true", ""])
+def test_a_number_field_takes_only_a_number(value: str) -> None:
+    read = read_cards("rules:\n- id: a\n  when: person.account_days > 30\n  then: human\n", "p")
+    with pytest.raises(CardError):
+        change_value(read, 0, "when.0.value", value)
+
+
+@pytest.mark.parametrize("value", ['"] || true || ["', "a\nthen: accept", "\u2028", "x" * 5_000])
+def test_a_typed_text_never_leaves_its_value(value: str) -> None:
+    text = "rules:\n- id: a\n  when: 'email.domain == \"a.org\"'\n  then: human\n"
+    read = read_cards(text, "p")
+    edit = _try(lambda: change_value(read, 0, "when.0.value", value))
+    if edit is not None:
+        after = read_cards(edit.apply(text), "p")
+        assert [each.value for each in after.cards[0].fields] == ["human", "==", value]
+
+
+def test_the_only_rule_cannot_be_removed() -> None:
+    with pytest.raises(CardError, match="only rule"):
+        remove_rule(read_cards("rules:\n- id: a\n  then: human\n", "p").layout, 0)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[2] / "src/hf_gate/examples").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_the_rules_of_every_shipped_example_move_there_and_back(file: Path) -> None:
+    text = file.read_bytes().decode()
+    read = read_cards(text, file.name)
+    for index in range(len(read.cards) - 1):
+        edit = move_rule(read.layout, index, len(read.cards) - 1)
+        assert edit is not None
+        moved = edit.apply(text)
+        back = move_rule(read_cards(moved, file.name).layout, len(read.cards) - 1, index)
+        assert back is not None
+        assert back.apply(moved) == text
