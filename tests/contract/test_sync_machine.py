@@ -70,6 +70,7 @@ class Readings(RuleBasedStateMachine):
     @rule(name=people)
     def somebody_is_renamed(self, name: str) -> None:
         before = self._now(name)
+        self.is_fresh = False
         self.names[name] += 1
         self.desk.local.control("POST", "rename", {"user": before, "to": self._now(name)})
         self.desk.local.tokens[self._now(name)] = self.desk.local.tokens[before]
