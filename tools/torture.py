@@ -59,14 +59,13 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_local_hub_paging.py",
         "tests/contract/test_local_hub_states.py",
     ),
-    "store": (
+    "store-1": ("tests/contract/test_store_machine.py", "tests/contract/test_sync_machine.py"),
+    "store-2": (
         "tests/contract/test_classification.py",
+        "tests/contract/test_request_version.py",
         "tests/contract/test_sources_tables.py",
         "tests/contract/test_store_deeds.py",
-        "tests/contract/test_store_machine.py",
         "tests/contract/test_store_queries.py",
-        "tests/contract/test_request_version.py",
-        "tests/contract/test_sync_machine.py",
     ),
     "web": (
         "tests/web/test_axe.py",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,6 +27,7 @@ from hf_gate.domain.ids import Repo
 from hf_gate.domain.ledger import GENESIS, LedgerLink, verify_chain
 from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.request_state import RequestState, apply_event
+from hf_gate.domain.rows import RequestRow
 from hf_gate.store.opening import open_store
 from hf_gate.store.state_columns import chain_of
 from tests.contract.store_kit import EEG, ENDPOINT, MED, new_schema, record, take
@@ -119,8 +121,11 @@ class _Machine(RuleBasedStateMachine):
     # ---- what holds ----------------------------------------------------------------------------------------------------
 
     def _requests(self) -> list[tuple[int, Repo, int]]:
-        rows = [row for person in range(1, 20) for row in self.store.attempts(None, person)]
-        return [(row.id, row.repo, row.person.id) for row in rows]
+        return [(row.id, row.repo, row.person.id) for row in self._rows()]
+
+    def _rows(self) -> list[RequestRow]:
+        idents = [ident for (ident,) in self.store._db.rows("SELECT id FROM requests ORDER BY id")]
+        return list(self.store.requests(idents).values())
 
     @invariant()
     def chains_hold_and_commitments_fit(self) -> None:
@@ -179,17 +184,15 @@ class _Machine(RuleBasedStateMachine):
 
     @invariant()
     def every_request_is_found_by_its_text(self) -> None:
-        for ident, repo, _ in self._requests():
-            (row,) = self.store.requests([ident]).values()
+        for row in self._rows():
             assert row.request is not None
-            if row.is_current:
-                name = row.person.identity.username
-                found = {one.id for one in self.store.find_by_identity(repo, name)} if name else {ident}
-                assert ident in found
+            if row.is_current and (name := row.person.identity.username):
+                assert row.id in {one.id for one in self.store.find_by_identity(row.repo, name)}
 
 
-def _run(machine: type[_Machine]) -> None:
-    run_state_machine_as_test(machine)
+def _settings(examples: int) -> settings:
+    """At most 50 steps: the invariants read the whole ledger at every step."""
+    return settings(max_examples=examples, stateful_step_count=min(50, settings().stateful_step_count))
 
 
 def test_on_sqlite() -> None:
@@ -200,7 +203,7 @@ def test_on_sqlite() -> None:
                 super().__init__()
                 self.place = str(Path(tempfile.mkdtemp(dir=folder)) / "desk.db")
 
-        _run(OnFiles)
+        run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples))
 
 
 def test_on_postgresql(postgres_uri: str) -> None:
@@ -209,7 +212,8 @@ def test_on_postgresql(postgres_uri: str) -> None:
             super().__init__()
             self.place = new_schema(postgres_uri)
 
-    _run(OnServer)
+    # A server answers each query several times slower than a file does.
+    run_state_machine_as_test(OnServer, settings=_settings(max(10, settings().max_examples // 10)))
 
 
 def test_a_chain_begins_where_the_house_says() -> None:
