@@ -406,6 +406,11 @@ def find_by_trigrams(db: Database, grams: Sequence[str], most: int) -> list[Row]
     if db.is_sqlite:
         match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)
         return db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, most))
-    # a separate query, so that the planner knows the hashes and how rare they are
-    hashes = [row[0] for row in db.rows("SELECT hashtext(gram) FROM unnest(?::text[]) AS gram", (list(grams),))]
-    return db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ?::int[] LIMIT ?", (hashes, most))
+    where = "trigrams_of(text || extra) @> ?::int[]"
+    return db.rows(f"SELECT id FROM texts WHERE {where} LIMIT ?", (_number_trigrams(grams), most))
+
+
+def _number_trigrams(grams: Iterable[str]) -> list[int]:
+    """Return what `trigrams_of` of PostgreSQL returns for these texts: each three bytes as one number."""
+    texts = [gram.encode() for gram in grams]
+    return list({int.from_bytes(text[i : i + 3]): None for text in texts for i in range(len(text) - 2)})

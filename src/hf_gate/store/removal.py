@@ -21,7 +21,7 @@ from .write_lock import FileLock, Holder, OnWait, ServerLock, ignore_wait, lock_
 RESTORING: Final = ".restoring"
 BEFORE_RESTORE: Final = ".before-restore"
 _COPY: Final = rf"{re.escape(RESTORING)}|{re.escape(BEFORE_RESTORE)}(?:-\d+)?|\.before-\d{{4}}"
-_FUNCTIONS: Final = ("ledger_only_added_to()", "grams_of(text)")
+_FUNCTIONS: Final = ("ledger_only_added_to()", "trigrams_of(text)")
 
 
 def files_of(store: Path) -> list[Path]:

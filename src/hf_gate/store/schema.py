@@ -458,8 +458,10 @@ POSTGRESQL: Final = (
        $$ BEGIN RAISE EXCEPTION 'the ledger is only added to'; END $$""",
     "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION ledger_only_added_to()",
     "CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger EXECUTE FUNCTION ledger_only_added_to()",
-    # Hashes instead of text halve the time to build the index. Matches are compared with the text anyway.
-    """CREATE FUNCTION grams_of(whole text) RETURNS int[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-       $$ SELECT ARRAY(SELECT hashtext(substr(whole, i, 3)) FROM generate_series(1, length(whole) - 2) AS i) $$""",
-    "CREATE INDEX texts_grams ON texts USING gin (grams_of(text || extra))",
+    # Three bytes as one number: SQL takes bytes by their place in constant time, characters of UTF-8 by counting from
+    # the start. The index is built in half the time. Matches are compared with the text anyway.
+    """CREATE FUNCTION trigrams_of(whole text) RETURNS int[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+       $$ SELECT ARRAY(SELECT (get_byte(b, i) << 16) + (get_byte(b, i + 1) << 8) + get_byte(b, i + 2)
+          FROM convert_to(whole, 'UTF8') AS b, generate_series(0, octet_length(b) - 3) AS i) $$""",
+    "CREATE INDEX texts_grams ON texts USING gin (trigrams_of(text || extra))",
 )
