@@ -10,11 +10,11 @@ from typing import TypeAlias, TypeVar
 
 from hypothesis import strategies as st
 
+from hf_gate.domain.grants import Duration
 from hf_gate.policy.evaluator import CompiledPolicy, compile_policy
 from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
     Action,
-    Duration,
     Fact,
     FactValue,
     Policy,

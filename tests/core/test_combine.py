@@ -9,8 +9,9 @@ from itertools import permutations, product
 
 import pytest
 
+from hf_gate.domain.grants import Duration
 from hf_gate.domain.lifecycle import Status
-from hf_gate.policy.model import STRICTNESS, Action, Duration, Opinion, PolicyMode
+from hf_gate.policy.model import STRICTNESS, Action, Opinion, PolicyMode
 from hf_gate.policy.opinions import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions, grant_end
 from tests.conftest import ROOT
 

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from hf_gate.domain.grants import Duration
 from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
     Action,
-    Duration,
     Fact,
     FactValue,
     Policy,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from hf_gate.domain.display_text import make_visible
+from hf_gate.domain.grants import Duration
 from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.explain import (
     ExplanationLine,
@@ -22,7 +23,6 @@ from hf_gate.policy.explain import (
 )
 from hf_gate.policy.model import (
     Action,
-    Duration,
     Fact,
     FactValue,
     Policy,

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_gate.domain.grants import Duration
 from hf_gate.policy.checklists import Checklist, ChecklistItem, build_checklist
 from hf_gate.policy.evaluator import CompiledPolicy, Evaluator, compile_policy
 from hf_gate.policy.model import (
     Abstention,
     Action,
-    Duration,
     Fact,
     FactValue,
     Opinion,

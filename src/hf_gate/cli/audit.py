@@ -15,11 +15,12 @@ from msgspec.structs import asdict, replace
 
 from ..application.records import AuditRecord
 from ..application.targets import RequestTarget, find_attempts
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
-from .output import FIRST_ROWS, Column, count_of, safe_lines
+from .output import FIRST_ROWS, Column, safe_lines
 from .targets import parse_person_or_repo
 from .workspace import no_store_error, open_stored_workspace, open_workspace
 
@@ -237,7 +238,7 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
             write(line)
             count += 1
     personal = ", with personal data" if with_personal else ", without personal data"
-    run.out.say(f"{count_of(count, 'entry', 'entries')} written{personal}.", "dim")
+    run.out.say(f"{pluralize(count, 'entry', 'entries')} written{personal}.", "dim")
     return 0
 
 
@@ -254,7 +255,7 @@ def audit_checkpoint(run: Run, *, target: str | None) -> int:
         run.out.document(doc, lambda: _head_lines(checkpoint), quiet=[checkpoint.digest])
         return 0
     write_private_file(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
-    run.out.say(f"Saved the heads of {count_of(len(checkpoint.heads), 'chain')} to {target} and to the store.")
+    run.out.say(f"Saved the heads of {pluralize(len(checkpoint.heads), 'chain')} to {target} and to the store.")
     return 0
 
 
@@ -324,13 +325,13 @@ def _verification_lines(result: LedgerReport, checkpoints: int) -> Iterator[str]
         yield f"BROKEN  {each.chain}#{each.seq}  {each.what}"
     if len(result.broken) > 50:
         yield f"and {len(result.broken) - 50:,} more"
-    compared = f", compared with {count_of(checkpoints, 'checkpoint')}" if checkpoints else ""
-    chains = count_of(len(result.chains), "chain")
+    compared = f", compared with {pluralize(checkpoints, 'checkpoint')}" if checkpoints else ""
+    chains = pluralize(len(result.chains), "chain")
     if result.ok:
-        yield f"Verified: {count_of(result.entries, 'entry', 'entries')} in {chains}{compared}."
+        yield f"Verified: {pluralize(result.entries, 'entry', 'entries')} in {chains}{compared}."
     else:
-        count = count_of(len(result.broken), "problem")
-        yield f"NOT VERIFIED: {count} in {count_of(result.entries, 'entry', 'entries')} of {chains}."
+        count = pluralize(len(result.broken), "problem")
+        yield f"NOT VERIFIED: {count} in {pluralize(result.entries, 'entry', 'entries')} of {chains}."
     yield from (f"Not proved: {words}." for words in result.not_proved)
 
 

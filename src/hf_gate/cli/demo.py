@@ -15,6 +15,7 @@ import click
 
 from ..application.record_builders import rate_answers, request_record
 from ..application.records import RequestRecord
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
@@ -22,7 +23,7 @@ from ..domain.requests import Decision
 from .demo_story import Story, start_command
 from .demo_workspace import play_workspace, serve_desk
 from .framework import Run, command
-from .output import Format, count_of
+from .output import Format
 from .request_details import request_lines
 from .request_table import ls_columns
 from .text_layout import terminal_width
@@ -107,7 +108,7 @@ def _serve_hub(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess
 
 def _play_decisions(story: Story, repos: list[Repo]) -> None:
     repo = repos[0]
-    story.print(f"A Hub on this machine, {story.url}, with {count_of(len(repos), 'gated repo')} and invented people")
+    story.print(f"A Hub on this machine, {story.url}, with {pluralize(len(repos), 'gated repo')} and invented people")
     story.print()
     token = _ask_access(story, repo)
     _list_pending(story, repo)
@@ -161,7 +162,7 @@ def _list_pending(story: Story, repo: Repo) -> None:
     story.check(
         "list",
         ok=proved and len(rows) > 8,
-        detail=f"{count_of(len(rows), 'pending request')}; the list is proved complete",
+        detail=f"{pluralize(len(rows), 'pending request')}; the list is proved complete",
     )
     story.print()
 

@@ -16,12 +16,13 @@ import click
 
 from .. import __version__
 from ..domain.accounts import TokenRights
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed
 from ..protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
 from .framework import Run, command, explain_unauthorized, repo_type_option
 from .git_tracked import list_tracked_personal_files
-from .output import count_of, describe_clock_skew
+from .output import describe_clock_skew
 from .targets import parse_repo_argument
 from .token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
 
@@ -134,7 +135,7 @@ def _check_workspace(run: Run) -> Finding:
     return Finding(
         "workspace",
         True,
-        f"{run.location.title}, {count_of(len(run.location.config.repos), 'repo entry', 'repo entries')}",
+        f"{run.location.title}, {pluralize(len(run.location.config.repos), 'repo entry', 'repo entries')}",
     )
 
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from ..application.record_builders import outcome_of_change, outcome_record
 from ..application.records import OutcomeRecord
-from ..domain.display_text import to_json
+from ..domain.display_text import pluralize, to_json
 from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from ..domain.runs import UNSETTLED, ChangeOrigin, ChangeState
 from ..errors import Guarded, HfGateError, HubUnavailable
-from .output import Format, Output, clock_advice, count_of
+from .output import Format, Output, clock_advice
 from .progress import Progress
 from .second_approval import authorize_run
 from .workspace import actor_of, make_executor, open_workspace
@@ -375,4 +375,4 @@ def print_dry_run(run: Run, decision: DecisionCommand) -> None:
             reason = decision.reason_for(target) if decision.template else None
             out.line(f"would {decision.verb} {target}" + (f" with the reason {to_json(reason)}" if reason else ""))
         reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
-        out.line(f"Dry run: {count_of(len(decision.targets), 'change')}{reason}; nothing was sent.")
+        out.line(f"Dry run: {pluralize(len(decision.targets), 'change')}{reason}; nothing was sent.")

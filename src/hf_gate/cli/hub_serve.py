@@ -11,9 +11,10 @@ from pathlib import Path
 import click
 
 from ..config import parse_seconds
+from ..domain.display_text import pluralize
 from ..errors import HfGateError, UsageError
 from .framework import CommandEntry, GateGroup, Run, command
-from .output import Format, count_of
+from .output import Format
 
 hub = GateGroup(
     "hub",
@@ -123,7 +124,7 @@ def _print_start_lines(run: Run, line: dict[str, object]) -> None:
     run.out.line(f"The local Hub runs at {line['url']} until Ctrl-C.")
     for repo in repos:  # type: ignore[attr-defined]
         spelt = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
-        run.out.line(f"  {spelt}  gated {repo['gated']}, {count_of(repo['pending'], 'request')} pending")
+        run.out.line(f"  {spelt}  gated {repo['gated']}, {pluralize(repo['pending'], 'request')} pending")
     run.out.line("In another terminal:")
     run.out.line(f"  {_export_line(line)}")
     run.out.line("  hf-gate ls")

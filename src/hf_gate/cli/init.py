@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..private_files import write_private_file
 from .framework import Run, command, repo_type_option
-from .output import count_of
 from .sync import SyncCommand
 from .token_rights import owners_of, read_rights, rights_warnings, summarize_rights
 from .workspace import open_workspace
@@ -156,7 +156,7 @@ def _lines(
         yield f"  in doubt: {line}"
     if skipped:
         yield f"Skipped, because this token cannot read their requests: {', '.join(map(str, skipped))}."
-    yield f"Wrote hf-gate.yaml, policies/starter.yaml and .gitignore in {folder} for {count_of(len(repos), 'repo')}."
+    yield f"Wrote hf-gate.yaml, policies/starter.yaml and .gitignore in {folder} for {pluralize(len(repos), 'repo')}."
     yield "Nothing was changed on the Hub. Next steps:"
     yield from _next_steps(folder, sync, repos)
 

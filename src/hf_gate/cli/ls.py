@@ -12,11 +12,12 @@ import click
 from ..application.record_builders import request_record
 from ..application.records import RequestRecord
 from ..domain.completeness import NO_RESET_LIST
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
 from .framework import Run, command, limit_options, repo_type_option
-from .output import FIRST_ROWS, Column, Format, count_of
+from .output import FIRST_ROWS, Column, Format
 from .progress import Progress
 from .request_table import ls_columns, target_argument
 from .store_listing import ListingQuery, find_listing, print_listing
@@ -235,6 +236,6 @@ def _print_partial(run: Run, reader: _ListingReader, shown: int) -> None:
     more = "All: --all"
     if reader.unread_lists:
         run.out.say(f"Showing {shown:,} of {total} {reader.description}.")
-        run.out.say(f"{count_of(reader.unread_lists, 'more list')} not read yet. {more}")
+        run.out.say(f"{pluralize(reader.unread_lists, 'more list')} not read yet. {more}")
     else:
         run.out.say(f"Showing {shown:,} of {total} {reader.description}. {more}")

@@ -248,11 +248,6 @@ def _builtin(value: object) -> dict[str, object]:
     return found
 
 
-def count_of(count: int, one: str, many: str | None = None) -> str:
-    """Return e.g. `1 request` or `1,204 requests`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def format_age(since: datetime, now: datetime) -> str:
     """Return the time since then in one suitable unit: `40s`, `12m`, `3h`, `9d`, `5mo`, `3.1y`, `12y`."""
     seconds = max(0, int((now - since).total_seconds()))

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from ..config import parse_seconds
+from ..domain.display_text import pluralize
 from ..domain.rows import count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
@@ -19,7 +20,7 @@ from ..private_files import write_private_file
 from .confirmation import confirm_plan
 from .execution import execute_run, print_run
 from .framework import command
-from .output import clock_advice, count_of, format_duration
+from .output import clock_advice, format_duration
 from .second_approval import authorize_run, resume_run
 from .workspace import (
     actor_of,
@@ -102,7 +103,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in bundle.policies) or "none"
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
     ago = format_duration(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
-    lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {count_of(len(rows), 'repo')}, synced {ago}"]
+    lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {pluralize(len(rows), 'repo')}, synced {ago}"]
     lines += render_plan(made, calls=estimate_calls(made))
     if path is not None:
         lines.append(f"Saved {path} ({format_validity(made, workspace.clock.now())}).  Next: hf-gate apply {path}")

@@ -9,11 +9,11 @@ import click
 
 from ..application.record_builders import policy_record, problem_record
 from ..application.records import PolicyRecord
-from ..domain.display_text import make_visible
+from ..domain.display_text import make_visible, pluralize
 from ..domain.ids import Repo, RepoType
 from ..errors import UsageError
 from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
-from .output import Row, count_of
+from .output import Row
 from .policy_files import Policies, print_errors, print_problems, read_policies
 from .policy_problems import summarize
 from .policy_tables import accept_table
@@ -61,7 +61,7 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
     unknown to every rule until --accept-table accepts it.
     """
     if accepted is not None:
-        run.out.say(f"table {accepted}: accepted with {count_of(accept_table(run, accepted), 'row')}")
+        run.out.say(f"table {accepted}: accepted with {pluralize(accept_table(run, accepted), 'row')}")
     found = read_policies(run, files, counts_matches=True)
     counts = found.counts()
     doc = {
@@ -99,13 +99,13 @@ def _failing_tests(checked: CheckedPolicy) -> list[PolicyTestResult]:
 
 def _check_lines(found: Policies) -> Iterator[str]:
     for name, checked, policy in found.without_errors():
-        size = f"{count_of(len(policy.rules), 'rule')}, {count_of(len(policy.tests), 'test')}"
+        size = f"{pluralize(len(policy.rules), 'rule')}, {pluralize(len(policy.tests), 'test')}"
         yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
         if failing := _failing_tests(checked):
             names = ", ".join(make_visible(each.test.name, one_line=True) for each in failing[:_MAX_NAMED])
             more = f" and {len(failing) - _MAX_NAMED} more" if len(failing) > _MAX_NAMED else ""
             fail = "fails" if len(failing) == 1 else "fail"
-            yield f"  {count_of(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
+            yield f"  {pluralize(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
         for requirement in _accept_requirements(checked, policy):
             yield f"  {requirement.rule} accepts; at minimum: {requirement}"
     yield from (table.describe() for table in found.tables)
@@ -113,7 +113,7 @@ def _check_lines(found: Policies) -> Iterator[str]:
         yield f"hf-gate.yaml: {summarize(found.counts())}; the policies were not read."
         return
     checked_forms = f"; with the forms of {', '.join(found.forms)}" if found.forms else ""
-    counted = count_of(len(found.checked), "policy", "policies")
+    counted = pluralize(len(found.checked), "policy", "policies")
     yield f"{counted}: {summarize(found.counts())}{checked_forms}."
 
 
@@ -138,7 +138,7 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
     if run.out.is_human:
         print_problems(run, found, warnings)
     doc = {"schema_version": 1, "warnings": len(warnings), "problems": [problem_record(each) for each in warnings]}
-    counted = count_of(len(found.checked), "policy", "policies")
+    counted = pluralize(len(found.checked), "policy", "policies")
     run.out.document(doc, lambda: [f"{counted}: {summarize(found.counts())}."], quiet=_positions(warnings))
     return 0
 
@@ -195,7 +195,7 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
                 yield f"\u2717 {policy.name}: {result.test.name} ({name}:{result.test.position.line})"
                 yield f"    {result.message}"
                 yield from (f"    {line}" for line in result.why)
-    yield f"{count_of(total, 'test')}: {total - failed} passed, {failed} failed."
+    yield f"{pluralize(total, 'test')}: {total - failed} passed, {failed} failed."
 
 
 # ---- show --------------------------------------------------------------------------------------------------------------

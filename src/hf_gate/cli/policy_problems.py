@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from ..domain.display_text import clip, display_width, make_visible
-from .output import count_of
+from ..domain.display_text import clip, display_width, make_visible, pluralize
 
 if TYPE_CHECKING:
     from ..policy.model import PolicyProblem
@@ -46,7 +45,7 @@ def severity_of(problem: PolicyProblem) -> str:
 
 def summarize(problems: Mapping[str, int]) -> str:
     """Return e.g. `2 errors, 1 warning` or `no problems`."""
-    words = [count_of(count, name) for name, count in problems.items() if count]
+    words = [pluralize(count, name) for name, count in problems.items() if count]
     return ", ".join(words) or "no problems"
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..domain.display_text import pluralize
 from ..domain.rows import count_pending
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, UsageError
 from .framework import Run, command
-from .output import count_of
 from .policy_files import print_errors, read_policies
 from .workspace import actor_of, open_with_policies
 
@@ -110,7 +110,7 @@ def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str
     if not changes:
         yield f"{lead} Its first turn would change nothing, as of the last sync."
         return
-    yield f"{lead} Its first turn would change {count_of(len(changes), 'request')}: {summarize_changes(changes)}."
+    yield f"{lead} Its first turn would change {pluralize(len(changes), 'request')}: {summarize_changes(changes)}."
     for row in _by_repo(changes):
         yield f"  {row['where']}: {row['count']:,}"
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..domain.display_text import make_visible
+from ..domain.display_text import make_visible, pluralize
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from .framework import Run
-from .output import Row, count_of
+from .output import Row
 from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ class CheckedTable:
         """Return the table as one line of text."""
         if self.table.refusal:
             return f"table {self.spec.name}: refused; every rule that uses it is unknown"
-        found = f"table {self.spec.name}: {count_of(len(self.table.rows), 'row')}, key {' or '.join(self.table.key)}"
+        found = f"table {self.spec.name}: {pluralize(len(self.table.rows), 'row')}, key {' or '.join(self.table.key)}"
         if self.matches is None:
             return found
-        return f"{found}; lists {self.matches:,} of {count_of(self.pending or 0, 'pending request')}"
+        return f"{found}; lists {self.matches:,} of {pluralize(self.pending or 0, 'pending request')}"
 
 
 def relative_name(folder: Path, name: str) -> str:

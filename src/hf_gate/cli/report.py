@@ -10,8 +10,9 @@ from msgspec.structs import asdict
 
 from ..application.record_files import csv_lines
 from ..application.records import OverviewCell, OverviewRecord
+from ..domain.display_text import pluralize
 from .framework import CommandEntry, GateGroup, Run, command
-from .output import Format, count_of, format_duration
+from .output import Format, format_duration
 from .workspace import no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def report_overview(run: Run) -> int:
 
 def _lines(overview: OverviewRecord) -> Iterator[str]:
     oldest = f", the oldest since {overview.oldest}" if overview.oldest else ""
-    yield f"{count_of(overview.repos, 'repo')}, {overview.waiting:,} waiting{oldest}"
+    yield f"{pluralize(overview.repos, 'repo')}, {overview.waiting:,} waiting{oldest}"
     if overview.wait_median_s is not None and overview.wait_p95_s is not None:
         yield (
             f"Wait of those who asked in the last {len(overview.weeks)} weeks:"

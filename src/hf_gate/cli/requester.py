@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.display_text import clip
+from ..domain.display_text import clip, pluralize
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotGated, RequestNotFound, UsageError
 from .framework import Run, command, repo_type_option
-from .output import Row, count_of
+from .output import Row
 from .workspace import announce
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def ask(
     answers = _complete_answers(run, where, answers, allows_missing=yes)
     if dry_run:
         status = run.hub.check_access(where)
-        run.out.say(f"Dry run: {count_of(len(answers), 'answer')} fit the form; nothing was sent.")
+        run.out.say(f"Dry run: {pluralize(len(answers), 'answer')} fit the form; nothing was sent.")
     else:
         status = run.hub.ask_access(where, answers)
     return _print_status(run, where, status, is_changed=not dry_run)
@@ -130,7 +130,7 @@ def _complete_answers(run: Run, repo: Repo, answers: dict[str, str], *, allows_m
         for field in missing:
             run.out.say(f"  {clip(field.label, _LABEL)}")
         raise UsageError(
-            f"the form needs the {count_of(len(missing), 'answer')} above; nothing was sent.",
+            f"the form needs the {pluralize(len(missing), 'answer')} above; nothing was sent.",
             hint=f"Add -a 'LABEL=TEXT' for each, or --yes to send without them. `hf-gate form check {repo}` shows the full labels.",
         )
     return {**answers, **_ask_missing(run, form, missing)}

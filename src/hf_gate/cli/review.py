@@ -12,7 +12,7 @@ import click
 
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, parse_note, parse_reason
 from ..application.record_builders import outcome_record
-from ..domain.display_text import to_one_line
+from ..domain.display_text import pluralize, to_one_line
 from ..domain.lifecycle import STATUS_AFTER_VERB, Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
@@ -20,7 +20,7 @@ from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
 from .execution import CommandResult, decision_sender, error_of, outcomes_document, person_label
 from .framework import Run, command, repo_type_option
 from .keyboard import Keys
-from .output import Format, Output, count_of
+from .output import Format, Output
 from .progress import Progress
 from .request_details import request_lines
 from .review_context import ReviewContext
@@ -341,7 +341,7 @@ def _report(run: Run, session: ReviewSession) -> None:
     left = len(session.requests) - done
     for outcome in others:
         out.line(f"{person_label(outcome)}: {outcome.kind}: {outcome.why}")
-    out.line(f"{count_of(done, 'request')} decided, {left:,} left.{_undo_hint(session.runs)}")
+    out.line(f"{pluralize(done, 'request')} decided, {left:,} left.{_undo_hint(session.runs)}")
 
 
 def _undo_hint(runs: Sequence[str]) -> str:

@@ -12,13 +12,14 @@ import click
 from ..application.record_builders import grant_end_record
 from ..application.records import GrantEndRecord
 from ..config import parse_seconds
+from ..domain.display_text import pluralize
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, NotAllowed, UsageError
 from .execution import describe_done, done_changes
 from .framework import CommandEntry, GateGroup, command, limit_options
-from .output import Column, clock_advice, count_of, format_duration, format_end
+from .output import Column, clock_advice, format_duration, format_end
 from .request_table import repo_argument
 from .workspace import actor_of, make_executor, open_with_policies, open_workspace, select_repos
 
@@ -157,7 +158,7 @@ def budget_warning(pause: float, least: float, repos: int) -> str:
     from ..application.sync_schedule import QUOTA_SHARE
 
     return (
-        f"Syncing {count_of(repos, 'repo')} every {format_duration(pause)} uses {QUOTA_SHARE * least / pause:.0%} of this token's"
+        f"Syncing {pluralize(repos, 'repo')} every {format_duration(pause)} uses {QUOTA_SHARE * least / pause:.0%} of this token's"
         f" calls. --every {ceil(least / 60)}m or auto keeps it at {QUOTA_SHARE:.0%}."
     )
 
@@ -188,11 +189,11 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
 
     news = sum(one.change_count for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
-    yield f"Synced {count_of(len(done.synced), 'repo')} ({kinds}): {count_of(news, 'change')} found."
+    yield f"Synced {pluralize(len(done.synced), 'repo')} ({kinds}): {pluralize(news, 'change')} found."
     for repo, problem in done.failed.items():
         yield f"  {repo} could not be synced: {problem}"
     if done.profiles:
-        yield f"  {count_of(done.profiles, 'profile')} read."
+        yield f"  {pluralize(done.profiles, 'profile')} read."
     for each in done.resumed:
         counts = _join_counts({_UNFINISHED.get(state, state): number for state, number in each.counts.items()})
         yield f"  run {each.id}, interrupted earlier, was settled ({each.state}): {counts}."
@@ -206,7 +207,7 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
     days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
     if days:
-        yield f"  {count_of(len(days), 'grant')} ended up to {count_of(max(days), 'day')} late."
+        yield f"  {pluralize(len(days), 'grant')} ended up to {pluralize(max(days), 'day')} late."
 
 
 def _describe_remaining(done: TurnResult) -> Iterator[str]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.record_builders import repo_status_record, run_record
+from ..domain.display_text import pluralize
 from ..domain.timestamps import from_ms, to_iso
 from ..errors import HfGateError, NotAllowed
 from ..protocol.clock_skew import WARN_ABOVE_S
 from .framework import Run, command
-from .output import clock_advice, count_of, format_age
+from .output import clock_advice, format_age
 from .workspace import describe_refusal, no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
@@ -133,12 +134,12 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
             )
     for policy, count in found.held.items():
         yield (
-            f"STUCK: {count_of(count, 'change')} of policy {policy} held: its first turn would change more than 50"
+            f"STUCK: {pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50"
             f" requests at a repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
         )
     for run in found.runs:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
-        yield f"Run {run.id} is {run.state}: {counts or count_of(run.total, 'change')}. hf-gate runs show {run.id}"
+        yield f"Run {run.id} is {run.state}: {counts or pluralize(run.total, 'change')}. hf-gate runs show {run.id}"
 
 
 def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
@@ -147,7 +148,7 @@ def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterat
     wait = ""
     if one.oldest is not None and one.median is not None:
         wait = f", the oldest for {format_age(one.oldest, found.at)}, half of them for {format_age(found.at - one.median, found.at)} or longer"
-    yield f"{one.repo}: {count_of(one.waiting, 'request')} waiting{wait}."
+    yield f"{one.repo}: {pluralize(one.waiting, 'request')} waiting{wait}."
     read = [
         f"{kind} {format_age(from_ms(at), found.at)} ago"
         for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))

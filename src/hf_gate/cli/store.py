@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..domain.display_text import pluralize
 from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
 from .framework import CommandEntry, GateGroup, Run, command
-from .output import count_of
 from .workspace import local_user, open_workspace, waiting_notice
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ def store_check(run: Run) -> int:
         "entries": entries,
         "findings": findings,
     }
-    run.out.document(doc, lambda: findings or [f"No problems found; {count_of(entries, 'entry', 'entries')} verified."])
+    run.out.document(
+        doc, lambda: findings or [f"No problems found; {pluralize(entries, 'entry', 'entries')} verified."]
+    )
     return 1 if findings else 0
 
 
@@ -162,7 +164,7 @@ def _owned_content(location: WorkspaceLocation) -> dict[str, bytes]:
 def _describe_export(folder: Path, lines: dict[str, int]) -> Iterator[str]:
     for name, count in lines.items():
         if name.endswith(".jsonl") and count:
-            yield f"{name:20} {count_of(count, 'line')}"
+            yield f"{name:20} {pluralize(count, 'line')}"
     yield f"Written to {folder}. It contains personal data; only you can read it."
 
 

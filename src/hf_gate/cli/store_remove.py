@@ -9,11 +9,10 @@ from pathlib import Path
 
 import click
 
-from ..domain.display_text import to_json
+from ..domain.display_text import pluralize, to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
 from .framework import Run, command
-from .output import count_of
 from .store import check_no_desk, open_store, owned_files, store_path
 from .workspace import waiting_notice
 
@@ -106,7 +105,7 @@ def check_settled(count: int, store: str) -> None:
     """Raise Guarded if there are changes with unknown outcome."""
     if count:
         raise Guarded(
-            f"{store}: {count_of(count, 'change')} may have been sent, with unknown outcome; nothing was removed.",
+            f"{store}: {pluralize(count, 'change')} may have been sent, with unknown outcome; nothing was removed.",
             hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs resume RUN`.",
         )
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..domain.display_text import pluralize
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, HubUnavailable, Offline
 from .framework import Run, command, repo_type_option
-from .output import count_of
 from .progress import Progress
 from .workspace import actor_of, open_workspace, rare_garbage_collection, select_repos
 
@@ -101,7 +101,7 @@ class SyncCommand:
     def lines(self) -> Iterator[str]:
         """Return one line for each repo, and its doubts."""
         for synced, due in self.done:
-            yield f"{synced.repo}: {due.kind} sync ({due.why}), {count_of(synced.read, 'request')} read, {_describe_changes(synced)}."
+            yield f"{synced.repo}: {due.kind} sync ({due.why}), {pluralize(synced.read, 'request')} read, {_describe_changes(synced)}."
             for doubt in synced.doubts:
                 yield f"  in doubt: {doubt}; no request is marked as gone."
             if not synced.doubts and synced.complete:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..domain.accounts import DECIDE_PERMISSION, UNCERTAIN_PERMISSION, TokenRights
+from ..domain.display_text import pluralize
 from ..errors import ACCESS_HELP, NO_TOKEN_HINT, HfGateError, NotAllowed
-from .output import count_of
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
@@ -102,4 +102,4 @@ def describe_reach(rights: TokenRights, is_named: Callable[[Repo], bool]) -> str
 
 def _join_names(things: Sequence[object]) -> str:
     shown = ", ".join(map(str, things[:_MAX_NAMES]))
-    return shown + (f" and {count_of(len(things) - _MAX_NAMES, 'more', 'more')}" if len(things) > _MAX_NAMES else "")
+    return shown + (f" and {pluralize(len(things) - _MAX_NAMES, 'more', 'more')}" if len(things) > _MAX_NAMES else "")

@@ -163,9 +163,9 @@ def csv_value(value: object) -> str | int | float:
     return csv_cell(make_visible(value) if isinstance(value, str) else to_one_line(value))
 
 
-def pluralize(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 change`, `1,204 changes`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def pluralize(count: int, one: str, many: str | None = None) -> str:
+    """Return a count with its noun: `1 change`, `1,204 changes`; `many` if an s is not enough."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def join_words(words: Sequence[str], last: str) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from ..domain.display_text import join_words
+from ..domain.grants import Duration
 from ..domain.lifecycle import Status
-from .model import Action, Duration, Policy, PolicyMode, Rule, Until
+from .model import Action, Policy, PolicyMode, Rule, Until
 from .policy_digest import normalize_expression
 
 _UNITS = {"d": "day", "mo": "month", "y": "year"}

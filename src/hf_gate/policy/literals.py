@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, date
 from functools import lru_cache
 
-from ..domain.grants import parse_time_span
+from ..domain.grants import Duration, read_duration
 from ..domain.ids import Repo, parse_repo
 from ..errors import UsageError
-from .model import Duration, Until
+from .model import Until
 
 
 class InvalidLiteralError(ValueError):
@@ -41,12 +41,12 @@ _IN_DAY: dict[str, int] = {
 
 def parse_duration(text: str) -> Duration:
     """Parse `30d`, `12w`, `6mo` or `1y`, up to 100 years. Raises InvalidLiteralError."""
-    length = parse_time_span(text)
+    length = read_duration(text)
     if length is None:
         raise InvalidLiteralError(f"`{text[:40]}` is not {DURATIONS}.", _suggest_span(text))
     if length.days > _MOST_DAYS or length.months > _MOST_MONTHS:
         raise InvalidLiteralError(f"`{text}` is longer than 100 years.", "100y")
-    return Duration(*length)
+    return length
 
 
 def _suggest_span(text: str) -> str | None:
@@ -72,7 +72,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 def parse_until(text: str) -> Until:
     """Parse a duration, or a date such as 2027-06-30. Raises InvalidLiteralError."""
-    if parse_time_span(text) is not None:
+    if read_duration(text) is not None:
         return parse_duration(text)
     match = _ISO.match(text)
     if match:

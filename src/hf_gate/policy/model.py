@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ..domain.grants import add_time_span
+from ..domain.grants import Duration
 from ..domain.lifecycle import Status
 
 
@@ -82,23 +82,6 @@ class SourcePosition:
 
     line: int = 1
     column: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Duration:
-    """A length of time: `30d`, `12w`, `6mo` or `1y`. Months and years are calendar months."""
-
-    days: int = 0
-    months: int = 0
-
-    def after(self, moment: datetime) -> datetime:
-        """Return the moment this long after `moment`."""
-        return add_time_span(moment, self.days, self.months)
-
-    def __str__(self) -> str:
-        if self.months and self.months % 12 == 0:
-            return f"{self.months // 12}y"
-        return f"{self.months}mo" if self.months else f"{self.days}d"
 
 
 Until: TypeAlias = Duration | date

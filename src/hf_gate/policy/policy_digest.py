@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from .model import Action, Duration, Policy, PolicyMode, Rule, TableSpec
+from ..domain.grants import Duration
+from .model import Action, Policy, PolicyMode, Rule, TableSpec
 
 _PIECE = re.compile(
     r"""(?P<text>r?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))|(?P<note>//[^\n]*)|(?P<blank>\s+)""",

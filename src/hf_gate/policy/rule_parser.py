@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping as Map
 
 from ..domain.display_text import make_visible
+from ..domain.grants import Duration
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import parse_duration, parse_until
-from .model import Action, Duration, Rule, SourcePosition, Until
+from .model import Action, Rule, SourcePosition, Until
 from .node_reader import Keys, NodeReader
 from .reasons import find_reason_faults
 from .strict_yaml import ScalarSource, position_of
