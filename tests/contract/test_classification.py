@@ -275,6 +275,6 @@ def test_the_same_text_is_counted_to_a_limit_and_facets_come_from_counters(store
     queue = QueueQueries(store)
     assert queue.read_row_classes([1, 2, 999]) == {1: ("good", "university", 100), 2: ("good", "university", 100)}
     assert sorted(queue.read_class_counts()) == [
-        (EEG, "pending", "mail", "university", 120),
-        (EEG, "pending", "quality", "good", 120),
+        (str(EEG), "pending", "mail", "university", 120),
+        (str(EEG), "pending", "quality", "good", 120),
     ]

@@ -5,20 +5,35 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import timedelta
+from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
 from hf_gate.application.planning import evaluate_part, propose_plan
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.timestamps import to_ms
-from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
+from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room, parsed
 
 
 def _all(room: Room, query: str) -> list[str]:
     app_state = room.app_state
     page = app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=1000)
     return [row.state.hub_request or "" for row in page.rows]
+
+
+def _text(body: str) -> str:
+    return " ".join(" ".join(parsed(body).text).split())
+
+
+def _links(body: str, part: str) -> dict[str, str]:
+    """The addresses of the links of a part of the page, by their texts."""
+    inside = re.search(rf'<(\w+)[^>]* (?:id|class)="{part}"[^>]*>.*?</\1>', body, re.DOTALL)
+    assert inside, part
+    found = re.findall(r'<a [^>]*?href="([^"]+)"[^>]*>(.*?)</a>', inside[0], re.DOTALL)
+    return {_text(text): unescape(href) for href, text in found}
 
 
 def _judge(room: Room) -> None:
@@ -61,7 +76,7 @@ def test_every_row_says_who_what_and_why(room: Room) -> None:
     room.ask(people[:1], {"Affiliation": "Klinik Rheinau", "Purpose": GOOD})
     room.ask(people[1:], {"Affiliation": "-", "Purpose": "test"})
     body = room.visitor().get("/queue").body
-    text = " ".join(" ".join(parsed(body).text).split())
+    text = _text(body)
     assert "ada Ada Lindqvist" in text
     assert "Klinik Rheinau" in text
     assert GOOD in text
@@ -71,7 +86,21 @@ def test_every_row_says_who_what_and_why(room: Room) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["status:pending", "status:accepted,rejected", "verdict:human status:pending", "-status:pending", "a"]
+    "query",
+    [
+        "status:pending",
+        "status:accepted,rejected",
+        "verdict:human status:pending",
+        "-status:pending",
+        "a",
+        "quality:thin",
+        "-quality:good status:pending",
+        "mail:free,none repo:lantern-7b-chat",
+        "quality:good mail:free",
+        "status:pending quality:*",
+        "-mail:none",
+        "verdict:human quality:thin",
+    ],
 )
 def test_the_total_is_what_there_is(crowded: Room, query: str) -> None:
     _judge(crowded)
@@ -82,18 +111,55 @@ def test_the_total_is_what_there_is(crowded: Room, query: str) -> None:
     assert there > said == 200 if total[1] else there == said
 
 
-def test_a_facet_counts_what_it_leads_to(crowded: Room) -> None:
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status:pending", "status:pending quality:good", "repo:lantern-7b-chat mail:free", "-quality:good",
+        "status:accepted -mail:free -repo:lantern-7b-chat", "verdict:human",
+    ],
+)  # fmt: skip
+def test_a_facet_counts_what_it_leads_to(crowded: Room, query: str) -> None:
     _judge(crowded)
     visitor = crowded.visitor()
-    body = visitor.get("/queue").body
-    facets = body[body.index('id="facets"') : body.index("</aside>")]
-    links = re.findall(r'<a href="(/queue[^"]+)">(?:(?!</a>).)*<span class="n">([\d,]+)</span></a>', facets, re.DOTALL)
-    assert len(links) > 5
+    body = visitor.get("/queue?" + urlencode({"q": query})).body
+    facets = _links(re.sub(r'<a [^>]*aria-current="true"', "<i", body), "facets")
+    links = [(path, name.rpartition(" ")[2]) for name, path in facets.items() if re.search(r" [\d,]+$", name)]
+    assert len(links) > 4
     for path, number in links:
-        page = visitor.get(path.replace("&amp;", "&")).body
+        page = visitor.get(path).body
         total = re.search(r"\d[\d,]* of ([\d,]+) requests", page)
         assert total, path
         assert total[1] == number, path
+
+
+def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(crowded: Room) -> None:
+    visitor, viewer = crowded.visitor(), crowded.viewer("wim")
+
+    def choices(visitor: Visitor, query: str) -> dict[str, str | None]:
+        found = _links(visitor.get(f"/queue?{urlencode({'q': query})}").body, "facets")
+        split = {path: re.fullmatch(r"(.*?)(?: ([\d,]+))?", name) for name, path in found.items()}
+        return {path: match[2] for path, match in split.items() if match and ("quality" in path or "mail" in path)}
+
+    everywhere = choices(visitor, "status:pending")
+    assert {parse_qs(urlsplit(path).query)["q"][0] for path in everywhere} >= {
+        "status:pending quality:thin", "status:pending quality:good", "status:pending mail:free",
+    }  # fmt: skip
+    assert None not in everywhere.values()
+    in_one = choices(visitor, "status:pending repo:lantern-7b-chat")
+    assert None not in in_one.values()
+    assert sum(int(n or 0) for n in in_one.values()) < sum(int(n or 0) for n in everywhere.values())
+    assert set(choices(visitor, "status:pending robot").values()) == {None}, "nobody counted those"
+    assert choices(viewer, "status:pending") == {}
+
+
+def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(room: Room) -> None:
+    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    visitor, path = room.visitor(), "/queue?q=-quality:thin"
+    assert "2 of 2 requests" in visitor.get(path).body
+    with room.app_state.workspace.store.writing() as write:
+        write.clear_classifications(room.row("ada").person.id)
+    assert "2 of 2 requests" in visitor.get(path).body
+    assert "1 of 1 requests" in visitor.get("/queue?q=quality:good").body
 
 
 def test_what_is_no_term_stays_and_is_told(crowded: Room) -> None:
@@ -127,10 +193,110 @@ def test_the_largest_query_is_answered(crowded: Room) -> None:
     assert crowded.visitor().get("/queue?q=domain:" + ",".join(["*q"] * 256)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("terms", "typed", "query"),
+    [
+        ("status:pending", "sleep", "status:pending sleep"),
+        ("status:pending repo:x", "", "status:pending repo:x"),
+        ("status:pending repo:x", "status:accepted robot", "repo:x status:accepted robot"),
+        ("status:pending -repo:x", "repo:y -ada", "status:pending -repo:x repo:y -ada"),
+        ('form."a b":x', 'form."c":y form."a b":z', 'form."c":y form."a b":z'),
+        ("status:pending", '"two  words" colour:red', 'status:pending "two  words" colour:red'),
+        ("", "status:pending", "status:pending"),
+    ],
+)
+def test_the_search_form_leads_to_the_query_that_it_means(crowded: Room, terms: str, typed: str, query: str) -> None:
+    path = "/queue?" + urlencode({"terms": terms, "q": typed, "order": "newest", "by": "person"})
+    answer = crowded.visitor().get(path)
+    assert answer.status == 303
+    assert parse_qs(urlsplit(answer.headers["location"]).query) == {
+        "q": [query], "by": ["person"], "order": ["newest"],
+    }  # fmt: skip
+
+
+def test_a_search_that_is_too_large_is_refused(crowded: Room) -> None:
+    for values in ({"terms": "a" * 2_001, "q": ""}, {"terms": "", "q": "a" * 2_001}):
+        assert crowded.visitor().get("/queue?" + urlencode(values)).status == 422
+
+
+def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Room) -> None:
+    query = 'status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'
+    body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
+    inputs = [attrs for tag, attrs in parsed(body).tags if tag == "input"]
+    boxes = {attrs["id"]: attrs.get("value") for attrs in inputs if attrs.get("id")}
+    kept = [attrs["value"] for attrs in inputs if attrs.get("name") == "terms"]
+    assert boxes["q"] == '"two words" ada'
+    assert kept == ["status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d"]
+    assert boxes["q-text"] == query
+    chips = _links(body, "q-terms")
+    for name, left in (
+        ("Remove Pending ×", 'repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'),
+        ("Remove Purpose too short ×", 'status:pending repo:lantern-7b-chat -country:US age:>2d "two words" ada'),
+        ("Remove Repo lantern-7b-chat ×", 'status:pending quality:thin -country:US age:>2d "two words" ada'),
+    ):
+        assert parse_qs(urlsplit(chips[name]).query) == {"q": [left]}
+    assert {"Remove Country not US ×", "Remove Asked more than 2 days ago ×"} <= chips.keys()
+    others = _links(crowded.visitor().get("/queue?q=status:accepted&by=person").body, "q-terms")
+    assert parse_qs(urlsplit(others["Clear"]).query) == {"q": ["status:pending"], "by": ["person"]}
+    assert "Clear" not in _links(crowded.visitor().get("/queue").body, "q-terms")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("quality:junk,empty", "Purpose nothing useful"),
+        ("quality:empty,thin,junk", "Purpose nothing useful or too short"),
+        ("-quality:good", "Purpose not answered"),
+        ("-status:pending", "Not pending"),
+        ("status:*", "Status any"),
+        ("-country:*", "Country none"),
+        ("domain:*.edu", "Mail domain ends with .edu"),
+        ("mail:throw-away", "E-mail throw-away"),
+        ('form."Intended use":*robot*', "Intended use contains robot"),
+        ("repo:a,b,c,d,e", "Repo a or b or c or 2 more"),
+        ("reviewed:<=2026-11-01", "Decided up to 2026-11-01"),
+        ("age:<1d", "Asked less than 1 day ago"),
+        ("rule:none", "Rule none"),
+        ("verdict:human", "Needs review"),
+        ("same:17", "Same text as request 17"),
+        ("user:" + "x" * 200, "Person " + "x" * 60 + "…"),
+        ("table:<script>", "Table <script>"),
+        ("user:\u202egnp", "Person U+202E gnp"),
+    ],
+)
+def test_a_term_is_said_in_words(crowded: Room, query: str, words: str) -> None:
+    body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
+    assert f"Remove {words} ×" in _links(body, "q-terms")
+
+
+@pytest.mark.parametrize(
+    "query", ["status:pending age:2d", 'status:pending form."a b" x', 'status:pending answer:"a b']
+)
+def test_the_terms_before_an_invalid_one_stay_in_force(crowded: Room, query: str) -> None:
+    answer = crowded.visitor().get(f"/queue?{urlencode({'q': query})}")
+    assert answer.rows == _all(crowded, "status:pending")[:50]
+    assert "Remove Pending ×" in _links(answer.body, "q-terms")
+    box = next(attrs for tag, attrs in parsed(answer.body).tags if attrs.get("id") == "q")
+    assert box["value"] == query.removeprefix("status:pending ")
+
+
+def test_a_selection_stays_over_searches(room: Room) -> None:
+    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena = room.visitor()
+    lena.post("/selection", {"do": "add", "key": room.row("ada").state.hub_request or ""})
+    lena.get(lena.get("/queue?terms=status:pending&q=bob").headers["location"])
+    assert "1 selected" in _text(lena.get("/queue?q=bob").body)
+    assert "1 selected" in _text(lena.get("/queue").body)
+
+
 def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
     body = crowded.visitor().get("/queue?q=status:pending+nobody-is-called-so").body
     assert "No requests match" in body
-    assert "Remove nobody-is-called-so" in body
+    assert "Remove Text “nobody-is-called-so” ×" in _text(body)
+    assert "Remove Pending ×" in _text(body)
+    alone = _text(crowded.visitor().get("/queue?q=nobody-is-called-so").body)
+    assert "Clear" in alone
+    assert "Remove" not in alone, "to remove the last term is to clear the query"
 
 
 def test_a_queue_that_is_clear_says_so(room: Room) -> None:
@@ -193,14 +359,35 @@ def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(room: Room) -> No
 def test_the_views_that_everybody_has_hold_what_they_say(crowded: Room) -> None:
     _judge(crowded)
     lena = crowded.visitor()
-    views = re.findall(r'<a href="(/queue[^"]+)"[^>]*>([A-Z][a-z ]+)', lena.get("/queue").body)
-    found = {name.strip(): path.replace("&amp;", "&") for path, name in views}
-    assert {"Pending", "Oldest", "On hold", "Suggested", "Needs review"} <= found.keys()
+    found = {re.sub(r" [\d,]+$", "", name): path for name, path in _links(lena.get("/queue").body, "views").items()}
+    assert {"Pending", "Suggested", "Needs review"} <= found.keys()
     rows = {name: lena.get(path.replace("/queue?", "/queue.json?")).json for name, path in found.items()}
     assert {row["verdict"]["action"] for row in rows["Suggested"]} <= {"accept", "reset", "reject"}
     assert {row["verdict"]["action"] for row in rows["Needs review"]} == {"human"}
-    parts = sum(len(rows[name]) for name in ("Suggested", "Needs review", "On hold"))
-    assert parts == len(rows["Pending"])
+    assert len(rows["Suggested"]) + len(rows["Needs review"]) == len(rows["Pending"])
+    assert "On hold" not in found, "nobody is"
+
+
+def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Room) -> None:
+    lena = room.visitor()
+    lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
+
+    def names(path: str = "/queue") -> list[str]:
+        return [re.sub(r" [\d,]+$", "", name) for name in _links(lena.get(path).body, "views")]
+
+    assert names() == ["Pending", "Swiss"], "nobody asked yet"
+    room.local.add_people([{"username": name} for name in ("ada", "bob")])
+    old = (room.app_state.now() - timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    asked = {"repo": str(room.repo), "answers": {"Purpose": GOOD}}
+    room.local.add_requests([asked | {"user": "ada", "asked_at": old}])
+    room.read()
+    _judge(room)
+    assert names() == ["Pending", "Swiss"], "all need review, and all are older than a week"
+    assert names("/queue?q=status:pending+verdict:human") == ["Pending", "Needs review", "Swiss"]
+    assert names("/queue?q=status:pending+age:>7d") == ["Pending", "Oldest", "Swiss"]
+    room.local.add_requests([asked | {"user": "bob"}])
+    room.read()
+    assert names() == ["Pending", "Oldest", "Needs review", "Swiss"], "nobody has evaluated bob"
 
 
 def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
@@ -208,7 +395,7 @@ def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
     body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
     assert "No requests match." in body
     assert "No requests are waiting." in body
-    assert 'aria-label="Remove rule:nobody"' in body
+    assert "Remove Rule nobody ×" in _text(body)
 
 
 def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:

@@ -168,12 +168,12 @@ class RowClass(NamedTuple):
 
 
 class ClassCount(NamedTuple):
-    """The number of current requests of a repo and status with one value of `kind`: quality or mail."""
+    """The number of current requests of a repo and status with one value of `kind`: quality or mail; None is unknown."""
 
-    repo: Repo
+    repo: str
     status: str
     kind: str
-    value: str
+    value: str | None
     n: int
 
 

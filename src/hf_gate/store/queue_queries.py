@@ -43,10 +43,11 @@ class QueueQueries:
             "SELECT o.type, o.namespace, o.name, c.kind, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
             " WHERE c.kind IN ('quality', 'mail') AND c.n > 0"
         )
+        paths = {row[:3]: str(repo_of(*row[:3])) for row in rows}
         found = []
         for type_, space, name, kind, counted, n in rows:
             status, value = counted.split(" ", 1)
-            found.append(ClassCount(repo_of(type_, space, name), status, kind, value, int(n)))
+            found.append(ClassCount(paths[type_, space, name], status, kind, value, int(n)))
         return found
 
     def read_row_classes(self, idents: Sequence[int]) -> dict[int, RowClass]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from starlette.responses import RedirectResponse, Response
 
+from ..domain.query import KEYS, VIEWER_KEYS
 from .request_context import RequestContext, local_path
 
 
 def page(context: RequestContext) -> Response:
-    """Show the keys, the words, and when a confirmation is needed."""
-    return context.render("parts/keys.html" if context.is_part else "keys.html", title="Keys and words")
+    """Show the keys, the words, when a confirmation is needed, and on the whole page how to write a query."""
+    return context.render(
+        "parts/keys.html" if context.is_part else "keys.html",
+        title="Keys and words",
+        query_keys=[(key, words) for key, words in KEYS.items() if not context.is_masked or key in VIEWER_KEYS],
+    )
 
 
 def set_theme(context: RequestContext) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from statistics import median
 from typing import Any, Final
@@ -15,7 +15,7 @@ from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
 from ..domain.members import MAX_SAVED_VIEWS, MemberRole
 from ..domain.query_parser import parse_query
-from ..domain.rows import QueryPage, QueueCount, RequestRow
+from ..domain.rows import QueryPage, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import InvalidQuery
 from . import formatting, queue_by_person
@@ -23,24 +23,37 @@ from .drafts import visible_tables
 from .exports import export_response
 from .queue_counts import (
     MAX_COUNTED,
+    Counters,
     build_facets,
     count_matching,
     count_pending_by_verdict,
     format_count,
     format_total,
     list_counts,
-    queue_url,
 )
-from .queue_query import PENDING, QueueQuery, parse_queue_query, read_and_count, run_query
+from .queue_query import (
+    PENDING,
+    QueueQuery,
+    has_matches,
+    merge_search,
+    parse_queue_query,
+    queue_url,
+    read_and_count,
+    run_query,
+)
+from .queue_terms import build_chips
 from .request_context import NotFound, Refused, RequestContext
 from .request_lines import request_lines
 
 PAGE_SIZE: Final = 50
+_OLDEST: Final = f"{PENDING} age:>7d"
+_NOT_OLDEST: Final = f"{PENDING} age:<=7d"
+_NEEDS_REVIEW: Final = f"{PENDING} verdict:human"
 VIEWS: Final = (
     ("Pending", PENDING),
-    ("Oldest", f"{PENDING} age:>7d"),
+    ("Oldest", _OLDEST),
     ("Suggested", f"{PENDING} verdict:accept,reset,reject"),
-    ("Needs review", f"{PENDING} verdict:human"),
+    ("Needs review", _NEEDS_REVIEW),
     ("On hold", f"{PENDING} verdict:wait"),
     ("Accepted", "status:accepted"),
 )
@@ -60,14 +73,18 @@ def home(context: RequestContext) -> Response:  # noqa: ARG001 - as every page
 
 def page(context: RequestContext) -> Response:
     """Show one page of the queue with its facets, grouped by person if requested."""
-    asked = parse_queue_query(context)
     by, order = queue_by_person.grouping_of(context), "newest" if context.query_value("order") == "newest" else None
+    if "terms" in context.query:  # sent by the search form
+        merged = merge_search(context.query_value("terms"), context.query_value("q"))
+        return RedirectResponse(queue_url(merged, by=by, order=order), 303)
+    asked = parse_queue_query(context)
     after = context.query_value("after") or None
-    cells = list_counts(context)
-    matching = count_matching(asked.query, cells)
+    counters = list_counts(context)
+    matching = count_matching(asked.query, counters)
     shown = _rows(context, asked, order, after, is_known=by is not None or matching is not None)
     following, total = shown.pop("next"), shown.pop("total", None)
-    standing, more = count_pending_by_verdict(cells), f"&by={by}" if by else ""
+    standing = count_pending_by_verdict(counters.cells)
+    more = "".join(f"&{name}={value}" for name, value in (("by", by), ("order", order)) if value)
     return context.render(
         "queue.html",
         **shown,
@@ -78,9 +95,11 @@ def page(context: RequestContext) -> Response:
         regrouped=queue_url(asked.text, by=None if by else queue_by_person.BY_PERSON, order=order),
         newest=order is not None,
         by=by,
-        total=total or format_total(context, asked.query, cells),
-        views=list_views(context, asked, cells, by),
-        facets=build_facets(asked, cells, more),
+        total=total or format_total(context, asked.query, counters),
+        views=list_views(context, asked, counters, by),
+        facets=build_facets(asked, counters, more),
+        chips=build_chips(asked, more),
+        cleared=queue_url(PENDING, by=by, order=order),
         more=more,
         standing=standing,
         exports=[(kind, _export_url(asked.text, kind, by)) for kind in ("csv", "json")],
@@ -90,7 +109,7 @@ def page(context: RequestContext) -> Response:
         picked=context.workspace.selections.count(context.selection_name),
         matching=matching,
         query_text=asked.text,
-        **({} if shown["lines"] else empty_state(context, asked, standing[Status.PENDING])),
+        **({} if shown["lines"] else empty_state(context, asked, standing[Status.PENDING], more)),
     )
 
 
@@ -130,26 +149,40 @@ def _export_url(text: str, kind: str, by: str | None) -> str:
 
 
 def list_views(
-    context: RequestContext, asked: QueueQuery, cells: Sequence[QueueCount], by: str | None = None
+    context: RequestContext, asked: QueueQuery, counters: Counters, by: str | None = None
 ) -> list[dict[str, object]]:
-    """Return the saved views, with their number of requests if the counters cover the query."""
+    """Return the saved views, with their number of requests if the counters cover the query.
+
+    Views of everybody are left out if they are empty or show the same as Pending, except the current one.
+    """
     own = context.workspace.members.list_views(context.member.id)
     named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
-    return [
+    views: list[dict[str, object]] = [
         {
             "name": name,
             "href": queue_url(query, by=by),
             "is_current": query in {str(asked.query), asked.text},
-            "n": _count_view(query, cells),
+            "query": query,
+            "n": _count_view(query, counters),
             "is_own": is_own,
         }
         for name, query, is_own in named
     ]
+    pending = _count_view(PENDING, counters)
+    return [view for view in views if view["is_own"] or view["is_current"] or _is_worth_showing(context, view, pending)]
 
 
-def _count_view(query: str, cells: Sequence[QueueCount]) -> int | None:
+def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pending: int | None) -> bool:
+    """Tell whether a view is not empty and differs from Pending."""
+    if view["query"] == _OLDEST:
+        return bool(pending) and all(has_matches(context, parse_query(text)) for text in (_OLDEST, _NOT_OLDEST))
+    is_same = view["query"] == _NEEDS_REVIEW and view["n"] == pending
+    return view["query"] == PENDING or not (view["n"] == 0 or is_same)
+
+
+def _count_view(query: str, counters: Counters) -> int | None:
     try:
-        return count_matching(parse_query(query), cells)
+        return count_matching(parse_query(query), counters)
     except InvalidQuery:  # a view saved by an earlier version; its page shows the problem
         return None
 
@@ -193,12 +226,13 @@ def list_refused_tables(context: RequestContext) -> list[str]:
     return [table.refusal for name, table in sorted(bundle.tables.items()) if table.refusal and name in known]
 
 
-def empty_state(context: RequestContext, asked: QueueQuery, pending: int) -> dict[str, Any]:
+def empty_state(context: RequestContext, asked: QueueQuery, pending: int, more: str) -> dict[str, Any]:
     """Return the values of a page without rows."""
     app_state = context.app_state
     repos, soon = app_state.membership.repos(context.member), app_state.sync_status.next_at
     if pending or str(asked.query) != PENDING:
-        return {"repos": repos, "decided": None, "open_gates": [], "soon": ""}
+        drops = build_chips(asked, more, with_words=True)
+        return {"repos": repos, "decided": None, "open_gates": [], "soon": "", "drops": drops}
     return {
         "soon": formatting.format_span(soon - context.now) if soon is not None and soon > context.now else "",
         "repos": repos,

@@ -3,49 +3,103 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Final
-from urllib.parse import urlencode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
 
 from ..domain.case_folding import fold_for_search
+from ..domain.classification import MailKind
 from ..domain.lifecycle import Status
 from ..domain.query import Query, Term
-from ..domain.rows import QueueCount
+from ..domain.rows import ClassCount, QueueCount
 from ..domain.timestamps import to_ms
-from .queue_query import QueueQuery, limit_to_visible_repos
+from .queue_query import QueueQuery, limit_to_visible_repos, queue_url
+from .queue_terms import QUALITY_CHOICES, WORDS
 from .request_context import RequestContext
 
 MAX_COUNTED: Final = 200  # requests counted one by one if the counters do not cover the query
-_COLUMN: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}  # index of a key in QueueCount
-_FACETS: Final = (("Repo", "repo"), ("Verdict", "verdict"), ("Rule", "rule"), ("Status", "status"))
+_FACETS: Final = (
+    ("Repo", "repo"), ("Purpose", "quality"), ("E-mail", "mail"), ("Verdict", "verdict"), ("Rule", "rule"),
+    ("Status", "status"),
+)  # fmt: skip
+_CHOICES: Final = {"quality": QUALITY_CHOICES, "mail": tuple((kind.value, (kind.value,)) for kind in MailKind)}
+"""The fixed choices of a facet: their words, and their values of the key."""
 _MAX_CHOICES: Final = 12  # of one facet
 
+_Row: TypeAlias = "QueueCount | ClassCount"
 
-def list_counts(context: RequestContext) -> list[QueueCount]:
-    """Return the counters of the repos that the member can see."""
+
+class _Table(NamedTuple):
+    """Numbers of requests by the values of some keys. `places`: the index of each key in a row."""
+
+    places: Mapping[str, int]
+    rows: Sequence[_Row]
+
+
+_CELLS: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Numbers of requests by repo, status, verdict and rule (`cells`), and by repo, status and one class (`classes`)."""
+
+    cells: Sequence[QueueCount]
+    classes: Sequence[ClassCount] = ()
+
+    def select(self, terms: Sequence[Term], key: str = "") -> _Table | None:
+        """Return the numbers by the keys of these terms and one more key; None if no counter has them all."""
+        keys = {term.key for term in terms} | ({key} if key else set())
+        if keys <= _CELLS.keys():
+            return _Table(_CELLS, self.cells)
+        for kind in _CHOICES:
+            if keys <= (places := {"repo": 0, "status": 1, kind: 3}).keys():
+                rows = [row for row in self.classes if row.kind == kind]
+                if any(term.key == kind and term.is_not for term in terms):
+                    rows += self._list_unclassified(kind, rows)
+                return _Table(places, rows)
+        return None
+
+    def _list_unclassified(self, kind: str, rows: Sequence[ClassCount]) -> list[ClassCount]:
+        """Return the numbers of requests without a class, such as erased ones: only terms with a minus match them."""
+        left: Counter[tuple[str, str]] = Counter()
+        for cell in self.cells:
+            left[cell.repo, cell.status] += cell.n
+        for row in rows:
+            left[row.repo, row.status] -= row.n
+        return [ClassCount(repo, status, kind, None, n) for (repo, status), n in left.items() if n > 0]
+
+
+def list_counts(context: RequestContext) -> Counters:
+    """Return the counters of the repos that the member can see; viewers see no classes."""
     seen = {str(row.repo) for row in context.app_state.membership.repos(context.member)}
-    return [cell for cell in context.workspace.queue.read_counts() if cell.repo in seen]
+    queue = context.workspace.queue
+    cells = [cell for cell in queue.read_counts() if cell.repo in seen]
+    if context.is_masked:
+        return Counters(cells)
+    return Counters(cells, [each for each in queue.read_class_counts() if each.repo in seen])
 
 
-def count_matching(query: Query, cells: Sequence[QueueCount]) -> int | None:
-    """Return the number of matches of a query on status, repo, verdict and rule; None for any other query."""
-    fitting = _matching_counts(query.terms, cells)
-    return None if fitting is None else sum(cell.n for cell in fitting)
+def count_matching(query: Query, counters: Counters) -> int | None:
+    """Return the number of matches of a query, or None if no counter covers all its keys.
+
+    A counter covers status and repo with verdict and rule, or with one class: the purpose or the e-mail address.
+    """
+    table = counters.select(query.terms)
+    return None if table is None else sum(row.n for row in _matching_rows(query.terms, table))
 
 
-def _matching_counts(terms: Iterable[Term], cells: Sequence[QueueCount]) -> Sequence[QueueCount] | None:
-    """Return the counters that match all terms, or None if a term has another key. Compares each value once."""
+def _matching_rows(terms: Sequence[Term], table: _Table) -> Sequence[_Row]:
+    """Return the rows that match all terms. Compares each value once."""
+    rows = table.rows
     for term in terms:
-        place = _COLUMN.get(term.key)
-        if place is None:
-            return None
-        fit = {value for value in {cell[place] for cell in cells} if _matches(term, value)}  # type: ignore[arg-type]
-        cells = [cell for cell in cells if cell[place] in fit]
-    return cells
+        place = table.places[term.key]
+        fit = {value for value in {row[place] for row in rows} if _matches(term, value)}
+        rows = [row for row in rows if row[place] in fit]
+    return rows
 
 
-def _matches(term: Term, value: str | None) -> bool:
-    if value is None:
+def _matches(term: Term, value: object) -> bool:
+    if not isinstance(value, str):
         return term.is_not
     if term.key == "repo":
         name = fold_for_search(value.rpartition("/")[2])
@@ -57,9 +111,9 @@ def _matches(term: Term, value: str | None) -> bool:
     return fits != term.is_not
 
 
-def format_total(context: RequestContext, query: Query, cells: Sequence[QueueCount]) -> str:
+def format_total(context: RequestContext, query: Query, counters: Counters) -> str:
     """Return the number of matches as text: `1,204` or `more than 200`."""
-    known = count_matching(query, cells)
+    known = count_matching(query, counters)
     if known is not None:
         return f"{known:,}"
     return format_count(
@@ -87,35 +141,55 @@ def count_pending_by_verdict(cells: Sequence[QueueCount]) -> Counter[str]:
     return found
 
 
-def build_facets(asked: QueueQuery, cells: Sequence[QueueCount], more: str = "") -> list[dict[str, object]]:
-    """Return the facets: the choices without counts if the counters do not cover the query.
-
-    `more` is added to each address.
-    """
-    facets = []
-    for title, key in _FACETS:
-        others = Query(tuple(term for term in asked.query.terms if term.key != key))
-        fitting = _matching_counts(others.terms, cells)
-        numbers: Counter[str] = Counter()
-        for cell in cells if fitting is None else fitting:
-            if isinstance(value := cell[_COLUMN[key]], str):
-                numbers[value] += cell.n
-        current = asked.single_value(key)
-        choices = [
-            {
-                "name": value,
-                "n": None if fitting is None else n,
-                "href": queue_url(str(others) if value == current else asked.with_term(key, value)) + more,
-                "is_current": value == current,
-            }
-            for value, n in numbers.most_common(_MAX_CHOICES)
-            if n
-        ]
-        if len(choices) > 1 or (current and choices):
-            facets.append({"title": title, "choices": choices, "more": max(0, len(numbers) - _MAX_CHOICES)})
-    return facets
+# ---- facets --------------------------------------------------------------------------------------------------------------
 
 
-def queue_url(text: str, **more: str | None) -> str:
-    """Return the address of the queue with a query and further parameters; empty ones are omitted."""
-    return "/queue?" + urlencode({"q": text} | {name: value for name, value in more.items() if value})
+class FacetChoice(NamedTuple):
+    """One choice of a facet. `n` is None if no counter covers the query."""
+
+    name: str
+    words: str
+    n: int | None
+    href: str
+    is_current: bool
+
+
+class Facet(NamedTuple):
+    """The choices of one key. `hidden` choices more are not shown."""
+
+    title: str
+    key: str
+    choices: Sequence[FacetChoice]
+    hidden: int = 0
+
+
+def build_facets(asked: QueueQuery, counters: Counters, more: str = "") -> list[Facet]:
+    """Return the facets of a query, with numbers as far as the counters have them. `more` is added to each address."""
+    found = [_build_facet(title, key, asked, counters, more) for title, key in _FACETS]
+    return [each for each in found if len(each.choices) > 1 or any(choice.is_current for choice in each.choices)]
+
+
+def _build_facet(title: str, key: str, asked: QueueQuery, counters: Counters, more: str) -> Facet:
+    others = [term for term in asked.query.terms if term.key != key or term.is_not]
+    table, current, numbers = counters.select(others, key), asked.values_of(key), Counter[str]()
+    known = table or counters.select((), key)
+    if known is None:
+        return Facet(title, key, ())
+    for row in known.rows if table is None else _matching_rows(others, table):
+        if isinstance(value := row[known.places[key]], str):
+            numbers[value] += row.n
+    choices = []
+    for words, values in _CHOICES.get(key) or _name_choices(key, numbers):
+        n, is_current = sum(numbers[value] for value in values), current == frozenset(values)
+        if n or is_current:
+            text = str(Query(tuple(others))) if is_current else asked.with_term(key, *values)
+            count = None if table is None else n
+            choices.append(FacetChoice(values[0], words, count, queue_url(text) + more, is_current))
+    return Facet(title, key, choices, 0 if key in _CHOICES else max(0, len(numbers) - _MAX_CHOICES))
+
+
+def _name_choices(key: str, numbers: Counter[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the most frequent values, in words."""
+    for value, _ in numbers.most_common(_MAX_CHOICES):
+        text = value.rpartition("/")[2] if key == "repo" else value
+        yield WORDS.get(key, {}).get(value, text), (value,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlencode
 
 from ..domain.query import VIEWER_KEYS, Pattern, Query, Term, is_open_to_viewers
 from ..domain.query_parser import parse_query
@@ -13,29 +14,47 @@ from ..errors import InvalidQuery, QueryTooLarge
 from .request_context import RequestContext
 
 PENDING: Final = "status:pending"
+_MAX_ENDS: Final = 40  # places where the valid part of a query is searched to end
 
 
 @dataclass(frozen=True, slots=True)
 class QueueQuery:
-    """A query as written and as parsed. `problem` names the first invalid or forbidden term; `query` omits it."""
+    """A query as written and as parsed. `problem` names the first invalid or forbidden term; `query` omits it.
+
+    `rest` is the text that `query` omits.
+    """
 
     text: str
     query: Query
     problem: InvalidQuery | None = None
+    rest: str = ""
 
-    def with_term(self, key: str, value: str) -> str:
-        """Return the query with this value as the only one of a key."""
+    @property
+    def keyed_terms(self) -> str:
+        """The terms with a key, as a query; the search form keeps them beside the words in its box."""
+        return str(Query(tuple(term for term in self.query.terms if term.key)))
+
+    @property
+    def words(self) -> str:
+        """The text of the search box: the free words, and what is not valid, to be corrected."""
+        words = Query(tuple(term for term in self.query.terms if not term.key))
+        return f"{words} {self.rest}".strip()
+
+    def with_term(self, key: str, *values: str) -> str:
+        """Return the query with these values as the only ones of a key."""
         kept = [term for term in self.query.terms if term.key != key or term.is_not]
-        return str(Query((*kept, Term(key, (Pattern((value,)),)))))
+        return str(Query((*kept, Term(key, tuple(Pattern((value,)) for value in values)))))
 
     def without_term(self, gone: Term) -> str:
         """Return the query without one term."""
         return str(Query(tuple(term for term in self.query.terms if term is not gone)))
 
-    def single_value(self, key: str) -> str | None:
-        """Return the value of a key if it has exactly one; else None."""
+    def values_of(self, key: str) -> frozenset[str]:
+        """Return the values of a key if one term without stars names them; else none."""
         found = [term for term in self.query.terms if term.key == key and not term.is_not]
-        return str(found[0].values[0]) if len(found) == 1 and len(found[0].values) == 1 else None
+        if len(found) != 1 or not all(pattern.is_plain for pattern in found[0].patterns):
+            return frozenset()
+        return frozenset(pattern.parts[0] for pattern in found[0].patterns)
 
 
 def parse_queue_query(context: RequestContext, text: str | None = None) -> QueueQuery:
@@ -45,37 +64,61 @@ def parse_queue_query(context: RequestContext, text: str | None = None) -> Queue
     """
     text = (context.query_value("q", PENDING) if text is None else text).strip()
     try:
-        query, problem = parse_query(text), None
+        asked = QueueQuery(text, parse_query(text))
     except QueryTooLarge:
         raise
     except InvalidQuery as wrong:
-        query, problem = _parse_before(text, wrong), wrong
-    if context.is_masked:
-        query, problem = _drop_terms_closed_to_viewers(query, problem)
-    return QueueQuery(text, query, problem)
+        query, end = _parse_before(text, wrong.at)
+        asked = QueueQuery(text, query, wrong, text[end:].strip())
+    return _drop_terms_closed_to_viewers(asked) if context.is_masked else asked
 
 
-def _parse_before(text: str, problem: InvalidQuery) -> Query:
-    """Return the terms before the invalid one."""
+def merge_search(terms: str, typed: str) -> str:
+    """Return the query of the search form: `typed` in its box, beside the keyed `terms` that it keeps.
+
+    A typed term replaces those of the same key: `status:accepted` in the queue of pending requests. Raises
+    QueryTooLarge; other problems stay in the text.
+    """
     try:
-        return parse_query(text[: problem.at])
+        kept, new = parse_query(terms).terms, parse_query(typed).terms
+    except QueryTooLarge:
+        raise
     except InvalidQuery:
-        return Query()
+        return f"{terms} {typed}".strip()
+    keys = {(term.key, term.label) for term in new if term.key and not term.is_not}
+    return str(Query((*(term for term in kept if term.is_not or (term.key, term.label) not in keys), *new)))
 
 
-def _drop_terms_closed_to_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, InvalidQuery | None]:
+def queue_url(text: str, **more: str | None) -> str:
+    """Return the address of the queue with a query and further parameters; empty ones are omitted."""
+    return "/queue?" + urlencode({"q": text} | {name: value for name, value in more.items() if value})
+
+
+def _parse_before(text: str, at: int) -> tuple[Query, int]:
+    """Return the terms before the one that is invalid at this place, and where they end."""
+    ends = [at, *(place for place in range(at - 1, 0, -1) if text[place].isspace())]
+    for end in ends[:_MAX_ENDS]:  # the place may be within a term, after spaces in its quoted label
+        try:
+            return parse_query(text[:end]), end
+        except InvalidQuery:
+            continue
+    return Query(), 0
+
+
+def _drop_terms_closed_to_viewers(asked: QueueQuery) -> QueueQuery:
     """Drop terms on names, mail addresses and answers: a match would reveal them to a viewer."""
-    kept = Query(tuple(term for term in query.terms if is_open_to_viewers(term)))
-    if len(kept.terms) == len(query.terms):
-        return query, problem
-    closed = next(term for term in query.terms if not is_open_to_viewers(term))
-    what = f"{closed.key}:" if closed.key else f"the word {closed}"
-    return kept, InvalidQuery(
+    closed = [term for term in asked.query.terms if not is_open_to_viewers(term)]
+    if not closed:
+        return asked
+    kept = Query(tuple(term for term in asked.query.terms if is_open_to_viewers(term)))
+    what = f"{closed[0].key}:" if closed[0].key else f"the word {closed[0]}"
+    problem = InvalidQuery(
         f"{what} searches data that viewers cannot see.",
         hint=f"Viewers can use {', '.join(sorted(VIEWER_KEYS))}, and for user: with a pseudonym from the audit log.",
-        at=closed.at,
+        at=closed[0].at,
         suggestion=str(kept),
     )
+    return QueueQuery(asked.text, kept, problem, f"{Query(tuple(closed))} {asked.rest}".strip())
 
 
 def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
@@ -101,6 +144,13 @@ def read_and_count(
         most=most,
         newest_first=newest_first,
     )
+
+
+def has_matches(context: RequestContext, query: Query) -> bool:
+    """Tell whether the member can see a request that matches; reads no more than one."""
+    now, zone = to_ms(context.now), context.workspace.zone
+    limited = limit_to_visible_repos(context, query)
+    return context.workspace.queue.count_matches(limited, now=now, zone=zone, most=0) > 0
 
 
 def run_query(
