@@ -87,6 +87,14 @@ class QueryPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None = None
 
 
+class QueueNeighbours(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests beside one request in a query. `number` counts from 1; None if it is not in the query, or far on."""
+
+    number: int | None
+    before: RequestRow | None
+    after: RequestRow | None
+
+
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One stored entry. `id` is its number, used as cursor. `private` is None if there is none or it was erased."""
 

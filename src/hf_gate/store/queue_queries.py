@@ -8,7 +8,16 @@ from datetime import UTC, tzinfo
 from typing import Final
 
 from ..domain.query import Query
-from ..domain.rows import ClassCount, PeoplePage, QueryPage, QueueCount, RequestRow, RowClass, VerdictCount
+from ..domain.rows import (
+    ClassCount,
+    PeoplePage,
+    QueryPage,
+    QueueCount,
+    QueueNeighbours,
+    RequestRow,
+    RowClass,
+    VerdictCount,
+)
 from .query_sql import Conditions, build_conditions
 from .search import Key, PageRequest, cursor_of, filter_keys, find_keys, key_of
 from .sql import Database
@@ -130,9 +139,24 @@ class QueueQueries:
         assert after is not None
         return PeoplePage(_read_rows(self._store, people), cursor_of(query, after, newest_first=newest_first))
 
-    def cursor(self, query: Query, key: Key, *, newest_first: bool) -> str:
-        """Return the cursor of the page after a request, given its time of asking (ms) and its number."""
-        return cursor_of(query, key, newest_first=newest_first)
+    def find_neighbours(
+        self, query: Query, key: Key, *, now: int, zone: tzinfo = UTC, most: int = 1000
+    ) -> QueueNeighbours:
+        """Return the requests before and after one request in a query, the oldest first, and its number in it.
+
+        `key` is its time of asking (ms) and its number in the store. Up to `most` requests before it are counted.
+        """
+        db = self._store.reads
+        ready = build_conditions(query, db, now=now, zone=zone)
+        earlier = find_keys(db, ready, PageRequest(most, newest_first=True, after=key))
+        later = find_keys(db, ready, PageRequest(1, after=key))
+        is_in_query = len(earlier) < most and bool(filter_keys(db, ready, [key[1]], newest_first=False))
+        rows = self._store.requests([ident for _, ident in (*earlier[:1], *later)])
+        return QueueNeighbours(
+            number=len(earlier) + 1 if is_in_query else None,
+            before=rows.get(earlier[0][1]) if earlier else None,
+            after=rows.get(later[0][1]) if later else None,
+        )
 
 
 def _parse_count(repo: str, name: str, n: int) -> QueueCount:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
 from ..application.evaluation import Evaluation, evaluate_request
 from ..domain.lifecycle import Status
@@ -11,18 +12,22 @@ from ..domain.rows import RequestRow
 from ..errors import HfGateError
 from ..policy.checklists import Checklist, build_checklist
 from ..policy.explain import ExplanationLine, explain_verdict
+from ..policy.model import Policy
 from ..policy.why import RecordedTraces, WhySentence, explain_shadow_in_words, explain_verdict_in_words
-from .redaction import redact_verdict
+from .drafts import visible_policy_repos
+from .redaction import names_other_repos, redact_verdict
 from .request_context import RequestContext
+from .request_lines import RequestLine
 
 
 @dataclass(frozen=True, slots=True)
 class RequestExplanation:
     """Why a request has its verdict. Empty for viewers, and where no policy can be evaluated.
 
-    `shadow` has the name and the sentence of each policy in shadow mode.
+    `action` is the verdict. `shadow` has the name and the sentence of each policy in shadow mode.
     """
 
+    action: str = ""
     tree: Sequence[ExplanationLine] = ()
     sentence: WhySentence | None = None
     checklist: Checklist | None = None
@@ -38,11 +43,40 @@ def explain_request(context: RequestContext, row: RequestRow) -> RequestExplanat
     traces, zone = RecordedTraces(), context.workspace.zone
     status = row.state.status if found.is_judged else Status.PENDING
     return RequestExplanation(
+        str(verdict.action),
         explain_verdict(verdict, context.now, zone),
         explain_verdict_in_words(verdict, traces, context.now, zone, status),
         build_checklist(verdict, traces),
         tuple(explain_shadow_in_words(verdict, traces)),
     )
+
+
+def find_rule_url(context: RequestContext, line: RequestLine, explanation: RequestExplanation) -> str | None:
+    """Return the address where the member can change the rule that the page shows, with this person in the tester.
+
+    None if there is no such rule, or if the member cannot read the text of its policy.
+    """
+    bundle, shown, verdict = context.app_state.policies.current, explanation.checklist, line.verdict
+    if bundle is None or context.is_masked:
+        return None
+    if shown is not None:
+        name, rule = shown.policy, shown.rule
+    elif verdict is not None and verdict.policy:
+        name, rule = verdict.policy, verdict.rule
+    else:
+        return None
+    policy = next((one for one in bundle.policies if one.name == name), None)
+    if policy is None or not can_read_policy(context, policy):
+        return None
+    return f"/policies/{quote(name, safe='')}?{urlencode({'rule': rule, 'request': line.key})}"
+
+
+def can_read_policy(context: RequestContext, policy: Policy) -> bool:
+    """Return whether the member can read the text of a policy: it names only repos that they can see."""
+    if context.member.repos is None:
+        return True
+    seen = visible_policy_repos(context, policy)
+    return bool(seen) and not names_other_repos(policy, seen)
 
 
 def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from ..application.decisions import note_entry
 from ..application.inputs import ReasonTemplate, check_templates, parse_note, texts_by_language
+from ..application.request_chips import Chip, read_chips
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import Repo
@@ -19,11 +21,13 @@ from ..domain.tray import VERBS
 from ..policy.reasons import fill_reason
 from . import formatting
 from .access_end import EndChoices, list_end_choices
-from .explanations import explain_request
-from .queue_query import PENDING, limit_to_visible_repos, parse_queue_query, run_query
+from .explanations import explain_request, find_rule_url
+from .queue_query import PENDING
 from .request_context import NotFound, RequestContext
-from .request_history import Reversal, find_reversal, list_history
+from .request_history import Reversal, find_reversal, fold_verdicts, list_history
 from .request_lines import RequestLine, request_key, request_lines
+from .request_place import find_place
+from .requester_summary import summarize_requester
 from .verdicts import VerdictSummary
 
 ACCEPT_UNTIL = "until"  # in addresses, like a verb: accept with an end
@@ -39,23 +43,23 @@ def page(context: RequestContext) -> Response:
     verb = context.query_value("verb")
     explanation = explain_request(context, row)
     history = list_history(context, attempts)
-    before, after = neighbour_urls(context, row)
     return context.render(
         "request.html",
         query=context.query_value("q", PENDING),
         queue_url="/queue?" + urlencode({"q": context.query_value("q", PENDING)}),
-        before=before,
-        after=after,
+        place=find_place(context, row),
         title=f"{line.who} asks for {row.repo}",
         line=line,
         attempts=attempts,
         form=_form_changes(row, repo),
         why=explanation.tree,
         explanation=explanation,
-        history=[one for one in history if one.kind != EventKind.NOTE_WRITTEN],
+        rule_url=find_rule_url(context, line, explanation),
+        history=fold_verdicts(one for one in history if one.kind != EventKind.NOTE_WRITTEN),
         notes=[one for one in history if one.kind == EventKind.NOTE_WRITTEN],
         elsewhere=list_other_requests(context, row),
-        facts=list_facts(context, line),
+        person=summarize_requester(context, row),
+        chips=list_chips(context, row, repo),
         reversal=None if line.is_leaving else find_reversal(context, row),
         others=context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, []),
         ends=choose_ends(context, line, verb),
@@ -72,24 +76,6 @@ def _last_day(context: RequestContext, row: RequestRow) -> str | None:
     """Return the last day of an access that ends."""
     until = row.state.until if row.state.status == Status.ACCEPTED else None
     return None if until is None else formatting.format_last_day(from_ms(until), context.workspace.zone, context.now)
-
-
-def neighbour_urls(context: RequestContext, row: RequestRow) -> tuple[str | None, str | None]:
-    """Return the addresses of the previous and next request in the queue that this one was opened from."""
-    asked = parse_queue_query(context)
-    cursor = context.workspace.queue.cursor(
-        limit_to_visible_repos(context, asked.query), (row.state.asked_at, row.id), newest_first=False
-    )
-    back = context.workspace.queue.cursor(
-        limit_to_visible_repos(context, asked.query), (row.state.asked_at, row.id), newest_first=True
-    )
-    found = (
-        run_query(context, asked.query, limit=1, cursor=back, newest_first=True).rows,
-        run_query(context, asked.query, limit=1, cursor=cursor).rows,
-    )
-    tail = urlencode({"q": asked.text})
-    before, after = (f"/requests/{request_key(rows[0])}?{tail}" if rows else None for rows in found)
-    return before, after
 
 
 def update_presence(context: RequestContext) -> Response:
@@ -111,6 +97,12 @@ def explanation_part(context: RequestContext) -> Response:
     )
 
 
+def list_chips(context: RequestContext, row: RequestRow, repo: RepoRow | None) -> Sequence[Chip]:
+    """Return what is unusual about the request, as far as the member may know it."""
+    repos = {} if repo is None else {row.repo: repo}
+    return read_chips(context.workspace.queue, [row], repos, now=context.now, masks=context.is_masked)[row.id]
+
+
 def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:
     """Return the person's current requests at other visible repos."""
     if context.is_masked:
@@ -121,7 +113,7 @@ def list_other_requests(context: RequestContext, row: RequestRow) -> list[Reques
     )
 
 
-# ---- answers, form, facts ----------------------------------------------------------------------------------------------
+# ---- form --------------------------------------------------------------------------------------------------------------
 
 
 def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]:
@@ -132,41 +124,6 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
     saw = [collapse_whitespace(label) for label in row.request.answers]
     added = [label for label, kind in now.items() if label not in saw and kind != "ip_location"]
     return {"added": added, "gone": [label for label in saw if label not in now]}
-
-
-def list_facts(context: RequestContext, line: RequestLine) -> list[tuple[str, str, str, str]]:
-    """Return facts on the person: name, value, who controls it, source."""
-    if context.is_masked:
-        return []
-    row, who = line.row, line.row.person.identity
-    made = row.request.person.created_at if row.request else None
-    past = context.workspace.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
-    found = [
-        (
-            "Account",
-            f"{formatting.format_account_age(context.now - made)} old" if made else "hidden",
-            "account",
-            "its id on the Hub",
-        ),
-        ("E-mail", who.email or "not shared", "account", "the request"),
-        ("Full name", who.fullname or "not given", "claimed", "the request"),
-    ]
-    decided = [
-        f"{n} {word}"
-        for word, n in (("accepted", past.accepted), ("rejected", past.rejected), ("reset", past.resets))
-        if n
-    ]
-    found.append(("Here before", ", ".join(decided) or "never decided", "yours", "this desk's ledger"))
-    if past.elsewhere:
-        found.append(
-            (
-                "Elsewhere",
-                f"accepted at {past.elsewhere} other {'repo' if past.elsewhere == 1 else 'repos'} of yours",
-                "yours",
-                "this desk's ledger",
-            )
-        )
-    return found
 
 
 # ---- notes -------------------------------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 from urllib.parse import urlencode
 
@@ -73,6 +74,22 @@ def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
             )
         )
     return told
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPart:
+    """Entries of the history in a row. Verdicts of policies are folded: they say what rules meant, not what was done."""
+
+    entries: Sequence[HistoryEntry]
+    is_folded: bool
+
+
+def fold_verdicts(history: Iterable[HistoryEntry]) -> list[HistoryPart]:
+    """Return the history in parts: each run of verdicts is one, and so are the entries between two runs."""
+    return [
+        HistoryPart(list(entries), is_folded)
+        for is_folded, entries in groupby(history, lambda one: one.kind == EventKind.VERDICT_REACHED)
+    ]
 
 
 def _started_change(row: LedgerRow) -> tuple[int | None, str] | None:
