@@ -32,7 +32,19 @@ def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> Non
         parts = list(Selections(store).iterate_ready(aim, 7))
         assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
         assert sorted(everybody - {one.id}) == [ident for part in parts for ident in part]
-        assert set(Selections(store).sample(aim, 5)) < everybody
+        picks.leave_out("b_x", [min(everybody - {one.id}), 10**9])
+        assert picks.count_left_out("b_x") == 1
+        assert picks.find_owner("b_x-out") == "lena"
+        picks.put_back("b_x")
+        assert (picks.count_left_out("b_x"), set(picks.read_versions("b_x"))) == (0, everybody)
+        with store.writing() as write:
+            write.db.run("UPDATE requests SET quality = CASE WHEN id % 3 = 0 THEN 'good' ELSE 'junk' END")
+        good = {ident for ident in everybody - {one.id} if ident % 3 == 0}
+        assert picks.count_by_quality(aim, ["good"]) == len(good)
+        assert picks.count_by_quality(aim, ["good", "junk"]) == len(everybody) - 1
+        picks.leave_out_by_quality(aim, ["good"])
+        assert set(picks.read_versions("b_x")) == everybody - good
+        picks.put_back("b_x")
         assert {
             h.why for h in Selections(store).count_buckets(SelectionScope("b_x", {"accepted"}, [repo.id], {""}))
         } == {"status pending"}
@@ -55,18 +67,21 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
         assert store.changed_repos("r_none", ["planned"]) == []
 
 
-def test_a_sample_of_many_is_full_also_when_few_of_them_can_be_decided(place: str) -> None:
+def test_pages_of_many_are_full_also_when_few_of_them_can_be_decided(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
         take(store, EEG, [record(n, "pending" if n % 40 == 0 else "accepted") for n in range(1200)])
         picks, repo = Selections(store), store.repo(EEG)
         assert repo is not None
         picks.fill("b_x", "lena", parse_query(""), AT, UTC)
-        for status, size in (("accepted", 20), ("pending", 20), ("pending", 50)):
+        for status, count in (("accepted", 1170), ("pending", 30)):
             aim = SelectionScope("b_x", {status}, [repo.id], {"nobody"})
-            found = Selections(store).sample(aim, size)
-            assert found == Selections(store).sample(aim, size)
-            assert len(found) == min(size, 1170 if status == "accepted" else 30)
-            assert {row.state.status for row in store.requests(found).values()} == {status}
+            found, after = list[int](), None
+            while page := picks.list_by_age(aim, after, 400):
+                found, after = [*found, *(ident for _, ident in page)], page[-1]
+            rows = store.requests(found)
+            assert len(found) == len(rows) == count
+            assert {row.state.status for row in rows.values()} == {status}
+            assert found == sorted(found, key=lambda ident: (rows[ident].state.asked_at, ident))
 
 
 def test_what_another_selection_has_is_let_go_and_nothing_else(place: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Final
 
@@ -21,7 +21,7 @@ _SEEN = ", ".join(VERSION_COLUMNS)
 _AGAIN = ", ".join(f"{name} = excluded.{name}" for name in VERSION_COLUMNS)
 _IS_SAME: Final = " AND ".join(f"r.{name} = k.{name}" for name in VERSION_COLUMNS)
 """SQL condition that a request is unchanged since it was selected: `RequestVersion.difference` in SQL."""
-_PRIME: Final = 10007
+_LEFT_OUT: Final = "-out"  # ends the name of the requests that a person left out of a copy
 _FROM: Final = (
     "picked k LEFT JOIN requests r ON r.id = k.request_id LEFT JOIN people p ON p.id = r.person_id WHERE k.pick = ?"
 )
@@ -73,7 +73,7 @@ class Selections:
             )
 
     def freeze(self, pick: str, into: str, member: str, at: int) -> int:
-        """Copy a selection to one that never changes; return its size. Copies older than a day are deleted."""
+        """Copy a selection to one that gets no more requests; return its size. Copies older than a day are deleted."""
         with self._store.writing() as write:
             old = "SELECT id FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?"
             write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - 86_400_000,))
@@ -105,6 +105,43 @@ class Selections:
         sql = f"SELECT request_id, {_SEEN} FROM picked WHERE pick = ? ORDER BY request_id"
         rows = self._store.reads.rows(sql, (pick,))
         return {row[0]: RequestVersion(row[1], row[2], row[3], bytes(row[4])) for row in rows}
+
+    # ---- requests left out of a copy ---------------------------------------------------------------------------------
+
+    def leave_out(self, pick: str, requests: Sequence[int]) -> None:
+        """Leave requests out of a copy; they can be put back."""
+        with self._store.writing() as write:
+            _create_left_out(write, pick)
+            among, value = write.db.in_clause(requests)
+            sql = f"UPDATE picked SET pick = ? WHERE pick = ? AND request_id {among}"
+            write.db.run(sql, (pick + _LEFT_OUT, pick, value))
+
+    def leave_out_by_quality(self, scope: SelectionScope, qualities: Collection[str]) -> None:
+        """Leave out all requests that can be decided and whose purpose has one of these qualities."""
+        with self._store.writing() as write:
+            _create_left_out(write, scope.selection)
+            ready, values = _ready_with_quality(write.db, scope, qualities)
+            sql = f"UPDATE picked SET pick = ? WHERE pick = ? AND request_id IN (SELECT k.request_id FROM {ready})"
+            write.db.run(sql, (scope.selection + _LEFT_OUT, scope.selection, *values))
+
+    def put_back(self, pick: str) -> None:
+        """Put all requests back that were left out of a copy, with their versions."""
+        with self._store.writing() as write:
+            write.db.run("UPDATE picked SET pick = ? WHERE pick = ?", (pick, pick + _LEFT_OUT))
+
+    def count_left_out(self, pick: str) -> int:
+        """Return how many requests were left out of a copy."""
+        return self.count(pick + _LEFT_OUT)
+
+    def remove_left_out(self, pick: str, copy: str) -> None:
+        """Remove the requests from a selection that were left out of its copy."""
+        self.remove_selected_in(pick, copy + _LEFT_OUT)
+
+    def count_by_quality(self, scope: SelectionScope, qualities: Collection[str]) -> int:
+        """Return how many requests that can be decided have a purpose of one of these qualities."""
+        ready, values = _ready_with_quality(self._store.reads, scope, qualities)
+        row = self._store.reads.row(f"SELECT count(*) FROM {ready}", values)
+        return int(row[0]) if row else 0
 
     # ---- effects of a decision ---------------------------------------------------------------------------------------
 
@@ -141,20 +178,26 @@ class Selections:
                 return
             after = rows[-1][0]
 
-    def sample(self, scope: SelectionScope, size: int) -> list[int]:
-        """Return some of these requests from all over the selection, the same each time."""
-        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (scope.selection,))
-        count = int(row[0]) if row else 0
-        part = min(_PRIME, _PRIME * size * 20 // max(1, count))  # of a large selection, try a part first
-        found = _sample(self._store.reads, scope, size, part)
-        return sorted(
-            found if len(found) == size or part == _PRIME else _sample(self._store.reads, scope, size, _PRIME)
+    def list_by_age(self, scope: SelectionScope, after: Key | None, size: int) -> list[Key]:
+        """Return times and numbers of requests that can be decided, longest wait first, after this one."""
+        why, values = _exclusion_reason(self._store.reads, scope)
+        is_later, later = ("", ()) if after is None else (" AND (r.asked_at, r.id) > (?, ?)", after)
+        rows = self._store.reads.rows(
+            f"SELECT r.asked_at, r.id FROM {_FROM}{is_later} AND {why} = '' ORDER BY r.asked_at, r.id LIMIT ?",
+            (scope.selection, *later, *values, size),
         )
+        return [(int(row[0]), int(row[1])) for row in rows]
 
 
 def _create_selection(write: Writer, pick: str, member: str, at: int) -> None:
     sql = "INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
     write.db.run(sql, (pick, member, at))
+
+
+def _create_left_out(write: Writer, pick: str) -> None:
+    """Create the selection of the requests that are left out of a copy, as old as the copy."""
+    sql = "INSERT INTO picks (id, member, made_at) SELECT ?, member, made_at FROM picks WHERE id = ? ON CONFLICT (id) DO NOTHING"
+    write.db.run(sql, (pick + _LEFT_OUT, pick))
 
 
 def _add_requests(write: Writer, pick: str, requests: Sequence[int]) -> None:
@@ -166,14 +209,13 @@ def _add_requests(write: Writer, pick: str, requests: Sequence[int]) -> None:
     )
 
 
-def _sample(db: Database, scope: SelectionScope, size: int, part: int) -> list[int]:
+def _ready_with_quality(
+    db: Database, scope: SelectionScope, qualities: Collection[str]
+) -> tuple[str, Sequence[object]]:
+    """Return SQL for the requests that can be decided and have one of these qualities, and its values."""
     why, values = _exclusion_reason(db, scope)
-    order = f"(k.request_id * 7919) % {_PRIME}"
-    rows = db.rows(
-        f"SELECT k.request_id FROM {_FROM} AND {order} < ? AND {why} = '' ORDER BY {order}, k.request_id LIMIT ?",
-        (scope.selection, part, *values, size),
-    )
-    return [row[0] for row in rows]
+    among, value = db.in_clause(list(qualities))
+    return f"{_FROM} AND r.quality {among} AND {why} = ''", (scope.selection, value, *values)
 
 
 def _exclusion_reason(db: Database, scope: SelectionScope) -> tuple[str, Sequence[object]]:

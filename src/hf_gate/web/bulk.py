@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -17,6 +17,7 @@ from ..application.records import RequestRecord
 from ..application.runs import make_direct_change
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
+from ..domain.answer_quality import Quality
 from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, VERBS_WITH_REASON, Status
 from ..domain.rows import (
     CARRIED,
@@ -45,11 +46,15 @@ from .queue_counts import count_matching, list_counts
 from .queue_query import limit_to_visible_repos, parse_queue_query
 from .request import list_reason_texts
 from .request_context import NotFound, Refused, RequestContext, local_path
-from .request_lines import RequestLine, request_lines
+from .selection_rows import parse_unticked, read_selection_page
 
 MAX_IN_TRAY: Final = 1000  # more requests become a run, which can be paused and undone
 HOLD: Final = 60.0  # seconds in the tray for more than one request
-SAMPLE_SIZE: Final = 20
+CONTRARY_QUALITIES: Final[Mapping[str, tuple[Quality, ...]]] = {
+    "reset": (Quality.GOOD,), "reject": (Quality.GOOD,), "accept": (Quality.EMPTY, Quality.JUNK),
+}  # fmt: skip
+"""The quality of a purpose that speaks against a decision; one button leaves such requests out."""
+
 _MAX_KEYS: Final = 500
 _WHY_EXCLUDED: Final = {
     GONE: "no longer there",
@@ -178,7 +183,11 @@ def _add_bucket(found: SelectionSummary, bucket: SelectionBucket) -> None:
 
 def _own_selection(context: RequestContext) -> str:
     pick = context.params["id"]
-    if not pick.startswith("b_") or context.workspace.selections.find_owner(pick) != context.member.id:
+    if (
+        not pick.startswith("b_")
+        or not pick[2:].isalnum()
+        or context.workspace.selections.find_owner(pick) != context.member.id
+    ):
         raise NotFound
     return pick
 
@@ -192,20 +201,25 @@ def _confirmation_for(context: RequestContext, weighed: SelectionSummary) -> Con
 
 def page(context: RequestContext) -> Response:
     """Show what the decision would change, and the form to confirm it."""
-    return _page(context, _own_selection(context), context.query_value("verb"))
+    return _page(context, _own_selection(context), context.query_value("verb"), after=context.query_value("after"))
 
 
 def _page(
-    context: RequestContext, pick: str, verb: str, *, wrong: str = "", reason: str | None = None, status: int = 200
+    context: RequestContext,
+    pick: str,
+    verb: str,
+    *,
+    after: str = "",
+    wrong: str = "",
+    reason: str = "",
+    status: int = 200,
 ) -> Response:
     if verb not in VERBS:
         raise NotFound
     weighed = summarize_selection(context, pick, verb)
     need = context.app_state.membership.compute_need(context.member, {verb: weighed.count})
-    texts = list_reason_texts(context, "you", None)
-    store = context.workspace.store
-    rows = store.requests(context.workspace.selections.sample(weighed.scope, SAMPLE_SIZE))
-    sample: list[RequestLine] = request_lines(context, list(rows.values()))
+    texts, selections = list_reason_texts(context, "you", None), context.workspace.selections
+    contrary = selections.count_by_quality(weighed.scope, CONTRARY_QUALITIES.get(verb, ()))
     return context.render(
         "bulk.html",
         status,
@@ -214,9 +228,11 @@ def _page(
         weighed=weighed,
         verb=verb,
         takes_reason=verb in VERBS_WITH_REASON,
-        reason=reason if reason is not None else "",
+        reason=reason,
         texts=texts if verb in VERBS_WITH_REASON else [],
-        sample=sample,
+        shown=read_selection_page(context, weighed.scope, weighed.count, after),
+        contrary=contrary if contrary < weighed.count else 0,
+        left_out=selections.count_left_out(pick),
         is_typed=_confirmation_for(context, weighed) is Confirmation.TYPED,
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
@@ -248,26 +264,34 @@ def export(context: RequestContext) -> Response:
 
 
 def confirm(context: RequestContext) -> Response:
-    """Queue the decisions, start a run or make a plan, for exactly the requests that the page showed."""
+    """Leave out the unticked rows, then do what the pressed button says: decide about the others, or show a page."""
     pick, verb, reason = _own_selection(context), context.form_value("verb"), context.form_value("reason").strip()
+    unticked = parse_unticked(context)
+    _leave_out(context, pick, unticked)
+    do, after = context.form_value("do", "send"), context.form_value("after")
+    if do == "contrary":
+        scope = summarize_selection(context, pick, verb).scope
+        context.workspace.selections.leave_out_by_quality(scope, CONTRARY_QUALITIES.get(verb, ()))
+        context.workspace.selections.remove_left_out(context.selection_name, pick)
+    elif do == "back":
+        context.workspace.selections.put_back(pick)
+    if do != "send":
+        shown = {"next": context.form_value("following"), "first": ""}.get(do, after)
+        return _page(context, pick, verb, after=shown, reason=reason)
     weighed = summarize_selection(context, pick, verb)
-    if context.form_value("count") != str(weighed.count):
-        return _page(
-            context,
-            pick,
-            verb,
-            wrong="The numbers changed since you opened the page. Check them again.",
-            reason=reason,
-            status=409,
-        )
+    if context.form_value("count") != str(weighed.count + len(unticked)):
+        wrong = "The numbers changed since you opened the page. Check them again."
+        return _page(context, pick, verb, after=after, wrong=wrong, reason=reason, status=409)
     if _confirmation_for(context, weighed) is Confirmation.TYPED and not is_confirmed(
         context.form_value("typed"), weighed.count
     ):
-        return _page(context, pick, verb, wrong=f"Type {weighed.count} to confirm.", reason=reason, status=422)
+        wrong = f"Type {weighed.count} to confirm."
+        return _page(context, pick, verb, after=after, wrong=wrong, reason=reason, status=422)
     try:
         told = parse_reason(reason, verb, is_silent=context.form_value("silent") == "yes")
     except UsageError as problem:
-        return _page(context, pick, verb, wrong=f"{problem} {problem.hint}", reason=reason, status=422)
+        wrong = f"{problem} {problem.hint}"
+        return _page(context, pick, verb, after=after, wrong=wrong, reason=reason, status=422)
     if not weighed.count:
         raise Refused("No selected request can be decided this way.", hint="Choose another decision.")
     way = _choose_route(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
@@ -280,6 +304,13 @@ def confirm(context: RequestContext) -> Response:
     context.workspace.selections.remove_selected_in(context.selection_name, pick)
     context.app_state.wake.set()
     return RedirectResponse(_return_url(context), 303)
+
+
+def _leave_out(context: RequestContext, pick: str, requests: Sequence[int]) -> None:
+    """Leave requests out of the copy, and remove them from the selection of the queue: they are unticked there too."""
+    if requests:
+        context.workspace.selections.leave_out(pick, requests)
+        context.workspace.selections.remove_left_out(context.selection_name, pick)
 
 
 def _read_rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:

@@ -5,7 +5,7 @@ import { watchUndo } from "./decisions.js";
 import { watchForms } from "./forms.js";
 import { areKeysOn, showKeySwitch, watchKeys } from "./keyboard.js";
 import { allRows, currentRow, focusRow, followPointerAndFocus, markCurrent, rowOf, setTabStops } from "./rows.js";
-import { watchTicks } from "./selection.js";
+import { watchKeptRows, watchTicks } from "./selection.js";
 import { watchSheet } from "./sheet.js";
 import { watchTray } from "./tray.js";
 
@@ -50,6 +50,7 @@ followPointerAndFocus();
 watchForms();
 watchSheet();
 watchTicks();
+watchKeptRows();
 watchUndo();
 watchKeys();
 watchTray();

@@ -51,3 +51,35 @@ export function watchTicks() {
     if (box.matches("[data-pick-page]")) setAllTicks(box.checked);
   });
 }
+
+/* ---- the page of a selection: its rows are ticked, and its numbers count the ticked ones ---- */
+
+function showReady() {
+  const total = find("[data-total]");
+  if (!total) return;
+  const boxes = findAll("[data-keep]");
+  const count = Number(total.dataset.total) - boxes.filter((box) => !box.checked).length;
+  for (const part of findAll("[data-ready]")) {
+    const text = (count === 1 && part.dataset.readyOne) || part.dataset.ready;
+    part.textContent = text.replace("%", count.toLocaleString("en-US"));
+  }
+  const page = find("[data-keep-page]");
+  if (!page) return;
+  page.checked = boxes.every((box) => box.checked);
+  page.indeterminate = !page.checked && boxes.some((box) => box.checked);
+}
+
+export function watchKeptRows() {
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-keep-page]")) {
+      for (const box of findAll("[data-keep]")) box.checked = event.target.checked;
+    }
+    if (event.target.matches("[data-keep], [data-keep-page]")) showReady();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !event.target.matches("[data-enters]")) return;
+    event.preventDefault(); // Enter in the number presses the main button, not the first one
+    find("[data-enter]", event.target.form).click();
+  });
+  addEventListener("pageshow", showReady); // the browser may restore unticked rows
+}

@@ -1,0 +1,223 @@
+"""On the page of a selection each row can be unticked: nothing is sent for it, and rows that were not shown stay in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from hf_gate.application.sync_schedule import SyncKind
+from tests.web.kit import GOOD, Answer, Room, Visitor, served
+from tests.web.test_browser_journeys import _page
+from tests.web.test_bulk import _begin, _confirm, _picked
+
+REASON = "Please say more."
+
+
+def _ask(room: Room, count: int, purpose: str = GOOD, prefix: str = "p") -> None:
+    room.ask([{"username": f"{prefix}{n:03}"} for n in range(count)], {"Purpose": purpose})
+
+
+def _all(visitor: Visitor, verb: str, query: str = "status:pending") -> str:
+    visitor.post("/selection", {"do": "all", "q": query})
+    return _begin(visitor, verb)
+
+
+def _field(answer: Answer, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', answer.body.partition('id="confirm"')[2])
+    assert found is not None
+    return found[1]
+
+
+def _shown(answer: Answer) -> list[str]:
+    return re.findall(r'name="shown" value="(\d+)"', answer.body)
+
+
+def _names(room: Room, numbers: Iterable[str]) -> list[str]:
+    rows = room.app_state.workspace.store.requests([int(each) for each in numbers])
+    return [rows[int(each)].person.identity.username or "" for each in numbers]
+
+
+def _send(visitor: Visitor, path: str, page: Answer, unticked: Iterable[str] = (), **more: str) -> Answer:
+    """Presses a button of the page with some of its rows unticked."""
+    shown, out = _shown(page), set(unticked)
+    lines = [("shown", each) for each in shown] + [("keep", each) for each in shown if each not in out]
+    values = {name: _field(page, name) for name in ("verb", "count", "next", "after", "following")} | more
+    body = "&".join(
+        f"{name}={value.replace('/', '%2F').replace(' ', '+')}" for name, value in [*values.items(), *lines]
+    )
+    content_type = "application/x-www-form-urlencoded"
+    return visitor.ask("POST", path.partition("?")[0], body.encode(), {"content-type": content_type})
+
+
+def _waiting(room: Room) -> set[str]:
+    store = room.app_state.workspace.store
+    rows = store.requests([item.request for item in room.app_state.workspace.tray.list_waiting()])
+    return {row.person.identity.username or "" for row in rows.values()}
+
+
+def test_nothing_is_sent_for_an_unticked_row_and_it_is_unticked_in_the_queue_too(room: Room) -> None:
+    _ask(room, 5)
+    lena = room.visitor()
+    path = _all(lena, "reset")
+    page = lena.get(path)
+    shown = _shown(page)
+    assert len(shown) == 5
+    out = _names(room, shown[:2])
+    assert _send(lena, path, page, shown[:2], do="send", reason=REASON).status == 303
+    assert _waiting(room) == {f"p{n:03}" for n in range(5)} - set(out)
+    assert _picked(room) == set()
+
+
+def test_rows_of_other_pages_stay_in_and_unticked_ones_stay_out_over_pages(room: Room) -> None:
+    _ask(room, 130)
+    lena = room.visitor()
+    path = _all(lena, "reset")
+    first = lena.get(path)
+    assert len(_shown(first)) == 100
+    second = _send(lena, path, first, _shown(first)[:3], do="next", reason="kept words")
+    assert second.status == 200
+    assert "kept words" in second.body
+    assert len(_shown(second)) == 30
+    assert not set(_shown(second)) & set(_shown(first))
+    back = _send(lena, path, second, _shown(second)[:1], do="first")
+    assert not set(_shown(back)) & set(_shown(first)[:3])
+    assert "You left out <b>4</b>" in back.body
+    out = _names(room, [*_shown(first)[:3], *_shown(second)[:1]])
+    assert _send(lena, path, back, do="send", reason=REASON, typed="126").status == 303
+    assert _waiting(room) == {f"p{n:03}" for n in range(130)} - set(out)
+
+
+def test_the_typed_number_is_that_of_the_ticked_rows(room: Room) -> None:
+    _ask(room, 25)
+    lena = room.visitor()
+    path = _all(lena, "reset")
+    page = lena.get(path)
+    wrong = _send(lena, path, page, _shown(page)[:2], do="send", reason=REASON, typed="25")
+    assert wrong.status == 422
+    assert "Type 23 to confirm." in wrong.body
+    assert _waiting(room) == set()
+    assert len(_shown(wrong)) == 23
+    assert _send(lena, path, wrong, do="send", reason=REASON, typed="23").status == 303
+    assert len(_waiting(room)) == 23
+
+
+def test_enter_in_a_field_without_script_sends_nothing(room: Room) -> None:
+    """The first button of a form is pressed by Enter: here it only leaves out what is unticked."""
+    _ask(room, 3)
+    lena = room.visitor()
+    path = _all(lena, "accept")
+    page = lena.get(path)
+    buttons = re.findall(r'<button[^>]*name="do" value="(\w+)"', page.body)
+    assert buttons[0] == "update"
+    assert _send(lena, path, page, _shown(page)[:1], do="update").status == 200
+    assert _waiting(room) == set()
+
+
+def test_who_says_something_specific_is_left_out_at_once_and_put_back(room: Room) -> None:
+    _ask(room, 4, "asdf", "junk")
+    _ask(room, 2, GOOD, "good")
+    lena = room.visitor()
+    path = _all(lena, "reject")
+    page = lena.get(path)
+    assert "<b>2</b> of 6 say something specific" in page.body
+    assert {name[:4] for name in _names(room, _shown(page))[:2]} == {"good"}, "the longest answer first"
+    left = _send(lena, path, page, do="contrary")
+    assert {name[:4] for name in _names(room, _shown(left))} == {"junk"}
+    assert "say something specific" not in left.body
+    assert len(_picked(room)) == 4
+    again = _send(lena, path, left, do="back")
+    assert len(_shown(again)) == 6
+    left = _send(lena, path, again, do="contrary")
+    assert _send(lena, path, left, do="send", reason=REASON).status == 303
+    assert _waiting(room) == {f"junk{n:03}" for n in range(4)}
+
+
+def test_of_those_to_accept_the_ones_without_a_purpose_are_left_out(room: Room) -> None:
+    _ask(room, 1, "asdf", "junk")
+    _ask(room, 2, GOOD, "good")
+    lena = room.visitor()
+    path = _all(lena, "accept")
+    left = _send(lena, path, lena.get(path), do="contrary")
+    assert sorted(_names(room, _shown(left))) == ["good000", "good001"]
+
+
+def test_the_same_form_twice_sends_once(room: Room) -> None:
+    _ask(room, 4)
+    lena = room.visitor()
+    path = _all(lena, "accept")
+    page = lena.get(path)
+    assert _send(lena, path, page, _shown(page)[:1], do="send").status == 303
+    assert _send(lena, path, page, _shown(page)[:1], do="send").status == 409
+    assert len(_waiting(room)) == 3
+    room.leave()
+    assert sorted(line["user"] for line in room.local.journal() if line["to"] == "accepted") == sorted(
+        _names(room, _shown(page)[1:])
+    )
+
+
+def test_a_page_that_shows_a_row_again_that_is_out_is_not_confirmed(room: Room) -> None:
+    """As after the browser's Back: the old page has all rows ticked."""
+    _ask(room, 4)
+    lena = room.visitor()
+    path = _all(lena, "accept")
+    page = lena.get(path)
+    _send(lena, path, page, _shown(page)[:1], do="update")
+    assert _send(lena, path, page, do="send").status == 409
+    assert _waiting(room) == set()
+
+
+@pytest.mark.parametrize("number", ["0", "999999", "9" * 40, "-1", "x", "٣", ""])
+def test_a_number_that_was_not_shown_leaves_nobody_out(room: Room, number: str) -> None:
+    _ask(room, 2)
+    lena = room.visitor()
+    path = _all(lena, "accept")
+    answer = lena.post(path.partition("?")[0], {"verb": "accept", "do": "update", "shown": number, "after": number})
+    assert answer.status == 200
+    assert len(_shown(answer)) == 2
+
+
+def test_more_than_a_thousand_are_shown_by_age_a_page_at_a_time(room: Room) -> None:
+    _ask(room, 1050)
+    room.read(SyncKind.FULL)
+    lena = room.visitor()
+    path = _all(lena, "reset")
+    page, seen = lena.get(path), list[str]()
+    assert "Longest wait first." in page.body
+    while True:
+        seen += _shown(page)
+        if not _field(page, "following"):
+            break
+        page = _send(lena, path, page, do="next")
+    assert len(seen) == len(set(seen)) == 1050
+    rows = room.app_state.workspace.store.requests([int(each) for each in seen])
+    assert [row.state.asked_at for row in rows.values()] == sorted(row.state.asked_at for row in rows.values())
+    assert _confirm(lena, path, reason=REASON, typed="1050").status == 303
+
+
+def test_the_numbers_follow_the_ticks_and_enter_in_the_number_confirms(browser: Browser, room: Room) -> None:
+    _ask(room, 22)
+    with served(room) as url, _page(browser, room, url) as page:
+        page.goto(f"{url}/queue")
+        page.locator("#rows [data-pick]").first.check()
+        page.locator("[data-select=all]").click()
+        expect(page.locator("#bulk")).to_contain_text("22 selected")
+        page.locator("#bulk").get_by_role("button", name="Send back").click()
+        expect(page.get_by_role("button", name="Send back 22")).to_be_visible()
+        page.locator("[data-keep]").first.uncheck()
+        expect(page.get_by_role("button", name="Send back 21")).to_be_visible()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("21 requests?")
+        expect(page.locator(".effect")).to_contain_text("21 people are asked for more; they can ask again.")
+        page.locator("[data-keep-page]").check()
+        expect(page.get_by_role("button", name="Send back 22")).to_be_visible()
+        page.locator("[data-keep-page]").uncheck()
+        expect(page.get_by_role("button", name="Send back 0")).to_be_visible()
+        page.locator("[data-keep-page]").check()
+        page.locator("[data-keep]").last.uncheck()
+        page.locator("#reason").fill(REASON)
+        page.get_by_label("To confirm, type 21").fill("21")
+        page.keyboard.press("Enter")
+        expect(page.locator("#tray")).to_contain_text("21 decisions leave in")
+    assert len(_waiting(room)) == 21
