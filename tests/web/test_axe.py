@@ -87,7 +87,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/people": ("/people", "/people?q=nobody-at-all"),
         "/people/{id}": (f"/people/{quote(person)}",),
         "/policies": ("/policies", "/policies?draft=1"),
-        "/policies/{name}": ("/policies/house", "/policies/watcher", "/policies/wrong"),
+        "/policies/{name}": ("/policies/house?rule=say-more", "/policies/house?tab=text", "/policies/watcher", "/policies/wrong"),
         "/audit": ("/audit", "/audit?kind=nothing"),
         "/audit/desk/{seq}": ("/audit/desk/1",),
         "/audit/{type}/{ns}/{name}/{seq}": (f"/audit/{entry.chain}/{entry.seq}",),
@@ -174,7 +174,7 @@ def _go(page: Page, desk: Desk, path: str) -> None:
         page.locator("#rows > .row").nth(1).locator("[data-do=reject]").click()
         expect(page.locator("#sheet [data-enter]")).to_be_visible()
     elif path == "a draft":
-        page.goto(f"{url}/policies/house")
+        page.goto(f"{url}/policies/house?tab=text")
         page.locator("#who").fill("nobody-at-all")
         page.locator("#src").fill(POLICY.replace("then: human", "then: reset\n    reason: No, {user}."))
         page.get_by_role("button", name="Check and try").click()

@@ -79,6 +79,7 @@ def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(brow
         with _page(browser, room, url) as page:
             _go(page, "o", "Policies")
             _press(page, page.get_by_role("link", name="house").first)
+            _press(page, page.get_by_role("button", name="Text"))
             _tab_to(page, page.locator("#src"))
             page.keyboard.press("Control+a")
             page.keyboard.insert_text(wrong)
@@ -93,7 +94,7 @@ def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(brow
             page.keyboard.press("Enter")
             expect(page.locator(".told")).to_contain_text("accept")
             with page.expect_download() as kept:
-                _press(page, page.get_by_role("button", name="Download the draft"))
+                _press(page, page.get_by_role("button", name="Download"))
             assert kept.value.path().read_text("utf-8") == POLICY
             assert kept.value.suggested_filename == "house.yaml"
         assert (tmp_path / "policies" / "house.yaml").read_text("utf-8") == POLICY

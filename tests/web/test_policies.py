@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,10 +54,29 @@ def _section(body: str, ident: str) -> str:
     return " ".join(" ".join(parsed(part).text).split())
 
 
+def _store_verdicts(asked: Room) -> None:
+    app_state = asked.app_state
+    bundle = app_state.policies.current
+    assert bundle is not None
+    sources = app_state.workspace.sources
+    policy_sets = bundle.for_repos(app_state.workspace.store, sources)
+    propose_plan(app_state.workspace.store, policy_sets, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
+
+
+def _cards(body: str) -> dict[str, str]:
+    """The words of each card, by its rule."""
+    part = body[body.index('class="cards"') : body.index("</ol>", body.index('class="cards"'))]
+    pieces = re.split(r'<div class="card-says" id="rule-([^"]*)">', part)
+    return {
+        name: " ".join(" ".join(parsed(words).text).split())
+        for name, words in zip(pieces[1::2], pieces[2::2], strict=True)
+    }
+
+
 def test_the_editor_holds_the_file_as_it_lies_there(asked: Room) -> None:
-    assert _text(asked.visitor().get("/policies/house").body) == POLICY
+    assert _text(asked.visitor().get("/policies/house?tab=text").body) == POLICY
     (_folder(asked) / "policies" / "house.yaml").write_text("\n" + POLICY + "# <b>&amp;\n", "utf-8")
-    assert _text(asked.visitor().get("/policies/house").body) == "\n" + POLICY + "# <b>&amp;\n"
+    assert _text(asked.visitor().get("/policies/house?tab=text").body) == "\n" + POLICY + "# <b>&amp;\n"
 
 
 def test_every_policy_is_listed_also_one_that_cannot_be_read(asked: Room) -> None:
@@ -73,7 +93,7 @@ def test_a_mistake_stands_at_its_line_and_one_press_mends_it(asked: Room) -> Non
     lena, wrong = asked.visitor(), POLICY.replace("email.academic", "emial.academic")
     body = lena.post("/policies/house", {"src": wrong.replace("\n", "\r\n")}).body
     line = wrong.split("\n").index("    when: emial.academic") + 1
-    assert f"✗ {line}</b>" in body
+    assert f'data-line="{line}"' in body
     assert "<mark><bdi>emial.academic</bdi></mark>" in body
     assert "Nothing was tried" in body
     fix = re.search(r'name="fix" value="([^"]+)"', body)
@@ -172,19 +192,14 @@ def test_its_own_tests_say_what_came_out(asked: Room) -> None:
 
 
 def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked: Room) -> None:
-    app_state = asked.app_state
-    bundle = app_state.policies.current
-    assert bundle is not None
-    sources = app_state.workspace.sources
-    policy_sets = bundle.for_repos(app_state.workspace.store, sources)
-    propose_plan(app_state.workspace.store, policy_sets, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
+    _store_verdicts(asked)
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
     assert "everybody-waits wait 2" in told
     assert "It differs from the desk for 2 of 2" in told
-    now = _section(asked.visitor().get("/policies/house").body, "h-c")
-    assert "academic accept 1" in now
-    assert "rest human 1" in now
+    now = _cards(asked.visitor().get("/policies/house").body)
+    assert "decides now 1 : ada" in now["academic"]
+    assert "decides now 1 : bob" in now["rest"]
 
 
 def test_who_sees_none_of_its_repos_does_not_know_of_a_policy(asked: Room) -> None:
@@ -217,3 +232,134 @@ def test_a_broken_desk_file_is_told_and_ends_nothing(asked: Room) -> None:
     assert answer.status == 200
     assert "hf-gate.yaml" in answer.body
     assert asked.visitor().get("/policies/house").status == 422
+
+
+# ---- cards -----------------------------------------------------------------------------------------------------------------
+
+
+def _words(body: str) -> str:
+    return " ".join(" ".join(parsed(body).text).split()).replace(" ,", ",")
+
+
+def _exact(body: str) -> str:
+    """The text that the form of the cards sends back."""
+    found = re.search(r'name="exact" value="([^"]*)"', body)
+    assert found
+    text: str = json.loads(html.unescape(found[1]))
+    return text
+
+
+def _fields(body: str) -> dict[str, str]:
+    """What a browser sends of the cards when nothing was entered, but for boxes."""
+    found: dict[str, str] = {"tab": "cards", "exact": json.dumps(_exact(body))}
+    for tag in parsed(body[body.index('class="cards"') :]).tags:
+        if (
+            tag[0] == "input"
+            and tag[1].get("type") in {"text", "number"}
+            and (tag[1].get("name") or "").startswith("c.")
+        ):
+            found[tag[1]["name"] or ""] = tag[1].get("value") or ""
+    return found
+
+
+def test_a_changed_menu_replaces_its_words_and_is_tried(asked: Room) -> None:
+    lena = asked.visitor()
+    body = lena.get("/policies/house").body
+    changed = lena.post("/policies/house", {**_fields(body), "c.1.when.0": "false", "do": "try"}).body
+    assert _exact(changed) == POLICY.replace("when: email.academic", 'when: "!email.academic"')
+    assert "1 of 2 would now be accepted, 1 no longer." in _words(changed)
+    assert "decides 1 : bob" in _cards(changed)["academic"]
+    assert changed.index("would now be accepted") < changed.index("Check and try")
+
+
+def test_text_with_other_line_ends_and_hidden_characters_comes_back_as_it_was(asked: Room) -> None:
+    odd = "# \u202e\u200b\n" + POLICY.replace("\n", "\r\n")
+    file = _folder(asked) / "policies" / "house.yaml"
+    file.write_bytes(odd.encode())
+    lena = asked.visitor()
+    body = lena.get("/policies/house").body
+    assert _exact(body) == odd
+    moved = _exact(lena.post("/policies/house", {**_fields(body), "card": "up:1"}).body)
+    assert sorted(moved) == sorted(odd)
+    assert moved.index("id: academic") < moved.index("id: say-more")
+    text = lena.get("/policies/house?tab=text").body
+    same = {"tab": "text", "exact": json.dumps(_exact(text)), "src": _text(text).replace("\n", "\r\n")}
+    assert _exact(lena.post("/policies/house", same).body) == odd
+    assert lena.post("/policies/house", {**same, "do": "download"}).body == odd
+    edited = _exact(lena.post("/policies/house", {**same, "src": same["src"] + "# more\r\n"}).body)
+    assert edited.endswith("then: human\r\n# more\r\n")
+    assert "\n" not in edited.replace("\r\n", "")
+
+
+def test_cards_are_moved_removed_and_added_before_the_rule_for_all_others(asked: Room) -> None:
+    lena = asked.visitor()
+    sent = _fields(lena.get("/policies/house").body)
+    assert list(_cards(lena.post("/policies/house", {**sent, "card": "up:1"}).body)) == ["academic", "say-more", "rest"]
+    assert list(_cards(lena.post("/policies/house", {**sent, "card": "remove:0"}).body)) == ["academic", "rest"]
+    new = {"card": "add", "new-then": "wait", "new-when": "person.account_days < 7"}
+    body = lena.post("/policies/house", {**sent, **new}).body
+    assert list(_cards(body)) == ["say-more", "academic", "wait-1", "rest"]
+    assert "1 warning" in body
+    assert '<li id="card-2" class="is-marked" aria-current="true">' in body
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"card": "remove:7"}, {"card": "up:0"}, {"card": "down:2"}, {"card": "up:-1"}, {"card": "up:\u0661"},
+        {"c.1.when.0": "maybe"}, {"c.1.then": "delete"}, {"c.0.reason": "x\u0000"}, {"c.0.reason": "x" * 5000},
+        {"card": "add", "new-then": "accept", "new-when": "true || tables.t"}, {"c.0.when.0.value": ""},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cards_cannot_do_is_said_and_leaves_the_text(asked: Room, values: dict[str, str]) -> None:
+    lena = asked.visitor()
+    answer = lena.post("/policies/house", {**_fields(lena.get("/policies/house").body), **values})
+    assert answer.status == 200
+    assert _exact(answer.body) == POLICY
+    assert "<b>Note</b>" in answer.body
+
+
+def test_unknown_fields_and_text_that_is_no_text_change_nothing(asked: Room) -> None:
+    lena = asked.visitor()
+    sent = _fields(lena.get("/policies/house").body)
+    for values in ({"c.9.then": "accept"}, {"c.0.id": "x"}, {"c.0": "x"}, {"card": "explode:1"}):
+        assert _exact(lena.post("/policies/house", {**sent, **values}).body) == POLICY
+    for exact in ("[1]", '"\\ud800', '"', "null", "[" * 100_000):
+        assert lena.post("/policies/house", {**sent, "exact": exact}).status == 200
+    assert "\ufffd" in _exact(lena.post("/policies/house", {**sent, "exact": '"# \\ud800"'}).body).replace(
+        "?", "\ufffd"
+    )
+
+
+def test_a_rule_that_has_no_menus_is_edited_as_text(asked: Room) -> None:
+    flow = POLICY.replace("  - id: rest\n    then: human\n", "  - {id: rest, then: human}\n")
+    lena = asked.visitor()
+    (_folder(asked) / "policies" / "house.yaml").write_text(flow, "utf-8")
+    card = _cards(lena.get("/policies/house").body)["rest"]
+    assert "This rule has no menus. Edit as text" in card
+    (_folder(asked) / "policies" / "house.yaml").write_text("policy: house\nrules: [", "utf-8")
+    assert '<textarea id="src"' in lena.get("/policies/house").body
+
+
+def test_cards_of_a_viewer_name_nobody_and_change_nothing(asked: Room) -> None:
+    _store_verdicts(asked)
+    vic = asked.viewer()
+    assert "why told" not in vic.get(f"/policies/house?request={asked.row('ada').state.hub_request}").body
+    body = vic.get("/policies/house").body
+    assert "decides now 1" in _cards(body)["academic"]
+    assert "<select" not in body
+    assert not [name for name in ("ada", "bob") if re.search(rf"\b{name}\b", body)]
+    assert re.search(r'<a href="/requests/[^"]+"><bdi>p_', body)
+
+
+def test_a_link_to_a_rule_and_a_request_marks_the_card_and_explains_the_request(asked: Room) -> None:
+    key = asked.row("bob").state.hub_request
+    body = asked.visitor().get(f"/policies/house?rule=academic&request={key}").body
+    assert '<li id="card-1" class="is-marked" aria-current="true">' in body
+    told = "".join(parsed(body[body.index('class="why told"') :]).text)
+    assert "bob" in told
+    odd = asked.visitor().get("/policies/house?rule=<b>gone</b>&request=<i>nobody</i>").body
+    assert "There is no rule &lt;b&gt;gone&lt;/b&gt; in this policy." in odd.replace("<bdi>", "").replace("</bdi>", "")
+    assert "There is no request of &lt;i&gt;nobody&lt;/i&gt;." in odd
+    assert "is-marked" not in odd

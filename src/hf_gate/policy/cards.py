@@ -39,13 +39,17 @@ class FieldKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CardField:
-    """A value of a card. `key` names it within the card; `choices` are its values with their words."""
+    """A value of a card. `key` names it within the card; `choices` are its values with their words.
+
+    A field that comes from another process shows its value, but cannot write another one.
+    """
 
     key: str
     kind: FieldKind
     label: str
     value: str
     choices: tuple[tuple[str, str], ...] = ()
+    unit: str = ""
     write: Callable[[str], tuple[Scalar, str, int, int | None]] = field(
         repr=False, compare=False, default=lambda _: _none()
     )
@@ -54,6 +58,9 @@ class CardField:
     def chosen_values(self) -> tuple[str, ...]:
         """The chosen values."""
         return tuple(self.value.split(",")) if self.kind is FieldKind.SEVERAL else (self.value,)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return CardField, (self.key, self.kind, self.label, self.value, self.choices, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +206,7 @@ def _scalar_field(
         return None
     if choices and value.text not in dict(choices):
         return None
-    return CardField(key, kind, label, value.text, choices, lambda new: (value, new, 0, None))
+    return CardField(key, kind, label, value.text, choices, write=lambda new: (value, new, 0, None))
 
 
 # ---- conditions ------------------------------------------------------------------------------------------------------
@@ -277,17 +284,18 @@ class _ConditionFields:
         def write(value: str) -> tuple[Scalar, str, int, int | None]:
             return self.node, "" if value == "true" else "!", start, name[0].start - start
 
-        return CardField(self.key, FieldKind.CHOICE, "Condition", "false" if is_negated else "true", words, write)
+        return CardField(self.key, FieldKind.CHOICE, "Condition", "false" if is_negated else "true", words, write=write)
 
     def _read_values(self, tokens: Sequence[SourceToken], condition: FactCondition) -> tuple[CardField, ...]:
         last, before = tokens[-1], tokens[-2]
         name = name_fact(condition.fact)
         declaration = find_declaration(condition.fact)
         known = None if condition.key is not None or declaration is None else declaration.values
+        unit = "days" if "days" in condition.fact.rpartition(".")[2] else ""
         if condition.type is CelType.INT and last.kind == "number" and before.text == condition.op:
             return (
                 self._field("op", FieldKind.CHOICE, f"{name}: comparison", before.text, (before, before), str, _OPS),
-                self._field("value", FieldKind.NUMBER, name, last.text, (last, last), str),
+                self._field("value", FieldKind.NUMBER, name, last.text, (last, last), str, unit=unit),
             )
         if condition.op in ("==", "!=") and last.kind == "text" and before.text == condition.op:
             kind, choices = (FieldKind.TEXT, ()) if known is None else (FieldKind.CHOICE, _pairs(known))
@@ -305,12 +313,12 @@ class _ConditionFields:
 
     def _field(
         self, part: str, kind: FieldKind, label: str, value: str, span: tuple[SourceToken, SourceToken],
-        render: Callable[[str], str], choices: tuple[tuple[str, str], ...] = (),
+        render: Callable[[str], str], choices: tuple[tuple[str, str], ...] = (), unit: str = "",
     ) -> CardField:  # fmt: skip
-        start, end = span[0].start, span[1].end
-        return CardField(
-            f"{self.key}.{part}", kind, label, value, choices, lambda new: (self.node, render(new), start, end - start)
-        )
+        def write(new: str) -> tuple[Scalar, str, int, int | None]:
+            return self.node, render(new), span[0].start, span[1].end - span[0].start
+
+        return CardField(f"{self.key}.{part}", kind, label, value, choices, unit, write)
 
 
 def _pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:

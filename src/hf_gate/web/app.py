@@ -208,7 +208,7 @@ class DeskApp:
 
         async def endpoint(request: Request) -> Response:
             body = b"" if route.method == "GET" else await _read_body(request)
-            tries = route.is_draft and (route.method == "POST" or "who" in request.query_params)
+            tries = route.is_draft and (route.method == "POST" or bool({"who", "request"} & set(request.query_params)))
             pool = self._drafts if tries else None
             return await self.for_member(request, lambda member: self._answer(route, request, member, body), pool)
 

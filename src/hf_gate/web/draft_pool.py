@@ -13,10 +13,20 @@ from datetime import datetime
 from typing import Final, NamedTuple, cast
 
 from ..errors import UsageError
+from ..policy.card_changes import CardChanges, ChangedText
 from ..policy.explain import ExplanationLine
 from ..policy.model import Facts
 from . import draft_worker
-from .draft_worker import Draft, DraftReport, EvaluateRequests, ExplainRequest, Verdicts, WorkerFault, WorkerTask
+from .draft_worker import (
+    ChangeCards,
+    Draft,
+    DraftReport,
+    EvaluateRequests,
+    ExplainRequest,
+    Verdicts,
+    WorkerFault,
+    WorkerTask,
+)
 
 _log = logging.getLogger("hf_gate.web")
 _MAX_DRAFTS: Final = 20  # drafts that one process checks in turn
@@ -162,6 +172,10 @@ class DraftProcess:
     def check(self, draft: Draft) -> DraftReport:
         """Check a draft. The other methods use the draft that was checked last."""
         return cast("DraftReport", self._ask(draft))
+
+    def change_cards(self, text: str, file: str, changes: CardChanges) -> ChangedText:
+        """Return the text after what a person entered on its cards."""
+        return cast("ChangedText", self._ask(ChangeCards(text, file, changes)))
 
     def evaluate(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
         """Return the verdict of each request."""

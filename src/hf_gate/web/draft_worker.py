@@ -15,6 +15,8 @@ from ..application.evaluation import fill_templates
 from ..domain.forms import GateForm
 from ..domain.lifecycle import Status
 from ..policy.accept_requirements import AcceptRequirement, accept_requirements
+from ..policy.card_changes import CardChanges, ChangedText, apply_changes, read_short_cards
+from ..policy.cards import Card
 from ..policy.evaluator import Evaluator, compile_policy
 from ..policy.explain import ExplanationLine, explain_verdict
 from ..policy.expression_bounds import policy_cost
@@ -47,7 +49,7 @@ class Draft:
 class DraftReport:
     """The result of a check. `usable`: the policy if it has no errors; `facts`: the facts that it names.
 
-    `max_requests`: the number of requests to try it on.
+    `max_requests`: the number of requests to try it on. `cards`: its rules as sentences, in order.
     """
 
     policy: Policy | None
@@ -57,6 +59,17 @@ class DraftReport:
     tests: tuple[PolicyTestResult, ...] = ()
     facts: frozenset[str] = frozenset()
     max_requests: int = 0
+    cards: tuple[Card, ...] = ()
+    can_move_cards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCards:
+    """A task: apply what a person entered on the cards of a policy to its text."""
+
+    text: str
+    file: str
+    changes: CardChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +99,8 @@ class WorkerFault:
     where: str
 
 
-WorkerTask: TypeAlias = "Draft | EvaluateRequests | ExplainRequest"
-WorkerReply: TypeAlias = "WorkerFault | DraftReport | Verdicts | tuple[ExplanationLine, ...]"
+WorkerTask: TypeAlias = "Draft | ChangeCards | EvaluateRequests | ExplainRequest"
+WorkerReply: TypeAlias = "WorkerFault | DraftReport | ChangedText | Verdicts | tuple[ExplanationLine, ...]"
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------
@@ -131,6 +144,8 @@ class _Worker:
         match ask:
             case Draft():
                 return self._check(ask)
+            case ChangeCards():
+                return apply_changes(ask.text, ask.file, ask.changes)
             case EvaluateRequests():
                 return tuple(self._verdict(facts, ask.now) for facts in ask.facts)
             case ExplainRequest():
@@ -140,8 +155,9 @@ class _Worker:
     def _check(self, draft: Draft) -> DraftReport:
         parsed = parse_policy(draft.text, draft.file)
         checked = check_policy(parsed, config=draft.config, forms=draft.forms)
+        cards, can_move = read_short_cards(draft.text, draft.file)
         if checked.policy is None:
-            return DraftReport(parsed.policy, None, checked.problems)
+            return DraftReport(parsed.policy, None, checked.problems, cards=cards, can_move_cards=can_move)
         told = fill_templates(checked.policy, draft.config.templates)
         policy = replace(told, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
         self._evaluator = Evaluator([compile_policy(policy, checked.declared)], zone=draft.zone)
@@ -153,6 +169,8 @@ class _Worker:
             run_policy_tests(checked),
             self._evaluator.facts,
             max(1, min(_MAX_REQUESTS, _MAX_WORK // _cost(checked))),
+            cards,
+            can_move,
         )
 
     def _verdict(self, facts: Facts, now: datetime) -> tuple[str, str]:

@@ -16,19 +16,19 @@ from ..application.evaluation import fill_templates
 from ..application.record_builders import policy_record
 from ..application.records import PolicyRecord
 from ..application.workspace import Workspace
+from ..domain.display_text import clip, make_visible
 from ..domain.lifecycle import Status
 from ..domain.rows import VerdictCount
 from ..errors import HfGateError
+from ..policy.cards import ACTION_WORDS, NEW_CONDITIONS
 from ..policy.descriptions import describe_policy
 from ..policy.model import Policy, PolicyMode
 from ..policy.policy_checker import check_unique_names
 from ..sources.workspace_folder import WorkspaceFolder
-from .draft_pool import DraftProcess
+from .draft_pool import DraftProcess, DraftStopped
+from .draft_trial import DraftTrial, ExplainedRequest, TrialResult
 from .drafts import (
-    DraftTrial,
-    ExplainedRequest,
     PolicyText,
-    TrialResult,
     add_test_results,
     can_see_policy,
     check_draft,
@@ -41,10 +41,19 @@ from .drafts import (
 )
 from .exports import export_response, file_response
 from .ledger_proofs import count_entries
+from .policy_cards import (
+    CardLine,
+    PostedDraft,
+    Tab,
+    list_card_lines,
+    read_posted_draft,
+    stored_examples,
+    trial_examples,
+    write_exact_text,
+)
 from .redaction import names_other_repos
 from .request_context import NotFound, Refused, RequestContext
 
-_DOWNLOAD_ANYWAY: Final = "download-anyway"  # in spite of warnings
 _DRAFT_FILE: Final = "draft.yaml"  # the name of a draft without a file
 _RECOUNT_AFTER: Final = 20  # times the duration of the last count
 NEW_POLICY: Final = """\
@@ -116,56 +125,106 @@ class PolicyCounts:
 
 
 def policy_page(context: RequestContext) -> Response:
-    """Show one policy file; with `who`, also its verdict on that request."""
+    """Show one policy file. `rule` marks a card; `request` or `who` names a request to try it on."""
     folder = read_workspace_folder(context)
     text = next((one for one in list_policy_texts(context, folder) if one.name == context.params["name"]), None)
     if text is None:
         raise NotFound
-    if context.is_masked or not context.query_value("who").strip():
-        return _policy_response(context, folder, add_test_results(context, text, folder), None)
+    shown = _Shown(tab=Tab.TEXT if context.query_value("tab") == Tab.TEXT else Tab.CARDS)
+    shown.mark_rule(text, context.query_value("rule"))
+    who = (context.query_value("who") or context.query_value("request")).strip()
+    if context.is_masked or not who:
+        return _policy_response(context, folder, add_test_results(context, text, folder), None, shown)
     with context.app_state.drafts.acquire(context.member.id) as process:
         text = check_draft(process, context, text.source.text, text.file, folder)
-        return _policy_response(
-            context,
-            folder,
-            text,
-            _DraftResult(process, context, folder, text, context.query_value("who").strip()),
-            is_file=True,
-        )
+        shown.is_file = True
+        return _policy_response(context, folder, text, _DraftResult(process, context, folder, text, who), shown)
 
 
 def new_draft(context: RequestContext) -> Response:
     """Show a new draft that belongs to no file."""
     folder = read_workspace_folder(context)
-    return _policy_response(context, folder, check_own_text(context, NEW_POLICY, _DRAFT_FILE, folder), None)
+    text = check_own_text(context, NEW_POLICY, _DRAFT_FILE, folder)
+    return _policy_response(context, folder, text, None, _Shown())
 
 
 def try_draft(context: RequestContext) -> Response:
-    """Check and try a draft, fix one problem, or return the draft as a file. Nothing is written."""
+    """Change cards, check and try a draft, fix one problem, or return the draft as a file. Nothing is written."""
     folder = read_workspace_folder(context)
-    name = context.params.get("name")
-    known = (
-        None if name is None else next((one for one in list_policy_texts(context, folder) if one.name == name), None)
-    )
-    if name is not None and known is None:
-        raise NotFound
+    known = _find_known(context, folder)
     file = _DRAFT_FILE if known is None else known.file
-    typed = context.form_value("src").replace("\r\n", "\n").replace("\r", "\n")
     with context.app_state.drafts.acquire(context.member.id) as process:
-        text, note = check_draft(process, context, typed, file, folder), ""
-        if context.form_value("do") == _DOWNLOAD_ANYWAY or (context.form_value("do") == "download" and not text.doubts):
-            return file_response([typed.encode("utf-8", "replace")], "application/yaml", _file_name(file))
-        if context.form_value("fix"):
-            mended = text.apply_fix(context.form_value("fix"))
-            if mended is None:
-                note = "The text changed since, so nothing was fixed. The problems below are current."
-            else:
-                text = check_draft(process, context, mended, file, folder)
+        posted = read_posted_draft(context)
+        shown = _Shown(tab=posted.tab, file_in_folder=known)
+        text = _check_posted(process, context, folder, file, shown, posted)
+        if context.form_value("do") == "download":
+            if not text.needs_yes or context.form_value("yes"):
+                content = text.source.text.encode("utf-8", "replace")
+                return file_response([content], "application/yaml", _file_name(file))
+            shown.notes.append("Nothing was downloaded yet. Tick Yes beside Download first.")
         if text.policy is not None and not can_see_policy(context, text.policy):
             raise Refused("The draft applies to none of your repos.", hint="Name one of your repos in applies_to.")
-        is_file = known is not None and text.source.text == known.source.text
-        asked = _DraftResult(process, context, folder, text, context.form_value("who").strip(), is_trial=True)
-        return _policy_response(context, folder, text, asked, is_file=is_file, note=note, file_in_folder=known)
+        shown.is_file = known is not None and text.source.text == known.source.text
+        result = _DraftResult(process, context, folder, text, context.form_value("who").strip(), is_trial=True)
+        return _policy_response(context, folder, text, result, shown)
+
+
+def _find_known(context: RequestContext, folder: WorkspaceFolder) -> PolicyText | None:
+    """Return the policy of the address; None for a draft without a file."""
+    name = context.params.get("name")
+    if name is None:
+        return None
+    known = next((one for one in list_policy_texts(context, folder) if one.name == name), None)
+    if known is None:
+        raise NotFound
+    return known
+
+
+def _check_posted(
+    process: DraftProcess,
+    context: RequestContext,
+    folder: WorkspaceFolder,
+    file: str,
+    shown: _Shown,
+    posted: PostedDraft,
+) -> PolicyText:
+    """Return the draft after the changes of its cards and one fix, checked."""
+    typed = posted.text
+    if posted.changes is not None:
+        try:
+            changed = process.change_cards(typed, file, posted.changes)
+        except DraftStopped as stopped:
+            shown.notes.append(str(stopped))
+        else:
+            typed, shown.rule = changed.text, changed.rule
+            shown.notes += changed.problems
+    text = check_draft(process, context, typed, file, folder)
+    if not context.form_value("fix"):
+        return text
+    mended = text.apply_fix(context.form_value("fix"))
+    if mended is None:
+        shown.notes.append("The text changed since, so nothing was fixed. The problems below are current.")
+        return text
+    return check_draft(process, context, mended, file, folder)
+
+
+@dataclass(slots=True)
+class _Shown:
+    """How a policy is shown. `rule`: the card that is marked. `is_file`: the text is that of the file."""
+
+    tab: Tab = Tab.CARDS
+    rule: str = ""
+    is_file: bool = False
+    notes: list[str] = field(default_factory=list)
+    file_in_folder: PolicyText | None = None
+
+    def mark_rule(self, text: PolicyText, rule: str) -> None:
+        """Mark the card of a rule; note it if there is none."""
+        rules = () if text.policy is None else [each.id for each in text.policy.rules]
+        if rule and rule not in rules:
+            self.notes.append(f"There is no rule {clip(make_visible(rule, one_line=True), 40)} in this policy.")
+        else:
+            self.rule = rule
 
 
 def _file_name(file: str) -> str:
@@ -203,16 +262,16 @@ def _policy_response(
     context: RequestContext,
     folder: WorkspaceFolder,
     text: PolicyText,
-    asked: _DraftResult | None,
-    *,
-    is_file: bool = False,
-    note: str = "",
-    file_in_folder: PolicyText | None = None,
+    result: _DraftResult | None,
+    shown: _Shown,
 ) -> Response:
     policy = (
         None if text.policy is None else fill_templates(text.policy, folder.config.templates)
     )  # as the ledger names it
-    is_new, is_draft = text.file == _DRAFT_FILE, asked is not None and not is_file
+    is_new, is_draft = text.file == _DRAFT_FILE, result is not None and not shown.is_file
+    is_shadow = policy is not None and policy.mode is PolicyMode.SHADOW
+    counts = count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None
+    trial = None if result is None else result.trial
     return context.render(
         "policy.html",
         title=f"Policy {text.name}",
@@ -220,20 +279,44 @@ def _policy_response(
         policy=policy,
         said_lines=[] if policy is None else _describe_policy(context, policy),
         repos=[] if policy is None else visible_policy_repos(context, policy),
-        counts=count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None,
-        is_hidden=(is_file or (asked is None and not is_new)) and _is_hidden(context, text),
-        is_shadow=policy is not None and policy.mode is PolicyMode.SHADOW,
+        counts=counts,
+        cards=_card_lines(context, text, policy, trial, counts, shown.rule),
+        tab=shown.tab if text.cards else Tab.TEXT,
+        exact=write_exact_text(text.source.text),
+        new_conditions=NEW_CONDITIONS,
+        actions=ACTION_WORDS,
+        is_hidden=(shown.is_file or (result is None and not is_new)) and _is_hidden(context, text),
+        is_shadow=is_shadow,
         is_draft=is_draft,
         is_new=is_new,
-        note=note,
+        notes=shown.notes,
         doubts=[] if context.is_masked else text.doubts,
-        asks_download=context.form_value("do") == "download",
-        who="" if asked is None else asked.who,
-        trial=None if asked is None else asked.trial,
-        told=None if asked is None else asked.told,
-        problem="" if asked is None else asked.problem,
-        action="/policies" if is_new else f"/policies/{(file_in_folder or text).name}",
+        failing=[] if context.is_masked else text.failing,
+        who="" if result is None else result.who,
+        trial=trial,
+        tries=trial is not None,
+        told=None if result is None else result.told,
+        problem="" if result is None else result.problem,
+        action="/policies" if is_new else f"/policies/{(shown.file_in_folder or text).name}",
     )
+
+
+def _card_lines(
+    context: RequestContext,
+    text: PolicyText,
+    policy: Policy | None,
+    trial: TrialResult | None,
+    counts: PolicyCounts | None,
+    marked: str,
+) -> list[CardLine]:
+    """Return the cards with counts of a trial, or else of the stored verdicts."""
+    if trial is not None:
+        return list_card_lines(text.cards, trial.count_rule, trial_examples(trial), marked)
+    if policy is None or counts is None:
+        return list_card_lines(text.cards, lambda _: None, lambda _: (), marked)
+    deciding = [rule.id for rule in policy.rules if counts.by_rule[rule.id]]
+    examples = stored_examples(context, policy, deciding, is_shadow=policy.mode is PolicyMode.SHADOW)
+    return list_card_lines(text.cards, lambda rule: counts.by_rule[rule], examples, marked)
 
 
 def _is_hidden(context: RequestContext, text: PolicyText) -> bool:

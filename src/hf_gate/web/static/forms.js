@@ -48,6 +48,16 @@ function useText(button) {
   find("[data-enter]", button.form).focus();
 }
 
+/** Put the cursor at the place of a problem in the text of a policy. */
+function goToPlace(link) {
+  const field = find("#src");
+  if (!field) return;
+  const lines = field.value.split("\n").slice(0, link.dataset.line - 1);
+  const at = lines.reduce((sum, line) => sum + line.length + 1, 0) + Number(link.dataset.column) - 1;
+  field.focus();
+  field.setSelectionRange(at, at);
+}
+
 export function watchForms() {
   document.addEventListener("submit", (event) => {
     const handle = handlerFor(event.target, event.submitter);
@@ -59,11 +69,15 @@ export function watchForms() {
     if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const opener = event.target.closest("[data-sheet-url], a[data-sheet]");
     const text = event.target.closest("[data-text]");
+    const place = event.target.closest("[data-line]");
     if (opener) {
       event.preventDefault();
       openSheet(opener.dataset.sheetUrl || opener.href);
     } else if (text) {
       useText(text);
+    } else if (place) {
+      event.preventDefault();
+      goToPlace(place);
     } else if (event.target.closest("[data-close]") && dialog.open) {
       event.preventDefault();
       closeSheet();

@@ -1,0 +1,242 @@
+"""Tries a draft of a policy on pending requests, and explains its verdict on one request, without any effect."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final
+
+from msgspec import structs
+
+from ..application.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
+from ..domain.ids import Repo, parse_repo
+from ..domain.lifecycle import Status
+from ..domain.query import Pattern, Query, Term
+from ..domain.rows import RequestRow
+from ..errors import HfGateError, RequestNotFound, UsageError
+from ..policy.explain import ExplanationLine as Explained
+from ..policy.literals import glob_matches
+from ..policy.model import Action, Fact, Facts, Policy, TableSpec
+from ..policy.tables import Table
+from ..sources.fact_sources import FactSources
+from ..sources.workspace_folder import WorkspaceFolder, read_tables
+from .draft_pool import DraftProcess
+from .drafts import PolicyText, visible_policy_repos, visible_tables, visible_targets
+from .queue_query import run_query
+from .request_context import NotFound, RequestContext
+from .request_lines import RequestLine, request_lines
+from .verdicts import VerdictSummary, read_verdicts
+
+MAX_EXAMPLES: Final = 3  # requests shown for each rule
+MAX_DIFFERENCES: Final = 12  # requests shown for which the draft and the desk disagree
+
+
+@lru_cache(1)
+def _offline_sources() -> FactSources:
+    """Return fact sources that do not call the Hub: lists, and profiles that were read before."""
+    return FactSources(None)
+
+
+@dataclass(slots=True)
+class TrialResult:
+    """The result of a trial: how often each rule decided, and the requests where the desk decides differently.
+
+    `by_action` counts pairs of actions: the draft's, and the desk's now (None: no verdict). `examples` are by rule.
+    """
+
+    tried: int = 0
+    by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
+    by_action: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    examples: dict[str, list[RequestLine]] = field(default_factory=dict)
+    differences: list[tuple[RequestLine, VerdictSummary]] = field(default_factory=list)
+    differing: int = 0
+
+    @property
+    def newly_accepted(self) -> int:
+        """The number of requests that the draft accepts and the desk does not."""
+        return sum(n for (ours, desk), n in self.by_action.items() if ours == Action.ACCEPT != desk)
+
+    @property
+    def no_longer_accepted(self) -> int:
+        """The number of requests that the desk accepts and the draft does not."""
+        return sum(n for (ours, desk), n in self.by_action.items() if desk == Action.ACCEPT != ours)
+
+    def count_rule(self, rule: str) -> int:
+        """Return how many of the requests a rule decided."""
+        return sum(n for (_, name), n in self.by_rule.items() if name == rule)
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedRequest:
+    """One request with the explanation of its verdict."""
+
+    line: RequestLine
+    why: Sequence[Explained]
+    is_pending: bool
+
+
+class DraftTrial:
+    """Tries a draft alone, as if it were enforced. This process reads the facts; the draft's process evaluates them."""
+
+    def __init__(
+        self, process: DraftProcess, context: RequestContext, folder: WorkspaceFolder, text: PolicyText
+    ) -> None:
+        if text.report is None or text.report.usable is None:
+            raise AssertionError("only a draft without errors is tried")
+        self._process, self.context = process, context
+        self._report, self.policy = text.report, text.report.usable
+        known = visible_tables(context, folder)
+        check_files(known, self.policy)
+        self._tables = self._read_tables(folder, known)
+
+    def _read_tables(self, folder: WorkspaceFolder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
+        """Return the tables that the draft asks: as the desk read them if the definition is the same, else read now."""
+        asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
+        specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
+        bundle = self.context.app_state.policies.current
+        read_already = {} if bundle is None else bundle.tables
+        same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
+        others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
+        without = replace(folder, config=replace(folder.config, tables=()))
+        found = read_tables(without, [others], now=self.context.now, previous={})
+        return found | {name: read_already[name] for name in same}
+
+    def _policy_set(self, repo: Repo) -> RepoPolicies | None:
+        """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
+        row = self.context.workspace.store.repo(repo)
+        if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
+            return None
+        return policies_without_rules(row, self.policy, self._report.facts, self._tables, _offline_sources())
+
+    def try_all(self) -> TrialResult:
+        """Try the draft on the pending requests of its repos, oldest first."""
+        trial, said = TrialResult(), dict[int, VerdictSummary]()
+        rows = list(self._waiting())
+        for repo in {row.repo for row in rows}:
+            said |= self._evaluate_rows(repo, [row for row in rows if row.repo == repo])
+        now_said = read_verdicts(
+            self.context.app_state, rows, self.context.now, hides=self.context.member.repos is not None
+        )
+        trial.tried = len(said)
+        trial.by_rule.update((one.action, one.rule) for one in said.values())
+        tried = [row for row in rows if row.id in said]
+        trial.by_action.update((said[row.id].action, _action_of(now_said.get(row.id))) for row in tried)
+        differ = [row for row in tried if _differs(said[row.id], now_said.get(row.id))]
+        trial.differing = len(differ)
+        examples = pick_examples((said[row.id].rule, row) for row in tried)
+        wanted = {row.id: row for row in (*differ[:MAX_DIFFERENCES], *(row for _, row in examples))}
+        lines = {line.row.id: line for line in request_lines(self.context, list(wanted.values()))}
+        trial.differences = [(lines[row.id], said[row.id]) for row in differ[:MAX_DIFFERENCES]]
+        for rule, row in examples:
+            trial.examples.setdefault(rule, []).append(lines[row.id])
+        return trial
+
+    def _waiting(self) -> Iterator[RequestRow]:
+        repos = visible_policy_repos(self.context, self.policy)
+        if repos:
+            terms = (
+                Term("repo", tuple(Pattern((str(repo),)) for repo in repos)),
+                Term("status", (Pattern((Status.PENDING.value,)),)),
+            )
+            yield from run_query(self.context, Query(terms), limit=self._report.max_requests, cursor=None).rows
+
+    def _evaluate_rows(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, VerdictSummary]:
+        policy_set, now = self._policy_set(repo), self.context.now
+        if policy_set is None:
+            return {}
+        cases = list(
+            build_inputs(
+                self.context.workspace.store,
+                policy_set,
+                _offline_sources(),
+                rows,
+                now,
+                visible_repos=self.context.repo_ids,
+            )
+        )
+        verdicts = self._process.evaluate([_resolve_facts(case.facts) for case in cases], now)
+        return {case.row.id: VerdictSummary(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
+
+    def explain(self, who: str) -> ExplainedRequest:
+        """Return one request with every rule that was tried."""
+        row, store = find_request(self.context, who, self.policy), self.context.workspace.store
+        policy_set = self._policy_set(row.repo)
+        if policy_set is None:
+            globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
+            raise UsageError(f"This policy does not apply to {row.repo}.", hint=f"Its applies_to names {globs}.")
+        rows, seen = [add_read_time(store, row)], self.context.repo_ids
+        case = next(
+            build_inputs(store, policy_set, _offline_sources(), rows, self.context.now, visible_repos=seen), None
+        )
+        if case is None:
+            raise RequestNotFound("The answers of this request are no longer stored.", hint="")
+        why = self._process.explain(_resolve_facts(case.facts), self.context.now)
+        return ExplainedRequest(request_lines(self.context, [row])[0], why, row.state.status == Status.PENDING)
+
+
+def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, RequestRow]]:
+    """Return the first requests of each rule, as examples."""
+    taken, found = Counter[str](), []
+    for rule, row in rows:
+        if taken[rule] < MAX_EXAMPLES:
+            taken[rule] += 1
+            found.append((rule, row))
+    return found
+
+
+def _action_of(verdict: VerdictSummary | None) -> str | None:
+    return None if verdict is None else verdict.action
+
+
+def _resolve_facts(facts: Facts) -> Facts:
+    """Return facts with all values computed, to be sent to another process."""
+    return {name: _plain(facts[name]) for name in facts}
+
+
+def _plain(fact: Fact) -> Fact:
+    return structs.replace(fact, value=dict(fact.value)) if isinstance(fact.value, Mapping) else fact
+
+
+def _differs(ours: VerdictSummary, desk: VerdictSummary | None) -> bool:
+    return desk is None or ours.action != desk.action
+
+
+def _is_same(spec: TableSpec, other: TableSpec | None) -> bool:
+    return other is not None and (spec.file, spec.key, spec.rows) == (other.file, other.key, other.rows)
+
+
+def check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
+    """Refuse files that no visible table names: a draft comes from a browser and must not read others."""
+    files = {spec.file for spec in known.values()}
+    for spec in policy.tables:
+        if spec.file is not None and spec.file not in files:
+            raise UsageError(
+                f"Table {spec.name} uses {spec.file}, which no file of the workspace names, so the draft was not tried.",
+                hint="Name the table in a file of the workspace first, or write its rows in the draft.",
+            )
+
+
+def find_request(context: RequestContext, who: str, policy: Policy) -> RequestRow:
+    """Return the request that `USER@REPO`, a request id or a name means: the latest one where the policy applies."""
+    name, at, where = who.strip().rpartition("@")
+    try:
+        repo = parse_repo(where) if at and "/" in where else None
+    except HfGateError:
+        repo = None
+    if repo is None:
+        try:
+            return context.find_request(who.strip())
+        except NotFound:
+            pass
+    rows = [
+        row
+        for row in context.workspace.store.find_by_identity(repo, name if repo else who.strip())
+        if context.can_see(row.repo)
+    ]
+    here = set(visible_policy_repos(context, policy))
+    rows = sorted(rows, key=lambda row: (row.repo in here, row.state.asked_at))
+    if not rows:
+        raise RequestNotFound(f"There is no request of {who.strip()[:100]}.", hint="Write USER@REPO, or a request id.")
+    return rows[-1]
