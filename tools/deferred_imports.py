@@ -42,7 +42,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.decisions": "resolves people and requests; loads the store's rows and flows",
     "hf_gate.application.evaluation": "evaluates policies; loads CEL",
     "hf_gate.application.evaluation_pool": "starts processes; loads all of planning",
-    "hf_gate.application.halts_and_promotions": "loads policies and the store",
+    "hf_gate.application.turn_permissions": "loads policies and the store",
     "hf_gate.application.inputs": "parses what people type; loads policies' literals",
     "hf_gate.application.ledger_entries": "loads the events and the store's rows",
     "hf_gate.application.ledger_files": "loads the events and the store's rows",

@@ -9,9 +9,9 @@ import pytest
 
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.halts_and_promotions import promote
 from hf_gate.application.run_executor import halt_run
 from hf_gate.application.turn import turn_to_dict
+from hf_gate.application.turn_permissions import promote
 from hf_gate.application.workspace_status import read_workspace_status
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target

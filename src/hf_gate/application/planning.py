@@ -25,7 +25,6 @@ from ..plan.changes import (
     PlanSubject,
     change_for_end,
     change_for_verdict,
-    fact_to_json,
     is_new_verdict,
     status_after,
     verdict_event,
@@ -295,7 +294,7 @@ class _PartEvaluation:
 
     def _make_entry(self, case: EvaluationInput, verdict: Verdict) -> e.LedgerEntry:
         private = {
-            "facts": {name: fact_to_json(fact) for name, fact in sorted(case.facts.items())},
+            "facts": {name: fact.json_value() for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),
         }
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY

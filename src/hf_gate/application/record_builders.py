@@ -103,11 +103,16 @@ def stored_fields(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: b
     username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
     person = Person(known.user_id or recorded.id, username, fullname)
     fields = _request_fields(request, person, known.email or request.email, with_quality=with_quality)
+    return fields | store_only_fields(row, verdicts)
+
+
+def store_only_fields(row: RequestRow, verdicts: CurrentVerdicts) -> dict[str, Any]:
+    """Return the fields of a record that the Hub does not know."""
     verdict = verdicts.verdict_of(row)
-    if verdict is not None:
-        action, policy, rule, digest = verdict
-        fields["verdict"] = VerdictRecord(action=action, policy=policy, rule=rule, digest=digest)
-    return fields
+    if verdict is None:
+        return {"verdict": None}
+    action, policy, rule, digest = verdict
+    return {"verdict": VerdictRecord(action=action, policy=policy, rule=rule, digest=digest)}
 
 
 def _request_fields(

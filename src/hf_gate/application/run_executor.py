@@ -30,7 +30,6 @@ from ..plan.model import Change
 from ..protocol.clock_skew import is_clock_off
 from ..store.store import Store
 from ..store.writer import Writer
-from .halts_and_promotions import store_halt
 from .ports import ClockPort, SendPort
 from .restore_checks import check_synced_since_restore
 from .runs import check_changes_match_plan
@@ -45,6 +44,7 @@ from .settling import (
     settle_without_sending,
     store_records,
 )
+from .turn_permissions import store_halt
 
 READ_BATCH: Final = 10_000  # changes whose requests are read again together
 INTENT_BATCH: Final = 500  # intents stored in one transaction

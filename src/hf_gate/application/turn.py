@@ -19,7 +19,6 @@ from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.store import Store
-from .halts_and_promotions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held_counts, store_refusals
 from .planning import EvaluateList, PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .record_builders import run_record
@@ -27,6 +26,7 @@ from .run_executor import RunExecutor
 from .runs import create_run
 from .sync import SyncResult, count_by_report, sync_repo
 from .sync_schedule import SyncKind, choose_sync, read_last_full_sync
+from .turn_permissions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held_counts, store_refusals
 from .workspace import Workspace
 
 _REPORT_INTERVAL: Final = 3_600_000  # ms between two comparisons with the Hub's report

@@ -17,7 +17,7 @@ from ..domain.runs import UNSETTLED, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..policy.literals import Rate
 from ..store.store import Store
-from .halts_and_promotions import read_held_counts
+from .turn_permissions import read_held_counts
 
 WAIT_ACTION: Final = "wait"
 """The verdict on an incomplete request, which waits for its requester or for something outside hf-gate."""

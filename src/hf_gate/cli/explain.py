@@ -324,10 +324,8 @@ def _condition_row(because: ConditionTrace) -> dict[str, Any]:
 
 
 def _fact_row(fact: Fact) -> Row:
-    from ..plan.changes import fact_to_json
-
     return {
-        "value": fact_to_json(fact),
+        "value": fact.json_value(),
         "trust": str(fact.trust),
         "source": fact.source,
         "as_of": to_iso(fact.as_of),

@@ -18,8 +18,8 @@ from ..errors import NotAllowed, RequestNotFound
 from .framework import Run, command, repo_type_option
 from .output import Format, format_age
 from .request_details import history_lines
-from .request_table import repo_argument, target_argument
-from .store_listing import current_verdicts, verdict_cell
+from .request_table import repo_argument, target_argument, verdict_cell
+from .store_listing import current_verdicts
 from .workspace import announce, open_stored_workspace, select_repos
 
 if TYPE_CHECKING:

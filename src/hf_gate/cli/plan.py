@@ -60,8 +60,8 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     plan. The same store, policies and --now give the same plan, byte for byte.
     """
     from ..application.evaluation_pool import EvaluationPool
-    from ..application.halts_and_promotions import register_plan
     from ..application.planning import make_plan
+    from ..application.turn_permissions import register_plan
     from ..plan.model import encode_plan
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
@@ -129,7 +129,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     (stale). The same command resumes an interrupted run. A plan that was already applied changes nothing.
     """
     from ..application import runs
-    from ..application.halts_and_promotions import check_registered
+    from ..application.turn_permissions import check_registered
     from ..application.workspace import new_id
     from ..plan.model import decode_plan
 

@@ -36,7 +36,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     found = read_policies(run, needs_workspace=True, prints_workspace=False)
     if found.has_errors:
         return print_errors(run, found)
-    from ..application.halts_and_promotions import is_promoted, promote
+    from ..application.turn_permissions import is_promoted, promote
 
     workspace, bundle = open_with_policies(run)
     policy = _find_enforced(bundle, name)

@@ -10,6 +10,7 @@ from typing import Final
 from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from ..domain.display_text import clip
 from ..domain.ids import RepoType
+from ..domain.lifecycle import label_verdict
 from ..domain.roles import role_of
 from .output import Column, format_age
 
@@ -41,6 +42,8 @@ def ls_columns(
         columns.append(Column("REPO", repo_argument))
     if with_status:
         columns.append(Column("STATUS", lambda row: row.status))
+    if any(row.verdict for row in rows):
+        columns.append(Column("VERDICT", verdict_cell, is_flexible=True, min_width=10, drop_rank=5))
     if any(row.fullname for row in rows):
         columns.append(Column("NAME", lambda row: row.fullname or "-", is_flexible=True, min_width=10, drop_rank=30))
     is_mixed = len({(row.repo_type, row.repo) for row in rows}) > 1
@@ -51,6 +54,12 @@ def ls_columns(
         Column("ID", _id_cell, is_flexible=named, min_width=7, is_tail_shown=True, drop_rank=20 if named else 0)
     )
     return columns
+
+
+def verdict_cell(row: RequestRecord) -> str:
+    """Return the label of a verdict and its rule."""
+    verdict = row.verdict
+    return f"{label_verdict(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}" if verdict else "-"
 
 
 def _columns_by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:

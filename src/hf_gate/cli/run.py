@@ -26,9 +26,9 @@ from .workspace import actor_of, make_executor, open_with_policies, open_workspa
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..application.halts_and_promotions import HaltedChanges
     from ..application.policy_bundle import PolicyBundle
     from ..application.turn import TurnResult
+    from ..application.turn_permissions import HaltedChanges
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..plan.model import Change
@@ -212,8 +212,8 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
 
 def _describe_remaining(done: TurnResult) -> Iterator[str]:
     """Return what this turn did not do although the policies want it, each with the next step."""
-    from ..application.halts_and_promotions import REFUSAL_PAUSE
     from ..application.turn import count_by_policy
+    from ..application.turn_permissions import REFUSAL_PAUSE
 
     for repo, refusal in done.refused.items():
         again = from_ms(refusal.at + REFUSAL_PAUSE)

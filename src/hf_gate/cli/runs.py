@@ -235,7 +235,7 @@ def _latest_run_with_changes(run: Run, workspace: Workspace) -> RunRow:
 
 def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
     """Print a plan with each change, and write it to a file if one was given."""
-    from ..application.halts_and_promotions import register_plan
+    from ..application.turn_permissions import register_plan
     from ..plan.model import encode_plan
     from ..plan.render import render_changes, render_plan
 

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from ..application.ledger_entries import history_records
-from ..application.record_builders import account_record, request_record, stored_request
+from ..application.record_builders import account_record, request_record, store_only_fields, stored_request
 from ..application.records import RequestRecord, ShownRequest
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import to_one_line
@@ -20,8 +20,8 @@ from ..errors import HfGateError, RequestNotFound
 from .framework import Run, command, repo_type_option
 from .name_suggestions import did_you_mean
 from .request_details import history_lines, request_lines
-from .request_table import target_argument
-from .store_listing import current_verdicts, verdict_cell
+from .request_table import target_argument, verdict_cell
+from .store_listing import current_verdicts
 from .targets import read_targets
 from .text_layout import terminal_width
 from .workspace import announce, open_stored_workspace
@@ -72,8 +72,8 @@ def _current_request(
         if not attempts or attempts[-1].request is None:
             raise
         return stored_request(attempts[-1], verdicts), attempts[-1].request
-    verdict = stored_request(attempts[-1], verdicts, with_quality=False).verdict if attempts else None
-    return msgspec.structs.replace(request_record(request), verdict=verdict), request
+    stored = store_only_fields(attempts[-1], verdicts) if attempts else {}
+    return msgspec.structs.replace(request_record(request), **stored), request
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:

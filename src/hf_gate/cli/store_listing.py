@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
-from ..domain.lifecycle import STATUSES, label_verdict
+from ..domain.lifecycle import STATUSES
 from ..domain.query import Pattern, Query, Term
 from ..domain.query_parser import parse_query
 from ..domain.timestamps import from_ms, to_ms
@@ -180,19 +180,10 @@ def print_listing(run: Run, listing: StoreListing, limit: int | None, *, allow_i
 def _columns(run: Run, listing: StoreListing, rows: Sequence[RequestRecord]) -> list[Column[RequestRecord]]:
     with_status = len({row.status for row in rows}) > 1
     columns = ls_columns(rows, run.now(), with_repo=len(listing.repos) > 1, with_status=with_status)
-    if any(row.verdict for row in rows):
-        at = next((n for n, column in enumerate(columns) if column.title == "NAME"), len(columns) - 1)
-        columns.insert(at, Column("VERDICT", verdict_cell, is_flexible=True, min_width=10, drop_rank=5))
     if listing.arguments.by_person:
         columns.insert(0, columns.pop(1))  # WHO is the first column
         columns[0] = Column("WHO", _first_of_each(rows))
     return columns
-
-
-def verdict_cell(row: RequestRecord) -> str:
-    """Return the label of a verdict and its rule."""
-    verdict = row.verdict
-    return f"{label_verdict(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}" if verdict else "-"
 
 
 def _first_of_each(rows: Sequence[RequestRecord]) -> Callable[[RequestRecord], str]:

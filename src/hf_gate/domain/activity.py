@@ -31,7 +31,6 @@ class Answerer(StrEnum):
     """Who answered a request."""
 
     PERSON = "person"
-    END = "end"  # empty; grants with an end, by the week in which they end
     RULE = "rule"
     OUTSIDE = "outside"  # the Hub's page or another tool, or a time before the first sync
 

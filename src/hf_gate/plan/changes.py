@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from ..domain.events import VerdictReached
 from ..domain.ids import Repo
@@ -15,7 +15,7 @@ from ..domain.request_version import content_digest
 from ..domain.requests import AccessRequest, Target
 from ..domain.timestamps import to_iso
 from ..policy.fact_table import is_identity_fact
-from ..policy.model import ConditionTrace, Fact, Verdict
+from ..policy.model import ConditionTrace, Verdict
 from ..policy.opinions import STATUS_AFTER
 from ..policy.reasons import fill_reason
 from .model import END_EXPRESSION, Change, ChangeReason
@@ -149,7 +149,7 @@ def _reasons_of_conditions(why: Iterable[ConditionTrace]) -> list[ChangeReason]:
     leaves = (leaf for trace in why for leaf in _leaf_conditions(trace))
     return [
         ChangeReason(
-            expr=leaf.expr, value=leaf.value, facts={name: fact_to_json(fact) for name, fact in leaf.facts.items()}
+            expr=leaf.expr, value=leaf.value, facts={name: fact.json_value() for name, fact in leaf.facts.items()}
         )
         for leaf in leaves
     ]
@@ -161,16 +161,6 @@ def _leaf_conditions(trace: ConditionTrace) -> Iterator[ConditionTrace]:
         return
     for part in trace.parts:
         yield from _leaf_conditions(part)
-
-
-def fact_to_json(fact: Fact) -> Any:  # noqa: ANN401 - JSON
-    """Return the value of a fact as JSON; null if it is unknown."""
-    value = fact.value
-    if isinstance(value, datetime):
-        return to_iso(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from .expression_checks import Comparison
 from .expressions import Expression, bind_facts
 from .fact_table import find_declaration
-from .tree_checks import Comparison
 
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 

@@ -19,6 +19,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs,
 
 from .cel_tree import CheckedExpression, ExpressionNode, NodeKind, decode_checked_expression
 from .expression_bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_size_problem, text_length, truncate_fact
+from .expression_checks import Comparison, check_tree, collect_names
 from .expression_problems import (
     ExpressionProblem,
     NameSuggestions,
@@ -29,7 +30,6 @@ from .expression_problems import (
 from .expression_tokens import TokenizedSource, tokenize
 from .fact_table import CelType
 from .model import FactValue, TruthValue, combine_unknowns
-from .tree_checks import Comparison, check_tree, collect_names
 
 MAX_SOURCE = 4096  # bytes
 _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # a RuntimeError is also an exceeded budget

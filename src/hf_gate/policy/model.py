@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from ..domain.grants import Duration
 from ..domain.lifecycle import Status
+from ..domain.timestamps import to_iso
 
 
 class Action(StrEnum):
@@ -70,6 +71,14 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     as_of: datetime | None = None
     why: UnknownReason | None = None
     note: str = ""
+
+    def json_value(self) -> Any:  # noqa: ANN401 - JSON
+        """Return the value as JSON; null if it is unknown."""
+        if isinstance(self.value, datetime):
+            return to_iso(self.value)
+        if isinstance(self.value, Mapping):
+            return dict(self.value)
+        return list(self.value) if isinstance(self.value, tuple) else self.value
 
 
 Facts: TypeAlias = Mapping[str, Fact]

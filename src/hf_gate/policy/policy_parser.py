@@ -1,4 +1,4 @@
-"""Parses the text of a policy file. Expressions are checked in `checking`."""
+"""Parses the text of a policy file. `policy_checker` checks the expressions."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from ..domain.forms import GateForm, collapse_whitespace
 from ..domain.yaml_parser import Scalar
+from .expression_checks import Comparison
 from .expressions import Expression
 from .fact_table import find_declaration
 from .form_facts import form_roles
 from .literals import glob_matches_path
 from .model import Policy, PolicyProblem
 from .strict_yaml import YamlDocument, nodes_of_rules, pair_of, position_of, suggest, value_of
-from .tree_checks import Comparison
 
 _EQUAL = ("==", "!=", "in")
 _SYNONYMS = {

@@ -25,7 +25,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class BranchNames:
+class NamesUsed:
     """The names used in a branch. `lets` are in the order of their first use."""
 
     facts: frozenset[str]
@@ -36,7 +36,7 @@ class BranchNames:
 
 def collect_names(
     root: ExpressionNode, words: TokenizedSource, declared: Container[str], lets: Container[str]
-) -> BranchNames:
+) -> NamesUsed:
     """Return the facts, `let` names, labels and comparisons of a branch."""
     facts, used, labels, comparisons = set(), dict[str, None](), set(), []
     for node in root.walk():
@@ -50,7 +50,7 @@ def collect_names(
         found = _comparison_of(node, words, declared)
         if found is not None:
             comparisons.append(found)
-    return BranchNames(frozenset(facts), tuple(used), frozenset(labels), tuple(comparisons))
+    return NamesUsed(frozenset(facts), tuple(used), frozenset(labels), tuple(comparisons))
 
 
 def _is_form_map(node: ExpressionNode) -> bool:
