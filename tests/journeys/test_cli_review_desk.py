@@ -119,6 +119,7 @@ def test_a_template_goes_by_its_number(fresh: LocalHub, desk: Path) -> None:  # 
         shown = terminal.until("or Escape")
         assert "1 and Enter: We are closed. (closed)" in shown
         assert "2 and Enter: {user}: say more about {repo}. (say-more)" in shown
+        assert "3 and Enter: Please say in two or three sentences" in shown, "the texts of every workspace come after"
         terminal.press("2\n")
         terminal.until("Request 2 of 2")
         terminal.press("q")

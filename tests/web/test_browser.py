@@ -89,7 +89,7 @@ def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: Loca
                 page.keyboard.press(key)
                 pressed += 1
                 if key == "s":
-                    expect(page.locator("#sheet [data-enter]")).to_be_focused()
+                    expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
             expect(page.locator("#rows > .row:is(.is-leaving, .is-gone)").first).to_be_visible()
         assert pressed <= 24
         expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)

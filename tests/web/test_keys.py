@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from hf_gate.application.reason_texts import READY_TEXTS
 from tests.web.kit import GOOD, Room, a_room, served
 
 MODEL = "lumen-labs/lantern-7b-chat"
@@ -123,7 +124,51 @@ def test_the_button_of_a_ticked_row_decides_that_row_alone(page: Page) -> None:
 def _sheet(page: Page, key: str = "s") -> None:
     _press(page, key)
     expect(page.locator("#sheet h2")).to_contain_text("ada")
-    expect(page.locator("#reason")).to_be_focused()
+    expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
+
+
+def _reasons(room: Room) -> list[str | None]:
+    return [one.reason for one in room.app_state.workspace.tray.list_waiting()]
+
+
+def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, room: Room) -> None:
+    texts = [one.text for one in READY_TEXTS["reset"]]
+    _sheet(page)
+    expect(page.locator("#reason")).to_have_value(texts[0])
+    _press(page, "Enter")
+    _focus(page, "bob")
+    _press(page, "s")
+    expect(page.locator("#sheet h2")).to_contain_text("bob")
+    expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
+    _press(page, "3")
+    expect(page.locator("#sheet .reads")).to_contain_text(texts[2])
+    expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
+    _press(page, "Enter")
+    expect(page.locator("#tray")).to_contain_text("bob")
+    assert _reasons(room) == [texts[0], texts[2]]
+
+
+def test_typing_on_a_chip_starts_a_text_of_ones_own_which_is_shown_as_it_will_be_read(page: Page, room: Room) -> None:
+    _sheet(page)
+    page.keyboard.type("Which 2 labs?")
+    expect(page.locator("#reason")).to_have_value("Which 2 labs?")
+    expect(page.locator("#sheet [data-text]:checked")).to_have_count(0)
+    expect(page.locator("#sheet .reads")).to_contain_text("Which 2 labs?")
+    expect(page.locator("#reason-n")).to_contain_text("13 of 200")
+    _press(page, "Enter")
+    expect(page.locator("#tray")).to_contain_text("ada")
+    assert _reasons(room) == ["Which 2 labs?"]
+
+
+def test_an_emptied_text_is_not_sent_but_none_is_when_that_is_meant(page: Page, room: Room) -> None:
+    _sheet(page, "r")
+    page.locator("#reason").fill("")
+    _press(page, "Enter")
+    expect(page.locator("#said")).to_contain_text("Write a reason")
+    expect(page.locator("#sheet")).to_be_visible()
+    page.get_by_role("button", name="Send no reason").click()
+    expect(page.locator("#tray")).to_contain_text("ada")
+    assert _reasons(room) == [None]
 
 
 def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page, room: Room) -> None:
@@ -138,7 +183,7 @@ def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page
 
 def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, room: Room) -> None:
     _sheet(page)
-    page.keyboard.insert_text("用途を")
+    page.locator("#reason").fill("用途を")
     for init in ({"isComposing": True, "keyCode": 13}, {"isComposing": False, "keyCode": 229}):
         page.locator("#reason").dispatch_event("keydown", {"key": "Enter", "bubbles": True, "cancelable": True} | init)
         expect(page.locator("#sheet")).to_be_visible()
@@ -148,20 +193,29 @@ def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, roo
 def test_the_button_of_the_sheet_says_that_enter_sends(page: Page) -> None:
     _sheet(page)
     expect(page.locator("#sheet [data-enter] kbd")).to_have_text("Enter")
-    expect(page.locator("#sheet [data-enter]")).to_have_accessible_name("Send back in 600 s")
-    expect(page.locator("#sheet")).to_contain_text("Shift+Enter breaks the line")
+    expect(page.locator("#sheet [data-enter]")).to_have_accessible_name("Send back")
+    expect(page.locator("#sheet .undo-time")).to_have_text("600 s to undo")
 
 
-def test_the_answers_stand_beside_the_reason(page: Page) -> None:
-    _sheet(page, "r")
-    answers, reason = page.locator("#sheet .beside"), page.locator("#reason")
-    expect(answers).to_contain_text(GOOD)
-    beside, field = answers.bounding_box(), reason.bounding_box()
-    assert beside is not None
-    assert field is not None
-    assert beside["x"] >= field["x"] + field["width"]
-    page.set_viewport_size({"width": 390, "height": 780})
-    expect(answers).to_be_visible()
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (1280, 560), (700, 700), (390, 780), (360, 640)])
+def test_the_sheet_never_covers_its_row(page: Page, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    for name in ("ada", "fay"):
+        page.goto("/queue")
+        page.locator("#rows > .row", has_text=name).locator(".who").focus()
+        _press(page, "s")
+        expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
+        expect(page.locator("#sheet [data-enter] kbd")).not_to_have_attribute("hidden", "")
+        row = page.locator(".row.is-focus").bounding_box()
+        sheet = page.locator("#sheet").bounding_box()
+        assert row is not None
+        assert sheet is not None
+        assert row["y"] >= 0
+        assert row["y"] + row["height"] <= sheet["y"] + 1
+        assert sheet["y"] + sheet["height"] <= height + 1 or height < 600 < width
+        _press(page, "Escape")
+        expect(page.locator("#sheet")).to_be_hidden()
+        assert page.locator("body").get_attribute("style") in {None, ""}
     page.set_viewport_size({"width": 1280, "height": 900})
 
 

@@ -176,7 +176,7 @@ def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
 
 
 FORMS: Final = (
-    "name", "q", "do", "note", "verb", "key", "version", "reason", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
+    "name", "q", "do", "note", "verb", "key", "version", "reason", "text", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
     "src", "who", "fix", "theme", "role", "repos", "until", "tab", "exact", "card", "new-then", "new-when", "yes",
     "c.0.then", "c.0.when.0", "c.0.reason",
 )  # fmt: skip
@@ -202,7 +202,10 @@ def test_whatever_a_form_sends_comes_back_as_text(scene: Scene) -> None:
             if way.path != "/plans":  # it takes nothing, and a while
                 answer = scene.visitor.post(path, sent, **headers)
                 wrong += [(path, bad)] if (bad := faults(answer)) else []
-        assert wrong == []
+        preview = scene.visitor.post(
+            f"{there['/requests/{id}']}/preview", {"verb": "reset", "reason": text[:5000]}, hx_request="true"
+        )
+        assert (preview.status, faults(preview), wrong) == (200, [], [])
 
 
 def test_who_is_not_in_sees_no_more_than_text(scene: Scene) -> None:

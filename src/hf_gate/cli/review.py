@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, parse_note, parse_reason
+from ..application.reason_texts import READY_TEXTS
 from ..application.record_builders import outcome_record
 from ..domain.display_text import pluralize, to_one_line
 from ..domain.lifecycle import STATUS_AFTER_VERB, Status
@@ -88,7 +89,8 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
     """Decide pending requests one by one: a accept, s send back, r reject, n note, space skip, z undo, q quit.
 
     A decision is not sent while the next request is shown, and z undoes it. It is sent when you continue from there, or
-    quit. In a workspace each request is shown with its verdict, and templates can be chosen by number as reasons.
+    quit. Reasons can be chosen by number: the templates of the workspace, then the texts that come with it. In a workspace
+    each request is shown with its verdict.
     """
     where = parse_repo_argument(repo, repo_type)
     if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -227,7 +229,8 @@ def _hold_with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -
     """Ask for a reason or the number of a template, then hold the decision; `!` goes back to the request."""
     act, what = ("Send back", "can ask again") if verb == "reset" else ("Reject", "cannot ask again")
     _print_prompt(run.out, f"{act}: they {what}. Type a reason, which they will see, and press Enter.")
-    texts = {str(number): template for number, template in enumerate(session.templates, 1)}
+    offered = (*session.templates, *READY_TEXTS[verb])[:_MAX_TEMPLATES]
+    texts = {str(number): template for number, template in enumerate(offered, 1)}
     for number, template in texts.items():
         _print_prompt(run.out, f"{number} and Enter: {template.text} ({template.name})")
     _print_prompt(run.out, "! or Escape: back to the request; nothing is decided.")

@@ -54,6 +54,11 @@ class Tray:
         where = "outcome IN (?, ?) AND member = ? AND ended_at >= ? AND run IS NOT NULL"
         return self._select(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
 
+    def list_recent(self, member: str, limit: int) -> list[QueuedDecision]:
+        """Return a member's latest decisions, unsent or sent, the latest first; without those they undid."""
+        where = "member = ? AND (outcome IS NULL OR outcome <> 'undone') ORDER BY id DESC LIMIT ?"
+        return self._select(where, member, limit)
+
     def list_failed(self, member: str) -> list[QueuedDecision]:
         """Return a member's decisions that did not take effect, except those the member has marked as seen."""
         bad = "outcome IS NOT NULL AND outcome NOT IN (?, ?, 'undone', 'seen')"

@@ -44,7 +44,7 @@ from .plan_maker import store_plan
 from .queue import request_records
 from .queue_counts import count_matching, list_counts
 from .queue_query import limit_to_visible_repos, parse_queue_query
-from .request import list_reason_texts
+from .reason_texts import list_choices
 from .request_context import NotFound, Refused, RequestContext, local_path
 from .selection_rows import parse_unticked, read_selection_page
 
@@ -218,7 +218,8 @@ def _page(
         raise NotFound
     weighed = summarize_selection(context, pick, verb)
     need = context.app_state.membership.compute_need(context.member, {verb: weighed.count})
-    texts, selections = list_reason_texts(context, "you", None), context.workspace.selections
+    texts = [(each.title, each.text) for each in list_choices(context, verb, None, "you")]
+    selections = context.workspace.selections
     contrary = selections.count_by_quality(weighed.scope, CONTRARY_QUALITIES.get(verb, ()))
     return context.render(
         "bulk.html",

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from ..application.decisions import note_entry
-from ..application.inputs import ReasonTemplate, check_templates, parse_note, texts_by_language
+from ..application.inputs import parse_note
 from ..application.request_chips import Chip, read_chips
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
-from ..domain.ids import Repo
-from ..domain.lifecycle import MEANING, VERBS_WITH_REASON, Status
+from ..domain.lifecycle import MEANING, Status
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
-from ..policy.reasons import fill_reason
 from . import formatting
 from .access_end import EndChoices, list_end_choices
+from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
 from .queue_query import PENDING
 from .request_context import NotFound, RequestContext
-from .request_history import Reversal, find_reversal, fold_verdicts, list_history
+from .request_history import find_reversal, fold_verdicts, list_history
 from .request_lines import RequestLine, request_key, request_lines
 from .request_place import find_place
 from .requester_summary import summarize_requester
-from .verdicts import VerdictSummary
 
 ACCEPT_UNTIL = "until"  # in addresses, like a verb: accept with an end
 CHANGE_END = "end"  # in addresses: change the end of an access
@@ -141,19 +138,6 @@ def add_note(context: RequestContext) -> Response:
 # ---- decision forms ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """The form of a reset, rejection or cancellation, shown before it goes into the tray."""
-
-    verb: str
-    line: RequestLine
-    reason: str
-    texts: list[tuple[str, str]]
-    takes_reason: bool
-    reversal: Reversal | None = None  # the decision of the desk that it reverses
-    still_selected: int = 0  # other selected requests, which this decision does not include
-
-
 def sheet_part(context: RequestContext) -> Response:
     """Return the form of a decision as a part for a dialog, or within the page without a script."""
     row = context.find_request(context.params["id"])
@@ -176,58 +160,3 @@ def choose_ends(context: RequestContext, line: RequestLine, verb: str) -> EndCho
     if verb == ACCEPT_UNTIL and "accept" in line.verbs:
         return list_end_choices(context)
     return list_end_choices(context, line.row) if verb == CHANGE_END and line.has_end_to_change else None
-
-
-def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
-    """Return the form with its templates: the reasons of rules first, then those of the workspace."""
-    user, repo = line.row.person.identity.username or "you", line.row.repo
-    suggested = _suggest_reasons(context, line.verdict, verb)
-    texts = [(label, fill_reason(text, repo=repo.id, user=user, rule=rule)) for rule, label, text in suggested]
-    texts += list_reason_texts(context, user, repo)
-    takes = verb in VERBS_WITH_REASON
-    back = find_reversal(context, line.row) if context.query_value("back") else None
-    return Sheet(
-        verb,
-        line,
-        texts[0][1] if suggested and takes else "",
-        texts[:9] if takes else [],
-        takes,
-        back if back is not None and back.verb == verb else None,
-        count_other_selected(context, line.row),
-    )
-
-
-def count_other_selected(context: RequestContext, row: RequestRow) -> int:
-    """Return how many other requests stay selected when this one is decided alone from the queue."""
-    if not context.page_url.startswith("/queue"):
-        return 0
-    return context.workspace.selections.count(context.selection_name, besides=row.id)
-
-
-def list_reason_texts(context: RequestContext, user: str, repo: Repo | None) -> list[tuple[str, str]]:
-    """Return the workspace's templates by name, filled in; without a repo, those without placeholders."""
-    templates = check_templates(context.workspace.location.config.templates, [] if repo is None else [repo])
-    return [
-        (each.name, each.text if repo is None else each.fill(repo, user))
-        for each in templates
-        if isinstance(each, ReasonTemplate) and (repo is not None or "{" not in each.text)
-    ]
-
-
-def _suggest_reasons(context: RequestContext, said: VerdictSummary | None, verb: str) -> list[tuple[str, str, str]]:
-    """Return the reason of the rule that asks for this verb, in each of its languages: rule, label, text."""
-    if said is None or said.reason is None:
-        return []
-    if said.action == verb:
-        policy, ident = said.policy, said.rule
-    elif said.shadow is not None and said.shadow[0] == verb:
-        _, policy, ident = said.shadow
-    else:
-        return []
-    bundle = context.app_state.policies.current
-    policies = () if bundle is None else bundle.policies
-    rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
-    rule = next(rules, None)
-    texts = texts_by_language(f"rule {ident}", (rule.reason if rule is not None else None) or said.reason)
-    texts.sort(key=lambda each: each[1] != said.reason)  # the reason that the policy would send comes first
-    return [(ident, label, text) for label, text in texts]

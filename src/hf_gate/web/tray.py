@@ -16,6 +16,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from . import formatting
 from .access_end import end_day
+from .reason_texts import read_reason
 from .request_context import NotFound, Refused, RequestContext
 from .request_history import Reversal, find_reversal
 from .request_lines import RequestLine, request_key, request_lines
@@ -129,7 +130,8 @@ def decide(context: RequestContext) -> Response:
     """Queue one decision, if the request has not changed since the member saw it."""
     verb, key, version = _parse_decision(context)
     row = context.find_request(key)
-    reason = parse_reason(context.form_value("reason"), verb, is_silent=context.form_value("silent") == "yes")
+    is_silent = context.form_value("silent") == "yes"
+    reason = parse_reason("" if is_silent else read_reason(context), verb, is_silent=is_silent)
     app_state, until = context.app_state, context.parse_chosen_end() if verb == "accept" else None
     hold = None if context.form_value("when") == "later" else app_state.hold
     taken = app_state.tray_service.queue_decisions(

@@ -23,7 +23,7 @@ export function decide(row, verb) {
   }
   const sheet = control.dataset.sheetUrl || ("sheet" in control.dataset && control.href);
   if (sheet) {
-    openSheet(sheet);
+    openSheet(sheet, control);
     return;
   }
   const next = nextUndecidedRow(row);
@@ -50,7 +50,7 @@ export function decideByKey(verb) {
 
 export function openEndSheet(row) {
   const canAccept = row?.dataset.requestId && !isDecided(row) && find('[data-do="accept"]', row);
-  if (canAccept) openSheet(`/requests/${row.dataset.requestId}/until`);
+  if (canAccept) openSheet(`/requests/${row.dataset.requestId}/until`, row);
   else announce("That cannot be decided here.");
 }
 

@@ -5,7 +5,7 @@ import { announce, find, pageName } from "./dom.js";
 import { decide, noteTrayCall, showLeaving } from "./decisions.js";
 import { focusRow, nextUndecidedRow, rowById, rowOf } from "./rows.js";
 import { selectAll } from "./selection.js";
-import { closeSheet, dialog, hideSheet, openSheet, problemWith, showLength } from "./sheet.js";
+import { closeSheet, dialog, hideSheet, openSheet, problemWith } from "./sheet.js";
 
 function submitTrayForm(form, button) {
   const url = button?.getAttribute("formaction") || form.getAttribute("action");
@@ -15,8 +15,8 @@ function submitTrayForm(form, button) {
   if (row) focusRow(row);
 }
 
-function submitSheet(form) {
-  const values = Object.fromEntries(new FormData(form));
+function submitSheet(form, button) {
+  const values = Object.fromEntries(new FormData(form, button));
   const problem = problemWith(values);
   if (problem) {
     announce(problem);
@@ -38,14 +38,7 @@ function handlerFor(form, button) {
   if (form.matches("[data-tray]") && pageName === "queue") return () => submitTrayForm(form, button);
   if (form.id === "bulk" && button?.dataset.select) return () => selectAll(button.dataset.select);
   const isSheet = form.matches("[data-sheet-form]") && dialog.contains(form) && pageName === "queue";
-  return isSheet ? () => submitSheet(form) : null;
-}
-
-function useText(button) {
-  const field = find("#reason");
-  field.value = button.dataset.text;
-  showLength(field);
-  find("[data-enter]", button.form).focus();
+  return isSheet ? () => submitSheet(form, button) : null;
 }
 
 /** Put the cursor at the place of a problem in the text of a policy. */
@@ -68,13 +61,10 @@ export function watchForms() {
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const opener = event.target.closest("[data-sheet-url], a[data-sheet]");
-    const text = event.target.closest("[data-text]");
     const place = event.target.closest("[data-line]");
     if (opener) {
       event.preventDefault();
-      openSheet(opener.dataset.sheetUrl || opener.href);
-    } else if (text) {
-      useText(text);
+      openSheet(opener.dataset.sheetUrl || opener.href, opener);
     } else if (place) {
       event.preventDefault();
       goToPlace(place);

@@ -2,6 +2,7 @@
 
 import { find, findAll, pageName } from "./dom.js";
 import { decideByKey, openEndSheet, toggleWhy, undoLast } from "./decisions.js";
+import { writeOwnText } from "./reasons.js";
 import { currentRow, focusAlongRow, focusRelative, focusRow } from "./rows.js";
 import { setAllTicks, toggleRow } from "./selection.js";
 import { dialog } from "./sheet.js";
@@ -106,6 +107,7 @@ export function watchKeys() {
       pressInTextField(event, active);
       return;
     }
+    if (writeOwnText(event)) return;
     if (dialog.open) {
       pressControl(event, dialog);
       return;

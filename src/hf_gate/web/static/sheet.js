@@ -1,18 +1,27 @@
-/* The sheet: a dialog for a reason, an end date or help. */
+/* The sheet: a dialog for a reason, an end date or help. It opens below the row that it is about. */
 
 import { find } from "./dom.js";
-import { currentRow } from "./rows.js";
+import { showReason, watchReasons } from "./reasons.js";
+import { currentRow, rowOf } from "./rows.js";
+
+const GAP = 8; // pixels around the row and the sheet
+const LEAST = 240; // pixels of the sheet that are always visible
+const narrow = matchMedia("(max-width: 40rem)");
 
 export const dialog = find("#sheet");
 const body = find("#sheet-body");
+let aboutId = null; // the row that the sheet is about
 
-export function openSheet(url) {
-  htmx.ajax("GET", url, { source: "#via-sheet", target: "#sheet-body", swap: "innerHTML" });
+export function openSheet(url, opener = null) {
+  if (!dialog.contains(opener)) aboutId = (opener ? rowOf(opener) : currentRow())?.id ?? null;
+  const bare = url.split("#")[0]; // htmx would scroll to the fragment
+  htmx.ajax("GET", bare, { source: "#via-sheet", target: "#sheet-body", swap: "innerHTML" });
 }
 
 export function hideSheet() {
   dialog.close();
   body.replaceChildren();
+  document.body.style.removeProperty("margin-block-end");
 }
 
 export function closeSheet() {
@@ -21,42 +30,77 @@ export function closeSheet() {
   if (row) find(".who", row).focus({ preventScroll: true });
 }
 
+/* The lower edge of what sticks to the top of the window: the tray and the head of the table. */
+function stickyEdge() {
+  const tray = find("#tray .tray")?.getBoundingClientRect();
+  const head = find(".q thead th")?.getBoundingClientRect();
+  return Math.max(0, tray ? tray.height : 0) + (head && !narrow.matches ? head.height : 0);
+}
+
+/* Place the sheet below its row and scroll so that both can be read. On a phone it is at the bottom of the window. */
+function placeSheet() {
+  const row = aboutId && document.getElementById(aboutId);
+  const isForm = Boolean(find("[data-sheet-form], .leaves", body));
+  dialog.classList.toggle("is-low", isForm && (!row || narrow.matches));
+  dialog.classList.toggle("is-below", Boolean(isForm && row && !narrow.matches));
+  dialog.removeAttribute("style");
+  if (!isForm || !row) return;
+  const top = stickyEdge() + GAP;
+  const { left, width, height: rowHeight } = row.getBoundingClientRect();
+  if (!narrow.matches) {
+    dialog.style.setProperty("inset-inline-start", `${left + scrollX}px`);
+    dialog.style.setProperty("inline-size", `${width}px`);
+  }
+  const most = Math.max(LEAST, innerHeight - top - rowHeight - GAP);
+  dialog.style.setProperty("max-block-size", `${most}px`);
+  const lowest = innerHeight - dialog.getBoundingClientRect().height - rowHeight - GAP;
+  scrollRowTo(row, Math.max(top, Math.min(row.getBoundingClientRect().top, lowest)));
+  if (!narrow.matches) {
+    dialog.style.setProperty("inset-block-start", `${row.getBoundingClientRect().bottom + scrollY}px`);
+  }
+}
+
+/* Scroll until the row is so far below the edge of the window; the page grows at its end if it is too short. */
+function scrollRowTo(row, wanted) {
+  document.body.style.removeProperty("margin-block-end");
+  const missing = row.getBoundingClientRect().top - wanted;
+  const rest = document.documentElement.scrollHeight - innerHeight - scrollY;
+  if (missing > rest) document.body.style.setProperty("margin-block-end", `${Math.ceil(missing - rest) + 1}px`);
+  scrollBy(0, row.getBoundingClientRect().top - wanted);
+}
+
 function showSheet() {
   if (!body.firstElementChild) return;
   if (!dialog.open) dialog.showModal();
   const reason = find("#reason", dialog);
-  const primary = find("[data-enter]", dialog);
-  showLength(reason);
-  (reason && !reason.value ? reason : primary || find("h1", dialog) || dialog).focus();
-}
-
-/* JavaScript counts UTF-16 units, as the Hub does. */
-export function showLength(field) {
-  const counter = field && document.getElementById(field.getAttribute("aria-describedby"));
-  if (!counter) return;
-  find("meter", counter).value = field.value.length;
-  find("b", counter).textContent = field.value.length;
-  if (field.value.trim()) field.removeAttribute("aria-invalid");
+  if (reason) showReason(reason.form);
+  placeSheet();
+  const chosen = find("[data-text]:checked", dialog);
+  (chosen || reason || find("[data-enter]", dialog) || find("h1", dialog) || dialog).focus({ preventScroll: true });
 }
 
 /* Return why the values of a sheet cannot be sent, or "". */
 export function problemWith(values) {
-  if (!("reason" in values)) return "";
-  if (!values.reason.trim() && values.silent !== "yes") return "Say why, or tick that no reason is given.";
+  if (!("reason" in values) || values.silent === "yes") return "";
+  if (!values.reason.trim()) return "Write a reason, choose a text, or press Send no reason.";
   return values.reason.length > 200 ? "The reason is too long." : "";
 }
 
 export function watchSheet() {
+  watchReasons();
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "sheet-body") showSheet();
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (event.detail.target.id === "sheet-body" && dialog.open) placeSheet(); // its keys are shown now
   });
   dialog.addEventListener("cancel", (event) => {
     event.preventDefault();
     closeSheet();
   });
+  addEventListener("resize", () => dialog.open && placeSheet());
   document.addEventListener("input", (event) => {
     const field = event.target;
-    if (field.matches("textarea[data-count]")) showLength(field);
     const choice = field.dataset.chooses; // a date from the calendar, not a duration
     if (choice) for (const radio of field.form.querySelectorAll(`[name=until][value=${choice}]`)) radio.checked = true;
   });

@@ -1,0 +1,171 @@
+"""The texts of a reason: which are offered in what order, which is sent, and what the person will read."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application.reason_texts import READY_TEXTS
+from hf_gate.domain.requests import check_reason
+from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room, parsed
+
+RESET = [(one.text, one.name) for one in READY_TEXTS["reset"]]
+REJECT = [(one.text, one.name) for one in READY_TEXTS["reject"]]
+OWN = "templates: {closed: {en: We are closed., de: Wir haben zu.}, more: 'Say more about {repo}, {user}.'}\n"
+
+
+@pytest.fixture
+def asked(room: Room) -> Room:
+    room.ask([{"username": name, "email": f"{name}@web.example"} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+    return room
+
+
+def _key(room: Room, name: str) -> str:
+    return room.row(name).state.hub_request or ""
+
+
+def _sheet(room: Room, visitor: Visitor, name: str, verb: str = "reset") -> str:
+    return visitor.get(f"/requests/{_key(room, name)}/{verb}", hx_request="true").body
+
+
+def _decide(room: Room, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
+    values = {"verb": verb, "key": _key(room, name), "version": room.row(name).version.token, **more}
+    return visitor.post("/tray", values)
+
+
+def _preview(room: Room, visitor: Visitor, name: str, **values: str) -> str:
+    answer = visitor.post(f"/requests/{_key(room, name)}/preview", values, hx_request="true")
+    assert answer.status == 200
+    return _words(answer.body)
+
+
+def _words(body: str) -> str:
+    return " ".join(" ".join(parsed(body).text).split())
+
+
+def _offered(sheet: str) -> list[tuple[str, str]]:
+    """The chips in their order: the text that is sent, and the title."""
+    chips = re.findall(r'<label class="chip".*?</label>', sheet, re.DOTALL)
+    texts = [unescape(re.findall(r'value="([^"]*)"', chip)[0]) for chip in chips]
+    return list(zip(texts, (re.sub(r"^\d ", "", _words(chip)) for chip in chips), strict=True))
+
+
+def _chosen(sheet: str) -> list[str | None]:
+    return [at["value"] for tag, at in parsed(sheet).tags if tag == "input" and "data-text" in at and "checked" in at]
+
+
+def _sent(room: Room) -> list[str | None]:
+    return [one.reason for one in room.app_state.workspace.tray.list_waiting()]
+
+
+# ---- what is offered -----------------------------------------------------------------------------------------------------
+
+
+def test_four_texts_come_with_every_workspace_each_where_it_is_true(asked: Room) -> None:
+    lena = asked.visitor()
+    assert _offered(_sheet(asked, lena, "ada")) == RESET
+    assert _offered(_sheet(asked, lena, "ada", "reject")) == REJECT
+    assert [title for _, title in RESET + REJECT] == [
+        "Say more about the use", "Use your institution's address", "Give your full name", "Not for this purpose",
+    ]  # fmt: skip
+    assert all("ask again" in text for text, _ in RESET)
+    assert not any("ask again" in text for text, _ in REJECT)
+    assert all(check_reason(text) == text and "{" not in text for text, _ in RESET + REJECT)
+
+
+def test_the_workspaces_own_texts_come_first_filled_in(tmp_path: Path) -> None:
+    with a_room(tmp_path, desk=OWN) as room:
+        room.ask([{"username": "ada"}], {"Purpose": GOOD})
+        own = [("We are closed.", "closed:en"), ("Wir haben zu.", "closed:de"),
+               (f"Say more about {room.repo.id}, ada.", "more")]  # fmt: skip
+        sheet = _sheet(room, room.visitor(), "ada")
+        assert _offered(sheet) == own + RESET
+        assert _chosen(sheet) == ["We are closed."]
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_the_reason_of_a_rule_comes_before_all_in_each_of_its_languages(tmp_path: Path, mode: str) -> None:
+    written = "reason: Please say what you will use it for, {user}, then ask again."
+    assert written in POLICY
+    policy = POLICY.replace(written, "reason: {en: 'Say more, {user}.', de: 'Bitte mehr, {user}.'}")
+    policy = policy.replace("mode: enforce", f"mode: {mode}")
+    with a_room(tmp_path, policy=policy, desk="templates: {closed: We are closed.}\n") as room:
+        room.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": "test"})
+        lena = room.visitor()
+        _decide(room, lena, "reset", "ada", reason="We are closed.")
+        sheet = _sheet(room, lena, "bob")
+        rules = [("Say more, bob.", "rule say-more:en"), ("Bitte mehr, bob.", "rule say-more:de")]
+        assert _offered(sheet) == [*rules, ("We are closed.", "closed last used"), *RESET]
+        assert _chosen(sheet) == ["Say more, bob."]
+
+
+def test_the_text_used_last_is_chosen_at_its_place(tmp_path: Path) -> None:
+    with a_room(tmp_path, desk=OWN) as room:
+        room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+        lena = room.visitor()
+        _decide(room, lena, "reset", "ada", reason=f"Say more about {room.repo.id}, ada.")
+        sheet = _sheet(room, lena, "bob")
+        assert _offered(sheet)[2] == (f"Say more about {room.repo.id}, bob.", "more last used")
+        assert _chosen(sheet) == [f"Say more about {room.repo.id}, bob."]
+        assert _chosen(_sheet(room, lena, "bob", "reject")) == ["We are closed."]
+        assert _chosen(_sheet(room, room.reviewer("mia"), "bob")) == ["We are closed."]
+        lena.post("/tray/undo")
+        assert _chosen(_sheet(room, lena, "bob")) == ["We are closed."]
+
+
+def test_a_text_of_ones_own_is_offered_again_unless_it_names_the_person(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "reset", "ada", reason="Please name your supervisor.")
+    sheet = _sheet(asked, lena, "bob")
+    assert _offered(sheet) == [*RESET, ("Please name your supervisor.", "Your last text last used")]
+    assert _chosen(sheet) == ["Please name your supervisor."]
+    _decide(asked, lena, "reset", "bob", reason="Dear Bob, please name your supervisor.")
+    sheet = _sheet(asked, lena, "cyd")
+    assert _offered(sheet) == RESET
+    assert _chosen(sheet) == [RESET[0][0]]
+
+
+# ---- what is sent --------------------------------------------------------------------------------------------------------
+
+
+def test_the_chosen_text_is_sent_unless_another_is_written_or_none_is_meant(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "reset", "ada", text=RESET[1][0], reason=" ")
+    assert _sent(asked) == [RESET[1][0]]
+    _decide(asked, lena, "reset", "bob", text=RESET[1][0], reason="Another.")
+    assert _sent(asked) == [RESET[1][0], "Another."]
+    _decide(asked, lena, "reset", "cyd", text=RESET[1][0], reason="Another.", silent="yes")
+    assert _sent(asked) == [RESET[1][0], "Another.", None]
+
+
+# ---- what the person reads -----------------------------------------------------------------------------------------------
+
+
+def test_the_sheet_shows_what_the_chosen_text_leads_to_without_a_script(asked: Room) -> None:
+    page = _words(asked.visitor().get(f"/requests/{_key(asked, 'ada')}?verb=reset").body)
+    assert f"The Hub mails ada this text: {RESET[0][0]} They can ask again." in page
+    page = _words(asked.visitor().get(f"/requests/{_key(asked, 'ada')}?verb=reject").body)
+    assert f"The Hub shows ada this text: {REJECT[0][0]} They cannot ask again. Only you can send it back" in page
+
+
+def test_the_preview_follows_the_form_and_changes_nothing(asked: Room) -> None:
+    lena, before = asked.visitor(), asked.writes()
+    assert "this text: Hello. They can ask again." in _preview(asked, lena, "ada", verb="reset", reason="Hello.")
+    assert "this text: Hello. They cannot" in _preview(asked, lena, "ada", verb="reject", reason="", text="Hello.")
+    assert "ada does not learn why. They can ask" in _preview(asked, lena, "ada", verb="reset", reason="  ")
+    assert "has 201 characters, the Hub allows 200" in _preview(asked, lena, "ada", verb="reset", reason="x" * 201)
+    assert "has 202 characters" in _preview(asked, lena, "ada", verb="reset", reason="😀" * 101)
+    assert "U+202E" in _preview(asked, lena, "ada", verb="reset", reason="a\u202eb")
+    assert (asked.app_state.workspace.tray.list_waiting(), asked.writes()) == ([], before)
+
+
+def test_a_preview_is_bounded_and_only_for_decisions_with_a_reason(asked: Room) -> None:
+    lena, path = asked.visitor(), f"/requests/{_key(asked, 'ada')}/preview"
+    assert len(lena.post(path, {"verb": "reset", "reason": "x" * 500_000}).body) < 4000
+    for verb in ("accept", "cancel", "destroy", ""):
+        assert lena.post(path, {"verb": verb, "reason": "Hello."}).status == 404
+    assert asked.viewer().post(path, {"verb": "reset", "reason": "Hello."}).status == 403
+    assert lena.post("/requests/n999/preview", {"verb": "reset", "reason": "Hello."}).status == 404
