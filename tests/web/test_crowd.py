@@ -58,7 +58,10 @@ def _row(room: Room, visitor: Visitor, name: str) -> str:
 
 
 def _ticked(room: Room, visitor: Visitor, name: str) -> list[str]:
-    return re.findall(r'name="pick" value="([^"]+)"\s+data-tick checked', _row(room, visitor, name))
+    """What a decision of this row would reach: what is ticked, or the only request."""
+    row = _row(room, visitor, name)
+    only = re.findall(r'<input type="hidden" form="[^"]+" name="pick" value="([^"]+)"', row)
+    return only or re.findall(r'name="pick" value="([^"]+)"\s+data-tick checked', row)
 
 
 def _send(visitor: Visitor, path: str, verb: str, picks: list[str], back: str = BY) -> Answer:
@@ -72,8 +75,20 @@ def test_everybody_stands_there_once_where_their_first_request_stood(three: Room
     assert _people(lena.get(f"{BY}&order=newest").body) == [_key(three, name) for name in ("ada", "cyd", "bob")]
     row = _row(three, lena, "ada")
     for repo in _repos(three):
-        assert f"<code>{repo.name}</code>" in row
+        label = re.search(rf'<label class="pick" title="{re.escape(str(repo))}">(.*?)</label>', row, re.DOTALL)
+        assert label
+        assert f'data-tick checked>\n<span class="m">{repo.name}</span>' in label[1]
     assert len(_ticked(three, lena, "ada")) == len(_repos(three))
+
+
+def test_who_asked_once_has_no_box_and_the_decision_is_about_that_request(three: Room) -> None:
+    lena = three.visitor()
+    row = _row(three, lena, "bob")
+    assert "checkbox" not in row
+    assert [pick.partition(":")[0] for pick in _ticked(three, lena, "bob")] == [three.row("bob").state.hub_request]
+    assert 'aria-label="Reject bob"' in row
+    assert 'aria-label="Reject ada where ticked"' in _row(three, lena, "ada")
+    assert 'id="bulk"' not in lena.get(BY).body
 
 
 def test_the_way_to_it_and_back_is_a_link(three: Room) -> None:
@@ -122,7 +137,10 @@ def test_one_acceptance_needs_no_page_and_leads_back(three: Room) -> None:
     answer = _send(lena, f"/people/{_key(three, 'bob')}", "accept", _ticked(three, lena, "bob"))
     assert (answer.status, answer.headers["location"]) == (303, BY)
     assert len(three.app_state.workspace.tray.list_waiting()) == 1
-    assert "disabled" in _row(three, lena, "bob")
+    row = _row(three, lena, "bob")
+    assert "accepting" in row
+    assert 'name="pick"' not in row
+    assert "data-do" not in row
 
 
 def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Room) -> None:
@@ -150,7 +168,7 @@ def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Room) -> Non
     mia = three.reviewer("mia", str(mine))
     body = mia.get(BY).body
     assert _people(body) == [_key(three, "ada")]
-    assert len(re.findall("data-tick", body)) == 1
+    assert len(re.findall('name="pick"', body)) == 1
 
 
 def test_who_hides_stands_alone_and_it_is_said_why(room: Room) -> None:

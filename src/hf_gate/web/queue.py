@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Any, Final
@@ -15,12 +15,13 @@ from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
 from ..domain.members import MAX_SAVED_VIEWS, MemberRole
 from ..domain.query_parser import parse_query
-from ..domain.rows import QueryPage, RequestRow
+from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import InvalidQuery
 from . import formatting, queue_by_person
 from .drafts import visible_tables
 from .exports import export_response
+from .queue_by_person import PersonRequests
 from .queue_counts import (
     MAX_COUNTED,
     Counters,
@@ -43,7 +44,7 @@ from .queue_query import (
 )
 from .queue_terms import build_chips
 from .request_context import NotFound, Refused, RequestContext
-from .request_lines import request_lines
+from .request_lines import RequestLine, request_lines
 
 PAGE_SIZE: Final = 50
 _OLDEST: Final = f"{PENDING} age:>7d"
@@ -88,6 +89,7 @@ def page(context: RequestContext) -> Response:
     return context.render(
         "queue.html",
         **shown,
+        **_repo_values(asked, shown["lines"], counters.cells),
         asked=asked,
         following=queue_url(asked.text, by=by, order=order, after=following) if following else None,
         first=queue_url(asked.text, by=by, order=order) if after else None,
@@ -137,6 +139,17 @@ def _search_rows(context: RequestContext, asked: QueueQuery, order: str | None) 
 def _page_values(context: RequestContext, found: QueryPage) -> dict[str, Any]:
     picks = context.workspace.selections.filter_selected(context.selection_name, [row.id for row in found.rows])
     return {"lines": request_lines(context, found.rows), "picks": picks, "next": found.next}
+
+
+def _repo_values(
+    asked: QueueQuery, shown: Sequence[RequestLine | PersonRequests], cells: Sequence[QueueCount]
+) -> dict[str, Any]:
+    """Return the repo of all rows, if it is one, and whether nothing else on the page names it."""
+    lines = [line for one in shown for line in (one.lines if isinstance(one, PersonRequests) else [one])]
+    repos = {line.row.repo for line in lines}
+    repo = repos.pop() if len(repos) == 1 else None
+    is_named = asked.values_of("repo") == {str(repo)} or len({cell.repo for cell in cells}) == 1
+    return {"one_repo": repo, "is_repo_unnamed": not is_named}
 
 
 def _people_values(context: RequestContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:

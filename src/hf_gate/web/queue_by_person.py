@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from ..application.request_chips import MAX_CHIPS, ChipKind
 from ..domain.lifecycle import Status
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, RequestRow
@@ -14,7 +15,7 @@ from ..domain.timestamps import to_ms
 from ..domain.tray import VERBS
 from .queue_query import limit_to_visible_repos
 from .request_context import RequestContext
-from .request_lines import RequestLine, request_lines
+from .request_lines import ChipLabel, RequestLine, request_lines
 
 BY_PERSON: Final = "person"
 PAGE_SIZE: Final = 30
@@ -49,6 +50,16 @@ class PersonRequests:
     @property
     def asked_at(self) -> datetime:
         return self.first.asked_at
+
+    @property
+    def chips(self) -> list[ChipLabel]:
+        """Return the exceptions of all requests, each once, the weightiest first."""
+        found = {chip.kind: chip for line in self.lines for chip in line.chips}
+        return [found[kind] for kind in ChipKind if kind in found][:MAX_CHIPS]
+
+    @property
+    def flags(self) -> list[str]:
+        return self.latest.flags
 
     @property
     def verbs(self) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from ..application.decisions import note_entry
 from ..application.inputs import parse_note
-from ..application.request_chips import Chip, read_chips
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.lifecycle import MEANING, Status
@@ -56,7 +54,6 @@ def page(context: RequestContext) -> Response:
         notes=[one for one in history if one.kind == EventKind.NOTE_WRITTEN],
         elsewhere=list_other_requests(context, row),
         person=summarize_requester(context, row),
-        chips=list_chips(context, row, repo),
         reversal=None if line.is_leaving else find_reversal(context, row),
         others=context.app_state.presence.other_viewers([row.id], context.member.name).get(row.id, []),
         ends=choose_ends(context, line, verb),
@@ -92,12 +89,6 @@ def explanation_part(context: RequestContext) -> Response:
     return context.render(
         "parts/why.html", line=request_lines(context, [row])[0], why=explain_request(context, row).tree
     )
-
-
-def list_chips(context: RequestContext, row: RequestRow, repo: RepoRow | None) -> Sequence[Chip]:
-    """Return what is unusual about the request, as far as the member may know it."""
-    repos = {} if repo is None else {row.repo: repo}
-    return read_chips(context.workspace.queue, [row], repos, now=context.now, masks=context.is_masked)[row.id]
 
 
 def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
+from ..application.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import id_time
 from ..domain.lifecycle import MOVES, Status
 from ..domain.roles import Role, role_of
-from ..domain.rows import RepoRow, RequestRow
+from ..domain.rows import Identity, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..domain.tray import QueuedDecision
 from ..policy.fact_values import EmailFacts
@@ -22,7 +24,16 @@ from .request_context import RequestContext
 from .verdicts import VerdictSummary, read_repos, read_verdicts
 
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
-NEW_ACCOUNT: Final = timedelta(days=7)  # a younger account gets a flag
+_CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
+    ChipKind.NEW_ACCOUNT: ("new account {n} d", "Age of the account in days: {n}"),
+    ChipKind.THROW_AWAY_MAIL: ("throw-away address", "The account's address is of a service for throw-away mail"),
+    ChipKind.OTHER_FORM_MAIL: ("form e-mail differs", "The form has another e-mail address than the account"),
+    ChipKind.SAME_TEXT: ("same text × {n}", "{n} requests of this repo have the same long answer"),
+    ChipKind.ASKED_BEFORE: ("asked before", "Earlier requests: {n}"),
+    ChipKind.ADDRESSES_SOFTWARE: ("text addresses software", "An answer has instructions for a program"),
+})  # fmt: skip
+"""The text and the explanation of each chip. They contain no text of people."""
+
 _NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
 _VERB_BEHIND: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
 
@@ -38,6 +49,14 @@ class AnswerLine:
     is_tick: bool = False
 
 
+class ChipLabel(NamedTuple):
+    """A chip as it is shown. `kind` chooses its glyph and colour."""
+
+    kind: str
+    text: str
+    title: str
+
+
 @dataclass(slots=True)
 class RequestLine:
     """One row. `key` is the request's name in addresses; `version` is sent back with each decision."""
@@ -48,11 +67,11 @@ class RequestLine:
     who: str
     fullname: str | None
     is_hidden: bool
-    about: str
     asked_at: datetime
     age: str
     answers: list[AnswerLine]
     verdict: VerdictSummary | None
+    chips: tuple[ChipLabel, ...] = ()
     flags: list[str] = field(default_factory=list)
     held: QueuedDecision | None = None
     seconds_left: int | None = None
@@ -118,7 +137,10 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
     repos = read_repos(app_state, rows)
     said = read_verdicts(app_state, rows, context.now, repos, hides=context.member.repos is not None)
     held = app_state.workspace.tray.find_latest(row.id for row in rows)
-    lines = [_line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
+    chips = read_chips(app_state.workspace.queue, rows, repos, now=context.now, masks=context.is_masked)
+    lines = [
+        _line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id), chips[row.id]) for row in rows
+    ]
     for request, others in app_state.presence.other_viewers([row.id for row in rows], context.member.name).items():
         next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} has it open")
     return lines
@@ -130,6 +152,7 @@ def _line(
     repo: RepoRow | None,
     said: VerdictSummary | None,
     held: QueuedDecision | None,
+    chips: Sequence[Chip],
 ) -> RequestLine:
     who, asked = row.person.identity, from_ms(row.state.asked_at)
     masked = context.is_masked
@@ -143,14 +166,14 @@ def _line(
         key=request_key(row),
         version=row.version.token,
         who=row.person.pseudonym if masked else name,
-        fullname=None if masked else who.fullname,
+        fullname=None if masked else other_name(who),
         is_hidden=who.username is None,
-        about="" if masked else describe_person(context.app_state, row, context.now),
         asked_at=asked,
         age=formatting.format_age(asked, context.now),
         answers=[] if masked else list_answers(row, repo),
         verdict=said,
-        flags=list_flags(row, context.now),
+        chips=tuple(map(label_chip, chips)),
+        flags=["note:has a note"] if row.has_notes and not masked else [],
         held=held,
         seconds_left=left,
         verbs=() if masked else possible_verbs(row.state.status),
@@ -191,15 +214,18 @@ def describe_mail(mail: EmailFacts | None) -> str:
     return next((name for name, holds in named if holds), "")
 
 
-def list_flags(row: RequestRow, now: datetime) -> list[str]:
-    """Return the flags of a request as `kind:text`."""
-    made = id_time(row.person.identity.user_id) if row.person.identity.user_id else None
-    flags = [f"again:attempt {row.state.attempt}"] if row.state.attempt > 1 else []
-    if made is not None and now - made < NEW_ACCOUNT:
-        flags.append("odd:new account")
-    if row.has_notes:
-        flags.append("note:has a note")
-    return flags
+def label_chip(chip: Chip) -> ChipLabel:
+    """Return a chip in words."""
+    text, title = _CHIP_TEXTS[chip.kind]
+    is_many = chip.kind is ChipKind.SAME_TEXT and chip.number is not None and chip.number > SAME_TEXT_LIMIT
+    number = f"{SAME_TEXT_LIMIT}+" if is_many else chip.number
+    return ChipLabel(chip.kind, text.format(n=number), title.format(n=number))
+
+
+def other_name(who: Identity) -> str | None:
+    """Return the full name, or None if it is the username again."""
+    is_same = (who.fullname or "").strip().casefold() == (who.username or "").casefold()
+    return None if is_same else who.fullname
 
 
 def list_answers(row: RequestRow, repo: RepoRow | None) -> list[AnswerLine]:

@@ -73,14 +73,14 @@ function followFocus(target) {
 
 /* One tab stop per row, the person's link. The arrow keys move along the row's other controls. */
 export function setTabStops() {
-  const controls = "#rows .c-act > :is(a, button), #rows .c-pick input, #rows .at :is(input, a)";
+  const controls = "#rows .c-act > :is(a, button), #rows .c-pick input, #rows .at :is(input, a), #rows .c-say a";
   for (const control of findAll(controls)) control.tabIndex = -1;
 }
 
 export function focusAlongRow(offset) {
   const row = currentRow();
   if (!row) return false;
-  const stops = findAll(".who, .at :is(input, a), .c-act > :is(a, button)", row);
+  const stops = findAll(".who, .at :is(input:not([type=hidden]), a), .c-say a, .c-act > :is(a, button)", row);
   const index = stops.indexOf(document.activeElement);
   if (index < 0) return false;
   stops[index + offset]?.focus();
