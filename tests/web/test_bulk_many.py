@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -25,6 +28,7 @@ from tests.web.kit import GOOD, Room, Visitor, a_room
 from tests.web.test_plans import ended, words
 
 MANY = 1100
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -146,36 +150,45 @@ def _version(visitor: Visitor, key: str) -> str:
 
 # ---- a quarter of a million ----------------------------------------------------------------------------------------------
 
-PROGRAM = """
-import json, resource, sys, time
-from pathlib import Path
-from tests.web.kit import a_room
-from tests.web.test_bulk_many import _sheet, _yes
-from tests.web.test_plans import words
-folder, many = Path(sys.argv[1]), int(sys.argv[2])
-with a_room(folder, requests=many, repos=1, preset=sys.argv[3]) as room:
-    lena = room.visitor()
-    took = {}
-    def timed(name, work):
-        began = time.monotonic(); found = work(); took[name] = round(time.monotonic() - began, 2); return found
-    lena.post("/selection", {"do": "clear"})
-    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    before = peak()
-    place = timed("select", lambda: _sheet(lena))
-    timed("page", lambda: lena.get(place))
-    run = timed("confirm", lambda: _yes(lena, place))
-    room.app_state.workspace.store.wish_for(run.rpartition("/")[2], "pause")
-    timed("write down", lambda: room.app_state.run_worker.load(run.rpartition("/")[2]).ended.wait(900))
-    total = room.app_state.workspace.store.run(run.rpartition("/")[2]).total
-    timed("run page", lambda: lena.get(run))
-    print(json.dumps({"took": took, "grew": peak() - before, "total": total, "said": words(lena.get(run))[:900]}))
-"""
+
+def measure(folder: str, many: str, preset: str) -> None:
+    """Select, show and begin a decision about everybody who waits; print seconds, MB and what the run says as JSON."""
+    took: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], T]) -> T:
+        began = time.monotonic()
+        found = work()
+        took[name] = round(time.monotonic() - began, 2)
+        return found
+
+    with a_room(Path(folder), requests=int(many), repos=1, preset=preset) as room:
+        lena, store = room.visitor(), room.app_state.workspace.store
+        lena.post("/selection", {"do": "clear"})
+        before = _peak_mb()
+        place = timed("select", lambda: _sheet(lena))
+        timed("page", lambda: lena.get(place))
+        page = timed("confirm", lambda: _yes(lena, place))
+        run = page.rpartition("/")[2]
+        store.request_stop(run, "pause")
+        job = room.app_state.run_worker.find_job(run)
+        assert job is not None
+        timed("write down", lambda: job.ended.wait(900))
+        stored = store.run(run)
+        timed("run page", lambda: lena.get(page))
+        total = None if stored is None else stored.total
+        told = {"took": took, "grew": _peak_mb() - before, "total": total, "said": words(lena.get(page))[:900]}
+        sys.stdout.write(json.dumps(told))
+
+
+def _peak_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 @pytest.mark.torture
 def test_a_quarter_of_a_million_by_query(tmp_path: Path) -> None:
     """All that wait of so many: selected, shown and begun in a process that grows by little."""
-    words_ = [sys.executable, "-c", PROGRAM, str(tmp_path), "370000", "consumer"]
+    program = "import sys; from tests.web.test_bulk_many import measure; measure(*sys.argv[1:])"
+    words_ = [sys.executable, "-c", program, str(tmp_path), "370000", "consumer"]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(("src", "."))}
     done = subprocess.run(words_, env=env, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr[-3000:]
