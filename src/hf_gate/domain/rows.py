@@ -176,11 +176,10 @@ class RowClass(NamedTuple):
 
 
 class ClassCount(NamedTuple):
-    """The number of current requests of a repo and status with one value of `kind`: quality or mail; None is unknown."""
+    """The number of current requests of a repo and status with one quality, or one kind of mail; None is unknown."""
 
     repo: str
     status: str
-    kind: str
     value: str | None
     n: int
 
@@ -193,6 +192,14 @@ class QueueCount(NamedTuple):
     action: str | None
     rule: str | None
     n: int
+
+
+class QueueCounters(NamedTuple):
+    """The counters of the queue: by verdict and rule, by quality of the purpose, and by kind of mail."""
+
+    cells: list[QueueCount]
+    quality: list[ClassCount]
+    mail: list[ClassCount]
 
 
 class VerdictCount(NamedTuple):

@@ -13,6 +13,7 @@ from ..domain.rows import (
     PeoplePage,
     QueryPage,
     QueueCount,
+    QueueCounters,
     QueueNeighbours,
     RequestRow,
     RowClass,
@@ -37,26 +38,28 @@ class QueueQueries:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def read_counts(self) -> list[QueueCount]:
-        """Return the number of requests for each existing combination of repo, status, action and rule."""
-        rows = self._store.reads.rows(
-            "SELECT o.type, o.namespace, o.name, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
-            " WHERE c.kind = 'cell' AND c.n > 0"
-        )
-        paths = {row[:3]: str(repo_of(*row[:3])) for row in rows}
-        return [_parse_count(paths[row[:3]], row[3], int(row[4])) for row in rows]
-
-    def read_class_counts(self) -> list[ClassCount]:
-        """Return the counters of qualities and kinds of mail by repo and status, for facets."""
-        rows = self._store.reads.rows(
-            "SELECT o.type, o.namespace, o.name, c.kind, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
-            " WHERE c.kind IN ('quality', 'mail') AND c.n > 0"
-        )
-        paths = {row[:3]: str(repo_of(*row[:3])) for row in rows}
-        found = []
-        for type_, space, name, kind, counted, n in rows:
-            status, value = counted.split(" ", 1)
-            found.append(ClassCount(paths[type_, space, name], status, kind, value, int(n)))
+    def read_counters(self) -> QueueCounters:
+        """Return the numbers of requests by repo, status, and verdict with rule, quality, or kind of mail."""
+        db = self._store.reads
+        paths = {
+            row[0]: str(repo_of(*row[1:]))
+            for row in db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
+        }
+        found, split = QueueCounters([], [], []), dict[str, list[str]]()
+        for repo, kind, name, n in db.rows(
+            "SELECT repo_id, kind, name, n FROM counters WHERE kind IN ('cell', 'quality', 'mail') AND n > 0"
+        ):
+            parts = split.get(name)  # most names occur in each repo
+            if parts is None:
+                parts = split[name] = name.rsplit(" ", 2) if kind == "cell" else name.split(" ", 1)
+            if kind == "cell":
+                status, action, rule = parts
+                action_of, rule_of = (None if action == "-" else action), (None if rule == "-" else rule)
+                found.cells.append(QueueCount(paths[repo], status, action_of, rule_of, n))
+            else:
+                (found.quality if kind == "quality" else found.mail).append(
+                    ClassCount(paths[repo], parts[0], parts[1], n)
+                )
         return found
 
     def read_row_classes(self, idents: Sequence[int]) -> dict[int, RowClass]:
@@ -157,11 +160,6 @@ class QueueQueries:
             before=rows.get(earlier[0][1]) if earlier else None,
             after=rows.get(later[0][1]) if later else None,
         )
-
-
-def _parse_count(repo: str, name: str, n: int) -> QueueCount:
-    status, action, rule = name.rsplit(" ", 2)
-    return QueueCount(repo, status, None if action == "-" else action, None if rule == "-" else rule, n)
 
 
 def _group_by_person(

@@ -89,7 +89,7 @@ def _repo_label(repo: Repo) -> dict[str, str]:
 
 def _request_counts(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricSample]:
     ours, found = {str(row.repo) for row in rows}, dict[tuple[str, str, str], int]()
-    for cell in app_state.workspace.queue.read_counts():
+    for cell in app_state.workspace.queue.read_counters().cells:
         if cell.repo in ours:
             key = (cell.repo, cell.status, cell.action or "none")
             found[key] = found.get(key, 0) + cell.n

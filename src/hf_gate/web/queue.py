@@ -223,7 +223,7 @@ def save_view(context: RequestContext) -> Response:
 def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
     """Return repos whose last sync failed, with the reason and the age of their rows."""
     found = []
-    for row in context.app_state.membership.repos(context.member):
+    for row in context.list_visible_repos().rows:
         if row.problem:
             at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
             found.append((str(row.repo), row.problem, "" if at is None else context.format_age(from_ms(at))))
@@ -242,7 +242,7 @@ def list_refused_tables(context: RequestContext) -> list[str]:
 def empty_state(context: RequestContext, asked: QueueQuery, pending: int, more: str) -> dict[str, Any]:
     """Return the values of a page without rows."""
     app_state = context.app_state
-    repos, soon = app_state.membership.repos(context.member), app_state.sync_status.next_at
+    repos, soon = context.list_visible_repos().rows, app_state.sync_status.next_at
     if pending or str(asked.query) != PENDING:
         drops = build_chips(asked, more, with_words=True)
         return {"repos": repos, "decided": None, "open_gates": [], "soon": "", "drops": drops}

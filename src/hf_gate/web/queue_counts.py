@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from ..domain.case_folding import fold_for_search
@@ -41,42 +41,41 @@ _CELLS: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Numbers of requests by repo, status, verdict and rule (`cells`), and by repo, status and one class (`classes`)."""
+    """Numbers of requests by repo, status, verdict and rule (`cells`), and by repo, status and one of the `classes`."""
 
     cells: Sequence[QueueCount]
-    classes: Sequence[ClassCount] = ()
+    classes: Mapping[str, Sequence[ClassCount]] = field(default_factory=dict)
 
     def select(self, terms: Sequence[Term], key: str = "") -> _Table | None:
         """Return the numbers by the keys of these terms and one more key; None if no counter has them all."""
         keys = {term.key for term in terms} | ({key} if key else set())
         if keys <= _CELLS.keys():
             return _Table(_CELLS, self.cells)
-        for kind in _CHOICES:
-            if keys <= (places := {"repo": 0, "status": 1, kind: 3}).keys():
-                rows = [row for row in self.classes if row.kind == kind]
-                if any(term.key == kind and term.is_not for term in terms):
-                    rows += self._list_unclassified(kind, rows)
-                return _Table(places, rows)
+        for kind, rows in self.classes.items():
+            if keys <= (places := {"repo": 0, "status": 1, kind: 2}).keys():
+                is_negated = any(term.key == kind and term.is_not for term in terms)
+                return _Table(places, [*rows, *self._list_unclassified(rows)] if is_negated else rows)
         return None
 
-    def _list_unclassified(self, kind: str, rows: Sequence[ClassCount]) -> list[ClassCount]:
+    def _list_unclassified(self, rows: Sequence[ClassCount]) -> list[ClassCount]:
         """Return the numbers of requests without a class, such as erased ones: only terms with a minus match them."""
         left: Counter[tuple[str, str]] = Counter()
         for cell in self.cells:
             left[cell.repo, cell.status] += cell.n
         for row in rows:
             left[row.repo, row.status] -= row.n
-        return [ClassCount(repo, status, kind, None, n) for (repo, status), n in left.items() if n > 0]
+        return [ClassCount(repo, status, None, n) for (repo, status), n in left.items() if n > 0]
 
 
 def list_counts(context: RequestContext) -> Counters:
     """Return the counters of the repos that the member can see; viewers see no classes."""
-    seen = {str(row.repo) for row in context.app_state.membership.repos(context.member)}
-    queue = context.workspace.queue
-    cells = [cell for cell in queue.read_counts() if cell.repo in seen]
-    if context.is_masked:
-        return Counters(cells)
-    return Counters(cells, [each for each in queue.read_class_counts() if each.repo in seen])
+    cells, *classes = context.workspace.queue.read_counters()
+    visible = context.list_visible_repos()
+    if not visible.are_all:
+        seen = {str(row.repo) for row in visible.rows}
+        cells = [each for each in cells if each.repo in seen]
+        classes = [[each for each in counts if each.repo in seen] for counts in classes]
+    return Counters(cells, {} if context.is_masked else dict(zip(_CHOICES, classes, strict=True)))
 
 
 def count_matching(query: Query, counters: Counters) -> int | None:

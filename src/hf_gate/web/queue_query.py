@@ -123,12 +123,10 @@ def _drop_terms_closed_to_viewers(asked: QueueQuery) -> QueueQuery:
 
 def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
     """Return the query limited to the repos that the member can see; unchanged if they can see all."""
-    app_state = context.app_state
-    repos = [row.repo for row in app_state.workspace.store.repos()]
-    theirs = [repo for repo in repos if context.can_see(repo)]
-    if len(theirs) == len(repos):
+    visible = context.list_visible_repos()
+    if visible.are_all:
         return query
-    paths = [str(repo) for repo in theirs] or ["nobody/nothing"]
+    paths = [str(row.repo) for row in visible.rows] or ["nobody/nothing"]
     return Query((Term("repo", tuple(Pattern((path,)) for path in paths)), *query.terms))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -18,7 +18,7 @@ from ..application.workspace import Workspace
 from ..domain.display_text import make_visible
 from ..domain.ids import Repo, is_id
 from ..domain.members import Member, MemberRole
-from ..domain.rows import RequestRow
+from ..domain.rows import RepoRow, RequestRow
 from . import formatting
 from .app_state import AppState
 from .static_files import FOLDER, static_url
@@ -34,6 +34,13 @@ class Refused(Exception):
     def __init__(self, message: str, *, hint: str = "", status: int = 422) -> None:
         super().__init__(message)
         self.hint, self.status = hint, status
+
+
+class VisibleRepos(NamedTuple):
+    """The repos that a member can see, and whether these are all of the store."""
+
+    rows: Sequence[RepoRow]
+    are_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class RequestContext:
     current_url: str = ""
     page_url: str = ""  # the page that a part is inserted into
     now: datetime = field(default_factory=lambda: formatting.EPOCH)
+    _visible: list[VisibleRepos] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def workspace(self) -> Workspace:
@@ -74,6 +82,14 @@ class RequestContext:
     def can_see(self, repo: Repo) -> bool:
         """Return whether the member can see a repo."""
         return self.app_state.membership.can_see(self.member, repo)
+
+    def list_visible_repos(self) -> VisibleRepos:
+        """Return the repos that the member can see. They are read once for a page."""
+        if not self._visible:
+            repos = self.workspace.store.repos()
+            seen = [row for row in repos if self.can_see(row.repo)]
+            self._visible.append(VisibleRepos(seen, len(seen) == len(repos)))
+        return self._visible[0]
 
     def find_request(self, key: str) -> RequestRow:
         """Return a request by the Hub's id or its number in the store (`n17`). Raises NotFound if it is not visible."""
