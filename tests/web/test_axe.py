@@ -72,7 +72,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     entry = room.app_state.workspace.store.entries(limit=1)[0].link
     repo = f"/repos/{room.repo.type.value}s/{room.repo.id}"
     return {
-        "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),
+        "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=status:pending+-quality:junk+mail:free,none", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),
         "/requests/{id}": (f"/requests/{key}", f"/requests/{key}?verb=reset", f"/requests/{key}?verb=reject",
                            f"/requests/{key}?verb=until", f"/requests/{let_in}", f"/requests/{let_in}?verb=cancel&back=1"),
         "/requests/{id}/{verb}": (f"/requests/{key}/reset",),

@@ -1,0 +1,138 @@
+"""Finding requests in a real Chromium: by facets, chips and words, with and without JavaScript, in counted steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.web.kit import GOOD, Room, a_room, served
+from tests.web.test_browser import WATCH, _status
+
+pytestmark = pytest.mark.slow
+POLICY = """\
+version: 1
+policy: house
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - id: rest
+    then: human
+"""
+
+
+@contextmanager
+def _page(browser: Browser, room: Room, *, width: int = 1280, has_script: bool = True) -> Iterator[Page]:
+    with served(room) as url:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, java_script_enabled=has_script, base_url=url
+        )
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.goto(f"/sign-in?t={room.door.make_link()}")
+        yield page
+        assert not has_script or page.evaluate("window.blocked") == []
+        context.close()
+
+
+@pytest.fixture
+def junk(tmp_path: Path) -> Iterator[Room]:
+    """Of 70 who wait, 30 wrote nothing of use; no rule sends them back."""
+    with a_room(tmp_path, POLICY) as room:
+        room.ask([{"username": f"good-{n:02d}"} for n in range(40)], {"Purpose": GOOD})
+        for number, text in enumerate(("asdf", "...", "")):
+            room.ask([{"username": f"junk-{number}{n}"} for n in range(10)], {"Purpose": text})
+        yield room
+
+
+class _Steps:
+    """Acts for a person and counts: a click, a key, a text that is typed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def click(self, where: Locator) -> None:
+        self.count += 1
+        where.click()
+
+    def type(self, where: Locator, text: str) -> None:
+        self.count += 1
+        where.fill(text)
+
+
+def test_30_junk_answers_are_found_and_sent_back_in_at_most_12_steps(browser: Browser, junk: Room) -> None:
+    with _page(browser, junk) as page:
+        steps = _Steps()
+        choice = page.locator("#facets").get_by_role("link", name="nothing useful")
+        expect(choice).to_contain_text("30")
+        steps.click(choice)
+        expect(page.locator("#rows > .row")).to_have_count(30)
+        expect(page.locator("#rows")).not_to_contain_text("good-")
+        steps.click(page.get_by_label("Select this page"))
+        expect(page.locator("#bulk")).to_contain_text("30 selected")
+        steps.click(page.locator("#bulk").get_by_role("button", name="Send back"))
+        steps.type(page.locator("#reason"), "Please say what you will use it for, then ask again.")
+        steps.type(page.locator("#typed"), "30")
+        steps.click(page.locator("main form [data-enter]").first)
+        expect(page.locator("#tray")).to_contain_text("30")
+        assert steps.count <= 12, steps.count
+        junk.leave()
+    assert len(_status(junk.local)) == 30
+    assert set(_status(junk.local).values()) == {"reset"}
+    assert all(name.startswith("junk-") for name in _status(junk.local))
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_words_and_typed_terms_become_a_search_with_chips(browser: Browser, junk: Room, has_script: bool) -> None:
+    with _page(browser, junk, has_script=has_script) as page:
+        rows, box, chips = page.locator("#rows > .row"), page.locator("#q"), page.locator("#q-terms .chip")
+        expect(rows).to_have_count(50)
+        expect(box).to_have_value("")
+        expect(chips).to_have_text(["Remove Pending ×"])
+        if has_script:
+            page.keyboard.press("/")
+            page.keyboard.type("junk-0 quality:junk")
+            page.keyboard.press("Enter")
+        else:
+            box.fill("junk-0 quality:junk")
+            page.get_by_role("button", name="Search").click()
+        expect(rows).to_have_count(10)
+        expect(box).to_have_value("junk-0")
+        expect(chips).to_have_text(["Remove Pending ×", "Remove Purpose meaningless ×"])
+        box.fill("status:accepted")
+        page.get_by_role("button", name="Search").click()
+        expect(page.locator("main")).to_contain_text("No requests match.")
+        expect(chips).to_have_text(["Remove Purpose meaningless ×", "Remove Accepted ×"])
+        chips.filter(has_text="Accepted").first.click()
+        expect(rows).to_have_count(20)
+        expect(chips).to_have_text(["Remove Purpose meaningless ×"])
+        page.locator("#q-terms").get_by_role("link", name="Clear").click()
+        expect(chips).to_have_text(["Remove Pending ×"])
+        page.get_by_text("Advanced", exact=True).click()
+        page.locator("#q-text").fill("quality:good")
+        page.locator("#q-text").press("Enter")
+        expect(rows).to_have_count(40)
+        expect(chips).to_have_text(["Remove Purpose answered ×"])
+
+
+def test_the_last_term_of_an_empty_list_is_cleared(browser: Browser, junk: Room) -> None:
+    with _page(browser, junk) as page:
+        page.goto("/queue?q=status:rejected")
+        expect(page.locator(".calm")).to_contain_text("No requests match.")
+        expect(page.locator(".calm .chip")).to_have_count(0)
+        page.locator(".calm").get_by_role("link", name="Clear").click()
+        expect(page.locator("#rows > .row")).to_have_count(50)
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_longest_query_in_words_fits_every_width(browser: Browser, junk: Room, width: int) -> None:
+    with _page(browser, junk, width=width) as page:
+        repos = ",".join(["verylongname" * 4] * 9)
+        page.goto(f"/queue?q=status:pending user:{'x' * 300} repo:{repos} {'y' * 200}")
+        expect(page.locator("main")).to_contain_text("No requests match.")
+        if width > 640:  # on a phone, terms are typed into the search
+            page.get_by_text("Advanced", exact=True).click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
