@@ -88,7 +88,7 @@ def test_30_junk_answers_are_found_and_sent_back_in_at_most_12_steps(browser: Br
 @pytest.mark.parametrize("has_script", [True, False])
 def test_words_and_typed_terms_become_a_search_with_chips(browser: Browser, junk: Room, has_script: bool) -> None:
     with _page(browser, junk, has_script=has_script) as page:
-        rows, box, chips = page.locator("#rows > .row"), page.locator("#q"), page.locator("#q-terms .chip")
+        rows, box, chips = page.locator("#rows > .row"), page.locator("#q"), page.locator("#q-terms .term")
         expect(rows).to_have_count(50)
         expect(box).to_have_value("")
         expect(chips).to_have_text(["Remove Pending ×"])
@@ -122,7 +122,7 @@ def test_the_last_term_of_an_empty_list_is_cleared(browser: Browser, junk: Room)
     with _page(browser, junk) as page:
         page.goto("/queue?q=status:rejected")
         expect(page.locator(".calm")).to_contain_text("No requests match.")
-        expect(page.locator(".calm .chip")).to_have_count(0)
+        expect(page.locator(".calm .term")).to_have_count(0)
         page.locator(".calm").get_by_role("link", name="Clear").click()
         expect(page.locator("#rows > .row")).to_have_count(50)
 
