@@ -250,7 +250,7 @@ def _count_minutes(asked: datetime, reviewed: datetime) -> float:
 PAGE = """\
 # A launch without a reviewer
 
-Use this page to see whether hf-gate can handle a crowd while nobody watches. `python -m bench.launch --speed {speed} --write` wrote it, on {day}.
+Use this page to see whether hf-gate can handle many requests at once while nobody watches. `python -m bench.launch --speed {speed} --write` wrote this page on {day}.
 For {hours:g} hours, {an_hour:,} people an hour request access on a local Hub whose clock runs {speed} times as fast. The token has a limit of {quota}
 (calls/seconds), and only `hf-gate run --every {every}` is running.
 
@@ -265,7 +265,7 @@ For {hours:g} hours, {an_hour:,} people an hour request access on a local Hub wh
 | ledger | {entries:,} entries, {proof} |
 | store | {store_mb} MB |
 
-Only the Hub's clock is faster, so the program's own time counts {speed}-fold here. The figures are those of a machine that is {speed} times slower.
+Only the Hub's clock is faster, so the program's own time counts {speed}-fold here. So the figures are those of a machine that is {speed} times slower.
 """
 
 

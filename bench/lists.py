@@ -72,7 +72,7 @@ def _row_with_delay(what: str, pair: ListComparison) -> Row:
     return Row(
         "list-50", what, f"{format_seconds(pair.ours.seconds)} ({share:.2f} x floor)", format_seconds(pair.peer.seconds), format_ratio(pair.ratio),
         f"<= 1.10 x floor of {format_seconds(floor)}", share <= 1.10,
-        "The floor counts only the round trip. The transfer of 660 kB, and the work of the client between two pages, come on top.",
+        "The floor counts only the round trip. The transfer of 660 kB, and the client's work between two pages, take additional time.",
     )  # fmt: skip
 
 

@@ -19,24 +19,24 @@ LIBRARIES = ("hf-gate", "huggingface_hub", "httpx2", "msgspec", "click", "uvicor
 
 _HEAD = """# Benchmarks
 
-Use this page to see how fast hf-gate is, and where it misses its targets. `make bench` writes it; do not edit it."""
+Use this page to see how fast hf-gate is, and where it misses its targets. `make bench` writes this page; do not edit it."""
 
 PARTS = {
     "beside": """## Compared with huggingface_hub
 
 This part compares hf-gate with `huggingface_hub`. Both clients run on one machine against the local Hub (`hf-gate hub serve`), which runs
-in its own process. They run one after the other in the same run, each in a fresh process. Imports are not counted, except in cold starts.
+in its own process. The clients run one after the other, each in a fresh process. Imports are not counted, except in cold starts.
 `50 ms` is the delay that the Hub adds to each answer. Repeated measurements alternate between the clients, and the median counts.
 
-The loop of `huggingface_hub` is the one of its guide: one call for each person. It gets fewer people if all of them would take minutes.
-Then the rates per decision are compared. T_min is the least time that a rate window allows: the calls outside the reserve, one after the
-other, window after window. The floor of a list is its number of pages times the round trip, because each page names the next.
+The loop with `huggingface_hub` is the one in its guide: one call for each person. If all people would take minutes, this loop gets fewer
+people, and the rates per decision are compared. T_min is the least time that a rate window allows: the calls outside the reserve, one
+after the other, window after window. The floor of a list is its number of pages times the round trip, because each page names the next.
 """,
     "desk": """## The program on a large store
 
 This part measures the program as people start it, against the local Hub in its own process. The workspace has three repos and a policy of
 twenty rules, on SQLite. Wall time is elapsed time. CPU time is that of the program and its child processes, without the Hub. Other work on
-the machine increases wall time much, and CPU time hardly.
+the machine increases wall time a lot, and CPU time hardly at all.
 """,
     "web": """## The desk in the browser
 
@@ -45,7 +45,7 @@ requested one after the other, in the process that renders them. The time runs f
 the policies for each row shown. Each page was rendered once before.
 
 The first figure is elapsed time. CPU is the computing time in it; the rest is waiting for a core if the machine has other work. The
-keyboard figures are measured by the page itself, in headless Chromium on the same machine. Each key follows the answer to the one before.
+page itself measures the keyboard figures, in headless Chromium on the same machine. Each key follows the answer to the previous key.
 """,
 }
 _KEPT = re.compile(r"<!-- (\w+) -->\n(.*?)\n<!-- end \1 -->", re.DOTALL)

@@ -58,7 +58,7 @@ def measure_cold_starts(sizes: Sizes) -> Iterator[Row]:
 def _start_row(
     key: str, what: str, ours: float, peer: float, aim: str = DASH, *, is_reached: bool | None = None
 ) -> Row:
-    held = "Most of it is Python itself, then click; the rest is our own modules."
+    held = "Most of the time is Python itself, then click; the rest is our own modules."
     return Row(
         key, f"cold start, {what}", f"{ours:.0f} ms", f"{peer:.0f} ms", format_ratio(peer / ours), aim, is_reached, held
     )

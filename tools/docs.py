@@ -77,7 +77,7 @@ def build_lifecycle() -> str:
     return "\n".join([
         "```mermaid", "stateDiagram-v2", *picture, "```", "",
         "| status | what it means to the person |", "|---|---|", *meanings, "",
-        "| from | act | whose | the Hub's call | to |", "|---|---|---|---|---|", *rows,
+        "| from | action | by | the Hub's call | to |", "|---|---|---|---|---|", *rows,
     ])  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def build_facts() -> str:
     rows = ["| fact | type | what it says | who controls it | from | unknown when |", "|---|---|---|---|---|---|"]
     for name, law in FACTS.items():
         values = f" One of {', '.join(f'`{value}`' for value in law.values)}." if law.values else ""
-        later = " *Not in this version: a policy that asks it is refused.*" if law.is_planned else ""
+        later = " *Not in this version: a policy that uses this fact is refused.*" if law.is_planned else ""
         cells = (
             f"`{name}`",
             law.type.value,

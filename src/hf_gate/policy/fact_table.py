@@ -55,9 +55,9 @@ _B, _I, _S, _T, _L, _M = (CelType.BOOL, CelType.INT, CelType.STRING, CelType.TIM
 _CLAIMED, _ACCOUNT, _VERIFIED, _YOURS = (Trust.CLAIMED, Trust.ACCOUNT, Trust.VERIFIED, Trust.YOURS)
 _HIDDEN = "the repo hides requesters"
 _NO_MAIL = "the Hub shows no e-mail address, or an invalid one"
-_PROFILE = "the repo hides requesters, the profile does not exist, or it was not read yet"
+_PROFILE = "the repo hides requesters, the profile does not exist, or it has not been read yet"
 _KEY = "the key is hidden, or the table cannot be read"
-_NOT_FULL = "no full sync was done"
+_NOT_FULL = "no full sync has been done"
 
 _DECLARATIONS: tuple[FactDeclaration, ...] = (
     FactDeclaration("request.id", _S, _CLAIMED, "request", "The Hub's id of the request.", "the Hub sent no id"),
@@ -95,24 +95,31 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
     FactDeclaration(
         "email.registrable", _S, _ACCOUNT, "list:suffixes", "The registrable domain, such as `acme.co.uk`.", _NO_MAIL
     ),
-    FactDeclaration("email.free", _B, _ACCOUNT, "list:free", "Whether it is a free mail provider.", _NO_MAIL),
+    FactDeclaration(
+        "email.free", _B, _ACCOUNT, "list:free", "Whether the domain is that of a free e-mail provider.", _NO_MAIL
+    ),
     FactDeclaration(
         "email.disposable",
         _B,
         _ACCOUNT,
         "list:disposable",
-        "Whether it is a provider of disposable addresses.",
+        "Whether the domain is that of a provider of disposable addresses.",
         _NO_MAIL,
     ),
     FactDeclaration(
-        "email.academic", _B, _ACCOUNT, "list:academic", "Whether it is a university or research institute.", _NO_MAIL
+        "email.academic",
+        _B,
+        _ACCOUNT,
+        "list:academic",
+        "Whether the domain is that of a university or research institute.",
+        _NO_MAIL,
     ),
     FactDeclaration(
         "email.matches_form",
         _B,
         _CLAIMED,
         "form",
-        "Whether the form has the account's address.",
+        "Whether the form contains the account's address.",
         _NO_MAIL + ", or the form has no e-mail field",
     ),
     FactDeclaration(
@@ -135,7 +142,7 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         _CLAIMED,
         "form",
         "Whether all consent boxes are ticked.",
-        "the form has no consent box, or it was not read",
+        "the form has no consent box, or it has not been read",
     ),
     FactDeclaration("tables.NAME", _B, _YOURS, "table", "Whether the person is listed and not expired.", _KEY),
     FactDeclaration("tables.NAME.state", _S, _YOURS, "table", "The state of the person's row.", _KEY, TABLE_STATES),
@@ -156,11 +163,16 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         _I,
         _YOURS,
         "history",
-        "How often the person was reset in this repo, without undone resets.",
+        "How often the person was reset in this repo, not counting undone resets.",
         _NOT_FULL,
     ),
     FactDeclaration(
-        "history.elsewhere", _I, _YOURS, "history", "Other repos of the workspace where accepted now.", _NOT_FULL
+        "history.elsewhere",
+        _I,
+        _YOURS,
+        "history",
+        "Number of other repos of the workspace where the person is accepted now.",
+        _NOT_FULL,
     ),
     FactDeclaration(
         "history.last_decision", _S, _YOURS, "history", "The last decision in this repo.", _NOT_FULL, DECISIONS
