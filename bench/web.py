@@ -104,7 +104,10 @@ def _iterate_kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
     queue = [_queue_url(text) for text in plain] + [_queue_url(text) + "&order=newest" for text in plain]
     by = [_queue_url(text) + more for text in plain for more in ("&by=person", "&by=person&order=newest")]
     facets = [_queue_url(f"status:pending repo:{repo}") for repo in repos[::5]]
-    facets += [_queue_url(f"status:pending {term}") for term in ("verdict:accept", "rule:r05", "verdict:reset,human")]
+    facets += [
+        _queue_url(f"status:pending {term}")
+        for term in ("verdict:accept", "rule:r05", "verdict:reset,human", "quality:junk,empty", "mail:free")
+    ]
     facets += [
         _queue_url(f"repo:{repos[0]},{repos[-1]} verdict:accept"),
         _queue_url("rule:r20 status:pending age:>30d"),

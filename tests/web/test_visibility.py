@@ -71,6 +71,15 @@ def test_a_request_shows_no_count_of_repos_that_one_does_not_see(two: tuple[Room
     assert "history.elsewhere unavailable: it counts repos that you do not see" in words(rob.get(f"/requests/{key}"))
 
 
+def test_the_facets_count_the_repos_that_one_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+    path = "/queue?q=quality:good"
+    for visitor, number in ((two[0].visitor(), 2), (rob, 1)):
+        answer = visitor.get(path)
+        assert f"answered {number}" in words(answer)
+        assert f"{number} of {number} requests" in words(answer)
+    assert str(two[2]) not in rob.get(path).body
+
+
 @pytest.mark.parametrize("times", [1, 2], ids=["held", "did not hold"])
 def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
     two: tuple[Room, Repo, Repo], rob: Visitor, times: int
