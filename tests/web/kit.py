@@ -354,7 +354,7 @@ class Program:
 
 @contextmanager
 def a_program(
-    folder: Path, local: LocalHub, hold: str = "10s", *more: str, before: Sequence[str] = ()
+    folder: Path, local: LocalHub, hold: str | None = "10s", *more: str, before: Sequence[str] = ()
 ) -> Iterator[Program]:
     """`hf-gate ui` at a desk that is written already. `before`: a command that runs it, such as prlimit."""
     words = [
@@ -367,8 +367,7 @@ def a_program(
         "--json",
         "--port",
         "0",
-        "--hold",
-        hold,
+        *([] if hold is None else ["--hold", hold]),
         *more,
     ]
     env = os.environ | {"HF_ENDPOINT": local.url, "HF_TOKEN": local.tokens["owner"]}

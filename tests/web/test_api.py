@@ -47,7 +47,10 @@ def test_a_decision_goes_through_the_tray(asked: Room) -> None:
     assert _post(lena, "/tray/send", {}).json["count"] == 1
     asked.app_state.tray_service.send_due(asked.app_state.now())
     assert asked.row("ada").state.status == "accepted"
+    asked.app_state.hold = 30.0
     _post(lena, "/decisions", _decision(asked, "bob", "reset", reason="Please say more."))
+    (bob,) = asked.app_state.workspace.tray.list_waiting()
+    assert bob.leaves_at == bob.made_at + 30_000, "without `hold` as in the desk"
     assert _post(lena, "/tray/undo", {}).json["count"] == 1
     assert lena.get("/api/v1/tray").json["held"] == []
 

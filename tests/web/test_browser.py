@@ -182,11 +182,11 @@ def test_after_a_power_cut_the_tray_is_as_it_was(browser: Browser, local: LocalH
         _rows(page, 3)
         page.keyboard.press("a")
         page.keyboard.press("a")
-        expect(page.locator("#tray")).to_contain_text("2 decisions leave in")
+        expect(page.locator("#tray")).to_contain_text("2 decisions, the first leaves in")
         program.kill()
     assert _status(local) == {}
     with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
-        expect(page.locator("#tray")).to_contain_text("2 decisions leave in")
+        expect(page.locator("#tray")).to_contain_text("2 decisions, the first leaves in")
         page.get_by_role("button", name="Send now").click()
         expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
         assert _status(local) == {"ada": "accepted", "bob": "accepted"}
@@ -243,8 +243,8 @@ def test_no_key_is_lost_however_fast_they_come(browser: Browser, local: LocalHub
         _rows(page, 25)
         for _ in range(20):
             page.keyboard.press("a")
-        expect(page.locator("#tray")).to_contain_text("20 decisions leave in")
+        expect(page.locator("#tray")).to_contain_text("20 decisions, the first leaves in")
         for _ in range(5):
             page.keyboard.press("z")
-        expect(page.locator("#tray")).to_contain_text("15 decisions leave in")
+        expect(page.locator("#tray")).to_contain_text("15 decisions, the first leaves in")
         expect(page.locator(".is-leaving")).to_have_count(15)

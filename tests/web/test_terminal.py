@@ -193,7 +193,7 @@ def test_behind_tls_links_bear_the_public_name_and_the_terminal_still_reaches_th
     folder: Path, local: LocalHub
 ) -> None:
     public = "https://desk.example.org"
-    with a_program(folder, local, "10s", "--public-url", public) as program:
+    with a_program(folder, local, None, "--public-url", public) as program:
         assert program.url == public
         assert program.login_url.startswith(f"{public}/sign-in?t=")
         link = _json(_run(folder, local, "ui", "link", "--json"))["login_url"]

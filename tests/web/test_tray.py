@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hf_gate import Hub
 from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.web.server import default_hold
 from tests.web.kit import GOOD, Answer, Room, Visitor, parsed
 
 
@@ -222,3 +225,38 @@ def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked:
     asked.leave()
     assert asked.writes() == writes
     assert asked.app_state.workspace.tray.find_latest([item.request])[item.request].outcome == OutcomeKind.DONE
+
+
+# ---- one counter, and how long it counts -----------------------------------------------------------------------------------
+
+
+def _words(body: str) -> str:
+    return " ".join(" ".join(parsed(body).text).split())
+
+
+def test_one_counter_says_when_the_first_leaves(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada")
+    mine = asked.app_state.workspace.tray.list_waiting()
+    asked.app_state.workspace.tray.set_departure([mine[0].id], mine[0].made_at + 5000)
+    _decide(asked, lena, "accept", "bob")
+    page = lena.get("/queue").body
+    assert re.search(r"2 decisions, the first leaves in [1-5] s", _words(page))
+    assert page.count("<span data-left=") == 1, "none in the rows"
+    same = [one.id for one in asked.app_state.workspace.tray.list_waiting()]
+    asked.app_state.workspace.tray.set_departure(same, mine[0].made_at + 5000)
+    assert re.search(r"2 decisions leave in [0-5] s", _words(lena.get("/queue").body))
+
+
+@pytest.mark.parametrize(
+    ("host", "public", "seconds"),
+    [
+        ("127.0.0.1", None, 10),
+        ("localhost", None, 10),
+        ("::1", None, 10),
+        ("192.0.2.7", None, 30),
+        ("127.0.0.1", "https://desk.example.org", 30),
+    ],
+)
+def test_there_is_more_time_to_undo_where_others_reach_the_desk(host: str, public: str | None, seconds: float) -> None:
+    assert default_hold(host, public) == seconds

@@ -57,7 +57,11 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
     help="https://HOST by which browsers reach the desk behind a TLS proxy.",
 )
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
-@click.option("--hold", metavar="TIME", default="10s", show_default=True, help="How long a decision can be undone.")
+@click.option(
+    "--hold",
+    metavar="TIME",
+    help="How long a decision can be undone; default: 10s, or 30s if other machines can reach the desk.",
+)
 @click.option(
     "--role",
     type=click.Choice(["viewer", "reviewer", "admin"]),
@@ -115,12 +119,12 @@ def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
     return "ipykernel" in modules or any(name in environ for name in _NOTEBOOK)
 
 
-def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str) -> int:
+def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str | None) -> int:
     from ..web.app_state import AppState
-    from ..web.server import Server, parse_public_url
+    from ..web.server import Server, default_hold, parse_public_url
 
     public = None if public_url is None else parse_public_url(public_url)
-    seconds = parse_seconds(hold, "--hold")
+    seconds = default_hold(host, public) if hold is None else parse_seconds(hold, "--hold")
     if not 0 <= seconds <= _MAX_HOLD:
         raise UsageError(f"--hold {hold} is too long.", hint="The maximum is 1h.")
     workspace = open_workspace(run, writes=True, lends=True)

@@ -59,7 +59,7 @@ class RequestRef(_Strict):
 
 
 class DecisionsIn(_Strict):
-    """A decision about some requests. `hold`: seconds in the tray; null: until it is sent by request.
+    """A decision about some requests. `hold`: seconds in the tray; null: until it is sent by request; omitted: as in the desk.
 
     `until`: when an acceptance ends, `90d` or a date such as `2028-11-30`; null: never. Only `accept` takes it.
     """
@@ -68,7 +68,11 @@ class DecisionsIn(_Strict):
     requests: list[RequestRef] = Field(min_length=1, max_length=20)
     reason: str | None = Field(default=None, max_length=400)
     until: str | None = Field(default=None, max_length=40)
-    hold: float | None = Field(default=10.0, ge=0, le=3600)
+    hold: float | None = Field(default_factory=lambda: None, ge=0, le=3600)  # the schema states no default
+
+    def seconds_to_hold(self, context: RequestContext) -> float | None:
+        """Return how long the decision stays in the tray; None if it stays until it is sent by request."""
+        return self.hold if "hold" in self.model_fields_set else context.app_state.hold
 
 
 class DecisionsOut(Record, frozen=True, kw_only=True):
@@ -188,7 +192,9 @@ class _Api:
             seen = {rows[one.id].id: one.version for one in decisions.requests}
             reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
             wish = DecisionRequest(decisions.verb, seen, context.member, reason, _parse_until(context, decisions))
-            taken = context.app_state.tray_service.queue_decisions(wish, context.now, decisions.hold)
+            taken = context.app_state.tray_service.queue_decisions(
+                wish, context.now, decisions.seconds_to_hold(context)
+            )
             context.app_state.wake.set()
             out = {row.id for row in taken.moved} | {item.request for item in taken.conflicts}
             lost = [key for key, row in rows.items() if row.id in out]

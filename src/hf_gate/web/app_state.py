@@ -25,6 +25,8 @@ from .plan_maker import PlanMaker
 from .presence import Presence
 from .run_worker import RunWorker
 
+LOCAL_HOLD: Final = 10.0  # seconds to undo a decision at a desk that only this machine can reach
+SHARED_HOLD: Final = 30.0  # and at one that others can reach, where a page takes longer
 _IN_USE: Final = 180.0  # seconds
 
 
@@ -44,7 +46,7 @@ class AppState:
 
     workspace: Workspace
     owner: str
-    hold: float = 10.0
+    hold: float = LOCAL_HOLD
     url: str = ""
     owner_id: str | None = None  # the owner's account id on the Hub; see `membership`
     token_role: str | None = None  # as the Hub names it: write, read or fineGrained

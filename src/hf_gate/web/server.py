@@ -17,7 +17,7 @@ from ..domain.ids import Repo
 from ..errors import UsageError
 from ..hub.credentials import is_loopback_host
 from .app import build_app
-from .app_state import AppState
+from .app_state import LOCAL_HOLD, SHARED_HOLD, AppState
 from .background_worker import BackgroundWorker
 from .private_host import ensure_private_host, listen_on_other_loopback
 from .sign_in import Authenticator
@@ -138,6 +138,11 @@ def allowed_hosts(host: str, port: int, public: str | None = None, private: str 
     if public is not None:
         return frozenset({*own, public.partition("://")[2]})
     return frozenset(own) if is_loopback_host(host) else None
+
+
+def default_hold(host: str, public: str | None) -> float:
+    """Return for how many seconds a decision can be undone if `--hold` does not say it."""
+    return LOCAL_HOLD if public is None and is_loopback_host(host) else SHARED_HOLD
 
 
 def parse_public_url(text: str) -> str:

@@ -28,11 +28,15 @@ _MAX_NAMED = 8  # decisions listed in the strip
 
 @dataclass(frozen=True, slots=True)
 class TrayStrip:
-    """The strip with the unsent decisions. `seconds_left`: until the first is sent; None if all are on hold."""
+    """The strip with the unsent decisions.
+
+    `seconds_left`: until the first is sent; None if all are on hold. `is_spread`: they are sent at different times.
+    """
 
     items: list[tuple[QueuedDecision, str]]
     count: int
     seconds_left: int | None
+    is_spread: bool
     is_held: bool
     failed: list[tuple[QueuedDecision, str, str]]  # decision, person, key
     failures: int
@@ -55,6 +59,7 @@ def make_strip(context: RequestContext) -> TrayStrip:
         [(item, _display_name(rows.get(item.request))) for item in mine[:_MAX_NAMED]],
         len(mine),
         left,
+        len(set(leaving)) > 1,
         bool(mine) and not leaving and all(item.run is None for item in mine),
         [
             (item, _display_name(row), request_key(row))
