@@ -20,6 +20,7 @@ from ..hub.credentials import is_loopback_host
 from . import (
     access_end,
     account_proofs,
+    alike_decisions,
     api,
     audit,
     audit_entries,
@@ -90,6 +91,7 @@ ROUTES: Final = (
     Route("GET", "/requests/{id}/similar", _REVIEWER, request_history.similar_part),
     Route("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet_part),
     Route("POST", "/requests/{id}/preview", _REVIEWER, reason_texts.preview_part),
+    Route("POST", "/requests/{id}/alike", _REVIEWER, alike_decisions.select_alike),
     Route("POST", "/requests/{id}/note", _REVIEWER, request.add_note),
     Route("POST", "/requests/{id}/end", _REVIEWER, access_end.change_end),
     Route("POST", "/requests/{id}/looking", _REVIEWER, request.update_presence),

@@ -16,6 +16,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from . import formatting
 from .access_end import end_day
+from .alike_decisions import AlikeOffer, find_offer
 from .reason_texts import read_reason
 from .request_context import NotFound, Refused, RequestContext
 from .request_history import Reversal, find_reversal
@@ -147,7 +148,8 @@ def decide(context: RequestContext) -> Response:
     app_state.presence.remove(row.id, context.member.name)
     if taken.count:
         end = f" until {end_day(context, until)}" if until else ""
-        return _rows_response(context, [line], f"{formatting.DONE[verb]} {line.who}{end}. {_describe_hold(hold)}")
+        said = f"{formatting.DONE[verb]} {line.who}{end}. {_describe_hold(hold)}"
+        return _rows_response(context, [line], said, alike=find_offer(context) if context.is_part else None)
     return _conflict_response(context, taken, line)
 
 
@@ -189,14 +191,20 @@ def _describe_last_change(context: RequestContext, line: RequestLine) -> str:
     return "The answers changed. Look at it again."
 
 
-def _rows_response(context: RequestContext, lines: Sequence[RequestLine], text: str, undone: str = "") -> Response:
+def _rows_response(
+    context: RequestContext,
+    lines: Sequence[RequestLine],
+    text: str,
+    undone: str = "",
+    alike: AlikeOffer | None = None,
+) -> Response:
     """Answer with the current rows. `undone`: the key of the row that the cursor returns to."""
     if not context.is_part:
         return context.redirect_back()
-    headers = {"hx-trigger": json.dumps({"desk-said": text})}
+    headers = {"hx-trigger": json.dumps({"desk-said": text if alike is None else f"{text} {alike.words}"})}
     if undone:
         headers["hx-trigger-after-settle"] = json.dumps({"desk-undone": undone})
-    return context.render("parts/updated-rows.html", lines=lines, headers=headers)
+    return context.render("parts/updated-rows.html", lines=lines, headers=headers, alike=alike)
 
 
 # ---- undo, hold, send ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,15 @@ export function postDecision(url, values) {
   enqueueDecision(() => htmx.ajax("POST", url, { source: "#via-post", target: "#tray", swap: "outerHTML", values }));
 }
 
+/* Get a sheet after the decisions before it are stored: it names the text that was used last. */
+export function getSheet(url) {
+  return new Promise((done) => {
+    enqueueDecision(() =>
+      htmx.ajax("GET", url, { source: "#via-sheet", target: "#sheet-body", swap: "innerHTML" }).finally(done),
+    );
+  });
+}
+
 export function postSelection(values) {
   enqueueSelection(() => {
     const query = find("#bulk [name=q]")?.value || "";

@@ -5,7 +5,7 @@ import { decideByKey, openEndSheet, toggleWhy, undoLast } from "./decisions.js";
 import { writeOwnText } from "./reasons.js";
 import { currentRow, focusAlongRow, focusRelative, focusRow } from "./rows.js";
 import { setAllTicks, toggleRow } from "./selection.js";
-import { dialog } from "./sheet.js";
+import { dialog, keepEarlyKey } from "./sheet.js";
 
 const SECOND_KEY_MS = 1500;
 const PAGES = {
@@ -102,6 +102,10 @@ function actionOf(event) {
 export function watchKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (keepEarlyKey(event.key)) {
+      event.preventDefault();
+      return;
+    }
     const active = document.activeElement;
     if (isTextField(active)) {
       pressInTextField(event, active);

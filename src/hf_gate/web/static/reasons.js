@@ -40,6 +40,13 @@ export function writeOwnText(event) {
   return true;
 }
 
+export function typeText(field, text) {
+  if (document.activeElement !== field) field.value = "";
+  field.focus();
+  field.value += text;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
 export function watchReasons() {
   document.addEventListener("change", (event) => {
     if (event.target.matches("input[data-text]")) useText(event.target);

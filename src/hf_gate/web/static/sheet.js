@@ -1,7 +1,8 @@
 /* The sheet: a dialog for a reason, an end date or help. It opens below the row that it is about. */
 
+import { getSheet } from "./calls.js";
 import { find } from "./dom.js";
-import { showReason, watchReasons } from "./reasons.js";
+import { showReason, typeText, watchReasons } from "./reasons.js";
 import { currentRow, rowOf } from "./rows.js";
 
 const GAP = 8; // pixels around the row and the sheet
@@ -10,12 +11,39 @@ const narrow = matchMedia("(max-width: 40rem)");
 
 export const dialog = find("#sheet");
 const body = find("#sheet-body");
+const MOST_KEYS = 40; // that are kept while a sheet is on its way
 let aboutId = null; // the row that the sheet is about
+let earlyKeys = null; // pressed while a sheet is on its way; null while none is
 
 export function openSheet(url, opener = null) {
   if (!dialog.contains(opener)) aboutId = (opener ? rowOf(opener) : currentRow())?.id ?? null;
-  const bare = url.split("#")[0]; // htmx would scroll to the fragment
-  htmx.ajax("GET", bare, { source: "#via-sheet", target: "#sheet-body", swap: "innerHTML" });
+  earlyKeys = [];
+  getSheet(url.split("#")[0]).finally(() => { // htmx would scroll to a fragment
+    const keys = earlyKeys ?? [];
+    earlyKeys = null;
+    for (const key of keys) pressEarlyKey(key);
+  });
+}
+
+/* Keep a key that is meant for a sheet on its way, so that Enter does not open the row instead. */
+export function keepEarlyKey(key) {
+  if (!earlyKeys) return false;
+  if (earlyKeys.length < MOST_KEYS) earlyKeys.push(key);
+  return true;
+}
+
+const isPick = (key, form, field) =>
+  document.activeElement !== field && Boolean(find(`[data-key="${CSS.escape(key)}"]`, form));
+
+/* Do what the key would have done now: on the sheet, or on the rows if the keys before it closed the sheet. */
+function pressEarlyKey(key) {
+  if (keepEarlyKey(key)) return;
+  const form = dialog.open && find("[data-sheet-form]", dialog);
+  const field = form && find("#reason", form);
+  if (form && key === "Escape") closeSheet();
+  else if (form && key === "Enter") form.requestSubmit(find("[data-enter]", form));
+  else if (field && key.length === 1 && !isPick(key, form, field)) typeText(field, key);
+  else document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
 }
 
 export function hideSheet() {

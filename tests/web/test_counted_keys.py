@@ -1,0 +1,131 @@
+"""Decisions in a real Chromium, with every key counted: fifteen with five reasons, and three that lead to the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from hf_gate.application.reason_texts import READY_TEXTS
+from tests.web.kit import GOOD, Room, a_room, served
+
+MODEL = "lumen-labs/lantern-7b-chat"
+SAME = "I would like to try the model for my personal projects at home."
+FIRST, SECOND = (one.text for one in READY_TEXTS["reset"][:2])
+
+
+@dataclass
+class Keyboard:
+    """Presses keys and counts them; a key with Shift counts as one."""
+
+    page: Page
+    pressed: int = 0
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+            self.pressed += 1
+
+
+@contextmanager
+def _queue(browser: Browser, room: Room) -> Iterator[Page]:
+    with served(room) as url:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
+        page = context.new_page()
+        page.goto(f"/sign-in?t={room.door.make_link()}")
+        expect(page.locator(".row.is-focus")).to_be_visible()
+        yield page
+        context.close()
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path) as made:
+        made.app_state.hold = 600.0
+        yield made
+
+
+def _ask(room: Room, texts: list[str]) -> None:
+    for n, text in enumerate(texts):
+        name = f"p{n:02d}"
+        room.local.add_people([{"username": name}])
+        asked_at = f"2026-06-{n + 1:02d}T10:00:00.000Z"
+        room.local.add_requests([{"repo": MODEL, "user": name, "answers": {"Purpose": text}, "asked_at": asked_at}])
+    room.read()
+
+
+def _sent(room: Room) -> dict[str, tuple[str, str | None]]:
+    found = {}
+    for one in room.app_state.workspace.tray.list_waiting():
+        row = room.app_state.workspace.store.request(one.request)
+        assert row is not None
+        found[row.person.identity.username or ""] = (one.verb, one.reason)
+    return found
+
+
+def _chip(page: Page) -> None:
+    expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
+
+
+def test_fifteen_decisions_with_five_reasons_are_twenty_keys_and_no_typing(browser: Browser, room: Room) -> None:
+    thin = range(1, 15, 3)
+    _ask(room, [f"I want number {n} of them, please." if n in thin else f"{GOOD} {n}" for n in range(15)])
+    with _queue(browser, room) as page:
+        keys = Keyboard(page)
+        for n in range(15):
+            expect(page.locator(".row.is-focus .who")).to_have_text(f"p{n:02d}")
+            if n in thin:
+                keys.press("s")
+                _chip(page)
+                keys.press("Enter")
+            else:
+                keys.press("a")
+        expect(page.locator("#tray")).to_have_attribute("data-count", "15")
+        assert keys.pressed <= 20
+    expected = {f"p{n:02d}": ("reset", FIRST) if n in thin else ("accept", None) for n in range(15)}
+    assert _sent(room) == expected
+
+
+def test_another_text_is_one_key_more_and_stays_chosen(browser: Browser, room: Room) -> None:
+    _ask(room, [f"{GOOD} {n}" for n in range(3)])
+    with _queue(browser, room) as page:
+        keys = Keyboard(page)
+        keys.press("s", "2", "Enter", "s", "Enter", "s", "Enter")  # faster than the desk answers
+        expect(page.locator("#tray")).to_have_attribute("data-count", "3")
+        assert keys.pressed == 7
+    assert _sent(room) == {f"p{n:02d}": ("reset", SECOND) for n in range(3)}
+
+
+def test_a_text_typed_before_the_sheet_is_there_is_no_row_of_keys(browser: Browser, room: Room) -> None:
+    _ask(room, [f"{GOOD} {n}" for n in range(3)])
+    with _queue(browser, room) as page:
+        keys = Keyboard(page)
+        keys.press("s", *"a car 2?", "Enter", "a")
+        expect(page.locator("#tray")).to_have_attribute("data-count", "2")
+    assert _sent(room) == {"p00": ("reset", "a car 2?"), "p01": ("accept", None)}
+
+
+def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, room: Room) -> None:
+    _ask(room, [SAME] * 9)
+    with _queue(browser, room) as page:
+        keys = Keyboard(page)
+        for n in range(3):
+            expect(page.locator(".row.is-focus .who")).to_have_text(f"p{n:02d}")
+            expect(page.locator("#alike form")).to_have_count(0)
+            keys.press("s")
+            _chip(page)
+            keys.press("Enter")
+        expect(page.locator("#alike")).to_contain_text("6 more wrote this.")
+        expect(page.locator("#alike form")).to_be_in_viewport(ratio=1)
+        expect(page.locator("#said")).to_contain_text("6 more wrote this.")
+        with page.expect_response(lambda answer: "/tray?rows=" in answer.url):
+            pass  # the poll replaces the tray
+        expect(page.locator("#alike")).to_contain_text("6 more wrote this.")
+        keys.press("m")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Send back 6 requests?")
+        assert len(_sent(room)) == 3
+        assert keys.pressed == 7
