@@ -19,6 +19,7 @@ TAGS = {
     e.GrantDated: "GrantDated",
     e.NoteWritten: "NoteWritten",
     e.PolicyPromoted: "PolicyPromoted",
+    e.PolicySaved: "PolicySaved",
     e.TableAccepted: "TableAccepted",
     e.MemberInvited: "MemberInvited",
     e.MemberRevoked: "MemberRevoked",

@@ -32,6 +32,7 @@ LEAST: Final[Mapping[tuple[str, str], MemberRole]] = {**{(way.method, way.path):
 PATHS: Final = tuple(sorted(LEAST))
 WHOLE: Final = frozenset({
     "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
+    "/policies/{name}/save",
 })  # fmt: skip
 """For those alone who are let into every repo: they tell of all of them, or let others into all of them."""
 OWN: Final = parse_repo("lumen-labs/lantern-7b-chat")
@@ -68,7 +69,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Halves]:
     for name, repo in (("here", OWN), ("beyond", OTHER)):
         text = POLICY.replace("house", name).replace('["*/*", "datasets/*/*"]', json.dumps([str(repo)]))
         (folder / "policies" / f"{name}.yaml").write_text(text, "utf-8")
-    with a_room(folder, policy=None, repos=4) as room:
+    with a_room(folder, policy=None, repos=4, desk="desk: {may_write_policies: true}\n") as room:
         glob = str(OWN)
         people = {
             "stranger": Visitor(room.app, {"hf-gate": "guessed"}),

@@ -16,6 +16,9 @@ OWNER: Final = "desk owner"
 PRIVATE_HOST: Final = export.PRIVATE_HOST
 """The desk's private host name. It is never exported."""
 
+SAVED_POLICIES: Final = "policies saved from the desk"
+"""The holds of policies that were saved from the desk and not promoted since, as JSON."""
+
 TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
 """Until when (ms) the rules for several admins apply although the other admins were removed."""
 

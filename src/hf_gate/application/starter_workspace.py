@@ -11,8 +11,8 @@ from ..domain.ids import Repo
 from ..domain.roles import Role
 
 _LONG_QUEUE: Final = 20  # pending requests; from here on, policies are worth writing
-GITIGNORE: Final = ("desk.db*", "plans/", "exports/", "plan*.json")
-"""Files with names and answers of people, which must not be committed."""
+GITIGNORE: Final = ("desk.db*", "plans/", "exports/", "plan*.json", ".hf-gate-policies.lock")
+"""Files that must not be committed: those with names and answers of people, and the lock of saved policies."""
 
 _CONFIG: Final = """\
 # The workspace: its gated repos and its policies.

@@ -21,6 +21,7 @@ from ..store.promotions import read_first_turns, write_first_turns
 from ..store.store import Store
 from .planning import EvaluateList, PlanResult, make_plan
 from .policy_bundle import PolicyBundle
+from .policy_saves import PolicyHold
 from .record_builders import run_record
 from .run_executor import RunExecutor
 from .runs import create_run
@@ -53,6 +54,8 @@ class TurnResult:
     halted: list[HaltedChanges] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
     skew: float | None = None
+    holds: Sequence[PolicyHold] = ()  # policies saved from the desk, with their changes in `saved_counts`
+    saved_counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def has_changes(self) -> bool:
@@ -152,16 +155,18 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
     refusals = recent_refusals(store.repos(), now)
     made: list[TurnFilter] = []  # the last one belongs to the final plan
 
+    workspace, bundle, evaluate = context.workspace, context.bundle, context.evaluate
+
     def make_filter() -> TurnFilter:
-        made.append(TurnFilter(store, (*result.failed, *refusals)))
+        made.append(TurnFilter(store, bundle.policies, (*result.failed, *refusals)))
         return made[-1]
 
-    workspace, bundle, evaluate = context.workspace, context.bundle, context.evaluate
     found = make_plan(workspace, bundle, evaluate, profile_budget=profile_budget, make_filter=make_filter)
     last = made[-1]
     result.profiles, result.held, result.halted = found.profiles, last.held_counts, list(last.halted.values())
     result.refused = {repo: refusal for repo, refusal in refusals.items() if last.skipped_counts[str(repo)]}
     result.skipped_versions, result.skew = last.skipped_versions, found.skew
+    result.holds, result.saved_counts = last.holds, last.saved_counts
     return found
 
 
@@ -179,7 +184,8 @@ def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list
 def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     """Record the policy versions whose first turn at a repo is over, including those without changes.
 
-    Held versions are excluded, and versions whose first turn was skipped because of a halt or a failed repo.
+    Held versions are excluded, and versions whose first turn was skipped because of a halt or a failed repo, or because a
+    policy was saved from the desk.
     """
     store = context.workspace.store
     waiting = {(digest, repo) for _, digest, repo in result.held} | result.skipped_versions
@@ -187,7 +193,9 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
         (one.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, context.workspace.sources)
         for one in policy_set.evaluator.policies
-        if one.policy.mode is PolicyMode.ENFORCE and policy_set.repo not in result.failed
+        if one.policy.mode is PolicyMode.ENFORCE
+        and policy_set.repo not in result.failed
+        and not any(hold.covers(policy_set.repo) for hold in result.holds)
     }
     store_held_counts(store, result.held)
     known = read_first_turns(store)
@@ -224,11 +232,12 @@ def turn_to_dict(result: TurnResult) -> dict[str, object]:
         "profiles": result.profiles,
         "clock_skew_s": None if result.skew is None else round(result.skew),
         "resumed": list(map(run_record, result.resumed)),
-        "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in result.halted),
+        "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in result.halted) + sum(result.saved_counts.values()),
         "run": None if run is None else run.id,
         "counts": {} if run is None else dict(run.counts),
         "deferred": dict(Counter(change.verb for change in result.deferred)),
         "held": held,
+        "saved": dict(sorted(result.saved_counts.items())),
         "halted": [{"run": one.run.id, "state": one.run.state, "count": one.count} for one in result.halted],
         "summary": {} if plan is None else plan.summary,
     }  # fmt: skip

@@ -34,6 +34,7 @@ from ..store.promotions import (
 )
 from ..store.store import Store
 from ..store.writer import Writer
+from .policy_saves import PolicyHold, read_active_holds, release_hold
 
 REFUSAL_PAUSE: Final = 3_600_000  # ms until a turn tries decisions again at a repo where the Hub refused them
 
@@ -69,17 +70,20 @@ def _halt_of(changes: Iterable[Change]) -> Halt | None:
 
 
 def is_promoted(store: Store, policy: Policy) -> bool:
-    """Whether a policy version was promoted and is not halted."""
+    """Whether a policy version was promoted, is not halted, and was not saved from the desk since."""
+    if read_active_holds(store, [policy]):
+        return False
     return read_promotions(store).get(policy.name) == policy.digest and not is_halted(store, policy.digest)
 
 
 def promote(store: Store, policy: Policy, actor: str, at: int) -> None:
-    """Let a policy version act unattended, delete its halts, and record the actor in the ledger."""
+    """Let a policy version act unattended, delete its halts and its hold, and record the actor in the ledger."""
     event = e.PolicyPromoted(policy=policy.name, digest=policy.digest)
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=event, at=at, actor=actor)])
         write_promotion(write, policy.name, policy.digest)
         delete_halts_of(write, policy.digest)
+        release_hold(store, write, policy.name)
 
 
 def store_held_counts(store: Store, held: Mapping[PolicyStart, int]) -> None:
@@ -142,10 +146,13 @@ class HaltedChanges:
 class TurnFilter:
     """The change filter of an unattended turn. It excludes halted changes and large first turns of policy versions.
 
-    It also excludes changes at `skipped_repos`, which could not be read or refused decisions recently.
+    It also excludes changes at `skipped_repos`, which could not be read or refused decisions recently, and the changes of
+    all policies at repos with a policy that was saved from the desk and not promoted since.
     """
 
-    def __init__(self, store: Store, skipped_repos: Collection[Repo] = ()) -> None:
+    def __init__(self, store: Store, policies: Iterable[Policy], skipped_repos: Collection[Repo] = ()) -> None:
+        self.holds = read_active_holds(store, policies)
+        self.saved_counts: Counter[str] = Counter()  # held because of a save, by the saved policy
         self._skipped_repos = frozenset(map(str, skipped_repos))
         self.skipped_counts: Counter[str] = Counter()  # by skipped repo
         self.skipped_versions: set[tuple[str, str]] = set()  # digests and repos with skipped changes
@@ -166,6 +173,10 @@ class TurnFilter:
 
     def allows(self, change: Change) -> bool:
         """Whether a change may be sent in this turn."""
+        if (hold := self._find_hold(change)) is not None:
+            self.skipped_versions.add((change.policy_digest or "", str(change.repo_ref)))
+            self.saved_counts[hold.policy] += 1
+            return False
         repo = str(change.repo_ref) if self._skipped_repos and str(change.repo_ref) in self._skipped_repos else None
         run = next((run for run, halt in self._halts if is_halted_change(halt, change)), None)
         if repo is None and run is None:
@@ -179,6 +190,11 @@ class TurnFilter:
         if change.policy is not None:
             waiting.policies.add(change.policy)
         return False
+
+    def _find_hold(self, change: Change) -> PolicyHold | None:
+        if change.policy_digest is None:
+            return None  # the end of a grant, which was fixed when the access was given
+        return next((hold for hold in self.holds if hold.covers(change.repo_ref)), None)
 
     def small_starts(self) -> Iterator[Change]:
         """Yield the changes of versions whose first turn is small."""

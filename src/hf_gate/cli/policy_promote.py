@@ -18,6 +18,7 @@ from .workspace import actor_of, open_with_policies
 
 if TYPE_CHECKING:
     from ..application.policy_bundle import PolicyBundle
+    from ..application.policy_saves import PolicyHold
     from ..application.workspace import Workspace
     from ..plan.model import Change
     from ..policy.model import Policy
@@ -31,17 +32,22 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
     Shows first what that turn would change. The promotion is recorded in the audit log and holds for this version only:
-    a policy whose meaning changes needs a new one. It also lets a version continue whose run was paused or stopped.
+    a policy whose meaning changes needs a new one. It also lets a version continue whose run was paused or stopped, and
+    a version that was saved from the desk, whatever its size.
     """
     found = read_policies(run, needs_workspace=True, prints_workspace=False)
     if found.has_errors:
         return print_errors(run, found)
+    from ..application.policy_saves import read_active_holds
     from ..application.turn_permissions import is_promoted, promote
 
     workspace, bundle = open_with_policies(run)
-    policy = _find_enforced(bundle, name)
+    hold = next((one for one in read_active_holds(workspace.store, bundle.policies) if one.policy == name), None)
+    policy = _find_policy(bundle, name, hold)
     is_known = is_promoted(workspace.store, policy)
-    changes = [] if is_known else _first_turn(workspace, bundle, policy)
+    changes = [] if is_known else _first_turn(workspace, bundle, policy, hold)
+    if hold is not None:
+        run.out.say(hold.note)
     if not is_known:
         _confirm(run, workspace, policy, changes, yes=yes, max_changes=max_changes)
         promote(workspace.store, policy, actor_of(run), to_ms(workspace.clock.now()))
@@ -57,7 +63,8 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     return 0
 
 
-def _find_enforced(bundle: PolicyBundle, name: str) -> Policy:
+def _find_policy(bundle: PolicyBundle, name: str, hold: PolicyHold | None) -> Policy:
+    """Return the policy to promote. A policy in shadow mode can only end the hold of its save."""
     from ..policy.model import PolicyMode
     from ..policy.strict_yaml import suggest
 
@@ -67,7 +74,7 @@ def _find_enforced(bundle: PolicyBundle, name: str) -> Policy:
         near = suggest(name, names)
         known = f"The policies are: {', '.join(names)}." if names else "This workspace has no policies."
         raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else known)
-    if policy.mode is PolicyMode.SHADOW:
+    if policy.mode is PolicyMode.SHADOW and hold is None:
         raise UsageError(
             f"policy {name} is in shadow mode, so it changes nothing and cannot be promoted.",
             hint=f"Write `mode: enforce` in {policy.source} first.",
@@ -75,14 +82,22 @@ def _find_enforced(bundle: PolicyBundle, name: str) -> Policy:
     return policy
 
 
-def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy) -> list[Change]:
-    """Return the changes of this policy in the next turn of `run`, without the limits of guards."""
+def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy, hold: PolicyHold | None) -> list[Change]:
+    """Return the changes of this policy in the next turn of `run`, without the limits of guards.
+
+    If it was saved from the desk, the changes of all policies at its repos wait, so they are included.
+    """
     from ..application.evaluation_pool import EvaluationPool
     from ..application.planning import make_plan
 
     with EvaluationPool(workspace, bundle) as pool:
         plan = make_plan(workspace, bundle, pool.evaluate, profile_budget=0).plan
-    return [change for change in plan.changes if change.policy_digest == policy.digest]
+    return [
+        change
+        for change in plan.changes
+        if change.policy_digest == policy.digest
+        or (hold is not None and change.policy_digest is not None and hold.covers(change.repo_ref))
+    ]
 
 
 def _confirm(
@@ -124,7 +139,11 @@ def _by_repo(changes: Sequence[Change]) -> list[dict[str, object]]:
 
 
 def _promotion_lines(policy: Policy, *, is_known: bool) -> list[str]:
+    from ..policy.model import PolicyMode
+
     version = f"{policy.name}@{policy.digest[:8]}"
     if is_known:
         return [f"{version} can already act unattended; nothing was done."]
+    if policy.mode is PolicyMode.SHADOW:
+        return [f"{version} is in shadow mode and changes nothing. The other policies at its repos act again."]
     return [f"{version} can act unattended from now on, within the guards of the workspace. Recorded in the audit log."]

@@ -233,6 +233,9 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
             f"  {number:,} of policy {policy} are held: its first turn would change more than 50 requests at a repo."
             f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."
         )
+    for hold in done.holds:
+        number = done.saved_counts.get(hold.policy, 0)
+        yield f"  {pluralize(number, 'change')} held at the repos of policy {hold.policy}. {hold.note}"
     for one in done.halted:
         yield f"  {one.count:,} are held, because run {one.run.id} was {one.run.state}. {_resume_hint(one)}"
 

@@ -235,6 +235,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         guards=_array(_object(name=_TEXT, limit=_COUNT, seconds=_COUNT, used=_COUNT, stuck=_BOOL)),
         held=_map(_COUNT),
         refused_tables=_array(_object(table=_TEXT, why=_TEXT)),
+        saved=_array(_object(policy=_TEXT, by=_TEXT, at=_TEXT)),
         runs=_array(_record(RunRecord)),
     ),
     "audit-ls": _array(_record(AuditRecord)),

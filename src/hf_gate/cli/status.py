@@ -40,6 +40,7 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 def status(run: Run, *, markdown: bool) -> int:
     """Show pending requests and their age, the last syncs, the token's budget, and what is stuck or unfinished."""
     from ..application.policy_bundle import find_refused_tables
+    from ..application.policy_saves import read_workspace_holds
     from ..application.workspace_status import read_workspace_status
 
     token = _UNKNOWN if markdown else _check_token(run)
@@ -50,18 +51,23 @@ def status(run: Run, *, markdown: bool) -> int:
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
     found = read_workspace_status(workspace.store, rates, workspace.now())
-    refused = find_refused_tables(workspace)
+    refused, holds = find_refused_tables(workspace), read_workspace_holds(workspace)
     zone = workspace.zone
     if markdown:
         for line in _markdown(found, zone):
             run.out.line(line)
         return 0
     doc = _document(workspace, found, token, zone) | {
-        "refused_tables": [{"table": table.name, "why": table.refusal} for table in refused]
+        "refused_tables": [{"table": table.name, "why": table.refusal} for table in refused],
+        "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
     run.out.document(
         doc,
-        lambda: [*map(describe_refusal, refused), *_lines(found, token, zone)],
+        lambda: [
+            *map(describe_refusal, refused),
+            *(f"HELD: policy {one.policy}. {one.note}" for one in holds),
+            *_lines(found, token, zone),
+        ],
         quiet=[str(one.repo) for one in found.repos if one.waiting],
     )
     return 4 if token["ok"] is False else 0

@@ -69,6 +69,8 @@ def _describe_desk_event(event: e.AnyEvent) -> str:
             return f"run {event.run} {event.state}: {_list_counts(event.counts)}"
         case e.PolicyPromoted():
             return f"policy {event.policy}@{event.digest[:8]} may act without confirmation"
+        case e.PolicySaved():
+            return f"policy {event.policy} saved from the desk as {event.file}: {event.before[:8]} to {event.after[:8]}"
         case e.TableAccepted():
             before = "" if event.rows_before is None else f", instead of {event.rows_before:,}"
             return f"table {event.table} accepted with {pluralize(event.rows_after, 'row')}{before}"

@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     GRANT_DATED = "GrantDated"
     NOTE_WRITTEN = "NoteWritten"
     POLICY_PROMOTED = "PolicyPromoted"
+    POLICY_SAVED = "PolicySaved"
     TABLE_ACCEPTED = "TableAccepted"
     MEMBER_INVITED = "MemberInvited"
     MEMBER_REVOKED = "MemberRevoked"
@@ -157,6 +158,15 @@ class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     digest: str
 
 
+class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.POLICY_SAVED.value):
+    """A policy file was replaced from the desk. `before` and `after` are SHA-256 digests of the file's content."""
+
+    policy: str
+    file: str
+    before: str
+    after: str
+
+
 class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_ACCEPTED.value):
     """A table that lost rows was accepted: it is used as it is from now on."""
 
@@ -228,6 +238,7 @@ AnyEvent: TypeAlias = (
     | GrantDated
     | NoteWritten
     | PolicyPromoted
+    | PolicySaved
     | TableAccepted
     | MemberInvited
     | MemberRevoked

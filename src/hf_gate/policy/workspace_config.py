@@ -16,7 +16,7 @@ from .policy_parser import read_globs, read_tables, read_version
 from .rule_parser import read_reasons
 from .strict_yaml import read_yaml
 
-KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates")
+KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk")
 _SYNONYMS = {
     "database": "store",
     "db": "store",
@@ -76,6 +76,7 @@ class WorkspaceConfig:
     timezone: str = "UTC"
     guards: RunGuards = field(default_factory=RunGuards)
     templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
+    may_write_policies: bool = False  # whether admins may save policies from the desk
     source: str = "hf-gate.yaml"
 
     def includes(self, repo: Repo) -> bool:
@@ -124,6 +125,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         timezone=_read_timezone(reader, keys, list_zones) or plain.timezone,
         guards=_read_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
         templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
+        may_write_policies="desk" in keys and _read_desk(reader, keys["desk"][1]),
         source=reader.source.name,
     )
 
@@ -191,6 +193,17 @@ def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
             elif name_text is not None:
                 protected.append(name_text)
     return RunGuards(**rates, protected=tuple(protected))
+
+
+def _read_desk(reader: NodeReader, node: Node) -> bool:
+    keys = reader.read_keys(node, "desk", ("may_write_policies",)) or {}
+    if "may_write_policies" not in keys:
+        return False
+    value = keys["may_write_policies"][1]
+    text = reader.read_text(value, "may_write_policies")
+    if text is not None and text not in ("true", "false"):
+        reader.add_problem(value, "bad_flag", f"`{text[:40]}` is neither true nor false.")
+    return text == "true"
 
 
 def _suggest_username(text: str) -> str | None:

@@ -130,6 +130,7 @@ ROUTES: Final = (
     Route("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
     Route("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
     Route("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
+    Route("POST", "/policies/{name}/save", _ADMIN, policies.save_draft, is_draft=True),
     Route("GET", "/audit", _VIEWER, audit.page),
     Route("GET", "/audit.{kind}", _VIEWER, audit.export),
     Route("GET", "/audit/export", _VIEWER, ledger_proofs.download_ledger),

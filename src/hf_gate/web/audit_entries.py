@@ -35,6 +35,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.GRANT_DATED: "end of access",
     EventKind.NOTE_WRITTEN: "note",
     EventKind.POLICY_PROMOTED: "policy promoted",
+    EventKind.POLICY_SAVED: "policy saved",
     EventKind.TABLE_ACCEPTED: "table accepted",
     EventKind.RUN_ENDED: "run ended",
     EventKind.SYNC_ENDED: "full sync",

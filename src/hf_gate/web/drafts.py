@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -108,9 +109,10 @@ class PolicyText:
         return [*weak, *everybody]
 
     @property
-    def needs_yes(self) -> bool:
-        """Whether a person must confirm before the text is used."""
-        return bool(self.failing or self.doubts)
+    def needed_yes(self) -> str:
+        """What a person must confirm before the text is used: a digest of the failing tests and doubts; empty if nothing."""
+        doubts = [*(f"{test.test.name}: {test.message}" for test in self.failing), *self.doubts]
+        return hashlib.sha256("\n".join(doubts).encode("utf-8", "replace")).hexdigest()[:16] if doubts else ""
 
     def apply_fix(self, key: str) -> str | None:
         """Return the text with one problem fixed; None if it no longer has that problem."""

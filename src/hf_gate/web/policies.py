@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Final
@@ -51,6 +52,7 @@ from .policy_cards import (
     trial_examples,
     write_exact_text,
 )
+from .policy_save import can_save, check_may_save, find_hold, read_base, save_text
 from .redaction import names_other_repos
 from .request_context import NotFound, Refused, RequestContext
 
@@ -81,7 +83,9 @@ def page(context: RequestContext) -> Response:
     try:
         folder = read_workspace_folder(context)
     except HfGateError as problem:
-        return context.render("policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem)
+        return context.render(
+            "policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem, holds={}
+        )
     texts, known = list_policy_texts(context, folder), visible_tables(context, folder)
     bundle = context.app_state.policies.current
     return context.render(
@@ -91,6 +95,9 @@ def page(context: RequestContext) -> Response:
         targets={text.name: visible_targets(context, text.policy) for text in texts if text.policy is not None},
         tables=[] if bundle is None else [table for name, table in sorted(bundle.tables.items()) if name in known],
         clashes=check_unique_names([text.checked for text in texts]),
+        holds={
+            text.name: hold for text in texts if (hold := find_hold(context, _fill_policy(text, folder))) is not None
+        },
         problem=None,
     )
 
@@ -130,7 +137,9 @@ def policy_page(context: RequestContext) -> Response:
     text = next((one for one in list_policy_texts(context, folder) if one.name == context.params["name"]), None)
     if text is None:
         raise NotFound
-    shown = _Shown(tab=Tab.TEXT if context.query_value("tab") == Tab.TEXT else Tab.CARDS)
+    shown = _Shown(tab=Tab.TEXT if context.query_value("tab") == Tab.TEXT else Tab.CARDS, file_in_folder=text)
+    saved = context.query_value("saved")
+    shown.is_saved = bool(saved) and read_base(folder, text).startswith(saved)
     shown.mark_rule(text, context.query_value("rule"))
     who = (context.query_value("who") or context.query_value("request")).strip()
     if context.is_masked or not who:
@@ -152,16 +161,44 @@ def try_draft(context: RequestContext) -> Response:
     """Change cards, check and try a draft, fix one problem, or return the draft as a file. Nothing is written."""
     folder = read_workspace_folder(context)
     known = _find_known(context, folder)
+
+    def finish(text: PolicyText) -> Response | str:
+        if context.form_value("do") != "download":
+            return ""
+        if text.needed_yes and context.form_value("yes") != text.needed_yes:
+            return "Nothing was downloaded yet. Tick Yes beside Download first."
+        content = text.source.text.encode("utf-8", "replace")
+        return file_response([content], "application/yaml", _file_name(text.file))
+
+    return _answer_draft(context, folder, known, finish)
+
+
+def save_draft(context: RequestContext) -> Response:
+    """Save a draft as the file of its policy, or show why not."""
+    folder = read_workspace_folder(context)
+    check_may_save(context, folder)
+    known = _find_known(context, folder)
+    if known is None:
+        raise NotFound
+    return _answer_draft(context, folder, known, lambda text: save_text(context, folder, known, text))
+
+
+def _answer_draft(
+    context: RequestContext,
+    folder: WorkspaceFolder,
+    known: PolicyText | None,
+    finish: Callable[[PolicyText], Response | str],
+) -> Response:
+    """Check the draft of a form and show it; `finish` answers instead, or says what it did not do."""
     file = _DRAFT_FILE if known is None else known.file
     with context.app_state.drafts.acquire(context.member.id) as process:
         posted = read_posted_draft(context)
         shown = _Shown(tab=posted.tab, file_in_folder=known)
         text = _check_posted(process, context, folder, file, shown, posted)
-        if context.form_value("do") == "download":
-            if not text.needs_yes or context.form_value("yes"):
-                content = text.source.text.encode("utf-8", "replace")
-                return file_response([content], "application/yaml", _file_name(file))
-            shown.notes.append("Nothing was downloaded yet. Tick Yes beside Download first.")
+        finished = finish(text)
+        if not isinstance(finished, str):
+            return finished
+        shown.notes += [finished] if finished else []
         if text.policy is not None and not can_see_policy(context, text.policy):
             raise Refused("The draft applies to none of your repos.", hint="Name one of your repos in applies_to.")
         shown.is_file = known is not None and text.source.text == known.source.text
@@ -215,6 +252,7 @@ class _Shown:
     tab: Tab = Tab.CARDS
     rule: str = ""
     is_file: bool = False
+    is_saved: bool = False
     notes: list[str] = field(default_factory=list)
     file_in_folder: PolicyText | None = None
 
@@ -265,9 +303,7 @@ def _policy_response(
     result: _DraftResult | None,
     shown: _Shown,
 ) -> Response:
-    policy = (
-        None if text.policy is None else fill_templates(text.policy, folder.config.templates)
-    )  # as the ledger names it
+    policy = _fill_policy(text, folder)
     is_new, is_draft = text.file == _DRAFT_FILE, result is not None and not shown.is_file
     is_shadow = policy is not None and policy.mode is PolicyMode.SHADOW
     counts = count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None
@@ -290,6 +326,10 @@ def _policy_response(
         is_draft=is_draft,
         is_new=is_new,
         notes=shown.notes,
+        hold=find_hold(context, None if shown.file_in_folder is None else _fill_policy(shown.file_in_folder, folder)),
+        saves=can_save(context, folder) and shown.file_in_folder is not None,
+        base=context.form_value("base") or _base(folder, shown),
+        is_saved=shown.is_saved,
         doubts=[] if context.is_masked else text.doubts,
         failing=[] if context.is_masked else text.failing,
         who="" if result is None else result.who,
@@ -299,6 +339,15 @@ def _policy_response(
         problem="" if result is None else result.problem,
         action="/policies" if is_new else f"/policies/{(shown.file_in_folder or text).name}",
     )
+
+
+def _fill_policy(text: PolicyText, folder: WorkspaceFolder) -> Policy | None:
+    """Return a policy as the ledger names it."""
+    return None if text.policy is None else fill_templates(text.policy, folder.config.templates)
+
+
+def _base(folder: WorkspaceFolder, shown: _Shown) -> str:
+    return "" if shown.file_in_folder is None else read_base(folder, shown.file_in_folder)
 
 
 def _card_lines(
