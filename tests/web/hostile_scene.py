@@ -172,6 +172,7 @@ class Scene:
             "/tray": ["/tray", f"/tray?rows={key}", f"/tray?{asked}"],
             "/bulk/{id}": [f"{self.bulk}?verb=reset", f"{self.bulk}?{asked}&verb=reset"],
             "/bulk/{id}.{kind}": [f"{self.bulk}.{kind}?verb=reset" for kind in ("json", "jsonl", "csv")],
+            "/find-list": ["/find-list", f"/find-list?{asked}"],
             "/plans": ["/plans", f"/plans?{asked}"],
             "/plans.{kind}": [f"/plans.{kind}" for kind in ("json", "jsonl", "csv")],
             "/plans/{digest}": [self.plan, f"{self.plan}?group=all", f"{self.plan}?{asked}"],

@@ -66,6 +66,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     lena.post("/tray", {"accept": _button(lena.get("/queue").body), "when": "later"})
     lena.post("/audit/verify")
     room.reviewer("mia")
+    room.local.add_people([{"username": "never-asked"}])
     (folder / "policies" / "wrong.yaml").write_text(
         POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
     )
@@ -78,6 +79,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/requests/{id}/{verb}": (f"/requests/{key}/reset",),
         "/tray": ("/tray",),
         "/bulk/{id}": (f"{bulk}?verb=reject",),
+        "/find-list": ("/find-list", "a list", "a list to accept"),
         "/plans": ("/plans",),
         "/plans/{digest}": (applied, back, f"{back}?group=all"),
         "/runs/{id}": (f"{run}?outcome=all",),
@@ -181,6 +183,16 @@ def _go(page: Page, desk: Desk, path: str) -> None:
         expect(page.get_by_role("heading", name="waited longest")).to_be_visible()
         page.get_by_role("button", name="Why").first.click()
         expect(page.locator(".told")).to_be_visible()
+    elif path.startswith("a list"):
+        page.goto(f"{url}/find-list")
+        names = [row["user"] for row in desk.room.visitor().get("/queue.json").json[:3]]
+        page.locator("#list").fill(f"{', '.join(names)}; lena-brandt nobody-at-all ???\nnever-asked")
+        page.locator("#repo").select_option(index=1)
+        page.get_by_role("button", name="Find", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("not found")
+        if path == "a list to accept":
+            page.locator("#confirm").get_by_role("button").first.click()
+            expect(page.locator(".effect")).to_contain_text("access")
     elif path == "a link":
         page.goto(f"{url}/settings")
         page.get_by_label("Name", exact=True).fill("noor")

@@ -178,7 +178,7 @@ def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
 FORMS: Final = (
     "name", "q", "do", "note", "verb", "key", "version", "reason", "text", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
     "src", "who", "fix", "theme", "role", "repos", "until", "tab", "exact", "card", "new-then", "new-when", "yes",
-    "c.0.then", "c.0.when.0", "c.0.reason",
+    "c.0.then", "c.0.when.0", "c.0.reason", "list", "repo", "shown", "keep", "after", "following", "grant", "offered",
 )  # fmt: skip
 """What any form of the desk sends."""
 

@@ -17,6 +17,7 @@ from ..domain.request_state import RecordUpdate, diff_record
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
+from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
@@ -68,8 +69,11 @@ def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete
     """Return the outcome of a planned change that must not be sent; None if it must be sent."""
     change = item.change
     if item.row is None:
-        is_done = _has_planned_status(now, change)
-        return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read") if is_done else None
+        if _has_planned_status(now, change):
+            return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read")
+        if now is not None and change.rule == ChangeOrigin.GRANT:
+            return SettledItem(item, OutcomeKind.STALE, f"there is a request now, which is {now.status}", "read")
+        return None
     if now is None:
         if complete:
             return SettledItem(item, OutcomeKind.GONE, "it is in no list any more")

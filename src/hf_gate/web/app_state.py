@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from .. import bootstrap
+from ..application.list_lookup import ProfileLookup
 from ..application.members import Membership
 from ..application.policy_watcher import PolicyWatcher
 from ..application.tray import TrayService
@@ -28,6 +29,7 @@ from .run_worker import RunWorker
 LOCAL_HOLD: Final = 10.0  # seconds to undo a decision at a desk that only this machine can reach
 SHARED_HOLD: Final = 30.0  # and at one that others can reach, where a page takes longer
 _IN_USE: Final = 180.0  # seconds
+_RESERVED_CALLS: Final = 50  # of the Hub's limit, kept for syncs and decisions while names are looked up
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class AppState:
     policies: PolicyWatcher = field(init=False)
     run_worker: RunWorker = field(init=False)
     plan_maker: PlanMaker = field(init=False)
+    profile_lookup: ProfileLookup = field(init=False)
     _visited_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +72,7 @@ class AppState:
         self.tray_service = TrayService(self.workspace, self.membership)
         self.policies = PolicyWatcher(self.workspace)
         self.run_worker, self.plan_maker = RunWorker(self), PlanMaker(self)
+        self.profile_lookup = ProfileLookup(lambda: self.workspace.hub, self.now, self._has_calls_left)
 
     @property
     def title(self) -> str:
@@ -90,6 +94,11 @@ class AppState:
     def now(self) -> datetime:
         """Return the current time by the Hub client's clock."""
         return self.workspace.clock.now()
+
+    def _has_calls_left(self) -> bool:
+        """Whether the Hub's limit leaves room for calls that can wait."""
+        left = self.workspace.hub.outlook().remaining
+        return left is None or left > _RESERVED_CALLS
 
     @property
     def is_in_use(self) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.bulk_decisions import BulkDecision, create_bulk_run
+from ..application.grants_in_advance import Grant, find_new_requests
 from ..application.inputs import is_confirmed, parse_reason
 from ..application.members import ApprovalNeed
 from ..application.records import RequestRecord
@@ -40,6 +41,7 @@ from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import make_plan
 from . import formatting
 from .exports import export_response
+from .grants import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
 from .plan_maker import store_plan
 from .queue import request_records
 from .queue_counts import count_matching, list_counts
@@ -192,49 +194,68 @@ def _own_selection(context: RequestContext) -> str:
     return pick
 
 
-def _confirmation_for(context: RequestContext, weighed: SelectionSummary) -> Confirmation:
-    """Return the confirmation that the decision needs."""
+def _confirmation_for(context: RequestContext, weighed: SelectionSummary, grants: int) -> Confirmation:
+    """Return the confirmation that the decision needs, together with so many grants."""
     waiting = count_pending(context.app_state.membership.repos(context.member))
     removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
-    return required_confirmation({weighed.verb: weighed.count - removed, "remove": removed}, waiting)
+    return required_confirmation({weighed.verb: weighed.count + grants - removed, "remove": removed}, waiting)
 
 
 def page(context: RequestContext) -> Response:
     """Show what the decision would change, and the form to confirm it."""
-    return _page(context, _own_selection(context), context.query_value("verb"), after=context.query_value("after"))
+    typed = TypedForm(after=context.query_value("after"))
+    return _page(context, _own_selection(context), context.query_value("verb"), typed)
+
+
+@dataclass(frozen=True, slots=True)
+class TypedForm:
+    """What a member typed and ticked on the page. `grants`: ticked people who never asked; `offered`: all of them."""
+
+    after: str = ""
+    reason: str = ""
+    grants: Sequence[Grant] = ()
+    offered: Sequence[Grant] = ()
+
+    @classmethod
+    def read_form(cls, context: RequestContext) -> TypedForm:
+        """Read the form; only an acceptance has grants."""
+        has_grants = context.form_value("verb") == "accept"
+        return cls(
+            context.form_value("after"),
+            context.form_value("reason").strip(),
+            read_grants(context) if has_grants else (),
+            read_grants(context, OFFERED) if has_grants else (),
+        )
 
 
 def _page(
-    context: RequestContext,
-    pick: str,
-    verb: str,
-    *,
-    after: str = "",
-    wrong: str = "",
-    reason: str = "",
-    status: int = 200,
+    context: RequestContext, pick: str, verb: str, typed: TypedForm, *, wrong: str = "", status: int = 200
 ) -> Response:
     if verb not in VERBS:
         raise NotFound
     weighed = summarize_selection(context, pick, verb)
-    need = context.app_state.membership.compute_need(context.member, {verb: weighed.count})
+    count = weighed.count + len(typed.grants)
+    need = context.app_state.membership.compute_need(context.member, {verb: count})
     texts = [(each.title, each.text) for each in list_choices(context, verb, None, "you")]
     selections = context.workspace.selections
     contrary = selections.count_by_quality(weighed.scope, CONTRARY_QUALITIES.get(verb, ()))
     return context.render(
         "bulk.html",
         status,
-        title=f"{formatting.LABEL[verb]} {weighed.count:,} requests?",
+        title=f"{formatting.LABEL[verb]} {count:,} {'people' if typed.offered else 'requests'}?",
         pick=pick,
         weighed=weighed,
         verb=verb,
         takes_reason=verb in VERBS_WITH_REASON,
-        reason=reason,
+        reason=typed.reason,
+        typed=typed,
+        count=count,
+        grant_value=grant_value,
         texts=texts if verb in VERBS_WITH_REASON else [],
-        shown=read_selection_page(context, weighed.scope, weighed.count, after),
+        shown=read_selection_page(context, weighed.scope, weighed.count, typed.after),
         contrary=contrary if contrary < weighed.count else 0,
         left_out=selections.count_left_out(pick),
-        is_typed=_confirmation_for(context, weighed) is Confirmation.TYPED,
+        is_typed=_confirmation_for(context, weighed, len(typed.grants)) is Confirmation.TYPED,
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
         hold=HOLD,
@@ -266,10 +287,10 @@ def export(context: RequestContext) -> Response:
 
 def confirm(context: RequestContext) -> Response:
     """Leave out the unticked rows, then do what the pressed button says: decide about the others, or show a page."""
-    pick, verb, reason = _own_selection(context), context.form_value("verb"), context.form_value("reason").strip()
+    pick, verb, typed = _own_selection(context), context.form_value("verb"), TypedForm.read_form(context)
     unticked = parse_unticked(context)
     _leave_out(context, pick, unticked)
-    do, after = context.form_value("do", "send"), context.form_value("after")
+    do = context.form_value("do", "send")
     if do == "contrary":
         scope = summarize_selection(context, pick, verb).scope
         context.workspace.selections.leave_out_by_quality(scope, CONTRARY_QUALITIES.get(verb, ()))
@@ -277,31 +298,52 @@ def confirm(context: RequestContext) -> Response:
     elif do == "back":
         context.workspace.selections.put_back(pick)
     if do != "send":
-        shown = {"next": context.form_value("following"), "first": ""}.get(do, after)
-        return _page(context, pick, verb, after=shown, reason=reason)
+        after = {"next": context.form_value("following"), "first": ""}.get(do, typed.after)
+        return _page(context, pick, verb, replace(typed, after=after))
     weighed = summarize_selection(context, pick, verb)
     if context.form_value("count") != str(weighed.count + len(unticked)):
         wrong = "The numbers changed since you opened the page. Check them again."
-        return _page(context, pick, verb, after=after, wrong=wrong, reason=reason, status=409)
-    if _confirmation_for(context, weighed) is Confirmation.TYPED and not is_confirmed(
-        context.form_value("typed"), weighed.count
-    ):
-        wrong = f"Type {weighed.count} to confirm."
-        return _page(context, pick, verb, after=after, wrong=wrong, reason=reason, status=422)
-    try:
-        told = parse_reason(reason, verb, is_silent=context.form_value("silent") == "yes")
-    except UsageError as problem:
-        wrong = f"{problem} {problem.hint}"
-        return _page(context, pick, verb, after=after, wrong=wrong, reason=reason, status=422)
-    if not weighed.count:
+        return _page(context, pick, verb, typed, wrong=wrong, status=409)
+    if asked := find_new_requests(context.workspace.store, typed.grants):
+        left = [[grant for grant in some if grant not in asked] for some in (typed.grants, typed.offered)]
+        typed = replace(typed, grants=left[0], offered=left[1])
+        return _page(context, pick, verb, typed, wrong=describe_new_requests(asked), status=409)
+    if wrong := _find_mistake(context, weighed, typed):
+        return _page(context, pick, verb, typed, wrong=wrong, status=422)
+    if not weighed.count and not typed.grants:
         raise Refused("No selected request can be decided this way.", hint="Choose another decision.")
+    is_silent = context.form_value("silent") == "yes"
+    sent = _decide(context, weighed, parse_reason(typed.reason, verb, is_silent=is_silent)) if weighed.count else None
+    return start_grants(context, typed.grants) if sent is None or typed.grants else sent
+
+
+def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: TypedForm) -> str:
+    """Return what is wrong with the form; "" if it can be confirmed."""
+    count, grants = weighed.count + len(typed.grants), len(typed.grants)
+    need = context.app_state.membership.compute_need(context.member, {weighed.verb: count})
+    if grants and need.is_large:
+        return f"{need.why} A plan cannot hold people who never asked. Untick them, and grant them in smaller lists."
+    is_typed = _confirmation_for(context, weighed, grants) is Confirmation.TYPED
+    if is_typed and not is_confirmed(context.form_value("typed"), count):
+        return f"Type {count} to confirm."
+    try:
+        parse_reason(typed.reason, weighed.verb, is_silent=context.form_value("silent") == "yes")
+    except UsageError as problem:
+        return f"{problem} {problem.hint}"
+    return ""
+
+
+def _decide(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
+    """Queue the decisions, start a run or make a plan."""
+    verb, pick = weighed.verb, weighed.scope.selection
     way = _choose_route(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
     if way != "tray":
-        return (_store_as_plan if way == "plan" else _start_run)(context, weighed, told)
+        return (_store_as_plan if way == "plan" else _start_run)(context, weighed, reason)
     rows = [row for part in _read_rows(context, weighed) for row in part]
     seen = {row.id: row.version.token for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
-    context.app_state.tray_service.queue_decisions(DecisionRequest(verb, seen, context.member, told), context.now, hold)
+    request = DecisionRequest(verb, seen, context.member, reason)
+    context.app_state.tray_service.queue_decisions(request, context.now, hold)
     context.workspace.selections.remove_selected_in(context.selection_name, pick)
     context.app_state.wake.set()
     return RedirectResponse(_return_url(context), 303)

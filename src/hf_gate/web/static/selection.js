@@ -65,14 +65,15 @@ function showReady() {
   }
   const page = find("[data-keep-page]");
   if (!page) return;
-  page.checked = boxes.every((box) => box.checked);
-  page.indeterminate = !page.checked && boxes.some((box) => box.checked);
+  const rows = findAll("[data-keep]", page.closest("table"));
+  page.checked = rows.every((box) => box.checked);
+  page.indeterminate = !page.checked && rows.some((box) => box.checked);
 }
 
 export function watchKeptRows() {
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-keep-page]")) {
-      for (const box of findAll("[data-keep]")) box.checked = event.target.checked;
+      for (const box of findAll("[data-keep]", event.target.closest("table"))) box.checked = event.target.checked;
     }
     if (event.target.matches("[data-keep], [data-keep-page]")) showReady();
   });

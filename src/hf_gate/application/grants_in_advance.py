@@ -1,0 +1,64 @@
+"""Grants access to people who never asked, as one run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.ids import Person, Repo
+from ..domain.lifecycle import Status
+from ..domain.members import RunAuthor
+from ..domain.requests import Target
+from ..domain.rows import ChangeRow, RunRow
+from ..domain.runs import ChangeOrigin, RunKind, RunState
+from ..domain.timestamps import to_ms
+from ..plan.changes import make_change_without_request
+from ..store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A person who never asked and gets access to a repo."""
+
+    repo: Repo
+    person: Person
+
+
+def create_grant_run(
+    store: Store, grants: Sequence[Grant], *, run_id: str, actor: str, author: RunAuthor, now: datetime
+) -> RunRow:
+    """Store the run of these grants, ready to execute; send nothing. People who asked meanwhile are left alone by it."""
+    made = [
+        make_change_without_request(
+            grant.repo,
+            Target(grant.person.username, grant.person.id),
+            Status.ACCEPTED,
+            rule=ChangeOrigin.GRANT,
+        )
+        for grant in grants
+    ]
+    run = RunRow(
+        id=run_id, kind=RunKind.BULK, actor=actor, state=RunState.READY, made_at=to_ms(now), total=len(made),
+        verbs=Counter(change.action for change in made), member=author.member, account=author.account,
+        is_free=author.is_free,
+    )  # fmt: skip
+    changes = [
+        ChangeRow(run=run_id, n=n, repo=change.repo_ref, request=None, change=msgspec.json.encode(change))
+        for n, change in enumerate(made, start=1)
+    ]
+    approved = e.PlanApproved(run=run_id, changes=len(made))
+    with store.writing() as write:
+        write.write_run(run)
+        write.write_changes(changes)
+        write.append(None, [e.LedgerEntry(event=approved, at=to_ms(now), actor=actor)])
+    return run
+
+
+def find_new_requests(store: Store, grants: Sequence[Grant]) -> list[Grant]:
+    """Return the grants for people who have a request at that repo by now, whatever its state."""
+    return [grant for grant in grants if store.find_by_identity(grant.repo, grant.person.id or "")]

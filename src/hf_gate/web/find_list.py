@@ -1,0 +1,161 @@
+"""Finds the people of a pasted list, so that those who wait can be decided together and others granted in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from starlette.responses import Response
+
+from ..application.grants_in_advance import Grant
+from ..application.list_lookup import EntryState, FoundEntry, ListScope, count_states, find_list
+from ..application.pasted_list import MAX_ENTRIES, MAX_TEXT, parse_pasted_list
+from ..application.workspace import new_id
+from ..domain.ids import Repo, id_time
+from ..domain.timestamps import to_ms
+from ..errors import UsageError
+from . import formatting
+from .grants import grant_value
+from .queue_query import parse_queue_query
+from .request_context import Refused, RequestContext
+from .request_lines import hidden_name, request_key
+
+PHRASES: Final = {
+    EntryState.WAITING: "waiting", EntryState.ACCEPTED: "already in", EntryState.NEVER_ASKED: "never asked",
+    EntryState.REJECTED: "rejected", EntryState.SENT_BACK: "sent back", EntryState.OWN: "your own account",
+    EntryState.REPEATED: "named twice", EntryState.UNCLEAR: "unclear", EntryState.NOT_FOUND: "not found",
+    EntryState.NOT_LOOKED_UP: "could not be looked up", EntryState.UNREADABLE: "not readable",
+}  # fmt: skip
+"""The states in the order of the page, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListLine:
+    """One entry as a row. `grant`: the value of its tick box if access can be granted; `is_sure`: it is ticked at first."""
+
+    text: str
+    state: EntryState
+    name: str
+    fullname: str
+    repos: Sequence[Repo]
+    key: str | None
+    age: str
+    why: str
+    grant: str = ""
+    is_sure: bool = False
+
+    @property
+    def phrase(self) -> str:
+        return PHRASES[self.state]
+
+
+def page(context: RequestContext) -> Response:
+    """Show the form for a list. The repo is that of the queue's query, if it has one."""
+    asked = parse_queue_query(context, context.query_value("q")).values_of("repo")
+    return _page(context, ListResult(), repo=_find_repo(context, "".join(asked)))
+
+
+def find(context: RequestContext) -> Response:
+    """Show what is known about each entry of the list, with a selection of those who wait."""
+    text, repo = context.form_value("list"), _find_repo(context, context.form_value("repo"))
+    try:
+        entries = parse_pasted_list(text)
+    except UsageError as problem:
+        return _page(
+            context, ListResult(), text=text[:MAX_TEXT], repo=repo, wrong=f"{problem} {problem.hint}", status=422
+        )
+    scope = ListScope(context.can_see, context.member.is_own, repo)
+    found = find_list(context.workspace.store, entries, scope, context.app_state.profile_lookup)
+    if found is None:
+        raise Refused("Another list is being looked up.", hint="Try again in a moment.", status=429)
+    rows = [row.id for one in found if one.state is EntryState.WAITING for row in one.rows]
+    ident = new_id("b")
+    context.workspace.selections.add(ident, context.member.id, rows, to_ms(context.now))
+    order = list(PHRASES)
+    lines = sorted((_make_line(context, one, repo) for one in found), key=lambda line: order.index(line.state))
+    counts = count_states(found)
+    result = ListResult(
+        ident,
+        lines,
+        [(PHRASES[state], counts[state]) for state in PHRASES if counts[state]],
+        len(rows),
+        sum(1 for line in lines if line.grant),
+        needs_repo=repo is None and counts[EntryState.NEVER_ASKED] > 0,
+    )
+    return _page(context, result, text=text, repo=repo)
+
+
+@dataclass(frozen=True, slots=True)
+class ListResult:
+    """What was found: lines, counts by phrase, requests that wait, and people who can be granted access."""
+
+    pick: str = ""
+    lines: Sequence[ListLine] = ()
+    counts: Sequence[tuple[str, int]] = ()
+    waiting: int = 0
+    grants: int = 0
+    needs_repo: bool = False
+
+
+def _page(
+    context: RequestContext,
+    result: ListResult,
+    *,
+    text: str = "",
+    repo: Repo | None = None,
+    wrong: str = "",
+    status: int = 200,
+) -> Response:
+    return context.render(
+        "find-list.html",
+        status,
+        title="Find a list",
+        result=result,
+        text=text,
+        repo=repo,
+        repos=[row.repo for row in context.app_state.membership.repos(context.member)],
+        most=MAX_ENTRIES,
+        wrong=wrong,
+    )
+
+
+def _find_repo(context: RequestContext, text: str) -> Repo | None:
+    """Return the visible repo with this name, or the only visible one; else None."""
+    repos = [row.repo for row in context.app_state.membership.repos(context.member)]
+    return next((repo for repo in repos if str(repo) == text), repos[0] if len(repos) == 1 else None)
+
+
+def _make_line(context: RequestContext, one: FoundEntry, repo: Repo | None) -> ListLine:
+    row = one.rows[0] if one.rows else None
+    if row is not None and one.state is not EntryState.UNCLEAR:
+        who = row.person.identity
+        return ListLine(
+            text=one.entry.text,
+            state=one.state,
+            name=who.username or hidden_name(row),
+            fullname=who.fullname or "",
+            repos=[each.repo for each in one.rows],
+            key=request_key(row),
+            age=_format_account_age(context, None if who.user_id is None else id_time(who.user_id)),
+            why=one.why,
+        )
+    person = one.person
+    can_grant = one.state is EntryState.NEVER_ASKED and repo is not None
+    return ListLine(
+        text=one.entry.text,
+        state=one.state,
+        name="" if person is None else person.username or "",
+        fullname="" if person is None else person.fullname or "",
+        repos=[],
+        key=None,
+        age=_format_account_age(context, None if person is None else person.created_at),
+        why=one.why,
+        grant=grant_value(Grant(repo, person)) if can_grant and repo is not None and person is not None else "",
+        is_sure=one.entry.is_alone,
+    )
+
+
+def _format_account_age(context: RequestContext, made: datetime | None) -> str:
+    return "" if made is None else f"account {formatting.format_account_age(context.now - made)}"

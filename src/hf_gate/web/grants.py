@@ -1,0 +1,71 @@
+"""Grants in advance at the desk: reads them from a form, checks them, and starts their run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.responses import RedirectResponse, Response
+
+from ..application.grants_in_advance import Grant, create_grant_run
+from ..application.pasted_list import MAX_ENTRIES
+from ..application.targets import USERNAME
+from ..application.workspace import new_id
+from ..domain.ids import Person, is_id, parse_repo
+from ..domain.rows import RunRow
+from ..errors import Guarded, HfGateError
+from .request_context import Refused, RequestContext
+
+GRANTED: Final = "grant"
+OFFERED: Final = "offered"
+"""The names of the fields: the ticked people, and all who are shown."""
+
+
+def grant_value(grant: Grant) -> str:
+    """Return a grant as the value of a tick box."""
+    return f"{grant.repo}:{grant.person.id}:{grant.person.username or ''}"
+
+
+def read_grants(context: RequestContext, name: str = GRANTED) -> list[Grant]:
+    """Return the grants in a field, each once. Raises Refused for one that the member may not make."""
+    found = [_parse_grant(context, text) for text in dict.fromkeys(context.form.get(name, [])[: MAX_ENTRIES + 1])]
+    if len(found) > MAX_ENTRIES:
+        raise Refused(f"At most {MAX_ENTRIES} people can be granted access at once.", hint="Paste the list in parts.")
+    return list({(grant.repo, grant.person.id): grant for grant in found}.values())
+
+
+def _parse_grant(context: RequestContext, text: str) -> Grant:
+    place, _, rest = text.partition(":")
+    user_id, _, name = rest.partition(":")
+    try:
+        repo = parse_repo(place)
+    except HfGateError:
+        repo = None
+    if repo is None or not is_id(user_id) or (name and not USERNAME.match(name)):
+        raise Refused("Nothing was granted: the form is not complete.", hint="Paste the list again.")
+    is_stored = context.workspace.store.repo(repo) is not None
+    if not is_stored or not context.can_see(repo) or context.member.is_own(name, user_id):
+        raise Refused("Nothing was granted: you may not grant this access.", hint="Paste the list again.", status=403)
+    return Grant(repo, Person(user_id.lower(), name or None))
+
+
+def describe_new_requests(asked: Sequence[Grant]) -> str:
+    """Say that these people have a request by now."""
+    names = ", ".join(grant.person.username or "somebody" for grant in asked[:5])
+    return f"{len(asked)} asked meanwhile: {names}. To see their requests, paste the list again."
+
+
+def start_grants(context: RequestContext, grants: Sequence[Grant]) -> Response:
+    """Start the run of grants and redirect to it."""
+    app_state, ident, name = context.app_state, new_id("r"), context.member.name
+
+    def begin() -> RunRow:
+        with app_state.tray_service.lock:
+            need = app_state.membership.compute_need(context.member, {"accept": len(grants)})
+            if need.is_large:
+                raise Guarded(f"Nothing was granted. {need.why}", hint=need.team.describe_next_step())
+            store = app_state.workspace.store
+            return create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now)
+
+    app_state.run_worker.enqueue(ident, begin)
+    return RedirectResponse(f"/runs/{ident}", 303)

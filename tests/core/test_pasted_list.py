@@ -1,0 +1,68 @@
+"""A pasted list is read whatever separates it, and nothing of it vanishes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.application.pasted_list import MAX_ENTRIES, EntryKind, parse_pasted_list
+from hf_gate.errors import UsageError
+
+NAME, ADDRESS, ID, UNREADABLE = EntryKind.NAME, EntryKind.ADDRESS, EntryKind.ID, EntryKind.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("ada", [(NAME, "ada")]),
+        ("Ada;ADA,@ada", [(NAME, "ada")]),
+        ("ada\tbob|cyd\r\ndan, eva", [(NAME, name) for name in ("ada", "bob", "cyd", "dan", "eva")]),
+        ('"ada", (bob); [cyd] • dan', [(NAME, name) for name in ("ada", "bob", "cyd", "dan")]),
+        ("Ada Lovelace <Ada@Uni.example>", [(ADDRESS, "ada@uni.example")]),
+        ("Ada L. <ada@uni.example> bob <cyd@uni.example>", [(ADDRESS, "ada@uni.example"), (ADDRESS, "cyd@uni.example")]),
+        ("Ada <ada@uni.example> bob", [(ADDRESS, "ada@uni.example"), (NAME, "bob")]),
+        ("mailto:ada@uni.example.", [(ADDRESS, "ada@uni.example")]),
+        ("ada@BÜCHER.example", [(ADDRESS, "ada@xn--bcher-kva.example")]),
+        ("a@b", [(ADDRESS, "a@b")]),
+        ("a@b@", [(UNREADABLE, "a@b@")]),
+        ("https://huggingface.co/ada https://huggingface.co/bob/", [(NAME, "ada"), (NAME, "bob")]),
+        ("https://huggingface.co/ada/model", [(UNREADABLE, "https://huggingface.co/ada/model")]),
+        ("0123456789ABCDEF01234567", [(ID, "0123456789abcdef01234567")]),
+        ("адa", [(UNREADABLE, "адa")]),
+        ("ada\u2028bob\x85cyd\u3000dan", [(NAME, name) for name in ("ada", "bob", "cyd", "dan")]),
+    ],
+)  # fmt: skip
+def test_a_list_is_read_by_form(text: str, entries: list[tuple[EntryKind, str]]) -> None:
+    assert [(entry.kind, entry.key) for entry in parse_pasted_list(text)] == entries
+
+
+def test_words_beside_others_may_be_a_full_name() -> None:
+    found = {entry.key: entry.is_alone for entry in parse_pasted_list("ada\nBob Smith\ncyd, dan\nsmith")}
+    assert found == {"ada": True, "bob": False, "smith": True, "cyd": True, "dan": True}
+
+
+@pytest.mark.parametrize("text", ["", " \n,;", '"" <> ()'])
+def test_an_empty_list_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        parse_pasted_list(text)
+
+
+WORDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9-]{0,15}", fullmatch=True)
+SEPARATORS = st.sampled_from([",", ";", " ", "\n", "\r\n", "\t", "|", ", ", " ; ", "\n\n"])
+
+
+@given(st.lists(st.tuples(WORDS, SEPARATORS), min_size=1, max_size=40))
+def test_no_word_vanishes_whatever_separates_them(parts: list[tuple[str, str]]) -> None:
+    found = parse_pasted_list("".join(word + separator for word, separator in parts))
+    assert [entry.key for entry in found] == list(dict.fromkeys(word.lower() for word, _ in parts))
+
+
+@given(st.text(max_size=2000))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        found = parse_pasted_list(text)
+    except UsageError:
+        return
+    assert 1 <= len(found) <= MAX_ENTRIES
+    assert len({(entry.kind, entry.key) for entry in found}) == len(found)
