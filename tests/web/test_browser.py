@@ -136,7 +136,7 @@ def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalH
             mia.keyboard.press("r")
             mia.locator("#reason").fill("No.")
             mia.locator("#sheet [data-enter]").click()
-            expect(mia.locator("#notice")).to_contain_text("lena-brandt has decided this already: accept ada")
+            expect(mia.locator("#notice")).to_contain_text("lena-brandt has decided this already: Accept ada")
             expect(mia.locator(".row")).to_contain_text("by lena-brandt")
             expect(lena.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
         assert _status(local) == {"ada": "accepted"}

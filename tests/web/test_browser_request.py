@@ -100,7 +100,7 @@ def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(p
     expect(page.locator("#sheet")).to_contain_text("stay downloaded")
     expect(page.locator("#sheet [data-enter]")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("#tray")).to_contain_text("cancel bob")
+    expect(page.locator("#tray")).to_contain_text("Return to pending bob")
     page.get_by_role("button", name="Undo all").click()
 
 

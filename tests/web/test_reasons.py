@@ -48,7 +48,7 @@ def _words(body: str) -> str:
 
 def _offered(sheet: str) -> list[tuple[str, str]]:
     """The chips in their order: the text that is sent, and the title."""
-    chips = re.findall(r'<label class="chip".*?</label>', sheet, re.DOTALL)
+    chips = re.findall(r'<label class="reason-chip".*?</label>', sheet, re.DOTALL)
     texts = [unescape(re.findall(r'value="([^"]*)"', chip)[0]) for chip in chips]
     return list(zip(texts, (re.sub(r"^\d ", "", _words(chip)) for chip in chips), strict=True))
 

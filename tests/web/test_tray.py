@@ -119,7 +119,7 @@ def test_the_second_is_shown_the_first(asked: Room) -> None:
     assert _decide(asked, lena, "accept", "ada").status == 303
     lost = _decide(asked, mia, "reject", "ada", reason="no")
     assert lost.status == 409
-    assert "lena-brandt has decided this already: accept ada" in lost.body
+    assert "lena-brandt has decided this already: Accept ada" in lost.body
     asked.leave()
     assert _status(asked, "ada") == "accepted"
 

@@ -173,7 +173,7 @@ def _conflict_response(context: RequestContext, taken: QueueResult, line: Reques
     if taken.conflicts:
         other = taken.conflicts[0]
         who = "You have" if other.member == context.member.id else f"{other.actor} has"
-        text = f"{who} decided this already: {other.verb} {line.who}."
+        text = f"{who} decided this already: {formatting.LABEL[other.verb]} {line.who}."
         hint = "It is not sent yet. Undo it first." if other.member == context.member.id else "It is in their tray."
     else:
         text, hint = f"Nothing was sent: {line.who} is {line.status} now.", _describe_last_change(context, line)

@@ -67,7 +67,7 @@ function stickyEdge() {
 
 /* Place the sheet below its row and scroll so that both can be read. On a phone it is at the bottom of the window. */
 function placeSheet() {
-  const row = aboutId && document.getElementById(aboutId);
+  const row = document.getElementById(aboutId ?? "") || (narrow.matches && find(".answers .is-purpose"));
   const isForm = Boolean(find("[data-sheet-form], .leaves", body));
   dialog.classList.toggle("is-low", isForm && (!row || narrow.matches));
   dialog.classList.toggle("is-below", Boolean(isForm && row && !narrow.matches));
