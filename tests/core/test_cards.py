@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from hf_gate.domain.display_text import make_visible
+from hf_gate.policy.card_changes import CardChanges, ChangedText, apply_changes
 from hf_gate.policy.card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
 from hf_gate.policy.cards import NEW_CONDITIONS, PolicyCards, change_value, new_rule, read_cards
 from hf_gate.policy.policy_parser import parse_policy
@@ -157,6 +160,35 @@ def test_cards_list_the_rules_of_the_text_in_order(text: str) -> None:
         assert [(card.rule, card.line) for card in read.cards] == [
             (rule.id, rule.position.line) for rule in parsed.rules
         ]
+
+
+@given(_policies())
+def test_a_page_whose_values_come_back_as_shown_changes_nothing(text: str) -> None:
+    read = _read(text)
+    shown = {
+        (card.number, each.key): tuple(map(make_visible, each.chosen_values))
+        for card in read.cards
+        for each in card.fields
+    }
+    assert apply_changes(text, "p.yaml", CardChanges(shown)) == ChangedText(text)
+
+
+@given(_policies(), st.data())
+def test_whatever_is_entered_leaves_every_other_card_as_it_was(text: str, data: st.DataObject) -> None:
+    read = _read(text)
+    fields = [(card.number, each.key) for card in read.cards for each in card.fields]
+    assume(fields)
+    number, key = data.draw(st.sampled_from(fields))
+    value = data.draw(
+        st.one_of(st.text(max_size=30), st.sampled_from(("true", "false", "reset", "7", '"', "\u2028", "- id: x")))
+    )
+    changed = apply_changes(text, "p.yaml", CardChanges({(number, key): (value,)}))
+    after = _read(changed.text)
+    assert [card.rule for card in after.cards] == [card.rule for card in read.cards]
+    assert [card for card in after.cards if card.number != number] == [
+        replace(card, line=after.cards[card.number].line) for card in read.cards if card.number != number
+    ]
+    assert changed.text == text or not changed.problems
 
 
 def test_a_moved_rule_takes_the_comment_lines_directly_above() -> None:

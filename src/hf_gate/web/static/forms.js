@@ -51,7 +51,15 @@ function goToPlace(link) {
   field.setSelectionRange(at, at);
 }
 
+/** Show the card of the rule that the address names. */
+function showMarkedCard() {
+  if (pageName === "policy" && new URLSearchParams(location.search).has("rule")) {
+    find(".cards .is-marked")?.scrollIntoView({ block: "center" });
+  }
+}
+
 export function watchForms() {
+  showMarkedCard();
   document.addEventListener("submit", (event) => {
     const handle = handlerFor(event.target, event.submitter);
     if (!handle) return;
