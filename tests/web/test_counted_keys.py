@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from hf_gate.application.reason_texts import READY_TEXTS
 from tests.web.kit import GOOD, Room, a_room, served
@@ -107,6 +107,23 @@ def test_a_text_typed_before_the_sheet_is_there_is_no_row_of_keys(browser: Brows
         keys.press("s", *"a car 2?", "Enter", "a")
         expect(page.locator("#tray")).to_have_attribute("data-count", "2")
     assert _sent(room) == {"p00": ("reset", "a car 2?"), "p01": ("accept", None)}
+
+
+def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, room: Room) -> None:
+    _ask(room, [f"{GOOD} {n}" for n in range(2)])
+    with _queue(browser, room) as page:
+        row = room.row("p00")
+        values = {"verb": "reset", "key": row.state.hub_request or "", "version": row.version.token, "silent": "yes"}
+        assert room.visitor().post("/tray", values).status == 303
+        room.leave()
+        waiting: list[Route] = []
+        page.route("**/reset?*", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks the function
+        Keyboard(page).press("s", "j", "a", "Enter")  # while the desk has not answered yet
+        waiting[0].continue_()  # p00 was sent back already: there is nothing to send back
+        expect(page.locator("#notice")).to_contain_text("There is nothing here")
+        expect(page.locator("#sheet")).to_be_hidden()
+        assert page.url.endswith("/queue")
+    assert _sent(room) == {}
 
 
 def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, room: Room) -> None:

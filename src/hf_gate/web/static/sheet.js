@@ -21,7 +21,7 @@ export function openSheet(url, opener = null) {
   getSheet(url.split("#")[0]).finally(() => { // htmx would scroll to a fragment
     const keys = earlyKeys ?? [];
     earlyKeys = null;
-    for (const key of keys) pressEarlyKey(key);
+    if (dialog.open) for (const key of keys) pressEarlyKey(key); // without a sheet they would decide rows
   });
 }
 
