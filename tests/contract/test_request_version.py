@@ -182,7 +182,7 @@ def test_a_rename_counts_only_where_the_rule_read_the_name(store: Store) -> None
     seen = play.row.version
     play.step("rename")
     assert seen.difference(play.row.version) is None
-    assert seen.difference(play.row.version, with_identity=True) == "its name or e-mail changed"
+    assert seen.difference(play.row.version, with_identity=True) == "its name or e-mail address changed"
 
 
 def test_a_query_is_selected_as_it_is(store: Store) -> None:

@@ -17,7 +17,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         None,
         "seen: pending, asked again 1970-01-02, attempt 2",
     ),
-    (e.RequestChanged(what=("record",)), None, "name, e-mail or answers changed"),
+    (e.RequestChanged(what=("record",)), None, "name, e-mail address or answers changed"),
     (
         e.StatusMoved(before="pending", after="accepted", has_granter=True),
         {"granted_by": {"id": "1", "user": "bob"}},

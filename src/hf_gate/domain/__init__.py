@@ -1,1 +1,1 @@
-"""The values and rules of gated repos, without clock, network, disk, threads or randomness."""
+"""The values and rules of gated repos. Nothing here uses a clock, the network, the disk, threads or randomness."""

@@ -11,14 +11,14 @@ from .ids import Person, Repo, RepoType
 
 READ_PERMISSION: Final = "repo.access.read"  # lists requests
 DECIDE_PERMISSION: Final = "repo.write"  # decides and lists requests; also pushes files
-UNCERTAIN_PERMISSION: Final = "repo.access.write"  # in newer Hub documents; it may not suffice to decide
+UNCERTAIN_PERMISSION: Final = "repo.access.write"  # named in newer Hub documents; it may not be enough to decide
 
 GateMode = Literal[False, "auto", "manual"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How a repo is gated. The Hub does not report who is notified, nor whether members are gated: both are write-only."""
+    """How a repo is gated. The Hub does not report who is notified, or whether members are gated."""
 
     repo: Repo
     mode: GateMode | str
@@ -47,7 +47,7 @@ class TokenScope:
     permissions: frozenset[str]
 
     def covers(self, repo: Repo) -> bool | None:
-        """Tell whether the entity is this repo or contains it; None if the Hub does not say."""
+        """Tell whether the entity is this repo or contains the repo; None if the Hub does not say."""
         if self.kind in ("space", "bucket", "kernel", "collection", "oauth-app"):
             return False
         name = (self.name or "").lower()
@@ -69,11 +69,11 @@ class TokenRights:
     scopes: tuple[TokenScope, ...] | None = None
 
     def can_read_requests(self, repo: Repo) -> bool | None:
-        """Tell whether the token can list requests; None if that is not known."""
+        """Tell whether the token can list requests; None if this is unknown."""
         return self._has_permission(repo, {READ_PERMISSION, DECIDE_PERMISSION}, set())
 
     def can_decide(self, repo: Repo) -> bool | None:
-        """Tell whether the token can accept, send back, reject and grant; None if that is not known."""
+        """Tell whether the token can accept, send back, reject and grant; None if this is unknown."""
         return self._has_permission(repo, {DECIDE_PERMISSION}, {UNCERTAIN_PERMISSION})
 
     def _has_permission(self, repo: Repo, enough: set[str], perhaps: set[str]) -> bool | None:
@@ -91,7 +91,7 @@ class TokenRights:
         return None if held & perhaps or maybe & (enough | perhaps) else False
 
     def describe_excess_reach(self, is_named: Callable[[Repo], bool]) -> tuple[str, ...]:
-        """Return the places outside the named repos where the token can list or decide; empty if none is known."""
+        """Return the places outside the named repos where the token can list or decide; empty if none are known."""
         if self.role == "write":
             return ("every repo that its account may write to",)
         reach = [

@@ -12,19 +12,19 @@ DAY: Final = 86_400_000
 _FIRST_MONDAY: Final = 4 * DAY  # 1970-01-05
 _SHORTEST: Final = 60_000  # ms; shorter waits are in the first bucket
 _RATIO: Final = 1.25
-LAST_BUCKET: Final = 71  # begins at 14.5 years
+LAST_BUCKET: Final = 71  # starts at 14.5 years
 
 
 class Activity(StrEnum):
-    """What is counted by repo and week. The name that goes with a count is in the comment."""
+    """What is counted by repo and week. Each comment gives the `name` stored with a count, and the week it belongs to."""
 
-    ASKED = "asked"  # empty; by the week of asking
-    ANSWERED = "answered"  # an `Answerer` and the new status; by the week of the answer
-    WAIT = "wait"  # the bucket of the wait; by the week of asking
-    OPEN = "open"  # the day of the week, 0 to 6, of current pending requests; by the week of asking
-    END = "end"  # empty; grants with an end, by the week in which they end
-    RULE = "rule"  # policy/rule that decided; by the week of the answer
-    REVERSED = "reversed"  # policy/rule whose decision a person changed; by the week of the change
+    ASKED = "asked"  # no name; the week of the request
+    ANSWERED = "answered"  # an `Answerer` and the new status; the week of the answer
+    WAIT = "wait"  # the bucket of the wait; the week of the request
+    OPEN = "open"  # current pending requests: the day of the week, 0 to 6; the week of the request
+    END = "end"  # grants with an end: no name; the week in which they end
+    RULE = "rule"  # policy/rule that decided; the week of the answer
+    REVERSED = "reversed"  # policy/rule whose decision a person changed; the week of the change
 
 
 class Answerer(StrEnum):
@@ -32,7 +32,7 @@ class Answerer(StrEnum):
 
     PERSON = "person"
     RULE = "rule"
-    OUTSIDE = "outside"  # the Hub's page or another tool, or a time before the first sync
+    OUTSIDE = "outside"  # on the Hub's page, with another tool, or before the first sync
 
 
 def week_of(at: int) -> int:
@@ -46,12 +46,12 @@ def week_start(week: int) -> int:
 
 
 def weekday_of(at: int) -> int:
-    """Return the day of the week of a time in ms, Monday is 0."""
+    """Return the day of the week of a time in ms; Monday is 0."""
     return (at - _FIRST_MONDAY) % WEEK // DAY
 
 
 def wait_bucket(wait: int) -> int:
-    """Return the bucket of a wait in ms. Each bucket begins at 1.25 times the beginning of the one before."""
+    """Return the bucket of a wait in ms. Each bucket starts at 1.25 times the start of the previous one."""
     return 0 if wait < _SHORTEST else min(LAST_BUCKET, int(math.log(wait / _SHORTEST, _RATIO)) + 1)
 
 
@@ -61,7 +61,7 @@ def bucket_wait(bucket: int) -> int:
 
 
 def wait_quantile(counts: Mapping[int, int], share: float) -> int | None:
-    """Return the wait in ms that a share of all counted waits do not exceed; None without any."""
+    """Return the wait in ms that this share of all counted waits does not exceed; None without any waits."""
     rest = math.ceil(share * sum(counts.values()))
     for bucket in sorted(counts):
         rest -= counts[bucket]

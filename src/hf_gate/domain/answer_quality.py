@@ -1,4 +1,4 @@
-"""Rates answers: missing, empty, junk, thin or good. A doubtful answer is good, because a person may depend on it."""
+"""Rates answers: missing, empty, junk, thin or good. A doubtful answer counts as good, for the requester's benefit."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from .thin_answers import THIN, is_email_like
 class Quality(StrEnum):
     """The quality of an answer.
 
-    MISSING: the form had no such field. EMPTY: only white space and invisible characters. JUNK: declines to answer, is
-    random keys, or repeats the label or the person's name. THIN: real words that do not answer. GOOD: the rest.
+    MISSING: the form had no such field. EMPTY: only white space and invisible characters. JUNK: a refusal to answer,
+    random keys, the label, or the person's own name. THIN: real words that do not answer the question. GOOD: the rest.
     """
 
     MISSING = "missing"
@@ -42,7 +42,7 @@ class Quality(StrEnum):
 def rate_answer(answer: str | None, label: str = "", role: Role | None = None, names: Collection[str] = ()) -> Quality:
     """Return the quality of one text answer. `names` are the username and the full name of the person.
 
-    The default role is that of the label. Only the first 4,000 visible characters count.
+    The default role is the one that the label suggests. Only the first 4,000 visible characters count.
     """
     if answer is None:
         return Quality.MISSING
@@ -51,7 +51,7 @@ def rate_answer(answer: str | None, label: str = "", role: Role | None = None, n
 
 
 class AnswerRating(NamedTuple):
-    """The quality of an answer from anybody. `words` is its number of words; 0 if a name cannot lower the quality."""
+    """The quality of an answer, whoever gave it. `words` is its number of words; 0 if a name cannot lower the quality."""
 
     quality: Quality
     words: int
@@ -75,7 +75,7 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
 def rate_with_names(found: AnswerRating, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
     """Return the quality of a rated answer for a person: an answer that is just their name is junk."""
     for name in names if found.words else ():
-        if name.isascii() and len(name) < 2 * found.words - 1:  # most names are too short for so many words
+        if name.isascii() and len(name) < 2 * found.words - 1:  # the name is too short to have so many words
             continue
         if len(_words_of_name(name)) == found.words:  # only answers with as many words as the name need a second check
             given = _prepare_answer(strip_invisible(answer), label, role, names)
@@ -117,7 +117,7 @@ _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 
 
 def _is_invited(given: AnswerText) -> bool:
-    """Tell whether the label invites the answer: a refusal for "if any", a yes or no, a date in its format."""
+    """Tell whether the label invites the answer: a refusal for "if any", a yes or no, or a date in the label's format."""
     if label_matches(given.label, words.LABEL_IS_A_DATE) and _is_date(given):
         return True
     if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_ASKS_YES):
@@ -126,7 +126,7 @@ def _is_invited(given: AnswerText) -> bool:
 
 
 def _is_date_asked_for(given: AnswerText) -> bool:
-    """Tell whether it is a bare date and the label asks for one. Such an answer is not junk, but may be thin."""
+    """Tell whether the answer is only a date and the label asks for one. Such an answer is not junk, but may be thin."""
     return len(given.folded) <= 40 and label_matches(given.label, words.LABEL_ASKS_DATE) and _is_date(given)
 
 
@@ -135,7 +135,7 @@ def _is_date(given: AnswerText) -> bool:
 
 
 def _is_country_code(given: AnswerText) -> bool:
-    """Tell whether it is two letters (NO is Norway, NA is Namibia) or a flag."""
+    """Tell whether the answer is two letters (NO is Norway, NA is Namibia) or a flag."""
     return bool(_CODE.fullmatch(given.folded) or _FLAG.fullmatch(given.text))
 
 
@@ -148,7 +148,7 @@ def _is_yes_or_no(given: AnswerText) -> bool:
 
 
 def _is_place_name(given: AnswerText) -> bool:
-    """Tell whether it is an acronym (MIT, DFG) or a name in digits (42)."""
+    """Tell whether the answer is an acronym (MIT, DFG) or a name in digits (42)."""
     if given.text in words.NUMBER_NAMES:
         return True
     bare = given.text.replace(".", "")
@@ -161,7 +161,7 @@ def _is_place_name(given: AnswerText) -> bool:
 
 
 def _is_person_name(given: AnswerText) -> bool:
-    """Tell whether it is capitalized or a single letter. Null, No, Na and Asd are real names."""
+    """Tell whether the answer is capitalized or a single letter. Null, No, Na and Asd are real names."""
     bare = given.letters
     if len(bare) == 1 and bare.isalpha():
         return given.joined_words not in _REFUSALS
@@ -201,7 +201,7 @@ _HOME_ROW = re.compile("[asdfghjkl]{7,}")
 
 
 def _has_no_letters(given: AnswerText) -> bool:
-    """Tell whether it has no letters, and no digits where a number can be an answer."""
+    """Tell whether the answer has no letters, and no digits where a number can be an answer."""
     if given.role is Role.BIRTH_DATE and any(map(str.isdigit, given.text)):
         return False
     return not (given.folded[:1].isalpha() or any(unicodedata.category(char)[0] in "LM" for char in given.folded))
@@ -243,7 +243,7 @@ def _is_typed_at_random(given: AnswerText) -> bool:
 
 
 def _is_key_mash(word: str) -> bool:
-    """Tell whether a word consists of runs of neighbouring keys, or of single jamo."""
+    """Tell whether a word consists of runs of neighbouring keys, or of single jamo (parts of Korean syllables)."""
     if (not word.isascii() and _JAMO.fullmatch(word)) or word in _SHORT_RUNS:
         return True
     if len(word) < 4 or word in _RUN_WORDS:
@@ -309,7 +309,7 @@ def _label_parts(label: str, role: Role) -> frozenset[str]:
     ) - {""}
 
 
-_NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # where a name is an answer, or cannot be one
+_NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # a name is a valid answer here, or is never given
 
 
 @lru_cache(maxsize=256)
@@ -329,7 +329,7 @@ def _is_own_name(given: AnswerText) -> bool:
 
 
 def _is_allowed_name(given: AnswerText) -> bool:
-    if given.role is Role.AFFILIATION:  # an organisation's account, with the spelling of the organisation
+    if given.role is Role.AFFILIATION:  # an organisation's account whose name is spelt like the organisation
         return given.text.isupper() and len(given.words) == 1
     return given.role is Role.OTHER and label_matches(given.label, words.LABEL_IS_ACCOUNT)
 

@@ -19,7 +19,7 @@ class AnswerText:
         self, text: str, folded: str, words: tuple[str, ...], label: str, role: Role, names: Collection[str]
     ) -> None:
         self.text = text  # the visible characters
-        self.folded = folded  # without case, width and accents
+        self.folded = folded  # without differences of case, width and accents
         self.words = words  # of the folded text, without punctuation
         self.label, self.role, self.names = label, role, names
         self.joined_words = " ".join(words)

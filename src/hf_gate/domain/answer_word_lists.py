@@ -1,4 +1,4 @@
-"""Word lists of `answer_quality` in many languages: words that say nothing, and patterns of labels."""
+"""Word lists of `answer_quality` in many languages: words without content, and patterns of labels."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ _STRANGE = re.compile("[\x00-\x1f\x7f-\x9f\ue000-\uf8ff\ud800-\udfff]")
 
 
 def domain_of(email: str | None) -> str | None:
-    """Return the part of an address after its last @, folded; None if there is none."""
+    """Return the part of an address after the last @, folded; None if the address has no @."""
     return fold_for_search(email.rpartition("@")[2]) if email and "@" in email else None
 
 

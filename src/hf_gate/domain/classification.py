@@ -1,4 +1,4 @@
-"""What requests are found and counted by beside their state: quality of the purpose, kind of mail address, same text."""
+"""The classification of requests, for searches and counts: quality of the purpose, kind of e-mail address, same text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from .requests import AccessRequest
 
 QUALITIES: Final = ("good", "thin", "junk", "empty", "missing")
-"""The values of `answer_quality.Quality`, without loading its word lists."""
+"""The values of `answer_quality.Quality`, repeated here to avoid loading its word lists."""
 
 
 class MailKind(StrEnum):
-    """The kind of an account's mail address. NONE: the Hub shows no address, or no valid one."""
+    """The kind of an account's e-mail address. NONE: the Hub shows no address, or an invalid one."""
 
     UNIVERSITY = "university"
     FREE = "free"
@@ -24,9 +24,10 @@ class MailKind(StrEnum):
 
 
 class Classification(NamedTuple):
-    """The classification of one request; None is not known, as of a request whose record was erased.
+    """The classification of one request. A value is None if unknown, for example because the record was erased.
 
-    `quality` is that of the purpose. Requests of one repo with the same `fingerprint` contain the same long answer.
+    `quality` is the quality of the purpose. Requests of one repo with the same `fingerprint` contain the same long
+    answer.
     """
 
     quality: str | None = None
@@ -40,10 +41,10 @@ Classify: TypeAlias = "Callable[[AccessRequest], Classification]"
 
 
 class RequestClassifier(Protocol):
-    """Classifies requests. `form_card` is the stored form of their repo, None if it was not read."""
+    """Classifies requests. `form_card` is the stored form of their repo; None if the form has not been read."""
 
     def version(self, form_card: str | None) -> str:
-        """Return a digest of everything that a classification depends on beside the request."""
+        """Return a digest of everything that a classification depends on, apart from the request."""
         ...
 
     def for_form(self, form_card: str | None, secret: bytes) -> Classify:

@@ -1,4 +1,4 @@
-"""The completeness of listings: whether a listing is proved to be complete, and if not, why."""
+"""The completeness of listings: whether a listing is proved to be complete, and if not, why not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Completeness:
     """The completeness of a listing. `proved` is True only if nothing is in doubt; otherwise `why` is a sentence.
 
-    On a Hub without reset requests, that list is proved to be empty: `NO_RESET_LIST`.
+    On a Hub without the status reset, the list of reset requests is proved to be empty: `NO_RESET_LIST`.
     """
 
     proved: bool
@@ -21,4 +21,4 @@ class Completeness:
 
 NOT_READ = Completeness(False, "not read to the end")
 PROVED = Completeness(True)
-NO_RESET_LIST = Completeness(True, "this Hub has no list of reset requests: it does not have that status yet")
+NO_RESET_LIST = Completeness(True, "this Hub has no list of reset requests: it does not have this status yet")

@@ -1,7 +1,7 @@
 """Makes text from strangers safe to display: characters that hide, reorder or control text become visible.
 
 A dangerous character becomes its control picture (U+0000-U+001F, U+007F: `␛` for ESC) or `⟨U+202E⟩`. Characters that
-normal text needs stay: joiners in Arabic, Indic and Mongolian words and in emoji, variation selectors with a base.
+normal text needs stay: joiners in Arabic, Indic and Mongolian words and in emoji, and variation selectors with a base.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-_pattern = cache(re.compile)  # on first use: compiling all patterns would add 6 ms to every start
+_pattern = cache(re.compile)  # imported on first use: compiling all patterns would add 6 ms to every start
 
 # ---- dangerous characters --------------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ _ALWAYS = (
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"  # shorthand, music, tags
 )
 _MARKS = "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
-MAX_MARKS = 8  # on one letter; more would cover the lines above and below
+MAX_MARKS = 8  # marks on one letter; more would cover the lines above and below
 
 _PILED = f"(?<=[{_MARKS}]{{{MAX_MARKS}}})[{_MARKS}]+"
 _DANGER = f"[{_ALWAYS}{_JOINERS}{_SELECTORS}]|{_PILED}"
@@ -50,8 +50,8 @@ _MONGOLIAN = "[\u1820-\u18aa]"
 def make_visible(text: str, *, one_line: bool = False) -> str:
     """Return the text with dangerous characters replaced; the same object if there are none.
 
-    Tabs and line feeds stay, and CR LF becomes LF; with `one_line` they are replaced too. The result stays the same if it
-    is passed again.
+    Tabs and line feeds stay, and CR LF becomes LF; with `one_line` they are replaced too. Calling this again with
+    the result changes nothing.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -123,21 +123,22 @@ _FORMULA_INSIDE = f"(?<=[;\r\n])(?=(?:(?![\r\n])[{_BLANK}])*[{_SIGN}])"
 
 
 def csv_cell(text: str) -> str:
-    """Return the text as a cell that no spreadsheet reads as a formula: a `'` precedes what looks like one.
+    """Return the text as a cell that no spreadsheet reads as a formula: text that looks like one gets a leading `'`.
 
-    If the list separator is a semicolon, spreadsheets also begin a cell after one, and a row after a line break.
+    Where the list separator is a semicolon, spreadsheets also start a cell after a semicolon, and a row after a line
+    break.
     """
     guarded = _pattern(_FORMULA_INSIDE).sub("'", text)
     return f"'{guarded}" if _pattern(_FORMULA).match(text) else guarded
 
 
 def to_json(value: object) -> str:
-    r"""Encode as one line of JSON. A value with a dangerous character is written entirely with `\u` escapes."""
+    r"""Encode a value as one line of JSON. A value with a dangerous character is written entirely with `\u` escapes."""
     import msgspec
 
     try:
         text = msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:  # half a character
+    except UnicodeEncodeError:  # a lone surrogate
         text = ""
     if text and make_visible(text, one_line=True) is text:
         return text
@@ -164,17 +165,17 @@ def csv_value(value: object) -> str | int | float:
 
 
 def pluralize(count: int, one: str, many: str | None = None) -> str:
-    """Return a count with its noun: `1 change`, `1,204 changes`; `many` if an s is not enough."""
+    """Return a count with its noun: `1 change`, `1,204 changes`; `many` is the plural if adding an s is not enough."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def join_words(words: Sequence[str], last: str) -> str:
-    """Join words with commas, and with `last` (and, or) before the last word."""
+    """Join words with commas, and put `last` (and, or) before the last word."""
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def display_width(text: str) -> int:
-    """Return the columns in a terminal: 2 for wide East Asian characters and emoji, 0 for marks and joiners."""
+    """Return the width in terminal columns: 2 for wide East Asian characters and emoji, 0 for marks and joiners."""
     if text.isascii():
         return len(text)
     from wcwidth import width
@@ -183,7 +184,7 @@ def display_width(text: str) -> int:
 
 
 def clip(text: str, columns: int, *, ending: str = "\N{HORIZONTAL ELLIPSIS}") -> str:
-    """Return at most `columns` columns of one line. Truncated text ends in `ending`; letters keep their marks."""
+    """Cut one line to at most `columns` columns. Truncated text ends in `ending`; letters keep their marks."""
     if len(text) * 2 <= columns or display_width(text) <= columns:
         return text
     room = columns - display_width(ending)

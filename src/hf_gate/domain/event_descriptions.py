@@ -22,12 +22,15 @@ ORIGIN_PHRASES: Final[Mapping[str | None, str]] = {
 
 
 def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
-    """Describe an event. Texts of people from the private part are in quotes, and are not safe to print as they are."""
+    """Describe an event.
+
+    Text written by people (from the private part) is quoted, and must be made safe before printing.
+    """
     match event:
         case e.RequestSeen():
             return _describe_request_seen(event)
         case e.RequestChanged():
-            return "name, e-mail or answers changed"
+            return "name, e-mail address or answers changed"
         case e.StatusMoved():
             who = _granter_name(private)
             after = ", after a change of ours" if event.cause == "superseded" else ""
@@ -103,7 +106,10 @@ def _describe_member_event(event: e.AnyEvent) -> str:
 
 
 def _describe_request_seen(event: e.RequestSeen) -> str:
-    """Describe a request that was found. The entry has the time of the sync, which may be long after the request."""
+    """Describe a request that was found.
+
+    The entry's time is the time of the sync, which may be long after the request.
+    """
     asked = f"{from_ms(event.asked_at):%Y-%m-%d}"
     if event.attempt > 1:
         return f"seen: {event.status}, asked again {asked}, attempt {event.attempt}"

@@ -1,8 +1,8 @@
 """The events of the audit log: frozen, tagged structs that describe what happened.
 
 The public part of an event holds enums, digests, the Hub's request ids, and names of rules, policies and reviewers.
-Personal data (name, e-mail, answers, reasons, fact values) is in the private part, which is stored beside the ledger.
-The ledger holds only a salted commitment to it, so it can be erased and the chain stays valid.
+Personal data (name, e-mail address, answers, reasons, fact values) is in the private part, stored beside the ledger.
+The ledger holds only a salted commitment to the private part, so that part can be erased and the chain stays valid.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_SEEN.value):
-    """A new request, or a new attempt, was found on the Hub. `hub_request` is the Hub's id for it, if it sent one."""
+    """A new request, or a new attempt, was found on the Hub.
+
+    `hub_request` is the Hub's request id, if the Hub sent one.
+    """
 
     person: str
     status: str
@@ -59,24 +62,24 @@ class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
     reviewed_at: int | None = None
     answers: str | None = None  # digest of the answers, salted like the commitment
     via: str = "sync"  # sync, import
-    after: int | None = None  # the request that this attempt follows
+    after: int | None = None  # the previous attempt
 
 
 class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_CHANGED.value):
-    """The same attempt has another name, e-mail, Hub id or review time, or other answers."""
+    """The name, e-mail address, Hub id, review time or answers of a known attempt changed."""
 
     what: tuple[str, ...]  # record, review
     hub_request: str | None = None
-    reviewed_at: int | None = None  # ms; later than the known one
+    reviewed_at: int | None = None  # ms; later than the known review time
 
 
 class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.STATUS_MOVED.value):
-    """The Hub shows another status, and the change was not ours: it came from the Hub's page or another tool."""
+    """The Hub shows another status that hf-gate did not set: the change came from the Hub's page or another tool."""
 
     before: str
     after: str
     reviewed_at: int | None = None
-    cause: str = "outside"  # outside; superseded: it changed again after a change of ours
+    cause: str = "outside"  # outside; superseded: the status changed again after a change by hf-gate
     has_granter: bool = False  # the private part names the granter
 
 
@@ -87,14 +90,14 @@ class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.VERDICT_REACHED.value):
-    """The verdict of the policies on a request, recorded when it differs from the one before."""
+    """The verdict of the policies on a request, recorded when it differs from the previous verdict."""
 
     action: str
     rule: str
     policy: str | None = None
     digest: str | None = None
-    shadow: tuple[tuple[str, str, str], ...] = ()  # (policy, rule, action); reported and never counted
-    lists: Mapping[str, str] = {}  # version by name of each list and table that was used
+    shadow: tuple[tuple[str, str, str], ...] = ()  # (policy, rule, action); reported, but not used to decide
+    lists: Mapping[str, str] = {}  # the version of each list and table that was used, by its name
     missing: tuple[str, ...] = ()
     queue: str | None = None
 
@@ -108,7 +111,7 @@ class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Eve
 
 
 class RunResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RUN_RESUMED.value):
-    """A person resumed a paused or interrupted run. `changes` counts those that were not sent before."""
+    """A person resumed a paused or interrupted run. `changes` counts the changes not sent before."""
 
     run: str
     changes: int
@@ -132,19 +135,19 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     run: str
     kind: str
     after: str
-    how: str = "told"  # told: the Hub confirmed it; read: its answer was lost, and a later read showed it
+    how: str = "told"  # told: the Hub confirmed it; read: the answer was lost, and a later read showed the change
     hub_reply: str | None = None  # the Hub's x-request-id of the write
-    reviewed_at: int | None = None  # ms: the Hub's time if a read showed it, else ours; 0: it is pending again
-    hub_at: int | None = None  # ms by the Hub's clock, if it is known and differs from ours
+    reviewed_at: int | None = None  # ms: the Hub's time if a read showed it, else ours; 0: pending again
+    hub_at: int | None = None  # ms by the Hub's clock, if that clock is known and differs from ours
 
 
 class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_DATED.value):
-    """A grant of ours got an end, or another end. With `until` None it has no end."""
+    """The end of a grant made by hf-gate was set, changed or (with `until` None) removed."""
 
     until: int | None  # ms
     at_end: str = "reset"
     rule: str | None = None
-    written: str | None = None  # as in the rule: `30d`, `2027-06-30`
+    written: str | None = None  # as written in the rule: `30d`, `2027-06-30`
 
 
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
@@ -168,17 +171,17 @@ class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
 
 
 class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_ACCEPTED.value):
-    """A table that lost rows was accepted: it is used as it is from now on."""
+    """A table that lost rows was accepted: its current rows are used from now on."""
 
     table: str
-    rows_before: int | None  # None: it was never read completely
+    rows_before: int | None  # None: the table has never been read completely
     rows_after: int
 
 
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):
     """A member got a new link to the desk. `account` is the unproven Hub account id in the invitation.
 
-    `seal` is the digest of the member's row and of the link's digest. It reveals an edited row.
+    `seal` is the digest of the member's row and of the link's digest. A changed seal reveals an edited row.
     """
 
     member: str
@@ -219,7 +222,7 @@ class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKi
 
 
 class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.SYNC_ENDED.value):
-    """A full sync ended. `complete` says if it is proved to be complete. Recorded when `complete` or the counts change."""
+    """A full sync ended. `complete` says whether it is proved complete. Recorded when `complete` or the counts change."""
 
     complete: bool
     counts: Mapping[str, int] = {}
@@ -272,10 +275,10 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OUTSIDE = "outside"
-"""The actor of changes made elsewhere: by requesters, on the Hub's page, by other tools."""
+"""The actor of changes made elsewhere: by requesters, on the Hub's page, or by other tools."""
 
 POLICY_ACTOR = "policy:"
-"""How the name of a policy as an actor begins."""
+"""The prefix of an actor that is a policy."""
 
 
 def policy_actor(policy: str, digest: str | None) -> str:
@@ -294,15 +297,15 @@ def encode_event(event: AnyEvent) -> bytes:
 
 
 def decode_event(body: bytes) -> AnyEvent:
-    """Decode the body of an event. Raises `msgspec.ValidationError` if no version of hf-gate wrote it."""
+    """Decode the body of an event. Raises `msgspec.ValidationError` if hf-gate did not write it."""
     return _DECODER.decode(body)
 
 
 def canonical_json(value: object) -> bytes:
-    """Encode a value as JSON in UTF-8 with sorted keys and without spaces. Digests and commitments cover these bytes."""
+    """Encode a value as JSON in UTF-8, with sorted keys and without spaces. Digests and commitments cover these bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def commitment_of(salt: bytes, private: bytes) -> bytes:
-    """Return the commitment to a private part. Without the salt, its content cannot be guessed from it."""
+    """Return the commitment to a private part. Without the salt, nobody can guess the content from the commitment."""
     return hashlib.sha256(len(salt).to_bytes(2) + salt + private).digest()

@@ -17,9 +17,9 @@ OTHERS: Final = "other answers"
 
 
 def flat_rows(requests: Iterable[AccessRequest]) -> list[dict[str, Cell]]:
-    """Return one dict for each request. Texts and times are as the Hub sent them, times in UTC; None means not sent.
+    """Return one dict for each request. Values are as the Hub sent them, with times in UTC; None means not sent.
 
-    Each label of an answer is a column `answer: LABEL`. Beyond the 200 most frequent labels, answers are JSON in one
+    Each label of an answer has a column `answer: LABEL`. Answers beyond the 200 most frequent labels are JSON in one
     column, `other answers`.
     """
     read = list(requests)

@@ -1,4 +1,4 @@
-"""Checks a parsed gate form for mistakes: keys without effect, placeholders, lost order."""
+"""Checks a parsed gate form for mistakes: keys without effect, placeholders, and a lost order of fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GATE_KEYS = (
     "extra_gated_eu_disallowed",
 )
 _GATE_LIKE = re.compile(r"extra[ _-]?gated", re.IGNORECASE)
-# Keys of ModelScope, whose cards look like those of the Hub.
+# Keys of ModelScope, whose cards look like the Hub's.
 _MODELSCOPE = ("extra-gated", "extra_gated", "extra_gated_licence")
 _PLACEHOLDER = re.compile(
     r"\{\{?[ ]?[a-z]\w*[ ]?\}?\}|\[[A-Z][A-Z]*(?:[_ ][A-Z]+)+\](?!\()|\[More Information Needed\]"
@@ -33,7 +33,7 @@ WARNINGS: Final = frozenset({
     "unknown_field_key", "undocumented_key", "keys_sorted", "options_unused", "single_option", "option_promises_field",
     "yaml_second_document",
 })  # fmt: skip
-"""Codes of problems that lose nothing. With any other code, a question, a choice or a text is lost."""
+"""Codes of problems that lose nothing. Any other code means that a question, a choice or a text is lost."""
 
 
 def is_error(problem: Problem) -> bool:
@@ -98,8 +98,8 @@ def field_problems(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[s
         yield problem_at(
             key,
             "option_promises_field",
-            "A choice asks people to explain elsewhere.",
-            "Make sure that a text field for it exists.",
+            "A choice asks people for an explanation elsewhere.",
+            "Make sure that the form has a text field for the explanation.",
         )
     if options and kind and kind != "select":
         yield problem_at(

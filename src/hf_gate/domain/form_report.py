@@ -1,4 +1,4 @@
-"""Reports on a gate form: what requesters see, and the problems by severity."""
+"""Reports on a gate form: what requesters see, and its problems by severity."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def summarize_problems(form: GateForm) -> str:
 
 
 def requester_view(form: GateForm) -> Iterator[tuple[str, str]]:
-    """Yield what a requester sees and enters, as names and values, in the Hub's order."""
+    """Yield what a requester sees and enters as pairs of name and value, in the Hub's order."""
     for name in ("heading", "prompt", "description"):
         if text := getattr(form, name):
             yield name, text

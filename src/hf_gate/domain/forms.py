@@ -14,11 +14,11 @@ from .yaml_parser import Mapping, Node, ParsedYaml, Problem, Scalar, parse_yaml,
 from .yaml_parser import Sequence as List
 
 KNOWN_TYPES = ("text", "checkbox", "select", "country", "date_picker", "ip_location")
-"""The types that the Hub shows. `ip_location` is undocumented: it has no input, because the Hub fills it in."""
+"""The types that the Hub shows. `ip_location` is undocumented; it has no input, because the Hub fills it in."""
 
 _TYPES = f"one of {', '.join(KNOWN_TYPES)}"
 _SPEC_KEYS = ("type", "options", "required", "optional", "label", "description")
-_IN_THE_BROWSER = "In the browser every question must be answered."
+_IN_THE_BROWSER = "In the browser, every question must be answered."
 _UNDOCUMENTED = {
     "required": (
         f"`required` is not documented. {_IN_THE_BROWSER}",
@@ -38,7 +38,7 @@ _UNDOCUMENTED = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One choice of a select. The text of an option without a value is its label and its value."""
+    """One choice of a select. In an option without a value, the text is both label and value."""
 
     label: str
     value: str
@@ -46,9 +46,9 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One question. `label` is the key of its answer with white space folded; `type` is the word in the card.
+    """One question. `label` is the key of its answer with white space folded; `type` is as written in the card.
 
-    `required` is the card's value. The Hub is not known to use it: in the browser, every input is required. `known` is
+    `required` is the card's value. The Hub probably ignores it: in the browser, every input is required. `known` is
     False if the Hub does not have the type; the field is still shown and exported.
     """
 
@@ -81,7 +81,7 @@ class GateForm:
 
 
 def parse_gate_form(card_text: str) -> GateForm:
-    """Parse the gate form of a README. Never raises. Line and column of problems count in the whole card."""
+    """Parse the gate form of a README. Never raises. Lines and columns of problems refer to the whole card."""
     block = find_front_matter(card_text)
     problems = list(block.problems)
     if block.text is None:
@@ -100,7 +100,7 @@ def parse_gate_form(card_text: str) -> GateForm:
 
 
 def fingerprint(fields: Sequence[Field]) -> str:
-    """Return the SHA-256 in hex of the fields' [label, type, [option values]] as JSON in UTF-8 without spaces."""
+    """Return the SHA-256 (hex) of the fields' [label, type, [option values]], encoded as JSON in UTF-8 without spaces."""
     rows = [[item.label, item.type, [option.value for option in item.options]] for item in fields]
     return _sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
 
@@ -146,7 +146,7 @@ def form_to_json(form: GateForm) -> dict[str, object]:
 
 
 def form_from_json(document: str) -> GateForm:
-    """Return the form that a store holds as the JSON of `form_to_json`. Problems of the card are left out."""
+    """Return the form stored as the JSON of `form_to_json`, without the problems of the card."""
     data = json.loads(document)
     fields = tuple(
         Field(

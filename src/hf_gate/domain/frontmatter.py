@@ -1,4 +1,4 @@
-"""Finds the YAML front matter of a card, and explains why the Hub would not find it."""
+"""Finds the YAML front matter of a card, and explains why the Hub may not find it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _delimiter_problems(lines: list[str], start: int, end: int) -> Iterator[Prob
 
 
 def _body_problems(lines: list[str], end: int) -> Iterator[Problem]:
-    """Yield a problem if metadata seems to follow: the block was closed too early, or there is a second one."""
+    """Yield a problem if metadata seems to follow: the block was closed too early, or there is a second block."""
     body = list(_without_code_fence(lines, end + 1))
     first = next((row for row in body if lines[row].strip()), None)
     if first is None:

@@ -19,7 +19,7 @@ class Duration:
     months: int = 0
 
     def after(self, moment: datetime) -> datetime:
-        """Return the moment this long after another. The 31st becomes the last day of a shorter month.
+        """Return the moment that is this long after another. The 31st becomes the last day of a shorter month.
 
         A result beyond the calendar becomes the end of the year 9999.
         """
@@ -39,7 +39,7 @@ class Duration:
 
 
 def parse_grant_end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
-    """Return the end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several joined by commas, the earliest.
+    """Return the end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several separated by commas, the earliest.
 
     A date is the end of that day in `zone`. A duration counts days or calendar months from the acceptance. A timestamp
     (`2027-06-30T09:30:00.000Z`, used when an undo restores an end) is used as it is. Raises ValueError for anything else.

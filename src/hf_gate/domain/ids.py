@@ -44,7 +44,7 @@ class Repo:
 
     @property
     def web_path(self) -> str:
-        """The path of its page, without a leading slash: `ns/name`, or `datasets/ns/name`."""
+        """The path of the repo's page, without a leading slash: `ns/name`, or `datasets/ns/name`."""
         return self.id if self.type is RepoType.MODEL else f"datasets/{self.id}"
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ def parse_repo_type(text: str) -> RepoType:
 def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Repo:
     """Parse a repo: `ns/name` (a model), `datasets/ns/name`, `dataset:ns/name`, `hf://...` or a Hub URL.
 
-    `repo_type` sets the type of a bare `ns/name`, and must agree with a type in the text.
+    `repo_type` sets the type of a bare `ns/name`. If the text names a type, both must agree.
     """
     wanted = None if repo_type is None else parse_repo_type(repo_type)
     if isinstance(text, Repo):
@@ -120,7 +120,7 @@ def _split_type(path: str) -> tuple[RepoType | None, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One account of the Hub. Any part may be hidden from a repo's owner. Usernames can be changed and reused."""
+    """One account of the Hub. Any field may be hidden from a repo's owner. Usernames can be changed and reused."""
 
     id: str | None = None
     username: str | None = None
@@ -128,7 +128,7 @@ class Person:
 
     @property
     def created_at(self) -> datetime | None:
-        """When the account was created: the first 8 hex digits of its id (inferred, see the protocol)."""
+        """When the account was created: the first 8 hex digits of its id (inferred, not documented by the Hub)."""
         return id_time(self.id) if self.id else None
 
     def __str__(self) -> str:

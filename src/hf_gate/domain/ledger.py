@@ -1,4 +1,4 @@
-"""Links the entries of a repo's ledger into a hash chain, and verifies chains. It stores nothing."""
+"""Links the entries of a repo's ledger into a hash chain, and verifies chains. Nothing here is stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .events import canonical_json
 
 GENESIS: Final = hashlib.sha256(b"hf-gate ledger 1").digest()
 WORKSPACE_CHAIN: Final = "desk"
-"""The chain of entries that belong to no single repo: promotions, approvals, ends of runs."""
+"""The chain of entries that do not belong to a single repo: promotions, approvals, ends of runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,13 @@ class ChainBreak:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The heads of all chains at one time. It reveals later whether earlier entries were removed or rewritten."""
+    """The heads of all chains at one time.
+
+    A later comparison reveals whether earlier entries were removed or rewritten.
+    """
 
     at: int
-    heads: Mapping[str, tuple[int, str]]  # chain to (length, hash in hex)
+    heads: Mapping[str, tuple[int, str]]  # by chain: (length, hash in hex)
 
     @property
     def digest(self) -> str:
@@ -52,7 +55,7 @@ class Checkpoint:
 
 
 def link_hash(before: bytes, link: LedgerLink) -> bytes:
-    """Return the hash of an entry. It covers the hash before it and every public column with its length."""
+    """Return the hash of an entry. It covers the previous hash and every public column with its length."""
     number = b"" if link.request is None else str(link.request).encode()
     head = f"{link.chain}\x1f{link.seq}\x1f{link.at}\x1f{link.kind}\x1f{link.actor}\x1f".encode()
     body, seal = link.body, link.commitment or b""
@@ -66,7 +69,10 @@ def link_hash(before: bytes, link: LedgerLink) -> bytes:
 def verify_chain(
     links: Iterable[LedgerLink], *, start: bytes = GENESIS, first: int = 1
 ) -> Iterator[ChainBreak | LedgerLink]:
-    """Yield a `ChainBreak` at each place where a chain is broken, then its last link. A break does not end the check."""
+    """Yield a `ChainBreak` at each place where a chain is broken, then its last link.
+
+    The check continues after a break.
+    """
     before, seq, last = start, first - 1, None
     for link in links:
         seq += 1
@@ -84,7 +90,10 @@ def verify_chain(
 def verify_checkpoint(
     checkpoint: Checkpoint, heads: Mapping[str, Sequence[bytes]], lengths: Mapping[str, int]
 ) -> list[ChainBreak]:
-    """Return the breaks that a checkpoint reveals. `heads[chain]` holds the hash at the checkpoint's length, if it is there."""
+    """Return the breaks that a checkpoint reveals.
+
+    `heads[chain]` holds the hash at the checkpoint's length, if present.
+    """
     broken = []
     for chain, (length, known) in sorted(checkpoint.heads.items()):
         found = heads.get(chain, ())

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class Status(StrEnum):
-    """The four lists of a gated repo. Other statuses of a Hub are stored as plain text and never decided on."""
+    """The four lists of a gated repo. Any other status is stored as plain text, and such requests are never decided."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -18,7 +18,7 @@ class Status(StrEnum):
 STATUSES: tuple[Status, ...] = tuple(Status)
 
 WITHDRAWN: Final = "withdrawn"
-"""The status of a request that is no longer in any list of the Hub."""
+"""The status of a request that is no longer in any of the Hub's lists."""
 
 
 class Actor(StrEnum):
@@ -41,7 +41,7 @@ class Move(NamedTuple):
 _P, _A, _R, _Z = Status.PENDING, Status.ACCEPTED, Status.REJECTED, Status.RESET
 _ASK, _REVIEW = Actor.REQUESTER, Actor.REVIEWER
 
-# Sources: the transition table of the Hub (recorded exchanges), its OpenAPI and hub-docs' "Review access requests".
+# Sources: the Hub's transition table (recorded exchanges), its OpenAPI document and "Review access requests" in hub-docs.
 MOVES: tuple[Move, ...] = (
     Move(None, "ask", _ASK, "ask-access", _P),  # in auto mode: accepted at once
     Move(_Z, "ask", _ASK, "ask-access", _P),  # a new attempt with a new time
@@ -67,13 +67,13 @@ MOVES: tuple[Move, ...] = (
 # The status after each verb of a reviewer. `revoke` is another name for reset, reject or cancel.
 STATUS_AFTER_VERB: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P, "reset": _Z, "grant": _A}
 
-# Verbs whose reason the Hub sends to the person.
+# Verbs with a reason that the person gets to see.
 VERBS_WITH_REASON = frozenset({"reject", "reset"})
 
-# The verb that gives a request each status. People without a request are granted access instead.
+# The verb that sets each status. People without a request are granted access instead.
 VERB_FOR_STATUS: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
 
-# How verdicts are shown to people; the others are shown by their own name.
+# The labels of verdicts in the user interface; all others are shown by their own name.
 _VERDICT_LABELS = {"human": "Needs review", "wait": "On hold"}
 
 

@@ -16,10 +16,10 @@ RESERVED_NAMES: Final = frozenset({"outside", "desk", "policy", "local"})
 
 SESSION_LIFETIME: Final = 12 * 3_600_000
 """Milliseconds from the start of a session to its end."""
-MAX_SAVED_VIEWS: Final = 50  # of one member
+MAX_SAVED_VIEWS: Final = 50  # of one member at a time
 
 TEAM_UNTIL_SETTING: Final = "team until"
-"""The setting that holds the time (ms) until which a removed admin still counts as present."""
+"""The setting with the time (ms) until which a removed admin still counts as present."""
 TEAM_GRACE: Final = 24 * 3_600_000  # ms
 
 
@@ -44,7 +44,7 @@ MEANING: Final[dict[MemberRole, str]] = {
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A person who can sign in. With `repos` None, they work on every repo of the desk.
+    """A person who can sign in. With `repos` None, the member works on every repo of the desk.
 
     `id` is never used for another member, not even for one with the same name. `account` is the name of their Hub account
     if it differs from `name`; `user_id` is its id. Both are claims until `proven_at` is set.
@@ -62,7 +62,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def proven_account(self) -> str | None:
-        """The id of the proven Hub account; None if it is not proven."""
+        """The id of the proven Hub account; None if no account is proven."""
         return self.user_id if self.proven_at is not None else None
 
     @property
@@ -76,7 +76,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):
-    """The member and Hub account that started a run. With `is_free`, it does not count towards one person's limit."""
+    """The member and Hub account that started a run.
+
+    With `is_free`, the run does not count towards one person's limit.
+    """
 
     member: str | None = None
     account: str | None = None
@@ -84,4 +87,4 @@ class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_AUTHOR: Final = RunAuthor()
-"""The author of a run that counts for no member."""
+"""The author of a run that does not count towards any member's limit."""

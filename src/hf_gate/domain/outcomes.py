@@ -1,4 +1,4 @@
-"""The seven outcomes of a decision, the outcome that each error leads to, and the exit codes."""
+"""The seven outcomes of a decision, the outcome for each error, and the exit codes."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of one decision. `why` is a sentence; it is empty for done, unless the answer was lost and read back.
+    """The outcome of one decision.
 
-    A call for one person raises `error`. `hub_request_id` is the Hub's x-request-id of the write.
+    `why` is a sentence; it is empty for done, unless the answer was lost and the request was read back. A call for one
+    person raises `error`. `hub_request_id` is the Hub's x-request-id of the write.
     """
 
     kind: OutcomeKind
@@ -58,7 +59,7 @@ class Outcome:
 
 
 class ErrorScope(StrEnum):
-    """How much an error ends: one decision, the decisions of one repo in a run, or the run."""
+    """What an error ends: one decision, the decisions of one repo in a run, or the whole run."""
 
     ONE = "one"
     REPO = "repo"
@@ -66,7 +67,7 @@ class ErrorScope(StrEnum):
 
 
 class ErrorRule(NamedTuple):
-    """The outcome that an error leads to, and how much it ends. `is_listed`: the request was read before."""
+    """The outcome for an error, and what the error ends. `is_listed`: the request was read before."""
 
     error: type[HfGateError]
     is_listed: bool | None
@@ -74,7 +75,7 @@ class ErrorRule(NamedTuple):
     scope: ErrorScope
 
 
-# The first match decides; None matches both. The class of an error defines its exit code.
+# The first match decides; None matches both values. The class of an error defines its exit code.
 _ERROR_RULES: Final = (
     ErrorRule(Stale, None, OutcomeKind.STALE, ErrorScope.ONE),
     ErrorRule(PersonNotFound, True, OutcomeKind.GONE, ErrorScope.ONE),
@@ -91,7 +92,7 @@ _ERROR_RULES: Final = (
 
 
 def classify_error(error: HfGateError, *, is_listed: bool) -> ErrorRule:
-    """Return the first matching rule. `is_listed` says if the request of the decision was read before."""
+    """Return the first matching rule. `is_listed` says whether the request was read before."""
     return next(rule for rule in _ERROR_RULES if isinstance(error, rule.error) and rule.is_listed in {None, is_listed})
 
 
@@ -99,7 +100,7 @@ def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None)
     """Return the exit code of several decisions and of the error that ended their run early.
 
     0: nothing refused, nothing open. 5: done in part, or sent with an unknown result. Otherwise nothing was done, and the
-    reason decides: that of `stop`, else 4 not allowed, 75 Hub unavailable, 1 refused.
+    code is that of `stop`, else 4 (not allowed), 75 (Hub unavailable) or 1 (refused).
     """
     count: Counter[OutcomeKind] = Counter()
     reasons: set[int] = set()

@@ -2,8 +2,8 @@
 
 status:pending domain:*.edu,ethz.ch -country:US age:>2d form."Intended use":*robot* sleep
 
-`key:a,b` matches if one of the values does. `-` negates a term, and `*` matches any text. A bare word is searched for in
-names, e-mail addresses and answers. Quotes enclose spaces and commas; a backslash escapes the next character.
+`key:a,b` matches if one of the values matches. `-` negates a term, and `*` matches any text. A bare word is searched
+for in names, e-mail addresses and answers. Quotes enclose spaces and commas; a backslash escapes the next character.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .lifecycle import STATUSES, WITHDRAWN
 
 @dataclass(frozen=True)
 class Pattern:
-    """A text with wildcards: the literal parts between the stars. A single part is plain text."""
+    """A text with wildcards: the literal parts between the stars. A pattern with a single part is plain text."""
 
     parts: tuple[str, ...]
 
@@ -35,7 +35,7 @@ class Pattern:
 
     @property
     def is_any(self) -> bool:
-        """Whether it is a single star, which matches any text that is not empty."""
+        """Whether the pattern is a single star, which matches any text that is not empty."""
         return self.parts == ("", "")
 
     @cached_property
@@ -64,7 +64,10 @@ class Pattern:
 
 
 def _contains_in_order(parts: Iterable[str], text: str, at: int, end: int) -> bool:
-    """Tell whether a text contains the parts in this order. A regular expression with many gaps could take years."""
+    """Tell whether a text contains the parts in this order.
+
+    A regular expression with many gaps could be extremely slow.
+    """
     for part in parts:
         at = text.find(part, at, end)
         if at < 0:
@@ -92,14 +95,14 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A time compared with a day: `>` is after its end, `>=` from its start on, no sign within the day."""
+    """A time compared with a day: `>` means after the day, `>=` from its start on, no sign within the day."""
 
     sign: str
     day: date
 
     @property
     def bounds(self) -> tuple[date | None, date | None]:
-        """The first day of the range and the first day after it; None is open."""
+        """The first day of the range and the first day after it; None means no limit."""
         following = self.day + timedelta(days=1)
         return {
             "": (self.day, following), ">": (following, None), ">=": (self.day, None), "<": (None, self.day),
@@ -170,8 +173,8 @@ KEYS: Final[dict[str, str]] = {
     "reviewed": "the day of the last decision",
     "rule": "the rule behind the verdict",
     "verdict": "the verdict of the policies: accept, human, wait, reset, reject",
-    "shadow": "the verdict of a policy in shadow mode: the same values",
-    "table": "a table of yours that lists the person",
+    "shadow": "the verdict of a policy in shadow mode; same values as verdict",
+    "table": "one of your tables that lists the person",
     "reason": "the last reason sent to the person",
     "form": 'the answer to one question: form."Intended use":*robot*',
     "answer": "any of the answers",
@@ -187,14 +190,14 @@ VIEWER_KEYS: Final = frozenset({"status", "repo", "age", "asked", "reviewed", "r
 
 
 def is_open_to_viewers(term: Term) -> bool:
-    """Tell whether members who see no names, e-mail addresses and answers can use a term. Its matches would reveal them."""
+    """Tell whether a term is allowed for members who see no personal data; the matches of other terms would reveal some."""
     if term.key == "user":
         return all(pattern.is_plain and is_pseudonym(pattern.parts[0]) for pattern in term.patterns)
     return term.key in VIEWER_KEYS
 
 
 def is_pseudonym(text: str) -> bool:
-    """Tell whether a word is a pseudonym of the ledger. Names and addresses can begin like one."""
+    """Tell whether a word is a pseudonym of the ledger. Names and addresses can start like a pseudonym."""
     return _PSEUDONYM.match(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""Parses the query language for requests. A mistake has its place and a suggested correction."""
+"""Parses the query language for requests. A mistake is reported with its place and a suggested correction."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MAX_VALUES: Final = 256  # of all terms together: SQLite rejects an OR of a thou
 
 
 def parse_query(text: str) -> Query:
-    """Parse a query. Raises `InvalidQuery` with the place and a correction, `QueryTooLarge` beyond the limits."""
+    """Parse a query. Raises `InvalidQuery` with the place and a correction, and `QueryTooLarge` beyond the limits."""
     if len(text) > MAX_CHARACTERS:
         raise _too_large(
-            text, MAX_CHARACTERS, f"a query has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}"
+            text, MAX_CHARACTERS, f"a query has at most {MAX_CHARACTERS:,} characters, this one has {len(text):,}"
         )
     terms: list[Term] = []
     values = 0
@@ -66,7 +66,9 @@ class _QueryParser:
         is_not = self._peek() == "-"
         self.at += is_not
         if self.at >= len(self.text) or self.text[self.at].isspace():
-            raise self._error(start, "a minus needs a term", "write it directly before a term, or in quotes", '"-"')
+            raise self._error(
+                start, "a minus needs a term", "write the minus directly before a term, or in quotes", '"-"'
+            )
         name = _match_at(_NAME, self.text, self.at)
         end = self.at + len(name)
         if name.lower() == "form." and self._peek(end) == '"':
@@ -122,7 +124,7 @@ class _QueryParser:
             raise self._unknown_value(start, key, pattern.parts[0])
         if key == "same" and _NUMBER.match("*".join(pattern.parts)) is None:
             hint = "write the number of a request, as in same:4711"
-            raise self._error(start, f"{'*'.join(pattern.parts)!r} is not a number of a request", hint, "0")
+            raise self._error(start, f"{'*'.join(pattern.parts)!r} is not the number of a request", hint, "0")
         if key == "repo" and pattern.is_plain and "/" in pattern.parts[0]:
             return self._parse_repo(start, pattern.parts[0])
         return pattern
@@ -132,7 +134,7 @@ class _QueryParser:
         sign, span_text = _split_sign(text)
         span = _SPAN.match(span_text.lower())
         if span is None:
-            raise self._error(start, f"{text!r} is not an age", "units are h, d, w, mo, y: age:>2d", ">2d")
+            raise self._error(start, f"{text!r} is not an age", "the units are h, d, w, mo and y: age:>2d", ">2d")
         if not sign:
             raise self._error(start, f"age:{text} needs > or <", f"write age:>{text} or age:<{text}", f">{text}")
         return Age(sign, int(span[1]), span[2])
@@ -142,7 +144,9 @@ class _QueryParser:
         sign, day_text = _split_sign(text)
         day = _parse_day(day_text)
         if day is None:
-            hint = f"write a day: {key}:>2026-11-01" + ("; for how long ago, age:>2d" if key == "asked" else "")
+            hint = f"write a day: {key}:>2026-11-01" + (
+                "; for the time since the request, age:>2d" if key == "asked" else ""
+            )
             raise self._error(start, f"{day_text!r} is not a day", hint, f"{sign}2026-11-01")
         return Day(sign, day)
 
@@ -200,7 +204,9 @@ class _QueryParser:
     def _parse_escaped_char(self) -> str:
         char = self._peek()
         if not char:
-            raise self._error(self.at - 1, "a backslash is the last character", "double it to search for it", "\\\\")
+            raise self._error(
+                self.at - 1, "a backslash is the last character", "write two backslashes to search for one", "\\\\"
+            )
         self.at += 1
         return char
 
@@ -251,7 +257,7 @@ def _merge_stars(parts: list[str]) -> tuple[str, ...]:
 
 
 def _match_at(pattern: re.Pattern[str], text: str, at: int) -> str:
-    """Return the match at this place; empty if there is none."""
+    """Return the match at this place; empty without a match."""
     match = pattern.match(text, at)
     return match[0] if match else ""
 

@@ -16,14 +16,17 @@ from .requests import AccessRequest
 from .timestamps import to_ms
 
 LIST_LAG: Final = 10_000
-"""ms by the Hub's clock. A list read sooner after a change of ours may still show the status before it."""
+"""ms by the Hub's clock. A list read less than this long after one of our changes may still show the old status."""
 
 
 _NO_END: Final[dict[str, Any]] = {"until": None, "at_end": None, "until_rule": None}
 
 
 class RequestState(msgspec.Struct, frozen=True, gc=False):
-    """One attempt of one person at one repo. Times are in ms. `open_run` and `open_after` belong to an unsettled change."""
+    """One attempt of one person at one repo. Times are in ms.
+
+    `open_run` and `open_after` belong to an unsettled change.
+    """
 
     person: str
     status: str
@@ -41,13 +44,16 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     open_run: str | None = None
     open_before: str | None = None
     open_after: str | None = None
-    moved_at: int | None = None  # our last change, by the Hub's clock if that is known
-    last_moved_at: int = 0  # when the store recorded the last change of status by anybody; it always increases
+    moved_at: int | None = None  # our last change, by the Hub's clock if known
+    last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
 
 
 def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:
-    """Return the state after an event; None before the first. Events of the workspace's chain change nothing."""
+    """Return the state after an event; `state` is None before the first one.
+
+    Events of the workspace's chain change nothing.
+    """
     if isinstance(event, e.RequestSeen):
         return RequestState(
             event.person, event.status, event.asked_at, event.attempt, event.hub_request, event.reviewed_at, event.after, version=1,
@@ -86,7 +92,7 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
 
 
 def _apply_settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
-    """Apply an outcome. Done and already change the status; other kinds do not."""
+    """Apply an outcome. The kinds done and already change the status; the others do not."""
     if event.kind == OutcomeKind.OPEN:
         return state
     closed = replace(state, open_run=None, open_before=None, open_after=None)
@@ -104,12 +110,12 @@ def _apply_settled(state: RequestState, event: e.ChangeSettled, at: int) -> Requ
 
 
 def _next_move(state: RequestState, at: int) -> int:
-    """Return the time of this move: later than the last one, even if the clock was set back."""
+    """Return the time of this change of status: later than the previous one, even if the clock was set back."""
     return max(at, state.last_moved_at + 1)
 
 
 def _review_time(state: RequestState, event: e.ChangeSettled) -> int | None:
-    """Return the review time after a change of ours. An unchanged status keeps the time that a record had."""
+    """Return the review time after a change of ours. If the status did not change, a known time is kept."""
     is_known = state.status == event.after and state.reviewed_at is not None
     return state.reviewed_at if event.reviewed_at is None or is_known else event.reviewed_at or None
 
@@ -118,9 +124,9 @@ def _review_time(state: RequestState, event: e.ChangeSettled) -> int | None:
 
 
 class KnownRequest(msgspec.Struct, frozen=True, gc=False):
-    """The stored values of a person's latest attempt that a new record is compared with.
+    """The stored values of a person's latest attempt, for comparison with a new record.
 
-    `raw` is an 8-byte digest of the record; `content` covers all of it except status and review.
+    `raw` is an 8-byte digest of the record; `content` covers the record without status and review.
     """
 
     id: int
@@ -132,7 +138,7 @@ class KnownRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One record and what the store writes for it. With `events` (), only the digests are refreshed."""
+    """One record and what the store writes for it. If `events` is empty, only the digests are refreshed."""
 
     request: AccessRequest
     known: KnownRequest | None
@@ -143,7 +149,7 @@ class RecordUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def diff_record(known: KnownRequest | None, request: AccessRequest, skew: float = 0.0) -> RecordUpdate | None:
-    """Return what the store must write for a record; None if the store has it already, or knows a later state.
+    """Return what the store must write for a record; None if the record is stored already, or a later state is known.
 
     `skew` is how many seconds the Hub's clock is ahead of the clock of `request.read_at`.
     """
@@ -161,13 +167,13 @@ def diff_record(known: KnownRequest | None, request: AccessRequest, skew: float 
         and not events
         and not (is_same_attempt(known, request) and request.status == known.state.status)
     ):
-        return None  # an earlier attempt, or a change of ours that is settled later
+        return None  # an earlier attempt, or one of our changes, which is settled later
     content = content_digest(request)
     return RecordUpdate(request=request, known=known, events=events, raw=raw, content=content, skew=skew)
 
 
 def is_same_attempt(known: KnownRequest, request: AccessRequest) -> bool:
-    """Tell whether a record is of the known attempt. A record of an earlier one says nothing about it."""
+    """Tell whether a record belongs to the known attempt. A record of an earlier attempt says nothing about it."""
     return to_ms(request.asked_at) == known.state.asked_at
 
 
@@ -186,7 +192,7 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
         return (_request_seen_event(seen, asked_at, 1, None),)
     state = known.state
     if asked_at != state.asked_at:
-        if asked_at < state.asked_at:  # an older attempt, from a page that was read before
+        if asked_at < state.asked_at:  # an older attempt, from a page that was read earlier
             return ()
         return (
             _request_seen_event(seen, asked_at, state.attempt + 1, known.id),
@@ -202,7 +208,7 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
             e.StatusMoved(
                 before=state.status,
                 after=seen.status,
-                # never the time of our own change, which is no longer valid
+                # never the time of our own change, because that no longer applies
                 reviewed_at=None if seen.status == Status.PENDING else to_ms(seen.reviewed_at),
                 cause="superseded" if state.moved_at is not None else "outside",
                 has_granter=seen.granted_by is not None,
@@ -221,13 +227,13 @@ def _is_own_change(state: RequestState, seen: AccessRequest, skew: float) -> boo
 def was_just_moved(state: RequestState, hub_now: float) -> bool:
     """Tell whether we changed a request so recently that lists may still show it as it was before.
 
-    It compares the Hub's clock: ours may be set back and reach the same time again.
+    The comparison uses the Hub's clock, because ours may be set back and reach the same time again.
     """
     return state.moved_at is not None and abs(hub_now * 1000 - state.moved_at) < LIST_LAG
 
 
 def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) -> tuple[e.AnyEvent, ...]:
-    """Return the end of a grant for a newer request that our acceptance reached: the person asked again before it arrived."""
+    """Return the end of our grant for a newer request, made before our acceptance arrived and accepted by it."""
     if state.until is None or state.moved_at is None or asked_at > state.moved_at or seen.status != state.status:
         return ()
     return (e.GrantDated(until=state.until, at_end=state.at_end or "reset", rule=state.until_rule),)
@@ -239,7 +245,7 @@ def _lacks_review_time(known: KnownRequest, seen: AccessRequest) -> bool:
 
 
 def _later_review(state: RequestState, seen: AccessRequest) -> int | None:
-    """Return the Hub's review time if it is later than the known one. A change of status has its own review time."""
+    """Return the Hub's review time if it is later than the known one. A changed status has its own review time."""
     if seen.status != state.status or seen.status == Status.PENDING or state.open_after is not None:
         return None
     reviewed_at = to_ms(seen.reviewed_at)

@@ -1,4 +1,4 @@
-"""The version of a request, which shows if it has changed since it was read. Nothing else defines that."""
+"""The version of a request, which alone defines whether the request has changed since it was read."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from .requests import AccessRequest
 
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
-_SIZE: Final = 16  # bytes: enough that nobody finds two sets of answers with the same digest
+_SIZE: Final = 16  # bytes; long enough that nobody can find two sets of answers with the same digest
 VERSION_COLUMNS: Final = ("status", "asked_at", "last_moved_at", "answers")
-"""The columns of a stored request that make its version, besides `identity`."""
+"""The columns of a stored request that form its version, apart from `identity`."""
 
 
 class ContentDigest(NamedTuple):
-    """Digests of the parts that a review does not change: the answers (with `has_form`), and the identity."""
+    """Digests of the parts that a review does not change: the answers (including `has_form`) and the identity."""
 
     answers: bytes
     identity: bytes
@@ -40,7 +40,7 @@ def _digest(value: object) -> bytes:
 class RequestVersion(msgspec.Struct, frozen=True, gc=False):
     """The version of a request. `attempt` is the time of the request (ms), which identifies a person's attempts.
 
-    `last_moved_at` is when the store last recorded a change of status (ms); None if not known, as for a record just read.
+    `last_moved_at` is when the store last recorded a change of status (ms); None if unknown, as for a record just read.
     """
 
     status: str
@@ -52,7 +52,7 @@ class RequestVersion(msgspec.Struct, frozen=True, gc=False):
     def difference(self, now: RequestVersion, *, with_identity: bool = False) -> str | None:
         """Return what has changed since this version, in words; None if nothing has.
 
-        With `with_identity`, names and e-mail count too, because the rule that decided has read them.
+        With `with_identity`, names and the e-mail address count too: the deciding rule used them.
         """
         if self.status != now.status:
             return f"it was {self.status}, now it is {now.status}"
@@ -63,12 +63,12 @@ class RequestVersion(msgspec.Struct, frozen=True, gc=False):
         if self.answers != now.answers:
             return "its answers changed"
         if with_identity and self.identity != now.identity:
-            return "its name or e-mail changed"
+            return "its name or e-mail address changed"
         return None
 
     @property
     def token(self) -> str:
-        """16 hex digits for pages and the tray. Names and e-mail do not count."""
+        """16 hex digits for pages and the tray. Names and the e-mail address do not count."""
         return _digest([self.status, self.attempt, self.last_moved_at, self.answers.hex()]).hex()[:16]
 
 

@@ -19,11 +19,11 @@ REASON_LIMIT = 200
 
 
 class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An access request when it was read. A value that the Hub did not send is None.
+    """An access request as of the time when it was read. A value that the Hub did not send is None.
 
     `status` is a `Status`, or plain text if hf-gate does not know it. `request_id` may be absent on Hubs before October
     2026, any part of `person` if the repo hides it, and `email` after a grant. `reviewed_at` is absent while pending;
-    `granted_by` is sent only while accepted. `answers` maps labels of that day's gate form to answers; `has_form`
+    `granted_by` is sent only while accepted. `answers` maps labels of the gate form at that time to answers; `has_form`
     distinguishes an empty form from none.
     """
 
@@ -76,13 +76,13 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return dict(self.answers) if self.has_form else None
 
     def describe_changes_since(self, earlier: AccessRequest) -> str | None:
-        """Return what has changed since `earlier` was read, in words; None if a decision on it is still valid."""
+        """Return what has changed since `earlier` was read, in words; None if a decision about it is still valid."""
         return version_of_record(earlier).difference(version_of_record(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The person that a decision is about: what the caller knows, and the request it was read from, if any."""
+    """The person a decision is about: what the caller knows, and the request that this was read from, if any."""
 
     username: str | None = None
     user_id: str | None = None
@@ -168,7 +168,7 @@ def check_reason(reason: str | None) -> str | None:
     length = utf16_units(reason)
     if length > REASON_LIMIT:
         raise ReasonTooLong(
-            f"the reason has {length} characters, the Hub allows {REASON_LIMIT}.",
+            f"the reason has {length} characters, but the Hub allows {REASON_LIMIT}.",
             hint=f"Shorten it by {length - REASON_LIMIT}; nothing was sent.",
         )
     if any("\ud800" <= ch <= "\udfff" for ch in reason):

@@ -1,4 +1,4 @@
-"""The roles of form fields, recognized from label and type."""
+"""The roles of form fields, recognized by label and type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .role_patterns import AGREES, ASKS_FOR_YES, ATTESTS, FACT, MARKETING, TERMS
 
 
 class Role(StrEnum):
-    """What a form field asks for. Policies use roles, because forms word their labels differently."""
+    """What a form field asks for. Policies use roles, because each form words its labels differently."""
 
     PURPOSE = "purpose"
     AFFILIATION = "affiliation"

@@ -17,10 +17,10 @@ from .requests import AccessRequest
 from .runs import ChangeState, RunKind, RunState
 
 ListPosition: TypeAlias = tuple[int, int]
-"""A position in a list of requests, oldest first: the time of the request (ms) and its number."""
+"""A position in a list of requests, oldest first: the time of the request (ms) and the request's number."""
 
 ListRange: TypeAlias = tuple[ListPosition | None, ListPosition | None]
-"""The positions after the first one, up to and including the second; None is the start or the end of the list."""
+"""The positions after the first one, up to and including the second; None means the start or the end of the list."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +56,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def version(self) -> RequestVersion:
-        """The current version, for comparison with one that was read before."""
+        """The current version, for comparison with a version read earlier."""
         state = self.state
         return RequestVersion(state.status, state.asked_at, state.last_moved_at, *self.content)
 
@@ -66,11 +66,11 @@ class DerivedRow(msgspec.Struct, frozen=True):
 
     domain: str | None
     mail_domain: str | None
-    reason: str | None  # the last one sent to the person
+    reason: str | None  # the last reason sent to the person
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Earlier decisions about one person. `elsewhere` counts other repos of the store where they are accepted now."""
+    """Earlier decisions about one person. `elsewhere` counts the store's other repos where the person is accepted now."""
 
     accepted: int = 0
     rejected: int = 0
@@ -81,7 +81,7 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a query. `next` is the cursor of the next page; None at the end."""
+    """One page of a query. `next` is the cursor of the next page; None on the last page."""
 
     rows: list[RequestRow]
     next: str | None = None
@@ -96,7 +96,10 @@ class QueueNeighbours(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One stored entry. `id` is its number, used as cursor. `private` is None if there is none or it was erased."""
+    """One stored entry. `id` is its number, used as a cursor.
+
+    `private` is None if there is no private part or it was erased.
+    """
 
     id: int
     link: LedgerLink
@@ -112,11 +115,11 @@ class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
     gated: str | None = None
     form_card: str | None = None  # the gate form as last read, as JSON of `form_to_json`
     quick_at: int | None = None
-    full_at: int | None = None  # the last full sync that was complete
+    full_at: int | None = None  # the last complete full sync
     is_complete: bool = False
     problem: str | None = None  # why the last sync failed
-    counted_at: int | None = None  # when the Hub's report was last counted
-    refused_at: int | None = None  # when the Hub refused all decisions of a turn for this repo
+    counted_at: int | None = None  # when the requests in the Hub's report were last counted
+    refused_at: int | None = None  # when the Hub refused all decisions of a turn at this repo
     refused_why: str | None = None
     tried_at: int | None = None  # the last full sync, complete or not
     tried_complete: bool = False
@@ -142,8 +145,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int] = {}
     member: str | None = None  # id of the member who started it; None: a command
     account: str | None = None  # the member's Hub account, if it was proven then
-    verbs: Mapping[str, int] = {}  # planned changes by verb
-    is_free: bool = False  # does not count towards one person's limit
+    verbs: Mapping[str, int] = {}  # number of planned changes by verb
+    is_free: bool = False  # the run does not count towards one person's limit
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +171,10 @@ class WeeklyCount(NamedTuple):
 
 
 class RowClass(NamedTuple):
-    """The stored classification of one row; `same_text`: current requests of its repo with the same long answer, itself too."""
+    """The stored classification of one row.
+
+    `same_text` counts the current requests of its repo with the same long answer, including itself.
+    """
 
     quality: str | None
     mail: str | None
@@ -176,7 +182,7 @@ class RowClass(NamedTuple):
 
 
 class ClassCount(NamedTuple):
-    """The number of current requests of a repo and status with one quality, or one kind of mail; None is unknown."""
+    """The number of current requests of a repo and status with one quality, or one kind of e-mail address; None: unknown."""
 
     repo: str
     status: str
@@ -185,7 +191,10 @@ class ClassCount(NamedTuple):
 
 
 class QueueCount(NamedTuple):
-    """The number of current requests of a repo with a status and a verdict. With `action` None, they were not evaluated."""
+    """The number of current requests of a repo with a status and a verdict.
+
+    `action` is None for requests that have not been evaluated.
+    """
 
     repo: str
     status: str
@@ -215,14 +224,14 @@ class VerdictCount(NamedTuple):
 
 
 class PeoplePage(NamedTuple):
-    """Requests grouped by person. `next` is the cursor of the next page; None at the end."""
+    """Requests grouped by person. `next` is the cursor of the next page; None on the last page."""
 
     people: list[list[RequestRow]]
     next: str | None
 
 
 class PlanRow(NamedTuple):
-    """A stored plan. `about` is its metadata; `run` and `state` are of its latest run."""
+    """A stored plan. `about` is its metadata; `run` and `state` belong to its latest run."""
 
     digest: str
     made_at: int  # ms
@@ -232,7 +241,10 @@ class PlanRow(NamedTuple):
 
 
 class TimelineFilter(NamedTuple):
-    """A filter of ledger entries. `repos` None: all. `with_desk`: also the workspace's chain. `actor` needs no `@version`."""
+    """A filter of ledger entries. `repos` None: all. `with_desk`: also the workspace's chain.
+
+    `actor` matches with or without `@version`.
+    """
 
     repos: Collection[Repo] | None = None
     with_desk: bool = True
@@ -255,12 +267,15 @@ class SelectionScope(NamedTuple):
     selection: str
     statuses: Collection[str]
     repos: Collection[int]
-    own_keys: Collection[str]  # lower-case names and ids of the deciding account, which must not decide about itself
+    own_keys: Collection[str]  # lower-case names and ids of the deciding account: nobody decides their own request
     protected: Collection[str] = ()
 
 
 class SelectionBucket(NamedTuple):
-    """The number of similar requests in a selection. `why` says why they are skipped; empty if they can be decided."""
+    """The number of similar requests in a selection.
+
+    `why` says why they are skipped; it is empty if they can be decided.
+    """
 
     why: str
     repo: str
@@ -275,4 +290,4 @@ class SelectionBucket(NamedTuple):
 GONE, MOVED, OWN, PROTECTED, HELD, CARRIED = "gone", "moved", "own", "protected", "held", "carried"
 """Why a request of a selection is skipped."""
 STATUS_REASON: Final = "status "
-"""The prefix of the reason if the verb does not apply to the status, which follows it."""
+"""The prefix of the reason if the verb does not apply to the status; the status follows the prefix."""

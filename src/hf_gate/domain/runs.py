@@ -49,7 +49,7 @@ class ChangeState(StrEnum):
 
     PLANNED = "planned"
     STARTED = "started"
-    UNSENT = "unsent"  # refused or open before anything was sent; the ledger records no outcome
+    UNSENT = "unsent"  # refused or open before anything was sent; the ledger has no outcome for it
     DONE = OutcomeKind.DONE.value
     ALREADY = OutcomeKind.ALREADY.value
     STALE = OutcomeKind.STALE.value
@@ -60,13 +60,13 @@ class ChangeState(StrEnum):
 
 
 UNSETTLED: Final = (ChangeState.STARTED, ChangeState.OPEN)
-"""States in which the outcome is not known."""
+"""States in which the outcome is unknown."""
 
 
 class ChangeOrigin(StrEnum):
-    """The origin of a change that no policy rule made. It takes the place of the rule's name."""
+    """The origin of a change that no policy rule made. It is stored in place of the rule's name."""
 
     DIRECT = "direct"  # a person decided
-    GRANT = "grant"  # a person granted access without a request, which needs one call each
+    GRANT = "grant"  # a person granted access without a request; each grant needs its own call
     UNDO = "undo"
     UNTIL = "until"  # the end of an expired grant

@@ -1,4 +1,7 @@
-"""Recognizes text that is addressed to a program or a language model. It is shown to reviewers and changes no verdict."""
+"""Recognizes text that is addressed to a program or a language model.
+
+Such text is pointed out to reviewers and changes no verdict.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ _PATTERNS: Final = (
     # marks of chat formats
     r"\[/?inst\]|<</?sys>>|<\|?(im_start|im_end|endoftext|eot_id|start_header_id)\|?>|<\|(system|user|assistant)\|>",
     r"</?(system|assistant)([ _-](prompt|message|instructions?))?>|(^|\n)\s{0,8}(###\s{0,8})?(system|assistant|developer)( prompt| message)?\s*:",
-    # orders to forget other orders
+    # orders to ignore earlier instructions
     (
         r"\b(ignore|disregard|forget|override|bypass)\b.{0,20}\b(previous|prior|above|earlier|preceding|existing|your|system)\b"
         r".{0,20}\b(instructions?|prompts?|rules|guidelines|policies|guardrails|orders)\b"
     ),
-    # words to a program that reads answers
+    # text addressed to a program that reads answers
     r"\byou are (now )?(an? |the )?(\w+ ){0,2}(ai|llm|chatbot|language model|assistant|bot)\b",
     r"\byou are now (in|operating in|running in) \w+ mode\b",
     r"\b(if|as|since) you('re| are)? (an? )?(ai|llm|language model|bot|automated|agent)\b",
@@ -28,11 +31,14 @@ _PATTERNS: Final = (
     r"\byou must (accept|approve|grant) (this|my|the) (request|application)\b",
 )  # fmt: skip
 _ADDRESSES: Final = re.compile("|".join(_PATTERNS))
-_MAX_READ: Final = 4000  # characters of one answer
+_MAX_READ: Final = 4000  # only this many characters of an answer are checked
 
 
 def addresses_software(text: str) -> bool:
-    """Tell whether a text has instructions or marks that are meant for a program; only a closed list of them is known."""
+    """Tell whether a text contains instructions or marks meant for a program.
+
+    Only a fixed list of patterns is checked.
+    """
     return _ADDRESSES.search(fold_answer(strip_invisible(text[: 4 * _MAX_READ])[:_MAX_READ])) is not None
 
 

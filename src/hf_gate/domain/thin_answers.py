@@ -33,16 +33,17 @@ _UNSPACED: tuple[tuple[str, float], ...] = (
 _RUNS = tuple((re.compile(f"[{letters}]+"), weight) for letters, weight in _UNSPACED)
 _ANY_UNSPACED = re.compile("[" + "".join(letters for letters, _ in _UNSPACED) + "]+")
 _NO_COUNTRIES = frozenset(("earth", "world", "home", "global", "worldwide", "international", "planet earth", "here"))
-_LONG_WORD = 17  # such words count as two
-_LONG_COMPOUND = 12  # the same in languages that write compounds as one word
+_LONG_WORD = 17  # a word at least this long counts as two
+_LONG_COMPOUND = 12  # the same for languages that write compounds as one word
 _COMPOUNDING = re.compile(words.COMPOUNDING)
 _ATTACHED = re.compile("^(?:لل|وال|ال|ول|بال|[لبو]|[לבהו])")
 
 
 def _is_thin_purpose(given: AnswerText) -> bool:
-    """Tell whether it has fewer than three content words, or none that is specific.
+    """Tell whether a purpose has fewer than three content words, or none that is specific.
 
-    A letter of a script without spaces counts as part of a word. Two such words that are not generic are enough.
+    A letter of a script without spaces counts as part of a word. Two words in such scripts are enough if they are not
+    generic.
     """
     if given.joined_words in _GREETINGS:
         return True
@@ -61,7 +62,7 @@ def _is_thin_purpose(given: AnswerText) -> bool:
 
 
 def _count_words(given: AnswerText, spaced: Sequence[str]) -> tuple[float, int]:
-    """Count the content words and the specific ones, only until both suffice for any answer."""
+    """Count the content words and the specific words, and stop once both counts are enough for any answer."""
     content, specific = 0.0, 0
     for word in spaced:
         if word in _STOP:
@@ -130,4 +131,4 @@ THIN: dict[Role, Callable[[AnswerText], bool]] = {
     Role.COUNTRY: _is_thin_country,
     Role.JOB: _is_thin_job,
 }
-"""By role, the check whether an answer that is not junk is too thin."""
+"""The check of each role: whether an answer that is not junk is too thin."""

@@ -1,4 +1,4 @@
-"""Decisions in the tray: made by a person, not sent yet."""
+"""Decisions in the tray: made by a person but not sent yet."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ VERBS: Final = ("accept", "reset", "reject", "cancel")
 
 
 class QueuedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision. `leaves_at` None: it waits until a person sends it. `outcome` None: it has not ended yet.
+    """One decision. `leaves_at` None: the decision waits until a person sends it. `outcome` None: it has no outcome yet.
 
-    `until` is the end of an acceptance, as in rules. `member` is the id of the member who decided.
+    `until` is the end of an acceptance, as written in rules. `member` is the id of the member who decided.
     """
 
     id: int
     request: int
-    version: str  # token of the version that the person decided on
+    version: str  # token of the version that the person saw
     verb: str
     reason: str | None
     actor: str

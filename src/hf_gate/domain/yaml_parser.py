@@ -1,7 +1,7 @@
 """Parses YAML text to nodes with positions. Nothing is resolved: `Yes` and `1` stay text.
 
-Mistakes are values (`Problem`). Gate forms are read despite minor problems; policies reject any. This is the only
-module that imports the YAML library.
+Mistakes are values (`Problem`). Gate forms are read despite minor problems; a policy with any problem is rejected. This
+is the only module that imports the YAML library.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Problem:
 
     @property
     def sentence(self) -> str:
-        """Message and fix in one sentence."""
+        """The message, followed by the fix."""
         return f"{self.message.removesuffix('.')}: {self.fix[0].lower()}{self.fix[1:]}" if self.fix else self.message
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A text as it is written. `is_plain` distinguishes `true` from `"true"`."""
+    """A text as written in the file. `is_plain` distinguishes `true` from `"true"`."""
 
     line: int
     column: int
@@ -99,7 +99,7 @@ class Limits:
 
 
 LIMITS = Limits()
-_SHORTER = "Shorten the text, or put what begins with !, & or * in quotes."
+_SHORTER = "Shorten the text, or put quotes around words that begin with !, & or *."
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _LineIndex:
         return self.text[self.starts[row] : end]
 
     def comment_before(self, index: int) -> int | None:
-        """Return where, on this line or the one above, a ` #` turned the `: ` of a key into a comment."""
+        """Return where a ` #`, on this line or the one above, turned the `: ` of a key into a comment."""
         row = bisect_right(self.starts, index) - 1
         for start in reversed(self.starts[max(0, row - 1) : row + 1]):
             line = self.line_text(start).rstrip()
@@ -155,11 +155,11 @@ class _LineIndex:
 
 
 class _PastLimitError(Exception):
-    """A limit was exceeded; there is no root."""
+    """A limit was exceeded, so there is no root."""
 
 
 class _OpenNode:
-    """A list or mapping whose end was not read yet."""
+    """A list or mapping whose end has not been read yet."""
 
     __slots__ = ("children", "index", "is_mapping", "keys")
 
@@ -248,7 +248,9 @@ class _YamlReader:
 
     def _check_key(self, key: Scalar, seen: dict[str, Scalar]) -> None:
         if key.text == "<<" and key.is_plain:
-            self._report_problem(problem_at(key, "yaml_merge", "`<<` does not merge here.", "Write the keys out."))
+            self._report_problem(
+                problem_at(key, "yaml_merge", "`<<` does not merge mappings here.", "Write the keys out.")
+            )
         first = seen.setdefault(key.text, key)
         if first is not key:
             words = f"{_shorten(key.text)} is a duplicate key (first on line {first.line})."
@@ -331,7 +333,7 @@ def _describe_yaml_error(error: Exception, places: _LineIndex) -> Problem:
         words = f"The character U+{ord(char or chr(0)):04X} is not allowed in YAML."
         return places.problem(error.position, "yaml_character", words, "Remove it.")
     if not isinstance(error, MarkedYAMLError):
-        return places.problem(0, "yaml_broken", "This is not valid YAML.", "An escape or a tag in it is invalid.")
+        return places.problem(0, "yaml_broken", "This is not valid YAML.", "An escape or a tag in the text is invalid.")
     mark, context = error.problem_mark, error.context_mark
     said = f"{error.problem or ''} {error.context or ''}"
     index: int = mark.index if mark is not None else 0
@@ -361,17 +363,17 @@ _LONG_NAME = re.compile(r"(?:^|[\s,\[{])[!&*]\S{1000}")
 
 
 def _too_many(limits: Limits) -> str:
-    return f"Over {limits.nodes:,} keys, values and list items: at most that many are read."
+    return f"Over {limits.nodes:,} keys, values and list items, which is the most that is read."
 
 
 def _too_deep(limits: Limits) -> str:
-    return f"Nested over {limits.depth} levels deep: at most that many levels are read."
+    return f"Nested over {limits.depth} levels deep, which is the most that is read."
 
 
 def _find_excess(text: str, limits: Limits) -> tuple[int, str, str] | None:
     """Return (index, code, message) if the lines alone show that a text exceeds the limits."""
     if len(text) > limits.size or len(text.encode("utf-8", "replace")) > limits.size:
-        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML: at most that much is read."
+        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML, which is the most that is read."
     nodes = index = 0
     for line in _outside_blocks(text):
         colons = len(_COLON.findall(line))
