@@ -1,4 +1,4 @@
-"""The async client: the same methods as `Hub`, on the same flows."""
+"""The async client, with the same methods and flows as `Hub`."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ class AsyncHub:
         return await self._fetch(repo, repo_type, lambda target, context: repos.set_gate(target, values, context))
 
     async def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
-        from ..domain.forms import parse_gate_form  # takes 0.15 s
+        from ..domain.forms import parse_gate_form  # imported on first use: it takes 0.15 s
 
         return parse_gate_form(await self._fetch(repo, repo_type, repos.fetch_card))
 
@@ -262,7 +262,7 @@ class AsyncHub:
     async def profile(self, user: str | Person) -> Profile:
         name = user.username if isinstance(user, Person) else user
         if not name:
-            raise UsageError("the Person has no username; profiles are found by username only.")
+            raise UsageError("the Person has no username; profiles can only be found by username.")
         return await self._run_flow(lambda context: repos.fetch_profile(name, context))
 
     async def whoami(self) -> Account:

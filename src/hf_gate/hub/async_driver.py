@@ -55,7 +55,7 @@ class AsyncDriver:
         on_result: Callable[[Any], None] | None = None,
         before_change: Callable[[], Awaitable[None]] = _do_nothing,
     ) -> AsyncGenerator[Any, None]:
-        """Yield what the flow emits, as the caller takes it; pass its result to `on_result`."""
+        """Yield what the flow emits when the caller asks for it; pass the flow's result to `on_result`."""
         self._check_use()
         run, answer = _AsyncFlowRun(self, source, before_change), None
         try:
@@ -124,7 +124,7 @@ class AsyncDriver:
             while not self._closing.is_set():
                 wait = self.budget.wait_time(self.clock.now(), send, should_start=should_start)
                 if wait <= 0:
-                    queue.wake_first()  # the next call of this kind may be free too
+                    queue.wake_first()  # the next call of this kind may be able to go too
                     return None
                 waited = self.clock.now() - start
                 if limit is not None and waited + wait > limit:
@@ -137,7 +137,7 @@ class AsyncDriver:
                 is_new = False
             return NoReply(FailureReason.NOT_SENT, False, "the client was closed", self.clock.now())
         except asyncio.CancelledError:
-            queue.wake_first()  # this call may have been the one woken
+            queue.wake_first()  # this call may be the one that was woken
             raise
         finally:
             self.budget.unregister(ticket)
@@ -149,7 +149,7 @@ class AsyncDriver:
             await self._sleep_slice(left)
 
     async def _sleep_slice(self, seconds: float) -> None:
-        """Wait for a part of the seconds; `close` ends the wait early."""
+        """Wait for part of the seconds; `close` ends the wait early."""
         try:
             async with asyncio.timeout(max(self.clock.to_real_seconds(seconds), 0.0005)):
                 await self._closing.wait()
@@ -191,7 +191,7 @@ class CallQueues:
         loop = self._loop
         if loop is None or not any(self._by_kind.values()):
             return
-        with suppress(RuntimeError):  # no loop runs in this thread, or that one was closed
+        with suppress(RuntimeError):  # no loop runs in this thread, or the other loop was closed
             if asyncio.get_running_loop() is loop:
                 self._wake_first()
                 return
@@ -210,14 +210,14 @@ class CallQueues:
 
 
 class CallQueue(deque["asyncio.Future[None]"]):
-    """Waiting calls of one kind. The first is woken; when it can go, it wakes the next."""
+    """Waiting calls of one kind. The first call is woken; when it can go, it wakes the next."""
 
     def wake_first(self) -> None:
         if self and not self[0].done():
             self[0].set_result(None)
 
     async def wait(self, seconds: float, *, is_new: bool) -> None:
-        """Wait until woken, at most `seconds` real seconds. A call that was woken in vain returns to the front."""
+        """Wait until woken, for at most `seconds` real seconds. A call that was woken in vain returns to the front."""
         turn = asyncio.get_running_loop().create_future()
         (self.append if is_new else self.appendleft)(turn)
         try:

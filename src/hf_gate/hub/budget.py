@@ -1,4 +1,4 @@
-"""Shares one rate-limit budget for each token and Hub between all open clients of this process."""
+"""Shares one rate-limit budget per token and Hub between all open clients of this process."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..protocol.messages import Answer, HubCall, Reply
 from ..protocol.pacing import Outlook, Pacer
 
 _log = logging.getLogger("hf_gate")
-_log.addHandler(logging.NullHandler())  # silent unless the application configures logging
+_log.addHandler(logging.NullHandler())  # logs nothing unless the application configures logging
 
 
-MIN_TRY_S = 1.0  # a single try may always take this long, even if less of `max_wait` is left
+MIN_TRY_S = 1.0  # a single attempt may always take this long, even if less of `max_wait` is left
 
 
 def seconds_left(limit: float | None, spent: float) -> float:
-    """Return how long a try may take when `spent` seconds of the call's limit are used up."""
+    """Return how long an attempt may take when `spent` seconds of the call's limit are used up."""
     return math.inf if limit is None else max(limit - spent, MIN_TRY_S)
 
 
 class AnswerListener(Protocol):
-    """Is notified of answers. `notify` is called from any thread and must not block."""
+    """A listener for answers. `notify` is called from any thread and must not block."""
 
     def notify(self) -> None: ...
 
@@ -41,7 +41,10 @@ class CallBudget:
         self._listeners: WeakSet[AnswerListener] = WeakSet()
 
     def add_listener(self, listener: AnswerListener) -> None:
-        """Notify a listener of each answer that may free a call. Only a weak reference to it is kept."""
+        """Notify a listener of each answer that may free a call.
+
+        The budget keeps only a weak reference to the listener.
+        """
         with self._lock:
             self._listeners.add(listener)
 
@@ -58,8 +61,8 @@ class CallBudget:
     def wait_time(self, now: float, send: HubCall, *, should_start: bool = True) -> float:
         """Return 0.0 if the call can go now, else the seconds until asking again is worthwhile.
 
-        With `should_start` the call is counted; the caller must report its end with `record_answer` or
-        `record_lost_call`. Without it, the caller must not send.
+        With `should_start`, a call that can go is counted, and the caller must report its end with `record_answer` or
+        `record_lost_call`. Otherwise the caller must not send the call.
         """
         with self._lock:
             return self._pacer.try_start(now, send) if should_start else self._pacer.wait_time(now, send)
@@ -76,7 +79,7 @@ class CallBudget:
             self._notify_all()
 
     def record_answer(self, now: float, send: HubCall, answer: Answer) -> None:
-        """Record an answer. The log names the endpoint, never the path: paths contain names."""
+        """Record an answer. The log names the endpoint, never the path, because paths contain names."""
         _log.debug(
             "%s %s: %s", send.method, send.endpoint, answer.status if isinstance(answer, Reply) else answer.reason
         )
@@ -85,7 +88,7 @@ class CallBudget:
             self._notify_all()
 
     def record_lost_call(self, send: HubCall) -> None:
-        """Record that a started call was not sent, or that its answer is lost."""
+        """Record that a started call was not sent, or that its answer was lost."""
         with self._lock:
             self._pacer.record_lost_call(send)
             self._notify_all()
@@ -111,7 +114,7 @@ _guard = threading.Lock()
 
 
 def budget_for(origin: str, token_fingerprint: str, reserve: float) -> CallBudget:
-    """Return the budget of a token at a Hub. The first client decides the reserve."""
+    """Return the budget of a token at a Hub. The first client sets the reserve."""
     with _guard:
         budget = _shared.get((origin, token_fingerprint))
         if budget is None:

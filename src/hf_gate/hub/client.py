@@ -67,7 +67,7 @@ def revocation_status(how: str, reason: str | None) -> Status:
     if how not in REVOCATION_STATUS:
         raise UsageError(f"unknown how={how!r}.", hint="Write reset, reject or cancel.")
     if how == "cancel" and reason is not None:
-        raise UsageError("cancel takes no reason.", hint='Use how="reset" or how="reject" to give one.')
+        raise UsageError("cancel does not take a reason.", hint='Use how="reset" or how="reject" to give one.')
     return REVOCATION_STATUS[how]
 
 
@@ -89,13 +89,13 @@ def build_gate_settings(
 
 
 class Hub:
-    """Access requests of gated repositories on one Hub, as one account. Thread-safe.
+    """Access requests of gated repositories on one Hub, as one account. It is thread-safe.
 
     `token` and `endpoint` are found as `huggingface_hub` finds them (`token=False`: no token). `timeout` is in seconds of
-    silence; a whole try, slow headers and bodies included, may take six times as long. `max_wait` limits the seconds of
-    a call with all its tries and waits, then `HubUnavailable` is raised (None: wait for announced limits, and try an
-    unreachable Hub a few times). A single try always gets a second, and reading back a change takes as long again.
-    `reserve` is the share of the token's calls that bulk work leaves free.
+    silence; a whole attempt, including slow headers and bodies, may take six times as long. `max_wait` limits the
+    seconds of a call with all attempts and waits; then `HubUnavailable` is raised (None: wait for announced limits, and
+    try an unreachable Hub a few times). An attempt always gets at least a second, and reading back a change gets the
+    same limit again. `reserve` is the share of the token's calls that bulk work leaves free.
 
     A change returns an outcome, done or already so, or raises an error. See `docs/outcomes.md`.
     """
@@ -130,7 +130,7 @@ class Hub:
         return f"Hub({self.endpoint!r})"
 
     def close(self) -> None:
-        """Close connections and threads; open listings end."""
+        """Close connections and threads. Open listings end."""
         self._driver.close()
 
     # ---- listing -----------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class Hub:
         return self.list(repo, Status.PENDING, repo_type=repo_type)
 
     def list_accepted(self, repo: str | Repo, *, repo_type: str | None = None) -> Listing:
-        """List the people with access: accepted, or granted without a request (then without e-mail and answers)."""
+        """List the people with access: accepted, or granted without a request (then without e-mail address and answers)."""
         return self.list(repo, Status.ACCEPTED, repo_type=repo_type)
 
     def list_rejected(self, repo: str | Repo, *, repo_type: str | None = None) -> Listing:
@@ -179,7 +179,7 @@ class Hub:
         """Return one person's current request from any list; None if there is none.
 
         A search by name takes a call for each list; by id alone, the lists are read until the request is found. Raises
-        `Incomplete` if nothing was found and the lists cannot be proved complete, for example if the repo hides names.
+        `Incomplete` if nothing is found and the lists cannot be proved complete, for example if the repo hides names.
         """
         person = target_of(user, request_id=request_id, user_id=user_id)
         return self._fetch(repo, repo_type, lambda target, context: lookup.find_one(target, person, context))
@@ -203,7 +203,7 @@ class Hub:
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """Give the person access. As far as known, the Hub sends them no mail."""
+        """Give the person access. As far as we know, the Hub sends them no e-mail."""
         return self._decide(Status.ACCEPTED, None, repo, user, request_id, user_id, repo_type)
 
     def reject(
@@ -244,7 +244,10 @@ class Hub:
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """Send the request back: the person can fill in the form again. The Hub mails `reason` (at most 200 UTF-16 units)."""
+        """Send the request back: the person can fill in the form again.
+
+        The Hub e-mails them `reason` (at most 200 UTF-16 units).
+        """
         return self._decide(Status.RESET, reason, repo, user, request_id, user_id, repo_type)
 
     def grant_access(
@@ -256,7 +259,7 @@ class Hub:
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """Give a person access without a request. A new entry has no e-mail and no answers."""
+        """Give a person access without a request. A new entry has no e-mail address and no answers."""
         person = target_of(user, request_id=request_id, user_id=user_id)
         return self._run_single(
             repo, repo_type, lambda target, context: single_decision.grant_access(target, person, context)
@@ -273,17 +276,20 @@ class Hub:
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """Take access away; downloaded files stay with the person. `how`: reset (may ask again), reject (may not), cancel."""
+        """Take access away; downloaded files stay with the person.
+
+        `how`: reset (may ask again), reject (may not), cancel.
+        """
         return self._decide(revocation_status(how, reason), reason, repo, user, request_id, user_id, repo_type)
 
     def decide_many(
         self, repo: str | Repo, decisions: Iterable[Decision], *, repo_type: str | None = None
     ) -> Iterator[Outcome]:
-        """Send any number of decisions in batches of 100; yield outcomes as they become known, in any order.
+        """Send any number of decisions in batches of 100; yield the outcomes as they become known, in any order.
 
-        Raises only errors that stop the whole run (no permission, not gated, Hub unavailable); before that, decisions
-        that were taken but not sent are reported as `open`. Requests that were read before this call are read again, and
-        not changed if they differ.
+        Raises only errors that stop the whole run (no permission, not gated, Hub unavailable). Decisions that were taken
+        but not sent are first reported as `open`. Requests that were read before this call are read again, and those
+        that have changed are not decided.
         """
         target, flow = self._start(repo, repo_type, bulk.decide_many)
         return self._run_changing(target, flow, decisions)
@@ -339,7 +345,7 @@ class Hub:
         notify_mode: Literal["bulk", "real-time"] | None = None,
         repo_type: str | None = None,
     ) -> Gate:
-        """Change the gate settings. Requests stay as they are; with mode False the files are public.
+        """Change the gate settings. Requests stay as they are. With mode False, the files become public.
 
         The notification settings and `org_members_gated` cannot be read back through the API.
         """
@@ -348,12 +354,12 @@ class Hub:
 
     def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
         """Return the current gate form of the repo's card; earlier requests may have answered another form."""
-        from ..domain.forms import parse_gate_form  # takes 0.15 s
+        from ..domain.forms import parse_gate_form  # imported on first use: it takes 0.15 s
 
         return parse_gate_form(self._fetch(repo, repo_type, repos.fetch_card))
 
     def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
-        """Return the Hub's access report: all statuses, without answers to the form, with the Hub's keys."""
+        """Return the Hub's access report: requests of all statuses, without form answers, with the Hub's keys."""
         return self._fetch(repo, repo_type, repos.fetch_report)
 
     def gated_repos(self, owner: str) -> Iterator[Gate]:
@@ -365,11 +371,11 @@ class Hub:
         """Return a public profile; takes one call."""
         name = user.username if isinstance(user, Person) else user
         if not name:
-            raise UsageError("the Person has no username; profiles are found by username only.")
+            raise UsageError("the Person has no username; profiles can only be found by username.")
         return self._run_flow(lambda context: repos.fetch_profile(name, context))
 
     def whoami(self) -> Account:
-        """Return the token's account. The Hub limits this call strictly: keep the answer."""
+        """Return the token's account. The Hub's rate limit for this call is strict: keep the answer."""
         return self._run_flow(repos.fetch_account)
 
     def ask_access(
@@ -396,7 +402,7 @@ class Hub:
 
     @property
     def skew(self) -> float | None:
-        """Seconds that the Hub's clock is ahead of this machine's, as proved by its last answer; None before the first."""
+        """Seconds that the Hub's clock is ahead of this machine's, as proved by its last answer; None before the first proof."""
         return self._clock.skew
 
     def _fetch(self, repo: str | Repo, repo_type: str | None, make: Callable[[Repo, FlowContext], Flow[T]]) -> T:
@@ -419,5 +425,5 @@ class Hub:
 
 
 def emit_result(flow: Flow[Any]) -> Flow[None]:
-    """Run a flow and emit its result."""
+    """Run a flow, then emit its result as a value."""
     yield EmitValue((yield from flow))

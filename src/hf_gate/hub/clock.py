@@ -1,4 +1,4 @@
-"""Clocks for waits and limits: this machine's, or that of a local Hub, which can run faster."""
+"""Clocks for waits and limits: this machine's clock, or a local Hub's clock, which can run faster."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Clock(Protocol):
         """Return epoch seconds."""
 
     def to_real_seconds(self, seconds: float) -> float:
-        """Return how many real seconds to wait for `seconds` of this clock, or for a part of them."""
+        """Return how many real seconds to wait for `seconds` of this clock, or for part of them."""
 
     def follow(self, header: str | None) -> None:
         """Set the clock by a local Hub's clock header, `<epoch seconds>;rate=<n>`; anything else is ignored."""
 
     def record_skew(self, headers: Mapping[str, str], sent: float) -> None:
-        """Measure the skew by the headers (in lower case) of an answer whose call was sent at `sent`."""
+        """Measure the skew from the headers (in lower case) of an answer to a call sent at `sent`."""
 
 
 class RealClock:
-    """This machine's monotonic clock, set to the epoch once. It ignores a local Hub's clock."""
+    """This machine's monotonic clock, set to the system time once. It ignores a local Hub's clock."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()  # noqa: TID251 - the only use of the real time
@@ -63,7 +63,7 @@ class RealClock:
 class FollowingClock:
     """A copy of a local Hub's clock, set by the header of each answer."""
 
-    _SLICE_S = 0.25  # waits are split into slices, so that an advanced clock ends them early
+    _SLICE_S = 0.25  # waits are split into slices, so that advancing the clock ends them early
     skew: float | None = 0.0
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ def clock_for(endpoint: str) -> Clock:
 
 
 class HubClock:
-    """The clock of the application: this machine's, or with HF_GATE_CLOCK=hub that of the local Hub."""
+    """The clock of the application: this machine's clock, or with HF_GATE_CLOCK=hub the local Hub's clock."""
 
     def __init__(self, endpoint: str, open_hub: Callable[[], Hub]) -> None:
         own = clock_for(endpoint)
@@ -114,7 +114,7 @@ class HubClock:
         return datetime.fromtimestamp(self._clock.now(), UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Wait for `seconds` seconds of this clock; wake early if a local Hub's clock was advanced."""
+        """Wait for `seconds` seconds of this clock; wake early if a local Hub's clock is advanced."""
         end = self._clock.now() + seconds
         while (left := end - self._clock.now()) > 0:
             time.sleep(max(0.001, self._clock.to_real_seconds(left)))
@@ -122,6 +122,6 @@ class HubClock:
                 self._follow()
 
     def _follow(self) -> None:
-        """Ask a local Hub for its time if its clock is followed, because it does not announce changes."""
+        """Ask a local Hub for its time if its clock is followed, because the Hub does not announce changes."""
         if self._follows:
             self._clock.follow(fetch_local_headers(self._endpoint).get("x-hf-gate-clock"))

@@ -15,7 +15,7 @@ _STAGING_HUB = "https://hub-ci.huggingface.co"
 
 
 class Secret:
-    """A token that does not appear in a repr, log or traceback."""
+    """A token that never appears in a repr, log or traceback."""
 
     __slots__ = ("_value",)
 
@@ -62,7 +62,7 @@ def resolve_token(token: str | bool | Secret | None) -> Secret | None:
 def _implicit_token() -> str | None:
     if os.environ.get("HF_TOKEN", "").strip() and not os.environ.get("HF_OIDC_RESOURCE"):
         return os.environ["HF_TOKEN"]
-    from huggingface_hub import get_token  # takes 0.2 s
+    from huggingface_hub import get_token  # imported on first use: it takes 0.2 s
 
     return get_token()
 
@@ -78,7 +78,7 @@ def resolve_endpoint(endpoint: str | None) -> str:
     except ValueError:
         url = urlsplit("")
     scheme, _, host = text.partition("://")
-    is_plain = url.netloc == host and "@" not in host  # only a host after the scheme
+    is_plain = url.netloc == host and "@" not in host  # only a host may follow the scheme
     if url.scheme not in ("http", "https") or not url.hostname or not is_plain:
         shown = "an address with a name or password" if "@" in text else repr(text)
         raise UsageError(f"{shown} is not the endpoint of a Hub.", hint="Write https://host, without a path.")
@@ -94,7 +94,7 @@ def is_loopback_host(host: str) -> bool:
     """Return whether only this machine can be reached by this name or address."""
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # any other name can resolve to another machine
+    except ValueError:  # any other name may resolve to another machine
         return host == "localhost"
 
 

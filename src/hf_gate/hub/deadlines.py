@@ -17,13 +17,13 @@ import httpx2
 if TYPE_CHECKING:
     import ssl
 
-GRACE_S = 5.0  # after a stop, calls in flight may be settled for this long
-_SLICE_S = 0.25  # a silent read checks its deadline this often
+GRACE_S = 5.0  # after a stop, calls in flight can be settled for this long
+_SLICE_S = 0.25  # a read without data checks its deadline this often
 _MIN_TIMEOUT_S = 0.001  # a socket with timeout 0 would not block at all
 
 
 class StopSignal:
-    """Stops calls: after `stop`, changes are forbidden at once, and reads (which settle changes) from `until` on."""
+    """Stops calls: `stop` forbids changes at once, and reads (which settle changes) from `until` on."""
 
     def __init__(self) -> None:
         self.until = math.inf  # monotonic seconds
@@ -38,12 +38,12 @@ class StopSignal:
         self.until = min(self.until, time.monotonic() + grace)
 
     def is_forbidden(self, *, is_change: bool) -> bool:
-        """Return whether a call that changes something (or not) is forbidden now."""
+        """Return whether a call is forbidden now; changes are forbidden earlier than reads."""
         return self.is_set and (is_change or time.monotonic() >= self.until)
 
 
 class Deadline(threading.local):
-    """The deadline of the current thread's call. It is read again and again, because a stop can bring it forward."""
+    """The deadline of the current thread's call. It is evaluated on each use, because a stop can bring it forward."""
 
     def __init__(self) -> None:
         self.until: Callable[[], float] = lambda: math.inf
@@ -58,7 +58,7 @@ class Deadline(threading.local):
 
 
 class _DeadlineStream(httpcore2.NetworkStream):
-    """A connection whose reads obey the deadline, even if a few bytes arrive again and again."""
+    """A connection whose reads obey the deadline, even if the peer keeps sending a few bytes at a time."""
 
     def __init__(self, inner: httpcore2.NetworkStream, deadline: Deadline) -> None:
         self._inner, self._deadline = inner, deadline
@@ -91,7 +91,7 @@ class _DeadlineStream(httpcore2.NetworkStream):
 
 
 class DeadlineBackend(httpcore2.SyncBackend):
-    """Opens connections that obey the deadline."""
+    """A network backend that opens connections that obey the deadline."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -120,7 +120,7 @@ class DeadlineBackend(httpcore2.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Connect to the first address that answers; all tries together obey the deadline."""
+        """Connect to the first address that answers; all attempts together obey the deadline."""
         problem: Exception = httpcore2.ConnectError("the name has no address")
         for address in addresses:
             limit = _min_timeout(timeout, self._deadline.seconds_left())
@@ -142,7 +142,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 class DeadlineTransport(httpx2.BaseTransport):
-    """An httpx2 transport whose connections obey a deadline, also through a proxy. httpx2's transport takes no backend."""
+    """An httpx2 transport whose connections obey a deadline, also through a proxy. httpx2's own transport accepts no backend."""
 
     def __init__(self, deadline: Deadline, limits: httpx2.Limits, proxy: httpx2.Proxy | None = None) -> None:
         options: dict[str, Any] = {
@@ -196,7 +196,7 @@ class _ResponseStream(httpx2.SyncByteStream):
 
 @contextmanager
 def _convert_errors() -> Iterator[None]:
-    """Raise httpcore2's errors as those of httpx2, which have the same names."""
+    """Convert httpcore2's errors to httpx2's errors of the same names."""
     try:
         yield
     except (

@@ -1,4 +1,4 @@
-"""Runs flows with blocking calls: sends the calls they ask for, waits, and passes on what they emit."""
+"""Runs flows with blocking calls: sends their calls, waits, and passes on what they emit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Driver:
         self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
         self._pool: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
-        self._stop_signal = StopSignal()  # set by close
+        self._stop_signal = StopSignal()  # set by `close`
 
     def run(
         self,
@@ -47,9 +47,9 @@ class Driver:
         on_result: Callable[[Any], None] | None = None,
         before_change: Callable[[], None] = lambda: None,
     ) -> Generator[Any, None, Any]:
-        """Yield what the flow emits, as the caller takes it; pass its result to `on_result` and return it.
+        """Yield what the flow emits when the caller asks for it; pass the flow's result to `on_result` and return it.
 
-        `before_change` runs before each call that may change something. After Ctrl-C no further change is sent; the
+        `before_change` runs before each call that may change something. After Ctrl-C, no further change is sent. The
         flow settles and reports calls in flight for at most `GRACE_S`; then the KeyboardInterrupt is raised.
         """
         self.check_fork()
@@ -192,13 +192,16 @@ class _FlowRun:
         self._tickets: set[Future[Answer]] = set()
         self._stop_signal = StopSignal()
         self._interrupt: KeyboardInterrupt | None = None
-        self._has_changed = False  # whether a change was started that may have to be settled
-        # The parts of the current step that were done before an interrupt and must not be done twice.
+        self._has_changed = False  # whether a change was started that may need to be settled
+        # The parts of the current step that were done before an interrupt and must not be repeated.
         self._started_call: Future[Answer] | None = None
         self._taken_items: list[Any] = []
 
     def perform(self, step: Any) -> Any:
-        """Perform a step and return its answer. After a first Ctrl-C, perform it again under the stop signal; raise a second one."""
+        """Perform a step and return its answer.
+
+        After a first Ctrl-C, perform it again under the stop signal; a second Ctrl-C is raised.
+        """
         self._started_call, self._taken_items = None, []
         try:
             return self._perform(step)
@@ -272,7 +275,7 @@ class _FlowRun:
             raise self._interrupt
 
     def cancel_calls(self) -> None:
-        """Cancel calls that are not sent yet, because nothing awaits them."""
+        """Cancel calls that have not been sent, because nothing awaits them."""
         if self._tickets:
             self._stop_signal.stop()
             for ticket in self._tickets:

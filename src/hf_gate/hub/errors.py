@@ -1,4 +1,4 @@
-"""Adds huggingface_hub's error classes to errors that carry an answer of the Hub, so that existing `except` lines work."""
+"""Adds huggingface_hub's error classes to errors that carry an answer of the Hub, so that existing `except` clauses work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def to_huggingface_error(error: HfGateError) -> HfGateError:
     elif isinstance(error, NotGated | BadRequest) and error.status == 400:
         leaf = theirs.BadRequestError
     joined = _combine_classes(type(error), leaf)  # type: ignore[arg-type]  # classes are hashable
-    both: Any = OSError.__new__(joined)  # the only base with a memory layout of its own
+    both: Any = OSError.__new__(joined)  # the only base class with its own memory layout
     both.__dict__.update(error.__dict__)
     both.args = (error.message,)
     request = httpx2.Request("GET", "https://hub.invalid/")

@@ -1,7 +1,7 @@
-"""Functions with the names and parameters of `huggingface_hub`: an existing script only changes its import.
+"""Functions with the names and parameters of `huggingface_hub`, so that an existing script only needs another import.
 
-One point differs on purpose: it is not an error if the person is already in the wanted list (in `huggingface_hub`: HTTP
-404, or 400 for a grant).
+One difference is deliberate: it is no error if the person already has the wanted status (in `huggingface_hub`, this is
+HTTP 404, or 400 for a grant).
 """
 
 from __future__ import annotations

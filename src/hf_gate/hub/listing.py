@@ -51,11 +51,11 @@ class _ListingState:
 
 
 class Listing(_ListingState, Iterator[AccessRequest]):
-    """An iterator over requests that reads at most a page ahead.
+    """An iterator over requests that reads at most one page ahead.
 
-    After the end, `completeness` says whether the listing is proved complete, or why not. `quarantined` contains records
-    that could not be read. A write to the same repo through the same `Hub` first reads the rest of the listing into memory,
-    so that no request is skipped.
+    After the end, `completeness` says whether the listing is proved complete, and if not, why not. `quarantined`
+    contains records that could not be read. A write to the same repo through the same `Hub` first reads the rest of the
+    listing into memory, so that no request is skipped.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ def get_world_id(endpoint: str, limit: float = PROBE_S) -> str | None:
 
 
 def fetch_local_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, str]:
-    """Return the headers that a local Hub sends with every answer; empty for any other Hub, which is not called."""
+    """Return the headers that a local Hub sends with every answer; empty for any other Hub, without a call."""
     if not is_loopback(endpoint):
         return {}
     from http.client import HTTPConnection, HTTPException, HTTPSConnection

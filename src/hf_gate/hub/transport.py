@@ -1,4 +1,4 @@
-"""Exchanges single calls over httpx2: with time limits, with one origin, without redirects; failures become values."""
+"""Exchanges single calls over httpx2: with time limits, to one origin, without redirects. Failures become values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 @dataclass(frozen=True, slots=True)
 class HubConnection:
-    """Origin, credentials and limits of calls. `timeout` is in seconds of silence; a call may take six times as long."""
+    """Origin, credentials and limits of calls.
+
+    `timeout` is in seconds of silence; a whole call may take six times as long.
+    """
 
     origin: str
     clock: Clock
@@ -44,7 +47,7 @@ class HubConnection:
 
     @property
     def max_call_s(self) -> float:
-        """The most seconds that a complete call may take, slow bodies included."""
+        """The most seconds that a complete call may take, including slow bodies."""
         return self.timeout * 6
 
     def build_headers(self, send: HubCall) -> dict[str, str]:
@@ -93,7 +96,7 @@ def build_user_agent(version: str) -> str:
 
 
 def find_proxy(origin: str) -> httpx2.Proxy | None:
-    """Return the proxy that the environment names for an origin; never one for this machine.
+    """Return the proxy that the environment names for an origin; None if the origin is on this machine.
 
     An unusable proxy raises a UsageError that shows neither its address nor its password.
     """
@@ -109,19 +112,19 @@ def find_proxy(origin: str) -> httpx2.Proxy | None:
     if proxy is not None and not lacks_socks:
         return proxy
     names = " or ".join(name for name in _PROXY_VARIABLES if os.environ.get(name) or os.environ.get(name.lower()))
-    raise UsageError(  # outside of the except clause, because the caught error quotes the address
+    raise UsageError(  # raised outside the except clause, because the caught error contains the address
         f"the {'SOCKS ' if lacks_socks else ''}proxy in {names or 'the system settings'} cannot be used.",
         hint="Install SOCKS support: pip install socksio." if lacks_socks else "Write http://HOST:PORT, or unset it.",
     )
 
 
 def _reject_cookies() -> CookieJar:
-    """Return a jar that stores no cookies, so that nothing is remembered between calls."""
+    """Return a cookie jar that stores nothing, so that calls share no state."""
     return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 class BlockingTransport:
-    """Exchanges calls from any thread, each thread one at a time."""
+    """Exchanges calls from any thread; each thread exchanges one call at a time."""
 
     def __init__(self, connection: HubConnection, monotonic: Callable[[], float]) -> None:
         self._connection, self._monotonic = connection, monotonic
@@ -138,7 +141,7 @@ class BlockingTransport:
     ) -> Answer:
         """Send one call and return its answer; failures of the network and the Hub are answers too.
 
-        The call ends after `within` seconds and at `until()`, in monotonic seconds, which may change during the call.
+        The call ends after `within` seconds, and at `until()` (monotonic seconds), which may change during the call.
         """
         connection, limit = self._connection, min(self._connection.max_call_s, within)
         end = self._monotonic() + limit

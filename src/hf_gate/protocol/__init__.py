@@ -1,1 +1,1 @@
-"""The Hub's wire language for gated repositories, spoken by both ends: values, not calls."""
+"""The Hub's protocol for gated repos, as values without I/O; the client and the local Hub share it."""

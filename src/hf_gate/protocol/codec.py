@@ -22,7 +22,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableBody(ValueError):
-    """The body is not the expected JSON."""
+    """The body is not JSON of the expected form."""
 
 
 class _RawUser(msgspec.Struct, frozen=True, gc=False):
@@ -63,7 +63,7 @@ class RequestPage:
         return len(self.rows) + len(self.quarantined)
 
 
-MAX_RECORDS = 100_000  # a page has 1,000 at most; millions of tiny records would fill the memory
+MAX_RECORDS = 100_000  # a page has at most 1,000; millions of tiny records would fill the memory
 _split_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_record = msgspec.json.Decoder(_RawRequest).decode
 
@@ -103,7 +103,7 @@ def load_json(body: bytes) -> Any:
 
 
 def _parse_int(digits: str) -> int | None:
-    """Parse an integer; None for absurdly long ones, because parsing them is slow."""
+    """Parse an integer; None for one that is too long, because parsing it would be slow."""
     return int(digits) if len(digits) < 100 else None
 
 
@@ -180,7 +180,7 @@ def _read_lenient(record: bytes, repo: Repo, at: float) -> AccessRequest:
 
 
 def normalize_answers(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Return the answers as text: `true` of a checkbox becomes "true", null an empty answer."""
+    """Return the answers as text: `true` of a checkbox becomes "true", and null becomes an empty answer."""
     return {
         label: value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
         for label, value in fields.items()
@@ -205,7 +205,7 @@ def _parse_time(value: Any) -> datetime | None:
 
 
 def format_time(time: datetime) -> str:
-    """Format a time as the Hub does: milliseconds and Z."""
+    """Format a time as the Hub does: with milliseconds and Z."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -222,7 +222,7 @@ def find_next_link(headers: Mapping[str, str]) -> str | None:
 
 
 def same_origin_path(url: str, origin: str) -> str | None:
-    """Return path and query of a URL on `origin`; None for another origin or an invalid URL."""
+    """Return the path and query of a URL on `origin`; None for another origin or an invalid URL."""
     try:
         there, here = urlsplit(url), urlsplit(origin)
         if not there.scheme and not there.netloc:
@@ -256,7 +256,7 @@ def read_profile(body: bytes) -> Profile:
 
 
 def read_account(body: bytes) -> Account:
-    """Parse an answer of whoami-v2."""
+    """Parse an answer from whoami-v2."""
     value = read_object(body)
     name = value.get("name")
     if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""Lists the Hub's endpoints: builds each call for the client and recognizes it for the local Hub."""
+"""Lists the Hub's endpoints: builds each call for the client, and recognizes each call for the local Hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BATCH_SIZE = 100  # people in one batch
 
 
 class Endpoint(NamedTuple):
-    """One endpoint. In `template`, `{T}` is models or datasets, `{W}` nothing or datasets/, `{path}` the rest."""
+    """One endpoint. In `template`, `{T}` is models or datasets, `{W}` is empty or datasets/, `{path}` is the rest."""
 
     name: str
     method: str
@@ -110,7 +110,7 @@ def build_handle_call(repo: Repo, identifier: Mapping[str, str], status: str, re
 
 
 def build_batch_call(repo: Repo, people: Sequence[Mapping[str, str]], status: str, reason: str | None) -> HubCall:
-    """Build the same decision about 1 to 100 people, each `{user}` or `{userId}`."""
+    """Build one decision about 1 to 100 people, each given as `{user}` or `{userId}`."""
     body = {"status": status, **_build_reason(status, reason), "requests": [dict(identifier) for identifier in people]}
     return _build_call("batch", repo, body=body, lane=Lane.BULK_WRITE)
 
@@ -136,7 +136,10 @@ def build_settings_call(repo: Repo, values: Mapping[str, Any]) -> HubCall:
 
 
 def build_report_call(repo: Repo, *, max_bytes: int = 384 * MIB) -> HubCall:
-    """Build the call for the complete access report: one JSON array. A million rows of 380 bytes fit."""
+    """Build the call for the complete access report: one JSON array.
+
+    The size limit allows a million rows of 380 bytes.
+    """
     return _build_call("report", repo, max_bytes=max_bytes)
 
 
@@ -146,7 +149,7 @@ def build_info_call(repo: Repo) -> HubCall:
 
 
 def build_card_call(repo: Repo) -> HubCall:
-    """Build the call for the card's text; the gate never hides README.md."""
+    """Build the call for the text of README.md, which the gate never hides."""
     return _build_call("resolve", repo, revision="main", path="README.md", accept="*/*", max_bytes=8 * MIB)
 
 
@@ -167,12 +170,12 @@ def build_profile_call(user: str) -> HubCall:
 
 
 def build_whoami_call() -> HubCall:
-    """Build the call for the token's account. The Hub limits it strictly: send it once."""
+    """Build the call for the token's account. The Hub's rate limit for this call is strict: send it once."""
     return _build_call("whoami", None)
 
 
 def build_next_call(first: HubCall, path: str) -> HubCall:
-    """Build the call for a next page: like `first` with another path, and with bulk priority."""
+    """Build the call for a next page: like `first`, but with another path and bulk priority."""
     lane = Lane.BULK_READ if first.lane is Lane.READ else first.lane
     return HubCall(
         first.endpoint, first.method, path, None, lane, first.bucket, first.is_change, first.max_bytes, first.accept

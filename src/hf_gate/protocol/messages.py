@@ -1,4 +1,7 @@
-"""Defines the steps that a flow yields to its driver, and the answers. They are values: a flow needs no network or clock."""
+"""Defines the steps that a flow yields to its driver, and the answers.
+
+Steps and answers are values, so a flow needs no network or clock.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ MIB = 1 << 20
 
 
 class Lane(StrEnum):
-    """The priority of a call: writes go before reads, and bulk work leaves the reserve free."""
+    """The priority of a call: writes go before reads, and bulk calls leave the reserve free."""
 
     WRITE = "write"
     BULK_WRITE = "bulk-write"
@@ -34,7 +37,7 @@ class FailureReason(StrEnum):
 class HubCall:
     """One call to send. `path` starts with `/` and includes the query; `is_change` marks calls that may change the Hub.
 
-    `within` limits the seconds until the complete answer, the wait for the rate limit included; None means the client's
+    `within` limits the seconds until the complete answer, including the wait for the rate limit; None means the client's
     `max_wait`.
     """
 
@@ -47,14 +50,14 @@ class HubCall:
     is_change: bool = False
     max_bytes: int = 32 * MIB
     accept: str = "application/json"
-    within: float | None = field(default=None, compare=False)  # calls are equal regardless of their time limit
+    within: float | None = field(default=None, compare=False)  # calls are compared without their time limit
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A complete answer. Header names are in lower case; `received_at` is epoch seconds by the driver's clock.
 
-    `elapsed` counts seconds since the flow asked for the call, the wait for the rate limit included. `endpoint` is set
+    `elapsed` counts seconds since the flow asked for the call, including the wait for the rate limit. `endpoint` is set
     on a refused call, so that the error can name the missing permission.
     """
 

@@ -1,7 +1,7 @@
-"""Decides when the next call of a token may be sent: by announced windows, learned ceilings and outages of the Hub.
+"""Decides when the next call of a token may be sent: from announced windows, learned ceilings and outages of the Hub.
 
-It has no clock, threads or randomness: `now` (epoch seconds of a monotonic clock) and random numbers are arguments.
-A driver guards a `Pacer` with a lock and, while calls wait, asks again after each answer.
+The module has no clock, threads or randomness: `now` (epoch seconds of a monotonic clock) and random numbers are
+arguments. A driver guards a `Pacer` with a lock and, while calls wait, asks again after each answer.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Final
 from .messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
 from .ratelimit_headers import MAX_WAIT_S, AnnouncedLimit, parse_retry_after, read_limits
 
-MAX_LIMITS: Final = 32  # limits tracked at most; hostile answers could announce new ones forever
+MAX_LIMITS: Final = 32  # the most limits to track; hostile answers could announce new ones forever
 POLL_S: Final = 0.05  # ask again after this time when waiting for an answer
-MIN_WAIT_S: Final = 0.001  # a smaller wait would not move the clock
+MIN_WAIT_S: Final = 0.001  # a smaller wait would not advance the clock
 WRITES_PER_READ: Final = 4  # after this many writes, a waiting read goes first
 
-# Each success allows one more parallel call; a read allows three more if its limit is announced and no ceiling is known.
+# Each success allows one more parallel call; a read allows three more if the limit is announced and no ceiling is known.
 # The Hub's unannounced limits apply to changes.
 _GROWTH_IF_SURE: Final = 3
 
@@ -29,15 +29,15 @@ _BULK: Final = frozenset({Lane.BULK_WRITE, Lane.BULK_READ})
 _WRITES: Final = frozenset({Lane.WRITE, Lane.BULK_WRITE})
 _UNREACHABLE: Final = frozenset({FailureReason.CONNECT, FailureReason.TIMEOUT, FailureReason.BROKEN})
 
-# Circuit breaker: after this many server errors in a row, one call probes after 30 s, later every 5 minutes.
+# Circuit breaker: after this many server errors in a row, one call tests the Hub after 30 s, later every 5 minutes.
 _BREAKER_THRESHOLD: Final = 5
 _BREAKER_S, _MAX_BREAKER_S = 30.0, 300.0
 
-# Growth of a ceiling a second, by the share of the rate of the last refusal that it has reached.
+# Growth of a ceiling per second, by the share that it has reached of the rate at the last refusal.
 _GROWTH_RATES: Final = ((0.95, 0.05), (1.02, 0.0015), (math.inf, 0.02))
 _FIRST_CUT, _LATER_CUT = 0.5, 0.9
 _MIN_RATE_PER_S: Final = 1 / 60
-_CATCH_UP_S: Final = 0.05  # a driver that wakes late can catch up by this much
+_CATCH_UP_S: Final = 0.05  # how much a driver that wakes late can catch up
 _MAX_JITTER_S: Final = 60.0
 
 
@@ -50,7 +50,7 @@ class WaitReason(StrEnum):
     RESERVE = "the rest of the rate limit is reserved for other work"
     RETRY_AFTER = "the Hub asked to wait"
     CEILING = "the Hub has an unannounced rate limit"
-    UNAVAILABLE = "the Hub answers with errors or not at all"
+    UNAVAILABLE = "the Hub answers with errors, or not at all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +67,16 @@ class Outlook:
 
 @dataclass(slots=True)
 class LimitWindow:
-    """One announced limit. `announced_end` is the earliest (received + t); `reset_at` adds a margin to it."""
+    """One announced limit. `announced_end` is the earliest announced end (received + t); `reset_at` adds a margin."""
 
     quota: int | None = None
     length_s: float | None = None
-    size: int = 0  # the quota, or the most calls ever left
+    size: int = 0  # the quota, or the highest number of remaining calls ever announced
     remaining: int | None = None  # None: unknown until the next answer
     announced_end: float = -math.inf
     started_at: float = -math.inf  # by the local clock
     has_waiters: bool = False  # a call waits for the end
-    is_irregular: bool = False  # a window ended later than announced (t rounded down, or no fixed rhythm)
+    is_irregular: bool = False  # the window ended later than announced (t was rounded down, or windows are irregular)
 
     @property
     def reset_at(self) -> float:
@@ -97,11 +97,11 @@ class LimitWindow:
             self.remaining = None
             return True
         self.announced_end += (math.floor((now - self.reset_at) / self.length_s) + 1) * self.length_s
-        self.remaining = max(0, self.quota - in_flight)  # may count in either window
+        self.remaining = max(0, self.quota - in_flight)  # the Hub may count the call in either window
         return should_probe
 
     def update(self, now: float, started: float, limit: AnnouncedLimit, in_flight: int) -> bool:
-        """Learn from the answer to a call of time `started`; return True if this window rolled over before the Hub's."""
+        """Learn from the answer to a call started at `started`; return True if this window rolled over before the Hub's."""
         self.quota, self.length_s = limit.quota or self.quota, limit.window_s or self.length_s
         self.size = self.quota or max(self.size, limit.remaining + 1)
         self.is_irregular = self.is_irregular or limit.reset_s == 0
@@ -109,7 +109,9 @@ class LimitWindow:
         if self.remaining is None or end > self.announced_end + half:  # the first answer of this window
             if started >= self.started_at:
                 self.remaining, self.announced_end, self.started_at = max(0, limit.remaining - in_flight), end, now
-        elif end < self.announced_end - half:  # of the previous window: a late answer, or it has not ended
+        elif (
+            end < self.announced_end - half
+        ):  # an answer from the previous window: it arrived late, or the window has not ended
             if started >= self.started_at:
                 self.remaining, self.announced_end, self.is_irregular = limit.remaining, end, True
                 return True
@@ -121,9 +123,12 @@ class LimitWindow:
 
 @dataclass(slots=True)
 class Ceiling:
-    """An unannounced limit, learned from refusals. The rate grows slowly, is cut by a refusal, and spaces calls evenly."""
+    """An unannounced limit, learned from refusals.
 
-    rate: float | None = None  # calls a second; None: no refusal yet, no limit
+    The rate grows slowly, is cut by a refusal, and spaces calls evenly.
+    """
+
+    rate: float | None = None  # calls per second; None: no refusal yet, so no limit
     refused_rate: float = 0.0
     next_at: float = -math.inf
     grew_at: float = 0.0
@@ -169,15 +174,15 @@ class Ceiling:
 class _Bucket:
     """Calls with shared limits. A generation starts with one call alone; each success allows more in parallel."""
 
-    names: set[str] = field(default_factory=set)  # of the limits that its answers announced
+    names: set[str] = field(default_factory=set)  # the limits that its answers announced
     generation: int = 0
     max_in_flight: int = 1
-    generation_in_flight: int = 0  # of this generation
-    in_flight: int = 0  # of all
+    generation_in_flight: int = 0  # calls of this generation
+    in_flight: int = 0  # calls of all generations
     errors_in_a_row: int = 0
     pause_until: float = -math.inf
     pause_reason: WaitReason = WaitReason.NONE
-    writes_before_read: int = 0  # sent since a read started to wait
+    writes_before_read: int = 0  # writes sent since a read started to wait
     ceilings: dict[bool, Ceiling] = field(default_factory=lambda: {True: Ceiling(), False: Ceiling()})
 
     def restart_with_one_call(self) -> None:
@@ -199,12 +204,12 @@ class Pacer:
         self._windows: dict[str, LimitWindow] = {}
         self._calls_in_flight: dict[
             HubCall, deque[tuple[float, int]]
-        ] = {}  # start and generation of each call in flight
+        ] = {}  # the start and generation of each call in flight
         self._waiting: dict[int, HubCall] = {}
         self._tickets = 0
 
     def register(self, send: HubCall) -> int:
-        """Register a waiting call, so that others yield to it. The caller must `unregister`, also when cancelled."""
+        """Register a waiting call, so that others yield to it. The caller must `unregister` it, even when cancelled."""
         self._tickets += 1
         self._waiting[self._tickets] = send
         return self._tickets
@@ -213,7 +218,7 @@ class Pacer:
         self._waiting.pop(ticket, None)
 
     def try_start(self, now: float, send: HubCall) -> float:
-        """Count the call and return 0.0 if it can go now; else return seconds until asking again is worthwhile."""
+        """Count the call and return 0.0 if it can go now; else return the seconds until asking again is worthwhile."""
         wait = self.wait_time(now, send)
         if wait <= 0:
             self._record_start(now, self._get_bucket(send.bucket), send)
@@ -287,7 +292,7 @@ class Pacer:
     def _required_wait(
         self, now: float, bucket: _Bucket, send: HubCall, ahead: Collection[HubCall] = (), ready: int = 0
     ) -> tuple[float, WaitReason]:
-        """Return the wait of `send` and its reason if `ahead` go first, `ready` of them at once; changes nothing."""
+        """Return the wait of `send` and its reason if the calls `ahead` go first, `ready` of them at once; changes nothing."""
         if now < bucket.pause_until:
             return bucket.pause_until - now, bucket.pause_reason
         for window in (self._windows[name] for name in bucket.names):
@@ -312,7 +317,7 @@ class Pacer:
             return False
         rivals = [w for w in self._waiting.values() if w.bucket == send.bucket and (w.lane in _WRITES) != is_write]
         ready = [w for w in rivals if self._required_wait(now, bucket, w)[0] <= 0]
-        if is_write:  # one read, and only if it can go
+        if is_write:  # at most one read, and only if it can be sent now
             rivals = ready = ready[:1]
         return bool(rivals) and self._required_wait(now, bucket, send, rivals, len(ready))[0] > 0
 
@@ -353,7 +358,7 @@ class Pacer:
     ) -> None:
         bucket, asked = self._buckets[send.bucket], parse_retry_after(answer.headers, now)
         empty = [self._windows[limit.name] for limit in limits if limit.remaining == 0 and limit.name in self._windows]
-        if empty and asked is not None:  # it overrides t: afterwards one call goes alone
+        if empty and asked is not None:  # Retry-After overrides t: afterwards, one call goes alone
             for window in empty:
                 window.remaining, window.started_at = None, now
             bucket.pause(now + asked + chance, WaitReason.RETRY_AFTER)

@@ -1,7 +1,7 @@
 """Parses the rate-limit headers `RateLimit`, `RateLimit-Policy` and `Retry-After`.
 
 The first two follow the IETF draft on rate-limit headers: lists of names with parameters. Malformed members are
-skipped; nothing here raises, even for hostile text. Units are calls and seconds.
+skipped; nothing in this module raises, even for hostile text. Units are calls and seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-MAX_WAIT_S: Final = 86_400  # longer waits are not believed
+MAX_WAIT_S: Final = 86_400  # longer waits are ignored
 
 _MAX_TEXT: Final = 8192
 _PIECE: Final = re.compile(r'((?:"(?:[^"\\]|\\["\\])*+"|[^",;])*+)([,;]|\Z)')
@@ -35,7 +35,7 @@ _DATES: Final = tuple(  # HTTP requires accepting three date formats; only the f
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedLimit:
-    """One announced limit, in calls. `reset_s` counts from the answer; if absent, it is `window_s`."""
+    """One announced limit, in calls. `reset_s` counts from the answer; if absent, `window_s` is used."""
 
     name: str
     remaining: int
@@ -52,11 +52,11 @@ class _LimitPolicy:
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[AnnouncedLimit, ...]:
-    """Return the limits that an answer announces, the tightest one of each name. Header names are in lower case.
+    """Return the limits that an answer announces, the tightest one for each name. Header names are in lower case.
 
     The Hub writes `ratelimit: "api";r=495;t=23` and `ratelimit-policy: "fixed window";"api";q=500;w=300`. The second is
-    not a valid structured field (a string in place of a parameter), so the last name of a member counts. Members are
-    skipped without `r`, without both `t` and a window, and if they count something other than calls (`qu`).
+    not a valid structured field (a string in place of a parameter), so the last name of a member counts. A member is
+    skipped if it has no `r`, neither `t` nor a window, or counts something other than calls (`qu`).
     """
     policies = {
         name: _LimitPolicy(
@@ -76,7 +76,7 @@ def read_limits(headers: Mapping[str, str]) -> tuple[AnnouncedLimit, ...]:
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds to wait by `Retry-After` (seconds or HTTP date): 0 for the past, at most a day."""
+    """Return the seconds to wait according to `Retry-After` (seconds or HTTP date): 0 for the past, at most a day."""
     text = headers.get("retry-after", "")[:_MAX_TEXT].strip(" \t")
     if _SECONDS.fullmatch(text):
         return min(float(text), MAX_WAIT_S)
@@ -142,7 +142,7 @@ def _parse_http_date(text: str) -> float | None:
             year = int(parts["year"]) + (2000 if len(parts["year"]) == 2 else 0)
             month = _MONTHS.index(parts["month"].lower()) + 1
             try:
-                second = min(int(parts["s"]), 59)  # treat a leap second as the one before
+                second = min(int(parts["s"]), 59)  # treat a leap second as the second before it
                 clock = int(parts["h"]), int(parts["m"]), second
                 return datetime(year, month, int(parts["day"]), *clock, tzinfo=UTC).timestamp()
             except ValueError:

@@ -1,4 +1,7 @@
-"""Classifies answers of the Hub: builds the matching error and detects transient failures. Decides by codes, not by text."""
+"""Classifies answers of the Hub: builds the matching error and detects transient failures.
+
+The decisions use codes, not text.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ _ERROR_RULES: tuple[tuple[str | None, int | None, type[HubError], _MessageFactor
     ("GatedRepo", 401, NotAllowed, lambda where: f"{where} is gated and no valid token was sent."),
     ("GatedRepo", None, NotAllowed, lambda where: f"{where} is gated and this account has no access to it."),
     (None, 401, NotAllowed, lambda _: "the Hub does not know this token, or none was sent (401)."),
-    (None, 403, NotAllowed, lambda where: f"{where} refused this token (403): it lacks the permission."),
+    (None, 403, NotAllowed, lambda where: f"{where} refused this token (403): the token lacks the permission."),
     (None, 404, RequestNotFound, lambda where: f"{where}: the Hub found no such request."),
     (None, 429, HubUnavailable, lambda where: f"{where}: the rate limit is used up (429)."),
 )

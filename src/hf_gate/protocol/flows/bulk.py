@@ -1,4 +1,4 @@
-"""Sends many decisions: re-reads old requests, groups by status and reason, sends batches of 100, reports each outcome."""
+"""Sends many decisions: re-reads old requests, groups by status and reason, sends batches of 100, and reports each outcome."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _Group = tuple[Status, str | None]
 
 @dataclass(slots=True)
 class _BulkRun:
-    """The state of one run: the decisions made and waiting, and whether the Hub has the batch endpoint."""
+    """The state of one run: the recorded and the waiting decisions, and whether the Hub has the batch endpoint."""
 
     repo: Repo
     context: FlowContext
@@ -65,14 +65,14 @@ class _BulkRun:
 
 
 def _may_be_same_person(one: Target, other: Target) -> bool:
-    """Return whether targets that share a name or an id are one person: two accounts may have had the same name."""
+    """Return whether targets that share a name or an id may be one person; two accounts can have had the same name."""
     if one.user_id and other.user_id:
         return one.user_id.lower() == other.user_id.lower()
     return not (one.request_id and other.request_id) or one.request_id.lower() == other.request_id.lower()
 
 
 def decide_many(repo: Repo, context: FlowContext) -> Flow[None]:
-    """Take decisions from the caller and emit their outcomes; raise only for errors that stop the whole run."""
+    """Take decisions from the caller and emit their outcomes; raise only errors that stop the whole run."""
     run = _BulkRun(repo, context)
     try:
         while items := (yield TakeItems(endpoints.MAX_PAGE_SIZE)):
@@ -90,14 +90,16 @@ def decide_many(repo: Repo, context: FlowContext) -> Flow[None]:
 
 def _validate_decision(item: object, repo: Repo) -> Decision:
     if not isinstance(item, Decision):
-        raise InvalidTarget(f"decide_many takes Decisions, not {type(item).__name__}.", hint="Decision.accept(request)")
+        raise InvalidTarget(
+            f"decide_many takes Decision objects, not {type(item).__name__}.", hint="Decision.accept(request)"
+        )
     if item.target.request is not None and item.target.request.repo != repo:
         raise InvalidTarget(f"the request belongs to {item.target.request.repo}, not to {repo}.")
     return item
 
 
 def _skip_settled(run: _BulkRun, decisions: Sequence[Decision]) -> Flow[list[Decision]]:
-    """Emit the outcomes of decisions that need no call (repeated or already so); return the others."""
+    """Emit the outcomes of decisions that need no call (repeated, or already in effect); return the other decisions."""
     left: list[Decision] = []
     for decision in decisions:
         target = decision.target
@@ -136,12 +138,12 @@ def _recheck_requests(run: _BulkRun, decisions: Sequence[Decision], since: float
         moved = check_unchanged(run.repo, decision.target, now, complete=found.complete)
         if moved is not None:
             yield EmitValue(moved)
-        else:  # from now on, the decision refers to the request as just read
+        else:  # from here on, the decision refers to the request as just read
             run.enqueue(replace(decision, target=replace(decision.target, request=now)))
 
 
 def _send_batches(run: _BulkRun, key: _Group, *, least: int) -> Flow[None]:
-    """Send a group in batches while it has at least `least` decisions; the rest stays in it."""
+    """Send a group in batches while it has at least `least` decisions; the rest stays in the group."""
     while run.groups.get(key) and len(run.groups[key]) >= least:
         yield from _refresh_old_requests(run, endpoints.build_batch_call(run.repo, [], *key))
         group = run.groups.get(key, [])
@@ -152,7 +154,7 @@ def _send_batches(run: _BulkRun, key: _Group, *, least: int) -> Flow[None]:
 
 
 def _refresh_old_requests(run: _BulkRun, send: HubCall) -> Flow[None]:
-    """Wait until this call could be sent, and read waiting requests again that have become too old meanwhile."""
+    """Wait until this call could be sent, and reread waiting requests that have become too old meanwhile."""
     now: float = yield AwaitSlot(send)
     waiting = [d for group in run.groups.values() for d in group]
     if any(_is_old(d, now) for d in waiting):
@@ -205,7 +207,7 @@ def _send_batch(run: _BulkRun, key: _Group, batch: Sequence[Decision]) -> Flow[N
 
 
 def _parse_rows(answer: Answer, people: Sequence[Mapping[str, str]]) -> list[dict[str, object]] | None:
-    """Return the result rows of a batch in the order sent; None for any other answer."""
+    """Return the result rows of a batch in the order of the decisions sent; None for any other answer."""
     if not is_ok(answer) or not isinstance(answer, Reply):
         return None
     try:
@@ -218,7 +220,7 @@ def _parse_rows(answer: Answer, people: Sequence[Mapping[str, str]]) -> list[dic
 
 
 def _is_echo(sent: Mapping[str, str], row: dict[str, object]) -> bool:
-    """Return whether a result row is about the person sent at its position: its identifiers must be those sent."""
+    """Return whether a result row is about the person sent at its position: the identifiers must match."""
     return all(str(row[key]).lower() == value.lower() for key, value in sent.items() if key in row) and not any(
         key in row and key not in sent for key in ("user", "userId")
     )
@@ -242,7 +244,7 @@ def _handle_batch_refusal(
 ) -> Flow[None]:
     """Handle a refusal of a complete batch: the Hub has no batch, one name is invalid (split it), or the run must end."""
     error = build_error(answer, run.repo)
-    if resent:  # an earlier try may have worked, so a later refusal does not prove that nothing happened
+    if resent:  # an earlier attempt may have worked, so a later refusal does not prove that nothing happened
         for decision in batch:
             yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
         raise error
@@ -259,7 +261,7 @@ def _handle_batch_refusal(
 
 
 def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: Answer) -> Flow[list[Decision]]:
-    """Read back a batch whose answer was lost; return the decisions that had no effect and can be sent again."""
+    """Read back the requests of a batch whose answer was lost; return the decisions without effect, to send them again."""
     try:
         found = yield from find_requests(run.repo, [d.target for d in left], order_statuses(key[0]), run.context)
     except HubError:
@@ -285,7 +287,10 @@ def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: 
 
 
 def _send_one_by_one(run: _BulkRun, key: _Group, items: Sequence[Decision]) -> Flow[None]:
-    """Send one `handle` call each, several in parallel; after an error or once requests are too old, start no more."""
+    """Send one `handle` call for each decision, several in parallel.
+
+    After an error, or if requests get too old, start no more.
+    """
     waiting, has_begun = deque(items), False
     in_flight: deque[tuple[Decision, HubCall, object]] = deque()
     stop: HubError | None = None
@@ -293,7 +298,7 @@ def _send_one_by_one(run: _BulkRun, key: _Group, items: Sequence[Decision]) -> F
         while waiting and stop is None and len(in_flight) < run.context.max_parallel:
             send = endpoints.build_handle_call(run.repo, choose_identifier(waiting[0].target, for_handle=True), *key)
             if has_begun and _is_old(waiting[0], (yield AwaitSlot(send))):
-                waiting.clear()  # they stay in their group
+                waiting.clear()  # the other decisions stay in their group
                 break
             decision, has_begun = waiting.popleft(), True
             in_flight.append((decision, send, (yield StartCall(send))))

@@ -1,4 +1,4 @@
-"""Sends one call and repeats it where that is safe: reads, and writes of which nothing was sent."""
+"""Sends one call, and repeats it where this is safe: reads, and writes that never left this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from ..replies import build_error, is_ok, is_transient
 T = TypeVar("T")
 Flow = Generator[Step, Any, T]
 
-_MIN_TRY_S = 0.1  # no further try with less time left
+_MIN_TRY_S = 0.1  # with less time left, there is no further attempt
 _REDIRECTS = frozenset({301, 302, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to give up on a call. `max_wait` limits one call with all its tries and waits; without it, `max_tries` does."""
+    """When to give up on a call.
+
+    `max_wait` limits a call with all attempts and waits; without it, `max_tries` applies.
+    """
 
     max_wait: float | None = None
     max_tries: int = 5
@@ -33,7 +36,7 @@ class RetryPolicy:
         return min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 16))
 
     def is_exhausted(self, failures: int, left: float, answer: Answer) -> bool:
-        """Return whether to give up after this many failures, with `left` seconds of `max_wait`."""
+        """Return whether to give up after this many failures, with `left` seconds of `max_wait` remaining."""
         if left < math.inf:
             return left < _MIN_TRY_S
         is_unreachable = isinstance(answer, NoReply) and answer.reason is FailureReason.CONNECT
@@ -53,9 +56,9 @@ class FlowContext:
 def send_call(
     send: HubCall, context: FlowContext, first: Answer | None = None, *, within: float | None = None
 ) -> Flow[Answer]:
-    """Send a call, repeat it while that is safe, and return its answer. `first` is an answer that was already received.
+    """Send a call, repeat it while this is safe, and return its answer. `first` is an answer that was already received.
 
-    `within` limits the seconds for all tries, in place of `max_wait`.
+    `within` limits the seconds for all attempts, in place of `max_wait`.
     """
     limit = within if within is not None else context.retry_policy.max_wait
     failures, left = 0, math.inf if limit is None else limit
@@ -64,7 +67,7 @@ def send_call(
         answer: Answer = first if first is not None else (yield capped)
         first, left = None, left - answer.elapsed
         if isinstance(answer, Reply) and answer.status == 429:
-            if left >= _MIN_TRY_S:  # nothing was done, and the pacer delays the next try
+            if left >= _MIN_TRY_S:  # nothing was done, and the pacer delays the next attempt
                 continue
             return NoReply(
                 FailureReason.WAIT_TOO_LONG,
@@ -98,7 +101,7 @@ def _mark_foreign_redirect(answer: Reply, origin: str) -> Reply:
 
 
 def follow_link(url: str, origin: str) -> str:
-    """Return path and query of a link from the Hub; raise ForeignOrigin if it names another host."""
+    """Return the path and query of a link from the Hub; raise ForeignOrigin if the link names another host."""
     path = same_origin_path(url, origin)
     if path is None:
         raise ForeignOrigin("the Hub's next link names another host; it was not followed.")

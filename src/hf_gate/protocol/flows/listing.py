@@ -1,4 +1,4 @@
-"""Reads one status list of a repo: lazily, one page ahead, and with a statement of how complete it is."""
+"""Reads one status list of a repo: lazily, one page ahead, with a statement of how complete the listing is."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from ..messages import MIB, AwaitCall, EmitValue, HubCall, Pause, Reply, StartCa
 from ..replies import build_error, is_ok
 from .calls import Flow, FlowContext, build_unreadable_error, follow_link, send_call
 
-# The server may choose a smaller page size; a list that ends at exactly one of these sizes may continue.
+# The Hub may choose a smaller page size. A list that ends at exactly one of these sizes may continue.
 _COMMON_PAGE_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})
 _MAX_REPORT_ROWS = 20_000
-_MAX_REPORT_BYTES = 64 * MIB  # the report contains all statuses
+_MAX_REPORT_BYTES = 64 * MIB  # large, because the report contains all statuses
 _MAX_EMPTY_PAGES = 20
 _MS = timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
 class _Pagination:
-    """The state of reading one list: what was seen so far, and each reason to doubt that it is complete."""
+    """The state of reading one list: what was seen so far, and each reason to doubt that the listing is complete."""
 
     repo: Repo
     status: str
@@ -49,9 +49,9 @@ class _Pagination:
     oldest: datetime | None = None
     is_ordered: bool = True
     has_link: bool = False
-    is_by_time: bool = False  # a full page had no link, so pages are requested by `before`
+    is_by_time: bool = False  # a full page had no link, so later pages are requested by `before`
     should_compare_report: bool = False
-    empty_pages: int = 0  # in a row
+    empty_pages: int = 0  # empty pages in a row
 
     def add_doubt(self, why: str) -> None:
         if why not in self.doubts:
@@ -93,8 +93,9 @@ def list_requests(
 ) -> Flow[Completeness]:
     """Emit a list as `RequestPage`s, each request once; return how complete it is.
 
-    With `ahead`, the next page is requested once half of a page was taken. With `before`, the completeness is that of
-    the part. Hubs before September 2026 have no reset list: it is empty, and the completeness says why.
+    With `ahead`, the next page is requested once the caller has taken half of a page. With `before`, the completeness
+    covers only that part. A Hub before September 2026 has no reset list: the result is empty, and the completeness says
+    why.
     """
     pages = _Pagination(repo, status, context, limit)
     send: HubCall | None = endpoints.build_list_call(repo, status, limit=limit, before=before, q=q)
@@ -114,7 +115,7 @@ def list_requests(
         half = (len(fresh) + 1) // 2 if ahead else len(fresh)
         yield EmitValue(RequestPage(tuple(fresh[:half]), page.quarantined))
         if send is not None and ticket is None and ahead:
-            # The caller took half a page and will probably want the next one.
+            # The caller has taken half a page and will probably want the next one.
             ticket = yield StartCall(send)
         if fresh[half:]:
             yield EmitValue(RequestPage(tuple(fresh[half:])))
@@ -125,7 +126,7 @@ def list_requests(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first page of a list, usually the newest requests. `has_more`: whether the list continues."""
+    """The first page of a list, usually the newest requests. `has_more` is whether the list continues."""
 
     requests: tuple[AccessRequest, ...] = ()
     has_more: bool = False
@@ -133,7 +134,7 @@ class Head:
 
 
 def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = endpoints.MAX_PAGE_SIZE) -> Flow[Head]:
-    """Read the first page of a list with one call. People who are not on it may still be on the list."""
+    """Read the first page of a list with one call. People who are not on this page may still be on the list."""
     pages, send = _Pagination(repo, status, context, limit), endpoints.build_list_call(repo, status, limit=limit)
     try:
         reply, page, _ = yield from _read_page(pages, send, None)
@@ -146,7 +147,7 @@ def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = end
 
 
 def _has_other_lists(repo: Repo, context: FlowContext, refusal: BadRequest) -> Flow[bool]:
-    """Return whether the Hub refused only this list. Its error has no code, so another list is requested."""
+    """Return whether the Hub refused only this list. The error has no code, so another list is requested to find out."""
     if refusal.status != 400 or refusal.code is not None:
         return False
     answer = yield from send_call(
@@ -188,7 +189,7 @@ def _read_page(pages: _Pagination, send: HubCall, ticket: object) -> Flow[tuple[
 
 
 def _find_trusted_next(pages: _Pagination, sent: HubCall, reply: Reply) -> HubCall | None:
-    """Return the call for a next link that is beyond doubt; `_find_next_call` handles the others."""
+    """Return the call for a next link that is certainly valid; `_find_next_call` handles the others."""
     link = find_next_link(reply.headers)
     path = None if link is None else same_origin_path(link, pages.context.origin)
     if path is None or path in pages.paths or urlsplit(path).path != urlsplit(sent.path).path:
@@ -230,7 +231,7 @@ def _follow_next_link(pages: _Pagination, sent: HubCall, link: str) -> HubCall |
 
 
 def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> HubCall | None:
-    """Return the call for requests older than `oldest`, with a millisecond of overlap; for full pages without link."""
+    """Return the call for requests older than `oldest`, with a millisecond of overlap, after a full page without a link."""
     pages.is_by_time = True
     if oldest.year >= 9999:
         pages.add_doubt("the list contains times beyond the year 9998")
@@ -243,9 +244,9 @@ def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> 
 
 
 def _compare_with_report(pages: _Pagination) -> Flow[None]:
-    """Compare a list that was read without links with the total in the Hub's report; a difference is a doubt.
+    """Compare a list that was read without links with the total in the Hub's report; a difference is a reason for doubt.
 
-    All rows were already emitted, so an unreadable report is a doubt too, not an error.
+    All rows have been emitted already, so an unreadable report is a reason for doubt, not an error.
     """
     if len(pages.seen_keys) > _MAX_REPORT_ROWS:
         pages.add_doubt("a full page had no next link, and the report is too large for a comparison")

@@ -1,4 +1,4 @@
-"""Finds the current requests of given people: by the time of asking, by name, or in complete lists, whichever is cheapest."""
+"""Finds the current requests of given people: by the time of the request, by name, or in complete lists, whichever is cheapest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _MS = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The requests that were found, by the index of their target. If `complete`, a missing person has no request."""
+    """The requests that were found, by the index of their target.
+
+    If `complete` is true, a person who is missing has no request.
+    """
 
     requests: Mapping[int, AccessRequest] = field(default_factory=dict)
     complete: bool = True
@@ -51,7 +54,7 @@ class _Search:
         self.targets = targets
         self.found: dict[int, AccessRequest] = {}
         self._by_key: dict[tuple[int, str], list[int]] = {}
-        self._nameless: set[frozenset[int]] = set()  # which identifiers rows had that lacked some
+        self._nameless: set[frozenset[int]] = set()  # the identifiers in rows that lacked some
         for index, target in enumerate(targets):
             for kind, value in enumerate((target.request_id, target.user_id, target.username)):
                 if value:
@@ -75,7 +78,10 @@ class _Search:
             self._nameless.add(_list_known_kinds(names))
 
     def result(self, *, complete: bool) -> Found:
-        """Return what was found. It is complete only if each missing target could have been recognized in every row."""
+        """Return what was found.
+
+        The result is complete only if each missing target could have been recognized in every row.
+        """
         missing = [self.targets[index] for index in self.missing]
         hidden = any(
             known.isdisjoint(_list_known_kinds((target.request_id, target.user_id, target.username)))
@@ -108,9 +114,9 @@ def find_one(repo: Repo, target: Target, context: FlowContext) -> Flow[AccessReq
 def find_requests(repo: Repo, targets: Sequence[Target], statuses: Iterable[str], context: FlowContext) -> Flow[Found]:
     """Find the current requests of the targets; each list is read in the given order and only as far as needed.
 
-    Requests that were read before are first searched by the time of asking. The others are searched by name with a call
-    each, or the complete list is read, whichever takes fewer calls. A person counts as absent only if complete lists do not
-    contain the person, or if searches for a name that is still the account's find nothing.
+    Requests that were read before are first searched by the time of the request. The others are searched by name with a
+    call each, or the complete list is read, whichever takes fewer calls. A person counts as absent only if complete lists
+    do not contain them, or if searches for their current username find nothing.
     """
     search, order = _Search(targets), tuple(statuses)
     if len(targets) > 1:
@@ -138,7 +144,7 @@ def _add_rows(search: _Search, rows: Sequence[AccessRequest]) -> bool:
 
 
 def _search_by_time(repo: Repo, order: Iterable[str], search: _Search, context: FlowContext) -> Flow[None]:
-    """Search by the time of asking, which decisions do not change. People who asked again are found later."""
+    """Search by the time of the request, which decisions do not change. People who asked again are found later."""
     for status in order:
         asked_at = {i: request.asked_at for i in search.missing if (request := search.targets[i].request)}
         if len(asked_at) < max(len(search.missing), 1) or max(asked_at.values()).year >= 9999:
@@ -160,7 +166,7 @@ class _TimeStop:
 
 
 def _search_list(repo: Repo, status: str, search: _Search, asked: set[int], context: FlowContext) -> Flow[bool]:
-    """Search one list, completely or by name; return True if it was proved complete or everybody was found."""
+    """Search one list, completely or by name; return True if the listing was proved complete or everybody was found."""
     missing = search.missing
     has_names = all(search.targets[index].username for index in missing)
     if not has_names or len(missing) > 1:
@@ -187,10 +193,10 @@ def _search_list(repo: Repo, status: str, search: _Search, asked: set[int], cont
 def _search_by_name(
     repo: Repo, status: str, search: _Search, name: str, context: FlowContext
 ) -> Flow[tuple[bool, bool]]:
-    """Search one list by name; return whether the answer was proved complete, and whether it was the complete list.
+    """Search one list by name; return whether the answer was proved complete, and whether it was the whole list.
 
-    A Hub without `q` sends the complete list, so some records do not contain the name. A Hub with `q` may search more than
-    the username, but only in the record.
+    A Hub without `q` sends the complete list, so some records do not contain the name. A Hub with `q` may search fields
+    other than the username, but always fields of the record.
     """
     unrelated: list[AccessRequest] = []
 
@@ -205,7 +211,7 @@ def _search_by_name(
 def _read_until(
     flow: Flow[Completeness], is_enough: Callable[[Sequence[AccessRequest]], bool], *, most: int | None = None
 ) -> Flow[bool | None]:
-    """Read a list until `is_enough`; return True then or if it is proved complete, None if it takes more than `most` calls."""
+    """Read a list until `is_enough`; return True then or if it is proved complete, None if that takes over `most` calls."""
     answer, calls = None, 0
     while True:
         try:

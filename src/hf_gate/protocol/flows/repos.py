@@ -24,11 +24,11 @@ from ..messages import EmitValue, Reply
 from ..replies import build_error, is_ok, is_outcome_unknown, server_message
 from .calls import Flow, FlowContext, T, build_unreadable_error, follow_link, read_reply, send_call
 
-_MAX_PAGES = 1000  # of the repos of one owner
+_MAX_PAGES = 1000  # pages of one owner's repos
 
 
 def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
-    """Run a flow; if the repo is not found but exists as the other type, raise WrongRepoType."""
+    """Run a flow; if the repo is not found but a repo of the other type has its name, raise WrongRepoType."""
     try:
         return (yield from flow)
     except RepoNotFound as error:
@@ -140,7 +140,7 @@ def fetch_profile(user: str, context: FlowContext) -> Flow[Profile]:
 
 
 def fetch_account(context: FlowContext) -> Flow[Account]:
-    """Return the token's account. The Hub limits this call strictly: send it once."""
+    """Return the token's account. The Hub's rate limit for this call is strict: send it once."""
     reply = yield from read_reply(endpoints.build_whoami_call(), context)
     try:
         return read_account(reply.body)
@@ -150,7 +150,7 @@ def fetch_account(context: FlowContext) -> Flow[Account]:
 
 _LOOK_HINT = "Check the state before you try again: the change may have happened, or may still happen."
 
-# The Hub has one error code for all of these states; only its text differs.
+# The Hub has one error code for all of these states; only the text differs.
 _ACCESS_STATES = (
     ("awaiting a review", "pending"),
     ("has been rejected", "rejected"),

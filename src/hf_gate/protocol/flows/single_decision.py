@@ -75,7 +75,7 @@ def decide_one(repo: Repo, decision: Decision, context: FlowContext) -> Flow[Out
 def _check_request(
     repo: Repo, decision: Decision, request: AccessRequest, context: FlowContext
 ) -> Flow[Outcome | None]:
-    """Return an outcome if the given request needs no call: already decided so, gone, or changed since it was read."""
+    """Return an outcome if the given request needs no call: already in the wanted status, gone, or changed since it was read."""
     target = decision.target
     if request.repo != repo:
         raise InvalidTarget(f"the request belongs to {request.repo}, not to {repo}.")
@@ -88,7 +88,7 @@ def _check_request(
 
 
 def check_unchanged(repo: Repo, target: Target, now: AccessRequest | None, *, complete: bool) -> Outcome | None:
-    """Return None if the request is as it was when the decision was made, else the outcome: stale, gone or open."""
+    """Return None if the request has not changed since the decision was made, else the outcome: stale, gone or open."""
     assert target.request is not None
     if now is None and not complete:
         error = OutcomeUnknown(f"{target.label}: the lists could not be read completely, so nothing was sent.")
@@ -113,7 +113,7 @@ def send_and_settle(
 ) -> Flow[Outcome]:
     """Send a change for one person and return its outcome. `first` is an answer that was already received.
 
-    Raises only if the change certainly did not happen. After a lost answer, a later refusal does not prove that.
+    Raises only if the change certainly did not happen. After a lost answer, a later refusal is no proof.
     """
     for round_ in range(1, SETTLE_ROUNDS + 1):
         answer, first = (yield from send_call(send, context, first)), None
@@ -164,7 +164,10 @@ def is_doubtful(answer: Answer) -> bool:
 def explain_refusal(
     answer: Answer, repo: Repo, target: Target, to: Status, context: FlowContext, *, resent: bool = False
 ) -> Flow[Outcome]:
-    """Return the outcome of a refused change. A 400 or 404 without code is checked by reading: it may be done already."""
+    """Return the outcome of a refused change.
+
+    A 400 or 404 without a code is checked by reading: the change may be in effect already.
+    """
     error = build_error(answer, repo)
     is_ambiguous = isinstance(answer, Reply) and answer.status in (400, 404) and error.code is None
     if not is_ambiguous and resent:
@@ -182,7 +185,7 @@ def explain_refusal(
         kind = OutcomeKind.DONE if resent else OutcomeKind.ALREADY
         return build_outcome(kind, repo, target, "" if resent else f"already {to}", reply=answer)
     if now is not None and isinstance(error, RequestNotFound):
-        why = f"{target.label} at {repo}: the Hub refused {to}; the request is {now.status} now."
+        why = f"{target.label} at {repo}: the Hub refused {to}; the request is now {now.status}."
         return build_error_outcome(repo, target, _with_message(BadRequest, why, error))
     if now is not None:
         return build_error_outcome(repo, target, error)
@@ -193,7 +196,7 @@ def explain_refusal(
 
 
 def explain_missing_request(repo: Repo, target: Target, context: FlowContext, error: HubError) -> Flow[Outcome]:
-    """Return the outcome for a target without a request: no such account, no request, or one that is gone."""
+    """Return the outcome for a target without a request: no such account, no request, or a request that is gone."""
     if target.request is not None:
         gone = f"{target.label} no longer has a request for {repo}."
         return build_error_outcome(repo, target, _with_message(RequestNotFound, gone, error))
