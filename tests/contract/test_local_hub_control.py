@@ -131,8 +131,8 @@ def test_all_people_of_a_call_are_added_or_none(hf_local_hub: LocalHub, lines: l
         ({"user": "Mia"}, "mia asks for .* twice in this call"),
         ({"user": "nobody"}, "there is no person 'nobody'"),
         ({"user": "max", "asked_at": "then"}, "'then' is not a time"),
-        ({"user": "max", "answers": {"Purpose": True}}, "answers must be an object of label and text"),
-        ({"user": "max", "answers": ["sleep"]}, "answers must be an object of label and text"),
+        ({"user": "max", "answers": {"Purpose": True}}, "answers must be an object that maps labels to texts"),
+        ({"user": "max", "answers": ["sleep"]}, "answers must be an object that maps labels to texts"),
         ({"user": "max", "repo": "no/where"}, "there is no model no/where here"),
     ],
 )

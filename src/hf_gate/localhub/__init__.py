@@ -1,1 +1,1 @@
-"""A Hub for gated repos on this machine, for tests and demos: data in memory, answers, faults and a server."""
+"""A Hub for gated repos on this machine, for tests and demos: in-memory data, answers, faults and a server."""

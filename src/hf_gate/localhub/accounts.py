@@ -22,7 +22,10 @@ class ProfileOrg(msgspec.Struct, frozen=True, gc=False):
 
 
 class InventedAccount(msgspec.Struct, frozen=True, gc=False):
-    """An account as the Hub knows it. The first 8 digits of `id` are the second of creation; `country` is never sent."""
+    """An account as the Hub knows it.
+
+    The first 8 digits of `id` are the time of creation in seconds; `country` is never sent.
+    """
 
     id: str
     username: str
@@ -39,7 +42,10 @@ class InventedAccount(msgspec.Struct, frozen=True, gc=False):
 
 
 class Persona(msgspec.Struct, frozen=True, gc=False):
-    """The facts about an account's owner, for answers and the oracle only. Two accounts of one person share `person_id`."""
+    """The facts about an account's owner, used only for answers and the oracle.
+
+    Two accounts of one person share `person_id`.
+    """
 
     person_id: int
     kind: str
@@ -57,7 +63,7 @@ class Persona(msgspec.Struct, frozen=True, gc=False):
         return f"{self.given} {self.family}"
 
 
-# Kind of person by class of mail, out of 20.
+# The kinds of person by class of e-mail address, out of 20.
 _KINDS: Final[dict[str, tuple[str, ...]]] = {
     "academic": ("student",) * 12 + ("academic",) * 8,
     "company": ("industry",) * 20,
@@ -91,7 +97,7 @@ class PersonGenerator:
         self._orgs: dict[str, ProfileOrg] = {}
 
     def add_person(self, created_ms: int, *, course: tuple[Institution, str] | None = None) -> None:
-        """Add a person; `course` is the university and the text with which a whole class asks."""
+        """Add a person; `course` is the university of a class and the text that the whole class sends."""
         rng = self._rng
         r = rng.random
         country = self._countries[int(r() * len(self._countries))]
@@ -106,7 +112,7 @@ class PersonGenerator:
         name = draw_name(rng, culture, self._pools.cultures[culture])
         username = self._make_unique(draw_username(rng, name, self._pools.texts.handles))
         if r() < 0.001 and self.accounts and self.accounts[-1].username[0].islower():
-            username = self.accounts[-1].username.capitalize()  # differs from another username only by its capital
+            username = self.accounts[-1].username.capitalize()  # differs from another username only by a capital letter
         email = self._draw_email(mail_class, kind, place, country.code, name)
         hostile, fullname = NAMES[int(r() * len(NAMES))] if r() < 0.001 else (None, draw_full_name(rng, name, username))
         persona = Persona(
@@ -124,7 +130,7 @@ class PersonGenerator:
         self._append_account(persona, username, fullname, email, created_ms)
 
     def add_twin(self, created_ms: int) -> None:
-        """Add another account of the last person: another username, the same mailbox in another spelling."""
+        """Add another account of the last person: another username, and the same mailbox in another spelling."""
         account, persona = self.accounts[-1], self.personas[-1]
         username = self._make_unique(account.username.rstrip("0123456789") + str(int(self._rng.random() * 90 + 10)))
         email = email_addresses.vary_spelling(self._rng, account.email) if account.email else None
@@ -175,7 +181,7 @@ class PersonGenerator:
         return email_addresses.draw_unusual_address(self._rng, mail_class, given, family)
 
     def _make_unique(self, base: str) -> str:
-        """Return a username that is unique regardless of case; `add_person` makes the only exception."""
+        """Return a username that is unique regardless of case; the only exception is in `add_person`."""
         base = base[:40].strip("-_.")
         stem = base = base if len(base) > 1 else f"{base}-hf"
         while base.lower() in self._seen:

@@ -14,8 +14,10 @@ from .text_pools import AnswerTexts, Pools
 
 
 class FilledForm(NamedTuple):
-    """A form with answers. By label, `quality` rates text answers (good, thin, junk, empty, missing or hostile), and
-    `manner` says what is special about an answer.
+    """A form with answers.
+
+    `quality` rates text answers by label (good, thin, junk, empty, missing or hostile); `manner` says by label what is
+    special about an answer.
     """
 
     answers: dict[str, str]
@@ -24,16 +26,16 @@ class FilledForm(NamedTuple):
     hostile_kind: str | None
 
 
-# Quality of text answers by how careful a person is: upper edges for good, thin, empty, missing, junk, template; the rest is
-# in another language. Weighted by _MOODS, the shares of all rows are 59, 18, 6, 3, 9, 4 and 1 %.
+# The quality of text answers by how careful a person is: upper bounds for good, thin, empty, missing, junk and template;
+# the rest is in another language. Weighted by _MOODS, the shares of all rows are 59, 18, 6, 3, 9, 4 and 1 %.
 _CARE: Final = {
     "careful": (0.86, 0.91, 0.925, 0.945, 0.955, 0.985),
     "lazy": (0.22, 0.67, 0.77, 0.82, 0.92, 0.99),
     "careless": (0.10, 0.27, 0.45, 0.48, 0.98, 1.0),
 }
-# Upper edges for careful and lazy people out of 100 requests of a status; the rest are careless.
+# Upper bounds for careful and lazy people out of 100 requests with a status; the rest are careless.
 _MOODS: Final = {"pending": (60, 88), "accepted": (82, 97), "rejected": (20, 55), "reset": (15, 75)}
-HOSTILE_SHARE: Final = 0.0043  # with the hostile names this makes 0.5 % of the rows
+HOSTILE_SHARE: Final = 0.0043  # together with hostile names, 0.5 % of the rows
 DRIFT_SHARE: Final = 0.03
 
 
@@ -100,7 +102,7 @@ class FormFiller:
     def _draw_text_answer(
         self, rng: Random, who: Requester, field: DemoField, teller: AnswerFunction, edges: tuple[float, ...]
     ) -> tuple[str, str, str]:
-        """Return quality, answer and manner."""
+        """Return the quality, answer and manner."""
         persona, purpose = who.persona, field.question == "purpose"
         if purpose and persona.text is not None:
             return ("thin" if persona.kind == "bot" else "good"), persona.text, "same as the others"
@@ -169,7 +171,7 @@ def _draw_junk_word(rng: Random, who: Requester, texts: AnswerTexts) -> str:
 
 
 def _draw_email_answer(rng: Random, who: Requester, texts: AnswerTexts) -> tuple[str, str, str]:
-    """Return an e-mail: the account's, another one of the person, another spelling, somebody else's, junk or empty."""
+    """Return an e-mail address: the account's, another one of the person's, another spelling, somebody else's, junk or empty."""
     x = rng.random()
     persona, address = who.persona, who.account.email
     if address is None or 0.70 <= x < 0.85:

@@ -18,7 +18,7 @@ def get_json_type(value: object) -> str:
 
 
 def get_utf16_length(text: str) -> int:
-    """Return the length in UTF-16 units, as JavaScript counts it."""
+    """Return the length of a text in UTF-16 units, as JavaScript counts it."""
     return len(text) + sum(c > "\uffff" for c in text)
 
 
@@ -96,7 +96,7 @@ class BodyValidator:
 
 
 def parse_number(text: str | None, key: str, low: int, high: int, default: int) -> int:
-    """Parse an integer of a query."""
+    """Parse an integer in a query string."""
     if text is None:
         return default
     body = BodyValidator({key: text})

@@ -1,4 +1,4 @@
-"""The local Hub's clock: real time, optionally faster, and advanced on request."""
+"""The local Hub's clock: real time, optionally faster; it can be advanced on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parse_duration(text: str) -> float:
 
 
 class LocalHubClock:
-    """A clock by spec: `real`, or `x60` for one that runs sixty times as fast. It never goes back."""
+    """A clock by spec: `real`, or `x60` for one that runs sixty times as fast. The clock never goes back."""
 
     def __init__(self, spec: str = "real") -> None:
         match = re.fullmatch(r"real|x(\d+(?:\.\d+)?)", spec)

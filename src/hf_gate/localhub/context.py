@@ -16,7 +16,7 @@ NO_PAGE = "Sorry, we can't find the page you are looking for."
 
 
 class CallContext:
-    """What a handler gets: the world, the request and the recognized call."""
+    """The input of a handler: the world, the request and the recognized call."""
 
     def __init__(self, world: World, request: HttpRequest, call: RecognizedCall) -> None:
         self.world, self.request, self.call = world, request, call
@@ -41,7 +41,10 @@ class CallContext:
 
     @cached_property
     def hub_repo(self) -> HubRepo:
-        """The repo in the path. A missing or private repo is 401 for anonymous calls, else 404; a renamed one is 307."""
+        """The repo in the path.
+
+        Raises a 401 (anonymous calls) or 404 if the repo is missing or private, and a 307 if it was renamed.
+        """
         named = self.call.repo
         if named is None:
             raise HttpError(404, NO_PAGE)
@@ -59,7 +62,7 @@ class CallContext:
         return found
 
     def require_reviewer(self, *, can_decide: bool) -> tuple[HubToken, HubRepo]:
-        """Return caller and repo if the caller can see the repo's requests and, with `can_decide`, change them."""
+        """Return the caller and the repo if the caller can see the repo's requests and, with `can_decide`, change them."""
         caller = self.caller
         hub_repo = self.hub_repo
         may = self.world.can_write if can_decide else self.world.can_list
@@ -68,7 +71,7 @@ class CallContext:
         return caller, hub_repo
 
     def require_decider(self) -> tuple[HubToken, HubRepo]:
-        """Return caller and repo if the caller can decide and the repo is gated."""
+        """Return the caller and the repo if the caller can decide and the repo is gated."""
         caller, hub_repo = self.require_reviewer(can_decide=True)
         if hub_repo.gated is False:
             raise HttpError(400, f"{hub_repo.repo.type.value} {hub_repo.repo.id} is not gated", "RepoNotGated")

@@ -24,7 +24,7 @@ _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
 def answer_control_call(app: HubState, request: HttpRequest, client: str) -> HttpResponse:
-    """Answer one control call. Every error is JSON with one line."""
+    """Answer one control call. Every error is JSON with a one-line message."""
     try:
         _check_caller(request, client)
         handler = _HANDLERS.get((request.method, request.path.removeprefix(PREFIX)))
@@ -119,7 +119,7 @@ def _advance_clock(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 
 def _add_people(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
-    """Add all of the people, or none after an error."""
+    """Add all the people, or none if there is an error."""
     world, ready = app.world, dict[str, tuple[str, str, str, int]]()
     for raw in _expect_list(_parse_json(request)):
         line = _check_keys(raw, {"username", "fullname", "email", "created_at"})
@@ -142,7 +142,7 @@ def _describe_person(world: World, account: HubAccount) -> dict[str, object]:
 
 
 def _validate_name(world: World, value: object, *, of: HubAccount | None = None) -> str:
-    """Return a username that is free, or belongs to `of` (who may want other capitals)."""
+    """Return a username that is free, or that belongs to `of` (who may be changing only its capitals)."""
     name = _expect_text(value)
     if not _USERNAME.fullmatch(name):
         raise HttpError(400, f"{name!r} is not a username: use letters, digits, - _ . only")
@@ -163,7 +163,7 @@ def _rename_person(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 
 def _add_requests(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
-    """Add all of the requests in the given order, or none after an error."""
+    """Add all the requests in the given order, or none if there is an error."""
     world, ready = app.world, dict[tuple[str, str], tuple[HubRepo, HubAccount, dict[str, str], int]]()
     for raw in _expect_list(_parse_json(request)):
         line = _check_keys(raw, {"repo", "repo_type", "user", "answers", "asked_at"})
@@ -184,12 +184,12 @@ def _add_requests(app: HubState, request: HttpRequest) -> list[dict[str, object]
 def _parse_answers(line: Mapping[str, Any]) -> dict[str, str]:
     answers = line.get("answers") or {}
     if not isinstance(answers, dict) or not all(isinstance(value, str) for value in answers.values()):
-        raise HttpError(400, "answers must be an object of label and text")
+        raise HttpError(400, "answers must be an object that maps labels to texts")
     return answers
 
 
 def _set_card(app: HubState, request: HttpRequest) -> dict[str, object]:
-    """Replace README.md and thus the gate form; requests keep the labels that they answered."""
+    """Replace README.md, and thus the gate form. Existing requests keep the labels that they answered."""
     line = _parse_body(request, {"repo", "repo_type", "text"})
     hub_repo = _find_repo(app.world, line)
     files = hub_repo.head.files | {"README.md": _get_text(line, "text").encode()}
@@ -197,7 +197,7 @@ def _set_card(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 
 def _change_settings(app: HubState, request: HttpRequest) -> dict[str, object]:
-    """Hide usernames or addresses of requesters, for which the Hub has no known endpoint."""
+    """Hide usernames or e-mail addresses of requesters. The Hub has no known endpoint for these settings."""
     line = _parse_body(request, {"repo", "repo_type", "hide_usernames", "hide_emails"})
     hub_repo = _find_repo(app.world, line)
     hub_repo.hide_usernames = bool(line.get("hide_usernames", hub_repo.hide_usernames))
@@ -272,7 +272,7 @@ def _expect_text(value: object) -> str:
 
 
 def _get_text(line: Mapping[str, Any], key: str) -> str:
-    """Return a text, empty if missing."""
+    """Return the text of a key; empty if the key is missing."""
     value = line.get(key)
     if value is not None and not isinstance(value, str):
         raise HttpError(400, f"{key} must be a text")
@@ -299,5 +299,5 @@ def _find_repo(world: World, line: Mapping[str, Any]) -> HubRepo:
 def _find_account(world: World, value: object) -> HubAccount:
     account = world.find_user(_expect_text(value))
     if account is None:
-        raise HttpError(400, f"there is no person {value!r}: add them by POST people")
+        raise HttpError(400, f"there is no person {value!r}: add them with POST people")
     return account

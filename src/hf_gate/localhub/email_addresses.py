@@ -1,4 +1,4 @@
-"""Draws invented mail addresses by class. Never send mail to them."""
+"""Draws invented e-mail addresses by class. Never send e-mail to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Final
 
 from .text_pools import Institution
 
-# Out of 1,000 people of a preset. These shares are assumed, see docs/generator.md: no figures for the Hub are published.
+# Out of 1,000 people of a preset. The shares are assumptions, because no figures for the Hub are published;
+# see docs/generator.md.
 CLASSES: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "consumer": (
         ("free", 800),
@@ -94,7 +95,7 @@ _KNOWN: Final = frozenset(domain for table in FREE_DOMAINS.values() for domain i
 
 
 def is_allowed(address: str, places: frozenset[str]) -> bool:
-    """Return whether the generator may use this address: a public mail service, a domain of `places`, a reserved name."""
+    """Return whether the generator may use this address: of a public mail service, a domain of `places` or a reserved name."""
     domain = address.rpartition("@")[2].lower().rstrip(".")
     return (
         domain in _KNOWN or domain in places or any(domain == name or domain.endswith("." + name) for name in _RESERVED)

@@ -26,7 +26,7 @@ _SIGN_IN_PAGE = (
 
 @dataclass(slots=True)
 class FaultPlan:
-    """What the faults decided for one call. The server carries out delays (real seconds), cuts and speed limits."""
+    """What the faults do to one call. The server carries out delays (real seconds), cuts and speed limits."""
 
     request: HttpRequest
     call: RecognizedCall | None
@@ -36,8 +36,8 @@ class FaultPlan:
     changes: list[Callable[[HttpResponse], HttpResponse]] = field(default_factory=list)
     delay_before: float = 0.0
     delay_after: float = 0.0
-    cut_at: int | None = None  # bytes of the body after which the connection ends
-    bps: float | None = None  # bytes of the body in a second
+    cut_at: int | None = None  # the connection ends after this many bytes of the body
+    bps: float | None = None  # bytes of the body per second
 
     @property
     def hub_repo(self) -> HubRepo | None:
@@ -126,7 +126,7 @@ class FaultSet:
 
 
 def build_failure(status: int) -> HttpResponse:
-    """Return a server error as a gateway (HTML) or the Hub itself (JSON) sends it."""
+    """Return a server error in the form of a gateway (HTML) or of the Hub itself (JSON)."""
     if status in {502, 503, 504}:
         page = f"<!doctype html><title>{status}</title><h1>{status} from the gateway</h1>"
         return HttpResponse(status, {"Content-Type": HTML_TYPE}, page.encode())
@@ -304,7 +304,7 @@ def _change_rows(
 
 
 def _decode_rows(response: HttpResponse) -> list[Any] | None:
-    """Return the rows of a list; None for any other answer, and for one that an earlier fault has broken."""
+    """Return the rows of a list; None for any other answer, and for an answer that an earlier fault has broken."""
     try:
         rows = msgspec.json.decode(response.body) if response.status == 200 else None
     except (msgspec.DecodeError, RecursionError):

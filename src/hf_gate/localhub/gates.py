@@ -16,7 +16,7 @@ _RESERVED = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
 
 
 class DemoField(msgspec.Struct, frozen=True):
-    """One field of a form: `question` is what it means to a person, `type` is the card's type."""
+    """One field of a form: `question` is its meaning to a person; `type` is the type in the card."""
 
     label: str
     type: str
@@ -46,7 +46,7 @@ _ROLES = {
 
 
 class DemoGate(msgspec.Struct, frozen=True):
-    """An invented gated repo. `card` is the complete README.md; `former_fields` are fields that its form once had."""
+    """An invented gated repo. `card` is the complete README.md; `former_fields` are fields that the form once had."""
 
     repo_type: RepoType
     namespace: str
@@ -62,7 +62,7 @@ class DemoGate(msgspec.Struct, frozen=True):
 
 
 def demo_gates(preset: str, count: int) -> tuple[DemoGate, ...]:
-    """Return `count` gates of a preset: the hand-written ones, then variants with other names and forms."""
+    """Return `count` gates of a preset: first the hand-written ones, then variants with other names and forms."""
     if preset not in GATES:
         raise ValueError(f"unknown preset {preset!r}; known presets: {', '.join(GATES)}")
     written = GATES[preset]
@@ -116,7 +116,7 @@ def _vary_name(topic: str, turn: int, index: int) -> tuple[str, str, str]:
 
 
 def _vary_fields(fields: tuple[DemoField, ...], turn: int) -> tuple[DemoField, ...]:
-    """Return the same questions with other labels, in another order, sometimes one fewer."""
+    """Return the same questions with other labels, in another order, and sometimes with one fewer."""
     by_label: dict[str, DemoField] = {}
     for field in fields:
         words = CONSENTS if field.question == "consent" else OTHER_WORDS.get(field.question, ())

@@ -1,7 +1,7 @@
 """Generates the data of a local Hub: invented people who ask at invented gates, reproducible from a seed.
 
-People are drawn once. Rows come in blocks that depend only on seed and block number, so that a million rows can be
-streamed and two processes agree. The time is an argument (`now_ms`).
+People are drawn once. Rows come in blocks that depend only on the seed and the block number. So a million rows can be
+streamed, and two processes generate the same rows. The time is an argument (`now_ms`).
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ _PURPOSE, _AFFILIATION, _CONSENT = "purpose", "affiliation", "consent"
 
 
 class RequestTruth(msgspec.Struct, frozen=True, gc=False):
-    """The facts about a request, for the oracle. `quality` and `manner` are by label (see `FilledForm`); `roles` is the
-    gate's table from label to role.
+    """The facts about a request, for the oracle.
+
+    `quality` and `manner` are by label (see `FilledForm`); `roles` maps the labels of the gate to roles.
     """
 
     persona: Persona
@@ -109,7 +110,7 @@ class RequestTruth(msgspec.Struct, frozen=True, gc=False):
 
 
 class GeneratedRequest(msgspec.Struct, frozen=True, gc=False):
-    """One request. With `is_granted` it has neither e-mail nor answers. `truth` is never sent."""
+    """One request. If `is_granted`, it has neither e-mail address nor answers. `truth` is never sent."""
 
     request_id: str
     repo_index: int
@@ -126,7 +127,7 @@ _LINE: Final = msgspec.json.Encoder()
 
 
 def encode_oracle_line(drawn: GeneratedRequest) -> bytes:
-    """Return the oracle's line of JSON about a request, with a line end."""
+    """Return the oracle's JSON line about a request, including the line end."""
     truth = drawn.truth
     line = {
         "request_id": drawn.request_id,
@@ -153,7 +154,7 @@ class _RowOutline(NamedTuple):
 
 
 class GeneratedData:
-    """Gates, accounts and rows (drawn again each time); a person index points into `accounts` and `personas`."""
+    """Gates, accounts and rows (drawn again on each iteration). A person index points into `accounts` and `personas`."""
 
     def __init__(self, seed: int, requests: int, repos: int, preset: str, now_ms: int) -> None:
         words = load_pools()
@@ -186,7 +187,7 @@ class GeneratedData:
             yield from self.draw_block(block)
 
     def draw_block(self, number: int) -> list[GeneratedRequest]:
-        """Return the rows of one block, all of one repo; they do not depend on other blocks."""
+        """Return the rows of one block. They all belong to one repo and do not depend on other blocks."""
         repo, _, _, first_row = self._blocks[number]
         rng = seed_random(f"hf-gate:{self._seed}:answers:{number}")
         return [
@@ -238,17 +239,20 @@ class GeneratedData:
         return rows
 
     def _draw_times(self, rng: Random, block: RowBlock) -> list[int]:
-        """Draw one time from each row's part of the timeline, so that slots are ordered by time; a few times are equal."""
+        """Draw a time for each row from the row's part of the timeline, so that rows are ordered by time.
+
+        A few times are equal.
+        """
         r, plan = rng.random, self._plans[block.repo]
         at, main = plan.timeline.get_time, plan.main
         times = [at((slot + r()) / main) for slot in range(block.low, block.high)]
         for i in range(len(times) - 1):
             if r() < _TIES:
-                times[i] = times[i + 1]  # never an earlier time: the account may be younger
+                times[i] = times[i + 1]  # never an earlier time, because the account may be younger than that
         return times
 
     def _tie_page_ends(self) -> dict[int, int]:
-        """Return times that make the last pending request of a page and the first of the next page equal (first repo)."""
+        """Return times in the first repo that are equal for the last pending request of a page and the first of the next page."""
         pending: list[tuple[int, int]] = []
         for number in reversed([n for n, block in enumerate(self._blocks) if block.repo == 0]):
             block = self._blocks[number]
@@ -272,7 +276,7 @@ def generate_data(seed: int, requests: int, repos: int, preset: str, now_ms: int
 
 
 def _draw_status(x: float, age: float) -> str:
-    """Draw a status: of 100 in all 70 pending, 20 accepted, 6 rejected, 4 reset; of the newest (`age` 1) 95 pending."""
+    """Draw a status: of 100 requests, 70 are pending, 20 accepted, 6 rejected, 4 reset; of the newest (`age` 1), 95 are pending."""
     pending = 0.45 + 0.5 * age
     if x < pending:
         return "pending"
@@ -285,7 +289,7 @@ def _draw_auto_status(x: float) -> str:
 
 
 def _draw_review_time(rng: Random, outline: _RowOutline, now_ms: int) -> int | None:
-    """Draw the time of review: most requests are decided within days, in sessions after lunch."""
+    """Draw the time of review: most requests are decided within days, in the early afternoon."""
     if outline.status == "pending":
         return None
     asked_ms = outline.asked_ms

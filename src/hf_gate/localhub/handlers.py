@@ -1,4 +1,4 @@
-"""Answers calls to the local Hub: finds the handler of a call, and formats errors as its endpoint does."""
+"""Answers calls to the local Hub: finds the handler of each call, and formats errors as the endpoint does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HANDLERS: dict[str, Callable[[CallContext], HttpResponse]] = {
     "overview": repos.describe_user,
     "members": repos.list_members,
 }
-# Only the official client calls it, before it commits a README; hf-gate does not, so it is not among its endpoints.
+# Only the official client makes this call, before it commits a README. It is not in hf-gate's list of endpoints.
 _VALIDATE = Endpoint("validate-yaml", "POST", "/api/validate-yaml")
 _SHAPES = {"resolve": "text", "raw": "text", "report": "html", "ask": "html"}
 

@@ -54,7 +54,7 @@ def _is_hub_id(text: str) -> bool:
 
 
 def _parse_decision(world: World, body: BodyValidator) -> tuple[Status, str | None]:
-    """Parse status and reason; the order of the options is that of the Hub's error message."""
+    """Parse the status and reason. The options are in the order of the Hub's error message."""
     options = [s for s in ("accepted", "rejected", "pending", "reset") if s in world.statuses]
     status = Status(body.get_option("status", options))
     rejection = body.get_text("rejectionReason", most=200)
@@ -99,7 +99,7 @@ def _decide_item(
     status: Status,
     reason: str | None,
 ) -> dict[str, object]:
-    """Decide one person of a batch. The same status is not an error and changes nothing."""
+    """Decide about one person of a batch. Setting the current status again is no error and changes nothing."""
     try:
         row = _find_row(context.world, hub_repo, identifier)
     except HttpError:
@@ -153,7 +153,7 @@ def cancel(context: CallContext) -> HttpResponse:
 
 
 def ask(context: CallContext) -> HttpResponse:
-    """Make a request if the caller has none or a reset one. The answer is always 303."""
+    """Make a request if the caller has none, or a reset one. The answer is always a 303."""
     caller, hub_repo = context.caller, context.hub_repo
     answers = _parse_answers(context)
     row = hub_repo.people.get(caller.account.id)

@@ -20,7 +20,7 @@ from .records import Commit, HubRepo
 
 # The gate never hides these from `resolve`.
 OPEN_FILES = frozenset({"README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"})
-MAX_FILE_SIZE = 5 << 20  # larger files need LFS, which the local Hub lacks
+MAX_FILE_SIZE = 5 << 20  # larger files need LFS, which the local Hub does not have
 
 
 # ---- files --------------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ class _ReportLine(Struct, frozen=True, gc=False):
 
 
 def build_report(context: CallContext) -> HttpResponse:
-    """Return the complete report. It is encoded in parts of 1,000, so that a million rows need little memory."""
+    """Return the complete report. It is encoded in parts of 1,000 rows, so that a million rows need little memory."""
     _, hub_repo = context.require_reviewer(can_decide=False)
     rows, words = (
         read_all_rows(context.world, hub_repo, context.request.view, context.now_ms),

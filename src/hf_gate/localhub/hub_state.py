@@ -35,7 +35,7 @@ class HubState:
         self.replies: Counter[str] = Counter()
 
     def reset(self) -> None:
-        """Return to the initial state, in a world with another id; the clock continues."""
+        """Return to the initial state, in a world with a new id. The clock is not reset."""
         self.world = self._make_world(self.clock.now_ms())
         self.calls.clear()
         self.replies.clear()
@@ -43,7 +43,7 @@ class HubState:
         self.limiter = RateLimiter(self.limiter.quota)
 
     def save(self) -> bool:
-        """Save the world in its folder; return False if it has none."""
+        """Save the world in its folder; return False if it has no folder."""
         if self.folder is not None:
             save_world(self.world, self.folder, self.clock.now_ms())
         return self.folder is not None

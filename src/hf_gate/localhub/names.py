@@ -1,4 +1,4 @@
-"""Draws names of invented people, full names as typed into a profile, and usernames."""
+"""Draws invented people: their names, full names as typed into a profile, and usernames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .text_pools import Culture
 
 
 class InventedName(NamedTuple):
-    """A person's name: `shown_...` in the script of the profile, `plain_...` in ASCII letters."""
+    """A person's name: `shown_...` is in the script of the profile, `plain_...` in ASCII letters."""
 
     given: str
     family: str
@@ -22,7 +22,7 @@ class InventedName(NamedTuple):
     is_family_first: bool
 
 
-# The share of people of a culture who write their name in its own script.
+# The share of people of a culture who write their name in that culture's own script.
 _NATIVE_SHARE: Final = {"zh": 0.5, "tw": 0.5, "ja": 0.5, "ko": 0.45, "ru_m": 0.35, "ru_f": 0.35, "hi": 0.5, "ta": 0.5}
 _EMOJI: Final = ("🤗", "🚀", "🔥", "🌱", "✨", "🐙", "🎧", "☕", "🦙", "🏔️")
 _TITLES: Final = ("Dr. {}", "{} (she/her)", "{} (he/him)", "Prof. {}", "{}, PhD", "{} MD", "Mr {}")
@@ -61,7 +61,7 @@ def draw_name(rng: Random, name: str, culture: Culture) -> InventedName:
 
 
 def draw_full_name(rng: Random, name: InventedName, username: str) -> str:
-    """Return what a profile shows: mostly the name; else a part of it, the username, nothing, extras or something rare."""
+    """Return what a profile shows: mostly the name, else part of it, the username, nothing, extras or something rare."""
     r = rng.random
     style = r()
     parts = (name.shown_family, name.shown_given) if name.is_family_first else (name.shown_given, name.shown_family)
@@ -100,6 +100,6 @@ def draw_username(rng: Random, name: InventedName, handles: dict[str, tuple[str,
         base = handles["words"][int(r() * len(handles["words"]))] + (str(int(r() * 99)) if r() < 0.4 else "")
     else:
         base = given.title() + family.title()
-    if r() < 0.012:  # characters that the Hub allows in names of repos; whether in usernames is not known
+    if r() < 0.012:  # characters that the Hub allows in repo names; unknown whether it allows them in usernames
         base = base.replace("-", "_") if "-" in base else f"{base}_{int(r() * 9)}" if r() < 0.6 else f"{given}.{family}"
     return base

@@ -11,7 +11,7 @@ from .http_messages import HttpError, HttpResponse
 
 
 class Quota(NamedTuple):
-    """The calls allowed in a window of seconds by the Hub's clock."""
+    """The calls allowed in a window; seconds are by the Hub's clock."""
 
     calls: int = 1_000_000
     seconds: float = 300.0
@@ -33,7 +33,7 @@ class RateLimiter:
     def __init__(self, quota: Quota) -> None:
         self.quota = quota
         self._window = 0
-        self._used: Counter[tuple[str, str]] = Counter()  # by caller and bucket
+        self._used: Counter[tuple[str, str]] = Counter()  # used calls by caller and bucket
 
     def count_call(self, caller: str, bucket: str, now: float) -> tuple[dict[str, str], HttpResponse | None]:
         """Count a call; return the headers for its answer and, above the quota, a 429 to send instead."""

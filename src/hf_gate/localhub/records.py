@@ -14,7 +14,7 @@ from ..domain.lifecycle import STATUSES, Status
 
 
 class HubAccount:
-    """A user or an organisation. The first 8 digits of `id` are the second of creation."""
+    """A user or an organisation. The first 8 digits of `id` are the time of creation in seconds."""
 
     __slots__ = ("counts", "email", "fullname", "id", "is_pro", "kind", "orgs", "username", "verified_orgs")
 
@@ -60,7 +60,7 @@ class HubToken:
 
 
 class Commit(NamedTuple):
-    """One commit, with all files as they were after it."""
+    """One commit, with all files as they were after the commit."""
 
     oid: str
     at_ms: int
@@ -69,7 +69,7 @@ class Commit(NamedTuple):
 
 
 class StoredRequest:
-    """One access request. `mailed` is False for one made by a grant; `answers` is JSON, as lists show it."""
+    """One access request. `mailed` is False for a request made by a grant; `answers` is JSON as in lists."""
 
     __slots__ = ("account", "answers", "asked_ms", "granter", "has_email", "id", "reviewed_ms", "status")
 
@@ -95,7 +95,7 @@ class StoredRequest:
         )  # fmt: skip
 
 
-# Lists are sorted by time of asking, then by id, and read from the end: newest first.
+# Lists are sorted by the time of the request, then by id, and read from the end: newest first.
 sort_key: Final[Callable[[StoredRequest], tuple[int, str]]] = attrgetter("asked_ms", "id")
 
 
@@ -107,7 +107,7 @@ def sort_requests(rows: Iterable[StoredRequest] = ()) -> SortedKeyList[StoredReq
 def newest_first(
     rows: SortedKeyList[StoredRequest, tuple[int, str]], below: tuple[int, str] | None = None
 ) -> Iterator[StoredRequest]:
-    """Iterate over the rows below a key. Do not add or remove rows meanwhile."""
+    """Iterate over the rows below a key. Do not add or remove rows during the iteration."""
     return rows.irange_key(max_key=below, inclusive=(True, False), reverse=True)
 
 

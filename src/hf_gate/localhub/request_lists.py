@@ -1,4 +1,7 @@
-"""Reads requests from the world: a page of a list, one person's request, all of a repo; also as a fault shows them."""
+"""Reads requests from the world: a page of a list, one person's request, or all requests of a repo.
+
+Also reads them as a fault distorts them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class ListQuery(NamedTuple):
 def read_page(
     world: World, hub_repo: HubRepo, status: Status, query: ListQuery, view: ReadView = PLAIN_VIEW, now_ms: int = 0
 ) -> ListPage:
-    """Read one page, newest first. The cost depends on the limit, not on the list's length, unless it is shuffled."""
+    """Read one page, newest first.
+
+    The cost depends on the limit, not on the list's length, unless the list is shuffled.
+    """
     rows = _shuffle_rows(world, hub_repo, status, query, view, now_ms) if view.is_shuffled else None
     if rows is None and query.prefix and view is PLAIN_VIEW:
         rows = _find_by_name(world, hub_repo, status, query)
@@ -57,7 +63,10 @@ def _find_upper_bound(query: ListQuery) -> SortKey | None:
 def _newest_first(
     world: World, hub_repo: HubRepo, status: Status, below: SortKey | None, view: ReadView = PLAIN_VIEW, now_ms: int = 0
 ) -> Iterator[StoredRequest]:
-    """Yield rows below a key, newest first. A lagging view shows rows that changed since then as they were."""
+    """Yield rows below a key, newest first.
+
+    A lagging view shows rows that have changed since its time as they were then.
+    """
     rows = newest_first(hub_repo.lists[status], below)
     if not view.lag_ms:
         return rows
@@ -99,7 +108,7 @@ def _find_by_name(world: World, hub_repo: HubRepo, status: Status, query: ListQu
 
 
 def _find_past_rows(world: World, hub_repo: HubRepo, at_ms: int) -> dict[str, StoredRequest | None]:
-    """Return the requests that changed since a time, as they were then; None for those that did not exist."""
+    """Return the requests that changed since a time as they were then; None for those that did not exist yet."""
     rows: dict[str, StoredRequest | None] = {}
     for changed_ms, repo, request_id, before in reversed(world.past_rows):
         if changed_ms <= at_ms:
@@ -122,7 +131,7 @@ def find_request(
 
 
 def read_all_rows(world: World, hub_repo: HubRepo, view: ReadView = PLAIN_VIEW, now_ms: int = 0) -> list[StoredRequest]:
-    """Return all requests of a repo whose status the protocol has, newest first."""
+    """Return all requests of a repo with a status that the protocol has, newest first."""
     lists = (
         _newest_first(world, hub_repo, status, None, view, now_ms) for status in STATUSES if status in world.statuses
     )

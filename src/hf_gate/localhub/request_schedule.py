@@ -21,14 +21,14 @@ _WEEKEND: Final = 0.6
 _AWAKE: Final = (2, 1, 1, 1, 1, 2, 3, 5, 8, 11, 12, 12, 10, 10, 12, 12, 12, 11, 9, 8, 8, 8, 6, 4)
 _OFFSETS: Final = ((-6, 35), (1, 25), (7, 40))
 BLOCK_SIZE: Final = 1000
-# Three of ten requests come from accounts that were made for them shortly before.
+# Three of ten requests come from accounts created for that purpose shortly before.
 NEW_IN_TEN: Final = 3
-# At how many repos a shared person asks, on average.
+# The average number of repos at which a shared person asks.
 _REPOS_EACH: Final = 1.35
 _QUIET: Final = 120
 _BOT_STEMS: Final = ("datauser", "mluser", "getmodel", "hfreader", "airesearch")
 _BOT_DOMAINS: Final = ("mailinator.com", "yopmail.com", "guerrillamail.com")
-# Kind, share of a repo's requests, least and most people.
+# Kind of burst, share of a repo's requests, minimum and maximum number of people.
 _BURSTS: Final = (("course", 0.02, 16, 40), ("bot", 0.007, 8, 30))
 
 
@@ -62,7 +62,7 @@ class Timeline:
     def __init__(
         self, start_ms: int, now_ms: int, launches: tuple[tuple[float, float, float], ...], base: float
     ) -> None:
-        """`launches` are (days after the start, height of the peak, days until it has fallen to a third)."""
+        """`launches` are (days after the start, height of the peak, days until the rate has fallen to a third of the peak)."""
         self.start = start_ms
         self._first = start_ms // DAY
         days = now_ms // DAY - self._first + 1
@@ -85,7 +85,7 @@ class Timeline:
         return weight * (_WEEKEND if weekday >= 5 else 1.0)
 
     def get_time(self, share: float) -> int:
-        """Return milliseconds since 1970 for a `share` in [0, 1)."""
+        """Return the time in milliseconds since 1970 for a `share` in [0, 1)."""
         edges = self._edges
         wanted = share * edges[-1]
         day = min(len(self._scale), bisect_right(edges, wanted)) - 1
@@ -95,7 +95,7 @@ class Timeline:
 
 
 class Burst(NamedTuple):
-    """People who ask together; `outcome` is the status of those who are decided."""
+    """People who ask together; `outcome` is the status of the requests that are decided."""
 
     outcome: str
     first_person: int
@@ -105,7 +105,7 @@ class Burst(NamedTuple):
 
 
 class RepoPlan(NamedTuple):
-    """The rows of a repo: `main` rows by the timeline, then those of the bursts. Each person has at most one row."""
+    """The rows of a repo: `main` rows from the timeline, then the rows of the bursts. Each person has at most one row."""
 
     timeline: Timeline
     main: int
@@ -209,7 +209,7 @@ class RequestPlanner:
         return self._add_course(count, timeline, topic) if kind == "course" else self._add_bots(count, timeline)
 
     def _add_course(self, count: int, timeline: Timeline, topic: str) -> Burst:
-        """Add a class that asks within an hour, from one university, with one text."""
+        """Add a class that asks within an hour, from one university and with the same text."""
         rng, first = self._rng, len(self._crowd.accounts)
         start = timeline.get_time(0.1 + 0.8 * rng.random()) // HOUR * HOUR + 5 * MINUTE
         start = min(start, self._now - HOUR)
@@ -251,7 +251,7 @@ def draw_university(words: Pools, rng: Random) -> Institution:
 
 
 def _draw_sizes(requests: int, repos: int) -> list[int]:
-    """Return the number of requests for each repo: the first is popular; the last of five or more gets one a week."""
+    """Return the number of requests for each repo: the first is popular; the last of five or more gets one request a week."""
     weights = [1 / (i + 1) ** 0.9 for i in range(repos)]
     total = sum(weights)
     sizes = [int(requests * weight / total) for weight in weights]

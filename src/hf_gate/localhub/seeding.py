@@ -24,7 +24,7 @@ STAFF = (
     ("reader", "rosa-reader", "Rosa Lindt"),
 )
 ROLE_IN_ORG = {"owner": "admin", "admin": "admin", "writer": "write", "reader": "read"}
-# Token name, account, role, permissions.
+# Token name, account, role and permissions.
 TOKENS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("owner", "owner", "write", ()),
     ("admin", "admin", "write", ()),
@@ -78,12 +78,12 @@ def seed_world(
 
 
 def encode_oracle(generated_data: GeneratedData) -> Iterator[bytes]:
-    """Yield the facts about each request, one line of JSON each. They are never sent."""
+    """Yield the facts about each request as one line of JSON. They are never sent to clients."""
     return (encode_oracle_line(row) for row in generated_data.rows)
 
 
 def make_id(name: str, at_ms: int) -> str:
-    """Return an id like the Hub's: its first 8 digits are the second of creation; the rest depends on `name`."""
+    """Return an id like the Hub's: the first 8 digits are the time of creation in seconds; the rest depends on `name`."""
     return f"{at_ms // 1000:08x}{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
@@ -127,7 +127,10 @@ def _add_gate(world: World, gate: DemoGate, staff: dict[str, HubAccount], start_
 def _load_requests(
     world: World, gates: list[HubRepo], people: list[HubAccount], rows: Iterable[GeneratedRequest], owner: HubAccount
 ) -> None:
-    """Load the requests repo by repo. The protocol of August 2026 has no reset: those requests are rejected there."""
+    """Load the requests repo by repo.
+
+    The protocol of August 2026 has no reset, so such requests are loaded as rejected.
+    """
     of_repo: list[list[StoredRequest]] = [[] for _ in gates]
     for generated in rows:
         status = Status.REJECTED if world.is_old and generated.status == "reset" else Status(generated.status)

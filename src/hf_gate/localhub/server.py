@@ -1,4 +1,4 @@
-"""The HTTP server of the local Hub: applies faults and the rate limit to a call, answers it from the world, and sends."""
+"""The HTTP server of the local Hub: applies faults and the rate limit to a call, answers it from the world, and sends the answer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROTOCOLS = ("2026-08", "2026-10-23")
 
 
 class LocalHubApp(HubState):
-    """The ASGI application; it runs in one event loop."""
+    """The ASGI application. It runs in one event loop."""
 
     stopping: asyncio.Event | None = None
     _answer_count = 0
@@ -72,7 +72,7 @@ class LocalHubApp(HubState):
         await self._send_with_faults(send, response, plan)
 
     def exchange(self, plan: FaultPlan) -> HttpResponse:
-        """Return the counted answer to one call, with the headers of every answer."""
+        """Count one call and return its answer, with the headers that every answer has."""
         request = plan.request
         headers: dict[str, str] = {}
         if plan.delay_before:
@@ -229,7 +229,7 @@ class LocalHubServer:
         self._socket = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
         )
-        # Connections inherit it. asyncio sets it only on its own sockets; without it each answer is delayed by 40 ms.
+        # Connections inherit this option. asyncio sets it only on its own sockets; without it, each answer takes 40 ms longer.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound = self._socket.getsockname()[1]
         self.url = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
@@ -272,7 +272,7 @@ class LocalHubServer:
 
 
 class _PromptServer(uvicorn.Server):
-    """Stops as soon as it is told to. uvicorn checks for a stop every 100 ms and then waits 100 ms more.
+    """Stops without delay. uvicorn's own server checks for a stop every 100 ms and then waits another 100 ms.
 
     Calls `stop` on a signal: uvicorn's own handler would raise the signal again after the shutdown.
     """
@@ -288,7 +288,7 @@ class _PromptServer(uvicorn.Server):
         await self._stopping.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.server_state.tasks:  # calls without an answer yet
+        if self.server_state.tasks:  # calls that have not been answered yet
             await super().shutdown(sockets)
             return
         for connection in list(self.server_state.connections):
@@ -301,10 +301,13 @@ class _PromptServer(uvicorn.Server):
 def serve(
     app: LocalHubApp, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; call `ready` with the URL once the Hub answers. Raise OSError if the port is taken."""
+    """Serve until SIGTERM or Ctrl-C; call `ready` with the URL once the Hub answers.
+
+    Raise OSError if the port is taken.
+    """
     serving = LocalHubServer(app, host, port)
     gc.collect()
-    gc.freeze()  # scanning a large world in each garbage collection would delay calls
+    gc.freeze()  # scanning a large world in every garbage collection would delay calls
     serving.run(lambda: ready(serving.url))
     app.save()
 

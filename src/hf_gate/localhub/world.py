@@ -1,4 +1,4 @@
-"""The data of a local Hub in memory, and every allowed change of its requests. Times are arguments."""
+"""The in-memory data of a local Hub, and every allowed change of its requests. Times are arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ MAX_PAST_ROWS: Final = 20_000  # number of past changes that a lagging list can 
 
 
 class World:
-    """Accounts, repos and requests. Not thread-safe. Times are in milliseconds; ids are made from them and a counter."""
+    """Accounts, repos and requests. It is not thread-safe.
+
+    Times are in milliseconds; ids are made from them and a counter.
+    """
 
     def __init__(self, seed: int = 7, world_id: str = "") -> None:
         self.seed, self.world_id = seed, world_id
@@ -39,7 +42,7 @@ class World:
 
     @property
     def is_old(self) -> bool:
-        """Whether the protocol is that of August 2026: without `reset`, `requestId` and `q`."""
+        """Whether the protocol is the one of August 2026: without `reset`, `requestId` and `q`."""
         return self.protocol == "2026-08"
 
     @property
@@ -68,7 +71,7 @@ class World:
         return token
 
     def personal_secret(self, account: HubAccount) -> str:
-        """Return the write token of an account; every user has one that is not stored."""
+        """Return the write token of an account. Every user has one; it is derived, not stored."""
         return f"hf_local_{self.seed}_{account.id}"
 
     def find_token(self, secret: str) -> HubToken | None:
@@ -83,7 +86,7 @@ class World:
         return HubToken(account.username, secret, account, created_ms=account.created_ms)
 
     def revoke_tokens(self, name: str) -> None:
-        """Revoke a token by its name, or the personal token of a user of that name."""
+        """Revoke a token by its name, or the personal token of the user with that name."""
         self.revoked |= {token.secret for token in self.tokens.values() if token.name == name}
         if (account := self.find_user(name)) is not None:
             self.revoked.add(self.personal_secret(account))
@@ -121,7 +124,7 @@ class World:
         return account if account is not None and account.kind == "user" else None
 
     def get_role(self, account: HubAccount, namespace: str) -> str | None:
-        """Return `owner` for the account's own namespace, else its role in that organisation."""
+        """Return `owner` for the account's own namespace, else the account's role in that organisation."""
         if account.username.lower() == namespace.lower():
             return "owner"
         org = self.orgs.get(namespace.lower())
@@ -131,7 +134,7 @@ class World:
         return _has_permission(token, hub_repo, {"repo.write"}) and self._is_writer(token.account, hub_repo)
 
     def can_list(self, token: HubToken, hub_repo: HubRepo) -> bool:
-        """Return whether the token can list requests: of a writer, and a write token or one with the permission."""
+        """Return whether the token can list requests: its account can write, and it is a write token or has the permission."""
         return _has_permission(token, hub_repo, {"repo.write", "repo.access.read"}) and self._is_writer(
             token.account, hub_repo
         )
@@ -146,8 +149,9 @@ class World:
         return token is not None and self.get_role(token.account, hub_repo.repo.namespace) is not None
 
     def can_pass_gate(self, token: HubToken, hub_repo: HubRepo) -> bool:
-        """Return whether the account has access without a request: the owner and members, or with `orgMembersGated` only
-        admins and the repo's creator.
+        """Return whether the account has access without a request.
+
+        The owner and the organisation's members have it; with `orgMembersGated`, only admins and the repo's creator.
         """
         role = self.get_role(token.account, hub_repo.repo.namespace)
         if role is None:
@@ -178,7 +182,7 @@ class World:
     # ---- requests ----------------------------------------------------------------------------------------------------
 
     def load_requests(self, hub_repo: HubRepo, rows: Sequence[StoredRequest]) -> None:
-        """Put requests into an empty repo without journal entries, while a world is built."""
+        """Put requests into an empty repo while a world is built, without journal entries."""
         for row in rows:
             hub_repo.people[row.account.id] = hub_repo.requests[row.id] = row
         for status in STATUSES:
@@ -194,7 +198,7 @@ class World:
             self._send_mail("new_request", hub_repo.notify_email, hub_repo, row, now_ms, None)
 
     def ask_again(self, hub_repo: HubRepo, old: StoredRequest, new: StoredRequest, now_ms: int, token: str) -> None:
-        """Replace a reset request by a new one: same id, new time, no review."""
+        """Replace a reset request with a new one: same id, new time, no review."""
         self._remember(hub_repo, old, old.copy(), now_ms)
         hub_repo.lists[old.status].remove(old)
         hub_repo.people[new.account.id] = hub_repo.requests[new.id] = new
@@ -220,7 +224,7 @@ class World:
         token: HubToken,
         reason: str | None = None,
     ) -> None:
-        """Set the status by a reviewer. The time of asking stays; returning to pending removes the review."""
+        """Set the status as a reviewer does. The time of the request stays; returning to pending removes the review."""
         self._remember(hub_repo, row, row.copy(), now_ms)
         before = row.status
         hub_repo.lists[row.status].remove(row)

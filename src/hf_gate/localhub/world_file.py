@@ -47,7 +47,7 @@ class _SavedRequest(Struct, array_like=True):
     reviewed_ms: int | None
     granter: str | None
     mailed: bool
-    answers: Raw  # null for none
+    answers: Raw  # null without a value
 
 
 class _SavedRepo(Struct):
@@ -97,7 +97,7 @@ _SETTINGS = ("gated", "visibility", "org_members_gated", "notify_mode", "notify_
 
 
 def save_world(world: World, folder: Path, now_ms: int) -> None:
-    """Write the world atomically. Raises OSError if the folder cannot be written."""
+    """Write the world to its file atomically. Raises OSError if the folder cannot be written."""
     write_private_file(folder / WORLD_FILE, msgspec.json.encode(_to_saved_world(world, now_ms)))
 
 
