@@ -1,4 +1,4 @@
-"""The public names of hf-gate, nothing else; each is loaded when it is first asked for, so that `hf-gate version` stays cheap."""
+"""The public names of hf-gate. Each is loaded on first access, so that `hf-gate version` stays fast."""
 
 from __future__ import annotations
 
@@ -61,10 +61,11 @@ if TYPE_CHECKING:
     from .protocol.pacing import Outlook
 
 
-__version__: Final[str] = "0.1.0"  # the same as in pyproject.toml: a house test holds them together
+__version__: Final[str] = "0.1.0"  # the same as in pyproject.toml; a house test compares them
 
-# A public name stands three times: here with its module, under `if TYPE_CHECKING:` for type checkers, and in `__all__`.
-# tests/house/test_exports.py holds the three together.
+# Every public name is listed three times: here with its module, under `if TYPE_CHECKING:` for type checkers, and in
+# `__all__`.
+# tests/house/test_exports.py compares the three lists.
 _HOMES: dict[str, str] = {
     "AccessRequest": "domain.requests",
     "Account": "domain.accounts",

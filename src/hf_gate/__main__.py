@@ -1,4 +1,4 @@
-"""`python -m hf_gate` is `hf-gate`."""
+"""Runs `hf-gate` as `python -m hf_gate`."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .sources.domain_lists import DomainLists
     from .store.store import Store
 
-_STORE_WAIT: Final = 60.0  # seconds; most syncs and runs of a desk take less
+_STORE_WAIT: Final = 60.0  # seconds; most syncs and runs of a desk finish sooner
 _ACCOUNT_MAX_AGE: Final = 24 * 3600  # seconds; the account of a token never changes, but its organisations may
 
 
@@ -48,7 +48,7 @@ def read_process_settings(flags: Flags) -> Settings:
 
 
 def endpoint_of(settings: Settings) -> str:
-    """Return the Hub's URL by these settings."""
+    """Return the Hub's URL from these settings."""
     return resolve_endpoint(settings.endpoint)
 
 
@@ -92,7 +92,7 @@ def utc_now() -> datetime:
 def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     """Return the account of the token, cached for a day by the token's hash; None without a token or a `whoami` answer.
 
-    `hub` is called only without a cached account, because a Hub client takes a quarter of a second to load.
+    `hub` is called only if no account is cached, because a Hub client takes a quarter of a second to load.
     """
     token = resolve_token(settings.token)
     if token is None:
@@ -115,7 +115,7 @@ def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
         "role": account.token_role,
         "at": moment,
     }
-    with suppress(OSError):  # without a writable cache, each command makes one more call
+    with suppress(OSError):  # without a writable cache, each command makes one additional call
         write_private_file(settings.paths.accounts, json.dumps({**_drop_expired(cached, moment), key: entry}).encode())
     return account
 
@@ -191,7 +191,7 @@ def read_location(settings: Settings) -> WorkspaceLocation:
 
 
 def store_url(settings: Settings, location: WorkspaceLocation) -> str:
-    """Return the URL of the store: by hf-gate.yaml, relative to its folder, or without a workspace one file for each Hub."""
+    """Return the URL of the store: as in hf-gate.yaml, relative to its folder, or without a workspace one file for each Hub."""
     if location.folder is None:
         return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))}"
     scheme, mark, path = location.config.store.partition("sqlite:///")
@@ -210,9 +210,9 @@ def open_store(
 ) -> Store:
     """Open the store of a workspace, or this user's store for one Hub. Create it if there is none, unless `read_only`.
 
-    `lends`: other processes may write while this one does not (see `Store.hold_write_lock`). `waits` false raises StoreBusy
-    at once if another process holds the store. Other processes see `command` as the holder. `on_wait`: see
-    `store.write_lock`.
+    `lends`: other processes may write while this one does not (see `Store.hold_write_lock`). With `waits` false,
+    StoreBusy is raised at once if another process holds the store. Other processes see `command` as the name of the
+    holder. `on_wait`: see `store.write_lock`.
     """
     from .store.opening import WAIT_S
     from .store.opening import open_store as open_store_at
@@ -250,14 +250,14 @@ def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
 
 
 def _load_lists() -> DomainLists:
-    """Load the lists of mail domains and countries."""
+    """Load the lists of e-mail domains and countries."""
     from .sources.domain_lists import DomainLists
 
     return DomainLists()
 
 
 def _load_classifier(lists: Callable[[], DomainLists]) -> RequestClassifier:
-    """Load the classifier of requests; the lists are loaded at the first mail address."""
+    """Load the classifier of requests; the lists are loaded at the first e-mail address."""
     from .policy.request_classifier import AnswerClassifier
     from .sources.rule_versions import read_rules_version
 
@@ -265,7 +265,10 @@ def _load_classifier(lists: Callable[[], DomainLists]) -> RequestClassifier:
 
 
 def _make_country_lookup(lists: Callable[[], DomainLists]) -> Callable[[AccessRequest], str | None]:
-    """Return a function that gives the country in a request's answers, for `country:` in queries. It loads names lazily."""
+    """Return a function that gives the country in a request's answers, for `country:` in queries.
+
+    The country names are loaded lazily.
+    """
     is_country = lru_cache(4096)(lambda label: role_of(label) is Role.COUNTRY)
     names: dict[str, str] = {}
 
@@ -283,7 +286,10 @@ def _make_country_lookup(lists: Callable[[], DomainLists]) -> Callable[[AccessRe
 
 
 def _store_name(endpoint: str, limit: float) -> str:
-    """Return the file name of a Hub's store. For a local Hub it includes the world id: each start is another Hub."""
+    """Return the file name of a Hub's store.
+
+    For a local Hub, it includes the world id, because each start counts as another Hub.
+    """
     world = get_world_id(endpoint, limit)
     name = re.sub(r"[^a-z0-9.-]+", "-", endpoint.partition("://")[2].lower()).strip("-")
     return f"{name}.{world}.db" if world else f"{name}.db"
@@ -298,7 +304,7 @@ def _probe_limit(settings: Settings) -> float:
 
 
 class Connection:
-    """The Hub and the account of some settings. The Hub client is loaded at its first use."""
+    """The Hub and the account for some settings. The Hub client is loaded at its first use."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -352,7 +358,7 @@ def open_workspace(
 
 
 def reopen_workspace(settings: Settings) -> Workspace:
-    """Open the workspace of some settings read-only, in another process."""
+    """Open the workspace of these settings read-only, in another process."""
     return open_workspace(Connection(settings), read_location(settings), read_only=True)
 
 

@@ -1,4 +1,4 @@
-"""Reads flags, environment and the configuration file into one frozen `Settings`.
+"""Reads flags, environment variables and the configuration file into one frozen `Settings`.
 
 Precedence: flag, profile, environment, file. A named profile that does not exist is an error: hf-gate never falls back
 to the real Hub.
@@ -23,7 +23,7 @@ _SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The folders for files, by the XDG standard. `hf-gate config path` prints each one under its name here."""
+    """The folders for files, by the XDG standard. `hf-gate config path` prints each one with the name used here."""
 
     config: Path
     data: Path
@@ -37,7 +37,7 @@ class Paths:
 
     @property
     def profiles(self) -> Path:
-        """The folder of profiles that last as long as the process that made them."""
+        """The folder of profiles that exist only while the process that made them runs."""
         return self.state / "profiles"
 
     @property
@@ -88,7 +88,7 @@ class Settings:
 
 
 def resolve_paths(environ: Mapping[str, str], home: Path) -> Paths:
-    """Return the folders of this user. Relative XDG values are ignored, as the standard demands."""
+    """Return the folders of this user. Relative XDG values are ignored, as the standard requires."""
 
     def folder(name: str, default: str) -> Path:
         value = environ.get(name, "")
@@ -249,5 +249,5 @@ def _clean_token(text: str, place: str) -> str:
     if not token:
         raise UsageError(f"{place} holds no token.")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise UsageError(f"the value of {place} is not a token.", hint="Copy the token again.")  # never show the value
+        raise UsageError(f"the value of {place} is not a token.", hint="Copy the token again.")  # never shows the value
     return token

@@ -35,7 +35,7 @@
     └── Incomplete                        5   a listing that is not proved complete, or a partly done run
 
 An error that carries an answer of the Hub is also an instance of the matching `huggingface_hub.errors` class when it
-reaches the caller. `hub/errors.py` adds that base class, because the import costs 60 ms.
+reaches the caller. `hub/errors.py` adds that base class at run time, because its import costs 60 ms.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class HubError(HfGateError):
 
 
 class NotAllowed(HubError):
-    """The call had no token, an invalid one, or one without the permission."""
+    """The call had no token, an invalid token, or a token without the permission."""
 
     exit_code = 4
     default_hint = (
@@ -136,7 +136,7 @@ class RepoNotFound(HubError):
 
 
 class WrongRepoType(RepoNotFound, UsageError):
-    """The other type of repo has this name."""
+    """A repo of the other type has this name."""
 
     exit_code = 2
 

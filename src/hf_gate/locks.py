@@ -11,7 +11,7 @@ from typing import Any
 class ProcessLock:
     """A file lock that one process holds until it releases it or ends.
 
-    The file stays after the release, so that two processes never lock two different files. Raises OSError if the file
+    The file stays after the release, so that two processes can never lock two different files. Raises OSError if the file
     cannot be created or the file system has no locks.
     """
 
@@ -30,7 +30,7 @@ class ProcessLock:
         return True
 
     def release(self) -> None:
-        """Release the lock. Does nothing if this process does not hold it."""
+        """Release the lock. Do nothing if this process does not hold it."""
         self._lock.release(force=True)
 
 

@@ -39,7 +39,7 @@ def write_private_file(path: Path, data: bytes) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder; the part from the last `hf-gate` in its path gets mode 0700, the folders above do not."""
+    """Create a folder. New folders from the last `hf-gate` in its path downwards get mode 0700; those above do not."""
     names = folder.parts
     depth = len(names) - names[::-1].index("hf-gate") if "hf-gate" in names else len(names)
     for end in range(depth, len(names) + 1):  # mkdir applies `mode` to the last folder only

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 try:
     import pytest
-except ImportError:  # the local Hub works without pytest
+except ImportError:  # without pytest, only the fixture is missing
     pytest = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ class ClockControl:
 
 
 class LocalHub:
-    """A local Hub on a port of this machine, in a thread of this process, within a `with` block.
+    """A local Hub on a port of this machine, in a thread of this process, for the length of a `with` block.
 
-    `people` are added at the start, see `add_people`. `.tokens` has tokens by name (owner, admin, writer, reader, stranger,
-    owner_read, fine_write, fine_access, fine_content, fine_look, fine_decide) and those of added people by username.
+    `people` are added at the start; see `add_people`. `.tokens` has the tokens by name (owner, admin, writer, reader,
+    stranger, owner_read, fine_write, fine_access, fine_content, fine_look, fine_decide), and for added people by
+    username.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class LocalHub:
         return list(self.control("GET", f"journal?after={after}"))
 
     def stats(self) -> dict[str, Any]:
-        """Return the number of calls by endpoint and of answers by status."""
+        """Return the number of calls by endpoint, and of answers by status."""
         return dict(self.control("GET", "stats"))
 
     def set_faults(self, specs: Iterable[str]) -> None:
@@ -114,7 +115,7 @@ class LocalHub:
         return list(self.control("POST", "requests", [dict(request) for request in requests]))
 
     def rename(self, user: str, to: str) -> None:
-        """Give a person another username; the old one becomes free, also for `add_people`."""
+        """Give a person another username; the old one becomes free, for `add_people` too."""
         person = self.control("POST", "rename", {"user": user, "to": to})
         if self.tokens.get(user) == person["token"]:
             del self.tokens[user]
@@ -125,7 +126,7 @@ class LocalHub:
         self.control("POST", "card", {"repo": repo, "repo_type": repo_type, "text": text})
 
     def reset(self) -> None:
-        """Return to the initial world without faults and added people."""
+        """Return to the initial world, without faults or added people."""
         self.control("POST", "reset", {})
 
     def control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON

@@ -1,1 +1,1 @@
-"""Plans: ordered lists of changes with reasons and limits. Pure values; nothing here sends or stores."""
+"""Plans: ordered lists of changes with reasons and limits. Nothing here sends or stores anything."""

@@ -28,7 +28,7 @@ _END_REASONS: Final = {  # a rejected person cannot request access again
 
 @dataclass(frozen=True, slots=True)
 class PlanSubject:
-    """A request for a plan: its record, its stored state and its row id."""
+    """A request to plan for: its record, its stored state and its row id."""
 
     request: AccessRequest
     state: RequestState
@@ -47,7 +47,10 @@ def make_change(
     until: str | None = None,
     at_end: str | None = None,
 ) -> Change:
-    """Build the change of a request to another status. `at_end` says how `until` ends; the default is reset."""
+    """Build the change of a request to another status.
+
+    `at_end` is the action when `until` is reached; the default is reset.
+    """
     request, state, content = subject.request, subject.state, content_digest(subject.request)
     reads_identity = any(is_identity_fact(name) for one in because for name in one.facts)
     return Change(
@@ -99,7 +102,10 @@ def make_change_without_request(
 
 
 def status_after(state: RequestState, verdict: Verdict) -> Status | None:
-    """Return the status that a verdict gives a request; None if it stays. A change in progress is left alone."""
+    """Return the status that a verdict gives a request; None if the status stays.
+
+    A request with an open change is left alone.
+    """
     if state.open_after is not None or state.status not in STATUSES:
         return None
     return STATUS_AFTER.get((Status(state.status), verdict.action))
@@ -110,8 +116,8 @@ def change_for_verdict(
 ) -> Change | None:
     """Return the change that a verdict requires; None if the request stays as it is.
 
-    A verdict can only remove a person who has access. `why` holds the condition traces of the deciding rule, for a
-    verdict without traces.
+    For a person with access, a verdict can only remove the access. `why` holds the condition traces of the deciding rule
+    if the verdict has none.
     """
     state, request = subject.state, subject.request
     after = status_after(state, verdict)
@@ -134,7 +140,7 @@ def change_for_verdict(
 
 
 def _fill_text(text: str, request: AccessRequest, rule: str) -> str:
-    """Return the reason for the person with its placeholders filled."""
+    """Return the reason sent to the person, with placeholders filled in."""
     return fill_reason(text, repo=request.repo.id, user=request.person.username or "you", rule=rule)
 
 
@@ -185,7 +191,7 @@ def is_new_verdict(state: RequestState, verdict: Verdict) -> bool:
 
 
 def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
-    """Return the change that ends an expired grant; None if a person decides, or if access is gone already."""
+    """Return the change that ends an expired grant; None if a person must decide, or if access is gone already."""
     state, request = subject.state, subject.request
     after = STATUS_AFTER_VERB.get(state.at_end or "reset")
     if after is None or state.status != Status.ACCEPTED or state.until is None or state.open_after is not None:

@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 from ..policy.literals import Rate
 from .model import Change, GuardResult
 
-MAX_CONFIRMED: Final = 20  # other changes than accepts; above this the number must be typed
-MAX_CONFIRMED_ACCEPTS: Final = 50  # accepts; above this and a tenth of the pending requests the number must be typed
+MAX_CONFIRMED: Final = 20  # changes other than accepts; above this, the number must be typed
+MAX_CONFIRMED_ACCEPTS: Final = 50  # accepts; above this and a tenth of the pending requests, the number must be typed
 ACCEPT_SHARE: Final = 10  # one tenth
 _NOT_ACCEPTED: Final = ("reject", "reset", "remove")
 MAX_FIRST_TURN: Final = 50  # changes that a new policy version may make in a repo without confirmation
@@ -31,7 +31,7 @@ def plan_confirmation(changes: Collection[Change], waiting: int) -> Confirmation
 
 
 def required_confirmation(count: Mapping[str, int], waiting: int) -> Confirmation:
-    """Return the confirmation for changes counted by verb: none for one, yes for a few, the typed number for many."""
+    """Return the confirmation for changes counted by verb: nothing for one change, "yes" for a few, the typed number for many."""
     total, accepts = sum(count.values()), count.get("accept", 0)
     if total - accepts > MAX_CONFIRMED or accepts > max(MAX_CONFIRMED_ACCEPTS, waiting // ACCEPT_SHARE):
         return Confirmation.TYPED
@@ -41,7 +41,10 @@ def required_confirmation(count: Mapping[str, int], waiting: int) -> Confirmatio
 def apply_budgets(
     changes: Iterable[Change], budgets: Mapping[str, Rate], used: Mapping[str, int]
 ) -> tuple[list[Change], list[Change]]:
-    """Split changes, oldest first, into those within the budgets and those deferred. `used` counts by verb."""
+    """Split changes, oldest first, into those within the budgets and those deferred.
+
+    `used` counts earlier changes by verb.
+    """
     left = {verb: max(0, budget.limit - used.get(verb, 0)) for verb, budget in budgets.items()}
     take: list[Change] = []
     deferred: list[Change] = []
@@ -62,8 +65,8 @@ PolicyStart: TypeAlias = tuple[str, str, str]
 class FirstTurnHold:
     """Holds back a policy version that is new in a repo and would start with many changes.
 
-    Held changes are counted, not stored, so they take no room in a plan. Changes without a policy (ended grants) pass.
-    `may_act` returns whether a version may act in a repo.
+    Held changes are counted, not stored, so they do not count towards the size of a plan. Changes without a policy
+    (ended grants) pass. `may_act` returns whether a version may act in a repo.
     """
 
     def __init__(self, may_act: Callable[[PolicyStart], bool]) -> None:

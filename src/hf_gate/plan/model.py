@@ -38,7 +38,7 @@ class ChangeReason(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of a request. It is skipped as stale if status, attempt or answers have changed since.
+    """One change of a request. It is skipped as stale if the status, attempt or answers have changed since.
 
     `until` is as written in the rule: `30d`, `2027-06-30`, or several separated by commas, of which the earliest
     applies. Durations begin with the accept. `row` is the id of the request in the store that made the plan.
@@ -52,7 +52,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: str
     answers_digest: str
     moved_at: int | None = None  # when the status last changed (ms)
-    identity_digest: str | None = None  # of names and e-mail, if the rule read them
+    identity_digest: str | None = None  # digest of the names and e-mail address, if the rule read them
     before: str = msgspec.field(name="from")
     after: str = msgspec.field(name="to")
     reason: str | None
@@ -77,7 +77,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def verb(self) -> str:
-        """The action as counted by guards: `remove` if the person has access."""
+        """The action as counted by guards: `remove` if it takes access away."""
         return "remove" if self.before == Status.ACCEPTED else self.action
 
     @property
@@ -87,7 +87,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuardResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit with the value of the plan. `ok` is false if it needs a typed number, or if changes were excluded."""
+    """A limit with the plan's value for it. `ok` is false if a typed number is needed, or if changes were excluded."""
 
     name: str
     ok: bool
@@ -149,7 +149,7 @@ def make_plan(
 
 
 def make_partial_plan(plan: Plan, changes: Iterable[Change]) -> Plan:
-    """Return a plan with only some changes of another one."""
+    """Return a plan with only some changes of another plan."""
     part = msgspec.structs.replace(plan, changes=sorted(changes, key=lambda change: change.sort_key))
     return msgspec.structs.replace(part, plan=msgspec.structs.replace(plan.plan, digest=digest_of(part)))
 

@@ -22,7 +22,7 @@ _LEFT: Final = {
     "human": "need review",
     "accept_human": "matched an accept rule but need a person (two reviewers, or the end has passed)",
     "end_human": "ended, but keep access until a person decides: hf-gate expire ls",
-    "wait": "on hold, for a fact or for something outside hf-gate",
+    "wait": "on hold, until a fact is known or something outside hf-gate happens",
     "deferred": "deferred by a rate limit",
     "outdated": "decided by older policies: make a new plan with hf-gate plan",
     "remaining": "did not fit into this plan: apply it, then make the next plan",
@@ -87,7 +87,7 @@ def _count_by_rule(changes: list[Change]) -> str:
 
 
 def _render_examples(plan: Plan) -> Iterator[str]:
-    """Render the first change of each rule, so that a reader can recognise a wrong rule."""
+    """Render the first change of each rule, so that a reader can spot a wrong rule."""
     firsts: dict[tuple[str, str], Change] = {}
     for change in plan.changes:
         firsts.setdefault((change.verb, change.rule), change)
@@ -167,13 +167,13 @@ def _summary_line(plan: Plan, calls: int | None) -> str:
 
 
 def estimate_calls(plan: Plan) -> int:
-    """Return the number of batch calls for the changes, at most 100 changes each."""
+    """Return the number of batch calls for the changes, with at most 100 changes in each call."""
     groups = Counter((c.repo_type, c.repo, c.after, c.reason) for c in plan.changes)
     return sum(-(-number // 100) for number in groups.values())
 
 
 def format_validity(plan: Plan, now: datetime) -> str:
-    """Return the short digest and how long the plan is valid."""
+    """Return the plan's short digest and how long the plan is valid."""
     hours = (plan.expires_at - now).total_seconds() / 3600
     return (
         f"digest {plan.digest[:8]}, valid {hours:.0f}h"

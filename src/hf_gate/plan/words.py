@@ -35,7 +35,7 @@ def describe_effects(changes: Iterable[Change], summary: Mapping[str, int]) -> s
 
 
 def describe_reason(reason: ChangeReason) -> str:
-    """Return in words what the rule found, or its expression; code if there are no words."""
+    """Return in words what the rule found, or what its expression says; the expression itself if there are no words."""
     condition = parse_fact_condition(reason.expr)
     value = None if condition is None or condition.key or condition.has_size else reason.facts.get(condition.fact)
     found = describe_value(condition.fact, value) if condition and isinstance(value, bool | int | str) else None

@@ -1,1 +1,1 @@
-"""Facts from outside a request: shipped lists, the owner's tables, profiles."""
+"""Facts from outside a request: lists shipped with hf-gate, the owner's tables, and profiles."""

@@ -30,7 +30,7 @@ _CACHED_DOMAINS: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class ListVersion:
-    """The version of a list: the version of its package, with the date and digest of our own file."""
+    """The version of a list: the version of its package, and the date and digest of our own file."""
 
     name: str
     version: str
@@ -39,7 +39,7 @@ class ListVersion:
 
 @dataclass(frozen=True, slots=True)
 class OwnDomainList:
-    """One of our own lists: domains added to and removed from the package's list, and further rules."""
+    """One of our own lists: domains added to or removed from the package's list, and additional rules."""
 
     version: str
     added: frozenset[str]
@@ -62,7 +62,7 @@ class _DomainFacts:
 class DomainLists:
     """Classifies addresses. Our own lists ignore the domains in `without` (for the error table).
 
-    With `use_own` false only the package lists are used. Loading takes about 0.2 s and 20 MB.
+    With `use_own` false, only the package lists are used. Loading takes about 0.2 s and 20 MB.
     """
 
     def __init__(self, *, without: Collection[str] = (), use_own: bool = True) -> None:
@@ -72,7 +72,7 @@ class DomainLists:
         self._cache: dict[str, _DomainFacts] = {}
 
     def email(self, text: str | None) -> EmailFacts | None:
-        """Classify an account's address; None without one. The domain is None for an invalid address."""
+        """Classify an account's e-mail address; None without one. The domain is None for an invalid address."""
         if text is None or not text.strip():
             return None
         address = parse_address(text)
@@ -90,7 +90,7 @@ class DomainLists:
         )
 
     def registrable(self, domain: str) -> str | None:
-        """Return the registrable domain; None if the domain is a public suffix."""
+        """Return the registrable part of a domain; None if the domain is a public suffix."""
         return _suffix_list().privatesuffix(domain)
 
     @property
@@ -146,7 +146,7 @@ class DomainLists:
         return registrable is not None and registrable.partition(".")[0] in own.rules["+any"]
 
     def _is_academic(self, above: tuple[str, ...], registrable: str | None) -> bool:
-        """Check our own list first (longer names first), then the package's list, then academic suffixes."""
+        """Tell whether a domain is academic: by our own list (longer names first), the package's list, or academic suffixes."""
         own = self._own["academic"]
         labels = set(above[0].split("."))
         if registrable is None or not own.rules["-label"].isdisjoint(labels):
@@ -207,14 +207,14 @@ def _country_codes() -> Mapping[str, str]:
         "congo",
         "virgin islands",
         "saint martin",
-    ):  # shared by two countries once cut at the comma
+    ):  # names that two countries share after the cut at the comma
         names.pop(shared, None)
     return names
 
 
 @cache
 def _suffix_list() -> PublicSuffixList:
-    """Return the list of public suffixes, read once in a process: that takes 0.1 s."""
+    """Return the list of public suffixes, read once per process because it takes 0.1 s."""
     return PublicSuffixList(accept_unknown=True)
 
 

@@ -16,7 +16,10 @@ from .profile import ProfilePort, current_profile, decode_profile, encode_profil
 
 
 class FactSources:
-    """Reads facts from lists and profiles. The lists load on first use (about 0.2 s), the Hub at the first profile."""
+    """Reads facts from lists and profiles.
+
+    Lists are loaded on first use (about 0.2 s), the Hub client at the first profile.
+    """
 
     def __init__(self, open_hub: Callable[[], ProfilePort] | None) -> None:
         self._open_hub = open_hub
@@ -31,7 +34,7 @@ class FactSources:
         return self._lists.countries
 
     def email(self, text: str | None) -> EmailFacts | None:
-        """Classify an address."""
+        """Classify an e-mail address."""
         return None if text is None else self._lists.email(text)
 
     def list_versions(self) -> Mapping[str, str]:
@@ -39,12 +42,12 @@ class FactSources:
         return {each.name: each.version for each in self._lists.versions()}
 
     def profile(self, person: Person, stored: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact:
-        """Return a stored profile without a call."""
+        """Return a stored profile, without a call to the Hub."""
         fact = None if stored is None or stored[0] is None else decode_profile(stored[0], from_ms(stored[1]))
         return current_profile(person, fact, now)
 
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]:
-        """Read at most `budget` profiles from the Hub, one call each; keyed by `profile_key`. Others stay unknown."""
+        """Read at most `budget` profiles from the Hub, one call each; keyed by `profile_key`. The others stay unknown."""
         if self._open_hub is None:
             return {}
         fetched = fetch_profiles(self._open_hub(), people, now=now, budget=budget)

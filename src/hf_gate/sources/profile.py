@@ -19,18 +19,21 @@ MAX_AGE: Final = timedelta(days=7)
 """The age after which a profile is read again if a verdict needs it."""
 
 _HIDDEN: Final = ProfileFact(why=UnknownReason.UNAVAILABLE, note="the repo hides requesters")
-_UNREAD: Final = ProfileFact(note="the profile was not read yet")
+_UNREAD: Final = ProfileFact(note="the profile has not been read yet")
 
 
 class ProfilePort(Protocol):
-    """The part of the Hub client that reads profiles, at one API call each."""
+    """The part of the Hub client that reads profiles, with one API call each."""
 
     def profile(self, user: str) -> Profile: ...
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedProfiles:
-    """The profiles that were read, keyed by `profile_key`. `left` counts the others; `stopped` says why."""
+    """The profiles that were read, keyed by `profile_key`.
+
+    `left` counts the people whose profiles were not read; `stopped` says why.
+    """
 
     facts: Mapping[str, ProfileFact]
     calls: int
@@ -55,10 +58,10 @@ def current_profile(
 
 
 def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime, budget: int) -> FetchedProfiles:
-    """Read the profile of each person once, with at most `budget` calls; the others remain unread.
+    """Read the profile of each person once, with at most `budget` calls. Other profiles remain unread.
 
     A missing account, or another account with the same name, is a result and is stored. An unavailable Hub or a refusal
-    stops the loop; after any other error that person is read next time.
+    stops the loop. After any other error, the person's profile is read next time.
     """
     wanted = {key: each for each in people if each.username and (key := profile_key(each))}
     facts: dict[str, ProfileFact] = {}
@@ -75,7 +78,7 @@ def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime,
         except (HubUnavailable, NotAllowed, Offline) as problem:
             stopped = str(problem)
             break
-        except HfGateError as problem:  # read next time; the others are not delayed
+        except HfGateError as problem:  # this profile is read next time; the others are not delayed
             stopped = str(problem)
     return FetchedProfiles(facts, calls, len(wanted) - len(facts), stopped)
 

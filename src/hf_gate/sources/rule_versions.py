@@ -1,4 +1,4 @@
-"""Names the version of everything that classifies requests, without loading it: package lists, own lists, rules in code."""
+"""Computes the version of everything that classifies requests, without loading it: package lists, own lists, rules in code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RULES: Final = (
     "policy/request_classifier.py", "sources/domain_lists.py", "sources/data/academic.txt", "sources/data/disposable.txt",
     "sources/data/free_mail.txt",
 )  # fmt: skip
-"""The files that decide a classification; every change of one counts, so that no version number is forgotten."""
+"""The files that decide a classification. Any change to one of them counts, so that no version number is needed."""
 
 
 @cache

@@ -23,7 +23,7 @@ from ..policy.tables import KEYS, Table, TableProblem, TableRow, build_table
 MAX_BYTES = 64 << 20
 MAX_ROWS = 1_000_000
 SHRINK_LIMIT = 0.25
-"""The share of rows that a table may lose between two reads; above it the file counts as incomplete until accepted."""
+"""The share of rows that a table may lose between two reads. If it loses more, the file counts as incomplete until accepted."""
 
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
@@ -39,7 +39,7 @@ _COLUMN_ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class _ParsedFile:
-    """The header, the records with their lines, and the problems of a file."""
+    """The header, the records with their line numbers, and the problems of a file."""
 
     header: tuple[str, ...] = ()
     records: tuple[tuple[int, Mapping[str, str]], ...] = ()
@@ -51,9 +51,9 @@ class _ParsedFile:
 def load_table(
     path: Path, name: str, key: Sequence[str], *, zone: tzinfo = UTC, previous_rows: int | None = None, now: datetime | None = None
 ) -> Table:  # fmt: skip
-    """Load a table file: JSON lines for .jsonl and .ndjson, otherwise CSV. Never raises for its content.
+    """Load a table file: JSON lines for .jsonl and .ndjson, otherwise CSV. Never raises because of the content.
 
-    A file that cannot be used gives a table with a `refusal`: every lookup is unknown, never "missing".
+    A file that cannot be used gives a table with a `refusal`: the result of every lookup is unknown, never "missing".
     """
     try:
         if not is_own_file(path):
@@ -72,7 +72,7 @@ def load_table(
 def is_own_file(path: Path) -> bool:
     """Return whether a path is a regular file, or a link to a file with the same extension.
 
-    Error messages quote the file, so a link in a proposed policy could otherwise expose any file of the machine. Raises
+    Error messages quote the file, so a link in a proposed policy could otherwise expose any file on the machine. Raises
     OSError if there is no file.
     """
     return stat.S_ISREG(path.stat().st_mode) and path.resolve().suffix.lower() == path.suffix.lower()
@@ -82,9 +82,9 @@ def parse_table(
     content: bytes, name: str, key: Sequence[str], *, is_json: bool = False, zone: tzinfo = UTC,
     previous_rows: int | None = None, now: datetime | None = None,
 ) -> Table:  # fmt: skip
-    """Parse the content of a table file. A date ends with its day in `zone`.
+    """Parse the content of a table file. A date expires at the end of its day in `zone`.
 
-    `previous_rows` is the number of rows at the last read; 0 means that an empty table was accepted.
+    `previous_rows` is the number of rows at the last read. 0 means that an empty table was accepted.
     """
     text = _decode(content)
     if text is None:
@@ -188,7 +188,7 @@ def _decode(content: bytes) -> str | None:
 
 
 def _column_name(name: str) -> str:
-    """Return the canonical name of a known column; other names unchanged."""
+    """Return the canonical name of a known column; other names stay unchanged."""
     plain = "_".join(re.split(r"[\s_-]+", name.strip().lower()))
     plain = _COLUMN_ALIASES.get(plain, plain)
     return plain if plain in _KNOWN_COLUMNS else name.strip()
@@ -281,7 +281,7 @@ def _parse_object(line: str) -> dict[str, str] | str:
 
 @dataclass(frozen=True, slots=True)
 class _TableRecord:
-    """Converts one record to a row, and adds what is wrong to `problems`."""
+    """Converts one record to a row, and adds its problems to `problems`."""
 
     cells: Mapping[str, str]
     line: int
@@ -289,7 +289,7 @@ class _TableRecord:
     problems: list[TableProblem]
 
     def to_row(self, key: Sequence[str]) -> TableRow | None:
-        """Return the row; None if none of its keys is valid."""
+        """Return the row; None if it has no valid key."""
         before = len(self.problems)
         user_id, username = self._read_user_id(), self._read_username()
         email, domain = self._read_email()
@@ -331,7 +331,7 @@ class _TableRecord:
         return name.lower()
 
     def _read_email(self) -> tuple[str | None, str | None]:
-        """Return an address, or the domain of a row for a whole domain."""
+        """Return an e-mail address, or the domain if the row covers a whole domain."""
         text = self._cell("email").removeprefix("mailto:")
         if not text:
             return None, None
@@ -350,7 +350,7 @@ class _TableRecord:
         return str(address), None
 
     def _read_expires(self) -> tuple[datetime | None, str]:
-        """Return when the row expires, and the problem if the date is invalid. The row is then unknown."""
+        """Return when the row expires, and the problem if the date is invalid. A row with an invalid date is unknown."""
         text = self._cell("expires")
         if not text:
             return None, ""
@@ -363,7 +363,7 @@ class _TableRecord:
 
 
 def _parse_expiry(text: str, zone: tzinfo) -> datetime:
-    """Parse an expiry: the end of a date, or a moment, in `zone` unless the text has a zone."""
+    """Parse an expiry: the end of a date, or a point in time. `zone` applies unless the text has a zone."""
     if _DATE.match(text):
         return end_of_day(date.fromisoformat(text), zone)
     if ":" not in text:  # reject 20270630 and 2027-W26, which fromisoformat accepts

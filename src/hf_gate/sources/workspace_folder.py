@@ -24,7 +24,7 @@ MAX_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceFolder:
-    """The parsed files of a workspace. `files` are the policies by their path in the folder."""
+    """The parsed files of a workspace. `files` are the policies by path within the folder."""
 
     path: Path
     config: WorkspaceConfig
@@ -39,7 +39,10 @@ class WorkspaceFolder:
 
 
 def read_folder(path: Path) -> WorkspaceFolder:
-    """Read hf-gate.yaml and the policies. Raises UsageError for an invalid hf-gate.yaml; `check` reports policy problems."""
+    """Read hf-gate.yaml and the policies.
+
+    Raises UsageError for an invalid hf-gate.yaml; `check` reports policy problems.
+    """
     text = _read_text(path / CONFIG_NAME)
     parsed = parse_config(text, CONFIG_NAME, list_zones=available_timezones)
     if parsed.config is None:
