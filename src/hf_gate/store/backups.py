@@ -1,4 +1,4 @@
-"""Writes a store into one private backup file while others use it, and restores a store from a backup."""
+"""Writes a backup of a store to one private file while other processes use the store, and restores a store from a backup."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .write_lock import Holder, OnWait, ignore_wait
 
 PARTIAL: Final = ".partial"
 _MAGIC: Final = b"SQLite format 3\0"
-_PAGES_PER_STEP: Final = 2_000  # Ctrl-C interrupts between two steps
+_PAGES_PER_STEP: Final = 2_000  # pages copied in one step; Ctrl-C interrupts between two steps
 _CHUNK: Final = 1 << 20
 _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _DISARM_SQL: Final = (
@@ -44,7 +44,10 @@ _DISARM_SQL: Final = (
 
 
 def write_backup(store: Path, target: Path) -> int:
-    """Copy a store as it is at this moment into a new file and return its size in bytes. Others may write meanwhile."""
+    """Copy a store as it is now to a new file and return the file's size in bytes.
+
+    Other processes may write meanwhile.
+    """
     _check_target(store, target)
     draft = target.with_name(target.name + PARTIAL)
     with _system_errors(target):
@@ -59,7 +62,7 @@ def write_backup(store: Path, target: Path) -> int:
 
 
 def _link_unless_exists(draft: Path, target: Path) -> None:
-    """Give the draft its final name, unless another process created that file meanwhile."""
+    """Give the draft its final name, unless another process has created a file with that name meanwhile."""
     try:
         os.link(draft, target)
     except FileExistsError:
@@ -75,7 +78,7 @@ def _check_target(store: Path, target: Path) -> None:
         raise UsageError(f"{target} already exists; nothing was written.", hint="Name a new file.")
     if target.parent.resolve() == store.parent.resolve() and target.name.startswith(f"{store.name}"):
         raise UsageError(
-            f"{target} is a name that hf-gate uses itself.", hint="Use another name, e.g. backup-2026-11-26.db."
+            f"{target} is a name that hf-gate itself uses.", hint="Use another name, e.g. backup-2026-11-26.db."
         )
 
 
@@ -129,8 +132,8 @@ def _system_errors(path: Path) -> Iterator[None]:
 class Restore:
     """A backup and the store that it replaces.
 
-    `settings` are written into the restored store. `prove` raises if its ledger is broken. `actor` and `at` (ms) are the
-    person and the time in the ledger entries that end sign-in links.
+    `settings` are written to the restored store. `prove` raises an error if its ledger is broken. `actor` and `at` (ms)
+    are the person and the time in the ledger entries that end sign-in links.
     """
 
     backup: Path
@@ -177,7 +180,10 @@ def _remove_draft(store: Path, suffix: str) -> None:
 
 
 def _copy_file(backup: Path, draft: Path) -> None:
-    """Copy the bytes of a backup. SQLite opens only the copy, so it cannot mistake a file next to the backup for its log."""
+    """Copy the bytes of a backup.
+
+    SQLite opens only the copy, so it cannot mistake a file beside the backup for its log.
+    """
     source = os.open(backup, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(source, "rb") as read:
         about = os.fstat(read.fileno())
@@ -243,7 +249,7 @@ def _check_file(draft: Path, job: Restore) -> None:
 
 
 def _revoke_members(draft: Path, job: Restore) -> None:
-    """End every sign-in link as the desk would, so that the ledger records it."""
+    """End every sign-in link as the desk would, so that the ledger records the end."""
     read, write = partial(Sqlite, draft, writes=False), partial(Sqlite, draft, writes=True)
     with Store(job.endpoint, read, write(), None, lambda _: None, write) as store:
         members = Members(store)
@@ -262,14 +268,14 @@ def _disarm(draft: Path, settings: Mapping[str, str]) -> None:
             db.run("DELETE FROM settings WHERE key = ?", (key,))
             db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
         db.commit()
-        db.rows("PRAGMA journal_mode = DELETE")  # so that no log file is left next to the draft
+        db.rows("PRAGMA journal_mode = DELETE")  # so that no log file is left beside the draft
     finally:
         db.close()
     _sync(draft)
 
 
 def _free_name(store: Path) -> Path:
-    """Return an unused path for the replaced store, so that no earlier replaced store is overwritten."""
+    """Return an unused path for the replaced store, so that no other replaced store is overwritten."""
     names = (f"{store.name}{BEFORE_RESTORE}{f'-{number}' if number > 1 else ''}" for number in count(1))
     return next(path for name in names if not os.path.lexists(path := store.with_name(name)))
 
@@ -278,7 +284,7 @@ def _put_in_place(draft: Path, store: Path) -> Path | None:
     before = _free_name(store)
     is_there = store.is_file()
     if is_there:
-        for log in ("-wal", "-shm"):  # left only by a damaged store; SQLite would apply it to the new one
+        for log in ("-wal", "-shm"):  # only a damaged store leaves this file; SQLite would apply it to the new store
             with suppress(FileNotFoundError):
                 store.with_name(store.name + log).replace(before.with_name(before.name + log))
         _link_unless_exists(store, before)

@@ -1,4 +1,4 @@
-"""Reads all data of a store at one moment for an export in open formats, and writes the private export files."""
+"""Reads all data of a store as of one moment for an export in open formats, and writes the private export files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .store import Store
 SECRET_COLUMNS: Final = frozenset({"link", "salt"})
 """Columns that are never exported: digests of sign-in links, and salts that would help to guess erased people."""
 PRIVATE_HOST: Final = "desk host"
-"""The setting with the desk's private host name. It is never exported: only browsers with a valid link may know it."""
+"""The setting with the desk's private host name. It is never exported, because only browsers with a valid link may know the name."""
 SECRET_SETTINGS: Final = frozenset({PRIVATE_HOST, FINGERPRINT_KEY})
 _PACKED_COLUMNS: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
@@ -30,7 +30,7 @@ class StoreReader:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Let all reads of this thread within the block see the same moment, whatever others write."""
+        """Let all reads of this thread within the block see the store as of the same moment, whatever others write."""
         db = self._store.reads
         db.run("BEGIN" if db.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
         try:
@@ -62,7 +62,7 @@ class StoreReader:
 
 
 def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, int]:
-    """Write files into a new or empty private folder and return the number of lines of each; all files or none."""
+    """Write all files or none to a new or empty private folder, and return the number of lines of each."""
     made: list[Path] = []
     lines: dict[str, int] = {}
     try:

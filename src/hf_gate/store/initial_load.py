@@ -1,6 +1,6 @@
 """Loads the first requests of a store without the indexes that only queries need, and creates these indexes afterwards.
 
-A marker is stored meanwhile. If the process dies, the next process that opens the store for writing creates them.
+A marker is stored meanwhile. If the process dies, the next process that opens the store for writing creates the indexes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MARKER: Final = "loading"
 
 @contextmanager
 def defer_indexes(store: Store) -> Iterator[None]:
-    """Drop these indexes within the block if the store has no requests; create them again however the block ends."""
+    """Drop these indexes within the block if the store has no requests. Create them again however the block ends."""
     statements: list[str] = []
     if store.reads.row("SELECT 1 FROM requests LIMIT 1") is None:
         with store.writing() as write:
@@ -36,7 +36,7 @@ def defer_indexes(store: Store) -> Iterator[None]:
                 if not write.db.is_sqlite:
                     write.db.run(
                         "SET LOCAL maintenance_work_mem = '256MB'"
-                    )  # without it, the trigram index takes twice as long
+                    )  # without this setting, the trigram index takes twice as long
                 for statement in statements:
                     write.db.run(statement)
                 write.write_setting(_MARKER, None)

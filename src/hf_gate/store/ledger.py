@@ -1,4 +1,4 @@
-"""Adds entries to the chains of the ledger, and reads them as links, with private parts, or newest first."""
+"""Adds entries to the chains of the ledger, and reads entries as links, with private parts, or newest first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REPOS_WITH_ENTRIES = (  # a recursive query reads one index entry for each repo
 )
 _LINK = "l.seq, l.at, l.kind, l.actor, l.request_id, l.body, l.commitment, l.hash"
 _ENTRY = f"SELECT l.id, l.repo_id, {_LINK}, x.data, x.person_id FROM ledger l LEFT JOIN private x ON x.id = l.id"
-MAX_LOOK_BACK: Final = 200_000  # entries that one page searches at most; the page says where it stopped
+MAX_LOOK_BACK: Final = 200_000  # the most entries that one page searches; the page says where it stopped
 _INSERT_ENTRY = (
     "INSERT INTO ledger (id, repo_id, seq, at, kind, actor, request_id, run, body, commitment, hash)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -45,7 +45,7 @@ _UPSERT_HEAD = (
 
 
 class ChainWriter:
-    """Adds the entries of one call to one chain."""
+    """Adds the entries of one call to a chain."""
 
     def __init__(self, db: Database, memory: WriterCache, repo_id: int, chain: str, dictionary: int = 0) -> None:
         self._db, self._memory = db, memory
@@ -111,14 +111,17 @@ def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:
 
 
 def read_links(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
-    """Iterate over the stored entries of a chain, starting at `first`."""
+    """Iterate over the stored entries of a chain, starting at number `first`."""
     for page in _iterate_chain_pages(db, f"SELECT {_LINK} FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
 
 
 def read_links_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
-    """Iterate over entries with the stored run of each. That column is not hashed, so the body must name the same run."""
+    """Iterate over entries, each with its stored run.
+
+    The run column is not hashed, so the body must name the same run.
+    """
     for page in _iterate_chain_pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, run in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
@@ -127,7 +130,7 @@ def read_links_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple
 def read_links_with_private_parts(
     db: Database, packer: Packer, chain: str, first: int
 ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
-    """Iterate over entries, each with salt and private part; both are None if they were erased.
+    """Iterate over entries, each with its salt and private part; both are None if they were erased.
 
     With `first` 1 or less, entries with forged numbers below 1 are included. A salt without a private part means that the
     private part is missing although its person was not erased.
@@ -155,7 +158,7 @@ def _iterate_chain_pages(db: Database, select: str, chain: str, first: int) -> I
 def read_entries(
     db: Database, packer: Packer, *, request: int | None, run: str | None, limit: int, before: int | None
 ) -> list[LedgerRow]:
-    """Return the latest entries first."""
+    """Return entries, the latest first."""
     wanted = [("l.request_id = ?", request), ("l.run = ?", run), ("l.id < ?", before)]
     parts = [(sql, value) for sql, value in wanted if value is not None]
     where = " AND ".join(sql for sql, _ in parts) or "1 = 1"
@@ -164,7 +167,7 @@ def read_entries(
 
 
 def _build_rows(found: Sequence[Row], called: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
-    """Convert rows of `_ENTRY`."""
+    """Convert rows selected by `_ENTRY`."""
     rows = []
     for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in found:
         link = LedgerLink(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
@@ -179,7 +182,7 @@ def read_checkpoints(db: Database) -> list[Checkpoint]:
 
 
 def count_done(db: Database, verb: str, since: int) -> int:
-    """Return how many changes were done unattended since a time (ms): accept, reject, reset, cancel, or remove."""
+    """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
     found = db.row(
         "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
         " WHERE d.verb = ? AND d.at >= ? AND r.kind = ?",
@@ -194,7 +197,7 @@ def count_done(db: Database, verb: str, since: int) -> int:
 def read_timeline(
     store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, look: int = MAX_LOOK_BACK
 ) -> TimelinePage:
-    """Return the newest matching entries before entry number `before`; search at most `look` entries."""
+    """Return the newest matching entries before entry number `before`; at most `look` entries are searched."""
     db, called = store.reads, read_chain_names(store.reads)
     where = _build_conditions(db, wanted, called, before, look)
     sql = f"{_ENTRY} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
@@ -206,7 +209,7 @@ def read_timeline(
 
 
 def count_changed_ends(store: Store, since: int) -> list[tuple[str, int]]:
-    """Return how many grants each actor gave another end since a time (ms), not counting changes by runs."""
+    """Return the number of grants whose end each actor changed since a time (ms), not counting changes by runs."""
     top = _read_number(store.reads, "SELECT max(id) FROM ledger")
     sql = (
         "SELECT actor, count(DISTINCT request_id) FROM ledger"
@@ -220,7 +223,7 @@ def count_changed_ends(store: Store, since: int) -> list[tuple[str, int]]:
 
 @dataclass(slots=True)
 class _Where:
-    """Conditions on entries. `floor`: where the next page continues if these entries do not fill a page."""
+    """Conditions on entries. `floor` is where the next page continues if the matching entries do not fill a page."""
 
     parts: list[str] = field(default_factory=list)
     values: list[object] = field(default_factory=list)
@@ -241,7 +244,7 @@ def _build_conditions(
     if wanted.actor is not None:
         where.add("(l.actor = ? OR substr(l.actor, 1, ?) = ?)", wanted.actor, len(wanted.actor) + 1, f"{wanted.actor}@")
     own = _select_chains(wanted, called)
-    if wanted.requests is not None:  # an index finds them, however old they are
+    if wanted.requests is not None:  # an index finds the entries, however old they are
         among, value = db.in_clause(list(wanted.requests))
         where.add(f"l.request_id {among}", value)
         if before is not None:

@@ -27,7 +27,7 @@ def read_member_by_link(db: Database, digest: str) -> Member | None:
 def seal_of(member: Member, link: str | None) -> str:
     """Return the digest of a member's name, Hub account and link.
 
-    The link's 256 random bits keep the names from being guessed.
+    Nobody can guess the names from the digest, because the link has 256 random bits.
     """
     return hashlib.sha256(canonical_json([member.name, member.account, member.user_id, link])).hexdigest()
 
@@ -39,7 +39,7 @@ def read_seals(db: Database) -> dict[str, str]:
 
 
 def write_member(db: Database, member: Member, link: str | None) -> None:
-    """Store a member, replacing the one with the same name. `link`: digest of the personal link."""
+    """Store a member, replacing the one with the same name. `link` is the digest of the personal link."""
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (
         member.id, member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,

@@ -1,4 +1,4 @@
-"""Stores members, their sessions and their saved views. Secrets of browsers are stored as digests only."""
+"""Stores members, their sessions and their saved views. Browser secrets are stored only as digests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .store import Store
 from .writer import Writer
 
 IDLE_MS: Final = 30 * 60_000
-MAX_SESSIONS: Final = 20  # for each member; the least recently used one ends
+MAX_SESSIONS: Final = 20  # sessions of one member; beyond this number, the least recently used one ends
 
 
 def create_member_id() -> str:
@@ -27,7 +27,7 @@ def create_member_id() -> str:
 
 
 def digest_of(secret: str) -> str:
-    """Return the digest of 256 random bits, which cannot be reversed by guessing."""
+    """Return the digest of 256 random bits. Nobody can recover the bits by guessing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -51,13 +51,14 @@ class Members:
         return next((one for one in self.list_all() if one.id == ident), None)
 
     def find_by_link(self, secret: str) -> Member | None:
-        """Return the member whose personal link this is."""
+        """Return the member who owns this personal link."""
         return member_rows.read_member_by_link(self._store.reads, digest_of(secret))
 
     def invite(self, member: Member, secret: str, by: str, at: int) -> Member:
-        """Give a member a new link and end their sessions. Their account is unproven, because the inviter saw the link.
+        """Give a member a new link and end their sessions.
 
-        A current member of that name keeps their id, unless another Hub account is meant.
+        Their account becomes unproven, because the inviter saw the link. A current member of that name keeps their id,
+        unless the invitation names another Hub account.
         """
         link = digest_of(secret)
         with self._store.writing() as write:
@@ -86,9 +87,10 @@ class Members:
             self._write_member(write, gone, None, LedgerEntry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
 
     def prove_account(self, member: Member, account: str, user_id: str, secret: str, at: int) -> bool:
-        """Bind a member to a proven Hub account. The new link belongs to the prover; all other sessions and links end.
+        """Bind a member to a proven Hub account.
 
-        Return False, and change nothing, if the member was revoked meanwhile.
+        The person with the proof gets the new link; all other sessions and links end. Return False and change nothing
+        if the member was revoked meanwhile.
         """
         link = digest_of(secret)
         with self._store.writing() as write:
@@ -117,7 +119,7 @@ class Members:
     def open_session(self, secret: str, member: str, at: int, link: str | None = None) -> bool:
         """Store a new session and delete expired ones.
 
-        `link`: the link used to sign in. Return False if it no longer belongs to the member.
+        `link` is the link used to sign in. Return False if the link no longer belongs to the member.
         """
         with self._store.writing() as write:
             theirs = "SELECT 1 FROM members WHERE name = ? AND link = ?"
@@ -132,14 +134,14 @@ class Members:
         return True
 
     def session_member(self, secret: str, at: int, *, renew: bool = True) -> str | None:
-        """Return the member of a session that is not over. `renew`: extend the session, because it is being used."""
+        """Return the member of a session that has not ended. `renew` extends the session, because it is being used."""
         row = self._store.reads.row(
             "SELECT member, seen_at FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?",
             (digest_of(secret), at - IDLE_MS, at - SESSION_LIFETIME),
         )
         if row is None:
             return None
-        if renew and at - row[1] > 60_000:  # once a minute is precise enough
+        if renew and at - row[1] > 60_000:  # an update once a minute is precise enough
             with suppress(StoreBusy), self._store.hold_write_lock(wait=0.0), self._store.writing() as write:
                 write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
         return str(row[0])
@@ -150,7 +152,7 @@ class Members:
             write.db.run("DELETE FROM sessions WHERE id = ?", (digest_of(secret),))
 
     def list_sessions(self, at: int) -> list[tuple[str, int, int]]:
-        """Return member, start and last use (ms) of each open session."""
+        """Return the member, start and last use (ms) of each open session."""
         return self._store.reads.rows(
             "SELECT member, made_at, seen_at FROM sessions WHERE seen_at >= ? AND made_at >= ? ORDER BY seen_at DESC",
             (at - IDLE_MS, at - SESSION_LIFETIME),
@@ -159,12 +161,15 @@ class Members:
     # ---- saved views -------------------------------------------------------------------------------------------------
 
     def list_views(self, member: str) -> list[tuple[str, str]]:
-        """Return name and query of each saved view, in the order in which they were saved."""
+        """Return the name and query of each saved view, in the order in which they were saved."""
         sql = "SELECT name, query FROM views WHERE member = ? ORDER BY made_at, name"
         return [(row[0], row[1]) for row in self._store.reads.rows(sql, (member,))]
 
     def save_view(self, member: str, name: str, query: str | None, at: int) -> bool:
-        """Store a query under a name; None removes it. Return False if the member has `MAX_SAVED_VIEWS` others already."""
+        """Store a query under a name; None removes the view.
+
+        Return False if the member already has `MAX_SAVED_VIEWS` others.
+        """
         with self._store.writing() as write:
             others = write.db.row("SELECT count(*) FROM views WHERE member = ? AND name <> ?", (member, name))
             if query is not None and others is not None and others[0] >= MAX_SAVED_VIEWS:

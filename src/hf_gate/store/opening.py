@@ -1,4 +1,4 @@
-"""Opens a store after checking its owner, lock, integrity and schema; nothing is written before all checks pass."""
+"""Opens a store after checking its owner, lock, integrity and schema. Nothing is written before all checks pass."""
 
 from __future__ import annotations
 
@@ -61,10 +61,11 @@ def open_store(
 ) -> Store:
     """Open the store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub.
 
-    `world` identifies one run of a local Hub. Unless `read_only`, this process alone may write. Another process that tries
-    waits `wait` seconds, then gets a `StoreBusy` that names this one. With `lends`, others may write while this process does
-    not (`Store.hold_write_lock`). `country_of` reads the country of a request for `country:` in queries;
-    `load_classifier` is called when the first request is written, for `quality:`, `mail:` and `same:`.
+    `world` identifies one run of a local Hub. Unless `read_only`, only this process may write. If another process holds
+    the lock, opening waits `wait` seconds, then raises a `StoreBusy` that names the holder. With `lends`, others may
+    write while this process does not (`Store.hold_write_lock`). `country_of` reads the country of a request for
+    `country:` in queries; `load_classifier` is called when the first request is written, for `quality:`, `mail:` and
+    `same:`.
     """
     who = Holder(os.getpid() if pid is None else pid, host, command)
     options = _OpenOptions(
@@ -105,7 +106,9 @@ def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
     try:
         if not options.is_read_only:
             lock = FileLock(path, options.who, wait=options.wait, on_wait=options.on_wait)
-            is_new = _check_path(path, create=options.can_create)  # the previous holder may have removed the store
+            is_new = _check_path(
+                path, create=options.can_create
+            )  # the previous holder of the lock may have removed the store
         if is_new:
             _make_file(path)
         db = Sqlite(path, writes=not options.is_read_only)
@@ -195,14 +198,14 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
 
 
 def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_store: bool = False) -> None:
-    """Create a new store or upgrade an old one. Refuse one that is damaged, too new, of another Hub, or lost."""
+    """Create a new store or upgrade an old one. Refuse a store that is damaged, too new, of another Hub, or lost."""
     revision, revisions = read_revision(db), options.revisions
     if revision is None:
         if not options.can_create:
             raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="Create one with: hf-gate sync REPO")
-        if had_store:  # a new store would not know who has access, and until when
+        if had_store:  # a new store would not know who has access until when
             raise StoreDamaged(
-                f"{db.at} is empty, but there was a store before, with the record of all decisions.",
+                f"{db.at} is empty, but there was a store here before, with the record of all decisions.",
                 hint=f"Restore a backup. To start a new store without that record: rm {lock_files(path)[1]}"
                 if path
                 else "",
@@ -229,7 +232,7 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
 
 
 def check_revision(revision: str, at: str, revisions: Revisions) -> None:
-    """Refuse a store of a pre-release or of a newer hf-gate. `at`: the store's name in messages."""
+    """Refuse a store of a pre-release or of a newer hf-gate. `at` is the store's name in messages."""
     if revisions.is_pre_release(revision):
         raise StoreTooOld(
             f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this version reads {revisions.names[0]}"
@@ -256,7 +259,7 @@ def read_revision(db: Database) -> str | None:
 
 
 def check_owner(db: Database, endpoint: str, world: str | None, at: str = "") -> None:
-    """Refuse a store of another Hub, or of another run of a local Hub. `at`: the store's name in messages."""
+    """Refuse a store of another Hub, or of another run of a local Hub. `at` is the store's name in messages."""
     at = at or db.at
     about: dict[str, str] = dict(db.rows("SELECT key, value FROM about"))
     theirs = about.get("endpoint")

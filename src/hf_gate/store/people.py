@@ -1,7 +1,7 @@
-"""Finds or creates the stored person behind each record, by account id, and updates changed names.
+"""Finds or creates the stored person behind each record, by account id, and updates changed names and addresses.
 
-A record that hides its person belongs to somebody known by that request only. A person with an account id is never
-matched by name, because names change owners.
+A record that hides the person belongs to a person known only by that request. A person with an account id is never
+matched by name, because names can pass to other accounts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class StoredPerson:
 
 
 class People:
-    """The people of one transaction."""
+    """The people whom one transaction reads or changes."""
 
     def __init__(self, db: Database, memory: WriterCache) -> None:
         self._db, self._memory = db, memory
@@ -52,7 +52,7 @@ class People:
         self._random, self._used = b"", 0
 
     def find_or_create(self, seen: Sequence[RecordUpdate]) -> list[StoredPerson]:
-        """Return the person of each record, in the same order, updated with the record's data."""
+        """Return the person of each record, updated with the record's data, in the order of the records."""
         self._load("id", {one.known.person for one in seen if one.known} - self._by_id.keys())
         self._load(
             "user_id", {one.request.person.id.lower() for one in seen if one.request.person.id} - self._by_user.keys()
@@ -126,14 +126,14 @@ class People:
         return someone
 
     def _random_bytes(self, size: int) -> bytes:
-        """Return random bytes. The operating system is asked for many at once, because each call is slow."""
+        """Return random bytes. Many are read from the operating system at once, because each call is slow."""
         if self._used + size > len(self._random):
             self._random, self._used = os.urandom(size * 1000), 0
         self._used += size
         return self._random[self._used - size : self._used]
 
     def _update(self, someone: StoredPerson, request: AccessRequest, user_id: str | None) -> StoredPerson:
-        """Update a person. A field that the record omits was hidden, so the stored value stays."""
+        """Update a person. A field that the record omits is hidden, so the stored value stays."""
         if user_id is not None and someone.user_id is None and user_id not in self._by_user:
             someone.user_id = user_id
             self._by_user[user_id] = someone

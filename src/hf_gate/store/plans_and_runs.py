@@ -1,4 +1,7 @@
-"""Reads plans and runs for pages: lists, counts, and changes page by page, never all changes of a run at once."""
+"""Reads plans and runs for pages: lists, counts, and changes page by page.
+
+It never reads all changes of a run at once.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class PlansAndRuns:
     # ---- plans -------------------------------------------------------------------------------------------------------
 
     def list_plans(self, limit: int = 50) -> list[PlanRow]:
-        """Return the latest plans first."""
+        """Return plans, the latest first."""
         rows = self._store.reads.rows(
             "SELECT p.digest, p.made_at, p.about FROM plans p ORDER BY p.made_at DESC, p.digest LIMIT ?",
             (limit,),
@@ -49,7 +52,7 @@ class PlansAndRuns:
             write.set_plan_summary(digest, about)
 
     def delete_plans(self, digests: Collection[str]) -> int:
-        """Delete plans that no run was made from, with the names in them; return how many were deleted."""
+        """Delete those of these plans that no run was made from; return how many. The names in them are deleted too."""
         with self._store.writing() as write:
             among, value = write.db.in_clause(list(digests))
             free = "digest NOT IN (SELECT plan FROM runs WHERE plan IS NOT NULL)"
@@ -72,7 +75,7 @@ class PlansAndRuns:
         return [repo_of(*row) for row in found]
 
     def count_changes(self, run: str, repos: Sequence[Repo] | None = None) -> dict[str, int]:
-        """Return how many changes of a run are in each state, at these repos or (None) all."""
+        """Return how many changes of a run are in each state, at these repos or at all (None)."""
         where, values = self._build_condition(run, repos)
         return dict(
             self._store.reads.rows(f"SELECT state, count(*) FROM changes c WHERE {where} GROUP BY state", values)

@@ -23,7 +23,7 @@ _DECIDED: Mapping[str, tuple[int, int, int]] = {
     Status.REJECTED: (0, 1, 0),
     Status.RESET: (0, 0, 1),
 }
-_INSERT = (  # only the columns of a new attempt: binding the others as null costs as much as two indexes
+_INSERT = (  # only the columns of a new attempt; binding the others as null would cost as much as two indexes
     "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, version,"
     " is_current, first_seen_at, record_id, raw, answers, identity, domain, country, quality, mail, fingerprint)"
     f" VALUES ({', '.join('?' * 21)})"
@@ -31,12 +31,12 @@ _INSERT = (  # only the columns of a new attempt: binding the others as null cos
 
 
 _Counted: TypeAlias = tuple[int, str, str | None, str | None, str | None, str | None, str | None]
-"""What is counted of a request: repo, status, action and rule of the verdict, queue, quality, kind of mail."""
+"""What is counted for a request: repo, status, action and rule of the verdict, queue, quality, kind of e-mail address."""
 
 
 @dataclass(slots=True)
 class LoadedRequest:
-    """A row that is being changed: its state as read and as it is now, and other changed columns."""
+    """A row that is being changed: its state as read, its current state, and other changed columns."""
 
     id: int
     repo_id: int
@@ -62,7 +62,7 @@ class Projection:
         self._weekly = WeeklyCounts(db)
 
     def load(self, idents: Iterable[int]) -> None:
-        """Read these rows, unless they are loaded already."""
+        """Read the rows that are not loaded yet."""
         wanted = set(idents) - self._loaded.keys()
         if not wanted:
             return
@@ -118,7 +118,7 @@ class Projection:
         return held
 
     def _count_move(self, held: LoadedRequest, after: RequestState, at: int, actor: str) -> None:
-        """Count a change of status by week, and remember the rule that made it."""
+        """Count a change of status by week, and store the rule that made it."""
         self._weekly.count_move(held.repo_id, held.state, after, at, actor)
         rule = deciding_rule(held.state, actor)
         if held.decided_rule is not None and rule is None and after.status != WITHDRAWN and is_person(actor):
@@ -127,7 +127,7 @@ class Projection:
             held.decided_rule = held.extra["decided_rule"] = rule
 
     def supersede(self, ident: int) -> None:
-        """Mark an attempt as past, because there is a newer one."""
+        """Mark an attempt as past, because there is a newer attempt."""
         held = self._loaded[ident]
         if held.is_current:
             self._count(held.repo_id, held.state, held.classification, -1)
@@ -152,7 +152,7 @@ class Projection:
 
     def flush(self) -> None:
         """Write changed rows and counts."""
-        self._write_changed()  # first, so that the old attempt ends before the new one starts
+        self._write_changed()  # written first, so that the old attempt ends before the new one starts
         self._write_new()
         counts = [(*key, n) for key, n in _sum_up(self._counts).items() if n]
         self._db.run_many(
@@ -186,7 +186,10 @@ class Projection:
             self._new = []
 
     def _write_changed(self) -> None:
-        """Write only changed columns, so that only their indexes are updated. Rows with the same columns share a statement."""
+        """Write only changed columns, so that only their indexes are updated.
+
+        Rows with the same changed columns share a statement.
+        """
         groups: dict[tuple[str, ...], list[Row]] = {}
         for held in self._loaded.values():
             now = dict(held.extra)
@@ -225,7 +228,10 @@ class Projection:
     def _count_decision(
         self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int
     ) -> None:
-        """Count a decision. An undone reset is subtracted, because a person who asks again has a new attempt."""
+        """Count a decision.
+
+        A reset that is undone is subtracted; after a reset that stands, the person has a new attempt.
+        """
         status = None if before is None else before.status
         is_undone = status == Status.RESET and after.status in STATUSES
         if status == after.status or (after.status not in _DECIDED and not is_undone):
@@ -235,7 +241,7 @@ class Projection:
 
 
 def _sum_up(counts: Mapping[_Counted, int]) -> Counter[tuple[int, str, str]]:
-    """Return the changes of the counters: of one value each, and of status with verdict, quality or kind of mail."""
+    """Return the changes of the counters: of single values, and of status with verdict, quality or kind of e-mail address."""
     found: Counter[tuple[int, str, str]] = Counter()
     for (repo_id, status, action, rule, queue, quality, mail), n in counts.items():
         cell = f"{status} {'-' if action is None else action} {'-' if rule is None else rule}"

@@ -15,7 +15,7 @@ VersionAtRepo: TypeAlias = tuple[str, Repo]
 """The digest of a policy version, and a repo."""
 
 GrantEnd: TypeAlias = tuple[int, int]
-"""The number of a request and the end of its grant (ms). Another end date makes another value."""
+"""The number of a request and the end of its grant (ms). With another end, the value differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def read_promotions(store: Store) -> dict[str, str]:
 
 
 def write_promotion(write: Writer, policy: str, digest: str) -> None:
-    """Let this version of a policy act unattended, replacing the version before."""
+    """Let this version of a policy act unattended; it replaces the previous version."""
     sql = "INSERT INTO promotions (policy, digest) VALUES (?, ?) ON CONFLICT (policy) DO UPDATE SET digest = excluded.digest"
     write.db.run(sql, (policy, digest))
 
@@ -49,7 +49,7 @@ def read_first_turns(store: Store) -> frozenset[VersionAtRepo]:
 
 
 def write_first_turns(write: Writer, versions: Iterable[VersionAtRepo]) -> None:
-    """Store that the first turn of these versions is complete."""
+    """Store that these versions have completed their first turn."""
     rows = [(digest, write.repo_id(repo)) for digest, repo in versions]
     write.db.run_many("INSERT INTO first_turns (digest, repo_id) VALUES (?, ?) ON CONFLICT DO NOTHING", rows)
 
@@ -85,7 +85,7 @@ def write_halt(write: Writer, run: str, halt: Halt | None) -> None:
 
 
 def delete_halts_of(write: Writer, digest: str) -> None:
-    """Allow a policy version again at all repos where a run of it was halted."""
+    """Allow a policy version again at all repos where one of its runs was halted."""
     write.db.run("DELETE FROM halted_versions WHERE digest = ?", (digest,))
 
 
@@ -93,12 +93,12 @@ def delete_halts_of(write: Writer, digest: str) -> None:
 
 
 def read_held_changes(store: Store) -> dict[str, tuple[str, int]]:
-    """Return version digest and number of changes that the last turn held back, by the policy's name."""
+    """Return the version digest and the number of changes that the last turn held back, by the policy's name."""
     return {row[0]: (row[1], row[2]) for row in store.reads.rows("SELECT policy, digest, n FROM held_changes")}
 
 
 def write_held_changes(write: Writer, held: Mapping[str, tuple[str, int]]) -> None:
-    """Replace the counts of the turn before."""
+    """Store the counts of a turn in place of the previous turn's counts."""
     write.db.run("DELETE FROM held_changes")
     rows = [(policy, digest, n) for policy, (digest, n) in held.items()]
     write.db.run_many("INSERT INTO held_changes (policy, digest, n) VALUES (?, ?, ?)", rows)

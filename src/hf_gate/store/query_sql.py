@@ -1,4 +1,4 @@
-"""Translates a query into SQL conditions, plus checks in Python where SQL can only narrow the result."""
+"""Translates a query into SQL conditions, with checks in Python where SQL can only narrow the result."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .sql import Database, Row
 from .state_columns import repo_of
 
 TEXT = "t.text"
-"""The search text in a condition. A statement with such a condition joins `texts t`."""
+"""The SQL for the search text. A statement with such a condition joins `texts t`."""
 
 
 @dataclass
 class Candidate:
-    """The data of a row that checks look at: its search text and the last reason."""
+    """The data of a row that the checks use: its search text and the last reason."""
 
     text: str
     reason: str | None
 
     @cached_property
     def parts(self) -> list[tuple[str, str]]:
-        """The marks of the search text, each with the text after it; split once for all checks."""
+        """The marks of the search text, each with the text that follows it; split once for all checks."""
         return parts_of(self.text)
 
 
@@ -38,8 +38,9 @@ class Conditions:
     """The conditions of a query.
 
     A matching row satisfies the SQL and all `checks`, and its text contains all `needles`. `statuses`, `repos` and
-    `verdicts` are the possible values; None means any. `classes`: those of the columns `quality` and `mail`. `candidates`: the only requests that can match, if an index finds
-    few; else None. `compared_parts`: number of pattern parts that each row is compared with.
+    `verdicts` are the possible values; None means any. `classes` has the possible values of the columns `quality` and
+    `mail`. `candidates` are the only requests that can match if an index finds few, else None. `compared_parts` is the
+    number of pattern parts that each row is compared with.
     """
 
     where: list[str] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Conditions:
 
 
 def build_conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
-    """Translate a query for this store. `now` is in ms; days are days of `zone`."""
+    """Translate a query for this store. `now` is in ms; days are in the time zone `zone`."""
     found = Conditions(compared_parts=sum(map(_count_parts, query.terms)))
     for term in query.terms:
         _ADDERS[term.key](_ConditionBuilder(found, db, now, zone), term)
@@ -90,7 +91,7 @@ def _count_parts(term: Term) -> int:
 
 
 _BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "queue", "quality", "mail"})
-"""Keys with so few values that patterns are compared with the values, not with rows."""
+"""Keys with so few distinct values that patterns are compared with these values instead of with rows."""
 
 
 @dataclass(slots=True)
@@ -162,7 +163,7 @@ def _verdict_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
 
 
 def _add_shadow(builder: _ConditionBuilder, term: Term) -> None:
-    """Match requests for which at least one policy in shadow mode reached such a verdict."""
+    """Match requests for which at least one policy in shadow mode reached one of these verdicts."""
     rows = builder.db.rows("SELECT id, shadow FROM verdicts")
     said = {ident: [action for _, _, action in json.loads(shadow)] for ident, shadow in rows}
     fitting = [ident for ident, actions in said.items() if any(_matches_any(term.patterns, one) for one in actions)]
@@ -187,7 +188,7 @@ def _class_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
 
 
 def _add_same(builder: _ConditionBuilder, term: Term) -> None:
-    """Find requests by the fingerprints of those whose numbers are given."""
+    """Find requests with the same fingerprints as the requests with the given numbers."""
     numbers = [int(pattern.parts[0]) for pattern in term.patterns]
     among, value = builder.db.in_clause(numbers)
     texts = f"SELECT DISTINCT repo_id, fingerprint FROM requests WHERE id {among} AND fingerprint IS NOT NULL"
@@ -299,7 +300,7 @@ def _add_user(builder: _ConditionBuilder, term: Term) -> None:
 
 
 def _limit_candidates(builder: _ConditionBuilder, term: Term, people: str, values: list[object]) -> None:
-    """Limit the candidates to requests of these accounts, and those whose text can contain one of these names."""
+    """Limit the candidates to requests of these accounts and requests whose text can contain one of these names."""
     among, value = builder.db.in_clause([ident for (ident,) in builder.db.rows(people, values)])
     rows = builder.db.rows(f"SELECT id FROM requests WHERE person_id {among}", (value,))
     for pattern in term.patterns:
@@ -366,7 +367,7 @@ def _require_value(builder: _ConditionBuilder, term: Term, *, before: str, after
 
 
 def _require_parts(builder: _ConditionBuilder, term: Term, parts: Sequence[str]) -> None:
-    """Require these parts if a single pattern must match. SQL tests the longest part, to spare most checks."""
+    """Require these parts if a single pattern must match. SQL tests the longest part, which avoids most checks."""
     if term.is_not or len(term.values) != 1:
         return
     builder.result.needles += parts
@@ -382,7 +383,7 @@ _ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
 
 
 MAX_CANDIDATES: Final = 6_000
-"""Up to this many candidates are checked one by one. More are so frequent that reading in order soon fills a page."""
+"""Up to this many candidates are checked one by one. If there are more, they are so frequent that reading in order soon fills a page."""
 
 
 # ---- trigram index ---------------------------------------------------------------------------------------------------
@@ -411,6 +412,6 @@ def find_by_trigrams(db: Database, grams: Sequence[str], most: int) -> list[Row]
 
 
 def _number_trigrams(grams: Iterable[str]) -> list[int]:
-    """Return what `trigrams_of` of PostgreSQL returns for these texts: each three bytes as one number."""
+    """Return what `trigrams_of` returns in PostgreSQL for these texts: every three consecutive bytes as one number."""
     texts = [gram.encode() for gram in grams]
     return list({int.from_bytes(text[i : i + 3]): None for text in texts for i in range(len(text) - 2)})

@@ -29,7 +29,7 @@ MAX_SAME_TEXT: Final = 99
 """Requests with the same text are counted up to this number, and one more for "more"."""
 
 _CHUNK: Final = 100  # requests that are read together
-_MAX_CHUNKS: Final = 20  # for one page; late in a list, most people were on an earlier page
+_MAX_CHUNKS: Final = 20  # requests read for one page; late in a list, most people were on an earlier page
 
 
 class QueueQueries:

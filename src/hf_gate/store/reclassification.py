@@ -1,4 +1,7 @@
-"""Classifies stored requests again after rules, lists or a form changed, in short transactions that can stop anywhere."""
+"""Classifies stored requests again after rules, lists or a form changed, in short transactions.
+
+It can stop after any of them.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ _SPAN: Final = 50_000  # request numbers that one transaction looks at, because 
 
 class _OutdatedRepo(NamedTuple):
     id: int
-    version: str  # that its requests should have
-    done: int  # the last request number that has it
+    version: str  # the version that the repo's requests should have
+    done: int  # the last request number with that version
 
 
 def reclassify_part(store: Store) -> bool:
     """Classify the next requests of repos whose classifications are outdated. Return whether there may be more.
 
-    The position is stored: after a crash, the next call goes on from there.
+    The position is stored, so the next call continues there even after a crash.
     """
     if not _read_outdated(store, store.reads):
         return False
@@ -58,7 +61,7 @@ def _classify_next(store: Store, write: Writer, repos: list[_OutdatedRepo]) -> N
     )
     if len(rows) == PART:
         end = rows[-1][0]
-    # read beside the transaction, and still as it stands: nobody else writes meanwhile
+    # read outside the transaction, but still current, because nobody else writes meanwhile
     known = store.requests([ident for ident, _ in rows])
     write.reclassify([(ident, repo_id, known[ident].request) for ident, repo_id in rows])
     for repo in repos:

@@ -1,4 +1,4 @@
-"""Removes a store, all its files or its tables on a server, while no other process has it open."""
+"""Removes a store (all its files, or its tables on a server) while no other process has it open."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _FUNCTIONS: Final = ("ledger_only_added_to()", "trigrams_of(text)")
 
 
 def files_of(store: Path) -> list[Path]:
-    """Return every existing file of a store. Its main file is first, so an interrupted removal leaves no older state.
+    """Return every existing file of a store.
 
-    A backup belongs to its owner, whatever its name, and is never included.
+    The main file is first, so that an interrupted removal leaves no older state. Backups, whatever their names, are
+    never included.
     """
     own = re.compile(rf"{re.escape(store.name)}(?:(?:{_COPY})?(?:-wal|-shm|-journal)?|\.lock|\.holder)")
     try:
@@ -46,7 +47,8 @@ def _is_folder(path: Path) -> bool:
 def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Iterator[FileLock]:
     """Hold the lock of a store within the block, and ensure that no other process has it open, even for reading.
 
-    The write-ahead log is merged and deleted. Raise StoreBusy on conflict. A file that is not a store is left to the caller.
+    The write-ahead log is merged and deleted. Raise StoreBusy on a conflict. The caller handles a file that is not a
+    store.
     """
     lock = FileLock(store, who, wait=wait, on_wait=on_wait)
     try:
@@ -87,7 +89,7 @@ def remove_files(
             folder = os.open(store.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)
-    if os.name == "nt":  # Windows cannot delete locked files; elsewhere a new store may exist by now
+    if os.name == "nt":  # Windows cannot delete locked files; on other systems, a new store may exist by now
         for path in found:
             _unlink(path)
     return found
@@ -99,7 +101,7 @@ def _unlink(path: Path) -> None:
 
 
 def remove_empty_folders(folders: Sequence[Path]) -> list[Path]:
-    """Remove the empty ones of these folders and return them."""
+    """Remove those of these folders that are empty, and return them."""
     gone = []
     for folder in folders:
         with suppress(OSError):
@@ -145,7 +147,7 @@ def _drop_tables(db: Postgres) -> None:
 def count_unsettled(store: Path) -> int:
     """Return how many changes of a SQLite store were sent without a known outcome.
 
-    Raise StoreDamaged if it cannot be read, and UsageError for a database of another program.
+    Raise StoreDamaged if the store cannot be read, and UsageError for a database of another program.
     """
     db = Sqlite(store, writes=False)
     try:
@@ -169,7 +171,7 @@ def count_unsettled_changes(db: Database) -> int:
 
 
 def remove_traces(state: Path, caches: Sequence[Path]) -> list[Path]:
-    """Delete caches, and files of ended processes in the state folder; files of running processes stay."""
+    """Delete the caches, and the files of ended processes in the state folder. Files of running processes stay."""
     found = [path for path in caches if not _is_folder(path) and os.path.lexists(path)]
     for folder in ("ui", "profiles"):
         files = sorted(path for path in (state / folder).glob("*") if not _is_folder(path))

@@ -1,4 +1,4 @@
-"""Classifies requests as they are written, with the rules and the form of their repo."""
+"""Classifies requests as they are written, by the rules and their repo's form."""
 
 from __future__ import annotations
 

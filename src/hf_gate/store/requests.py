@@ -30,13 +30,13 @@ _ROW = (
 _STATE_AT = 15
 _FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
 SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
-"""Select requests without their records; the statement continues after it, and `r` is the request."""
+"""Select requests without their records; append the rest of the statement, in which `r` is the request."""
 SELECT_WITH_RECORD: Final = f"SELECT {_ROW}, x.data FROM {_FROM} LEFT JOIN private x ON x.id = r.record_id"
 """Select requests with their records."""
 
 
 class RowDecoder:
-    """Converts rows to values. `verdict_of` returns a verdict by its number."""
+    """Converts database rows to `RequestRow` values. `verdict_of` returns a verdict by its number."""
 
     def __init__(self, packer: Packer, verdict_of: Callable[[int | None], Verdict]) -> None:
         self._packer, self._verdict_of = packer, verdict_of
@@ -100,7 +100,7 @@ _KNOWN_AT = 5
 
 
 class LatestAttemptReader:
-    """Finds the latest attempt behind records: by account id, else by request id, else (people without id) by name.
+    """Finds the latest stored attempt for records: by account id, else by request id, else (for people without an id) by name.
 
     A record with another account id belongs to another person, whatever its request id says.
     """
@@ -187,10 +187,10 @@ def iterate_pages(
     key: tuple[str, str],
     part: ListRange = (None, None),
 ) -> Iterator[list[Row]]:
-    """Iterate over pages of rows, ordered by two columns that identify a row; no cursor stays open between pages.
+    """Iterate over pages of rows, ordered by two columns that identify a row; no database cursor stays open between pages.
 
-    The first column is the state's `asked_at` or `until_at`, the second the request's number. `part`: only rows after the
-    first place and up to the second.
+    The first column is the state's `asked_at` or `until_at`, the second the request's number. `part` limits the rows to
+    those after the first position, up to and including the second.
     """
     order = f"ORDER BY {key[0]}, {key[1]} LIMIT {PAGE}"
     at = _STATE_AT + {"r.asked_at": 2, "r.until_at": 9}[key[0]]
@@ -207,7 +207,10 @@ def iterate_pages(
 
 
 def find_split_points(db: Database, repo_id: int, status: str, size: int) -> list[ListPosition]:
-    """Return places that split the current requests of one status into parts of about `size`; each part includes its place."""
+    """Return the positions that split the current requests of one status into parts of about `size`.
+
+    Each position ends a part.
+    """
     found = db.rows(
         "SELECT asked_at, id FROM (SELECT asked_at, id, row_number() OVER (ORDER BY asked_at, id) AS n FROM requests"
         " WHERE repo_id = ? AND status = ? AND is_current) AS numbered WHERE n % ? = 0 ORDER BY asked_at, id",
@@ -219,13 +222,13 @@ def find_split_points(db: Database, repo_id: int, status: str, size: int) -> lis
 def read_history(
     db: Database, repo_id: int, people: Iterable[int], within: Collection[int] | None = None
 ) -> tuple[list[Row], list[Row]]:
-    """Return past decisions about people in this repo, and in how many others (of `within`, if given) each has access now."""
+    """Return past decisions about people in this repo, and in how many other repos (of `within`, if given) each has access now."""
     among, value = db.in_clause(list(people))
     here = (
         "SELECT person_id, accepted, rejected, resets, last, last_at FROM history"
         f" WHERE person_id {among} AND repo_id = ?"
     )
-    plus = "+" if db.is_sqlite else ""  # keeps SQLite from scanning all accepted requests for a few people
+    plus = "+" if db.is_sqlite else ""  # `+` keeps SQLite from scanning all accepted requests to find a few people
     elsewhere = (
         f"SELECT person_id, count(*) FROM requests r WHERE person_id {among} AND repo_id <> ? AND is_current"
         f" AND {plus}status = ? GROUP BY person_id"
@@ -238,7 +241,7 @@ def read_history(
 
 
 def read_derived_columns(db: Database, idents: Sequence[int]) -> dict[int, DerivedRow]:
-    """Return the derived columns of these requests by their numbers."""
+    """Return the derived columns of these requests, by request number."""
     among, value = db.in_clause(idents)
     rows = db.rows(
         f"SELECT r.id, r.domain, p.email, r.reason FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id {among}",

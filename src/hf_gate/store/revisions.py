@@ -1,4 +1,4 @@
-"""The revisions of the store's schema; read at every opening, so this module imports nothing slow."""
+"""The revisions of the store's schema. They are read whenever a store is opened, so this module imports nothing slow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """The names of all revisions in order, and the folder with a file for each. The last one is current.
+    """The names of all revisions in order, and the folder with a file for each. The last revision is current.
 
-    The first is the baseline: stores with lower numbers were made by pre-releases and are refused.
+    The first revision is the baseline. Stores with lower numbers were made by pre-releases and are refused.
     """
 
     names: tuple[str, ...]

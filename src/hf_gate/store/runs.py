@@ -83,11 +83,11 @@ SELECT_CHANGES = (
     "SELECT c.n, o.type, o.namespace, o.name, c.request_id, c.change, c.state, c.why"
     " FROM changes c JOIN repos o ON o.id = c.repo_id WHERE"
 )
-"""The columns for `build_changes`; the condition continues after it, and `c` is the change."""
+"""The columns for `build_changes`; append the rest of the condition, in which `c` is the change."""
 
 
 def build_changes(run: str, rows: Sequence[Row]) -> list[ChangeRow]:
-    """Convert rows of `SELECT_CHANGES`."""
+    """Convert rows selected by `SELECT_CHANGES`."""
     return [
         ChangeRow(
             run=run,

@@ -9,7 +9,7 @@ from typing import Final
 from .sql import Database, Postgres, Sqlite
 
 _TRIGGERS: Final = re.compile(r"CREATE TRIGGER (\w+)")
-_UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)  # not used by our CREATE TABLE
+_UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)  # not in our CREATE TABLE statements
 _ENABLED: Final = ("O", "A")  # values of pg_trigger.tgenabled that fire in a normal session
 
 
@@ -52,16 +52,18 @@ def _to_text(value: object) -> str:
 
 
 def find_file_faults(db: Database) -> list[str]:
-    """Return problems of a database: damaged pages, dangling references, and objects that hf-gate did not create."""
+    """Return the problems of a database file: damaged pages, dangling references, and objects that hf-gate did not create."""
     if not isinstance(db, Sqlite):
         return find_trigger_faults(db)
     damage = [str(row[0]) for row in db.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
-    orphans = [f"a row of {row[0]} refers to nothing in {row[2]}" for row in db.rows("PRAGMA foreign_key_check")[:20]]
+    orphans = [
+        f"a row of {row[0]} refers to a missing row of {row[2]}" for row in db.rows("PRAGMA foreign_key_check")[:20]
+    ]
     return damage + orphans + find_schema_faults(db)
 
 
 def find_schema_faults(db: Sqlite) -> list[str]:
-    """Return differences between a file and a new store; a crafted file may contain its own views and triggers."""
+    """Return the differences between a file and a new store. A crafted file may contain its own views and triggers."""
     from .schema_setup import create_schema
 
     fresh = Sqlite(Path(":memory:"), writes=True)
@@ -78,7 +80,7 @@ def find_schema_faults(db: Sqlite) -> list[str]:
 
 
 def _read_objects(db: Sqlite) -> dict[str, str]:
-    """Return the SQL of every object by name, without that of ordinary tables, which differs after an upgrade."""
+    """Return the SQL of every object by name, except that of ordinary tables, which differs after an upgrade."""
     rows = db.rows("SELECT type, name, coalesce(sql, '') FROM sqlite_master")
     return {
         f"{kind} {name}": "" if kind == "table" and not sql.startswith("CREATE VIRTUAL") else _collapse_sql(sql)
@@ -87,7 +89,7 @@ def _read_objects(db: Sqlite) -> dict[str, str]:
 
 
 def _read_columns(db: Sqlite, table: str) -> list[tuple[object, ...]]:
-    """Return name, type, nullability, place in the key, and whether hidden or generated, ordered by name."""
+    """Return each column's name, type, nullability, place in the key, and whether it is hidden or generated, ordered by name."""
     quoted = table.replace('"', '""')
     return sorted((row[1], row[2], row[3], row[5], row[6]) for row in db.rows(f'PRAGMA table_xinfo("{quoted}")'))
 

@@ -1,4 +1,4 @@
-"""Creates the schema of a store and upgrades older stores; imported only when that is needed."""
+"""Creates the schema of a store and upgrades older stores; imported only when needed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, revisions: Re
     name = "sqlite" if db.is_sqlite else "postgresql+psycopg"
     engine = create_engine(f"{name}://", creator=lambda: db.raw, poolclass=StaticPool, pool_reset_on_return=None)
     with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
-        db.begin()  # not earlier: SQLAlchemy ends open transactions when it connects
+        db.begin()  # not earlier, because SQLAlchemy ends open transactions when it connects
         try:
             for step in steps:
                 step.module.upgrade()
@@ -79,7 +79,7 @@ def upgrade_schema(db: Database, path: Path | None, revision: str, revisions: Re
 
 
 def _raise_upgrade_error(db: Database, problem: BaseException, what: str) -> None:
-    """Raise the error that a database error means. Other errors in a revision are bugs and stay as they are."""
+    """Raise the hf-gate error for a database error. Other errors in a revision are bugs and are raised unchanged."""
     cause = getattr(problem, "orig", problem)
     if isinstance(cause, db.error):
         try:
@@ -100,5 +100,5 @@ def _keep_copy(db: Sqlite, path: Path) -> None:
         path.unlink(missing_ok=True)
         hint = "Free disk space for a second copy, or move the store to another disk."
         raise StoreUnavailable(
-            f"{path} cannot be written, and a store is only upgraded after it was copied.", hint=hint
+            f"{path} cannot be written, and a store is only upgraded after it has been copied.", hint=hint
         ) from problem

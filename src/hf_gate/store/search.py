@@ -1,4 +1,4 @@
-"""Finds pages of a query: from few candidates of the index, or by reading in order of asking until a page is full."""
+"""Finds pages of a query: from the few candidates of an index, or by reading in the order of requests until a page is full."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .query_sql import MAX_CANDIDATES, TEXT, Candidate, Conditions, build_trigra
 from .sql import Database, Row
 
 _MAX_STREAMS: Final = 24
-"""Up to this many sorted lists are merged. For more, all requests are read in order of asking."""
+"""The most sorted lists that are merged. If there are more, all requests are read in the order of their times."""
 
 _FREQUENT: Final = {"quality": "good", "mail": "free"}
-"""Values that the index of a column leaves out, because a page of them is soon filled along the order of asking."""
+"""Values that a column's index leaves out, because they are so frequent that reading in order soon fills a page."""
 
-_FREE_PARTS: Final = 24  # pattern parts that may be compared with any number of rows
-MAX_WORK: Final = 3_000_000  # limit for queries with more parts: comparisons of a part with a row, each about 1 us
+_FREE_PARTS: Final = 24  # up to this many pattern parts, the number of rows is not limited
+MAX_WORK: Final = 3_000_000  # limit for queries with more parts, in comparisons of a part with a row (about 1 us each)
 
 _Stream = tuple[str, list[object]]
 
 Key = tuple[int, int]
-"""asked_at and id of a request: the place where a page ends."""
+"""The asked_at and id of a request: the position where a page ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A page of a query. `after` is the key of the row before it."""
+    """A page of a query. `after` is the key of the row before the page."""
 
     limit: int
     newest_first: bool = False
@@ -39,7 +39,7 @@ class PageRequest:
 
 
 def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int = MAX_CANDIDATES) -> list[Key]:
-    """Return the keys of one page in order. The index is used if it finds at most `most` candidates."""
+    """Return the keys of one page in order. An index is used if it finds at most `most` candidates."""
     if found.is_empty:
         return []
     few = _find_candidates(db, found, most)
@@ -132,7 +132,7 @@ def _choose_streams(db: Database, found: Conditions) -> list[_Stream]:
     )
     statuses = [name for kind, name, *_ in rows if kind == "status" and name in (found.statuses or [name])]
     fewest = sum(own for kind, name, _, own in rows if kind == "status" and name in statuses)
-    if "r.verdict_id" in usual[0][0]:  # how many have a verdict is not counted; they may be few
+    if "r.verdict_id" in usual[0][0]:  # the number of requests with a verdict is not counted; it may be small
         fewest //= _MAX_STREAMS
     best = usual
     for column, wanted in found.classes.items():
@@ -210,7 +210,7 @@ def key_of(query: Query, cursor: str, *, newest_first: bool) -> Key:
         asked_at, ident, stamp = text.split(".")
         key = (_parse_number(asked_at), _parse_number(ident))
     except ValueError:
-        raise UsageError(f"{cursor[:40]!r} is not a cursor.", hint="Use `next` of the page before.") from None
+        raise UsageError(f"{cursor[:40]!r} is not a cursor.", hint="Use `next` of the previous page.") from None
     if stamp != _query_digest(query, newest_first=newest_first):
         raise UsageError("this cursor belongs to another query or order.", hint="Start again without a cursor.")
     return key

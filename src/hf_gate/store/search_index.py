@@ -26,7 +26,7 @@ class SearchIndex:
         (self._new if ident in self._new else self._changed)[ident] = text
 
     def flush(self, people: Collection[StoredPerson] = ()) -> None:
-        """Write the pending texts, and the new names of these people into all their texts."""
+        """Write the pending texts, and update all texts of these people with their new names."""
         if people:
             self._replace_names({one.id: one for one in people})
         if self._changed:

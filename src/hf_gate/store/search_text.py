@@ -1,7 +1,7 @@
 """Builds the search text of a request: names, e-mail address and every answer, folded to ignore case and width.
 
-Marks separate the parts; no folded text can contain them. Each of the three names has the same mark. Each answer has a
-digest of its label as mark, so that words are found in answers and never in labels.
+Marks separate the parts; no folded text can contain them. Each of the three names has the same mark. The mark of each
+answer is a digest of its label, so that words are found in answers and never in labels.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def search_text(fullname: str | None, username: str | None, email: str | None, r
 
 
 def replace_names(text: str, fullname: str | None, username: str | None, email: str | None) -> str:
-    """Return a search text with other names."""
+    """Return a search text with its names replaced."""
     rest = [mark + value for mark, value in _PART.findall(text) if mark != NAME]
     return "".join([NAME + fold_for_search(part or "") for part in (fullname, username, email)] + rest)
 
@@ -68,12 +68,12 @@ def parts_of(text: str) -> list[tuple[str, str]]:
 
 
 def with_dense_runs(text: str) -> SearchText:
-    """Return a search text with its additional text for the index."""
+    """Return a search text together with its additional text for the index."""
     return text, find_dense_runs(text)
 
 
 def find_dense_runs(text: str) -> str:
-    """Return additional index text: each one or two characters of scripts whose words are that short.
+    """Return additional text for the index: every one or two characters in scripts whose words are that short.
 
     The index contains trigrams only, so marks pad these runs to three characters.
     """

@@ -24,11 +24,11 @@ _LAST: Final = 1 << 62
 _COPY_FROM: Final = 50  # rows
 _INSERT: Final = re.compile(r"INSERT INTO (\w+ \([^)]+\)) VALUES \([?, ]+\)\Z")
 _CACHE_KIB: Final = 65_536
-_WAL_PAGES: Final = 32_000  # 128 MB, so that a page changed by many transactions is copied into the file once
+_WAL_PAGES: Final = 32_000  # 128 MB, so that a page that many transactions change is copied to the file only once
 
 
 class Sqlite:
-    """A connection to a file. `at` names it in errors. `error` is the base class of the database's exceptions."""
+    """A connection to a file. `at` names the file in errors. `error` is the base class of the database's exceptions."""
 
     is_sqlite = True
     error: type[Exception] = sqlite3.Error
@@ -58,7 +58,7 @@ class Sqlite:
             raise_sqlite_error(problem, self.at)
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
-        """Iterate over rows as dicts by column name; they are never all in memory."""
+        """Iterate over rows as dicts by column name, never all in memory."""
         try:
             cursor = self.raw.execute(sql)
             names = [about[0] for about in cursor.description]
@@ -86,16 +86,19 @@ class Sqlite:
     insert_many = run_many
 
     def reserve_ids(self, table: str, size: int) -> range:  # noqa: ARG002 - as the other one
-        """Return numbers for new rows of a table, valid until the transaction ends, because no other writer exists."""
+        """Return numbers for new rows of a table.
+
+        They are valid until the transaction ends, because there is no other writer.
+        """
         found = self.row(f"SELECT coalesce(max(id), 0) FROM {table}")
         return range(1 if found is None else found[0] + 1, _LAST)
 
     def in_clause(self, values: Collection[object]) -> tuple[str, object]:
-        """Return the SQL after a column that must be one of these values, and its single value."""
+        """Return the SQL to append to a column that must be one of these values, and the one bound value."""
         return "IN (SELECT value FROM json_each(?))", json.dumps(list(values))
 
     def read_until_interrupted(self, sql: str) -> str | None:
-        """Return the single value of a statement; None if the progress handler interrupted it."""
+        """Return the single value that a statement returns; None if the progress handler interrupted it."""
         try:
             return str(self.raw.execute(sql).fetchone()[0])
         except sqlite3.Error as problem:
@@ -117,7 +120,7 @@ class Sqlite:
         self.raw.close()
 
     def raise_error(self, problem: Exception) -> NoReturn:
-        """Raise the error that `problem` means for the caller."""
+        """Raise the hf-gate error that matches a database error."""
         assert isinstance(problem, sqlite3.Error)
         raise_sqlite_error(problem, self.at)
 
@@ -149,7 +152,7 @@ class Postgres:
             self.raise_error(problem)
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
-        """Iterate over rows as dicts by column name, never all in memory; needs a transaction."""
+        """Iterate over rows as dicts by column name, never all in memory. This needs a transaction."""
         try:
             with self.raw.cursor(name="hf_gate_stream") as cursor:
                 cursor.itersize = 1000
@@ -179,7 +182,7 @@ class Postgres:
             self.raise_error(problem)
 
     def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
-        """Insert rows by `INSERT INTO table (columns) VALUES ...`; 50 or more are copied, which is much faster."""
+        """Insert rows by `INSERT INTO table (columns) VALUES ...`. 50 or more are written with COPY, which is much faster."""
         many = list(rows)
         found = _INSERT.match(sql)
         if found is None or len(many) < _COPY_FROM:
@@ -193,14 +196,17 @@ class Postgres:
             self.raise_error(problem)
 
     def reserve_ids(self, table: str, size: int) -> range:
-        """Return `size` numbers for new rows of a table from its identity. They are never reused, even if unused."""
+        """Return `size` numbers for new rows of a table from its identity.
+
+        They are never given out again, even if unused.
+        """
         sequence = "pg_get_serial_sequence(?, 'id')"
         found = self.row(f"SELECT setval({sequence}, nextval({sequence}) + ? - 1)", (table, table, size))
         last = 0 if found is None else int(found[0])
         return range(last - size + 1, last + 1)
 
     def in_clause(self, values: Collection[object]) -> tuple[str, object]:
-        """Return the SQL after a column that must be one of these values, and its single value."""
+        """Return the SQL to append to a column that must be one of these values, and the one bound value."""
         return "= ANY(?)", list(values)
 
     def begin(self) -> None:
@@ -214,13 +220,16 @@ class Postgres:
             self.raw.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Release the session's locks first, because the server notices its end only a moment later."""
+        """Close the connection.
+
+        Release its locks first, because the server notices the end of a session a moment later.
+        """
         with suppress(self.error):
             self.raw.execute("SELECT pg_advisory_unlock_all()")
         self.raw.close()
 
     def raise_error(self, problem: Exception) -> NoReturn:
-        """Raise the error that `problem` means for the caller."""
+        """Raise the hf-gate error that matches a database error."""
         state = getattr(problem, "sqlstate", None) or ""
         words = str(problem).strip().partition("\n")[0] or type(problem).__name__
         if state == "53100":
@@ -257,7 +266,7 @@ _UNAVAILABLE: Final = {
 
 
 def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
-    """Raise the error that `problem` means for the caller; errors that only a bug can cause are raised unchanged."""
+    """Raise the hf-gate error that matches a database error. Errors that only a bug can cause are raised unchanged."""
     name = getattr(problem, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         raise StoreDamaged(f"{at} is damaged: {problem}.") from problem
@@ -276,7 +285,7 @@ def _convert_placeholders(sql: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return the address of a server without password and parameters."""
+    """Return the address of a server without the password and parameters."""
     scheme, _, rest = url.partition("://")
     who, at, where = rest.rpartition("@")
     return f"{scheme}://{who.partition(':')[0]}{at}{where.partition('?')[0]}"

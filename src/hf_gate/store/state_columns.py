@@ -21,12 +21,12 @@ COLUMNS: Final = (
     "until_rule", "open_run", "open_before", "open_after", "moved_at", "last_moved_at", "version",
 )  # fmt: skip
 SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
-"""The columns of a state, from `requests r` and `people p`; there are `WIDTH`."""
+"""The columns of a state, from `requests r` and `people p`; there are `WIDTH` of them."""
 WIDTH: Final = len(COLUMNS) + 1
 
 
 def values_of(state: RequestState, verdict_id: int | None) -> Row:
-    """Return the values of `COLUMNS`."""
+    """Return the values of a state for `COLUMNS`."""
     return (
         state.status, state.asked_at, state.attempt, state.hub_request, state.reviewed_at, state.after, verdict_id,
         state.queue, state.until, state.at_end, state.until_rule, state.open_run, state.open_before,

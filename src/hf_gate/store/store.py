@@ -56,8 +56,8 @@ _SHAPE = "SELECT version_num FROM alembic_version"
 class Store:
     """The store, opened by `opening.open_store`.
 
-    `connect` opens another connection for reading. `aside` opens one for the only write that does not need the write lock: a
-    request to the process that holds it.
+    `connect` opens another connection for reading. `aside` opens one for the only write that does not need the write
+    lock: a request to the process that holds the lock.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Store:
         return self._db
 
     def classification_version(self, form_card: str | None) -> str | None:
-        """Return the version that classifications of requests with this form should have; None if nothing classifies."""
+        """Return the version that classifications of requests with this form should have; None without a classifier."""
         return None if self._memory is None else self._memory.classifiers.version(form_card)
 
     @contextmanager
@@ -137,8 +137,8 @@ class Store:
     def hold_write_lock(self, wait: float | None = None) -> Iterator[None]:
         """Keep other processes from writing within the block, also between transactions.
 
-        A store that lends its lock acquires it again for the block. Raise StoreBusy if another process keeps it longer than
-        `wait` seconds.
+        A store that lends its lock acquires it again for the block. Raise StoreBusy if another process keeps it longer
+        than `wait` seconds.
         """
         self._acquire_lock(wait)
         try:
@@ -150,7 +150,10 @@ class Store:
                     self._lock.hand_back()
 
     def _acquire_lock(self, wait: float | None) -> None:
-        """Register one more holder. Waiting threads share one wait for the lock, so none waits longer than alone."""
+        """Register one more holder.
+
+        Waiting threads share one wait for the lock, so no thread waits longer than it would alone.
+        """
         limit = -1.0 if not self._lends_lock or self._lock is None else self._lock.wait if wait is None else wait
         if not self._holders_lock.acquire(timeout=limit):
             raise StoreUnavailable("the store is closed.", hint="") if self._lock is None else self._lock.busy_error()
@@ -195,7 +198,7 @@ class Store:
     # ---- requests ----------------------------------------------------------------------------------------------------
 
     def latest_attempts(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[KnownRequest | None]:
-        """Return the stored latest attempt behind each of these records, in their order; None if unknown."""
+        """Return the stored latest attempt for each of these records, in their order; None if unknown."""
         ident = self._repo_id(repo)
         return [None] * len(seen) if ident is None else self._attempt_reader(ident).read_latest(seen)
 
@@ -213,7 +216,10 @@ class Store:
     def iterate_requests(
         self, repo: Repo, status: str, *, with_record: bool = True, part: ListRange = (None, None)
     ) -> Iterator[RequestRow]:
-        """Iterate over a repo's current requests in one status, oldest first. `part`: the range between two split points."""
+        """Iterate over a repo's current requests in one status, oldest first.
+
+        `part` is the range between two split points.
+        """
         ident = self._repo_id(repo)
         if ident is None:
             return
@@ -239,7 +245,7 @@ class Store:
         return self._packer.unpack(data)
 
     def split_points(self, repo: Repo, status: str, size: int) -> Sequence[ListPosition]:
-        """Return the places that split that list into parts of about `size` requests."""
+        """Return the positions that split this list into parts of about `size` requests."""
         ident = self._repo_id(repo)
         return [] if ident is None else find_split_points(self._db, ident, status, size)
 
@@ -248,7 +254,7 @@ class Store:
         return self.requests([ident]).get(ident)
 
     def requests(self, idents: Sequence[int]) -> Mapping[int, RequestRow]:
-        """Return requests with their records by number, in the given order, without unknown numbers."""
+        """Return requests with their records by number, in the given order; unknown numbers are left out."""
         pages = (self._by_id(idents[start : start + 1000], SELECT_WITH_RECORD) for start in range(0, len(idents), 1000))
         return {row.id: row for page in pages for row in page}
 
@@ -302,7 +308,7 @@ class Store:
     ) -> QueryPage:
         """Return one page of the current requests that match a query, ordered by the time of asking.
 
-        `now` (ms) is the time that ages are measured from. `zone` defines days. `cursor` is `next` of the page before.
+        `now` (ms) is the time from which ages are measured. `zone` defines days. `cursor` is `next` of the previous page.
         """
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
         ready = build_conditions(query, self._db, now=now, zone=zone)
@@ -324,7 +330,7 @@ class Store:
             yield from reader.decode(page)
 
     def open_changes(self) -> Sequence[RequestRow]:
-        """Return the requests with a change that was started and is not settled."""
+        """Return the requests with a change that was started but is not settled."""
         return self._reader().decode(self._db.rows(f"{SELECT_WITH_RECORD} WHERE r.open_run IS NOT NULL ORDER BY r.id"))
 
     def history(
@@ -351,7 +357,7 @@ class Store:
         return runs.read_run(self._db, "plan = ?", digest)
 
     def runs(self, limit: int = 50) -> Sequence[RunRow]:
-        """Return the latest runs first."""
+        """Return runs, the latest first."""
         return runs.read_runs(self._db, limit)
 
     def runs_since(self, at: int) -> Sequence[RunRow]:
@@ -369,7 +375,7 @@ class Store:
     def changes(
         self, run: str, states: Collection[str] | None = None, limit: int | None = None, repo: Repo | None = None
     ) -> Sequence[ChangeRow]:
-        """Return the changes of a run in the order of the plan, of one repo or of all."""
+        """Return the changes of a run in the order of the plan, for one repo or for all repos."""
         ident = None if repo is None else self._repo_id(repo) or -1
         return runs.read_changes(self._db, run, states, limit, ident)
 
@@ -385,27 +391,27 @@ class Store:
     # ---- ledger ------------------------------------------------------------------------------------------------------
 
     def chains(self) -> Mapping[str, tuple[int, bytes]]:
-        """Return length and last hash of every chain."""
+        """Return the length and last hash of every chain."""
         return ledger.read_chains(self._db)
 
     def links(self, chain: str, first: int = 1) -> Iterator[LedgerLink]:
-        """Iterate over the stored entries of a chain, starting at `first`."""
+        """Iterate over the stored entries of a chain, starting at number `first`."""
         return ledger.read_links(self._db, chain, first)
 
     def links_with_runs(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
-        """Iterate over the entries, each with the run that it is indexed by."""
+        """Iterate over the entries, each with the run in its index column."""
         return ledger.read_links_with_runs(self._db, chain, first)
 
     def links_with_private_parts(
         self, chain: str, first: int = 1
     ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
-        """Iterate over the entries, each with salt and private part for its commitment; None if they were erased."""
+        """Iterate over the entries, each with the salt and private part for its commitment; None if they were erased."""
         return ledger.read_links_with_private_parts(self._db, self._packer, chain, first)
 
     def entries(
         self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None
     ) -> Sequence[LedgerRow]:
-        """Return the latest entries first. `before` is the `id` of the last row of the page before."""
+        """Return entries, the latest first. `before` is the `id` of the last row of the previous page."""
         return ledger.read_entries(self._db, self._packer, request=request, run=run, limit=limit, before=before)
 
     def find_trigger_faults(self) -> list[str]:
@@ -417,19 +423,19 @@ class Store:
         return ledger.read_checkpoints(self._db)
 
     def count_done(self, verb: str, since: int) -> int:
-        """Return how many changes were done unattended since a time (ms): accept, reject, reset, cancel, or remove."""
+        """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
         return ledger.count_done(self._db, verb, since)
 
     # ---- profiles, settings, stop requests ---------------------------------------------------------------------------
 
     def profiles(self, people: Sequence[int]) -> Mapping[int, tuple[bytes | None, int]]:
-        """Return the packed profile of each person that was read, and when it was read (ms)."""
+        """Return the packed profile of each person whose profile was read, and when it was read (ms)."""
         among, value = self._db.in_clause(people)
         rows = self._db.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
         return {person: (document and self._packer.unpack(document), at) for person, document, at in rows}
 
     def is_plan_made(self, digest: str) -> bool:
-        """Return whether a plan was made here and is not long expired."""
+        """Return whether this store made a plan that did not expire long ago."""
         return self._db.row("SELECT 1 FROM made_plans WHERE digest = ?", (digest,)) is not None
 
     def bindings(self, table: str) -> Mapping[str, str]:
@@ -447,7 +453,10 @@ class Store:
         return None if found is None else str(found[0])
 
     def request_stop(self, run: str, word: str | None) -> None:
-        """Ask that process to pause or stop. This write needs no lock, because that process holds it."""
+        """Ask the process that executes a run to pause or stop.
+
+        This write needs no lock, because that process holds the lock.
+        """
         db = self._aside()
         try:
             if word is None:

@@ -25,7 +25,10 @@ class Tray:
         self._store = store
 
     def add(self, items: Sequence[QueuedDecision]) -> list[QueuedDecision]:
-        """Add decisions. Return the stored decisions of requests that were already in the tray, which are not replaced."""
+        """Add decisions.
+
+        Return the stored decisions of requests that were already in the tray, which are not replaced.
+        """
         clashes: list[QueuedDecision] = []
         with self._store.writing() as write:
             for item in items:
@@ -37,7 +40,7 @@ class Tray:
         return clashes
 
     def list_waiting(self) -> list[QueuedDecision]:
-        """Return all decisions without an outcome; those that leave first come first."""
+        """Return all decisions without an outcome; those that are sent first come first."""
         return self._select("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
 
     def list_due(self, now: int) -> list[QueuedDecision]:

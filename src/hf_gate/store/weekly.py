@@ -1,4 +1,4 @@
-"""Counts by repo and week: written with every change of a request, read for the overview."""
+"""Counts by repo and week: written with every change of a request, and read for the overview."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class WeeklyCounts:
         self._counts[kind.value, week_of(at), repo_id, name] += n
 
     def count_new(self, repo_id: int, state: RequestState) -> None:
-        """Count a new attempt. One that was already answered was answered outside."""
+        """Count a new attempt. If it was already answered, it was answered outside hf-gate."""
         self.add(Activity.ASKED, state.asked_at, repo_id)
         self.count_current(repo_id, state, 1)
         if state.status in _ANSWERS and state.reviewed_at is not None:
             self._count_answer(repo_id, state, state.reviewed_at, Answerer.OUTSIDE)
 
     def count_move(self, repo_id: int, before: RequestState, after: RequestState, at: int, actor: str) -> None:
-        """Count a change of status. Only a change of a pending request is an answer."""
+        """Count a change of status. Only a change of a pending request counts as an answer."""
         if before.status != Status.PENDING or after.status not in _ANSWERS:
             return
         answerer = _answerer(actor)
@@ -46,7 +46,7 @@ class WeeklyCounts:
             self.add(Activity.RULE, at, repo_id, deciding_rule(before, actor) or "")
 
     def count_current(self, repo_id: int, state: RequestState, n: int) -> None:
-        """Count a current request among those that are pending, and among the grants that end."""
+        """Count a current request as pending, or as a grant that ends."""
         if state.status == Status.PENDING:
             self.add(Activity.OPEN, state.asked_at, repo_id, str(weekday_of(state.asked_at)), n)
         if state.until is not None:
@@ -69,7 +69,7 @@ class WeeklyCounts:
 def read_weekly_counts(
     db: Database, kinds: Iterable[Activity], repos: Iterable[Repo] | None, since: int | None = None
 ) -> list[WeeklyCount]:
-    """Return sums over repos by kind, week and name. `repos` None: all. `since`: the first week."""
+    """Return sums over repos by kind, week and name. `repos` None means all. `since` is the first week."""
     among, kinds_value = db.in_clause([kind.value for kind in kinds])
     conditions, values = [f"w.kind {among}"], [kinds_value]
     if since is not None:
@@ -90,12 +90,12 @@ def read_weekly_counts(
 
 
 def is_person(actor: str) -> bool:
-    """Tell whether an actor is not a policy."""
+    """Tell whether an actor is anything but a policy."""
     return not actor.startswith(POLICY_ACTOR)
 
 
 def deciding_rule(state: RequestState, actor: str) -> str | None:
-    """Return policy/rule if the actor is a policy, with the rule of its last verdict."""
+    """Return `policy/rule` if the actor is a policy: the rule of its last verdict."""
     if is_person(actor):
         return None
     policy = actor.removeprefix(POLICY_ACTOR).rpartition("@")[0]

@@ -18,11 +18,11 @@ from .sql import Postgres
 _KEY: Final = 0x68665F67617465  # "hf_gate", the seed of PostgreSQL's lock key; database and schema are hashed with it
 _STEP: Final = 0.05
 _QUIET: Final = 1.0  # seconds to wait before `on_wait` is called
-_SIZE: Final = 4096  # bytes of a holder file; fixed, so that one call writes all of it
+_SIZE: Final = 4096  # bytes of a holder file; fixed, so that one call writes the whole file
 
 
 OnWait: TypeAlias = Callable[[str, float], None]
-"""Called once if a lock is not free after a second, with its holder and the longest time to wait in seconds."""
+"""Called once if a lock is not free after a second, with the holder and the longest time to wait in seconds."""
 
 
 def ignore_wait(holder: str, seconds: float) -> None:
@@ -30,7 +30,7 @@ def ignore_wait(holder: str, seconds: float) -> None:
 
 
 class Lock(Protocol):
-    """A lock that is held until it is handed back or the process ends. `wait`: seconds to wait for it."""
+    """A lock that is held until it is handed back or the process ends. `wait` is the number of seconds to wait for it."""
 
     wait: float
 
@@ -42,7 +42,7 @@ class Lock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds the lock, as others are told. `command`: for example `hf-gate run`, without arguments."""
+    """The process that holds the lock, as shown to others. `command` is for example `hf-gate run`, without arguments."""
 
     pid: int
     host: str = ""
@@ -54,17 +54,20 @@ class Holder:
 
 
 def lock_files(store: Path) -> tuple[Path, Path]:
-    """Return the lock file and the holder file of a store; two, because Windows does not let others read a locked file."""
+    """Return the lock file and the holder file of a store.
+
+    There are two, because Windows lets nobody read a locked file.
+    """
     return store.with_name(f"{store.name}.lock"), store.with_name(f"{store.name}.holder")
 
 
 class FileLock:
-    """A lock file next to the store. A second file names the holder and records that a store was made."""
+    """A lock file next to the store. A second file names the holder and records that a store has been made."""
 
     def __init__(self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> None:
         path, holder = lock_files(store)
         self._store, self._who, self.wait, self._on_wait = store, who, wait, on_wait
-        self._turn = secrets.token_hex(8)  # a pid is not enough: two containers may both be pid 1 of one host
+        self._turn = secrets.token_hex(8)  # a pid is not enough: two containers on one host may both have pid 1
         self._lock = ProcessLock(path)
         try:
             self._acquire(wait)
@@ -77,7 +80,7 @@ class FileLock:
     def acquire(self, wait: float | None = None) -> bool:
         """Acquire the lock, waiting at most `wait` seconds (default: those of the constructor).
 
-        Return whether another process had it since it was handed back. Raise StoreBusy on timeout.
+        Return whether another process had the lock since it was handed back. Raise StoreBusy on timeout.
         """
         self._acquire(self.wait if wait is None else wait)
         if self._read_holder().get("turn") == self._turn:
@@ -107,7 +110,7 @@ class FileLock:
         return self._read_holder().get("has_store") is not False
 
     def mark_store_made(self) -> None:
-        """Record that a store was made."""
+        """Record that a store has been made."""
         if not self.has_store:
             self._write_holder(has_store=True)
 
@@ -166,7 +169,7 @@ class ServerLock:
         self.acquire()
 
     def acquire(self, wait: float | None = None) -> bool:
-        """Acquire the lock. Return True: the server does not record whether another process had it meanwhile."""
+        """Acquire the lock. Return True: the server does not record whether another process had the lock meanwhile."""
         limit = self.wait if wait is None else wait
         start, is_told = time.monotonic(), False
         take = f"SELECT pg_try_advisory_lock({self._WHICH})"

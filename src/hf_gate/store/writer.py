@@ -38,7 +38,7 @@ _LEARN_FROM: Final = 50  # fewest records that a dictionary is built from
 
 
 class Writer:
-    """The transaction that `Store.writing()` yields; unusable after it."""
+    """The transaction that `Store.writing()` yields. It cannot be used after the block."""
 
     def __init__(self, db: Database, memory: WriterCache) -> None:
         self._db, self._memory = db, memory
@@ -47,7 +47,7 @@ class Writer:
         self._index = SearchIndex(db)
         self._taken: dict[
             tuple[int, int], tuple[int, RecordUpdate]
-        ] = {}  # the request and record of a person in a repo
+        ] = {}  # the request and record of each person in a repo
 
     @property
     def db(self) -> Database:
@@ -63,7 +63,7 @@ class Writer:
         return found
 
     def update_repo(self, repo: Repo, columns: Mapping[str, Any]) -> None:
-        """Set columns of a repo, except those of its name."""
+        """Set columns of a repo, except the columns of its name."""
         if strange := set(columns) - _REPO_COLUMNS:
             raise KeyError(f"not columns of a repo: {sorted(strange)}")
         if columns:
@@ -90,7 +90,7 @@ class Writer:
     def observe(self, repo: Repo, seen: Sequence[RecordUpdate], at: int) -> Sequence[int]:
         """Store records and their events; return the numbers of their requests, in the same order.
 
-        If a person appears twice in a transaction, the second record is compared with the first.
+        If a person appears twice in a transaction, the second record is compared with the first one.
         """
         repo_id = self.repo_id(repo)
         told = [one for one in seen if one.events]
@@ -128,7 +128,7 @@ class Writer:
         for event in events:
             if isinstance(event, e.RequestSeen):
                 ident = self._create_attempt(one, event, repo_id, person, log, at)
-                if len(events) > 1:  # further events need the new row, which refers to a row of people
+                if len(events) > 1:  # later events need the new row, which refers to a row of people
                     self._people.flush()
                     self._rows.load([ident])
                 continue
@@ -160,7 +160,7 @@ class Writer:
         return ident
 
     def reclassify(self, requests: Iterable[tuple[int, int, AccessRequest | None]]) -> None:
-        """Classify requests again: their number, their repo's number, and the record; None: it was erased."""
+        """Classify requests again. Each is given as its number, its repo's number and its record (None if erased)."""
         now = {
             ident: UNCLASSIFIED if record is None else self._memory.classifiers.classify(repo_id, record)
             for ident, repo_id, record in requests
@@ -174,7 +174,7 @@ class Writer:
         self._rows.flush()
 
     def clear_classifications(self, person: int) -> None:
-        """Remove what was derived from the answers and the address of a person, because these are erased."""
+        """Remove what was derived from the answers and the e-mail address of a person, because these are being erased."""
         rows = self._db.rows("SELECT id FROM requests WHERE person_id = ?", (person,))
         self._rows.load(ident for (ident,) in rows)
         for (ident,) in rows:
@@ -209,7 +209,7 @@ class Writer:
     # ---- ledger ------------------------------------------------------------------------------------------------------
 
     def append(self, repo: Repo | None, entries: Sequence[LedgerEntry]) -> None:
-        """Add entries to the chain of a repo (None: the workspace), and apply them to the requests that they are about."""
+        """Add entries to the chain of a repo (None: the workspace), and apply them to their requests."""
         log = ChainWriter(self._db, self._memory, self.repo_id(repo), chain_of(repo))
         about = [entry.request for entry in entries if entry.request is not None]
         self._rows.load(about)
@@ -245,7 +245,7 @@ class Writer:
             held.extra["started_at"] = None
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Store the heads of all chains at a time."""
+        """Store the heads of all chains, with the time."""
         heads = msgspec.json.encode(checkpoint.heads).decode()
         self._db.run("INSERT INTO checkpoints (at, heads) VALUES (?, ?)", (checkpoint.at, heads))
 
@@ -260,12 +260,12 @@ class Writer:
         runs.write_changes(self._db, [(row, self.repo_id(row.repo)) for row in rows])
 
     def set_change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
-        """Set state and reason of changes by their numbers."""
+        """Set the state and reason of changes by their numbers."""
         rows = [(state, why, run, n) for n, state, why in states]
         self._db.run_many("UPDATE changes SET state = ?, why = ? WHERE run = ? AND n = ?", rows)
 
     def count_changes(self, run: str) -> Mapping[str, int]:
-        """Return the number of changes of a run by state, as of this transaction."""
+        """Return the number of changes of a run by state, as seen within this transaction."""
         return runs.count_changes(self._db, run)
 
     def write_plan(self, digest: str, document: bytes, made_at: int) -> None:
@@ -279,7 +279,7 @@ class Writer:
         self._db.run("UPDATE plans SET about = ? WHERE digest = ?", (msgspec.json.encode(about).decode(), digest))
 
     def register_plan(self, digest: str, valid_until: int, now: int) -> None:
-        """Store that a plan was made here, and delete expired registrations. Times are in ms."""
+        """Store that this store made a plan, and delete expired registrations. Times are in ms."""
         self._db.run("DELETE FROM made_plans WHERE valid_until <= ?", (now,))
         sql = "INSERT INTO made_plans (digest, valid_until) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
         self._db.run(sql, (digest, valid_until))
@@ -287,7 +287,7 @@ class Writer:
     # ---- profiles, bindings, settings --------------------------------------------------------------------------------
 
     def write_profile(self, person: int, document: bytes | None, at: int) -> None:
-        """Store a profile; None means that there was none."""
+        """Store a profile; None means that the Hub has none."""
         sql = (
             "INSERT INTO profiles (person_id, document, at) VALUES (?, ?, ?)"
             " ON CONFLICT (person_id) DO UPDATE SET document = excluded.document, at = excluded.at"
@@ -295,7 +295,7 @@ class Writer:
         self._db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
 
     def write_binding(self, table: str, key: str, user_id: str) -> None:
-        """Store the account id that a key of an owner's table means."""
+        """Store the account id that a key of an owner's table refers to."""
         sql = (
             "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?)"
             " ON CONFLICT (owner_table, key) DO UPDATE SET user_id = excluded.user_id"
@@ -322,7 +322,7 @@ def _build_search_text(person: StoredPerson, request: AccessRequest) -> SearchTe
 
 
 def _counted_verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
-    """Return what a settled change counts as: a removal if it took access away, else the verb of its new status."""
+    """Return what a settled change counts as: `remove` if it took access away, else the verb of its new status."""
     if not isinstance(event, e.ChangeSettled) or event.kind != OutcomeKind.DONE:
         return ()
     if before == Status.ACCEPTED and event.after != Status.ACCEPTED:

@@ -1,4 +1,4 @@
-"""Caches what the only writer knows between transactions: reserved numbers, heads of chains, verdicts and repos."""
+"""Caches what the only writer knows between transactions: reserved numbers, chain heads, verdicts and repos."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WriterCache:
         self.dictionaries: dict[int, int] = {}
 
     def take_number(self, table: str) -> int:
-        """Return an unused number for a row of the table. Each reservation is twice as large as the last."""
+        """Return an unused number for a row of the table. Each reservation is twice as large as the previous one."""
         number = next(self._numbers.get(table, iter(())), None)
         if number is None:
             self._reserved[table] = min(2 * self._reserved.get(table, 0) + 1, _MAX_RESERVED)
@@ -54,7 +54,7 @@ class WriterCache:
         return self.heads[repo_id]
 
     def clear(self) -> None:
-        """Discard everything, because a rollback made it uncertain."""
+        """Discard everything, because a rollback made the content uncertain."""
         self._numbers.clear()
         self._reserved.clear()
         self.repos.clear()

@@ -7,4 +7,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Do nothing: stores of before are refused."""
+    """Do nothing: older stores are refused."""
