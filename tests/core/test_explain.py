@@ -125,7 +125,7 @@ def test_policies_without_an_opinion_and_shadow_policies_are_shown() -> None:
     shadow = replace(EEG, name="zshadow", mode=PolicyMode.SHADOW)
     text = "\n".join(map(str, told(GOOD, silent, shadow)))
     assert text.startswith("Needs review: no enforced rule matches\n")
-    assert "policy `silent`: no rule matches, it has no opinion\n    ✗ say-more (reset) does not match" in text
+    assert "policy `silent`: no rule matches, so it has no opinion\n    ✗ say-more (reset) does not match" in text
     assert "policy `zshadow`, shadow: recorded only: human by rule `rest`" in text
 
 

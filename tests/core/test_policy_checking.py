@@ -393,9 +393,9 @@ def test_a_policy_is_described_as_numbered_sentences() -> None:
     assert found is not None
     assert number_lines(describe_policies([found])).split("\n") == [
         "1. Policy p covers pending requests in `acme/model`; the first rule that matches decides.",
-        "2. A request where `answers.purpose.quality == 'thin'` is sent back and may be made again, with the reason “Say more.” (ask).",
+        "2. A request where `answers.purpose.quality == 'thin'` is sent back, and the person may request access again, with the reason “Say more.” (ask).",
         "3. A request where `tables.dua.state == 'missing'` is on hold for at most 30 days, is evaluated again each turn, and then needs review (paper).",
-        "4. A request where `known` (known means `email.academic || tables.partners`) is accepted for 1 year; then access ends and the person may request it again (ours).",
+        "4. A request where `known` (known means `email.academic || tables.partners`) is accepted for 1 year; then access ends, and the person may request it again (ours).",
         "5. Every other request needs review in the queue office (rest).",
         "6. A request that depends on an unavailable fact needs review; it is never accepted.",
     ]

@@ -1,1 +1,1 @@
-"""Policies as code: from the text of a file to a verdict with its reasons. It uses no Hub, store or clock."""
+"""Policies as code: from the text of a file to a verdict with reasons. Nothing here uses the Hub, a store or a clock."""

@@ -1,4 +1,4 @@
-"""Computes the least that a requester must control to be accepted by a rule: a claim, the account, or your lists."""
+"""Computes the least that a requester must control for a rule to accept them: a claim, the account, or your lists."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _TRUST_WORDS = {
     Trust.VERIFIED: "data verified by the Hub",
     Trust.YOURS: "an entry in your own table or history",
 }
-_UNCLAIMED = ("request.", "now")  # set by the Hub or the clock, so not a claim
-_SHOWN = 3  # words of a claim in a message
+_UNCLAIMED = ("request.", "now")  # the Hub or the clock sets these facts, so they are no claims
+_SHOWN = 3  # the most words of a claim shown in a message
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptRequirement:
     """The easiest way to satisfy an accept rule. `trust` is None if there is nothing to satisfy.
 
-    A rule without a condition requires what the rules above it let pass. `words` are the texts that a claim must contain;
-    `above` is a stronger requirement of the rules above.
+    A rule without a condition requires whatever the rules above it let through. `words` are the texts that a claim must
+    contain; `above` is a stronger requirement of the rules above.
     """
 
     rule: str
@@ -36,7 +36,7 @@ class AcceptRequirement:
 
     @property
     def is_weak(self) -> bool:
-        """Tell whether anybody can satisfy it, at most with a claim."""
+        """Tell whether anybody can satisfy the rule, at most by making a claim."""
         return self.trust in (None, Trust.CLAIMED)
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ def is_claim(name: str) -> bool:
 def accept_requirements(
     policy: Policy, conditions: Mapping[tuple[str, str], Expression]
 ) -> tuple[AcceptRequirement, ...]:
-    """Return, for each accept rule, what a requester must at least control to satisfy it."""
+    """Return, for each accept rule, the least that a requester must control to satisfy the rule."""
     needs = _RequirementFinder(conditions.values())
     found, above = [], _FREE
     for rule in policy.rules:
@@ -120,7 +120,7 @@ class _RequirementFinder:
         self._stranger = bind_facts(_STRANGER_FACTS | _stranger_tables(facts), lets)
 
     def requirement_of(self, condition: Expression | None, *, wanted: bool) -> _Requirement:
-        """Return the least requirement for a condition to evaluate to `wanted`."""
+        """Return the weakest requirement for a condition to evaluate to `wanted`."""
         if condition is None:
             return _FREE
         if condition.op == "!":
@@ -162,7 +162,7 @@ _STRANGER_FACTS: dict[str, FactValue] = {
     "email.present": True,
     "email.disposable": False,
 }
-"""The facts of a new account with a free mailbox: satisfying them costs a requester nothing."""
+"""The facts of a new account with a free mailbox. Conditions that these facts meet require nothing of a requester."""
 
 
 def _stranger_tables(facts: Iterable[str]) -> dict[str, FactValue]:

@@ -1,7 +1,7 @@
-"""Decodes the tree of a serialized `cel.expr.CheckedExpr`, and encodes a branch as a separate message.
+"""Decodes the tree of a serialized `cel.expr.CheckedExpr`, and encodes branches as separate messages.
 
-This is the tree that the engine checked, not a second parse. The protobuf wire format (varints and length-delimited
-fields) is read by hand; decision 12 says why.
+This is the tree that the engine checked, not a second parse. This module reads the protobuf wire format (varints and
+length-delimited fields) itself; decision 12 says why.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class NodeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExpressionNode:
-    """One node. `name` is that of a fact, variable, field, function, message or loop accumulator; `at` is its offset.
+    """One node.
 
+    `name` is the name of a fact, variable, field, function, message or loop accumulator; `at` is the node's offset.
     `children` are in source order; the first child of a method is its receiver. The children of a loop are range,
     start, condition, step and result. `raw` is the serialized node.
     """
@@ -46,7 +47,7 @@ class ExpressionNode:
     is_test: bool = False  # `has(x.y)`
     is_method: bool = False
     variable: str = ""  # of a loop
-    id: int = 0  # as numbered by the message
+    id: int = 0  # the node's number in the message
 
     def walk(self) -> Iterator[ExpressionNode]:
         """Yield this node and all its descendants in source order."""
@@ -64,7 +65,7 @@ class CheckedExpression:
     annotations: dict[int, bytes]  # serialized types and references by node id
 
     def encode_branch(self, node: ExpressionNode) -> bytes:
-        """Encode a branch as a separate message, with the annotations of its nodes only."""
+        """Encode a branch as a separate message, with the annotations of only its nodes."""
         about = b"".join(self.annotations.get(each.id, b"") for each in node.walk())
         return _encode_field(1, self.type_url) + _encode_field(2, about + _encode_field(_TREE, node.raw))
 
@@ -88,7 +89,7 @@ _TYPE_FIELDS = {1: "dyn", 2: "null", 6: "list", 7: "map"}
 
 
 def decode_checked_expression(serialized: bytes) -> CheckedExpression:
-    """Decode the message of an `Any`. Raises ValueError if the bytes hold no checked expression."""
+    """Decode the message of an `Any`. Raises ValueError if the bytes are not a checked expression."""
     try:
         outer = dict(_decode_fields(serialized))
         fields = tuple((field, _as_bytes(value)) for field, value in _decode_fields(_as_bytes(outer[2])))

@@ -13,16 +13,16 @@ from .phrases import describe_expression, quote_expression
 from .why import TraceSource, describe_found, find_nearest_accept_rule, inner_of_let
 
 MAX_ITEMS: Final = 20
-MAX_EXPRESSION: Final = 160  # columns of an expression
-MAX_WORDS: Final = 4  # tests of one item in words; longer ones are shown as code
+MAX_EXPRESSION: Final = 160  # the most columns of an expression
+MAX_WORDS: Final = 4  # the most tests of one item in words; longer items are shown as code
 
 
 @dataclass(frozen=True, slots=True)
 class ChecklistItem:
-    """One condition that a rule needs. `holds` is None if that is not known.
+    """One condition of a rule. `holds` says whether it is met; None if unknown.
 
-    `words` say what is needed; `found` says what the request has instead or more precisely, or is empty. `expression`
-    is the condition as it is written in the policy.
+    `words` say what is needed. `found` says what the request has instead, or gives details; it may be empty. `expression`
+    is the condition as written in the policy.
     """
 
     holds: bool | None
@@ -40,13 +40,13 @@ class Checklist:
     then: Action
     is_deciding: bool
     items: tuple[ChecklistItem, ...]
-    more: int = 0  # items beyond MAX_ITEMS
+    more: int = 0  # number of items beyond MAX_ITEMS
 
 
 def build_checklist(verdict: Verdict, traces: TraceSource) -> Checklist | None:
-    """Return the checklist of the rule that decided; for a rule without conditions, of the nearest accept rule.
+    """Return the checklist of the deciding rule; if that has no conditions, of the nearest accept rule (None without one).
 
-    The nearest one is the first that only one condition kept from matching, or else the first. None if there is none.
+    The nearest accept rule is the first that only one condition kept from matching, or else the first accept rule.
     """
     own = next((one for one in verdict.opinions if one.policy == verdict.policy), None)
     deciding = None if own is None else traces.deciding_rule(own)
@@ -71,7 +71,7 @@ def _checklist_of(trace: RuleTrace, *, is_deciding: bool) -> Checklist:
 
 
 def _items_of(trace: ConditionTrace, *, wanted: bool) -> Iterator[ChecklistItem]:
-    """Yield an item for each condition that must be met on its own."""
+    """Yield an item for each condition that must be met."""
     inner = inner_of_let(trace)
     if inner is not None and "`" not in describe_trace(trace, wanted=wanted):
         yield from _items_of(inner, wanted=wanted)
@@ -88,7 +88,7 @@ def _items_of(trace: ConditionTrace, *, wanted: bool) -> Iterator[ChecklistItem]
 
 
 def _describe_difference(trace: ConditionTrace, words: str) -> str:
-    """Return what was found if that says more than `words`."""
+    """Return what was found if this says more than `words`."""
     condition = parse_fact_condition(trace.expr)
     found = None if condition is None or trace.op else describe_found(condition, trace)
     opposites = {words, describe_expression(trace.expr), describe_expression(trace.expr, holds=False)}
@@ -96,7 +96,7 @@ def _describe_difference(trace: ConditionTrace, words: str) -> str:
 
 
 def describe_trace(trace: ConditionTrace, *, wanted: bool) -> str:
-    """Return a condition in words, as it must be for its value to be `wanted`."""
+    """Describe what must be the case for a condition to have the value `wanted`."""
     inner = inner_of_let(trace)
     if inner is not None:
         words = describe_trace(inner, wanted=wanted)

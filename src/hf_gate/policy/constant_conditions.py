@@ -12,17 +12,17 @@ _NEGATED = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", 
 
 
 def is_always_true(condition: Expression) -> bool:
-    """Tell whether the condition is true for all facts; False if that cannot be decided."""
+    """Tell whether the condition is true for all facts; False if this cannot be decided."""
     return _constant_value(condition) is True or _has_contradiction(condition, negated=True)
 
 
 def is_never_true(condition: Expression) -> bool:
-    """Tell whether the condition is false for all facts; False if that cannot be decided."""
+    """Tell whether the condition is false for all facts; False if this cannot be decided."""
     return _constant_value(condition) is False or _has_contradiction(condition, negated=False)
 
 
 def _constant_value(condition: Expression) -> bool | None:
-    """Return the value without any facts; a known value then holds for all facts."""
+    """Return the value of a condition without any facts. If it is known, it holds for all facts."""
     return condition.evaluate(bind_facts({}, collect_lets(condition))).value
 
 
@@ -74,12 +74,15 @@ def _comparison_of(part: Expression, *, negated: bool) -> tuple[str, str, tuple[
 
 
 def _is_bare_comparison(part: Expression, found: Comparison) -> bool:
-    """Tell whether the expression consists of this comparison only."""
+    """Tell whether the expression consists of only this comparison."""
     return found.length >= part.length - 2
 
 
 def _is_satisfiable(fact: str, tests: list[tuple[str, tuple[object, ...]]]) -> bool:
-    """Tell whether one value can pass all tests. Candidates: named values, declared values and their neighbours."""
+    """Tell whether one value can pass all tests.
+
+    The candidates are named values, declared values and their neighbours.
+    """
     declaration = find_declaration(fact)
     named = [value for _, values in tests for value in values]
     candidates: list[object] = [*named]

@@ -1,4 +1,4 @@
-"""Describes the policies of a repo as sentences, as `policy show` prints them."""
+"""Describes the policies of a repo in sentences, for `policy show`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _VERBS = {
     Action.ACCEPT: "is accepted",
     Action.HUMAN: "needs review",
     Action.WAIT: "is on hold",
-    Action.RESET: "is sent back and may be made again",
-    Action.REJECT: "is rejected and cannot be made again",
+    Action.RESET: "is sent back, and the person may request access again",
+    Action.REJECT: "is rejected, and the person cannot request access again",
 }
 _AFTER = {
-    Action.RESET: "is then sent back and may be made again",
-    Action.REJECT: "is then rejected and cannot be made again",
+    Action.RESET: "is then sent back, and the person may request access again",
+    Action.REJECT: "is then rejected, and the person cannot request access again",
     Action.HUMAN: "then needs review",
 }
 _ENDS = {
-    Action.RESET: "then access ends and the person may request it again",
-    Action.REJECT: "then access ends and the person cannot request it again",
+    Action.RESET: "then access ends, and the person may request it again",
+    Action.REJECT: "then access ends, and the person cannot request it again",
     Action.HUMAN: "then a reviewer decides whether access ends",
 }
 
@@ -55,7 +55,7 @@ def number_lines(lines: Sequence[str]) -> str:
 
 
 def describe_policy(policy: Policy) -> list[str]:
-    """Describe one policy: first what it covers, then each rule."""
+    """Describe one policy: first its scope, then each rule."""
     shadow = (
         " It is in shadow mode: its verdicts are recorded and change nothing."
         if policy.mode is PolicyMode.SHADOW

@@ -1,4 +1,4 @@
-"""Parses e-mail addresses and domains into one canonical spelling."""
+"""Parses e-mail addresses and domains, and puts them in one canonical spelling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz
 
 @dataclass(frozen=True, slots=True)
 class EmailAddress:
-    """An address. `domain` is in its DNS form (`xn--...`), so look-alike domains differ."""
+    """An e-mail address. `domain` is in its DNS form (`xn--...`), so look-alike domains differ."""
 
     local: str
     domain: str
@@ -28,7 +28,7 @@ class EmailAddress:
 
 
 def parse_address(text: str) -> EmailAddress | None:
-    """Return the address in lower case; None if the text is not exactly one valid address."""
+    """Return the e-mail address in lower case; None if the text is not exactly one valid address."""
     text = text.strip()
     if not has_local_part(text):
         return None
@@ -38,14 +38,14 @@ def parse_address(text: str) -> EmailAddress | None:
 
 
 def has_local_part(text: str) -> bool:
-    """Tell whether a text without outer spaces is an address as far as its last @."""
+    """Tell whether the part of a text up to the last @ is valid in an address. The text has no outer spaces."""
     local, at, _ = text.rpartition("@")
     return bool(at) and len(text) <= _MAX_ADDRESS and bool(_LOCAL.match(local) or _QUOTED.match(local))
 
 
 @lru_cache(maxsize=16384)
 def parse_domain(text: str) -> str | None:
-    """Return a domain in its DNS form: lower case, no trailing dot, IDNA 2008. None if it is invalid."""
+    """Return a domain in its DNS form: lower case, no trailing dot, IDNA 2008. None if the domain is invalid."""
     name = text.strip().rstrip(".").translate(_UPPER)
     if not name.isascii():
         try:
@@ -57,7 +57,7 @@ def parse_domain(text: str) -> str | None:
 
 
 def _lower(name: str) -> str:
-    """Lower-case a name. A letter that would become ASCII (the Kelvin sign) stays, so that IDNA rejects it."""
+    """Lower-case a name. A letter that would become ASCII (such as the Kelvin sign) is kept, so that IDNA rejects it."""
     return "".join(small if len(small := char.lower()) == 1 and not small.isascii() else char for char in name)
 
 

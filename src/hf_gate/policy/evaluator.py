@@ -1,7 +1,7 @@
 """Evaluates the policies of a repo on the facts of a request, and returns the verdict.
 
 `Evaluator.evaluate` runs many rules as one program and returns no traces; `evaluate_with_traces` evaluates each rule.
-Both give the same verdict: if a value is unknown or fails, `evaluate` evaluates that rule by itself.
+Both give the same verdict: if a value is unknown or fails, `evaluate` evaluates the affected rule separately.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .opinions import (
 )
 from .rule_traces import trace_conditions, trace_rule
 
-CHUNK_SIZE = 15  # conditions in one program; longer chains exceed the engine's depth limit
+CHUNK_SIZE = 15  # the most conditions in one program; longer chains exceed the engine's depth limit
 NO_MATCH = -1
 
 Condition: TypeAlias = "tuple[Expression | None, Expression | None]"
@@ -50,9 +50,9 @@ Condition: TypeAlias = "tuple[Expression | None, Expression | None]"
 
 
 class MergedConditions:
-    """The conditions of a policy as few programs of the form `r1 ? 1 : r2 ? 2 : ... : 0`.
+    """The conditions of a policy merged into few programs of the form `r1 ? 1 : r2 ? 2 : ... : 0`.
 
-    It gives the same result as the conditions one by one, and is faster.
+    The result is the same as that of the separate conditions, but faster.
     """
 
     __slots__ = ("_certain", "_conditions", "_declared", "_lets", "_possible")
@@ -74,7 +74,7 @@ class MergedConditions:
         numbers = self._possible.get(start)
         if numbers is None:
             try:
-                # This function is true for unknown values, so rules must not call it. Here it finds candidates.
+                # This function is true for unknown values, so rules must not call it. Here, it finds candidates.
                 numbers = self._compile_chain(start, "__not_strictly_false__({})")
             except ValueError:
                 numbers = ()
@@ -116,7 +116,10 @@ def _run_programs(numbers: Sequence[IntegerProgram], bound: BoundFacts) -> int |
 
 
 def _condition_source(when: Expression | None, unless: Expression | None) -> str:
-    """Join `when` and `unless` into one condition. A line end closes a comment; brackets protect weaker operators."""
+    """Join `when` and `unless` into one condition.
+
+    A line end closes a comment, and parentheses protect operators of lower precedence.
+    """
     if when and not unless and when.op != "?:":
         return f"{when.full_source}\n"
     parts = [f"({when.full_source}\n)"] if when else []
@@ -144,7 +147,10 @@ class CompiledPolicy:
 
 
 def compile_policy(policy: Policy, declared: Mapping[str, CelType]) -> CompiledPolicy:
-    """Compile a policy. Raises ExpressionProblem at the first mistake, with its `let`, or `rule` and `key`."""
+    """Compile a policy.
+
+    Raises ExpressionProblem at the first mistake, with the `let`, or the `rule` and `key`, that contains it.
+    """
     lets = compile_lets(policy.let, declared)
     conditions = tuple(
         (
@@ -203,7 +209,7 @@ def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTi
 
 
 def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts, moment: EvaluationTime) -> _Branches:
-    """Return the same branches as `_evaluate_rules`, but skip rules that are certainly false."""
+    """Return the same branches as `_evaluate_rules`, but skip the rules that are certainly false."""
     rules, merged = compiled.policy.rules, compiled.merged
     certain = merged.first_match(bound) if merged else None
     if certain is not None:
@@ -243,7 +249,10 @@ def _known_values(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
 
 
 class Evaluator:
-    """Evaluates the policies of one repo. Pass all of `facts`: a fact that is not passed counts as unavailable."""
+    """Evaluates the policies of one repo.
+
+    Pass all facts named in `facts`: a fact that is not passed counts as unavailable.
+    """
 
     def __init__(self, policies: Iterable[CompiledPolicy], *, zone: tzinfo = UTC) -> None:
         self.policies = tuple(sorted(policies, key=lambda each: each.policy.name))
@@ -258,7 +267,7 @@ class Evaluator:
         return any(rule.then is Action.WAIT for each in self.policies for rule in each.policy.rules)
 
     def policies_for(self, status: str) -> tuple[CompiledPolicy, ...]:
-        """Return the policies for requests of a status; rejected and reset requests have none."""
+        """Return the policies for requests with this status; there are none for rejected and reset requests."""
         if status not in EVALUATED_STATUSES:
             return ()
         return tuple(each for each in self.policies if status in each.policy.judges)
@@ -298,7 +307,7 @@ class Evaluator:
         return found
 
     def trace_conditions(self, facts: Facts, policy: str, rule: str) -> tuple[ConditionTrace, ...]:
-        """Trace the conditions of one rule, without the cost of tracing the others."""
+        """Trace the conditions of one rule, without the cost of tracing the other rules."""
         for each in self.policies:
             for one, condition in zip(each.policy.rules, each.conditions, strict=True):
                 if (each.policy.name, one.id) == (policy, rule):
@@ -306,7 +315,7 @@ class Evaluator:
         return ()
 
     def bind(self, facts: Facts, policy: str) -> BoundFacts | None:
-        """Return the known facts as the rules of a policy take them; None if there is no such policy."""
+        """Return the known facts in the form that a policy's rules take; None if there is no such policy."""
         for each in self.policies:
             if each.policy.name == policy:
                 return bind_facts(_known_values(facts, each.facts), each.lets)
@@ -321,9 +330,9 @@ class Evaluator:
         end: int | None = None,
         bound: BoundFacts | None = None,
     ) -> Iterator[RuleTrace]:
-        """Trace the wanted rules of a policy before index `end`, without the cost of tracing the others.
+        """Trace the wanted rules of a policy before index `end`, without the cost of tracing the other rules.
 
-        `bound` are the facts as `bind` returns them for this policy.
+        `bound` are the facts returned by `bind` for this policy.
         """
         for each in self.policies:
             if each.policy.name == policy:

@@ -1,6 +1,6 @@
 """Renders a verdict as lines of text: each rule, its conditions, its facts, and what would make it match.
 
-Hostile text is made visible and short here, so callers can print the lines as they are.
+Hostile text is made visible and short here, so callers can print the lines unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..domain.timestamps import to_iso
 from .model import Action, ConditionFlip, ConditionTrace, Fact, FactValue, Opinion, PolicyMode, RuleTrace, Verdict
 from .opinions import why_people_decide
 
-VALUE_COLUMNS = 80  # of one value
+VALUE_COLUMNS = 80  # columns of one value
 EXPR_COLUMNS = 160
 
 
@@ -43,7 +43,7 @@ class ExplanationLine:
 
 
 def explain_verdict(verdict: Verdict, now: datetime, zone: tzinfo = UTC) -> tuple[ExplanationLine, ...]:
-    """Return the verdict, then each policy with its rules, shadow policies last. Ages of facts are as of `now`.
+    """Explain the verdict, then each policy with its rules, shadow policies last. Ages of facts are as of `now`.
 
     `zone` is the time zone of the workspace.
     """
@@ -87,7 +87,7 @@ def _verdict_lines(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[Ex
         yield ExplanationLine(
             1,
             LineMark.PLAIN,
-            f"policy `{abstention.policy}`{_shadow_note(abstention.mode)}: no rule matches, it has no opinion",
+            f"policy `{abstention.policy}`{_shadow_note(abstention.mode)}: no rule matches, so it has no opinion",
         )
         for trace in abstention.rule_traces:
             yield from explain_rule(trace, now)

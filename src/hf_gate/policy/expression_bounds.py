@@ -1,6 +1,6 @@
-"""Computes upper bounds for the size and the cost of a checked expression.
+"""Computes upper bounds of the size and the cost of a checked expression.
 
-The bounds come from the checked tree alone, before anything runs. They assume facts of the largest size.
+The bounds come only from the checked tree, before anything runs. They assume facts of the largest size.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ MAX_POLICY_COST: Final = 4_000_000  # steps of all expressions of a policy, for 
 MAX_TESTS_COST: Final = 100_000_000  # steps of all tests of a policy
 MAX_POLICY_UNFOLDED: Final = 20_000  # nodes of all conditions of a policy
 MAX_UNFOLDED: Final = 5_000  # nodes of one expression with its `let` names expanded
-_ROUNDS: Final = 10_000  # iterations after which the engine stops
-_SCALAR: Final = 64  # code points of a number, moment or span as text
+_ROUNDS: Final = 10_000  # the engine stops after this many iterations
+_SCALAR: Final = 64  # code points of a number, timestamp or duration as text
 
 
 @dataclass(frozen=True, slots=True)
 class ValueSize:
-    """The size of a value: code points of its largest text, and items of lists and maps including nested ones."""
+    """The size of a value: the code points of its largest text, and the items of its lists and maps, including nested ones."""
 
     text: int = _SCALAR
     items: int = 0
@@ -43,7 +43,10 @@ class ValueSize:
 
 @dataclass(frozen=True, slots=True)
 class ExpressionBounds:
-    """The bounds of one expression. `unfolded` counts nodes with `let` names expanded and `?:` conditions twice."""
+    """The bounds of one expression.
+
+    `unfolded` counts nodes after expanding `let` names, with `?:` conditions counted twice.
+    """
 
     size: ValueSize
     cost: int
@@ -53,7 +56,10 @@ class ExpressionBounds:
 def compute_bounds(
     root: ExpressionNode, words: TokenizedSource, lets: Mapping[str, ExpressionBounds]
 ) -> ExpressionBounds:
-    """Return the bounds of an expression, given those of the `let` names. Raises ExpressionProblem beyond the limits."""
+    """Return the bounds of an expression, given the bounds of the `let` names.
+
+    Raises ExpressionProblem beyond the limits.
+    """
     sizes = {name: each.size for name, each in lets.items()}
     calculator = _SizeCalculator(words)
     size = calculator.size_of(root, sizes)
@@ -78,7 +84,7 @@ def policy_cost(expressions: Iterable[ExpressionBounds]) -> int:
 
 
 def policy_cost_problem(lets: Iterable[ExpressionBounds], conditions: Iterable[ExpressionBounds], tests: int) -> str:
-    """Return why a policy as a whole costs too much to evaluate; empty if it does not."""
+    """Return why a policy as a whole is too costly to evaluate; empty if it is not."""
     several = tuple(conditions)
     cost, unfolded = policy_cost((*lets, *several)), sum(each.unfolded for each in several)
     if cost > MAX_POLICY_COST:
@@ -125,7 +131,7 @@ def text_length(value: object) -> int:
 
 
 def let_size_problem(value: object, left: int) -> str:
-    """Return why the value of a `let` is too large to use; empty if it is not. A truncated value would be wrong."""
+    """Return why the value of a `let` is too large to use; empty if it is not. (Truncating the value would make it wrong.)"""
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"has {len(value):,} characters; at most {MAX_TEXT:,} are allowed"
     if isinstance(value, list | Mapping) and len(value) > MAX_LIST:
@@ -207,7 +213,7 @@ _WITHOUT_ITEMS: Final = _SCALARS | {"string", "bytes"}
 
 # ---- costs ---------------------------------------------------------------------------------------------------------------
 
-_NAMES: Final = {"list": 300, "map": 300, "string": 10}  # the engine converts a fact on each use
+_NAMES: Final = {"list": 300, "map": 300, "string": 10}  # the engine converts a fact on every use
 _CALLS: Final = {"matches": 300, "startsWith": 4, "endsWith": 4, "@in": 100, "_==_": 2, "_!=_": 2}
 _RUN: Final = 150  # overhead of running a program
 
@@ -252,7 +258,10 @@ class _CostEstimator:
 
 
 def _find_cost(text: int, part: int) -> int:
-    """Return the steps of `contains`. In the worst case the part differs only at its end, at each place of the text."""
+    """Return the steps of `contains`.
+
+    In the worst case, at every position of the text, the part differs only at its end.
+    """
     shift = min(part, text // 2)
     return 10 + text // 5 + (text - shift) * shift // 2_000
 
@@ -269,9 +278,9 @@ _SCANS: Final[Mapping[str, Callable[[int, int], int]]] = {
 
 
 def _count_unfolded(node: ExpressionNode, lets: Mapping[str, ExpressionBounds]) -> int:
-    """Count the nodes with `let` names expanded: a trace holds one entry for each.
+    """Count the nodes after expanding `let` names: a trace has one entry for each.
 
-    The condition of `?:` counts twice, because it is traced for both outcomes.
+    The condition of a `?:` counts twice, because it is traced for both outcomes.
     """
     if node.kind is NodeKind.NAME and node.name in lets:
         return 1 + lets[node.name].unfolded

@@ -1,4 +1,4 @@
-"""Collects the names in a checked expression, and rejects constructs that are well typed but not allowed."""
+"""Collects the names in a checked expression, and rejects constructs that are correctly typed but not allowed."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _comparison_of(node: ExpressionNode, words: TokenizedSource, declared: Conta
 # ---- constructs that are not allowed -------------------------------------------------------------------------------------
 
 MAX_LOOPS = 2  # nested
-MAX_PATTERN = 256  # code points of a regular expression
+MAX_PATTERN = 256  # the most code points of a regular expression
 
 
 class BranchEvaluator(Protocol):
@@ -124,7 +124,7 @@ _ALLOWED_FUNCTIONS = frozenset(
         *(name for name in FUNCTIONS if name not in MACROS),
     )
 )
-"""All functions that may be called. The engine has others, and some of them are true for unknown values."""
+"""All functions that may be called. The engine has other functions, some of which are true for unknown values."""
 
 
 def _check_nodes(
@@ -134,7 +134,7 @@ def _check_nodes(
     declared: Container[str],
     lets: Container[str],
 ) -> None:
-    """Raise ExpressionProblem for constructs that the engine accepts and the policy language does not."""
+    """Raise ExpressionProblem for constructs that the engine accepts but the policy language does not."""
     refused = ""
     if node.kind is NodeKind.CALL and node.name not in _ALLOWED_FUNCTIONS:
         refused = f"unknown function `{node.name}`"
@@ -225,7 +225,7 @@ def _check_literals(root: ExpressionNode, words: TokenizedSource, trial: BranchE
 
 
 def _constant_calls(node: ExpressionNode) -> Iterator[ExpressionNode]:
-    """Yield the calls that depend on no name, innermost first."""
+    """Yield the calls that do not depend on any name, innermost first."""
     if node.kind is NodeKind.LOOP:
         yield from _constant_calls(node.children[0])
         return

@@ -1,4 +1,4 @@
-"""Explains mistakes in expressions in one line, with the text to write instead."""
+"""Explains each mistake in an expression in one line, with the text to write instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .expression_tokens import SourceToken, TokenizedSource
 
 
 class ExpressionProblem(ValueError):
-    """A mistake in an expression. `offset` and `length` count code points; `fix` replaces that piece."""
+    """A mistake in an expression. `offset` and `length` count code points; `fix` replaces this piece."""
 
     def __init__(self, code: str, message: str, offset: int = 0, length: int = 1, fix: str | None = None) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class ExpressionProblem(ValueError):
         self.offset = offset
         self.length = max(length, 1)
         self.fix = fix
-        self.let = self.rule = self.key = ""  # set by the caller once known
+        self.let = self.rule = self.key = ""  # set later by the caller
 
 
 # ---- syntax of other languages -------------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ _SIGNS = {
 
 
 def find_foreign_syntax(words: TokenizedSource) -> ExpressionProblem | None:
-    """Return the first mistake that can be seen without types."""
+    """Return the first mistake that can be found without types."""
     hidden = make_visible(words.source)
     if hidden != words.source:
         at = next((i for i, (a, b) in enumerate(zip(words.source, hidden, strict=False)) if a != b), 0)
@@ -95,7 +95,7 @@ def _not_problem(words: TokenizedSource, index: int, token: SourceToken) -> Expr
 
 
 def _has_problem(words: TokenizedSource, index: int) -> ExpressionProblem | None:
-    """Reject `has()` on a fact: a rule that can test for unknown facts could accept because a source failed."""
+    """Reject `has()` on a fact: a rule that could test for unknown facts might accept because a source failed."""
     close = words.matching_bracket[index + 1]
     inside = [token.text for token in words.tokens[index + 2 : close]]
     if len(inside) == 3 and inside[:2] == ["form", "."]:
@@ -182,7 +182,7 @@ class NameSuggestions:
 
 
 def translate_engine_error(text: str, words: TokenizedSource, names: NameSuggestions) -> ExpressionProblem:
-    """Translate an error of the engine. Without a known position the problem covers the whole expression."""
+    """Translate an error of the engine. Without a known position, the problem covers the whole expression."""
     for line, column, message in _LINE.findall(text):
         offset = _offset_of(words.source, int(line), int(column))
         return _translate_message(message, offset, words, names)
@@ -284,7 +284,7 @@ def _name_span(name: str, offset: int, words: TokenizedSource) -> tuple[int, int
 
 
 def _split_types(types: str) -> list[str]:
-    """Split a list of types: `map(string, string), int` holds two."""
+    """Split a list of types: `map(string, string), int` contains two types."""
     parts, depth, start = [], 0, 0
     for index, char in enumerate(types):
         depth += (char == "(") - (char == ")")
@@ -295,7 +295,7 @@ def _split_types(types: str) -> list[str]:
 
 
 def describe_type(name: str) -> str:
-    """Return a type in plain words."""
+    """Describe a type in plain words."""
     low = name.lower()
     if low.startswith("list"):
         return "a list"
@@ -365,7 +365,7 @@ def _mirror(sign: str) -> str:
 
 
 def _repair_literal(token: SourceToken, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
-    """Return the corrected literal and the sentence that explains it."""
+    """Return the corrected literal and a sentence that explains the correction."""
     if token.kind == "number":
         return _repair_number(token.text, wrong, other, sign)
     return _repair_text(token.text, other, sign) if token.kind == "text" else None

@@ -38,17 +38,17 @@ class TokenizedSource:
 
     source: str
     tokens: tuple[SourceToken, ...]
-    matching_bracket: tuple[int, ...]  # index of the matching bracket; its own index if there is none
+    matching_bracket: tuple[int, ...]  # index of the matching bracket; a token without one has its own index
 
     def index_at(self, offset: int) -> int:
-        """Return the index of the token at or after the offset; the last one beyond the end."""
+        """Return the index of the token at or after the offset; of the last token if the offset is past the end."""
         for index, token in enumerate(self.tokens):
             if token.end > offset:
                 return index
         return len(self.tokens) - 1
 
     def span(self, offsets: Sequence[int]) -> tuple[int, int]:
-        """Return offset and length of the smallest balanced piece of source that holds all offsets."""
+        """Return the offset and length of the smallest balanced piece of source that contains all offsets."""
         if not self.tokens:
             return 0, len(self.source)
         indexes = [self.index_at(offset) for offset in offsets]
@@ -88,7 +88,7 @@ class TokenizedSource:
         return first
 
     def is_sign(self, index: int, sign: str) -> bool:
-        """Tell whether the token at `index` is `sign`; False outside the source."""
+        """Tell whether the token at `index` is `sign`; False if the index is outside the source."""
         return 0 <= index < len(self.tokens) and self.tokens[index].text == sign
 
 
@@ -115,7 +115,7 @@ _RELATIONS = frozenset(("==", "!=", "<", "<=", ">", ">=", "in"))
 
 
 def is_wrapped(tokens: Sequence[SourceToken]) -> bool:
-    """Tell whether one pair of parentheses holds all tokens."""
+    """Tell whether one pair of parentheses encloses all tokens."""
     if len(tokens) < 2 or tokens[0].text != "(" or tokens[-1].text != ")":
         return False
     depth = 0
@@ -127,7 +127,7 @@ def is_wrapped(tokens: Sequence[SourceToken]) -> bool:
 
 
 def outside_brackets(tokens: Sequence[SourceToken]) -> list[int]:
-    """Return the indexes of the tokens that are in no brackets, without texts."""
+    """Return the indexes of the tokens outside all brackets, except texts."""
     found, depth = [], 0
     for index, token in enumerate(tokens):
         depth += _depth_change(token)
@@ -137,7 +137,7 @@ def outside_brackets(tokens: Sequence[SourceToken]) -> list[int]:
 
 
 def negated_tokens(tokens: Sequence[SourceToken]) -> Sequence[SourceToken] | None:
-    """Return the tokens behind a `!` that negates all of them; None otherwise: `!a == b` is `(!a) == b`."""
+    """Return the tokens after a `!` that negates them all; otherwise None, as for `!a == b`, which is `(!a) == b`."""
     if not tokens or tokens[0].text != "!":
         return None
     inner = tokens[1:]

@@ -1,6 +1,6 @@
-"""Compiles CEL conditions against the declared facts, and evaluates them to true, false or unknown.
+"""Compiles CEL conditions against the declared facts, and evaluates the conditions to true, false or unknown.
 
-This is the only module that imports the engine. The engine returns an error as a truthy value, so only True of the type
+This is the only module that imports the engine. The engine returns an error as a truthy value, so only a True of the type
 BOOL counts as true. Unknown facts are left out, never filled in. Missing facts are found in the checked tree, not in
 the engine's messages.
 """
@@ -32,7 +32,7 @@ from .fact_table import CelType
 from .model import FactValue, TruthValue, combine_unknowns
 
 MAX_SOURCE = 4096  # bytes
-_FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # a RuntimeError is also an exceeded budget
+_FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # a RuntimeError may also mean an exceeded budget
 _NOTHING: Mapping[str, Expression] = MappingProxyType({})
 
 Value: TypeAlias = "FactValue | float | timedelta | list[object] | dict[object, object]"
@@ -42,12 +42,14 @@ _TRUE, _FALSE = TruthValue(True), TruthValue(False)
 
 @dataclass(slots=True)
 class BoundFacts:
-    """The known facts of one request as passed to the engine, built once for all expressions."""
+    """The known facts of one request in the engine's form, built once for all expressions."""
 
     values: dict[str, object]
     engine: cel.Activation
     unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # by `let` name
-    truths: dict[Expression, TruthValue] = field(default_factory=dict)  # cached, because a trace evaluates each twice
+    truths: dict[Expression, TruthValue] = field(
+        default_factory=dict
+    )  # cached, because a trace evaluates each expression twice
 
 
 # ---- compiling -----------------------------------------------------------------------------------------------------------
@@ -60,7 +62,7 @@ def compile_expression(
     *,
     is_let: bool = False,
 ) -> Expression:
-    """Compile a condition over declared facts and `let` names. A `let` may have other types than bool.
+    """Compile a condition over declared facts and `let` names. A `let` may have types other than bool.
 
     Raises ExpressionProblem with the position of the mistake.
     """
@@ -87,7 +89,10 @@ def compile_expression(
 
 
 def compile_lets(sources: Mapping[str, str], declared: Mapping[str, CelType]) -> dict[str, Expression]:
-    """Compile `let` expressions in order; each can use those before it. Raises ExpressionProblem with the `let` name."""
+    """Compile `let` expressions in order; each can use the ones before it.
+
+    Raises ExpressionProblem with the `let` name.
+    """
     lets: dict[str, Expression] = {}
     for name, source in sources.items():
         try:
@@ -158,7 +163,7 @@ class _CelBranchEvaluator:
     checked: CheckedExpression
 
     def evaluation_error(self, node: ExpressionNode) -> str | None:
-        """Return the error of a branch without names; None if it evaluates."""
+        """Return the error of a branch without names; None if it can be evaluated."""
         return _error_of(lambda: self.env.deserialize(self.checked.encode_branch(node)))
 
     def pattern_error(self, pattern: str) -> str | None:
@@ -177,7 +182,7 @@ def _error_of(make_program: Callable[[], cel.Expression]) -> str | None:
 
 
 class IntegerProgram:
-    """A program that computes an integer from conditions that were already checked; used by `MergedConditions`."""
+    """A program that computes an integer from already checked conditions; used by `MergedConditions`."""
 
     __slots__ = ("_program",)
 
@@ -222,7 +227,7 @@ class Expression:
     """A compiled expression, or one of its boolean branches.
 
     `op` is `&&`, `||`, `!`, `?:` (three parts in source order) or "" for a leaf, which has no parts. `facts` includes
-    those used through `lets`; `labels` are form labels; offsets count code points.
+    the facts used through `lets`; `labels` are form labels; offsets count code points.
     """
 
     __slots__ = (
@@ -308,7 +313,7 @@ class Expression:
         return self._unknown_value(bound, error or "the result is neither true nor false")
 
     def _evaluate_ternary(self, bound: BoundFacts) -> TruthValue:
-        """Evaluate `?:`. If its condition is known, only the chosen branch matters."""
+        """Evaluate `?:`. If the condition is known, only the chosen branch matters."""
         condition, yes, no = self.parts
         test = condition.evaluate(bound)
         if test.value is None:
@@ -337,7 +342,7 @@ class Expression:
         return TruthValue(None, error=error)
 
     def _unknown_names(self, node: ExpressionNode, bound: BoundFacts) -> frozenset[str]:
-        """Return the unknown names that affect a branch, without those in a `?:` branch that was not chosen."""
+        """Return the unknown names that affect a branch, except names in a `?:` branch that was not chosen."""
         if node.kind is NodeKind.NAME:
             known = node.name in bound.values
             is_ours = node.name in self._shared.declared or node.name in self._shared.lets
@@ -364,7 +369,7 @@ class Expression:
             return False
 
     def _run(self, node: ExpressionNode, bound: BoundFacts) -> tuple[bool | None, str | None]:
-        """Return the result if it is a boolean; otherwise None and a text for people."""
+        """Return the result if it is a boolean; otherwise None and an explanation for users."""
         try:
             found = self._program_of(node).eval(bound.engine)
             plain = found.plain_value()
@@ -400,7 +405,7 @@ _UNLIMITED_TYPES = (bool, int, datetime)
 def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> BoundFacts:
     """Truncate the known facts to the limits and evaluate each `let` once.
 
-    A `let` with a too large value is unknown: otherwise each further `let` could double it.
+    A `let` whose value is too large is unknown; otherwise each further `let` could double the value.
     """
     values: dict[str, object] = {}
     for name, value in facts.items():
@@ -427,7 +432,10 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
 
 
 def _make_activation(values: dict[str, object]) -> cel.Activation:
-    """Create an activation. The engine accepts timestamps and durations only for names that an environment has compiled."""
+    """Create an activation.
+
+    The engine accepts timestamps and durations only for names that an environment has compiled.
+    """
     times = tuple((name, _TIMES[value.__class__]) for name, value in values.items() if value.__class__ in _TIMES)
     return (_time_environment(times) if times else _EMPTY_ENV).Activation(values)
 

@@ -1,7 +1,7 @@
 """Parses an expression that tests one fact: `person.account_days > 30`, `"acme" in person.orgs`, `form["Job"] == "PI"`.
 
-It works on the text of an expression, so it can parse the expressions of stored plans. There is no result unless the
-expression certainly has such a form.
+The parser works on the text of an expression, so it can parse the expressions of stored plans. It gives no result
+unless the expression certainly has such a form.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ IS_TRUE: Final = "is"
 """The operator of a bare true-or-false fact, without values."""
 
 INCLUDES: Final = "includes"
-"""The operator of a list that holds at least one of the values, and of a form that has the label `values[0]`."""
+"""The operator for a list that contains at least one of the values, and for a form that has the label `values[0]`."""
 
-MAX_TEXT: Final = 4096  # characters of an expression
+MAX_TEXT: Final = 4096  # the most characters of an expression
 OPPOSITES: Mapping[str, str] = MappingProxyType(
     {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 )
@@ -60,7 +60,7 @@ class FactCondition:
 
 @lru_cache(maxsize=4096)
 def parse_fact_condition(expr: str) -> FactCondition | None:
-    """Parse an expression that tests one fact; None for every other expression."""
+    """Parse an expression that tests one fact; None for any other expression."""
     if len(expr) > MAX_TEXT:
         return None
     try:
@@ -134,7 +134,7 @@ def _combine(left: _Operand, op: str, right: _Operand) -> FactCondition:
 
 
 def _make_comparison(subject: _Subject, op: str, values: tuple[Literal, ...]) -> FactCondition:
-    """Return the comparison. Raises _NoFactConditionError if the engine cannot compare these types."""
+    """Build a comparison. Raises _NoFactConditionError if the engine cannot compare these types."""
     expected = _PYTHON_TYPES.get(subject.type)
     if expected is None or not all(type(value) is expected for value in values):
         raise _NoFactConditionError
@@ -153,7 +153,7 @@ _PYTHON_TYPES: Final[Mapping[CelType, type]] = MappingProxyType(
 
 
 def _make_membership_test(item: _Operand, whole: _Subject) -> FactCondition:
-    """Return the test of `"acme" in person.orgs` or `"Label" in form`."""
+    """Build the test for `"acme" in person.orgs` or `"Label" in form`."""
     if not isinstance(item, str) or whole.type not in (CelType.LIST, CelType.MAP):
         raise _NoFactConditionError
     return whole.test(INCLUDES, item)
@@ -220,7 +220,7 @@ class _TokenReader:
         return tuple(found)
 
     def _read_literal(self) -> Literal | None:
-        """Read a literal; None if the next token does not begin one."""
+        """Read a literal; None if the next token does not start one."""
         if self.is_at_end():
             raise _NoFactConditionError
         token = self._next
@@ -266,7 +266,7 @@ class _TokenReader:
         return self._read_method(subject) if self._has(".") else subject
 
     def _read_path(self) -> str:
-        """Read `a.b.c`, without a method at its end."""
+        """Read `a.b.c`, without a method at the end."""
         parts = [self._take_name()]
         while self._has(".") and not self._is_method_next():
             self.take(".")

@@ -27,9 +27,9 @@ class CelType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FactDeclaration:
-    """The declaration of a fact. `name` holds ROLE or NAME in place of a form role or a table.
+    """The declaration of a fact. `name` contains ROLE or NAME in place of a form role or a table.
 
-    `unknown_when` says when the fact is unknown ("" for never). `values` lists all values if they are few.
+    `unknown_when` says when the fact is unknown ("" for never). `values` lists all values if there are few.
     `is_planned` marks facts without a source. Policies that use them are rejected.
     """
 
@@ -44,7 +44,7 @@ class FactDeclaration:
 
 
 ANSWER_ROLES: tuple[str, ...] = tuple(role.value for role in Role if role is not Role.OTHER)
-"""The form roles that have facts. Fields of the role `other` are available as `form["Label"]` only."""
+"""The form roles that have facts. Fields with the role `other` are only available as `form["Label"]`."""
 
 QUALITIES: tuple[str, ...] = tuple(quality.value for quality in Quality)
 STATUSES: tuple[str, ...] = tuple(status.value for status in Status)
@@ -218,12 +218,12 @@ def fact_types(roles: Iterable[str] = ANSWER_ROLES, tables: Iterable[str] = ()) 
 
 
 def is_identity_fact(name: str) -> bool:
-    """Tell whether a fact can change with the person's name or e-mail. Tables are looked up by them."""
+    """Tell whether a fact can change with the person's name or e-mail address. Tables are looked up by both."""
     return name in _IDENTITY or name.startswith(("email.", "tables."))
 
 
 def find_declaration(name: str) -> FactDeclaration | None:
-    """Return the declaration of a dotted name; None if there is no such fact."""
+    """Return the declaration of the fact with a dotted name; None if there is no such fact."""
     if name in FACTS:
         return FACTS[name] if "ROLE" not in name and "NAME" not in name else None
     head, _, rest = name.partition(".")

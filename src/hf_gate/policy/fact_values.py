@@ -32,7 +32,7 @@ class EmailFacts:
     free: bool = False
     disposable: bool = False
     academic: bool = False
-    versions: Mapping[str, str] = field(default_factory=dict)  # version of each list, such as `academic`: `2026-10`
+    versions: Mapping[str, str] = field(default_factory=dict)  # the version of each list, such as `academic`: `2026-10`
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ProfileFact:
 
 @dataclass(frozen=True, slots=True)
 class TableHit:
-    """The result of a table lookup for one person. With `why` set, it is unknown whether the person is listed."""
+    """The result of a table lookup for one person. If `why` is set, it is unknown whether the person is listed."""
 
     state: str = "missing"  # valid, expired, missing
     expires: datetime | None = None
@@ -60,7 +60,7 @@ class TableHit:
 
 @dataclass(frozen=True, slots=True)
 class DecisionHistory:
-    """Earlier decisions about one person. Unless `is_complete` (after a full sync) only `attempt` is reliable."""
+    """Earlier decisions about one person. Unless `is_complete` (after a full sync), only `attempt` is reliable."""
 
     attempt: int = 1
     accepted: int = 0
@@ -97,8 +97,8 @@ _NOT_SENT = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub did not send it")
 _NO_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub shows no e-mail address")
 _BAD_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the account's e-mail address is not valid")
 _NO_FIELD = UnknownValue(UnknownReason.UNAVAILABLE, "the form has no such field")
-_NO_STORE = UnknownValue(UnknownReason.UNAVAILABLE, "the history was not read")
-_NOT_FULL = UnknownValue(UnknownReason.UNAVAILABLE, "no full sync was done: run hf-gate sync --full")
+_NO_STORE = UnknownValue(UnknownReason.UNAVAILABLE, "the history has not been read")
+_NOT_FULL = UnknownValue(UnknownReason.UNAVAILABLE, "no full sync has been done: run hf-gate sync --full")
 
 
 class _RawAccount(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ _decode_raw_record = msgspec.json.Decoder(_RawRecord).decode
 
 
 class FactInputs:
-    """The inputs for the facts of one request; values that several facts need are computed once, on first use."""
+    """The inputs for the facts of one request; values that several facts need are computed once, when first used."""
 
     __slots__ = (
         "_layout", "_raw_account", "countries", "email", "form", "history", "memo", "now", "profile", "request", "tables",
@@ -211,7 +211,7 @@ def _profile_getter(get: Callable[[FactInputs], FactValue | None]) -> Getter:
             return _HIDDEN
         if at.profile is None or at.profile.profile is None:
             known = at.profile or ProfileFact()
-            return UnknownValue(known.why, known.note or "the profile was not read yet")
+            return UnknownValue(known.why, known.note or "the profile has not been read yet")
         found = get(at)
         return _NOT_SENT if found is None else found
 
@@ -292,7 +292,7 @@ def _country_code_of(at: FactInputs) -> str | UnknownValue:
 
 def _all_ticked(at: FactInputs) -> bool | UnknownValue:
     if not at.form.is_known:
-        return UnknownValue(UnknownReason.UNAVAILABLE, "the repo card with the form was not read")
+        return UnknownValue(UnknownReason.UNAVAILABLE, "the repo card with the form has not been read")
     if not at.form.boxes:
         return UnknownValue(UnknownReason.UNAVAILABLE, "the form has no consent box")
     where = at.layout
@@ -304,7 +304,7 @@ def _all_ticked(at: FactInputs) -> bool | UnknownValue:
 
 def table_getters(name: str) -> dict[str, Getter]:
     """Return the getters of `tables.NAME` ("") and `tables.NAME.*` for one table, by the last part of the name."""
-    absent = TableHit(why=UnknownReason.UNAVAILABLE, note="the table was not read")
+    absent = TableHit(why=UnknownReason.UNAVAILABLE, note="the table has not been read")
 
     def about(get: Callable[[TableHit], FactValue | None], missing_note: str) -> Getter:
         def of(at: FactInputs) -> FactValue | UnknownValue:
@@ -384,7 +384,7 @@ GETTERS: Mapping[str, Getter] = {
     "history.days_since_last": _since_last,
     "now": lambda at: at.now,
 }
-"""The getters by fact name; `answer_getters` and `table_getters` make those of roles and tables."""
+"""The getters by fact name; `answer_getters` and `table_getters` make the getters of roles and tables."""
 
 
 def request_read_at(request: AccessRequest) -> datetime | None:

@@ -62,7 +62,7 @@ class FactReader:
 
 
 class RequestFacts(Mapping[str, Fact]):
-    """The facts of one request. Source and age of a fact are computed on access, because few callers need them."""
+    """The facts of one request. The source and age of a fact are computed on access, because few callers need them."""
 
     __slots__ = ("_declarations", "_inputs", "_values")
 

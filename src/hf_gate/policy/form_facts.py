@@ -1,4 +1,4 @@
-"""Maps the answers of a request to the roles of form fields, and rates them. Labels vary by form, roles do not."""
+"""Maps the answers of a request to the roles of form fields, and rates the answers. Labels vary by form; roles do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RANK = {Quality.EMPTY: 0, Quality.JUNK: 1, Quality.THIN: 2, Quality.GOOD: 3}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FormRoles:
-    """The role of each field of a form. If `is_known` is false, the card was not read and the boxes are unknown.
+    """The role of each field of a form. If `is_known` is false, the card has not been read and the boxes are unknown.
 
     Labels are folded; `overrides` are the roles set by a policy.
     """
@@ -35,7 +35,7 @@ NO_FORM = FormRoles()
 
 
 def form_roles(form: GateForm | None, overrides: Mapping[str, str] | None = None) -> FormRoles:
-    """Return the roles of a form's fields. `overrides` maps a role to its only label and replaces the guess."""
+    """Return the roles of a form's fields. `overrides` maps a role to its only label, instead of guessing."""
     overrides = {role: collapse_whitespace(label) for role, label in (overrides or {}).items()}
     fields = form.fields if form else ()
     roles = {each.label: _override_role(each.label, each.role, overrides) for each in fields}
@@ -52,7 +52,7 @@ def _override_role(label: str, guess: Role, stated: Mapping[str, str]) -> Role:
 
 @dataclass(frozen=True, slots=True)
 class AnswerLayout:
-    """Which labels belong to which role, for requests with the same labels; labels as sent by the Hub."""
+    """Which labels belong to which role, for requests with the same labels. Labels are as sent by the Hub."""
 
     folded: tuple[tuple[str, str], ...]  # (label as sent, folded label)
     by_role: Mapping[str, tuple[str, ...]]
@@ -62,7 +62,7 @@ class AnswerLayout:
 
 @lru_cache(maxsize=1024)
 def layout_answers(form: FormRoles, labels: tuple[str, ...]) -> AnswerLayout:
-    """Return the layout of answers with these labels. The role of a label missing in the form is guessed."""
+    """Return the layout of answers with these labels. The role of a label that is not in the form is guessed."""
     folded = tuple((label, collapse_whitespace(label)) for label in labels)
     by_role: dict[str, tuple[str, ...]] = {}
     for label, plain in folded:
@@ -102,7 +102,7 @@ class QualityCache:
 def best_answer(
     answers: Mapping[str, str], labels: Sequence[str], role: Role, names: Sequence[str], memo: QualityCache | None
 ) -> tuple[Quality, str | None]:
-    """Return quality and text of the best answer to the fields of a role; the first of equals."""
+    """Return the quality and text of the best answer to the fields of a role; of equally good answers, the first."""
     best: tuple[Quality, str | None] = (Quality.MISSING, None)
     for label in labels:
         text = answers[label]
@@ -123,5 +123,5 @@ def is_ticked(answer: str) -> bool:
 
 
 def contains_address(answers: Mapping[str, str], labels: Sequence[str], address: str) -> bool:
-    """Tell whether one of the answers is this address, ignoring case."""
+    """Tell whether one of the answers is this e-mail address, ignoring case."""
     return any((stated := parse_address(answers[label])) is not None and str(stated) == address for label in labels)

@@ -21,7 +21,7 @@ Conditions = Mapping[tuple[str, str], Expression]
 def lint_policy(
     read: YamlDocument, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions
 ) -> list[PolicyProblem]:
-    """Return the warnings for a valid policy, with a `fix` where there is exactly one."""
+    """Return the warnings for a valid policy, with a `fix` if there is exactly one."""
     nodes = nodes_of_rules(read)
     return [
         *_rejects_on_claims(read, policy, nodes, conditions),
@@ -107,7 +107,7 @@ def _unreachable_rules(read: YamlDocument, policy: Policy, number: int) -> Polic
 
 
 def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] | None:
-    """Return offset and length of the rules from this one on, and their text with this one moved to the end."""
+    """Return the offset and length of the rules from this one on, and their text with this rule moved to the end."""
     rules = value_of(read.root, "rules")
     if not isinstance(rules, Sequence) or any(not isinstance(each, Map) for each in rules.items):
         return None
@@ -123,7 +123,7 @@ def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] |
 
 
 def _last_line(read: YamlDocument, lines: list[int]) -> int:
-    """Return the last line of the rules: the one before the next key of the file."""
+    """Return the number of the last line of the rules, before the next key of the file."""
     source, number = read.source, lines[-1]
     while number < source.lines and (
         not source.line(number + 1).strip() or source.line(number + 1).startswith((" ", "- "))
@@ -186,7 +186,7 @@ def _weak_accepts(policy: Policy, requirements: tuple[AcceptRequirement, ...]) -
             )
         elif requirement.is_weak:
             words = f"rule {requirement.rule} accepts on {requirement}."
-            hint = "Also require an e-mail domain, a verified organisation or a table of yours."
+            hint = "Also require an e-mail domain, a verified organisation or one of your tables."
             yield _warning(policy, "accepts_on_claims", words, rule.position, hint)
 
 

@@ -14,7 +14,7 @@ from .model import Until
 
 
 class InvalidLiteralError(ValueError):
-    """A text is not a valid literal; `fix` is what was probably meant."""
+    """A text is not a valid literal; `fix` is the text that was probably meant."""
 
     def __init__(self, message: str, fix: str | None = None) -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ def parse_until(text: str) -> Until:
             raise InvalidLiteralError(
                 f"the date {text} does not exist.", _last_valid_day(int(match[1]), int(match[2]))
             ) from None
-        if day.year == MAXYEAR:  # the end of this year cannot be represented
+        if day.year == MAXYEAR:  # the end of the year 9999 cannot be represented
             raise InvalidLiteralError(
                 f"{text} is too far in the future; leave the end out for access without an end.", None
             )
@@ -113,7 +113,7 @@ def _iso(year: int, month: int, day: int) -> str | None:
 
 
 def _last_valid_day(year: int, month: int) -> str | None:
-    """Return the last day of the month for a day that does not exist."""
+    """Return the last day of the month for a day that the month does not have."""
     for day in (31, 30, 29, 28):
         try:
             return date(year, month, day).isoformat()
@@ -147,7 +147,7 @@ class Rate:
 
 
 def parse_rate(text: str) -> Rate:
-    """Parse `20000/h` or `25/day`, also per `min` and `week`; 0 means never. Raises InvalidLiteralError."""
+    """Parse `20000/h` or `25/day`; `min` and `week` are units too. 0 means never. Raises InvalidLiteralError."""
     match = _RATE.match(text)
     if match:
         return Rate(int(match[1]), _PER[match[2]])
@@ -206,7 +206,7 @@ def _split_repo_type(text: str) -> tuple[str | None, str]:
 
 
 def glob_matches(glob: str, repo: Repo) -> bool:
-    """Tell whether a glob of `parse_glob` matches a repo, ignoring case; `*` does not match a slash."""
+    """Tell whether a glob from `parse_glob` matches a repo, ignoring case; `*` does not match a slash."""
     return glob_matches_path(glob, repo.web_path)
 
 
@@ -218,7 +218,7 @@ def glob_matches_path(glob: str, path: str) -> bool:
 
 
 def _part_matches(glob: str, text: str) -> bool:
-    """Match one part. Only the last `*` backtracks, so that many of them do not take exponential time."""
+    """Match one part. Only the last `*` backtracks, so that many stars do not take exponential time."""
     at = n = 0
     star: tuple[int, int] | None = None
     while n < len(text):
@@ -236,7 +236,7 @@ def _part_matches(glob: str, text: str) -> bool:
 
 
 def globs_overlap(one: str, other: str) -> bool:
-    """Tell whether a repo can exist that matches both globs."""
+    """Tell whether any repo name can match both globs."""
     one_parts, other_parts = one.lower().split("/"), other.lower().split("/")
     return len(one_parts) == len(other_parts) and all(map(_parts_overlap, one_parts, other_parts))
 

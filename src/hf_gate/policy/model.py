@@ -1,4 +1,4 @@
-"""The values of the policy engine: policies, rules and facts, and the opinions and verdicts they give."""
+"""The values of the policy engine: policies, rules and facts, and the resulting opinions and verdicts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRICTNESS: tuple[Action, ...] = (Action.REJECT, Action.RESET, Action.WAIT, Acti
 
 
 class PolicyMode(StrEnum):
-    """Shadow: the verdict is recorded and changes nothing. Enforce: the verdict takes effect."""
+    """Shadow: the verdict is recorded but changes nothing. Enforce: the verdict takes effect."""
 
     SHADOW = "shadow"
     ENFORCE = "enforce"
@@ -39,20 +39,18 @@ class Trust(StrEnum):
     """Who controls a fact: from the requester (lowest) to the owner of the repo (highest)."""
 
     CLAIMED = "claimed"  # answers, full name
-    ACCOUNT = "account"  # age, activity, e-mail as the Hub shows it
+    ACCOUNT = "account"  # age, activity, e-mail address as the Hub shows it
     VERIFIED = "verified"  # verified organisations
     YOURS = "yours"  # tables, history
 
 
 TRUST_ORDER: tuple[Trust, ...] = (Trust.CLAIMED, Trust.ACCOUNT, Trust.VERIFIED, Trust.YOURS)
 
-FactValue: TypeAlias = (
-    "str | bool | int | datetime | tuple[str, ...] | Mapping[str, str]"  # the CEL types that facts have
-)
+FactValue: TypeAlias = "str | bool | int | datetime | tuple[str, ...] | Mapping[str, str]"  # the types of facts
 
 
 class UnknownReason(StrEnum):
-    """Why a fact is unknown: its source was not read yet, or it gave no value."""
+    """Why a fact is unknown: its source has not been read yet, or the source gave no value."""
 
     NOT_YET = "not yet known"
     UNAVAILABLE = "unavailable"
@@ -62,7 +60,7 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     """One fact about a request. A `value` of None means unknown; `why` and `note` give the reason.
 
     `source` names the origin (`hub`, `request`, `form`, `profile`, `list:academic@2026-11`,
-    `table:partners@<digest8>`, `history`, `clock`); `as_of` is when that source was read.
+    `table:partners@<digest8>`, `history`, `clock`); `as_of` is when the source was read.
     """
 
     value: FactValue | None
@@ -99,7 +97,7 @@ Until: TypeAlias = Duration | date
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of a policy. `when` and `unless` are CEL sources; None means always and never."""
+    """One rule of a policy. `when` and `unless` are CEL sources; None means always for `when` and never for `unless`."""
 
     id: str
     then: Action
@@ -116,14 +114,16 @@ class Rule:
     due: Duration | None = None
     priority: int | None = None  # 1..3
     reviewers: int = 1  # 1 or 2
-    says: str | None = None  # one sentence that explains the rule to people; not in the digest
+    says: str | None = None  # one sentence that explains the rule to people; the digest does not cover it
     position: SourcePosition = SourcePosition()
-    key_positions: Mapping[str, SourcePosition] = field(default_factory=dict)  # of each key: `when`, `then`, ...
+    key_positions: Mapping[str, SourcePosition] = field(
+        default_factory=dict
+    )  # the position of each key: `when`, `then`, ...
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """One entry of `tests:`: the facts and the expected verdict. A `then` or `rule` of None is not checked."""
+    """One entry of `tests:`: the facts and the expected verdict. If `then` or `rule` is None, it is not checked."""
 
     name: str
     facts: Mapping[str, object]
@@ -202,7 +202,7 @@ class RuleTrace:
     """One evaluated rule; `matched` is None if the result is unknown.
 
     A rule matches if all `conditions` are true (`unless` is negated). Each of `ways_to_match` is a set of flips that
-    together would make the rule match; the shortest come first.
+    together would make the rule match; the smallest sets come first.
     """
 
     policy: str
@@ -238,7 +238,7 @@ class Opinion:
     needs: tuple[str, ...] = ()  # facts to fetch for the next turn, because they can change the action
     missing: tuple[str, ...] = ()  # unavailable facts and failed rules that led to `human`
     possible: tuple[Action, ...] = ()  # the actions that the missing facts decide between
-    can_abstain: bool = False  # whether no rule may match either
+    can_abstain: bool = False  # whether it is also possible that no rule matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict of all policies on one request. `shadow` opinions are reported and never counted.
+    """The verdict of all policies on one request. `shadow` opinions are reported but do not count.
 
     The rule is `none` if no policy had an opinion.
     """
@@ -263,7 +263,7 @@ class Verdict:
     rule: str
     opinions: tuple[Opinion, ...] = ()
     shadow: tuple[Opinion, ...] = ()
-    abstentions: tuple[Abstention, ...] = ()  # in either mode
+    abstentions: tuple[Abstention, ...] = ()  # abstentions of policies in either mode
     reason: str | None = None
     until: Until | None = None
     until_all: tuple[Until, ...] = ()
@@ -288,7 +288,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class TruthValue:
-    """True, False or unknown (None). Unknown comes from the facts in `missing`, from an `error`, or from both."""
+    """True, False or unknown (None). A value is unknown because of the facts in `missing`, an `error`, or both."""
 
     value: bool | None
     missing: frozenset[str] = frozenset()
@@ -296,7 +296,7 @@ class TruthValue:
 
 
 def combine_unknowns(truths: Iterable[TruthValue]) -> TruthValue:
-    """Return an unknown value with all missing facts of the unknown inputs and their first error."""
+    """Return an unknown value with all missing facts and the first error of the unknown inputs."""
     unknown = [truth for truth in truths if truth.value is None]
     missing = frozenset[str]().union(*(truth.missing for truth in unknown))
     return TruthValue(None, missing, next((truth.error for truth in unknown if truth.error), None))

@@ -1,4 +1,4 @@
-"""Reads YAML nodes as typed values, and collects a problem with its position for each node that does not fit."""
+"""Reads YAML nodes as typed values, and collects a problem with its position for each invalid node."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NodeReader:
     # ---- problems ----------------------------------------------------------------------------------------------------
 
     def add_problem(self, node: Node, code: str, message: str, *, fix: str | None = None, hint: str = "") -> None:
-        """Add a problem with a whole node; `fix` is the text of a scalar and is quoted as needed."""
+        """Add a problem with a whole node; `fix` is the new text of a scalar and is quoted as needed."""
         self.problems.append(self.source.problem_at(node, code, message, fix, hint))
 
     def add_yaml_fix(
@@ -51,7 +51,7 @@ class NodeReader:
     def add_missing_key(
         self, home: Mapping, after: Node, code: str, message: str, added: str, *, hint: str = ""
     ) -> None:
-        """Add a problem of a missing key; the fix inserts `added` (key and value) after the scalar `after`."""
+        """Add a problem for a missing key; the fix inserts `added` (key and value) after the scalar `after`."""
         if not isinstance(after, Scalar):
             self.problems.append(
                 PolicyProblem(code, message, self.source.name, position_of(home), hint=hint or f"Add `{added}`.")
@@ -106,7 +106,7 @@ class NodeReader:
             if not isinstance(key, Scalar):
                 self.add_problem(key, "odd_key", "Write the name as a plain word.")
             elif not NAME.match(key.text):
-                words = f"`{key.text[:40]}` is not a name: use a-z, 0-9 and _, with a letter first."
+                words = f"`{key.text[:40]}` is not a name: use a-z, 0-9 and _, and start with a letter."
                 self.add_problem(key, "bad_name", words, fix=_suggest_name(key.text))
             else:
                 found.append((key, value))
@@ -124,7 +124,7 @@ class NodeReader:
         return node.text
 
     def _check_comment(self, node: Scalar, what: str) -> None:
-        """Report ` #` that was probably meant as text: an open bracket or quote before it, or no space after it."""
+        """Report a ` #` that was probably meant as text: after an open bracket or quote, or without a space after it."""
         if not node.is_plain:
             return
         end = ScalarSource(self.source, node).end
@@ -140,7 +140,7 @@ class NodeReader:
         self.add_yaml_fix(node, "yaml_comment", words, fix, length=len(whole))
 
     def _add_not_text(self, node: Node, what: str) -> None:
-        """Report a list or a map in place of a text, which mostly comes from a leading bracket or brace."""
+        """Report a list or a map in place of a text. The usual cause is a leading bracket or brace."""
         line = self.source.line(node.line)[node.column - 1 :].rstrip()
         inline = line[:1] in "[{"
         words = f"{what} must be a text; in YAML a leading bracket or brace begins a list or a map."
@@ -204,7 +204,7 @@ class NodeReader:
         if text is None or ID.match(text):
             return text
         fix = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64] or None
-        self.add_problem(node, "bad_id", f"{what} `{text[:40]}` is not valid: use a-z, 0-9 and - only.", fix=fix)
+        self.add_problem(node, "bad_id", f"{what} `{text[:40]}` is not valid: use only a-z, 0-9 and -.", fix=fix)
         return None
 
 

@@ -17,7 +17,7 @@ class _CountPhrases(NamedTuple):
     pattern: str
     one: str
     many: str
-    least: int = 0  # the fact is never smaller; `none` means this number
+    least: int = 0  # the least value of the fact; the phrase `none` stands for this value
 
 
 _COUNTS: Final[Mapping[str, _CountPhrases]] = MappingProxyType({
@@ -74,7 +74,7 @@ def means_at_most(op: str, number: int, limit: int) -> bool | None:
 
 
 def describe_bound(op: str, number: int, pattern: str, one: str, many: str) -> str:
-    """Fill a pattern with the bound and its unit: `more than 2 times`."""
+    """Fill a pattern with a bound and its unit: `more than 2 times`."""
     return pattern.format(_BOUNDS[op].format(f"{number:,}"), one if number == 1 else many)
 
 
@@ -98,7 +98,7 @@ def count_days(number: int) -> str:
 
 
 def describe_age(days: int) -> str:
-    """Describe a length of time in a unit that fits it: `12 days`, `5 months`, `2 years`."""
+    """Describe a length of time in a suitable unit: `12 days`, `5 months`, `2 years`."""
     if days < 60:
         return count_days(days)
     return f"{days // 30} months" if days < 730 else f"{days // 365:,} years"

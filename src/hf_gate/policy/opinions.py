@@ -1,7 +1,7 @@
 """Combines rule results into the opinion of a policy, and opinions into the verdict of a repo.
 
-The strictest opinion wins. A rule with an unknown result leaves two branches open; if all branches agree, so does the
-opinion. Without any opinion a request needs review.
+The strictest opinion wins. A rule with an unknown result leaves two branches open; if all branches agree, their
+action is the opinion. Without any opinion, a request needs review.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Branch:
 
 
 def current_action(rule: Rule, moment: EvaluationTime) -> Action:
-    """Return the action of a rule now: `after` once the time of a `wait` is over."""
+    """Return the current action of a rule: `after` once the time of a `wait` is over."""
     if rule.then is Action.WAIT and rule.at_most and rule.after and moment.since is not None:
         return rule.after if rule.at_most.after(moment.since) <= moment.now else Action.WAIT
     return rule.then
@@ -67,7 +67,7 @@ def form_opinion(
 ) -> Opinion | None:
     """Return the opinion of a policy; None if no branch is left.
 
-    `unknown` are the unknown rules before `matched`, the first rule that matched (None if none did).
+    `unknown` are the unknown rules before `matched`, the first rule that matched (None if no rule matched).
     """
     branches = [*unknown, matched] if matched else list(unknown)
     actions = {branch.action for branch in branches}
@@ -107,7 +107,7 @@ def _deciding_branches(unknown: Sequence[Branch], matched: Branch | None) -> lis
 
 
 def _can_be_settled(unknown: Sequence[Branch], matched: Branch | None) -> bool:
-    """Tell whether fetching the pending facts may lead to branches that all agree."""
+    """Tell whether fetching the pending facts may make all branches agree."""
     if not any(branch.pending for branch in unknown):
         return False
     fixed_actions: set[Action | None] = set()
@@ -154,7 +154,7 @@ def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: Evaluati
 
 
 def _strictest_rule_index(branches: Sequence[Branch], rules: Sequence[Rule], moment: EvaluationTime) -> int:
-    """Return the index of the rule with the earliest end; without an end, of the rule that matched."""
+    """Return the index of the rule with the earliest end; if no rule has an end, of the rule that matched."""
     ends = [
         (grant_end(rule.until, moment.now, moment.zone), -branch.rule_index)
         for branch, rule in zip(branches, rules, strict=True)
@@ -192,7 +192,7 @@ def _opinion_of_rule(policy: Policy, rule: Rule, rule_index: int, action: Action
 
 
 def default_reason(rule: Rule) -> str | None:
-    """Return the reason of a rule without filling placeholders: the English text, or else the first."""
+    """Return the reason of a rule without filling placeholders: the English text, or else the first text."""
     if isinstance(rule.reason, Mapping):
         return rule.reason.get("en") or next(iter(rule.reason.values()), None)
     return rule.reason
@@ -225,7 +225,7 @@ def strictest_action(actions: Iterable[Action]) -> Action | None:
 
 
 def grant_end(until: Until, accepted: datetime, zone: tzinfo) -> datetime:
-    """Return when access ends that is given at `accepted`; a date means the end of that day."""
+    """Return when access that is given at `accepted` ends; a date means the end of that day."""
     return end_of_day(until, zone) if isinstance(until, date) else until.after(accepted)
 
 
@@ -235,9 +235,9 @@ def earliest_end(untils: Iterable[Until | None], now: datetime, zone: tzinfo) ->
 
 
 def why_people_decide(verdict: Verdict, now: datetime, zone: tzinfo) -> str | None:
-    """Return why people must decide an accept verdict; None if the policy may accept, or for other actions.
+    """Return why people must decide about an accept verdict; None if the policy may accept, or for other actions.
 
-    Two reviewers are two people. Access whose end has passed would be removed by the next turn and given again.
+    Two reviewers are two people. If the end of access has passed, each turn would remove the access and give it again.
     """
     if verdict.action is not Action.ACCEPT:
         return None
@@ -256,7 +256,7 @@ def is_waiting_for_facts(opinion: Opinion) -> bool:
 def combine_opinions(
     opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC, *, abstaining: Iterable[Abstention] = ()
 ) -> Verdict:
-    """Combine opinions, in any order, into one verdict. Shadow opinions are reported and never counted."""
+    """Combine opinions, in any order, into one verdict. Shadow opinions are reported but do not count."""
     ordered = tuple(sorted(opinions, key=lambda opinion: opinion.policy))
     shadow = tuple(opinion for opinion in ordered if opinion.mode is PolicyMode.SHADOW)
     abstentions = tuple(sorted(abstaining, key=lambda each: each.policy))
@@ -271,7 +271,7 @@ def combine_opinions(
 
 
 def _relevant_opinions(opinions: Sequence[Opinion]) -> tuple[Opinion, ...]:
-    """Drop opinions that wait for facts and cannot become stricter than a settled one. An accept drops none."""
+    """Drop opinions that wait for facts and cannot become stricter than a settled opinion. An accept drops none."""
     settled = strictest_action(opinion.action for opinion in opinions if not is_waiting_for_facts(opinion))
     if settled is None or settled is Action.ACCEPT:
         return tuple(opinions)

@@ -1,7 +1,7 @@
 """Describes facts and conditions: `no university address`, `account older than 30 days`, `clear purpose`.
 
-All phrases are plain text of limited length. Texts of policies and people in them are made visible and clipped. A
-condition without a phrase is shown as its expression in backticks.
+All phrases are plain text of limited length. Texts of policies and people in these phrases are made visible and
+clipped. A condition without a phrase is shown as its expression in backticks.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .fact_table import QUALITIES, CelType, find_declaration
 from .model import FactValue
 from .number_phrases import describe_bound, describe_number, describe_number_test, means_at_most
 
-MAX_VALUE: Final = 40  # columns of one quoted text
-MAX_VALUES: Final = 3  # quoted texts of a list
-MAX_EXPRESSION: Final = 80  # columns of an expression without words
+MAX_VALUE: Final = 40  # the most columns of one quoted text
+MAX_VALUES: Final = 3  # the most quoted texts of a list
+MAX_EXPRESSION: Final = 80  # the most columns of an expression that has no phrase
 
 # ---- names -----------------------------------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ def name_fact(fact: str) -> str:
 
 
 def describe_condition(condition: FactCondition, *, holds: bool = True) -> str | None:
-    """Return what a condition means if it is true (`holds`) or false; None if there are no words for it."""
+    """Describe a condition that is true (`holds`) or false; None if there are no words for it."""
     is_so = holds is not condition.is_negated
     if condition.has_size:
         return _describe_size(condition, is_so=is_so)
@@ -116,7 +116,7 @@ def describe_condition(condition: FactCondition, *, holds: bool = True) -> str |
 
 
 def describe_expression(expr: str, *, holds: bool = True) -> str:
-    """Return what an expression means if it is true (`holds`) or false; without words, its text in backticks."""
+    """Describe an expression that is true (`holds`) or false; without words for it, return its text in backticks."""
     condition = parse_fact_condition(expr)
     words = None if condition is None else describe_condition(condition, holds=holds)
     return words or ("" if holds else "not ") + quote_expression(expr)
@@ -213,7 +213,7 @@ _PLAIN_VALUES: Final = frozenset({"answers.country.code", "request.repo"})
 
 def _describe_text(condition: FactCondition, *, is_so: bool) -> str | None:
     texts = [value for value in condition.values if isinstance(value, str)]
-    if condition.op == "matches":  # a pattern says nothing to most people
+    if condition.op == "matches":  # most people cannot read a pattern
         return f"{_subject_name(condition)} {'matches' if is_so else 'does not match'} a pattern"
     if condition.op in _METHODS:
         return f"{_subject_name(condition)} {_METHODS[condition.op][0 if is_so else 1]} {quote_text(texts[0])}"
@@ -242,7 +242,7 @@ def _quote_list(fact: str, texts: Sequence[str]) -> str:
 
 
 def _describe_closed(fact: str, texts: Sequence[str], *, is_one_of: bool) -> str | None:
-    """Describe a comparison of a fact that has few values; None for other facts and values."""
+    """Describe a comparison of a fact that has few possible values; None for other facts and values."""
     declaration = find_declaration(fact)
     if declaration is None or declaration.values is None or not set(texts) <= set(declaration.values):
         return None
@@ -263,7 +263,7 @@ def _describe_closed(fact: str, texts: Sequence[str], *, is_one_of: bool) -> str
     return f"last decision is not {join_words(list(texts), 'or')}" if "none" not in texts else "decided before"
 
 
-_QUALITIES: Final = (  # the first entry that holds all possible qualities has the words
+_QUALITIES: Final = (  # the first entry that contains all possible qualities gives the words
     ({"good"}, "clear {name}"),
     ({"missing"}, "the form does not ask about {topic}"),
     ({"empty"}, "nothing written about {topic}"),
@@ -325,7 +325,7 @@ def _describe_moment(condition: FactCondition, *, is_so: bool) -> str | None:
 
 
 def format_moment(moment: datetime) -> str:
-    """Return `2027-06-30`, or with the time of day if it is not midnight in UTC."""
+    """Format a time as `2027-06-30`, with the time of day unless it is midnight in UTC."""
     text = to_iso(moment.astimezone(UTC)) or ""
     return text.removesuffix("T00:00:00Z").removesuffix("T00:00:00.000Z")
 
@@ -345,7 +345,7 @@ def _describe_membership(condition: FactCondition, *, is_so: bool) -> str | None
 # ---- values ----------------------------------------------------------------------------------------------------------
 
 _SHOWN_TEXTS: Final = frozenset({"email.domain", "email.registrable", "answers.country.code", "request.status"})
-"""Facts whose text says something short by itself; other texts of people are not repeated."""
+"""Facts with short, self-explanatory text values; other texts of people are not repeated."""
 
 
 def describe_value(fact: str, value: FactValue) -> str | None:

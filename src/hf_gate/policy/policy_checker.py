@@ -21,7 +21,7 @@ from .strict_yaml import ScalarSource, items_of, nodes_of_lets, nodes_of_rules, 
 from .test_facts import check_tests
 from .workspace_config import WorkspaceConfig
 
-_MAX_FIXES = 6  # fixes applied to one expression, one after the other
+_MAX_FIXES = 6  # the most fixes applied to one expression, one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ _ADVICE_CODES = ("unused", "no_catch_all", "accepts_everybody", "accepts_on_clai
 
 
 def _sort_key(problem: PolicyProblem) -> tuple[bool, int, int, int]:
-    """Sort errors first, then warnings, then advice; each in the order of the file."""
+    """Sort errors first, then warnings, then advice, each in the order of the file."""
     rank = _ADVICE_CODES.index(problem.code) + 1 if problem.code in _ADVICE_CODES else 0
     return not problem.is_error, rank, problem.position.line, problem.position.column
 
@@ -78,7 +78,7 @@ def check_unique_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem
 
 
 def table_names(policy: Policy, config: WorkspaceConfig | None) -> tuple[str, ...]:
-    """Return the tables that a policy may use: those of hf-gate.yaml and its own."""
+    """Return the tables that a policy may use: the tables of hf-gate.yaml and its own."""
     return tuple(dict.fromkeys(table.name for table in (*(config.tables if config else ()), *policy.tables)))
 
 
@@ -90,7 +90,7 @@ class _PolicyChecker:
         self.forms = {repo: form for repo, form in forms.items() if _covers(policy, config, repo)}
         self.declared = fact_types(ANSWER_ROLES, table_names(policy, config))
         self.lets: dict[str, Expression] = {}
-        self.broken_lets: set[str] = set()  # `let` names with a reported problem
+        self.broken_lets: set[str] = set()  # `let` names whose problem has been reported
         self.conditions: dict[tuple[str, str], Expression] = {}
         self.rule_nodes = nodes_of_rules(parsed.document)
 
@@ -117,7 +117,7 @@ class _PolicyChecker:
                 self.lets[name] = expression
             else:
                 self.broken_lets.add(name)
-        if self.broken_lets:  # rules that use it would report the same problem
+        if self.broken_lets:  # rules that use this `let` would report the same problem
             return
         for rule, rule_node in self.rule_nodes.items():
             for key in ("when", "unless"):
@@ -129,7 +129,7 @@ class _PolicyChecker:
                         self.conditions[rule, key] = expression
 
     def _check_cost(self) -> Iterator[PolicyProblem]:
-        """Report a policy whose expressions are allowed one by one, but cost too much together."""
+        """Report a policy whose expressions are each allowed, but together cost too much."""
         lets, conditions = ([each.bounds for each in some.values()] for some in (self.lets, self.conditions))
         words = policy_cost_problem(lets, conditions, len(self.policy.tests))
         if words:
@@ -248,6 +248,6 @@ def _covers(policy: Policy, config: WorkspaceConfig | None, repo: str) -> bool:
 
 
 def _other_type(glob: str, globs: Sequence[str]) -> str | None:
-    """Return the glob for the other repo type if it matches a repo: a bare `ns/name` is a model."""
+    """Return the glob for the other repo type if it matches a repo, because a bare `ns/name` is taken as a model."""
     other = glob.removeprefix("datasets/") if glob.startswith("datasets/") else f"datasets/{glob}"
     return other if any(globs_overlap(other, each) for each in globs) else None

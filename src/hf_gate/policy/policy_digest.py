@@ -1,4 +1,4 @@
-"""Computes the canonical JSON and the digest of a policy, without layout, comments, defaults and tests."""
+"""Computes the canonical JSON and the digest of a policy, which ignore layout, comments, defaults and tests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def policy_digest(policy: Policy) -> str:
 def canonical_policy(policy: Policy) -> str:
     """Return the canonical JSON of everything that can change a verdict or its terms.
 
-    The order of rules matters. The order of repos, tables, roles, `let` and `judges` does not, nor do spaces and
-    comments in expressions.
+    The order of rules matters. The order of repos, tables, roles, `let` and `judges` does not matter, nor do spaces
+    and comments in expressions.
     """
     document = {
         "policy": policy.name,

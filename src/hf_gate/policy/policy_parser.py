@@ -55,7 +55,7 @@ _RESERVED = frozenset({"request", "person", "email", "form", "answers", "tables"
     *("filter", "map", "matches", "duration", "timestamp", "bool", "int", "uint", "double", "string", "bytes", "list"),
     *("type", "dyn"),
 }
-"""Names that a `let` may not have: the first parts of facts, and reserved words of CEL."""
+"""Names that a `let` cannot have: the first parts of fact names, and reserved words of CEL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
 
 
 def read_version(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> None:
-    """Check `version: 1`, which policy files and hf-gate.yaml begin with."""
+    """Check `version: 1`, with which policy files and hf-gate.yaml begin."""
     if "version" not in keys:
         first = root.pairs[0][0] if isinstance(root, Mapping) and root.pairs else None
         words = "The file has no version: begin it with `version: 1`."
@@ -172,7 +172,7 @@ def _read_required_rules(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]]
 
 
 def _are_all_keys_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool:
-    """Tell whether all keys are known: an unknown key is probably the misspelled missing one."""
+    """Tell whether all keys are known. An unknown key is probably a misspelling of the missing key."""
     return isinstance(root, Mapping) and len(keys) == len(root.pairs)
 
 
@@ -275,7 +275,7 @@ def _read_expectation(reader: NodeReader, node: Node) -> tuple[str | None, str |
 
 
 def _read_facts(reader: NodeReader, node: Node) -> dict[str, object]:
-    """Return fact names with their source texts, or lists or maps of them; `test_facts` converts them."""
+    """Return fact names with their values as source texts, or lists or maps of texts; `test_facts` converts them."""
     if not isinstance(node, Mapping):
         reader.add_problem(node, "not_a_map", "Write facts as `email.academic: true` lines.")
         return {}
@@ -398,12 +398,12 @@ def _read_row(reader: NodeReader, node: Node) -> str | None:
         )
     elif text.startswith("@*") and not text.startswith("@*."):
         reader.add_problem(
-            node, "bad_row", f"`{text[:60]}`: `*` matches whole parts of a domain only.", fix=f"@*.{text[2:]}"
+            node, "bad_row", f"`{text[:60]}`: `*` only matches whole parts of a domain.", fix=f"@*.{text[2:]}"
         )
     elif text.startswith("@") and _DOMAIN.match(text):
         return text.lower()
     elif text != domain or (_DOMAIN.match(text) and "@" not in text):
-        words = f"`{text[:60]}` looks like a domain; begin it with @."
+        words = f"`{text[:60]}` looks like a domain; start it with @."
         reader.add_problem(node, "bad_row", words, fix=f"@{domain}")
     elif _MAILBOX.match(text) and "*" not in text:
         return text.lower()

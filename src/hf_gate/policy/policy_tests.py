@@ -1,4 +1,4 @@
-"""Runs the `tests:` of a policy with the evaluator of real requests, and explains failures."""
+"""Runs the `tests:` of a policy with the evaluator that real requests use, and explains failures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .model import PolicyMode, PolicyTest, Verdict
 from .policy_checker import CheckedPolicy
 from .test_facts import build_test_facts
 
-MAX_TRACED_PARTS = 50_000  # parts of conditions whose values all explanations may show together
+MAX_TRACED_PARTS = 50_000  # the most parts of conditions whose values all explanations together may show
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTestResult:
-    """The result of one test. For a failed test, `message` is one line and `why` lists the rules that were tried."""
+    """The result of one test. For a failed test, `message` is one line, and `why` lists the rules that were tried."""
 
     __test__ = False  # pytest must not collect it
 
@@ -30,10 +30,10 @@ class PolicyTestResult:
 
 
 def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
-    """Run all tests of a policy without errors; return none if it has errors. Shadow policies are tested as if enforced.
+    """Run all tests of a policy; return no results if the policy has errors. Shadow policies are tested as if enforced.
 
-    `now` is the test's own, else the time of its request, else a fixed day. The number of explained failures is limited
-    by the size of the conditions.
+    `now` is the test's own value, else the time of its request, else a fixed day. The number of explained failures
+    depends on the size of the conditions.
     """
     if checked.policy is None:
         return ()

@@ -1,4 +1,4 @@
-"""Checks and fills the reasons that people read: placeholders and the Hub's length limit."""
+"""Checks the reasons sent to people (placeholders and the Hub's length limit), and fills in the placeholders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]{0,40})\}")
 
 @dataclass(frozen=True, slots=True)
 class ReasonFault:
-    """A problem in a reason; `offset` and `length` count in the text."""
+    """A problem in a reason; `offset` and `length` refer to the text."""
 
     code: str
     message: str
@@ -28,7 +28,10 @@ class ReasonFault:
 
 
 def fill_reason(text: str, *, repo: str, user: str, rule: str) -> str:
-    """Fill the placeholders. A text over the Hub's limit is truncated, so a long name does not prevent a decision."""
+    """Fill the placeholders.
+
+    A text over the Hub's limit is truncated, so that a long name does not prevent a decision.
+    """
     values = {"repo": repo, "user": user, "rule": rule}
     filled = _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
     return _truncate(filled)
@@ -43,7 +46,7 @@ def _truncate(text: str) -> str:
 
 
 def find_reason_faults(text: str) -> Iterable[ReasonFault]:
-    """Yield the problems that the text alone shows."""
+    """Yield the problems that can be found in the text alone."""
     for match in _PLACEHOLDER.finditer(text):
         if match[1] not in PLACEHOLDERS:
             near = suggest(match[1], PLACEHOLDERS, _SYNONYMS)
@@ -82,7 +85,7 @@ def reason_length_problem(text: str, repos: Iterable[str], rule: str) -> str | N
 
 
 def choose_text(reason: str | Mapping[str, str], language: str | None = None) -> str:
-    """Return the text in a language, or else the first."""
+    """Return the text in a language, or else the first text."""
     if isinstance(reason, str):
         return reason
     return reason.get(language or "") or next(iter(reason.values()))
@@ -109,7 +112,7 @@ def _length_message(units: int) -> str:
 
 
 def _shorten(text: str) -> str | None:
-    """Return as many whole sentences as fit."""
+    """Return as many whole sentences as fit within the limit."""
     result = ""
     for sentence in re.findall(r"[^.!?]*[.!?]+\s*|[^.!?]+$", text):
         if utf16_units((result + sentence).strip()) > REASON_LIMIT:

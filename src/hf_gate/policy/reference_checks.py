@@ -46,7 +46,7 @@ _SYNONYMS = {
 
 @dataclass(frozen=True, slots=True)
 class ExpressionFault:
-    """A problem in a piece of an expression; `offset` and `length` count in its source."""
+    """A problem in a piece of an expression; `offset` and `length` refer to the expression's source."""
 
     code: str
     message: str
@@ -81,7 +81,7 @@ def suggest_value(fact: str, value: str, values: tuple[str, ...]) -> str | None:
 
 
 def find_literal(found: Comparison, source: str, value: str) -> tuple[int, int] | None:
-    """Return offset and length of a quoted text in a comparison."""
+    """Return the offset and length of a quoted text in a comparison."""
     piece = source[found.offset : found.offset + found.length]
     match = re.search(r"r?(\"{0}\"|'{0}')".format(re.escape(value)), piece)
     return (found.offset + match.start(), len(match[0])) if match else None
@@ -202,7 +202,7 @@ def _strip_repo_prefix(value: str) -> tuple[str, ...]:
 
 
 def check_labels(expression: Expression, source: str, forms: Mapping[str, GateForm]) -> Iterator[ExpressionFault]:
-    """Yield problems of labels that no covered form has, or that only some forms have."""
+    """Yield problems for labels that no covered form has, or that only some forms have."""
     for label in sorted(expression.labels):
         at = _label_at(source, label)
         if collapse_whitespace(label) != label:
@@ -257,7 +257,7 @@ def check_roles(
     conditions: Mapping[tuple[str, str], Expression],
     forms: Mapping[str, GateForm],
 ) -> Iterator[PolicyProblem]:
-    """Yield problems of `roles:` without a label, and of rules about answers that a covered form lacks."""
+    """Yield problems for `roles:` whose label no form has, and for rules about answers that a covered form lacks."""
     yield from _check_role_labels(read, policy, forms)
     nodes = nodes_of_rules(read)
     reported: set[tuple[str, str]] = set()

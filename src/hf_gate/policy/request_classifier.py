@@ -1,4 +1,4 @@
-"""Classifies requests by their answers and mail address, with the definitions that the facts of policies use."""
+"""Classifies requests by their answers and e-mail address, with the definitions that the facts of policies use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .fact_values import EmailFacts
 from .form_facts import QualityCache, best_answer, form_roles, layout_answers
 
 MIN_SHARED_TEXT: Final = 24
-"""Characters of a folded answer from which it has a fingerprint: shorter ones are alike by chance."""
+"""The least number of characters of a folded answer with a fingerprint; shorter answers are often equal by chance."""
 
 _FREE_ROLES: Final = frozenset({Role.PURPOSE, Role.OTHER})
 _CHOSEN_TYPES: Final = frozenset({"select", "checkbox", "country", "date_picker", "ip_location"})
@@ -30,7 +30,7 @@ EmailReader = Callable[[str], EmailFacts | None]
 
 
 def mail_kind(email: EmailFacts | None) -> MailKind:
-    """Return the kind of a classified address."""
+    """Return the kind of a classified e-mail address."""
     if email is None or email.domain is None:
         return MailKind.NONE
     if email.disposable:
@@ -45,7 +45,7 @@ def fingerprint_of(text: str, secret: bytes) -> int | None:
     if len(text) < MIN_SHARED_TEXT:
         return None
     text = text[:_MAX_HASHED]
-    is_simple = text.isascii() and text.isprintable()  # as most are: then folding is no more than small letters
+    is_simple = text.isascii() and text.isprintable()  # true for most texts; folding then only means lower case
     folded = " ".join((text.lower() if is_simple else fold_answer(strip_invisible(text))).split())
     if len(folded) < MIN_SHARED_TEXT:
         return None
@@ -54,10 +54,10 @@ def fingerprint_of(text: str, secret: bytes) -> int | None:
 
 
 class AnswerClassifier:
-    """Satisfies `domain.classification.RequestClassifier`.
+    """The implementation of `domain.classification.RequestClassifier`.
 
-    `open_lists` loads the mail lists at the first address. `read_rules_version` changes with these lists and with the rules
-    of this package.
+    `open_lists` loads the domain lists at the first address. `read_rules_version` changes with these lists and with the
+    rules of this package.
     """
 
     def __init__(self, open_lists: Callable[[], EmailReader], read_rules_version: Callable[[], str]) -> None:
@@ -67,7 +67,7 @@ class AnswerClassifier:
         self._qualities = QualityCache(_CACHED_ANSWERS)
 
     def version(self, form_card: str | None) -> str:
-        """Return a digest of the rules, the lists, and what the form says otherwise than its labels."""
+        """Return a digest of the rules, the lists, and the fields of the form whose labels are misleading."""
         text = f"{self._read_rules_version()}\n{_form_difference(form_card)}"
         return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
@@ -100,7 +100,7 @@ class AnswerClassifier:
         return classify
 
     def _mail_kind(self, email: str | None) -> str:
-        """Return the kind of an address; only its domain is looked up, once."""
+        """Return the kind of an e-mail address. Each domain is looked up once."""
         address = "" if email is None else email.strip()
         domain = address.rpartition("@")[2]
         kind = self._kinds.get(domain)
@@ -115,7 +115,7 @@ class AnswerClassifier:
 
 @lru_cache(64)
 def _form_difference(form_card: str | None) -> str:
-    """Return which fields are not what their labels alone would make them, as text; empty for most forms."""
+    """Return, as text, the fields that differ from what their labels alone suggest; empty for most forms."""
     if form_card is None:
         return ""
     found: Mapping[str, object] = {

@@ -1,4 +1,4 @@
-"""Parses `rules:`. A table lists the actions that each key goes with; planned keys are rejected."""
+"""Parses `rules:`. A table lists the actions with which each key is valid; planned keys are rejected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _END_ACTIONS = ("reset", "reject", "human")
 _REASON_ACTIONS = (Action.RESET, Action.REJECT)
 _QUEUE_ACTIONS = (Action.HUMAN, Action.ACCEPT)
 
-# the actions that each key goes with
+# the actions with which each key is valid
 _KEY_ACTIONS: Map[str, tuple[Action, ...]] = {
     "reason": (*_REASON_ACTIONS, Action.WAIT),
     "reason_template": (*_REASON_ACTIONS, Action.WAIT),
@@ -41,7 +41,7 @@ _KEY_ACTIONS: Map[str, tuple[Action, ...]] = {
     "reviewers": _QUEUE_ACTIONS,
 }
 _KEYS = ("id", "when", "unless", "then", "says", *_KEY_ACTIONS)
-MAX_SAYS = 120  # characters of `says`
+MAX_SAYS = 120  # the most characters of `says`
 _SYNONYMS = {
     "name": "id",
     "rule": "id",
@@ -83,7 +83,7 @@ _PLANNED_KEYS = {
     "notice": "`notice` is not supported yet; remove it. People are not notified before the end.",
     "audit": "`audit` is not supported yet; send a share of requests to people with a separate rule.",
 }
-_FACT_PATTERN = re.compile(r"[a-z_]+\.[a-z_]|form\[|now\b")  # how facts look
+_FACT_PATTERN = re.compile(r"[a-z_]+\.[a-z_]|form\[|now\b")  # the form of fact names
 _DEFAULT_REASON = "Please complete your answers, then ask again."
 _DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
 
@@ -285,7 +285,7 @@ def _read_one_text(reader: NodeReader, keys: Keys, name: str) -> str | None:
 
 
 def _read_sentence(reader: NodeReader, keys: Keys, name: str) -> str | None:
-    """Read one line of text without characters that hide or reorder others."""
+    """Read one line of text. Characters that hide or reorder other characters are not allowed."""
     if name not in keys:
         return None
     node = keys[name][1]

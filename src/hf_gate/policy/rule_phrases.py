@@ -13,7 +13,7 @@ from .model import Action, Rule
 from .phrases import describe_expression, quote_expression
 from .policy_digest import normalize_expression
 
-MAX_PARTS: Final = 12  # tests of one condition in words; longer conditions are shown as code
+MAX_PARTS: Final = 12  # the most tests of one condition in words; longer conditions are shown as code
 _VERBS: Final = {
     Action.ACCEPT: "Accept", Action.HUMAN: "Needs review", Action.WAIT: "On hold", Action.RESET: "Send back",
     Action.REJECT: "Reject",
@@ -35,24 +35,24 @@ class ConditionTree:
 
 @lru_cache(maxsize=1024)
 def parse_condition_tree(source: str) -> ConditionTree:
-    """Split a condition at its logical operators; what has a `?:` stays one piece."""
+    """Split a condition at its logical operators. A part with a `?:` is not split."""
     return _split(tokenize(source).tokens, source)
 
 
 def describe_when(source: str, lets: Mapping[str, str], *, holds: bool = True) -> str:
-    """Return a condition in words, with the `let` names replaced by their conditions; code for what has no words."""
+    """Describe a condition in words, with `let` names replaced by their conditions; parts without words are shown as code."""
     words = _describe(parse_condition_tree(source), lets, holds=holds, depth=0)
     return words if words is not None else describe_expression(source, holds=holds)
 
 
 def describe_rule_conditions(rule: Rule, lets: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what must be the case for a rule to match, one entry for each joined condition."""
+    """Describe what must be the case for a rule to match, with one entry for each condition joined by `&&`."""
     trees = [(tree, True) for tree in _conjuncts(rule.when)] + ([(parse_condition_tree(rule.unless), False)] if rule.unless else [])  # fmt: skip
     return tuple(describe_when(tree.source, lets, holds=holds) for tree, holds in trees)
 
 
 def describe_rule(rule: Rule, lets: Mapping[str, str], *, is_first: bool = False) -> str:
-    """Return a rule as a sentence: `Accept when university address and clear purpose.`, or its own `says`."""
+    """Describe a rule in a sentence: `Accept when university address and clear purpose.`, or its own `says`."""
     if rule.says:
         return rule.says
     conditions = describe_rule_conditions(rule, lets)
@@ -69,7 +69,7 @@ def _conjuncts(source: str | None) -> Sequence[ConditionTree]:
 
 
 def _describe(tree: ConditionTree, lets: Mapping[str, str], *, holds: bool, depth: int) -> str | None:
-    """Return the words of a tree; None if a part has none, or if it is too long to read."""
+    """Describe a tree in words; None if a part has no words, or if the result is too long to read."""
     if tree.op == "!":
         return _describe(tree.parts[0], lets, holds=not holds, depth=depth)
     if not tree.op:

@@ -9,9 +9,9 @@ from ..domain.display_text import make_visible
 from .expressions import BoundFacts, Expression
 from .model import ConditionFlip, ConditionTrace, Facts, Rule, RuleTrace, TruthValue
 
-MAX_WAYS = 3  # ways to match, the shortest
-_MAX_KEPT = 12  # candidates while combining
-_MAX_COMBINATIONS = 64  # combinations tried
+MAX_WAYS = 3  # the most ways to match; the shortest are kept
+_MAX_KEPT = 12  # the most candidates while combining
+_MAX_COMBINATIONS = 64  # the most combinations tried
 
 _Way = tuple[ConditionFlip, ...]
 
@@ -78,7 +78,7 @@ def _trace_let(name: str, let: Expression, bound: BoundFacts, facts: Facts) -> C
 
 
 def _unknown_note(truth: TruthValue, facts: Facts) -> str:
-    """Return why a value is unknown: the missing facts or the error; empty if it is known."""
+    """Return why a value is unknown: the missing facts or the error; empty if the value is known."""
     if truth.value is not None:
         return ""
     reasons = [_describe_missing_fact(name, facts) for name in sorted(truth.missing)]
@@ -97,7 +97,7 @@ def _describe_missing_fact(name: str, facts: Facts) -> str:
 
 
 def find_flips(expression: Expression, *, wanted: bool, bound: BoundFacts) -> tuple[_Way, ...]:
-    """Return the shortest ways to give an expression the wanted value; `((),)` if it has it already."""
+    """Return the shortest ways to give an expression the wanted value; `((),)` if it already has this value."""
     if expression.evaluate(bound).value is wanted:
         return ((),)
     match expression.op:
@@ -130,7 +130,7 @@ def _flip_leaf(expression: Expression, bound: BoundFacts, *, wanted: bool) -> tu
 
 
 def _let_behind(expression: Expression) -> Expression | None:
-    """Return the boolean `let` if the leaf is just its name."""
+    """Return the boolean `let` if the leaf consists of its name."""
     let = expression.used_lets.get(expression.source)
     return let if let is not None and let.type == "bool" else None
 
@@ -168,7 +168,7 @@ def _combine_ways(sides: list[tuple[_Way, ...]]) -> tuple[_Way, ...]:
 
 
 def _is_consistent(way: _Way) -> bool:
-    """Tell whether no expression is flipped both ways."""
+    """Tell whether no expression is flipped to both values."""
     return all(ConditionFlip(flip.expr, not flip.value) not in way for flip in way)
 
 

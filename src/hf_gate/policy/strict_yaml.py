@@ -18,10 +18,10 @@ from ..domain.yaml_parser import Limits, Mapping, Node, Scalar, Sequence
 from .model import PolicyProblem, SourcePosition
 
 LIMITS = Limits(size=64 * 1024, depth=12, nodes=4_000, problems=20)
-"""The limits of a file: policies are written by hand, so a larger file is a mistake."""
+"""The limits of a file. Policies are written by hand, so a larger file is a mistake."""
 
 _MOST_LINES = 5_000
-_MAX_FIX_SIZE = 8 * 1024  # no fix is searched for in larger files
+_MAX_FIX_SIZE = 8 * 1024  # in larger files, no fix is searched for
 
 
 class SourceText:
@@ -72,7 +72,7 @@ def apply_fix(text: str, problem: PolicyProblem) -> str | None:
 
 
 def suggest(word: str, choices: Iterable[str], other_words: dict[str, str] | None = None) -> str | None:
-    """Return the choice that was probably meant: by a synonym or by similar spelling."""
+    """Return the choice that was probably meant, by synonym or by similar spelling."""
     known = list(choices)
     folded = word.strip().lower().replace(" ", "_")
     for spelt in (folded, folded.replace("_", "-"), folded.replace("-", "_")):
@@ -123,7 +123,7 @@ class YamlDocument:
 
 
 def read_yaml(text: str, name: str) -> YamlDocument:
-    """Parse one YAML document strictly. Any problem rejects it; the first problem has a fix if possible."""
+    """Parse one YAML document strictly. Any problem rejects the document; the first problem has a fix if possible."""
     source = SourceText(text, name)
     if text.startswith("\ufeff"):
         words = "The file begins with a byte order mark (BOM); save it as UTF-8 without BOM."
@@ -205,7 +205,7 @@ def _unescape(text: str) -> str:
 
 
 def _strip_comment(value: str) -> str:
-    """Return a value without the comment after it; a comment begins where all quotes are closed."""
+    """Return a value without the comment after it; a comment only starts outside quotes."""
     for match in re.finditer(r"\s+#", value):
         before = value[: match.start()]
         if before.count('"') % 2 == 0 and before.count("'") % 2 == 0:
@@ -235,7 +235,7 @@ _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|\r?\n[
 
 
 class ScalarSource:
-    """Maps the characters of a scalar to indexes in its file, and makes problems and fixes for pieces of it."""
+    """Maps the characters of a scalar to indexes in its file, and makes problems and fixes for pieces of the scalar."""
 
     def __init__(self, source: SourceText, node: Scalar) -> None:
         self.source, self.node = source, node
@@ -245,7 +245,10 @@ class ScalarSource:
         self._letters, self.end = self._align()
 
     def index(self, offset: int) -> int:
-        """Return the index in the file of a character of the text; of its end for the length of the text."""
+        """Return the index in the file of a character of the text.
+
+        For the length of the text, return the index of its end.
+        """
         if offset < len(self._letters):
             return self._letters[offset]
         return self._letters[-1] + 1 if self._letters else self.start

@@ -1,4 +1,4 @@
-"""Looks up people in the owner's tables, once their rows are read."""
+"""Looks up people in the owner's tables after the rows have been read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYS: tuple[str, ...] = ("user_id", "email", "username")
 """The columns that can identify a person, the most reliable first."""
 
 NO_ACCOUNT = ""
-"""The binding of a username that had no account when its row was first read. A later account does not match."""
+"""The binding of a username that had no account when its row was first read. An account created later does not match."""
 
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 _EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -26,7 +26,10 @@ _NO_ACCOUNT_THEN = "the account did not exist when the table was first read; add
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row. `domain` is `mit.edu` or `*.mit.edu`. `date_problem` says why the date is invalid; the row is then unknown."""
+    """One row. `domain` is `mit.edu` or `*.mit.edu`.
+
+    `date_problem` says why the date is invalid; the row is then unknown.
+    """
 
     line: int
     user_id: str | None = None
@@ -54,7 +57,7 @@ class TableProblem:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. `refusal` says why it cannot be used at all; `skipped_lines` could not be read.
+    """A table. `refusal` says why the table cannot be used at all; the lines in `skipped_lines` could not be read.
 
     `digest` (64 hex digits) covers the content, not the layout. `find` looks up a person.
     """
@@ -71,7 +74,7 @@ class Table:
 
     @property
     def source(self) -> str:
-        """The source of its facts: `table:partners@1a2b3c4d`."""
+        """The source of the table's facts: `table:partners@1a2b3c4d`."""
         return f"table:{self.name}@{self.digest[:8]}"
 
     def usernames(self) -> tuple[str, ...]:
@@ -83,11 +86,11 @@ class Table:
     ) -> TableHit:
         """Look up one account. `address` is the account's e-mail address, never the one in the form.
 
-        `bindings` maps usernames to account ids (`NO_ACCOUNT` if there was none); pass a new mapping when it changes. A
-        row with an unbound username and another e-mail address makes the result unknown.
+        `bindings` maps usernames to account ids (`NO_ACCOUNT` if there was none); pass a new mapping when the bindings
+        change. A row with an unbound username and another e-mail address makes the result unknown.
         """
         if self.refusal or self._index is None:
-            return self._unknown(self.refusal or "the table was not read")
+            return self._unknown(self.refusal or "the table has not been read")
         found, doubt = self._matching_rows(person, address, bindings, self._index)
         flawed = next((row for row in found if row.date_problem), None)
         if flawed:
@@ -118,7 +121,7 @@ class Table:
         return found, doubt
 
     def _absence_doubt(self, person: Person, address: str | None, index: _RowIndex) -> str:
-        """Return why it is uncertain that a person is not listed; empty if it is certain."""
+        """Return why it is uncertain that a person is not listed; empty if this is certain."""
         if self.skipped_lines:
             return f"line {self.skipped_lines[0]} of the table cannot be read"
         shown = {"user_id": person.id, "email": address, "username": person.username}
@@ -140,7 +143,7 @@ def build_table(
 
 
 class _RowIndex:
-    """The rows by each key. `key_sets` holds the sets of keys by which single rows can be found."""
+    """The rows by each key. `key_sets` has the sets of keys by which individual rows can be found."""
 
     def __init__(self, rows: tuple[TableRow, ...], key: tuple[str, ...]) -> None:
         self.by: dict[str, dict[str, list[TableRow]]] = {each: {} for each in (*KEYS, "domain")}

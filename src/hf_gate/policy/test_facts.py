@@ -17,7 +17,7 @@ _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})
 
 
 class FactValueError(ValueError):
-    """A value that a fact cannot have; `fix` is what was probably meant."""
+    """A value that a fact cannot have; `fix` is the value that was probably meant."""
 
     def __init__(self, message: str, fix: str | None = None) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class FactValueError(ValueError):
 
 
 def build_test_facts(test: PolicyTest, known: Mapping[str, CelType]) -> Facts:
-    """Return the facts of a test. Raises FactValueError, but never for a checked policy."""
+    """Return the facts of a test. Raises FactValueError for an invalid value, which a checked policy does not have."""
     values = {name: parse_fact_value(name, value, known) for name, value in test.facts.items()}
     for name in [each for each in values if each.startswith("tables.")]:
         _add_implied_table_facts(values, name, known)
@@ -103,7 +103,7 @@ def _parse_timestamp(name: str, written: str) -> datetime:
 
 
 def check_tests(read: YamlDocument, policy: Policy, known: Mapping[str, CelType]) -> Iterator[PolicyProblem]:
-    """Yield problems of tests that use unknown facts, values or rules."""
+    """Yield problems for tests that use unknown facts, values or rules."""
     nodes = nodes_of_tests(read)
     rules = {rule.id: rule for rule in policy.rules}
     for test, node in zip(policy.tests, nodes, strict=False):

@@ -1,7 +1,7 @@
 """Explains a verdict in one sentence: `Needs you: no university address.`
 
-The sentence names what decided: the conditions that made the rule match, or what kept the request from the first
-accept rule that only one condition kept from matching. It never names a condition whose value is another one.
+The sentence names the cause: the conditions that made the rule match, or the one condition that kept the nearest accept
+rule from matching. It never names a condition that has another value.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .phrases import (
     quote_expression,
 )
 
-MAX_NAMED: Final = 3  # conditions in a sentence
+MAX_NAMED: Final = 3  # the most conditions in a sentence
 NO_RULE_FITS: Final = "no rule fits"
 NO_POLICY: Final = "no policy covers this repo"
 ONLY_SHADOW: Final = "policies in shadow mode decide nothing"
@@ -42,14 +42,14 @@ _LEADS_WITH_ACCESS: Final[Mapping[Action, str]] = MappingProxyType({
 
 @dataclass(frozen=True, slots=True)
 class WhySentence:
-    """Why a verdict is what it is. `lead` names the verdict (`Needs you`), `text` its cause, without a full stop."""
+    """The reason for a verdict. `lead` names the verdict (`Needs you`), `text` its cause, without a full stop."""
 
     lead: str
     text: str
 
     @property
     def ended_text(self) -> str:
-        """The text with a full stop, unless it ends a sentence itself."""
+        """The text with a full stop, unless the text already ends a sentence."""
         return self.text if self.text.endswith((".", "!", "?")) else f"{self.text}."
 
     def __str__(self) -> str:
@@ -57,10 +57,10 @@ class WhySentence:
 
 
 class TraceSource(Protocol):
-    """Where the traces of single rules come from."""
+    """A source of the traces of single rules."""
 
     def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
-        """Return the trace of the rule of an opinion."""
+        """Return the trace of the rule that decided an opinion."""
         ...
 
     def failed_accept_rules(self, part: Opinion | Abstention) -> Iterator[RuleTrace]:
@@ -69,7 +69,7 @@ class TraceSource(Protocol):
 
 
 class RecordedTraces:
-    """The traces that a verdict of `evaluate_with_traces` holds."""
+    """The traces contained in a verdict of `evaluate_with_traces`."""
 
     def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
         return next((one for one in opinion.rule_traces if one.rule == opinion.rule), None)
@@ -85,7 +85,7 @@ class RecordedTraces:
 
 @dataclass(frozen=True, slots=True)
 class LazyTraces:
-    """Traces only the rules that a sentence names: to trace all rules of fifty requests takes longer than their page."""
+    """Traces only the rules that a sentence names, because tracing all rules of fifty requests would take too long."""
 
     evaluator: Evaluator
     facts: Facts
@@ -110,7 +110,7 @@ class LazyTraces:
 def explain_verdict_in_words(
     verdict: Verdict, traces: TraceSource, now: datetime, zone: tzinfo, status: str = Status.PENDING
 ) -> WhySentence:
-    """Return why a verdict is what it is, in one sentence. `status` is that of the request."""
+    """Explain a verdict in one sentence. `status` is the status of the request."""
     lead = (_LEADS_WITH_ACCESS if status == Status.ACCEPTED else _LEADS)[verdict.action]
     own = next((one for one in verdict.opinions if one.policy == verdict.policy), None)
     if (why := why_people_decide(verdict, now, zone)) is not None:
@@ -126,7 +126,7 @@ def explain_verdict_in_words(
 
 
 def explain_opinion_in_words(opinion: Opinion, traces: TraceSource) -> WhySentence:
-    """Return why one policy has its opinion, in one sentence."""
+    """Explain the opinion of one policy in one sentence."""
     is_unknown = opinion.missing or opinion.needs
     return WhySentence(
         _LEADS[opinion.action], _describe_unknown(opinion) if is_unknown else _describe_cause(opinion, traces)
@@ -140,7 +140,7 @@ def explain_shadow_in_words(verdict: Verdict, traces: TraceSource) -> Iterator[t
 
 
 def _describe_unknown(verdict: Verdict | Opinion) -> str:
-    """Name the facts that are not known, and the rules that failed."""
+    """Name the unknown facts and the rules that failed."""
     ending = "not known" if verdict.missing else "not read yet"
     found = [
         f"rule {quote_expression(name.removeprefix('rule '))} could not be evaluated"
@@ -177,7 +177,7 @@ def find_nearest_accept_rule(parts: Iterable[Opinion | Abstention], traces: Trac
 
 
 def _blocking_leaves(trace: RuleTrace) -> Iterator[ConditionTrace]:
-    """Yield the tests of which each alone would make the rule match."""
+    """Yield the tests that would each, if flipped alone, make the rule match."""
     leaves = {leaf.expr: leaf for each in trace.conditions for leaf in _all_leaves(each)}
     for way in trace.ways_to_match:
         if len(way) == 1:
@@ -201,7 +201,7 @@ def _join_named(found: Iterable[str]) -> str:
 
 
 def find_support(trace: ConditionTrace) -> list[ConditionTrace]:
-    """Return the tests that give a condition its value; of several that do so alone, the first."""
+    """Return the tests that give a condition its value; if several do so on their own, the first."""
     inner = inner_of_let(trace)
     if inner is not None:
         found = find_support(inner)
@@ -211,7 +211,7 @@ def find_support(trace: ConditionTrace) -> list[ConditionTrace]:
             return find_support(trace.parts[0])
         case "&&" | "||":
             supports = [find_support(part) for part in trace.parts if part.value is trace.value]
-            if (trace.op == "||") is trace.value:  # each alone is enough
+            if (trace.op == "||") is trace.value:  # each test on its own is enough
                 supports = sorted(supports, key=lambda found: not _have_words(found))[:1]
             return [leaf for found in supports for leaf in found]
         case "?:":
@@ -228,13 +228,13 @@ def _have_words(leaves: Iterable[ConditionTrace]) -> bool:
 
 
 def inner_of_let(trace: ConditionTrace) -> ConditionTrace | None:
-    """Return the trace of a true-or-false `let` if a test is just its name; None otherwise."""
+    """Return the trace of a boolean `let` if a test consists of its name; None otherwise."""
     is_let = not trace.op and not trace.facts and len(trace.parts) == 1 and is_single_name(trace.expr)
     return trace.parts[0] if is_let and trace.parts[0].value is trace.value else None
 
 
 def describe_leaf(trace: ConditionTrace) -> str:
-    """Return in words what is the case: the value that was found, or whether the test holds."""
+    """Describe what is the case: the value that was found, or whether the test holds."""
     if trace.value is None:
         return _describe_unknown_leaf(trace)
     condition = parse_fact_condition(trace.expr)
@@ -243,7 +243,7 @@ def describe_leaf(trace: ConditionTrace) -> str:
 
 
 def _describe_flipped(trace: ConditionTrace) -> str:
-    """Return the same for a test that keeps a rule from matching: `account only 12 days old`."""
+    """Describe a test that keeps a rule from matching: `account only 12 days old`."""
     words = describe_leaf(trace)
     condition = parse_fact_condition(trace.expr)
     if trace.value is None or condition is None or condition.fact != "person.account_days":
@@ -253,7 +253,7 @@ def _describe_flipped(trace: ConditionTrace) -> str:
 
 
 def describe_found(condition: FactCondition, trace: ConditionTrace) -> str | None:
-    """Return the value of the tested fact in words; None if it is unknown, or better not repeated."""
+    """Describe the value of the tested fact; None if it is unknown or should not be repeated."""
     fact = trace.facts.get(condition.fact)
     if fact is None or fact.value is None or condition.key is not None or condition.has_size:
         return None

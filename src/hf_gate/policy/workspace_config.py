@@ -61,13 +61,13 @@ class RunGuards:
 
     @property
     def budgets(self) -> Map[str, Rate]:
-        """The limits by verb."""
+        """The rate limits by verb."""
         return {verb: getattr(self, verb) for verb in _RATES}
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceConfig:
-    """The content of hf-gate.yaml. `policies` are file globs relative to it; `templates` are named reasons."""
+    """The content of hf-gate.yaml. `policies` are file globs relative to that file; `templates` are named reasons."""
 
     repos: tuple[str, ...] = ()
     store: str = "sqlite:///desk.db"
@@ -95,7 +95,10 @@ class ParsedConfig:
 def parse_config(
     text: str, source: str = "hf-gate.yaml", *, list_zones: Callable[[], Collection[str]] = tuple
 ) -> ParsedConfig:
-    """Parse an hf-gate.yaml. `list_zones` returns the known time zones; if none, any name is accepted. Never raises."""
+    """Parse an hf-gate.yaml. `list_zones` returns the known time zones; if there are none, any name is accepted.
+
+    Never raises.
+    """
     read = read_yaml(text, source)
     if read.problems:
         return ParsedConfig(None, read.problems)
@@ -165,7 +168,7 @@ def _read_timezone(reader: NodeReader, keys: Keys, list_zones: Callable[[], Coll
     text = reader.read_text(node, "timezone")
     if text is None:
         return None
-    zones = list_zones()  # reads some 600 files
+    zones = list_zones()  # this reads about 600 files
     if text in zones or (not zones and re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{1,40}", text)):
         return text
     by_word = {zone.rpartition("/")[2].lower().replace("_", " "): zone for zone in sorted(zones, reverse=True)}
