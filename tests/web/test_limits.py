@@ -98,10 +98,10 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
         room.app_state.workspace.members.revoke(known, "lena-brandt", 0)
     room.leave()
     ada = room.app_state.workspace.tray.find_latest([room.row("ada").id])[room.row("ada").id]
-    assert (ada.outcome, ada.why) == ("refused", "mia may no longer decide here")
+    assert (ada.outcome, ada.why) == ("refused", "mia may no longer decide at this repo")
     assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
     assert room.writes() == before + 1
-    assert "mia may no longer decide here" in lena.get("/queue").body
+    assert "mia may no longer decide at this repo" in lena.get("/queue").body
 
 
 def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> None:

@@ -1,1 +1,1 @@
-"""What the product does, one module a capability: each step reads once, computes, writes once."""
+"""What the product does, one module per capability. Each step reads once, computes, and writes once."""

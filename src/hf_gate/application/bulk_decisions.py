@@ -1,4 +1,4 @@
-"""Stores a decision about many requests as a run, part by part, so that the requests never lie in memory together."""
+"""Stores a decision about many requests as a run, part by part, so that the requests are never all in memory."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
         with store.writing() as write:
             write.write_changes(changes)
     if n != decision.total:
-        raise Guarded(f"{n:,} can be decided now, {decision.total:,} were shown; nothing was sent.", hint="Look again.")
+        raise Guarded(
+            f"{n:,} requests can be decided now, but {decision.total:,} were shown; nothing was sent.",
+            hint="Reload the page and check the requests.",
+        )
     ready = msgspec.structs.replace(run, state=RunState.READY, verbs=verbs)
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:

@@ -1,7 +1,7 @@
 """Sends the decisions of a person: reads the requests, stores a run of kind `direct`, executes it and returns outcomes.
 
 A person whom the store does not know is looked up on the Hub first, so that ledger entries refer to a request. If the Hub
-does not show the person (a repo that hides names, a person who never asked), the caller's name or id is sent as it is.
+does not show the person (the repo hides names, or the person never asked), the caller's name or id is sent unchanged.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ from .settling import RunItem, SettledItem, make_outcome_entries, match_keys, se
 
 
 class DecisionHub(HubPort, Protocol):
-    """The Hub calls for decisions, with one call for each verb. The errors of these calls are more exact than a batch's."""
+    """The Hub calls for decisions, with one call for each verb.
+
+    The errors of single calls are more exact than the errors of a batch.
+    """
 
     def accept(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
     def cancel(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
@@ -61,7 +64,10 @@ class DecisionHub(HubPort, Protocol):
 
 @dataclass(slots=True)
 class DecisionSender:
-    """Sends decisions as one actor. `progress` receives numbers of settled changes, `notify` messages before sending."""
+    """Sends decisions as one actor.
+
+    `progress` receives the number of settled changes, `notify` receives messages before sending.
+    """
 
     store: Store
     hub: DecisionHub
@@ -73,7 +79,10 @@ class DecisionSender:
     notify: Callable[[str], None] = lambda _: None
 
     def decide(self, targets: Sequence[DecisionTarget], choice: Choice, *, run_id: str) -> DecisionResult:
-        """Decide each target once, as the run `run_id`. An error after the run was stored is returned in the result."""
+        """Decide about each target once, as the run `run_id`.
+
+        An error after the run is stored is returned in the result.
+        """
         cases = [PendingDecision(n, ask) for n, ask in enumerate(targets, start=1)]
         stop: BaseException | None = self._find_requests(cases, choice)
         early = [one for case in cases if (one := case.early_outcome) is not None and one.kind in UNSENT_KINDS]
@@ -111,7 +120,10 @@ class DecisionSender:
     # ---- finding requests --------------------------------------------------------------------------------------------
 
     def _find_requests(self, cases: Sequence[PendingDecision], choice: Choice) -> HfGateError | None:
-        """Find the request of each decision, and outcomes that need no call. Return the first error of a single repo."""
+        """Find the request of each decision, and set outcomes that need no call.
+
+        Return the first error of a single repo.
+        """
         stop: HfGateError | None = None
         for repo, here in group_by_repo(cases).items():
             try:
@@ -161,7 +173,10 @@ class DecisionSender:
             case.early_outcome = outcome_before_send(case, complete=complete)
 
     def _add_stored_record(self, repo: Repo, target: Target) -> Target:
-        """Add the stored record, whose status says which list to read first, and the stored username if none was given."""
+        """Add the stored record, whose status says which list to read first.
+
+        Add the stored username if none was given.
+        """
         if target.request is not None:
             return target
         row = self._find_stored(repo, target)
@@ -177,13 +192,16 @@ class DecisionSender:
         return max(rows, key=lambda row: row.state.asked_at, default=None)
 
     def _read_first_page(self, repo: Repo, target: Target, choice: Choice) -> dict[int, AccessRequest]:
-        """Look up an id on one page: reading whole lists costs too many calls. If absent, the id is sent without a read."""
+        """Look up an id on one page, because reading whole lists takes too many calls.
+
+        If it is absent, it is sent without a read.
+        """
         head = self.hub.head(repo, Status.ACCEPTED if choice.to is Status.PENDING else Status.PENDING)
         found = next((request for request in head.requests if target.matches(request)), None)
         return {} if found is None else {0: found}
 
     def _settle_interrupted(self, rows: Mapping[int, RequestRow]) -> Mapping[int, RequestRow]:
-        """Settle changes that a dead process left open, before another change of the same request starts."""
+        """Settle the changes that a dead process left open, before another change of the same request starts."""
         runs = {row.state.open_run for row in rows.values() if row.state.open_run is not None}
         for ident in sorted(runs):
             run = self.store.run(ident)
@@ -216,7 +234,7 @@ class DecisionSender:
         return run
 
     def _make_early_entries(self, case: PendingDecision, choice: Choice, run: RunRow, at: int) -> list[e.LedgerEntry]:
-        """Return ledger entries for an outcome without a call; none without a stored request or a final outcome."""
+        """Return the ledger entries for an outcome without a call; none without a stored request or a final outcome."""
         early = case.early_outcome
         if early is None or early.kind in UNSENT_KINDS or case.is_duplicate or case.row is None:
             return []
@@ -230,7 +248,7 @@ class DecisionSender:
             write.append(repo, [note_entry(row, choice.note, self.actor, at) for row in unique.values()])
 
     def _store_after_outcomes(self, cases: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
-        """Store what depends on outcomes: ends of accesses that existed before, and notes on requests found only now."""
+        """Store what depends on outcomes: the ends of grants that already existed, and notes on requests found only now."""
         if not (choice.note or choice.until):
             return
         at = self._at()
@@ -249,7 +267,7 @@ class DecisionSender:
     def _collect_outcomes(
         self, cases: Sequence[PendingDecision], run: RunRow, outcomes: Sequence[Outcome], stop: BaseException | None
     ) -> list[Outcome]:
-        """Return the outcome of each decision from its stored change, with the Hub client's words if there are any."""
+        """Return the outcome of each decision from its stored change, with the Hub client's own words if available."""
         states = {row.n: row for row in self.store.changes(run.id)}
         outcomes_by_key = {key: one for one in outcomes for key in match_keys(one.repo, one.request_id, one.person)}
         return [final_outcome(case, states.get(case.n), outcomes_by_key, stop) for case in cases]
@@ -259,7 +277,7 @@ class DecisionSender:
 
 
 class _SingleCalls:
-    """Sends each decision by its own call, whose errors are more exact than those of a batch."""
+    """Sends each decision in a separate call, because its errors are more exact than the errors of a batch."""
 
     def __init__(self, hub: DecisionHub) -> None:
         self.hub = hub

@@ -27,7 +27,7 @@ from .settling import match_keys
 
 DUPLICATE: Final = "already decided in this run"
 UNSENT_KINDS: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
-"""Outcomes before sending that say nothing about the request: its repo could not be read."""
+"""Outcomes before sending that say nothing about the request, because the repo could not be read."""
 _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)
 
 
@@ -52,7 +52,10 @@ class Choice:
 
 @dataclass(slots=True)
 class DecisionResult:
-    """The outcomes in the order of the targets, and the error that ended the run early. `run` None: no run was stored."""
+    """The outcomes in the order of the targets, and the error that ended the run early.
+
+    `run` is None if no run was stored.
+    """
 
     run: str | None
     outcomes: list[Outcome]
@@ -61,13 +64,13 @@ class DecisionResult:
 
 @dataclass(slots=True)
 class PendingDecision:
-    """One target with its stored request, and its outcome if that needs no call. `n` counts from 1."""
+    """One target with its stored request, and its outcome if no call is needed. `n` counts from 1."""
 
     n: int
     subject: DecisionTarget
     row: RequestRow | None = None
     early_outcome: Outcome | None = None
-    is_duplicate: bool = False  # another decision of the run has the same request
+    is_duplicate: bool = False  # another decision of the run is about the same request
 
 
 def group_by_repo(cases: Iterable[PendingDecision]) -> dict[Repo, list[PendingDecision]]:
@@ -79,7 +82,7 @@ def group_by_repo(cases: Iterable[PendingDecision]) -> dict[Repo, list[PendingDe
 
 
 def outcome_before_send(case: PendingDecision, *, complete: bool) -> Outcome | None:
-    """Return the outcome if the request changed or disappeared since the caller read it; None if it must be sent."""
+    """Return the outcome if the request changed or disappeared since the caller read it; None if the decision must be sent."""
     target, now = case.subject.target, None if case.row is None else case.row.request
     return None if target.request is None else check_unchanged(case.subject.repo, target, now, complete=complete)
 
@@ -117,7 +120,7 @@ def make_change_row(run: RunRow, case: PendingDecision, choice: Choice) -> Chang
 def final_outcome(
     case: PendingDecision, row: ChangeRow | None, outcomes: Mapping[str, Outcome], stop: BaseException | None
 ) -> Outcome:
-    """Return the outcome for the target. What the Hub reported counts even if it could not be stored."""
+    """Return the outcome for the target. An outcome reported by the Hub counts even if it could not be stored."""
     if case.early_outcome is not None:
         return case.early_outcome
     keys = [] if row is None else _keys_in(row)
@@ -154,7 +157,7 @@ def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry
 
 
 def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.LedgerEntry:
-    """Return the ledger entry that sets the end of an existing access, written as in rules; None removes the end."""
+    """Return the ledger entry that sets the end of an existing grant (written as in rules); None removes the end."""
     end = None if until is None else to_ms(parse_grant_end(until, from_ms(at), zone))
     event = e.GrantDated(until=end, rule=ChangeOrigin.DIRECT, written=until)
     return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)

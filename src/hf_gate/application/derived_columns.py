@@ -1,4 +1,4 @@
-"""Compares two derived columns of requests with their sources: the mail domain and the last reason."""
+"""Compares two derived columns of requests with their sources: the e-mail domain and the last reason."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ..domain.rows import DerivedRow, LedgerRow
 from ..store.store import Store
 
 NOT_COMPARED: Final = (
-    "the country of a request: it is derived from an answer by lists that differ between versions",
-    "quality of the purpose, kind of mail address and fingerprint of the text: they follow from rules of the version",
-    "names and mail addresses of people, as last read",
+    "the country of a request, which is derived from an answer by lists that differ between versions",
+    "quality of the purpose, kind of e-mail address and fingerprint of the text, which depend on the version's rules",
+    "names and e-mail addresses of people, as last read",
     "counts, histories and search texts",
-    "plans, runs and their changes, so also what one person sent within a day, and who approved a plan",
+    "plans, runs and their changes, including what one person sent within a day and who approved a plan",
     "settings, first turns and halts of policies, saved views, and unsent decisions",
 )
-"""Data outside the ledger that is not compared with it."""
+"""Data outside the ledger that is not compared with the ledger."""
 
 _CHUNK: Final = 1000
 _STARTED: Final = EventKind.CHANGE_STARTED
 
 
 class LastReasons:
-    """The last reason of each request, from the private parts of the ledger: a digest of 8 bytes each."""
+    """The last reason of each request, from the private parts of the ledger: an 8-byte digest for each."""
 
     def __init__(self) -> None:
-        self._last: dict[int, bytes | None] = {}  # None: its private part was erased
+        self._last: dict[int, bytes | None] = {}  # None: the private part was erased
 
     def add(self, request: int | None, kind: str, body: bytes, private: bytes | None) -> None:
         """Add an entry of the ledger. Entries must be added oldest first."""
@@ -40,7 +40,7 @@ class LastReasons:
         self._last[request] = None if private is None else _digest_in(private)
 
     def matches(self, request: int, reason: str | None) -> bool:
-        """Whether this is the last reason; True if the last reason was erased."""
+        """Tell whether this is the last reason; True if the last reason was erased."""
         if request not in self._last:
             return reason is None
         last = self._last[request]
@@ -67,7 +67,7 @@ def _digest(reason: str | None) -> bytes:
 def find_differing_columns(
     store: Store, chain: str, requests: Sequence[int], reasons: LastReasons
 ) -> Iterator[ChainBreak]:
-    """Yield the requests of a chain whose mail domain or last reason differs from its source."""
+    """Yield the requests of a chain whose e-mail domain or last reason differs from the source."""
     for start in range(0, len(requests), _CHUNK):
         rows = store.derived_columns(requests[start : start + _CHUNK])
         suspects = [number for number, row in rows.items() if _describe_fault(number, row, reasons)]
@@ -75,7 +75,7 @@ def find_differing_columns(
             continue
         for number, row in store.derived_columns(
             suspects
-        ).items():  # they may have changed since their entries were read
+        ).items():  # the requests may have changed since their entries were read
             fault = _describe_fault(number, row, _read_reasons(store, number))
             if fault:
                 yield ChainBreak(chain, 0, f"request {number} {fault}")
@@ -94,5 +94,5 @@ def _read_reasons(store: Store, request: int) -> LastReasons:
 
 def _describe_fault(number: int, row: DerivedRow, reasons: LastReasons) -> str:
     if row.domain != row.mail_domain:
-        return "has a different mail domain than its person"
-    return "" if reasons.matches(number, row.reason) else "has a different last reason than its entries"
+        return "has another e-mail domain than its person"
+    return "" if reasons.matches(number, row.reason) else "has another last reason than its entries"

@@ -1,4 +1,4 @@
-"""Evaluates requests by the policies of their repo: reads facts, computes verdicts, finds a request's last transition."""
+"""Evaluates requests by the policies of their repo: reads facts, computes verdicts, and finds a request's last transition."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ..policy.tables import Table
 from ..store.store import Store
 
 MAX_MATCHED: Final = 20_000  # the most pending requests of a repo that are compared with tables
-CHUNK: Final = 1000  # requests whose history and profiles are read together
+CHUNK: Final = 1000  # the number of requests whose history and profiles are read together
 _PROFILE: Final = (
     "person.orgs",
     "person.models",
@@ -60,7 +60,7 @@ class SourcesPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RepoPolicies:
-    """The compiled policies of one repo. `reader` reads exactly the facts that they use."""
+    """The compiled policies of one repo. `reader` reads exactly the facts that the policies use."""
 
     repo: Repo
     evaluator: Evaluator
@@ -72,12 +72,12 @@ class RepoPolicies:
 
     @property
     def should_read_profiles(self) -> bool:
-        """Whether any rule uses facts of the profile."""
+        """Whether any rule uses facts from profiles."""
         return any(name in self.reader.wanted for name in _PROFILE)
 
     @property
     def should_read_history(self) -> bool:
-        """Whether any rule uses facts of earlier decisions."""
+        """Whether any rule uses facts about earlier decisions."""
         return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
 
@@ -96,7 +96,10 @@ def policies_of_repo(
     zone: tzinfo,
     cache: QualityCache | None = None,
 ) -> RepoPolicies | None:
-    """Return the policies of a repo; None if no policy applies. Raises UsageError if two name different role labels."""
+    """Return the policies of a repo; None if no policy applies.
+
+    Raises UsageError if two policies disagree about a role's label.
+    """
     own = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
     if not own:
         return None
@@ -114,16 +117,16 @@ def policies_of_repo(
 def policies_without_rules(
     row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
 ) -> RepoPolicies:
-    """Return a policy set without rules that only reads facts, for a policy that is evaluated elsewhere."""
+    """Return policies without rules, which only read facts, for a policy that is evaluated elsewhere."""
     form = form_roles(_form_of(row), _labels_of_roles(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
     return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
 
 class CurrentVerdicts:
-    """Selects the recorded verdicts that still hold: those of a policy that still evaluates the request.
+    """Selects the recorded verdicts that still apply: the verdicts of policies that still evaluate the request.
 
-    `policies` None means that the policies cannot be read now; then every recorded verdict holds.
+    If `policies` is None, the policies cannot be read now, and every recorded verdict applies.
     """
 
     def __init__(self, policies: Iterable[Policy] | None) -> None:
@@ -155,7 +158,7 @@ def count_table_matches(
     sources: SourcesPort,
     now: datetime,
 ) -> dict[str, tuple[int, int]]:
-    """Return by table how many pending requests were compared, at most `MAX_MATCHED` a repo, and how many it lists."""
+    """Return by table how many pending requests were compared (at most `MAX_MATCHED` per repo), and how many the table lists."""
     found = dict.fromkeys(tables, (0, 0))
     for row in store.repos():
         own = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
@@ -178,7 +181,7 @@ def _versions_of_used_lists(evaluator: Evaluator, sources: SourcesPort) -> dict[
 
 
 def fill_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
-    """Replace the names of reason templates by their texts. A changed text gives the policy another digest."""
+    """Replace the names of reason templates with their texts. A changed text gives the policy another digest."""
     named = [(rule, templates.get(rule.reason_template or "")) for rule in policy.rules]
     rules = tuple(rule if text is None else replace(rule, reason=text) for rule, text in named)
     if rules == policy.rules:
@@ -198,7 +201,7 @@ def _labels_of_roles(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
             if labels.setdefault(role, label) != label:
                 raise UsageError(
                     f"the policies of {repo} disagree about the role {role}: {labels[role]!r} or {label!r}.",
-                    hint="Name one label for it in all of them.",
+                    hint="Give this role the same label in all of them.",
                 )
     return labels
 
@@ -223,7 +226,7 @@ def read_inputs(
     now: datetime,
     part: ListRange = (None, None),
 ) -> Iterator[EvaluationInput]:
-    """Yield the requests of one status at this repo, or a part of them, with their facts, oldest first."""
+    """Yield the requests of one status at this repo, or a part of them, with their facts, the oldest first."""
     chunk: list[RequestRow] = []
     for row in store.iterate_requests(policy_set.repo, status, part=part):
         chunk.append(row)
@@ -242,7 +245,10 @@ def build_inputs(
     *,
     visible_repos: Collection[int] | None = None,
 ) -> Iterator[EvaluationInput]:
-    """Yield requests of this repo with their facts. Histories count only `visible_repos` (row ids; None: all repos)."""
+    """Yield requests of this repo with their facts.
+
+    Histories only count `visible_repos` (row ids; None means all repos).
+    """
     people = [row.person.id for row in rows]
     profiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
     has_history = policy_set.should_read_history and bool(rows)
@@ -291,7 +297,10 @@ _ENTRIES: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The verdict on one request. If no policy evaluates its status (`is_judged` false), it is evaluated as if pending."""
+    """The verdict on one request.
+
+    If no policy evaluates the status (`is_judged` false), the request is evaluated as if pending.
+    """
 
     row: RequestRow
     facts: Facts
@@ -309,9 +318,10 @@ def evaluate_request(
     *,
     with_profile: bool = True,
 ) -> Evaluation:
-    """Evaluate a request as the next plan will. `with_profile`: first read the profile if it can change the verdict.
+    """Evaluate a request as the next plan would.
 
-    `policies` None: no policy applies to the repo. Raises `LookupError` if the store has no record of the request.
+    With `with_profile`, first read the profile if it can change the verdict. `policies` is None if no policy applies to
+    the repo. Raises `LookupError` if the store has no record of the request.
     """
     row = add_read_time(store, row)
     found = _evaluate(store, policies, sources, row, now)
@@ -321,7 +331,10 @@ def evaluate_request(
 
 
 def add_read_time(store: Store, row: RequestRow) -> RequestRow:
-    """Add the time at which the record was certainly read, which gives the age of its facts: last full sync or first sight."""
+    """Add the latest time at which the record was certainly read: the last full sync, or first sight.
+
+    It dates the facts.
+    """
     known = store.repo(row.repo) if row.id > 0 else None
     if row.request is None or known is None:
         return row
@@ -348,9 +361,10 @@ def _evaluate(
 
 @dataclass(frozen=True, slots=True)
 class LastTransition:
-    """The change that gave a request its status. For a change on the Hub, `actor` is "outside" and `hub_user` the account.
+    """The change that gave a request its status.
 
-    `run_id` and `rule` belong to our own change. `is_first`: the request had this status when it was first seen.
+    For a change on the Hub, `actor` is "outside" and `hub_user` is the account. `run_id` and `rule` belong to our own
+    change. `is_first` means that the request had this status when first seen.
     """
 
     at: int  # ms
@@ -383,7 +397,7 @@ def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
 
 
 def unstored_row(request: AccessRequest) -> RequestRow:
-    """Return a row without history for a request that the store does not have."""
+    """Return a row without history, for a request that is not in the store."""
     person = request.person
     state = RequestState("", request.status, to_ms(request.asked_at), hub_request=request.request_id)
     identity = Identity(person.id, person.username, person.fullname, request.email)
@@ -391,7 +405,7 @@ def unstored_row(request: AccessRequest) -> RequestRow:
 
 
 def latest_request(rows: Sequence[RequestRow]) -> RequestRow | None:
-    """Return the latest of several requests that match a name; None without any."""
+    """Return the latest of the requests that match a name; None if there are none."""
     return max(rows, key=lambda row: (row.state.asked_at, row.id), default=None)
 
 

@@ -1,4 +1,7 @@
-"""Evaluates long lists of requests in one process a core; results and order are the same as in one process."""
+"""Evaluates long lists of requests with one process per core.
+
+The results and their order are the same as in one process.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ from .workspace import Workspace
 
 POOL_THRESHOLD: Final = 20_000  # requests in one list; below this, starting processes costs more than it saves
 PART_SIZE: Final = 5_000  # requests that a process evaluates before it returns results
-_AHEAD: Final = 2  # parts in flight for each process; bounds the memory for results
+_AHEAD: Final = 2  # parts in flight per process; limits the memory for results
 _MAX_PROCESSES: Final = 8
 
 
 class EvaluationPool:
-    """Evaluates the lists of one workspace by one policy bundle. The processes start at the first long list."""
+    """Evaluates the lists of one workspace with one policy bundle. The processes start at the first long list."""
 
     def __init__(
         self,
@@ -39,7 +42,10 @@ class EvaluationPool:
         threshold: int = POOL_THRESHOLD,
         part_size: int = PART_SIZE,
     ) -> None:
-        """`processes` defaults to the cores. Lists of fewer than `threshold` requests are evaluated in this process."""
+        """`processes` defaults to the number of cores.
+
+        Lists of fewer than `threshold` requests are evaluated in this process.
+        """
         self._workspace, self._bundle = workspace, bundle
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self._count = min(_MAX_PROCESSES, processes or cores or 1)
@@ -53,7 +59,7 @@ class EvaluationPool:
         self.close()
 
     def close(self) -> None:
-        """End the worker processes. Otherwise they end with this process."""
+        """End the worker processes. Without this call, they end with this process."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
@@ -94,12 +100,12 @@ class _Task:
     status: str
     now: datetime
     part: ListRange
-    newest: int | None  # ms; the plan has no room for changes of newer requests
+    newest: int | None  # time in ms; the plan has no room for changes of newer requests
     should_record: bool  # whether new verdicts are recorded in the ledger
 
 
 class _EvaluationWorker:
-    """Evaluates parts in another process. Forms are read again for each moment, since a sync may have changed them."""
+    """Evaluates parts in another process. Forms are reread for each moment, because a sync may have changed them."""
 
     def __init__(self, reopen: Callable[[], Workspace], digest: str) -> None:
         self._workspace = reopen()
@@ -123,7 +129,7 @@ class _EvaluationWorker:
         )
 
 
-_workers: list[_EvaluationWorker] = []  # at most one a process
+_workers: list[_EvaluationWorker] = []  # at most one bundle per process
 
 
 def _start_worker(reopen: Callable[[], Workspace], digest: str) -> None:

@@ -1,6 +1,6 @@
 """Parses typed input for commands, pages and the JSON API: ends, reasons, templates, notes, confirmations.
 
-Each function returns the value or raises a `UsageError` with the next step. Nothing has been sent by then.
+Each function returns the value or raises a `UsageError` with the next step. At that point, nothing has been sent.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ..policy.reasons import choose_text, fill_reason, reason_length_problem
 NOTE_LIMIT: Final = 4000
 
 Templates: TypeAlias = Mapping[str, str | Mapping[str, str]]
-"""The texts under `templates:` in hf-gate.yaml by name, and by language if there are several."""
+"""The texts under `templates:` in hf-gate.yaml, by name and (if there are several) by language."""
 
 
-NO_WORKSPACE: Final = "An end needs a workspace, because its runs end the access. There is no workspace here."
+NO_WORKSPACE: Final = "An end of access needs a workspace, because its runs end the access. There is no workspace here."
 
 
 def parse_end(text: str, now: datetime, zone: tzinfo, *, has_workspace: bool) -> str:
-    """Return the end of an access as rules write it (`90d`, `2028-11-30`). It must lie in the future."""
+    """Return the end of access as written in rules (`90d`, `2028-11-30`). It must be in the future."""
     if not has_workspace:
         raise UsageError(NO_WORKSPACE, hint="`hf-gate init` makes one.")
     written = text.strip()
@@ -59,7 +59,7 @@ def parse_note(text: str) -> str:
 
 
 def parse_reason(text: str | None, verb: str, *, is_silent: bool) -> str | None:
-    """Return the reason for the person; None for a verb without one. `is_silent`: no reason is intended."""
+    """Return the reason for the person; None for a verb without one. `is_silent` means that no reason is intended."""
     if verb not in VERBS_WITH_REASON:
         return None
     reason = (text or "").strip()
@@ -69,7 +69,7 @@ def parse_reason(text: str | None, verb: str, *, is_silent: bool) -> str | None:
 
 
 def parse_event_kind(text: str) -> str:
-    """Return the kind of an audit log entry; upper and lower case do not matter."""
+    """Return the kind of an audit log entry. Case does not matter."""
     known = {kind.lower(): kind for kind in KINDS}
     if text.lower() not in known:
         raise UsageError(f"{text[:40]!r} is not a kind of entry.", hint=f"Kinds: {', '.join(KINDS)}.")
@@ -86,7 +86,7 @@ def is_confirmed(text: str, count: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ReasonTemplate:
-    """A reason template of the workspace in one language. `name` is `more` or `more:de`."""
+    """A reason template of the workspace in one language. `name` is for example `more` or `more:de`."""
 
     name: str
     text: str
@@ -97,7 +97,10 @@ class ReasonTemplate:
 
 
 def texts_by_language(name: str, texts: str | Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the name and text of a template; one pair for each language, named `name:language`, if there are several."""
+    """Return the name and text of a template.
+
+    If there are several languages, return a pair `name:language` and text for each.
+    """
     if isinstance(texts, str) or len(texts) == 1:
         return [(name, choose_text(texts))]
     return [(f"{name}:{language}", text) for language, text in texts.items()]
@@ -129,8 +132,8 @@ def find_template(templates: Templates, word: str, repos: Sequence[Repo]) -> Rea
     text = choose_text(found, language or None)
     if "{rule}" in text:
         raise UsageError(
-            f"The template {name!r} contains {{rule}}, but here a person decides and not a rule.",
-            hint="Use another template, or --reason TEXT.",
+            f"The template {name!r} contains {{rule}}, but here a person decides, not a rule.",
+            hint="Use another template, or write a reason.",
         )
     if too_long := reason_length_problem(text, [repo.id for repo in repos], ""):
         raise ReasonTooLong(f"The filled template {name!r}: {too_long}", hint="Nothing was sent. Shorten the template.")

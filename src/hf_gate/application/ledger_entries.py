@@ -1,4 +1,4 @@
-"""Reads entries of the ledger, newest first and only as far as needed, and builds their records."""
+"""Reads entries of the ledger, the newest first and only as many as needed, and builds their records."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .ledger_verification import SealedEntry
 from .records import AuditRecord, HistoryRecord
 
 _CHUNK: Final = 200
-_SENTENCES: Final = 3  # shown for one group
+_SENTENCES: Final = 3  # sentences shown for one group
 _MIN_GROUP: Final = 4  # fewer similar entries in a row are not grouped
-_MAX_GROUP: Final = 1000  # entries in one group
+_MAX_GROUP: Final = 1000  # the most entries in one group
 _MODELS: Final = "models/"
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 def read_newest(
     store: Store, chains: Iterable[str] | None = None, keep: Callable[[LedgerLink], bool] = lambda _: True
 ) -> Iterator[LedgerLink]:
-    """Yield the entries of these chains (None: all chains) that `keep` accepts, newest first."""
+    """Yield the entries of these chains (None means all) that `keep` accepts, newest first."""
     known = store.chains()
     wanted = known if chains is None else [chain for chain in chains if chain in known]
     backwards = [_read_backwards(store, chain, known[chain][0]) for chain in wanted]
@@ -62,13 +62,13 @@ def _read_backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLin
 
 
 def read_entry(store: Store, chain: str, seq: int) -> SealedEntry | None:
-    """Return one entry with its private part; None if the chain has no entry of that number."""
+    """Return one entry with its private part; None if the chain has no entry with that number."""
     found = next(iter(store.links_with_private_parts(chain, seq)), None) if seq > 0 else None
     return SealedEntry(*found) if found is not None and found[0].seq == seq else None
 
 
 def name_of_entry(link: LedgerLink) -> str:
-    """Return the name of an entry as commands take it: `datasets/ns/name#12`, or `ns/name#12` for a model."""
+    """Return the name of an entry as used in commands: `datasets/ns/name#12`, or `ns/name#12` for a model."""
     return f"{link.chain.removeprefix(_MODELS)}#{link.seq}"
 
 
@@ -95,7 +95,7 @@ def group_similar(items: Iterable[T], key: Callable[[T], object]) -> Iterator[li
 
 
 def group_key(link: LedgerLink) -> tuple[object, ...]:
-    """Return the key of entries that belong together: same chain, kind, actor and run.
+    """Return the key that similar entries share: the same chain, kind, actor and run.
 
     Notes, and entries that are not about a request, have unique keys.
     """

@@ -34,7 +34,7 @@ def store_checkpoint(store: Store, now: datetime) -> Checkpoint:
 
 
 def checkpoint_to_dict(checkpoint: Checkpoint, endpoint: str) -> dict[str, object]:
-    """Return a checkpoint as a JSON document. It names repos but no people."""
+    """Return a checkpoint as a JSON document. It names repos, but no people."""
     return {
         "schema_version": SCHEMA,
         "endpoint": endpoint,
@@ -52,7 +52,7 @@ class _CheckpointFile(msgspec.Struct):
 
 
 def read_checkpoint(text: bytes, source: str) -> Checkpoint:
-    """Parse a checkpoint file. Raises UsageError if it is not one, or if its digest does not match."""
+    """Parse a checkpoint file. Raises UsageError if the file is not a checkpoint, or if its digest does not match."""
     try:
         read = msgspec.json.decode(text, type=_CheckpointFile)
         checkpoint = Checkpoint(to_ms(read.at), read.heads)
@@ -60,7 +60,7 @@ def read_checkpoint(text: bytes, source: str) -> Checkpoint:
         hint = "Write one: hf-gate audit checkpoint --out FILE."
         raise UsageError(f"{source} is not a checkpoint: {problem}.", hint=hint) from None
     if checkpoint.digest != read.digest:
-        raise UsageError(f"{source} was changed: its digest does not match.", hint="Use the original.")
+        raise UsageError(f"{source} was changed: its digest does not match.", hint="Use the original file.")
     return checkpoint
 
 
@@ -99,7 +99,7 @@ def export_ledger(store: Store, now: datetime, *, personal: bool = False) -> Ite
     for chain, (length, _) in heads.items():
         for entry in map(SealedEntry._make, store.links_with_private_parts(chain)):
             if entry.link.seq > length:
-                break  # stored after the header was written
+                break  # this entry was stored after the header was written
             yield msgspec.json.encode(_make_line(entry, personal=personal)) + b"\n"
 
 
@@ -122,7 +122,10 @@ def _make_line(entry: SealedEntry, *, personal: bool) -> _Line:
 
 
 def verify_exported_ledger(lines: Iterable[bytes], source: str, checkpoints: Sequence[Checkpoint] = ()) -> LedgerReport:
-    """Verify an exported ledger without its store. An unreadable line counts as a break; verification continues after it."""
+    """Verify an exported ledger without its store.
+
+    An unreadable line counts as a break, and the verification continues after it.
+    """
     rest = iter(lines)
     header = _parse_header(next(rest, b""), source)
     proof = LedgerVerifier(checkpoints)
@@ -174,5 +177,5 @@ def _parse_entry(line: bytes) -> SealedEntry | None:
         return None
     link = LedgerLink(read.chain, read.seq, at, read.kind, read.actor, read.request, body, commitment, last)
     entry = SealedEntry(link, salt, private)
-    # The decoder accepts several spellings of the same entry, but an export has only one. Others are not authentic.
+    # The decoder accepts several spellings of the same entry, but an export uses only one. Any other is not authentic.
     return entry if msgspec.json.encode(_make_line(entry, personal=True)) == line.rstrip(b"\n") else None

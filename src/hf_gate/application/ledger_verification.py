@@ -1,4 +1,4 @@
-"""Verifies the ledger: chains, checkpoints, seals of private parts, and the tables that follow from the events."""
+"""Verifies the ledger: chains, checkpoints, seals of private parts, and the tables derived from the events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMPARISONS: Final = 3  # how often a row is compared with its events before it
 
 
 class SealedEntry(NamedTuple):
-    """One entry with its private part and the salt of its seal. Both are None if they were erased or not exported."""
+    """One entry with its private part and the salt of its seal. Both are None if erased or not exported."""
 
     link: LedgerLink
     salt: bytes | None = None
@@ -34,13 +34,16 @@ class SealedEntry(NamedTuple):
 
 @dataclass(slots=True)
 class LedgerReport:
-    """The result of a verification. `broken` is in the order of discovery; `private` counts the checked seals."""
+    """The result of a verification.
+
+    `broken` lists breaks in the order of discovery; `private` counts the checked seals.
+    """
 
     entries: int = 0
     private: int = 0
     chains: dict[str, int] = field(default_factory=dict)
     broken: list[ChainBreak] = field(default_factory=list)
-    not_proved: tuple[str, ...] = ()  # data that a comparison of the tables does not cover
+    not_proved: tuple[str, ...] = ()  # data that the comparison of the tables does not cover
 
     @property
     def ok(self) -> bool:
@@ -76,7 +79,7 @@ class LedgerVerifier:
             self.result.broken.append(ChainBreak(chain, length + 1, what))
 
     def finish(self) -> LedgerReport:
-        """Compare the checkpoints after all chains were added, and return the report."""
+        """After all chains have been added, compare the checkpoints and return the report."""
         for checkpoint in self.checkpoints:
             ends = ((chain, length) for chain, (length, _) in checkpoint.heads.items())
             heads = {end[0]: [self._found[end]] for end in ends if end in self._found}
@@ -84,17 +87,17 @@ class LedgerVerifier:
         return self.result
 
     def _check_entries(self, chain: str, entries: Iterable[SealedEntry]) -> Iterator[LedgerLink]:
-        """Yield the links of a chain, and check what the chain of hashes does not cover: kind, seal and reasons."""
+        """Yield the links of a chain, and check what the hashes do not cover: kind, seal and reasons."""
         wanted = self._wanted.get(chain, frozenset[int]())
         for entry in entries:
             link = entry.link
             self.result.entries += 1
             # This text occurs nowhere else in a body, because quotes inside texts are escaped.
             if f'"type":"{link.kind}"'.encode() not in link.body:
-                self._add_break(link, f"its body is not that of a {link.kind}")
-            if entry.private is not None:  # otherwise it was erased or not exported
+                self._add_break(link, f"its body does not belong to the kind {link.kind}")
+            if entry.private is not None:  # otherwise the private part was erased or not exported
                 self._check_seal(link, entry.private, entry.salt)
-            elif entry.salt is not None and link.commitment is not None:  # erasing removes both
+            elif entry.salt is not None and link.commitment is not None:  # erasing removes both parts
                 self._add_break(link, "its private part is missing, but its person was not erased")
             if self._reasons is not None:
                 self._reasons.add(link.request, link.kind, link.body, entry.private)
@@ -114,9 +117,9 @@ class LedgerVerifier:
 def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_tables: bool = False) -> LedgerReport:
     """Verify every chain of a store, its seals, and the given and stored checkpoints.
 
-    `with_tables` also compares the tables that follow from the ledger: the state of each request, its mail domain and last
-    reason, the run of each entry, promoted policies, members, and the triggers that protect the ledger. The result names
-    the rest in `not_proved`. This takes memory for every request.
+    `with_tables` also compares the tables that follow from the ledger: the state of each request, its e-mail domain and
+    last reason, the run of each entry, promoted policies, members, and the triggers that protect the ledger. The result
+    lists all other data in `not_proved`. The comparison needs memory for every request.
     """
     reasons = LastReasons() if with_tables else None
     proof = LedgerVerifier([*store.checkpoints(), *checkpoints], reasons)
@@ -133,7 +136,7 @@ def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_
 
 
 def _is_within(length: int, entry: SealedEntry) -> bool:
-    """Whether an entry was stored before the head was read. Another process may be writing."""
+    """Tell whether an entry was stored before the head was read. Another process may be writing."""
     return entry.link.seq <= length
 
 
@@ -149,7 +152,7 @@ def _find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int,
 
 def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReasons) -> Iterator[ChainBreak]:
     """Yield the differences between the tables and the events."""
-    acting = read_promotions(store)  # read first: a later promotion also has a later entry
+    acting = read_promotions(store)  # read first, because a later promotion also has a later entry
     recorded, promoted = set[int](), set[tuple[str, str]]()
     for chain in sorted({*chains, WORKSPACE_CHAIN}):  # a row may exist without any entry
         chain_state = _ReplayedChain(store, chain)
@@ -201,7 +204,10 @@ def _find_differing_members(
 
 @dataclass(frozen=True, slots=True)
 class _RecordedMember:
-    """A member by the events. `account` is the proven account, `seal` the digest of name, account and link."""
+    """A member as recorded by the events.
+
+    `account` is the proven account, `seal` the digest of name, account and link.
+    """
 
     role: str
     repos: tuple[str, ...] | None
@@ -233,11 +239,11 @@ def _find_unrecorded_requests(store: Store, recorded: set[int]) -> Iterator[Chai
 
 
 class _ReplayedChain:
-    """The state of requests, members and promotions by the events of one chain. It can read later events in addition."""
+    """The state of requests, members and promotions according to the events of one chain. Later events can be added."""
 
     def __init__(self, store: Store, chain: str) -> None:
         self.states: dict[int, RequestState] = {}
-        self.promoted: set[tuple[str, str]] = set()  # policies, and digests of their versions
+        self.promoted: set[tuple[str, str]] = set()  # promoted policies and the digests of their versions
         self.members: dict[str, _RecordedMember] = {}
         self.broken: list[ChainBreak] = []
         self.chain = chain
@@ -249,10 +255,10 @@ class _ReplayedChain:
             self._next = link.seq + 1
             try:
                 event = e.decode_event(link.body)
-            except msgspec.DecodeError:  # unreadable; the hash of the entry reports it
+            except msgspec.DecodeError:  # the body is unreadable; the check of hashes reports this
                 continue
             if run != getattr(event, "run", None):
-                what = f"it is indexed under run {run}, which its body does not name"
+                what = f"its index column names run {run}, but its body does not"
                 self.broken.append(ChainBreak(self.chain, link.seq, what))
             if isinstance(event, e.PolicyPromoted):
                 self.promoted.add((event.policy, event.digest))
@@ -266,7 +272,7 @@ class _ReplayedChain:
                     self.states[link.request] = state
 
     def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
-        """Yield the requests whose row differs from their events, with the row or None."""
+        """Yield the requests whose rows differ from their events, with the row or None."""
         for start in range(0, len(numbers), 1000):
             some = numbers[start : start + 1000]
             rows = self._store.requests(some)
@@ -277,7 +283,10 @@ class _ReplayedChain:
 
 
 def _compare_requests(chain_state: _ReplayedChain, recorded: set[int]) -> Iterator[ChainBreak]:
-    """Yield the differences between the table of requests and the events. Add the requests with events to `recorded`."""
+    """Yield the differences between the table of requests and the events.
+
+    The requests with events are added to `recorded`.
+    """
     chain_state.read_new_events()
     doubtful = sorted(chain_state.states)
     recorded.update(doubtful)

@@ -36,7 +36,10 @@ _SENT: Final = (ChangeState.DONE, *UNSETTLED)
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """The acting member, the other admins and all members. `shared_until`: 24 hours after the last removal of an admin."""
+    """The acting member, the other admins and all members.
+
+    `shared_until` is 24 hours after the last removal of an admin.
+    """
 
     me: Member
     others: Sequence[Member]
@@ -45,16 +48,16 @@ class Team:
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other person was an admin within the last 24 hours."""
+        """Whether no other person has been an admin within the last 24 hours."""
         return not self.others and self.shared_until is None
 
     def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
-        """Return those of the accounts that belong to members who may decide now."""
+        """Return the accounts (of those given) that belong to members who may decide now."""
         able = {one.proven_account for one in self.all_members if one.role.covers(MemberRole.REVIEWER)}
         return frozenset(account for account in accounts if account and account in able)
 
     def describe_next_step(self) -> str:
-        """Return what to do if a second person is missing."""
+        """Return what to do when a second person is missing."""
         if self.me.proven_account is None:
             return "Your account is not proven, so you do not count as one of the two. Open Settings and prove it."
         proven = [one.name for one in self.others if one.proven_account is not None]
@@ -69,7 +72,7 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalNeed:
-    """Whether changes need two people (`is_large`), whether two agreed (`is_met`), and `why` they need two."""
+    """Whether changes need two people (`is_large`), whether two have agreed (`is_met`), and `why` two are needed."""
 
     team: Team
     is_large: bool
@@ -99,7 +102,7 @@ def read_team(store: Store, me: Member, now: datetime) -> Team:
 
 
 def make_owner_member(name: str, user_id: str | None) -> Member:
-    """Return the member for the desk's token. The Hub named the account, so it is proven if it has an id."""
+    """Return the member for the desk's token. The Hub named the account, so the account is proven if it has an id."""
     proven_at = None if user_id is None else 0
     ident = f"owner:{user_id or name}"
     return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
@@ -114,10 +117,10 @@ def compute_need(
     store: Store, team: Team, counts: Mapping[str, int], waiting: Iterable[QueuedDecision], now: datetime,
     *, original_total: int = 0, approvers: Collection[str] = (), resumed: RunRow | None = None,
 ) -> ApprovalNeed:  # fmt: skip
-    """Return the approval that changes need. `counts` counts them by verb (accept, reset, reject, cancel).
+    """Return the approval that changes need. `counts` is the number of changes by verb (accept, reset, reject, cancel).
 
     `waiting` are the decisions in the tray, `original_total` the number of changes before some were excluded, `approvers`
-    the accounts that agreed. `resumed` is the run to which the changes belong, with the counts of what it has sent.
+    the accounts that agreed. `resumed` is the run to which the changes belong, with counts of what the run has sent.
     """
     if team.is_alone:
         return ApprovalNeed(team, is_large=False, is_met=False, why="")
@@ -134,9 +137,9 @@ def compute_need(
 def compute_resume_need(
     store: Store, team: Team, run: RunRow, waiting: Iterable[QueuedDecision], now: datetime
 ) -> ApprovalNeed:
-    """Return the approval that the rest of a run needs: other changes may have been sent while it waited.
+    """Return the approval that the rest of a run needs, because other changes may have been sent while the run waited.
 
-    The person who started the run agreed to it, so it counts as approved if another person resumes it.
+    The person who started the run agreed to the run, so it counts as approved if another person resumes it.
     """
     counts = PlansAndRuns(store).count_changes(run.id)
     left = counts.get(ChangeState.PLANNED, 0)
@@ -159,7 +162,7 @@ def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
 def _count_recent_changes(
     store: Store, team: Team, waiting: Iterable[QueuedDecision], now: datetime, resumed: RunRow | None
 ) -> Counter[str]:
-    """Count by verb the changes in the window, and in the tray, that the same person may have made."""
+    """Count, by verb, the changes in the time window and in the tray that the same person may have made."""
     found = Counter[str]()
     runs = store.runs_since(to_ms(now - LIMIT_WINDOW))
     for run in runs:
@@ -167,14 +170,17 @@ def _count_recent_changes(
             found.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
     accounts = {one.id: one.proven_account for one in team.all_members}
     written = {run.id for run in runs}
-    for item in waiting:  # an item is marked with its run before that run is written
+    for item in waiting:  # an item in the tray is marked with its run before the run is written
         if item.run not in written and not _is_another(team.me, accounts.get(item.member or "")):
             found[item.verb] += 1
     return found
 
 
 def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
-    """Return why a person may not set another end alone; "" if they may. An end removes access as a reset does."""
+    """Return why a person may not set another end of access alone; "" if they may.
+
+    An end removes access, as a reset does.
+    """
     if team.is_alone:
         return ""
     accounts = {one.name: one.proven_account for one in team.all_members}
@@ -193,7 +199,7 @@ def _is_another(me: Member, account: str | None) -> bool:
 
 
 def _count_sent(run: RunRow) -> dict[str, int]:
-    """Count the changes of a run by verb; for a run that is over, no more than were sent."""
+    """Count the changes of a run by verb; for a run that is over, count only as many as were sent."""
     if not is_over(run):
         return dict(run.verbs)
     most = sum(run.counts.get(kind, 0) for kind in _SENT)
@@ -211,18 +217,18 @@ def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
 
 
 class Membership:
-    """The owner of the token and the members of a workspace. `owner_id`: the owner's account id on the Hub."""
+    """The owner of the token and the members of a workspace. `owner_id` is the owner's account id on the Hub."""
 
     def __init__(self, workspace: Workspace, owner: str, owner_id: str | None = None) -> None:
         self.workspace, self.owner, self.owner_id = workspace, owner, owner_id
 
     @cached_property
     def owner_member(self) -> Member:
-        """The account whose token the desk uses. The Hub named it, so it is proven."""
+        """The account whose token the desk uses. The Hub named the account, so it is proven."""
         return make_owner_member(self.owner, self.owner_id)
 
     def admit_owner(self) -> None:
-        """Store who the owner is. A member invited under the owner's name is another person and is revoked."""
+        """Store who the owner is. A member who was invited under the owner's name is another person and is revoked."""
         stored = json.dumps({"name": self.owner, "user_id": self.owner_id})
         if self.workspace.store.setting(setting_keys.OWNER) != stored:
             with self.workspace.store.writing() as write:
@@ -246,11 +252,11 @@ class Membership:
         return found if found is not None and found.has_link else None
 
     def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
-        """Invite a member by a link. `by`: the actor in the ledger; the owner if None."""
+        """Invite a member by link. `by` is the actor in the ledger; None means the owner."""
         return self.workspace.members.invite(member, secret, by or self.owner, to_ms(self.workspace.now()))
 
     def revoke(self, member: Member, by: str | None = None) -> None:
-        """Revoke a member: delete link, sessions, views, selection and unsent decisions. Their runs stop."""
+        """Revoke a member: delete the link, sessions, views, selection and unsent decisions, and stop the member's runs."""
         at = to_ms(self.workspace.now())
         self.workspace.members.revoke(member, by or self.owner, at)
         waiting = self.workspace.tray.list_waiting()
@@ -262,12 +268,12 @@ class Membership:
         return [row for row in self.workspace.store.repos() if self.can_see(member, row.repo)]
 
     def can_see(self, member: Member, repo: Repo) -> bool:
-        """Whether the workspace covers a repo and the member may see it."""
+        """Tell whether the workspace covers a repo and the member may see it."""
         ours = None if self.workspace.location.folder is None else self.workspace.location.config.repos
         return _matches_any(ours, repo) and _matches_any(member.repos, repo)
 
     def can_decide(self, item: QueuedDecision, row: RequestRow) -> bool:
-        """Whether a decision may be sent: its member may still decide at the repo, and it is not about their own request."""
+        """Tell whether a decision may be sent: its member may still decide at the repo, and the request is not their own."""
         member, who = self.find_by_id(item.member), row.person.identity
         return (
             member is not None
@@ -277,7 +283,10 @@ class Membership:
         )
 
     def can_continue(self, run: RunRow) -> bool:
-        """Whether a run's member may still decide at all its repos. Runs of commands and of the owner go on."""
+        """Tell whether a run's member may still decide at all repos of the run.
+
+        Runs by commands and by the owner may continue.
+        """
         if run.member is None or run.member.startswith("owner:"):
             return True
         member = self.find_by_id(run.member)
@@ -288,7 +297,7 @@ class Membership:
     # ---- second person -----------------------------------------------------------------------------------------------
 
     def read_team(self, member: Member) -> Team:
-        """Return the current team, seen from this member."""
+        """Return the current team from the point of view of this member."""
         return read_team(self.workspace.store, member, self.workspace.now())
 
     def compute_need(
@@ -310,7 +319,7 @@ class Membership:
         if need.is_large:
             raise Guarded(
                 f"Nothing was decided. {need.why}",
-                hint=f"Select them and press {verb.capitalize()}: that makes a plan. {need.team.describe_next_step()}",
+                hint=f"Select the requests and press {verb.capitalize()} to make a plan. {need.team.describe_next_step()}",
             )
 
     def make_decision_sender(self, actor: str, member: str | None = None) -> DecisionSender:
@@ -324,5 +333,5 @@ class Membership:
 
 @lru_cache(8192)
 def _matches_any(globs: tuple[str, ...] | None, repo: Repo) -> bool:
-    """Whether a glob matches the repo; None matches every repo."""
+    """Tell whether a glob matches the repo; None matches every repo."""
     return globs is None or any(glob_matches(glob, repo) for glob in globs)

@@ -1,4 +1,4 @@
-"""The overview: how many wait and how long, who answered each week, which rules decide, what ends soon, what is unproved."""
+"""The overview: how many requests wait and how long, who answered, which rules decide, what ends soon, what is unproved."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ R = TypeVar("R", bound=Record)
 
 
 def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = None) -> OverviewRecord:
-    """Return the numbers of the last 26 weeks. `repos`: only of these."""
+    """Return the numbers of the last 26 weeks. `repos` limits them to these repos."""
     at = to_ms(now)
     first, last = week_of(at) - WEEKS + 1, week_of(at)
     past = [each for each in read_weekly_counts(store.reads, _PAST, repos, first) if each.week <= last]
@@ -87,7 +87,7 @@ def mask_small_counts(overview: OverviewRecord) -> OverviewRecord:
 
 
 def overview_cells(overview: OverviewRecord) -> Iterator[OverviewCell]:
-    """Yield every value of the overview with its place, for CSV."""
+    """Yield every value of the overview with its position, for CSV."""
     values = asdict(overview)
     parts = {"week": values.pop("weeks"), "rule": values.pop("rules"), "end": values.pop("ends")}
     unproved = values.pop("unproved")
@@ -102,7 +102,7 @@ def overview_cells(overview: OverviewRecord) -> Iterator[OverviewCell]:
 
 
 def _mask_week(week: WeekRecord) -> WeekRecord:
-    """Hide all parts if one is small: the total would reveal it."""
+    """Hide all parts if one is small, because the total would reveal it."""
     parts = ("by_people", "by_rules", "outside")
     week = _mask_fields(week, ("asked", "answered"))
     if any(_mask(getattr(week, part)) is None for part in parts):
@@ -120,7 +120,7 @@ def _mask(count: int | None) -> int | None:
 
 
 def _open_days(counts: Iterable[WeeklyCount]) -> Counter[int]:
-    """How many wait by the day on which they asked (ms)."""
+    """Return how many requests wait, by the day of the request (ms)."""
     days = Counter[int]()
     for each in counts:
         days[week_start(each.week) + int(each.name) * DAY] += each.n
@@ -156,7 +156,7 @@ def _weeks(past: Iterable[WeeklyCount], first: int, last: int) -> list[WeekRecor
 
 
 def _rules(past: Iterable[WeeklyCount]) -> list[RuleUseRecord]:
-    """The rules that decided most."""
+    """Return the rules that decided most often."""
     decided, reversed_ = Counter[str](), Counter[str]()
     for each in past:
         if each.kind is Activity.RULE:

@@ -1,4 +1,4 @@
-"""Makes the plan of a workspace: binds usernames in tables, reads needed profiles, evaluates every request once."""
+"""Makes the plan of a workspace: binds usernames in tables, reads needed profiles, and evaluates every request once."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ POLICY: Final = "policy"
 
 @dataclass(slots=True)
 class PlanProposal:
-    """A plan, and the people whose unread profile can change a verdict."""
+    """A plan, and the people whose unread profiles can change a verdict."""
 
     plan: Plan
     missing_profiles: list[PersonRow] = field(default_factory=list)
 
 
 class ChangeFilter(Protocol):
-    """Decides which changes a plan may hold. Changes of `small_starts` are added at the end."""
+    """Decides which changes a plan may contain. Changes from `small_starts` are added at the end."""
 
     def allows(self, change: Change) -> bool: ...
     def small_starts(self) -> Iterable[Change]: ...
 
 
 class AllowAll:
-    """Allows every change: a person looks at the plan."""
+    """Allows every change, because a person checks the plan."""
 
     def allows(self, change: Change) -> bool:  # noqa: ARG002 - the signature of ChangeFilter
         return True
@@ -74,8 +74,8 @@ class AllowAll:
 class PlanBuffer:
     """Keeps the oldest `limit` changes and counts the others as `dropped`.
 
-    Once the buffer is full, changes of requests newer than `newest` (ms) have no room. `should_record` is false if the
-    plan is for an assumed time; then no verdict is recorded. `protected` counts changes that guards forbid.
+    Once the buffer is full, there is no room for changes of requests newer than `newest` (ms). If the plan is for an
+    assumed time, `should_record` is false and no verdict is recorded. `protected` counts changes that guards forbid.
     """
 
     limit: int = MAX_CHANGES
@@ -88,7 +88,7 @@ class PlanBuffer:
     newest: int | None = None
 
     def offer(self, change: Change) -> None:
-        """Add a change if guards and filter allow it; older changes may displace it."""
+        """Add a change if the guards and the filter allow it; older changes may displace it."""
         if self.is_protected(change):
             self.protected += 1
         elif self.filter.allows(change):
@@ -108,7 +108,7 @@ class PlanBuffer:
         return self.changes
 
     def close(self) -> None:
-        """Drop the newest changes above the limit."""
+        """Drop the newest changes beyond the limit."""
         if len(self.changes) > self.limit:
             self.changes.sort(key=lambda one: (one.asked_at, one.sort_key))
             self.dropped += len(self.changes) - self.limit
@@ -119,7 +119,7 @@ class PlanBuffer:
 class EvaluatedPart(msgspec.Struct):
     """The results for a part of a list: changes, new verdicts as ledger entries, people with a missing profile, counts.
 
-    `late_count` counts changes without room in the plan. `removed` are the row ids of accepted requests that lose access.
+    `late_count` counts changes for which the plan has no room. `removed` has the row ids of requests that lose access.
     """
 
     changes: list[Change] = []
@@ -131,7 +131,7 @@ class EvaluatedPart(msgspec.Struct):
 
 
 EvaluateList: TypeAlias = Callable[[RepoPolicies, str, datetime, PlanBuffer], Iterator[EvaluatedPart]]
-"""Evaluates one status list of a repo part by part, while the caller fills the buffer."""
+"""Evaluates the requests of one status at a repo part by part, while the caller fills the buffer."""
 
 
 def propose_plan(
@@ -148,7 +148,7 @@ def propose_plan(
     should_record: bool = True,
     change_filter: ChangeFilter | None = None,
 ) -> PlanProposal:
-    """Evaluate the requests of these repos in the statuses that their policies name; return the plan of changes.
+    """Evaluate the requests of these repos in the statuses that the policies cover; return the plan of changes.
 
     New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
     that `is_governed` accepts, evaluated or not.
@@ -158,7 +158,7 @@ def propose_plan(
         Counter[str](),
     )
     needs: dict[int, PersonRow] = {}
-    removed: set[int] = set()  # row ids of requests that a verdict removes
+    removed: set[int] = set()  # row ids of requests that lose access by a verdict
     for policy_set in policy_sets:
         for status in policy_set.statuses:
             for part in evaluate(policy_set, status, now, buffer):
@@ -169,7 +169,7 @@ def propose_plan(
                 buffer.dropped += part.late_count
                 for change in part.changes:
                     buffer.offer(change)
-    # One change for each request: a request that a verdict removes needs no end of its grant.
+    # Each request gets one change: if a verdict removes the access, the end of the grant needs no change.
     ended, counts["end_human"] = _plan_ends(store, is_governed, policies, now)
     ends = [change for change in ended if change.row not in removed]
     counts["end"] = len(ends)
@@ -225,7 +225,7 @@ def evaluate_part(
     part: ListRange = (None, None),
     buffer: PlanBuffer | None = None,
 ) -> Iterator[EvaluatedPart]:
-    """Evaluate a part of a list, `CHUNK` requests at a time. It only reads, so several processes can run it."""
+    """Evaluate a part of a list, `CHUNK` requests at a time. The function only reads, so several processes can run it."""
     evaluation = _PartEvaluation(policy_set, now, buffer or PlanBuffer())
     for number, case in enumerate(read_inputs(store, policy_set, sources, status, now, part), start=1):
         evaluation.evaluate(case)
@@ -256,13 +256,13 @@ class _PartEvaluation:
         return done
 
     def evaluate(self, case: EvaluationInput) -> None:
-        """Evaluate one request. Conditions are traced only for changes, because tracing takes time."""
+        """Evaluate one request. Conditions are only traced for changes, because tracing takes time."""
         row, facts = case.row, case.facts
         verdict = self.policy_set.evaluator.evaluate(facts, now=self.now, status=row.state.status)
         if verdict is None or row.request is None:
             return
         if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
-            return  # an accepted request stays accepted without review
+            return  # an accepted request that needs no review stays accepted
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
         if why_people_decide(verdict, self.now, self.policy_set.evaluator.zone) is not None:
@@ -310,7 +310,7 @@ def _plan_ends(
 ) -> tuple[list[Change], int]:
     """Return the changes that end expired grants at governed repos, however late.
 
-    Also return how many expired grants have `at_end: human`: those keep access until a person decides.
+    Also return how many expired grants have `at_end: human`; these people keep access until a person decides.
     """
     reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in policies for rule in policy.rules}
     found, humans = [], 0
@@ -328,7 +328,10 @@ def _plan_ends(
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """A plan and how many profiles were read for it. `skew`: the clock is off by so many seconds, so no grant ends."""
+    """A plan and how many profiles were read for it.
+
+    `skew` is how many seconds the clock is off if no grant ends for that reason.
+    """
 
     plan: Plan
     profiles: int = 0
@@ -345,9 +348,9 @@ def make_plan(
     valid: timedelta = VALIDITY,
     make_filter: Callable[[], ChangeFilter] = AllowAll,
 ) -> PlanResult:
-    """Return a plan. If profiles can change verdicts, read at most `profile_budget` of them and plan again.
+    """Return a plan. If profiles can change verdicts, read at most `profile_budget` profiles and plan again.
 
-    With a `moment`, nothing is read from the Hub, bound or recorded. `make_filter` is called once for each planning.
+    With a `moment`, nothing is read from the Hub, bound or recorded. `make_filter` is called once for each planning pass.
     """
     store, sources = workspace.store, workspace.sources
     now, is_now = moment or workspace.clock.now(), moment is None
@@ -373,24 +376,24 @@ def make_plan(
     if is_now and profile_budget and proposal.missing_profiles:
         read = read_profiles(store, sources, proposal.missing_profiles, now, profile_budget)
     plan = propose_once().plan if read else proposal.plan
-    if skew is not None:  # every surface shows the summary
+    if skew is not None:  # all interfaces show the summary
         plan = make_partial_plan(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
     return PlanResult(plan, read, skew)
 
 
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
-    """Return the seconds that the Hub's clock is ahead if they are too many to end grants by our clock; else None."""
+    """Return how many seconds the Hub's clock is ahead if that is too much to end grants by our clock; else None."""
     hub = workspace.hub
     if hub.skew is None and (due := next(iter(workspace.store.iterate_due(to_ms(now))), None)) is not None:
         with suppress(HfGateError):
-            hub.gate(due.repo)  # no call was made yet; any answer carries the Hub's time
+            hub.gate(due.repo)  # no call has been made yet; any answer contains the Hub's time
     return hub.skew if is_clock_off(hub.skew) else None
 
 
 def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
-    """Bind usernames in tables to their current accounts, one call each; return the number of calls.
+    """Bind usernames in tables to their current accounts, with one call each; return the number of calls.
 
-    A later owner of the name is then not matched. Also store each table's row count, to detect truncated files.
+    After that, a later owner of a name does not match. Also store each table's row count, to detect truncated files.
     """
     store, tables = workspace.store, [table for table in bundle.tables.values() if not table.refusal]
     names = [(table, name) for table in tables for name in unbound_usernames([table], store.bindings(table.name))]

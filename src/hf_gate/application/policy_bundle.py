@@ -26,7 +26,7 @@ from .workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class PolicyBundle:
-    """Compiled policies with their tables. It is immutable; changed files are loaded into a new bundle."""
+    """Compiled policies with their tables. The bundle is immutable; changed files are loaded into a new one."""
 
     folder: WorkspaceFolder
     policies: tuple[Policy, ...]
@@ -50,12 +50,12 @@ class PolicyBundle:
         return policies_of_repo(row, self.compiled, self.tables, sources, zone=self.zone, cache=self.cache)
 
     def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
-        """Return the policies of each repo of the workspace to which one applies, sorted by repo."""
+        """Return the policies of each workspace repo to which a policy applies, sorted by repo."""
         rows = sorted((row for row in store.repos() if self.is_governed(row.repo)), key=lambda row: row.repo)
         return [policy_set for row in rows if (policy_set := self.for_repo(row, sources)) is not None]
 
     def is_governed(self, repo: Repo) -> bool:
-        """Whether a repo belongs to the workspace."""
+        """Tell whether a repo belongs to the workspace."""
         return self.config.includes(repo)
 
 
@@ -69,7 +69,7 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
     policies, problems = folder.check(forms)
     if wrong := [format_problem(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each with its line.")
+        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows every error with its line.")
     policies = tuple(fill_templates(policy, folder.config.templates) for policy in policies)
     tables = load_tables(folder, policies, store, workspace.now())
     return PolicyBundle(folder, policies, compile_policies(policies, tables), tables, policies_digest(policies))
@@ -85,7 +85,7 @@ def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Stor
 
 
 def find_refused_tables(workspace: Workspace) -> list[Table]:
-    """Return the refused tables; none if the files cannot be read, which is reported elsewhere."""
+    """Return the refused tables; none if the files cannot be read, because that is reported elsewhere."""
     if workspace.location.folder is None:
         return []
     try:
@@ -98,5 +98,5 @@ def find_refused_tables(workspace: Workspace) -> list[Table]:
 
 
 def policies_digest(policies: Iterable[Policy]) -> str:
-    """Return the digest of all policies together. A plan becomes invalid when it changes."""
+    """Return the digest of all policies together. A plan becomes invalid when this digest changes."""
     return hashlib.sha256(canonical_json(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()

@@ -22,7 +22,7 @@ _CHECK_INTERVAL: Final = 2.0  # seconds between two checks of the workspace's fi
 class PolicyWatcher:
     """Provides the current policies to a long-running process. Threads may share it.
 
-    `problem` says why the policies cannot be read; None if they can.
+    `problem` says why the policies cannot be read; None if they can be read.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -49,17 +49,17 @@ class PolicyWatcher:
             return self._bundle
 
     def expire(self) -> None:
-        """Check the files again at the next use, even if the last check was a moment ago."""
+        """Check the files again at the next use, even if the last check was only a moment ago."""
         self._seen = (float("-inf"), self._seen[1])
 
     @property
     def current_verdicts(self) -> CurrentVerdicts:
-        """The recorded verdicts that still hold under the current policies."""
+        """The recorded verdicts that still apply under the current policies."""
         bundle = self.current
         return CurrentVerdicts(None if bundle is None else bundle.policies)
 
     def for_repo(self, row: RepoRow) -> RepoPolicies | None:
-        """Return the policies of a repo, cached for each version of policies and form."""
+        """Return the policies of a repo, cached for each version of the policies and the form."""
         bundle = self.current
         if bundle is None:
             return None
@@ -77,7 +77,7 @@ class PolicyWatcher:
         return self._pool[1]
 
     def _accepted_row_counts(self) -> tuple[str | None, ...]:
-        """Return the stored row count of each refused table; it changes when a person accepts the table."""
+        """Return the stored row count of each refused table; the count changes when a person accepts the table."""
         tables = {} if self._bundle is None else self._bundle.tables
         refused = sorted(name for name, table in tables.items() if table.refusal)
         return tuple(self.workspace.store.setting(setting_keys.row_count_key(name)) for name in refused)
@@ -91,7 +91,7 @@ class PolicyWatcher:
 
 
 def _state_of_files(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
-    """Return names, modification times and sizes of the workspace's files, to detect changes."""
+    """Return the names, modification times and sizes of the workspace's files, to detect changes."""
     files = [folder / CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
     files += sorted(folder.glob("tables/*"))
     found = []

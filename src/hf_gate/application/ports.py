@@ -1,4 +1,4 @@
-"""The Hub and the clock as Protocols: each has two implementations, the real one and one for tests."""
+"""The Hub and the clock as Protocols: each has a real implementation and one for tests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class ListingHead(Protocol):
 
 
 class FoundRequests(Protocol):
-    """The requests of given people by their index. `complete` is false if a list could not be read to its end."""
+    """The requests of given people, by the index of the person.
+
+    `complete` is false if a list could not be read to its end.
+    """
 
     @property
     def requests(self) -> Mapping[int, AccessRequest]: ...

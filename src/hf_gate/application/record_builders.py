@@ -1,4 +1,4 @@
-"""Builds output records from stored rows, plans and what the Hub client returns."""
+"""Builds output records from stored rows, plans and results of the Hub client."""
 
 from __future__ import annotations
 
@@ -48,12 +48,15 @@ if TYPE_CHECKING:
 
 
 def request_record(request: AccessRequest, *, with_quality: bool = True) -> RequestRecord:
-    """Return the record of a request read from the Hub. `with_quality` false saves time: rating answers takes longest."""
+    """Return the record of a request read from the Hub.
+
+    `with_quality` false saves time, because rating answers takes longest.
+    """
     return RequestRecord(**_request_fields(request, request.person, request.email, with_quality=with_quality))
 
 
 def stored_request(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> RequestRecord:
-    """Return the record of a stored request. `verdicts` drops a verdict that no policy holds now."""
+    """Return the record of a stored request. `verdicts` drops a verdict that no longer applies."""
     return RequestRecord(**stored_fields(row, verdicts, with_quality=with_quality))
 
 
@@ -63,7 +66,7 @@ def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts) -> AttemptRecord:
 
 
 def account_record(profile: Profile, created_at: datetime | None) -> AccountRecord:
-    """Return the record of a public profile. `created_at` comes from the request and is used if the profile has none."""
+    """Return the record of a public profile. `created_at` is from the request, for a profile without one."""
     return AccountRecord(
         created_at=to_iso(profile.created_at or created_at),
         is_pro=profile.is_pro,
@@ -92,7 +95,7 @@ def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequ
 
 
 def attempt_record(request: AccessRequest) -> AttemptRecord:
-    """Return the record of a request read from the Hub, which knows neither attempt number nor end."""
+    """Return the record of a request read from the Hub, which has neither an attempt number nor an end."""
     return AttemptRecord(**_request_fields(request, request.person, request.email), attempt=None, until=None)
 
 
@@ -136,7 +139,7 @@ def _request_fields(
 
 
 def rate_answers(request: AccessRequest) -> dict[str, str] | None:
-    """Rate each text answer; checkboxes are not rated. None without a form."""
+    """Rate each text answer; checkboxes are not rated. Return None without a form."""
     if not request.has_form:
         return None
     from ..domain.answer_quality import rate_answer
@@ -147,7 +150,7 @@ def rate_answers(request: AccessRequest) -> dict[str, str] | None:
 
 
 def _without_record(row: RequestRow) -> AccessRequest:
-    """Return the request from its stored state, after its record was erased."""
+    """Return a request from its stored state, because its record was erased."""
     state = row.state
     return AccessRequest(
         repo=row.repo,
@@ -178,7 +181,7 @@ def grant_end_record(row: RequestRow) -> GrantEndRecord:
 
 
 def person_record(person: PersonRow, requests: Mapping[str, str]) -> PersonRecord:
-    """Return the record of a stored person. `requests`: status by repo."""
+    """Return the record of a stored person. `requests` is the status by repo."""
     known = person.identity
     return PersonRecord(
         person=person.pseudonym,
@@ -228,7 +231,7 @@ def _repo_fields(row: RepoRow, oldest: datetime | None) -> dict[str, Any]:
 
 
 def gate_record(gate: Gate) -> RepoRecord:
-    """Return the record of a repo of which only the gate is known."""
+    """Return the record of a repo if only its gate is known."""
     return RepoRecord(repo=gate.repo.id, repo_type=gate.repo.type, gated=gate.mode)
 
 
@@ -331,7 +334,10 @@ def policy_record(
     requirements: Iterable[AcceptRequirement] | None = None,
     failing: Iterable[PolicyTestResult] = (),
 ) -> PolicyRecord:
-    """Return the record of a checked policy file. `requirements` None: neither they nor the tests were computed."""
+    """Return the record of a checked policy file.
+
+    If `requirements` is None, neither requirements nor tests were computed.
+    """
     policy, errors = checked.policy, sum(problem.is_error for problem in checked.problems)
     return PolicyRecord(
         policy=name,

@@ -1,4 +1,4 @@
-"""Encodes records as JSON, JSON lines and CSV in bounded memory, for commands and for files of the desk.
+"""Encodes records as JSON, JSON lines and CSV in bounded memory, for commands and for downloads from the desk.
 
 CSV has one column for each question, status or outcome in a map of a record, and for each part of a verdict:
 `answers.Purpose`, `counts.done`, `verdict.action`.
@@ -21,11 +21,11 @@ from ..domain.flat_rows import ANSWER_COLUMNS, most_frequent_labels
 from .records import R, Record, VerdictRecord, keys_of
 
 SPREAD: Final = ("answers", "counts", "requests")
-"""Fields that CSV spreads over columns. A requester can invent labels, so their number is bounded."""
+"""Fields that CSV spreads over columns. A requester can invent labels, so the number of columns is limited."""
 
 _LEFT_OUT: Final = frozenset({"quality", *SPREAD})
 _VERDICT: Final = {"verdict": [f"verdict.{key}" for key in keys_of(VerdictRecord)]}
-_IN_MEMORY: Final = 1 << 20  # bytes; larger output goes into an unnamed temporary file
+_IN_MEMORY: Final = 1 << 20  # bytes; larger output goes to an unnamed temporary file
 
 
 def json_lines(records: Iterable[Record]) -> Iterator[str]:
@@ -35,7 +35,7 @@ def json_lines(records: Iterable[Record]) -> Iterator[str]:
 
 
 def json_array(records: Iterable[Record]) -> Iterator[str]:
-    """Yield an array with a record on each line."""
+    """Yield a JSON array with one record on each line."""
     before = "["
     for record in records:
         yield before + to_json(record)
@@ -53,12 +53,12 @@ def csv_lines(kind: type[R], records: Iterable[R]) -> Iterator[str]:
 
 
 def csv_document(document: dict[str, Any]) -> Iterator[str]:
-    """Yield a document as a header and one line."""
+    """Yield one document as a header and a line."""
     return _csv_sheet(list(document), [document])
 
 
 def _csv_with_spread_columns(keys: list[str], spread: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
-    """Yield CSV with one column a label. The header names every label, so all records are read before it is written."""
+    """Yield CSV with one column per label. The header names every label, so all records are read before it is written."""
     counts: Counter[tuple[str, str]] = Counter()
 
     def encode_rows() -> Iterator[bytes]:
@@ -116,7 +116,7 @@ def _take_text(out: io.StringIO) -> str:
 
 
 def spool(parts: Iterable[bytes]) -> IO[bytes]:
-    """Write all parts to a temporary file before the first is used, so that an error leaves no partial output."""
+    """Write all parts to a temporary file before the first part is used, so that an error leaves no partial output."""
     made: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     try:
         made.writelines(parts)

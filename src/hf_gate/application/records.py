@@ -1,6 +1,6 @@
 """Output records, one struct for each kind, used by `--json`, CSV, the desk's files, the JSON API and `schema`.
 
-To add a field, add it to the struct here and to its function in `record_builders.py`. Every surface follows.
+To add a field, add it to the struct here and to its function in `record_builders.py`; every output then contains it.
 A value that is absent, unknown or hidden from the reader is null; its key is never missing.
 """
 
@@ -101,7 +101,7 @@ class ShownRequest(RequestRecord, frozen=True, kw_only=True):
 
 
 class ExportedRequest(AttemptRecord, frozen=True, kw_only=True):
-    """One request in the export of a store, with the Hub's own record; `quality` is null: it is computed, not stored."""
+    """One request in the export of a store, with the Hub's own record. `quality` is null, because it is not stored."""
 
     id: Annotated[int, Meta(description="the number of this request in other files of the export")]
     person: Annotated[int, Meta(description="the number of the person in people.jsonl")]

@@ -1,4 +1,4 @@
-"""Expands repo globs: ids are taken as they are, patterns are matched with the gated repos of their owners."""
+"""Expands repo globs: ids are kept, and patterns are matched with the gated repos of their owners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds what is unusual about requests, for the chips of a row: exceptions only, and few of them."""
+"""Finds what is unusual about requests, for the chips of a row: only exceptions, and only a few."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SAME_TEXT_LIMIT: Final = MAX_SAME_TEXT
 
 
 class ChipKind(StrEnum):
-    """The kinds of chips, the weightiest first. The number of a chip is in brackets."""
+    """The kinds of chips, the most important first. The comment says in parentheses what a chip's number means."""
 
     NEW_ACCOUNT = "new-account"  # (age in days)
     THROW_AWAY_MAIL = "throw-away-mail"
     OTHER_FORM_MAIL = "other-form-mail"  # the form has another e-mail address than the account
-    SAME_TEXT = "same-text"  # (requests of this repo with that text, this one included)
+    SAME_TEXT = "same-text"  # (requests of this repo with this text, including this request)
     ASKED_BEFORE = "asked-before"  # (earlier attempts)
     ADDRESSES_SOFTWARE = "addresses-software"
 
 
 VIEWER_CHIPS: Final = frozenset({ChipKind.NEW_ACCOUNT, ChipKind.ASKED_BEFORE})
-"""The chips that reveal no answer and no address."""
+"""The chips that reveal no answer and no e-mail address."""
 
 
 class Chip(NamedTuple):
@@ -57,9 +57,9 @@ def read_chips(
     now: datetime,
     masks: bool,
 ) -> dict[int, tuple[Chip, ...]]:
-    """Return at most `MAX_CHIPS` chips for each request by its number, the weightiest first.
+    """Return at most `MAX_CHIPS` chips for each request, by request number, the most important first.
 
-    It takes one query for the page. `masks`: for somebody who sees no names, addresses and answers.
+    One query serves the whole page. `masks` is for members who see no names, e-mail addresses and answers.
     """
     classes = {} if masks else queue.read_row_classes([row.id for row in rows])
     found: dict[int, tuple[Chip, ...]] = {}
@@ -90,7 +90,7 @@ def _find_chips(row: RequestRow, form_card: str | None, known: RowClass | None, 
 
 
 def _has_other_form_mail(request: AccessRequest, form_card: str | None) -> bool:
-    """Whether the form asks for an address, and the answer is not that of the account."""
+    """Tell whether the form asks for an e-mail address, and the answer is not the account's address."""
     address = None if request.email is None else parse_address(request.email)
     labels = layout_answers(_roles_of(form_card), tuple(request.answers)).by_role.get(Role.EMAIL, ())
     answered = [label for label in labels if request.answers[label].strip()]

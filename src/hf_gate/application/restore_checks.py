@@ -13,20 +13,23 @@ from .ledger_verification import verify_ledger
 
 
 def check_synced_since_restore(store: Store, repos: Iterable[Repo]) -> None:
-    """Raise Guarded if a repo was not fully synced since the store was restored."""
+    """Raise Guarded if a repo has not been fully synced since the store was restored."""
     if store.setting(setting_keys.RESTORED) is None:
         return
     for repo in repos:
         row = store.repo(repo)
         if row is None or row.full_at is None:
             raise Guarded(
-                f"the store was restored from a backup, and {repo} was not fully synced since; nothing was sent.",
-                hint=f"Sync it first: hf-gate sync {repo} --full",
+                f"the store was restored from a backup, and {repo} has not been fully synced since; nothing was sent.",
+                hint=f"Sync the repo first: hf-gate sync {repo} --full",
             )
 
 
 def clear_restore_mark(store: Store, write: Writer, repo: Repo) -> None:
-    """Clear the mark of a restored store if every repo but this one was fully synced; call it after a full sync."""
+    """Clear the mark of a restored store if every other repo has been fully synced.
+
+    Call this after a full sync of a repo.
+    """
     if store.setting(setting_keys.RESTORED) is not None:
         others = [row for row in store.repos() if row.repo != repo]
         if all(row.full_at is not None for row in others):

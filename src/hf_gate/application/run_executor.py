@@ -46,8 +46,8 @@ from .settling import (
 )
 from .turn_permissions import store_halt
 
-READ_BATCH: Final = 10_000  # changes whose requests are read again together
-INTENT_BATCH: Final = 500  # intents stored in one transaction
+READ_BATCH: Final = 10_000  # the number of changes whose requests are reread together
+INTENT_BATCH: Final = 500  # the number of intents stored in one transaction
 MAX_READ_AGE: Final = 60.0  # seconds; after this, requests are read again before they are sent
 LATE_CALL_WAIT: Final = 20.0  # seconds in which a dead process's call may still arrive at the Hub
 MAX_CALL_DELAY: Final = 3600.0  # seconds; the longest time between an intent and its call
@@ -55,14 +55,15 @@ STATE_AFTER_REQUEST: Final[Mapping[str, RunState]] = {"pause": RunState.PAUSED, 
 """The state of a run after a pause or stop request."""
 
 Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
-"""Sends decisions from an iterator, which stores each as started before it yields it."""
+"""Sends decisions from an iterator, which stores each decision as started before yielding it."""
 
 
 @dataclass(slots=True)
 class RunExecutor:
     """Executes one run. `read_stop_request` is called between batches and returns `pause`, `stop` or None.
 
-    `is_store_current`: the store was compared with the Hub a moment ago, so the first read of each repo uses the store.
+    `is_store_current` means that the store was compared with the Hub a moment ago; the first read of each repo then
+    uses the store.
     """
 
     store: Store
@@ -78,7 +79,7 @@ class RunExecutor:
     _read_repos: set[Repo] = field(default_factory=set, init=False)
 
     def execute(self, run: RunRow) -> RunRow:
-        """Settle what a dead process left open, send the planned changes, return the updated run.
+        """Settle what a dead process left open, send the planned changes, and return the updated run.
 
         Raises the error that ended the run (no permission, Hub unavailable) after the state is stored.
         """
@@ -118,9 +119,9 @@ class RunExecutor:
                 self._settle_batch(run, repo, items[start : start + READ_BATCH])
 
     def settle_and_keep(self, run: RunRow) -> RunRow:
-        """Settle a run without sending the rest; return it with its counts.
+        """Settle a run without sending the rest; return the run with its counts.
 
-        A run of direct decisions ends here unless an outcome is still unknown.
+        A run of direct decisions ends here, unless an outcome is still unknown.
         """
         self.settle_started(run)
         return self._close(run, run.state)
@@ -144,10 +145,11 @@ class RunExecutor:
         self._store_settled(run, repo, [one for one in settled if one is not None])
 
     def _wait_for_late_calls(self, run: RunRow, items: Sequence[RunItem]) -> None:
-        """Wait until a call of a dead process must have arrived at the Hub, so that a read shows its effect.
+        """Wait until any call of a dead process must have arrived at the Hub, so that a read shows its effect.
 
-        The time of the call is unknown: it may have waited for the rate limit after its intent was stored. Always wait for
-        a change that is still marked as started: a dead process left it, and the clock may have been set since.
+        The time of the call is unknown, because it may have waited for the rate limit after its intent was stored.
+        Always wait for a change that is still marked as started: a dead process left it, and the clock may have been
+        changed since.
         """
         was_cut_off = bool(self.store.changes(run.id, (ChangeState.STARTED,), 1))
         moments = [run.made_at if item.row is None else item.row.started_at or 0 for item in items]
@@ -161,7 +163,7 @@ class RunExecutor:
         while not self._should_stop():
             items = self._read_items(run, (ChangeState.PLANNED,), repo, READ_BATCH)
             here = [item.n for item in items]
-            if not items or here == before:  # without progress the next pass would do the same
+            if not items or here == before:  # without progress, the next pass would do the same
                 return
             before = here
             ready = self._drop_stale_changes(run, repo, items)
@@ -195,7 +197,7 @@ class RunExecutor:
         return SettledItem(item, OutcomeKind.DEFERRED, why)
 
     def _read_requests(self, repo: Repo, items: Sequence[RunItem]) -> tuple[Mapping[int, AccessRequest], bool]:
-        """Return the requests by their item's index, and whether a missing request is certainly in no list."""
+        """Return the requests by the index of their item, and whether a missing request is certainly in no list."""
         if self.is_store_current and repo not in self._read_repos:
             self._read_repos.add(repo)
             stored = enumerate(item.target.request for item in items)
@@ -214,7 +216,10 @@ class RunExecutor:
         return requests, complete
 
     def _may_be_outdated(self, item: RunItem, seen: AccessRequest | None) -> bool:
-        """Whether a read contradicts our own recent change. The Hub's lists may lag, or another person changed it."""
+        """Tell whether a read contradicts our own recent change.
+
+        The Hub's lists may lag, or another person changed the request.
+        """
         if item.row is None or (seen is not None and seen.status == item.row.state.status):
             return False
         return was_just_moved(item.row.state, self.clock.now().timestamp() + (self.hub.skew or 0.0))
@@ -235,7 +240,7 @@ class RunExecutor:
             self._flush(run, repo, flight)
 
     def _send_grants(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
-        """Send grants one by one: the Hub has no batch for people who never asked."""
+        """Send grants one by one, because the Hub has no batch call for people who never asked."""
         for decision in decisions:
             yield from send_alone(repo, decision.target, self.hub.grant_access)
 
@@ -285,8 +290,9 @@ class RunExecutor:
     def _attach_requests(self, repo: Repo, settled: Sequence[SettledItem]) -> Sequence[SettledItem]:
         """Attach the requests that grants created for people who never asked.
 
-        By username this costs one or two calls. By id alone it costs whole lists, so it is left to the next sync unless the
-        grant has an end. A grant with an end but no request stays open, so that the next executor sets its end.
+        Finding them by username takes one or two calls. Finding them by id alone takes whole lists, so this is left to
+        the next sync unless the grant has an end. A grant with an end but no request stays open, so that the next
+        executor sets its end.
         """
         ended = (OutcomeKind.DONE, OutcomeKind.ALREADY)
         made = [one for one in settled if one.item.row is None and one.kind in ended]
@@ -312,13 +318,13 @@ class RunExecutor:
     def _close(self, run: RunRow, state: RunState) -> RunRow:
         """Store the state of the run and record it in the ledger of the workspace.
 
-        A run of direct decisions is not resumed: it ends here unless an outcome is unknown.
+        A run of direct decisions is not resumed: it ends here, unless an outcome is unknown.
         """
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNSETTLED, 1):
             state = RunState.STOPPED
         is_requested = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
         with self.store.writing() as write:
-            if not is_requested or state != run.state:  # an earlier halt may have been lifted meanwhile
+            if not is_requested or state != run.state:  # an earlier halt may have been removed meanwhile
                 store_halt(self.store, write, run, is_requested=is_requested)
             return close_run(write, run, state, self._at())
 

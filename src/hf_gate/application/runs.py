@@ -1,4 +1,4 @@
-"""Creates runs from plans, checks them, and makes the plans that retry or undo a run."""
+"""Checks plans, creates runs from them, and makes the plans that retry or undo a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .policy_bundle import PolicyBundle
     from .workspace import Workspace
 
-CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # a plan made further ahead is for an assumed time
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # a plan made further ahead than this is for an assumed time
 RETRIED_STATES: Final = (ChangeState.REFUSED, ChangeState.OPEN)
 _REPLAN_HINT: Final = "Make a new plan: hf-gate plan --out plan.json"
 _BATCH: Final = 1000
@@ -43,12 +43,12 @@ def policy_versions(policies: Iterable[Policy]) -> PolicyVersions:
 
 
 def needs_policies(plan: Plan) -> bool:
-    """Whether a plan depends on policies. A retry or undo may not, so that broken policies do not prevent it."""
+    """Tell whether a plan depends on policies. A retry or an undo may not, so that broken policies do not prevent it."""
     return bool(plan.plan.policy_digest) or any(change.policy for change in plan.changes)
 
 
 def check_plan_in_workspace(workspace: Workspace, bundle: PolicyBundle | None, plan: Plan) -> None:
-    """Raise Guarded for a plan of another Hub, an expired one, or one whose policies changed since."""
+    """Raise Guarded for a plan of another Hub, an expired plan, or a plan whose policies have changed since."""
     digest = bundle.digest if bundle is not None and plan.plan.policy_digest else None
     versions = policy_versions(() if bundle is None else bundle.policies)
     now = workspace.clock.now()
@@ -58,7 +58,7 @@ def check_plan_in_workspace(workspace: Workspace, bundle: PolicyBundle | None, p
 def check_plan(
     plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime, versions: PolicyVersions | None = None
 ) -> None:
-    """Raise Guarded for a plan of another Hub or of other policies, an expired one, or one made for an assumed time.
+    """Raise Guarded for a plan of another Hub or of other policies, an expired plan, or a plan made for an assumed time.
 
     `policy_digest` is compared unless None. Unless `versions` is None, each change must belong to one of these policies.
     """
@@ -86,7 +86,7 @@ def _names_of_other_versions(changes: Iterable[Change], versions: PolicyVersions
 
 
 def _is_current(change: Change, versions: PolicyVersions) -> bool:
-    """Whether a change belongs to no policy, or to the current version of one."""
+    """Tell whether a change belongs to no policy, or to the current version of a policy."""
     pair = (change.policy or "", change.policy_digest or "")
     return not any(pair) or pair in versions
 
@@ -94,9 +94,9 @@ def _is_current(change: Change, versions: PolicyVersions) -> bool:
 def create_run(
     store: Store, plan: Plan, *, run_id: str, kind: RunKind, actor: str, now: datetime, author: RunAuthor = NO_AUTHOR
 ) -> RunRow:
-    """Return the run of a plan: the existing one, or a new approved one, which is stored. Send nothing.
+    """Return the run of a plan: the existing run, or a new approved run, which is stored. Send nothing.
 
-    Raises Guarded if the plan's row ids belong to other requests here, as after a store was removed and synced again.
+    Raises Guarded if the plan's row ids belong to other requests here, for example after the store was created again.
     """
     earlier = store.run_of_plan(plan.digest)
     if earlier is not None:
@@ -127,7 +127,7 @@ def _check_row_ids(store: Store, changes: Sequence[Change]) -> None:
 
 
 def _is_row_of(change: Change, row: RequestRow | None) -> bool:
-    """Whether a row is the request of a change: by the Hub's request id, else the account id, else the username."""
+    """Tell whether a row is the request of a change: by the Hub's request id, else by account id, else by username."""
     if row is None or row.repo != change.repo_ref:
         return False
     who = row.person.identity
@@ -156,11 +156,11 @@ def check_changes_match_plan(store: Store, run: RunRow) -> None:
         for row, change in zip(rows, wanted, strict=True)
     )
     if plan is None or not same:
-        raise StoreDamaged(f"the changes of run {run.id} are not those of its plan; nothing was sent.")
+        raise StoreDamaged(f"the changes of run {run.id} differ from its plan; nothing was sent.")
 
 
 def record_resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
-    """Record that a person resumes a run. Changes sent from now on count for the 24 hours that start now."""
+    """Record that a person resumes a run. Changes sent from now on count towards the limit of the next 24 hours."""
     resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).count_changes(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=resumed, at=to_ms(now), actor=actor)])
@@ -168,7 +168,7 @@ def record_resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRo
 
 
 def is_over(run: RunRow) -> bool:
-    """Whether a run has nothing left to send."""
+    """Tell whether a run has nothing left to send."""
     return run.state in FINISHED
 
 
@@ -178,7 +178,7 @@ def is_over(run: RunRow) -> bool:
 def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVersions | None = None) -> Plan:
     """Return a plan of the refused and open changes whose requests still have the planned status.
 
-    Changes of policies that are not among `versions` are excluded and counted as `outdated`.
+    Changes by policies that are not among `versions` are excluded and counted as `outdated`.
     """
     rows = store.changes(run.id, RETRIED_STATES)
     known = store.requests([row.request for row in rows if row.request is not None])
@@ -194,7 +194,7 @@ def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVers
 
 
 def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
-    """Return the plan that restores the earlier status of each request of a run, and sentences on what it cannot undo."""
+    """Return the plan that restores the earlier status of each request of a run, and sentences about what cannot be undone."""
     rows = store.changes(run.id, (ChangeState.DONE,))
     known = store.requests([row.request for row in rows if row.request is not None])
     reversed_changes: list[Change] = []
@@ -221,7 +221,7 @@ def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[s
                 over,
                 f"{over} had access whose end has passed; undo cannot restore it. To accept again: hf-gate accept WHO@REPO --until END",
             ),
-            (mailed, f"{mailed} got a mail from the Hub that they may ask again; the mail cannot be undone."),
+            (mailed, f"{mailed} got an e-mail from the Hub that they may ask again; the e-mail cannot be undone."),
             (seen, f"{seen} had access for a while; downloads cannot be undone."),
         )
         if count
@@ -238,7 +238,7 @@ def _granted_request(store: Store, change: Change) -> RequestRow | None:
 
 
 def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated | None:
-    """Return the end of the access that a run removed; None if it had no end."""
+    """Return the end of the access that a run removed; None if the access had no end."""
     is_before = False
     for entry in store.entries(request=request.id, limit=_BATCH):
         match e.decode_event(entry.link.body):
@@ -249,14 +249,14 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
             case (
                 e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY, after=after) | e.StatusMoved(after=after)
             ) if is_before and after != Status.ACCEPTED:
-                return None  # an end set before this belongs to an earlier access
+                return None  # an end set before this time belongs to an earlier grant
             case _:
                 pass
     return None
 
 
 def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
-    """Return the reverse of a change. A restored access has the end that it had before."""
+    """Return the reverse of a change. Restored access has the same end as before."""
     until = None if end is None else ms_to_iso(end.until)
     at_end = None if end is None else end.at_end
     return make_change(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end)

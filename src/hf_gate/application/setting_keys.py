@@ -8,7 +8,7 @@ from ..domain.members import TEAM_UNTIL_SETTING
 from ..store import export
 
 RESTORED: Final = "restored"
-"""When the store was restored from a backup (ms). Deleted once every repo was fully synced again."""
+"""When the store was restored from a backup (ms). Deleted once every repo has been fully synced again."""
 
 OWNER: Final = "desk owner"
 """The account whose token the desk used last: name and id, as JSON."""

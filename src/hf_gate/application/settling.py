@@ -1,4 +1,4 @@
-"""Settles changes of a run: matches outcomes and reads with changes, and makes their ledger entries."""
+"""Settles changes of a run: matches outcomes and reads with changes, and makes the ledger entries."""
 
 from __future__ import annotations
 
@@ -26,17 +26,20 @@ from ..store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RunItem:
-    """One change of a run with its stored request. `row` is None if the Hub showed no request when it was planned."""
+    """One change of a run with its stored request.
+
+    `row` is None if the Hub showed no request when the change was planned.
+    """
 
     n: int
     change: Change
     row: RequestRow | None
     repo: Repo
-    hub_record: AccessRequest | None = None  # the Hub's record as it was just read
+    hub_record: AccessRequest | None = None  # the Hub's record as just read
 
     @property
     def target(self) -> Target:
-        """The request on the Hub, by everything that is known of it; ids come before names."""
+        """The request on the Hub, by everything known about it; ids take precedence over names."""
         if self.row is None:
             return Target(self.change.user, self.change.user_id, self.change.request_id)
         who = self.row.person.identity
@@ -44,9 +47,10 @@ class RunItem:
         return Target(who.username, who.user_id, self.row.state.hub_request, request)
 
     def target_to_send(self, now: float) -> Target:
-        """Return the target with the record that was just read, so that it is not read again before it is sent.
+        """Return the target with the record that was just read, so that it is not reread before the change is sent.
 
-        The client reads it again if it waits for the rate limit or loses the answer, and skips it if it changed.
+        The client rereads the request if the call waits for the rate limit or the answer is lost, and skips it if it
+        changed.
         """
         seen = None if self.hub_record is None else msgspec.structs.replace(self.hub_record, read_at=now)
         return Target(self.target.username, self.target.user_id, self.target.request_id, seen)
@@ -61,7 +65,7 @@ class SettledItem:
     why: str = ""
     source: str = "told"
     hub_reply: str | None = None
-    is_unsent: bool = False  # it becomes planned again and may be sent later
+    is_unsent: bool = False  # the change becomes planned again and may be sent later
     hub_at: int | None = None  # ms; when the Hub made the change, if a read showed it
 
 
@@ -96,7 +100,7 @@ def planned_version(change: Change) -> RequestVersion:
 
 
 def is_other_attempt(item: RunItem, now: AccessRequest) -> bool:
-    """Whether the person withdrew the planned request and asked again. A decision applies to one attempt only."""
+    """Tell whether the person withdrew the planned request and asked again. A decision applies to one attempt only."""
     if item.row is None:
         return False
     planned = item.row.state.hub_request
@@ -110,7 +114,10 @@ def _has_planned_status(now: AccessRequest | None, change: Change) -> bool:
 
 
 def settle_by_read(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
-    """Return the outcome of a started change from a read; None if the read does not show it. It then stays open."""
+    """Return the outcome of a started change from a read; None if the read does not show the outcome.
+
+    The change then stays open.
+    """
     change = item.change
     if now is None and item.row is not None:
         return SettledItem(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
@@ -130,23 +137,24 @@ def settle_by_read(item: RunItem, now: AccessRequest | None, *, complete: bool) 
 
 
 def _has_later_review(row: RequestRow, now: AccessRequest) -> bool:
-    """Whether a record has a later review than the stored one. Our change may have arrived before that review.
+    """Tell whether a record has a later review than the stored one. Our change may have arrived before that review.
 
-    The stored time of our own decision may be up to a second early. Then nothing is sent, which is the safer mistake.
+    The stored time of our own decision may be up to a second early. In that case nothing is sent, which is the safer
+    error.
     """
     stored, seen = row.state.reviewed_at, to_ms(now.reviewed_at)
     return stored is not None and seen is not None and seen > stored
 
 
 def settle_by_outcome(item: RunItem, outcome: Outcome) -> SettledItem:
-    """Return the outcome that the client reported for a change. A listed request that is missing now is gone."""
+    """Return the outcome that the client reported for a change. A listed request that is now missing is gone."""
     error = outcome.error
     if outcome.kind is OutcomeKind.OPEN and error is not None and not isinstance(error, OutcomeUnknown):
         return SettledItem(item, OutcomeKind.DEFERRED, outcome.why, is_unsent=True)
     kind, why = outcome.kind, outcome.why
     if kind is OutcomeKind.REFUSED and isinstance(error, HfGateError):
         kind = classify_error(error, is_listed=item.row is not None).kind
-    # A done change has a reason only if its answer was lost and it was read back.
+    # A done change has a reason only if the answer was lost and the request was read back.
     source = "read" if kind is OutcomeKind.DONE and why else "told"
     return SettledItem(item, kind, why, source, outcome.hub_request_id)
 
@@ -170,7 +178,7 @@ def make_intent_entry(item: RunItem, run: RunRow, at: int) -> e.LedgerEntry:
 def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.LedgerEntry]:
     """Return the ledger entries of an outcome: the settled change, and the end of the grant if it has one.
 
-    `skew`: seconds that the Hub's clock is ahead of the one that `at` was taken from.
+    `skew` is how many seconds the Hub's clock is ahead of the clock that gave `at`.
     """
     change, actor = one.item.change, actor_of(one.item.change, run)
     hub_at = at + round(skew * 1000) if one.hub_at is None else one.hub_at
@@ -193,7 +201,7 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
 
 
 def _reviewed_at(one: SettledItem, hub_at: int) -> int | None:
-    """Return when a request was reviewed (ms, by the Hub's clock): 0 if it is pending again, None if it was not decided."""
+    """Return when a request was reviewed (ms by the Hub's clock): 0 if it is pending again, None if it was not decided."""
     if one.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return None
     if one.item.change.after == Status.PENDING:
@@ -214,7 +222,7 @@ def _make_entry(item: RunItem, event: e.AnyEvent, at: int, actor: str, private: 
 
 
 class InFlightBatch:
-    """The changes that were given to the Hub client. Each outcome is matched with its change."""
+    """The changes passed to the Hub client. Each outcome is matched with its change."""
 
     def __init__(self, items: Mapping[int, RunItem]) -> None:
         self.items = items
@@ -240,7 +248,10 @@ def match_keys(repo: Repo, request_id: str | None, person: Person) -> list[str]:
 
 
 def send_alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[Outcome]:
-    """Send one decision by its own call. An error becomes an outcome, and is raised if it ends more than this decision."""
+    """Send one decision in a separate call.
+
+    An error becomes an outcome; it is raised if it ends more than this decision.
+    """
     person = Person(target.user_id, target.username)
     try:
         if target.user_id or target.username:
@@ -257,7 +268,7 @@ def send_alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iter
 def store_records(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
     """Store what is new in these records from the Hub; return the row ids of their requests in the same order.
 
-    `skew`: seconds that the Hub's clock is ahead of ours.
+    `skew` is how many seconds the Hub's clock is ahead of ours.
     """
     idents: list[int] = []
     new: dict[int, RecordUpdate] = {}

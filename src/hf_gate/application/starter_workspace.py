@@ -10,7 +10,7 @@ from ..domain.forms import GateForm
 from ..domain.ids import Repo
 from ..domain.roles import Role
 
-_LONG_QUEUE: Final = 20  # pending requests; from here on, policies are worth writing
+_LONG_QUEUE: Final = 20  # pending requests; from this number on, policies are worth writing
 GITIGNORE: Final = ("desk.db*", "plans/", "exports/", "plan*.json", ".hf-gate-policies.lock")
 """Files that must not be committed: those with names and answers of people, and the lock of saved policies."""
 
@@ -111,7 +111,7 @@ def format_starter_policy(repos: Iterable[Repo], forms: Collection[GateForm]) ->
 
 
 def merge_gitignore(before: str) -> str:
-    """Return a .gitignore with our lines added; existing lines stay."""
+    """Return the content of a .gitignore with our lines added; existing lines stay."""
     there = set(before.splitlines())
     missing = [line for line in GITIGNORE if line not in there]
     gap = "\n" if before and not before.endswith("\n") else ""
@@ -119,19 +119,19 @@ def merge_gitignore(before: str) -> str:
 
 
 def describe_count_differences(counted: dict[str, int], counts: dict[str, int]) -> list[str]:
-    """Return a sentence for each status that the Hub's report (`counted`) and the lists (`counts`) count differently."""
+    """Return a sentence for each status whose count differs between the Hub's report (`counted`) and the lists (`counts`)."""
     names = sorted({*counted, *counts})
     return [
-        f"the report counts {counted.get(name, 0):,} {name}, the lists held {counts.get(name, 0):,}"
+        f"the report counts {counted.get(name, 0):,} {name}, the lists contained {counts.get(name, 0):,}"
         for name in names
         if counted.get(name, 0) != counts.get(name, 0)
     ]
 
 
 def suggest_next_steps(pending: Mapping[Repo, int], waiting: str) -> tuple[tuple[str, str], ...]:
-    """Return three commands with their purposes: a short queue is decided by hand, a long one by policies.
+    """Return three commands with their purposes: to decide a short queue by hand, or a long queue by policies.
 
-    `pending` counts the pending requests of each repo; `waiting` is one of them as USER@REPO.
+    `pending` counts the pending requests of each repo; `waiting` is one of these requests as USER@REPO.
     """
     ui = ("ui", "decide in the browser")
     if sum(pending.values()) < _LONG_QUEUE:

@@ -1,4 +1,4 @@
-"""Exports a store as files in open formats: JSON lines, the ledger with its proofs, the owner's files."""
+"""Exports a store as files in open formats: JSON lines, the ledger with its proofs, and the owner's files."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ TABLES: Final[Mapping[str, str]] = {
     "views": "saved views",
     "bindings": "the account of each username in a table",
     "promotions": "the version of each policy that may act unattended",
-    "first_turns": "policy versions whose first turn at a repo is over",
+    "first_turns": "policy versions that completed their first turn at a repo",
     "halted_versions": "policy versions that wait because a person paused or stopped a run",
     "halted_ends": "ends of grants that wait for the same reason",
     "settings": "internal settings of hf-gate",
 }
-"""Tables that are exported unchanged, one JSON object a line, with their descriptions."""
+"""Tables that are exported unchanged, one JSON object per line, with descriptions."""
 
 
 def export_files(
     store: Store, dump: StoreReader, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
-    """Yield file names with their lines, to be written within `dump.snapshot`. `owned`: files of the workspace."""
+    """Yield file names with their lines, to be written within `dump.snapshot`. `owned` are files of the workspace."""
     verdicts = CurrentVerdicts(None)
     yield "README.txt", [_format_readme(store.endpoint, now).encode()]
     yield "requests.jsonl", (_encode_line(exported_request(row, verdicts)) for row in dump.requests())
@@ -76,12 +76,12 @@ def _format_readme(endpoint: str, now: datetime) -> str:
     return f"""\
 hf-gate store export of {endpoint}, made at {to_iso(now)}
 
-These files hold names, mail addresses and answers of people. Keep them private.
-Each .jsonl file has one JSON object a line, UTF-8. Times are ISO 8601 in UTC.
+These files contain names, e-mail addresses and answers of people. Keep them private.
+Each .jsonl file has one JSON object per line, in UTF-8. Times are ISO 8601 in UTC.
 
 requests.jsonl       each attempt of each request, with its answers and the Hub's own record
 ledger.jsonl         the ledger with its proofs: hf-gate audit verify --file ledger.jsonl
-checkpoints.jsonl    the stored checkpoints: the heads of all chains at a time
+checkpoints.jsonl    the stored checkpoints: the heads of all chains at certain times
 {tables}workspace/           your own files: hf-gate.yaml, policies, tables
 
 Not exported: sessions, sign-in links, and counts that follow from the files above.

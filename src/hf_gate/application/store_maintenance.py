@@ -40,17 +40,17 @@ __all__ = [
 
 
 def file_of_store(url: str) -> Path | None:
-    """Return the file of a store; None if it lies on a server."""
+    """Return the file of a store; None if the store is on a server."""
     return None if url.startswith("postgres") else parse_path(url).absolute()
 
 
 def name_of_server_store(url: str) -> str:
-    """Return the name of the database, without user and password."""
+    """Return the name of the database, without the user and password."""
     return without_password(url).rpartition("/")[2]
 
 
 def this_process(command: str) -> Holder:
-    """Return the description of this process that other processes see while it holds the store."""
+    """Return how other processes see this process while it holds the store."""
     return Holder(os.getpid(), gethostname(), command)
 
 
@@ -82,7 +82,7 @@ def restore_backup(
     wait: float,
     on_wait: Callable[[str, float], None],
 ) -> Path | None:
-    """Replace a store by a backup; return the path of the replaced store, None if there was none."""
+    """Replace a store with a backup; return the path of the replaced store, or None if there was none."""
     settings = {setting_keys.RESTORED: str(to_ms(now))}
     order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now))
     return restore(order, this_process(command), wait=wait, on_wait=on_wait)

@@ -1,7 +1,7 @@
-"""Syncs a repo into the store: quickly, the first page of each list, or fully, all four lists to their end.
+"""Syncs a repo into the store: quickly (the first page of each list) or fully (all four lists to their end).
 
-Every few pages are one transaction, so a killed sync loses only its last pages. Only a full sync finds withdrawn requests:
-four complete lists must not contain the request, and a second lookup must not find it.
+Every few pages are one transaction, so a killed sync loses only the last pages. Only a full sync finds withdrawn
+requests: four complete lists must not contain the request, and a second lookup must not find it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from .restore_checks import clear_restore_mark
 from .sync_schedule import LastFullSync, SyncKind, read_last_full_sync
 
 HUB_PAGE: Final = 1000  # requests on a page of the Hub
-TRANSACTION_SIZE: Final = 10 * HUB_PAGE  # requests of a full sync; larger transactions rewrite fewer index pages
+TRANSACTION_SIZE: Final = (
+    10 * HUB_PAGE
+)  # requests per transaction of a full sync; larger transactions rewrite fewer index pages
 MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared with the Hub's report
-QUICK_SYNC_PARTS: Final = 20  # transactions of one quick sync that classify requests again: less than a second
+QUICK_SYNC_PARTS: Final = 20  # transactions of one quick sync that reclassify requests; they take less than a second
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 
 T = TypeVar("T")
@@ -43,19 +45,19 @@ OnRead = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """The result of one sync. `doubts` says why it may have missed requests; a quick sync proves nothing."""
+    """The result of one sync. `doubts` says why the sync may have missed requests; a quick sync proves nothing."""
 
     repo: Repo
     kind: SyncKind
     read: int = 0
     new: int = 0
-    again: int = 0  # new attempts of people who had asked before
+    again: int = 0  # new attempts by people who had asked before
     changed: int = 0
     moved: int = 0
     withdrawn: int = 0
-    read_on: bool = False  # a quick sync met only new requests on a first page and read on to a known one
+    read_on: bool = False  # a quick sync found only new requests on a first page, and read on to a known request
     doubts: tuple[str, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)  # of the store after the sync
+    counts: Mapping[str, int] = field(default_factory=dict)  # counts by status in the store after the sync
 
     @property
     def complete(self) -> bool | None:
@@ -79,9 +81,10 @@ def sync_repo(
     on_read: OnRead = lambda _: None,
     transaction_size: int = TRANSACTION_SIZE,
 ) -> SyncResult:
-    """Sync one repo. An error is stored with the repo, then raised; pages read before it stay stored.
+    """Sync one repo. An error is stored with the repo, then raised; pages that were read before the error stay stored.
 
-    `on_read` receives the number of requests in each stored batch. `transaction_size` is in requests, for a full sync.
+    `on_read` receives the number of requests in each stored batch. `transaction_size` is the number of requests in a
+    transaction of a full sync.
     """
     repo_sync = _RepoSync(hub, store, clock, repo, on_read, transaction_size)
     try:
@@ -95,7 +98,7 @@ def sync_repo(
 
 
 def _update_classifications(store: Store, kind: SyncKind) -> None:
-    """Classify requests again where rules, lists or a form changed; a quick sync leaves the rest to the next one."""
+    """Classify requests again where rules, lists or a form changed; a quick sync leaves the rest to the next sync."""
     for part in count():
         if (kind is SyncKind.QUICK and part >= QUICK_SYNC_PARTS) or not reclassify_part(store):
             return
@@ -155,7 +158,7 @@ class _RepoSync:
         return self._store_result(SyncKind.QUICK, {"quick_at": self._now()})
 
     def _read_on(self, status: str) -> None:
-        """Read on to the first known request: if a first page has none, the next pages may hold more new ones."""
+        """Read on to the first known request: if the first page has none, the next pages may contain more new requests."""
         self.read_on = True
         rows = self.hub.list(self.repo, status)
         try:
@@ -169,7 +172,7 @@ class _RepoSync:
 
     def full(self, actor: str) -> SyncResult:
         """Read all four lists to their end, then look up the requests that none of them contains."""
-        # Pending first: most requests move from there, so a request that moves meanwhile is met twice and not missed.
+        # Pending first, because most requests leave that list. A request that moves meanwhile is then read twice, not missed.
         with defer_indexes(self.store):
             for status in STATUSES:
                 rows = self.hub.list(self.repo, status)
@@ -194,7 +197,7 @@ class _RepoSync:
                 write.update_repo(self.repo, {key: self.gate[key] for key in ("form_card",) if key in self.gate})
 
     def _read_gate(self) -> dict[str, object]:
-        """Return the gate and its form, which policies need; nothing if they cannot be read, so that the sync goes on."""
+        """Return the gate and its form, which policies need; nothing if they cannot be read, so that the sync continues."""
         try:
             mode = self.hub.gate(self.repo).mode
             form = form_to_json(self.hub.gate_form(self.repo))
@@ -228,7 +231,7 @@ class _RepoSync:
     # ---- withdrawn requests ------------------------------------------------------------------------------------------
 
     def _find_withdrawn(self) -> None:
-        """Look up the requests that no list contained, and record those that are withdrawn."""
+        """Look up the requests that no list contained, and record the ones that are withdrawn."""
         missing = [
             known.id
             for known in self.store.attempts_not_in(self.repo, self.seen)
@@ -240,7 +243,7 @@ class _RepoSync:
             self._check_missing(list(self.store.requests(some).values()))
 
     def _report_agrees(self) -> bool:
-        """Whether the Hub's report has no more rows than the lists: a failing Hub may return empty lists."""
+        """Tell whether the Hub's report has no more rows than the lists. (A failing Hub may return empty lists.)"""
         counted = count_by_report(self.hub, self.repo)
         more = {status: n for status, n in counted.items() if n > self.lists[status]}
         if more:
@@ -265,7 +268,7 @@ class _RepoSync:
             self._withdraw(page)
 
     def _split_for_lookup(self, rows: Sequence[RequestRow]) -> Iterable[Sequence[RequestRow]]:
-        """Split missing requests for the lookup: one by one if that costs fewer calls than reading the lists again."""
+        """Split missing requests for the lookup: one by one if this takes fewer calls than reading the lists again."""
         calls = sum(1 + count // HUB_PAGE for count in self.lists.values())
         if 5 * len(rows) < calls and all(row.person.identity.username for row in rows):
             return [[row] for row in rows]
@@ -297,7 +300,7 @@ class _RepoSync:
         return synced
 
     def _record_full_sync(self, write: Writer, synced: SyncResult, before: LastFullSync | None, actor: str) -> None:
-        """Store the result of a full sync; record it in the ledger if it differs from the last one."""
+        """Store the result of a full sync. Record it in the ledger if it differs from the previous result."""
         at, complete = self._now(), bool(synced.complete)
         counts = msgspec.json.encode(synced.counts).decode()
         write.update_repo(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
@@ -333,7 +336,7 @@ def _name_of(event: e.AnyEvent) -> str:
 
 
 def _is_older(known: KnownRequest, request: AccessRequest) -> bool:
-    """Whether a record that was met again in one sync has an older review than the stored one, and must be ignored."""
+    """Tell whether a record that a sync read twice has an older review than the stored one, and must be ignored."""
     reviewed, before = to_ms(request.reviewed_at), known.state.reviewed_at
     is_our_time = before == known.state.moved_at  # our clock may be ahead of the Hub's
     return reviewed is not None and before is not None and not is_our_time and reviewed < before

@@ -14,9 +14,9 @@ from ..domain.rows import RepoRow
 from ..store.store import Store
 
 FULL_SYNC_INTERVAL: Final = 24 * 3_600_000  # ms
-FULL_SYNC_RETRY: Final = 3_600_000  # ms after a full sync that was not proved complete
+FULL_SYNC_RETRY: Final = 3_600_000  # ms to wait after a full sync that was not proved complete
 MIN_PAUSE, MAX_PAUSE = 60.0, 1800.0  # seconds between two quick syncs
-QUOTA_SHARE: Final = 0.05  # the most of the token's calls that quick syncs may use
+QUOTA_SHARE: Final = 0.05  # the largest share of the token's calls that quick syncs may use
 
 
 class SyncKind(StrEnum):
@@ -42,7 +42,7 @@ class LastFullSync(msgspec.Struct, frozen=True):
 
 
 def read_last_full_sync(store: Store, repo: Repo) -> LastFullSync | None:
-    """Return the result of the last full sync of a repo; None if there was none."""
+    """Return the result of the last full sync of a repo; None if there has been none."""
     row = store.repo(repo)
     if row is None or row.tried_at is None:
         return None
@@ -52,9 +52,9 @@ def read_last_full_sync(store: Store, repo: Repo) -> LastFullSync | None:
 def choose_sync(
     row: RepoRow | None, now: int, last: LastFullSync | None = None, report: Mapping[str, int] | None = None
 ) -> DueSync:
-    """Return a full sync if none was proved complete yet, after a day, or if the Hub's report counts differ; else quick.
+    """Return a full sync if none has been proved complete, after a day, or if the Hub's counts differ; else a quick sync.
 
-    `last` prevents that a full sync which cannot be proved complete is repeated every few minutes.
+    `last` keeps a full sync that cannot be proved complete from being repeated every few minutes.
     """
     tried = last is not None and 0 <= now - last.at < FULL_SYNC_RETRY
     if row is None or row.full_at is None:
@@ -75,7 +75,7 @@ def _find_differing_status(ours: Mapping[str, int], report: Mapping[str, int]) -
 
 
 def next_pause(previous: float, *, has_news: bool, calls: int, quota: float | None, window: float | None) -> float:
-    """Return the seconds until the next quick sync: half the previous pause after news, otherwise half as much again.
+    """Return the seconds until the next quick sync: half the previous pause after changes, otherwise 1.5 times the previous pause.
 
     The pause lies between `MIN_PAUSE` and `MAX_PAUSE`. It is longer, at most a day, if the `calls` of one sync of all
     repos would use more than `QUOTA_SHARE` of the `quota` calls in `window` seconds.
@@ -85,5 +85,5 @@ def next_pause(previous: float, *, has_news: bool, calls: int, quota: float | No
 
 
 def minimum_pause(calls: int, quota: float | None, window: float | None) -> float:
-    """Return the seconds between two syncs that keep to `QUOTA_SHARE`; 0 while the token's limits are unknown."""
+    """Return the least number of seconds between two syncs that respects `QUOTA_SHARE`; 0 while the token's limits are unknown."""
     return min(FULL_SYNC_INTERVAL / 1000, calls * window / (QUOTA_SHARE * quota)) if quota and window else 0.0

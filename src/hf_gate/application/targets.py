@@ -35,7 +35,7 @@ class RequestTarget:
 
     @property
     def key(self) -> tuple[Repo, str]:
-        """A key that is equal for equal ids and names, whatever their case."""
+        """A key that is equal for equal ids or names, regardless of case."""
         target = self.target
         return self.repo, (target.request_id or target.user_id or target.username or "").lower()
 
@@ -81,7 +81,7 @@ def _parse_array(text: str, default_repo: Repo | None) -> Iterator[RequestTarget
 
 
 def parse_target(word: str, default_repo: Repo | None, repo_type: str | None) -> RequestTarget:
-    """Parse USER@REPO, `REPO USER` or a line of `ls`; within the repo `default_repo` also a username or a request id."""
+    """Parse USER@REPO, `REPO USER` or a line of `ls`. With a `default_repo`, also parse a username or a request id."""
     if word.startswith("{"):
         try:
             row = json.loads(word)
@@ -124,7 +124,7 @@ def _parse_row(row: Mapping[str, object], default_repo: Repo | None) -> RequestT
         request = _parse_request({**row, "repo": repo.id, "repo_type": repo.type.value})
     except ValueError:
         raise InvalidTarget("its asked_at is not a time.") from None
-    except RecursionError:  # shallow enough to decode, too deep to encode again
+    except RecursionError:  # JSON can be shallow enough to decode, but too deep to encode again
         raise InvalidTarget("its answers are nested too deeply.") from None
     if request is not None and (request.person.id or request.person.username or request.request_id):
         return RequestTarget(repo, target_of(request))

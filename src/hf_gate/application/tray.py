@@ -1,7 +1,7 @@
-"""Queues decisions in the tray and sends each once, at its time; decisions of a dead process are read back.
+"""Queues decisions in the tray and sends each one once, when it is due. Decisions of a dead process are read back.
 
-A decision is marked with its run before the run is stored. If that run does not exist, the decision was not sent. Otherwise
-the run's changes hold its outcome, and unknown outcomes are read from the Hub.
+A decision is marked with its run before the run is stored. If that run does not exist, the decision was not sent.
+Otherwise the run's changes hold its outcome, and unknown outcomes are read from the Hub.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ from .run_executor import RunExecutor
 from .runs import is_over
 from .workspace import Workspace, new_id
 
-RETRY_PAUSE: Final = 30_000  # ms until unsent decisions are tried again
+RETRY_PAUSE: Final = 30_000  # ms until unsent decisions are retried
 _ENDED_STATES: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is not OutcomeKind.OPEN)
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRequest:
-    """A decision about requests, each with the version that the person saw. `until` ends an acceptance, as in rules."""
+    """A decision about requests, each with the version that the person saw.
+
+    `until` is the end of an acceptance, as written in rules.
+    """
 
     verb: str
-    versions: Mapping[int, str]  # token of the version by row id
+    versions: Mapping[int, str]  # tokens of versions by row id
     by: Member
     reason: str | None = None
     until: str | None = None
@@ -45,7 +48,7 @@ class DecisionRequest:
 
 @dataclass(frozen=True, slots=True)
 class QueueResult:
-    """The queued decisions and the others: `conflicts` have a queued decision, `moved` changed since they were seen."""
+    """The queued decisions and the rest: `conflicts` already have a queued decision, `moved` changed since they were shown."""
 
     batch: str
     count: int
@@ -55,9 +58,9 @@ class QueueResult:
 
 @dataclass(slots=True)
 class TrayService:
-    """Queues decisions and sends them when they are due. `problem` says why the last ones were not sent.
+    """Queues decisions and sends them when they are due. `problem` says why the last decisions were not sent.
 
-    `lock` is held from the check of the limit for one person until the decisions are queued.
+    `lock` is held from the check of one person's limit until the decisions are queued.
     """
 
     workspace: Workspace
@@ -98,7 +101,7 @@ class TrayService:
         with (
             self.lock,
             self.workspace.store.hold_write_lock(),
-        ):  # between the limit and this, no thread or process sends other decisions
+        ):  # between the check of the limit and this write, no thread or process sends other decisions
             self.membership.check_limit(request.by, request.verb, len(items))
             clashes = self.workspace.tray.add(items)
         return QueueResult(batch, len(items) - len(clashes), clashes, moved)
@@ -146,11 +149,11 @@ class TrayService:
         if row is None or row.version.token != item.version:
             return OutcomeKind.STALE, _describe_difference(row)
         if not self.membership.can_decide(item, row):
-            return OutcomeKind.REFUSED, f"{item.actor} may no longer decide here"
-        return (OutcomeKind.STALE, f"the end {item.until} had passed when it was due") if is_late else None
+            return OutcomeKind.REFUSED, f"{item.actor} may no longer decide at this repo"
+        return (OutcomeKind.STALE, f"the end {item.until} had passed when the decision was due") if is_late else None
 
     def _is_end_ahead(self, item: QueuedDecision, now: int) -> bool:
-        """Whether the end of an acceptance is still in the future. The decision may have been queued for long."""
+        """Whether the end of an acceptance is still in the future. The decision may have been queued for a long time."""
         return item.until is None or to_ms(parse_grant_end(item.until, from_ms(now), self.workspace.zone)) > now
 
     def _store_outcomes(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
@@ -159,7 +162,7 @@ class TrayService:
             if outcome.kind is not OutcomeKind.OPEN or row is None:
                 ended.append((item.id, outcome.kind.value, outcome.why))
             elif row.state is ChangeState.PLANNED:
-                left.append(item)  # certainly not sent
+                left.append(item)  # these were certainly not sent
         self.workspace.tray.record_outcomes(ended, now)
         if left:
             self._keep_unsent(left, self.problem or "the run ended before they were sent", now)
@@ -202,10 +205,10 @@ class TrayService:
 def _check_decision(row: RequestRow, request: DecisionRequest) -> None:
     status = row.state.status
     if not any(move.verb == request.verb and move.before == status for move in MOVES):
-        raise UsageError(f"cannot {request.verb} a request that is {status}.", hint="Reload it and decide again.")
+        raise UsageError(f"cannot {request.verb} a request that is {status}.", hint="Reload the page and decide again.")
     who = row.person.identity
     if request.by.is_own(who.username, who.user_id):
-        raise NotAllowed("you cannot decide your own request.", hint="Another member must decide it.")
+        raise NotAllowed("you cannot decide your own request.", hint="Another member must decide about it.")
 
 
 def _target_of(row: RequestRow) -> Target:

@@ -1,4 +1,4 @@
-"""Runs one unattended turn: syncs repos, makes a plan, executes what the budgets allow, and reports the result."""
+"""Runs one unattended turn: syncs repos, makes a plan, executes the changes that the budgets allow, and reports the result."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ _REPORT_INTERVAL: Final = 3_600_000  # ms between two comparisons with the Hub's
 class TurnResult:
     """The result of one turn. `held` counts the changes of policy versions that may not act yet, by repo.
 
-    `halted` are changes that wait because a person paused or stopped a run. `resumed` are unfinished runs of earlier
-    turns, after they were settled. `skew` is how many seconds the clock is off if that is too much to end grants.
+    `halted` counts changes that wait because a person paused or stopped a run. `resumed` has unfinished runs of earlier
+    turns, after settling. `skew` is how many seconds the clock is off if that is too much to end grants.
     """
 
     synced: list[SyncResult] = field(default_factory=list)
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
-    refused: dict[Repo, Refusal] = field(default_factory=dict)  # recent ones at repos with waiting changes
+    refused: dict[Repo, Refusal] = field(default_factory=dict)  # recent refusals at repos with waiting changes
     profiles: int = 0
     plan: Plan | None = None
     run: RunRow | None = None
     stopped: HfGateError | None = None  # the error that ended the run early
     deferred: list[Change] = field(default_factory=list)
     held: Mapping[PolicyStart, int] = field(default_factory=dict)
-    skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # see TurnFilter
+    skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # see `TurnFilter`
     halted: list[HaltedChanges] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
     skew: float | None = None
@@ -59,7 +59,7 @@ class TurnResult:
 
     @property
     def has_changes(self) -> bool:
-        """Whether a sync found anything new. The next turn then comes sooner."""
+        """Whether a sync found anything new. If so, the next turn starts sooner."""
         return any(one.change_count for one in self.synced)
 
 
@@ -68,7 +68,10 @@ ExecutorFactory: TypeAlias = Callable[[RunRow], RunExecutor]
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """The dependencies of a turn. `make_executor` returns an executor for a run; `evaluate` evaluates one list of a repo."""
+    """The dependencies of a turn.
+
+    `make_executor` returns an executor for a run; `evaluate` evaluates one list of a repo.
+    """
 
     workspace: Workspace
     bundle: PolicyBundle
@@ -78,7 +81,7 @@ class TurnContext:
 
 
 def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profile_budget: int = 200) -> TurnResult:
-    """Run one turn. Runs of dead processes are settled first; an error at one repo does not stop the others."""
+    """Run one turn. Runs of dead processes are settled first. An error at one repo does not stop the others."""
     workspace, store, clock = context.workspace, context.workspace.store, context.workspace.clock
     result = TurnResult()
     result.resumed = settle_interrupted_runs(store, context.make_executor)
@@ -92,7 +95,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
         result.run = run
         try:
             result.run = context.make_executor(run).execute(run)
-        except HfGateError as problem:  # the result also reports what was done before
+        except HfGateError as problem:  # the result also reports what was done before the error
             result.run, result.stopped = store.run(run.id) or run, problem
             if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
                 left = store.changed_repos(run.id, (ChangeState.PLANNED,))
@@ -104,7 +107,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
 def settle_interrupted_runs(store: Store, executor_of: ExecutorFactory) -> list[RunRow]:
     """Settle the runs that a dead process or an unavailable Hub left unfinished; return the unattended ones.
 
-    A person's run then waits for that person. An unattended run ends: its unsent changes are planned again, because
+    A person's run then waits for that person. An unattended run ends, and its unsent changes are planned again, because
     policies, guards and tables may have changed.
     """
     resumed = []
@@ -118,7 +121,7 @@ def settle_interrupted_runs(store: Store, executor_of: ExecutorFactory) -> list[
 
 
 def _find_unfinished_runs(store: Store, under_way: Collection[str]) -> list[RunRow]:
-    """Return the latest runs, and older ones with started changes; oldest first."""
+    """Return the latest runs and older runs with started changes, the oldest first."""
     latest = store.runs()
     left = [store.run(ident) for ident in sorted(set(under_way) - {run.id for run in latest})]
     return [*(run for run in left if run is not None), *reversed(latest)]
@@ -140,7 +143,10 @@ def _sync_one(workspace: Workspace, repo: Repo, result: TurnResult, actor: str) 
 
 
 def _may_read_report(store: Store, repo: Repo, now: int) -> bool:
-    """Whether the Hub's report may be read now: at most once an hour, because its size grows with the repo. Store the time."""
+    """Tell whether the Hub's report may be read now (at most once an hour, because it grows with the repo).
+
+    Store the time.
+    """
     row = store.repo(repo)
     if row is not None and row.counted_at is not None and 0 <= now - row.counted_at < _REPORT_INTERVAL:
         return False
@@ -150,10 +156,10 @@ def _may_read_report(store: Store, repo: Repo, now: int) -> bool:
 
 
 def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) -> PlanResult:
-    """Plan a turn without changes that need a person first; these are counted in the result."""
+    """Make the plan of a turn without changes that need a person first; those are counted in the result."""
     store, now = context.workspace.store, to_ms(context.workspace.clock.now())
     refusals = recent_refusals(store.repos(), now)
-    made: list[TurnFilter] = []  # the last one belongs to the final plan
+    made: list[TurnFilter] = []  # the last filter belongs to the final plan
 
     workspace, bundle, evaluate = context.workspace, context.bundle, context.evaluate
 
@@ -182,7 +188,7 @@ def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list
 
 
 def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
-    """Record the policy versions whose first turn at a repo is over, including those without changes.
+    """Record the policy versions that completed their first turn at a repo, including versions without changes.
 
     Held versions are excluded, and versions whose first turn was skipped because of a halt or a failed repo, or because a
     policy was saved from the desk.

@@ -36,7 +36,7 @@ from ..store.store import Store
 from ..store.writer import Writer
 from .policy_saves import PolicyHold, read_active_holds, release_hold
 
-REFUSAL_PAUSE: Final = 3_600_000  # ms until a turn tries decisions again at a repo where the Hub refused them
+REFUSAL_PAUSE: Final = 3_600_000  # ms until a turn retries decisions at a repo where the Hub refused them
 
 
 def is_halted_change(halt: Halt, change: Change) -> bool:
@@ -53,13 +53,13 @@ def _end_of(change: Change) -> GrantEnd:
 
 
 def store_halt(store: Store, write: Writer, run: RunRow, *, is_requested: bool) -> None:
-    """Store the halt of a run that a person ended (`is_requested`); otherwise delete its halt."""
+    """Store the halt of a run if a person ended it (`is_requested`); otherwise delete the run's halt."""
     changes = (msgspec.json.decode(row.change, type=Change) for row in store.changes(run.id)) if is_requested else ()
     write_halt(write, run.id, _halt_of(changes))
 
 
 def _halt_of(changes: Iterable[Change]) -> Halt | None:
-    """Return the halt of these changes; None if no policy planned any: a person's decisions are not planned again."""
+    """Return the halt of these changes; None if no policy planned them, because a person's decisions are not planned again."""
     versions, ends = set[VersionAtRepo](), set[GrantEnd]()
     for change in changes:
         if change.policy_digest is not None:
@@ -87,7 +87,7 @@ def promote(store: Store, policy: Policy, actor: str, at: int) -> None:
 
 
 def store_held_counts(store: Store, held: Mapping[PolicyStart, int]) -> None:
-    """Store how many changes a turn held back, for the status."""
+    """Store how many changes a turn held back, for display in the status."""
     counts: dict[str, tuple[str, int]] = {}
     for (policy, digest, _), count in held.items():
         counts[policy] = (digest, counts.get(policy, (digest, 0))[1] + count)
@@ -104,7 +104,7 @@ def read_held_counts(store: Store) -> dict[str, int]:
 
 
 def is_halted(store: Store, digest: str) -> bool:
-    """Whether a policy version is halted at any repo."""
+    """Tell whether a policy version is halted at any repo."""
     return any(digest == version for halt in read_halts(store).values() for version, _ in halt.versions)
 
 
@@ -112,7 +112,7 @@ def is_halted(store: Store, digest: str) -> bool:
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The Hub's refusal to accept decisions at a repo: time (ms) and message."""
+    """The Hub's refusal to accept decisions at a repo: its time (ms) and message."""
 
     at: int
     why: str
@@ -126,7 +126,7 @@ def store_refusals(store: Store, repos: Collection[Repo], why: str, at: int) -> 
 
 
 def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, Refusal]:
-    """Return the refusals that are younger than `REFUSAL_PAUSE`."""
+    """Return the refusals that are more recent than `REFUSAL_PAUSE`."""
     return {
         row.repo: Refusal(row.refused_at, row.refused_why or "")
         for row in rows
@@ -154,8 +154,8 @@ class TurnFilter:
         self.holds = read_active_holds(store, policies)
         self.saved_counts: Counter[str] = Counter()  # held because of a save, by the saved policy
         self._skipped_repos = frozenset(map(str, skipped_repos))
-        self.skipped_counts: Counter[str] = Counter()  # by skipped repo
-        self.skipped_versions: set[tuple[str, str]] = set()  # digests and repos with skipped changes
+        self.skipped_counts: Counter[str] = Counter()  # number of skipped changes by repo
+        self.skipped_versions: set[tuple[str, str]] = set()  # policy digests and repos with skipped changes
         self._halts = [
             (run, halt)
             for ident, halt in read_halts(store).items()
@@ -172,7 +172,7 @@ class TurnFilter:
         return self._first_turns.held
 
     def allows(self, change: Change) -> bool:
-        """Whether a change may be sent in this turn."""
+        """Tell whether a change may be sent in this turn."""
         if (hold := self._find_hold(change)) is not None:
             self.skipped_versions.add((change.policy_digest or "", str(change.repo_ref)))
             self.saved_counts[hold.policy] += 1
@@ -201,7 +201,7 @@ class TurnFilter:
         return self._first_turns.small_starts()
 
     def _may_act(self, start: PolicyStart) -> bool:
-        """Whether a version was promoted, or its first turn at this repo is over."""
+        """Tell whether a version is promoted, or has completed its first turn at this repo."""
         policy, digest, repo = start
         return self._promoted.get(policy) == digest or (digest, repo) in self._started
 

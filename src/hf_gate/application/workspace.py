@@ -1,4 +1,4 @@
-"""The workspace that all front ends hold: settings, location, store, Hub and clock. `bootstrap` opens it."""
+"""The workspace that all interfaces share: settings, location, store, Hub and clock. `bootstrap` opens it."""
 
 from __future__ import annotations
 
@@ -31,20 +31,23 @@ _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id(letter: str = "r") -> str:
-    """Return a letter, `_` and 12 random characters, without those that look alike."""
+    """Return an id: a letter, `_` and 12 random characters that do not look alike."""
     return f"{letter}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceLocation:
-    """The folder and configuration of a workspace. `folder` None: no workspace, only this user's store for one Hub."""
+    """The folder and configuration of a workspace.
+
+    If `folder` is None, there is no workspace, only this user's store for one Hub.
+    """
 
     folder: Path | None
     config: WorkspaceConfig
 
     @property
     def title(self) -> str:
-        """The folder with ~ for the home folder."""
+        """The path of the folder, with ~ for the home folder."""
         if self.folder is None:
             return "no workspace"
         home = Path.home()
@@ -96,7 +99,7 @@ class Workspace:
 
     @cached_property
     def tray(self) -> Tray:
-        """Queued decisions that were not sent yet."""
+        """Queued decisions that have not been sent."""
         from ..store.tray import Tray
 
         return Tray(self.store)

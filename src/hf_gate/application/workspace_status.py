@@ -1,6 +1,6 @@
 """Reads the status of the workspace: waiting requests, last syncs, used budgets and unfinished runs.
 
-It contains only counts and times and names no person, so it can be shown to anybody.
+The status contains only counts and times and names no person, so it can be shown to anybody.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class BudgetUse:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether no more changes are made until earlier ones leave the period."""
+        """Whether no more changes are made until earlier changes are older than the period."""
         return self.used >= self.rate.limit
 
 
@@ -92,10 +92,10 @@ def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
 
 
 def find_oldest_waiting(store: Store, repo: Repo, limit: int) -> tuple[datetime | None, datetime | None]:
-    """Return when the oldest pending request was made, and when the oldest complete one; None if there is none.
+    """Return when the oldest pending request was made, and when the oldest complete request was made; None if there is none.
 
-    If the first `limit` requests are all incomplete, the last of them is returned as the second. The statement about
-    the time before it remains true.
+    If the first `limit` requests are all incomplete, the time of the last of them is returned as the second value. The
+    statement about requests before that time remains true.
     """
     oldest = None
     for place, request in enumerate(store.iterate_requests(repo, Status.PENDING, with_record=False), start=1):
@@ -108,7 +108,7 @@ def find_oldest_waiting(store: Store, repo: Repo, limit: int) -> tuple[datetime 
 
 
 def format_answered_line(answered_before: datetime | None, now: datetime, zone: tzinfo) -> str:
-    """Return the sentence for a repo card. It holds for the complete day that it names; empty if nothing is known."""
+    """Return the sentence for a repo card, which is true for the whole day that it names; empty if nothing is known."""
     if answered_before is None:
         return ""
     day, today = answered_before.astimezone(zone), now.astimezone(zone)
@@ -117,7 +117,10 @@ def format_answered_line(answered_before: datetime | None, now: datetime, zone: 
 
 
 def _needs_attention(run: RunRow) -> bool:
-    """Whether a run did not end. Direct decisions that stopped before sending cannot be resumed, so they are over."""
+    """Tell whether a run has not ended.
+
+    Direct decisions that stopped before sending cannot be resumed, so they are over.
+    """
     if run.state is RunState.ENDED:
         return False
     has_unknown = any(run.counts.get(state) for state in UNSETTLED)
