@@ -159,7 +159,7 @@ def test_who_is_not_judged_is_told_what_they_would_be(at: Desk) -> None:
     at.console.run("reject", f"bob99@{DATASET}", "--reason", "no")
     at.run("sync", "--full")
     ended = at.run("explain", f"bob99@{DATASET}")
-    assert "No policy evaluates rejected requests. If this one were pending:" in ended.out
+    assert "No policy evaluates rejected requests. If this request were pending:" in ended.out
     assert at.run("explain", f"bob99@{DATASET}", "--json").json["is_judged"] is False
 
 

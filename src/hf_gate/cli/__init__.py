@@ -1,1 +1,1 @@
-"""The command line: one module for each group of commands. Importing it loads none of them."""
+"""The command line: one module for each group of commands. Importing this package loads none of them."""

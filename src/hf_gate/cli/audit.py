@@ -36,7 +36,7 @@ audit = GateGroup(
         "show": CommandEntry("audit:audit_show", "Show one entry with its personal data."),
         "verify": CommandEntry("audit:audit_verify", "Verify that nothing was changed, cut off or inserted."),
         "export": CommandEntry("audit:audit_export", "Export the audit log as JSON lines, to verify it elsewhere."),
-        "checkpoint": CommandEntry("audit:audit_checkpoint", "Save the heads of all chains, to verify against later."),
+        "checkpoint": CommandEntry("audit:audit_checkpoint", "Save the heads of all chains, for later verification."),
     },
     help="The audit log: one chain of entries for each repo, and one for the workspace.",
 )
@@ -54,12 +54,15 @@ audit = GateGroup(
 @click.option("--repo", metavar="REPO", help="Only entries of this repo.")
 @repo_type_option
 @click.option(
-    "--request", type=int, metavar="N", help="Only entries about this request; N is the number in other entries."
+    "--request",
+    type=int,
+    metavar="N",
+    help="Only entries about this request; N is its number, as shown in other entries.",
 )
 @click.option("--kind", metavar="KIND", help="Only entries of this kind, e.g. StatusMoved.")
 @click.option("--actor", metavar="WHO", help="Only entries by this actor: a user, policy:NAME or outside.")
 @limit_options
-@click.option("--all-entries", is_flag=True, help="One row for each entry; by default similar entries share a row.")
+@click.option("--all-entries", is_flag=True, help="One row for each entry; by default, similar entries share a row.")
 def audit_ls(
     run: Run,
     *,
@@ -74,8 +77,8 @@ def audit_ls(
 ) -> int:
     """List entries of the audit log, newest first: all, those of a repo, or those about one person at a repo.
 
-    The table shows four or more similar entries in sequence as one row, e.g. the changes of one run. The formats json,
-    jsonl, csv and quiet list each entry.
+    The table shows four or more consecutive similar entries as one row, e.g. the changes of one run. The formats json,
+    jsonl, csv and quiet list every entry.
     """
     from ..application.inputs import parse_event_kind
     from ..application.ledger_entries import audit_record
@@ -104,7 +107,7 @@ def _find_target(target: str | None, repo: str | None, repo_type: str | None) ->
     home = None if repo is None else parse_repo(repo, repo_type)
     found = home if target is None else parse_person_or_repo(target, repo_type)
     if home is not None and home != (found.repo if isinstance(found, RequestTarget) else found):
-        raise UsageError(f"{target} and --repo {home} name different repos.", hint="Name one of them.")
+        raise UsageError(f"{target} and --repo {home} name different repos.", hint="Name only one repo.")
     return found
 
 
@@ -114,7 +117,7 @@ def _find_links(
     request: int | None,
     is_wanted: Callable[[LedgerLink], bool],
 ) -> Iterator[LedgerLink]:
-    """Return the wanted entries, read by the cheapest lookup."""
+    """Return the wanted entries, using the cheapest lookup."""
     from ..application.ledger_entries import read_entries_about, read_newest
 
     if not isinstance(wanted, RequestTarget):
@@ -141,7 +144,7 @@ def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
 
 
 def _add_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[AuditRecord]:
-    """Put the username before each sentence if the store knows it. The audit log itself contains no names."""
+    """Put the username before each sentence if it is in the store. The audit log itself contains no names."""
     while some := list(islice(rows, FIRST_ROWS + 1)):
         known = workspace.store.requests([row.request for row in some if row.request is not None])
         for row in some:
@@ -159,7 +162,8 @@ def audit_show(run: Run, *, entry: str) -> int:
     name = parse_entry_name(entry)
     if name is None:
         raise UsageError(
-            f"{entry!r} is not the name of an entry.", hint="Write it as `hf-gate audit ls` prints it, e.g. desk#3."
+            f"{entry!r} is not the name of an audit log entry.",
+            hint="Write it as `hf-gate audit ls` prints it, e.g. desk#3.",
         )
     workspace = _open_workspace(run)
     found = read_entry(workspace.store, *name)
@@ -190,7 +194,8 @@ def audit_show(run: Run, *, entry: str) -> int:
 def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fold: bool) -> int:
     """Verify the audit log: every chain is unbroken, all personal data matches its seal, and all checkpoints agree.
 
-    A chain alone cannot reveal that its end was cut off or that all of it was rewritten. A checkpoint stored elsewhere can.
+    A chain alone cannot reveal that its end was cut off or that the whole chain was rewritten. A checkpoint that is
+    stored elsewhere can.
     """
     from ..application.ledger_files import verify_exported_ledger
     from ..application.ledger_verification import verify_ledger
@@ -225,7 +230,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
 @click.option("--out", "target", metavar="FILE", help="Write to this file, readable only by you; default: stdout.")
 @click.option("--with-personal", is_flag=True, help="Include names, answers, reasons and notes.")
 def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
-    """Write the audit log as JSON lines after a header; personal data only if requested.
+    """Write the audit log as JSON lines after a header, with personal data only if requested.
 
     `hf-gate audit verify --file FILE` verifies the export without the store.
     """
@@ -243,9 +248,11 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 
 
 @command("checkpoint", examples=("hf-gate audit checkpoint", "hf-gate audit checkpoint --out heads.json"))
-@click.option("--out", "target", metavar="FILE", help="Write to this file; keep it on another machine than the store.")
+@click.option(
+    "--out", "target", metavar="FILE", help="Write to this file; keep it on a different machine than the store."
+)
 def audit_checkpoint(run: Run, *, target: str | None) -> int:
-    """Save the heads of all chains. They can later prove that no earlier entry was cut off or rewritten."""
+    """Save the heads of all chains. They can prove later that no earlier entry was cut off or rewritten."""
     from ..application.ledger_files import checkpoint_to_dict, store_checkpoint
 
     workspace = open_workspace(run, writes=True)
@@ -273,7 +280,7 @@ def _about_cell(row: AuditRecord) -> str:
 
 _COLUMNS: Final[Sequence[Column[AuditRecord]]] = (
     Column("WHEN", lambda row: row.at[:19].replace("T", " ")),
-    Column("ENTRY", lambda row: row.id),  # never cut: `audit show` takes it as its argument
+    Column("ENTRY", lambda row: row.id),  # never cut, because it is the argument of `audit show`
     Column("KIND", lambda row: row.kind, drop_rank=20),
     Column("BY", lambda row: row.actor, is_flexible=True, drop_rank=10),
     Column("ABOUT", _about_cell, is_flexible=True, min_width=16),

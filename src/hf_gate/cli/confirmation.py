@@ -1,4 +1,4 @@
-"""Asks for confirmation: none for one change, a yes for a few, the typed number for many."""
+"""Asks for confirmation: not for one change, with yes or no for a few, with the typed number for many."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .framework import Run
     from .targets import DecisionCommand
 
-_SHOWN: Final = 20  # people named before the question
+_SHOWN: Final = 20  # the most people named before the question
 
 
 def confirm_decision(run: Run, decision: DecisionCommand) -> None:
-    """Return if the changes may be sent. Raises Guarded (exit code 6) if they are not confirmed."""
+    """Return normally if the changes may be sent. Raises Guarded (exit code 6) if they are not confirmed."""
     from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation
 
     verb = "accept" if decision.verb == "grant" else decision.effect
@@ -50,7 +50,7 @@ def confirm_decision(run: Run, decision: DecisionCommand) -> None:
 def confirm_plan(
     run: Run, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
-    """Do the same for the changes of a plan; the first changes are printed before the question."""
+    """Confirm the changes of a plan like `confirm_decision`. The first changes are printed before the question."""
     from ..plan.guards import plan_confirmation
     from ..plan.render import render_changes, summarize_changes
 
@@ -102,7 +102,7 @@ def _require_confirmation(
     if not may_ask:
         flags = f"--yes --max-changes {count}" if is_typed else "--yes"
         raise Guarded(
-            f"{count} changes need confirmation, and no question can be asked here; nothing was sent.",
+            f"{count} changes need confirmation, but no question can be asked here; nothing was sent.",
             hint=f"Add {flags}{hint}.",
         )
     show()

@@ -40,7 +40,7 @@ def _decision_options(function: Callable[..., object]) -> Callable[..., object]:
     return function
 
 
-_MAX_SUGGESTIONS: Final = 5  # misspelt names of one repo that get suggestions
+_MAX_SUGGESTIONS: Final = 5  # the most misspelt names of one repo that get suggestions
 _until_option = click.option(
     "--until", metavar="END", help="End of access: 90d, 12w, 6mo, 1y or 2027-06-30. `hf-gate run` ends it."
 )
@@ -83,7 +83,7 @@ accept = _make_command(
 )
 reject = _make_command(
     "reject",
-    "Reject requests: no access, and people cannot ask again. After `reset` they can. `deny` and `decline` are the same command.",
+    "Reject requests: no access, and people cannot ask again. After `reset`, they can. `deny` and `decline` are the same command.",
     _reason_options,
     examples=(
         "hf-gate reject bob99@acme/med-7b --reason 'The licence does not allow resale.'",
@@ -92,7 +92,7 @@ reject = _make_command(
 )
 reset = _make_command(
     "reset",
-    "Send requests back: no access, but people can ask again. The Hub mails them the reason.",
+    "Send requests back: no access, but people can ask again. The Hub e-mails them the reason.",
     _reason_options,
     examples=(
         "hf-gate reset ada-l@datasets/acme/eeg --reason 'Please say what you will study, and ask again.'",
@@ -112,8 +112,8 @@ grant = _make_command(
 )
 revoke = _make_command(
     "revoke",
-    "End people's access. After reset they can ask again, after reject they cannot; cancel returns them to pending.",
-    click.option("--how", type=click.Choice(["reset", "reject", "cancel"]), default="reset", show_default=True, help="What they can do afterwards."),
+    "End people's access. After reset, they can ask again; after reject, they cannot. Cancel makes their requests pending.",
+    click.option("--how", type=click.Choice(["reset", "reject", "cancel"]), default="reset", show_default=True, help="The decision that ends their access."),
     _reason_options,
     examples=(
         "hf-gate revoke ada-l@datasets/acme/eeg --reason 'The project has ended.'",
@@ -129,7 +129,7 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
     decision = _read_decision(run, verb, given)
     if decision.verb == "revoke" and decision.how == "cancel" and decision.has_reason:
         raise UsageError(
-            "--how cancel takes no reason, because the Hub shows none.", hint="Use --how reset or --how reject."
+            "--how cancel takes no reason, because the Hub would not show it.", hint="Use --how reset or --how reject."
         )
     _check_size(decision)
     if not decision.targets:
@@ -177,7 +177,7 @@ def _read_decision(run: Run, verb: str, given: dict[str, object]) -> DecisionCom
 
 
 def _ask_reason(run: Run, decision: DecisionCommand) -> str | None:
-    """Ask for the reason; None if it is left empty. Raises UsageError if no question can be asked."""
+    """Ask for the reason; return None if it is left empty. Raises UsageError if no question can be asked."""
     if not run.may_ask or decision.is_confirmed or decision.is_from_stdin:
         raise UsageError(
             f"{decision.verb} needs a reason; nothing was sent.",
@@ -231,7 +231,7 @@ def _check_size(decision: DecisionCommand) -> None:
     if len(decision.targets) > limit:
         raise Guarded(
             f"{len(decision.targets):,} targets exceed --max {limit}; nothing was sent.",
-            hint=f"To decide all of them: --max {len(decision.targets)}. --dry-run shows them.",
+            hint=f"To decide about all of them: --max {len(decision.targets)}. --dry-run shows the targets.",
         )
 
 

@@ -47,7 +47,7 @@ class Story:
 
     @contextmanager
     def hub(self, token: str) -> Iterator[Hub]:
-        """Open a client of the local Hub with a token, given by value or by holder."""
+        """Open a client of the local Hub with a token, given by its value or its holder."""
         from ..hub.client import Hub
 
         with Hub(self.tokens.get(token, token), self.url) as hub:
@@ -81,7 +81,8 @@ def start_command(
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Run a long-running hf-gate command; yield the process and the JSON of its first line. Terminates it at the end.
 
-    The child gets `env`, but none of this process's HF_GATE_ variables. `err`: where its stderr goes; default: inherited.
+    The child process gets `env`, but none of this process's HF_GATE_ variables. `err` is the target of its stderr; by
+    default, it is inherited.
     """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")} | dict(env or {})
     command = [sys.executable, "-m", "hf_gate", *words]

@@ -17,7 +17,7 @@ from .demo_story import Story, start_command
 if TYPE_CHECKING:
     from ..domain.ids import Repo
 
-_SHOWN = 14  # lines of a command's output that are shown
+_SHOWN = 14  # the most lines of a command's output that are shown
 
 
 def play_workspace(story: Story, repos: Sequence[Repo], folder: Path) -> None:
@@ -44,7 +44,7 @@ def serve_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _hub_variables(story: Story, folder: Path) -> dict[str, str]:
-    """Return the variables by which commands find the demo's Hub. The accounts cached for it stay in the demo's folder."""
+    """Return the variables with which commands find the demo's Hub. Its cached accounts stay in the demo's folder."""
     return {"HF_ENDPOINT": story.url, "HF_TOKEN": story.tokens["owner"], "XDG_CACHE_HOME": str(folder / ".cache")}
 
 
@@ -84,7 +84,7 @@ class _DemoWorkspace:
 
 
 def _create_workspace(desk: _DemoWorkspace, repos: Sequence[Repo]) -> None:
-    """Create the workspace; this changes nothing on the Hub."""
+    """Create the workspace. This changes nothing on the Hub."""
     story = desk.story
     story.print()
     story.print("6. Create a workspace   hf-gate init")

@@ -1,4 +1,4 @@
-"""doctor: checks everything a first decision needs; each finding comes with its next step."""
+"""doctor: checks everything that a first decision needs. Each problem comes with the next step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .output import describe_clock_skew
 from .targets import parse_repo_argument
 from .token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
 
-_TRIED: Final = 3  # owners; the token is tried at one repo of each
+_TRIED: Final = 3  # the most owners; the token is tried at one repo of each
 _MARKS: Final = {True: "ok  ", False: "FAIL", None: "note"}
 
 
@@ -45,7 +45,10 @@ class Finding:
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
 def doctor(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
-    """Check versions, files, token and Hub, and whether requests of REPO can be seen and decided. Changes nothing."""
+    """Check versions, files, the token and the Hub, and whether you can see and decide requests of REPO.
+
+    Changes nothing.
+    """
     findings = list(_run_checks(run, repos, repo_type))
     bad = [finding for finding in findings if finding.ok is False]
     doc = {
@@ -72,7 +75,7 @@ def _run_checks(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterat
     token = _run_check(run, "token", lambda: _check_token(run))
     yield token
     if token.ok is False and token.code != 4:
-        return  # the Hub does not answer: asking for repos would only wait again
+        return  # the Hub does not answer, so asking for repos would only wait again
     yield from _check_clock(run)
     for text in repos:
         yield _run_check(run, "repo", lambda text=text: _check_repo(run, text, repo_type))  # type: ignore[misc]
@@ -129,8 +132,8 @@ def _check_workspace(run: Run) -> Finding:
         return Finding(
             "workspace",
             None,
-            f"{run.location.title}: git tracks {shown}, with people's names and answers",
-            "Run `git rm --cached` on them and commit. Versions pushed before stay in the history.",
+            f"{run.location.title}: git tracks {shown}, which contain people's names and answers",
+            "Run `git rm --cached` on these files and commit. Earlier versions stay in the history.",
         )
     return Finding(
         "workspace",
@@ -148,7 +151,9 @@ def _check_environment() -> Iterator[Finding]:
         "HF_GATE_CLOCK",
     ):
         if os.environ.get(name):
-            shown = os.environ[name] if "PROXY" not in name.upper() else "set"  # a proxy's address may hold a password
+            shown = (
+                os.environ[name] if "PROXY" not in name.upper() else "set"
+            )  # a proxy's address may contain a password
             yield Finding("setting", None, f"{name} is {shown}")
 
 
@@ -173,12 +178,12 @@ def _check_reach(run: Run) -> Iterator[Finding]:
 
 
 def _check_clock(run: Run) -> Iterator[Finding]:
-    """Report a clock that is off, by the time in the Hub's answer to the token check."""
+    """Report a wrong clock, using the time in the Hub's answer to the token check."""
     skew = run.hub.skew or 0.0
     if abs(skew) <= WARN_ABOVE_S:
         return
     detail = describe_clock_skew(skew) + (
-        "; grants are not ended until it is right" if abs(skew) > MAX_TRUSTED_S else ""
+        "; no grant is ended until the clock is right" if abs(skew) > MAX_TRUSTED_S else ""
     )
     hint = "Correct this machine's clock. HF_GATE_CLOCK=hub follows the clock of a local Hub."
     yield Finding("clock", None, detail, hint)
@@ -196,7 +201,7 @@ def _check_own_repos(run: Run) -> Iterator[Finding]:
         return
     if not found:
         yield Finding(
-            "repos", None, "no gated repo of this account", "`hf repos settings REPO --gated manual` gates one."
+            "repos", None, "no gated repo of this account", "To gate a repo: `hf repos settings REPO --gated manual`."
         )
         return
     names = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
@@ -210,7 +215,7 @@ def _check_own_repos(run: Run) -> Iterator[Finding]:
 
 
 def _check_rights(run: Run, repo: Repo) -> Finding:
-    """Report the token's rights at a repo: one call tests listing; the right to decide follows from the role alone."""
+    """Report the token's rights at a repo: one call tests listing; the right to decide is derived from the role alone."""
     listing = run.hub.list_pending(repo)
     try:
         next(listing, None)
@@ -232,6 +237,8 @@ def _check_repo(run: Run, text: str, repo_type: str | None) -> Finding:
     repo = parse_repo_argument(text, repo_type)
     gate = run.hub.gate(repo)
     if gate.mode is False:
-        return Finding("repo", None, f"{repo} is not gated", f"`hf repos settings {text} --gated manual` gates it.")
+        return Finding(
+            "repo", None, f"{repo} is not gated", f"To gate the repo: `hf repos settings {text} --gated manual`."
+        )
     rights = _check_rights(run, repo)
     return replace(rights, check="repo", detail=f"{repo}: gated {gate.mode}; {rights.detail}")

@@ -53,11 +53,11 @@ class CommandResult:
 
     @property
     def exit_code(self) -> int:
-        """Return the exit code: that of the error if nothing was done for certain, else 5 for a partial result."""
+        """Return the exit code: the error's code if certainly nothing was done, else 5 for a partial result."""
         return exit_code_of(self.outcomes, self.stopped_by)
 
     def finish(self) -> int:
-        """Return the exit code, or raise the error that stopped the run, with the exit code set on it."""
+        """Return the exit code, or raise the error that stopped the run with its exit code set."""
         stop = self.stopped_by
         if stop is None:
             return self.exit_code
@@ -76,9 +76,9 @@ def set_exit_code(stop: Exception, code: int, rest: str) -> None:
 def decision_sender(
     run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NO_CHANGES, targets: Iterable[DecisionTarget] = ()
 ) -> DecisionSender:  # fmt: skip
-    """Return the sender of this user's decisions. `new` counts them by verb.
+    """Return the sender of this user's decisions. `new` counts the decisions by verb.
 
-    Raises an error if a target needs a second person or is a request of this user.
+    Raises an error if the decisions need a second person or a target is this user's own request.
     """
     from ..application.decision_sender import DecisionSender
 
@@ -136,19 +136,22 @@ def execute_decisions(run: Run, decision: DecisionCommand) -> CommandResult:
 
 
 def error_of(outcome: Outcome) -> Exception | None:
-    """Return the error that a single decision ends with. A request that is gone since it was listed is not an error."""
+    """Return the error with which a single decision ends.
+
+    A request that has disappeared since it was listed is no error.
+    """
     return None if outcome.kind in {OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE} else outcome.error
 
 
 def _unsent_kind(decision: DecisionCommand, stop: BaseException | None) -> OutcomeKind:
-    """Return the outcome of decisions of which none was sent: classified for a single one, else open."""
+    """Return the outcome if no decision was sent: by the error for a single decision, else open."""
     if len(decision.targets) == 1 and isinstance(stop, HfGateError):
         return classify_error(stop, is_listed=decision.targets[0].target.request is not None).kind
     return OutcomeKind.OPEN
 
 
 def unsent_outcome(kind: OutcomeKind, target: RequestTarget, problem: BaseException | None) -> Outcome:
-    """Return an outcome without an answer of the Hub: the decision ended the run or was never sent."""
+    """Return an outcome without an answer from the Hub: the decision ended the run or was never sent."""
     known = target.target
     person = known.request.person if known.request else Person(known.user_id, known.username)
     error = problem if isinstance(problem, Exception) else None
@@ -157,7 +160,7 @@ def unsent_outcome(kind: OutcomeKind, target: RequestTarget, problem: BaseExcept
     return Outcome(kind, target.repo, person, known.request_id, why, error=error)
 
 
-_MAX_LINES: Final = 30  # lines of a result that are printed
+_MAX_LINES: Final = 30  # the most lines of a result that are printed
 _BY_HAND: Final = frozenset({ChangeOrigin.DIRECT, ChangeOrigin.GRANT})  # rule names of changes that no policy planned
 _IN_PART: Final = {ChangeState.DONE, *UNSETTLED}
 _NEEDS_LOOK: Final = frozenset({OutcomeKind.STALE, OutcomeKind.GONE, OutcomeKind.REFUSED, OutcomeKind.OPEN})
@@ -176,8 +179,10 @@ def execute_run(run: Run, workspace: Workspace, started: RunRow) -> int:
     except Exception as problem:
         print_run(run, workspace, _reload_run(workspace, started))
         run.out.say(f"To send the rest later: hf-gate runs resume {started.id}")
-        if workspace.store.changes(started.id, _IN_PART, 1):  # else nothing was done, and the error's own code applies
-            set_exit_code(problem, 5, "`runs resume` reads their state and sends the rest")
+        if workspace.store.changes(
+            started.id, _IN_PART, 1
+        ):  # otherwise nothing was done, and the error's own exit code applies
+            set_exit_code(problem, 5, "`runs resume` reads the state of these requests and sends the rest")
         raise
     if workspace.hub.skew is not None and workspace.store.changes(started.id, (ChangeState.DEFERRED,), 1):
         run.out.warn(f"No grant was ended: {clock_advice(workspace.hub.skew)}")
@@ -185,12 +190,12 @@ def execute_run(run: Run, workspace: Workspace, started: RunRow) -> int:
 
 
 def _reload_run(workspace: Workspace, started: RunRow) -> RunRow:
-    """Return the run as it is stored now."""
+    """Return the run as currently stored."""
     return workspace.store.run(started.id) or started
 
 
 def print_run(run: Run, workspace: Workspace, ended: RunRow, *, whole: bool = False) -> int:
-    """Print a run; return its exit code by the table of outcomes. `whole`: print every change."""
+    """Print a run; return its exit code by the table of outcomes. `whole` prints every change."""
     changes = _changes(workspace, ended)
     rows = [outcome_of_change(change, row) for change, row in changes]
     count = {kind.value: sum(row.outcome is kind for row in rows) for kind in OutcomeKind}
@@ -210,7 +215,7 @@ def _run_lines(
     *,
     whole: bool,
 ) -> list[str]:
-    """Return the changes that did not go as planned, or all with `whole`; then the totals and next steps."""
+    """Return lines for the changes that did not succeed (with `whole`, for all changes), then the totals and next steps."""
     lines = [
         f"{row.user or row.user_id} at {change.repo_ref}: {_describe_change(change, row)}"
         for (change, _), row in zip(changes, rows, strict=True)
@@ -227,7 +232,7 @@ def _run_lines(
 
 
 def _describe_change(change: Change, row: OutcomeRecord) -> str:
-    """Return e.g. `accepted (academic)` for a change that was done; else the outcome and the reason."""
+    """Return for example `accepted (academic)` for a change that was done; else the outcome and the reason."""
     if row.outcome is OutcomeKind.DONE:
         return PAST[change.action] + _rule_suffix(change)
     why = f": {row.why}" if row.why else ""
@@ -239,7 +244,7 @@ def _rule_suffix(change: Change) -> str:
 
 
 def describe_done(changes: Iterable[Change]) -> str:
-    """Count changes by verb and rule, e.g. `31 accepted (academic), 56 reset (say-more)`."""
+    """Describe the number of changes by verb and rule, e.g. `31 accepted (academic), 56 reset (say-more)`."""
     found = Counter(PAST[change.action] + _rule_suffix(change) for change in changes)
     return ", ".join(f"{number:,} {words}" for words, number in sorted(found.items()))
 
@@ -270,7 +275,7 @@ _AFTER: Final = {
     "grant": "can download now",
     "reject": "no access, cannot ask again",
     "reset": "no access, can ask again",
-    "cancel": "no access until it is decided again",
+    "cancel": "no access until the next decision",
 }
 
 
@@ -332,7 +337,7 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
         ]
         out.line(", ".join(words) + (_result_suffix(decision) if count[OutcomeKind.DONE] else "."))
     if decision.effect == "reject" and any(outcome.kind is OutcomeKind.DONE for outcome in outcomes):
-        out.hint("Rejected people cannot ask again. `hf-gate reset` lets them.")
+        out.hint("Rejected people cannot ask again. `hf-gate reset` allows this.")
 
 
 def _result_suffix(decision: DecisionCommand) -> str:
@@ -348,7 +353,7 @@ def _result_suffix(decision: DecisionCommand) -> str:
 
 
 def person_label(outcome: Outcome) -> str:
-    """Return the person of an outcome; else the request id, which may be all that was given."""
+    """Return the name of the person of an outcome; else the request id, which may be all that was given."""
     person = outcome.person
     if person.username or person.id or not outcome.request_id:
         return str(person)
@@ -356,7 +361,7 @@ def person_label(outcome: Outcome) -> str:
 
 
 def print_dry_run(run: Run, decision: DecisionCommand) -> None:
-    """Print what would be sent, in the words of a real run."""
+    """Print what would be sent, worded as in a real run."""
     out = run.out
     rows = [
         replace(

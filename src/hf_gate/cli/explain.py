@@ -86,7 +86,7 @@ def _find_target(
     if len(words) == 1 and repo is None and is_id(words[0]):
         row = latest_request(workspace.store.find_by_identity(None, words[0]))
         if row is None:
-            raise RequestNotFound(f"there is no request {words[0]} in the store.", hint="Name its repo: --repo REPO.")
+            raise RequestNotFound(f"there is no request {words[0]} in the store.", hint="Name the repo: --repo REPO.")
         return row
     targets = read_targets(words, None, repo, repo_type)
     if len(targets) != 1:
@@ -95,7 +95,7 @@ def _find_target(
 
 
 def _find_row(run_id: Run, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
-    """Return the stored request, else the one on the Hub."""
+    """Return the stored request, else the request on the Hub."""
     from ..application.evaluation import latest_request, unstored_row
 
     if not isinstance(target, RequestTarget):
@@ -103,7 +103,7 @@ def _find_row(run_id: Run, workspace: Workspace, target: RequestTarget | Request
     config = workspace.location.config
     if not config.includes(target.repo):
         raise UsageError(
-            f"{target.repo} is not a repo of this workspace, so none of its policies applies there.",
+            f"{target.repo} is not a repo of this workspace, so no policy of the workspace applies to it.",
             hint=f"Repos of the workspace: {', '.join(config.repos[:5]) or 'none'}.",
         )
     known = target.target
@@ -130,7 +130,7 @@ def _evaluate_with_drafts(
     except LookupError:
         raise RequestNotFound(
             f"the answers of this person at {row.repo} are no longer in the store.",
-            hint="Read them again: hf-gate sync --full",
+            hint="Read the answers again: hf-gate sync --full",
         ) from None
 
 
@@ -159,7 +159,7 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
 
 
 def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
-    """Return the stored repo. For a repo that was never synced, read its form from the Hub."""
+    """Return the stored repo. For a repo that has never been synced, read the form from the Hub."""
     from ..domain.forms import form_to_json
     from ..domain.rows import RepoRow
 
@@ -184,7 +184,7 @@ def _lines(evaluation: Evaluation, transition: LastTransition | None, now: datet
     if row.state.status == Status.ACCEPTED:
         yield _describe_end(row.state, now)
     if not evaluation.is_judged:
-        yield f"No policy evaluates {row.state.status} requests. If this one were pending:"
+        yield f"No policy evaluates {row.state.status} requests. If this request were pending:"
     yield _explain_in_words(evaluation, now, zone)
     for shadow, sentence in explain_shadow_in_words(evaluation.verdict, RecordedTraces()):
         yield f"In shadow mode, `{shadow}`: {sentence}"

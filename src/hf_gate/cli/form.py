@@ -1,4 +1,4 @@
-"""form check: shows what a gate asks of a requester, and the problems of its card with fixes. Needs no token."""
+"""form check: shows what a gate asks of a requester, and the problems of the card with fixes. Needs no token."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MODES: Final = {
 form = GateGroup(
     "form",
     {"check": CommandEntry("form:form_check", "Show what a requester sees, and the problems of the card.")},
-    help="Gate forms: show what they ask and check them. Needs no token.",
+    help="Gate forms: show what a form asks, and check it. Needs no token.",
 )
 
 
@@ -50,8 +50,8 @@ form = GateGroup(
 def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None) -> int:
     """Show what a gate asks of a requester, and the problems of its card: line, column, problem, fix.
 
-    Works without a token on every public repo, and on a card that is not published yet. Exits with 1 if there are
-    errors, with 0 if there are only warnings.
+    Works without a token for every public repo, and for a card that is not published yet. Exits with 1 if there are
+    errors, and with 0 if there are only warnings.
     """
     if (repo is None) == (card is None):
         raise UsageError("give either REPO or --card FILE.")
@@ -106,7 +106,7 @@ def _read_local_card(card: str) -> GateForm:
         raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None
     if len(raw) > _MAX_BYTES:
         raise UsageError(
-            f"{card} is larger than {_MAX_BYTES // 2**20} MiB, so it is not a card.", hint="Name a README.md."
+            f"{card} is larger than {_MAX_BYTES // 2**20} MiB, so it is not a card.", hint="Name a README.md file."
         )
     return parse_gate_form(raw.decode("utf-8", "replace"))
 

@@ -31,12 +31,12 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class CommandEntry(NamedTuple):
-    """One command of a group: where its code is, and its line in the help."""
+    """One command of a group: the location of its code, and its line in the help."""
 
     import_path: str
     summary: str
     section: str = "Commands"
-    is_hidden: bool = False  # from help and suggestions, because it is an older name
+    is_hidden: bool = False  # hidden from help and suggestions, because it is an older name
     has_effect: bool = False  # changes the Hub or a run, so it is suggested only for a one-letter typo
 
 
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """Return the settings from flags, environment and file; they are read once."""
+        """Return the settings from flags, environment variables and file; they are read once."""
         return self.connection.settings
 
     @property
@@ -113,7 +113,7 @@ class Run:
         self._location = None
 
     def now(self) -> datetime:
-        """Return the current time; with HF_GATE_CLOCK=hub that of the local Hub."""
+        """Return the current time; with HF_GATE_CLOCK=hub, the time of the local Hub."""
         return self.connection.clock.now()
 
     @property
@@ -176,7 +176,7 @@ COMMON: tuple[click.Option, ...] = (
     _option(
         "--max-wait",
         metavar="TIME",
-        help="Give up a call after this time, including retries and waits, with exit code 75: 30s, 5m.",
+        help="Give up on a call after this time, including retries and waits, with exit code 75: 30s, 5m.",
     ),
     _option("--timeout", metavar="TIME", help="Timeout of a single call; default: 10s."),
     _option("--insecure-http", is_flag=True, help="Allow sending the token to another machine over plain http."),
@@ -224,20 +224,20 @@ class GateCommand(click.Command):
 
 
 def explain_unauthorized(run: Run, problem: NotAllowed) -> None:
-    """Say in the error whether a token was sent at all; the Hub gives the same answer in both cases."""
+    """Add to the error whether a token was sent at all, because the Hub gives the same answer in both cases."""
     from .. import bootstrap
 
     either = "the Hub does not know this token, or none was sent"
     words = (
         "the Hub does not know this token"
         if bootstrap.has_token(run.settings)
-        else "no token was sent, and this needs one"
+        else "no token was sent, and this command needs one"
     )
     problem.message = problem.message.replace(either, words)
 
 
 class GateGroup(click.Group):
-    """A group whose commands are imported when they are called. Its help needs only the table."""
+    """A group whose commands are only imported when called. The help of the group needs only the table."""
 
     def __init__(
         self,
@@ -279,7 +279,7 @@ class GateGroup(click.Group):
         return args[0], command, args[1:]
 
     def _find_similar(self, ctx: click.Context, typed: str) -> str | None:
-        """Return the most similar command. One with effects is suggested only if a single letter differs."""
+        """Return the most similar command. A command with effects is suggested only if a single letter differs."""
         known = {**{name: name for name in self.list_commands(ctx)}, **self.aliases}
         import difflib
 
@@ -289,7 +289,7 @@ class GateGroup(click.Group):
         return None
 
     def _find_in_subgroups(self, ctx: click.Context, name: str) -> str | None:
-        """Return `GROUP NAME` if the summary of a group lists a command of that name."""
+        """Return `GROUP NAME` if the summary of a group lists a command with that name."""
         for group, entry in self.table.items():
             if f" {name}" in entry.summary.partition(":")[2].replace(",", " ").replace(".", " "):
                 found = self.get_command(ctx, group)
@@ -345,7 +345,7 @@ def repeat_command(words: Sequence[str]) -> str:
 
 
 def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., object]], GateCommand]:
-    """Make a command of a function that returns the exit code (None: 0)."""
+    """Make a command from a function that returns the exit code (None means 0)."""
 
     def decorate(function: Callable[..., object]) -> GateCommand:
         return click.command(name, cls=GateCommand, examples=examples)(pass_run(function))

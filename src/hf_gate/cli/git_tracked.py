@@ -1,4 +1,4 @@
-"""Finds files with personal data in a workspace that git tracks and the next push would publish."""
+"""Finds files with personal data in a workspace that git tracks, so that the next push would publish them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def list_tracked_personal_files(folder: Path) -> list[str]:
-    """Return their names relative to the folder; none without git or outside a git repository."""
+    """Return the names of these files relative to the folder; none without git or outside a git repository."""
     from ..application.starter_workspace import GITIGNORE
 
     git = shutil.which("git")

@@ -19,7 +19,7 @@ from .output import Format
 hub = GateGroup(
     "hub",
     {"serve": CommandEntry("hub_serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
-    help="The local Hub: behaves like the Hub, on this machine, without accounts or network.",
+    help="The local Hub: behaves like the Hub, but on this machine, without accounts or network.",
 )
 
 
@@ -39,7 +39,7 @@ hub = GateGroup(
     type=click.IntRange(min=0),
     default=2000,
     show_default=True,
-    help="Number of requests in all repos together.",
+    help="Total number of requests in all repos.",
 )
 @click.option("--repos", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--preset", type=click.Choice(["consumer", "class", "medical"]), default="consumer", show_default=True)
@@ -51,7 +51,7 @@ hub = GateGroup(
     type=click.Choice(["2026-08", "2026-10-23"]),
     default="2026-10-23",
     show_default=True,
-    help="2026-08 has no reset, requestId and q.",
+    help="2026-08 lacks reset, requestId and q.",
 )
 @click.option("--faults", multiple=True, metavar="SPEC", help="Fault to inject: NAME[:key=value]...; can be repeated.")
 @click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: one hour passes in a minute.")
@@ -60,14 +60,14 @@ hub = GateGroup(
 def serve(
     run: Run, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object
 ) -> int:  # fmt: skip
-    """Run a local Hub with invented people. With --json the first line has url, pid, tokens, repos and control.
+    """Run a local Hub with invented people. With --json, the first line has url, pid, tokens, repos and control.
 
-    To use it, paste the line printed at the start into another terminal; with --port 8123:
+    To use the Hub, paste the line printed at the start into another terminal. With --port 8123, it is:
 
     \b
       export HF_ENDPOINT=http://127.0.0.1:8123 HF_TOKEN=hf_local_owner_7
 
-    HF_ENDPOINT sets the Hub, also for hf and huggingface_hub. HF_TOKEN sets the account: hf_local_HOLDER_SEED, where
+    HF_ENDPOINT selects the Hub, also for hf and huggingface_hub. HF_TOKEN selects the account: hf_local_HOLDER_SEED, where
     HOLDER is owner, admin, writer, reader or stranger.
     """  # noqa: D301 - click needs the backspace character
     from ..localhub import server
@@ -99,7 +99,9 @@ def serve(
 
 def _check_clock(clock: str) -> None:
     if clock != "real" and not re.fullmatch(r"x\d+(\.\d+)?", clock):
-        raise UsageError(f"--clock {clock!r} is not valid.", hint="Write real, or x60 to run sixty times as fast.")
+        raise UsageError(
+            f"--clock {clock!r} is not valid.", hint="Write real, or x60 for a clock that runs sixty times as fast."
+        )
 
 
 def _print_start(run: Run, line: dict[str, object], *, prints_advice: bool) -> None:
@@ -115,7 +117,7 @@ def _print_start(run: Run, line: dict[str, object], *, prints_advice: bool) -> N
 
 
 def _export_line(line: dict[str, object]) -> str:
-    """Return the shell line that selects this Hub and its owner's token."""
+    """Return the shell command that selects this Hub and its owner's token."""
     return f"export HF_ENDPOINT={line['url']} HF_TOKEN={line['tokens']['owner']}"  # type: ignore[index]
 
 

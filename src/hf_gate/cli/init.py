@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
 
-    Reads all requests of the named repos, by default of all gated repos of the token's account and its organisations.
+    Reads all requests of the named repos; by default, of all gated repos of the token's account and its organisations.
     Changes nothing on the Hub. The first plan is empty, because the policy is in shadow mode.
     """
     folder = Path(run.flag_text("workspace") or ".").expanduser().absolute()
@@ -69,14 +69,14 @@ def _check_folder(folder: Path) -> None:
         if (folder / name).is_symlink():
             raise UsageError(
                 f"{folder / name} is a symbolic link; nothing was written.",
-                hint="Replace it by a folder or a file, or use another folder: hf-gate init --workspace DIR",
+                hint="Replace the link with a folder or a file, or use another folder: hf-gate init --workspace DIR",
             )
     for name in (CONFIG_FILE, "policies/starter.yaml", "desk.db"):
         if os.path.lexists(folder / name):
             what = "is already a workspace" if name == CONFIG_FILE else f"already has a {name}"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
-                hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or use another folder: hf-gate init --workspace DIR",
+                hint="Use this workspace (`hf-gate status`), add repos in hf-gate.yaml, or use another folder: hf-gate init --workspace DIR",
             )
 
 
@@ -85,7 +85,10 @@ def _own_repos(run: Run) -> list[Repo]:
 
 
 def _split_reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[list[Repo], list[Repo]]:
-    """Split repos by whether this token can read their requests. Raises NotAllowed for a named repo, or if none is left."""
+    """Split repos by whether this token can read their requests.
+
+    Raises NotAllowed if a named repo is not readable, or if none is left.
+    """
     may: list[Repo] = []
     denied: list[Repo] = []
     for repo in repos:
@@ -103,7 +106,7 @@ def _split_reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tup
 
 
 def _report_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
-    """Report the token's rights before the first sync. Warns if it cannot decide, or reaches other repos too."""
+    """Report the token's rights before the first sync. Warns if the token cannot decide, or also reaches other repos."""
     rights = read_rights(run)
     if summary := summarize_rights(rights, repos):
         run.out.say(summary)
@@ -174,7 +177,7 @@ def _next_steps(folder: Path, sync: SyncCommand, repos: Sequence[Repo]) -> Itera
 
 
 def _longest_waiting(sync: SyncCommand, pending: Mapping[Repo, int]) -> str | None:
-    """Return USER@REPO of the oldest pending request in the repo with the most of them."""
+    """Return USER@REPO of the oldest pending request in the repo with the most pending requests."""
     repo = max(pending, key=lambda each: pending[each])
     row = next(iter(sync.workspace.store.iterate_requests(repo, Status.PENDING)), None)
     name = row.request.username if row is not None and row.request is not None else None

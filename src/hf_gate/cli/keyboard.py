@@ -10,7 +10,7 @@ import click
 
 _SEQUENCE: Final = re.compile(
     r"\x1b(?:[\[O][^@-~]*[@-~]?|.)?|[\x00\xe0].", re.DOTALL
-)  # Esc, an arrow, or Alt with a key
+)  # Esc, an arrow key, or Alt with another key
 _ENDS: Final = frozenset("\x03\x04")  # Ctrl-C, Ctrl-D
 
 
@@ -24,7 +24,7 @@ class Keys:
         self._typed = ""  # one read can return several keys
 
     def read_key(self) -> str:
-        """Return the next key; `esc` for an arrow or another key that sends several characters."""
+        """Return the next key; `esc` for an arrow key or another key that sends several characters."""
         if not self._typed:
             try:
                 self._typed = click.getchar()
@@ -38,7 +38,7 @@ class Keys:
         return "esc" if found else key
 
     def read_line(self) -> str:
-        """Return a line that the user can edit and ends with Enter."""
+        """Return a line that the user can edit and submits with Enter."""
         typed, self._typed = self._typed, ""
         start, ends, rest = typed.replace("\r", "\n").partition("\n")
         if ends:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
     from ..hub.listing import Listing
 
-_COUNTED: Final = 1000  # rows of a list that are read at most to find its total: one page of the Hub
+_COUNTED: Final = 1000  # the most rows of a list that are read to find its total: one page of the Hub
 
 
 @command(
@@ -55,7 +55,9 @@ _COUNTED: Final = 1000  # rows of a list that are read at most to find its total
 @click.option(
     "--query", "-Q", default="", metavar="QUERY", help='Filter, store only: age:>2d domain:*.edu -country:US "sleep".'
 )
-@click.option("--sort", type=click.Choice(["new", "age"]), default="new", help="Order, store only; age: oldest first.")
+@click.option(
+    "--sort", type=click.Choice(["new", "age"]), default="new", help="Order, store only; age means oldest first."
+)
 @click.option("--by", type=click.Choice(["person"]), help="Group the requests of each person, store only.")
 @click.option("--live", is_flag=True, help="Read from the Hub even if the store has the repo.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit with 0 even if the list is not proved complete.")
@@ -72,11 +74,11 @@ def ls(
     by: str | None,
     allow_incomplete: bool,
 ) -> int:
-    """List access requests of REPOs; by default of the workspace's repos, else of all gated repos of the account.
+    """List access requests of REPOs; by default, of the workspace's repos, else of all gated repos of the account.
 
     Repos with a full sync are listed from the store, and the output says how old the data is. Other repos, and all
-    with --live, are read from the Hub. `hf-gate help queries` explains --query. VERDICT is the result of the policies:
-    `Needs review` means that a person decides, `no rule` that no rule of an enforced policy matches.
+    repos with --live, are read from the Hub. `hf-gate help queries` explains --query. VERDICT is the result of the
+    policies: `Needs review` means that a person decides; `no rule` means that no rule of an enforced policy matches.
     """
     statuses = _statuses(status)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
@@ -85,12 +87,16 @@ def ls(
         return print_listing(run, stored, limit, allow_incomplete=allow_incomplete)
     if query or by or sort != "new":
         raise UsageError(
-            "--query, --sort and --by need the store, and these repos are not in it.",
-            hint="Read them first: hf-gate sync REPO",
+            "--query, --sort and --by need the store, but these repos are not in it.",
+            hint="Read the repos first: hf-gate sync REPO",
         )
     announce(run)
     reader = _ListingReader(run, named or _own_repos(run), statuses, is_named=bool(named))
-    with_quality = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the other formats do not show it
+    with_quality = run.out.format in {
+        Format.JSON,
+        Format.JSONL,
+        Format.AGENT,
+    }  # the other formats do not show the column
     rows: Iterable[RequestRecord] = (
         request_record(request, with_quality=with_quality) for request in reader.requests()
     )
@@ -127,7 +133,7 @@ class _ListingReader:
     def __init__(self, run: Run, repos: Sequence[Repo], statuses: Sequence[Status], *, is_named: bool) -> None:
         self.run, self.repos, self.statuses, self.is_named = run, repos, statuses, is_named
         self.listings: list[Listing] = []
-        self.count = self.list_count = 0  # rows of all lists so far, and of the current one
+        self.count = self.list_count = 0  # rows of all lists so far, and of the current list
         self.is_sorted = True
         self.skipped: list[str] = []
 
@@ -160,7 +166,7 @@ class _ListingReader:
             raise InvalidStatus(f"{repo}: {listing.completeness.why}.", hint="Omit reset, or use --status all.")
 
     def count_rest(self) -> bool:
-        """Read the rest of the current list if that costs at most one call; return whether it ended."""
+        """Read the rest of the current list if this takes at most one call; return whether the list ended."""
         try:
             for _ in self.listings[-1]:
                 self.count, self.list_count = self.count + 1, self.list_count + 1
@@ -193,7 +199,7 @@ class _ListingReader:
 
 
 def _read_up_to(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[RequestRecord]:
-    """Read the rows of a table and one more, which shows whether rows are missing."""
+    """Read the rows of a table and one more, which shows whether there are more rows."""
     found = []
     with Progress(run.out, "read") as bar:
         for row in rows if limit < 0 else islice(rows, limit + 1):
@@ -203,7 +209,10 @@ def _read_up_to(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[Req
 
 
 def _finish(run: Run, reader: _ListingReader, shown: int | None, *, allow_incomplete: bool) -> int:
-    """Print the closing notes; return the exit code. `shown`: rows printed of more; None if all were printed."""
+    """Print the closing notes; return the exit code.
+
+    `shown` is the number of printed rows; None if all rows were printed.
+    """
     out = run.out
     if reader.skipped:
         out.warn(f"skipped, because this token cannot review them: {', '.join(reader.skipped)}.")
@@ -230,7 +239,7 @@ def _finish(run: Run, reader: _ListingReader, shown: int | None, *, allow_incomp
 
 
 def _print_partial(run: Run, reader: _ListingReader, shown: int) -> None:
-    """Print how many rows of how many were shown; the total is a minimum if it would cost calls to know."""
+    """Print how many of how many rows were shown. If the exact total would take more calls, print a minimum."""
     is_known = reader.count_rest() and reader.listings[-1].completeness.proved and not reader.unread_lists
     total = f"{'' if is_known else 'at least '}{reader.count:,}"
     more = "All: --all"

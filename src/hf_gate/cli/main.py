@@ -1,4 +1,4 @@
-"""Entry point of `hf-gate`: the tree of commands, signals, and errors printed as one line with a hint."""
+"""The entry point of `hf-gate`: the tree of commands, signals, and errors printed as one line with a hint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "person": CommandEntry("person:person", "Show one account's requests at all your repos.", _VIEW),
     "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _VIEW),
     "form": CommandEntry("form:form", "Gate forms: check a card and show what it asks.", _VIEW),
-    "status": CommandEntry("status:status", "Show pending counts, last syncs and problems.", _VIEW),
+    "status": CommandEntry("status:status", "Show numbers of pending requests, last syncs and problems.", _VIEW),
     "report": CommandEntry("report:report", "Reports: overview.", _VIEW),
     "ui": CommandEntry("ui:ui", "Open the desk in the browser.", _DECIDE),
     "review": CommandEntry("review:review", "Decide requests one by one with single keys.", _DECIDE),
@@ -89,7 +89,7 @@ _WRITE_ERRNOS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM was received. It ends a run like Ctrl-C: the state is settled first."""
+    """SIGTERM was received. Like Ctrl-C, it ends a run after settling its state."""
 
 
 def _terminate(_signum: int, _frame: FrameType | None) -> None:
@@ -107,9 +107,9 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Open the standard streams that the caller closed on /dev/null.
+    """Open those standard streams on /dev/null that the caller has closed.
 
-    Otherwise the next file or socket would get the number of a standard stream.
+    Otherwise, the next file or socket would get the number of a standard stream.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -198,7 +198,7 @@ def _click_hint(problem: click.ClickException) -> str:
 
 
 def _report_os_error(problem: OSError) -> int:
-    """Report an OSError: of a file, which has a name, or of our own output. A closed pipe is not an error."""
+    """Report an OSError: of a file, which has a name, or of our own output. A closed pipe is no error."""
     is_output = problem.filename is None and problem.errno in _WRITE_ERRNOS
     if is_output:
         silence(sys.stdout)
@@ -215,7 +215,7 @@ def _describe_os_error(problem: OSError) -> str:
 
 
 def _exit_code_of(problem: Exception) -> int:
-    """Return the exit code of an unexpected error: 1, unless a run that it ended set another one."""
+    """Return the exit code of an unexpected error: 1, unless the run that it ended set another code."""
     code = getattr(problem, "exit_code", 1)
     return code if isinstance(code, int) else 1
 

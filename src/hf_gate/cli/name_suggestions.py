@@ -1,4 +1,4 @@
-"""Suggests similar usernames for a misspelt one, among the requesters of a repo."""
+"""Suggests usernames similar to a misspelt one, among the requesters of a repo."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..hub.client import Hub
 
-_MAX_ROWS: Final = 1000  # rows read of each list: what the Hub returns in one call
+_MAX_ROWS: Final = 1000  # rows read from each list: as many as the Hub returns in one call
 _MIN_CALLS_LEFT: Final = 20  # minimum of calls left in the budget; with fewer, no suggestions are made
 _SAFE_NAME: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)  # a name that is safe in a shell
 
 
 def did_you_mean(hub: Hub, repo: Repo, name: str | None) -> str:
-    """Return e.g. `Did you mean ada-l or ada-k? `, else ''. Costs at most one call a list; Hub errors are ignored."""
+    """Return e.g. `Did you mean ada-l or ada-k? `, else ''.
+
+    Takes at most one call per list; errors of the Hub are ignored.
+    """
     return _format_suggestion(_similar_names(name, _read_usernames(hub, repo))) if name else ""
 
 

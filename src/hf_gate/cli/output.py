@@ -1,4 +1,7 @@
-"""Writes the output of commands: data to stdout in the chosen format, messages to stderr; outside text is made visible."""
+"""Writes the output of commands: data to stdout in the chosen format, messages to stderr.
+
+Text from outside is made safe to display.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", 
 
 
 class Format(StrEnum):
-    """The output formats; `auto` is resolved to one of them before anything is printed."""
+    """The output formats; `auto` is resolved to another format before anything is printed."""
 
     HUMAN = "human"
     AGENT = "agent"
@@ -41,8 +44,8 @@ class Format(StrEnum):
 class Column(Generic[R]):
     """One column of a table, and how it shrinks on a narrow terminal.
 
-    A flexible column is cut at its end down to `min_width`; with `is_tail_shown` at its start. If that is not enough,
-    columns with a `drop_rank` are dropped, the highest first. All others are never cut.
+    A flexible column is cut at its end, down to `min_width`; with `is_tail_shown`, at its start. If that is not enough,
+    columns with a `drop_rank` are dropped, the highest rank first. Other columns are never cut.
     """
 
     title: str
@@ -133,9 +136,9 @@ class Output:
     # ---- data: stdout ------------------------------------------------------------------------------------------------
 
     def write_results(self, print_results: Callable[[], None], *, is_changed: bool) -> int:
-        """Print results of finished work; return 0, or if that fails 5 after changes and 1 without.
+        """Print the results of finished work; return 0. If printing fails, return 5 if there were changes, else 1.
 
-        A closed pipe is not a failure: the work has its own exit code.
+        A closed pipe is no failure, because the work has its own exit code.
         """
         try:
             print_results()
@@ -155,7 +158,7 @@ class Output:
         sys.stdout.write(make_visible(text, one_line=True) + "\n")
 
     def document(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
-        """Print one object as JSON, as `key TAB value`, as a CSV row, as the human `lines`, or as its `quiet` names."""
+        """Print one object as JSON, `key TAB value`, a CSV row, the human `lines`, or its `quiet` names."""
         if self.format in {Format.JSON, Format.JSONL}:
             sys.stdout.write(to_json(doc) + "\n")
         elif self.format is Format.AGENT:
@@ -205,7 +208,7 @@ class Output:
         from ..application import record_files
         from ..application.records import keys_of
 
-        if self.format is Format.JSON:  # written only once complete, because half an array is not JSON
+        if self.format is Format.JSON:  # written only when complete, because half an array is not JSON
             with record_files.spool(map(str.encode, record_files.json_array(rows))) as file:
                 for line in io.TextIOWrapper(file, "utf-8", newline=""):
                     sys.stdout.write(line)
@@ -218,7 +221,7 @@ class Output:
     def _table(self, rows: Iterable[R], columns: Sequence[Column[R]], empty: str) -> None:
         titles = [
             make_visible(column.title, one_line=True) for column in columns
-        ]  # labels of a form are outside text too
+        ]  # labels of a form are text from outside too
         cells = [[make_visible(column.cell(row), one_line=True) for column in columns] for row in rows]
         if not cells:
             self.line(empty)
@@ -234,7 +237,10 @@ class Output:
 
 
 def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:
-    """Return tab-separated lines. Columns with text of requesters are named untrusted_, so that agents do not obey it."""
+    """Return tab-separated lines.
+
+    Columns with text of requesters get the prefix untrusted_, so that agents do not obey the text.
+    """
     yield "\t".join(f"untrusted_{key}" if key in {"fullname", "answers"} else key for key in keys) + "\n"
     for row in rows:
         yield "\t".join(map(to_one_line, _builtin(row).values())) + "\n"
@@ -249,7 +255,7 @@ def _builtin(value: object) -> dict[str, object]:
 
 
 def format_age(since: datetime, now: datetime) -> str:
-    """Return the time since then in one suitable unit: `40s`, `12m`, `3h`, `9d`, `5mo`, `3.1y`, `12y`."""
+    """Return the time since a moment in one suitable unit: `40s`, `12m`, `3h`, `9d`, `5mo`, `3.1y`, `12y`."""
     seconds = max(0, int((now - since).total_seconds()))
     days = seconds / 86400
     if days >= 730:
@@ -276,20 +282,20 @@ def format_duration(seconds: float) -> str:
 
 
 def format_end(seconds: float) -> str:
-    """Return when something ends that ends in `seconds`; negative: how long ago it ended."""
+    """Format an end that is `seconds` away; if negative, how long ago it was."""
     return f"in {format_duration(seconds)}" if seconds > 0 else f"{format_duration(-seconds)} ago"
 
 
 def clock_advice(skew: float) -> str:
-    """Return how far the clock is off, and what to do. `skew`: seconds that the Hub's clock is ahead."""
-    return f"{describe_clock_skew(skew)}. Correct it, then try again."
+    """Return how far the clock is off, and what to do. `skew` is how many seconds the Hub's clock is ahead."""
+    return f"{describe_clock_skew(skew)}. Correct the clock, then try again."
 
 
 def describe_clock_skew(skew: float) -> str:
-    """Return how far this machine's clock is off. `skew`: seconds that the Hub's clock is ahead."""
+    """Return how far this machine's clock is off. `skew` is how many seconds the Hub's clock is ahead."""
     return f"this machine's clock is {format_duration(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"
 
 
 def safe_lines(text: str) -> Iterator[str]:
-    """Return the lines of outside text, each safe to print."""
+    """Return the lines of a text from outside, each safe to print."""
     return (make_visible(line, one_line=True) for line in make_visible(text).split("\n"))

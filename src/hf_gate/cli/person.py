@@ -36,7 +36,7 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
     """Show the requests of one account at all your repos: every attempt, its outcome, and who decided.
 
     USER is a username, an account id, an e-mail address, or a pseudonym from the audit log. Reads the store, or the Hub
-    if there is none; the Hub keeps no earlier attempts.
+    if there is no store. The Hub keeps no earlier attempts.
     """
     only = None if repo is None else parse_repo(repo, repo_type)
     workspace = None if live else open_stored_workspace(run)

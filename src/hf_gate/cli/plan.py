@@ -1,4 +1,4 @@
-"""plan and apply: show what the policies would change, save it in a file, and apply that file once."""
+"""plan and apply: show what the policies would change, save the plan in a file, and apply the file once."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ CHANGES = 3  # exit code of --detailed-exitcode if there are changes
 def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: int, detailed_exitcode: bool) -> int:
     """Show what the policies of this workspace would change, and why. Nothing is sent.
 
-    Evaluates the requests in the store (`hf-gate sync` updates it), records new verdicts in the audit log, and prints the
-    plan. The same store, policies and --now give the same plan, byte for byte.
+    Evaluates the requests in the store (`hf-gate sync` updates the store), records new verdicts in the audit log, and
+    prints the plan. The same store, policies and --now give the same plan, byte for byte.
     """
     from ..application.evaluation_pool import EvaluationPool
     from ..application.planning import make_plan
@@ -86,7 +86,7 @@ def _parse_time(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--now: {text!r} is not a time.", hint="Write it like 2026-11-25T12:00:00Z.") from None
+        raise UsageError(f"--now: {text!r} is not a time.", hint="Write a time like 2026-11-25T12:00:00Z.") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -108,7 +108,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     if path is not None:
         lines.append(f"Saved {path} ({format_validity(made, workspace.clock.now())}).  Next: hf-gate apply {path}")
     elif made.changes:
-        lines.append("Nothing was sent. To apply it: hf-gate plan --out plan.json, then hf-gate apply plan.json")
+        lines.append("Nothing was sent. To apply the plan: hf-gate plan --out plan.json, then hf-gate apply plan.json")
     return lines
 
 
@@ -125,8 +125,8 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
 def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """Apply a plan: each change once, after reading each request again.
 
-    The plan must be made in this workspace, by a command or on the desk. Requests that changed since are skipped
-    (stale). The same command resumes an interrupted run. A plan that was already applied changes nothing.
+    The plan must be made in this workspace, by a command or on the desk. Requests that have changed since are skipped
+    (stale). The same command resumes an interrupted run. A plan that has already been applied changes nothing.
     """
     from ..application import runs
     from ..application.turn_permissions import check_registered
@@ -138,7 +138,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     store = workspace.store
     known = store.run_of_plan(made.digest)
     if known is not None and runs.is_over(known):
-        run.out.say(f"This plan was already applied in run {known.id}; nothing was sent.")
+        run.out.say(f"This plan has already been applied in run {known.id}; nothing was sent.")
         return print_run(run, workspace, known)
     runs.check_plan_in_workspace(workspace, bundle, made)
     if known is None:
@@ -153,13 +153,13 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
         known = resume_run(run, workspace, known, actor_of(run))
         if (
             workspace.store.stop_request(known.id) == "pause"
-        ):  # a second apply resumes a paused run, but not one that is to stop
+        ):  # a second apply resumes a paused run, but not a run that is about to stop
             workspace.store.request_stop(known.id, None)
     return execute_run(run, workspace, known)
 
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:
-    """Return the people of the changes that a person decides: those without a policy or the end of a grant."""
+    """Return the people of changes that a person decided: changes without a policy that are not the end of a grant."""
     return ((one.user, one.user_id) for one in made.changes if not one.policy and one.rule != ChangeOrigin.UNTIL)
 
 

@@ -41,7 +41,7 @@ policy = GateGroup(
     help="Policies: create, check, test and describe the policies of the workspace.",
 )
 
-_MAX_NAMED: Final = 5  # failing tests that are named
+_MAX_NAMED: Final = 5  # the most failing tests that are named
 _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 
 
@@ -50,15 +50,17 @@ _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 
 @command("check", examples=("hf-gate policy check", "hf-gate policy check policies/eeg.yaml --json"))
 @_FILES
-@click.option("--accept-table", "accepted", metavar="NAME", help="Accept this table as it is, although it lost rows.")
+@click.option(
+    "--accept-table", "accepted", metavar="NAME", help="Accept this table as it is, although it has lost rows."
+)
 def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> int:
-    """Check the policies of the workspace, or the FILEs, with everything they name: facts, values, tables, form labels.
+    """Check the policies of the workspace, or the FILEs, and everything they refer to: facts, values, tables, form labels.
 
     Shows the minimum that an applicant must control to match each accept rule, the tests that fail, and how many
     pending requests each table lists. Exits with 2 if there are errors.
 
-    A table that is empty, or lost more than a quarter of its rows since it was last read, is refused. Its values are
-    unknown to every rule until --accept-table accepts it.
+    A table that is empty, or has lost more than a quarter of its rows since it was last read, is refused. Its values are
+    unknown to every rule until you accept the table with --accept-table.
     """
     if accepted is not None:
         run.out.say(f"table {accepted}: accepted with {pluralize(accept_table(run, accepted), 'row')}")
@@ -127,7 +129,7 @@ def _positions(problems: Iterable[PolicyProblem]) -> Iterator[str]:
 @command("lint", examples=("hf-gate policy lint", "hf-gate policy lint policies/eeg.yaml"))
 @_FILES
 def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
-    """Point out what is valid but probably a mistake: rejecting on what people claim, rules that never match.
+    """Point out what is valid but probably a mistake: rejecting based on people's claims, rules that never match.
 
     Exits with 0, or with 2 if a policy has errors.
     """
@@ -149,7 +151,7 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
 @command("test", examples=("hf-gate policy test", "hf-gate policy test policies/eeg.yaml --json"))
 @_FILES
 def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
-    """Run the tests in the policy files; exits with 1 if one fails, and shows the result and the reason."""
+    """Run the tests in the policy files. If a test fails, shows the result and the reason, and exits with 1."""
     from ..policy.policy_tests import run_policy_tests
 
     found = read_policies(run, files)
@@ -205,7 +207,7 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
 @click.argument("repo", metavar="REPO")
 @repo_type_option
 def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
-    """Print the rules of all policies of a repo as one numbered list of sentences, in the order they are tried."""
+    """Print the rules of all policies of a repo as one numbered list of sentences, in the order in which they are tried."""
     from ..policy.descriptions import describe_policies
     from ..policy.literals import glob_matches
 
@@ -245,7 +247,7 @@ def _number_lines(sentences: Sequence[str]) -> Iterable[str]:
 
 
 def _check_repo_included(found: Policies, where: Repo) -> None:
-    """Raise UsageError for a repo outside the workspace: no policy applies there, whatever the files say."""
+    """Raise UsageError for a repo outside the workspace: no policy applies there, whatever the files contain."""
     config = found.config
     if config is None or config.includes(where):
         return

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Policies:
     """The policies that were read. File names are relative to the working directory.
 
-    `problems` includes those of hf-gate.yaml and of the tables.
+    `problems` includes the problems of hf-gate.yaml and of the tables.
     """
 
     folder: Path | None
@@ -60,7 +60,10 @@ class Policies:
 
 
 def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
-    """Print problems for people, on stdout. `as_talk`: on stderr, because stdout carries something else."""
+    """Print problems for people, on stdout.
+
+    With `as_talk`, print on stderr, because stdout is used for something else.
+    """
     for problem in problems:
         for text, style in problem_lines(problem, found.line_of(problem)):
             if as_talk:
@@ -93,22 +96,23 @@ def read_policies(
     prints_workspace: bool = True,
     counts_matches: bool = False,
 ) -> Policies:
-    """Read the given files, else those of the workspace, and check them against the workspace and the stored forms.
+    """Read the given files, else the workspace's policies, and check them against the workspace and the stored forms.
 
-    Errors in files, including hf-gate.yaml, become problems. Raises UsageError if there is nothing to read. `prints_workspace`:
-    print the workspace on stderr. `counts_matches`: also count the pending requests that each table lists.
+    Errors in files, including hf-gate.yaml, become problems. Raises UsageError if there is nothing to read.
+    `prints_workspace` prints the workspace on stderr. `counts_matches` also counts the pending requests that each table
+    lists.
     """
     from .. import bootstrap
     from ..application.workspace import WorkspaceLocation
     from ..policy.workspace_config import WorkspaceConfig
 
     folder = bootstrap.find_workspace_folder(run.settings)
-    if folder is None and files and files[0] != "-":  # the workspace of the file defines its tables
+    if folder is None and files and files[0] != "-":  # the workspace that contains the file defines the tables
         folder = bootstrap.find_workspace_folder(run.settings, Path(files[0]).absolute().parent)
     if folder is None and (needs_workspace or not files):
         raise UsageError(
             "there is no workspace here: no hf-gate.yaml in this folder or above it.",
-            hint="Create one with `hf-gate init`, or name one with --workspace DIR."
+            hint="Create a workspace with `hf-gate init`, or name one with --workspace DIR."
             + ("" if needs_workspace else " Or name policy FILEs."),
         )
     if folder is None:
@@ -162,14 +166,15 @@ def _parse_file(name: str) -> ParsedPolicy:
 
 
 def _read_text(path: Path, *, follows_links: bool = True) -> str:
-    """Read a file. `follows_links`: follow links, because the user named the file."""
+    """Read a file. `follows_links` follows links, because the user named the file."""
     from ..sources.table_files import is_own_file
     from ..sources.workspace_folder import MAX_BYTES
 
     try:
         if not (follows_links or is_own_file(path)):
             raise UsageError(
-                f"{path.name} is not a regular file, or links to a file of another type.", hint="Put the file there."
+                f"{path.name} is not a regular file, or links to a file of another type.",
+                hint="Replace it with the file itself.",
             )
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)

@@ -31,8 +31,8 @@ EXAMPLES: Final = ("consumer", "academic", "medical", "class")
 def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     """Create a policy in the workspace from a shipped example, in shadow mode, for the workspace's repos.
 
-    consumer: an open model, everybody who states a purpose. academic: university e-mail addresses. medical: a signed
-    agreement. class: a roster. Each example contains tests.
+    consumer accepts everybody who states a purpose, for an open model. academic accepts university e-mail addresses.
+    medical needs a signed agreement, and class a roster. Each example contains tests.
     """
     found = read_policies(run, needs_workspace=True)
     if found.folder is None or found.config is None:
@@ -59,8 +59,8 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
 def _lines(path: str, missing: list[str]) -> Iterator[str]:
     yield f"Wrote {path} in shadow mode: it changes nothing."
     for file in missing:
-        yield f"It uses a table that does not exist yet: {file}. The start of the policy describes its content."
-    yield "Next: review it, then hf-gate policy check"
+        yield f"The policy uses a table that does not exist yet: {file}. The top of the policy file describes its content."
+    yield "Next: review the file, then hf-gate policy check"
 
 
 def _table_files(text: str) -> list[str]:

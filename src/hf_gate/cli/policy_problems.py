@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 _MAX_BEFORE: Final = 70  # columns of a long line shown before the marked part
 _MAX_LINE: Final = 120
-_LABEL_WITHIN: Final = 110  # columns within which the advice is on the line of the marks, else below it
+_LABEL_WITHIN: Final = 110  # within these columns, the advice is on the line of the marks, else below it
 
 
 def problem_lines(problem: PolicyProblem, text: str = "") -> Iterator[tuple[str, str]]:
-    """Return a problem as lines with their styles. `text` is the line of the file; empty to show none."""
+    """Return a problem as lines with their styles. `text` is the line of the file; empty to show no line."""
     style = "red" if problem.is_error else "yellow"
     is_whole_file = not text and (problem.position.line, problem.position.column) == (1, 1)
     place = "" if is_whole_file else f":{problem.position.line}:{problem.position.column}"
@@ -50,7 +50,7 @@ def summarize(problems: Mapping[str, int]) -> str:
 
 
 def _advice(problem: PolicyProblem) -> str:
-    """Return what to write instead, unless the message says it already."""
+    """Return what to write instead, unless the message already says so."""
     hint = problem.hint.strip()
     if hint and hint.rstrip(".") not in problem.message:
         return hint
@@ -65,7 +65,7 @@ def _end_sentence(text: str) -> str:
 
 
 def _split_around(text: str, start: int, length: int) -> tuple[str, str, str]:
-    """Return the text before, at and after a position, safe to print; of a long line only the part around it."""
+    """Return the text before, at and after a position, safe to print; of a long line, return only the part around the position."""
     before, marked, after = text[:start], text[start : start + length], text[start + length :]
     before = make_visible(before.replace("\t", "    "), one_line=True)
     if display_width(before) > _MAX_BEFORE and display_width(make_visible(text, one_line=True)) > _MAX_LINE:

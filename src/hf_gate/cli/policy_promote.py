@@ -103,7 +103,7 @@ def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy, hold
 def _confirm(
     run: Run, workspace: Workspace, policy: Policy, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
-    """Ask for confirmation as for a plan, but also for no change or one, because the policy will act unattended."""
+    """Ask for confirmation as for a plan, but also for none or one change, because the policy will act unattended."""
     from ..plan.guards import Confirmation, plan_confirmation
     from .confirmation import confirm_plan
 

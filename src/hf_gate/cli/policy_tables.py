@@ -1,4 +1,4 @@
-"""The tables of policies in `policy check`: their rows and matches, and the acceptance of one that lost rows."""
+"""The tables of policies in `policy check`: their rows and matches, and the acceptance of a table that lost rows."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from ..policy.tables import Table
     from ..sources.workspace_folder import WorkspaceFolder
 
-_MAX_PROBLEMS: Final = 10  # problems of one table that are printed
+_MAX_PROBLEMS: Final = 10  # the most problems of one table that are printed
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedTable:
-    """One table. `pending` requests were compared with it, and it lists `matches` of them; None without a store."""
+    """One table.
+
+    `pending` requests were compared with it, and `matches` of them are listed; both are None without a store.
+    """
 
     spec: TableSpec
     file: str
@@ -38,7 +41,7 @@ class CheckedTable:
     matches: int | None = None
 
     def problems(self) -> Iterator[PolicyProblem]:
-        """Return the problems of the file: an error if it cannot be used, warnings for skipped rows."""
+        """Return the problems of the file: an error if the table cannot be used, and warnings for skipped rows."""
         from ..policy.model import PolicyProblem, SourcePosition
 
         table, name = self.table, self.spec.name
@@ -73,13 +76,13 @@ class CheckedTable:
 
 
 def relative_name(folder: Path, name: str) -> str:
-    """Return the path of a workspace file as it can be opened from the working directory."""
+    """Return the path of a workspace file in a form that can be opened from the working directory."""
     near = os.path.relpath(folder / name)
     return str(folder / name) if near.startswith("../..") else near
 
 
 def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
-    """Read the tables of the workspace and of these policies. `counts`: also count the pending requests in each."""
+    """Read the tables of the workspace and of these policies. `counts` also counts the pending requests in each table."""
     from ..application.policy_bundle import load_tables
     from ..sources.workspace_folder import read_folder, read_tables
 
@@ -125,7 +128,7 @@ def _count_matches(
 
 @contextmanager
 def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
-    """Open the workspace of a folder for reading; None if it has no store. Warns if it cannot be read."""
+    """Open the workspace of a folder for reading; None if it has no store. Warns if the store cannot be read."""
     from .. import bootstrap
 
     try:
@@ -159,6 +162,6 @@ def accept_table(run: Run, name: str) -> int:
         )
     table = read_tables(folder, policies, now=workspace.now(), previous={name: 0})[name]
     if table.refusal:
-        raise UsageError(f"{table.refusal}.", hint="Only lost rows can be accepted. Correct the file.")
+        raise UsageError(f"{table.refusal}.", hint="Only the loss of rows can be accepted. Correct the file.")
     accept_table(workspace.store, table, actor_of(run), to_ms(workspace.now()))
     return len(table.rows)

@@ -43,7 +43,7 @@ config = GateGroup(
 @command("path", examples=("hf-gate config path", "hf-gate config path config_file"))
 @click.argument("name", required=False)
 def config_path(run: Run, *, name: str | None) -> int:
-    """Print the paths of configuration, data, state and cache; with NAME only that path."""
+    """Print the paths of configuration, data, state and cache; with NAME, only that path."""
     paths = resolve_paths(os.environ, Path.home())
     names = ("config", "config_file", "data", "state", "cache", "profiles", "accounts")
     found = {key: str(getattr(paths, key)) for key in names}
@@ -80,7 +80,7 @@ def _suggestion(typed: str, known: Iterable[str], shape: str) -> str:
 @command("schema", examples=("hf-gate schema", "hf-gate schema ls"))
 @click.argument("name", required=False)
 def schema(run: Run, *, name: str | None) -> int:
-    """Print the JSON Schema of a document; without NAME list the names."""
+    """Print the JSON Schema of a document; without NAME, list the names."""
     from .schemas import ALIASES, SCHEMAS, schema_of
 
     if name is None:

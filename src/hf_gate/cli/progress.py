@@ -10,12 +10,12 @@ from typing import Self
 from ..domain.display_text import clip
 from .output import Output, format_duration
 
-_DELAY = 0.6  # seconds before the first line; most work is done by then
+_DELAY = 0.6  # seconds before the first line; most work is finished sooner
 _INTERVAL = 0.15  # seconds between two updates
 
 
 class Progress:
-    """A progress line: `with Progress(out, "reject", total) as bar: bar.tick()`. Without a total it shows no ETA."""
+    """A progress line: `with Progress(out, "reject", total) as bar: bar.tick()`. Without a total, no ETA is shown."""
 
     def __init__(self, out: Output, what: str, total: int | None = None) -> None:
         self.out, self.what, self.total, self.count = out, what, total, 0

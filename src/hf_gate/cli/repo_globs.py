@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .framework import Run
 
 _USER_AT_GLOB: Final = re.compile(r"([^@/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
-# The status that a request needs to match USER@GLOB. USER@REPO matches any status.
+# The status that a request must have to match USER@GLOB. USER@REPO matches any status.
 _STATUS_OF_VERB: Final = {
     "accept": Status.PENDING,
     "reject": Status.PENDING,
@@ -50,7 +50,7 @@ def _parse_glob(text: str, repo_type: str | None) -> str:
 def _expand_glob(run: Run, user: str, glob: str, verb: str) -> list[str]:
     workspace = open_stored_workspace(run)
     if workspace is None:
-        raise UsageError(f"{user}@{glob} needs the store, and there is none.", hint="Create it: hf-gate sync")
+        raise UsageError(f"{user}@{glob} needs the store, but there is none.", hint="Create the store: hf-gate sync")
     repos = (
         list(_matching_repos(workspace, glob))
         if verb == "grant"

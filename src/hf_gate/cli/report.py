@@ -32,9 +32,9 @@ _WEEKS_SHOWN = 8
     examples=("hf-gate report overview", "hf-gate report overview --format svg"),
 )
 def report_overview(run: Run) -> int:
-    """Show who waits and how long, who decided each week, which rules decide, and what ends soon.
+    """Show how many requests wait and how long, who decided each week, which rules decide, and what ends soon.
 
-    CSV and JSON have all numbers; svg draws the decisions and the requests of each week.
+    CSV and JSON contain all numbers; svg draws the decisions and the requests of each week.
     """
     from ..application.overview import overview_cells, read_overview
 
@@ -58,10 +58,10 @@ def _lines(overview: OverviewRecord) -> Iterator[str]:
     yield f"{pluralize(overview.repos, 'repo')}, {overview.waiting:,} waiting{oldest}"
     if overview.wait_median_s is not None and overview.wait_p95_s is not None:
         yield (
-            f"Wait of those who asked in the last {len(overview.weeks)} weeks:"
+            f"Wait of requests from the last {len(overview.weeks)} weeks:"
             f" median {format_duration(overview.wait_median_s)}, 95 % at most {format_duration(overview.wait_p95_s)}"
         )
-        yield f"  {overview.waits_ended:,} answered; {overview.waits_open:,} still waiting, counted by their wait so far"
+        yield f"  {overview.waits_ended:,} answered; {overview.waits_open:,} still waiting, counted with their wait so far"
     yield ""
     yield f"{'WEEK OF':<12}{'ASKED':>8}{'ANSWERED':>10}{'PEOPLE':>8}{'RULES':>8}{'ELSEWHERE':>11}"
     yield from map(_week_line, overview.weeks[: -_WEEKS_SHOWN - 1 : -1])

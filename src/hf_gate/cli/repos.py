@@ -40,7 +40,7 @@ repos = GateGroup(
 @command("ls", examples=("hf-gate repos ls", "hf-gate repos ls acme --json"))
 @click.argument("owners", nargs=-1, metavar="[OWNER]...")
 def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
-    """List gated repos of OWNERs; by default of the token's account and its organisations."""
+    """List gated repos of OWNERs; by default, of the token's account and its organisations."""
     announce(run)
     if not owners:
         owners = owners_of(run)
@@ -78,11 +78,11 @@ def _read_form(run: Run, repo: Repo) -> GateForm | None:
     try:
         return run.hub.gate_form(repo)
     except HfGateError:
-        return None  # an unreadable card does not prevent showing the rest
+        return None  # even if the card is unreadable, the rest is shown
 
 
 def _read_counts(run: Run, repo: Repo) -> dict[str, int] | None:
-    """Return the number of people on each list; None if the token cannot see it."""
+    """Return the number of people on each list; None for a list that the token cannot see."""
     try:
         found = Counter(str(record.get("status")) for record in run.hub.access_report(repo))
     except NotAllowed:

@@ -23,9 +23,9 @@ _FACT: Final = 12  # column where the value of a fact starts
 def request_lines(
     request: AccessRequest, now: datetime, account: AccountRecord | None, columns: int | None = None
 ) -> Iterator[str]:
-    """Return the lines of one request, safe to print; `account` is data of the profile.
+    """Return the lines of one request, safe to print; `account` is the data of the profile.
 
-    With `columns` they are wrapped at words.
+    With `columns`, the lines are wrapped at words.
     """
     for line in _lines(request, now, account):
         is_fact = line.startswith("  ") and line[2:_FACT].rstrip() in _FACTS

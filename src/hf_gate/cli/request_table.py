@@ -1,4 +1,4 @@
-"""The columns of a table of requests: which answers are shown, and which columns a narrow terminal drops first."""
+"""The columns of a table of requests: which answers are shown, and which columns are dropped first on a narrow terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ls_columns(
 ) -> list[Column[RequestRecord]]:
     """Return the columns of `ls`: age, person, repo, status, name and the most useful answers without ticked boxes.
 
-    The columns WHO and REPO are never cut, because commands take them as arguments. If a username is hidden, the id is
+    The columns WHO and REPO are never cut, because they are arguments of commands. If a username is hidden, the id is
     the only name, so ids are not cut either.
     """
     columns = [
@@ -70,7 +70,7 @@ def _columns_by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
 
 
 def _columns_by_role(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
-    """Return columns by role, because forms of several repos use different labels: purpose and the most answered other."""
+    """Return columns by role, because the forms of several repos have different labels: purpose, and the most answered other role."""
     count = Counter(role for row in rows for role in {_role_of(label) for label, _ in _useful_answers(row)})
     others = sorted((role for role in count if role not in {"purpose", "other"}), key=lambda role: -count[role])
     wanted = [role for role in ("purpose", *others[:1]) if count[role]]
@@ -97,12 +97,12 @@ def display_name(row: RequestRecord) -> str:
 
 
 def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord) -> str:
-    """Return the repo as commands take it."""
+    """Return the repo as an argument of commands."""
     return row.repo if row.repo_type is RepoType.MODEL else f"datasets/{row.repo}"
 
 
 def target_argument(row: RequestRecord) -> str:
-    """Return the target that `-q` prints and commands take."""
+    """Return the target that `-q` prints, as an argument of commands."""
     return row.request_id or f"{row.user or row.user_id}@{repo_argument(row)}"
 
 

@@ -21,7 +21,7 @@ from .workspace import announce
 if TYPE_CHECKING:
     from ..domain.forms import Field, GateForm
 
-_LABEL: Final = 70  # columns of a label in a list
+_LABEL: Final = 70  # the most columns of a label in a list
 _MEANING: Final = {
     "granted": "you can download.",
     "pending": "your request is waiting for review.",
@@ -29,7 +29,7 @@ _MEANING: Final = {
     "reset": "your request was sent back; you can ask again.",
     "ask": "you have not asked yet.",
     "sign_in": "you need a token.",
-    "unknown": "the Hub did not tell the state of your request.",
+    "unknown": "the Hub did not report the state of your request.",
 }
 
 
@@ -44,7 +44,7 @@ _MEANING: Final = {
 @click.option("-a", "--answer", "given", multiple=True, metavar="LABEL=TEXT", help="One answer; can be repeated.")
 @click.option("--answers", "file", metavar="FILE", help="JSON object that maps labels to answers; - is stdin.")
 @click.option("--dry-run", is_flag=True, help="Check the answers against the form; send nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask for missing answers; send without them.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for missing answers; send the request without them.")
 @repo_type_option
 def ask(
     run: Run, *, repo: str, given: tuple[str, ...], file: str | None, dry_run: bool, yes: bool, repo_type: str | None
@@ -131,7 +131,7 @@ def _complete_answers(run: Run, repo: Repo, answers: dict[str, str], *, allows_m
             run.out.say(f"  {clip(field.label, _LABEL)}")
         raise UsageError(
             f"the form needs the {pluralize(len(missing), 'answer')} above; nothing was sent.",
-            hint=f"Add -a 'LABEL=TEXT' for each, or --yes to send without them. `hf-gate form check {repo}` shows the full labels.",
+            hint=f"Add -a 'LABEL=TEXT' for each answer, or --yes to send without them. `hf-gate form check {repo}` shows the full labels.",
         )
     return {**answers, **_ask_missing(run, form, missing)}
 
@@ -155,7 +155,10 @@ def _ask_answer(run: Run, field: Field) -> str:
 
 
 def _ask_choice(run: Run, values: list[str]) -> str:
-    """Ask until the answer is one of the values. `click.Choice` would print them unsafely; they are outside text."""
+    """Ask until the answer is one of the values.
+
+    `click.Choice` would print the values unsafely; they are text from outside.
+    """
     while (answer := str(click.prompt("One of these", err=True))) not in values:
         run.out.say(f"{answer!r} is not one of {', '.join(values)}.")
     return answer

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ..policy.model import Verdict
     from .framework import Run
 
-_MAX_NOTES: Final = 3  # latest notes that are shown
-_MAX_REASONS: Final = 4  # reasons that are shown
-_MAX_ENTRIES: Final = 200  # latest entries of a request that are searched for notes
+_MAX_NOTES: Final = 3  # the most notes shown, the latest first
+_MAX_REASONS: Final = 4  # the most reasons shown
+_MAX_ENTRIES: Final = 200  # the most entries of a request searched for notes, the latest first
 _MAX_COLUMNS: Final = 400  # width of one note
 
 
@@ -39,7 +39,7 @@ class ReviewContext:
         self._problem = ""
 
     def lines(self, request: AccessRequest) -> Iterator[str]:
-        """Return the verdict with its reasons, then the latest notes. Callers have to make the lines safe to print."""
+        """Return the verdict with its reasons, then the latest notes. Callers must make the lines safe to print."""
         if self._workspace is None:
             return
         store = self._workspace.store

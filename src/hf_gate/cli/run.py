@@ -75,9 +75,9 @@ def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | 
 
 
 class _Loop:
-    """Runs turns. Errors of the Hub or of one repo are reported and tried again in the next turn.
+    """Runs turns. Errors of the Hub or of one repo are reported, and the next turn tries again.
 
-    Each turn reads the workspace again, with policies and tables, and holds the store only while it runs.
+    Each turn rereads the workspace with its policies and tables, and holds the store only while it runs.
     """
 
     def __init__(self, run: Run, profiles: int) -> None:
@@ -184,7 +184,7 @@ def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
 
 
 def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
-    """Return one turn as lines: what was synced, what was done, and what was not and why."""
+    """Return one turn as lines: what was synced, what was done, and what was not done and why."""
     from ..plan.render import render_shadow_actions
 
     news = sum(one.change_count for one in done.synced)
@@ -211,7 +211,7 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
 
 
 def _describe_remaining(done: TurnResult) -> Iterator[str]:
-    """Return what this turn did not do although the policies want it, each with the next step."""
+    """Return what this turn did not do although the policies require it, each with the next step."""
     from ..application.turn import count_by_policy
     from ..application.turn_permissions import REFUSAL_PAUSE
 
@@ -269,7 +269,7 @@ expire = GateGroup(
 @click.option("--within", metavar="TIME", default="36500d", help="Only grants that end within this time: 30d.")
 @limit_options
 def expire_ls(run: Run, within: str, limit: int | None) -> int:
-    """List grants with an end, earliest first. `hf-gate run` plans each end when it is due."""
+    """List grants with an end, the earliest first. `hf-gate run` plans each end when it is due."""
     workspace = open_workspace(run)
     now = workspace.now()
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)

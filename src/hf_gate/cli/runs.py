@@ -83,7 +83,7 @@ def show(run: Run, ident: str) -> int:
 def pause(run: Run, ident: str) -> int:
     """Pause a run after the batch in flight, or at once if there is none; `runs resume` continues it.
 
-    Until then `hf-gate run` applies none of its policies at its repos.
+    Until then, `hf-gate run` applies none of the run's policies at its repos.
     """
     return _request_stop(run, ident, "pause")
 
@@ -96,7 +96,7 @@ def pause(run: Run, ident: str) -> int:
 def stop(run: Run, ident: str) -> int:
     """Stop a run permanently after the batch in flight. Finished changes stay; `hf-gate undo RUN` plans their undo.
 
-    `hf-gate run` applies none of its policies at its repos until they are edited or promoted.
+    `hf-gate run` applies none of the run's policies at its repos until the policies are edited or promoted.
     """
     return _request_stop(run, ident, "stop")
 
@@ -109,7 +109,7 @@ def _request_stop(run: Run, ident: str, word: str) -> int:
         known = find_run(workspace, ident)
         if is_over(known):
             more = (
-                " To stop its policies in `hf-gate run`, write `mode: shadow` in their files."
+                " To stop the run's policies in `hf-gate run`, write `mode: shadow` in their files."
                 if known.kind is RunKind.AUTO
                 else ""
             )
@@ -154,7 +154,7 @@ def resume(run: Run, ident: str) -> int:
     if not is_over(known) or store.changes(ident, UNSETTLED, 1):
         known = make_executor(workspace, known).settle_and_keep(
             known
-        )  # changes in flight are settled whatever their age
+        )  # changes in flight are settled, whatever their age
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing is left to send.")
         return print_run(run, workspace, known)
@@ -179,7 +179,7 @@ def resume(run: Run, ident: str) -> int:
 def retry(run: Run, ident: str, path: Path | None) -> int:
     """Plan the refused and open changes again, for requests that have not changed since. Sends nothing.
 
-    Changes of a policy that was edited since are skipped and counted. Without --out the plan is only shown.
+    Changes of a policy that has been edited since are skipped and counted. Without --out, the plan is only shown.
     """
     from ..application import runs as run_cases
 
@@ -205,7 +205,7 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
 def undo(run: Run, ident: str | None, path: Path | None) -> int:
     """Plan the undo of a run, and show what cannot be undone. Sends nothing.
 
-    The default RUN is the latest one with changes; it is printed. Without --out the plan is only shown.
+    By default, RUN is the latest run with changes, which is printed. Without --out, the plan is only shown.
     """
     from ..application import runs as run_cases
 
@@ -214,13 +214,13 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
     made, notes = run_cases.plan_undo(workspace.store, known, now=workspace.clock.now())
     if made.changes and any(change.policy for change in done_changes(workspace, known)):
         notes.append(
-            "The current policies would plan the same again. Change the rule or write `mode: shadow` before the next run."
+            "The current policies would plan the same changes again. Change the rule or write `mode: shadow` before the next run."
         )
     return _save_plan(run, workspace, known.id, made, path, notes)
 
 
 def _latest_run_with_changes(run: Run, workspace: Workspace) -> RunRow:
-    """Return the latest run that changed something, and print which one it is."""
+    """Return the latest run that changed something, and print its id."""
     found = next((each for each in workspace.store.runs(_NO_LIMIT) if each.counts.get(OutcomeKind.DONE.value)), None)
     if found is None:
         raise UsageError(
@@ -234,7 +234,7 @@ def _latest_run_with_changes(run: Run, workspace: Workspace) -> RunRow:
 
 
 def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
-    """Print a plan with each change, and write it to a file if one was given."""
+    """Print a plan with each change, and write the plan to a file if one was given."""
     from ..application.turn_permissions import register_plan
     from ..plan.model import encode_plan
     from ..plan.render import render_changes, render_plan
@@ -245,14 +245,14 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
         closing = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = repeat_command([ident])
-        closing = f"Nothing was saved or sent. To apply it: {again} --out plan.json, then hf-gate apply plan.json"
+        closing = f"Nothing was saved or sent. To apply the plan: {again} --out plan.json, then hf-gate apply plan.json"
     shown = () if path else render_changes(made.changes[:FIRST_ROWS])
     run.out.document(msgspec.to_builtins(made), lambda: (*render_plan(made), *shown, *notes, closing))
     return 0
 
 
 def find_run(workspace: Workspace, ident: str) -> RunRow:
-    """Return the run with this id. Raises UsageError if there is none."""
+    """Return the run with this id. Raises UsageError if there is no such run."""
     found = workspace.store.run(ident)
     if found is None:
         raise UsageError(f"there is no run {ident!r}.", hint="`hf-gate runs ls` lists the runs.")

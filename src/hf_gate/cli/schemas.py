@@ -84,7 +84,7 @@ def _record(kind: type[Record]) -> dict[str, Any]:
 
 
 def _fields(kind: type[Record]) -> dict[str, Any]:
-    """Return the schemas of a record's fields, for a document with further fields."""
+    """Return the schemas of a record's fields, for a document with additional fields."""
     found: dict[str, Any] = _record(kind)["properties"]
     return found
 

@@ -19,10 +19,11 @@ def authorize_run(
     run: Run, workspace: Workspace, new: Mapping[str, int], *, plan: str | None = None,
     about: Iterable[tuple[str | None, str | None]] = (),
 ) -> RunAuthor:  # fmt: skip
-    """Return the author of a run of these changes. Raises Guarded if they need a second person who has not approved.
+    """Return the author of a run of these changes.
 
-    `plan`: the digest of their plan, which others may have approved on the desk. `about`: names and account ids of the
-    requesters. Raises NotAllowed if this user is one of them and another admin could decide.
+    Raises Guarded if they need the approval of a second person, which is missing. `plan` is the digest of the plan,
+    which others may have approved on the desk. `about` has the names and account ids of the requesters. Raises
+    NotAllowed if this user is one of them and another admin could decide.
     """
     from ..application.members import compute_need, read_approvals, read_team
 
@@ -32,7 +33,7 @@ def authorize_run(
         return RunAuthor(account=me.user_id, is_free=True)
     if any(me.is_own(name, ident) for name, ident in about):
         raise NotAllowed(
-            "you cannot decide your own request; nothing was sent.", hint="Ask another admin to decide it."
+            "you cannot decide your own request; nothing was sent.", hint="Ask another admin to decide about it."
         )
     original_total, approvers = (0, []) if plan is None else read_approvals(store, plan)
     need = compute_need(
@@ -45,7 +46,7 @@ def authorize_run(
 
 
 def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
-    """Record that this user resumes a run. Raises Guarded if a second person has to."""
+    """Record that this user resumes a run. Raises Guarded if a second person must do so."""
     from ..application.members import compute_resume_need, read_team
     from ..application.runs import record_resume
 
@@ -54,7 +55,7 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
         store, read_team(store, _this_member(run), now), known, workspace.tray.list_waiting(), now
     )
     if need.is_open:
-        hint = f"Let another admin with a proven account resume it, or end it: hf-gate runs stop {known.id}"
+        hint = f"Let another admin with a proven account resume the run, or end it: hf-gate runs stop {known.id}"
         raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
     return record_resume(store, known, actor, now)
 

@@ -64,7 +64,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
 def _current_request(
     run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestRecord, AccessRequest]:
-    """Return the request from the Hub with the stored verdict; if it is in no list, as it is stored."""
+    """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
     verdicts = current_verdicts(None if workspace is None else workspace.location.folder)
     try:
         request = find_request(run, request_target)
@@ -106,7 +106,7 @@ def find_request(run: Run, request_target: RequestTarget) -> AccessRequest:
 
 
 def _read_profile(run: Run, request: AccessRequest) -> Profile | None:
-    """Return the requester's profile, or None: it is optional."""
+    """Return the requester's profile, or None, because the profile is optional."""
     try:
         return run.hub.profile(request.person) if request.person.username else None
     except HfGateError:

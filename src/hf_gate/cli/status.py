@@ -35,7 +35,9 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 
 @command("status", examples=("hf-gate status", "hf-gate status --markdown", "hf-gate status --json"))
 @click.option(
-    "--markdown", is_flag=True, help="Print lines for a repo card: until when requests are answered. No personal data."
+    "--markdown",
+    is_flag=True,
+    help="Print lines for a repo card that say until when requests have been answered. No personal data.",
 )
 def status(run: Run, *, markdown: bool) -> int:
     """Show pending requests and their age, the last syncs, the token's budget, and what is stuck or unfinished."""
@@ -44,7 +46,7 @@ def status(run: Run, *, markdown: bool) -> int:
     from ..application.workspace_status import read_workspace_status
 
     token = _UNKNOWN if markdown else _check_token(run)
-    run.is_announced = token["ok"] is not True  # an invalid token is reported below and must not stop the command
+    run.is_announced = token["ok"] is not True  # an invalid token is reported below, and must not stop the command
     workspace = open_stored_workspace(run)
     if workspace is None:
         raise no_store_error()
@@ -127,7 +129,7 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
     for one in found.repos:
         yield from _repo_lines(one, found, zone)
     if not found.repos:
-        yield "No repo was synced yet: hf-gate sync"
+        yield "No repo has been synced yet: hf-gate sync"
     yield _token_line(token)
     skew = token["clock_skew_s"]
     if isinstance(skew, int) and abs(skew) > WARN_ABOVE_S:

@@ -24,14 +24,14 @@ store = GateGroup(
         "check": CommandEntry("store:store_check", "Check the file, the audit log and file permissions."),
         "export": CommandEntry("store:store_export", "Export everything to a folder, in open formats."),
         "backup": CommandEntry("store:store_backup", "Copy the store to one file, even while the desk runs."),
-        "restore": CommandEntry("store:store_restore", "Replace the store by a backup."),
+        "restore": CommandEntry("store:store_restore", "Replace the store with a backup."),
         "remove": CommandEntry(
             "store_remove:store_remove", "Delete the store and all other data of hf-gate on this machine."
         ),
     },
-    help="The store: requests, decisions and the audit log, on this machine or a PostgreSQL server.",
+    help="The store: requests, decisions and the audit log, on this machine or on a PostgreSQL server.",
 )
-_MAX_BYTES: Final = 4 << 20  # bytes of a workspace file that an export includes
+_MAX_BYTES: Final = 4 << 20  # the most bytes of a workspace file that an export includes
 
 
 # ---- helpers ------------------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def open_store(run: Run) -> Workspace:
 
 
 def check_no_desk(run: Run) -> None:
-    """Raise StoreBusy while the desk of this store runs, because it would continue with a removed file."""
+    """Raise StoreBusy while the desk of this store runs, because the desk would continue with a removed file."""
     from ..web.terminal import find_running_desk
 
     desk = find_running_desk(run.settings, run.location)
@@ -183,8 +183,8 @@ def store_backup(run: Run, *, file: Path) -> int:
     """
     from ..application.store_maintenance import write_backup
 
-    path = _require_file(run, "pg_dump --format=custom --file=FILE, and pg_restore to put it back")
-    open_store(run)  # raises an error if it is not a store of this Hub
+    path = _require_file(run, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
+    open_store(run)  # raises an error if the file is not a store of this Hub
     size = write_backup(path, file)
     doc = {"schema_version": 1, "store": str(path), "file": str(file.absolute()), "bytes": size}
     run.out.document(doc, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)])
@@ -198,7 +198,7 @@ def store_backup(run: Run, *, file: Path) -> int:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a store is replaced.")
 def store_restore(run: Run, *, file: Path, yes: bool) -> int:
-    """Replace the store by a backup. The old store is kept as desk.db.before-restore.
+    """Replace the store with a backup. The old store is kept as desk.db.before-restore.
 
     Everybody is signed out and all sign-in links end: invite people again. Unsent decisions stay until somebody sends
     them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
@@ -241,7 +241,8 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
 def _confirm_replacing(run: Run, path: Path) -> None:
     if not run.may_ask:
         raise Guarded(
-            f"{path} exists, and no question can be asked here; nothing was changed.", hint="Add --yes to replace it."
+            f"{path} exists, but no question can be asked here; nothing was changed.",
+            hint="Add --yes to replace the store.",
         )
     if not click.confirm(f"Replace {path}? The old file is kept.", err=True):
         raise Guarded("not confirmed; nothing was changed.")

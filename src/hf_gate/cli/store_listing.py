@@ -1,4 +1,4 @@
-"""Lists requests from the store, by query, for repos that had a full sync."""
+"""Lists requests from the store, by query, for repos that have had a full sync."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ListingQuery:
 
 
 def find_listing(run: Run, arguments: ListingQuery) -> StoreListing | None:
-    """Return the listing, or None unless all of these repos had a full sync."""
+    """Return the listing; None unless all of these repos have had a full sync."""
     workspace = open_stored_workspace(run)
     if workspace is None:
         return None
@@ -50,7 +50,7 @@ def find_listing(run: Run, arguments: ListingQuery) -> StoreListing | None:
         rows = [known[repo] for repo in arguments.repos if repo in known]
         return StoreListing(workspace, rows, arguments) if len(rows) == len(arguments.repos) else None
     if workspace.location.folder is None:
-        return None  # only the Hub knows which repos are the account's
+        return None  # only the Hub knows which repos belong to the account
     rows = [row for repo, row in sorted(known.items()) if workspace.location.config.includes(repo)]
     return StoreListing(workspace, rows, arguments) if rows else None
 
@@ -102,7 +102,7 @@ class StoreListing:
 
     @property
     def total(self) -> int | None:
-        """Return the total if the store has counted it, else None."""
+        """Return the total if the store keeps it as a counter, else None."""
         if not self.is_unfiltered:
             return None
         return sum(row.counts.get(status, 0) for row in self.repos for status in self.arguments.statuses)
@@ -187,7 +187,7 @@ def _columns(run: Run, listing: StoreListing, rows: Sequence[RequestRecord]) -> 
 
 
 def _first_of_each(rows: Sequence[RequestRecord]) -> Callable[[RequestRecord], str]:
-    """Return a cell that shows the person only at their first request."""
+    """Return a function for a cell that shows a person only at their first request."""
     firsts: dict[object, int] = {}
     for row in rows:
         firsts.setdefault(row.user_id or row.user or row.request_id, id(row))

@@ -19,7 +19,7 @@ from .workspace import waiting_notice
 
 @dataclass(frozen=True, slots=True)
 class _Removal:
-    """The stores to remove: files, or with `url` one on a server. `name` is what the user must type."""
+    """The stores to remove: files, or with `url` a store on a server. `name` is what the user must type."""
 
     name: str
     paths: Sequence[Path] = ()
@@ -47,7 +47,7 @@ def store_remove(
     """Delete the store (requests, people, decisions, audit log, sessions), and lock files and caches of hf-gate.
 
     Changes nothing on the Hub: accepted people keep access, and grants no longer end automatically. Your own files
-    stay. Refused while changes are unsettled. `hf-gate store export DIR` first saves what you may need later.
+    stay. Refused while changes are unsettled. To save what you may need later, first run `hf-gate store export DIR`.
     """
     removal = _find_removal(run, all_hubs=all_hubs)
     if not all_hubs:
@@ -82,7 +82,7 @@ def _find_removal(run: Run, *, all_hubs: bool) -> _Removal:
 
 
 def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
-    """Return a check that raises Guarded while changes are unsettled: only the store can settle them."""
+    """Return a check that raises Guarded while changes are unsettled, because only the store can settle them."""
     from ..application.store_maintenance import count_unsettled
 
     def check() -> None:
@@ -93,7 +93,7 @@ def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
                 check_settled(count_unsettled(path), str(path))
             except StoreDamaged as problem:
                 if not damaged:
-                    hint = "To remove it anyway, add --damaged."
+                    hint = "To remove the store anyway, add --damaged."
                     raise StoreDamaged(
                         f"{str(problem).rstrip('.')}; there may be unsettled changes.", hint=hint
                     ) from None
@@ -102,10 +102,10 @@ def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
 
 
 def check_settled(count: int, store: str) -> None:
-    """Raise Guarded if there are changes with unknown outcome."""
+    """Raise Guarded if there are changes with an unknown outcome."""
     if count:
         raise Guarded(
-            f"{store}: {pluralize(count, 'change')} may have been sent, with unknown outcome; nothing was removed.",
+            f"{store}: {pluralize(count, 'change')} may have been sent, with an unknown outcome; nothing was removed.",
             hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs resume RUN`.",
         )
 
@@ -116,7 +116,7 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
 
     if removal.is_all_hubs:
         if target is not None:
-            raise UsageError("--checkpoint works for one store only.", hint="Omit --all-hubs.")
+            raise UsageError("--checkpoint works for only one store.", hint="Omit --all-hubs.")
         return
     if target is None and asks and run.may_ask and bootstrap.has_store(run.settings, run.location):
         answer = click.prompt(
@@ -141,7 +141,7 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
                 f"--name {name} is not the name of this store; nothing was removed."
                 if name not in (None, removal.name)
                 else "--yes and --name are both needed; nothing was removed.",
-                hint=f"To remove it: --yes --name {removal.name}",
+                hint=f"To remove the store: --yes --name {removal.name}",
             )
         return
     if not run.may_ask:
@@ -181,7 +181,7 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
 
 
 def _find_kept_files(run: Run, removal: _Removal) -> list[Path]:
-    """Return the files that stay: the owner's, and others that may contain personal data."""
+    """Return the files that stay: the owner's files, and others that may contain personal data."""
     from ..application.starter_workspace import GITIGNORE
 
     found = owned_files(run.location)

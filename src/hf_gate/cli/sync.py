@@ -1,4 +1,4 @@
-"""sync: reads requests from the Hub into the store, by quick or full syncs."""
+"""sync: reads requests from the Hub into the store, with quick or full syncs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 @command("sync", examples=("hf-gate sync", "hf-gate sync datasets/acme/eeg --full", "hf-gate sync --json"))
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
-@click.option("--full", is_flag=True, help="Read all four lists to their end; default: only if a full sync is due.")
+@click.option("--full", is_flag=True, help="Read all four lists to their end; by default, only if a full sync is due.")
 def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool) -> int:
     """Read requests from the Hub into the store.
 
     A quick sync reads the first page of each list and finds new requests. A full sync reads all four lists to their end,
-    and also finds requests that are gone. It runs for new repos, once a day, and with --full.
+    and also finds requests that are gone. A full sync runs for new repos, once a day, and with --full.
     """
     workspace = open_workspace(run, writes=True)
     wanted = select_repos(run, repos, repo_type)
@@ -51,7 +51,7 @@ class SyncCommand:
         self.failed: list[tuple[Repo, HfGateError]] = []
 
     def sync_repo(self, repo: Repo) -> None:
-        """Sync one repo, by the kind of sync that is due."""
+        """Sync one repo with the kind of sync that is due."""
         from ..application.sync import sync_repo as read
 
         run, workspace, due = self.run, self.workspace, self._due(repo)

@@ -65,13 +65,13 @@ def _parse_words(words: Sequence[str], default_repo: Repo | None, repo_type: str
 
 
 def parse_repo_argument(text: str, repo_type: str | None) -> Repo:
-    """Parse an argument as a repo. If it is a person or an owner, the error suggests the command for that."""
+    """Parse an argument as a repo. If the argument is a person or an owner, the error suggests the right command."""
     try:
         return parse_repo(text, repo_type)
     except InvalidRepo as problem:
         match = USER_AT.match(text)
         if match and _is_repo(match[2], repo_type):
-            problem.hint = f"`hf-gate show {text}` shows one person. Here write {match[2]}."
+            problem.hint = f"`hf-gate show {text}` shows one person. Here, write {match[2]}."
         elif USERNAME.match(text):
             problem.hint += f" `hf-gate repos ls {text}` lists the gated repos of {text}."
         raise
@@ -83,7 +83,7 @@ def parse_person_or_repo(word: str, repo_type: str | None) -> RequestTarget | Re
 
 
 def _parse_first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
-    """Parse the first word as a repo. If it is a person, the error suggests the probable command."""
+    """Parse the first word as a repo. If the word is a person, the error suggests the probable command."""
     try:
         return parse_repo(words[0], repo_type)
     except InvalidRepo:
@@ -93,11 +93,11 @@ def _parse_first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
     if repo is None:
         people = ", ".join(words)
         raise InvalidTarget(
-            f"no repo is given for {people}.", hint=f"Write it first: {repeat_command(['REPO', *words])}"
+            f"no repo is given for {people}.", hint=f"Write the repo first: {repeat_command(['REPO', *words])}"
         )
     others = [word for word in words if word != repo]
     raise InvalidTarget(
-        f"{words[0]!r} is not a repo id, and the repo comes first.", hint=repeat_command([repo, *others])
+        f"{words[0]!r} is not a repo id, but the repo must come first.", hint=repeat_command([repo, *others])
     )
 
 

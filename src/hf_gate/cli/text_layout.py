@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .output import Column
 
 _GAP: Final = 2  # spaces between two columns
-_COMFORTABLE_WIDTH: Final = 20  # width down to which text is cut before ids are
-_MAX_CELL: Final = 48  # maximum width of a cell that can be cut, without a terminal
+_COMFORTABLE_WIDTH: Final = 20  # text is cut down to this width before ids are cut
+_MAX_CELL: Final = 48  # without a terminal, the maximum width of a cell that can be cut
 
 
 def terminal_width(stream: TextIO) -> int | None:
@@ -31,10 +31,10 @@ def terminal_width(stream: TextIO) -> int | None:
 
 
 def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:
-    """Return the width of each column that is shown, for the widths `needed` and the `room` there is.
+    """Return the width of each column that is shown, given the widths `needed` and the available `room`.
 
-    The order of measures: cut text to a comfortable width, cut ids to their tails, cut text to its minimum width, drop
-    columns by the highest `drop_rank`. Columns that can be neither cut nor dropped may overflow.
+    The steps are, in this order: cut text to a comfortable width, cut ids to their tails, cut text to its minimum width,
+    drop columns by the highest `drop_rank`. Columns that can be neither cut nor dropped may overflow.
     """
     shown = list(range(len(columns)))
     if room is None:
@@ -53,7 +53,7 @@ def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: i
 
 
 def _shrink(widths: dict[int, int], least: dict[int, int], over: int) -> int:
-    """Shrink the widest column by one, again and again; return the width that was saved."""
+    """Repeatedly shrink the widest column by one; return the width that was saved."""
     saved = 0
     while saved < over:
         wide = [n for n in least if widths[n] > least[n]]
@@ -65,7 +65,7 @@ def _shrink(widths: dict[int, int], least: dict[int, int], over: int) -> int:
 
 
 def _cut_ids(widths: dict[int, int], tails: dict[int, int]) -> int:
-    """Cut ids to their tails, never to another width; return the width that was saved."""
+    """Cut ids to their tails, which all have the same width; return the width that was saved."""
     saved = 0
     for n, width in tails.items():
         saved += max(0, widths[n] - width)

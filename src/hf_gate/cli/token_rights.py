@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from .framework import Run
 
-_MAX_NAMES: Final = 3  # repos named in a warning
+_MAX_NAMES: Final = 3  # the most repos named in a warning
 DECIDE_HINT: Final = (
     f"To decide: the write role, or a fine-grained token with write access ({DECIDE_PERMISSION}) to it. {ACCESS_HELP}"
 )
@@ -43,7 +43,7 @@ Rotate or revoke a token on the same page. A new value works at once, and past d
 
 
 def read_rights(run: Run) -> TokenRights:
-    """Ask the Hub for the token's rights. They are not cached, because they can be edited."""
+    """Ask the Hub for the token's rights. The rights are not cached, because they can be edited."""
     try:
         return run.hub.whoami().rights
     except HfGateError:
@@ -68,13 +68,13 @@ def check_decide_right(rights: TokenRights, repo: Repo) -> tuple[bool | None, st
     if may is None:
         return (
             None,
-            f"the Hub does not say whether it has {DECIDE_PERMISSION} here ({UNCERTAIN_PERMISSION} was not tried)",
+            f"the Hub does not say whether the token has {DECIDE_PERMISSION} here ({UNCERTAIN_PERMISSION} was not tried)",
         )
-    return may, f"its permission {DECIDE_PERMISSION}" if may else f"it lacks {DECIDE_PERMISSION}"
+    return may, f"its permission {DECIDE_PERMISSION}" if may else f"the token lacks {DECIDE_PERMISSION}"
 
 
 def summarize_rights(rights: TokenRights, repos: Sequence[Repo]) -> str | None:
-    """Return the token's rights at these repos in a sentence; None if `rights_warnings` reports them."""
+    """Describe the token's rights at these repos in a sentence; None if `rights_warnings` reports them."""
     may = [check_decide_right(rights, repo) for repo in repos]
     if not may or any(one is False for one, _ in may):
         return None

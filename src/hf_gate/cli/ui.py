@@ -48,7 +48,7 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; use another one to allow access from other machines.",
+    help="Address to listen on; use another address to allow access from other machines.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0 picks a free one.")
 @click.option(
@@ -70,8 +70,8 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
     help="With invite: the role.",
 )
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: only these repos of the workspace.")
-@click.option("--account", metavar="USER", help="With invite: their Hub account, if it has another name.")
-@click.option("-y", "--yes", is_flag=True, help="With prove: do not ask.")
+@click.option("--account", metavar="USER", help="With invite: the member's Hub account, if it has another name.")
+@click.option("-y", "--yes", is_flag=True, help="With prove: do not ask for confirmation.")
 def ui(
     run: Run,
     *,
@@ -85,15 +85,15 @@ def ui(
 ) -> int:
     """Open the desk in the browser: a queue with verdicts and reasons, single keys, and time to undo each decision.
 
-    Other commands can run at the same time; each waits until the other has written. Ctrl-C stops the desk; unsent
-    decisions stay in the tray. With --json the first line has url, login_url and pid.
+    Other commands can run at the same time; each waits while another one writes. Ctrl-C stops the desk; unsent
+    decisions stay in the tray. With --json, the first line has url, login_url and pid.
 
-    WHAT calls the running desk: `link` prints another sign-in link, `invite NAME` makes a personal one, `revoke NAME` ends
-    it, `members` lists the members.
+    WHAT calls the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link, `revoke NAME`
+    revokes it, and `members` lists the members.
 
-    `prove LINK` proves to a desk, also on another machine, that a Hub account is yours. Until then you do not count as a
-    second person there. LINK is on its settings page. The desk asks the Hub for the token's account, and discards the
-    token.
+    `prove LINK` proves to a desk, even on another machine, that a Hub account is yours. Until then, you do not count as
+    a second person there. LINK is on the desk's settings page. The desk asks the Hub for the token's account, and
+    discards the token.
     """
     if what == "prove":
         return prove(run, name, yes=yes)
@@ -115,7 +115,7 @@ def ui(
 
 
 def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
-    """Return whether this is a Jupyter kernel, or was started by a cell with `!`, which inherits its variables."""
+    """Return whether this process is a Jupyter kernel, or was started from a cell with `!` and inherited its variables."""
     return "ipykernel" in modules or any(name in environ for name in _NOTEBOOK)
 
 
@@ -168,7 +168,7 @@ def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]
     from ..web.terminal import send_command
 
     if desk is None:
-        raise UsageError("no desk is running for this store on this machine.", hint="Start it: hf-gate ui")
+        raise UsageError("no desk is running for this store on this machine.", hint="Start the desk: hf-gate ui")
     if call["do"] in {"invite", "revoke"} and not call["name"]:
         raise UsageError("NAME is missing.", hint=f"hf-gate ui {call['do']} NAME")
     answer = send_command(desk, call)
@@ -188,7 +188,7 @@ def _answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
         if answer["account_id"]:
             yield f"Hub account: {answer['account']}, not proven until they run the command on the settings page."
         else:
-            yield f"The Hub account of {answer['name']} is unknown. Name it with --account, or let them prove it."
+            yield f"The Hub account of {answer['name']} is unknown. Name the account with --account, or let the member prove it."
     elif "members" in answer:
         for one in answer["members"]:
             where = ", ".join(one["repos"]) or "all repos"
@@ -201,7 +201,7 @@ def _answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _repos_to_sync(run: Run, workspace: Workspace) -> Callable[[], Sequence[Repo]]:
-    """Return a function that returns the repos to sync: those of the workspace, else those in the store."""
+    """Return a function that returns the repos to sync: the workspace's repos, else the repos in the store."""
 
     def repos() -> Sequence[Repo]:
         if workspace.location.folder is None:

@@ -1,4 +1,4 @@
-"""ui prove: proves the Hub account of a member to a desk, by the member's own token."""
+"""ui prove: proves the Hub account of a member to a desk, with the member's own token."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def prove(run: Run, link: str | None, *, yes: bool) -> int:
 
 def _confirm(run: Run, origin: str, *, yes: bool) -> None:
     run.out.say(
-        f"Your token is sent to the desk at {origin}. It asks its Hub once for the account and discards the token."
+        f"Your token is sent to the desk at {origin}. The desk asks its Hub once for the account, then discards the token."
     )
     run.out.say("A fine-grained token without permissions is enough. Do this only with a desk that you trust.")
     if yes:
         return
     if not run.may_ask:
         raise Guarded(
-            "sending a token needs confirmation, and no question can be asked here; nothing was sent.",
+            "sending a token needs confirmation, but no question can be asked here; nothing was sent.",
             hint="Add --yes.",
         )
     if not click.confirm("Send the token?", err=True):
@@ -48,5 +48,5 @@ def _confirm(run: Run, origin: str, *, yes: bool) -> None:
 
 def _lines(answer: Mapping[str, str]) -> Iterator[str]:
     yield f"{answer['name']} is proven: Hub account {answer['account']}."
-    yield "Your earlier link and sessions have ended. Sign in with your new link and keep it private:"
+    yield "Your earlier link and sessions have ended. Sign in with your new link, and keep the link private:"
     yield answer["link"]

@@ -1,4 +1,4 @@
-"""Opens the workspace of a command, with its policies if needed, and prints on stderr which one it is."""
+"""Opens the workspace of a command, with its policies if needed, and prints on stderr which workspace it is."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def local_user() -> str:
 
 
 def open_workspace(run: Run, *, needs_folder: bool = False, writes: bool = False, lends: bool = False) -> Workspace:
-    """Return the workspace; its store is open until the program ends. `needs_folder`: not the user's own store.
+    """Return the workspace; its store is open until the program ends. `needs_folder` excludes the user's own store.
 
-    `writes`: the Hub or the store will be changed. Then the target is printed, and other processes cannot write
-    meanwhile; with `lends` they can while this process does not write.
+    `writes` means that the Hub or the store will be changed. The target is then printed, and other processes cannot
+    write meanwhile; with `lends`, they can whenever this process does not write.
     """
     from .. import bootstrap
 
@@ -68,7 +68,7 @@ def open_workspace(run: Run, *, needs_folder: bool = False, writes: bool = False
 
 
 def waiting_notice(run: Run) -> Callable[[str, float], None]:
-    """Return a function that prints which process uses the store, and how long this one waits."""
+    """Return a function that prints which process uses the store, and how long this process waits."""
 
     def tell(holder: str, seconds: float) -> None:
         run.out.say(f"Waiting up to {seconds:.0f} s for {holder}, which is using the store.", "dim")
@@ -77,15 +77,15 @@ def waiting_notice(run: Run) -> Callable[[str, float], None]:
 
 
 def no_store_error() -> UsageError:
-    """Return the error of a command that needs a store if there is none."""
+    """Return the error for a command that needs a store when there is none."""
     return UsageError(
         "there is no store yet: nothing was synced or decided here.",
-        hint="Create one with `hf-gate sync REPO`, or with policies by `hf-gate init`.",
+        hint="Create one with `hf-gate sync REPO`, or together with policies by `hf-gate init`.",
     )
 
 
 def open_stored_workspace(run: Run) -> Workspace | None:
-    """Return the workspace if its store exists, else None. Does not create one."""
+    """Return the workspace if its store exists, else None. Does not create a store."""
     from .. import bootstrap
 
     return open_workspace(run) if bootstrap.has_store(run.settings, run.location) else None
@@ -116,7 +116,7 @@ def announce(run: Run, *, writes: bool = False) -> None:
     except (HubUnavailable, NotAllowed, Offline) as problem:
         if writes:
             raise
-        account = None  # the store can still be read; a call to the Hub reports the error
+        account = None  # the store can still be read, and a call to the Hub reports the error
         is_refused = isinstance(problem, NotAllowed) and bootstrap.has_token(settings)
     profile = f" (profile {settings.profile})" if settings.profile else ""
     unknown = ", token not accepted" if is_refused else ", not signed in"
