@@ -182,7 +182,7 @@ def test_an_entry_that_is_filed_under_another_run_than_it_names_is_found_by_the_
     tamper(desk, "UPDATE ledger SET run = ? WHERE kind = 'ChangeSettled'", run)
     assert verify_ledger(desk.store).ok
     (found,) = verify_ledger(desk.store, with_tables=True).broken
-    assert "which its body does not name" in found.what
+    assert "but its body does not" in found.what
 
 
 def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(desk: Desk) -> None:

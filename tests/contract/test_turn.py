@@ -127,7 +127,7 @@ def test_a_run_whose_changes_are_not_those_of_its_plan_is_not_carried(scene: Sce
     with sqlite3.connect(scene.folder / "desk.db") as db:
         assert db.execute(sql).rowcount
     db.close()
-    with pytest.raises(StoreDamaged, match="are not those of its plan; nothing was sent"):
+    with pytest.raises(StoreDamaged, match="differ from its plan; nothing was sent"):
         scene.carry(scene.again(run))
     assert {scene.where(name) for name in ("ada", "bo")} == {"pending"}
 

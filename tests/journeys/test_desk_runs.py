@@ -291,7 +291,7 @@ def test_undo_without_a_file_shows_the_plan_and_saves_nothing(console: Console, 
     ended = console.run("undo")
     assert ended.code == 0, ended.err
     assert f"cancel bob at {DATASET}" in ended.out
-    assert f"To apply it: hf-gate undo {run} --out plan.json, then hf-gate apply plan.json" in ended.out
+    assert f"To apply the plan: hf-gate undo {run} --out plan.json, then hf-gate apply plan.json" in ended.out
     assert set(tmp_path.iterdir()) == before
     assert console.run("undo", "--json").json["changes"]
     assert "(hf-gate run, " in ended.err

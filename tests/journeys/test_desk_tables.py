@@ -126,4 +126,4 @@ def test_only_lost_rows_can_be_accepted(desk: Desk) -> None:
     (desk.folder / "tables" / "partners.csv").write_bytes(b"username\n\xff\n")
     broken = desk.run("policy", "check", "--accept-table", "partners")
     assert broken.code == 2
-    assert "Only lost rows can be accepted" in broken.err
+    assert "Only the loss of rows can be accepted" in broken.err

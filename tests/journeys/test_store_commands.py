@@ -330,7 +330,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
         assert db.execute("SELECT leaves_at FROM tray").fetchall() == [(None,)]
     refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
     assert refused.code == 6
-    assert refused.hint == f"Hint: Sync it first: hf-gate sync {MODEL} --full"
+    assert refused.hint == f"Hint: Sync the repo first: hf-gate sync {MODEL} --full"
     assert status_of(console.hub, "ada-l") == "accepted"
     assert console.run("sync", MODEL).code == 0, "the first reading is a full one"
     assert console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.").code == 0

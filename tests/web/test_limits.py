@@ -150,7 +150,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
     room.leave()
     assert room.writes() == before
     held = app_state.workspace.tray.find_latest([row.id])[row.id]
-    assert (held.outcome, held.why) == ("stale", f"the end {over} had passed when it was due")
+    assert (held.outcome, held.why) == ("stale", f"the end {over} had passed when the decision was due")
 
 
 @pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2027-02-30"])

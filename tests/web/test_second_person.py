@@ -122,7 +122,7 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
     row = full.row("p600")
     decision = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}]}
     api = lena.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
-    assert (api.status, "that makes a plan" in api.json["hint"]) == (409, True)
+    assert (api.status, "to make a plan" in api.json["hint"]) == (409, True)
 
 
 def test_decisions_on_their_way_to_the_hub_count_before_their_run_is_written(full: Room) -> None:
