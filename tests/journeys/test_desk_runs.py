@@ -100,7 +100,7 @@ def test_undo_without_a_run_means_the_latest_that_did_something_and_names_it(con
     assert f"The latest run with changes is {run} (hf-gate run, " in ended.err
     assert "): 1 accepted (all), 1 reset (say-more).\n" in ended.err
     assert len(json.loads(Path("back.json").read_text())["changes"]) == 2
-    assert "would plan the same again" in ended.out
+    assert "would plan the same changes again" in ended.out
     assert console.run("apply", "back.json", "--yes").code == 0
     assert status_of(console.hub, "ada-l") == status_of(console.hub, "bob") == "pending"
 
@@ -109,11 +109,11 @@ def test_only_of_a_policys_changes_it_is_said_that_they_come_again(console: Cons
     fill(console.hub, ["dora-k"], MODEL)
     console.run("sync")
     assert console.run("accept", f"dora-k@{MODEL}").code == 0
-    assert "would plan the same again" not in console.run("undo", "--out", "back.json").out
+    assert "would plan the same changes again" not in console.run("undo", "--out", "back.json").out
     assert console.run("apply", "back.json", "--yes").code == 0
     again = console.run("undo", "--out", "forth.json")
     assert "1 back to pending (undo)" in again.err
-    assert "would plan the same again" not in again.out
+    assert "would plan the same changes again" not in again.out
 
 
 def test_the_numbers_of_a_plan_stand_below_each_other_also_beside_those_who_are_in(console: Console) -> None:

@@ -156,7 +156,7 @@ def test_the_preview_follows_the_form_and_changes_nothing(asked: Room) -> None:
     assert "this text: Hello. They can ask again." in _preview(asked, lena, "ada", verb="reset", reason="Hello.")
     assert "this text: Hello. They cannot" in _preview(asked, lena, "ada", verb="reject", reason="", text="Hello.")
     assert "ada does not learn why. They can ask" in _preview(asked, lena, "ada", verb="reset", reason="  ")
-    assert "has 201 characters, the Hub allows 200" in _preview(asked, lena, "ada", verb="reset", reason="x" * 201)
+    assert "has 201 characters, but the Hub allows 200" in _preview(asked, lena, "ada", verb="reset", reason="x" * 201)
     assert "has 202 characters" in _preview(asked, lena, "ada", verb="reset", reason="😀" * 101)
     assert "U+202E" in _preview(asked, lena, "ada", verb="reset", reason="a\u202eb")
     assert (asked.app_state.workspace.tray.list_waiting(), asked.writes()) == ([], before)
