@@ -133,7 +133,7 @@ def find_template(templates: Templates, word: str, repos: Sequence[Repo]) -> Rea
     if "{rule}" in text:
         raise UsageError(
             f"The template {name!r} contains {{rule}}, but here a person decides, not a rule.",
-            hint="Use another template, or write a reason.",
+            hint="Use another template, or --reason TEXT.",
         )
     if too_long := reason_length_problem(text, [repo.id for repo in repos], ""):
         raise ReasonTooLong(f"The filled template {name!r}: {too_long}", hint="Nothing was sent. Shorten the template.")
