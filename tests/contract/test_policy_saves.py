@@ -139,6 +139,20 @@ def test_repos_of_the_old_and_of_the_new_version_are_held_for_every_policy(scene
     assert (scene.where("ada", first), scene.where("bo", second)) == ("accepted", "pending")
 
 
+def test_of_two_saves_the_repos_of_all_versions_are_held(scene: Scene) -> None:
+    first, second = scene.repos
+    everywhere = '["*/*", "datasets/*/*"]'
+    _write(scene, STRICT.replace(everywhere, f'["{first}"]'))
+    (scene.folder / "policies" / "other.yaml").write_text(OTHER)
+    _save(scene, STRICT.replace(everywhere, f'["{second}"]'))
+    _save(scene, STRICT.replace(everywhere, '["nobody/nothing"]'))
+    (hold,) = read_workspace_holds(scene.workspace)
+    assert [hold.covers(repo) for repo in (first, second)] == [True, True]
+    scene.ask(["ada"], first)
+    assert turn_to_dict(scene.turn())["saved"] == {"wishes": 1}
+    assert scene.where("ada", first) == "pending"
+
+
 def test_a_plan_that_a_person_applies_works_while_the_version_is_held(scene: Scene) -> None:
     _write(scene, STRICT)
     scene.ask(["ada"])

@@ -66,7 +66,7 @@ def _store_verdicts(asked: Room) -> None:
 def _cards(body: str) -> dict[str, str]:
     """The words of each card, by its rule."""
     part = body[body.index('class="cards"') : body.index("</ol>", body.index('class="cards"'))]
-    pieces = re.split(r'<div class="card-says" id="rule-([^"]*)">', part)
+    pieces = re.split(r'<div class="card-says" title="Rule ([^"]*)">', part)
     return {
         name: " ".join(" ".join(parsed(words).text).split())
         for name, words in zip(pieces[1::2], pieces[2::2], strict=True)
@@ -242,9 +242,11 @@ def _words(body: str) -> str:
 
 
 def _exact(body: str) -> str:
-    """The text that the form of the cards sends back."""
+    """The text that the form sends back."""
     found = re.search(r'name="exact" value="([^"]*)"', body)
     assert found
+    if not found[1]:
+        return _text(body)
     text: str = json.loads(html.unescape(found[1]))
     return text
 
@@ -289,6 +291,22 @@ def test_text_with_other_line_ends_and_hidden_characters_comes_back_as_it_was(as
     edited = _exact(lena.post("/policies/house", {**same, "src": same["src"] + "# more\r\n"}).body)
     assert edited.endswith("then: human\r\n# more\r\n")
     assert "\n" not in edited.replace("\r\n", "")
+
+
+def test_a_long_text_has_no_cards_and_is_sent_once(asked: Room) -> None:
+    """A form holds 2 MiB, and a character of the exact text takes up to six of them."""
+    text = POLICY + "# more\n" * 60_000
+    (_folder(asked) / "policies" / "house.yaml").write_text(text, "utf-8")
+    lena = asked.visitor()
+    body = lena.get("/policies/house").body
+    assert _text(body) == text
+    assert 'name="exact" value=""' in body
+    answer = lena.post(
+        "/policies/house", {"tab": "cards", "exact": "", "src": text.replace("\n", "\r\n"), "do": "download"}
+    )
+    assert answer.body == text
+    sent = {"tab": "cards", "exact": json.dumps(text), "card": "up:1"}
+    assert "This policy is too long for cards. Edit it as text." in lena.post("/policies/house", sent).body
 
 
 def test_cards_are_moved_removed_and_added_before_the_rule_for_all_others(asked: Room) -> None:

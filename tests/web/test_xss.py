@@ -171,8 +171,25 @@ def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
     for turn in TURNS:
         text = payload(Field.QUERY, turn)
         for src in (text, f"version: 1\n{text}", file.read_text("utf-8") + f"# {text}\n{text}"):
-            answer = scene.visitor.post("/policies", {"src": src, "who": text, "do": "try"})
+            for values in (
+                {"src": src},
+                {"exact": json.dumps(src), "tab": "cards", "card": f"add:{text}", "new-then": text},
+            ):
+                answer = scene.visitor.post("/policies", {**values, "who": text, "do": "try"})
+                assert (answer.status in {200, 422}, faults(answer)) == (True, []), src
+
+
+def test_hostile_values_on_cards_stay_text(scene: Scene) -> None:
+    for turn in TURNS:
+        text = payload(Field.QUERY, turn)
+        quoted = "'" + "".join(each for each in text if each.isprintable()).replace("'", "''") + "'"
+        rules = f"- id: {quoted}\n  says: {quoted}\n  when: {quoted}\n  then: {quoted}\n  reason: {quoted}\n- {{id: {quoted}, then: human}}\n"
+        src = f"version: 1\npolicy: turn-0\napplies_to: ['*/*']\nrules:\n{rules}"
+        for values in ({}, {"c.0.reason": text}, {"card": "down:0"}, {"fix": text}):
+            sent = {"exact": json.dumps(src), "tab": "cards", **values}
+            answer = scene.visitor.post("/policies", sent)
             assert (answer.status in {200, 422}, faults(answer)) == (True, []), src
+            assert answer.status == 422 or 'class="cards"' in answer.body
 
 
 FORMS: Final = (

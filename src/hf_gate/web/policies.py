@@ -308,6 +308,7 @@ def _policy_response(
     is_shadow = policy is not None and policy.mode is PolicyMode.SHADOW
     counts = count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None
     trial = None if result is None else result.trial
+    tab = shown.tab if text.cards else Tab.TEXT
     return context.render(
         "policy.html",
         title=f"Policy {text.name}",
@@ -317,8 +318,8 @@ def _policy_response(
         repos=[] if policy is None else visible_policy_repos(context, policy),
         counts=counts,
         cards=_card_lines(context, text, policy, trial, counts, shown.rule),
-        tab=shown.tab if text.cards else Tab.TEXT,
-        exact=write_exact_text(text.source.text),
+        tab=tab,
+        exact=write_exact_text(text.source.text, tab),
         new_conditions=NEW_CONDITIONS,
         actions=ACTION_WORDS,
         is_hidden=(shown.is_file or (result is None and not is_new)) and _is_hidden(context, text),

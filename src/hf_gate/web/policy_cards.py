@@ -65,9 +65,9 @@ def read_posted_draft(context: RequestContext) -> PostedDraft:
     return PostedDraft(text, tab, _read_changes(context))
 
 
-def write_exact_text(text: str) -> str:
-    """Return a text as ASCII that no browser changes."""
-    return json.dumps(text)
+def write_exact_text(text: str, tab: Tab) -> str:
+    """Return a text as ASCII that no browser changes; empty if the editor holds it and sends it back as it is."""
+    return "" if tab is Tab.TEXT and text == _LINE_END.sub("\n", make_visible(text)) else json.dumps(text)
 
 
 def _read_exact_text(sent: str) -> str | None:
