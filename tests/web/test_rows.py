@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from hf_gate.domain.ids import Repo, parse_repo
@@ -267,3 +269,94 @@ def test_the_arrow_keys_reach_the_reason_and_the_buttons_but_tab_does_not(signed
     assert page.evaluate("document.activeElement.textContent") == "Why"
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.do") == "accept"
+
+
+# ---- the head on a phone -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/queue", "/queue?by=person", "/queue?q=status:accepted", "/queue?q="])
+def test_on_a_phone_the_first_card_begins_at_150_pixels(signed_in: Page, path: str) -> None:
+    page = _open(signed_in, 360, path)
+    if path in {"/queue", "/queue?by=person"}:
+        assert _box(page.locator("#rows > .row"))["y"] <= 150
+    expect(page.locator("#q")).to_be_hidden()
+    expect(page.locator("nav.views")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_on_a_phone_the_search_is_behind_an_icon(signed_in: Page) -> None:
+    page = _open(signed_in, 360)
+    page.get_by_role("link", name="Search", exact=True).click()
+    expect(page.locator("#q")).to_be_focused()
+    page.keyboard.type("bob")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows > .row")).to_have_count(1)
+    expect(page.locator("#q")).to_have_value("bob")
+    expect(page.locator("#q")).to_be_visible()
+    page.goto("/queue")
+    page.keyboard.press("/")
+    expect(page.locator("#q")).to_be_focused()
+
+
+def test_on_a_phone_the_views_are_in_one_menu(signed_in: Page) -> None:
+    page = _open(signed_in, 360)
+    menu = page.get_by_role("link", name="Views: Pending")
+    expect(menu).to_be_visible()
+    menu.click()
+    views = page.get_by_role("navigation", name="Saved views")
+    expect(views).to_be_visible()
+    for link in views.get_by_role("link").all():
+        assert _box(link)["height"] >= 44
+    views.get_by_role("link", name="By person").click()
+    expect(page.locator("#rows > [data-person]").first).to_be_visible()
+    expect(views).to_be_hidden()
+
+
+def test_on_a_wide_screen_views_and_search_stand_there(signed_in: Page) -> None:
+    page = _open(signed_in, 1280)
+    expect(page.locator("#q")).to_be_visible()
+    expect(page.locator("nav.views")).to_be_visible()
+    expect(page.locator(".narrow-bar")).to_be_hidden()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+def test_without_scripts_the_search_and_the_views_open_on_a_phone(browser: Browser, desk: Room) -> None:
+    with served(desk) as url:
+        context = browser.new_context(base_url=url, viewport={"width": 360, "height": 780}, java_script_enabled=False)
+        page = context.new_page()
+        page.goto(f"/sign-in?t={desk.door.make_link()}")
+        page.goto("/queue")
+        page.get_by_role("link", name="Search", exact=True).click()
+        expect(page.locator("#q")).to_be_visible()
+        page.locator('a[href="#views"]').click()
+        expect(page.locator("nav.views")).to_be_visible()
+        expect(page.locator("#q")).to_be_hidden()
+        context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("look", [{"color_scheme": "light"}, {"color_scheme": "dark"}, {"forced_colors": "active"}])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_axe_finds_nothing_in_rows_and_open_menus(
+    browser: Browser, desk: Room, width: int, look: dict[str, Any]
+) -> None:
+    with served(desk) as url:
+        context = browser.new_context(
+            base_url=url, viewport={"width": width, "height": 900}, reduced_motion="reduce", **look
+        )
+        page, found = context.new_page(), []
+        page.goto(f"/sign-in?t={desk.door.make_link()}")
+        for path in (
+            "/queue",
+            "/queue?q=status:accepted",
+            "/queue?q=bob",
+            "/queue?by=person",
+            "/queue#q",
+            "/queue#views",
+        ):
+            page.goto(path)
+            found += [(path, one["id"], one["nodes"][0]["html"]) for one in Axe().run(page).response["violations"]]
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                found.append((path, "scrolls sideways", ""))
+        context.close()
+    assert found == []

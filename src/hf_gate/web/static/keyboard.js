@@ -92,6 +92,7 @@ function actionOf(event) {
   if (key === "/") {
     return () => {
       const box = find("#q") || find("#jump");
+      if (!box.offsetParent) location.hash = box.id; // on a narrow screen the search is shown when it is the target
       box.focus();
       box.select();
     };
