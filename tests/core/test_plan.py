@@ -236,6 +236,20 @@ def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> Non
     assert said[-1].endswith("About 1 call.")
 
 
+def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
+    reasons = [ChangeReason(expr="email.academic", value=True, facts={"email.academic": True})]
+    plan = make_plan(
+        [change(1, because=reasons), change(2, because=reasons)], policy_digest="p", endpoint="http://h", now=NOW,
+        summary={"human": 974, "wait": 2}, guards=guards.guard_report([change(1), change(2)], 100, 0),
+    )  # fmt: skip
+    lines = list(render.render_plan(plan))
+    assert lines[0] == "2 people get access, 974 stay with you."
+    assert "    review      974   stay with you" in lines
+    assert not [line for line in lines if line.split()[:1] == ["human"]]
+    assert "Limits     accept 2" in lines, "limits at 0 are left out"
+    assert any(line.endswith(": university address") for line in lines), "an example says in words why"
+
+
 def test_the_validity_is_shown_in_hours_then_minutes() -> None:
     plan = plan_of([])
     assert render.format_validity(plan, NOW).endswith("valid 24h")

@@ -13,12 +13,13 @@ import pytest
 from hf_gate.application.runs import create_run
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import GrantDated, LedgerEntry
+from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.web import plan
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, parsed
+from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room, parsed
 
 PEOPLE = [
     {"username": "ada", "email": "ada@ethz.ch"},
@@ -64,8 +65,10 @@ def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Room) 
     assert "Plan: 4 changes" in said
     assert "2 people get access, 2 are asked for more." in said
     assert "university address" in said
-    assert "house/academic 2" in said
-    assert "house/say-more 2" in said
+    assert "Accept when university address. house/academic" in said
+    assert re.search(r"Send back when nothing [a-z ]*written about use\. house/say-more", said)
+    assert GOOD in said, "the answers of a few people show whether the rule is right"
+    assert "They will read (differs for some): Please say" in said.replace(" :", ":")
     assert "Please say what you will use it for, bob" in said
     assert {"ada", "bob", "cyd", "dee"} <= set(said.split())
     assert asked.writes() == before
@@ -76,7 +79,7 @@ def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: Ro
     place = made(asked, lena)
     said = words(lena.get("/plans"))
     assert place.rpartition("/")[2][:8] in said
-    assert "2 to accept" in said
+    assert "2 people get access, 2 are asked for more" in said
     assert "not applied" in said
 
 
@@ -145,6 +148,72 @@ def test_a_plan_that_was_begun_is_not_thrown_away(asked: Room) -> None:
     assert lena.post(place, {"do": "discard"}).headers["location"].startswith("/runs/")
     assert PlansAndRuns(asked.app_state.workspace.store).delete_plans([place.rpartition("/")[2]]) == 0
     assert lena.get(place).status == 200
+
+
+def test_a_rule_with_its_own_sentence_is_shown_by_it_until_the_policy_changes(tmp_path: Path) -> None:
+    policy = POLICY.replace("when: email.academic", "when: email.academic\n    says: Universities are let in.")
+    with a_room(tmp_path, policy=policy) as room:
+        room.ask(PEOPLE[:1], {"Purpose": GOOD})
+        lena = room.visitor()
+        place = made(room, lena)
+        assert "Universities are let in. house/academic" in words(lena.get(place))
+        (tmp_path / "policies" / "house.yaml").write_text(
+            policy.replace("email.academic\n", "email.present\n"), "utf-8"
+        )
+        room.app_state.policies.expire()
+        said = words(lena.get(place))
+        assert "house/academic" in said
+        assert "Universities are let in" not in said, "the rule of today is not the one of the plan"
+
+
+def test_limits_that_a_plan_does_not_touch_are_not_shown(asked: Room) -> None:
+    lena = asked.visitor()
+    said = words(lena.get(made(asked, lena)))
+    limits = said.partition("Limits above a limit you type the number")[2].partition("As a file")[0]
+    assert limits.split() == ["2", "get", "access", "limit", "50", "2", "are", "asked", "for", "more", "limit", "20"]
+
+
+def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(room: Room) -> None:
+    lena = room.visitor()
+    empty = lena.get(made(room, lena))
+    assert "Policies have nothing to do." in words(empty)
+    assert "Open queue" not in words(empty), "nobody waits"
+    room.ask([{"username": "eve", "email": "eve@mail.example"}], {"Purpose": GOOD})
+    said = words(lena.get(made(room, lena)))
+    assert "Policies have nothing to do. 1 stays with you." in said
+    assert "Open queue" in said
+    assert "cannot be applied" not in said
+    assert "1 stays with you" in words(lena.get("/plans"))
+
+
+def test_an_undo_without_changes_does_not_speak_of_policies(asked: Room) -> None:
+    lena = asked.visitor()
+    run = lena.post(made(asked, lena), {"do": "apply"}).headers["location"]
+    ended(asked, run)
+    back = lena.post(run, {"do": "undo"}).headers["location"]
+    assert "To undo" not in words(lena.get(back))
+    numbers = re.findall(r'name="n" value="(\d+)"', lena.get(f"{back}?group=all").body)
+    assert len(numbers) == 4
+    body = "&".join(["do=exclude", *(f"n={n}" for n in numbers)]).encode()
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    rest = lena.ask("POST", back, body, form).headers["location"]
+    said = words(lena.get(rest))
+    assert "There is nothing to undo." in said
+    assert "Policies have nothing" not in said
+    assert "Open queue" not in said
+
+
+def test_a_member_of_some_repos_reads_no_totals_of_others(tmp_path: Path) -> None:
+    with a_room(tmp_path, repos=2) as room:
+        other = next(line for line in room.local.repos if line["repo"] != room.repo.id)
+        there = parse_repo(other["repo"], other["repo_type"])
+        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        room.ask([{"username": name} for name in ("eve", "fay")], {"Purpose": GOOD}, there)
+        place = made(room, room.visitor())
+        assert "1 person gets access, 2 stay with you." in words(room.visitor().get(place))
+        said = words(room.reviewer("mia", str(room.repo)).get(place))
+        assert "1 person gets access." in said
+        assert "stay with you" not in said
 
 
 # ---- many ----------------------------------------------------------------------------------------------------------------
@@ -228,7 +297,10 @@ def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked:
     place = made(asked, asked.visitor())
     vic, mia = asked.viewer(), asked.reviewer("mia")
     said = words(vic.get(place))
-    assert "house/say-more 2" in said
+    assert "2 people are asked for more" in said
+    assert "house/say-more" in said
+    assert "Send back when" not in said
+    assert GOOD not in said
     assert not {"ada", "bob", "cyd", "dee"} & set(said.split())
     assert "bob" not in vic.get(place).body
     assert vic.get(f"{place}.json").status == 404

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from ..domain.display_text import clip, make_visible
+from ..domain.display_text import make_visible
 from ..domain.timestamps import from_ms
-from .model import END_EXPRESSION, Change, ChangeReason, Plan
-from .words import describe_effects
+from .model import END_EXPRESSION, Change, ChangeReason, GuardResult, Plan
+from .words import describe_effects, describe_reason
 
 SHADOW: Final = "shadow/"
 """The prefix of summary keys that count shadow verdicts: `shadow/POLICY/ACTION`."""
@@ -19,17 +19,16 @@ _SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·"}
 _ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
 _WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers"}
 _LEFT: Final = {
-    "human": "need review",
+    "human": "stay with you",
     "accept_human": "matched an accept rule but need a person (two reviewers, or the end has passed)",
     "end_human": "ended, but keep access until a person decides: hf-gate expire ls",
-    "wait": "on hold, until a fact is known or something outside hf-gate happens",
+    "wait": "wait until a fact is known or something outside hf-gate happens",
     "deferred": "deferred by a rate limit",
     "outdated": "decided by older policies: make a new plan with hf-gate plan",
     "remaining": "did not fit into this plan: apply it, then make the next plan",
 }
-_KEYS: Final = {"end_human": "ends", "accept_human": "accept"}
+_KEYS: Final = {"human": "review", "wait": "on hold", "end_human": "ends", "accept_human": "review"}
 _EXAMPLES: Final = 6
-_VALUE: Final = 40
 
 
 def render_plan(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
@@ -50,10 +49,9 @@ def render_plan(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"
     yield from _render_examples(plan)
     yield from render_shadow_actions(plan)
-    if plan.changes and plan.guards:
-        yield "Limits     " + " · ".join(
-            _format_guard(guard.name, guard.value, guard.limit, ok=guard.ok) for guard in plan.guards
-        )
+    limits = [_format_guard(guard) for guard in plan.guards if guard.value]
+    if plan.changes and limits:
+        yield "Limits     " + " · ".join(limits)
     yield _summary_line(plan, calls)
 
 
@@ -106,20 +104,8 @@ def _describe_person(change: Change) -> str:
 
 
 def _describe_reasons(change: Change) -> str:
-    parts = [_describe_reason(one) for one in change.because if one.value]
-    return f": {' and '.join(parts)}" if parts else ""
-
-
-def _describe_reason(one: ChangeReason) -> str:
-    """Format a reason with the values it used: `person.account_days > 30 (1204)`."""
-    if (words := describe_end(one)) is not None:
-        return words
-    seen = [
-        clip(make_visible(_format_value(value), one_line=True), _VALUE)
-        for _, value in sorted(one.facts.items())
-        if not isinstance(value, dict | list | bool)
-    ]
-    return make_visible(one.expr, one_line=True) + (f" ({', '.join(seen)})" if seen else "")
+    parts = [describe_end(one) or describe_reason(one) for one in change.because if one.value]
+    return f": {make_visible(', '.join(parts), one_line=True)}" if parts else ""
 
 
 def describe_end(one: ChangeReason) -> str | None:
@@ -133,16 +119,11 @@ def describe_end(one: ChangeReason) -> str | None:
     return f"access ended{day}{ago}"
 
 
-def _format_value(value: object) -> str:
-    if value is None:
-        return "unknown"
-    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _format_guard(name: str, value: int, limit: int, *, ok: bool) -> str:
-    if name == "protected":
-        return f"protected users excluded: {value}" if value else "protected users affected: none"
-    return f"{name} {value:,}{'' if ok else f' (above {limit:,}: type the number to confirm)'}"
+def _format_guard(guard: GuardResult) -> str:
+    if guard.name == "protected":
+        return f"protected users left out {guard.value:,}"
+    typed = "" if guard.ok else f" (above {guard.limit:,}: type the number to confirm)"
+    return f"{guard.name} {guard.value:,}{typed}"
 
 
 def summarize_changes(changes: Iterable[Change]) -> str:

@@ -22,9 +22,17 @@ _STAYING: Final = ("human", "accept_human")
 
 def describe_effects(changes: Iterable[Change], summary: Mapping[str, int]) -> str:
     """Return how many requests each kind of change affects, and how many stay with people."""
-    counts = Counter(change.verb for change in changes)
-    parts = [(counts[verb], words) for verb, words in _EFFECTS.items() if counts[verb]]
-    staying = sum(summary.get(key, 0) for key in _STAYING)
+    return describe_counts(Counter(change.verb for change in changes), count_staying(summary))
+
+
+def count_staying(summary: Mapping[str, int]) -> int:
+    """Return how many requests of a plan's summary a person has to decide."""
+    return sum(summary.get(key, 0) for key in _STAYING)
+
+
+def describe_counts(counts: Mapping[str, int], staying: int = 0) -> str:
+    """Return the same from the number of changes of each kind, and of the requests that stay with people."""
+    parts = [(counts[verb], words) for verb, words in _EFFECTS.items() if counts.get(verb)]
     found = [f"{count:,} {words[count != 1]}" for count, words in parts]
     if found:
         number, _, rest = found[0].partition(" ")

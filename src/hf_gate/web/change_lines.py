@@ -21,10 +21,6 @@ from .request_context import RequestContext
 MARKS: Final = {"remove": "end"}
 """The CSS name of a verb that differs from the verb."""
 
-EFFECTS: Final = {
-    "accept": "get access", "reset": "are sent back, may ask again", "reject": "are rejected, cannot ask again",
-    "cancel": "return to pending", "remove": "lose access",
-}  # fmt: skip
 OPEN_STATES: Final = ("planned", "started", OutcomeKind.OPEN.value, "unsent")
 _NOT_YET: Final = {"planned": "not sent", "started": "sent or about to be sent; read back before anything else is sent"}
 

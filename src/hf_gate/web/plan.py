@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -29,20 +29,19 @@ from ..plan import guards
 from ..plan.guards import Confirmation
 from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
 from ..plan.render import SHADOW, estimate_calls
-from ..plan.words import describe_effects
+from ..plan.words import count_staying, describe_effects
 from . import formatting
 from .app_state import AppState
-from .change_lines import EFFECTS, MARKS, ChangeLine, change_line, rule_label, visible_repos
+from .change_lines import ChangeLine, change_line, rule_label, visible_repos
 from .exports import export_response, file_response
+from .plan_groups import MAX_GROUPS, add_examples, group_changes
 from .plan_maker import store_plan
 from .request_context import NotFound, Refused, RequestContext
 from .run_worker import run_state
 
 PAGE_SIZE: Final = 50
-MAX_EXAMPLES: Final = 3  # examples of one group
-MAX_GROUPS: Final = 12  # groups with examples
 MAX_WAIT: Final = 2.0  # seconds that a page waits for the work that it started
-ORDER: Final = ("accept", "reset", "reject", "cancel", "remove")
+_LEFT_OUT: Final = ("wait", "end_human", "protected", "deferred", "outdated", "remaining")  # keys of a summary
 _OWNER_KINDS: Final = frozenset({"retry", "undo"})  # plans made from a run, which the member who started it may apply
 
 _recent_plans: OrderedDict[str, Plan] = OrderedDict()  # by digest, which is the same for every desk
@@ -60,30 +59,6 @@ def read_plan(app_state: AppState, digest: str) -> Plan:
         while len(_recent_plans) > _MAX_RECENT:
             _recent_plans.popitem(last=False)
     return known
-
-
-@dataclass(slots=True)
-class PlanGroup:
-    """The changes of one rule and verb. `key` is the group's name in addresses."""
-
-    verb: str
-    rule: str
-    n: int = 0
-    reason: str | None = None  # of the first change
-    differs: bool = False  # other changes have another reason
-    examples: list[ChangeLine] = field(default_factory=list)
-
-    @property
-    def key(self) -> str:
-        return f"{self.verb}:{self.rule}"
-
-    @property
-    def mark(self) -> str:
-        return MARKS.get(self.verb, self.verb)
-
-    @property
-    def effect(self) -> str:
-        return EFFECTS[self.verb]
 
 
 @dataclass(slots=True)
@@ -132,21 +107,20 @@ def _describe_skew(skew: int) -> str:
 
 
 def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:
-    groups = _group_changes(context, view)
+    groups = group_changes(context, view.changes)
     chosen, after = context.query_value("group"), _parse_position(context.query_value("after"))
     lines, following = _list_lines(context, view, chosen, after) if chosen else ([], None)
     apply_state = _apply_state(context, view)
-    verbs: dict[str, list[PlanGroup]] = {}
-    for group in groups:
-        verbs.setdefault(group.verb, []).append(group)
+    chosen_group = next((group for group in groups if group.key == chosen), None)
+    add_examples(context, groups[:MAX_GROUPS] if not chosen else [chosen_group] if chosen_group else [])
+    summary = view.plan.summary if view.is_whole and context.member.repos is None else {}
     return context.render(
         "plan.html",
         status,
         title=f"Plan: {len(view.changes):,} {'change' if len(view.changes) == 1 else 'changes'}",
         view=view,
-        effects=describe_effects(
-            (change for _, change in view.changes), view.plan.summary if view.is_whole else {}
-        ),
+        effects=describe_effects((change for _, change in view.changes), summary),
+        staying=count_staying(summary),
         limits=[guard for guard in view.plan.guards if guard.value],
         digest=view.plan.digest,
         made_at=from_ms(view.row.made_at),
@@ -154,12 +128,10 @@ def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status
         expires_at=view.plan.expires_at,
         groups=groups,
         shown_groups=groups[:MAX_GROUPS],
-        verbs=[(verb, MARKS.get(verb, verb), verbs[verb]) for verb in ORDER if verb in verbs],
-        left=[(key, view.plan.summary[key]) for key in ("human", "wait", "protected", "remaining")
-              if view.plan.summary.get(key)] if view.is_whole else [],
-        shadows=_shadow_counts(view.plan) if view.is_whole else [],
+        left=[(key, summary[key]) for key in _LEFT_OUT if summary.get(key)],
+        shadows=_shadow_counts(summary),
         chosen=chosen,
-        chosen_group=next((group for group in groups if group.key == chosen), None),
+        chosen_group=chosen_group,
         lines=lines,
         following=None if following is None else _group_url(view, chosen, following),
         first=_group_url(view, chosen) if after else None,
@@ -179,21 +151,6 @@ def _parse_position(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
-def _group_changes(context: RequestContext, view: VisiblePlan) -> list[PlanGroup]:
-    """Group the changes by verb and rule, the largest groups of a verb first."""
-    found: dict[tuple[str, str], PlanGroup] = {}
-    for n, change in view.changes:
-        key = (change.verb, rule_label(change))
-        group = found.get(key)
-        if group is None:
-            group = found[key] = PlanGroup(*key, reason=None if context.is_masked else change.reason)
-        group.n += 1
-        group.differs |= not context.is_masked and change.reason != group.reason
-        if len(group.examples) < MAX_EXAMPLES:
-            group.examples.append(change_line(context, n, change))
-    return sorted(found.values(), key=lambda group: (ORDER.index(group.verb), -group.n, group.rule))
-
-
 def _list_lines(
     context: RequestContext, view: VisiblePlan, chosen: str, after: int
 ) -> tuple[list[ChangeLine], int | None]:
@@ -207,10 +164,10 @@ def _list_lines(
     return lines, lines[-1].n if len(found) > PAGE_SIZE else None
 
 
-def _shadow_counts(plan: Plan) -> list[tuple[str, list[tuple[str, int]]]]:
+def _shadow_counts(summary: Mapping[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
     """Return the actions that policies in shadow mode would take, with their numbers."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for key, number in sorted(plan.summary.items()):
+    for key, number in sorted(summary.items()):
         if key.startswith(SHADOW):
             policy, _, action = key.removeprefix(SHADOW).partition("/")
             found.setdefault(policy, []).append((action, number))

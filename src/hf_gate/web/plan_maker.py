@@ -15,6 +15,7 @@ from ..domain.members import Member
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
+from ..plan.words import count_staying
 
 if TYPE_CHECKING:
     from .app_state import AppState
@@ -32,6 +33,7 @@ def summarize_plan(plan: Plan, by: Member, kind: str, **more: object) -> dict[st
         "kind": kind,
         "changes": len(plan.changes),
         "verbs": dict(Counter(change.verb for change in plan.changes)),
+        "staying": count_staying(plan.summary),
         "expires_at": to_ms(plan.expires_at),
         **more,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from starlette.responses import RedirectResponse, Response
@@ -11,9 +10,10 @@ from ..application.records import PlanRecord
 from ..domain.members import MemberRole
 from ..domain.rows import PlanRow
 from ..domain.timestamps import from_ms, ms_to_iso
+from ..plan.words import describe_counts, describe_effects
 from .app_state import AppState
 from .exports import export_response
-from .plan import MAX_WAIT, ORDER, read_plan
+from .plan import MAX_WAIT, read_plan
 from .request_context import ENVIRONMENT, RequestContext
 from .run_worker import run_state
 
@@ -29,7 +29,7 @@ class PlanOrRun:
     by: str
     kind: str
     changes: int
-    verbs: list[tuple[str, int]]
+    effects: str  # `117 people get access, 974 stay with you`; empty if nothing changes and nobody stays
     run: str | None = None
     state: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
@@ -78,18 +78,12 @@ def _summarize_plan_row(app_state: AppState, row: PlanRow) -> PlanOrRun:
     told = row.about
     if "changes" not in told:  # made by `hf-gate apply` or `hf-gate run`
         plan = read_plan(app_state, row.digest)
-        verbs = Counter(change.verb for change in plan.changes)
         run = None if row.run is None else app_state.workspace.store.run(row.run)
         by, kind = ("", "file") if run is None else (run.actor, run.kind)
-        return PlanOrRun(row.digest, row.made_at, by, kind, len(plan.changes), _sort_verbs(verbs), row.run, row.state)
-    verbs = Counter(told.get("verbs", {}))
-    return PlanOrRun(
-        row.digest, row.made_at, told["by"], told["kind"], told["changes"], _sort_verbs(verbs), row.run, row.state
-    )
-
-
-def _sort_verbs(verbs: Counter[str]) -> list[tuple[str, int]]:
-    return [(verb, verbs[verb]) for verb in ORDER if verbs[verb]]
+        effects = describe_effects(plan.changes, plan.summary)
+        return PlanOrRun(row.digest, row.made_at, by, kind, len(plan.changes), effects, row.run, row.state)
+    effects = describe_counts(told.get("verbs", {}), told.get("staying", 0))
+    return PlanOrRun(row.digest, row.made_at, told["by"], told["kind"], told["changes"], effects, row.run, row.state)
 
 
 def _list_runs(context: RequestContext) -> list[PlanOrRun]:
@@ -100,7 +94,7 @@ def _list_runs(context: RequestContext) -> list[PlanOrRun]:
         found = [run for run in found if run.member == context.member.id]
     return [
         PlanOrRun(
-            run.id, run.made_at, run.actor, run.kind, run.total, [], run.id, run_state(app_state, run), dict(run.counts)
+            run.id, run.made_at, run.actor, run.kind, run.total, "", run.id, run_state(app_state, run), dict(run.counts)
         )
         for run in found[:20]
     ]
