@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,11 +58,13 @@ def test_the_verdict_and_why_stand_beside_each_request(fresh: LocalHub, desk: Pa
     with _review(fresh) as terminal:
         shown = terminal.until("q quit")
         assert "verdict   accept: rule `robots` of policy `lantern`; until 30d, then reset" in shown
-        assert f'✓ form["{PURPOSE}"].contains("robots")' in shown
+        assert "why       Would accept: " in shown
+        assert re.search(r"✓ .*contains “robots”", shown)
         terminal.press(" ")
         assert "verdict   Needs review: rule `rest` of policy `lantern`; queue data-office" in terminal.until(
             "Request 2 of 2"
         )
+        assert "why       Needs you: " in terminal.display
         terminal.press("q")
         assert terminal.end() == 0
 
@@ -72,6 +75,7 @@ def test_what_a_shadow_policy_would_do_is_said_as_that(fresh: LocalHub, desk: Pa
         shown = terminal.until("q quit")
         assert "verdict   Needs review: no enforced rule matches" in shown
         assert "shadow    accept: rule `robots` of policy `lantern` in shadow mode, which changes nothing" in shown
+        assert "          Would accept: " in shown
         terminal.press("q")
         terminal.end()
 

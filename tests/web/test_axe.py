@@ -205,7 +205,7 @@ def _go(page: Page, desk: Desk, path: str) -> None:
     elif path == "a link at another address":
         page.goto(f"{url}/queue")
         desk.room.door.private_origin = "http://desk-0.localhost:1"
-        page.get_by_label("Or paste it here").fill(MIAS_LINK)
+        page.get_by_label("Your link").fill(MIAS_LINK)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Choose an address")).to_be_visible()
         desk.room.door.private_origin = None

@@ -96,3 +96,9 @@ def test_behind_tls_a_session_outlives_the_process(room: Room) -> None:
     assert first.get(f"/sign-in?t={doors[0].make_link()}").status == 303
     second.cookies.update(first.cookies)
     assert second.get("/queue").status == 200
+
+
+def test_the_sign_in_page_leads_with_the_link_of_the_administrator(room: Room) -> None:
+    body = Visitor(room.app).get("/queue").body
+    lead, field = body.find("Use the link your administrator sent."), body.find('id="link"')
+    assert 0 < lead < field < body.find("hf-gate ui")

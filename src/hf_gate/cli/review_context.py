@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from .framework import Run
 
 _MAX_NOTES: Final = 3  # the most notes shown, the latest first
-_MAX_REASONS: Final = 4  # the most reasons shown
+_MAX_REASONS: Final = 6  # the most conditions shown
 _MAX_ENTRIES: Final = 200  # the most entries of a request searched for notes, the latest first
 _MAX_COLUMNS: Final = 400  # width of one note
+_MARKS: Final = {True: "✓", False: "✗", None: "?"}
 
 
 class ReviewContext:
@@ -79,12 +80,7 @@ class ReviewContext:
     def _verdict(self, row: RequestRow) -> Iterator[str]:
         verdict = self._evaluate(row)
         if verdict is not None:
-            from ..policy.explain import summarize_verdict
-
-            yield f"  verdict   {summarize_verdict(verdict)}"
-            yield from _trace_lines(verdict)
-            for one in verdict.shadow:
-                yield f"  shadow    {label_verdict(one.action)}: rule `{one.rule}` of policy `{one.policy}` in shadow mode, which changes nothing"
+            yield from self._explain_lines(verdict, row)
         elif self._problem:
             yield f"  verdict   none, because the policies cannot be read: {clip(self._problem, _MAX_COLUMNS)}"
         elif (
@@ -94,6 +90,28 @@ class ReviewContext:
             action, policy, rule, _ = recorded
             by = f" of policy `{policy}`" if policy else ""
             yield f"  verdict   {label_verdict(action)}: rule `{rule}`{by}, as last recorded"
+
+    def _explain_lines(self, verdict: Verdict, row: RequestRow) -> Iterator[str]:
+        """Return why in one sentence, the rule with its terms, and its conditions."""
+        from ..policy.checklists import build_checklist
+        from ..policy.explain import summarize_verdict
+        from ..policy.why import RecordedTraces, explain_opinion_in_words, explain_verdict_in_words
+
+        workspace, traces = self._workspace, RecordedTraces()
+        if workspace is None:
+            return
+        now = workspace.clock.now()
+        yield f"  why       {explain_verdict_in_words(verdict, traces, now, workspace.zone, row.state.status)}"
+        yield f"  verdict   {summarize_verdict(verdict)}"
+        checklist = build_checklist(verdict, traces)
+        items = () if checklist is None else checklist.items[:_MAX_REASONS]
+        for item in items:
+            yield f"      {_MARKS[item.holds]} {item.words}{f' ({item.found})' if item.found else ''}"
+        if checklist is not None and not checklist.is_deciding:
+            yield f"      (needed by rule `{checklist.rule}`)"
+        for one in verdict.shadow:
+            yield f"  shadow    {label_verdict(one.action)}: rule `{one.rule}` of policy `{one.policy}` in shadow mode, which changes nothing"
+            yield f"            {explain_opinion_in_words(one, traces)}"
 
     def _evaluate(self, row: RequestRow) -> Verdict | None:
         from ..application.evaluation import build_inputs
@@ -117,17 +135,3 @@ class ReviewContext:
             text = str((each.private or {}).get("note", "(erased)"))
             when = format_age(from_ms(each.link.at), self.run.now())
             yield f"  note      {clip(text, _MAX_COLUMNS)} ({each.link.actor}, {when} ago)"
-
-
-def _trace_lines(verdict: Verdict) -> Iterator[str]:
-    """Return the expressions of the deciding rule, each with the facts it used."""
-    from ..plan.changes import reasons_of
-    from ..policy.explain import format_value
-
-    marks = {True: "✓", False: "✗", None: "?"}
-    for reason in reasons_of(verdict)[:_MAX_REASONS]:
-        facts = ", ".join(
-            f"{name} = {'unknown' if value is None else format_value(value)}" for name, value in reason.facts.items()
-        )
-        expr = clip(reason.expr, 160)
-        yield f"      {marks[reason.value]} {expr}" + (f"   {facts}" if facts else "")

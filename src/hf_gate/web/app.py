@@ -52,6 +52,7 @@ from .app_state import AppState
 from .draft_pool import DraftBusy
 from .exports import EscapedJSON
 from .member_limits import MemberLimits
+from .missing_pages import MissingPage, describe_missing
 from .request_context import ENVIRONMENT, NotFound, PageHandler, Refused, RequestContext, local_path, parse_fields
 from .security import MAX_BODY, SecurityMiddleware
 from .sign_in import Authenticator
@@ -367,7 +368,7 @@ class DeskApp:
         try:
             return route.handler(context)
         except NotFound:
-            return self._refuse(context, 404)
+            return self._refuse(context, 404, is_known=not context.params)
         except Refused as problem:
             return _error_page(context, str(problem), problem.hint, problem.status)
         except HfGateError as problem:
@@ -404,20 +405,20 @@ class DeskApp:
             now=self.app_state.now(),
         )
 
-    def _refuse(self, context: RequestContext, status: int) -> Response:
+    def _refuse(self, context: RequestContext, status: int, *, is_known: bool = False) -> Response:
+        """Answer what is missing or not allowed. `is_known`: the address names nothing that could be missing."""
         if status == 404:
-            return _error_page(
-                context,
-                "There is nothing here.",
-                "It may have been withdrawn, or belong to a repo you cannot see.",
-                404,
-            )
+            missing = describe_missing(context.path, is_known=is_known)
+            return _error_page(context, missing.message, missing.hint, 404, missing)
         return _error_page(context, f"A {context.member.role} may not do this.", "An admin of the desk can.", status)
 
 
-def _error_page(context: RequestContext, message: str, hint: str, status: int) -> Response:
+def _error_page(
+    context: RequestContext, message: str, hint: str, status: int, missing: MissingPage | None = None
+) -> Response:
     template = "parts/notice.html" if context.is_part else "refused.html"
-    return context.render(template, status, message=message, hint=hint, is_bad=True, title=message)
+    title = message if missing is None else "Not found"
+    return context.render(template, status, message=message, hint=hint, is_bad=True, title=title, missing=missing)
 
 
 def status_of(problem: HfGateError) -> int:

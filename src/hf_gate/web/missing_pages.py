@@ -1,0 +1,58 @@
+"""Names what an address that leads nowhere was meant to show, for the page that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..domain.display_text import clip, make_visible
+
+_MAX_NAME: Final = 80  # columns
+_GONE: Final = "It may be gone, or belong to a repo that you cannot see."
+_KINDS: Final = {
+    "requests": ("request", "It may have been withdrawn, or belong to a repo that you cannot see.", "Queue", "/queue"),
+    "people": ("person", _GONE, "People", "/people"),
+    "repos": ("repo", "The desk does not manage it, or you cannot see it.", "Repos", "/repos"),
+    "plans": ("plan", "It may have been discarded.", "Plans", "/plans"),
+    "runs": ("run", _GONE, "Plans", "/plans"),
+    "bulk": ("selection", "It may have been decided or cleared.", "Queue", "/queue"),
+    "policies": ("policy", "Its file may have been renamed or removed.", "Policies", "/policies"),
+    "audit": ("entry", _GONE, "Audit log", "/audit"),
+}
+"""By the first part of a path: what it shows, why that may be missing, and the page to go back to."""
+
+_SEARCHED: Final = frozenset({"requests", "people", "repos"})  # kinds whose names the queue's search knows
+
+
+_PARTS: Final = {"repos": 3, "audit": 4}  # of a path that make a name; else one
+
+
+@dataclass(frozen=True, slots=True)
+class MissingPage:
+    """What was sought: `message` and `hint` in words, `search` to begin a search with, and the page to go back to."""
+
+    message: str
+    hint: str
+    search: str
+    back_name: str
+    back_url: str
+
+
+def describe_missing(path: str, *, is_known: bool = False) -> MissingPage:
+    """Describe the page that a path would have shown. The path may be any text.
+
+    `is_known`: the page exists, but a form or a query of it names what does not.
+    """
+    kind, *parts = path.strip("/").split("/")
+    name = _shorten("/".join(parts[: _PARTS.get(kind, 1)]))
+    if is_known:
+        return MissingPage("What you asked for is not there.", _GONE, "", "Queue", "/queue")
+    if kind not in _KINDS or not name:
+        sought = _shorten(path)
+        return MissingPage(f"There is no page {sought}.", "Check the address, or search.", "", "Queue", "/queue")
+    what, hint, back_name, back_url = _KINDS[kind]
+    return MissingPage(f"There is no {what} {name}.", hint, name if kind in _SEARCHED else "", back_name, back_url)
+
+
+def _shorten(text: str) -> str:
+    return clip(make_visible(text[: _MAX_NAME * 8], one_line=True), _MAX_NAME)
