@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hf_gate
+from hf_gate.application.starter_workspace import format_starter_policy
+from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.grants import Duration
+from hf_gate.domain.ids import parse_repo
 from hf_gate.policy.checklists import Checklist, ChecklistItem, build_checklist
 from hf_gate.policy.evaluator import CompiledPolicy, Evaluator, compile_policy
 from hf_gate.policy.model import (
@@ -25,6 +30,8 @@ from hf_gate.policy.model import (
     UnknownReason,
     Verdict,
 )
+from hf_gate.policy.policy_parser import parse_policy
+from hf_gate.policy.rule_phrases import describe_rule
 from hf_gate.policy.why import (
     NO_POLICY,
     NO_RULE_FITS,
@@ -36,6 +43,8 @@ from hf_gate.policy.why import (
     explain_verdict_in_words,
 )
 from tests.core.evaluate_model import DECLARED, NOW, Drawn, fact, facts, policies
+
+EXAMPLES = Path(hf_gate.__file__).parent / "examples"
 
 # ---- examples --------------------------------------------------------------------------------------------------------
 
@@ -373,3 +382,21 @@ def test_a_checklist_holds_exactly_if_its_rule_matched(drawn: Drawn, some: dict[
     matched = next(one.matched for one in traces if one.rule == found.rule)
     values = [item.holds for item in found.items]
     assert (False if False in values else None if None in values else True) is matched
+
+
+# ---- the policies that come with hf-gate -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_rule_of_an_example_is_a_sentence_without_code(file: Path) -> None:
+    policy = parse_policy(file.read_text("utf-8"), file.name).policy
+    assert policy is not None
+    sentences = [describe_rule(rule, policy.let, is_first=not at) for at, rule in enumerate(policy.rules)]
+    assert not [words for words in sentences if "`" in words or not words.endswith(".")]
+
+
+def test_the_starter_policy_says_why_it_asks_for_more() -> None:
+    form = parse_gate_form("---\nextra_gated_fields:\n  Purpose of use: text\n---\n")
+    policy = parse_policy(format_starter_policy([parse_repo("acme/eeg")], [form]), "starter.yaml").policy
+    assert policy is not None
+    assert [rule.says for rule in policy.rules if rule.says] == ["Nothing useful is written about the use."]

@@ -50,10 +50,11 @@ tests:
 
 _UNCLEAR_PURPOSE_RULE: Final = """\
   # Reset sends a request back: the requester gets the reason and may ask again. After two resets, a reviewer
-  # decides instead. "missing" means that the purpose was not filled in.
+  # decides instead. "missing" means that the purpose was not filled in. `says` explains the rule to your reviewers.
   - id: say-more
     when: answers.purpose.quality in ["missing", "empty", "junk"] && history.resets < 2
     then: reset
+    says: Nothing useful is written about the use.
     reason: Please say in one or two sentences what you will use it for, then ask again.
 """
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..domain.display_text import clip, make_visible
+from ..domain.ids import is_id
 
 _MAX_NAME: Final = 80  # columns
 _GONE: Final = "It may be gone, or belong to a repo that you cannot see."
@@ -51,7 +52,8 @@ def describe_missing(path: str, *, is_known: bool = False) -> MissingPage:
         sought = _shorten(path)
         return MissingPage(f"There is no page {sought}.", "Check the address, or search.", "", "Queue", "/queue")
     what, hint, back_name, back_url = _KINDS[kind]
-    return MissingPage(f"There is no {what} {name}.", hint, name if kind in _SEARCHED else "", back_name, back_url)
+    search = name if kind in _SEARCHED and not is_id(name) else ""  # ids are not searched
+    return MissingPage(f"There is no {what} {name}.", hint, search, back_name, back_url)
 
 
 def _shorten(text: str) -> str:
