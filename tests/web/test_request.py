@@ -296,7 +296,7 @@ def test_earlier_decisions_are_said_in_one_line(asked: Room) -> None:
         _decide(asked, lena, verb, "ada", reason="Say more.")
         asked.leave()
     said = _text(_page(asked, lena, "ada"))
-    assert "accepted once and sent back once before" in said
+    assert "accepted once and sent back once here" in said
 
 
 def test_only_what_is_unusual_has_a_chip(room: Room) -> None:

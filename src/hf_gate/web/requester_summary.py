@@ -52,13 +52,13 @@ def summarize_requester(context: RequestContext, row: RequestRow) -> RequesterSu
 
 
 def describe_decisions(past: HistoryRow) -> str:
-    """Return the earlier decisions: `rejected once, sent back twice; accepted at 2 other repos`."""
+    """Return the earlier decisions: `rejected once and sent back twice here; accepted at 2 other repos`."""
     here = [
         f"{word} {_times(number)}"
         for word, number in (("accepted", past.accepted), ("rejected", past.rejected), ("sent back", past.resets))
         if number
     ]
-    found = [join_words(here, "and") + " before"] if here else []
+    found = [join_words(here, "and") + " here"] if here else []
     if past.elsewhere:
         found.append(f"accepted at {past.elsewhere:,} other {'repo' if past.elsewhere == 1 else 'repos'}")
     return "; ".join(found) or "no earlier decisions"
