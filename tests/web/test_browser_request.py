@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -128,3 +129,35 @@ def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page:
               await new Promise((done) => setTimeout(done, 200)); return true; }""",
             timeout=20_000,
         )
+
+
+def test_from_why_to_the_rule_that_decides_is_one_click(page: Page) -> None:
+    page.goto(f"{origin_of(page)}/queue?q=ada")
+    page.keyboard.press("o")
+    why = page.locator("#why")
+    expect(why).to_contain_text("university address")
+    expect(why.locator("details[open]")).to_have_count(0)
+    why.get_by_text("Show all rules").click()
+    expect(why.locator(".tree")).to_be_visible()
+    why.get_by_role("link", name="Change this rule").click()
+    expect(page).to_have_url(re.compile(r"/policies/house\?rule=academic&request="))
+    expect(page.locator("main")).to_contain_text("ada")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_answers_stand_before_why_and_the_buttons_stay_in_reach(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    try:
+        page.goto(f"{origin_of(page)}/queue?q=ada")
+        page.goto(f"{origin_of(page)}/requests/{page.locator('.row').first.get_attribute('data-request-id')}")
+        expect(page.locator(".alike, #h-s + div p").first).to_be_visible()
+        tops = [page.locator(part).first.bounding_box() for part in ("h1", ".is-purpose", "#why", "#notes", "#h-h")]
+        places = [box["y"] for box in tops if box is not None]
+        assert len(places) == 5
+        assert places == sorted(places)
+        accept = page.locator("#decide .at-accept").bounding_box()
+        assert accept is not None
+        assert accept["y"] + accept["height"] <= 900, "a decision needs no scrolling"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 900})
