@@ -69,7 +69,7 @@ def test_every_fact_and_its_usual_tests_have_words_in_both_directions(pattern: s
     ("expr", "words", "opposite"),
     [
         ("email.academic", "university address", "no university address"),
-        ("!email.free", "no free mail address", "free mail address"),
+        ("!email.free", "no free e-mail address", "free e-mail address"),
         ("person.account_days > 30", "account older than 30 days", "account at most 30 days old"),
         ("30 < person.account_days", "account older than 30 days", "account at most 30 days old"),
         ("person.account_days >= 1", "account at least 1 day old", "account younger than 1 day"),

@@ -134,7 +134,7 @@ def test_accept_rules_below_the_deciding_rule_are_not_named() -> None:
 def test_each_alternative_that_would_have_been_enough_is_named() -> None:
     either = policy_of(Rule("in", Action.ACCEPT, when="(email.academic || tables.dua) && !email.free"), REST)
     assert sentence(either, email__academic=False) == "Needs you: no university address, not listed in dua."
-    assert sentence(either, tables__dua=True) == "Would accept: university address, no free mail address."
+    assert sentence(either, tables__dua=True) == "Would accept: university address, no free e-mail address."
 
 
 def test_an_exception_that_holds_is_named_as_what_it_is() -> None:
@@ -206,8 +206,8 @@ def _has_org(some: Mapping[str, Fact]) -> bool:
 
 
 ORACLE: dict[str, Callable[[Mapping[str, Fact]], bool]] = {
-    "free mail address": _is("email.free", True),
-    "no free mail address": _is("email.free", False),
+    "free e-mail address": _is("email.free", True),
+    "no free e-mail address": _is("email.free", False),
     "university address": _is("email.academic", True),
     "no university address": _is("email.academic", False),
     "listed in dua": _is("tables.dua", True),
@@ -226,7 +226,7 @@ ORACLE: dict[str, Callable[[Mapping[str, Fact]], bool]] = {
     "answer to “Use” is not “yes”": lambda some: _use(some) == "no",
 }
 UNKNOWN: dict[str, str] = {
-    "free mail address": "email.free",
+    "free e-mail address": "email.free",
     "university address": "email.academic",
     "entry in dua": "tables.dua",
     "entry in staff": "tables.staff",
@@ -353,7 +353,7 @@ def test_a_checklist_splits_exceptions_and_names_and_keeps_alternatives_together
     policy = policy_of(rule, REST, partner="email.academic || tables.dua")
     assert lines(checklist(policy, tables__staff=UnknownReason.UNAVAILABLE)) == [
         "✓ university address or listed in dua",
-        "✓ no free mail address",
+        "✓ no free e-mail address",
         "✓ account at least 30 days old (account 2 years old)",
         "? not listed in staff",
     ]

@@ -190,7 +190,7 @@ def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list
 def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     """Record the policy versions that completed their first turn at a repo, including versions without changes.
 
-    Held versions are excluded, and versions whose first turn was skipped because of a halt or a failed repo, or because a
+    Excluded are held versions, and versions whose first turn was skipped because of a halt or a failed repo, or because a
     policy was saved from the desk.
     """
     store = context.workspace.store

@@ -70,7 +70,7 @@ def _halt_of(changes: Iterable[Change]) -> Halt | None:
 
 
 def is_promoted(store: Store, policy: Policy) -> bool:
-    """Whether a policy version was promoted, is not halted, and was not saved from the desk since."""
+    """Tell whether a policy version is promoted, is not halted, and has not been saved from the desk since."""
     if read_active_holds(store, [policy]):
         return False
     return read_promotions(store).get(policy.name) == policy.digest and not is_halted(store, policy.digest)
@@ -146,8 +146,8 @@ class HaltedChanges:
 class TurnFilter:
     """The change filter of an unattended turn. It excludes halted changes and large first turns of policy versions.
 
-    It also excludes changes at `skipped_repos`, which could not be read or refused decisions recently, and the changes of
-    all policies at repos with a policy that was saved from the desk and not promoted since.
+    It also excludes changes at `skipped_repos` (repos that could not be read, or where the Hub recently refused decisions),
+    and the changes of all policies at repos with a policy that was saved from the desk and has not been promoted since.
     """
 
     def __init__(self, store: Store, policies: Iterable[Policy], skipped_repos: Collection[Repo] = ()) -> None:

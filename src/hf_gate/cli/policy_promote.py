@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
-    Shows first what that turn would change. The promotion is recorded in the audit log and holds for this version only:
-    a policy whose meaning changes needs a new one. It also lets a version continue whose run was paused or stopped, and
-    a version that was saved from the desk, whatever its size.
+    First shows what that turn would change. The promotion is recorded in the audit log and applies only to this version:
+    a policy whose meaning changes needs a new promotion. After a promotion, a version whose run was paused or stopped
+    can continue, and a version that was saved from the desk can act, whatever the number of changes.
     """
     found = read_policies(run, needs_workspace=True, prints_workspace=False)
     if found.has_errors:
@@ -83,9 +83,9 @@ def _find_policy(bundle: PolicyBundle, name: str, hold: PolicyHold | None) -> Po
 
 
 def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy, hold: PolicyHold | None) -> list[Change]:
-    """Return the changes of this policy in the next turn of `run`, without the limits of guards.
+    """Return the changes of this policy in the next turn of `run`, disregarding the limits of guards.
 
-    If it was saved from the desk, the changes of all policies at its repos wait, so they are included.
+    If the policy was saved from the desk, the changes of all policies at its repos wait, so those are included.
     """
     from ..application.evaluation_pool import EvaluationPool
     from ..application.planning import make_plan

@@ -179,7 +179,7 @@ class Selections:
             after = rows[-1][0]
 
     def list_by_age(self, scope: SelectionScope, after: Key | None, size: int) -> list[Key]:
-        """Return times and numbers of requests that can be decided, longest wait first, after this one."""
+        """Return the times and numbers of the requests after `after` that can be decided, the longest wait first."""
         why, values = _exclusion_reason(self._store.reads, scope)
         is_later, later = ("", ()) if after is None else (" AND (r.asked_at, r.id) > (?, ?)", after)
         rows = self._store.reads.rows(
