@@ -363,17 +363,17 @@ _LONG_NAME = re.compile(r"(?:^|[\s,\[{])[!&*]\S{1000}")
 
 
 def _too_many(limits: Limits) -> str:
-    return f"Over {limits.nodes:,} keys, values and list items, which is the most that is read."
+    return f"Over {limits.nodes:,} keys, values and list items, which is the limit."
 
 
 def _too_deep(limits: Limits) -> str:
-    return f"Nested over {limits.depth} levels deep, which is the most that is read."
+    return f"Nested over {limits.depth} levels deep, which is the limit."
 
 
 def _find_excess(text: str, limits: Limits) -> tuple[int, str, str] | None:
     """Return (index, code, message) if the lines alone show that a text exceeds the limits."""
     if len(text) > limits.size or len(text.encode("utf-8", "replace")) > limits.size:
-        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML, which is the most that is read."
+        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML, which is the limit."
     nodes = index = 0
     for line in _outside_blocks(text):
         colons = len(_COLON.findall(line))

@@ -81,7 +81,7 @@ class Tray:
         return self._update("run IS NULL AND outcome IS NULL", "leaves_at = ?", (at,), ids)
 
     def set_run(self, ids: Sequence[int], run: str | None) -> int:
-        """Assign decisions to a run, after which they cannot be undone; None: that run was never started."""
+        """Assign decisions to a run, after which they cannot be undone; None means that the run was never started."""
         return self._update(
             f"outcome IS NULL AND run IS {'NOT NULL' if run is None else 'NULL'}", "run = ?", (run,), ids
         )
