@@ -145,7 +145,7 @@ def test_without_desk_or_file_the_next_step_is_named(fresh: LocalHub) -> None:
         ended = Console(fresh).run("policy", *args)
         assert ended.code == 2
         assert ended.error == "Error: there is no workspace here: no hf-gate.yaml in this folder or above it."
-        assert "Create one with `hf-gate init`" in ended.hint
+        assert "Create a workspace with `hf-gate init`" in ended.hint
 
 
 def test_text_that_would_act_on_the_terminal_is_shown_and_does_not_act(fresh: LocalHub, folder: Path) -> None:
