@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
@@ -158,6 +159,11 @@ def test_the_answers_stand_before_why_and_the_buttons_stay_in_reach(page: Page, 
         accept = page.locator("#decide .at-accept").bounding_box()
         assert accept is not None
         assert accept["y"] + accept["height"] <= 900, "a decision needs no scrolling"
+        page.evaluate("document.querySelectorAll('main details').forEach((one) => (one.open = true))")
+        expect(page.locator("#why .tree")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            assert Axe().run(page).response["violations"] == []
     finally:
         page.set_viewport_size({"width": 1280, "height": 900})
