@@ -173,6 +173,7 @@ class Scene:
             "/bulk/{id}": [f"{self.bulk}?verb=reset", f"{self.bulk}?{asked}&verb=reset"],
             "/bulk/{id}.{kind}": [f"{self.bulk}.{kind}?verb=reset" for kind in ("json", "jsonl", "csv")],
             "/find-list": ["/find-list", f"/find-list?{asked}"],
+            "/selection": ["/selection", f"/selection?{asked}"],
             "/plans": ["/plans", f"/plans?{asked}"],
             "/plans.{kind}": [f"/plans.{kind}" for kind in ("json", "jsonl", "csv")],
             "/plans/{digest}": [self.plan, f"{self.plan}?group=all", f"{self.plan}?{asked}"],

@@ -80,6 +80,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/tray": ("/tray",),
         "/bulk/{id}": (f"{bulk}?verb=reject",),
         "/find-list": ("/find-list", "a list", "a list to accept"),
+        "/selection": ("/selection", "a selection"),
         "/plans": ("/plans",),
         "/plans/{digest}": (applied, back, f"{back}?group=all"),
         "/runs/{id}": (f"{run}?outcome=all",),
@@ -169,6 +170,25 @@ def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_
     assert found == []
 
 
+def _go_to_rows(page: Page, desk: Desk, path: str) -> None:
+    """Open a page of selected requests, or of a pasted list."""
+    if path == "a selection":
+        page.goto(f"{desk.url}/queue?q=status:pending")
+        page.locator("#rows [data-pick]:enabled").first.check()
+        page.locator("#bulk").get_by_role("link", name="Show selected").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("1 selected")
+    else:
+        page.goto(f"{desk.url}/find-list")
+        names = [row["user"] for row in desk.room.visitor().get("/queue.json").json[:3]]
+        page.locator("#list").fill(f"{', '.join(names)}; lena-brandt nobody-at-all ???\nnever-asked")
+        page.locator("#repo").select_option(index=1)
+        page.get_by_role("button", name="Find", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("not found")
+        if path == "a list to accept":
+            page.locator("#confirm").get_by_role("button").first.click()
+            expect(page.locator(".effect")).to_contain_text("access")
+
+
 def _go(page: Page, desk: Desk, path: str) -> None:
     url = desk.url
     if path == "the sheet":
@@ -183,16 +203,8 @@ def _go(page: Page, desk: Desk, path: str) -> None:
         expect(page.get_by_role("heading", name="waited longest")).to_be_visible()
         page.get_by_role("button", name="Why").first.click()
         expect(page.locator(".told")).to_be_visible()
-    elif path.startswith("a list"):
-        page.goto(f"{url}/find-list")
-        names = [row["user"] for row in desk.room.visitor().get("/queue.json").json[:3]]
-        page.locator("#list").fill(f"{', '.join(names)}; lena-brandt nobody-at-all ???\nnever-asked")
-        page.locator("#repo").select_option(index=1)
-        page.get_by_role("button", name="Find", exact=True).click()
-        expect(page.get_by_role("heading", level=1)).to_contain_text("not found")
-        if path == "a list to accept":
-            page.locator("#confirm").get_by_role("button").first.click()
-            expect(page.locator(".effect")).to_contain_text("access")
+    elif path in {"a selection", "a list", "a list to accept"}:
+        _go_to_rows(page, desk, path)
     elif path == "a link":
         page.goto(f"{url}/settings")
         page.get_by_label("Name", exact=True).fill("noor")

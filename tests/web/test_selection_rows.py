@@ -14,6 +14,7 @@ from tests.web.test_browser_journeys import _page
 from tests.web.test_bulk import _begin, _confirm, _picked
 
 REASON = "Please say more."
+FIELDS = ("verb", "count", "next", "after", "following")
 
 
 def _ask(room: Room, count: int, purpose: str = GOOD, prefix: str = "p") -> None:
@@ -44,7 +45,8 @@ def _send(visitor: Visitor, path: str, page: Answer, unticked: Iterable[str] = (
     """Presses a button of the page with some of its rows unticked."""
     shown, out = _shown(page), set(unticked)
     lines = [("shown", each) for each in shown] + [("keep", each) for each in shown if each not in out]
-    values = {name: _field(page, name) for name in ("verb", "count", "next", "after", "following")} | more
+    names = ("next", "after", "following") if path.startswith("/selection") or path == "/bulk" else FIELDS
+    values = {name: _field(page, name) for name in names} | more
     body = "&".join(
         f"{name}={value.replace('/', '%2F').replace(' ', '+')}" for name, value in [*values.items(), *lines]
     )
@@ -179,6 +181,59 @@ def test_a_number_that_was_not_shown_leaves_nobody_out(room: Room, number: str) 
     assert len(_shown(answer)) == 2
 
 
+def test_the_selected_are_shown_and_some_are_removed(room: Room) -> None:
+    _ask(room, 130)
+    lena = room.visitor()
+    assert "Select requests in the queue" in lena.get("/selection").body
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    page = lena.get("/selection?next=/queue")
+    assert ">130 selected</span>" in page.body
+    first = _shown(page)
+    assert len(first) == 100
+    following = _send(lena, "/selection", page, first[:2], do="next")
+    page = lena.get(following.headers["location"])
+    assert (len(_shown(page)), len(_picked(room))) == (30, 128)
+    assert (
+        _send(lena, "/selection", page, _shown(page)[:1], do="keep").headers["location"].startswith("/selection?after=")
+    )
+    assert len(_picked(room)) == 127
+    begun = _send(lena, "/bulk", lena.get("/selection"), _shown(lena.get("/selection"))[:1], verb="accept")
+    assert begun.status == 303
+    assert len(_picked(room)) == 126
+    assert ">126 requests?</span>" in lena.get(begun.headers["location"]).body
+    room.app_state.workspace.hub.accept(room.repo, _names(room, _shown(lena.get("/selection"))[:1])[0])
+    room.read()
+    assert "Not shown: <b>1</b> changed since they were selected" in lena.get("/selection").body
+    assert lena.post("/selection", {"do": "clear"}).status == 303
+    assert _picked(room) == set()
+
+
+def test_what_each_person_will_read_is_shown_before_it_is_sent(room: Room) -> None:
+    _ask(room, 2)
+    lena = room.visitor()
+    path = _all(lena, "reject")
+    page = lena.get(path)
+    assert "The Hub shows <bdi>each person</bdi> this text:" in page.body
+    values = {"verb": "reject", "reason": "<b>No.</b>"}
+    preview = lena.post(f"{path.partition('?')[0]}/preview", values)
+    assert preview.status == 200
+    assert "&lt;b&gt;No.&lt;/b&gt;" in preview.body
+    assert room.reviewer().post(f"{path.partition('?')[0]}/preview", values).status == 404
+    assert lena.post(f"{path.partition('?')[0]}/preview", {"verb": "accept"}).status == 404
+
+
+@pytest.mark.parametrize(("sent", "reason"), [({"text": "Chosen."}, "Chosen."), ({"text": "Chosen.", "reason": "Own."}, "Own."),
+                                              ({"text": "Chosen.", "reason": "Own.", "silent": "yes"}, None)])  # fmt: skip
+def test_the_written_text_wins_over_the_chosen_one_and_no_reason_over_both(
+    room: Room, sent: dict[str, str], reason: str | None
+) -> None:
+    _ask(room, 2)
+    lena = room.visitor()
+    path = _all(lena, "reset")
+    assert _send(lena, path, lena.get(path), **sent).status == 303
+    assert {item.reason for item in room.app_state.workspace.tray.list_waiting()} == {reason}
+
+
 def test_more_than_a_thousand_are_shown_by_age_a_page_at_a_time(room: Room) -> None:
     _ask(room, 1050)
     room.read(SyncKind.FULL)
@@ -216,8 +271,11 @@ def test_the_numbers_follow_the_ticks_and_enter_in_the_number_confirms(browser: 
         expect(page.get_by_role("button", name="Send back 0")).to_be_visible()
         page.locator("[data-keep-page]").check()
         page.locator("[data-keep]").last.uncheck()
-        page.locator("#reason").fill(REASON)
-        page.get_by_label("To confirm, type 21").fill("21")
+        page.locator("input[data-text]").nth(1).check()
+        expect(page.locator(".reads")).to_contain_text("institution")
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("To confirm, type 21")).to_be_focused()
+        page.keyboard.type("21")
         page.keyboard.press("Enter")
         expect(page.locator("#tray")).to_contain_text("21 decisions leave in")
     assert len(_waiting(room)) == 21

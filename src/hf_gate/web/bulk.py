@@ -46,11 +46,12 @@ from .plan_maker import store_plan
 from .queue import request_records
 from .queue_counts import count_matching, list_counts
 from .queue_query import limit_to_visible_repos, parse_queue_query
-from .reason_texts import list_choices
+from .reason_texts import list_choices, preview_reason, read_reason
 from .request_context import NotFound, Refused, RequestContext, local_path
 from .selection_rows import parse_unticked, read_selection_page
 
 MAX_IN_TRAY: Final = 1000  # more requests become a run, which can be paused and undone
+EACH_PERSON: Final = "each person"
 HOLD: Final = 60.0  # seconds in the tray for more than one request
 CONTRARY_QUALITIES: Final[Mapping[str, tuple[Quality, ...]]] = {
     "reset": (Quality.GOOD,), "reject": (Quality.GOOD,), "accept": (Quality.EMPTY, Quality.JUNK),
@@ -58,6 +59,9 @@ CONTRARY_QUALITIES: Final[Mapping[str, tuple[Quality, ...]]] = {
 """The quality of a purpose that speaks against a decision; one button leaves such requests out."""
 
 _MAX_KEYS: Final = 500
+_PAGES_OF_SELECTION: Final = {"keep": "after", "next": "following", "first": ""}
+"""The buttons of the page of the selection, with the field that has the place of the page to show."""
+
 _WHY_EXCLUDED: Final = {
     GONE: "no longer there",
     MOVED: "changed since they were selected",
@@ -83,6 +87,11 @@ def select(context: RequestContext) -> Response:
         _select_all(context, pick)
     elif do == "clear":
         app_state.workspace.selections.clear(pick)
+    elif do in _PAGES_OF_SELECTION:
+        app_state.workspace.selections.remove(pick, parse_unticked(context))
+        after = context.form_value(_PAGES_OF_SELECTION[do]) if _PAGES_OF_SELECTION[do] else ""
+        back = local_path(context.form_value("next")) or "/queue"
+        return RedirectResponse(f"/selection?{urlencode({'after': after, 'next': back})}", 303)
     else:
         raise Refused("The selection was not changed.", hint="Use the buttons of the page.")
     if context.is_part:
@@ -119,6 +128,7 @@ def begin(context: RequestContext) -> Response:
     app_state, verb = context.app_state, context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose a decision for the selection.")
+    app_state.workspace.selections.remove(context.selection_name, parse_unticked(context))
     rows = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if rows:
         app_state.workspace.selections.add(
@@ -222,7 +232,7 @@ class TypedForm:
         has_grants = context.form_value("verb") == "accept"
         return cls(
             context.form_value("after"),
-            context.form_value("reason").strip(),
+            "" if context.form_value("silent") == "yes" else read_reason(context),
             read_grants(context) if has_grants else (),
             read_grants(context, OFFERED) if has_grants else (),
         )
@@ -236,8 +246,8 @@ def _page(
     weighed = summarize_selection(context, pick, verb)
     count = weighed.count + len(typed.grants)
     need = context.app_state.membership.compute_need(context.member, {verb: count})
-    texts = [(each.title, each.text) for each in list_choices(context, verb, None, "you")]
-    selections = context.workspace.selections
+    choices, selections = list_choices(context, verb, None, "you"), context.workspace.selections
+    chosen = next((each.text for each in choices if each.is_chosen), "")
     contrary = selections.count_by_quality(weighed.scope, CONTRARY_QUALITIES.get(verb, ()))
     return context.render(
         "bulk.html",
@@ -246,12 +256,12 @@ def _page(
         pick=pick,
         weighed=weighed,
         verb=verb,
-        takes_reason=verb in VERBS_WITH_REASON,
         reason=typed.reason,
         typed=typed,
         count=count,
         grant_value=grant_value,
-        texts=texts if verb in VERBS_WITH_REASON else [],
+        choices=choices,
+        preview=preview_reason(verb, EACH_PERSON, typed.reason or chosen) if verb in VERBS_WITH_REASON else None,
         shown=read_selection_page(context, weighed.scope, weighed.count, typed.after),
         contrary=contrary if contrary < weighed.count else 0,
         left_out=selections.count_left_out(pick),
@@ -265,6 +275,15 @@ def _page(
         other="reset" if verb == "reject" else None,
         back=_return_url(context),
     )
+
+
+def preview_part(context: RequestContext) -> Response:
+    """Return what each person will read as a part of the page. Nothing is stored."""
+    _own_selection(context)
+    verb = context.form_value("verb")
+    if verb not in VERBS_WITH_REASON:
+        raise NotFound
+    return context.render("parts/reason-preview.html", preview=preview_reason(verb, EACH_PERSON, read_reason(context)))
 
 
 def _return_url(context: RequestContext) -> str:

@@ -51,13 +51,6 @@ export function watchReasons() {
   document.addEventListener("change", (event) => {
     if (event.target.matches("input[data-text]")) useText(event.target);
   });
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("button[data-text]"); // the page of many decisions
-    if (!button) return;
-    const field = find(FIELD, button.form);
-    field.value = button.dataset.text;
-    showLength(field);
-  });
   document.addEventListener("input", (event) => {
     const field = event.target;
     if (!field.matches(FIELD)) return;

@@ -78,9 +78,12 @@ export function watchKeptRows() {
     if (event.target.matches("[data-keep], [data-keep-page]")) showReady();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || !event.target.matches("[data-enters]")) return;
-    event.preventDefault(); // Enter in the number presses the main button, not the first one
-    find("[data-enter]", event.target.form).click();
+    const field = event.target;
+    if (event.key !== "Enter" || !field.matches("[data-enters], #confirm [data-text]")) return;
+    event.preventDefault(); // Enter would press the first button of the form
+    const main = find("[data-enter]", field.form);
+    if (field.matches("[data-enters]")) main.click();
+    else (find("[data-enters]", field.form) || main).focus(); // after a text is chosen
   });
   addEventListener("pageshow", showReady); // the browser may restore unticked rows
 }
