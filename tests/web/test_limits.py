@@ -135,7 +135,7 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
     assert [one.name for one in room.app_state.workspace.members.list_all()] == ["sam"]
     assert "Invite a member" not in some.get("/settings").body
     answer = room.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""})
-    assert (answer.status, "Only this machine can open that address" in answer.body) == (200, True)
+    assert (answer.status, "Only this machine can open this address" in answer.body) == (200, True)
 
 
 def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(room: Room) -> None:
