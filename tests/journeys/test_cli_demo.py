@@ -198,7 +198,7 @@ def test_doctor_and_status_tell_that_the_clock_is_wrong(fresh: LocalHub) -> None
         0,
         True,
     )
-    assert "CLOCK: this machine's clock is 3 h 0 min behind the Hub's. Correct it" in console.run("status").out
+    assert "CLOCK: this machine's clock is 3 h 0 min behind the Hub's. Correct the clock" in console.run("status").out
     assert console.run("status", "--json").json["token"]["clock_skew_s"] == pytest.approx(10_830, abs=60)
     follows = console.run("status", env={"HF_GATE_CLOCK": "hub"})
     assert "CLOCK" not in follows.out
@@ -209,7 +209,7 @@ def test_doctor_and_status_tell_that_the_clock_is_wrong(fresh: LocalHub) -> None
     [
         ("owner", 0, "can list requests and decide by its write role (not tried)"),
         ("fine_write", 0, "can list requests and decide by its permission repo.write (not tried)"),
-        ("fine_access", 0, "can list requests but not decide: it lacks repo.write"),
+        ("fine_access", 0, "can list requests but not decide: the token lacks repo.write"),
         ("fine_content", 4, "can neither list nor decide requests (403)"),
         ("owner_read", 4, "can neither list nor decide requests (403)"),
         ("hf_nobodys_token", 4, "401"),
