@@ -412,3 +412,20 @@ def test_what_is_wrong_in_a_desk_file_is_refused_with_what_was_meant(
     assert parsed.config is None
     problem = parsed.problems[0]
     assert (problem.code, problem.fix) == (code, fix)
+
+
+@pytest.mark.parametrize(
+    ("desk", "may", "codes"),
+    [
+        ("{may_write_policies: true}", True, []),
+        ("{may_write_policies: false}", False, []),
+        ("{}", False, []),
+        ("{may_write_policies: yes}", None, ["bad_flag"]),
+        ("{may_write_everything: true}", None, ["unknown_key"]),
+        ("true", None, ["not_a_map"]),
+    ],
+)
+def test_only_true_lets_the_desk_write_policies(desk: str, may: bool | None, codes: list[str]) -> None:
+    parsed = parse_config(f"version: 1\nrepos: [a/b]\ndesk: {desk}\n")
+    assert [each.code for each in parsed.problems] == codes
+    assert (None if parsed.config is None else parsed.config.may_write_policies) is may

@@ -73,7 +73,7 @@ def test_a_policy_file_shows_its_hidden_characters(room: Room, tmp_path: Path) -
     lena = room.visitor()
     for path in ("/policies", "/policies/odd", "/policies.json", "/policies.csv"):
         assert not ACTING.search(lena.get(path).body), path
-    assert "# ⟨U+202E⟩⟨U+200B⟩" in lena.get("/policies/odd").body
+    assert "# ⟨U+202E⟩⟨U+200B⟩" in lena.get("/policies/odd?tab=text").body
 
 
 def test_json_says_what_was_written_by_escapes(marked: Room) -> None:
