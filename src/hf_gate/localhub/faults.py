@@ -323,8 +323,10 @@ FAULT_KINDS: dict[str, FaultKind] = {
     ),
     "fail_before": FaultKind(_fail_before, None, {"status": 502}, "an error, and the change is not made"),
     "fail_after": FaultKind(_fail_after, None, {"status": 500}, "an error, although the change is made"),
-    "delay_before": FaultKind(_delay_before, None, {"s": 30.0}, "real seconds before the call is processed"),
-    "delay_after": FaultKind(_delay_after, None, {"s": 30.0}, "real seconds before the answer is sent"),
+    "delay_before": FaultKind(
+        _delay_before, None, {"s": 30.0}, "waits this many real seconds before the call is processed"
+    ),
+    "delay_after": FaultKind(_delay_after, None, {"s": 30.0}, "waits this many real seconds before the answer is sent"),
     "reset_at": FaultKind(
         _reset_at, None, {"byte": 40}, "the change is made, but the connection ends after this many bytes of the body"
     ),
@@ -333,15 +335,15 @@ FAULT_KINDS: dict[str, FaultKind] = {
     ),
     "html_200": FaultKind(_html_200, None, {}, "the sign-in page of a network; the change is not made"),
     "empty_200": FaultKind(_empty_200, None, {}, "the change is made, and the answer is a 200 without body"),
-    "dup_rows": FaultKind(_dup_rows, _LISTS, {"n": 3}, "the first rows of a page again at its end"),
-    "no_link": FaultKind(_no_link, _LISTS, {}, "full pages without a next link"),
+    "dup_rows": FaultKind(_dup_rows, _LISTS, {"n": 3}, "the first rows of a page are repeated at its end"),
+    "no_link": FaultKind(_no_link, _LISTS, {}, "full pages are without a next link"),
     "link_loop": FaultKind(_link_loop, _LISTS, {}, "the next link of each page leads to itself"),
     "link_evil": FaultKind(_link_evil, _LISTS, {"url": _EVIL}, "the next link leads to another host"),
     "redirect_evil": FaultKind(_redirect_evil, None, {"url": _EVIL}, "307 to another host; the change is not made"),
     "lag": FaultKind(
-        _lag, _SEEN, {"s": 1.0}, "lists, report and gate as they were this many seconds ago by the Hub's clock"
+        _lag, _SEEN, {"s": 1.0}, "lists, report and gate are as they were this many seconds ago, by the Hub's clock"
     ),
-    "shuffle": FaultKind(_shuffle, _LISTS, {}, "lists in an order unrelated to time"),
+    "shuffle": FaultKind(_shuffle, _LISTS, {}, "lists are in an order unrelated to time"),
     "ungate": FaultKind(_ungate, None, {}, "the repo of the call is no longer gated", 1),
     "revoke_token": FaultKind(_revoke_token, None, {"token": "owner"}, "a token is revoked", 1),
     "rename_repo": FaultKind(_rename_repo, None, {}, "the repo of the call is renamed: 307 to its new name", 1),
@@ -353,7 +355,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
     ),
     "slow_body": FaultKind(_slow_body, None, {"bps": 100.0}, "this many bytes of the body per real second"),
     "no_batch": FaultKind(_no_batch, frozenset({"batch"}), {}, "the batch endpoint does not exist"),
-    "drop_user": FaultKind(_drop_user, _LISTS, {"every": 1}, "every n-th row without its user"),
+    "drop_user": FaultKind(_drop_user, _LISTS, {"every": 1}, "every n-th row is without its user"),
 }
 
 
