@@ -121,7 +121,7 @@ def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, roo
         page.route("**/reset?*", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks the function
         Keyboard(page).press("s", "j", "a", "Enter")  # while the desk has not answered yet
         waiting[0].continue_()  # p00 was sent back already: there is nothing to send back
-        expect(page.locator("#notice")).to_contain_text("There is nothing here")
+        expect(page.locator("#notice [role=alert]")).to_be_visible()
         expect(page.locator("#sheet")).to_be_hidden()
         assert page.url.endswith("/queue")
     assert _sent(room) == {}
