@@ -34,7 +34,7 @@ def check_may_save(context: RequestContext, folder: WorkspaceFolder) -> None:
         return
     if not folder.config.may_write_policies:
         hint = "The owner allows it in hf-gate.yaml: desk: {may_write_policies: true}"
-        raise Refused("This desk may not write policies.", hint=hint, status=403)
+        raise Refused("This desk may not write policies.", hint=hint)
     raise Refused("Only an admin of all repos may save a policy.", hint="Download the draft instead.", status=403)
 
 
