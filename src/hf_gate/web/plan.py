@@ -261,7 +261,7 @@ def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[
 
 
 def _is_own(change: Change, member: Member) -> bool:
-    """Return whether the member would decide their own request; a policy or the end of a grant decides for nobody."""
+    """Return whether the member would decide their own request. Changes by a policy or by an end are nobody's decision."""
     is_personal = not change.policy and change.rule != ChangeOrigin.UNTIL
     return is_personal and member.is_own(change.user, change.user_id)
 

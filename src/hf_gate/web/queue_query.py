@@ -106,7 +106,7 @@ def _parse_before(text: str, at: int) -> tuple[Query, int]:
 
 
 def _drop_terms_closed_to_viewers(asked: QueueQuery) -> QueueQuery:
-    """Drop terms on names, mail addresses and answers: a match would reveal them to a viewer."""
+    """Drop terms on names, e-mail addresses and answers: a match would reveal them to a viewer."""
     closed = [term for term in asked.query.terms if not is_open_to_viewers(term)]
     if not closed:
         return asked

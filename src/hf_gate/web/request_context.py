@@ -76,7 +76,7 @@ class RequestContext:
 
     @property
     def is_masked(self) -> bool:
-        """Whether names, mail addresses and answers are hidden from the member."""
+        """Whether names, e-mail addresses and answers are hidden from the member."""
         return not self.member.role.covers(MemberRole.REVIEWER)
 
     def can_see(self, repo: Repo) -> bool:

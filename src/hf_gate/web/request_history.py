@@ -203,7 +203,7 @@ def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests
     mail, bundle = row.person.identity.email, context.app_state.policies.current
     domain = (mail or "").rpartition("@")[2].lower()
     if not domain:
-        return SimilarRequests("From the same mail domain", [], False, None, "No mail address is shared.")
+        return SimilarRequests("From the same e-mail domain", [], False, None, "No e-mail address is shared.")
     known = None if bundle is None else context.workspace.sources.email(mail)
     if known is not None and known.free:
         return SimilarRequests(

@@ -207,7 +207,7 @@ def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
 
 
 def describe_mail(mail: EmailFacts | None) -> str:
-    """Describe the kind of a mail address."""
+    """Describe the kind of an e-mail address."""
     if mail is None:
         return "no mail shared"
     named = (("throw-away mail", mail.disposable), ("academic", mail.academic), ("free mail", mail.free))
