@@ -251,7 +251,7 @@ PAGE = """\
 # A launch without a reviewer
 
 Use this page to see whether hf-gate can handle many requests at once while nobody watches. `python -m bench.launch --speed {speed} --write` wrote this page on {day}.
-For {hours:g} hours, {an_hour:,} people an hour request access on a local Hub whose clock runs {speed} times as fast. The token has a limit of {quota}
+For {hours:g} hours of its clock, {an_hour:,} people an hour request access on a local Hub. Its clock runs {speed} times as fast as real time. The token has a limit of {quota}
 (calls/seconds), and only `hf-gate run --every {every}` is running.
 
 | what | measured |

@@ -57,9 +57,9 @@ def _open_reset_sheet(page: Page, url: str) -> None:
     page.goto(f"{url}/queue?q=status:pending+verdict:reset+repo:harbour-voices")
     page.keyboard.press("j")
     page.keyboard.press("o")
-    expect(page.locator("#h-s + div")).not_to_contain_text("From the same mail domain, and")
+    expect(page.locator("#h-s + div")).not_to_contain_text("From the same e-mail domain, and")
     page.keyboard.press("s")
-    expect(page.locator("#sheet [data-enter]")).to_be_focused()
+    expect(page.locator("#sheet [type=radio]:checked")).to_be_focused()
 
 
 def _open_request(page: Page, url: str) -> None:

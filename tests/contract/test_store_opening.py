@@ -219,7 +219,7 @@ def test_where_a_store_has_been_no_new_one_is_made_without_a_word(path: Path, ho
         file.unlink()
     path.write_bytes(b"") if how == "emptied" else path.unlink()
     for _ in range(2):
-        with pytest.raises(StoreDamaged, match="there was a store before") as refused:
+        with pytest.raises(StoreDamaged, match="there was a store here before") as refused:
             open_store(path, endpoint=ENDPOINT)
         assert "desk.db.holder" in refused.value.hint
     path.with_name("desk.db.holder").unlink()

@@ -197,7 +197,7 @@ def is_open_to_viewers(term: Term) -> bool:
 
 
 def is_pseudonym(text: str) -> bool:
-    """Tell whether a word is a pseudonym of the ledger. Names and addresses can start like a pseudonym."""
+    """Tell whether a word has the whole form of a ledger pseudonym. A name or an address can begin like one."""
     return _PSEUDONYM.match(text) is not None
 
 

@@ -90,6 +90,8 @@ def _items_of(trace: ConditionTrace, *, wanted: bool) -> Iterator[ChecklistItem]
 def _describe_difference(trace: ConditionTrace, words: str) -> str:
     """Return what was found if this says more than `words`."""
     condition = parse_fact_condition(trace.expr)
+    if trace.value and condition is not None and condition.fact.endswith(".quality"):
+        return ""  # "something written about use (too little written about use)" would contradict itself
     found = None if condition is None or trace.op else describe_found(condition, trace)
     opposites = {words, describe_expression(trace.expr), describe_expression(trace.expr, holds=False)}
     return "" if found is None or found in opposites else found

@@ -45,7 +45,7 @@ class Presence:
                 self._open.popitem(last=False)
 
     def remove(self, request: int, member: str) -> None:
-        """Record that a member decided or closed a request."""
+        """Record that a member decided a request or closed its page."""
         with self._lock:
             self._open.pop((request, member), None)
 

@@ -195,7 +195,7 @@ def similar_part(context: RequestContext) -> Response:
 
 
 def find_similar(context: RequestContext, line: RequestLine) -> list[SimilarRequests]:
-    """Return requests with the same mail domain, and with the same answer."""
+    """Return requests with the same e-mail domain, and with the same answer."""
     return [_find_by_domain(context, line.row), _find_by_words(context, line)]
 
 

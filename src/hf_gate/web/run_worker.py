@@ -67,7 +67,7 @@ class RunWorker:
     # ---- used by pages -----------------------------------------------------------------------------------------------
 
     def find_job(self, run: str) -> RunJob | None:
-        """Return the job of a run, also after its end; None if this process never had it."""
+        """Return the job of a run, even if the run has ended; None if this process no longer has it or never had it."""
         return self._jobs.get(run)
 
     def is_live(self, run: str) -> bool:
