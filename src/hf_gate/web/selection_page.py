@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from ..domain.lifecycle import STATUSES
 from ..domain.rows import CARRIED, GONE, HELD, MOVED, SelectionScope
+from .queue_query import queue_url
 from .request_context import RequestContext, local_path
 from .selection_rows import read_selection_page
 
@@ -28,6 +29,7 @@ def page(context: RequestContext) -> Response:
     for one in buckets:
         if one.why:
             others[_NOT_SHOWN.get(one.why, one.why)] = others.get(_NOT_SHOWN.get(one.why, one.why), 0) + one.n
+    query = context.query_value("q")
     return context.render(
         "selected.html",
         title=f"{count:,} selected",
@@ -35,5 +37,5 @@ def page(context: RequestContext) -> Response:
         others=others,
         shown=read_selection_page(context, scope, count, context.query_value("after")),
         has_repos=len({one.repo for one in buckets if not one.why}) > 1,
-        back=local_path(context.query_value("next")) or "/queue",
+        back=local_path(context.query_value("next")) or (queue_url(query) if query else "/queue"),
     )
