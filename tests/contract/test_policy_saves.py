@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,13 +40,13 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made.close()
 
 
-def _save(scene: Scene, text: str, *, base: bytes | None = None, file: str = FILE, old: str | None = None) -> str:
+def _save(scene: Scene, text: str, *, base: bytes | None = None, file: str = FILE) -> str:
     """Mia saves a text as the desk does it."""
     path = scene.folder / file
     seen = path.read_bytes() if base is None else base
-    new, before = parse_policy(text, file).policy, parse_policy(old or seen.decode(), file).policy
+    new = parse_policy(text, file).policy
     assert new is not None
-    written = save_policy(scene.workspace, PolicySave(file, digest_of_file(seen), text, new, before), "mia", 7)
+    written = save_policy(scene.workspace, PolicySave(file, digest_of_file(seen), text, new), "mia", 7)
     scene.join()
     return written
 
@@ -185,6 +186,65 @@ def test_a_hold_outlives_the_process_and_a_broken_file(scene: Scene) -> None:
     assert read_workspace_holds(scene.workspace) == []
 
 
+def test_roles_of_a_shadow_policy_count_for_all_policies_so_their_change_is_held(scene: Scene) -> None:
+    shadow = OTHER.replace("mode: enforce", "mode: shadow")
+    (scene.folder / "policies" / "other.yaml").write_text(shadow)
+    scene.join()
+    _save(scene, shadow.replace("rules:", "roles: {purpose: Affiliation}\nrules:"), file="policies/other.yaml")
+    _write(scene, "# so that the scene reads all files again\n" + POLICY)
+    scene.ask(["ada"])
+    scene.turn()
+    assert scene.where("ada") == "pending"
+
+
+def test_what_a_version_with_an_unreadable_file_guarded_is_held_everywhere(scene: Scene) -> None:
+    (scene.folder / FILE).write_text("rules: [")
+    (scene.folder / "policies" / "other.yaml").write_text(OTHER)
+    _save(scene, POLICY.replace('["*/*", "datasets/*/*"]', '["nobody/nothing"]').replace("enforce", "shadow"))
+    scene.ask(["ada"])
+    scene.turn()
+    assert scene.where("ada") == "pending"
+
+
+def test_killed_between_hold_and_file_the_version_that_is_there_stays_held(scene: Scene) -> None:
+    _write(scene, STRICT)
+    _save(scene, POLICY)
+    replace = os.replace
+
+    class Killed(BaseException):
+        """The process ends here."""
+
+    def die(event: str, args: tuple[object, ...]) -> None:
+        if event == "os.rename" and str(args[1]) == "wishes.yaml" and dying:
+            raise Killed
+
+    dying = True
+    sys.addaudithook(die)
+    with pytest.raises(Killed):
+        _save(scene, STRICT)
+    dying = False
+    assert replace is os.replace
+    scene.ask(["ada"])
+    scene.turn()
+    assert scene.where("ada") == "pending"
+    assert read_active_holds(scene.store, scene.bundle.policies)
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [("tables: {t: [bo]}", "defined twice"), ("roles: {purpose: Affiliation}", "disagree about the role")],
+)
+def test_a_policy_that_no_turn_could_use_with_the_others_is_not_saved(scene: Scene, more: str, error: str) -> None:
+    known = OTHER.replace("rules:", "tables: {t: [ada]}\nroles: {purpose: Purpose}\nrules:")
+    (scene.folder / "policies" / "other.yaml").write_text(known)
+    scene.join()
+    scene.ask(["ada"])
+    scene.sync()
+    with pytest.raises(UsageError, match=error):
+        _save(scene, POLICY.replace("rules:", f"{more}\nrules:"))
+    assert read_holds(scene.store) == {}
+
+
 # ---- the file ------------------------------------------------------------------------------------------------------------
 
 
@@ -193,7 +253,7 @@ def test_a_save_replaces_the_bytes_keeps_the_mode_and_leaves_an_entry_without_na
     path.write_bytes(b"\xef\xbb\xbf" + POLICY.encode())
     path.chmod(0o640)
     base = path.read_bytes()
-    written = _save(scene, STRICT.replace("\n", "\r\n"), base=base, old=POLICY)
+    written = _save(scene, STRICT.replace("\n", "\r\n"), base=base)
     assert written == digest_of_file(path.read_bytes())
     assert path.read_bytes() == b"\xef\xbb\xbf" + STRICT.replace("\n", "\r\n").encode()
     assert path.stat().st_mode & 0o777 == 0o640
@@ -295,7 +355,7 @@ def test_a_write_that_fails_at_last_leaves_the_hold_as_it_was(scene: Scene) -> N
     new = parse_policy(STRICT, FILE).policy
     assert new is not None
     with pytest.raises(Stale):
-        save_policy(scene.workspace, PolicySave(FILE, digest_of_file(base), STRICT, new, None), "mia", 7)
+        save_policy(scene.workspace, PolicySave(FILE, digest_of_file(base), STRICT, new), "mia", 7)
     assert path.read_bytes() == base + b"# somebody else\n"
     assert read_holds(scene.store) == {}
     assert (scene.folder / LOCK_NAME).exists()

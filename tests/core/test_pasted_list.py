@@ -37,6 +37,11 @@ def test_a_list_is_read_by_form(text: str, entries: list[tuple[EntryKind, str]])
     assert [(entry.kind, entry.key) for entry in parse_pasted_list(text)] == entries
 
 
+def test_a_list_that_looks_like_one_endless_address_is_read_in_linear_time() -> None:
+    """By squares it would take minutes, and the whole desk would wait."""
+    assert [entry.kind for entry in parse_pasted_list("<" + "@" * 99_000)] == [UNREADABLE]
+
+
 def test_words_beside_others_may_be_a_full_name() -> None:
     found = {entry.key: entry.is_alone for entry in parse_pasted_list("ada\nBob Smith\ncyd, dan\nsmith")}
     assert found == {"ada": True, "bob": False, "smith": True, "cyd": True, "dan": True}

@@ -264,9 +264,9 @@ def test_a_policy_saved_from_the_desk_waits_for_its_promotion_and_status_says_by
         bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
     ):
         seen, text = file.read_bytes(), RULES.format(repo=DATASET)
-        new, old = parse_policy(text, file.name).policy, parse_policy(seen.decode(), file.name).policy
+        new = parse_policy(text, file.name).policy
         assert new is not None
-        save = PolicySave("policies/voices.yaml", digest_of_file(seen), text, new, old)
+        save = PolicySave("policies/voices.yaml", digest_of_file(seen), text, new)
         save_policy(workspace, save, "mia", 1_700_000_000_000)
     note = "Saved from the desk by mia; acts after `hf-gate policy promote voices`."
     assert f"HELD: policy voices. {note}" in at.run("status").out

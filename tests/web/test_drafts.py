@@ -253,7 +253,9 @@ def test_a_draft_that_nobody_should_use_comes_down_after_a_yes(asked: Room, src:
     assert "content-disposition" not in first.headers
     assert "Nothing was downloaded yet" in first.body
     assert '<input type="checkbox" name="yes"' in first.body
-    second = lena.post("/policies/house", {"src": src, "do": "download", "yes": "yes"})
+    yes = re.search(r'name="yes" value="([^"]+)"', first.body)
+    assert yes
+    second = lena.post("/policies/house", {"src": src, "do": "download", "yes": yes[1]})
     assert second.headers["content-disposition"] == 'attachment; filename="house.yaml"'
     assert second.body == src
 

@@ -226,6 +226,16 @@ def test_a_viewer_reads_the_sentences_and_not_the_text(asked: Room) -> None:
     assert "<textarea" not in vic.get("/policies?draft=new").body
 
 
+def test_a_condition_that_names_people_or_repos_is_not_shown_to_a_viewer(asked: Room) -> None:
+    rules = 'when: user == "alice-smith" || email == "bob@uni.example"\n    says: Alice asked for it.'
+    secret = POLICY.replace("when: email.academic", rules)
+    (_folder(asked) / "policies" / "house.yaml").write_text(secret, "utf-8")
+    body = asked.viewer().get("/policies/house").body
+    assert "a condition that is not shown" in body
+    assert not [word for word in ("alice-smith", "bob@uni.example", "Alice asked") if word in body]
+    assert "alice-smith" in asked.visitor().get("/policies/house").body
+
+
 def test_a_broken_desk_file_is_told_and_ends_nothing(asked: Room) -> None:
     (_folder(asked) / "hf-gate.yaml").write_text("repos: [", "utf-8")
     answer = asked.visitor().get("/policies")

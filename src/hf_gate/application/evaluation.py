@@ -103,7 +103,7 @@ def policies_of_repo(
     own = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
     if not own:
         return None
-    form = form_roles(_form_of(row), _labels_of_roles(row.repo, [one.policy for one in own]))
+    form = form_roles(_form_of(row), labels_of_roles(row.repo, [one.policy for one in own]))
     evaluator = Evaluator(own, zone=zone)
     used = {name.split(".")[1] for name in evaluator.facts if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in used}
@@ -118,7 +118,7 @@ def policies_without_rules(
     row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
 ) -> RepoPolicies:
     """Return policies without rules, which only read facts, for a policy that is evaluated elsewhere."""
-    form = form_roles(_form_of(row), _labels_of_roles(row.repo, [policy]))
+    form = form_roles(_form_of(row), labels_of_roles(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
     return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
@@ -194,7 +194,8 @@ def _form_of(row: RepoRow) -> GateForm | None:
     return None if row.form_card is None else form_from_json(row.form_card)
 
 
-def _labels_of_roles(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
+def labels_of_roles(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
+    """Return the labels of roles that the policies of a repo name. Raises UsageError if two of them disagree."""
     labels: dict[str, str] = {}
     for policy in policies:
         for role, label in policy.roles.items():

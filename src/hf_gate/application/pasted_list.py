@@ -15,7 +15,7 @@ from .targets import USERNAME
 MAX_ENTRIES: Final = 500
 MAX_TEXT: Final = 100_000  # characters
 _LINE_ENDS: Final = re.compile(r"[,;|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-_ADDRESS_BEHIND_NAME: Final = re.compile(r"<\s*(?:mailto:)?([^<>\s]+@[^<>\s]+)\s*>")
+_ADDRESS_BEHIND_NAME: Final = re.compile(r"<\s*(?:mailto:)?([^<>\s@]+@[^<>\s@]+)\s*>")
 _PAGE: Final = re.compile(r"https?://[^/\s]+/([^/?#\s]+)/?\Z", re.IGNORECASE)
 _OUTER: Final = "\"'`<>()[]{}«»“”„‘’*•·:."
 

@@ -40,6 +40,7 @@ from ..store.store import Store
 from . import setting_keys
 from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs, read_profiles
 from .policy_bundle import PolicyBundle, policies_digest
+from .policy_saves import read_holds
 from .workspace import Workspace
 
 POLICY: Final = "policy"
@@ -312,7 +313,9 @@ def _plan_ends(
 
     Also return how many expired grants have `at_end: human`; these people keep access until a person decides.
     """
-    reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in policies for rule in policy.rules}
+    holds = read_holds(store)  # a text that was saved from the desk is sent after its promotion
+    promoted = [one for one in policies if one.name not in holds or holds[one.name].before == one.digest]
+    reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in promoted for rule in policy.rules}
     found, humans = [], 0
     for row in store.iterate_due(to_ms(now)):
         if not governs(row.repo) or row.request is None:

@@ -6,7 +6,7 @@ entry, then replaces the file. Turns of `run` make no change by a policy at a he
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -16,22 +16,25 @@ from ..domain.ids import Repo
 from ..errors import Guarded, HfGateError, UsageError
 from ..policy.literals import glob_matches
 from ..policy.model import Policy, PolicyMode
+from ..policy.policy_parser import parse_policy
 from ..sources.policy_files import replace_policy_file
-from ..sources.workspace_folder import read_folder
+from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
 from ..store.store import Store
 from ..store.writer import Writer
-from .evaluation import fill_templates
+from .evaluation import fill_templates, labels_of_roles
 from .setting_keys import SAVED_POLICIES
 from .workspace import Workspace
 
 MAX_SAVED: Final = 2 << 20  # bytes of a policy that is saved
+_ALL_REPOS: Final = ("*/*", "datasets/*/*")
 
 
 class PolicyHold(msgspec.Struct, frozen=True):
     """A policy that was saved from the desk and not promoted since.
 
     `before` is the digest of the last version that was not saved from the desk; empty if there was no valid one.
-    `globs` are the repos of all versions since then.
+    `globs` are the repos of all versions since then. `was_shadow`: all versions before this one were in shadow mode and
+    had the roles of this one, so that it changes nothing while it is in shadow mode.
     """
 
     policy: str
@@ -104,24 +107,28 @@ def _set_hold(store: Store, write: Writer, policy: str, hold: PolicyHold | None)
 
 
 def _next_hold(known: PolicyHold | None, old: Policy | None, new: Policy, by: str, at: int) -> PolicyHold:
-    """Return the hold after a save. Of several saves, the version before the first one counts."""
-    globs = {*(known.globs if known else ()), *(old.applies_to if old else ()), *new.applies_to}
-    before = known.before if known is not None else "" if old is None else old.digest
-    was_shadow = known.was_shadow if known is not None else old is None or old.mode is PolicyMode.SHADOW
-    return PolicyHold(new.name, by, at, before, tuple(sorted(globs)), was_shadow)
+    """Return the hold after a save. Of several saves, the version before the first one counts.
+
+    Nobody knows what an old version without a valid policy guarded, so its hold covers all repos.
+    """
+    if old is None:
+        return PolicyHold(new.name, by, at, "" if known is None else known.before, _ALL_REPOS)
+    globs = {*(known.globs if known else ()), *old.applies_to, *new.applies_to}
+    is_shadow = old.mode is PolicyMode.SHADOW and old.roles == new.roles  # roles count for all policies of a repo
+    before, was_shadow = (old.digest, True) if known is None else (known.before, known.was_shadow)
+    return PolicyHold(new.name, by, at, before, tuple(sorted(globs)), was_shadow and is_shadow)
 
 
 # ---- saving ----------------------------------------------------------------------------------------------------------
 
 
 class PolicySave(msgspec.Struct, frozen=True):
-    """A checked text to save. `base` is the digest of the file that its author saw; `old` is the policy in that file."""
+    """A checked text to save. `base` is the digest of the file that its author saw."""
 
     file: str
     base: str
     text: str
     new: Policy
-    old: Policy | None
 
 
 def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int) -> str:
@@ -140,23 +147,49 @@ def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int) -> 
         )
     if save.file not in config.files:
         raise UsageError(f"{save.file} is not a policy file of the workspace.")
-    if save.old is not None and save.old.name != save.new.name:
-        raise UsageError("A policy cannot be renamed here.", hint="Rename it in its file.")
+    _check_with_others(workspace.store, config, save)
     content = save.text.encode("utf-8", "replace")
     if len(content) > MAX_SAVED:
         raise UsageError(f"The policy is larger than {MAX_SAVED >> 20} MiB.")
-    store = workspace.store
-    known = read_holds(store).get(save.new.name)
-    hold = _next_hold(known, save.old, save.new, actor, at)
+    store, name = workspace.store, save.new.name
 
-    def record(digest: str) -> None:
-        event = e.PolicySaved(policy=save.new.name, file=save.file, before=save.base, after=digest)
+    def record(found: bytes, digest: str) -> None:
+        old = _read_policy(found, save.file, config.config.templates)
+        if old is not None and old.name != name:
+            raise UsageError("A policy cannot be renamed here.", hint="Rename it in its file.")
+        event = e.PolicySaved(policy=name, file=save.file, before=save.base, after=digest)
         with store.writing() as write:
-            _set_hold(store, write, save.new.name, None if hold.before == save.new.digest else hold)
+            _set_hold(store, write, name, _next_hold(known, old, save.new, actor, at))
             write.append(None, [e.LedgerEntry(event=event, at=at, actor=actor)])
 
     def withdraw() -> None:
         with store.writing() as write:
-            _set_hold(store, write, save.new.name, known)
+            _set_hold(store, write, name, known)
 
-    return replace_policy_file(folder, save.file, content, base=save.base, record=record, withdraw=withdraw)
+    with store.hold_write_lock():  # no turn and no promotion between the hold and the file
+        known = read_holds(store).get(name)
+        digest = replace_policy_file(folder, save.file, content, base=save.base, record=record, withdraw=withdraw)
+        if read_holds(store)[name].before == save.new.digest:
+            with store.writing() as write:
+                _set_hold(store, write, name, None)
+    return digest
+
+
+def _check_with_others(store: Store, folder: WorkspaceFolder, save: PolicySave) -> None:
+    """Raise UsageError if no turn could use the policy together with the other files."""
+    others = [each.policy for file, each in folder.files.items() if file != save.file and each.policy is not None]
+    policies = [*others, save.new]
+    collect_table_specs(folder, policies)
+    for row in store.repos():
+        labels_of_roles(
+            row.repo, [one for one in policies if any(glob_matches(glob, row.repo) for glob in one.applies_to)]
+        )
+
+
+def _read_policy(content: bytes, file: str, templates: Mapping[str, str | Mapping[str, str]]) -> Policy | None:
+    """Return the policy in a file, even if it has errors that only a check finds; None if it cannot be parsed."""
+    try:
+        policy = parse_policy(content.decode("utf-8-sig"), file).policy
+    except ValueError:
+        return None
+    return None if policy is None else fill_templates(policy, templates)

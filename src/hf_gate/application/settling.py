@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,8 @@ from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
 from ..store.store import Store
+
+NOT_FOUND: Final = "it was not found, and the lists could not be read completely"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +76,11 @@ def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete
     """Return the outcome of a planned change that must not be sent; None if it must be sent."""
     change = item.change
     if item.row is None:
-        if _has_planned_status(now, change):
-            return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read")
-        if now is not None and change.rule == ChangeOrigin.GRANT:
-            return SettledItem(item, OutcomeKind.STALE, f"there is a request now, which is {now.status}", "read")
-        return None
+        return _settle_without_row(item, now, complete=complete)
     if now is None:
         if complete:
             return SettledItem(item, OutcomeKind.GONE, "it is in no list any more")
-        why = "it was not found, and the lists could not be read completely"
-        return SettledItem(item, OutcomeKind.DEFERRED, why, is_unsent=True)
+        return SettledItem(item, OutcomeKind.DEFERRED, NOT_FOUND, is_unsent=True)
     if is_other_attempt(item, now):
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt")
     if now.status == change.after:
@@ -90,6 +88,19 @@ def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete
     seen = version_of_record(now, item.row.state.last_moved_at)
     moved = planned_version(change).difference(seen, with_identity=change.identity_digest is not None)
     return SettledItem(item, OutcomeKind.STALE, moved) if moved else None
+
+
+def _settle_without_row(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
+    change = item.change
+    if _has_planned_status(now, change):
+        return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read")
+    if change.rule != ChangeOrigin.GRANT:
+        return None
+    if now is not None:
+        return SettledItem(item, OutcomeKind.STALE, f"there is a request now, which is {now.status}", "read")
+    if not complete:  # a grant would overrule a rejection that was not read
+        return SettledItem(item, OutcomeKind.DEFERRED, NOT_FOUND, is_unsent=True)
+    return None
 
 
 def planned_version(change: Change) -> RequestVersion:

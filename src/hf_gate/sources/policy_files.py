@@ -33,14 +33,13 @@ def replace_policy_file(
     content: bytes,
     *,
     base: str,
-    record: Callable[[str], None],
+    record: Callable[[bytes, str], None],
     withdraw: Callable[[], None],
 ) -> str:
     """Replace the file `name` of a folder if its content still has the digest `base`; return the new digest.
 
-    `record` gets that digest when everything is ready, before the file is replaced; `withdraw` is called if that fails
-    afterwards. A byte order mark stays. Raises
-    Stale if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
+    `record` gets the old content and the new digest when everything is ready, before the file is replaced; `withdraw` is
+    called if that fails afterwards. A byte order mark stays. Raises Stale if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
     """
     if not _NO_LINK or os.open not in os.supports_dir_fd:
         raise UsageError("On this system the desk cannot write policies.", hint="Download the draft instead.")
@@ -51,7 +50,7 @@ def replace_policy_file(
             data = codecs.BOM_UTF8 + content if found.startswith(codecs.BOM_UTF8) else content
             digest = digest_of_file(data)
             with _temporary(parent, leaf, data, mode) as made:
-                record(digest)
+                record(found, digest)
                 try:
                     _check_unchanged(_read_file(parent, leaf, name)[0], base, name)
                     os.replace(made, leaf, src_dir_fd=parent, dst_dir_fd=parent)

@@ -67,6 +67,12 @@ def read_tables(
     folder: WorkspaceFolder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
 ) -> dict[str, Table]:
     """Read all tables of the workspace and of the policies by name. `previous` is the number of rows at the last read."""
+    specs = collect_table_specs(folder, policies)
+    return {name: _load(folder, spec, now, previous.get(name)) for name, spec in specs.items()}
+
+
+def collect_table_specs(folder: WorkspaceFolder, policies: Iterable[Policy]) -> dict[str, TableSpec]:
+    """Return the tables of the workspace and of the policies by name. Raises UsageError if one is defined twice."""
     specs: dict[str, TableSpec] = {}
     for spec in (*folder.config.tables, *(spec for policy in policies for spec in policy.tables)):
         known = specs.setdefault(spec.name, spec)
@@ -75,7 +81,7 @@ def read_tables(
                 f"table {spec.name} is defined twice with different contents.",
                 hint="Rename one of the two.",
             )
-    return {name: _load(folder, spec, now, previous.get(name)) for name, spec in specs.items()}
+    return specs
 
 
 def _load(folder: WorkspaceFolder, spec: TableSpec, now: datetime, previous: int | None) -> Table:

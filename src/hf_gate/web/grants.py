@@ -12,7 +12,6 @@ from ..application.pasted_list import MAX_ENTRIES
 from ..application.targets import USERNAME
 from ..application.workspace import new_id
 from ..domain.ids import Person, is_id, parse_repo
-from ..domain.rows import RunRow
 from ..errors import Guarded, HfGateError
 from .request_context import Refused, RequestContext
 
@@ -58,14 +57,11 @@ def describe_new_requests(asked: Sequence[Grant]) -> str:
 def start_grants(context: RequestContext, grants: Sequence[Grant]) -> Response:
     """Start the run of grants and redirect to it."""
     app_state, ident, name = context.app_state, new_id("r"), context.member.name
-
-    def begin() -> RunRow:
-        with app_state.tray_service.lock:
-            need = app_state.membership.compute_need(context.member, {"accept": len(grants)})
-            if need.is_large:
-                raise Guarded(f"Nothing was granted. {need.why}", hint=need.team.describe_next_step())
-            store = app_state.workspace.store
-            return create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now)
-
-    app_state.run_worker.enqueue(ident, begin)
+    with app_state.tray_service.lock:
+        need = app_state.membership.compute_need(context.member, {"accept": len(grants)})
+        if need.is_large:
+            raise Guarded(f"Nothing was granted. {need.why}", hint=need.team.describe_next_step())
+        store = app_state.workspace.store
+        create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now)
+    app_state.run_worker.enqueue(ident)
     return RedirectResponse(f"/runs/{ident}", 303)

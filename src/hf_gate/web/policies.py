@@ -309,12 +309,17 @@ def _policy_response(
     counts = count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None
     trial = None if result is None else result.trial
     tab = shown.tab if text.cards else Tab.TEXT
+    is_hidden = (shown.is_file or (result is None and not is_new)) and _is_hidden(context, text)
+    names_nobody = context.is_masked or is_hidden
+    said_lines = [] if policy is None else _describe_policy(context, policy)
     return context.render(
         "policy.html",
         title=f"Policy {text.name}",
         text=text,
         policy=policy,
-        said_lines=[] if policy is None else _describe_policy(context, policy),
+        said_lines=[line for line in said_lines if not (names_nobody and has_constant(line))],
+        names_nobody=names_nobody,
+        has_constant=has_constant,
         repos=[] if policy is None else visible_policy_repos(context, policy),
         counts=counts,
         cards=_card_lines(context, text, policy, trial, counts, shown.rule),
@@ -322,7 +327,7 @@ def _policy_response(
         exact=write_exact_text(text.source.text, tab),
         new_conditions=NEW_CONDITIONS,
         actions=ACTION_WORDS,
-        is_hidden=(shown.is_file or (result is None and not is_new)) and _is_hidden(context, text),
+        is_hidden=is_hidden,
         is_shadow=is_shadow,
         is_draft=is_draft,
         is_new=is_new,
@@ -331,8 +336,8 @@ def _policy_response(
         saves=can_save(context, folder) and shown.file_in_folder is not None,
         base=context.form_value("base") or _base(folder, shown),
         is_saved=shown.is_saved,
-        doubts=[] if context.is_masked else text.doubts,
-        failing=[] if context.is_masked else text.failing,
+        doubts=[] if names_nobody else text.doubts,
+        failing=[] if names_nobody else text.failing,
         who="" if result is None else result.who,
         trial=trial,
         tries=trial is not None,
@@ -340,6 +345,11 @@ def _policy_response(
         problem="" if result is None else result.problem,
         action="/policies" if is_new else f"/policies/{(shown.file_in_folder or text).name}",
     )
+
+
+def has_constant(words: str) -> bool:
+    """Whether words of a rule hold a text of the policy, an address or a repo, which may name people or other repos."""
+    return any(mark in words for mark in '\u201c"@/')
 
 
 def _fill_policy(text: PolicyText, folder: WorkspaceFolder) -> Policy | None:

@@ -69,20 +69,9 @@ def save_text(
         return f"Nothing was saved. {clashes[0].message}"
     try:
         check_files(visible_tables(context, folder), policy)
-        templates = folder.config.templates
-        old = known.checked.policy
-        written = save_policy(
-            context.workspace,
-            PolicySave(
-                known.file,
-                context.form_value("base"),
-                text.source.text,
-                fill_templates(policy, templates),
-                None if old is None else fill_templates(old, templates),
-            ),
-            context.member.name,
-            to_ms(context.now),
-        )
+        new = fill_templates(policy, folder.config.templates)
+        save = PolicySave(known.file, context.form_value("base"), text.source.text, new)
+        written = save_policy(context.workspace, save, context.member.name, to_ms(context.now))
     except HfGateError as problem:
         return f"{problem} {problem.hint or ''}".strip()
     context.app_state.policies.expire()
