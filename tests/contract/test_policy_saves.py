@@ -197,6 +197,18 @@ def test_roles_of_a_shadow_policy_count_for_all_policies_so_their_change_is_held
     assert scene.where("ada") == "pending"
 
 
+def test_a_text_that_was_saved_is_sent_at_ends_after_its_promotion(scene: Scene) -> None:
+    _write(scene, POLICY.replace("    until: 30d\n", "    until: 30d\n    end_reason: Please ask again.\n"))
+    scene.ask({"ada": "while"})
+    scene.turn()
+    scene.near.time.advance(40 * 86_400)
+    assert [change.reason for change in scene.plan().changes] == ["Please ask again."]
+    _save(scene, POLICY.replace("    until: 30d\n", "    until: 30d\n    end_reason: Pay here.\n"))
+    assert [change.reason for change in scene.plan().changes] == ["Your access has ended. You may ask again."]
+    _promote(scene)
+    assert [change.reason for change in scene.plan().changes] == ["Pay here."]
+
+
 def test_what_a_version_with_an_unreadable_file_guarded_is_held_everywhere(scene: Scene) -> None:
     (scene.folder / FILE).write_text("rules: [")
     (scene.folder / "policies" / "other.yaml").write_text(OTHER)
