@@ -204,7 +204,18 @@ def test_nobody_grants_themselves_access(room: Room) -> None:
     assert _lines(answer) == {"mia": "your own account"}
     lena = _find(room.visitor(), "mia")
     forged = {"do": "send", "verb": "accept", "count": "0", "grant": _offered(lena)[0]}
-    assert mia.post(_pick(answer), forged).status == 403
+    assert mia.post(_pick(answer), forged).status == 422, "it was found for lena"
+    assert _granted(room) == []
+
+
+def test_the_name_and_the_account_of_a_grant_are_those_that_were_found_together(room: Room) -> None:
+    room.local.add_people([{"username": "ada"}, {"username": "bob"}])
+    lena = room.visitor()
+    answer = _find(lena, "ada bob")
+    ada, bob = _offered(answer)
+    swapped = ada.replace(ada.split(":")[1], bob.split(":")[1])
+    assert lena.post(_pick(answer), {"do": "send", "verb": "accept", "count": "0", "grant": swapped}).status == 422
+    assert _granted(room) == []
 
 
 def test_a_list_is_bounded(room: Room) -> None:

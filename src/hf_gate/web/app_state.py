@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import Counter
@@ -65,6 +66,7 @@ class AppState:
     run_worker: RunWorker = field(init=False)
     plan_maker: PlanMaker = field(init=False)
     profile_lookup: ProfileLookup = field(init=False)
+    grant_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)  # seals the grants of a page
     _visited_at: float | None = None
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -259,7 +260,7 @@ def _page(
         reason=typed.reason,
         typed=typed,
         count=count,
-        grant_value=grant_value,
+        grant_value=partial(grant_value, context),
         choices=choices,
         preview=preview_reason(verb, EACH_PERSON, typed.reason or chosen) if verb in VERBS_WITH_REASON else None,
         shown=read_selection_page(context, weighed.scope, weighed.count, typed.after),

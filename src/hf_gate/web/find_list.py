@@ -152,7 +152,9 @@ def _make_line(context: RequestContext, one: FoundEntry, repo: Repo | None) -> L
         key=None,
         age=_format_account_age(context, None if person is None else person.created_at),
         why=one.why,
-        grant=grant_value(Grant(repo, person)) if can_grant and repo is not None and person is not None else "",
+        grant=grant_value(context, Grant(repo, person))
+        if can_grant and repo is not None and person is not None
+        else "",
         is_sure=one.entry.is_alone,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,20 +21,31 @@ OFFERED: Final = "offered"
 """The names of the fields: the ticked people, and all who are shown."""
 
 
-def grant_value(grant: Grant) -> str:
-    """Return a grant as the value of a tick box."""
-    return f"{grant.repo}:{grant.person.id}:{grant.person.username or ''}"
+def grant_value(context: RequestContext, grant: Grant) -> str:
+    """Return a grant as the value of a tick box, sealed: the name and the id are those that were found together."""
+    text = f"{grant.repo}:{grant.person.id}:{grant.person.username or ''}"
+    return f"{text}:{_seal(context, text)}"
+
+
+def _seal(context: RequestContext, text: str) -> str:
+    """Return a seal that only this process makes, for this member."""
+    key, owned = context.app_state.grant_key, f"{context.member.id} {text}"
+    return hmac.new(key, owned.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
 
 
 def read_grants(context: RequestContext, name: str = GRANTED) -> list[Grant]:
     """Return the grants in a field, each once. Raises Refused for one that the member may not make."""
-    found = [_parse_grant(context, text) for text in dict.fromkeys(context.form.get(name, [])[: MAX_ENTRIES + 1])]
-    if len(found) > MAX_ENTRIES:
+    texts = dict.fromkeys(context.form.get(name, [])[: MAX_ENTRIES + 1])
+    if len(texts) > MAX_ENTRIES:
         raise Refused(f"At most {MAX_ENTRIES} people can be granted access at once.", hint="Paste the list in parts.")
+    found = [_parse_grant(context, text) for text in texts]
     return list({(grant.repo, grant.person.id): grant for grant in found}.values())
 
 
 def _parse_grant(context: RequestContext, text: str) -> Grant:
+    text, _, seal = text.rpartition(":")
+    if not hmac.compare_digest(seal.encode("utf-8", "surrogatepass"), _seal(context, text).encode()):
+        raise Refused("Nothing was granted: this list is not the one that was found.", hint="Paste the list again.")
     place, _, rest = text.partition(":")
     user_id, _, name = rest.partition(":")
     try:
