@@ -73,6 +73,7 @@ def test_a_key_on_a_ticked_row_leads_to_what_would_follow_for_all_that_are_ticke
 def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: Room) -> None:
     _press(page, "x", "j", "x", "a")
     expect(page.get_by_role("heading", level=1)).to_contain_text("2 requests?")
+    page.wait_for_load_state()  # the heading is there before the keys are
     _press(page, "y")
     expect(page.locator("#tray")).to_contain_text("2 decisions leave in")
     assert {room.app_state.workspace.store.request(one.request).person.identity.username for one in room.app_state.workspace.tray.list_waiting()} == {  # type: ignore[union-attr]  # it is there
