@@ -120,6 +120,16 @@ def test_twelve_people_of_a_list_get_access_once(room: Room) -> None:
     assert sorted(_granted(room)) == sorted([*names, "finn"])
 
 
+def test_grants_are_stored_before_the_answer_so_no_restart_loses_them(room: Room) -> None:
+    room.local.add_people([{"username": "finn"}])
+    lena = room.visitor()
+    answer = _find(lena, "finn")
+    room.app_state.run_worker.stop()
+    run = _confirm(lena, answer).headers["location"].rpartition("/")[2]
+    assert [one.id for one in room.app_state.workspace.store.runs()] == [run]
+    assert _granted(room) == []
+
+
 def test_two_members_grant_the_same_person_once(room: Room) -> None:
     room.local.add_people([{"username": "finn"}])
     lena, mia = room.visitor(), room.reviewer()

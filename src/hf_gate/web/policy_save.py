@@ -73,6 +73,7 @@ def save_text(
         save = PolicySave(known.file, context.form_value("base"), text.source.text, new)
         written = save_policy(context.workspace, save, context.member.name, to_ms(context.now))
     except HfGateError as problem:
-        return f"{problem} {problem.hint or ''}".strip()
+        words = f"{problem} {problem.hint or ''}".strip()
+        return words[:1].upper() + words[1:]
     context.app_state.policies.expire()
     return RedirectResponse(f"/policies/{policy.name}?saved={written[:_SHOWN]}", 303)
