@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from hf_gate.testing import LocalHub
 from tests.web.kit import GOOD, POLICY, Room, a_program, a_room, origin_of, served, write_desk
@@ -170,3 +171,17 @@ def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path)
             assert _status(local) == {"ada": "accepted", "bob": "reset"}
             assert {line["repo"] for line in local.journal()} == {MODEL}
             context.close()
+
+
+def test_a_link_followed_from_a_page_that_waits_is_not_lost(browser: Browser, tmp_path: Path) -> None:
+    """The page reloads itself every 2 s until the first sync; the next page takes longer."""
+    with a_room(tmp_path) as room, served(room) as url, _page(browser, room, url) as page:
+        expect(page.locator("[data-wait]")).to_be_visible()
+
+        def answer_late(route: Route) -> None:
+            time.sleep(3.5)
+            route.continue_()
+
+        page.route("**/policies", answer_late)
+        page.get_by_role("link", name="Policies").first.click(no_wait_after=True)
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Policies", timeout=8000)

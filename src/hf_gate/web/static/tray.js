@@ -5,8 +5,10 @@ import { find, findAll, pageName } from "./dom.js";
 const BUSY_MS = 1000;
 const IDLE_MS = 15000;
 const MOST_ROWS = 100; // in one call
+const LEAVE_MS = 5000; // a download does not leave the page, so polling goes on after this time
 
 let askedAt = 0;
+let leftAt = 0;
 
 function countDown() {
   for (const seconds of findAll("span[data-left]")) {
@@ -14,6 +16,11 @@ function countDown() {
     seconds.dataset.left = left;
     seconds.textContent = left;
   }
+}
+
+/* Whether a link was just followed. A reload now would cancel it. */
+function isLeaving() {
+  return Date.now() - leftAt < LEAVE_MS;
 }
 
 function pauseOf(isBusy, waiting) {
@@ -25,7 +32,7 @@ function pauseOf(isBusy, waiting) {
 async function reloadIfFilled() {
   try {
     const answer = await fetch(location.href, { headers: { "HX-Request": "true", "HX-Trigger": "via-poll" } });
-    if ((await answer.text()).includes('id="rows"')) location.reload();
+    if ((await answer.text()).includes('id="rows"') && !isLeaving()) location.reload();
   } catch {
     // try again at the next interval
   }
@@ -40,7 +47,7 @@ function beat() {
   if (document.hidden || isEarly || find("#via-post.htmx-request")) return;
   askedAt = Date.now();
   if (waiting) {
-    location.reload();
+    if (!isLeaving()) location.reload();
     return;
   }
   if (!isBusy && find("[data-look]") && !document.activeElement.matches("input, textarea")) reloadIfFilled();
@@ -52,6 +59,7 @@ function beat() {
 }
 
 export function watchTray() {
+  addEventListener("beforeunload", () => (leftAt = Date.now()));
   setInterval(beat, 1000);
   // Grouped by person, a row is not replaced when a decision was sent or undone.
   document.addEventListener("htmx:afterSettle", () => {
