@@ -249,7 +249,7 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
             try:
                 yield room
             finally:
-                app_state.drafts.close()
+                app_state.close()
 
 
 def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more: str = "") -> None:

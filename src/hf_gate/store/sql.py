@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -22,19 +23,25 @@ Values: TypeAlias = Sequence[object]
 BUSY_MS: Final = 5000
 _LAST: Final = 1 << 62
 _COPY_FROM: Final = 50  # rows
+_FETCH: Final = 1000  # rows read at once by `stream`
 _INSERT: Final = re.compile(r"INSERT INTO (\w+ \([^)]+\)) VALUES \([?, ]+\)\Z")
 _CACHE_KIB: Final = 65_536
 _WAL_PAGES: Final = 32_000  # 128 MB, so that a page that many transactions change is copied to the file only once
 
 
 class Sqlite:
-    """A connection to a file. `at` names the file in errors. `error` is the base class of the database's exceptions."""
+    """A connection to a file. `at` names the file in errors. `error` is the base class of the database's exceptions.
+
+    Another thread may close it at any time: `close` waits for the statement in progress, because `sqlite3` crashes the
+    process if a connection is closed under a running statement.
+    """
 
     is_sqlite = True
     error: type[Exception] = sqlite3.Error
 
     def __init__(self, path: Path, *, writes: bool) -> None:
         self.at = str(path)
+        self._in_use = threading.RLock()
         with _translate_errors(self.at):
             self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=400)
             try:
@@ -53,19 +60,22 @@ class Sqlite:
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         try:
-            return self.raw.execute(sql, values).fetchall()
+            with self._in_use:
+                return self.raw.execute(sql, values).fetchall()
         except sqlite3.Error as problem:
             raise_sqlite_error(problem, self.at)
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
         """Iterate over rows as dicts by column name, never all in memory."""
-        try:
+        with self._in_use, _translate_errors(self.at):
             cursor = self.raw.execute(sql)
             names = [about[0] for about in cursor.description]
-            for row in cursor:
-                yield dict(zip(names, row, strict=True))
-        except sqlite3.Error as problem:
-            raise_sqlite_error(problem, self.at)
+        while rows := self._fetch(cursor):
+            yield from (dict(zip(names, row, strict=True)) for row in rows)
+
+    def _fetch(self, cursor: sqlite3.Cursor) -> list[Row]:
+        with self._in_use, _translate_errors(self.at):
+            return cursor.fetchmany(_FETCH)
 
     def row(self, sql: str, values: Values = ()) -> Row | None:
         found = self.rows(sql, values)
@@ -73,15 +83,14 @@ class Sqlite:
 
     def run(self, sql: str, values: Values = ()) -> int:
         try:
-            return self.raw.execute(sql, values).rowcount
+            with self._in_use:
+                return self.raw.execute(sql, values).rowcount
         except sqlite3.Error as problem:
             raise_sqlite_error(problem, self.at)
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
-        try:
+        with self._in_use, _translate_errors(self.at):
             self.raw.executemany(sql, rows)
-        except sqlite3.Error as problem:
-            raise_sqlite_error(problem, self.at)
 
     insert_many = run_many
 
@@ -100,7 +109,8 @@ class Sqlite:
     def read_until_interrupted(self, sql: str) -> str | None:
         """Return the single value that a statement returns; None if the progress handler interrupted it."""
         try:
-            return str(self.raw.execute(sql).fetchone()[0])
+            with self._in_use:
+                return str(self.raw.execute(sql).fetchone()[0])
         except sqlite3.Error as problem:
             if getattr(problem, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
                 return None
@@ -113,11 +123,14 @@ class Sqlite:
         self.run("COMMIT")
 
     def rollback(self) -> None:
-        if self.raw.in_transaction:
-            self.run("ROLLBACK")
+        """End the transaction, if one is open. A closed connection has none."""
+        with self._in_use, suppress(sqlite3.ProgrammingError):
+            if self.raw.in_transaction:
+                self.run("ROLLBACK")
 
     def close(self) -> None:
-        self.raw.close()
+        with self._in_use:
+            self.raw.close()
 
     def raise_error(self, problem: Exception) -> NoReturn:
         """Raise the hf-gate error that matches a database error."""
@@ -155,7 +168,7 @@ class Postgres:
         """Iterate over rows as dicts by column name, never all in memory. This needs a transaction."""
         try:
             with self.raw.cursor(name="hf_gate_stream") as cursor:
-                cursor.itersize = 1000
+                cursor.itersize = _FETCH
                 cursor.execute(_convert_placeholders(sql))
                 names = [about.name for about in cursor.description or ()]
                 for row in cursor:
@@ -270,6 +283,8 @@ def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
     name = getattr(problem, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         raise StoreDamaged(f"{at} is damaged: {problem}.") from problem
+    if isinstance(problem, sqlite3.ProgrammingError) and "closed database" in str(problem):
+        raise StoreUnavailable("the store is closed.", hint="") from problem
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         raise StoreBusy(f"{at} is locked by another program.") from problem
     for prefix, words in _UNAVAILABLE.items():

@@ -51,6 +51,11 @@ from .writer import Writer
 from .writer_cache import WriterCache, read_dictionary
 
 _SHAPE = "SELECT version_num FROM alembic_version"
+_CLOSE_WAIT_S = 5.0
+
+
+def _closed_error() -> StoreUnavailable:
+    return StoreUnavailable("the store is closed.", hint="")
 
 
 class Store:
@@ -82,17 +87,27 @@ class Store:
             lock.hand_back()
         self._thread_local = threading.local()
         self._readers: list[Database] = []
+        self._is_closed = False
         self._verdicts = VerdictCache()
         self._packer = Packer(lambda number: read_dictionary(self._db, number))
 
     def close(self) -> None:
-        """Close all connections and release the write lock."""
-        for db in (*self._readers, *([self._writes] if self._writes else [])):
-            db.close()
-        self._readers, self._writes = [], None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        """Close all connections and release the write lock.
+
+        The transaction of another thread may end first, for at most 5 s. Later uses raise StoreUnavailable.
+        """
+        has_ended = self._transaction_lock.acquire(timeout=_CLOSE_WAIT_S)
+        try:
+            self._is_closed = True
+            for db in (*self._readers, *([self._writes] if self._writes else [])):
+                db.close()
+            self._readers, self._writes = [], None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+        finally:
+            if has_ended:
+                self._transaction_lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -107,6 +122,8 @@ class Store:
         if db is None:
             db = self._thread_local.db = self._connect()
             self._readers.append(db)
+            if self._is_closed:  # perhaps while this connection was made
+                db.close()
         return db
 
     @property
@@ -121,16 +138,19 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Writer]:
         """Run one transaction. It is durable when the block ends; an error rolls all of it back. Do not nest."""
-        if self._writes is None or self._memory is None:
+        if self._memory is None:
             raise StoreUnavailable("the store is open for reading only.", hint="")
         with self.hold_write_lock(), self._transaction_lock:
-            self._writes.begin()
+            db = self._writes
+            if db is None:
+                raise _closed_error()
+            db.begin()
             try:
-                yield Writer(self._writes, self._memory)
-                self._writes.commit()
+                yield Writer(db, self._memory)
+                db.commit()
             except BaseException:
                 self._memory.clear()
-                self._writes.rollback()
+                db.rollback()
                 raise
 
     @contextmanager
@@ -156,7 +176,7 @@ class Store:
         """
         limit = -1.0 if not self._lends_lock or self._lock is None else self._lock.wait if wait is None else wait
         if not self._holders_lock.acquire(timeout=limit):
-            raise StoreUnavailable("the store is closed.", hint="") if self._lock is None else self._lock.busy_error()
+            raise _closed_error() if self._lock is None else self._lock.busy_error()
         try:
             if self._lends_lock and not self._holders:
                 self._reacquire_lock(wait)
@@ -167,7 +187,7 @@ class Store:
     def _reacquire_lock(self, wait: float | None) -> None:
         lock, db, memory = self._lock, self._writes, self._memory
         if lock is None or db is None or memory is None:
-            raise StoreUnavailable("the store is closed.", hint="")
+            raise _closed_error()
         if not lock.acquire(wait):
             return
         memory.clear()  # another process wrote meanwhile

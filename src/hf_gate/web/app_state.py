@@ -76,6 +76,11 @@ class AppState:
         self.run_worker, self.plan_maker = RunWorker(self), PlanMaker(self)
         self.profile_lookup = ProfileLookup(lambda: self.workspace.hub, self.now, self._has_calls_left)
 
+    def close(self) -> None:
+        """Pause the current run after its batch, start no other, and end the processes of drafts."""
+        self.run_worker.stop()
+        self.drafts.close()
+
     @property
     def title(self) -> str:
         """The names of the Hub and the workspace, for the footer of each page."""

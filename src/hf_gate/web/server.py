@@ -109,8 +109,7 @@ class Server:
                 asyncio.run(serve())
         finally:
             worker.stop()
-            self.app_state.run_worker.stop()
-            self.app_state.drafts.close()
+            self.app_state.close()
             self.close()
 
     def close(self) -> None:
