@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from .schema_triggers import POSTGRESQL, SQLITE
 from .sql import Database, Postgres, Sqlite
 
 _TRIGGERS: Final = re.compile(r"CREATE TRIGGER (\w+)")
@@ -25,14 +26,10 @@ def _find_sqlite_faults(db: Sqlite) -> list[str]:
 
 
 def _read_trigger_sql() -> list[str]:
-    from .schema import SQLITE
-
     return [_collapse_sql(sql) for sql in SQLITE if sql.startswith("CREATE TRIGGER")]
 
 
 def _find_postgres_faults(db: Postgres) -> list[str]:
-    from .schema import POSTGRESQL
-
     wanted = {name for sql in POSTGRESQL for name in _TRIGGERS.findall(sql)}
     rows = db.rows(
         "SELECT t.tgname, t.tgenabled, p.proname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"

@@ -17,8 +17,9 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ..errors import StoreDamaged, StoreUnavailable
-from . import schema
 from .revisions import Revisions
+from .schema import metadata
+from .schema_triggers import POSTGRESQL, SQLITE
 from .sql import Database, Sqlite
 
 
@@ -27,11 +28,11 @@ def creation_statements(*, is_sqlite: bool) -> tuple[str, ...]:
     """Return the statements that create an empty store with the current schema."""
     dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
     found = []
-    for table in schema.metadata.sorted_tables:
+    for table in metadata.sorted_tables:
         found.append(str(CreateTable(table).compile(dialect=dialect)))
         indexes = sorted(table.indexes, key=lambda index: index.name or "")
         found += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
-    return (*found, *(schema.SQLITE if is_sqlite else schema.POSTGRESQL))
+    return (*found, *(SQLITE if is_sqlite else POSTGRESQL))
 
 
 def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
