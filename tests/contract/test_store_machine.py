@@ -124,7 +124,7 @@ class _Machine(RuleBasedStateMachine):
         return [(row.id, row.repo, row.person.id) for row in self._rows()]
 
     def _rows(self) -> list[RequestRow]:
-        idents = [ident for (ident,) in self.store._db.rows("SELECT id FROM requests ORDER BY id")]
+        idents = [ident for (ident,) in self.store.reads.rows("SELECT id FROM requests ORDER BY id")]
         return list(self.store.requests(idents).values())
 
     @invariant()
@@ -157,7 +157,7 @@ class _Machine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_counts(self) -> None:
-        rows = self.store._db.rows(
+        rows = self.store.reads.rows(
             "SELECT r.repo_id, r.status, v.action, r.queue, v.rule FROM requests r LEFT JOIN verdicts v ON v.id = r.verdict_id"
             " WHERE r.is_current"
         )
@@ -166,13 +166,13 @@ class _Machine(RuleBasedStateMachine):
             cell = f"{status} {action or '-'} {by or '-'}"
             names = (("status", status), ("action", action), ("queue", queue), ("cell", cell))
             want.update((repo, kind, name) for kind, name in names if name)
-        kept = self.store._db.rows("SELECT repo_id, kind, name, n FROM counters WHERE n <> 0")
+        kept = self.store.reads.rows("SELECT repo_id, kind, name, n FROM counters WHERE n <> 0")
         assert {(repo, kind, name): n for repo, kind, name, n in kept} == dict(want)
 
     @invariant()
     def weekly_counts_are_counts(self) -> None:
-        rows = self.store._db.rows("SELECT repo_id, asked_at, status, is_current, until_at FROM requests")
-        kept = self.store._db.rows("SELECT kind, week, repo_id, name, n FROM weekly WHERE n <> 0")
+        rows = self.store.reads.rows("SELECT repo_id, asked_at, status, is_current, until_at FROM requests")
+        kept = self.store.reads.rows("SELECT kind, week, repo_id, name, n FROM weekly WHERE n <> 0")
         counts = {kind: {tuple(key): n for each, *key, n in kept if each == kind} for kind in Activity}
         asked = Counter((week_of(at), repo, "") for repo, at, *_ in rows)
         waiting = [(at, repo) for repo, at, status, is_current, _ in rows if is_current and status == "pending"]

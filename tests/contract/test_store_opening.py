@@ -194,7 +194,7 @@ def test_who_opened_for_reading_cannot_write(place: str) -> None:
         with pytest.raises(StoreUnavailable, match="reading only"), reader.writing():
             pass
         with pytest.raises((sqlite3.Error, psycopg.Error, HfGateError)):
-            reader._db.run("DELETE FROM settings")
+            reader.reads.run("DELETE FROM settings")
 
 
 # ---- the ledger ----------------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def _user(term: Term, row: RequestRow) -> bool:
 
 
 def _column(store: Store, sql: str, row: RequestRow) -> list[str | None]:
-    return [value for (value,) in store._db.rows(sql, (row.id,))]
+    return [value for (value,) in store.reads.rows(sql, (row.id,))]
 
 
 def _quality(row: RequestRow) -> str:
@@ -287,8 +287,8 @@ def test_a_query_gives_what_a_plain_filter_gives(
     query = Query(tuple(terms))
     want = _plain(filled, query)[:: -1 if newest_first else 1]
     assert _all(filled, query, limit, newest_first=newest_first) == want
-    ready = build_conditions(query, filled._db, now=NOW)  # and when the index names too many to look at each
-    assert [ident for _, ident in find_keys(filled._db, ready, PageRequest(limit, newest_first), most=0)] == want[
+    ready = build_conditions(query, filled.reads, now=NOW)  # and when the index names too many to look at each
+    assert [ident for _, ident in find_keys(filled.reads, ready, PageRequest(limit, newest_first), most=0)] == want[
         :limit
     ]
 

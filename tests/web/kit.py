@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +31,7 @@ from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.store import Store
@@ -316,6 +318,26 @@ def parsed(body: str) -> _Texts:
     found = _Texts()
     found.feed(body)
     return found
+
+
+def all_keys(room: Room, query: str) -> list[str]:
+    """The Hub's ids of the requests that a query matches, from the store."""
+    app_state = room.app_state
+    page = app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=1000)
+    return [row.state.hub_request or "" for row in page.rows]
+
+
+def text_of(body: str) -> str:
+    """The text of a page, with single spaces."""
+    return " ".join(" ".join(parsed(body).text).split())
+
+
+def links_of(body: str, part: str) -> dict[str, str]:
+    """The addresses of the links of a part of the page, by their texts."""
+    inside = re.search(rf'<(\w+)[^>]* (?:id|class)="{part}"[^>]*>.*?</\1>', body, re.DOTALL)
+    assert inside, part
+    found = re.findall(r'<a [^>]*?href="([^"]+)"[^>]*>(.*?)</a>', inside[0], re.DOTALL)
+    return {text_of(text): unescape(href) for href, text in found}
 
 
 # ---- as a program of its own -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, expect
 
-from hf_gate.web.app import ROUTES
+from hf_gate.web.routes import ROUTES
 from tests.web.hostile_scene import a_hostile_room
 from tests.web.kit import POLICY, Room, a_room, served
 from tests.web.test_plans import ended, made

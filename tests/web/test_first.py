@@ -11,8 +11,9 @@ from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.members import MemberRole
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import ROUTES, build_app
+from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
+from hf_gate.web.routes import ROUTES
 from hf_gate.web.settings_page import PERMISSIONS
 from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import GOOD, HOST, Room, Visitor, write_desk

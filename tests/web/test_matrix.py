@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.web.app import ROUTES
+from hf_gate.web.routes import ROUTES
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
 from tests.web.test_plans import ended, made
 

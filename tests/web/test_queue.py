@@ -6,34 +6,13 @@ import csv
 import io
 import re
 from datetime import timedelta
-from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
 from hf_gate.application.planning import evaluate_part, propose_plan
-from hf_gate.domain.query_parser import parse_query
-from hf_gate.domain.timestamps import to_ms
-from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room, parsed
-
-
-def _all(room: Room, query: str) -> list[str]:
-    app_state = room.app_state
-    page = app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=1000)
-    return [row.state.hub_request or "" for row in page.rows]
-
-
-def _text(body: str) -> str:
-    return " ".join(" ".join(parsed(body).text).split())
-
-
-def _links(body: str, part: str) -> dict[str, str]:
-    """The addresses of the links of a part of the page, by their texts."""
-    inside = re.search(rf'<(\w+)[^>]* (?:id|class)="{part}"[^>]*>.*?</\1>', body, re.DOTALL)
-    assert inside, part
-    found = re.findall(r'<a [^>]*?href="([^"]+)"[^>]*>(.*?)</a>', inside[0], re.DOTALL)
-    return {_text(text): unescape(href) for href, text in found}
+from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room, all_keys, links_of, parsed, text_of
 
 
 def _judge(room: Room) -> None:
@@ -54,8 +33,8 @@ def _judge(room: Room) -> None:
 def test_the_desk_begins_with_who_is_pending_oldest_first(crowded: Room) -> None:
     visitor = crowded.visitor()
     assert visitor.get("/").headers["location"] == "/queue"
-    assert visitor.get("/queue").rows == _all(crowded, "status:pending")[:50]
-    assert visitor.get("/queue?order=newest").rows == _all(crowded, "status:pending")[::-1][:50]
+    assert visitor.get("/queue").rows == all_keys(crowded, "status:pending")[:50]
+    assert visitor.get("/queue?order=newest").rows == all_keys(crowded, "status:pending")[::-1][:50]
 
 
 def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Room) -> None:
@@ -67,7 +46,7 @@ def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Room) -> 
         if following is None:
             break
         path = following[1].replace("&amp;", "&")
-    assert found == _all(crowded, "status:pending")
+    assert found == all_keys(crowded, "status:pending")
     assert len(found) > 150
 
 
@@ -76,7 +55,7 @@ def test_every_row_says_who_what_and_why(room: Room) -> None:
     room.ask(people[:1], {"Affiliation": "Klinik Rheinau", "Purpose": GOOD})
     room.ask(people[1:], {"Affiliation": "-", "Purpose": "test"})
     body = room.visitor().get("/queue").body
-    text = _text(body)
+    text = text_of(body)
     assert "ada Ada Lindqvist" in text
     assert "Klinik Rheinau" in text
     assert GOOD in text
@@ -107,7 +86,7 @@ def test_the_total_is_what_there_is(crowded: Room, query: str) -> None:
     body = crowded.visitor().get(f"/queue?q={query}").body
     total = re.search(r"\d of (more than )?([\d,]+) requests", body)
     assert total
-    there, said = len(_all(crowded, query)), int(total[2].replace(",", ""))
+    there, said = len(all_keys(crowded, query)), int(total[2].replace(",", ""))
     assert there > said == 200 if total[1] else there == said
 
 
@@ -122,7 +101,7 @@ def test_a_facet_counts_what_it_leads_to(crowded: Room, query: str) -> None:
     _judge(crowded)
     visitor = crowded.visitor()
     body = visitor.get("/queue?" + urlencode({"q": query})).body
-    facets = _links(re.sub(r'<a [^>]*aria-current="true"', "<i", body), "facets")
+    facets = links_of(re.sub(r'<a [^>]*aria-current="true"', "<i", body), "facets")
     links = [(path, name.rpartition(" ")[2]) for name, path in facets.items() if re.search(r" [\d,]+$", name)]
     assert len(links) > 4
     for path, number in links:
@@ -136,7 +115,7 @@ def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(
     visitor, viewer = crowded.visitor(), crowded.viewer("wim")
 
     def choices(visitor: Visitor, query: str) -> dict[str, str | None]:
-        found = _links(visitor.get(f"/queue?{urlencode({'q': query})}").body, "facets")
+        found = links_of(visitor.get(f"/queue?{urlencode({'q': query})}").body, "facets")
         split = {path: re.fullmatch(r"(.*?)(?: ([\d,]+))?", name) for name, path in found.items()}
         return {path: match[2] for path, match in split.items() if match and ("quality" in path or "mail" in path)}
 
@@ -162,143 +141,6 @@ def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(room
     assert "1 of 1 requests" in visitor.get("/queue?q=quality:good").body
 
 
-def test_what_is_no_term_stays_and_is_told(crowded: Room) -> None:
-    answer = crowded.visitor().get("/queue?q=status:pending+colour:red")
-    assert answer.status == 200
-    assert "unknown key" in answer.body
-    assert 'value="status:pending colour:red"' in answer.body
-    assert 'aria-invalid="true"' in answer.body
-    assert answer.rows == _all(crowded, "status:pending")[:50]
-
-
-@pytest.mark.parametrize("text", ["age:>1d+" * 6_000, "-rule:x*y+" * 1_000, "a" * 2_001, "-rule:x*y+" * 65])
-def test_a_query_too_large_to_be_read_is_refused_on_every_page(crowded: Room, text: str) -> None:
-    viewer, owner = crowded.viewer(), crowded.visitor()
-    plain = text.replace("+", " ").strip()
-    answers = [
-        viewer.get(f"/queue?q={text}"),
-        viewer.get(f"/queue?by=person&q={text}"),
-        owner.get(f"/queue.json?q={text}"),
-        owner.get(f"/api/v1/requests?q={text}"),
-        owner.post("/selection", {"do": "all", "q": plain}),
-        owner.post("/views", {"name": "Big", "q": plain}),
-    ]
-    assert [answer.status for answer in answers] == [422] * 6
-    assert "a query has at most" in answers[0].body
-    assert viewer.get("/queue").status == 200  # no view of that size was saved that would break the page
-
-
-def test_the_largest_query_is_answered(crowded: Room) -> None:
-    assert crowded.viewer("wim").get("/queue?q=" + "-rule:x*y+" * 64).rows == crowded.visitor().get("/queue?q=").rows
-    assert crowded.visitor().get("/queue?q=domain:" + ",".join(["*q"] * 256)).status == 200
-
-
-@pytest.mark.parametrize(
-    ("terms", "typed", "query"),
-    [
-        ("status:pending", "sleep", "status:pending sleep"),
-        ("status:pending repo:x", "", "status:pending repo:x"),
-        ("status:pending repo:x", "status:accepted robot", "repo:x status:accepted robot"),
-        ("status:pending -repo:x", "repo:y -ada", "status:pending -repo:x repo:y -ada"),
-        ('form."a b":x', 'form."c":y form."a b":z', 'form."c":y form."a b":z'),
-        ("status:pending", '"two  words" colour:red', 'status:pending "two  words" colour:red'),
-        ("", "status:pending", "status:pending"),
-    ],
-)
-def test_the_search_form_leads_to_the_query_that_it_means(crowded: Room, terms: str, typed: str, query: str) -> None:
-    path = "/queue?" + urlencode({"terms": terms, "q": typed, "order": "newest", "by": "person"})
-    answer = crowded.visitor().get(path)
-    assert answer.status == 303
-    assert parse_qs(urlsplit(answer.headers["location"]).query) == {
-        "q": [query], "by": ["person"], "order": ["newest"],
-    }  # fmt: skip
-
-
-def test_a_search_that_is_too_large_is_refused(crowded: Room) -> None:
-    for values in ({"terms": "a" * 2_001, "q": ""}, {"terms": "", "q": "a" * 2_001}):
-        assert crowded.visitor().get("/queue?" + urlencode(values)).status == 422
-
-
-def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Room) -> None:
-    query = 'status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'
-    body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
-    inputs = [attrs for tag, attrs in parsed(body).tags if tag == "input"]
-    boxes = {attrs["id"]: attrs.get("value") for attrs in inputs if attrs.get("id")}
-    kept = [attrs["value"] for attrs in inputs if attrs.get("name") == "terms"]
-    assert boxes["q"] == '"two words" ada'
-    assert kept == ["status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d"]
-    assert boxes["q-text"] == query
-    chips = _links(body, "q-terms")
-    for name, left in (
-        ("Remove Pending ×", 'repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'),
-        ("Remove Purpose too short ×", 'status:pending repo:lantern-7b-chat -country:US age:>2d "two words" ada'),
-        ("Remove Repo lantern-7b-chat ×", 'status:pending quality:thin -country:US age:>2d "two words" ada'),
-    ):
-        assert parse_qs(urlsplit(chips[name]).query) == {"q": [left]}
-    assert {"Remove Country not US ×", "Remove Asked more than 2 days ago ×"} <= chips.keys()
-    others = _links(crowded.visitor().get("/queue?q=status:accepted&by=person").body, "q-terms")
-    assert parse_qs(urlsplit(others["Clear"]).query) == {"q": ["status:pending"], "by": ["person"]}
-    assert "Clear" not in _links(crowded.visitor().get("/queue").body, "q-terms")
-
-
-@pytest.mark.parametrize(
-    ("query", "words"),
-    [
-        ("quality:junk,empty", "Purpose nothing useful"),
-        ("quality:empty,thin,junk", "Purpose nothing useful or too short"),
-        ("-quality:good", "Purpose not answered"),
-        ("-status:pending", "Not pending"),
-        ("status:*", "Status any"),
-        ("-country:*", "Country none"),
-        ("domain:*.edu", "Mail domain ends with .edu"),
-        ("mail:throw-away", "E-mail throw-away"),
-        ('form."Intended use":*robot*', "Intended use contains robot"),
-        ("repo:a,b,c,d,e", "Repo a or b or c or 2 more"),
-        ("reviewed:<=2026-11-01", "Decided up to 2026-11-01"),
-        ("age:<1d", "Asked less than 1 day ago"),
-        ("rule:none", "Rule none"),
-        ("verdict:human", "Needs review"),
-        ("same:17", "Same text as request 17"),
-        ("user:" + "x" * 200, "Person " + "x" * 60 + "…"),
-        ("table:<script>", "Table <script>"),
-        ("user:\u202egnp", "Person U+202E gnp"),
-    ],
-)
-def test_a_term_is_said_in_words(crowded: Room, query: str, words: str) -> None:
-    body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
-    assert f"Remove {words} ×" in _links(body, "q-terms")
-
-
-@pytest.mark.parametrize(
-    "query", ["status:pending age:2d", 'status:pending form."a b" x', 'status:pending answer:"a b']
-)
-def test_the_terms_before_an_invalid_one_stay_in_force(crowded: Room, query: str) -> None:
-    answer = crowded.visitor().get(f"/queue?{urlencode({'q': query})}")
-    assert answer.rows == _all(crowded, "status:pending")[:50]
-    assert "Remove Pending ×" in _links(answer.body, "q-terms")
-    box = next(attrs for tag, attrs in parsed(answer.body).tags if attrs.get("id") == "q")
-    assert box["value"] == query.removeprefix("status:pending ")
-
-
-def test_a_selection_stays_over_searches(room: Room) -> None:
-    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
-    lena = room.visitor()
-    lena.post("/selection", {"do": "add", "key": room.row("ada").state.hub_request or ""})
-    lena.get(lena.get("/queue?terms=status:pending&q=bob").headers["location"])
-    assert "1 selected" in _text(lena.get("/queue?q=bob").body)
-    assert "1 selected" in _text(lena.get("/queue").body)
-
-
-def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
-    body = crowded.visitor().get("/queue?q=status:pending+nobody-is-called-so").body
-    assert "No requests match" in body
-    assert "Remove Text “nobody-is-called-so” ×" in _text(body)
-    assert "Remove Pending ×" in _text(body)
-    alone = _text(crowded.visitor().get("/queue?q=nobody-is-called-so").body)
-    assert "Clear" in alone
-    assert "Remove" not in alone, "to remove the last term is to clear the query"
-
-
 def test_a_queue_that_is_clear_says_so(room: Room) -> None:
     room.app_state.sync_status.synced_at = room.app_state.now()
     assert "Queue clear." in room.visitor().get("/queue").body
@@ -318,7 +160,7 @@ def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None
 
 def test_the_same_rows_as_files(crowded: Room) -> None:
     visitor = crowded.visitor()
-    wanted = _all(crowded, "status:accepted")
+    wanted = all_keys(crowded, "status:accepted")
     assert [row["request_id"] for row in visitor.get("/queue.json?q=status:accepted").json] == wanted
     lines = visitor.get("/queue.jsonl?q=status:accepted").body.splitlines()
     assert len(lines) == len(wanted)
@@ -359,7 +201,7 @@ def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(room: Room) -> No
 def test_the_views_that_everybody_has_hold_what_they_say(crowded: Room) -> None:
     _judge(crowded)
     lena = crowded.visitor()
-    found = {re.sub(r" [\d,]+$", "", name): path for name, path in _links(lena.get("/queue").body, "views").items()}
+    found = {re.sub(r" [\d,]+$", "", name): path for name, path in links_of(lena.get("/queue").body, "views").items()}
     assert {"Pending", "Suggested", "Needs review"} <= found.keys()
     rows = {name: lena.get(path.replace("/queue?", "/queue.json?")).json for name, path in found.items()}
     assert {row["verdict"]["action"] for row in rows["Suggested"]} <= {"accept", "reset", "reject"}
@@ -373,7 +215,7 @@ def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Room) -> N
     lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
 
     def names(path: str = "/queue") -> list[str]:
-        links = [re.sub(r" [\d,]+$", "", name) for name in _links(lena.get(path).body, "views")]
+        links = [re.sub(r" [\d,]+$", "", name) for name in links_of(lena.get(path).body, "views")]
         assert links.pop() == "By person", "the last link of the menu on a phone"
         return links
 
@@ -390,14 +232,6 @@ def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Room) -> N
     room.local.add_requests([asked | {"user": "bob"}])
     room.read()
     assert names() == ["Pending", "Oldest", "Needs review", "Swiss"], "nobody has evaluated bob"
-
-
-def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
-    room.app_state.sync_status.synced_at = room.app_state.now()
-    body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
-    assert "No requests match." in body
-    assert "No requests are waiting." in body
-    assert "Remove Rule nobody ×" in _text(body)
 
 
 def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:

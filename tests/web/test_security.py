@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.web.app import ROUTES, Route
+from hf_gate.web.routes import ROUTES, Route
 from hf_gate.web.static_files import static_url
 from tests.web.kit import GOOD, Room, Visitor
 

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
-from hf_gate.web.app import ROUTES
+from hf_gate.web.routes import ROUTES
 from tests.web.hostile_scene import TURNS, Field, Scene, a_hostile_room, plain
 from tests.web.kit import Answer, Room, Visitor, served
 from tests.web.payloads import CLASSES, PAYLOADS, number_of, payload

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..domain.display_text import make_visible
 from .cel_tree import Constant, ExpressionNode, NodeKind
-from .expression_problems import FUNCTIONS, MACROS, ExpressionProblem, null_problem
+from .expression_problems import FUNCTIONS, MACROS, ExpressionProblem, describe_type, null_problem
 from .expression_tokens import TokenizedSource
 
 
@@ -257,3 +257,20 @@ def _literal_problem(node: ExpressionNode, failed: str, words: TokenizedSource) 
         return ExpressionProblem("timestamp", f"a timestamp needs a date and a time: {how}", offset, length, fix)
     why = make_visible(failed.partition(": ")[2] or failed, one_line=True)[:100]
     return ExpressionProblem("literal", f"this literal always fails: {why}", offset, length)
+
+
+_LET_TYPES: Final = re.compile(
+    r"(list<)?(bool|int|double|string|timestamp|duration)>?|map<string, (bool|int|double|string)>"
+)
+
+
+def check_result_type(of_type: str, words: TokenizedSource, *, is_let: bool) -> None:
+    """Raise ExpressionProblem for a condition that is not a bool, and for a `let` of a type that facts cannot have."""
+    span = words.span([0, max(len(words.source) - 1, 0)])
+    if is_let and not _LET_TYPES.fullmatch(of_type):
+        raise ExpressionProblem("type", f"a `let` cannot be {describe_type(of_type)}", *span)
+    if not is_let and of_type != "bool":
+        what = describe_type(of_type)
+        raise ExpressionProblem(
+            "type", f"a condition must be true or false, but this is {what}: compare it with a value", *span
+        )

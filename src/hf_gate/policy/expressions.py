@@ -7,7 +7,6 @@ the engine's messages.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,11 +18,10 @@ from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs,
 
 from .cel_tree import CheckedExpression, ExpressionNode, NodeKind, decode_checked_expression
 from .expression_bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_size_problem, text_length, truncate_fact
-from .expression_checks import Comparison, check_tree, collect_names
+from .expression_checks import Comparison, check_result_type, check_tree, collect_names
 from .expression_problems import (
     ExpressionProblem,
     NameSuggestions,
-    describe_type,
     find_foreign_syntax,
     translate_engine_error,
 )
@@ -82,7 +80,7 @@ def compile_expression(
     bounds = compute_bounds(checked.root, words, {name: each.bounds for name, each in lets.items()})
     check_tree(checked.root, words, declared, frozenset(lets), _CelBranchEvaluator(env, checked))
     of_type = _signature(program.return_type())
-    _check_type(of_type, words, is_let=is_let)
+    check_result_type(of_type, words, is_let=is_let)
     return Expression.root(
         words, of_type, _ExpressionContext(env, checked, words, frozenset(declared), dict(lets), bounds), program
     )
@@ -101,20 +99,6 @@ def compile_lets(sources: Mapping[str, str], declared: Mapping[str, CelType]) ->
             problem.let = name
             raise
     return lets
-
-
-_LET_TYPES = re.compile(r"(list<)?(bool|int|double|string|timestamp|duration)>?|map<string, (bool|int|double|string)>")
-
-
-def _check_type(of_type: str, words: TokenizedSource, *, is_let: bool) -> None:
-    span = words.span([0, max(len(words.source) - 1, 0)])
-    if is_let and not _LET_TYPES.fullmatch(of_type):
-        raise ExpressionProblem("type", f"a `let` cannot be {describe_type(of_type)}", *span)
-    if not is_let and of_type != "bool":
-        what = describe_type(of_type)
-        raise ExpressionProblem(
-            "type", f"a condition must be true or false, but this is {what}: compare it with a value", *span
-        )
 
 
 _SIMPLE = {

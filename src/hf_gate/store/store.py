@@ -1,12 +1,9 @@
-"""The open store of a process: reads that never wait for the writer, and one write transaction at a time."""
+"""The open store of a process: what can be read from it. `connections` holds how it reads and writes."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, tzinfo
-from typing import Self
 
 from ..domain.case_folding import fold_for_search
 from ..domain.classification import RequestClassifier
@@ -28,9 +25,9 @@ from ..domain.rows import (
     RequestRow,
     RunRow,
 )
-from ..errors import StoreTooNew, StoreUnavailable
 from . import ledger, member_rows, repos, runs
 from .compression import Packer
+from .connections import StoreConnections
 from .query_sql import build_conditions
 from .requests import (
     SELECT_BARE,
@@ -47,22 +44,14 @@ from .search import PageRequest, cursor_of, find_keys, key_of
 from .sql import Database
 from .state_columns import VerdictCache
 from .write_lock import Lock
-from .writer import Writer
-from .writer_cache import WriterCache, read_dictionary
-
-_SHAPE = "SELECT version_num FROM alembic_version"
-_CLOSE_WAIT_S = 5.0
+from .writer_cache import read_dictionary
 
 
-def _closed_error() -> StoreUnavailable:
-    return StoreUnavailable("the store is closed.", hint="")
-
-
-class Store:
+class Store(StoreConnections):
     """The store, opened by `opening.open_store`.
 
-    `connect` opens another connection for reading. `aside` opens one for the only write that does not need the write
-    lock: a request to the process that holds the lock.
+    `aside` opens a connection for the only write that does not need the write lock: a request to the process that holds
+    the lock.
     """
 
     def __init__(
@@ -77,142 +66,29 @@ class Store:
         lends: bool = False,
         load_classifier: Callable[[], RequestClassifier] | None = None,
     ) -> None:
-        self.endpoint = endpoint
-        self._connect, self._writes, self._lock, self._aside = connect, writes, lock, aside
-        self._memory = WriterCache(writes, country_of, load_classifier) if writes is not None else None
-        self._transaction_lock = threading.Lock()
-        self._holders_lock, self._holders, self._lends_lock = threading.Lock(), 0, lends and lock is not None
-        self._revision = writes.row(_SHAPE) if writes is not None and self._lends_lock else None
-        if lock is not None and self._lends_lock:
-            lock.hand_back()
-        self._thread_local = threading.local()
-        self._readers: list[Database] = []
-        self._is_closed = False
+        super().__init__(connect, writes, lock, country_of, lends=lends, load_classifier=load_classifier)
+        self.endpoint, self._aside = endpoint, aside
         self._verdicts = VerdictCache()
-        self._packer = Packer(lambda number: read_dictionary(self._db, number))
-
-    def close(self) -> None:
-        """Close all connections and release the write lock.
-
-        The transaction of another thread may end first, for at most 5 s. Later uses raise StoreUnavailable.
-        """
-        has_ended = self._transaction_lock.acquire(timeout=_CLOSE_WAIT_S)
-        try:
-            self._is_closed = True
-            for db in (*self._readers, *([self._writes] if self._writes else [])):
-                db.close()
-            self._readers, self._writes = [], None
-            if self._lock is not None:
-                self._lock.release()
-                self._lock = None
-        finally:
-            if has_ended:
-                self._transaction_lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def _db(self) -> Database:
-        """This thread's connection for reading."""
-        db: Database | None = getattr(self._thread_local, "db", None)
-        if db is None:
-            db = self._thread_local.db = self._connect()
-            self._readers.append(db)
-            if self._is_closed:  # perhaps while this connection was made
-                db.close()
-        return db
-
-    @property
-    def reads(self) -> Database:
-        """The same connection, for other modules of this package."""
-        return self._db
-
-    def classification_version(self, form_card: str | None) -> str | None:
-        """Return the version that classifications of requests with this form should have; None without a classifier."""
-        return None if self._memory is None else self._memory.classifiers.version(form_card)
-
-    @contextmanager
-    def writing(self) -> Iterator[Writer]:
-        """Run one transaction. It is durable when the block ends; an error rolls all of it back. Do not nest."""
-        if self._memory is None:
-            raise StoreUnavailable("the store is open for reading only.", hint="")
-        with self.hold_write_lock(), self._transaction_lock:
-            db = self._writes
-            if db is None:
-                raise _closed_error()
-            db.begin()
-            try:
-                yield Writer(db, self._memory)
-                db.commit()
-            except BaseException:
-                self._memory.clear()
-                db.rollback()
-                raise
-
-    @contextmanager
-    def hold_write_lock(self, wait: float | None = None) -> Iterator[None]:
-        """Keep other processes from writing within the block, also between transactions.
-
-        A store that lends its lock acquires it again for the block. Raise StoreBusy if another process keeps it longer
-        than `wait` seconds.
-        """
-        self._acquire_lock(wait)
-        try:
-            yield
-        finally:
-            with self._holders_lock:
-                self._holders -= 1
-                if self._lends_lock and not self._holders and self._lock is not None:
-                    self._lock.hand_back()
-
-    def _acquire_lock(self, wait: float | None) -> None:
-        """Register one more holder.
-
-        Waiting threads share one wait for the lock, so no thread waits longer than it would alone.
-        """
-        limit = -1.0 if not self._lends_lock or self._lock is None else self._lock.wait if wait is None else wait
-        if not self._holders_lock.acquire(timeout=limit):
-            raise _closed_error() if self._lock is None else self._lock.busy_error()
-        try:
-            if self._lends_lock and not self._holders:
-                self._reacquire_lock(wait)
-            self._holders += 1
-        finally:
-            self._holders_lock.release()
-
-    def _reacquire_lock(self, wait: float | None) -> None:
-        lock, db, memory = self._lock, self._writes, self._memory
-        if lock is None or db is None or memory is None:
-            raise _closed_error()
-        if not lock.acquire(wait):
-            return
-        memory.clear()  # another process wrote meanwhile
-        if db.row(_SHAPE) != self._revision:
-            lock.hand_back()
-            raise StoreTooNew(f"{db.at} was changed by a newer hf-gate meanwhile.", hint="Restart this process.")
+        self._packer = Packer(lambda number: read_dictionary(self.reads, number))
 
     # ---- repos -------------------------------------------------------------------------------------------------------
 
     def repos(self) -> Sequence[RepoRow]:
         """Return all repos, ordered by name."""
-        return repos.read_repos(self._db)
+        return repos.read_repos(self.reads)
 
     def repo(self, repo: Repo) -> RepoRow | None:
         """Return a repo, or None if the store does not know it."""
         ident = self._repo_id(repo)
-        return None if ident is None else repos.read_repo(self._db, ident)
+        return None if ident is None else repos.read_repo(self.reads, ident)
 
     def count_by(self, kind: str) -> Mapping[Repo, Mapping[str, int]]:
         """Return how many current requests each repo has by `status`, by `action` of the verdict, or by `queue`."""
-        return repos.count_by(self._db, kind)
+        return repos.count_by(self.reads, kind)
 
     def _repo_id(self, repo: Repo) -> int | None:
         where = (repo.type.value, repo.namespace, repo.name)
-        found = self._db.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
+        found = self.reads.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
         return None if found is None else int(found[0])
 
     # ---- requests ----------------------------------------------------------------------------------------------------
@@ -228,10 +104,10 @@ class Store:
         return iter(()) if ident is None else self._attempt_reader(ident).iterate_missing(seen)
 
     def _attempt_reader(self, repo_id: int) -> LatestAttemptReader:
-        return LatestAttemptReader(self._db, repo_id, self._verdicts.lookup(self._db))
+        return LatestAttemptReader(self.reads, repo_id, self._verdicts.lookup(self.reads))
 
     def _reader(self) -> RowDecoder:
-        return RowDecoder(self._packer, self._verdicts.lookup(self._db))
+        return RowDecoder(self._packer, self._verdicts.lookup(self.reads))
 
     def iterate_requests(
         self, repo: Repo, status: str, *, with_record: bool = True, part: ListRange = (None, None)
@@ -248,16 +124,16 @@ class Store:
             SELECT_WITH_RECORD if with_record else SELECT_BARE,
         )
         reader = self._reader()
-        for page in iterate_pages(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
+        for page in iterate_pages(self.reads.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
             yield from reader.decode(page)
 
     def derived_columns(self, idents: Sequence[int]) -> Mapping[int, DerivedRow]:
         """Return the columns of these requests that are derived from other data."""
-        return read_derived_columns(self._db, idents)
+        return read_derived_columns(self.reads, idents)
 
     def requests_after(self, ident: int, size: int) -> list[RequestRow]:
         """Return the next requests by number, past attempts included, with their records."""
-        rows = self._db.rows(f"{SELECT_WITH_RECORD} WHERE r.id > ? ORDER BY r.id LIMIT ?", (ident, size))
+        rows = self.reads.rows(f"{SELECT_WITH_RECORD} WHERE r.id > ? ORDER BY r.id LIMIT ?", (ident, size))
         return self._reader().decode(rows)
 
     def unpack(self, data: bytes) -> bytes:
@@ -267,7 +143,7 @@ class Store:
     def split_points(self, repo: Repo, status: str, size: int) -> Sequence[ListPosition]:
         """Return the positions that split this list into parts of about `size` requests."""
         ident = self._repo_id(repo)
-        return [] if ident is None else find_split_points(self._db, ident, status, size)
+        return [] if ident is None else find_split_points(self.reads, ident, status, size)
 
     def request(self, ident: int) -> RequestRow | None:
         """Return a request with its record, or None."""
@@ -285,8 +161,8 @@ class Store:
             return []
         found = set(self._requests_of_identity(key))
         if is_id(key):
-            found |= {row[0] for row in self._db.rows("SELECT id FROM requests WHERE hub_request = ?", (key,))}
-        among, value = self._db.in_clause(found)
+            found |= {row[0] for row in self.reads.rows("SELECT id FROM requests WHERE hub_request = ?", (key,))}
+        among, value = self.reads.in_clause(found)
         return self._read_requests(f"r.id {among} AND r.is_current", [value], repo)
 
     def find_by_hub_id(self, request: str) -> RequestRow | None:
@@ -298,8 +174,8 @@ class Store:
         """Return the requests of people with this username, account id, pseudonym or e-mail address."""
         found = []
         for name in ("user", "email"):
-            ready = build_conditions(Query((Term(name, (Pattern((key,)),)),)), self._db, now=0)
-            found += [ident for _, ident in find_keys(self._db, ready, PageRequest(1000))]
+            ready = build_conditions(Query((Term(name, (Pattern((key,)),)),)), self.reads, now=0)
+            found += [ident for _, ident in find_keys(self.reads, ready, PageRequest(1000))]
         return found
 
     def attempts(self, repo: Repo | None, person: int) -> Sequence[RequestRow]:
@@ -312,7 +188,7 @@ class Store:
             if ident is None:
                 return []
             where, values = f"{where} AND r.repo_id = ?", [*values, ident]
-        rows = self._db.rows(f"{SELECT_WITH_RECORD} WHERE {where} ORDER BY r.asked_at, r.id", values)
+        rows = self.reads.rows(f"{SELECT_WITH_RECORD} WHERE {where} ORDER BY r.asked_at, r.id", values)
         return self._reader().decode(rows)
 
     def query(
@@ -331,34 +207,36 @@ class Store:
         `now` (ms) is the time from which ages are measured. `zone` defines days. `cursor` is `next` of the previous page.
         """
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
-        ready = build_conditions(query, self._db, now=now, zone=zone)
-        keys = find_keys(self._db, ready, PageRequest(limit + 1, newest_first, after))
+        ready = build_conditions(query, self.reads, now=now, zone=zone)
+        keys = find_keys(self.reads, ready, PageRequest(limit + 1, newest_first, after))
         rows = self._by_id([ident for _, ident in keys[:limit]], SELECT_WITH_RECORD if with_record else SELECT_BARE)
         following = cursor_of(query, keys[limit - 1], newest_first=newest_first) if len(keys) > limit else None
         return QueryPage(rows=rows, next=following)
 
     def _by_id(self, idents: Sequence[int], select: str) -> list[RequestRow]:
-        among, value = self._db.in_clause(idents)
-        rows = {row.id: row for row in self._reader().decode(self._db.rows(f"{select} WHERE r.id {among}", (value,)))}
+        among, value = self.reads.in_clause(idents)
+        rows = {row.id: row for row in self._reader().decode(self.reads.rows(f"{select} WHERE r.id {among}", (value,)))}
         return [rows[ident] for ident in idents if ident in rows]
 
     def iterate_due(self, until: int) -> Iterator[RequestRow]:
         """Iterate over the requests whose grants end at or before a time (ms), earliest first."""
         reader = self._reader()
         where = "r.until_at <= ? AND r.is_current"
-        for page in iterate_pages(self._db.rows, SELECT_WITH_RECORD, where, (until,), ("r.until_at", "r.id")):
+        for page in iterate_pages(self.reads.rows, SELECT_WITH_RECORD, where, (until,), ("r.until_at", "r.id")):
             yield from reader.decode(page)
 
     def open_changes(self) -> Sequence[RequestRow]:
         """Return the requests with a change that was started but is not settled."""
-        return self._reader().decode(self._db.rows(f"{SELECT_WITH_RECORD} WHERE r.open_run IS NOT NULL ORDER BY r.id"))
+        return self._reader().decode(
+            self.reads.rows(f"{SELECT_WITH_RECORD} WHERE r.open_run IS NOT NULL ORDER BY r.id")
+        )
 
     def history(
         self, repo: Repo, people: Sequence[int], *, within: Collection[int] | None = None
     ) -> Mapping[int, HistoryRow]:
         """Return the past decisions about each person, in this repo and elsewhere (all other repos, or those in `within`)."""
         ident = self._repo_id(repo)
-        here, elsewhere = read_history(self._db, -1 if ident is None else ident, people, within)
+        here, elsewhere = read_history(self.reads, -1 if ident is None else ident, people, within)
         there: dict[int, int] = dict(elsewhere)
         was = {row[0]: row[1:] for row in here}
         return {
@@ -370,106 +248,106 @@ class Store:
 
     def run(self, ident: str) -> RunRow | None:
         """Return a run by its id."""
-        return runs.read_run(self._db, "id = ?", ident)
+        return runs.read_run(self.reads, "id = ?", ident)
 
     def run_of_plan(self, digest: str) -> RunRow | None:
         """Return the latest run of a plan."""
-        return runs.read_run(self._db, "plan = ?", digest)
+        return runs.read_run(self.reads, "plan = ?", digest)
 
     def runs(self, limit: int = 50) -> Sequence[RunRow]:
         """Return runs, the latest first."""
-        return runs.read_runs(self._db, limit)
+        return runs.read_runs(self.reads, limit)
 
     def runs_since(self, at: int) -> Sequence[RunRow]:
         """Return the runs that were started or resumed since a time (ms)."""
-        return runs.read_runs_since(self._db, at)
+        return runs.read_runs_since(self.reads, at)
 
     def runs_of(self, member: str) -> Sequence[RunRow]:
         """Return the unfinished runs of a member, given the member's id."""
-        return runs.read_runs_of(self._db, member)
+        return runs.read_runs_of(self.reads, member)
 
     def members(self) -> Sequence[Member]:
         """Return all members, revoked ones included, ordered by name."""
-        return member_rows.read_members(self._db)
+        return member_rows.read_members(self.reads)
 
     def changes(
         self, run: str, states: Collection[str] | None = None, limit: int | None = None, repo: Repo | None = None
     ) -> Sequence[ChangeRow]:
         """Return the changes of a run in the order of the plan, for one repo or for all repos."""
         ident = None if repo is None else self._repo_id(repo) or -1
-        return runs.read_changes(self._db, run, states, limit, ident)
+        return runs.read_changes(self.reads, run, states, limit, ident)
 
     def changed_repos(self, run: str, states: Collection[str]) -> Sequence[Repo]:
         """Return the repos of a run that have a change in one of these states, in the order of the plan."""
-        return runs.read_repos(self._db, run, states)
+        return runs.read_repos(self.reads, run, states)
 
     def plan(self, digest: str) -> bytes | None:
         """Return the document of a plan."""
-        found = self._db.row("SELECT document FROM plans WHERE digest = ?", (digest,))
+        found = self.reads.row("SELECT document FROM plans WHERE digest = ?", (digest,))
         return None if found is None else self._packer.unpack(found[0])
 
     # ---- ledger ------------------------------------------------------------------------------------------------------
 
     def chains(self) -> Mapping[str, tuple[int, bytes]]:
         """Return the length and last hash of every chain."""
-        return ledger.read_chains(self._db)
+        return ledger.read_chains(self.reads)
 
     def links(self, chain: str, first: int = 1) -> Iterator[LedgerLink]:
         """Iterate over the stored entries of a chain, starting at number `first`."""
-        return ledger.read_links(self._db, chain, first)
+        return ledger.read_links(self.reads, chain, first)
 
     def links_with_runs(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
         """Iterate over the entries, each with the run in its index column."""
-        return ledger.read_links_with_runs(self._db, chain, first)
+        return ledger.read_links_with_runs(self.reads, chain, first)
 
     def links_with_private_parts(
         self, chain: str, first: int = 1
     ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
         """Iterate over the entries, each with the salt and private part for its commitment; None if they were erased."""
-        return ledger.read_links_with_private_parts(self._db, self._packer, chain, first)
+        return ledger.read_links_with_private_parts(self.reads, self._packer, chain, first)
 
     def entries(
         self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None
     ) -> Sequence[LedgerRow]:
         """Return entries, the latest first. `before` is the `id` of the last row of the previous page."""
-        return ledger.read_entries(self._db, self._packer, request=request, run=run, limit=limit, before=before)
+        return ledger.read_entries(self.reads, self._packer, request=request, run=run, limit=limit, before=before)
 
     def find_trigger_faults(self) -> list[str]:
         """Return the faults of the triggers that protect the ledger."""
-        return find_trigger_faults(self._db)
+        return find_trigger_faults(self.reads)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return all checkpoints in the order in which they were made."""
-        return ledger.read_checkpoints(self._db)
+        return ledger.read_checkpoints(self.reads)
 
     def count_done(self, verb: str, since: int) -> int:
         """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
-        return ledger.count_done(self._db, verb, since)
+        return ledger.count_done(self.reads, verb, since)
 
     # ---- profiles, settings, stop requests ---------------------------------------------------------------------------
 
     def profiles(self, people: Sequence[int]) -> Mapping[int, tuple[bytes | None, int]]:
         """Return the packed profile of each person whose profile was read, and when it was read (ms)."""
-        among, value = self._db.in_clause(people)
-        rows = self._db.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
+        among, value = self.reads.in_clause(people)
+        rows = self.reads.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
         return {person: (document and self._packer.unpack(document), at) for person, document, at in rows}
 
     def is_plan_made(self, digest: str) -> bool:
         """Return whether this store made a plan that did not expire long ago."""
-        return self._db.row("SELECT 1 FROM made_plans WHERE digest = ?", (digest,)) is not None
+        return self.reads.row("SELECT 1 FROM made_plans WHERE digest = ?", (digest,)) is not None
 
     def bindings(self, table: str) -> Mapping[str, str]:
         """Return the account id of each key of an owner's table."""
-        return dict(self._db.rows("SELECT key, user_id FROM bindings WHERE owner_table = ?", (table,)))
+        return dict(self.reads.rows("SELECT key, user_id FROM bindings WHERE owner_table = ?", (table,)))
 
     def setting(self, key: str) -> str | None:
         """Return a setting, or None."""
-        found = self._db.row("SELECT value FROM settings WHERE key = ?", (key,))
+        found = self.reads.row("SELECT value FROM settings WHERE key = ?", (key,))
         return None if found is None else str(found[0])
 
     def stop_request(self, run: str) -> str | None:
         """Return what the process that executes a run is asked to do: pause or stop."""
-        found = self._db.row("SELECT action FROM stop_requests WHERE run = ?", (run,))
+        found = self.reads.row("SELECT action FROM stop_requests WHERE run = ?", (run,))
         return None if found is None else str(found[0])
 
     def request_stop(self, run: str, word: str | None) -> None:

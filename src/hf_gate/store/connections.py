@@ -1,0 +1,150 @@
+"""The connections of an open store: one for reading in each thread, and one for writing with the write lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from ..domain.classification import RequestClassifier
+from ..domain.requests import AccessRequest
+from ..errors import StoreTooNew, StoreUnavailable
+from .sql import Database
+from .write_lock import Lock
+from .writer import Writer
+from .writer_cache import WriterCache
+
+_SHAPE = "SELECT version_num FROM alembic_version"
+_CLOSE_WAIT_S = 5.0
+
+
+def _closed_error() -> StoreUnavailable:
+    return StoreUnavailable("the store is closed.", hint="")
+
+
+class StoreConnections:
+    """Opens connections for reading, and runs one write transaction at a time.
+
+    `connect` opens another connection for reading. A store that `lends` its write lock holds it only while it writes.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Database],
+        writes: Database | None,
+        lock: Lock | None,
+        country_of: Callable[[AccessRequest], str | None],
+        *,
+        lends: bool = False,
+        load_classifier: Callable[[], RequestClassifier] | None = None,
+    ) -> None:
+        self._connect, self._writes, self._lock = connect, writes, lock
+        self._memory = WriterCache(writes, country_of, load_classifier) if writes is not None else None
+        self._transaction_lock = threading.Lock()
+        self._holders_lock, self._holders, self._lends_lock = threading.Lock(), 0, lends and lock is not None
+        self._revision = writes.row(_SHAPE) if writes is not None and self._lends_lock else None
+        if lock is not None and self._lends_lock:
+            lock.hand_back()
+        self._thread_local = threading.local()
+        self._readers: list[Database] = []
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Close all connections and release the write lock.
+
+        The transaction of another thread may end first, for at most 5 s. Later uses raise StoreUnavailable.
+        """
+        has_ended = self._transaction_lock.acquire(timeout=_CLOSE_WAIT_S)
+        try:
+            self._is_closed = True
+            for db in (*self._readers, *([self._writes] if self._writes else [])):
+                db.close()
+            self._readers, self._writes = [], None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+        finally:
+            if has_ended:
+                self._transaction_lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def reads(self) -> Database:
+        """This thread's connection for reading."""
+        db: Database | None = getattr(self._thread_local, "db", None)
+        if db is None:
+            db = self._thread_local.db = self._connect()
+            self._readers.append(db)
+            if self._is_closed:  # perhaps while this connection was made
+                db.close()
+        return db
+
+    def classification_version(self, form_card: str | None) -> str | None:
+        """Return the version that classifications of requests with this form should have; None without a classifier."""
+        return None if self._memory is None else self._memory.classifiers.version(form_card)
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Run one transaction. It is durable when the block ends; an error rolls all of it back. Do not nest."""
+        if self._memory is None:
+            raise StoreUnavailable("the store is open for reading only.", hint="")
+        with self.hold_write_lock(), self._transaction_lock:
+            db = self._writes
+            if db is None:
+                raise _closed_error()
+            db.begin()
+            try:
+                yield Writer(db, self._memory)
+                db.commit()
+            except BaseException:
+                self._memory.clear()
+                db.rollback()
+                raise
+
+    @contextmanager
+    def hold_write_lock(self, wait: float | None = None) -> Iterator[None]:
+        """Keep other processes from writing within the block, also between transactions.
+
+        A store that lends its lock acquires it again for the block. Raise StoreBusy if another process keeps it longer
+        than `wait` seconds.
+        """
+        self._acquire_lock(wait)
+        try:
+            yield
+        finally:
+            with self._holders_lock:
+                self._holders -= 1
+                if self._lends_lock and not self._holders and self._lock is not None:
+                    self._lock.hand_back()
+
+    def _acquire_lock(self, wait: float | None) -> None:
+        """Register one more holder.
+
+        Waiting threads share one wait for the lock, so no thread waits longer than it would alone.
+        """
+        limit = -1.0 if not self._lends_lock or self._lock is None else self._lock.wait if wait is None else wait
+        if not self._holders_lock.acquire(timeout=limit):
+            raise _closed_error() if self._lock is None else self._lock.busy_error()
+        try:
+            if self._lends_lock and not self._holders:
+                self._reacquire_lock(wait)
+            self._holders += 1
+        finally:
+            self._holders_lock.release()
+
+    def _reacquire_lock(self, wait: float | None) -> None:
+        lock, db, memory = self._lock, self._writes, self._memory
+        if lock is None or db is None or memory is None:
+            raise _closed_error()
+        if not lock.acquire(wait):
+            return
+        memory.clear()  # another process wrote meanwhile
+        if db.row(_SHAPE) != self._revision:
+            lock.hand_back()
+            raise StoreTooNew(f"{db.at} was changed by a newer hf-gate meanwhile.", hint="Restart this process.")

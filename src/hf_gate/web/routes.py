@@ -1,0 +1,119 @@
+"""The routes of the desk that need a session, each with its page handler and the lowest role that may use it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ..domain.members import MemberRole
+from . import (
+    access_end,
+    alike_decisions,
+    audit,
+    audit_entries,
+    bulk,
+    find_list,
+    first_steps,
+    help_page,
+    ledger_proofs,
+    overview,
+    people,
+    plan,
+    plans,
+    policies,
+    queue,
+    reason_texts,
+    repos,
+    request,
+    request_history,
+    runs,
+    selection_page,
+    settings_page,
+    tray,
+)
+from .request_context import PageHandler
+
+_VIEWER, _REVIEWER, _ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.ADMIN
+
+
+class Route(NamedTuple):
+    """A method and path with its handler and the lowest role that may use it."""
+
+    method: str
+    path: str
+    role: MemberRole
+    handler: PageHandler
+    is_draft: bool = False  # can try a policy draft on requests, which is slow
+
+
+ROUTES: Final = (
+    Route("GET", "/", _VIEWER, queue.home),
+    Route("GET", "/overview", _VIEWER, overview.page),
+    Route("GET", "/overview.{kind}", _VIEWER, overview.export),
+    Route("GET", "/queue", _VIEWER, queue.page),
+    Route("GET", "/queue.{kind}", _VIEWER, queue.export),
+    Route("POST", "/views", _VIEWER, queue.save_view),
+    Route("GET", "/requests/{id}", _VIEWER, request.page),
+    Route("GET", "/requests/{id}/why", _VIEWER, request.explanation_part),
+    Route("GET", "/requests/{id}/similar", _REVIEWER, request_history.similar_part),
+    Route("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet_part),
+    Route("POST", "/requests/{id}/preview", _REVIEWER, reason_texts.preview_part),
+    Route("POST", "/requests/{id}/alike", _REVIEWER, alike_decisions.select_alike),
+    Route("POST", "/requests/{id}/note", _REVIEWER, request.add_note),
+    Route("POST", "/requests/{id}/end", _REVIEWER, access_end.change_end),
+    Route("POST", "/requests/{id}/looking", _REVIEWER, request.update_presence),
+    Route("GET", "/tray", _VIEWER, tray.page),
+    Route("POST", "/tray", _REVIEWER, tray.decide),
+    Route("POST", "/tray/undo", _REVIEWER, tray.undo),
+    Route("POST", "/tray/hold", _REVIEWER, tray.hold),
+    Route("POST", "/tray/send", _REVIEWER, tray.send),
+    Route("POST", "/tray/seen", _REVIEWER, tray.dismiss_outcomes),
+    Route("GET", "/selection", _REVIEWER, selection_page.page),
+    Route("POST", "/selection", _REVIEWER, bulk.select),
+    Route("GET", "/find-list", _REVIEWER, find_list.page),
+    Route("POST", "/find-list", _REVIEWER, find_list.find),
+    Route("POST", "/bulk", _REVIEWER, bulk.begin),
+    Route("GET", "/bulk/{id}.{kind}", _REVIEWER, bulk.export),
+    Route("GET", "/bulk/{id}", _REVIEWER, bulk.page),
+    Route("POST", "/bulk/{id}", _REVIEWER, bulk.confirm),
+    Route("POST", "/bulk/{id}/preview", _REVIEWER, bulk.preview_part),
+    Route("GET", "/plans", _VIEWER, plans.index),
+    Route("GET", "/plans.{kind}", _REVIEWER, plans.index_file),
+    Route("POST", "/plans", _ADMIN, plans.make_plan),
+    Route("GET", "/plans/{digest}.{kind}", _REVIEWER, plan.plan_file),
+    Route("GET", "/plans/{digest}", _VIEWER, plan.page),
+    Route("POST", "/plans/{digest}", _REVIEWER, plan.handle_action),
+    Route("GET", "/runs/{id}.{kind}", _REVIEWER, runs.run_file),
+    Route("GET", "/runs/{id}", _VIEWER, runs.page),
+    Route("GET", "/runs/{id}/live", _VIEWER, runs.live),
+    Route("GET", "/runs/{id}/events", _VIEWER, runs.events),
+    Route("POST", "/runs/{id}", _REVIEWER, runs.handle_action),
+    Route("GET", "/repos", _VIEWER, repos.page),
+    Route("GET", "/repos.{kind}", _VIEWER, repos.export),
+    Route("GET", "/repos/{type}/{ns}/{name}", _VIEWER, repos.repo_page),
+    Route("POST", "/repos/{type}/{ns}/{name}/sync", _REVIEWER, repos.sync_now),
+    Route("GET", "/people", _VIEWER, people.index),
+    Route("GET", "/people.{kind}", _REVIEWER, people.index_export),
+    Route("GET", "/people/{id}", _VIEWER, people.page),
+    Route("POST", "/people/{id}", _REVIEWER, people.decide),
+    Route("GET", "/policies", _VIEWER, policies.page),
+    Route("GET", "/policies.{kind}", _VIEWER, policies.export),
+    Route("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
+    Route("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
+    Route("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
+    Route("POST", "/policies/{name}/save", _ADMIN, policies.save_draft, is_draft=True),
+    Route("GET", "/audit", _VIEWER, audit.page),
+    Route("GET", "/audit.{kind}", _VIEWER, audit.export),
+    Route("GET", "/audit/export", _VIEWER, ledger_proofs.download_ledger),
+    Route("POST", "/audit/verify", _VIEWER, ledger_proofs.prove_ledger),
+    Route("POST", "/audit/checkpoint", _REVIEWER, ledger_proofs.make_checkpoint),
+    Route("GET", "/audit/desk/{seq}", _VIEWER, audit_entries.entry_page),
+    Route("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, audit_entries.entry_page),
+    Route("GET", "/keys", _VIEWER, help_page.page),
+    Route("POST", "/theme", _VIEWER, help_page.set_theme),
+    Route("GET", "/first-steps", _VIEWER, first_steps.page),
+    Route("GET", "/settings", _VIEWER, settings_page.page),
+    Route("POST", "/settings/prove", _VIEWER, settings_page.prove),
+    Route("POST", "/settings/invite", _ADMIN, settings_page.invite),
+    Route("POST", "/settings/revoke", _ADMIN, settings_page.revoke),
+)
+"""All routes that need a session. The others are in `app.DeskApp.open_routes`."""

@@ -1,0 +1,154 @@
+"""What is typed into the search box and the terms of a query: read strictly, shown in words, and removable one by one."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from tests.web.kit import GOOD, Room, all_keys, links_of, parsed, text_of
+
+
+def test_what_is_no_term_stays_and_is_told(crowded: Room) -> None:
+    answer = crowded.visitor().get("/queue?q=status:pending+colour:red")
+    assert answer.status == 200
+    assert "unknown key" in answer.body
+    assert 'value="status:pending colour:red"' in answer.body
+    assert 'aria-invalid="true"' in answer.body
+    assert answer.rows == all_keys(crowded, "status:pending")[:50]
+
+
+@pytest.mark.parametrize("text", ["age:>1d+" * 6_000, "-rule:x*y+" * 1_000, "a" * 2_001, "-rule:x*y+" * 65])
+def test_a_query_too_large_to_be_read_is_refused_on_every_page(crowded: Room, text: str) -> None:
+    viewer, owner = crowded.viewer(), crowded.visitor()
+    plain = text.replace("+", " ").strip()
+    answers = [
+        viewer.get(f"/queue?q={text}"),
+        viewer.get(f"/queue?by=person&q={text}"),
+        owner.get(f"/queue.json?q={text}"),
+        owner.get(f"/api/v1/requests?q={text}"),
+        owner.post("/selection", {"do": "all", "q": plain}),
+        owner.post("/views", {"name": "Big", "q": plain}),
+    ]
+    assert [answer.status for answer in answers] == [422] * 6
+    assert "a query has at most" in answers[0].body
+    assert viewer.get("/queue").status == 200  # no view of that size was saved that would break the page
+
+
+def test_the_largest_query_is_answered(crowded: Room) -> None:
+    assert crowded.viewer("wim").get("/queue?q=" + "-rule:x*y+" * 64).rows == crowded.visitor().get("/queue?q=").rows
+    assert crowded.visitor().get("/queue?q=domain:" + ",".join(["*q"] * 256)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("terms", "typed", "query"),
+    [
+        ("status:pending", "sleep", "status:pending sleep"),
+        ("status:pending repo:x", "", "status:pending repo:x"),
+        ("status:pending repo:x", "status:accepted robot", "repo:x status:accepted robot"),
+        ("status:pending -repo:x", "repo:y -ada", "status:pending -repo:x repo:y -ada"),
+        ('form."a b":x', 'form."c":y form."a b":z', 'form."c":y form."a b":z'),
+        ("status:pending", '"two  words" colour:red', 'status:pending "two  words" colour:red'),
+        ("", "status:pending", "status:pending"),
+    ],
+)
+def test_the_search_form_leads_to_the_query_that_it_means(crowded: Room, terms: str, typed: str, query: str) -> None:
+    path = "/queue?" + urlencode({"terms": terms, "q": typed, "order": "newest", "by": "person"})
+    answer = crowded.visitor().get(path)
+    assert answer.status == 303
+    assert parse_qs(urlsplit(answer.headers["location"]).query) == {
+        "q": [query], "by": ["person"], "order": ["newest"],
+    }  # fmt: skip
+
+
+def test_a_search_that_is_too_large_is_refused(crowded: Room) -> None:
+    for values in ({"terms": "a" * 2_001, "q": ""}, {"terms": "", "q": "a" * 2_001}):
+        assert crowded.visitor().get("/queue?" + urlencode(values)).status == 422
+
+
+def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Room) -> None:
+    query = 'status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'
+    body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
+    inputs = [attrs for tag, attrs in parsed(body).tags if tag == "input"]
+    boxes = {attrs["id"]: attrs.get("value") for attrs in inputs if attrs.get("id")}
+    kept = [attrs["value"] for attrs in inputs if attrs.get("name") == "terms"]
+    assert boxes["q"] == '"two words" ada'
+    assert kept == ["status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d"]
+    assert boxes["q-text"] == query
+    chips = links_of(body, "q-terms")
+    for name, left in (
+        ("Remove Pending ×", 'repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'),
+        ("Remove Purpose too short ×", 'status:pending repo:lantern-7b-chat -country:US age:>2d "two words" ada'),
+        ("Remove Repo lantern-7b-chat ×", 'status:pending quality:thin -country:US age:>2d "two words" ada'),
+    ):
+        assert parse_qs(urlsplit(chips[name]).query) == {"q": [left]}
+    assert {"Remove Country not US ×", "Remove Asked more than 2 days ago ×"} <= chips.keys()
+    others = links_of(crowded.visitor().get("/queue?q=status:accepted&by=person").body, "q-terms")
+    assert parse_qs(urlsplit(others["Clear"]).query) == {"q": ["status:pending"], "by": ["person"]}
+    assert "Clear" not in links_of(crowded.visitor().get("/queue").body, "q-terms")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("quality:junk,empty", "Purpose nothing useful"),
+        ("quality:empty,thin,junk", "Purpose nothing useful or too short"),
+        ("-quality:good", "Purpose not answered"),
+        ("-status:pending", "Not pending"),
+        ("status:*", "Status any"),
+        ("-country:*", "Country none"),
+        ("domain:*.edu", "Mail domain ends with .edu"),
+        ("mail:throw-away", "E-mail throw-away"),
+        ('form."Intended use":*robot*', "Intended use contains robot"),
+        ("repo:a,b,c,d,e", "Repo a or b or c or 2 more"),
+        ("reviewed:<=2026-11-01", "Decided up to 2026-11-01"),
+        ("age:<1d", "Asked less than 1 day ago"),
+        ("rule:none", "Rule none"),
+        ("verdict:human", "Needs review"),
+        ("same:17", "Same text as request 17"),
+        ("user:" + "x" * 200, "Person " + "x" * 60 + "…"),
+        ("table:<script>", "Table <script>"),
+        ("user:\u202egnp", "Person U+202E gnp"),
+    ],
+)
+def test_a_term_is_said_in_words(crowded: Room, query: str, words: str) -> None:
+    body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
+    assert f"Remove {words} ×" in links_of(body, "q-terms")
+
+
+@pytest.mark.parametrize(
+    "query", ["status:pending age:2d", 'status:pending form."a b" x', 'status:pending answer:"a b']
+)
+def test_the_terms_before_an_invalid_one_stay_in_force(crowded: Room, query: str) -> None:
+    answer = crowded.visitor().get(f"/queue?{urlencode({'q': query})}")
+    assert answer.rows == all_keys(crowded, "status:pending")[:50]
+    assert "Remove Pending ×" in links_of(answer.body, "q-terms")
+    box = next(attrs for tag, attrs in parsed(answer.body).tags if attrs.get("id") == "q")
+    assert box["value"] == query.removeprefix("status:pending ")
+
+
+def test_a_selection_stays_over_searches(room: Room) -> None:
+    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena = room.visitor()
+    lena.post("/selection", {"do": "add", "key": room.row("ada").state.hub_request or ""})
+    lena.get(lena.get("/queue?terms=status:pending&q=bob").headers["location"])
+    assert "1 selected" in text_of(lena.get("/queue?q=bob").body)
+    assert "1 selected" in text_of(lena.get("/queue").body)
+
+
+def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
+    body = crowded.visitor().get("/queue?q=status:pending+nobody-is-called-so").body
+    assert "No requests match" in body
+    assert "Remove Text “nobody-is-called-so” ×" in text_of(body)
+    assert "Remove Pending ×" in text_of(body)
+    alone = text_of(crowded.visitor().get("/queue?q=nobody-is-called-so").body)
+    assert "Clear" in alone
+    assert "Remove" not in alone, "to remove the last term is to clear the query"
+
+
+def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
+    room.app_state.sync_status.synced_at = room.app_state.now()
+    body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
+    assert "No requests match." in body
+    assert "No requests are waiting." in body
+    assert "Remove Rule nobody ×" in text_of(body)
