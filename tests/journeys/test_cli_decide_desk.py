@@ -203,6 +203,23 @@ def test_a_template_is_filled_for_each_and_refused_before_anything_is_sent(fresh
     assert 'reason sent: "Wir haben zu."' in chosen.out
 
 
+def test_a_text_that_comes_with_hf_gate_needs_no_template(fresh: LocalHub, desk: Path) -> None:
+    fill(fresh, ["ada-l", "bob99"])
+    console = Console(fresh)
+    ended = console.run("reset", f"ada-l@{MODEL}", "--reason-template", "full-name", "--lang", "de")
+    assert "Bitte geben Sie Ihren vollen Namen an" in ended.out, ended.err
+    (desk / "hf-gate.yaml").unlink()
+    ended = console.run("reset", f"bob99@{MODEL}", "--reason-template", "full-name")
+    assert "Please give your full name" in ended.out, ended.err
+    for verb, word, why in (
+        ("reset", "full-name:xx", "en, zh"),
+        ("reset", "ful-name", "full-name"),
+        ("reject", "full-name", "other-purpose"),
+    ):
+        ended = console.run(verb, f"bob99@{MODEL}", "--reason-template", word)
+        assert (ended.code, why in ended.hint) == (2, True), ended.err
+
+
 def test_a_template_that_gets_too_long_is_no_reason(fresh: LocalHub, desk: Path) -> None:
     fill(fresh, ["ada-l"])
     text = HOUSE.replace("Hello {user}", "x" * 120 + " {user}")

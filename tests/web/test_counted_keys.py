@@ -11,12 +11,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, Route, expect
 
-from hf_gate.application.reason_texts import READY_TEXTS
+from hf_gate.application.reason_texts import list_ready_texts
 from tests.web.kit import GOOD, Room, a_room, served
 
 MODEL = "lumen-labs/lantern-7b-chat"
 SAME = "I would like to try the model for my personal projects at home."
-FIRST, SECOND = (one.text for one in READY_TEXTS["reset"][:2])
+FIRST, SECOND = (one.text for one in list_ready_texts("reset")[:2])
 
 
 @dataclass

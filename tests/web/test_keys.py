@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from hf_gate.application.reason_texts import READY_TEXTS
+from hf_gate.application.reason_texts import list_ready_texts
 from tests.web.kit import GOOD, Room, a_room, served
 
 MODEL = "lumen-labs/lantern-7b-chat"
@@ -133,7 +133,7 @@ def _reasons(room: Room) -> list[str | None]:
 
 
 def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, room: Room) -> None:
-    texts = [one.text for one in READY_TEXTS["reset"]]
+    texts = [one.text for one in list_ready_texts("reset")]
     _sheet(page)
     expect(page.locator("#reason")).to_have_value(texts[0])
     _press(page, "Enter")

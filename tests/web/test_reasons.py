@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.reason_texts import READY_TEXTS
+from hf_gate.application.ready_texts import LANGUAGES, READY_TEXTS
+from hf_gate.application.reason_texts import list_ready_texts
 from hf_gate.domain.requests import check_reason
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room, parsed
 
-RESET = [(one.text, one.name) for one in READY_TEXTS["reset"]]
-REJECT = [(one.text, one.name) for one in READY_TEXTS["reject"]]
+RESET = [(one.text, one.name) for one in list_ready_texts("reset")]
+REJECT = [(one.text, one.name) for one in list_ready_texts("reject")]
 OWN = "templates: {closed: {en: We are closed., de: Wir haben zu.}, more: 'Say more about {repo}, {user}.'}\n"
 
 
@@ -64,16 +65,35 @@ def _sent(room: Room) -> list[str | None]:
 # ---- what is offered -----------------------------------------------------------------------------------------------------
 
 
-def test_four_texts_come_with_every_workspace_each_where_it_is_true(asked: Room) -> None:
+def test_seven_texts_come_with_every_workspace_each_where_it_is_true(asked: Room) -> None:
     lena = asked.visitor()
     assert _offered(_sheet(asked, lena, "ada")) == RESET
     assert _offered(_sheet(asked, lena, "ada", "reject")) == REJECT
     assert [title for _, title in RESET + REJECT] == [
-        "Say more about the use", "Use your institution's address", "Give your full name", "Not for this purpose",
+        "Say more about the use", "Use your institution's address", "Give your full name", "Name your institution",
+        "Send the signed agreement", "Answer every question", "Not for this purpose",
     ]  # fmt: skip
     assert all("ask again" in text for text, _ in RESET)
     assert not any("ask again" in text for text, _ in REJECT)
     assert all(check_reason(text) == text and "{" not in text for text, _ in RESET + REJECT)
+
+
+def test_every_ready_text_fits_in_every_language() -> None:
+    for texts in READY_TEXTS.values():
+        for one in texts:
+            assert list(one.texts) == list(LANGUAGES)
+            assert len(set(one.texts.values())) == len(LANGUAGES)
+            assert all(check_reason(text) == text and "{" not in text for text in one.texts.values())
+
+
+def test_a_language_is_chosen_by_hand(asked: Room) -> None:
+    lena = asked.visitor()
+    page = lena.get(f"/requests/{_key(asked, 'ada')}?verb=reset&lang=ja").body
+    japanese = [(one.text, one.name) for one in list_ready_texts("reset", "ja")]
+    assert _offered(page) == japanese
+    assert _chosen(page) == [japanese[0][0]]
+    assert f"The Hub mails ada this text: {japanese[0][0]}" in _words(page)
+    assert _offered(lena.get(f"/requests/{_key(asked, 'ada')}?verb=reset&lang=xx").body) == RESET
 
 
 def test_the_workspaces_own_texts_come_first_filled_in(tmp_path: Path) -> None:

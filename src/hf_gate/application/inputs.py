@@ -5,7 +5,7 @@ Each function returns the value or raises a `UsageError` with the next step. At 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final, TypeAlias
@@ -116,15 +116,20 @@ def check_templates(templates: Templates, repos: Sequence[Repo]) -> Iterator[Rea
                 yield problem
 
 
-def find_template(templates: Templates, word: str, repos: Sequence[Repo]) -> ReasonTemplate:
-    """Return the template `NAME` or `NAME:LANGUAGE`. Raises UsageError if it is unknown or unusable at these repos."""
+def find_template(
+    templates: Templates, word: str, repos: Sequence[Repo], *, also: Iterable[str] = ()
+) -> ReasonTemplate:
+    """Return the template `NAME` or `NAME:LANGUAGE`. Raises UsageError if it is unknown or unusable at these repos.
+
+    `also` are names of texts from elsewhere, for the message.
+    """
     name, _, language = word.partition(":")
     found = templates.get(name)
     if found is None:
-        known = ", ".join(sorted(templates)) or "none yet"
+        known = ", ".join([*sorted(templates), *also]) or "none yet"
         raise UsageError(
-            f"There is no template {name!r} in hf-gate.yaml.",
-            hint=f"Templates: {known}. Add one under `templates:` as `name: text`.",
+            f"There is no template {name!r}.",
+            hint=f"Templates: {known}. Add your own in hf-gate.yaml under `templates:` as `name: text`.",
         )
     if language and (isinstance(found, str) or language not in found):
         known = "one language only" if isinstance(found, str) else ", ".join(found)

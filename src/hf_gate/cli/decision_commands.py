@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from ..application.inputs import ReasonTemplate, find_template, parse_end, parse_note
+from ..application.inputs import ReasonTemplate, parse_end, parse_note
+from ..application.reason_texts import find_reason_text
 from ..application.targets import RequestTarget
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
@@ -49,7 +50,7 @@ _until_option = click.option(
 def _reason_options(function: Callable[..., object]) -> Callable[..., object]:
     for option in reversed((
         click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters."),
-        click.option("--reason-template", metavar="NAME", help="A text from `templates:` in hf-gate.yaml; NAME:de for one language."),
+        click.option("--reason-template", metavar="NAME", help="A text of the workspace or of hf-gate, e.g. say-more; NAME:de for one language."),
         click.option("--lang", metavar="LANGUAGE", help="Language of --reason-template, e.g. de."),
         click.option("--no-reason", is_flag=True, help="Send no reason, on purpose."),
     )):  # fmt: skip
@@ -164,7 +165,7 @@ def _read_decision(run: Run, verb: str, given: dict[str, object]) -> DecisionCom
         verb,
         targets,
         reason=reason,
-        template=_read_template(run, given, targets),
+        template=_read_template(run, verb, given, targets),
         how=str(given.get("how", "reset")),
         note=note,
         until=_read_until(run, given.get("until")),
@@ -194,7 +195,9 @@ def _ask_reason(run: Run, decision: DecisionCommand) -> str | None:
             run.out.say(str(problem))
 
 
-def _read_template(run: Run, given: dict[str, object], targets: Sequence[RequestTarget]) -> ReasonTemplate | None:
+def _read_template(
+    run: Run, verb: str, given: dict[str, object], targets: Sequence[RequestTarget]
+) -> ReasonTemplate | None:
     name = given.get("reason_template")
     if sum(bool(given.get(key)) for key in ("reason", "reason_template", "no_reason")) > 1:
         raise UsageError("--reason, --reason-template and --no-reason exclude each other.")
@@ -208,14 +211,9 @@ def _read_template(run: Run, given: dict[str, object], targets: Sequence[Request
         return None
     if language:
         name = f"{name}:{language}"
-    if run.location.folder is None:
-        raise UsageError(
-            "templates are defined in hf-gate.yaml, and there is no workspace here.",
-            hint="`hf-gate init` creates one.",
-        )
-    return find_template(
-        run.location.config.templates, str(name), list(dict.fromkeys(target.repo for target in targets))
-    )
+    own = {} if run.location.folder is None else run.location.config.templates
+    effect = str(given.get("how", "reset")) if verb == "revoke" else verb
+    return find_reason_text(own, str(name), effect, list(dict.fromkeys(target.repo for target in targets)))
 
 
 def _read_until(run: Run, text: object) -> str | None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, parse_note, parse_reason
-from ..application.reason_texts import READY_TEXTS
+from ..application.ready_texts import LANGUAGES
+from ..application.reason_texts import list_ready_texts
 from ..application.record_builders import outcome_record
 from ..domain.display_text import pluralize, to_one_line
 from ..domain.lifecycle import STATUS_AFTER_VERB, Status
@@ -64,6 +65,7 @@ class ReviewSession:
     requests: list[AccessRequest]
     context: ReviewContext
     templates: list[ReasonTemplate] = field(default_factory=list)
+    language: str = "en"  # of the texts that come with hf-gate
     index: int = 0
     held: UnsentDecision | None = None
     outcomes: list[Outcome] = field(default_factory=list)
@@ -84,8 +86,11 @@ class ReviewSession:
 )
 @click.argument("repo", metavar="REPO")
 @click.option("--newest-first", is_flag=True, help="Start with the newest request; default: the oldest.")
+@click.option(
+    "--lang", type=click.Choice(list(LANGUAGES)), default="en", help="Language of the texts that come with hf-gate."
+)
 @repo_type_option
-def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) -> int:
+def review(run: Run, *, repo: str, newest_first: bool, lang: str, repo_type: str | None) -> int:
     """Decide pending requests one by one: a accept, s send back, r reject, n note, space skip, z undo, q quit.
 
     A decision is not sent while the next request is shown, and z undoes it. It is sent when you continue from there, or
@@ -100,7 +105,7 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
     announce(run, writes=True)
     found = _pending_requests(run, where)
     found.sort(key=lambda request: request.asked_at, reverse=newest_first)
-    session = ReviewSession(found, ReviewContext(run, where), _usable_templates(run, where))
+    session = ReviewSession(found, ReviewContext(run, where), _usable_templates(run, where), lang)
     result = CommandResult(session.outcomes)
     try:
         _decide_all(run, session)
@@ -229,7 +234,7 @@ def _hold_with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -
     """Ask for a reason or the number of a template, then hold the decision; `!` goes back to the request."""
     act, what = ("Send back", "can ask again") if verb == "reset" else ("Reject", "cannot ask again")
     _print_prompt(run.out, f"{act}: they {what}. Type a reason, which they will see, and press Enter.")
-    offered = (*session.templates, *READY_TEXTS[verb])[:_MAX_TEMPLATES]
+    offered = (*session.templates, *list_ready_texts(verb, session.language))[:_MAX_TEMPLATES]
     texts = {str(number): template for number, template in enumerate(offered, 1)}
     for number, template in texts.items():
         _print_prompt(run.out, f"{number} and Enter: {template.text} ({template.name})")

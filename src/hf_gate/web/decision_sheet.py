@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..application.inputs import texts_by_language
+from ..application.ready_texts import LANGUAGES
 from ..domain.lifecycle import VERBS_WITH_REASON
 from ..domain.rows import RequestRow
 from ..policy.reasons import fill_reason
-from .reason_texts import ReasonChoice, ReasonPreview, list_choices, preview_reason
+from .reason_texts import ReasonChoice, ReasonPreview, asked_language, list_choices, preview_reason
 from .request_context import RequestContext
 from .request_history import Reversal, find_reversal
 from .request_lines import RequestLine
@@ -24,6 +25,8 @@ class Sheet:
     line: RequestLine
     choices: Sequence[ReasonChoice]
     preview: ReasonPreview | None  # None if the verb takes no reason
+    language: str = "en"  # of the ready texts
+    languages: Mapping[str, str] = field(default_factory=lambda: LANGUAGES)
     reversal: Reversal | None = None  # the decision of the desk that it reverses
     still_selected: int = 0  # other selected requests, which this decision does not include
 
@@ -43,8 +46,9 @@ def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
         line,
         choices,
         preview_reason(verb, line.who, chosen) if verb in VERBS_WITH_REASON else None,
-        back if back is not None and back.verb == verb else None,
-        count_other_selected(context, line.row),
+        language=asked_language(context) or "en",
+        reversal=back if back is not None and back.verb == verb else None,
+        still_selected=count_other_selected(context, line.row),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Final
 from starlette.responses import Response
 
 from ..application.inputs import ReasonTemplate
-from ..application.reason_texts import list_reason_texts
+from ..application.ready_texts import LANGUAGES
+from ..application.reason_texts import list_ready_texts, list_reason_texts
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERBS_WITH_REASON
 from ..domain.requests import check_reason
@@ -56,13 +57,14 @@ def list_choices(
 ) -> list[ReasonChoice]:
     """Return the texts for a verb: suggested ones, the workspace's own, the ready ones, and the free text used last.
 
-    One is chosen: the first suggested, else the one used last, else the first. Without a repo, for many people, texts with
-    placeholders are left out.
+    One is chosen: the first suggested, else the one used last, else the first. If a language was asked for, it is the
+    first ready text. Without a repo, for many people, texts with placeholders are left out.
     """
     if verb not in VERBS_WITH_REASON:
         return []
     first = list(suggested)
-    templates = list(_usable_texts(context, verb, repo))
+    language = asked_language(context)
+    templates = list(_usable_texts(context, verb, repo, language or "en"))
     last = _find_last_used(context, verb, templates)
     found = first + [
         ReasonChoice(one.name, one.text if repo is None else one.fill(repo, user), is_last=one.text == last)
@@ -71,12 +73,21 @@ def list_choices(
     if last is not None and not any(one.is_last or one.text == last for one in found):
         found = [*found[: _MAX_CHOICES - 1], ReasonChoice("Your last text", last, is_last=True)]
     chosen = 0 if first else next((n for n, one in enumerate(found) if one.is_last), 0)
+    if language is not None:
+        ready = {one.text for one in list_ready_texts(verb, language)}
+        chosen = next((n for n, one in enumerate(found) if one.text in ready), chosen)
     return [replace(one, is_chosen=n == chosen) for n, one in enumerate(found[:_MAX_CHOICES])]
 
 
-def _usable_texts(context: RequestContext, verb: str, repo: Repo | None) -> Iterator[ReasonTemplate]:
+def asked_language(context: RequestContext) -> str | None:
+    """Return the language of the ready texts that the address asks for; None if it asks for none that exists."""
+    language = context.query_value("lang")
+    return language if language in LANGUAGES else None
+
+
+def _usable_texts(context: RequestContext, verb: str, repo: Repo | None, language: str) -> Iterator[ReasonTemplate]:
     templates = context.workspace.location.config.templates
-    for one in list_reason_texts(templates, [] if repo is None else [repo], verb):
+    for one in list_reason_texts(templates, [] if repo is None else [repo], verb, language):
         if isinstance(one, ReasonTemplate) and (repo is not None or "{" not in one.text):
             yield one
 
