@@ -74,7 +74,7 @@ def test_no_token_and_an_unknown_token_are_told_apart(console: Console, token: s
 
 
 @pytest.mark.parametrize(
-    "words", ["ls", "sync", "init", "repos ls", "person ada", "ui prove http://127.0.0.1:9/settings#prove=x"]
+    "words", ["ls", "sync", "init", "repos ls", "person show ada", "ui prove http://127.0.0.1:9/settings#prove=x"]
 )
 def test_without_a_token_each_command_names_the_page_about_tokens(console: Console, words: str) -> None:
     ended = console.run(*words.split(), env={"HF_TOKEN": ""})

@@ -144,11 +144,11 @@ def test_whom_no_policy_judges_any_more_has_no_verdict(asked: LocalHub, place: P
     assert console.run("plan").code == 0
     assert {row["verdict"]["rule"] for row in rows(console, MODEL)} == {"all"}
     assert [row["verdict"] for row in rows(console, DATASET)] == [None]
-    assert ", verdict Needs review" in console.run("person", "ada-l").out
+    assert ", verdict Needs review" in console.run("person", "show", "ada-l").out
     policy.write_text(rules.replace(MODEL, DATASET), "utf-8")
     assert [row["verdict"] for row in rows(console, MODEL)] == [None] * 3
     assert console.run("show", f"ada-l@{MODEL}", "--json").json["verdict"] is None
-    assert [row["verdict"] for row in console.run("person", "ada-l", "--json").json] == [None]
-    assert ", verdict " not in console.run("person", "ada-l").out
+    assert [row["verdict"] for row in console.run("person", "show", "ada-l", "--json").json] == [None]
+    assert ", verdict " not in console.run("person", "show", "ada-l").out
     policy.write_text("policy: [", "utf-8")  # cannot be read: what was entered stands
     assert {row["verdict"]["rule"] for row in rows(console, MODEL)} == {"all"}

@@ -33,39 +33,68 @@ def asked(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> L
 
 def test_a_person_is_shown_at_every_repo_with_every_attempt(asked: LocalHub) -> None:
     console = Console(asked)
-    ended = console.run("person", "ada-l", "--json")
+    ended = console.run("person", "show", "ada-l", "--json")
     jsonschema.validate(ended.json, SCHEMAS["person"])
     assert [(row["repo_type"], row["attempt"], row["status"]) for row in ended.json] == [
         ("dataset", 1, "pending"),
         ("model", 1, "reset"),
         ("model", 2, "pending"),
     ]
-    shown = console.run("person", "ada-l").out
+    shown = console.run("person", "show", "ada-l").out
     assert "pending to reset, on the Hub" in shown
     assert re.search(r"seen: pending, asked again 20\d\d-\d\d-\d\d, attempt 2", shown)
     assert not set("\x1b\u202e\u200b\x07\r") & set(shown)
-    assert len(console.run("person", "ada-l", "--repo", DATASET, "--json").json) == 1
+    assert len(console.run("person", "show", "ada-l", "--repo", DATASET, "--json").json) == 1
 
 
 def test_a_person_is_found_by_id_mail_and_pseudonym_too(asked: LocalHub) -> None:
     console = Console(asked)
-    rows = console.run("person", "ada-l", "--json").json
+    rows = console.run("person", "show", "ada-l", "--json").json
     for name in (rows[0]["user_id"], rows[0]["email"], rows[0]["email"].upper()):
-        assert console.run("person", name, "--json").json == rows
-    pseudonym = next(word for word in console.run("person", "ada-l").out.split() if word.startswith("p_"))
-    assert console.run("person", pseudonym, "--json").json == rows
+        assert console.run("person", "show", name, "--json").json == rows
+    pseudonym = next(word for word in console.run("person", "show", "ada-l").out.split() if word.startswith("p_"))
+    assert console.run("person", "show", pseudonym, "--json").json == rows
+
+
+def test_people_are_listed_with_the_status_at_each_repo(asked: LocalHub) -> None:
+    console = Console(asked)
+    rows = console.run("person", "ls", "--json").json
+    jsonschema.validate(rows, SCHEMAS["people"])
+    statuses = {row["user"]: row["requests"] for row in rows}
+    dataset = f"datasets/{DATASET.removeprefix('datasets/')}"
+    assert statuses == {"ada-l": {dataset: "pending", MODEL: "pending"}, "bob": {MODEL: "pending"}}
+    assert [row["user"] for row in console.run("person", "ls", "--query", "user:bob", "--json").json] == ["bob"]
+    assert "2 pending" in console.run("person", "ls").out
+    assert console.run("person", "ls", "--query", "user:nobody").out.strip() == "No people match."
+
+
+def test_one_person_gets_and_loses_access_at_several_repos(asked: LocalHub) -> None:
+    console = Console(asked)
+    assert console.run("person", "revoke", "ada-l", "--no-reason").code == 1, "there is no access to end yet"
+    planned = console.run("person", "grant", "ada-l", MODEL, DATASET, "--dry-run", "--json").json
+    assert planned["planned"] == 2
+    refused = console.run("person", "grant", "ada-l", MODEL, DATASET)
+    assert refused.code == 6, "two changes need a yes"
+    given = console.run("person", "grant", "ada-l", MODEL, DATASET, "--yes", "--json")
+    jsonschema.validate(given.json, SCHEMAS["verbs"])
+    assert (given.code, given.json["done"]) == (0, 2)
+    email = next(row["email"] for row in console.run("person", "ls", "--json").json if row["user"] == "ada-l")
+    ended = console.run("person", "revoke", email, "--no-reason", "--yes", "--json")
+    assert (ended.code, ended.json["done"]) == (0, 2)
+    (ada,) = console.run("person", "ls", "--query", "user:ada-l", "--json").json
+    assert set(ada["requests"].values()) == {"reset"}
 
 
 def test_without_a_store_the_hub_is_asked_repo_by_repo(asked: LocalHub, tmp_path: Path) -> None:
     console = Console(asked)
-    live = console.run("person", "ada-l", "--live", "--json").json
+    live = console.run("person", "show", "ada-l", "--live", "--json").json
     assert {(row["repo_type"], row["status"]) for row in live} == {("dataset", "pending"), ("model", "pending")}
     assert len(live) == 2
     assert tmp_path.exists()
 
 
 def test_nobody_of_that_name_is_told_with_exit_code_1(asked: LocalHub) -> None:
-    ended = Console(asked).run("person", "nobody-here")
+    ended = Console(asked).run("person", "show", "nobody-here")
     assert ended.code == 1
     assert "no request of nobody-here" in ended.error
 
@@ -100,5 +129,5 @@ def test_show_without_a_store_has_no_history(fresh: LocalHub) -> None:
 
 def test_how_long_ago_a_person_asked_follows_a_local_hubs_clock(asked: LocalHub) -> None:
     asked.clock.advance("72h")
-    shown = Console(asked).run("person", "bob", env={"HF_GATE_CLOCK": "hub"})
+    shown = Console(asked).run("person", "show", "bob", env={"HF_GATE_CLOCK": "hub"})
     assert (shown.code, f"{MODEL}: pending, asked 3d ago" in shown.out) == (0, True), shown.out

@@ -1,4 +1,4 @@
-"""person: lists all requests of one account at your repos, with their history."""
+"""person: lists people, and shows all requests of one account at your repos with their history."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..application.records import AttemptRecord
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, RequestNotFound
-from .framework import Run, command, repo_type_option
+from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Format, format_age
 from .request_details import history_lines
 from .request_table import repo_argument, target_argument, verdict_cell
@@ -27,12 +27,27 @@ if TYPE_CHECKING:
     from ..domain.rows import RequestRow
 
 
-@command("person", examples=("hf-gate person ada-l", "hf-gate person ada-l --repo datasets/acme/eeg --json"))
+person = GateGroup(
+    "person",
+    {
+        "ls": CommandEntry("person_ls:person_ls", "List people with the status of their requests at each repo."),
+        "show": CommandEntry("person:person_show", "Show the requests of one person at all your repos."),
+        "grant": CommandEntry(
+            "person_access:person_grant", "Grant one person access to several repos.", has_effect=True
+        ),
+        "revoke": CommandEntry("person_access:person_revoke", "End one person's access everywhere.", has_effect=True),
+    },
+    help="One person at many repos: list, show, grant and revoke.\n\n"
+    "USER is a username, an account id, an e-mail address, or a pseudonym from the audit log.",
+)
+
+
+@command("show", examples=("hf-gate person show ada-l", "hf-gate person show ada-l --repo datasets/acme/eeg --json"))
 @click.argument("user", metavar="USER")
 @click.option("--repo", metavar="REPO", help="Only requests at this repo.")
 @repo_type_option
 @click.option("--live", is_flag=True, help="Read from the Hub, repo by repo, even if there is a store.")
-def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool) -> int:
+def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool) -> int:
     """Show the requests of one account at all your repos: every attempt, its outcome, and who decided.
 
     USER is a username, an account id, an e-mail address, or a pseudonym from the audit log. Reads the store, or the Hub

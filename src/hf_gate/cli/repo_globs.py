@@ -32,11 +32,17 @@ def expand_globs(run: Run, words: Sequence[str], verb: str, repo_type: str | Non
     found: list[str] = []
     for word in words:
         match = _USER_AT_GLOB.match(word)
-        found += [word] if match is None else _expand_glob(run, match[1], _parse_glob(match[2], repo_type), verb)
+        found += [word] if match is None else _expand_glob(run, match[1], parse_typed_glob(match[2], repo_type), verb)
     return found
 
 
-def _parse_glob(text: str, repo_type: str | None) -> str:
+def is_glob(word: str) -> bool:
+    """Return whether a word is a pattern of repos."""
+    return any(sign in word for sign in "*?") and "://" not in word
+
+
+def parse_typed_glob(text: str, repo_type: str | None) -> str:
+    """Return a pattern of repos, with the type for a bare ns/name."""
     from ..policy.literals import InvalidLiteralError, parse_glob
 
     bare = repo_type is not None and not re.match(r"(models?|datasets?)[:/]", text)
@@ -52,7 +58,7 @@ def _expand_glob(run: Run, user: str, glob: str, verb: str) -> list[str]:
     if workspace is None:
         raise UsageError(f"{user}@{glob} needs the store, but there is none.", hint="Create the store: hf-gate sync")
     repos = (
-        list(_matching_repos(workspace, glob))
+        list(find_matching_repos(workspace, glob))
         if verb == "grant"
         else [row.repo for row in _matching_requests(workspace, user, glob, verb)]
     )
@@ -64,7 +70,8 @@ def _expand_glob(run: Run, user: str, glob: str, verb: str) -> list[str]:
     return [f"{user}@{_typed_id(repo)}" for repo in repos]
 
 
-def _matching_repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
+def find_matching_repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
+    """Iterate over the repos in the store that match a pattern and belong to the workspace."""
     from ..policy.literals import glob_matches
 
     has_folder = workspace.location.folder is not None
@@ -74,7 +81,7 @@ def _matching_repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
 
 
 def _matching_requests(workspace: Workspace, user: str, glob: str, verb: str) -> Iterator[RequestRow]:
-    repos = set(_matching_repos(workspace, glob))
+    repos = set(find_matching_repos(workspace, glob))
     for row in workspace.store.find_by_identity(None, user):
         name = row.person.identity.username or ""
         if row.repo in repos and name.lower() == user.lower() and row.state.status == _STATUS_OF_VERB[verb]:

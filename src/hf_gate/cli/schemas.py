@@ -341,9 +341,24 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
 }
 ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        ("accept", "reject", "reset", "cancel", "grant", "revoke", "review", "apply", "runs-show"), "verbs"
+        (
+            "accept",
+            "reject",
+            "reset",
+            "cancel",
+            "grant",
+            "revoke",
+            "review",
+            "apply",
+            "runs-show",
+            "person-grant",
+            "person-revoke",
+        ),
+        "verbs",
     ),
     **dict.fromkeys(("queue", "bulk"), "ls"),
+    "person-show": "person",
+    "person-ls": "people",
     "withdraw": "ask",
     "repos-form": "form-check",
 }
