@@ -18,27 +18,24 @@ from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.event_descriptions import ORIGIN_PHRASES
 from ..domain.events import EventKind
-from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
 from ..domain.query import Pattern, Query, Term, is_pseudonym
 from ..domain.query_parser import MAX_CHARACTERS
-from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from . import formatting
+from .attempts import compare_answers
 from .bulk import redirect_to_bulk
 from .exports import export_response
 from .queue_query import run_query
 from .request_context import NotFound, Refused, RequestContext
 from .request_history import HistoryEntry, list_history
 from .request_lines import (
-    AnswerLine,
     RequestLine,
     describe_person,
     hidden_name,
-    list_answers,
     request_key,
     request_lines,
 )
@@ -46,8 +43,6 @@ from .request_lines import (
 PAGE_SIZE: Final = 50
 MAX_COMPARED: Final = 6  # attempts whose answers are compared
 _KINDS: Final = ("json", "jsonl", "csv")
-_CONSTANT_ROLES: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.NAME, Role.EMAIL, Role.BIRTH_DATE})
-"""Questions that a person should answer the same everywhere."""
 
 
 # ---- addresses -----------------------------------------------------------------------------------------------------------
@@ -174,15 +169,6 @@ class PersonAtRepo:
 
 
 @dataclass(frozen=True, slots=True)
-class QuestionRow:
-    """One question with its answer in each attempt. `different`: the number of answers if they should be the same."""
-
-    label: str
-    answers: Sequence[AnswerLine | None]
-    different: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class PersonEvent:
     """One entry of the history with its repo."""
 
@@ -251,25 +237,6 @@ def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
         for entry in list_history(context, list(here))
     ]
     return sorted(found, key=lambda act: act.entry.at_iso, reverse=True)
-
-
-def compare_answers(context: RequestContext, attempts: Sequence[RequestRow]) -> list[QuestionRow]:
-    """Return the answers of each attempt by question; questions with the same role are one row."""
-    told: dict[str, tuple[str, Role, dict[int, AnswerLine]]] = {}
-    for column, row in enumerate(attempts):
-        for answer in list_answers(row, context.workspace.store.repo(row.repo)):
-            key = (
-                f"role {answer.role}" if answer.role is not Role.OTHER else collapse_whitespace(answer.label).casefold()
-            )
-            if key in told and column in told[key][2]:  # a second question with this role in the same form
-                key = collapse_whitespace(answer.label).casefold()
-            told.setdefault(key, (answer.label, answer.role, {}))[2][column] = answer
-    rows = []
-    for label, role, answers in told.values():
-        texts = {collapse_whitespace(each.text).casefold() for each in answers.values() if each.text.strip()}
-        is_odd = role in _CONSTANT_ROLES and len(texts) > 1
-        rows.append(QuestionRow(label, [answers.get(n) for n in range(len(attempts))], len(texts) if is_odd else 0))
-    return rows
 
 
 def _export(context: RequestContext, name: str, kind: str) -> Response:

@@ -16,6 +16,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from . import formatting
 from .access_end import EndChoices, list_end_choices
+from .attempts import find_changes
 from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
 from .queue_query import PENDING
@@ -46,6 +47,7 @@ def page(context: RequestContext) -> Response:
         title=f"{line.who} asks for {row.repo}",
         line=line,
         attempts=attempts,
+        changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),
         why=explanation.tree,
         explanation=explanation,
