@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from hf_gate.application.planning import evaluate_part, propose_plan
+from hf_gate.application.sync_schedule import SyncKind
 from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room, all_keys, links_of, parsed, text_of
 
 
@@ -232,6 +233,18 @@ def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Room) -> N
     room.local.add_requests([asked | {"user": "bob"}])
     room.read()
     assert names() == ["Pending", "Oldest", "Needs review", "Swiss"], "nobody has evaluated bob"
+
+
+def test_rejected_people_who_described_a_purpose_are_a_view_and_viewers_do_not_see_it(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    room.ask([{"username": "bob"}], {"Purpose": "asdf"})
+    for name in ("ada", "bob"):
+        room.app_state.workspace.hub.reject(room.repo, name, reason="No.")
+    room.read(SyncKind.FULL)
+    lena = room.visitor()
+    path = links_of(lena.get("/queue").body, "views")["Second chance 1"]
+    assert [row["user"] for row in lena.get(path.replace("/queue?", "/queue.json?")).json] == ["ada"]
+    assert "Second chance" not in room.viewer().get("/queue").body
 
 
 def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:

@@ -50,6 +50,7 @@ PAGE_SIZE: Final = 50
 _OLDEST: Final = f"{PENDING} age:>7d"
 _NOT_OLDEST: Final = f"{PENDING} age:<=7d"
 _NEEDS_REVIEW: Final = f"{PENDING} verdict:human"
+_SECOND_CHANCE: Final = "status:rejected quality:good"
 VIEWS: Final = (
     ("Pending", PENDING),
     ("Oldest", _OLDEST),
@@ -57,8 +58,9 @@ VIEWS: Final = (
     ("Needs review", _NEEDS_REVIEW),
     ("On hold", f"{PENDING} verdict:wait"),
     ("Accepted", "status:accepted"),
+    ("Second chance", _SECOND_CHANCE),
 )
-"""The views of all members."""
+"""The views of all members. A second chance: the rejected people who described a purpose."""
 
 _WEEK: Final = timedelta(days=7)
 _MAX_RECENT: Final = 1000  # decisions of the last week that the median wait is computed from
@@ -189,6 +191,8 @@ def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pendi
     """Tell whether a view is not empty and differs from Pending."""
     if view["query"] == _OLDEST:
         return bool(pending) and all(has_matches(context, parse_query(text)) for text in (_OLDEST, _NOT_OLDEST))
+    if view["query"] == _SECOND_CHANCE and context.is_masked:
+        return False
     is_same = view["query"] == _NEEDS_REVIEW and view["n"] == pending
     return view["query"] == PENDING or not (view["n"] == 0 or is_same)
 
