@@ -205,7 +205,7 @@ def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: De
         desk,
         """INSERT INTO requests SELECT id + 900, repo_id, person_id, 'accepted', asked_at + 1, attempt, hub_request,
            reviewed_at, after_id, verdict_id, queue, until_at, at_end, until_rule, open_run, open_before, open_after,
-           moved_at, last_moved_at, version, is_current, has_notes, first_seen_at, started_at, record_id, raw, answers, identity, domain, country, decided_rule, quality, mail,
+           moved_at, terms, lapses_at, noticed_at, ends_at, last_moved_at, version, is_current, has_notes, first_seen_at, started_at, record_id, raw, answers, identity, domain, country, decided_rule, quality, mail,
            fingerprint, reason FROM requests WHERE id = 7""",
     )
     assert verify_ledger(desk.store).ok

@@ -17,6 +17,7 @@ TAGS = {
     e.ChangeStarted: "ChangeStarted",
     e.ChangeSettled: "ChangeSettled",
     e.GrantDated: "GrantDated",
+    e.GrantNoticed: "GrantNoticed",
     e.NoteWritten: "NoteWritten",
     e.PolicyPromoted: "PolicyPromoted",
     e.PolicySaved: "PolicySaved",

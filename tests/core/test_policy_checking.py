@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
@@ -421,3 +422,64 @@ def test_the_policy_and_the_desk_on_the_page_about_policies_are_without_fault() 
     found = check_policy(parse_policy(policy_text, "p.yaml"), config=desk.config)
     assert found.problems == ()
     assert [result.has_passed for result in run_policy_tests(found)] == [True]
+
+
+# ---- ends of access --------------------------------------------------------------------------------------------------
+
+TABLE = ""
+TODAY = date(2026, 11, 27)
+
+
+def accept_until(keys: str) -> CheckedPolicy:
+    rule = f"- id: r\n  when: tables.dua\n  then: accept\n  {keys}\n- id: rest\n  then: human"
+    return check_policy(parse_policy(policy(rule, TABLE), "p.yaml"), config=DESK, forms=FORMS, today=TODAY)
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "words"),
+    [
+        ("until: 2026-11-26", "past_end", "`until` is in the past (2026-11-26)"),
+        ("until: tables.dua.state", "bad_until", "is not a date"),
+        ("until: tables.dua", "bad_until", "is not a date"),
+        ("until: tables.dva.expires", "bad_until", "there is no fact `tables.dva.expires`"),
+        ("until: person.created_at", "bad_until", "is never in the future"),
+        ("until: now", "bad_until", "is never in the future"),
+        ("until: 30d\n  notice: [60d]", "early_notice", "a notice 60d before the end"),
+        ("until: 2026-12-10\n  notice: [1mo]", "early_notice", "a notice 1mo before the end"),
+        ("keep_while: person.followers > 3", "profile_in_keep_while", "profiles are not read again"),
+        ("keep_while: tables.dua.state", "type", ""),
+        ("until: 1y\n  grace: 7d", "no_effect", "`grace` goes with `keep_while`"),
+        ("notice: [7d]", "no_until", "`notice` needs `until` or `keep_while`"),
+        ("until: 1y\n  notice: [1d, 2d, 3d, 4d, 5d, 6d]", "too_many_notices", "at most 5"),
+        ("until: 1y\n  notice: 7d", "not_a_list", "notice must be a list"),
+    ],
+)
+def test_an_end_that_cannot_work_is_refused(keys: str, code: str, words: str) -> None:
+    found = [problem for problem in accept_until(keys).problems if problem.is_error]
+    assert code in {problem.code for problem in found}, found
+    assert any(words in problem.message for problem in found), found
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "until: tables.dua.expires",
+        "until: 2026-11-27",
+        "until: 60d\n  notice: [60d, 7d]",
+        'keep_while: tables.dua.state == "valid"\n  grace: 14d\n  notice: [7d]\n  at_end: human',
+    ],
+)
+def test_ends_that_work_are_taken(keys: str) -> None:
+    found = accept_until(keys)
+    assert found.policy is not None, found.problems
+    assert not found.problems
+
+
+def test_a_past_date_is_no_error_in_a_policy_that_is_in_use() -> None:
+    rule = "- id: r\n  when: tables.dua\n  then: accept\n  until: 2020-01-01\n- id: rest\n  then: human"
+    assert check_policy(parse_policy(policy(rule, TABLE), "p.yaml"), config=DESK).policy is not None
+
+
+def test_a_wrong_table_name_in_until_gets_the_right_one() -> None:
+    (found,) = [problem for problem in accept_until("until: tables.dua").problems if problem.is_error]
+    assert found.fix == "tables.dua.expires"

@@ -126,13 +126,7 @@ def test_words_that_yaml_1_1_resolves_stay_the_text_they_are() -> None:
 
 
 LATER = (
-    ("    until: 2027-06-30\n", "    until: 1y\n    keep_while: tables.dua\n", "keep_while"),
-    ("    until: 2027-06-30\n", "    until: 1y\n    grace: 7d\n", "grace"),
-    ("    until: 2027-06-30\n", "    until: 1y\n    notice: [30d]\n", "notice"),
     ("    until: 2027-06-30\n", "    until: 1y\n    audit: 1%\n", "audit"),
-    ("until: 2027-06-30", "until: tables.dua.expires", "until"),
-    ("until: 2027-06-30", "until: person.created_at", "until"),
-    ("until: 2027-06-30", 'until: form["End of the study"]', "until"),
     ("{file: tables/dua.csv, key: [user_id, email]}", "{register: dua, key: email}", "register"),
     ("{file: tables/dua.csv, key: [user_id, email]}", "{file: a.csv, key: email, match: {on: [fullname]}}", "match"),
 )

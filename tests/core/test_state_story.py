@@ -59,6 +59,17 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.ChangeSettled(run="r", kind="done", after="reset", how="read"), None, "to reset: done (read back)"),
     (e.GrantDated(until=0), None, "access ends 1970-01-01 00:00 UTC, then reset"),
     (e.GrantDated(until=None), None, "access no longer has an end"),
+    (
+        e.GrantDated(until=None, terms="aa" * 32, cause="keep_while"),
+        None,
+        "access lasts while its conditions hold (a condition of `keep_while` has changed)",
+    ),
+    (
+        e.GrantDated(until=86_400_000, lapses=0, at_end="human", cause="fact"),
+        None,
+        "access ends 1970-01-01 00:00 UTC, then human (the date in `until` has moved)",
+    ),
+    (e.GrantNoticed(until=0, step="30d"), None, "notice 30d before access ends 1970-01-01 00:00 UTC"),
     (e.NoteWritten(), {"note": "met in Basel"}, 'note "met in Basel"'),
     (e.RunResumed(run="r", changes=1), None, "run r resumed: 1 change left"),
     (e.PlanApproved(run="r", changes=1), None, "run r started: a direct decision, 1 change"),

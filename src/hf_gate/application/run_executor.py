@@ -28,6 +28,7 @@ from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..plan.model import Change
 from ..protocol.clock_skew import is_clock_off
+from ..store.grant_terms import write_terms
 from ..store.store import Store
 from ..store.writer import Writer
 from .ports import ClockPort, SendPort
@@ -43,6 +44,7 @@ from .settling import (
     settle_by_read,
     settle_without_sending,
     store_records,
+    terms_to_store,
 )
 from .turn_permissions import store_halt
 
@@ -281,7 +283,9 @@ class RunExecutor:
         settled, at, skew = self._attach_requests(repo, settled), self._at(), self.hub.skew or 0.0
         entries = [entry for one in settled for entry in make_outcome_entries(one, run, at, self.zone, skew)]
         states = [ChangeState.PLANNED if one.is_unsent else ChangeState(one.kind) for one in settled]
+        terms = [each for one in settled if (each := terms_to_store(one, at, self.zone)) is not None]
         with self.store.writing() as write:
+            write_terms(write, terms)
             write.append(repo, entries)
             write.set_change_states(
                 run.id, [(one.item.n, state, one.why) for one, state in zip(settled, states, strict=True)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from ..domain import events as e
+from ..domain.grants import GrantTerms
 from ..domain.lifecycle import Status
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.outcomes import OutcomeKind
@@ -20,6 +21,7 @@ from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.changes import PlanSubject, make_change
 from ..plan.model import Change, Plan, decode_stored_plan, make_plan
 from ..policy.model import Policy
+from ..store.grant_terms import read_terms_of
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.store import Store
 
@@ -31,6 +33,7 @@ CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # a plan made further ahead than 
 RETRIED_STATES: Final = (ChangeState.REFUSED, ChangeState.OPEN)
 _REPLAN_HINT: Final = "Make a new plan: hf-gate plan --out plan.json"
 _BATCH: Final = 1000
+_NEVER: Final = 1 << 62
 
 
 PolicyVersions: TypeAlias = Collection[tuple[str, str]]
@@ -207,10 +210,11 @@ def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[s
             moved += 1
             continue
         end = _end_before(store, run, request) if change.before == Status.ACCEPTED else None
-        if end is not None and end.until is not None and end.until <= to_ms(now):
+        if end is not None and min(end.until or _NEVER, end.lapses or _NEVER) <= to_ms(now):
             over += 1
             continue
-        reversed_changes.append(_reverse_change(change, PlanSubject(record, request.state, request.id), end))
+        terms = None if end is None else read_terms_of(store, end.terms)
+        reversed_changes.append(_reverse_change(change, PlanSubject(record, request.state, request.id), end, terms))
         mailed += change.after == Status.RESET
         seen += change.after == Status.ACCEPTED
     notes = [
@@ -255,11 +259,13 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
     return None
 
 
-def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
+def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | None, terms: GrantTerms | None) -> Change:
     """Return the reverse of a change. Restored access has the same end as before."""
     until = None if end is None else ms_to_iso(end.until)
     at_end = None if end is None else end.at_end
-    return make_change(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end)
+    return make_change(
+        subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end, terms=terms
+    )
 
 
 def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ..domain import events as e
-from ..domain.grants import parse_grant_end
+from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -201,14 +201,37 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
         hub_reply=one.hub_reply,
         reviewed_at=_reviewed_at(one, hub_at),
         hub_at=None if hub_at == at else hub_at,
+        is_end=change.is_end,
     )
     entries = [_make_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
-    if one.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED and change.until:
-        end = parse_grant_end(change.until, from_ms(at if one.hub_at is None else one.hub_at), zone)
-        rule = f"{change.policy}/{change.rule}" if change.policy else change.rule
-        dated = e.GrantDated(until=to_ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
+    if gives_end(one):
+        accepted_at, terms = _accepted_at(one, at), terms_to_store(one, at, zone)
+        dated = e.GrantDated(
+            until=to_ms(parse_grant_end(change.until, accepted_at, zone)) if change.until else None,
+            at_end=change.at_end or "reset",
+            rule=f"{change.policy}/{change.rule}" if change.policy else change.rule,
+            written=change.until,
+            terms=terms.digest if terms else None,
+        )
         entries.append(_make_entry(one.item, dated, at, actor, None))
     return entries
+
+
+def gives_end(one: SettledItem) -> bool:
+    """Tell whether an outcome gave access that can end."""
+    change = one.item.change
+    is_accepted = one.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED
+    return is_accepted and (change.until is not None or change.terms is not None)
+
+
+def terms_to_store(one: SettledItem, at: int, zone: tzinfo) -> GrantTerms | None:
+    """Return the terms of the access that an outcome gave; None if nothing can move its end."""
+    terms = one.item.change.terms
+    return fix_terms(terms, _accepted_at(one, at), zone) if terms is not None and gives_end(one) else None
+
+
+def _accepted_at(one: SettledItem, at: int) -> datetime:
+    return from_ms(at if one.hub_at is None else one.hub_at)
 
 
 def _reviewed_at(one: SettledItem, hub_at: int) -> int | None:

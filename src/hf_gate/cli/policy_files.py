@@ -6,9 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from ..domain.display_text import make_visible
 from ..errors import HfGateError, UsageError
@@ -194,7 +195,8 @@ def _check_policies(
     from ..policy.policy_checker import check_policy, check_unique_names
 
     forms = _stored_forms(run) if config is not None else {}
-    checked = {name: check_policy(each, config=config, forms=forms) for name, each in parsed.items()}
+    today = run.connection.clock.now().astimezone(UTC if config is None else ZoneInfo(config.timezone)).date()
+    checked = {name: check_policy(each, config=config, forms=forms, today=today) for name, each in parsed.items()}
     problems = [problem for each in checked.values() for problem in each.problems]
     problems += check_unique_names(tuple(checked.values()))
     seen = tuple(dict.fromkeys(repo for each in checked.values() for repo in each.repos))

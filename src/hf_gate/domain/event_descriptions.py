@@ -54,11 +54,28 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None) -> str:
                 f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why_phrase(private)}"
             )
         case e.GrantDated():
-            if event.until is None:
-                return "access no longer has an end"
-            return f"access ends {from_ms(event.until):%Y-%m-%d %H:%M} UTC, then {event.at_end}"
+            return _describe_end(event)
+        case e.GrantNoticed():
+            return f"notice {event.step} before access ends {from_ms(event.until):%Y-%m-%d %H:%M} UTC"
         case _:
             return ""
+
+
+def _describe_end(event: e.GrantDated) -> str:
+    cause = f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
+    ends = [at for at in (event.until, event.lapses) if at is not None]
+    if ends:
+        return f"access ends {from_ms(min(ends)):%Y-%m-%d %H:%M} UTC, then {event.at_end}{cause}"
+    return f"access lasts while its conditions hold{cause}" if event.terms else f"access no longer has an end{cause}"
+
+
+_END_CAUSES: Final = {
+    "fact": "the date in `until` has moved",
+    "keep_while": "a condition of `keep_while` has changed",
+    "renew": "renewed by a person",
+    "drop": "end removed by a person",
+    "adopt": "end given to a person from before",
+}
 
 
 def _describe_desk_event(event: e.AnyEvent) -> str:

@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     CHANGE_STARTED = "ChangeStarted"
     CHANGE_SETTLED = "ChangeSettled"
     GRANT_DATED = "GrantDated"
+    GRANT_NOTICED = "GrantNoticed"
     NOTE_WRITTEN = "NoteWritten"
     POLICY_PROMOTED = "PolicyPromoted"
     POLICY_SAVED = "PolicySaved"
@@ -139,15 +140,26 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     hub_reply: str | None = None  # the Hub's x-request-id of the write
     reviewed_at: int | None = None  # ms: the Hub's time if a read showed it, else ours; 0: pending again
     hub_at: int | None = None  # ms by the Hub's clock, if that clock is known and differs from ours
+    is_end: bool = False  # the change ended a grant whose end had come
 
 
 class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_DATED.value):
     """The end of a grant made by hf-gate was set, changed or (with `until` None) removed."""
 
-    until: int | None  # ms
+    until: int | None  # ms; None: no date
     at_end: str = "reset"
     rule: str | None = None
     written: str | None = None  # as written in the rule: `30d`, `2027-06-30`
+    terms: str | None = None  # digest of what can move the end later; see `domain.grants.GrantTerms`
+    lapses: int | None = None  # ms; when access ends because a condition of `keep_while` is false
+    cause: str | None = None  # fact, keep_while, renew, drop, adopt; None: set with the acceptance, or by hand
+
+
+class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_NOTICED.value):
+    """The time came to tell a person that access ends at `until`. Recorded once for each step of `notice`."""
+
+    until: int  # ms
+    step: str  # as written in the rule: `30d`
 
 
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
@@ -239,6 +251,7 @@ AnyEvent: TypeAlias = (
     | ChangeStarted
     | ChangeSettled
     | GrantDated
+    | GrantNoticed
     | NoteWritten
     | PolicyPromoted
     | PolicySaved

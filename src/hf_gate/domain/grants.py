@@ -1,14 +1,68 @@
-"""Parses the durations and dates of rules, and computes when a grant ends."""
+"""Parses the durations and dates of rules, computes when a grant ends, and defines the terms stored with a grant."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
+import msgspec
+
+from .timestamps import to_iso
+
 _DURATION: Final = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z", re.ASCII)
 _FAR: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+class GrantCondition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A condition on which access depends: the `keep_while` of a rule, with the `let` names that it uses.
+
+    `grace` is how long access lasts after the condition turns false, as written: `14d`; None means until the next turn.
+    """
+
+    policy: str
+    rule: str
+    expr: str
+    lets: Mapping[str, str] = {}
+    grace: str | None = None
+
+
+class GrantTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What can move the end of a grant later, as the rules said when access was given. Equal terms are stored once.
+
+    `until` has the names of facts and, beside them, fixed ends as written. `notice` has the times before the end at
+    which the person is notified: `30d`. A changed policy changes no terms.
+    """
+
+    until: tuple[str, ...] = ()
+    keep_while: tuple[GrantCondition, ...] = ()
+    notice: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the terms, in hex."""
+        return hashlib.sha256(_TERMS_ENCODER.encode(self)).hexdigest()
+
+
+_TERMS_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
+
+def is_fact_name(written: str) -> bool:
+    """Tell whether an end is the name of a fact, such as `tables.dua.expires`, and not a date or a duration."""
+    return written[:1].isalpha()
+
+
+def fix_terms(terms: GrantTerms, accepted_at: datetime, zone: tzinfo) -> GrantTerms:
+    """Return the terms of a grant that begins at `accepted_at`: fixed ends beside facts become one moment."""
+    fixed = [each for each in terms.until if not is_fact_name(each)]
+    if not fixed:
+        return terms
+    facts = tuple(each for each in terms.until if is_fact_name(each))
+    until = (*facts, to_iso(parse_grant_end(",".join(fixed), accepted_at, zone))) if facts else ()
+    return msgspec.structs.replace(terms, until=until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ LIST_LAG: Final = 10_000
 """ms by the Hub's clock. A list read less than this long after one of our changes may still show the old status."""
 
 
-_NO_END: Final[dict[str, Any]] = {"until": None, "at_end": None, "until_rule": None}
+_NO_END: Final[dict[str, Any]] = dict.fromkeys(("until", "at_end", "until_rule", "terms", "lapses_at", "noticed_at"))
 
 
 class RequestState(msgspec.Struct, frozen=True, gc=False):
@@ -45,8 +45,16 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     open_before: str | None = None
     open_after: str | None = None
     moved_at: int | None = None  # our last change, by the Hub's clock if known
+    terms: str | None = None  # digest of what can move the end; see `domain.grants.GrantTerms`
+    lapses_at: int | None = None  # when access ends because a condition of `keep_while` is false
+    noticed_at: int | None = None  # the steps of `notice` up to this time are done
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
+
+    @property
+    def ends_at(self) -> int | None:
+        """When access ends (ms): by its date or by a condition, whichever is earlier; None if it has no end."""
+        return min((at for at in (self.until, self.lapses_at) if at is not None), default=None)
 
 
 def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:
@@ -84,11 +92,29 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
             return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
         case e.ChangeSettled():
             return _apply_settled(state, event, at)
-        case e.GrantDated():
-            ends = {"until": event.until, "at_end": event.at_end, "until_rule": event.rule}
-            return replace(state, **(_NO_END if event.until is None else ends))
+        case e.GrantDated() | e.GrantNoticed():
+            return _apply_end(state, event, at)
         case _:
             return state
+
+
+def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed, at: int) -> RequestState:
+    """Apply an end or a notice. A later end starts the steps of `notice` again; an earlier end keeps those not done."""
+    if isinstance(event, e.GrantNoticed):
+        return replace(state, noticed_at=at)
+    if event.until is None and event.lapses is None and event.terms is None:
+        return replace(state, **_NO_END)
+    dated = replace(
+        state,
+        until=event.until,
+        at_end=event.at_end,
+        until_rule=event.rule,
+        terms=event.terms,
+        lapses_at=event.lapses,
+    )
+    before, after = state.ends_at, dated.ends_at
+    is_earlier = after is not None and state.noticed_at is not None and (before is None or after < before)
+    return dated if is_earlier else replace(dated, noticed_at=at)
 
 
 def _apply_settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
@@ -234,9 +260,21 @@ def was_just_moved(state: RequestState, hub_now: float) -> bool:
 
 def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) -> tuple[e.AnyEvent, ...]:
     """Return the end of our grant for a newer request, made before our acceptance arrived and accepted by it."""
-    if state.until is None or state.moved_at is None or asked_at > state.moved_at or seen.status != state.status:
+    has_end = state.until is not None or state.terms is not None
+    if not has_end or state.moved_at is None or asked_at > state.moved_at or seen.status != state.status:
         return ()
-    return (e.GrantDated(until=state.until, at_end=state.at_end or "reset", rule=state.until_rule),)
+    return (current_end(state),)
+
+
+def current_end(state: RequestState) -> e.GrantDated:
+    """Return the event that sets the end that a grant has already."""
+    return e.GrantDated(
+        until=state.until,
+        at_end=state.at_end or "reset",
+        rule=state.until_rule,
+        terms=state.terms,
+        lapses=state.lapses_at,
+    )
 
 
 def _lacks_review_time(known: KnownRequest, seen: AccessRequest) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.events import VerdictReached
+from ..domain.grants import GrantTerms
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, Status
 from ..domain.request_state import RequestState
@@ -16,7 +17,7 @@ from ..domain.requests import AccessRequest, Target
 from ..domain.timestamps import to_iso
 from ..policy.fact_table import is_identity_fact
 from ..policy.model import ConditionTrace, Verdict
-from ..policy.opinions import STATUS_AFTER
+from ..policy.opinions import STATUS_AFTER, ends_of, terms_of
 from ..policy.reasons import fill_reason
 from .model import END_EXPRESSION, Change, ChangeReason
 
@@ -46,6 +47,7 @@ def make_change(
     because: Sequence[ChangeReason] = (),
     until: str | None = None,
     at_end: str | None = None,
+    terms: GrantTerms | None = None,
 ) -> Change:
     """Build the change of a request to another status.
 
@@ -71,7 +73,8 @@ def make_change(
         policy_digest=policy_digest,
         because=list(because),
         until=until,
-        at_end=(at_end or "reset") if until else None,
+        at_end=(at_end or "reset") if until or terms else None,
+        terms=terms,
         row=subject.row,
     )
 
@@ -124,8 +127,7 @@ def change_for_verdict(
     if after is None:
         return None
     text = verdict.reason
-    ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
-    until = ",".join(sorted(str(end) for end in ends)) if after == Status.ACCEPTED else ""
+    until = ",".join(sorted(map(str, ends_of(verdict)))) if after == Status.ACCEPTED else ""
     return make_change(
         subject,
         after,
@@ -136,6 +138,7 @@ def change_for_verdict(
         because=reasons_of(verdict) if why is None else _reasons_of_conditions(why),
         until=until or None,
         at_end=None if verdict.at_end is None else str(verdict.at_end),
+        terms=terms_of(verdict) if after == Status.ACCEPTED else None,
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from ..domain.events import canonical_json
-from ..domain.grants import parse_grant_end
+from ..domain.grants import GrantTerms, is_fact_name, parse_grant_end, read_duration
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, VERB_FOR_STATUS, Status
+from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import to_iso
 from ..errors import Guarded, UsageError
 
@@ -62,6 +63,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     because: list[ChangeReason]
     until: str | None
     at_end: str | None
+    terms: GrantTerms | None = None  # what can move the end later
     row: int
 
     @property
@@ -79,6 +81,16 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     def verb(self) -> str:
         """The action as counted by guards: `remove` if it takes access away."""
         return "remove" if self.before == Status.ACCEPTED else self.action
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the change ends a grant whose end has come."""
+        return self.rule == ChangeOrigin.UNTIL and self.policy is None
+
+    @property
+    def guard(self) -> str:
+        """The guard of `run` that the change counts towards."""
+        return "ends" if self.is_end else self.verb
 
     @property
     def sort_key(self) -> tuple[str, str, str, str]:
@@ -236,11 +248,19 @@ def _change_faults(change: Change) -> Iterator[str]:
             yield f"{digest!r} is not a digest"
     if change.at_end not in _AT_END:
         yield f"at_end {change.at_end!r} is not an action"
-    if change.until is not None:
+    yield from _end_faults(change.until, change.terms or GrantTerms())
+
+
+def _end_faults(until: str | None, terms: GrantTerms) -> Iterator[str]:
+    fixed = [each for each in terms.until if not is_fact_name(each)]
+    for written in (*filter(None, [until]), *fixed):
         try:
-            parse_grant_end(change.until, _ANY_MOMENT, UTC)
+            parse_grant_end(written, _ANY_MOMENT, UTC)
         except (ValueError, OverflowError):
-            yield f"until {change.until!r} is not a date or a duration"
+            yield f"until {written!r} is not a date or a duration"
+    for length in (*terms.notice, *(each.grace for each in terms.keep_while if each.grace is not None)):
+        if read_duration(length) is None:
+            yield f"{length!r} is not a duration"
 
 
 def _is_moment(text: str) -> bool:

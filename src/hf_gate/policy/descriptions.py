@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from ..domain.display_text import join_words
 from ..domain.grants import Duration
 from ..domain.lifecycle import Status
-from .model import Action, Policy, PolicyMode, Rule, Until
-from .policy_digest import normalize_expression
+from .model import Action, FactEnd, Policy, PolicyMode, Rule, Until
+from .policy_digest import lets_in, normalize_expression
 
 _UNITS = {"d": "day", "mo": "month", "y": "year"}
 _VERBS = {
@@ -87,22 +86,9 @@ def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:
     if rule.unless is not None:
         parts.append(f"unless `{normalize_expression(rule.unless)}`")
     text = " ".join(parts)
-    used = _lets_in(f"{rule.when or ''} {rule.unless or ''}", let)
+    used = lets_in(f"{rule.when or ''} {rule.unless or ''}", let)
     means = join_words([f"{name} means `{normalize_expression(let[name])}`" for name in used], "and")
     return f"{text} ({means})" if means else text
-
-
-def _lets_in(source: str, let: Mapping[str, str]) -> list[str]:
-    """Return the `let` names in an expression, including those used by other `let` names."""
-    found: list[str] = []
-    todo = [source]
-    while todo:
-        bare = re.sub(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", " ", todo.pop())
-        for name in re.findall(r"(?<![\w.])[a-z][a-z0-9_]*", bare):
-            if name in let and name not in found:
-                found.append(name)
-                todo.append(let[name])
-    return found
 
 
 def _describe_outcome(rule: Rule) -> str:
@@ -110,7 +96,15 @@ def _describe_outcome(rule: Rule) -> str:
     if rule.then is Action.WAIT and rule.at_most and rule.after:
         return f"{words} for at most {format_duration(rule.at_most)}, is evaluated again each turn, and {_AFTER[rule.after]}"
     if rule.until is not None:
-        words += f" {format_until(rule.until)}; {_ENDS[rule.at_end or Action.RESET]}"
+        words += f" {format_until(rule.until)}"
+    if rule.keep_while is not None:
+        grace = f" and {format_duration(rule.grace)} longer" if rule.grace else ""
+        words += f" while `{normalize_expression(rule.keep_while)}`{grace}"
+    if rule.until is not None or rule.keep_while is not None:
+        words += f"; {_ENDS[rule.at_end or Action.RESET]}"
+    if rule.notice:
+        times = join_words([format_duration(each) for each in rule.notice], "and")
+        words += f"; the end is announced {times} before"
     extra = []
     if rule.queue:
         extra.append(f"in the queue {rule.queue}")
@@ -146,7 +140,9 @@ def format_duration(span: Duration) -> str:
 
 
 def format_until(until: Until) -> str:
-    """Format an end: `for 1 year`, `until the end of 2027-06-30`."""
+    """Format an end: `for 1 year`, `until the end of 2027-06-30`, `until the date in tables.dua.expires`."""
+    if isinstance(until, FactEnd):
+        return f"until the date in {until.name}"
     return f"until the end of {until.isoformat()}" if isinstance(until, date) else f"for {format_duration(until)}"
 
 

@@ -21,6 +21,7 @@ from .model import (
     Abstention,
     Action,
     ConditionTrace,
+    FactEnd,
     Facts,
     FactValue,
     Opinion,
@@ -144,6 +145,8 @@ class CompiledPolicy:
     conditions: tuple[tuple[Expression | None, Expression | None], ...]
     facts: frozenset[str]
     merged: MergedConditions | None
+    keep: tuple[Expression | None, ...] = ()  # `keep_while` of each rule
+    ends: frozenset[str] = frozenset()  # the facts that `until` names
 
 
 def compile_policy(policy: Policy, declared: Mapping[str, CelType]) -> CompiledPolicy:
@@ -159,9 +162,11 @@ def compile_policy(policy: Policy, declared: Mapping[str, CelType]) -> CompiledP
         )
         for rule in policy.rules
     )
-    used = [each for pair in conditions for each in pair if each is not None]
-    facts = frozenset[str]().union(*(each.facts for each in (*used, *lets.values())))
-    return CompiledPolicy(policy, lets, conditions, facts, merge_conditions(conditions, declared, lets))
+    keep = tuple(_compile_condition(rule, "keep_while", rule.keep_while, declared, lets) for rule in policy.rules)
+    used = [each for pair in (*conditions, keep) for each in pair if each is not None]
+    ends = frozenset(rule.until.name for rule in policy.rules if isinstance(rule.until, FactEnd))
+    facts = ends.union(*(each.facts for each in (*used, *lets.values())))
+    return CompiledPolicy(policy, lets, conditions, facts, merge_conditions(conditions, declared, lets), keep, ends)
 
 
 def _compile_condition(
@@ -229,6 +234,20 @@ def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts
     return tuple(unknown), None
 
 
+def _find_kept_rules(compiled: CompiledPolicy, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the rules whose `keep_while` is true."""
+    if any(compiled.keep):
+        bound = bind_facts(_known_values(facts, compiled.facts), compiled.lets)
+        for rule, keep in zip(compiled.policy.rules, compiled.keep, strict=True):
+            if keep is not None and keep.evaluate(bound).value is True:
+                yield compiled.policy.name, rule.id
+
+
+def _may_accept(branches: _Branches) -> bool:
+    unknown, matched = branches
+    return any(branch.action is Action.ACCEPT for branch in (*unknown, *([matched] if matched else [])))
+
+
 def _abstain(compiled: CompiledPolicy) -> Abstention:
     return Abstention(compiled.policy.name, compiled.policy.digest, compiled.policy.mode)
 
@@ -260,7 +279,9 @@ class Evaluator:
         names = frozenset[str]().union(*(each.facts for each in self.policies))
         self.facts: frozenset[str] = names | {_ASKED_AT} if self._has_wait_rule() else names
         self._shared_facts = frozenset[str]().union(*(each.facts for each in self.policies if not each.lets))
-        self._cache: dict[tuple[str, tuple[_Branches, ...]], Verdict] = {}
+        self._ends = frozenset[str]().union(*(each.ends for each in self.policies))
+        self._has_terms = bool(self._ends) or any(keep for each in self.policies for keep in each.keep)
+        self._cache: dict[tuple[object, ...], Verdict] = {}
         self._cached_at: datetime | None = None
 
     def _has_wait_rule(self) -> bool:
@@ -282,7 +303,7 @@ class Evaluator:
         policies = self.policies_for(status)
         if not policies and status != Status.PENDING:
             return None
-        moment = self._evaluation_time(facts, now, since)
+        moment = self.evaluation_time(facts, now, since, policies)
         return self._combine((_evaluate_rules(each, facts, moment) for each in policies), moment)
 
     def evaluate(
@@ -292,18 +313,21 @@ class Evaluator:
         policies = self.policies_for(status)
         if not policies and status != Status.PENDING:
             return None
-        moment = self._evaluation_time(facts, now, since)
+        moment = self.evaluation_time(facts, now, since)
         key = self._find_branches(policies, facts, moment)
+        if self._has_terms and any(_may_accept(branches) for branches in key):
+            moment = self.evaluation_time(facts, now, since, policies)
+        terms = (*sorted(moment.ends.items()), *sorted(moment.kept))
         if self._cached_at != now or len(self._cache) > _CACHE_SIZE:
             self._cache.clear()
             self._cached_at = now
-        found = self._cache.get((status, key))
+        found = self._cache.get((status, key, terms))
         if found is None:
             opinions = (
                 form_opinion(each.policy, *branches, moment) for each, branches in zip(policies, key, strict=True)
             )
             found = self._combine((each or _abstain(of) for each, of in zip(opinions, policies, strict=True)), moment)
-            self._cache[status, key] = found
+            self._cache[status, key, terms] = found
         return found
 
     def trace_conditions(self, facts: Facts, policy: str, rule: str) -> tuple[ConditionTrace, ...]:
@@ -341,11 +365,19 @@ class Evaluator:
                     if wanted(rule):
                         yield trace_rule(policy, rule, condition, _evaluate_condition(condition, bound), bound, facts)
 
-    def _evaluation_time(self, facts: Facts, now: datetime, since: datetime | None) -> EvaluationTime:
+    def evaluation_time(
+        self, facts: Facts, now: datetime, since: datetime | None = None, policies: Iterable[CompiledPolicy] = ()
+    ) -> EvaluationTime:
+        """Return the time of an evaluation, with what the terms of these policies depend on."""
         if since is None:
             asked = facts.get(_ASKED_AT)
             since = asked.value if asked is not None and isinstance(asked.value, datetime) else None
-        return EvaluationTime(now, since, self.zone)
+        own = tuple(policies) if self._has_terms else ()
+        known = _known_values(facts, self._ends) if own else {}
+        ends = {name: value for name, value in known.items() if isinstance(value, datetime)}
+        return EvaluationTime(
+            now, since, self.zone, ends, frozenset(key for each in own for key in _find_kept_rules(each, facts))
+        )
 
     def _find_branches(
         self, policies: tuple[CompiledPolicy, ...], facts: Facts, moment: EvaluationTime

@@ -11,7 +11,7 @@ from ..domain.yaml_parser import Node, Scalar, Sequence
 from .accept_requirements import AcceptRequirement, accept_requirements, is_claim
 from .constant_conditions import is_always_true, is_never_true
 from .expressions import Expression
-from .model import Action, Policy, PolicyProblem, Rule, SourcePosition
+from .model import Action, FactEnd, Policy, PolicyProblem, Rule, SourcePosition
 from .policy_digest import normalize_expression
 from .strict_yaml import YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
 
@@ -219,7 +219,8 @@ def _unused_names(
     for name, node in nodes_of_lets(read).items():
         if name in lets and name not in used:
             yield _warning(policy, "unused", f"no rule uses let {name}.", position_of(node), "Remove it.")
-    facts = frozenset[str]().union(*(each.facts for each in conditions.values()))
+    ends = {rule.until.name for rule in policy.rules if isinstance(rule.until, FactEnd)}
+    facts = ends.union(*(each.facts for each in conditions.values()))
     tables = value_of(read.root, "tables")
     for table in policy.tables:
         pair = pair_of(tables, table.name)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ..domain.grants import Duration
+from ..domain.grants import Duration, GrantCondition
 from ..domain.lifecycle import Status
 from ..domain.timestamps import to_iso
 
@@ -91,8 +91,19 @@ class SourcePosition:
     column: int = 1
 
 
-Until: TypeAlias = Duration | date
-"""When access ends: a duration after acceptance, or the end of a day in the workspace's time zone."""
+@dataclass(frozen=True, slots=True)
+class FactEnd:
+    """An end that follows a fact, such as `tables.dua.expires`. `at` is its value for a person; None if unknown."""
+
+    name: str
+    at: datetime | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.at is None else to_iso(self.at)
+
+
+Until: TypeAlias = Duration | date | FactEnd
+"""When access ends: a duration after acceptance, the end of a day in the workspace's time zone, or the value of a fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +119,11 @@ class Rule:
     at_most: Duration | None = None  # wait
     after: Action | None = None  # wait: reset, reject or human
     until: Until | None = None  # accept
+    keep_while: str | None = None  # accept: a CEL source; access ends after `grace` when it turns false
+    grace: Duration | None = None
     at_end: Action | None = None  # accept with an end: reset (default), reject, human
     end_reason: str | None = None
+    notice: tuple[Duration, ...] = ()  # accept with an end: times before the end
     queue: str | None = None
     due: Duration | None = None
     priority: int | None = None  # 1..3
@@ -226,8 +240,11 @@ class Opinion:
     rule_index: int  # index of the rule in its policy
     reason: str | None = None
     until: Until | None = None
+    keep_while: tuple[GrantCondition, ...] = ()
+    unmet: tuple[str, ...] = ()  # rules whose `keep_while` is not true, so that people decide about an acceptance
     at_end: Action | None = None
     end_reason: str | None = None
+    notice: tuple[Duration, ...] = ()
     queue: str | None = None
     due: Duration | None = None
     priority: int | None = None
@@ -267,6 +284,9 @@ class Verdict:
     reason: str | None = None
     until: Until | None = None
     until_all: tuple[Until, ...] = ()
+    keep_while: tuple[GrantCondition, ...] = ()
+    unmet: tuple[str, ...] = ()  # rules whose `keep_while` is not true
+    notice: tuple[Duration, ...] = ()
     at_end: Action | None = None
     end_reason: str | None = None
     queue: str | None = None

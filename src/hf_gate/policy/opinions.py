@@ -7,16 +7,17 @@ action is the opinion. Without any opinion, a request needs review.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 from types import MappingProxyType
 
-from ..domain.grants import end_of_day
+from ..domain.grants import Duration, GrantCondition, GrantTerms, end_of_day
 from ..domain.lifecycle import Status
 from .model import (
     STRICTNESS,
     Abstention,
     Action,
+    FactEnd,
     Facts,
     Opinion,
     Policy,
@@ -27,15 +28,22 @@ from .model import (
     Until,
     Verdict,
 )
+from .policy_digest import lets_in
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationTime:
-    """The time of an evaluation, the start of the request's wait (None if unknown), and the time zone."""
+    """The time of an evaluation, the start of the request's wait (None if unknown), and the time zone.
+
+    `ends` has the known values of the facts that `until` names; `kept` has the rules whose `keep_while` is true, as
+    policy and rule.
+    """
 
     now: datetime
     since: datetime | None
     zone: tzinfo
+    ends: Mapping[str, datetime] = field(default_factory=dict)
+    kept: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +136,11 @@ def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: Evaluati
     """Return the opinion of branches with one action, with the strictest terms of their rules."""
     rules = [policy.rules[branch.rule_index] for branch in branches]
     rule_index = _strictest_rule_index(branches, rules, moment)
-    rule, action = policy.rules[rule_index], branches[-1].action
-    first = _opinion_of_rule(policy, rule, rule_index, action)
+    action = branches[-1].action
+    first = opinion_of_rule(policy, rule_index, action, moment)
     if len(branches) == 1:
         return first
+    each_alone = [opinion_of_rule(policy, branch.rule_index, action, moment) for branch in branches]
     at_end = (
         strictest_action(each.at_end for each in map(_with_default_end, rules) if each.at_end)
         if action is Action.ACCEPT
@@ -143,6 +152,9 @@ def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: Evaluati
         end_reason=next(
             (each.end_reason for each in map(_with_default_end, rules) if at_end and each.at_end is at_end), None
         ),
+        keep_while=_merge_conditions(each.keep_while for each in each_alone),
+        unmet=_merge_names(each.unmet for each in each_alone),
+        notice=_merge_notices(each.notice for each in each_alone),
         due=min((each.due for each in rules if each.due), key=lambda due: due.after(moment.now), default=None),
         priority=min((each.priority for each in rules if each.priority), default=None),
         reviewers=max(each.reviewers for each in rules),
@@ -156,7 +168,7 @@ def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: Evaluati
 def _strictest_rule_index(branches: Sequence[Branch], rules: Sequence[Rule], moment: EvaluationTime) -> int:
     """Return the index of the rule with the earliest end; if no rule has an end, of the rule that matched."""
     ends = [
-        (grant_end(rule.until, moment.now, moment.zone), -branch.rule_index)
+        (grant_end(resolve_end(rule.until, moment), moment.now, moment.zone), -branch.rule_index)
         for branch, rule in zip(branches, rules, strict=True)
         if rule.until is not None
     ]
@@ -165,12 +177,15 @@ def _strictest_rule_index(branches: Sequence[Branch], rules: Sequence[Rule], mom
 
 def _with_default_end(rule: Rule) -> Rule:
     """Return the rule with `at_end` set to its default, if it has an end."""
-    return rule if rule.until is None or rule.at_end else replace(rule, at_end=Action.RESET)
+    has_end = rule.until is not None or rule.keep_while is not None
+    return replace(rule, at_end=Action.RESET) if has_end and not rule.at_end else rule
 
 
-def _opinion_of_rule(policy: Policy, rule: Rule, rule_index: int, action: Action) -> Opinion:
+def opinion_of_rule(policy: Policy, rule_index: int, action: Action, moment: EvaluationTime) -> Opinion:
     """Return the opinion of a single rule with its own terms."""
+    rule = policy.rules[rule_index]
     accepts, waits, ending = action is Action.ACCEPT, action is Action.WAIT, _with_default_end(rule)
+    is_unmet = rule.keep_while is not None and (policy.name, rule.id) not in moment.kept
     return Opinion(
         policy.name,
         policy.digest,
@@ -179,9 +194,12 @@ def _opinion_of_rule(policy: Policy, rule: Rule, rule_index: int, action: Action
         rule.id,
         rule_index,
         reason=default_reason(rule) if action in (Action.REJECT, Action.RESET, Action.WAIT) else None,
-        until=rule.until if accepts else None,
+        until=resolve_end(rule.until, moment) if accepts and rule.until is not None else None,
+        keep_while=_conditions_of(policy, rule) if accepts else (),
+        unmet=(f"{policy.name}/{rule.id}",) if accepts and is_unmet else (),
         at_end=ending.at_end if accepts else None,
         end_reason=rule.end_reason if accepts else None,
+        notice=rule.notice if accepts else (),
         queue=rule.queue,
         due=rule.due,
         priority=rule.priority,
@@ -189,6 +207,29 @@ def _opinion_of_rule(policy: Policy, rule: Rule, rule_index: int, action: Action
         at_most=rule.at_most if waits else None,
         after=rule.after if waits else None,
     )
+
+
+def _conditions_of(policy: Policy, rule: Rule) -> tuple[GrantCondition, ...]:
+    if rule.keep_while is None:
+        return ()
+    lets = {name: policy.let[name] for name in policy.let if name in lets_in(rule.keep_while, policy.let)}
+    grace = None if rule.grace is None else str(rule.grace)
+    return (GrantCondition(policy=policy.name, rule=rule.id, expr=rule.keep_while, lets=lets, grace=grace),)
+
+
+def _merge_conditions(groups: Iterable[tuple[GrantCondition, ...]]) -> tuple[GrantCondition, ...]:
+    found = {(each.policy, each.rule): each for group in groups for each in group}
+    return tuple(found[key] for key in sorted(found))
+
+
+def _merge_notices(groups: Iterable[tuple[Duration, ...]]) -> tuple[Duration, ...]:
+    found = {str(each): each for group in groups for each in group}
+    return tuple(sorted(found.values(), key=lambda each: (-each.months, -each.days)))
+
+
+def resolve_end(until: Until, moment: EvaluationTime) -> Until:
+    """Return the end with the value of its fact, if it names one that is known."""
+    return replace(until, at=moment.ends.get(until.name)) if isinstance(until, FactEnd) else until
 
 
 def default_reason(rule: Rule) -> str | None:
@@ -225,8 +266,16 @@ def strictest_action(actions: Iterable[Action]) -> Action | None:
 
 
 def grant_end(until: Until, accepted: datetime, zone: tzinfo) -> datetime:
-    """Return when access that is given at `accepted` ends; a date means the end of that day."""
+    """Return when access that is given at `accepted` ends; a date means the end of that day.
+
+    An unknown fact counts as past, so that people decide about an acceptance.
+    """
+    if isinstance(until, FactEnd):
+        return until.at or _LONG_AGO
     return end_of_day(until, zone) if isinstance(until, date) else until.after(accepted)
+
+
+_LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
 
 
 def earliest_end(untils: Iterable[Until | None], now: datetime, zone: tzinfo) -> Until | None:
@@ -237,15 +286,35 @@ def earliest_end(untils: Iterable[Until | None], now: datetime, zone: tzinfo) ->
 def why_people_decide(verdict: Verdict, now: datetime, zone: tzinfo) -> str | None:
     """Return why people must decide about an accept verdict; None if the policy may accept, or for other actions.
 
-    Two reviewers are two people. If the end of access has passed, each turn would remove the access and give it again.
+    Two reviewers are two people. If the end of access has passed, or a condition of `keep_while` is false, each turn
+    would remove the access and give it again.
     """
     if verdict.action is not Action.ACCEPT:
         return None
     if verdict.reviewers > 1:
         return f"the rule requires {verdict.reviewers} reviewers"
-    ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
+    ends = ends_of(verdict)
+    unknown = next((end for end in ends if isinstance(end, FactEnd) and end.at is None), None)
+    if unknown is not None:
+        return f"the end of access is unknown ({unknown})"
     over = next((end for end in ends if grant_end(end, now, zone) <= now), None)
-    return None if over is None else f"access would have ended already ({over})"
+    if over is not None:
+        return f"access would have ended already ({over})"
+    return f"the condition `keep_while` of rule {verdict.unmet[0]} is false or unknown" if verdict.unmet else None
+
+
+def ends_of(verdict: Verdict) -> tuple[Until, ...]:
+    """Return all ends of an accept verdict, of which the earliest applies."""
+    return verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
+
+
+def terms_of(verdict: Verdict) -> GrantTerms | None:
+    """Return what can move the end of the access that a verdict gives; None if nothing can."""
+    ends = ends_of(verdict)
+    facts = {each.name for each in ends if isinstance(each, FactEnd)}
+    until = sorted({each.name if isinstance(each, FactEnd) else str(each) for each in ends}) if facts else ()
+    terms = GrantTerms(until=tuple(until), keep_while=verdict.keep_while, notice=tuple(map(str, verdict.notice)))
+    return terms if until or terms.keep_while or terms.notice else None
 
 
 def is_waiting_for_facts(opinion: Opinion) -> bool:
@@ -300,6 +369,9 @@ def _make_verdict(
         reason=first.reason,
         until=earliest_end(ends, now, zone),
         until_all=ends,
+        keep_while=_merge_conditions(opinion.keep_while for opinion in agreeing),
+        unmet=_merge_names(opinion.unmet for opinion in agreeing),
+        notice=_merge_notices(opinion.notice for opinion in agreeing),
         at_end=at_end,
         end_reason=next((opinion.end_reason for opinion in agreeing if at_end and opinion.at_end is at_end), None),
         queue=next((opinion.queue for opinion in agreeing if opinion.queue), None),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from ..domain.forms import GateForm
 from ..domain.yaml_parser import Scalar
+from .end_checks import check_ends
 from .expression_bounds import policy_cost_problem
 from .expression_problems import ExpressionProblem
 from .expressions import Expression, compile_expression
@@ -28,7 +30,7 @@ _MAX_FIXES = 6  # the most fixes applied to one expression, one after the other
 class CheckedPolicy:
     """A policy with its compiled expressions. `policy` is None if any problem is an error.
 
-    `conditions` are keyed by rule id and key (`when`, `unless`); `repos` are the covered repos with a known form.
+    `conditions` are keyed by rule id and key (`when`, `unless`, `keep_while`); `repos` are the covered repos with a known form.
     """
 
     policy: Policy | None
@@ -40,15 +42,20 @@ class CheckedPolicy:
 
 
 def check_policy(
-    parsed: ParsedPolicy, *, config: WorkspaceConfig | None = None, forms: Mapping[str, GateForm] | None = None
+    parsed: ParsedPolicy,
+    *,
+    config: WorkspaceConfig | None = None,
+    forms: Mapping[str, GateForm] | None = None,
+    today: date | None = None,
 ) -> CheckedPolicy:
     """Check one policy without running it. Never raises.
 
-    `forms` are the gate forms of the workspace's repos by their path (`ns/name`, `datasets/ns/name`).
+    `forms` are the gate forms of the workspace's repos by their path (`ns/name`, `datasets/ns/name`). Past dates in
+    `until` are errors only if `today` is given, because a policy in use must keep working when its date has come.
     """
     if parsed.policy is None:
         return CheckedPolicy(None, parsed.problems)
-    check = _PolicyChecker(parsed, parsed.policy, config, forms or {})
+    check = _PolicyChecker(parsed, parsed.policy, config, forms or {}, today)
     found = (*parsed.problems, *check.problems())
     problems = tuple(sorted(dict.fromkeys(found), key=_sort_key))
     policy = None if any(each.is_error for each in problems) else parsed.policy
@@ -84,9 +91,14 @@ def table_names(policy: Policy, config: WorkspaceConfig | None) -> tuple[str, ..
 
 class _PolicyChecker:
     def __init__(
-        self, parsed: ParsedPolicy, policy: Policy, config: WorkspaceConfig | None, forms: Mapping[str, GateForm]
+        self,
+        parsed: ParsedPolicy,
+        policy: Policy,
+        config: WorkspaceConfig | None,
+        forms: Mapping[str, GateForm],
+        today: date | None,
     ) -> None:
-        self.parsed, self.policy, self.config = parsed, policy, config
+        self.parsed, self.policy, self.config, self.today = parsed, policy, config, today
         self.forms = {repo: form for repo, form in forms.items() if _covers(policy, config, repo)}
         self.declared = fact_types(ANSWER_ROLES, table_names(policy, config))
         self.lets: dict[str, Expression] = {}
@@ -101,6 +113,7 @@ class _PolicyChecker:
             *self._check_names(),
             *self._check_reasons(),
             *self._check_repos(),
+            *check_ends(self.parsed.document, self.policy, self.declared, self.conditions, self.today),
         ]
         found += check_tests(self.parsed.document, self.policy, self.declared)
         if not any(each.is_error for each in found):
@@ -120,7 +133,7 @@ class _PolicyChecker:
         if self.broken_lets:  # rules that use this `let` would report the same problem
             return
         for rule, rule_node in self.rule_nodes.items():
-            for key in ("when", "unless"):
+            for key in ("when", "unless", "keep_while"):
                 written = value_of(rule_node, key)
                 if isinstance(written, Scalar):
                     expression, problems = self._compile(written, f"rule {rule}", is_let=False)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from ..domain.grants import Duration
-from .model import Action, Policy, PolicyMode, Rule, TableSpec
+from .model import Action, FactEnd, Policy, PolicyMode, Rule, TableSpec, Until
 
 _PIECE = re.compile(
     r"""(?P<text>r?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))|(?P<note>//[^\n]*)|(?P<blank>\s+)""",
@@ -46,6 +46,19 @@ def normalize_expression(source: str) -> str:
     return _PIECE.sub(lambda match: match["text"] or " ", source).strip()
 
 
+def lets_in(source: str, let: Mapping[str, str]) -> list[str]:
+    """Return the `let` names in an expression, including those used by other `let` names."""
+    found: list[str] = []
+    todo = [source]
+    while todo:
+        bare = re.sub(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", " ", todo.pop())
+        for name in re.findall(r"(?<![\w.])[a-z][a-z0-9_]*", bare):
+            if name in let and name not in found:
+                found.append(name)
+                todo.append(let[name])
+    return found
+
+
 def _table_document(table: TableSpec) -> dict[str, object]:
     return {"file": table.file, "key": list(table.key), "rows": sorted(table.rows)}
 
@@ -60,7 +73,10 @@ def _rule_document(rule: Rule) -> dict[str, object]:
         "reason_template": rule.reason_template,
         "at_most": _duration_text(rule.at_most),
         "after": _action_text(rule.after),
-        "until": rule.until.isoformat() if isinstance(rule.until, date) else _duration_text(rule.until),
+        "until": _end_text(rule.until),
+        "keep_while": None if rule.keep_while is None else normalize_expression(rule.keep_while),
+        "grace": _duration_text(rule.grace),
+        "notice": [_duration_text(each) for each in rule.notice] or None,
         "at_end": _action_text(rule.at_end),
         "end_reason": rule.end_reason,
         "queue": rule.queue,
@@ -73,6 +89,12 @@ def _rule_document(rule: Rule) -> dict[str, object]:
 
 def _duration_text(span: Duration | None) -> str | None:
     return None if span is None else f"{span.months}mo{span.days}d"
+
+
+def _end_text(until: Until | None) -> str | None:
+    if isinstance(until, FactEnd):
+        return until.name
+    return until.isoformat() if isinstance(until, date) else _duration_text(until)
 
 
 def _action_text(action: Action | None) -> str | None:

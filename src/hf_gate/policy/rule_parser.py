@@ -9,7 +9,7 @@ from ..domain.display_text import make_visible
 from ..domain.grants import Duration
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import parse_duration, parse_until
-from .model import Action, Rule, SourcePosition, Until
+from .model import Action, FactEnd, Rule, SourcePosition, Until
 from .node_reader import Keys, NodeReader
 from .reasons import find_reason_faults
 from .strict_yaml import ScalarSource, position_of
@@ -33,6 +33,9 @@ _KEY_ACTIONS: Map[str, tuple[Action, ...]] = {
     "at_most": (Action.WAIT,),
     "after": (Action.WAIT,),
     "until": (Action.ACCEPT,),
+    "keep_while": (Action.ACCEPT,),
+    "grace": (Action.ACCEPT,),
+    "notice": (Action.ACCEPT,),
     "at_end": (Action.ACCEPT,),
     "end_reason": (Action.ACCEPT,),
     "queue": _QUEUE_ACTIONS,
@@ -41,6 +44,7 @@ _KEY_ACTIONS: Map[str, tuple[Action, ...]] = {
     "reviewers": _QUEUE_ACTIONS,
 }
 _KEYS = ("id", "when", "unless", "then", "says", *_KEY_ACTIONS)
+MAX_NOTICES = 5  # the most times of `notice`
 MAX_SAYS = 120  # the most characters of `says`
 _SYNONYMS = {
     "name": "id",
@@ -67,6 +71,13 @@ _SYNONYMS = {
     "max": "at_most",
     "timeout": "at_most",
     "else": "after",
+    "while": "keep_while",
+    "only_while": "keep_while",
+    "as_long_as": "keep_while",
+    "grace_period": "grace",
+    "notify": "notice",
+    "remind": "notice",
+    "reminders": "notice",
     "on_end": "at_end",
     "on_expiry": "at_end",
     "deadline": "due",
@@ -78,12 +89,9 @@ _SYNONYMS = {
     "explains": "says",
 }
 _PLANNED_KEYS = {
-    "keep_while": "`keep_while` is not supported yet; set an end with `until`.",
-    "grace": "`grace` is not supported yet; remove it.",
-    "notice": "`notice` is not supported yet; remove it. People are not notified before the end.",
     "audit": "`audit` is not supported yet; send a share of requests to people with a separate rule.",
 }
-_FACT_PATTERN = re.compile(r"[a-z_]+\.[a-z_]|form\[|now\b")  # the form of fact names
+_FACT_PATTERN = re.compile(r"\s*(?:[a-z_]+(?:\.[A-Za-z0-9_]+)+|now)\s*\Z")  # the form of fact names
 _DEFAULT_REASON = "Please complete your answers, then ask again."
 _DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
 
@@ -131,8 +139,11 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
         at_most=_read_duration(reader, keys, "at_most"),
         after=_read_choice(reader, keys, "after", _END_ACTIONS, ACTION_SYNONYMS),
         until=until,
-        at_end=at_end or (Action.RESET if until is not None else None),
+        keep_while=_read_expression(reader, keys, "keep_while"),
+        grace=_read_duration(reader, keys, "grace"),
+        at_end=at_end or (Action.RESET if until is not None or "keep_while" in keys else None),
         end_reason=_read_one_text(reader, keys, "end_reason"),
+        notice=_read_notice(reader, keys),
         queue=reader.read_id(keys["queue"][1], "queue") if "queue" in keys else None,
         due=_read_duration(reader, keys, "due"),
         priority=reader.read_number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
@@ -189,13 +200,15 @@ def _check_key_fits_action(reader: NodeReader, keys: Keys, node: Mapping, then: 
         if name in _KEY_ACTIONS and then not in _KEY_ACTIONS[name]:
             fits = " or ".join(action.value for action in _KEY_ACTIONS[name])
             _add_no_effect(reader, node, key, value, f"`{name}` goes with {fits}; it has no effect with {then.value}.")
-    if "at_end" in keys and "until" not in keys and then is Action.ACCEPT:
-        words = "`at_end` needs `until`: this access has no end."
-        reader.add_missing_key(node, keys["at_end"][1], "no_until", words, "until: 1y")
-    if "end_reason" in keys and "until" not in keys and "at_end" not in keys and then is Action.ACCEPT:
-        reader.add_missing_key(
-            node, keys["end_reason"][1], "no_until", "`end_reason` needs `until`: this access has no end.", "until: 1y"
-        )
+    if then is not Action.ACCEPT:
+        return
+    if "grace" in keys and "keep_while" not in keys:
+        words = "`grace` goes with `keep_while`; it has no effect without it."
+        _add_no_effect(reader, node, *keys["grace"], words)
+    lonely = next((name for name in ("at_end", "end_reason", "notice") if name in keys), None)
+    if lonely and "until" not in keys and "keep_while" not in keys:
+        words = f"`{lonely}` needs `until` or `keep_while`: this access has no end."
+        reader.add_missing_key(node, keys[lonely][1], "no_until", words, "until: 1y")
 
 
 def _add_no_effect(reader: NodeReader, node: Mapping, key: Scalar, value: Node, words: str) -> None:
@@ -255,11 +268,20 @@ def _read_until(reader: NodeReader, keys: Keys) -> Until | None:
         return None
     node = keys["until"][1]
     if isinstance(node, Scalar) and _FACT_PATTERN.match(node.text):
-        reader.add_problem(
-            node, "later", "facts in `until` are not supported yet; write 1y, or a date such as 2027-06-30."
-        )
-        return None
+        return FactEnd(node.text.strip())
     return reader.parse(node, "until", "bad_until", parse_until)
+
+
+def _read_notice(reader: NodeReader, keys: Keys) -> tuple[Duration, ...]:
+    """Read the times before the end at which the person is notified, the longest first."""
+    if "notice" not in keys:
+        return ()
+    items = reader.read_items(keys["notice"][1], "notice", "`notice: [30d, 7d]`")
+    found = [step for item in items if (step := reader.parse(item, "notice", "bad_span", parse_duration)) is not None]
+    if len(found) > MAX_NOTICES:
+        words = f"notice: {len(found)} times; at most {MAX_NOTICES} are allowed. Remove {len(found) - MAX_NOTICES}."
+        reader.add_problem(keys["notice"][1], "too_many_notices", words)
+    return tuple(sorted({str(step): step for step in found}.values(), key=lambda step: (-step.months, -step.days)))
 
 
 def _read_choice(

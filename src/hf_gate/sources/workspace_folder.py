@@ -32,7 +32,10 @@ class WorkspaceFolder:
     files: Mapping[str, ParsedPolicy] = field(default_factory=dict)
 
     def check(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
-        """Check all policies; return those without errors, and all problems. `forms` are keyed by repo path."""
+        """Check all policies; return those without errors, and all problems. `forms` are keyed by repo path.
+
+        Past dates are no errors here: a policy keeps working when its date has come, and people decide.
+        """
         each = [check_policy(parsed, config=self.config, forms=forms) for parsed in self.files.values()]
         problems = (*(problem for one in each for problem in one.problems), *check_unique_names(each))
         return tuple(one.policy for one in each if one.policy is not None), problems

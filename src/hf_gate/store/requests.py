@@ -189,11 +189,11 @@ def iterate_pages(
 ) -> Iterator[list[Row]]:
     """Iterate over pages of rows, ordered by two columns that identify a row; no database cursor stays open between pages.
 
-    The first column is the state's `asked_at` or `until_at`, the second the request's number. `part` limits the rows to
+    The first column is the state's `asked_at` or `ends_at`, the second the request's number. `part` limits the rows to
     those after the first position, up to and including the second.
     """
     order = f"ORDER BY {key[0]}, {key[1]} LIMIT {PAGE}"
-    at = _STATE_AT + {"r.asked_at": 2, "r.until_at": 9}[key[0]]
+    at = _STATE_AT + {"r.asked_at": 2, "r.ends_at": 19}[key[0]]
     for place, sign in zip(part, (">", "<="), strict=True):
         if place is not None:
             where, values = f"{where} AND ({key[0]}, {key[1]}) {sign} (?, ?)", (*values, *place)

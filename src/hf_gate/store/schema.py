@@ -76,6 +76,10 @@ verdicts = Table(  # one row for each distinct verdict
     text_column("shadow"),
 )
 
+grant_terms = Table(  # one row for each distinct GrantTerms; the ledger holds only the digests
+    "grant_terms", metadata, Column("digest", Text, primary_key=True), text_column("document")
+)
+
 requests = Table(  # one row for each attempt; the columns up to `version` are the state built from its events
     "requests",
     metadata,
@@ -97,6 +101,10 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     text_column("open_before", null=True),
     text_column("open_after", null=True),
     integer_column("moved_at", null=True),
+    text_column("terms", null=True),
+    integer_column("lapses_at", null=True),
+    integer_column("noticed_at", null=True),
+    integer_column("ends_at", null=True),  # the earlier of `until_at` and `lapses_at`
     Column("last_moved_at", BIG_INTEGER, nullable=False, server_default="0"),
     integer_column("version"),
     Column("is_current", Boolean, nullable=False),
@@ -127,7 +135,8 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     partial_index("requests_quality", "quality", "status", "asked_at", "id", where="is_current AND quality <> 'good'"),
     partial_index("requests_mail", "mail", "status", "asked_at", "id", where="is_current AND mail <> 'free'"),
     partial_index("requests_fingerprint", "repo_id", "fingerprint", where="is_current AND fingerprint IS NOT NULL"),
-    partial_index("requests_until", "until_at", "id", where="until_at IS NOT NULL"),
+    partial_index("requests_ends", "ends_at", "id", where="ends_at IS NOT NULL"),
+    partial_index("requests_terms", "repo_id", "id", where="terms IS NOT NULL"),
     partial_index("requests_open", "id", where="open_run IS NOT NULL"),
 )
 

@@ -221,8 +221,8 @@ class Store(StoreConnections):
     def iterate_due(self, until: int) -> Iterator[RequestRow]:
         """Iterate over the requests whose grants end at or before a time (ms), earliest first."""
         reader = self._reader()
-        where = "r.until_at <= ? AND r.is_current"
-        for page in iterate_pages(self.reads.rows, SELECT_WITH_RECORD, where, (until,), ("r.until_at", "r.id")):
+        where = "r.ends_at <= ? AND r.is_current"
+        for page in iterate_pages(self.reads.rows, SELECT_WITH_RECORD, where, (until,), ("r.ends_at", "r.id")):
             yield from reader.decode(page)
 
     def open_changes(self) -> Sequence[RequestRow]:

@@ -49,8 +49,8 @@ class WeeklyCounts:
         """Count a current request as pending, or as a grant that ends."""
         if state.status == Status.PENDING:
             self.add(Activity.OPEN, state.asked_at, repo_id, str(weekday_of(state.asked_at)), n)
-        if state.until is not None:
-            self.add(Activity.END, state.until, repo_id, n=n)
+        if state.ends_at is not None:
+            self.add(Activity.END, state.ends_at, repo_id, n=n)
 
     def flush(self) -> None:
         """Add the counts to the stored ones."""

@@ -322,9 +322,9 @@ def _build_search_text(person: StoredPerson, request: AccessRequest) -> SearchTe
 
 
 def _counted_verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
-    """Return what a settled change counts as: `remove` if it took access away, else the verb of its new status."""
+    """Return the guard that a settled change counts towards: an end, another removal, or the verb of its new status."""
     if not isinstance(event, e.ChangeSettled) or event.kind != OutcomeKind.DONE:
         return ()
     if before == Status.ACCEPTED and event.after != Status.ACCEPTED:
-        return ("remove",)
+        return ("ends" if event.is_end else "remove",)
     return (VERB_FOR_STATUS.get(event.after, event.after),)

@@ -33,6 +33,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.CHANGE_STARTED: "change started",
     EventKind.CHANGE_SETTLED: "change ended",
     EventKind.GRANT_DATED: "end of access",
+    EventKind.GRANT_NOTICED: "notice of end",
     EventKind.NOTE_WRITTEN: "note",
     EventKind.POLICY_PROMOTED: "policy promoted",
     EventKind.POLICY_SAVED: "policy saved",

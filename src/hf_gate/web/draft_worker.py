@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
 from ..application.evaluation import fill_templates
@@ -43,6 +43,7 @@ class Draft:
     config: WorkspaceConfig
     forms: Mapping[str, GateForm]
     zone: tzinfo
+    today: date | None = None  # in the zone; past dates are errors only if it is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class _Worker:
 
     def _check(self, draft: Draft) -> DraftReport:
         parsed = parse_policy(draft.text, draft.file)
-        checked = check_policy(parsed, config=draft.config, forms=draft.forms)
+        checked = check_policy(parsed, config=draft.config, forms=draft.forms, today=draft.today)
         cards, can_move = read_short_cards(draft.text, draft.file)
         if checked.policy is None:
             return DraftReport(parsed.policy, None, checked.problems, cards=cards, can_move_cards=can_move)

@@ -161,10 +161,10 @@ def check_draft(
     process: DraftProcess, context: RequestContext, text: str, file: str, folder: WorkspaceFolder
 ) -> PolicyText:
     """Check a draft as if it were the file of that name. If the check was stopped, that is the only problem."""
-    source = SourceText(text, file)
+    source, today = SourceText(text, file), context.now.astimezone(folder.zone).date()
     try:
         report = process.check(
-            Draft(text, file, _visible_config(context, folder), _visible_forms(context), folder.zone)
+            Draft(text, file, _visible_config(context, folder), _visible_forms(context), folder.zone, today)
         )
     except DraftStopped as stopped:
         report = DraftReport(None, None, (_stop_problem(stopped, file),))
