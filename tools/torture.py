@@ -62,6 +62,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "store-1": ("tests/contract/test_store_machine.py", "tests/contract/test_sync_machine.py"),
     "store-2": (
+        "tests/contract/test_as_of.py",
         "tests/contract/test_classification.py",
         "tests/contract/test_request_version.py",
         "tests/contract/test_sources_tables.py",

@@ -38,7 +38,7 @@ _times = st.integers(0, 5000)
 _words = st.sampled_from(["", "sleep", "睡眠", "\x00", "a" * 300])
 
 
-class _Machine(RuleBasedStateMachine):
+class StoreMachine(RuleBasedStateMachine):
     """Records and entries at random, on two repos; the store is closed and opened in between."""
 
     place: str
@@ -63,13 +63,17 @@ class _Machine(RuleBasedStateMachine):
     )
     def read(self, repo: Repo, people: list[int], status: str, day: int, word: str, hidden: bool) -> None:
         page = [record(n, status, day=day, answers={"Why": word}, is_hidden=hidden and n == 6) for n in people]
-        take(self.store, repo, page)
+        take(self.store, repo, page, self.moment(1_000))
+
+    def moment(self, drawn: int) -> int:
+        """The time (ms) of what is entered next."""
+        return drawn
 
     @precondition(lambda self: self._requests())
     @rule(data=st.data(), at=_times)
     def append(self, data: st.DataObject, at: int) -> None:
         repo = data.draw(st.sampled_from(sorted({row[1] for row in self._requests()})))
-        idents = [row for row in self._requests() if row[1] == repo]
+        idents, at = [row for row in self._requests() if row[1] == repo], self.moment(at)
         entries = [
             self._entry(data, *data.draw(st.sampled_from(idents)), at) for _ in range(data.draw(st.integers(1, 4)))
         ]
@@ -198,7 +202,7 @@ def _settings(examples: int) -> settings:
 def test_on_sqlite() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
-        class OnFiles(_Machine):
+        class OnFiles(StoreMachine):
             def __init__(self) -> None:
                 super().__init__()
                 self.place = str(Path(tempfile.mkdtemp(dir=folder)) / "desk.db")
@@ -207,7 +211,7 @@ def test_on_sqlite() -> None:
 
 
 def test_on_postgresql(postgres_uri: str) -> None:
-    class OnServer(_Machine):
+    class OnServer(StoreMachine):
         def __init__(self) -> None:
             super().__init__()
             self.place = new_schema(postgres_uri)

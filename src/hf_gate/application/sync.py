@@ -15,12 +15,12 @@ from typing import Final, TypeVar
 import msgspec
 
 from ..domain import events as e
-from ..domain.forms import form_to_json
+from ..domain.forms import form_from_json, form_to_json
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.request_state import KnownRequest, RecordUpdate, diff_record, is_same_attempt
 from ..domain.requests import AccessRequest, Target
-from ..domain.rows import RequestRow
+from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..store.initial_load import defer_indexes
@@ -37,6 +37,7 @@ TRANSACTION_SIZE: Final = (
 )  # requests per transaction of a full sync; larger transactions rewrite fewer index pages
 MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared with the Hub's report
 QUICK_SYNC_PARTS: Final = 20  # transactions of one quick sync that reclassify requests; they take less than a second
+_DAY: Final = 24 * 3_600_000  # ms
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 
 T = TypeVar("T")
@@ -143,6 +144,7 @@ class _RepoSync:
         self.doubts: list[str] = []
         self.read_on = False
         self.gate: dict[str, object] | None = None
+        self.form_before = _form_fingerprint(store.repo(repo))
 
     # ---- quick sync --------------------------------------------------------------------------------------------------
 
@@ -300,14 +302,18 @@ class _RepoSync:
         return synced
 
     def _record_full_sync(self, write: Writer, synced: SyncResult, before: LastFullSync | None, actor: str) -> None:
-        """Store the result of a full sync. Record it in the ledger if it differs from the previous result."""
+        """Store the result of a full sync. Record it in the ledger if it is new, or the first of a day (UTC)."""
         at, complete = self._now(), bool(synced.complete)
         counts = msgspec.json.encode(synced.counts).decode()
         write.update_repo(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
         if complete:
             clear_restore_mark(self.store, write, self.repo)
-        if before is None or (before.complete, before.counts) != (complete, synced.counts):
-            ended = e.SyncEnded(complete=complete, counts=synced.counts)
+        form = _form_fingerprint(write.find_or_create_repo(self.repo))
+        if before is None or (
+            (before.complete, before.counts, before.at // _DAY, self.form_before)
+            != (complete, synced.counts, at // _DAY, form)
+        ):
+            ended = e.SyncEnded(complete=complete, counts=synced.counts, form=form)
             write.append(self.repo, [e.LedgerEntry(event=ended, at=at, actor=actor)])
 
     def _now(self) -> int:
@@ -317,6 +323,13 @@ class _RepoSync:
 def count_by_report(hub: HubPort, repo: Repo) -> dict[str, int]:
     """Count the rows of the Hub's report by status. It takes one call, but the answer grows with the repo."""
     return dict(Counter(str(row.get("status")) for row in hub.access_report(repo)))
+
+
+def _form_fingerprint(row: RepoRow | None) -> str | None:
+    """Return the fingerprint of the stored gate form: "" without fields, None if no form is stored."""
+    if row is None or row.form_card is None:
+        return None
+    return form_from_json(row.form_card).fingerprint or ""
 
 
 def _pages(items: Iterable[T], size: int) -> Iterator[list[T]]:

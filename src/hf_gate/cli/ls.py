@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..application.record_builders import request_record
-from ..application.records import RequestRecord
+from ..application.records import PastRequestRecord, RequestRecord
 from ..domain.completeness import NO_RESET_LIST
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
+from .as_of import as_of_option, open_ledger, print_certainty, read_view
 from .framework import Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, Format
 from .progress import Progress
@@ -41,6 +42,7 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
         "hf-gate ls --query 'age:>2d verdict:human' --sort age",
         "hf-gate ls --by person --query user:ada-l --format jsonl | hf-gate accept - --yes",
         "hf-gate ls datasets/acme/eeg --status all --format jsonl",
+        "hf-gate ls datasets/acme/eeg --status accepted --as-of 2026-05-01",
     ),
 )
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
@@ -60,6 +62,7 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
 )
 @click.option("--by", type=click.Choice(["person"]), help="Group the requests of each person, store only.")
 @click.option("--live", is_flag=True, help="Read from the Hub even if the store has the repo.")
+@as_of_option
 @click.option("--allow-incomplete", is_flag=True, help="Exit with 0 even if the list is not proved complete.")
 def ls(
     run: Run,
@@ -72,6 +75,7 @@ def ls(
     query: str,
     sort: str,
     by: str | None,
+    as_of: str | None,
     allow_incomplete: bool,
 ) -> int:
     """List access requests of REPOs; by default, of the workspace's repos, else of all gated repos of the account.
@@ -82,6 +86,9 @@ def ls(
     """
     statuses = _statuses(status)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
+    if as_of is not None:
+        _refuse_with_as_of({"--query": query, "--by": by, "--live": live})
+        return _print_past(run, named, as_of, statuses, limit, oldest_first=sort == "age")
     arguments = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
     if not live and (stored := find_listing(run, arguments)) is not None:
         return print_listing(run, stored, limit, allow_incomplete=allow_incomplete)
@@ -107,6 +114,32 @@ def ls(
     is_whole = run.out.records(RequestRecord, rows, columns, name=target_argument, limit=limit, empty=reader.empty_text)
     shown = FIRST_ROWS if limit is None else limit
     return _finish(run, reader, None if is_whole else shown, allow_incomplete=allow_incomplete)
+
+
+def _refuse_with_as_of(others: Mapping[str, object]) -> None:
+    for option, value in others.items():
+        if value:
+            raise UsageError(f"--as-of reads the ledger, so {option} cannot be used with it.", hint=f"Omit {option}.")
+
+
+def _print_past(
+    run: Run, repos: Sequence[Repo], as_of: str, statuses: Sequence[Status], limit: int | None, *, oldest_first: bool
+) -> int:
+    """Print the requests as they were at a moment, in the order in which they were first seen."""
+    view = read_view(open_ledger(run), repos, as_of)
+    rows: Iterable[PastRequestRecord] = view.records(statuses, oldest_first=oldest_first)
+    columns: Sequence[Column[RequestRecord]] = ()
+    if run.out.is_human:
+        shown = FIRST_ROWS if limit is None else limit
+        rows = list(rows if shown < 0 else islice(rows, shown + 1))
+        with_repo = len(view.certainties) > 1
+        columns = ls_columns(rows, view.at, with_repo=with_repo, with_status=len(statuses) > 1)
+    empty = f"No {' or '.join(statuses)} requests at that time."
+    run.out.records(
+        PastRequestRecord, rows, columns, name=target_argument, limit=limit, empty=empty, part="the first {}"
+    )
+    print_certainty(run, view)
+    return 0
 
 
 def _statuses(text: str) -> tuple[Status, ...]:

@@ -25,7 +25,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _VIEW),
     "form": CommandEntry("form:form", "Gate forms: check a card and show what it asks.", _VIEW),
     "status": CommandEntry("status:status", "Show numbers of pending requests, last syncs and problems.", _VIEW),
-    "report": CommandEntry("report:report", "Reports: overview.", _VIEW),
+    "report": CommandEntry("report:report", "Reports: overview, access.", _VIEW),
     "ui": CommandEntry("ui:ui", "Open the desk in the browser.", _DECIDE),
     "review": CommandEntry("review:review", "Decide requests one by one with single keys.", _DECIDE),
     "accept": CommandEntry("decision_commands:accept", "Accept requests (also: approve).", _DECIDE, has_effect=True),

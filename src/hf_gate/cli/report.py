@@ -1,4 +1,4 @@
-"""report: numbers of the workspace."""
+"""report overview: numbers of the workspace; and the group of all reports."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 report = GateGroup(
     "report",
-    {"overview": CommandEntry("report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks.")},
-    help="Numbers of the workspace, without personal data.",
+    {
+        "overview": CommandEntry("report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks."),
+        "access": CommandEntry("report_access:report_access", "Who has access, or had it on a date."),
+    },
+    help="Reports: numbers of the workspace without personal data, and who has access.",
 )
 
 _WEEKS_SHOWN = 8

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
+from ..application.records import TICKS, AccessRecord, GrantEndRecord, RepoRecord, RequestRecord
 from ..domain.display_text import clip
 from ..domain.ids import RepoType
 from ..domain.lifecycle import label_verdict
@@ -96,12 +96,12 @@ def display_name(row: RequestRecord) -> str:
     return row.user or f"(hidden #{(row.user_id or row.request_id or '')[-6:]})"
 
 
-def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord) -> str:
+def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord | AccessRecord) -> str:
     """Return the repo as an argument of commands."""
     return row.repo if row.repo_type is RepoType.MODEL else f"datasets/{row.repo}"
 
 
-def target_argument(row: RequestRecord) -> str:
+def target_argument(row: RequestRecord | AccessRecord) -> str:
     """Return the target that `-q` prints, as an argument of commands."""
     return row.request_id or f"{row.user or row.user_id}@{repo_argument(row)}"
 

@@ -8,12 +8,14 @@ from typing import Any, Final
 import msgspec
 
 from ..application.records import (
+    AccessRecord,
     AttemptRecord,
     AuditRecord,
     ChangeRecord,
     GrantEndRecord,
     OutcomeRecord,
     OverviewRecord,
+    PastRequestRecord,
     PersonRecord,
     PlanRecord,
     PolicyRecord,
@@ -180,8 +182,10 @@ _RULE: Final = _object(
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "ls": _array(_record(RequestRecord)),
+    "ls-as-of": _array(_record(PastRequestRecord)),
     "show": _document(**_fields(ShownRequest)),
     "person": _array(_record(AttemptRecord)),
+    "report-access": _array(_record(AccessRecord)),
     "report-overview": _document(**_fields(OverviewRecord)),
     "verbs": _document(
         run=_MAYBE,

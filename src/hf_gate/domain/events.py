@@ -234,10 +234,15 @@ class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKi
 
 
 class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.SYNC_ENDED.value):
-    """A full sync ended. `complete` says whether it is proved complete. Recorded when `complete` or the counts change."""
+    """A full sync ended. `complete` says whether it is proved complete.
+
+    Recorded when `complete`, the counts or the form change, and once a day. `form` is the fingerprint of the gate form:
+    "" without fields, None if the form was never read.
+    """
 
     complete: bool
     counts: Mapping[str, int] = {}
+    form: str | None = None
 
 
 AnyEvent: TypeAlias = (

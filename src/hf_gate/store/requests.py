@@ -60,7 +60,7 @@ class RowDecoder:
             page = read_page(b"[" + b",".join(raw) + b"]", repos[0], 0.0)  # type: ignore[arg-type]
             if len(page.rows) == len(raw):
                 return page.rows
-        return [None if one is None else _decode_single(one, repo) for one, repo in zip(raw, repos, strict=True)]
+        return [None if one is None else decode_single(one, repo) for one, repo in zip(raw, repos, strict=True)]
 
     def _value(self, row: Row, repo: Repo, record: AccessRequest | None) -> RequestRow:
         (
@@ -88,7 +88,8 @@ class RowDecoder:
         )
 
 
-def _decode_single(raw: bytes, repo: Repo) -> AccessRequest | None:
+def decode_single(raw: bytes, repo: Repo) -> AccessRequest | None:
+    """Return the request of one record; None if it cannot be read."""
     rows = read_page(b"[" + raw + b"]", repo, 0.0).rows
     return rows[0] if rows else None
 

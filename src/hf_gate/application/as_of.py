@@ -1,0 +1,246 @@
+"""Requests and access as they were at an earlier moment, from the ledger, with how certain the syncs of that time make them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from typing import Final
+
+from msgspec.structs import asdict
+
+from ..domain.display_text import clip, make_visible, pluralize
+from ..domain.events import OUTSIDE
+from ..domain.grants import end_of_day
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.timestamps import from_ms, ms_to_iso, to_ms
+from ..errors import UsageError
+from ..store.past_requests import (
+    LedgerMoment,
+    PastRequest,
+    SyncMark,
+    find_moment,
+    iterate_found_later,
+    iterate_past_requests,
+    iterate_sync_marks,
+    read_first_time,
+    read_granter,
+    read_past_requests,
+)
+from ..store.store import Store
+from .evaluation import CurrentVerdicts
+from .record_builders import stored_attempt
+from .records import AccessRecord, PastRequestRecord
+from .sync import RowIdSet
+
+_ANY_VERDICT: Final = CurrentVerdicts(None)
+_HINT: Final = "Write a date such as 2026-05-01, or a time such as 2026-05-01T14:30Z."
+
+
+def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
+    """Return the moment that a date (its end, in the time zone) or a timestamp means. Today means now."""
+    written = text.strip()
+    try:
+        found = datetime.fromisoformat(written)
+    except ValueError:
+        shown = clip(make_visible(written, one_line=True), 40)
+        raise UsageError(f"{shown!r} is neither a date nor a time.", hint=_HINT) from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=zone)
+    if not any(sign in written for sign in "T :"):
+        if found.date() == now.astimezone(zone).date():
+            return now
+        found = end_of_day(found.date(), zone) - timedelta(milliseconds=1)
+    if found > now:
+        raise UsageError(f"{written} is in the future.", hint="Give a date up to today.")
+    return found
+
+
+# ---- certainty -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SyncCertainty:
+    """How certain the state of a repo at a moment is. Times are in ms.
+
+    `proved_at` is the last full sync up to the moment that was proved complete; `confirmed_at` is the first one after it.
+    `found_later` holds the requests whose status had changed on the Hub before the moment, as a later sync showed.
+    """
+
+    moment: LedgerMoment
+    proved_at: int | None
+    is_last_complete: bool
+    confirmed_at: int | None
+    found_later: RowIdSet
+    forms: tuple[SyncMark, ...] = field(default=())  # the syncs that read another form than the sync before
+
+    def form_of(self, seq: int) -> str | None:
+        """Return the fingerprint of the form when a request was first seen; None if there was none, or none was read."""
+        before = [mark for mark in self.forms if mark.seq < seq]
+        mark = before[-1] if before else next(iter(self.forms), None)
+        return None if mark is None else mark.event.form or None
+
+    def describe(self) -> Iterator[str]:
+        """Yield sentences for people."""
+        repo = self.moment.repo
+        if self.proved_at is None:
+            yield f"{repo}: no full sync up to then was proved complete, so requests may be missing."
+        else:
+            yield f"{repo}: the last full sync that was proved complete ended {_format_moment(self.proved_at)}."
+        if not self.is_last_complete and self.proved_at is not None:
+            yield f"{repo}: a later full sync was not proved complete."
+        if self.confirmed_at is None:
+            yield f"{repo}: no complete full sync followed yet. Changes on the Hub since the last one may be unknown."
+        elif not self.found_later:
+            yield f"{repo}: the next complete full sync ({_format_moment(self.confirmed_at)}) found no earlier change."
+        else:
+            count = pluralize(len(self.found_later), "request")
+            yield f"{repo}: {count} had changed on the Hub before this moment, as a later sync showed."
+
+
+def _format_moment(at: int) -> str:
+    return f"{from_ms(at):%Y-%m-%d %H:%M} UTC"
+
+
+def read_certainty(store: Store, moment: LedgerMoment) -> SyncCertainty:
+    """Read the full syncs around a moment."""
+    marks = list(iterate_sync_marks(store, moment))
+    proved = next((mark for mark in marks if mark.event.complete), None)
+    confirmed = next((mark for mark in iterate_sync_marks(store, moment, later=True) if mark.event.complete), None)
+    later = RowIdSet()
+    last = store.chains().get(f"{moment.repo.type.value}s/{moment.repo.id}", (moment.seq, b""))[0]
+    for request in iterate_found_later(store, moment, last if confirmed is None else confirmed.seq):
+        later.add(request)
+    forms, form = [], None
+    for mark in reversed(marks):
+        if mark.event.form is not None and mark.event.form != form:
+            forms.append(mark)
+            form = mark.event.form
+    return SyncCertainty(
+        moment=moment,
+        proved_at=None if proved is None else proved.at,
+        is_last_complete=bool(marks) and marks[0].event.complete,
+        confirmed_at=None if confirmed is None else confirmed.at,
+        found_later=later,
+        forms=tuple(forms),
+    )
+
+
+# ---- records ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PastView:
+    """The repos of a report at one moment. `unknown` are the repos whose ledger begins later."""
+
+    store: Store
+    at: datetime
+    certainties: Sequence[SyncCertainty]
+    unknown: Sequence[Repo]
+
+    def requests(
+        self, statuses: Collection[str] | None, *, oldest_first: bool = False
+    ) -> Iterator[tuple[SyncCertainty, PastRequest]]:
+        """Yield the latest attempts of all repos with one of these statuses (None: any)."""
+        for certainty in self.certainties:
+            for past in iterate_past_requests(self.store, certainty.moment, statuses, oldest_first=oldest_first):
+                yield certainty, past
+
+    def records(self, statuses: Collection[str] | None, *, oldest_first: bool = False) -> Iterator[PastRequestRecord]:
+        """Yield the same requests as records."""
+        for certainty, past in self.requests(statuses, oldest_first=oldest_first):
+            yield past_request_record(certainty, past)
+
+    def access(self) -> Iterator[AccessRecord]:
+        """Yield the people who had access by an accepted request."""
+        for certainty, past in self.requests((Status.ACCEPTED,)):
+            yield access_record(self.store, certainty, past)
+
+    def describe(self) -> Iterator[str]:
+        """Yield sentences on the certainty of all repos."""
+        yield f"As of {self.at:%Y-%m-%d %H:%M:%S %Z}, from the ledger."
+        for certainty in self.certainties:
+            yield from certainty.describe()
+        for repo in self.unknown:
+            yield f"{repo}: nothing is known of that time, because its ledger begins later."
+
+
+def read_past_view(store: Store, repos: Iterable[Repo], at: datetime) -> PastView:
+    """Find a moment in the chains of these repos. Raises UsageError if all of them begin later."""
+    wanted, found, unknown = list(repos), [], []
+    for repo in wanted:
+        moment = find_moment(store, repo, to_ms(at))
+        if moment is None:
+            unknown.append(repo)
+        else:
+            found.append(read_certainty(store, moment))
+    if not found:
+        firsts = [first for repo in wanted if (first := read_first_time(store, repo)) is not None]
+        begins = (
+            f"the ledger begins {_format_moment(min(firsts))}"
+            if firsts
+            else "the ledger has no entry about these repos"
+        )
+        hint = "Give a later date." if firsts else "Read the repos first: hf-gate sync REPO"
+        raise UsageError(f"nothing is known of {at:%Y-%m-%d %H:%M %Z}: {begins}.", hint=hint)
+    return PastView(store, at, found, unknown)
+
+
+def find_past_request(view: PastView, certainty: SyncCertainty, idents: Sequence[int]) -> Sequence[PastRequest]:
+    """Return these requests of one repo as they were, the oldest attempt first."""
+    found = read_past_requests(view.store, certainty.moment, idents).values()
+    return sorted(found, key=lambda past: (past.row.state.asked_at, past.row.id))
+
+
+def past_request_record(certainty: SyncCertainty, past: PastRequest) -> PastRequestRecord:
+    """Return the record of a request as it was."""
+    return PastRequestRecord(
+        **asdict(stored_attempt(past.row, _ANY_VERDICT)),
+        as_of=ms_to_iso(certainty.moment.at),
+        proved_at=ms_to_iso(certainty.proved_at),
+        found_later=past.row.id in certainty.found_later,
+    )
+
+
+def access_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> AccessRecord:
+    """Return the record of an access that a request gave."""
+    row, grant = past.row, past.grant
+    identity, state = row.person.identity, row.state
+    return AccessRecord(
+        repo=row.repo.id,
+        repo_type=row.repo.type,
+        through="request",
+        user=identity.username,
+        user_id=identity.user_id,
+        fullname=identity.fullname,
+        email=identity.email,
+        person=state.person,
+        request_id=state.hub_request,
+        asked_at=ms_to_iso(state.asked_at),
+        since=None if grant is None else ms_to_iso(grant.since),
+        by=_name_granter(store, past),
+        policy=None if grant is None else grant.policy,
+        rule=None if grant is None else grant.rule,
+        agreement=None,
+        form=certainty.form_of(past.seq),
+        until=ms_to_iso(state.until),
+        at_end=state.at_end,
+        as_of=ms_to_iso(certainty.moment.at),
+        proved_at=ms_to_iso(certainty.proved_at),
+        found_later=row.id in certainty.found_later,
+        note=None,
+    )
+
+
+def _name_granter(store: Store, past: PastRequest) -> str | None:
+    """Return who gave the access: an account, a policy, or None if the Hub did not say."""
+    grant = past.grant
+    if grant is None:
+        return None
+    if grant.actor != OUTSIDE:
+        return grant.actor
+    named = read_granter(store, grant)
+    if named is None and past.row.request is not None and past.row.request.granted_by is not None:
+        return past.row.request.granted_by.username
+    return named

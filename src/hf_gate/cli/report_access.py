@@ -1,0 +1,71 @@
+"""report access: who has access to the repos, or had it at an earlier moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ..application.records import AccessRecord
+from .as_of import as_of_option, open_ledger, print_certainty, read_view
+from .framework import Run, command, limit_options, repo_type_option
+from .output import Column
+from .request_table import repo_argument, target_argument
+from .targets import parse_repo_argument
+
+if TYPE_CHECKING:
+    from ..application.as_of import PastView
+
+
+@command(
+    "access",
+    examples=(
+        "hf-gate report access",
+        "hf-gate report access datasets/acme/eeg --as-of 2026-05-01",
+        "hf-gate report access --as-of 2026-05-01T14:30Z --format csv",
+    ),
+)
+@click.argument("repos", nargs=-1, metavar="[REPO]...")
+@repo_type_option
+@limit_options
+@as_of_option
+def report_access(
+    run: Run, *, repos: tuple[str, ...], repo_type: str | None, limit: int | None, as_of: str | None
+) -> int:
+    """Show who has access to REPOs (default: those of the workspace), since when, by whom or which rule, and until when.
+
+    The list is folded from the ledger, so it shows any moment since the ledger began. stderr says which syncs prove it.
+    FOUND LATER marks a request that had changed on the Hub by then, as a later sync showed.
+    """
+    workspace = open_ledger(run)
+    named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
+    view = read_view(workspace, named, as_of)
+    columns = _columns(view, is_single=len(view.certainties) == 1)
+    empty = "Nobody had access by a request."
+    run.out.records(
+        AccessRecord, view.access(), columns, name=target_argument, limit=limit, empty=empty, part="the first {}"
+    )
+    print_certainty(run, view)
+    return 0
+
+
+def _columns(view: PastView, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
+    columns: list[Column[AccessRecord]] = [
+        Column("WHO", lambda row: row.user or row.user_id or "(hidden)", is_flexible=True),
+        Column("SINCE", lambda row: _day(row.since)),
+        Column("BY", lambda row: row.by or "-", is_flexible=True),
+        Column("RULE", lambda row: row.rule or "-", is_flexible=True, drop_rank=1),
+        Column("AGREEMENT", lambda row: row.agreement or "-", is_flexible=True, drop_rank=2),
+        Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3),
+        Column("UNTIL", lambda row: _day(row.until)),
+    ]
+    if not is_single:
+        columns.insert(1, Column("REPO", repo_argument, is_flexible=True, is_tail_shown=True))
+    if any(certainty.found_later for certainty in view.certainties):
+        columns.append(Column("FOUND LATER", lambda row: "yes" if row.found_later else ""))
+    return columns
+
+
+def _day(time: str | None) -> str:
+    return "-" if time is None else time[:10]

@@ -1,0 +1,220 @@
+"""Reads requests as they were at an earlier moment, page by page, from the entries of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from ..domain.events import EventKind, SyncEnded, decode_event
+from ..domain.grant_origin import DatedEvent, GrantOrigin, PastState, apply_dated_event
+from ..domain.ids import Repo
+from ..domain.rows import Identity, PersonRow, RequestRow
+from ..domain.timestamps import from_ms, to_ms
+from .compression import decode_private_part
+from .requests import decode_single
+from .store import Store
+
+_PAGE: Final = 1000  # requests that are folded together
+_ENTRIES: Final = 5000  # entries that one statement returns
+_FIRST_SEEN: Final = EventKind.REQUEST_SEEN.value
+
+
+class LedgerMoment(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in the chain of a repo: the last entry (`seq` in the chain, `entry` in the store) at or before a time (ms)."""
+
+    repo: Repo
+    repo_id: int
+    at: int
+    seq: int
+    entry: int
+
+
+class PastRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One request as it was. `seq` is the place of its first entry in the chain, used as a cursor."""
+
+    seq: int
+    row: RequestRow
+    grant: GrantOrigin | None
+
+
+class SyncMark(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded full sync: its place in the chain, and its time (ms)."""
+
+    seq: int
+    at: int
+    event: SyncEnded
+
+
+# ---- moments ---------------------------------------------------------------------------------------------------------
+
+
+def read_first_time(store: Store, repo: Repo) -> int | None:
+    """Return the time (ms) of the first entry about a repo; None without entries."""
+    sql = (
+        "SELECT l.at FROM ledger l JOIN repos o ON o.id = l.repo_id WHERE o.type = ? AND o.namespace = ? AND o.name = ?"
+    )
+    found = store.reads.row(f"{sql} ORDER BY l.seq LIMIT 1", (repo.type.value, repo.namespace, repo.name))
+    return None if found is None else int(found[0])
+
+
+def find_moment(store: Store, repo: Repo, at: int) -> LedgerMoment | None:
+    """Return the place of a time (ms) in the chain of a repo; None if the chain begins later."""
+    row = store.repo(repo)
+    if row is None:
+        return None
+    sql = "SELECT seq, id FROM ledger WHERE repo_id = ? AND at <= ? ORDER BY seq DESC LIMIT 1"
+    found = store.reads.row(sql, (row.id, at))
+    return None if found is None else LedgerMoment(repo=repo, repo_id=row.id, at=at, seq=found[0], entry=found[1])
+
+
+def iterate_sync_marks(store: Store, moment: LedgerMoment, *, later: bool = False) -> Iterator[SyncMark]:
+    """Iterate over the full syncs up to a moment, the newest first; with `later`, over those after it, the oldest first."""
+    sign, order = (">", "ASC") if later else ("<=", "DESC")
+    sql = f"SELECT seq, at, body FROM ledger WHERE repo_id = ? AND seq {sign} ? AND kind = ? ORDER BY seq {order}"
+    after = moment.seq
+    while page := store.reads.rows(f"{sql} LIMIT 100", (moment.repo_id, after, EventKind.SYNC_ENDED.value)):
+        for seq, at, body in page:
+            event = decode_event(body.encode())
+            if isinstance(event, SyncEnded):
+                yield SyncMark(seq=seq, at=at, event=event)
+        after = page[-1][0] + (0 if later else -1)
+
+
+def iterate_found_later(store: Store, moment: LedgerMoment, last_seq: int) -> Iterator[int]:
+    """Iterate over the requests whose status changed on the Hub before a moment, but was read after it.
+
+    `last_seq` is the place of the last entry that is read.
+    """
+    kinds = (_FIRST_SEEN, EventKind.STATUS_MOVED.value)
+    sql = (
+        "SELECT seq, request_id, body FROM ledger WHERE repo_id = ? AND seq > ? AND seq <= ? AND kind IN (?, ?)"
+        f" ORDER BY seq LIMIT {_ENTRIES}"
+    )
+    after = moment.seq
+    while page := store.reads.rows(sql, (moment.repo_id, after, last_seq, *kinds)):
+        for _, request, body in page:
+            reviewed = getattr(decode_event(body.encode()), "reviewed_at", None)
+            if reviewed is not None and reviewed <= moment.at:
+                yield request
+        after = page[-1][0]
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+
+def iterate_past_requests(
+    store: Store,
+    moment: LedgerMoment,
+    statuses: Collection[str] | None = None,
+    *,
+    oldest_first: bool = False,
+    after: int | None = None,
+) -> Iterator[PastRequest]:
+    """Iterate over the latest attempts at a moment, in the order in which they were first seen.
+
+    `statuses` None means every status. `after` is the `seq` of the last request of the previous page.
+    """
+    sign, order = (">", "ASC") if oldest_first else ("<", "DESC")
+    at = after if after is not None else 0 if oldest_first else moment.seq + 1
+    sql = (
+        f"SELECT seq, request_id FROM ledger WHERE repo_id = ? AND seq <= ? AND seq {sign} ? AND kind = ?"
+        f" ORDER BY seq {order} LIMIT {_PAGE}"
+    )
+    while page := store.reads.rows(sql, (moment.repo_id, moment.seq, at, _FIRST_SEEN)):
+        places = {request: seq for seq, request in page}
+        found = read_past_requests(store, moment, list(places))
+        for request, seq in places.items():
+            past = found.get(request)
+            if past is not None and past.row.is_current and (statuses is None or past.row.state.status in statuses):
+                yield msgspec.structs.replace(past, seq=seq)
+        at = page[-1][0]
+
+
+def read_past_requests(store: Store, moment: LedgerMoment, idents: Sequence[int]) -> Mapping[int, PastRequest]:
+    """Return these requests as they were at a moment, past attempts included. Requests that came later are left out."""
+    folded = fold_entries(store, idents, moment.entry)
+    known = {ident: past for ident, past in folded.items() if past.state is not None}
+    superseded, people = _find_superseded(store, known, moment)
+    records = _read_private(store, [past.record_entry for past in known.values() if past.record_entry is not None])
+    return {
+        ident: PastRequest(
+            seq=0,
+            row=_build_row(moment.repo, ident, past, people.get(ident, 0), records.get(past.record_entry or 0), ident not in superseded),
+            grant=past.grant,
+        )
+        for ident, past in known.items()
+    }  # fmt: skip
+
+
+def fold_entries(store: Store, idents: Sequence[int], last: int) -> dict[int, PastState]:
+    """Return the state of each request after its entries up to number `last`."""
+    among, value = store.reads.in_clause(list(idents))
+    sql = (
+        f"SELECT id, request_id, at, actor, body FROM ledger WHERE request_id {among} AND id > ? AND id <= ?"
+        f" ORDER BY id LIMIT {_ENTRIES}"
+    )
+    folded: dict[int, PastState] = {}
+    after = -1
+    while page := store.reads.rows(sql, (value, after, last)):
+        for ident, request, at, actor, body in page:
+            past = folded.get(request) or PastState()
+            folded[request] = apply_dated_event(past, DatedEvent(ident, at, actor, decode_event(body.encode())))
+        if len(page) < _ENTRIES:
+            break
+        after = page[-1][0]
+    return folded
+
+
+def read_granter(store: Store, grant: GrantOrigin) -> str | None:
+    """Return the Hub account that accepted a request outside hf-gate, if the Hub named it."""
+    private = _read_private(store, [grant.entry]).get(grant.entry, {})
+    granter = private.get("granted_by")
+    user = granter.get("user") if isinstance(granter, Mapping) else None
+    return user if isinstance(user, str) else None
+
+
+def _find_superseded(store: Store, idents: Collection[int], moment: LedgerMoment) -> tuple[set[int], dict[int, int]]:
+    """Return the requests that had a later attempt at a moment, and the person of each request."""
+    db = store.reads
+    among, value = db.in_clause(list(idents))
+    people = {
+        int(row[0]): int(row[1]) for row in db.rows(f"SELECT id, person_id FROM requests WHERE id {among}", (value,))
+    }
+    some, value = db.in_clause(list(set(people.values())))
+    sql = f"SELECT id, after_id FROM requests WHERE person_id {some} AND repo_id = ? AND after_id IS NOT NULL"
+    later = {int(row[0]): int(row[1]) for row in db.rows(sql, (value, moment.repo_id)) if row[1] in idents}
+    some, value = db.in_clause(list(later))
+    sql = f"SELECT request_id FROM ledger WHERE request_id {some} AND id <= ? AND kind = ?"
+    return {later[row[0]] for row in db.rows(sql, (value, moment.entry, _FIRST_SEEN))}, people
+
+
+def _read_private(store: Store, entries: Sequence[int]) -> dict[int, Mapping[str, object]]:
+    among, value = store.reads.in_clause(list(entries))
+    rows = store.reads.rows(f"SELECT id, data FROM private WHERE id {among}", (value,))
+    return {ident: decode_private_part(store.unpack(data)) for ident, data in rows}
+
+
+def _build_row(
+    repo: Repo, ident: int, past: PastState, person: int, private: Mapping[str, object] | None, is_current: bool
+) -> RequestRow:
+    """Return the row of a request with the names and answers that it had."""
+    state = past.state
+    assert state is not None
+    raw = None if private is None else private.get("record")
+    request = decode_single(raw.encode("utf-8", "replace"), repo) if isinstance(raw, str) else None
+    identity = Identity(None, None)
+    if request is not None:
+        identity = Identity(request.person.id, request.person.username, request.person.fullname, request.email)
+        if request.status != state.status or to_ms(request.reviewed_at) != state.reviewed_at:
+            moved = None if state.reviewed_at is None else from_ms(state.reviewed_at)
+            request = msgspec.structs.replace(request, status=state.status, reviewed_at=moved)
+    return RequestRow(
+        id=ident,
+        repo=repo,
+        person=PersonRow(person, state.person, identity),
+        state=state,
+        is_current=is_current,
+        request=request,
+    )

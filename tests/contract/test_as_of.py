@@ -1,0 +1,237 @@
+"""An earlier moment is shown as it was: folded from the ledger, it equals what the rows were then, whatever happened since."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+
+from hf_gate.application.as_of import PastView, read_past_view
+from hf_gate.domain import events as e
+from hf_gate.domain.events import LedgerEntry
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.request_state import RequestState
+from hf_gate.domain.timestamps import from_ms
+from hf_gate.errors import UsageError
+from hf_gate.store.past_requests import find_moment, iterate_past_requests, read_past_requests
+from hf_gate.store.store import Store
+
+from .desk_kit import Desk, a_desk
+from .store_kit import EEG, MED, new_schema, place, record, store, take
+from .test_store_machine import StoreMachine
+
+__all__ = ["place", "store"]
+
+Snapshot = Mapping[int, tuple[Repo, RequestState, bool, Any]]
+
+
+class PastMachine(StoreMachine):
+    """The store's machine with a clock that never stands still; the rows of every moment are remembered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = 0
+        self.snapshots: dict[int, Snapshot] = {}
+
+    def moment(self, drawn: int) -> int:
+        self.clock += 1 + drawn % 7
+        return self.clock
+
+    def rows_now(self) -> Snapshot:
+        return {row.id: (row.repo, row.state, row.is_current, row.request) for row in self._rows()}
+
+    @invariant()
+    def now_is_what_the_rows_are(self) -> None:
+        self.snapshots[self.clock] = self.rows_now()
+        assert self.fold(self.clock) == self.snapshots[self.clock]
+
+    @rule(data=st.data())
+    def look_back(self, data: st.DataObject) -> None:
+        at = data.draw(st.sampled_from(sorted(self.snapshots)))
+        assert self.fold(at) == self.snapshots[at]
+
+    def fold(self, at: int) -> Snapshot:
+        found: dict[int, tuple[Repo, RequestState, bool, Any]] = {}
+        for repo in (EEG, MED):
+            moment = find_moment(self.store, repo, at)
+            if moment is None:
+                continue
+            every = read_past_requests(self.store, moment, [ident for ident, *_ in self._requests()])
+            here = {ident: past.row for ident, past in every.items() if past.row.state.attempt}
+            own = {ident for ident, where, _ in self._requests() if where == repo}
+            found |= {n: (repo, row.state, row.is_current, row.request) for n, row in here.items() if n in own}
+            listed = [past.row.id for past in iterate_past_requests(self.store, moment)]
+            assert sorted(listed) == sorted(n for n, row in here.items() if row.is_current and n in own)
+            back = [past.row.id for past in iterate_past_requests(self.store, moment, oldest_first=True)]
+            assert back == listed[::-1]
+            for past in every.values():
+                assert (past.grant is not None) == (past.row.state.status == Status.ACCEPTED)
+        return found
+
+
+def _settings(examples: int) -> settings:
+    return settings(max_examples=examples, stateful_step_count=min(25, settings().stateful_step_count))
+
+
+def test_every_moment_folds_into_the_rows_of_that_moment() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+
+        class OnFiles(PastMachine):
+            def __init__(self) -> None:
+                super().__init__()
+                self.place = str(Path(tempfile.mkdtemp(dir=folder)) / "desk.db")
+
+        run_state_machine_as_test(OnFiles, settings=_settings(max(10, settings().max_examples // 4)))
+
+
+def test_every_moment_folds_into_the_rows_of_that_moment_on_postgresql(postgres_uri: str) -> None:
+    class OnServer(PastMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.place = new_schema(postgres_uri)
+
+    run_state_machine_as_test(OnServer, settings=_settings(max(4, settings().max_examples // 25)))
+
+
+# ---- who had access ----------------------------------------------------------------------------------------------------
+
+
+def _append(store: Store, request: int, at: int, *events: e.AnyEvent, actor: str = "lena") -> None:
+    with store.writing() as write:
+        write.append(EEG, [LedgerEntry(event=event, at=at, actor=actor, request=request) for event in events])
+
+
+def _decide(store: Store, request: int, at: int, after: str, rule_id: str, digest: str | None, actor: str) -> None:
+    _append(
+        store,
+        request,
+        at,
+        e.ChangeStarted(run="r", before="pending", after=after, rule=rule_id, digest=digest),
+        e.ChangeSettled(run="r", kind="done", after=after),
+        actor=actor,
+    )
+
+
+def _view(store: Store, at: int) -> PastView:
+    return read_past_view(store, [EEG], from_ms(at))
+
+
+def test_the_rule_the_person_and_the_end_of_that_time_are_named(store: Store) -> None:
+    first, second = take(store, EEG, [record(1), record(2)], 1_000)
+    _append(store, first, 2_000, e.VerdictReached(action="accept", rule="signed", policy="eeg", digest="d1"))
+    _decide(store, first, 3_000, "accepted", "signed", "d1", "policy:eeg@d1")
+    _append(store, first, 3_000, e.GrantDated(until=9_000, rule="signed"))
+    _decide(store, second, 4_000, "accepted", "direct", None, "mia")
+    _append(store, first, 5_000, e.GrantDated(until=20_000, rule="signed"))
+    _decide(store, second, 6_000, "rejected", "direct", None, "mia")
+
+    def told(at: int) -> dict[str | None, tuple[object, ...]]:
+        rows = _view(store, at).access()
+        return {row.user: (row.since, row.by, row.policy, row.rule, row.until, row.agreement) for row in rows}
+
+    by_rule = ("1970-01-01T00:00:03.000Z", "policy:eeg@d1", "eeg", "signed")
+    assert told(2_500) == {}
+    assert told(3_500) == {"user1": (*by_rule, "1970-01-01T00:00:09.000Z", None)}
+    assert told(4_500)["user2"] == ("1970-01-01T00:00:04.000Z", "mia", None, None, None, None)
+    assert told(6_500) == {"user1": (*by_rule, "1970-01-01T00:00:20.000Z", None)}
+
+
+def test_a_later_attempt_hides_the_earlier_one_only_after_it_came(store: Store) -> None:
+    take(store, EEG, [record(1, "accepted", day=1, name="old-name")], 1_000)
+    take(store, EEG, [record(1, "pending", day=2, name="new-name")], 2_000)
+    assert [row.user for row in _view(store, 1_500).access()] == ["old-name"]
+    assert list(_view(store, 2_500).access()) == []
+    assert [(row.user, row.attempt) for row in _view(store, 2_500).records(None)] == [("new-name", 2)]
+
+
+def test_an_erased_private_part_leaves_an_access_without_a_name(store: Store) -> None:
+    (ident,) = take(store, EEG, [record(1, "accepted")], 1_000)
+    with store.writing() as write:
+        write.db.run("DELETE FROM private")
+    (row,) = _view(store, 1_500).access()
+    assert (row.user, row.email, row.user_id) == (None, None, None)
+    assert row.person
+    assert ident
+
+
+def test_a_time_before_the_ledger_is_refused_with_its_beginning(store: Store) -> None:
+    take(store, EEG, [record(1)], 86_400_000)
+    with pytest.raises(
+        UsageError, match=r"nothing is known of 1970-01-01 00:00 UTC: the ledger begins 1970-01-02 00:00 UTC"
+    ):
+        _view(store, 1_000)
+    with pytest.raises(UsageError, match="no entry about these repos"):
+        read_past_view(store, [MED], from_ms(1_000))
+
+
+# ---- what the syncs prove ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
+    with a_desk(tmp_path) as made:
+        yield made
+
+
+def _now(desk: Desk) -> int:
+    return round(desk.local.clock.now() * 1000)
+
+
+def _pass(desk: Desk, hours: int = 2) -> int:
+    """Lets time pass; returns a moment in the middle of it."""
+    desk.local.clock.advance(f"{hours // 2}h")
+    at = _now(desk)
+    desk.local.clock.advance(f"{hours // 2}h")
+    return at
+
+
+def test_a_later_sync_that_finds_no_earlier_change_confirms_a_moment(desk: Desk) -> None:
+    desk.ask("ada", "bob")
+    desk.hub.accept(desk.repo, "ada")
+    desk.full()
+    between = _pass(desk)
+    (open_end,) = read_past_view(desk.store, [desk.repo], from_ms(between)).certainties
+    assert open_end.proved_at is not None
+    assert open_end.confirmed_at is None
+    assert "unknown" in " ".join(open_end.describe())
+    _pass(desk, 26)
+    desk.full()
+    (closed,) = read_past_view(desk.store, [desk.repo], from_ms(between)).certainties
+    assert closed.confirmed_at is not None
+    assert not closed.found_later
+    assert "found no earlier change" in " ".join(closed.describe())
+
+
+def test_a_change_on_the_hub_that_a_later_sync_reveals_is_marked(desk: Desk) -> None:
+    desk.ask("ada", "bob")
+    desk.hub.accept(desk.repo, "ada")
+    desk.full()
+    _pass(desk)
+    desk.hub.cancel(desk.repo, "ada")
+    desk.hub.reject(desk.repo, "ada", reason="left")
+    moment = _pass(desk)
+    desk.full()
+    view = read_past_view(desk.store, [desk.repo], from_ms(moment))
+    assert [(row.user, row.found_later) for row in view.access()] == [("ada", True)]
+    assert {row.user: row.found_later for row in view.records(None)} == {"ada": True, "bob": False}
+    assert "1 request had changed on the Hub before this moment" in " ".join(view.describe())
+
+
+def test_the_form_of_the_time_is_named_by_its_fingerprint(desk: Desk) -> None:
+    desk.ask("ada")
+    desk.hub.accept(desk.repo, "ada")
+    desk.full()
+    (row,) = read_past_view(desk.store, [desk.repo], from_ms(_now(desk))).access()
+    stored = desk.store.repo(desk.repo)
+    assert stored is not None
+    assert stored.form_card is not None
+    assert row.form
+    assert row.form in stored.form_card
