@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hf_gate.domain.ids import Person
 from hf_gate.policy.model import UnknownReason
 from hf_gate.policy.tables import NO_ACCOUNT, Table, unbound_usernames
-from hf_gate.sources.table_files import inline_table, load_table, parse_table
+from hf_gate.sources.table_files import inline_table, load_table, parse_table, read_content
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 ALICE = Person("a" * 24, "Alice", "Alice Example")
@@ -176,12 +177,73 @@ def test_a_date_that_can_be_read_in_two_ways_leaves_the_person_unknown(written: 
     assert state(table, address="bob@example.org") == "valid"
 
 
-def test_of_two_rows_for_one_person_the_later_date_wins_and_the_owner_is_told() -> None:
-    text = "email,expires\nalice@example.org,2027-06-30\nAlice@example.org,2026-01-01\nalice@example.org,2027-06-30\n"
+def test_a_row_that_is_repeated_is_reported_and_one_that_says_something_else_refuses_the_file() -> None:
+    text = "email,expires\nalice@example.org,2027-06-30\nAlice@example.org,2027-06-30\n"
     table = read(text)
     assert state(table) == "valid"
-    assert codes(table) == [(3, "duplicate_row"), (4, "duplicate_row")]
+    assert codes(table) == [(3, "duplicate_row")]
     assert not any(each.is_error for each in table.problems)
+    doubled = read(text + "alice@example.org,2026-01-01\n")
+    assert doubled.refusal == (
+        "table dua: line 4: email of line 2 is repeated with other values; keep one of the two rows"
+    )
+    assert state(doubled) is None
+
+
+def test_a_file_that_was_joined_to_itself_is_refused() -> None:
+    text = "email,expires\nalice@example.org,2027-06-30\n"
+    assert "line 3 repeats the header" in read(text + text).refusal
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"email\nalice@example.org\nz\xfcrich@example.org\n", "the file is not UTF-8 (line 3)"),
+        ("email\nalice@example.org\n".encode("utf-16"), "the file is UTF-16"),
+    ],
+)
+def test_another_encoding_is_refused_with_its_place(content: bytes, words: str) -> None:
+    assert words in parse_table(content, "dua", ("email",)).refusal
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_used(tmp_path: Path) -> None:
+    file, is_over = tmp_path / "dua.csv", threading.Event()
+    file.write_bytes(b"email\n" + b"alice@example.org\n" * 200_000)
+
+    def write() -> None:
+        with file.open("ab") as more:
+            while not is_over.is_set():
+                more.write(b"alice@example.org\n")
+                more.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert any(read_content(file) is None for _ in range(2_000))
+    finally:
+        is_over.set()
+        writer.join()
+    assert read_content(file) == file.read_bytes()
+
+
+def test_a_row_counts_from_its_first_day_and_one_that_ends_before_is_unknown() -> None:
+    table = read("email,from,expires\nalice@example.org,2026-11-27,2027-06-30\nbob@example.org,2027-01-02,2027-01-01\n")
+    assert state(table) == "missing"
+    hit = table.find(ALICE, "alice@example.org", now=NOW + timedelta(days=1))
+    assert hit.state == "valid"
+    assert state(table, address="bob@example.org") is None
+    assert codes(table) == [(3, "no_period")]
+
+
+def test_the_column_key_holds_an_id_a_name_or_an_address() -> None:
+    text = f"key,email,note\n{'a' * 24},,x\nbob,,y\ncem@example.org,,z\n"
+    rows = read(text, ("user_id", "username", "email")).rows
+    assert [(row.user_id, row.username, row.email) for row in rows] == [
+        ("a" * 24, None, None),
+        (None, "bob", None),
+        (None, None, "cem@example.org"),
+    ]
+    assert rows[0].columns == {"note": "x"}
 
 
 def test_a_moment_with_its_own_zone_is_that_moment() -> None:

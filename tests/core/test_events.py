@@ -22,6 +22,7 @@ TAGS = {
     e.PolicyPromoted: "PolicyPromoted",
     e.PolicySaved: "PolicySaved",
     e.TableAccepted: "TableAccepted",
+    e.TableChanged: "TableChanged",
     e.MemberInvited: "MemberInvited",
     e.MemberRevoked: "MemberRevoked",
     e.AccountProven: "AccountProven",

@@ -94,6 +94,11 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "table partners accepted with 1 row, instead of 1,200",
     ),
     (e.TableAccepted(table="partners", rows_before=None, rows_after=0), None, "table partners accepted with 0 rows"),
+    (
+        e.TableChanged(table="dua", before="a", after="b", added=2, removed=1),
+        None,
+        "table dua changed: 2 added, 1 removed",
+    ),
     (e.AccountProven(member="m_1", account="42"), None, "member m_1 proved that they own Hub account 42"),
     (
         e.PlanAgreed(plan="abcdef0123", changes=700, account="42"),

@@ -17,7 +17,7 @@ from ..errors import Guarded, HfGateError, UsageError
 from ..policy.literals import glob_matches
 from ..policy.model import Policy, PolicyMode
 from ..policy.policy_parser import parse_policy
-from ..sources.policy_files import replace_policy_file
+from ..sources.policy_files import replace_file
 from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
 from ..store.store import Store
 from ..store.writer import Writer
@@ -168,7 +168,7 @@ def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int) -> 
 
     with store.hold_write_lock():  # no turn and no promotion between the hold and the file
         known = read_holds(store).get(name)
-        digest = replace_policy_file(folder, save.file, content, base=save.base, record=record, withdraw=withdraw)
+        digest = replace_file(folder, save.file, content, base=save.base, record=record, withdraw=withdraw)
         if read_holds(store)[name].before == save.new.digest:
             with store.writing() as write:
                 _set_hold(store, write, name, None)

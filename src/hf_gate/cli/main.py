@@ -50,6 +50,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _WORKSPACE),
     "store": CommandEntry("store:store", "Store: check, export, backup, restore, remove.", _WORKSPACE),
     "policy": CommandEntry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _WORKSPACE),
+    "table": CommandEntry("tables:table", "Tables: ls, show, add, remove, import, diff.", _WORKSPACE),
     "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _WORKSPACE),
     "apply": CommandEntry("plan:apply", "Apply a plan, once.", _WORKSPACE, has_effect=True),
     "runs": CommandEntry("runs:runs", "Runs: ls, show, pause, resume, stop, retry.", _WORKSPACE),

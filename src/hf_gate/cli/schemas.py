@@ -29,6 +29,7 @@ from ..application.records import (
     ShownRequest,
     keys_of,
 )
+from ..application.table_records import TableEffectRecord, TableRecord, TableRowRecord
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import OutcomeKind
 
@@ -319,6 +320,16 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         status={"enum": ["granted", "ask", "pending", "rejected", "reset", "sign_in", "unknown"]},
     ),
     "doctor": _document(ok=_BOOL, checks=_array(_object(check=_TEXT, ok=_MAYBE_BOOL, detail=_TEXT, hint=_MAYBE))),
+    "table-ls": _array(_record(TableRecord)),
+    "table-show": _array(_record(TableRowRecord)),
+    "table-edit": _document(
+        table=_TEXT,
+        written=_BOOL,
+        added=_COUNT,
+        changed=_COUNT,
+        removed=_COUNT,
+        people=_array(_record(TableEffectRecord)),
+    ),
     "demo": _document(
         ok=_BOOL,
         url=_TEXT,
@@ -364,6 +375,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "person-show": "person",
     "person-ls": "people",
     "withdraw": "ask",
+    **dict.fromkeys(("table-add", "table-remove", "table-import", "table-diff"), "table-edit"),
     "repos-form": "form-check",
 }
 

@@ -42,7 +42,12 @@ def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
         case e.NoteWritten():
             return f"note{_quote((private or {}).get('note'))}"
         case _:
-            return _describe_change(event, private) or _describe_member_event(event) or _describe_desk_event(event)
+            return (
+                _describe_change(event, private)
+                or _describe_member_event(event)
+                or _describe_table_event(event)
+                or _describe_desk_event(event)
+            )
 
 
 def _describe_change(event: e.AnyEvent, private: e.Private | None) -> str:
@@ -91,9 +96,6 @@ def _describe_desk_event(event: e.AnyEvent) -> str:
             return f"policy {event.policy}@{event.digest[:8]} may act without confirmation"
         case e.PolicySaved():
             return f"policy {event.policy} saved from the desk as {event.file}: {event.before[:8]} to {event.after[:8]}"
-        case e.TableAccepted():
-            before = "" if event.rows_before is None else f", instead of {event.rows_before:,}"
-            return f"table {event.table} accepted with {pluralize(event.rows_after, 'row')}{before}"
         case e.SyncEnded():
             return (
                 f"full sync complete: {_list_counts(event.counts)}"
@@ -102,6 +104,18 @@ def _describe_desk_event(event: e.AnyEvent) -> str:
             )
         case _:
             return e.kind_of(event)
+
+
+def _describe_table_event(event: e.AnyEvent) -> str:
+    match event:
+        case e.TableAccepted():
+            before = "" if event.rows_before is None else f", instead of {event.rows_before:,}"
+            return f"table {event.table} accepted with {pluralize(event.rows_after, 'row')}{before}"
+        case e.TableChanged():
+            counts = {"added": event.added, "changed": event.changed, "removed": event.removed}
+            return f"table {event.table} changed: {_list_counts(counts)}"
+        case _:
+            return ""
 
 
 def _describe_member_event(event: e.AnyEvent) -> str:

@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     POLICY_PROMOTED = "PolicyPromoted"
     POLICY_SAVED = "PolicySaved"
     TABLE_ACCEPTED = "TableAccepted"
+    TABLE_CHANGED = "TableChanged"
     MEMBER_INVITED = "MemberInvited"
     MEMBER_REVOKED = "MemberRevoked"
     ACCOUNT_PROVEN = "AccountProven"
@@ -190,6 +191,17 @@ class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     rows_after: int
 
 
+class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_CHANGED.value):
+    """A person changed rows of a table with hf-gate. `before` and `after` are the SHA-256 digests of the file."""
+
+    table: str
+    before: str
+    after: str
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):
     """A member got a new link to the desk. `account` is the unproven Hub account id in the invitation.
 
@@ -261,6 +273,7 @@ AnyEvent: TypeAlias = (
     | PolicyPromoted
     | PolicySaved
     | TableAccepted
+    | TableChanged
     | MemberInvited
     | MemberRevoked
     | AccountProven

@@ -123,6 +123,11 @@ def read_duration(written: str) -> Duration | None:
     return Duration(months=number * (12 if unit == "y" else 1))
 
 
+def last_day(end: datetime, zone: tzinfo) -> date:
+    """Return the last day, at least in part, before an end."""
+    return (end.astimezone(zone) - timedelta(microseconds=1)).date()
+
+
 def end_of_day(day: date, zone: tzinfo) -> datetime:
     """Return the start of the next day in this zone. Raises ValueError for the last day of the calendar."""
     try:

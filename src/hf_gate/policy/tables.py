@@ -36,6 +36,7 @@ class TableRow:
     email: str | None = None
     username: str | None = None  # lower case
     domain: str | None = None
+    starts: datetime | None = None
     expires: datetime | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     date_problem: str = ""
@@ -43,6 +44,12 @@ class TableRow:
     def value_of_key(self, key: str) -> str | None:
         value: str | None = getattr(self, key)
         return value
+
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """What the row says about the people it identifies, as plain values."""
+        dates = tuple(each and each.astimezone(UTC).isoformat() for each in (self.starts, self.expires))
+        return (*dates, self.date_problem, sorted(self.columns.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,7 @@ class Table:
         flawed = next((row for row in found if row.date_problem), None)
         if flawed:
             return self._unknown(f"line {flawed.line}: {flawed.date_problem}")
+        found = [row for row in found if row.starts is None or row.starts <= now]
         if found:
             best = max(found, key=lambda row: row.expires or _FOR_EVER)
             state = "valid" if best.expires is None or now < best.expires else "expired"

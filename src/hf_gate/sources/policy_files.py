@@ -1,4 +1,4 @@
-"""Replaces one policy file of a workspace: atomically, never through a link, and only if it is as its author saw it."""
+"""Replaces one policy or table file of a workspace: atomically, through no link, and only if it is as its author saw it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def digest_of_file(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def replace_policy_file(
+def replace_file(
     folder: Path,
     name: str,
     content: bytes,
@@ -35,24 +35,26 @@ def replace_policy_file(
     base: str,
     record: Callable[[bytes, str], None],
     withdraw: Callable[[], None],
+    limit: int = MAX_BYTES,
+    hint: str = "Compare your draft with the file.",
 ) -> str:
     """Replace the file `name` of a folder if its content still has the digest `base`; return the new digest.
 
     `record` gets the old content and the new digest when everything is ready, before the file is replaced; `withdraw` is
-    called if that fails afterwards. A byte order mark stays. Raises Stale if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
+    called if that fails afterwards. `limit` bounds the content that is read. A byte order mark stays. Raises Stale if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
     """
     if not _NO_LINK or os.open not in os.supports_dir_fd:
-        raise UsageError("On this system the desk cannot write policies.", hint="Download the draft instead.")
+        raise UsageError("On this system hf-gate cannot replace files safely.", hint="Change the file yourself.")
     try:
         with _lock(folder), _open_parent(folder, name) as (parent, leaf):
-            found, mode = _read_file(parent, leaf, name)
-            _check_unchanged(found, base, name)
+            found, mode = _read_file(parent, leaf, name, limit)
+            _check_unchanged(found, base, name, hint)
             data = codecs.BOM_UTF8 + content if found.startswith(codecs.BOM_UTF8) else content
             digest = digest_of_file(data)
             with _temporary(parent, leaf, data, mode) as made:
                 record(found, digest)
                 try:
-                    _check_unchanged(_read_file(parent, leaf, name)[0], base, name)
+                    _check_unchanged(_read_file(parent, leaf, name, limit)[0], base, name, hint)
                     os.replace(made, leaf, src_dir_fd=parent, dst_dir_fd=parent)
                 except BaseException:
                     withdraw()
@@ -67,7 +69,7 @@ def replace_policy_file(
 def _lock(folder: Path) -> Iterator[None]:
     lock = ProcessLock(folder / LOCK_NAME)
     if not lock.acquire(_WAIT):
-        raise StoreUnavailable("Somebody else is saving a policy right now.", hint="Try again in a moment.")
+        raise StoreUnavailable("Somebody else is saving a file right now.", hint="Try again in a moment.")
     try:
         yield
     finally:
@@ -79,7 +81,7 @@ def _open_parent(folder: Path, name: str) -> Iterator[tuple[int, str]]:
     """Yield a descriptor of the file's folder and the file's name in it. No part of the path may be a link."""
     parts = PurePosixPath(name).parts
     if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
-        raise UsageError(f"{name} is outside the workspace, so the desk does not write it.")
+        raise UsageError(f"{name} is outside the workspace, so hf-gate does not write it.")
     with ExitStack() as opened:
         parent = os.open(folder, _FOLDER & ~_NO_LINK)
         opened.callback(os.close, parent)
@@ -102,12 +104,12 @@ def _is_link(parent: int, name: str) -> bool:
 
 def _link_error(name: str) -> UsageError:
     return UsageError(
-        f"{name} is a link, a folder or a device, so the desk does not write it.",
+        f"{name} is a link, a folder or a device, so hf-gate does not write it.",
         hint="Replace it with the file itself.",
     )
 
 
-def _read_file(parent: int, leaf: str, name: str) -> tuple[bytes, int]:
+def _read_file(parent: int, leaf: str, name: str, limit: int) -> tuple[bytes, int]:
     """Return the content and the mode of a regular file."""
     before = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
     if not stat.S_ISREG(before.st_mode):
@@ -117,14 +119,12 @@ def _read_file(parent: int, leaf: str, name: str) -> tuple[bytes, int]:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
             raise _link_error(name)
-        return file.read(MAX_BYTES + 1), stat.S_IMODE(mode)
+        return file.read(limit + 1), stat.S_IMODE(mode)
 
 
-def _check_unchanged(content: bytes, base: str, name: str) -> None:
+def _check_unchanged(content: bytes, base: str, name: str, hint: str) -> None:
     if digest_of_file(content) != base:
-        raise Stale(
-            f"{name} changed since you opened it, so nothing was saved.", hint="Compare your draft with the file."
-        )
+        raise Stale(f"{name} changed since you opened it, so nothing was saved.", hint=hint)
 
 
 @contextmanager

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
+import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, tzinfo
-from pathlib import Path
+from datetime import UTC, date, datetime, time, tzinfo
+from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
 from ..domain.grants import end_of_day
@@ -19,33 +18,23 @@ from ..domain.ids import is_id
 from ..policy.email_addresses import parse_address, parse_domain
 from ..policy.fact_values import clean_text
 from ..policy.tables import KEYS, Table, TableProblem, TableRow, build_table
+from .table_text import (
+    KEY_COLUMN,
+    KNOWN_COLUMNS,
+    ParsedFile,
+    decode,
+    describe_encoding_error,
+    has_key_column,
+    parse_csv,
+    parse_json_lines,
+)
 
 MAX_BYTES = 64 << 20
-MAX_ROWS = 1_000_000
 SHRINK_LIMIT = 0.25
 """The share of rows that a table may lose between two reads. If it loses more, the file counts as incomplete until accepted."""
 
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
-_KNOWN_COLUMNS = {*KEYS, "expires"}
-_COLUMN_ALIASES = {
-    "e_mail": "email",
-    "mail": "email",
-    "userid": "user_id",
-    "user_name": "username",
-    "expires_at": "expires",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _ParsedFile:
-    """The header, the records with their line numbers, and the problems of a file."""
-
-    header: tuple[str, ...] = ()
-    records: tuple[tuple[int, Mapping[str, str]], ...] = ()
-    problems: tuple[TableProblem, ...] = ()
-    skipped: tuple[int, ...] = ()
-    refused: str = ""
 
 
 def load_table(
@@ -60,13 +49,29 @@ def load_table(
             return _refused_table(
                 name, key, f"{path.name} is not a regular file, or links to a file of another type", now
             )
-        if path.stat().st_size > MAX_BYTES:
-            return _refused_table(name, key, f"{path.name} is larger than {MAX_BYTES >> 20} MiB", now)
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as problem:
         return _refused_table(name, key, f"{path.name} cannot be read: {problem.strerror}", now)
-    is_json = path.suffix.lower() in {".jsonl", ".ndjson"}
-    return parse_table(content, name, key, is_json=is_json, zone=zone, previous_rows=previous_rows, now=now)
+    if content is None:
+        return _refused_table(name, key, f"{path.name} changed while it was read; it will be read again", now)
+    if len(content) > MAX_BYTES:
+        return _refused_table(name, key, f"{path.name} is larger than {MAX_BYTES >> 20} MiB", now)
+    return parse_table(content, name, key, is_json=is_json_lines(path), zone=zone, previous_rows=previous_rows, now=now)
+
+
+def is_json_lines(path: PurePath) -> bool:
+    """Return whether a table file holds JSON lines rather than CSV."""
+    return path.suffix.lower() in {".jsonl", ".ndjson"}
+
+
+def read_content(path: Path) -> bytes | None:
+    """Return the content of a file, at most one byte more than `MAX_BYTES`; None if it changed while it was read."""
+    with path.open("rb") as file:
+        before = os.fstat(file.fileno())
+        content = file.read(MAX_BYTES + 1)
+        after = os.fstat(file.fileno())
+    is_whole = len(content) == after.st_size or len(content) > MAX_BYTES
+    return content if is_whole and before.st_mtime_ns == after.st_mtime_ns else None
 
 
 def is_own_file(path: Path) -> bool:
@@ -86,11 +91,13 @@ def parse_table(
 
     `previous_rows` is the number of rows at the last read. 0 means that an empty table was accepted.
     """
-    text = _decode(content)
-    if text is None:
-        return _refused_table(name, key, "the file is not UTF-8; save it as CSV UTF-8", now)
-    read = _parse_json_lines(text) if is_json else _parse_csv(text, key)
-    if not read.refused and read.header and not any(each in read.header for each in key):
+    try:
+        text = decode(content)
+    except UnicodeDecodeError as problem:
+        return _refused_table(name, key, describe_encoding_error(content, problem), now)
+    read = parse_json_lines(text) if is_json else parse_csv(text, key)
+    has_key = has_key_column(read.header, key) or any(each in read.header for each in key)
+    if not read.refused and read.header and not has_key:
         wanted = " or ".join(key)
         read = replace(read, refused=f"no column {wanted}; its columns are {', '.join(read.header)[:200] or 'none'}")
     if read.refused:
@@ -119,7 +126,7 @@ def _refused_table(
 
 
 def _make_table(
-    read: _ParsedFile, name: str, key: Sequence[str], zone: tzinfo, previous_rows: int | None, now: datetime | None
+    read: ParsedFile, name: str, key: Sequence[str], zone: tzinfo, previous_rows: int | None, now: datetime | None
 ) -> Table:
     problems = list(read.problems)
     skipped = list(read.skipped)
@@ -129,7 +136,9 @@ def _make_table(
         if read.header and each not in read.header
     ]
     rows: list[TableRow] = []
-    for line, cells in read.records:
+    has_key = has_key_column(read.header, key)
+    for line, raw in read.records:
+        cells = _spread_key(raw) if has_key else raw
         row = _TableRecord(cells, line, zone, problems).to_row(key)
         if row is None:
             skipped.append(line)
@@ -141,8 +150,11 @@ def _make_table(
     if previous_rows and len(rows) < previous_rows * (1 - SHRINK_LIMIT):
         why = f"{len(rows)} row{'s' * (len(rows) != 1)} instead of {previous_rows}; the file may be incomplete ({_acceptance_hint(name)})"
         return _refused_table(name, key, why, now, problems)
-    problems += _find_duplicates(rows, key)
-    problems.sort(key=lambda each: each.line)
+    repeated = list(_find_duplicates(rows, key))
+    problems = sorted([*problems, *repeated], key=lambda each: each.line)
+    if doubled := next((each for each in repeated if each.is_error), None):
+        why = f"line {doubled.line}: {doubled.message[:-1]}; keep one of the two rows"
+        return _refused_table(name, key, why, now, problems)
     return build_table(name, key, rows, _compute_digest(key, rows), problems, skipped=sorted(skipped), as_of=now)
 
 
@@ -154,16 +166,15 @@ def _compute_digest(key: Sequence[str], rows: Iterable[TableRow]) -> str:
     """Return the digest of the rows; their order and lines do not matter."""
     lines = sorted(
         json.dumps(
-            [row.user_id, row.email, row.username, row.domain, row.expires and row.expires.astimezone(UTC).isoformat(),
-             row.date_problem, sorted(row.columns.items())],
-            ensure_ascii=True, separators=(",", ":"),
+            [row.user_id, row.email, row.username, row.domain, *row.terms], ensure_ascii=True, separators=(",", ":")
         )
         for row in rows
-    )  # fmt: skip
+    )
     return hashlib.sha256("\n".join([",".join(key), *lines]).encode()).hexdigest()
 
 
 def _find_duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[TableProblem]:
+    """Yield a warning for each row that repeats another one, and an error if the two differ in what they say."""
     seen: dict[tuple[str, str], TableRow] = {}
     for row in rows:
         for each in (*key, "domain"):
@@ -171,109 +182,18 @@ def _find_duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[T
             first = seen.setdefault((each, value), row) if value else row
             if first is row:
                 continue
-            differs = first.expires != row.expires
-            words = "with another date; the later one applies" if differs else "is repeated"
-            yield TableProblem(row.line, "duplicate_row", f"{each} of line {first.line} {words}.", is_error=False)
+            differs = first.terms != row.terms
+            words = "is repeated with other values" if differs else "is repeated"
+            yield TableProblem(row.line, "duplicate_row", f"{each} of line {first.line} {words}.", is_error=differs)
             break
 
 
-# ---- parsing ---------------------------------------------------------------------------------------------------------
-
-
-def _decode(content: bytes) -> str | None:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
-
-
-def _column_name(name: str) -> str:
-    """Return the canonical name of a known column; other names stay unchanged."""
-    plain = "_".join(re.split(r"[\s_-]+", name.strip().lower()))
-    plain = _COLUMN_ALIASES.get(plain, plain)
-    return plain if plain in _KNOWN_COLUMNS else name.strip()
-
-
-def _parse_csv(text: str, key: Sequence[str]) -> _ParsedFile:
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not first:
-        return _ParsedFile(refused="the file is empty")
-    delimiter = max(",;\t", key=lambda sign: (_count_known_columns(first, sign, key), first.count(sign)))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: tuple[str, ...] = ()
-    records: list[tuple[int, Mapping[str, str]]] = []
-    problems: list[TableProblem] = []
-    line = 1
-    try:
-        for cells in reader:
-            at, line = line, reader.line_num + 1
-            if not any(map(str.strip, cells)):
-                continue
-            if not header:
-                header = tuple(map(_column_name, cells))
-            elif len(cells) != len(header):
-                words = f"{len(cells)} cells where the header has {len(header)}."
-                problems.append(TableProblem(at, "cells_differ", words))
-            elif len(records) >= MAX_ROWS:
-                return _ParsedFile(header, refused=f"more than {MAX_ROWS:,} rows")
-            else:
-                records.append((at, dict(zip(header, cells, strict=True))))
-    except csv.Error as problem:
-        return _ParsedFile(header, refused=f"line {line}: {problem}; the file may be incomplete")
-    return _check_ending(
-        _ParsedFile(header, tuple(records), tuple(problems), tuple(each.line for each in problems)), header
-    )
-
-
-def _check_ending(read: _ParsedFile, header: tuple[str, ...]) -> _ParsedFile:
-    """Reject a file with an incomplete last record or a duplicate column."""
-    last = read.records[-1][0] if read.records else 0
-    if read.skipped and read.skipped[-1] > last:
-        return replace(read, refused=f"the last line, {read.skipped[-1]}, is incomplete; the file may be cut off")
-    twice = next((name for name in header if name and header.count(name) > 1), None)
-    return replace(read, refused=f"duplicate column {twice}") if twice else read
-
-
-def _count_known_columns(line: str, sign: str, key: Sequence[str]) -> int:
-    names = {_column_name(cell.strip('"')) for cell in line.split(sign)}
-    return sum(each in names for each in key)
-
-
-def _parse_json_lines(text: str) -> _ParsedFile:
-    header: dict[str, None] = {}
-    records: list[tuple[int, Mapping[str, str]]] = []
-    problems: list[TableProblem] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        cells = _parse_object(line)
-        if isinstance(cells, str):
-            problems.append(TableProblem(number, "no_json", cells))
-        elif len(records) >= MAX_ROWS:
-            return _ParsedFile(refused=f"more than {MAX_ROWS:,} rows")
-        else:
-            header.update(dict.fromkeys(cells))
-            records.append((number, cells))
-    return _check_ending(
-        _ParsedFile(tuple(header), tuple(records), tuple(problems), tuple(each.line for each in problems)), ()
-    )
-
-
-def _parse_object(line: str) -> dict[str, str] | str:
-    """Parse one JSON line as cells; return a message if it is invalid."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return "Not JSON: write one object for each line."
-    if not isinstance(value, dict):
-        return "Not an object: write `{...}`."
-    cells: dict[str, str] = {}
-    for name, item in value.items():
-        if isinstance(item, (dict, list)):
-            return f"{name[:60]} is a list or an object; write a text."
-        text = "" if item is None else item if isinstance(item, str) else json.dumps(item)
-        cells[_column_name(name)] = text
-    return cells
+def _spread_key(cells: Mapping[str, str]) -> dict[str, str]:
+    """Return the cells with the column `key` as the account id, the e-mail address or the username that it holds."""
+    text = cells[KEY_COLUMN].strip()
+    name = "user_id" if is_id(text) else "email" if "@" in text.lstrip("@") else "username"
+    rest = {column: cell for column, cell in cells.items() if column != KEY_COLUMN}
+    return rest if name == "email" and rest.get("email", "").strip() else {**rest, name: text}
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
@@ -293,13 +213,13 @@ class _TableRecord:
         before = len(self.problems)
         user_id, username = self._read_user_id(), self._read_username()
         email, domain = self._read_email()
-        expires, flaw = self._read_expires()
+        starts, expires, flaw = self._read_period()
         columns = {
             clean_text(name): clean_text(cell)
             for name, cell in self.cells.items()
-            if name and name not in _KNOWN_COLUMNS
+            if name and name not in KNOWN_COLUMNS
         }
-        row = TableRow(self.line, user_id, email, username, domain, expires, columns, flaw)
+        row = TableRow(self.line, user_id, email, username, domain, starts, expires, columns, flaw)
         if any(row.value_of_key(each) for each in key) or (domain and "email" in key):
             return row
         if not any(each.is_error for each in self.problems[before:]):
@@ -349,17 +269,33 @@ class _TableRecord:
             return None, None
         return str(address), None
 
-    def _read_expires(self) -> tuple[datetime | None, str]:
-        """Return when the row expires, and the problem if the date is invalid. A row with an invalid date is unknown."""
-        text = self._cell("expires")
+    def _read_period(self) -> tuple[datetime | None, datetime | None, str]:
+        """Return when the row begins and expires, and the problem if a date is invalid. Such a row is unknown."""
+        starts, flaw = self._read_date("from", _parse_start)
+        expires, other = self._read_date("expires", _parse_expiry)
+        flaw = flaw or other
+        if starts is not None and expires is not None and expires <= starts:
+            flaw = "the row ends before it starts"
+            self._add_problem("no_period", "The row ends before it starts; correct `from` or `expires`.")
+        return starts, expires, flaw
+
+    def _read_date(self, column: str, parse: Callable[[str, tzinfo], datetime]) -> tuple[datetime | None, str]:
+        text = self._cell(column)
         if not text:
             return None, ""
         try:
-            return _parse_expiry(text, self.zone), ""
+            return parse(text, self.zone), ""
         except (ValueError, OverflowError):
-            flaw = f"expires {text[:40]!r} is not a date; write it as 2027-06-30"
+            flaw = f"{column} {text[:40]!r} is not a date; write it as 2027-06-30"
             self._add_problem("no_date", f"{flaw[0].upper()}{flaw[1:]}.")
             return None, flaw
+
+
+def _parse_start(text: str, zone: tzinfo) -> datetime:
+    """Parse a start: the beginning of a date, or a point in time."""
+    if _DATE.match(text):
+        return datetime.combine(date.fromisoformat(text), time.min, zone)
+    return _parse_expiry(text, zone)
 
 
 def _parse_expiry(text: str, zone: tzinfo) -> datetime:

@@ -38,6 +38,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.POLICY_PROMOTED: "policy promoted",
     EventKind.POLICY_SAVED: "policy saved",
     EventKind.TABLE_ACCEPTED: "table accepted",
+    EventKind.TABLE_CHANGED: "table changed",
     EventKind.RUN_ENDED: "run ended",
     EventKind.SYNC_ENDED: "full sync",
     EventKind.MEMBER_INVITED: "member invited",

@@ -1,0 +1,297 @@
+"""The owner's table files: finds and reads them, and writes single rows back into them, with an entry in the audit log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..domain import events as e
+from ..domain.display_text import make_visible
+from ..domain.timestamps import to_ms
+from ..errors import Stale, UsageError
+from ..policy.email_addresses import parse_address
+from ..policy.model import Policy, TableSpec
+from ..policy.strict_yaml import suggest
+from ..policy.tables import KEYS, Table, TableRow
+from ..sources.policy_files import digest_of_file, replace_file
+from ..sources.table_edits import Cells, RowEdits, edit_table
+from ..sources.table_files import MAX_BYTES, is_json_lines, is_own_file, parse_table, read_content
+from ..sources.table_text import column_name
+from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
+from . import setting_keys
+from .policy_bundle import load_tables
+from .workspace import Workspace
+
+_CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTable:
+    """One table of the workspace. `table` is what policies see; `policies` are those that use or define it."""
+
+    folder: WorkspaceFolder
+    spec: TableSpec
+    table: Table
+    policies: tuple[Policy, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the table."""
+        return self.spec.name
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """The repos whose requests the table can concern."""
+        is_shared = any(spec.name == self.name for spec in self.folder.config.tables)
+        return self.folder.config.repos if is_shared else tuple(g for each in self.policies for g in each.applies_to)
+
+    @property
+    def path(self) -> Path:
+        """The file. Raises UsageError for a table whose rows are in the YAML file."""
+        if self.spec.file is None:
+            raise UsageError(
+                f"the rows of table {self.name} are in a YAML file, so only its author can change them.",
+                hint=f"Move them to a file: {self.name}: {{file: tables/{self.name}.csv, key: username}}",
+            )
+        return self.folder.path / self.spec.file
+
+    def read_file(self) -> bytes:
+        """Return the content of the file. Raises UsageError if it cannot be read."""
+        try:
+            content = read_content(self.path) if is_own_file(self.path) else b""
+        except FileNotFoundError:
+            columns = ",".join([*self.spec.key, "expires"])
+            raise UsageError(f"{self.path} does not exist.", hint=f"Create it with one line: {columns}") from None
+        except OSError as problem:
+            raise UsageError(f"{self.path} cannot be read: {problem.strerror}.") from None
+        if content is None:
+            raise Stale(f"{self.path.name} changed while it was read.", hint=_CHANGED_HINT)
+        if len(content) > MAX_BYTES:
+            raise UsageError(f"{self.path.name} is larger than {MAX_BYTES >> 20} MiB.")
+        return content
+
+    def parse(self, content: bytes, *, previous_rows: int | None = 0, is_json: bool | None = None) -> Table:
+        """Parse a content as this table; by default a table without rows is allowed."""
+        is_json = is_json_lines(self.path) if is_json is None else is_json
+        return parse_table(
+            content, self.name, self.spec.key, is_json=is_json, zone=self.folder.zone, previous_rows=previous_rows
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TableDraft:
+    """A checked new content of a table's file. `base` is the digest of the content that it was made from."""
+
+    own: OwnTable
+    base: str
+    before: Table
+    content: bytes
+    after: Table
+
+
+def read_own_tables(workspace: Workspace) -> list[OwnTable]:
+    """Return the tables of the workspace and its policies, sorted by name. Raises UsageError without a workspace."""
+    if workspace.location.folder is None:
+        raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
+    folder = read_folder(workspace.location.folder)
+    policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
+    tables = load_tables(folder, policies, workspace.store, workspace.now())
+    specs = collect_table_specs(folder, policies)
+    return [OwnTable(folder, specs[name], tables[name], tuple(_users(policies, name))) for name in sorted(specs)]
+
+
+def _users(policies: Sequence[Policy], name: str) -> Iterator[Policy]:
+    """Yield the policies that define a table or name it in an expression."""
+    word = f"tables.{name}"
+    for policy in policies:
+        texts = [*policy.let.values(), *(part for rule in policy.rules for part in (rule.when, rule.unless) if part)]
+        if any(spec.name == name for spec in policy.tables) or any(word in text for text in texts):
+            yield policy
+
+
+def find_own_table(workspace: Workspace, name: str) -> OwnTable:
+    """Return a table by its name. Raises UsageError if there is none."""
+    tables = {each.name: each for each in read_own_tables(workspace)}
+    if name in tables:
+        return tables[name]
+    near = suggest(name, tuple(tables))
+    known = f"The tables are: {', '.join(tables)}." if tables else "Add a table to hf-gate.yaml."
+    raise UsageError(
+        f"there is no table {make_visible(name, one_line=True)[:60]}.",
+        hint=f"Did you mean {near}? {known}" if near else known,
+    )
+
+
+def rows_of_key(table: Table, text: str) -> list[TableRow]:
+    """Return the rows that a typed key names: an account id, a username, an e-mail address or `@domain`."""
+    plain = text.strip().lower()
+    address = parse_address(text.strip())
+    wanted = {plain, plain.removeprefix("@"), str(address) if address else plain}
+    return [row for row in table.rows if any(row.value_of_key(each) in wanted for each in (*table.key, "domain"))]
+
+
+def same_people(table: Table, row: TableRow) -> list[TableRow]:
+    """Return the rows of a table that have a key in common with another row."""
+    keys = {(each, value) for each in (*KEYS, "domain") if (value := row.value_of_key(each))}
+    return [one for one in table.rows if any((each, one.value_of_key(each)) in keys for each in (*table.key, "domain"))]
+
+
+# ---- changes ---------------------------------------------------------------------------------------------------------
+
+
+def draft_edits(own: OwnTable, edits: RowEdits, content: bytes | None = None) -> TableDraft:
+    """Return the table with these edits. Raises UsageError if the file is unusable, before or after them."""
+    found = own.read_file() if content is None else content
+    before = own.parse(found)
+    if before.refusal:
+        raise UsageError(f"{before.refusal}.", hint="Correct the file first.")
+    new = edit_table(found, edits, key=own.spec.key, is_json=is_json_lines(own.path))
+    after = own.parse(new)
+    known = {(each.code, each.message) for each in before.problems}
+    fresh = [each for each in after.problems if (each.code, each.message) not in known]
+    wrong = next((each for each in fresh if each.is_error), None)
+    if after.refusal or wrong is not None:
+        message = after.refusal if wrong is None else f"table {own.name}: {wrong.message[:-1]}"
+        raise UsageError(f"{message}. Nothing was written.", hint="Correct the values.")
+    return TableDraft(own, digest_of_file(found), before, new, after)
+
+
+def row_of_cells(own: OwnTable, cells: Cells) -> TableRow:
+    """Return a row of this table with these cells. Raises UsageError with the first thing that is wrong with them."""
+    given = {column_name(name): value for name, value in cells.items()}
+    line = json.dumps({**dict.fromkeys(own.spec.key, ""), **given})
+    read = own.parse(line.encode("utf-8", "replace"), is_json=True)
+    wrong = next((each for each in read.problems if each.is_error and each.line), None)
+    if wrong is None and read.rows:
+        return read.rows[0]
+    message = read.refusal.partition(": ")[2] if wrong is None else wrong.message[:-1]
+    raise UsageError(f"{message}. Nothing was written.", hint=f"The key is {' or '.join(own.spec.key)}.")
+
+
+def draft_row(own: OwnTable, cells: Cells, *, replaces: bool) -> TableDraft:
+    """Return the table with one more row, or, if `replaces`, with new values in the row with the same key."""
+    row, content = row_of_cells(own, cells), own.read_file()
+    twins = same_people(own.parse(content), row)
+    if not replaces and twins:
+        raise UsageError(
+            f"line {twins[0].line} of table {own.name} has the same key. Nothing was written.",
+            hint="To change that row, add --replace.",
+        )
+    if replaces and len(twins) != 1:
+        raise UsageError(f"{len(twins)} rows of table {own.name} have this key, so none was changed.")
+    edits = RowEdits(changed={twins[0].line: cells}) if replaces else RowEdits(added=[cells])
+    return draft_edits(own, edits, content)
+
+
+def draft_import(own: OwnTable, records: Mapping[int, Cells], *, replaces: bool) -> TableDraft:
+    """Return the table with these rows: new rows are added, known ones changed; if `replaces`, all others go."""
+    content = own.read_file()
+    before = own.parse(content)
+    added: list[Cells] = []
+    changed: dict[int, Cells] = {}
+    seen: set[int] = set()
+    index = index_rows(before)
+    for line, cells in records.items():
+        row = row_of_cells(own, cells)
+        twins = {twin.line: twin for key in keys_of_row(row) if (twin := index.get(key)) is not None}
+        if len(twins) > 1:
+            lines = " and ".join(map(str, sorted(twins)))
+            raise UsageError(f"line {line} belongs to lines {lines} of table {own.name}. Nothing was written.")
+        seen |= twins.keys()
+        if not twins:
+            added.append(cells)
+        for at in twins:
+            changed[at] = cells
+    removed = {row.line for row in before.rows} - seen if replaces else set()
+    return draft_edits(own, RowEdits(added, changed, removed), content)
+
+
+def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
+    """Return the table without the rows of these keys. Raises UsageError for a key that no row has."""
+    content = own.read_file()
+    before = own.parse(content)
+    if before.refusal:
+        raise UsageError(f"{before.refusal}.", hint="Correct the file first.")
+    lines: set[int] = set()
+    for text in keys:
+        rows = rows_of_key(before, text)
+        if not rows:
+            raise UsageError(
+                f"no row of table {own.name} has the key {make_visible(text, one_line=True)[:80]}.",
+                hint=f"`hf-gate table show {own.name}` lists its rows.",
+            )
+        lines |= {row.line for row in rows}
+    return draft_edits(own, RowEdits(removed=lines), content)
+
+
+def save_draft(workspace: Workspace, draft: TableDraft, actor: str) -> None:
+    """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile."""
+    own, store = draft.own, workspace.store
+    diff = diff_rows(draft.before, draft.after)
+    key, rows = setting_keys.row_count_key(own.name), str(len(draft.after.rows))
+    known = store.setting(key)
+
+    def record(_: bytes, digest: str) -> None:
+        event = e.TableChanged(
+            table=own.name,
+            before=draft.base,
+            after=digest,
+            added=len(diff.added),
+            changed=len(diff.changed),
+            removed=len(diff.removed),
+        )
+        with store.writing() as write:
+            write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
+            write.write_setting(key, rows)
+
+    def withdraw() -> None:
+        with store.writing() as write:
+            write.write_setting(key, known)
+
+    replace_file(
+        own.folder.path, own.spec.file or "", draft.content, base=draft.base, record=record, withdraw=withdraw,
+        limit=MAX_BYTES, hint=_CHANGED_HINT,
+    )  # fmt: skip
+
+
+# ---- differences -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RowDiff:
+    """How two versions of a table differ, row by row. `changed` has the old and the new row."""
+
+    added: tuple[TableRow, ...]
+    removed: tuple[TableRow, ...]
+    changed: tuple[tuple[TableRow, TableRow], ...]
+
+
+def diff_rows(before: Table, after: Table) -> RowDiff:
+    """Compare two versions of a table. Rows with a common key are the same row."""
+    index = index_rows(before)
+    added: list[TableRow] = []
+    changed: list[tuple[TableRow, TableRow]] = []
+    seen: set[int] = set()
+    for row in after.rows:
+        known = next((index[key] for key in keys_of_row(row) if key in index), None)
+        if known is None:
+            added.append(row)
+            continue
+        seen.add(known.line)
+        if (keys_of_row(known), known.terms) != (keys_of_row(row), row.terms):
+            changed.append((known, row))
+    removed = tuple(row for row in before.rows if row.line not in seen)
+    return RowDiff(tuple(added), removed, tuple(changed))
+
+
+def index_rows(table: Table) -> dict[tuple[str, str], TableRow]:
+    """Return the rows of a table by each of their keys."""
+    return {key: row for row in table.rows for key in keys_of_row(row)}
+
+
+def keys_of_row(row: TableRow) -> tuple[tuple[str, str], ...]:
+    """Return the keys of a row with their columns."""
+    return tuple((each, value) for each in (*KEYS, "domain") if (value := row.value_of_key(each)))

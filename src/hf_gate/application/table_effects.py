@@ -1,0 +1,56 @@
+"""What a new version of a table changes for people: who is listed now and was not, and who no longer is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from ..domain.lifecycle import Status
+from ..domain.rows import RequestRow
+from ..policy.literals import glob_matches
+from ..policy.tables import Table
+from .own_tables import OwnTable
+from .workspace import Workspace
+
+MAX_COMPARED: Final = 20_000  # the most requests of one status at a repo that are compared
+UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TableEffect:
+    """One request whose person the two versions list differently: valid, expired, missing or unknown."""
+
+    row: RequestRow
+    before: str
+    after: str
+
+
+def state_of(table: Table, workspace: Workspace, row: RequestRow, bindings: dict[str, str]) -> str:
+    """Return how a table lists the person of a request."""
+    if row.request is None:
+        return UNKNOWN
+    email = workspace.sources.email(row.request.email)
+    address = email.address if email and email.domain else None
+    hit = table.find(row.request.person, address, now=workspace.now(), bindings=bindings)
+    return UNKNOWN if hit.why is not None else hit.state
+
+
+def iterate_effects(workspace: Workspace, own: OwnTable, before: Table, after: Table) -> Iterator[TableEffect]:
+    """Yield the pending and accepted requests at the table's repos that the two versions list differently."""
+    bindings = dict(workspace.store.bindings(own.name))
+    for row in iterate_concerned(workspace, own):
+        states = [state_of(table, workspace, row, bindings) for table in (before, after)]
+        if states[0] != states[1]:
+            yield TableEffect(row, *states)
+
+
+def iterate_concerned(
+    workspace: Workspace, own: OwnTable, statuses: tuple[Status, ...] = (Status.PENDING, Status.ACCEPTED)
+) -> Iterator[RequestRow]:
+    """Yield the requests at the table's repos in these statuses, at most `MAX_COMPARED` of each repo and status."""
+    for repo in sorted(row.repo for row in workspace.store.repos()):
+        if own.folder.config.includes(repo) and any(glob_matches(glob, repo) for glob in own.globs):
+            for status in statuses:
+                yield from islice(workspace.store.iterate_requests(repo, status.value), MAX_COMPARED)

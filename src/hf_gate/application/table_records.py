@@ -1,0 +1,123 @@
+"""Output records of the owner's tables: a table, one of its rows, and one person whom a new version lists differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ..domain.ids import RepoType
+from ..domain.timestamps import to_iso
+from ..policy.tables import NO_ACCOUNT, TableRow
+from .own_tables import OwnTable
+from .records import Count, Record, Time
+from .table_effects import TableEffect
+
+State = Literal["valid", "expired", "later", "unknown"]
+Hit = Annotated[str, Meta(description="valid, expired, missing or unknown")]
+
+
+class TableRecord(Record, frozen=True, kw_only=True):
+    """One table of the workspace."""
+
+    table: str
+    file: Annotated[str | None, Meta(description="null: the rows are in the YAML file")]
+    key: list[str]
+    rows: Count
+    policies: Annotated[list[str], Meta(description="the policies that use it")]
+    refused: Annotated[str | None, Meta(description="why the file as it is now is not used")]
+    problems: Annotated[Count, Meta(description="lines with an error or a warning")]
+
+
+class TableRowRecord(Record, frozen=True, kw_only=True):
+    """One row of a table."""
+
+    line: Count
+    user_id: str | None
+    username: str | None
+    email: str | None
+    domain: Annotated[str | None, Meta(description="the row covers everybody with an address of this domain")]
+    starts: Time | None = msgspec.field(name="from")
+    expires: Time | None
+    state: Annotated[State, Meta(description="unknown: a date cannot be read, or the username waits for an account")]
+    account: Annotated[str | None, Meta(description="the account id to which the username is bound")]
+    row: Annotated[dict[str, str], Meta(description="the other columns")]
+
+
+class TableEffectRecord(Record, frozen=True, kw_only=True):
+    """One request whose person two versions of a table list differently."""
+
+    repo: str
+    repo_type: RepoType
+    request_id: str | None
+    user_id: str | None
+    user: str | None
+    status: str
+    before: Hit
+    after: Hit
+
+
+def table_record(own: OwnTable) -> TableRecord:
+    """Return the record of a table."""
+    return TableRecord(
+        table=own.name,
+        file=own.spec.file,
+        key=list(own.table.key),
+        rows=len(own.table.rows),
+        policies=sorted({policy.name for policy in own.policies}),
+        refused=own.table.refusal or None,
+        problems=len(own.table.problems),
+    )
+
+
+def table_row_record(row: TableRow, now: datetime, bindings: Mapping[str, str]) -> TableRowRecord:
+    """Return the record of one row. `bindings` are the accounts of usernames."""
+    account = bindings.get(row.username or "") or None
+    return TableRowRecord(
+        line=row.line,
+        user_id=row.user_id,
+        username=row.username,
+        email=row.email,
+        domain=None if row.domain is None else f"@{row.domain}",
+        starts=None if row.starts is None else to_iso(row.starts),
+        expires=None if row.expires is None else to_iso(row.expires),
+        state=_state_of_row(row, now, is_bound=account is not None),
+        account=account,
+        row=dict(row.columns),
+    )
+
+
+def _state_of_row(row: TableRow, now: datetime, *, is_bound: bool) -> State:
+    if row.date_problem or (row.username and not (is_bound or row.email or row.user_id or row.domain)):
+        return "unknown"
+    if row.starts is not None and now < row.starts:
+        return "later"
+    return "valid" if row.expires is None or now < row.expires else "expired"
+
+
+def describe_binding(row: TableRow, bindings: Mapping[str, str]) -> str:
+    """Return why a row with only a username counts for nobody yet; empty if it counts."""
+    if not row.username or row.user_id or row.email or bindings.get(row.username):
+        return ""
+    if bindings.get(row.username) == NO_ACCOUNT:
+        return "no account had this name; confirm who it is"
+    return "waits until its account is looked up"
+
+
+def table_effect_record(effect: TableEffect) -> TableEffectRecord:
+    """Return the record of one person whom a new version lists differently."""
+    row = effect.row
+    identity = row.person.identity
+    return TableEffectRecord(
+        repo=row.repo.id,
+        repo_type=row.repo.type,
+        request_id=None if row.request is None else row.request.request_id,
+        user_id=identity.user_id,
+        user=identity.username,
+        status=row.state.status,
+        before=effect.before,
+        after=effect.after,
+    )

@@ -1,0 +1,187 @@
+"""hf-gate table: the owner's files change row by row, and every command says whom it concerns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import schema_of
+from hf_gate.testing import LocalHub
+from tests.journeys.console import DATASET, Console, Ended, fill
+
+PEOPLE = ["ada-l", "bob", "cem", "dua"]
+FILE = '# who may use it\nusername;note;expires\nada-l;"a; b";\n\n# second group\nbob;;2099-01-01\n'
+RULES = f"""\
+version: 1
+policy: partners
+applies_to: [{DATASET}]
+mode: enforce
+tables: {{partners: {{file: tables/partners.csv, key: username}}}}
+rules:
+  - id: partner
+    when: tables.partners
+    then: accept
+  - id: rest
+    then: wait
+    at_most: 30d
+    after: human
+"""
+
+
+class Desk:
+    """A workspace with one table file, written by hand."""
+
+    def __init__(self, hub: LocalHub, folder: Path) -> None:
+        self.console, self.folder = Console(hub), folder
+        assert self.run("init", DATASET).code == 0
+        (folder / "policies" / "starter.yaml").unlink()
+        (folder / "policies" / "partners.yaml").write_text(RULES, "utf-8")
+        (folder / "tables").mkdir(exist_ok=True)
+        self.file = folder / "tables" / "partners.csv"
+        self.file.write_bytes(FILE.encode())
+        assert self.run("sync").code == 0
+
+    def run(self, *args: str) -> Ended:
+        return self.console.run("--workspace", str(self.folder), *args)
+
+    def document(self, *args: str) -> Any:
+        ended = self.run(*args, "--json")
+        assert ended.code == 0, ended.err
+        jsonschema.validate(ended.json, schema_of(f"table-{args[1]}"))
+        return ended.json
+
+
+@pytest.fixture
+def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
+    fill(fresh, PEOPLE, DATASET, answers={"Purpose": "to study sleep"})
+    return Desk(fresh, tmp_path / "desk")
+
+
+def test_ls_and_show_say_what_there_is(desk: Desk) -> None:
+    assert desk.run("plan").code == 0  # binds the usernames
+    (one,) = desk.document("table", "ls")
+    assert (one["table"], one["rows"], one["key"], one["policies"]) == ("partners", 2, ["username"], ["partners"])
+    rows = desk.document("table", "show", "partners")
+    assert [(row["line"], row["username"], row["state"]) for row in rows] == [
+        (3, "ada-l", "valid"),
+        (6, "bob", "valid"),
+    ]
+    assert rows[0]["row"] == {"note": "a; b"}
+    assert all(row["account"] for row in rows)
+    assert [row["username"] for row in desk.document("table", "show", "partners", "--query", "A;")] == ["ada-l"]
+    text = desk.run("table", "show", "partners").out
+    assert "ada-l" in text
+    assert "2099-01-01" in text
+    unknown = desk.run("table", "show", "partner")
+    assert (unknown.code, "Did you mean partners?" in unknown.err) == (2, True)
+
+
+def test_a_row_is_added_and_the_person_on_hold_is_evaluated_again(desk: Desk) -> None:
+    assert desk.run("run", "--once").code == 0
+    assert {row["user"] for row in desk.run("ls", "--json", "--status", "pending").json} == {"cem", "dua"}
+    added = desk.document("table", "add", "partners", "username=cem", "note=agreed by phone")
+    assert desk.file.read_bytes() == (FILE + "cem;agreed by phone;\n").encode()
+    assert (added["added"], added["written"]) == (1, True)
+    assert desk.run("run", "--once").code == 0
+    assert {row["user"] for row in desk.run("ls", "--json", "--status", "pending").json} == {"dua"}
+    (entry,) = desk.run("audit", "ls", "--kind", "TableChanged", "--json").json
+    assert (entry["actor"], entry["body"]["added"]) == ("lena-brandt", 1)
+    assert "cem" not in str(entry)
+    assert desk.run("audit", "verify", "--fold").code == 0
+
+
+def test_the_effect_names_who_is_listed_differently(desk: Desk) -> None:
+    assert desk.run("run", "--once").code == 0
+    before = desk.file.read_bytes()
+    gone = desk.document("table", "remove", "partners", "bob", "--dry-run")
+    assert desk.file.read_bytes() == before
+    (person,) = gone["people"]
+    assert (person["user"], person["status"], person["before"], person["after"]) == (
+        "bob",
+        "accepted",
+        "valid",
+        "missing",
+    )
+    text = desk.run("table", "remove", "partners", "bob").out
+    assert "bob@acme/eeg-data: accepted, valid to missing" in text or f"bob@{DATASET.split('/', 1)[1]}" in text
+    assert b"bob" not in desk.file.read_bytes()
+    assert desk.file.read_bytes() == before.replace(b"bob;;2099-01-01\n", b"")
+
+
+def test_a_row_with_a_known_key_needs_replace(desk: Desk) -> None:
+    refused = desk.run("table", "add", "partners", "username=Bob")
+    assert (refused.code, "line 6 of table partners has the same key" in refused.err) == (2, True)
+    assert desk.document("table", "add", "partners", "username=bob", "expires=2030-05-01", "--replace")["changed"] == 1
+    assert desk.file.read_bytes() == FILE.replace("2099-01-01", "2030-05-01").encode()
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["username=a b"], "'a b' is not a Hub username"),
+        (["username=zoe", "expires=soon"], "is not a date; write it as 2027-06-30"),
+        (["username=zoe", "phone=1"], "no column phone; its columns are username, note, expires"),
+        (["note=x"], "the line identifies nobody"),
+        (["zoe"], "is not COLUMN=VALUE"),
+        (["username=zoe", "note=" + "x" * 3000], "longer than 2,000 characters"),
+    ],
+)
+def test_a_bad_row_is_refused_with_one_line_and_the_next_step(desk: Desk, cells: list[str], words: str) -> None:
+    ended = desk.run("table", "add", "partners", *cells)
+    assert ended.code == 2
+    assert words in ended.err
+    assert desk.file.read_bytes() == FILE.encode()
+
+
+def test_diff_shows_what_a_file_would_change_and_import_writes_it_after_yes(desk: Desk, tmp_path: Path) -> None:
+    new = tmp_path / "partners.csv"
+    new.write_text("username,note,expires\nbob,,2099-01-01\ncem,=1+1,\n", "utf-8")
+    diff = desk.document("table", "diff", "partners", str(new))
+    assert (diff["added"], diff["changed"], diff["removed"], diff["written"]) == (1, 0, 1, False)
+    refused = desk.run("table", "import", str(new))
+    assert (refused.code, "nothing was written" in refused.err) == (6, True)
+    assert desk.file.read_bytes() == FILE.encode()
+    done = desk.document("table", "import", str(new), "--yes")
+    assert (done["added"], done["changed"], done["removed"]) == (1, 0, 0)
+    assert desk.file.read_bytes() == (FILE + "cem;'=1+1;\n").encode()
+    replaced = desk.document("table", "import", "partners", str(new), "--yes", "--replace")
+    assert replaced["removed"] == 1
+    assert b"ada-l" not in desk.file.read_bytes()
+    assert b"# second group" in desk.file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"name\nada\n", "no column username"),
+        (b"username\nada-l\nzo\xeb\n", "not UTF-8 (line 3)"),
+        (b"username\nada-l\nb b\n", "line 3: 'b b' is not a Hub username"),
+        (b"username,note\nada-l,x\nada-l,y\n", "line 3: username of line 2 is repeated with other values"),
+        (b'username\n"ada-l\n', "the file may be incomplete"),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_place(desk: Desk, tmp_path: Path, content: bytes, words: str) -> None:
+    new = tmp_path / "new.csv"
+    new.write_bytes(content)
+    ended = desk.run("table", "import", "partners", str(new), "--yes")
+    assert ended.code == 2
+    assert words in ended.err
+    assert desk.file.read_bytes() == FILE.encode()
+
+
+def test_rows_in_a_yaml_file_are_left_to_their_author(desk: Desk) -> None:
+    rules = RULES.replace("{file: tables/partners.csv, key: username}", "[ada-l]")
+    (desk.folder / "policies" / "partners.yaml").write_text(rules, "utf-8")
+    ended = desk.run("table", "add", "partners", "username=cem")
+    assert (ended.code, "are in a YAML file" in ended.err) == (2, True)
+
+
+def test_hostile_cells_are_shown_as_text(desk: Desk) -> None:
+    desk.file.write_text("username,note\nada-l,\x1b[31m\u202eevil\n", "utf-8")
+    shown = desk.run("table", "show", "partners").out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
