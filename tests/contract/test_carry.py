@@ -463,7 +463,9 @@ def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: Sce
     scene.near.seen = lambda _: None
     assert scene.near.late
     scene.restart()
-    scene.carrier(scene.store, scene.hub, scene.clock, scene.workspace.zone).settle_started(scene.again(run))
+    scene.carrier(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.approvals).settle_started(
+        scene.again(run)
+    )
     assert list(scene.states(run).values()) == ["done"]
 
 

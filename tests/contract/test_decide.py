@@ -60,7 +60,9 @@ def decide(
         DecisionTarget(repo or scene.repos[0], target_of(one), "Say more." if choice.to is Status.RESET else None)
         for one in who
     ]
-    direct = DecisionSender(store or scene.store, hub or scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    direct = DecisionSender(
+        store or scene.store, hub or scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals
+    )
     return direct.decide(asks, choice, run_id=f"r_{scene.count}")
 
 
@@ -155,7 +157,7 @@ def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: Scene) ->
     before = calls(scene)["GET list"]
     assert decide(scene, RESET, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["GET list"] == before + 1
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, run_id="r_9")
     assert calls(scene)["GET list"] == before + 2
     assert scene.where("bob") == "accepted"
@@ -166,7 +168,7 @@ def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_no
     ident = listed(scene, "ada").request_id
     scene.decide("ada", "rejected")
     before = calls(scene)["GET list"]
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     decided = direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, run_id="r_1")
     assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (OutcomeKind.DONE, ident)
     assert scene.where("ada") == "accepted"
@@ -238,7 +240,7 @@ def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
     scene.ask(["ada", "bob"])
     ident = listed(scene, "ada").request_id
     scene.count += 1
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     asks = [
         DecisionTarget(scene.repos[0], target)
         for target in (target_of("ada"), Target(request_id=ident), target_of("bob"))
@@ -256,7 +258,7 @@ def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_f
     ids = {request.username: request.request_id for request in scene.hub.list_pending(repo)}
     scene.near.door("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, scene.actor)
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, scene.actor, scene.approvals)
     decided = direct.decide([DecisionTarget(repo, Target(request_id=ids["bob"]))], ACCEPT, run_id="r_9")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert scene.where("ada") == scene.where("bob") == "accepted"
@@ -278,7 +280,7 @@ def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: Scene) -> None:
 
 def test_one_repo_that_refuses_does_not_stop_the_other(scene: Scene) -> None:
     scene.ask(["ada"], scene.repos[1])
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     nowhere = Repo(scene.repos[0].type, "lumen-labs", "nothing-here")
     decided = direct.decide(
         [DecisionTarget(nowhere, target_of("ada")), DecisionTarget(scene.repos[1], target_of("ada"))],

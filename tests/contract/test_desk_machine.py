@@ -263,7 +263,9 @@ class Days(RuleBasedStateMachine):
             self.scene.carry(run, store=store, read_stop_request=watch)
 
     def carrier_of(self, _: RunRow) -> RunExecutor:
-        return self.scene.carrier(self.scene.store, self.scene.hub, self.scene.clock, self.scene.zone)
+        return self.scene.carrier(
+            self.scene.store, self.scene.hub, self.scene.clock, self.scene.zone, self.scene.approvals
+        )
 
     def land(self) -> None:
         """Calls of ours that are under way arrive before anything else is decided: what comes later nobody can prevent."""

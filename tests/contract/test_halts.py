@@ -114,7 +114,7 @@ def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene)
     scene.store.request_stop(f"r_{scene.count + 1}", "stop")
     scene.turn()
     assert scene.where("ada") == "accepted"
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals)
     direct.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), run_id="r_x")
     scene.turn()
     assert scene.where("ada") == "accepted"

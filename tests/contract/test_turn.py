@@ -249,7 +249,7 @@ def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(s
     in_for_thirty_days(scene)
     end = scene.row("ada").state.until
     scene.near.time.advance(86_400)
-    decided = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena").decide(
+    decided = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals).decide(
         [DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x"
     )
     assert (scene.where("ada"), scene.row("ada").state.until) == ("reset", None)
@@ -262,7 +262,7 @@ def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(s
 def test_who_had_access_without_an_end_is_put_back_without_one(scene: Scene) -> None:
     scene.ask(["ada"])
     scene.sync()
-    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals)
     ada = [DecisionTarget(scene.repos[0], Target("ada"))]
     direct.decide(ada, Choice(Status.ACCEPTED, until="30d"), run_id="r_a")
     direct.decide(ada, Choice(Status.PENDING), run_id="r_b")  # ends what was dated

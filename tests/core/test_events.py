@@ -27,6 +27,10 @@ TAGS = {
     e.MemberRevoked: "MemberRevoked",
     e.AccountProven: "AccountProven",
     e.PlanAgreed: "PlanAgreed",
+    e.ApprovalGiven: "ApprovalGiven",
+    e.ApprovalWithdrawn: "ApprovalWithdrawn",
+    e.ApprovalMissing: "ApprovalMissing",
+    e.ApprovalAlarmClosed: "ApprovalAlarmClosed",
     e.RunEnded: "RunEnded",
     e.SyncEnded: "SyncEnded",
 }

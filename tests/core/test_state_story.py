@@ -105,6 +105,14 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         None,
         "plan abcdef01 agreed to: 700 changes, as Hub account 42",
     ),
+    (
+        e.ApprovalGiven(account="42", version="0f", need="1e", has_note=True),
+        {"note": "checked"},
+        'approved as Hub account 42 "checked"',
+    ),
+    (e.ApprovalWithdrawn(account="42"), None, "approval of Hub account 42 taken back"),
+    (e.ApprovalMissing(given=1, needed=2), None, "accepted outside hf-gate with 1 of 2 approvals"),
+    (e.ApprovalAlarmClosed(), None, "acceptance without enough approvals acknowledged"),
     (e.SyncEnded(complete=True, counts={"pending": 2}), None, "full sync complete: 2 pending"),
     (e.SyncEnded(complete=False), None, "full sync not proved complete"),
 ]

@@ -11,11 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from hf_gate.application.approvals import ApprovalGate
 from hf_gate.application.ledger_files import store_checkpoint
 from hf_gate.application.run_executor import RunExecutor
+from hf_gate.application.workspace import Workspace, WorkspaceLocation
+from hf_gate.bootstrap import read_process_settings
 from hf_gate.config import Flags
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
+from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.schema_setup import create_schema, upgrade_schema
 from hf_gate.store.sql import Sqlite
@@ -182,4 +186,11 @@ def _carrier(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
     from zoneinfo import ZoneInfo
 
     made: type[RunExecutor] = WRONG.get(name, RunExecutor)
-    return made(store, hub, clock, ZoneInfo("UTC"))
+    workspace = Workspace(
+        read_process_settings(Flags()),
+        WorkspaceLocation(None, WorkspaceConfig()),
+        store,
+        clock=clock,
+        open_hub=lambda: hub,
+    )
+    return made(store, hub, clock, ZoneInfo("UTC"), ApprovalGate(workspace))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hf_gate.application import runs
+from hf_gate.application.approvals import ApprovalGate
 from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.application.planning import EvaluatedPart, PlanBuffer, PlanResult, evaluate_part, make_plan, propose_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
@@ -124,6 +125,10 @@ class Scene:
         self.bundle = _BUNDLES[text]
 
     @property
+    def approvals(self) -> ApprovalGate:
+        return ApprovalGate(self.workspace)
+
+    @property
     def zone(self) -> tzinfo:
         return self.workspace.zone
 
@@ -177,7 +182,7 @@ class Scene:
         )
 
     def carry(self, run: RunRow, store: Store | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
-        carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.zone, **more)
+        carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.zone, self.approvals, **more)
         return carrier.execute(run)
 
     def die_while_sending(self, run: RunRow) -> None:
@@ -195,8 +200,9 @@ class Scene:
 
         def carrier(run: RunRow) -> RunExecutor:
             return self.carrier(
-                self.store, self.hub, self.clock, self.zone, read_stop_request=lambda: self.store.stop_request(run.id)
-            )
+                self.store, self.hub, self.clock, self.zone, self.approvals,
+                read_stop_request=lambda: self.store.stop_request(run.id),
+            )  # fmt: skip
 
         return self.run_turn(carrier)
 

@@ -26,6 +26,7 @@ from ..errors import HfGateError
 from ..protocol.flows.single_decision import build_outcome
 from ..store.store import Store
 from ..store.writer import Writer
+from .approvals import ApprovalGate
 from .decisions import (
     DUPLICATE,
     UNSENT_KINDS,
@@ -74,6 +75,7 @@ class DecisionSender:
     clock: ClockPort
     zone: tzinfo
     actor: str
+    approvals: ApprovalGate
     author: RunAuthor = NO_AUTHOR
     progress: Callable[[int], None] = lambda _: None
     notify: Callable[[str], None] = lambda _: None
@@ -85,6 +87,7 @@ class DecisionSender:
         """
         cases = [PendingDecision(n, ask) for n, ask in enumerate(targets, start=1)]
         stop: BaseException | None = self._find_requests(cases, choice)
+        self.approvals.note = choice.note
         early = [one for case in cases if (one := case.early_outcome) is not None and one.kind in UNSENT_KINDS]
         if len(early) == len(cases):
             return DecisionResult(None, early, stop)
@@ -96,6 +99,7 @@ class DecisionSender:
             sender,
             self.clock,
             self.zone,
+            self.approvals,
             progress=self.progress,
             on_outcome=outcomes.append,
             is_store_current=True,
@@ -208,7 +212,7 @@ class DecisionSender:
             if run is None:
                 continue
             self.notify(f"Run {ident} was interrupted; its outcomes are read first.")
-            RunExecutor(self.store, self.hub, self.clock, self.zone).settle_and_keep(run)
+            RunExecutor(self.store, self.hub, self.clock, self.zone, self.approvals).settle_and_keep(run)
         return self.store.requests(list(rows)) if runs else rows
 
     # ---- storing -----------------------------------------------------------------------------------------------------

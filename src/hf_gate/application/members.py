@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from ..domain.ids import Repo
-from ..domain.members import RESERVED_NAMES, Member, MemberRole, RunAuthor
+from ..domain.members import RESERVED_NAMES, Member, MemberRole, RunAuthor, make_owner_member
 from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.runs import UNSETTLED, ChangeState, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
@@ -24,6 +24,7 @@ from ..store.ledger import count_changed_ends
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.store import Store
 from . import setting_keys
+from .approvals import ApprovalGate, read_deciders
 from .decision_sender import DecisionSender
 from .runs import is_over
 from .workspace import Workspace
@@ -93,19 +94,10 @@ class ApprovalNeed:
 
 def read_team(store: Store, me: Member, now: datetime) -> Team:
     """Return the current team of a store."""
-    text = store.setting(setting_keys.OWNER)
-    owner = [] if text is None else [make_owner_member(**json.loads(text))]
-    all_members = [*owner, *(one for one in store.members() if one.has_link)]
+    all_members = read_deciders(store)
     others = [one for one in all_members if one.role is MemberRole.ADMIN and not _is_same_person(one, me)]
     until = int(store.setting(setting_keys.TEAM_UNTIL) or 0)
     return Team(me, others, [*all_members, me], from_ms(until) if until > to_ms(now) else None)
-
-
-def make_owner_member(name: str, user_id: str | None) -> Member:
-    """Return the member for the desk's token. The Hub named the account, so the account is proven if it has an id."""
-    proven_at = None if user_id is None else 0
-    ident = f"owner:{user_id or name}"
-    return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
 
 
 def _is_same_person(one: Member, other: Member) -> bool:
@@ -328,7 +320,8 @@ class Membership:
         if found is not None:
             is_free = self.read_team(found).is_alone
             author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)
-        return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, author=author)
+        gate = ApprovalGate(desk)
+        return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, gate, author=author)
 
 
 @lru_cache(8192)

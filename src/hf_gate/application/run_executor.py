@@ -31,6 +31,7 @@ from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import write_terms
 from ..store.store import Store
 from ..store.writer import Writer
+from .approvals import ApprovalGate
 from .ports import ClockPort, SendPort
 from .restore_checks import check_synced_since_restore
 from .runs import check_changes_match_plan
@@ -72,6 +73,7 @@ class RunExecutor:
     hub: SendPort
     clock: ClockPort
     zone: tzinfo
+    approvals: ApprovalGate
     read_stop_request: Callable[[], str | None] = lambda: None
     progress: Callable[[int], None] = lambda _: None
     on_outcome: Callable[[Outcome], None] = lambda _: None
@@ -254,7 +256,7 @@ class RunExecutor:
                 return
             group = items[start : start + size]
             self._flush(run, repo, flight)
-            self._store_intents(run, repo, group)
+            group = self._store_intents(run, repo, group)
             flight.add(group)
             for item in group:
                 target = item.target_to_send(self.clock.now().timestamp())
@@ -271,11 +273,20 @@ class RunExecutor:
 
     # ---- writing -----------------------------------------------------------------------------------------------------
 
-    def _store_intents(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
-        at = self._at()
+    def _store_intents(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> Sequence[RunItem]:
+        """Store these changes as started; return those that may be sent.
+
+        Approvals are checked in the same transaction, so that none can be taken back between the check and the intent.
+        """
+        at, needs = self._at(), self.approvals.read_needs(repo, items)
         with self.store.writing() as write:
-            write.append(repo, [make_intent_entry(item, run, at) for item in items])
-            write.set_change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in items])
+            held = self.approvals.admit(write, run, items, needs, at)
+            left_out = {one.item.n for one in held}
+            ready = [item for item in items if item.n not in left_out]
+            write.append(repo, [make_intent_entry(item, run, at) for item in ready])
+            write.set_change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in ready])
+        self._store_settled(run, repo, held)
+        return ready
 
     def _store_settled(self, run: RunRow, repo: Repo, settled: Sequence[SettledItem]) -> None:
         if not settled:

@@ -19,6 +19,9 @@ PRIVATE_HOST: Final = export.PRIVATE_HOST
 SAVED_POLICIES: Final = "policies saved from the desk"
 """The holds of policies that were saved from the desk and not promoted since, as JSON."""
 
+TWO_PERSON_REPOS: Final = "repos with two approvals"
+"""The repos (globs, as JSON) where a policy asked for two people when the policies were last read."""
+
 TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
 """Until when (ms) the rules for several admins apply although the other admins were removed."""
 

@@ -192,7 +192,9 @@ class TrayService:
             return 0
         if not is_over(run) or self.workspace.store.changes(ident, UNSETTLED, 1):
             direct = self.membership.make_decision_sender(run.actor, run.member)
-            RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone).settle_and_keep(run)
+            RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone, direct.approvals).settle_and_keep(
+                run
+            )
         states = {row.request: row for row in self.workspace.store.changes(ident)}
         pairs = [(one, row) for one in items if (row := states.get(one.request)) is not None]
         ended = [(one.id, row.state, row.why) for one, row in pairs if row.state in _ENDED_STATES]

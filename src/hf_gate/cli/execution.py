@@ -80,6 +80,7 @@ def decision_sender(
 
     Raises an error if the decisions need a second person or a target is this user's own request.
     """
+    from ..application.approvals import ApprovalGate
     from ..application.decision_sender import DecisionSender
 
     return DecisionSender(
@@ -88,6 +89,7 @@ def decision_sender(
         workspace.clock,
         workspace.zone,
         actor_of(run),
+        ApprovalGate(workspace),
         progress=lambda many: None if bar is None else bar.tick(many=many),
         notify=run.out.say,
         author=authorize_run(run, workspace, new, about=_target_people(workspace, targets)),
@@ -327,7 +329,7 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
             out.line(
                 f"{already}; {f'access now ends {decision.until}' if decision.until else 'nothing was changed'}{unsent}."
             )
-        elif len(outcomes) > 1 or outcome.kind is OutcomeKind.GONE:
+        elif len(outcomes) > 1 or outcome.kind in {OutcomeKind.GONE, OutcomeKind.DEFERRED}:
             out.line(f"{person_label(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)

@@ -170,12 +170,19 @@ def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
 
 def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return an executor for a run that obeys stop requests."""
+    from ..application.approvals import ApprovalGate
     from ..application.run_executor import RunExecutor
 
     store = workspace.store
     read_stop_request = lambda: store.stop_request(run.id)  # noqa: E731 - called between batches
     return RunExecutor(
-        store, workspace.hub, workspace.clock, workspace.zone, read_stop_request=read_stop_request, progress=tick
+        store,
+        workspace.hub,
+        workspace.clock,
+        workspace.zone,
+        ApprovalGate(workspace),
+        read_stop_request=read_stop_request,
+        progress=tick,
     )
 
 

@@ -44,6 +44,7 @@ def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
         case _:
             return (
                 _describe_change(event, private)
+                or _describe_approval(event, private)
                 or _describe_member_event(event)
                 or _describe_table_event(event)
                 or _describe_desk_event(event)
@@ -81,6 +82,20 @@ _END_CAUSES: Final = {
     "drop": "end removed by a person",
     "adopt": "end given to a person from before",
 }
+
+
+def _describe_approval(event: e.AnyEvent, private: e.Private | None) -> str:
+    match event:
+        case e.ApprovalGiven():
+            return f"approved as Hub account {event.account}{_quote((private or {}).get('note'))}"
+        case e.ApprovalWithdrawn():
+            return f"approval of Hub account {event.account} taken back"
+        case e.ApprovalMissing():
+            return f"accepted outside hf-gate with {event.given} of {event.needed} approvals"
+        case e.ApprovalAlarmClosed():
+            return "acceptance without enough approvals acknowledged"
+        case _:
+            return ""
 
 
 def _describe_desk_event(event: e.AnyEvent) -> str:

@@ -42,6 +42,10 @@ class EventKind(StrEnum):
     MEMBER_REVOKED = "MemberRevoked"
     ACCOUNT_PROVEN = "AccountProven"
     PLAN_AGREED = "PlanAgreed"
+    APPROVAL_GIVEN = "ApprovalGiven"
+    APPROVAL_WITHDRAWN = "ApprovalWithdrawn"
+    APPROVAL_MISSING = "ApprovalMissing"
+    APPROVAL_ALARM_CLOSED = "ApprovalAlarmClosed"
     RUN_ENDED = "RunEnded"
     SYNC_ENDED = "SyncEnded"
 
@@ -172,6 +176,8 @@ class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
 
     policy: str
     digest: str
+    member: str | None = None  # id of the member who promoted it
+    account: str | None = None  # id of that person's Hub account
 
 
 class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.POLICY_SAVED.value):
@@ -181,6 +187,9 @@ class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
     file: str
     before: str
     after: str
+    digest: str | None = None  # the digest of the new version of the policy
+    member: str | None = None
+    account: str | None = None  # id of the Hub account of the person who saved it
 
 
 class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_ACCEPTED.value):
@@ -237,6 +246,39 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     account: str
 
 
+class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_GIVEN.value):
+    """A person approved a request that needs two people. `account` is the id of their proven Hub account.
+
+    `version` is the version of the request, and `need` the digest of the rules that ask for two people.
+    """
+
+    account: str
+    version: str
+    need: str
+    member: str | None = None
+    has_note: bool = False
+
+
+class ApprovalWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_WITHDRAWN.value):
+    """A person took back their approval of a request."""
+
+    account: str
+    member: str | None = None
+
+
+class ApprovalMissing(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_MISSING.value):
+    """A request was accepted outside hf-gate, and fewer people than needed had approved it."""
+
+    given: int
+    needed: int
+
+
+class ApprovalAlarmClosed(
+    Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_ALARM_CLOSED.value
+):
+    """A person acknowledged that a request was accepted outside hf-gate without the approvals that it needs."""
+
+
 class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RUN_ENDED.value):
     """A run ended, was stopped or paused. `counts` is by kind of outcome."""
 
@@ -278,6 +320,10 @@ AnyEvent: TypeAlias = (
     | MemberRevoked
     | AccountProven
     | PlanAgreed
+    | ApprovalGiven
+    | ApprovalWithdrawn
+    | ApprovalMissing
+    | ApprovalAlarmClosed
     | RunEnded
     | SyncEnded
 )

@@ -75,6 +75,13 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return any(key.lower() in self.own_keys for key in (username, user_id) if key)
 
 
+def make_owner_member(name: str, user_id: str | None) -> Member:
+    """Return the member for the desk's token. The Hub named the account, so the account is proven if it has an id."""
+    proven_at = None if user_id is None else 0
+    ident = f"owner:{user_id or name}"
+    return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
+
+
 class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):
     """The member and Hub account that started a run.
 

@@ -36,7 +36,7 @@ def canonical_policy(policy: Policy) -> str:
         "tables": {table.name: _table_document(table) for table in policy.tables},
         "roles": dict(policy.roles),
         "let": {name: normalize_expression(source) for name, source in policy.let.items()},
-        "rules": [_rule_document(rule) for rule in policy.rules],
+        "rules": [canonical_rule(rule) for rule in policy.rules],
     }
     return json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
@@ -63,7 +63,8 @@ def _table_document(table: TableSpec) -> dict[str, object]:
     return {"file": table.file, "key": list(table.key), "rows": sorted(table.rows)}
 
 
-def _rule_document(rule: Rule) -> dict[str, object]:
+def canonical_rule(rule: Rule) -> dict[str, object]:
+    """Return everything in a rule that can change a verdict or its terms, as JSON values."""
     found: dict[str, object] = {
         "id": rule.id,
         "then": rule.then.value,

@@ -343,6 +343,47 @@ halted_ends = Table(
     sqlite_with_rowid=False,
 )
 
+# ---- approvals -------------------------------------------------------------------------------------------------------
+
+approvals = (
+    Table(  # approvals of requests that need two people; a row counts while its version is the request's version
+        "approvals",
+        metadata,
+        foreign_key_column("requests", "request_id", key=True),
+        Column("account", Text, primary_key=True),  # id of the approver's proven Hub account
+        text_column("member", null=True),  # id of the approver as a member; null: at the terminal
+        text_column("actor"),
+        integer_column("at"),
+        text_column("status"),  # this column and the next three are the version: VERSION_COLUMNS of requests
+        integer_column("asked_at"),
+        integer_column("last_moved_at"),
+        bytes_column("answers"),
+        bytes_column("identity", null=True),  # null: the rules do not read the name or the e-mail address
+        text_column("need"),  # digest of the rules that ask for two people
+        boolean_column("has_note"),  # the note is in the private part of the ledger entry
+        sqlite_with_rowid=False,
+    )
+)
+
+policy_authors = Table(  # who promoted or saved a version of a policy; they do not count as approvers under it
+    "policy_authors",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("actor", Text, primary_key=True),
+    text_column("member", null=True),
+    text_column("account", null=True),
+    sqlite_with_rowid=False,
+)
+
+approval_alarms = Table(  # requests that were accepted outside hf-gate without the approvals that they need
+    "approval_alarms",
+    metadata,
+    foreign_key_column("requests", "request_id", key=True),
+    integer_column("at"),
+    integer_column("given"),
+    integer_column("needed"),
+)
+
 # ---- desk ------------------------------------------------------------------------------------------------------------
 
 tray = Table(  # unsent decisions, and for some time the outcomes of sent ones

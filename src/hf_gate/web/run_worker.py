@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from ..application.approvals import ApprovalGate
 from ..application.run_executor import RunExecutor
 from ..application.runs import is_over
 from ..domain.members import Member
@@ -160,6 +161,7 @@ class RunWorker:
                 app_state.workspace.hub,
                 app_state.workspace.clock,
                 app_state.workspace.zone,
+                ApprovalGate(app_state.workspace),
                 read_stop_request=watch,
                 progress=progress,
                 on_outcome=note_outcome,

@@ -1,0 +1,90 @@
+"""Reads how many people must approve acceptances. Policies are compiled only if one of them can ask for two people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+import msgspec
+
+from ..domain.approvals import ONE_PERSON, ReviewerNeed
+from ..domain.ids import Repo
+from ..domain.rows import RequestRow
+from ..errors import HfGateError
+from ..store.store import Store
+from .setting_keys import TWO_PERSON_REPOS
+from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .policy_bundle import PolicyBundle
+
+BundleReader: TypeAlias = "Callable[[], PolicyBundle | None]"
+_SIGNS: Final = (b"reviewers", b"\\u", b"\\x", b"\x00")  # the key of a rule, or what could spell it in other ways
+_EVERY_REPO: Final = ("*/*", "datasets/*/*")
+
+
+class ReviewerNeeds(Protocol):
+    """Computes how many people must approve requests."""
+
+    def is_two_person_repo(self, repo: Repo) -> bool: ...
+    def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, ReviewerNeed]: ...
+    def strictest(self, repo: Repo) -> ReviewerNeed: ...
+
+
+class SingleNeeds:
+    """One person may accept every request, because no policy asks for two people."""
+
+    def is_two_person_repo(self, repo: Repo) -> bool:  # noqa: ARG002 - the signature of ReviewerNeeds
+        return False
+
+    def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, ReviewerNeed]:  # noqa: ARG002
+        return {}
+
+    def strictest(self, repo: Repo) -> ReviewerNeed:  # noqa: ARG002 - the signature of ReviewerNeeds
+        return ONE_PERSON
+
+
+def read_needs(
+    workspace: Workspace, read_bundle: BundleReader | None = None, *, should_remember: bool = False
+) -> ReviewerNeeds:
+    """Read the policies as they are now. `read_bundle` returns policies that are already compiled.
+
+    With `should_remember`, store the repos where two people are needed, for times when the policies cannot be read.
+    """
+    folder, last_known = workspace.location.folder, _last_known(workspace.store)
+    if folder is None or (not last_known and not _may_ask_for_two(folder, workspace.location.config.policies)):
+        return SingleNeeds()
+    from .approval_rules import PolicyNeeds, asks_for_two
+    from .policy_bundle import load_policies
+
+    try:
+        bundle = (read_bundle() if read_bundle is not None else None) or load_policies(workspace)
+    except HfGateError as problem:
+        why = f"the policies cannot be read: {problem}"
+        return PolicyNeeds(workspace, problem=why, last_known=last_known or _EVERY_REPO)
+    globs = sorted({glob for policy in bundle.policies if asks_for_two(policy) for glob in policy.applies_to})
+    if should_remember and tuple(globs) != last_known:
+        with workspace.store.writing() as write:
+            write.write_setting(TWO_PERSON_REPOS, msgspec.json.encode(globs).decode() if globs else None)
+    return PolicyNeeds(workspace, bundle) if globs else SingleNeeds()
+
+
+def _last_known(store: Store) -> tuple[str, ...]:
+    text = store.setting(TWO_PERSON_REPOS)
+    return () if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+
+
+def _may_ask_for_two(folder: Path, globs: Iterable[str]) -> bool:
+    """Tell whether the text of a policy file can ask for two people; also True if a file cannot be read."""
+    for file in (file for glob in globs for file in folder.glob(glob)):
+        try:
+            content = file.read_bytes()
+        except IsADirectoryError:
+            continue
+        except OSError:
+            return True
+        if any(sign in content for sign in _SIGNS):
+            return True
+    return False

@@ -1,0 +1,135 @@
+"""Computes how many people must approve a request before it is accepted, by the rules of the enforced policies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..domain.approvals import ONE_PERSON, ReviewerNeed
+from ..domain.events import canonical_json
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.rows import RequestRow
+from ..policy.evaluator import CompiledPolicy
+from ..policy.fact_table import is_identity_fact
+from ..policy.literals import glob_matches
+from ..policy.model import Action, Facts, Opinion, Policy, PolicyMode, Rule
+from ..policy.policy_digest import canonical_rule
+from .evaluation import RepoPolicies, build_inputs
+from .policy_bundle import PolicyBundle
+from .workspace import Workspace
+
+
+def asks_for_two(policy: Policy) -> bool:
+    """Tell whether an enforced policy has a rule that asks for two people."""
+    return policy.mode is PolicyMode.ENFORCE and any(rule.reviewers > 1 for rule in policy.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyNeeds:
+    """Computes the needs of requests. `bundle` are the compiled policies; None if they cannot be read.
+
+    With a `problem`, the policies cannot be read. Then nothing is accepted at `last_known` repos (globs), where two people
+    were needed when the policies were last read.
+    """
+
+    workspace: Workspace
+    bundle: PolicyBundle | None = None
+    problem: str = ""
+    last_known: tuple[str, ...] = ()
+
+    def is_two_person_repo(self, repo: Repo) -> bool:
+        """Tell whether some requests at a repo need two people, or nobody knows whether they do."""
+        if self.problem:
+            return any(glob_matches(glob, repo) for glob in self.last_known)
+        return bool(self._policies_at(repo))
+
+    def compute(self, repo: Repo, rows: Iterable[RequestRow], now: datetime) -> dict[int, ReviewerNeed]:
+        """Return the needs of the requests that need two people."""
+        if not self.is_two_person_repo(repo):
+            return {}
+        if self.problem:
+            return {row.id: ReviewerNeed(2, problem=self.problem) for row in rows}
+        found = {row.id: self.strictest(repo) for row in rows}
+        policy_set = self._policy_set(repo)
+        if policy_set is None:
+            return found
+        store, sources = self.workspace.store, self.workspace.sources
+        known = [row for row in rows if row.request is not None]
+        for case in build_inputs(store, policy_set, sources, known, now):
+            found[case.row.id] = _need_of(policy_set, self._policies_at(repo), case.facts, now)
+        return {ident: need for ident, need in found.items() if need.is_double}
+
+    def strictest(self, repo: Repo) -> ReviewerNeed:
+        """Return the need of a person without a stored request: the most people that any rule asks for."""
+        if self.problem:
+            return ReviewerNeed(2, problem=self.problem) if self.is_two_person_repo(repo) else ONE_PERSON
+        return _make_need([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
+
+    def _policies_at(self, repo: Repo) -> list[Policy]:
+        policies = () if self.bundle is None else self.bundle.policies
+        return [
+            one for one in policies if asks_for_two(one) and any(glob_matches(glob, repo) for glob in one.applies_to)
+        ]
+
+    def _policy_set(self, repo: Repo) -> RepoPolicies | None:
+        row = self.workspace.store.repo(repo)
+        return None if row is None or self.bundle is None else self.bundle.for_repo(row, self.workspace.sources)
+
+
+# ---- the need of one request -----------------------------------------------------------------------------------------
+
+
+def _need_of(policy_set: RepoPolicies, double: Sequence[Policy], facts: Facts, now: datetime) -> ReviewerNeed:
+    """Return the need of a request with these facts.
+
+    A policy without an opinion counts only if no enforced policy has one.
+    """
+    evaluator = policy_set.evaluator
+    verdict = evaluator.evaluate(facts, now=now, status=Status.PENDING)
+    opinions = {} if verdict is None else {one.policy: one for one in verdict.opinions}
+    names = {policy.name for policy in double}
+    compiled = [one for one in evaluator.policies if one.policy.name in names]
+    counted = [one for one in compiled if one.policy.name in opinions or not opinions]
+    found = [(one.policy, _count_of(policy_set, one, opinions.get(one.policy.name), facts)) for one in counted]
+    return _make_need(found, [name for one in counted for name in one.facts])
+
+
+def _count_of(policy_set: RepoPolicies, compiled: CompiledPolicy, opinion: Opinion | None, facts: Facts) -> int:
+    """Return how many people a policy asks for.
+
+    The first accept rule that holds says it, together with the earlier ones that may hold and with the rule that
+    decides. If no accept rule certainly holds, the most people that any rule asks for are needed.
+    """
+    policy, most = compiled.policy, _most(compiled.policy.rules)
+    reviewers = {rule.id: rule.reviewers for rule in policy.rules}
+    possible = []
+    for trace in policy_set.evaluator.trace_rules(facts, policy.name, lambda rule: rule.then is Action.ACCEPT):
+        if trace.matched is not False:
+            possible.append(reviewers[trace.rule])
+        if trace.matched:
+            decides = opinion.reviewers if opinion is not None and not opinion.needs and not opinion.missing else most
+            return max(*possible, decides)
+    return most
+
+
+def _most(rules: Iterable[Rule]) -> int:
+    return max((rule.reviewers for rule in rules), default=1)
+
+
+def _make_need(found: Sequence[tuple[Policy, int]], facts: Iterable[str]) -> ReviewerNeed:
+    asking = [policy for policy, count in found if count > 1]
+    if not asking:
+        return ONE_PERSON
+    rules = [
+        [policy.name, dict(policy.let), [canonical_rule(rule) for rule in policy.rules if rule.reviewers > 1]]
+        for policy in sorted(asking, key=lambda policy: policy.name)
+    ]
+    return ReviewerNeed(
+        count=max(count for _, count in found),
+        digest=hashlib.sha256(canonical_json(rules)).hexdigest(),
+        policies=tuple(sorted(policy.digest for policy in asking)),
+        reads_identity=any(map(is_identity_fact, facts)),
+    )

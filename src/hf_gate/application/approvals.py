@@ -1,0 +1,230 @@
+"""Records approvals and decides which acceptances may be sent: those that enough different, proven people approved.
+
+Every run passes `ApprovalGate.admit` in the transaction that stores its intents. So no command, page, plan, retry or
+resumed run can send an acceptance without the approvals that the policies ask for.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.approvals import (
+    Approval,
+    Approver,
+    PolicyAuthor,
+    ReviewerNeed,
+    is_current,
+    why_not_counted,
+)
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.members import Member, MemberRole, make_owner_member
+from ..domain.outcomes import OutcomeKind
+from ..domain.request_version import RequestVersion, version_of_record
+from ..domain.rows import RequestRow, RunRow
+from ..domain.runs import RunKind
+from ..errors import NotAllowed, UsageError
+from ..policy.literals import glob_matches
+from ..store.approvals import delete_approval, read_approvals, read_policy_authors, write_approval
+from ..store.sql import Database
+from ..store.store import Store
+from ..store.writer import Writer
+from . import setting_keys
+from .approval_needs import BundleReader, ReviewerNeeds, read_needs
+from .settling import RunItem, SettledItem
+from .workspace import Workspace
+
+NO_REQUEST: Final = "two people must approve here, and this person has no request; ask them to request access first"
+
+_READ_INTERVAL: Final = 2.0  # seconds
+
+
+def read_deciders(store: Store) -> list[Member]:
+    """Return the owner, if the desk was used, and the members who may sign in."""
+    text = store.setting(setting_keys.OWNER)
+    owner = [] if text is None else [make_owner_member(**json.loads(text))]
+    return [*owner, *(one for one in store.members() if one.has_link)]
+
+
+class ApprovalBook:
+    """The approvals of a store, and who counts. Reads through one connection, such as that of a write transaction."""
+
+    def __init__(self, store: Store, db: Database) -> None:
+        self._store, self._db = store, db
+
+    @cached_property
+    def _members(self) -> list[Member]:
+        return read_deciders(self._store)
+
+    def able_accounts(self, repo: Repo) -> frozenset[str] | None:
+        """Return the proven accounts that may decide at a repo now; None if the workspace has no owner and no members."""
+        if not self._members:
+            return None
+        return frozenset(
+            one.proven_account
+            for one in self._members
+            if one.proven_account is not None
+            and one.role.covers(MemberRole.REVIEWER)
+            and (one.repos is None or any(glob_matches(glob, repo) for glob in one.repos))
+        )
+
+    def authors(self, need: ReviewerNeed) -> list[PolicyAuthor]:
+        """Return the people who promoted or saved the policy versions that ask for two people."""
+        return read_policy_authors(self._db, need.policies)
+
+    def find_counted(
+        self, row: RequestRow, need: ReviewerNeed, version: RequestVersion | None = None
+    ) -> list[Approval]:
+        """Return the approvals of a request that count now, the oldest first."""
+        who, authors, able = row.person.identity, self.authors(need), self.able_accounts(row.repo)
+        return [
+            one
+            for one in read_approvals(self._db, [row.id]).get(row.id, ())
+            if is_current(one, version or row.version, need)
+            and not why_not_counted(
+                Approver(one.actor, one.member, one.account), (who.username, who.user_id), authors, able
+            )
+        ]
+
+    def explain(self, row: RequestRow, need: ReviewerNeed, approver: Approver) -> str:
+        """Return why the approval of this person would not count; "" if it would."""
+        who = row.person.identity
+        return why_not_counted(approver, (who.username, who.user_id), self.authors(need), self.able_accounts(row.repo))
+
+
+@dataclass(slots=True)
+class ApprovalGate:
+    """Admits the acceptances of runs. In a long run, the policies are read again every few seconds."""
+
+    workspace: Workspace
+    read_bundle: BundleReader | None = None
+    note: str | None = None
+    _needs: ReviewerNeeds | None = field(default=None, init=False)
+    _read_at: float = field(default=0.0, init=False)
+
+    def read_needs(self, repo: Repo, items: Sequence[RunItem]) -> Mapping[int, ReviewerNeed]:
+        """Return the needs of the acceptances among these changes, by number of the change. Reads files; writes nothing."""
+        accepts = [item for item in items if item.change.after == Status.ACCEPTED]
+        if not accepts:
+            return {}
+        if self._needs is None or time.monotonic() - self._read_at > _READ_INTERVAL:
+            self._needs = read_needs(self.workspace, self.read_bundle, should_remember=True)
+            self._read_at = time.monotonic()
+        needs = self._needs
+        rows = [item.row for item in accepts if item.row is not None]
+        by_row = needs.compute(repo, rows, self.workspace.now()) if rows else {}
+        found = {}
+        for item in accepts:
+            need = needs.strictest(repo) if item.row is None else by_row.get(item.row.id)
+            if need is not None and need.is_double:
+                found[item.n] = need
+        return found
+
+    def admit(
+        self, write: Writer, run: RunRow, items: Sequence[RunItem], needs: Mapping[int, ReviewerNeed], at: int
+    ) -> list[SettledItem]:
+        """Record the approvals of the person who started the run; return the changes that must not be sent yet."""
+        book, held = ApprovalBook(self.workspace.store, write.db), list[SettledItem]()
+        for item in items:
+            need = needs.get(item.n)
+            if need is not None and (end := self._hold(write, book, run, item, need, at)) is not None:
+                held.append(end)
+        return held
+
+    def _hold(
+        self, write: Writer, book: ApprovalBook, run: RunRow, item: RunItem, need: ReviewerNeed, at: int
+    ) -> SettledItem | None:
+        """Return the outcome of an acceptance that lacks approvals; None if it may be sent."""
+        row = item.row
+        if need.problem:
+            return SettledItem(item, OutcomeKind.DEFERRED, need.problem)
+        if row is None:
+            return SettledItem(item, OutcomeKind.REFUSED, NO_REQUEST)
+        version = row.version
+        if item.hub_record is not None:
+            version = version_of_record(item.hub_record, row.state.last_moved_at)
+        given = book.find_counted(row, need, version)
+        if len(given) >= need.count:
+            return None
+        approver = Approver(run.actor, run.member, run.account)
+        is_mine = any(one.account == approver.account for one in given)
+        why = "" if is_mine or run.kind is RunKind.AUTO else book.explain(row, need, approver)
+        if run.kind is not RunKind.AUTO and not is_mine and not why and approver.account is not None:
+            record_approval(write, GivenApproval(row, version, need, approver, approver.account, self.note), at)
+            given = book.find_counted(row, need, version)
+        if len(given) >= need.count:
+            return None
+        state = f"approval {len(given)} of {need.count}"
+        if why:
+            return SettledItem(item, OutcomeKind.REFUSED, f"{state}: yours does not count, because {why}")
+        return SettledItem(
+            item, OutcomeKind.DEFERRED, f"{state}: yours counts once; another person must approve" if is_mine else state
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GivenApproval:
+    """An approval to record: of which version of a request, under which rules, by whose proven account."""
+
+    row: RequestRow
+    version: RequestVersion
+    need: ReviewerNeed
+    approver: Approver
+    account: str
+    note: str | None = None
+
+    def to_row(self, at: int) -> Approval:
+        """Return the stored form. The identity counts only if the rules read it."""
+        identity = self.row.content.identity if self.need.reads_identity else b""
+        return Approval(
+            request=self.row.id, account=self.account, member=self.approver.member, actor=self.approver.actor, at=at,
+            version=msgspec.structs.replace(self.version, identity=identity), need=self.need.digest, has_note=bool(self.note),
+        )  # fmt: skip
+
+    def to_entry(self, at: int) -> e.LedgerEntry:
+        """Return the ledger entry, which holds ids and digests; the note is its private part."""
+        event = e.ApprovalGiven(
+            account=self.account, member=self.approver.member, version=self.version.token, need=self.need.digest,
+            has_note=bool(self.note),
+        )  # fmt: skip
+        private = {"note": self.note} if self.note else None
+        who = self.row.person.id
+        return e.LedgerEntry(
+            event=event, at=at, actor=self.approver.actor, request=self.row.id, person=who, private=private
+        )
+
+
+def record_approval(write: Writer, given: GivenApproval, at: int) -> None:
+    """Store an approval, and record it in the chain of the repo."""
+    write_approval(write, given.to_row(at))
+    write.append(given.row.repo, [given.to_entry(at)])
+
+
+def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver) -> None:
+    """Take back a person's own approval of a request. Raises UsageError if there is none, or if it is too late."""
+    if approver.account is None:
+        raise NotAllowed(
+            "your Hub account is not proven, so you have no approvals.", hint="Open Settings and prove it."
+        )
+    at = int(workspace.now().timestamp() * 1000)
+    with workspace.store.writing() as write:
+        if not delete_approval(write, row.id, approver.account):
+            raise UsageError("You have not approved this request.", hint="Reload the page.")
+        event = e.ApprovalWithdrawn(account=approver.account, member=approver.member)
+        write.append(
+            row.repo,
+            [e.LedgerEntry(event=event, at=at, actor=approver.actor, request=row.id, person=row.person.id)],
+        )
+
+
+def as_approver(member: Member) -> Approver:
+    """Return a member as an approver."""
+    return Approver(member.name, member.id or None, member.proven_account)

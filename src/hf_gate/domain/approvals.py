@@ -1,0 +1,108 @@
+"""Approvals of requests that two people must approve: who approved which version, and which approvals count."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from .request_version import RequestVersion
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One person's approval of one version of a request.
+
+    `version.identity` is empty if the rules do not read the name or the e-mail address. `need` is the digest of the rules
+    that ask for two people.
+    """
+
+    request: int
+    account: str
+    member: str | None
+    actor: str
+    at: int  # ms
+    version: RequestVersion
+    need: str
+    has_note: bool = False
+
+
+class PolicyAuthor(NamedTuple):
+    """A person who promoted or saved a version of a policy."""
+
+    digest: str
+    actor: str
+    member: str | None
+    account: str | None
+
+
+class ApprovalAlarm(NamedTuple):
+    """A request that was accepted outside hf-gate with fewer approvals than needed."""
+
+    request: int
+    at: int  # ms
+    given: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewerNeed:
+    """The number of people who must approve a request before it is accepted, and the rules that say so.
+
+    `digest` covers these rules, and `policies` are the digests of their policies. `problem` says why the policies cannot
+    be read; then nobody knows the number, and nothing is accepted.
+    """
+
+    count: int = 1
+    digest: str = ""
+    policies: tuple[str, ...] = ()
+    reads_identity: bool = False
+    problem: str = ""
+
+    @property
+    def is_double(self) -> bool:
+        """Whether one person is not enough."""
+        return self.count > 1 or bool(self.problem)
+
+
+ONE_PERSON = ReviewerNeed()
+"""The need of a request that one person may accept."""
+
+
+class Approver(NamedTuple):
+    """The person who accepts. `account` is the id of the proven Hub account; None if no account is proven."""
+
+    actor: str
+    member: str | None
+    account: str | None
+
+
+def why_not_counted(
+    approver: Approver, requester: tuple[str | None, str | None], authors: Iterable[PolicyAuthor], able: Collection[str] | None
+) -> str:  # fmt: skip
+    """Return why the approval of a person does not count; "" if it does.
+
+    `requester` is the name and account id of the person who asks. `able` are the accounts that may decide at the repo now;
+    None means that the workspace has no members.
+    """
+    account = approver.account
+    if account is None:
+        return "your Hub account is not proven; open Settings and prove it"
+    name, ident = requester
+    if account == ident or (name is not None and name.lower() == approver.actor.lower()):
+        return "you cannot approve your own request"
+    for one in authors:
+        if one.account == account or (one.member is not None and one.member == approver.member):
+            return "you promoted or saved this version of the policy"
+    if able is not None and account not in able:
+        return "your account does not belong to a member who may decide here now"
+    return ""
+
+
+def is_current(approval: Approval, version: RequestVersion, need: ReviewerNeed) -> bool:
+    """Tell whether an approval is for the current version of the request and for the current rules."""
+    if approval.need != need.digest:
+        return False
+    identity = need.reads_identity and bool(approval.version.identity)
+    return approval.version.difference(version, with_identity=identity) is None

@@ -1,0 +1,109 @@
+"""Stores approvals of requests that need two people, authors of policy versions, and acceptances that lacked approvals."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.request_version import VERSION_COLUMNS, RequestVersion
+from .sql import Database, Row
+from .store import Store
+from .writer import Writer
+
+_COLUMNS: Final = ("request_id", "account", "member", "actor", "at", *VERSION_COLUMNS, "identity", "need", "has_note")
+_SELECT: Final = f"SELECT {', '.join(f'a.{name}' for name in _COLUMNS)} FROM approvals a"
+_INSERT: Final = f"INSERT INTO approvals ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_IS_CURRENT: Final = " AND ".join(f"a.{name} = r.{name}" for name in VERSION_COLUMNS)
+APPROVED_ROWS: Final = f"SELECT a.request_id FROM approvals a JOIN requests r ON r.id = a.request_id AND {_IS_CURRENT}"
+"""The requests with an approval of their current version."""
+
+
+# ---- approvals -------------------------------------------------------------------------------------------------------
+
+
+def read_approvals(db: Database, requests: Collection[int]) -> dict[int, list[Approval]]:
+    """Return the stored approvals of these requests, the oldest first, also those of an earlier version."""
+    found: dict[int, list[Approval]] = {}
+    if requests:
+        among, value = db.in_clause(list(requests))
+        for row in db.rows(f"{_SELECT} WHERE a.request_id {among} ORDER BY a.at, a.account", (value,)):
+            found.setdefault(row[0], []).append(_approval_of(row))
+    return found
+
+
+def write_approval(write: Writer, one: Approval) -> None:
+    """Store an approval; it replaces the earlier approval of the same account."""
+    delete_approval(write, one.request, one.account)
+    version = one.version
+    values = (version.status, version.attempt, version.last_moved_at or 0, version.answers, version.identity or None)
+    write.db.run(_INSERT, (one.request, one.account, one.member, one.actor, one.at, *values, one.need, one.has_note))
+
+
+def delete_approval(write: Writer, request: int, account: str) -> bool:
+    """Delete an approval; return whether there was one."""
+    sql = "DELETE FROM approvals WHERE request_id = ? AND account = ?"
+    return bool(write.db.run(sql, (request, account)))
+
+
+def find_fully_approved(db: Database, repo: Repo, most: int) -> list[int]:
+    """Return the requests of a repo whose current version has at least two approvals, whether they count or not."""
+    where = "o.type = ? AND o.namespace = ? AND o.name = ? AND r.is_current"
+    sql = f"{APPROVED_ROWS} JOIN repos o ON o.id = r.repo_id WHERE {where} GROUP BY a.request_id HAVING count(*) > 1"
+    values = (repo.type.value, repo.namespace, repo.name, most)
+    return [row[0] for row in db.rows(f"{sql} ORDER BY a.request_id LIMIT ?", values)]
+
+
+def _approval_of(row: Row) -> Approval:
+    request, account, member, actor, at, status, asked_at, moved_at, answers, identity, need, has_note = row
+    version = RequestVersion(status, asked_at, moved_at, bytes(answers), bytes(identity or b""))
+    return Approval(
+        request=request, account=account, member=member, actor=actor, at=at, version=version, need=need,
+        has_note=bool(has_note),
+    )  # fmt: skip
+
+
+# ---- authors of policy versions --------------------------------------------------------------------------------------
+
+
+def read_policy_authors(db: Database, digests: Collection[str]) -> list[PolicyAuthor]:
+    """Return the people who promoted or saved one of these versions."""
+    if not digests:
+        return []
+    marks = ", ".join("?" * len(digests))
+    sql = f"SELECT digest, actor, member, account FROM policy_authors WHERE digest IN ({marks})"
+    return [PolicyAuthor(*row) for row in db.rows(sql, tuple(digests))]
+
+
+def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
+    """Store that a person promoted or saved a version of a policy."""
+    write.db.run("DELETE FROM policy_authors WHERE digest = ? AND actor = ?", (author.digest, author.actor))
+    sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?)"
+    write.db.run(sql, (author.digest, author.actor, author.member, author.account))
+
+
+# ---- alarms ----------------------------------------------------------------------------------------------------------
+
+
+def read_alarms(store: Store, most: int) -> list[ApprovalAlarm]:
+    """Return the open alarms of people who still have access, the latest first."""
+    sql = (
+        "SELECT m.request_id, m.at, m.given, m.needed FROM approval_alarms m JOIN requests r ON r.id = m.request_id"
+        " WHERE r.status = ? ORDER BY m.at DESC, m.request_id LIMIT ?"
+    )
+    return [ApprovalAlarm(*row) for row in store.reads.rows(sql, (Status.ACCEPTED.value, most))]
+
+
+def write_alarms(write: Writer, alarms: Iterable[ApprovalAlarm]) -> None:
+    """Store alarms; a new alarm of a request replaces the earlier one."""
+    for one in alarms:
+        delete_alarm(write, one.request)
+        sql = "INSERT INTO approval_alarms (request_id, at, given, needed) VALUES (?, ?, ?, ?)"
+        write.db.run(sql, (one.request, one.at, one.given, one.needed))
+
+
+def delete_alarm(write: Writer, request: int) -> bool:
+    """Delete the alarm of a request; return whether there was one."""
+    return bool(write.db.run("DELETE FROM approval_alarms WHERE request_id = ?", (request,)))

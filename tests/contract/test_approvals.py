@@ -1,0 +1,216 @@
+"""Two people approve a request before the Hub hears of it: who counts, when approvals lapse, and that nothing gets round them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application import setting_keys
+from hf_gate.application.approvals import as_approver, withdraw_approval
+from hf_gate.application.decision_sender import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.domain.approvals import PolicyAuthor
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.members import Member, MemberRole, RunAuthor
+from hf_gate.domain.outcomes import Outcome, OutcomeKind
+from hf_gate.domain.requests import Target
+from hf_gate.store.approvals import write_policy_author
+from hf_gate.store.members import Members
+from tests.torture.near import Near
+from tests.torture.scene import POLICY, Scene, desk_folder
+
+ACCEPT, REJECT = Choice(Status.ACCEPTED), Choice(Status.REJECTED)
+WELCOME = "then: accept\n  - id: rest"
+DOUBLE = POLICY.replace(WELCOME, "then: accept\n    reviewers: 2\n  - id: rest")
+OWNER = RunAuthor(account="id-owner")
+LATER = 1_800_000_000_000  # ms
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path, Near(repos=2))
+    use(made, DOUBLE)
+    with made.store.writing() as write:
+        write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
+    made.ask(["ada", "bo"])
+    made.sync()
+    yield made
+    made.close()
+
+
+def use(scene: Scene, policy: str) -> None:
+    desk_folder(scene.folder, policy)
+    scene.join()
+
+
+def member(scene: Scene, name: str, *, proven: bool = True, role: MemberRole = MemberRole.REVIEWER) -> Member:
+    members = Members(scene.store)
+    made = members.invite(Member(name=name, role=role), f"{name} first", "owner", 1)
+    if proven:
+        members.prove_account(made, name, f"id-{name}", f"{name} second", 2)
+    found = members.find_by_id(made.id)
+    assert found is not None
+    return found
+
+
+def author(one: Member) -> RunAuthor:
+    return RunAuthor(member=one.id, account=one.proven_account)
+
+
+def decide(scene: Scene, by: RunAuthor, who: str = "ada", choice: Choice = ACCEPT, actor: str | None = None) -> Outcome:
+    scene.count += 1
+    gate = scene.approvals
+    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, actor or str(by.account), gate, author=by)
+    done = sender.decide(
+        [DecisionTarget(scene.repos[0], Target(username=who), "No." if choice is REJECT else None)],
+        choice,
+        run_id=f"r_{scene.count}",
+    )
+    (outcome,) = done.outcomes
+    return outcome
+
+
+def accepts(scene: Scene) -> int:
+    """How many people the Hub has let in."""
+    return sum(scene.where(name) == "accepted" for name in ("ada", "bo"))
+
+
+def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: Scene) -> None:
+    mia = member(scene, "mia")
+    first = decide(scene, author(mia))
+    assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
+    assert scene.where("ada") == "pending"
+    second = decide(scene, OWNER)
+    assert second.kind is OutcomeKind.DONE
+    assert scene.where("ada") == "accepted"
+    assert verify_ledger(scene.store).broken == []
+
+
+def test_one_person_counts_once_however_often_they_approve(scene: Scene) -> None:
+    mia = member(scene, "mia")
+    decide(scene, author(mia))
+    again = decide(scene, author(mia))
+    assert again.kind is OutcomeKind.DEFERRED
+    assert again.why.startswith("approval 1 of 2: yours counts once")
+    at_the_terminal = decide(scene, RunAuthor(account="id-mia"))
+    assert at_the_terminal.kind is OutcomeKind.DEFERRED
+    assert accepts(scene) == 0
+
+
+@pytest.mark.parametrize("by", [RunAuthor(), RunAuthor(account="id-stranger")])
+def test_an_account_that_is_not_proven_or_not_a_members_does_not_count(scene: Scene, by: RunAuthor) -> None:
+    assert decide(scene, by).kind is OutcomeKind.REFUSED
+    decide(scene, OWNER)
+    assert decide(scene, by).kind is OutcomeKind.REFUSED
+    assert accepts(scene) == 0
+
+
+def test_a_member_who_has_not_proven_their_account_does_not_count(scene: Scene) -> None:
+    decide(scene, OWNER)
+    kim = member(scene, "kim", proven=False)
+    refused = decide(scene, author(kim))
+    assert refused.kind is OutcomeKind.REFUSED
+    assert "not proven" in refused.why
+
+
+def test_the_requester_does_not_count(scene: Scene) -> None:
+    ident = scene.row("ada").person.identity.user_id
+    members = Members(scene.store)
+    made = members.invite(Member(name="adas-desk-name", role=MemberRole.ADMIN), "first", "owner", 1)
+    members.prove_account(made, "ada", str(ident), "second", 2)
+    decide(scene, OWNER)
+    refused = decide(scene, RunAuthor(member=made.id, account=ident), actor="adas-desk-name")
+    assert refused.kind is OutcomeKind.REFUSED
+    assert "your own request" in refused.why
+    assert scene.where("ada") == "pending"
+
+
+def test_whoever_promoted_or_saved_this_version_does_not_count(scene: Scene) -> None:
+    mia, kim = member(scene, "mia"), member(scene, "kim")
+    (policy,) = scene.bundle.policies
+    with scene.store.writing() as write:
+        write_policy_author(write, PolicyAuthor(policy.digest, "mia", mia.id, mia.proven_account))
+    assert "promoted or saved" in decide(scene, author(mia)).why
+    assert decide(scene, author(kim)).kind is OutcomeKind.DEFERRED
+    assert decide(scene, author(mia)).kind is OutcomeKind.REFUSED
+    assert decide(scene, OWNER).kind is OutcomeKind.DONE
+
+
+def test_a_request_that_was_made_again_has_no_approvals(scene: Scene) -> None:
+    mia = member(scene, "mia")
+    decide(scene, author(mia))
+    scene.near.withdraw("ada", scene.repos[0])
+    scene.ask(["ada"])
+    scene.sync()
+    assert decide(scene, OWNER).why == "approval 1 of 2"
+    assert scene.where("ada") == "pending"
+
+
+def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: Scene) -> None:
+    mia, kim = member(scene, "mia"), member(scene, "kim")
+    decide(scene, author(mia))
+    use(scene, DOUBLE.replace("Please ask again.", "Please ask once more."))
+    assert decide(scene, author(mia)).why.startswith("approval 1 of 2: yours")
+    use(scene, DOUBLE.replace("reviewers: 2", "reviewers: 2\n    until: 30d"))
+    assert decide(scene, author(kim)).why == "approval 1 of 2"
+    assert scene.where("ada") == "pending"
+
+
+def test_a_revoked_member_does_not_count_any_more(scene: Scene) -> None:
+    mia = member(scene, "mia")
+    decide(scene, author(mia))
+    Members(scene.store).revoke(mia, "owner", LATER)
+    assert decide(scene, OWNER).why == "approval 1 of 2"
+    assert accepts(scene) == 0
+
+
+def test_an_approval_can_be_taken_back_until_it_is_sent(scene: Scene) -> None:
+    mia = member(scene, "mia")
+    decide(scene, author(mia))
+    withdraw_approval(scene.workspace, scene.row("ada"), as_approver(mia))
+    assert decide(scene, OWNER).why == "approval 1 of 2"
+    assert verify_ledger(scene.store).broken == []
+
+
+def test_one_person_is_enough_to_reject(scene: Scene) -> None:
+    decide(scene, OWNER)
+    assert decide(scene, author(member(scene, "mia")), choice=REJECT).kind is OutcomeKind.DONE
+    assert scene.where("ada") == "rejected"
+
+
+def test_somebody_whom_no_accept_rule_covers_needs_two_people_too(scene: Scene) -> None:
+    scene.ask({"cy": "nothing of the kind"})
+    scene.sync()
+    assert decide(scene, OWNER, "cy").why == "approval 1 of 2"
+
+
+def test_an_accept_rule_with_one_reviewer_that_holds_needs_one_person(scene: Scene) -> None:
+    scene.ask({"cy": "while"})
+    scene.sync()
+    assert decide(scene, OWNER, "cy").kind is OutcomeKind.DONE
+
+
+def test_a_grant_without_a_request_is_refused_where_two_people_are_needed(scene: Scene) -> None:
+    scene.near.add_people("dee")
+    refused = decide(scene, OWNER, "dee", Choice(Status.ACCEPTED, is_grant=True))
+    assert refused.kind is OutcomeKind.REFUSED
+    assert scene.where("dee") is None
+
+
+def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: Scene) -> None:
+    decide(scene, author(member(scene, "mia")))
+    desk_folder(scene.folder, "version: 1\npolicy: [")
+    held = decide(scene, OWNER)
+    assert held.kind is OutcomeKind.DEFERRED
+    assert "cannot be read" in held.why
+    assert decide(scene, OWNER, choice=REJECT).kind is OutcomeKind.DONE
+
+
+def test_a_turn_sends_nothing_before_the_second_approval(scene: Scene) -> None:
+    decide(scene, OWNER)
+    scene.turn()
+    assert accepts(scene) == 0
