@@ -29,6 +29,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/core/test_facts.py",
         "tests/core/test_facts_mail.py",
         "tests/core/test_forms.py",
+        "tests/core/test_hand_terms.py",
         "tests/core/test_plan.py",
         "tests/core/test_policy_parse.py",
         "tests/core/test_pasted_list.py",

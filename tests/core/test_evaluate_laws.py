@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.policy.evaluator import Evaluator, merge_conditions
+from hf_gate.policy.evaluator import Evaluator
 from hf_gate.policy.expressions import Expression, bind_facts, compile_expression
+from hf_gate.policy.merged_conditions import merge_conditions
 from hf_gate.policy.model import Action, Fact, FactValue, PolicyMode, UnknownReason, Verdict
 from hf_gate.policy.opinions import NO_RULE
 from tests.core.evaluate_model import DECLARED, NOW, Drawn, Tree, completed, facts, outcome, policies, trees, untold

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hf_gate.policy.evaluator import NO_MATCH, merge_conditions
 from hf_gate.policy.expression_checks import Comparison
 from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets
 from hf_gate.policy.fact_table import fact_types
+from hf_gate.policy.merged_conditions import NO_MATCH, merge_conditions
 from hf_gate.policy.model import FactValue
 
 DECLARED = fact_types(tables=("dua", "partners"))

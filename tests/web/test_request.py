@@ -70,7 +70,7 @@ def test_two_ends_leave_as_two(asked: Room) -> None:
 def test_the_sheet_says_the_days_and_what_happens_then(asked: Room) -> None:
     lena = asked.visitor()
     part = lena.get(f"/requests/{_key(asked, 'ada')}/until", hx_request="true").body
-    assert re.findall(r'name="until" value="(\w+)"', part) == ["30d", "90d", "365d", "day"]
+    assert re.findall(r'name="until" value="(\w+)"', part) == ["30d", "90d", "365d", "day", "none"]
     assert "The next plan after that resets them" in part
     assert 'type="date"' in part
     assert 'id="leaves"' in _page(asked, lena, "ada", "?verb=until"), "without a script too"

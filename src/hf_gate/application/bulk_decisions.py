@@ -3,20 +3,63 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 
 from ..domain import events as e
+from ..domain.hand_terms import NO_END_WORD, GrantEnd, HandTerms, end_of_terms
 from ..domain.members import NO_AUTHOR, RunAuthor
-from ..domain.rows import ChangeRow, RunRow
+from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import Guarded
 from ..store.store import Store
 from .runs import make_direct_change
+
+
+@dataclass(frozen=True, slots=True)
+class BulkEnds:
+    """The ends of acceptances: by the `shown` terms, and where these are not known as the person chose.
+
+    If `for_all`, the chosen end is for all of them. `read` reads the terms of requests as they are now.
+    """
+
+    shown: Mapping[HandTerms, int] = field(default_factory=dict)
+    chosen: str | None = None
+    for_all: bool = False
+    read: Callable[[Sequence[RequestRow]], Mapping[int, HandTerms]] | None = None
+
+    def end_of(self, terms: HandTerms) -> GrantEnd | None:
+        """Return the end of one acceptance; None if it has none."""
+        if not (self.for_all or terms.needs_choice):
+            return end_of_terms(terms)
+        return None if self.chosen in (None, NO_END_WORD) else GrantEnd(self.chosen)
+
+
+class EndAssigner:
+    """Assigns ends to requests part by part, and counts their terms, which must be those that were shown."""
+
+    def __init__(self, ends: BulkEnds) -> None:
+        self.ends, self._counts = ends, Counter[HandTerms]()
+
+    def assign(self, rows: Sequence[RequestRow]) -> Mapping[int, GrantEnd | None]:
+        """Return the end of each request by row id; none for a decision without ends."""
+        if self.ends.read is None:
+            return {}
+        terms = self.ends.read(rows)
+        self._counts.update(each.without_document for each in terms.values())
+        return {ident: self.ends.end_of(each) for ident, each in terms.items()}
+
+    def check(self) -> None:
+        """Raise Guarded if the terms differ from those that were shown."""
+        if self.ends.read is not None and not self.ends.for_all and self._counts != Counter(self.ends.shown):
+            raise Guarded(
+                "Some accesses would end at another time than was shown; nothing was sent.",
+                hint="Make a plan, which evaluates all requests. Then decide again.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +72,7 @@ class BulkDecision:
     reason: str | None
     total: int
     author: RunAuthor = NO_AUTHOR
+    ends: BulkEnds = BulkEnds()
 
 
 def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
@@ -44,15 +88,16 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
     verbs = Counter[str]()
     with store.writing() as write:
         write.write_run(run)
-    n = 0
+    n, assigner = 0, EndAssigner(decision.ends)
     for idents in parts:
         rows = store.requests(idents)
+        ends = assigner.assign(list(rows.values()))
         changes = []
         for row in rows.values():
             if row.request is None:
                 continue
             n += 1
-            change = make_direct_change(row, decision.after, decision.reason)
+            change = make_direct_change(row, decision.after, decision.reason, end=ends.get(row.id))
             verbs[change.action] += 1
             document = msgspec.json.encode(change)
             changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=document))
@@ -63,6 +108,7 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
             f"{n:,} requests can be decided now, but {decision.total:,} were shown; nothing was sent.",
             hint="Reload the page and check the requests.",
         )
+    assigner.check()
     ready = msgspec.structs.replace(run, state=RunState.READY, verbs=verbs)
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:

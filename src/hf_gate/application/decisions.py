@@ -11,6 +11,7 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.grants import parse_grant_end
+from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import Outcome, OutcomeKind
@@ -33,16 +34,20 @@ _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)
 
 @dataclass(frozen=True, slots=True)
 class DecisionTarget:
-    """The person whom the caller names, and the reason that this person receives."""
+    """The person whom the caller names, the reason that this person receives, and the end of their access."""
 
     repo: Repo
     target: Target
     reason: str | None = None
+    end: GrantEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The decision for all targets. `is_grant` includes people who never asked; `until` is written as in rules."""
+    """The decision for all targets. `is_grant` includes people who never asked.
+
+    `until` is an end for all of them, written as in rules, also for people who have access already.
+    """
 
     to: Status
     is_grant: bool = False
@@ -89,12 +94,12 @@ def outcome_before_send(case: PendingDecision, *, complete: bool) -> Outcome | N
 
 def make_change_of(case: PendingDecision, choice: Choice) -> Change:
     """Return the change that a run executes for one decision."""
-    reason, until = case.subject.reason, choice.until
+    reason, end = case.subject.reason, GrantEnd(choice.until) if choice.until else case.subject.end
     if case.row is not None and case.row.request is not None:
-        return make_direct_change(case.row, choice.to, reason, until=until)
+        return make_direct_change(case.row, choice.to, reason, end=end)
     rule = ChangeOrigin.GRANT if choice.is_grant else ChangeOrigin.DIRECT
     return make_change_without_request(
-        case.subject.repo, case.subject.target, choice.to, rule=rule, reason=reason, until=until
+        case.subject.repo, case.subject.target, choice.to, rule=rule, reason=reason, end=end
     )
 
 

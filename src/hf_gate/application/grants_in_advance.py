@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from ..domain import events as e
+from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.members import RunAuthor
@@ -30,7 +31,14 @@ class Grant:
 
 
 def create_grant_run(
-    store: Store, grants: Sequence[Grant], *, run_id: str, actor: str, author: RunAuthor, now: datetime
+    store: Store,
+    grants: Sequence[Grant],
+    *,
+    run_id: str,
+    actor: str,
+    author: RunAuthor,
+    now: datetime,
+    end: GrantEnd | None = None,
 ) -> RunRow:
     """Store the run of these grants, ready to execute; send nothing. People who asked meanwhile are left alone by it."""
     made = [
@@ -39,6 +47,7 @@ def create_grant_run(
             Target(grant.person.username, grant.person.id),
             Status.ACCEPTED,
             rule=ChangeOrigin.GRANT,
+            end=end,
         )
         for grant in grants
     ]

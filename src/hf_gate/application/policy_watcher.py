@@ -70,6 +70,12 @@ class PolicyWatcher:
             self._policy_sets[str(row.repo)] = known
         return known[1]
 
+    def require_for_repo(self, row: RepoRow) -> RepoPolicies | None:
+        """Return the policies of a repo. Raises the error that prevents reading them."""
+        if self.current is None and self.problem is not None:
+            raise self.problem
+        return self.for_repo(row)
+
     def pool(self, bundle: PolicyBundle) -> EvaluationPool:
         """Return the pool for long lists. Its processes are reused for the same bundle."""
         if self._pool is None or self._pool[0] is not bundle:

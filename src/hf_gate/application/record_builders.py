@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..domain.grants import parse_grant_end
+from ..domain.hand_terms import end_of_terms
 from ..domain.ids import Person, RepoType
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import Outcome, OutcomeKind
@@ -27,13 +29,15 @@ from .records import (
     RepoStatusRecord,
     RequestRecord,
     RunRecord,
+    TermsRecord,
     VerdictRecord,
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
     from ..domain.accounts import Gate, Profile
+    from ..domain.hand_terms import HandTerms
     from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
     from ..plan.model import Change
     from ..policy.accept_requirements import AcceptRequirement
@@ -116,6 +120,19 @@ def store_only_fields(row: RequestRow, verdicts: CurrentVerdicts) -> dict[str, A
         return {"verdict": None}
     action, policy, rule, digest = verdict
     return {"verdict": VerdictRecord(action=action, policy=policy, rule=rule, digest=digest)}
+
+
+def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
+    """Return the record of the terms of an acceptance by hand."""
+    end = end_of_terms(terms)
+    return TermsRecord(
+        kind=terms.kind,
+        until=terms.until,
+        ends_at=None if end is None or end.written is None else to_iso(parse_grant_end(end.written, now, zone)),
+        at_end=terms.at_end,
+        rule=terms.rule,
+        missing=list(terms.missing),
+    )
 
 
 def _request_fields(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from ..domain.hand_terms import TermsKind
 from ..domain.ids import RepoType
 from ..domain.outcomes import OutcomeKind
 
@@ -62,6 +63,17 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     answers: Annotated[dict[str, str] | None, Meta(description="by question; null when no form was filled in")]
     quality: Annotated[dict[str, Quality] | None, Meta(description="of each text answer; checkboxes are not rated")]
     verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
+
+
+class TermsRecord(Record, frozen=True, kw_only=True):
+    """The terms of an acceptance by hand, by the policies."""
+
+    kind: Annotated[TermsKind, Meta(description="unknown, past and false: a person must choose the end")]
+    until: Annotated[str | None, Meta(description="as written in rules; of several, the earliest")]
+    ends_at: Annotated[Time | None, Meta(description="the end of an acceptance made now")]
+    at_end: str | None
+    rule: Annotated[str | None, Meta(description="policy/rule")]
+    missing: Annotated[list[str], Meta(description="the facts that are not known")]
 
 
 class AttemptRecord(RequestRecord, frozen=True, kw_only=True):

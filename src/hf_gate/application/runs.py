@@ -11,6 +11,7 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.grants import GrantTerms
+from ..domain.hand_terms import GrantEnd
 from ..domain.lifecycle import Status
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.outcomes import OutcomeKind
@@ -281,9 +282,12 @@ def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, 
     )
 
 
-def make_direct_change(row: RequestRow, after: str, reason: str | None, *, until: str | None = None) -> Change:
+def make_direct_change(row: RequestRow, after: str, reason: str | None, *, end: GrantEnd | None = None) -> Change:
     """Return the change of a person's decision about one stored request."""
     if row.request is None:
         raise UsageError("that request has no record in the store.", hint="Read it again: hf-gate sync --full")
     subject = PlanSubject(row.request, row.state, row.id)
-    return make_change(subject, after, rule=ChangeOrigin.DIRECT, reason=reason, until=until)
+    change = make_change(subject, after, rule=ChangeOrigin.DIRECT, reason=reason)
+    if end is None:
+        return change
+    return msgspec.structs.replace(change, until=end.written, at_end=end.at_end, end_rule=end.rule, terms=end.terms)

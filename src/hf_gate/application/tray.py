@@ -10,9 +10,10 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..domain.grants import parse_grant_end
+from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, HandTerms, end_of_terms
 from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, Status
 from ..domain.members import Member
 from ..domain.outcomes import Outcome, OutcomeKind
@@ -23,6 +24,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from ..errors import HfGateError, NotAllowed, UsageError
 from .decisions import Choice, DecisionTarget
+from .hand_terms import TermsReader, end_needed
 from .members import Membership
 from .run_executor import RunExecutor
 from .runs import is_over
@@ -36,24 +38,30 @@ _ENDED_STATES: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if ki
 class DecisionRequest:
     """A decision about requests, each with the version that the person saw.
 
-    `until` is the end of an acceptance, as written in rules.
+    `until` is the end that the person chose for an acceptance, as written in rules, or `none`. Without it, each acceptance
+    gets the terms of the policies, and `until_if_unknown` where these are not known.
     """
 
     verb: str
-    versions: Mapping[int, str]  # tokens of versions by row id
+    versions: Mapping[int, str]  # by row id: the token of the version, and of the terms that were shown after a point
     by: Member
     reason: str | None = None
     until: str | None = None
+    until_if_unknown: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueResult:
-    """The queued decisions and the rest: `conflicts` already have a queued decision, `moved` changed since they were shown."""
+    """The queued decisions and the rest: `conflicts` already have a queued decision, `moved` changed since they were shown.
+
+    The acceptances in `retermed` would end at another time than was shown.
+    """
 
     batch: str
     count: int
     conflicts: list[QueuedDecision] = field(default_factory=list)
     moved: list[RequestRow] = field(default_factory=list)
+    retermed: list[RequestRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -65,6 +73,7 @@ class TrayService:
 
     workspace: Workspace
     membership: Membership
+    terms: TermsReader
     lock: threading.RLock = field(default_factory=threading.RLock)
     problem: str | None = None
 
@@ -77,16 +86,18 @@ class TrayService:
             raise UsageError(f"{request.verb!r} is not a decision.", hint=f"Use one of {', '.join(VERBS)}.")
         rows = self.workspace.store.requests(list(request.versions))
         seen = request.versions
-        moved = [row for ident, row in rows.items() if row.version.token != seen[ident] or not row.is_current]
+        moved = [row for ident, row in rows.items() if not row.version.is_token(seen[ident]) or not row.is_current]
         fresh = [row for row in rows.values() if row not in moved]
         for row in fresh:
             _check_decision(row, request)
+        ends, retermed = self._choose_ends(fresh, request, now)
+        fresh = [row for row in fresh if row not in retermed]
         at, batch = to_ms(now), new_id()
         items = [
             QueuedDecision(
                 id=0,
                 request=row.id,
-                version=request.versions[row.id],
+                version=row.version.token,
                 verb=request.verb,
                 reason=request.reason,
                 actor=request.by.name,
@@ -94,7 +105,8 @@ class TrayService:
                 batch=batch,
                 made_at=at,
                 leaves_at=None if hold is None else at + round(hold * 1000),
-                until=request.until if request.verb == "accept" else None,
+                until=ends[row.id].until,
+                hand_terms=ends[row.id].terms,
             )
             for row in fresh
         ]
@@ -104,7 +116,30 @@ class TrayService:
         ):  # between the check of the limit and this write, no thread or process sends other decisions
             self.membership.check_limit(request.by, request.verb, len(items))
             clashes = self.workspace.tray.add(items)
-        return QueueResult(batch, len(items) - len(clashes), clashes, moved)
+        return QueueResult(batch, len(items) - len(clashes), clashes, moved, retermed)
+
+    def _choose_ends(
+        self, rows: Sequence[RequestRow], request: DecisionRequest, now: datetime
+    ) -> tuple[dict[int, _QueuedEnd], list[RequestRow]]:
+        """Return the end of each decision, and the rows whose terms are not those shown.
+
+        Raises an error if terms are not known and the person chose no end.
+        """
+        if request.verb != "accept" or request.until is not None:
+            end = _chosen_end(request.until)
+            return {row.id: end for row in rows}, []
+        found, retermed, ends = self.terms.read_terms(rows, now), list[RequestRow](), dict[int, _QueuedEnd]()
+        for row in rows:
+            terms, shown = found[row.id], request.versions[row.id].partition(".")[2]
+            if (shown or NO_HAND_TERMS.token) != terms.token and not (terms.needs_choice and request.until_if_unknown):
+                retermed.append(row)
+            elif not terms.needs_choice:
+                ends[row.id] = _QueuedEnd(terms.until, terms.token)
+            elif request.until_if_unknown:
+                ends[row.id] = _chosen_end(request.until_if_unknown)
+            else:
+                raise end_needed(row.person.identity.username, terms)
+        return ends, retermed
 
     # ---- sending -----------------------------------------------------------------------------------------------------
 
@@ -112,15 +147,22 @@ class TrayService:
         """Send the due decisions; return how many ended. Unsent decisions stay and are tried again."""
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
         for item in self.workspace.tray.list_due(to_ms(now)):
-            groups.setdefault((item.actor, item.member, item.verb, item.until), []).append(item)
+            chosen = item.until if item.hand_terms is None else None  # ends by the terms may differ within a run
+            groups.setdefault((item.actor, item.member, item.verb, chosen), []).append(item)
         return sum(self._send(items, to_ms(now)) for items in groups.values())
 
     def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
-        """Send decisions with the same actor, verb and end as one run; return how many ended."""
+        """Send decisions with the same actor, verb and chosen end as one run; return how many ended."""
         first = items[0]
         rows = self.workspace.store.requests([item.request for item in items])
-        is_late = not self._is_end_ahead(first, now)
-        ends = [(item, self._outcome_without_sending(item, rows.get(item.request), is_late=is_late)) for item in items]
+        by_terms = [
+            row for item in items if item.hand_terms is not None and (row := rows.get(item.request)) is not None
+        ]
+        terms = self.terms.read_terms(by_terms, from_ms(now))
+        ends = [
+            (item, self._outcome_without_sending(item, rows.get(item.request), terms.get(item.request), now))
+            for item in items
+        ]
         ended = [(item.id, *end) for item, end in ends if end is not None]
         if ended:
             self.workspace.tray.record_outcomes(ended, now)
@@ -129,10 +171,19 @@ class TrayService:
             return over
         run = new_id()
         self.workspace.tray.set_run([item.id for item in ready], run)
-        asks = [DecisionTarget(rows[item.request].repo, _target_of(rows[item.request]), item.reason) for item in ready]
+        asks = [
+            DecisionTarget(
+                rows[item.request].repo,
+                _target_of(rows[item.request]),
+                item.reason,
+                None if item.hand_terms is None else end_of_terms(terms[item.request]),
+            )
+            for item in ready
+        ]
+        chosen = first.until if first.hand_terms is None else None
         try:
             decided = self.membership.make_decision_sender(first.actor, first.member).decide(
-                asks, Choice(STATUS_AFTER_VERB[first.verb], until=first.until), run_id=run
+                asks, Choice(STATUS_AFTER_VERB[first.verb], until=chosen), run_id=run
             )
         except HfGateError as problem:
             self._keep_unsent(ready, str(problem), now)
@@ -143,14 +194,18 @@ class TrayService:
         return over + self._store_outcomes([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
     def _outcome_without_sending(
-        self, item: QueuedDecision, row: RequestRow | None, *, is_late: bool
+        self, item: QueuedDecision, row: RequestRow | None, terms: HandTerms | None, now: int
     ) -> tuple[OutcomeKind, str] | None:
         """Return the outcome of a decision that must not be sent; None if it may be sent."""
         if row is None or row.version.token != item.version:
             return OutcomeKind.STALE, _describe_difference(row)
         if not self.membership.can_decide(item, row):
             return OutcomeKind.REFUSED, f"{item.actor} may no longer decide at this repo"
-        return (OutcomeKind.STALE, f"the end {item.until} had passed when the decision was due") if is_late else None
+        if item.hand_terms is not None and (terms is None or terms.token != item.hand_terms):
+            return OutcomeKind.STALE, "its access would end at another time than was shown"
+        if not self._is_end_ahead(item, now):
+            return OutcomeKind.STALE, f"the end {item.until} had passed when the decision was due"
+        return None
 
     def _is_end_ahead(self, item: QueuedDecision, now: int) -> bool:
         """Whether the end of an acceptance is still in the future. The decision may have been queued for a long time."""
@@ -202,6 +257,18 @@ class TrayService:
         self.workspace.tray.record_outcomes(ended, now)
         self.workspace.tray.set_run([one.id for one in back], None)
         return len(items) - len(ended) - len(back)
+
+
+class _QueuedEnd(NamedTuple):
+    """The end of a queued acceptance. `terms`: the token of the terms from which it comes; None if a person chose it."""
+
+    until: str | None = None
+    terms: str | None = None
+
+
+def _chosen_end(written: str | None) -> _QueuedEnd:
+    """Return the end that a person chose."""
+    return _QueuedEnd(None if written == NO_END_WORD else written)
 
 
 def _check_decision(row: RequestRow, request: DecisionRequest) -> None:

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
+from .hand_terms import HandTerms
+
 Private: TypeAlias = Mapping[str, Any]
 """JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`."""
 
@@ -106,6 +108,7 @@ class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     lists: Mapping[str, str] = {}  # the version of each list and table that was used, by its name
     missing: tuple[str, ...] = ()
     queue: str | None = None
+    hand_terms: HandTerms | None = None  # of an acceptance by hand; None: no end
 
 
 class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_APPROVED.value):

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from . import events as e
+from .hand_terms import HandTerms
 from .lifecycle import WITHDRAWN, Status
 from .outcomes import OutcomeKind
 from .request_version import ContentDigest, content_digest
@@ -38,6 +39,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     verdict: tuple[str, str | None, str, str | None] | None = None  # action, policy, rule, digest
     shadow: tuple[tuple[str, str, str], ...] = ()  # policy, rule, action
     queue: str | None = None
+    hand_terms: HandTerms | None = None  # of an acceptance by hand, with the verdict; None: no end
     until: int | None = None
     at_end: str | None = None
     until_rule: str | None = None  # the rule that set the end
@@ -87,7 +89,7 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
             return replace(state, status=WITHDRAWN, last_moved_at=_next_move(state, at), **_NO_END)
         case e.VerdictReached():
             reached = (event.action, event.policy, event.rule, event.digest)
-            return replace(state, verdict=reached, shadow=event.shadow, queue=event.queue)
+            return replace(state, verdict=reached, shadow=event.shadow, queue=event.queue, hand_terms=event.hand_terms)
         case e.ChangeStarted():
             return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
         case e.ChangeSettled():

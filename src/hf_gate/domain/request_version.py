@@ -66,6 +66,10 @@ class RequestVersion(msgspec.Struct, frozen=True, gc=False):
             return "its name or e-mail address changed"
         return None
 
+    def is_token(self, seen: str) -> bool:
+        """Tell whether a page showed this version. The terms of an acceptance may follow the token after a point."""
+        return seen.partition(".")[0] == self.token
+
     @property
     def token(self) -> str:
         """16 hex digits for pages and the tray. Names and the e-mail address do not count."""

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from .activity import Activity
+from .hand_terms import HandTerms
 from .ids import Repo
 from .ledger import LedgerLink
 from .lifecycle import Status
@@ -274,7 +275,7 @@ class SelectionScope(NamedTuple):
 class SelectionBucket(NamedTuple):
     """The number of similar requests in a selection.
 
-    `why` says why they are skipped; it is empty if they can be decided.
+    `why` says why they are skipped; it is empty if they can be decided. `terms`: of an acceptance, as stored with the verdict.
     """
 
     why: str
@@ -285,6 +286,7 @@ class SelectionBucket(NamedTuple):
     is_again: bool
     was_in: bool
     n: int
+    terms: HandTerms | None = None
 
 
 GONE, MOVED, OWN, PROTECTED, HELD, CARRIED = "gone", "moved", "own", "protected", "held", "carried"

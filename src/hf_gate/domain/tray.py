@@ -13,7 +13,8 @@ VERBS: Final = ("accept", "reset", "reject", "cancel")
 class QueuedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision. `leaves_at` None: the decision waits until a person sends it. `outcome` None: it has no outcome yet.
 
-    `until` is the end of an acceptance, as written in rules. `member` is the id of the member who decided.
+    `until` is the end of an acceptance, as written in rules. `hand_terms`: the terms of the policies from which it comes; None
+    if the person chose the end. `member` is the id of the member who decided.
     """
 
     id: int
@@ -31,3 +32,4 @@ class QueuedDecision(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: int | None = None  # ms
     until: str | None = None
     member: str | None = None
+    hand_terms: str | None = None

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..domain.events import VerdictReached
 from ..domain.grants import GrantTerms
+from ..domain.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, Status
 from ..domain.request_state import RequestState
@@ -80,7 +81,7 @@ def make_change(
 
 
 def make_change_without_request(
-    repo: Repo, target: Target, after: str, *, rule: str, reason: str | None = None, until: str | None = None
+    repo: Repo, target: Target, after: str, *, rule: str, reason: str | None = None, end: GrantEnd | None = None
 ) -> Change:
     """Build the change of a person without a request on the Hub, from what the caller knows."""
     return Change(
@@ -98,8 +99,10 @@ def make_change_without_request(
         policy=None,
         policy_digest=None,
         because=[],
-        until=until,
-        at_end="reset" if until else None,
+        until=None if end is None else end.written,
+        at_end=None if end is None else end.at_end,
+        terms=None if end is None else end.terms,
+        end_rule=None if end is None else end.rule,
         row=0,
     )
 
@@ -183,14 +186,20 @@ def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:
         lists=dict(sorted(lists.items())),
         missing=verdict.missing or verdict.needs,
         queue=verdict.queue,
+        hand_terms=_terms_to_store(verdict),
     )
+
+
+def _terms_to_store(verdict: Verdict) -> HandTerms | None:
+    """Return the terms of an acceptance by hand; None, which takes no room, if they set no end."""
+    return None if verdict.by_hand == NO_HAND_TERMS else verdict.by_hand.without_document
 
 
 def is_new_verdict(state: RequestState, verdict: Verdict) -> bool:
     """Return whether a verdict differs from the last recorded one."""
-    return (str(verdict.action), verdict.policy, verdict.rule, verdict.digest) != state.verdict or (
-        tuple(sorted((one.policy, one.rule, str(one.action)) for one in verdict.shadow)) != state.shadow
-    )
+    shadow = tuple(sorted((one.policy, one.rule, str(one.action)) for one in verdict.shadow))
+    reached = (str(verdict.action), verdict.policy, verdict.rule, verdict.digest)
+    return (reached, shadow, _terms_to_store(verdict)) != (state.verdict, state.shadow, state.hand_terms)
 
 
 def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:

@@ -64,6 +64,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None
     at_end: str | None
     terms: GrantTerms | None = None  # what can move the end later
+    end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
     row: int
 
     @property

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from types import MappingProxyType
 from typing import TypeAlias
 
+from ..domain.hand_terms import NO_HAND_TERMS, HandTerms
 from ..domain.lifecycle import Status
 from .expression_problems import ExpressionProblem
-from .expressions import BoundFacts, Expression, IntegerProgram, bind_facts, compile_expression, compile_lets
+from .expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets
 from .fact_table import CelType
 from .facts import RequestFacts
+from .hand_terms import AcceptMatch, AcceptRules, compile_accept_rules, find_accept_match, terms_by_hand
+from .merged_conditions import NO_MATCH, MergedConditions, evaluate_condition, merge_conditions
 from .model import (
     Abstention,
     Action,
@@ -26,11 +28,10 @@ from .model import (
     FactValue,
     Opinion,
     Policy,
+    PolicyMode,
     Rule,
     RuleTrace,
-    TruthValue,
     Verdict,
-    combine_unknowns,
 )
 from .opinions import (
     EVALUATED_STATUSES,
@@ -43,97 +44,14 @@ from .opinions import (
 )
 from .rule_traces import trace_conditions, trace_rule
 
-CHUNK_SIZE = 15  # the most conditions in one program; longer chains exceed the engine's depth limit
-NO_MATCH = -1
-
-Condition: TypeAlias = "tuple[Expression | None, Expression | None]"
-"""`when` (None: always) and `unless` (None: never)."""
-
-
-class MergedConditions:
-    """The conditions of a policy merged into few programs of the form `r1 ? 1 : r2 ? 2 : ... : 0`.
-
-    The result is the same as that of the separate conditions, but faster.
-    """
-
-    __slots__ = ("_certain", "_conditions", "_declared", "_lets", "_possible")
-
-    def __init__(
-        self, conditions: Sequence[Condition], declared: Mapping[str, CelType], lets: Mapping[str, Expression]
-    ) -> None:
-        """Compile the conditions. Raises ValueError if they are nested too deeply for the engine."""
-        self._conditions, self._declared, self._lets = tuple(conditions), declared, lets
-        self._certain = self._compile_chain(0, "{}")
-        self._possible: dict[int, tuple[IntegerProgram, ...]] = {}
-
-    def first_match(self, bound: BoundFacts) -> int | None:
-        """Return the index of the first true condition or NO_MATCH; None if an earlier value is unknown."""
-        return _run_programs(self._certain, bound)
-
-    def first_possible_match(self, bound: BoundFacts, start: int) -> int | None:
-        """Return the index of the first true or unknown condition from `start`, or NO_MATCH; None if undecided."""
-        numbers = self._possible.get(start)
-        if numbers is None:
-            try:
-                # This function is true for unknown values, so rules must not call it. Here, it finds candidates.
-                numbers = self._compile_chain(start, "__not_strictly_false__({})")
-            except ValueError:
-                numbers = ()
-            self._possible[start] = numbers
-        return _run_programs(numbers, bound) if numbers or start >= len(self._conditions) else None
-
-    def _compile_chain(self, start: int, around: str) -> tuple[IntegerProgram, ...]:
-        numbers = []
-        for first in range(start, len(self._conditions), CHUNK_SIZE):
-            some = self._conditions[first : first + CHUNK_SIZE]
-            chain = "".join(
-                f"{around.format(_condition_source(*pair))}\n? {first + place + 1} : "
-                for place, pair in enumerate(some)
-            )
-            numbers.append(IntegerProgram(chain + "0", self._declared, self._lets))
-        return tuple(numbers)
-
-
-def merge_conditions(
-    conditions: Sequence[Condition],
-    declared: Mapping[str, CelType],
-    lets: Mapping[str, Expression] = MappingProxyType({}),
-) -> MergedConditions | None:
-    """Merge the conditions; return None if they are nested too deeply for the engine."""
-    try:
-        return MergedConditions(conditions, declared, lets)
-    except ValueError:
-        return None
-
-
-def _run_programs(numbers: Sequence[IntegerProgram], bound: BoundFacts) -> int | None:
-    for number in numbers:
-        found = number.run(bound)
-        if found is None:
-            return None
-        if found:
-            return found - 1
-    return NO_MATCH
-
-
-def _condition_source(when: Expression | None, unless: Expression | None) -> str:
-    """Join `when` and `unless` into one condition.
-
-    A line end closes a comment, and parentheses protect operators of lower precedence.
-    """
-    if when and not unless and when.op != "?:":
-        return f"{when.full_source}\n"
-    parts = [f"({when.full_source}\n)"] if when else []
-    if unless:
-        parts.append(f"!({unless.full_source}\n)")
-    return " && ".join(parts) or "true"
-
-
 _ASKED_AT = "request.asked_at"
 _CACHE_SIZE = 10_000  # verdicts
 
 _Branches: TypeAlias = tuple[tuple[Branch, ...], Branch | None]
 """The unknown rules, and the first rule that matched."""
+
+_Results: TypeAlias = tuple[_Branches, AcceptMatch | None]
+"""The branches of a policy, and its accept rule for decisions by hand (None if the policy sets no terms for them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +65,7 @@ class CompiledPolicy:
     merged: MergedConditions | None
     keep: tuple[Expression | None, ...] = ()  # `keep_while` of each rule
     ends: frozenset[str] = frozenset()  # the facts that `until` names
+    accept_rules: AcceptRules | None = None  # None if no accept rule limits the access
 
 
 def compile_policy(policy: Policy, declared: Mapping[str, CelType]) -> CompiledPolicy:
@@ -166,7 +85,11 @@ def compile_policy(policy: Policy, declared: Mapping[str, CelType]) -> CompiledP
     used = [each for pair in (*conditions, keep) for each in pair if each is not None]
     ends = frozenset(rule.until.name for rule in policy.rules if isinstance(rule.until, FactEnd))
     facts = ends.union(*(each.facts for each in (*used, *lets.values())))
-    return CompiledPolicy(policy, lets, conditions, facts, merge_conditions(conditions, declared, lets), keep, ends)
+    merged, accepting = (
+        merge_conditions(conditions, declared, lets),
+        compile_accept_rules(policy, conditions, declared, lets),
+    )
+    return CompiledPolicy(policy, lets, conditions, facts, merged, keep, ends, accepting)
 
 
 def _compile_condition(
@@ -184,25 +107,11 @@ def _compile_condition(
 # ---- one policy, rule by rule --------------------------------------------------------------------------------------------
 
 
-def _evaluate_condition(condition: tuple[Expression | None, Expression | None], bound: BoundFacts) -> TruthValue:
-    """Evaluate `when && !unless`; a false side makes the result false even if the other is unknown."""
-    when, unless = condition
-    matches = when.evaluate(bound) if when else TruthValue(True)
-    if matches.value is False or unless is None:
-        return matches
-    excluded = unless.evaluate(bound)
-    if excluded.value is True:
-        return TruthValue(False)
-    if matches.value is True and excluded.value is False:
-        return matches
-    return combine_unknowns((matches, excluded))
-
-
 def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTime) -> Opinion | Abstention:
     bound = bind_facts(_known_values(facts, compiled.facts), compiled.lets)
     unknown, matched, traces = list[Branch](), None, list[RuleTrace]()
     for index, (rule, condition) in enumerate(zip(compiled.policy.rules, compiled.conditions, strict=True)):
-        truth = _evaluate_condition(condition, bound)
+        truth = evaluate_condition(condition, bound)
         traces.append(trace_rule(compiled.policy.name, rule, condition, truth, bound, facts))
         if truth.value is True:
             matched = Branch(index, current_action(rule, moment))
@@ -225,7 +134,7 @@ def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts
         if next_one == NO_MATCH:
             break
         index = index if next_one is None else next_one
-        truth, rule = _evaluate_condition(compiled.conditions[index], bound), rules[index]
+        truth, rule = evaluate_condition(compiled.conditions[index], bound), rules[index]
         if truth.value is True:
             return tuple(unknown), Branch(index, current_action(rule, moment))
         if truth.value is None:
@@ -243,9 +152,11 @@ def _find_kept_rules(compiled: CompiledPolicy, facts: Facts) -> Iterator[tuple[s
                 yield compiled.policy.name, rule.id
 
 
-def _may_accept(branches: _Branches) -> bool:
-    unknown, matched = branches
-    return any(branch.action is Action.ACCEPT for branch in (*unknown, *([matched] if matched else [])))
+def _may_accept(results: _Results) -> bool:
+    """Tell whether the terms of an accept rule are needed: of the verdict, or of an acceptance by hand."""
+    (unknown, matched), by_hand = results
+    is_accepting = any(branch.action is Action.ACCEPT for branch in (*unknown, *([matched] if matched else [])))
+    return is_accepting or (by_hand is not None and by_hand[0] is not None)
 
 
 def _abstain(compiled: CompiledPolicy) -> Abstention:
@@ -262,6 +173,18 @@ def _known_values(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
         if fact is not None and fact.value is not None:
             known[name] = fact.value
     return known
+
+
+def _sets_terms(compiled: CompiledPolicy) -> bool:
+    """Tell whether a policy can limit an acceptance by hand: a policy in shadow mode cannot."""
+    return compiled.accept_rules is not None and compiled.policy.mode is PolicyMode.ENFORCE
+
+
+def _hand_terms_of(
+    policies: Sequence[CompiledPolicy], results: Sequence[_Results], moment: EvaluationTime
+) -> HandTerms:
+    pairs = zip(policies, results, strict=True)
+    return terms_by_hand([(each.policy, match) for each, (_, match) in pairs if match is not None], moment)
 
 
 # ---- all policies ----------------------------------------------------------------------------------------------------------
@@ -304,7 +227,10 @@ class Evaluator:
         if not policies and status != Status.PENDING:
             return None
         moment = self.evaluation_time(facts, now, since, policies)
-        return self._combine((_evaluate_rules(each, facts, moment) for each in policies), moment)
+        verdict = self._combine((_evaluate_rules(each, facts, moment) for each in policies), moment)
+        if status != Status.PENDING:
+            return verdict
+        return replace(verdict, by_hand=self.terms_by_hand(facts, now=now, since=since))
 
     def evaluate(
         self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
@@ -314,8 +240,8 @@ class Evaluator:
         if not policies and status != Status.PENDING:
             return None
         moment = self.evaluation_time(facts, now, since)
-        key = self._find_branches(policies, facts, moment)
-        if self._has_terms and any(_may_accept(branches) for branches in key):
+        key = self._find_results(policies, facts, moment, by_hand=status == Status.PENDING)
+        if self._has_terms and any(_may_accept(results) for results in key):
             moment = self.evaluation_time(facts, now, since, policies)
         terms = (*sorted(moment.ends.items()), *sorted(moment.kept))
         if self._cached_at != now or len(self._cache) > _CACHE_SIZE:
@@ -324,11 +250,25 @@ class Evaluator:
         found = self._cache.get((status, key, terms))
         if found is None:
             opinions = (
-                form_opinion(each.policy, *branches, moment) for each, branches in zip(policies, key, strict=True)
+                form_opinion(each.policy, *branches, moment) for each, (branches, _) in zip(policies, key, strict=True)
             )
             found = self._combine((each or _abstain(of) for each, of in zip(opinions, policies, strict=True)), moment)
+            found = replace(found, by_hand=_hand_terms_of(policies, key, moment))
             self._cache[status, key, terms] = found
         return found
+
+    @property
+    def sets_terms_by_hand(self) -> bool:
+        """Whether any policy can limit an acceptance by hand."""
+        return any(_sets_terms(each) for each in self.policies_for(Status.PENDING))
+
+    def terms_by_hand(self, facts: Facts, *, now: datetime, since: datetime | None = None) -> HandTerms:
+        """Return the terms of an acceptance by hand, of a request in any status."""
+        policies = tuple(each for each in self.policies_for(Status.PENDING) if _sets_terms(each))
+        if not policies:
+            return NO_HAND_TERMS
+        moment = self.evaluation_time(facts, now, since, policies)
+        return _hand_terms_of(policies, self._find_results(policies, facts, moment, by_hand=True), moment)
 
     def trace_conditions(self, facts: Facts, policy: str, rule: str) -> tuple[ConditionTrace, ...]:
         """Trace the conditions of one rule, without the cost of tracing the other rules."""
@@ -363,7 +303,7 @@ class Evaluator:
                 bound = bound or bind_facts(_known_values(facts, each.facts), each.lets)
                 for rule, condition in zip(each.policy.rules[:end], each.conditions[:end], strict=True):
                     if wanted(rule):
-                        yield trace_rule(policy, rule, condition, _evaluate_condition(condition, bound), bound, facts)
+                        yield trace_rule(policy, rule, condition, evaluate_condition(condition, bound), bound, facts)
 
     def evaluation_time(
         self, facts: Facts, now: datetime, since: datetime | None = None, policies: Iterable[CompiledPolicy] = ()
@@ -379,18 +319,20 @@ class Evaluator:
             now, since, self.zone, ends, frozenset(key for each in own for key in _find_kept_rules(each, facts))
         )
 
-    def _find_branches(
-        self, policies: tuple[CompiledPolicy, ...], facts: Facts, moment: EvaluationTime
-    ) -> tuple[_Branches, ...]:
-        """Return the branches of each policy. Policies without `let` share the bound facts."""
+    def _find_results(
+        self, policies: tuple[CompiledPolicy, ...], facts: Facts, moment: EvaluationTime, *, by_hand: bool
+    ) -> tuple[_Results, ...]:
+        """Return the branches of each policy, and `by_hand` its accept rule. Policies without `let` share bound facts."""
         shared: BoundFacts | None = None
-        found = []
+        found = list[_Results]()
         for each in policies:
             if each.lets:
                 bound = bind_facts(_known_values(facts, each.facts), each.lets)
             else:
                 bound = shared = shared or bind_facts(_known_values(facts, self._shared_facts))
-            found.append(_possible_branches(each, facts, bound, moment))
+            branches = _possible_branches(each, facts, bound, moment)
+            rules = each.accept_rules if by_hand and _sets_terms(each) else None
+            found.append((branches, None if rules is None else find_accept_match(rules, bound, *branches)))
         return tuple(found)
 
     def _combine(self, results: Iterable[Opinion | Abstention], moment: EvaluationTime) -> Verdict:

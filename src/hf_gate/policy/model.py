@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..domain.grants import Duration, GrantCondition
+from ..domain.hand_terms import NO_HAND_TERMS, HandTerms
 from ..domain.lifecycle import Status
 from ..domain.timestamps import to_iso
 
@@ -296,6 +297,7 @@ class Verdict:
     needs: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     possible: tuple[Action, ...] = ()
+    by_hand: HandTerms = NO_HAND_TERMS  # of an acceptance by hand, whatever the action is
 
     @property
     def digest(self) -> str | None:

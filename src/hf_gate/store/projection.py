@@ -14,7 +14,7 @@ from ..domain.events import AnyEvent
 from ..domain.lifecycle import STATUSES, WITHDRAWN, Status
 from ..domain.request_state import RequestState, apply_event
 from .sql import Database, Row
-from .state_columns import COLUMNS, NO_VERDICT, SELECT_STATE, Verdict, state_of, values_of
+from .state_columns import COLUMNS, NO_VERDICT, SELECT_STATE, Verdict, encode_hand_terms, state_of, values_of
 from .weekly import WeeklyCounts, deciding_rule, is_person
 from .writer_cache import WriterCache
 
@@ -204,7 +204,7 @@ class Projection:
             self._db.run_many(f"UPDATE requests SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?", rows)
 
     def _values(self, state: RequestState) -> Row:
-        verdict: Verdict = (state.verdict, state.shadow)
+        verdict: Verdict = (state.verdict, state.shadow, state.hand_terms)
         return values_of(state, None if verdict == NO_VERDICT else self._verdict_id(verdict))
 
     def _verdict_id(self, verdict: Verdict) -> int:
@@ -214,8 +214,8 @@ class Projection:
         if verdict not in verdicts.ids:
             assert verdict[0] is not None
             made = self._db.row(
-                "INSERT INTO verdicts (action, policy, rule, digest, shadow) VALUES (?, ?, ?, ?, ?) RETURNING id",
-                (*verdict[0], json.dumps(verdict[1])),
+                "INSERT INTO verdicts (action, policy, rule, digest, shadow, hand_terms) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (*verdict[0], json.dumps(verdict[1]), encode_hand_terms(verdict[2])),
             )
             assert made is not None
             verdicts.add(made[0], verdict)

@@ -74,6 +74,7 @@ verdicts = Table(  # one row for each distinct verdict
     text_column("rule"),
     text_column("digest", null=True),
     text_column("shadow"),
+    text_column("hand_terms", null=True),  # of an acceptance by hand, as JSON; null: no end
 )
 
 grant_terms = Table(  # one row for each distinct GrantTerms; the ledger holds only the digests
@@ -404,6 +405,7 @@ tray = Table(  # unsent decisions, and for some time the outcomes of sent ones
     integer_column("ended_at", null=True),
     text_column("until", null=True),  # end of an acceptance, as written in rules
     text_column("member", null=True),  # id of the member who decided
+    text_column("hand_terms", null=True),  # the policies' terms from which the end comes; null: the person chose it
     partial_index("tray_request", "request_id", where="outcome IS NULL", unique=True),
     partial_index("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
 )

@@ -12,7 +12,7 @@ from ..domain.rows import CARRIED, GONE, HELD, MOVED, OWN, PROTECTED, STATUS_REA
 from .query_sql import build_conditions
 from .search import Key, PageRequest, find_keys
 from .sql import Database
-from .state_columns import repo_of
+from .state_columns import decode_hand_terms, repo_of
 from .store import Store
 from .writer import Writer
 
@@ -150,7 +150,7 @@ class Selections:
         why, values = _exclusion_reason(self._store.reads, scope)
         past = "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id AND h.accepted > 0)"
         rows = self._store.reads.rows(
-            "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n FROM"
+            "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n, v.hand_terms FROM"
             " (SELECT why, repo_id, status, verdict_id, again, past, count(*) AS n FROM"
             f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past FROM {_FROM}) AS e"
             " GROUP BY 1, 2, 3, 4, 5, 6) AS w"
@@ -159,7 +159,7 @@ class Selections:
         )
         return [
             SelectionBucket(row[0], str(repo_of(*row[1:4])) if row[1] else "", row[4] or "", row[5], row[6], bool(row[7]), bool(row[8]),
-                 int(row[9]))
+                 int(row[9]), decode_hand_terms(row[10]))
             for row in rows
         ]  # fmt: skip
 

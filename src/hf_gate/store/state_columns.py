@@ -6,15 +6,20 @@ import json
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+import msgspec
+
+from ..domain.hand_terms import HandTerms
 from ..domain.ids import Repo, RepoType
 from ..domain.ledger import WORKSPACE_CHAIN
 from ..domain.request_state import RequestState
 from .sql import Database, Row
 
-Verdict: TypeAlias = tuple[tuple[str, str | None, str, str | None] | None, tuple[tuple[str, str, str], ...]]
-"""Verdict and shadow verdicts of a state. Equal ones are stored once for many requests."""
+Verdict: TypeAlias = tuple[
+    tuple[str, str | None, str, str | None] | None, tuple[tuple[str, str, str], ...], HandTerms | None
+]
+"""Verdict, shadow verdicts and terms by hand of a state. Equal ones are stored once for many requests."""
 
-NO_VERDICT: Final[Verdict] = (None, ())
+NO_VERDICT: Final[Verdict] = (None, (), None)
 
 COLUMNS: Final = (
     "status", "asked_at", "attempt", "hub_request", "reviewed_at", "after_id", "verdict_id", "queue", "until_at", "at_end",
@@ -42,11 +47,21 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) 
         person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict_id, queue, until, at_end, until_rule,
         open_run, open_before, open_after, moved_at, terms, lapses_at, noticed_at, _, last_moved_at, version,
     ) = row[start : start + WIDTH]  # fmt: skip
-    verdict, shadow = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
+    verdict, shadow, hand_terms = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
     return RequestState(
-        person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict, shadow, queue, until, at_end,
+        person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict, shadow, queue, hand_terms, until, at_end,
         until_rule, open_run, open_before, open_after, moved_at, terms, lapses_at, noticed_at, last_moved_at, version,
     )  # fmt: skip
+
+
+def encode_hand_terms(terms: HandTerms | None) -> str | None:
+    """Return terms by hand as stored."""
+    return None if terms is None else msgspec.json.encode(terms).decode()
+
+
+def decode_hand_terms(stored: str | None) -> HandTerms | None:
+    """Return terms by hand from their stored form."""
+    return None if stored is None else msgspec.json.decode(stored, type=HandTerms)
 
 
 class VerdictCache:
@@ -58,10 +73,14 @@ class VerdictCache:
 
     def load(self, db: Database) -> None:
         """Load all verdicts."""
-        found = db.rows("SELECT id, action, policy, rule, digest, shadow FROM verdicts")
+        found = db.rows("SELECT id, action, policy, rule, digest, shadow, hand_terms FROM verdicts")
         self._by_id = {
-            ident: ((action, policy, rule, digest), tuple((a, b, c) for a, b, c in json.loads(shadow)))
-            for ident, action, policy, rule, digest, shadow in found
+            ident: (
+                (action, policy, rule, digest),
+                tuple((a, b, c) for a, b, c in json.loads(shadow)),
+                decode_hand_terms(terms),
+            )
+            for ident, action, policy, rule, digest, shadow, terms in found
         }
         self.ids = {verdict: ident for ident, verdict in self._by_id.items()}
 

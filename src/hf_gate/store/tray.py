@@ -10,7 +10,7 @@ from .store import Store
 
 _NAMES = (
     "id", "request_id", "version", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
-    "ended_at", "until", "member",
+    "ended_at", "until", "member", "hand_terms",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
 _INSERT = f"INSERT INTO tray ({', '.join(_NAMES[1:])}) VALUES ({', '.join('?' * len(_NAMES[1:]))})"

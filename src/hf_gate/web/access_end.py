@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from starlette.responses import Response
 
 from ..application.decisions import end_entry
+from ..application.hand_terms import describe_terms_problem
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
 from ..domain.grants import parse_grant_end
+from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded, NotAllowed, UsageError
 from . import formatting
 from .request_context import Refused, RequestContext
-from .request_lines import request_key
+from .request_lines import RequestLine, request_key
 
-NO_END: Final = "none"
 PRESETS: Final = (("30d", "30 days"), ("90d", "90 days"), ("365d", "365 days"))
 AFTERWARDS: Final = (
     "The next plan after that resets them: they lose access and may ask again. hf-gate run applies that plan"
@@ -48,6 +49,27 @@ class EndChoices:
     afterwards: str = AFTERWARDS
     is_change: bool = False  # the person has access already
     current: str = ""  # the current last day of access
+    by_rule: str = ""  # the last day by the policies, for an acceptance
+    rule: str = ""  # the rule that sets it
+    why_choose: str = ""  # why the policies do not know the end
+
+    @property
+    def first_choice(self) -> str:
+        """The choice that is made already: none if the person must choose, or for a change."""
+        if self.is_change or self.why_choose:
+            return ""
+        return "rule" if self.by_rule else self.presets[0].written
+
+
+def list_accept_choices(context: RequestContext, line: RequestLine) -> EndChoices:
+    """Return the choices for an acceptance: the end by the policies first, if it is known."""
+    terms = line.terms or NO_HAND_TERMS
+    return replace(
+        list_end_choices(context),
+        by_rule=line.accept_until,
+        rule=terms.rule or "",
+        why_choose=describe_terms_problem(terms),
+    )
 
 
 def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> EndChoices:
@@ -83,7 +105,8 @@ def change_end(context: RequestContext) -> Response:
         raise Refused("No end was chosen.", hint="Choose a date, a duration, or no end.")
     if not context.has_workspace:
         raise UsageError(NO_WORKSPACE, hint="Make one: hf-gate init")
-    until = None if context.form_value("until") == NO_END else context.parse_chosen_end()
+    chosen = context.parse_chosen_end()
+    until = None if chosen == NO_END_WORD else chosen
     with app_state.workspace.store.writing() as write:
         _check_change(context, app_state.workspace.store.request(row.id))
         if until is not None and (
@@ -100,7 +123,7 @@ def change_end(context: RequestContext) -> Response:
 
 def _check_change(context: RequestContext, row: RequestRow | None) -> None:
     """Refuse a request that changed, one with an unsent decision, and the member's own."""
-    if row is None or row.state.status != Status.ACCEPTED or row.version.token != context.form_value("version"):
+    if row is None or row.state.status != Status.ACCEPTED or not row.version.is_token(context.form_value("version")):
         raise Refused("The request changed since you opened it.", hint="Look at it again.", status=409)
     held = context.workspace.tray.find_latest([row.id]).get(row.id)
     if row.state.open_run is not None or (held is not None and held.outcome is None):

@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..application.inputs import parse_reason
-from ..application.record_builders import stored_fields
-from ..application.records import Record, RequestRecord
+from ..application.record_builders import stored_fields, terms_record
+from ..application.records import Record, RequestRecord, TermsRecord
 from ..application.tray import DecisionRequest
+from ..domain.hand_terms import NO_END_WORD
 from ..domain.members import Member, MemberRole
 from ..domain.timestamps import ms_to_iso, to_ms
 from ..domain.tray import QueuedDecision
@@ -23,7 +24,7 @@ from ..errors import HfGateError
 from .exports import EscapedJSON
 from .queue_query import PENDING, parse_queue_query, run_query
 from .request_context import NotFound, Refused, RequestContext
-from .request_lines import request_key
+from .request_lines import possible_verbs, request_key, version_with_terms
 
 if TYPE_CHECKING:
     from ..domain.rows import RequestRow
@@ -37,10 +38,14 @@ class _Strict(BaseModel):
 
 
 class ApiRequest(RequestRecord, frozen=True, kw_only=True):
-    """A request. `id` is its name in addresses; send `version` with every decision about it."""
+    """A request. `id` is its name in addresses; send `version` with every decision about it.
+
+    `terms`: of an acceptance without `until`; null if it cannot be accepted.
+    """
 
     id: str
     version: str
+    terms: TermsRecord | None
 
 
 class RequestsOut(Record, frozen=True, kw_only=True):
@@ -61,7 +66,8 @@ class RequestRef(_Strict):
 class DecisionsIn(_Strict):
     """A decision about some requests. `hold`: seconds in the tray; null: until it is sent by request; omitted: as in the desk.
 
-    `until`: when an acceptance ends, `90d` or a date such as `2028-11-30`; null: never. Only `accept` takes it.
+    `until`: when an acceptance ends, `90d`, a date such as `2028-11-30`, or `none`. Only `accept` takes it. Without it, the
+    access ends as the request's `terms` say; if these are not known, `until` is required.
     """
 
     verb: Literal["accept", "reset", "reject", "cancel"]
@@ -196,7 +202,8 @@ class _Api:
                 wish, context.now, decisions.seconds_to_hold(context)
             )
             context.app_state.wake.set()
-            out = {row.id for row in taken.moved} | {item.request for item in taken.conflicts}
+            changed = (*taken.moved, *taken.retermed)
+            out = {row.id for row in changed} | {item.request for item in taken.conflicts}
             lost = [key for key, row in rows.items() if row.id in out]
             return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
 
@@ -289,7 +296,7 @@ def _parse_until(context: RequestContext, decisions: DecisionsIn) -> str | None:
         return None
     if decisions.verb != "accept":
         raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
-    return context.parse_end(decisions.until)
+    return decisions.until if decisions.until == NO_END_WORD else context.parse_end(decisions.until)
 
 
 def _own_decisions(context: RequestContext) -> list[QueuedDecision]:
@@ -300,7 +307,18 @@ def _own_decisions(context: RequestContext) -> list[QueuedDecision]:
 
 def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
     verdicts = context.app_state.policies.current_verdicts
-    return [ApiRequest(id=request_key(row), version=row.version.token, **stored_fields(row, verdicts)) for row in rows]
+    found = list(rows)
+    able = [row for row in found if "accept" in possible_verbs(row.state.status)]
+    terms, zone = context.app_state.terms_reader.read_terms(able, context.now), context.workspace.zone
+    return [
+        ApiRequest(
+            id=request_key(row),
+            version=version_with_terms(row, terms.get(row.id)),
+            terms=terms_record(terms[row.id], context.now, zone) if row.id in terms else None,
+            **stored_fields(row, verdicts),
+        )
+        for row in found
+    ]
 
 
 def _make_document(app: FastAPI) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from .. import bootstrap
+from ..application.hand_terms import TermsReader
 from ..application.list_lookup import ProfileLookup
 from ..application.members import Membership
 from ..application.policy_watcher import PolicyWatcher
@@ -61,6 +62,7 @@ class AppState:
     drafts: DraftPool = field(default_factory=DraftPool)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     membership: Membership = field(init=False)
+    terms_reader: TermsReader = field(init=False)
     tray_service: TrayService = field(init=False)
     policies: PolicyWatcher = field(init=False)
     run_worker: RunWorker = field(init=False)
@@ -71,8 +73,9 @@ class AppState:
 
     def __post_init__(self) -> None:
         self.membership = Membership(self.workspace, self.owner, self.owner_id)
-        self.tray_service = TrayService(self.workspace, self.membership)
         self.policies = PolicyWatcher(self.workspace)
+        self.terms_reader = TermsReader(self.workspace, self.policies.require_for_repo)
+        self.tray_service = TrayService(self.workspace, self.membership, self.terms_reader)
         self.run_worker, self.plan_maker = RunWorker(self), PlanMaker(self)
         self.profile_lookup = ProfileLookup(lambda: self.workspace.hub, self.now, self._has_calls_left)
 

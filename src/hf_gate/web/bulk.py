@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.bulk_decisions import BulkDecision, create_bulk_run
+from ..application.bulk_decisions import BulkDecision, BulkEnds, EndAssigner, create_bulk_run
 from ..application.grants_in_advance import Grant, find_new_requests
 from ..application.inputs import is_confirmed, parse_reason
 from ..application.members import ApprovalNeed
@@ -20,18 +19,9 @@ from ..application.runs import make_direct_change
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.answer_quality import Quality
-from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, VERBS_WITH_REASON, Status
+from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS_WITH_REASON, Status
 from ..domain.rows import (
-    CARRIED,
-    GONE,
-    HELD,
-    MOVED,
-    OWN,
-    PROTECTED,
-    RequestRow,
     RunRow,
-    SelectionBucket,
-    SelectionScope,
     count_pending,
 )
 from ..domain.timestamps import to_ms
@@ -39,8 +29,9 @@ from ..domain.tray import VERBS
 from ..errors import Guarded, UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
-from ..plan.model import make_plan
+from ..plan.model import Change, make_plan
 from . import formatting
+from .bulk_ends import lacks_choice, parse_bulk_ends, read_terms, summarize_ends
 from .exports import export_response
 from .grants import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
 from .plan_maker import store_plan
@@ -49,9 +40,10 @@ from .queue_counts import count_matching, list_counts
 from .queue_query import limit_to_visible_repos, parse_queue_query
 from .reason_texts import list_choices, preview_reason, read_reason
 from .request_context import NotFound, Refused, RequestContext, local_path
+from .request_lines import version_with_terms
 from .selection_rows import parse_unticked, read_selection_page
+from .selection_summary import MAX_IN_TRAY, SelectionSummary, read_rows, summarize_selection
 
-MAX_IN_TRAY: Final = 1000  # more requests become a run, which can be paused and undone
 EACH_PERSON: Final = "each person"
 HOLD: Final = 60.0  # seconds in the tray for more than one request
 CONTRARY_QUALITIES: Final[Mapping[str, tuple[Quality, ...]]] = {
@@ -62,15 +54,6 @@ CONTRARY_QUALITIES: Final[Mapping[str, tuple[Quality, ...]]] = {
 _MAX_KEYS: Final = 500
 _PAGES_OF_SELECTION: Final = {"keep": "after", "next": "following", "first": ""}
 """The buttons of the page of the selection, with the field that has the place of the page to show."""
-
-_WHY_EXCLUDED: Final = {
-    GONE: "no longer there",
-    MOVED: "changed since they were selected",
-    OWN: "your own request",
-    PROTECTED: "protected by hf-gate.yaml",
-    HELD: "already in a tray",
-    CARRIED: "in a run that has not ended",
-}
 
 
 # ---- the selection -----------------------------------------------------------------------------------------------------
@@ -150,50 +133,6 @@ def redirect_to_bulk(context: RequestContext, pick: str, verb: str) -> Response:
 # ---- the confirmation page ---------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class SelectionSummary:
-    """A selection and a verb: how many requests the verb applies to, and how many are excluded and why."""
-
-    verb: str
-    scope: SelectionScope
-    count: int = 0
-    by_status: Counter[str] = field(default_factory=Counter)
-    excluded: Counter[str] = field(default_factory=Counter)
-    by_repo: Counter[str] = field(default_factory=Counter)
-    by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
-    remarkable: Counter[str] = field(default_factory=Counter)
-
-
-def summarize_selection(context: RequestContext, pick: str, verb: str) -> SelectionSummary:
-    """Count the selection by its current state, in the store, because it may be very large."""
-    app_state = context.app_state
-    protected = app_state.workspace.location.config.guards.protected if verb != "accept" else ()
-    able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
-    repos = [row.id for row in app_state.membership.repos(context.member)]
-    found = SelectionSummary(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
-    for heap in app_state.workspace.selections.count_buckets(found.scope):
-        if heap.why:
-            found.excluded[_WHY_EXCLUDED.get(heap.why) or f"{heap.status}, where this decision is not possible"] += (
-                heap.n
-            )
-        else:
-            _add_bucket(found, heap)
-    return found
-
-
-def _add_bucket(found: SelectionSummary, bucket: SelectionBucket) -> None:
-    found.count += bucket.n
-    found.by_status[bucket.status] += bucket.n
-    found.by_repo[bucket.repo] += bucket.n
-    found.by_rule[bucket.action or "", bucket.rule or "not evaluated"] += bucket.n
-    if bucket.action in {"accept", "reset", "reject"} and bucket.action != found.verb:
-        found.remarkable[f"the policies would {bucket.action}"] += bucket.n
-    if bucket.is_again:
-        found.remarkable["asked again after a reset"] += bucket.n
-    if bucket.was_in:
-        found.remarkable["were accepted before"] += bucket.n
-
-
 def _own_selection(context: RequestContext) -> str:
     pick = context.params["id"]
     if (
@@ -264,6 +203,9 @@ def _page(
         choices=choices,
         preview=preview_reason(verb, EACH_PERSON, typed.reason or chosen) if verb in VERBS_WITH_REASON else None,
         shown=read_selection_page(context, weighed.scope, weighed.count, typed.after),
+        ends=summarize_ends(context, weighed.terms, typed.grants),
+        chosen_end=context.form_value("until"),
+        chosen_day=context.form_value("day"),
         contrary=contrary if contrary < weighed.count else 0,
         left_out=selections.count_left_out(pick),
         is_typed=_confirmation_for(context, weighed, len(typed.grants)) is Confirmation.TYPED,
@@ -298,7 +240,7 @@ def export(context: RequestContext) -> Response:
     if verb not in VERBS:
         raise NotFound
     weighed = summarize_selection(context, pick, verb)
-    rows = (row for part in _read_rows(context, weighed) for row in part)
+    rows = (row for part in read_rows(context, weighed) for row in part)
     return export_response("selection", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
@@ -308,7 +250,7 @@ def export(context: RequestContext) -> Response:
 def confirm(context: RequestContext) -> Response:
     """Leave out the unticked rows, then do what the pressed button says: decide about the others, or show a page."""
     pick, verb, typed = _own_selection(context), context.form_value("verb"), TypedForm.read_form(context)
-    unticked = parse_unticked(context)
+    unticked, are_ends_as_shown = parse_unticked(context), _are_ends_as_shown(context, pick, verb)
     _leave_out(context, pick, unticked)
     do = context.form_value("do", "send")
     if do == "contrary":
@@ -324,6 +266,9 @@ def confirm(context: RequestContext) -> Response:
     if context.form_value("count") != str(weighed.count + len(unticked)):
         wrong = "The numbers changed since you opened the page. Check them again."
         return _page(context, pick, verb, typed, wrong=wrong, status=409)
+    if not are_ends_as_shown:
+        wrong = "Some accesses would end at another time than you were shown. Check the ends again."
+        return _page(context, pick, verb, typed, wrong=wrong, status=409)
     if asked := find_new_requests(context.workspace.store, typed.grants):
         left = [[grant for grant in some if grant not in asked] for some in (typed.grants, typed.offered)]
         typed = replace(typed, grants=left[0], offered=left[1])
@@ -334,7 +279,18 @@ def confirm(context: RequestContext) -> Response:
         raise Refused("No selected request can be decided this way.", hint="Choose another decision.")
     is_silent = context.form_value("silent") == "yes"
     sent = _decide(context, weighed, parse_reason(typed.reason, verb, is_silent=is_silent)) if weighed.count else None
-    return start_grants(context, typed.grants) if sent is None or typed.grants else sent
+    if sent is not None and not typed.grants:
+        return sent
+    chosen = parse_bulk_ends(context, summarize_ends(context, weighed.terms, typed.grants)).chosen
+    return start_grants(context, typed.grants, chosen)
+
+
+def _are_ends_as_shown(context: RequestContext, pick: str, verb: str) -> bool:
+    """Whether the acceptances end as the page said when it was shown, before rows were unticked."""
+    if verb != "accept" or context.form_value("do", "send") != "send":
+        return True
+    summary = summarize_ends(context, summarize_selection(context, pick, verb).terms)
+    return not summary.is_shown or context.form_value("terms") == summary.token
 
 
 def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: TypedForm) -> str:
@@ -348,6 +304,9 @@ def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: Typ
         return f"Type {count} to confirm."
     try:
         parse_reason(typed.reason, weighed.verb, is_silent=context.form_value("silent") == "yes")
+        summary = summarize_ends(context, weighed.terms, typed.grants)
+        if weighed.verb == "accept" and lacks_choice(summary, parse_bulk_ends(context, summary)):
+            return f"Choose the end of {summary.unknown_count:,} accesses: it is not known by the policies."
     except UsageError as problem:
         return f"{problem} {problem.hint}"
     return ""
@@ -359,14 +318,26 @@ def _decide(context: RequestContext, weighed: SelectionSummary, reason: str | No
     way = _choose_route(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
     if way != "tray":
         return (_store_as_plan if way == "plan" else _start_run)(context, weighed, reason)
-    rows = [row for part in _read_rows(context, weighed) for row in part]
-    seen = {row.id: row.version.token for row in rows}
+    rows = [row for part in read_rows(context, weighed) for row in part]
+    ends = _ends_of(context, weighed)
+    terms = read_terms(context, rows) if verb == "accept" and not ends.for_all else {}
+    seen = {row.id: version_with_terms(row, terms.get(row.id)) for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
-    request = DecisionRequest(verb, seen, context.member, reason)
+    chosen = ends.chosen
+    request = DecisionRequest(
+        verb, seen, context.member, reason, chosen if ends.for_all else None, None if ends.for_all else chosen
+    )
     context.app_state.tray_service.queue_decisions(request, context.now, hold)
     context.workspace.selections.remove_selected_in(context.selection_name, pick)
     context.app_state.wake.set()
     return RedirectResponse(_return_url(context), 303)
+
+
+def _ends_of(context: RequestContext, weighed: SelectionSummary) -> BulkEnds:
+    """Return the ends of the acceptances; none for another decision."""
+    if weighed.verb != "accept":
+        return BulkEnds()
+    return parse_bulk_ends(context, summarize_ends(context, weighed.terms))
 
 
 def _leave_out(context: RequestContext, pick: str, requests: Sequence[int]) -> None:
@@ -374,12 +345,6 @@ def _leave_out(context: RequestContext, pick: str, requests: Sequence[int]) -> N
     if requests:
         context.workspace.selections.leave_out(pick, requests)
         context.workspace.selections.remove_left_out(context.selection_name, pick)
-
-
-def _read_rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
-    store = context.workspace.store
-    for idents in context.workspace.selections.iterate_ready(weighed.scope):
-        yield list(store.requests(idents).values())
 
 
 def _choose_route(weighed: SelectionSummary, need: ApprovalNeed) -> str:
@@ -393,7 +358,8 @@ def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str |
     """Start a run for the selection."""
     app_state, ident = context.app_state, new_id("r")
     after = STATUS_AFTER_VERB[weighed.verb].value
-    order = BulkDecision(ident, context.member.name, after, reason, weighed.count)
+    ends = _ends_of(context, weighed)
+    order = BulkDecision(ident, context.member.name, after, reason, weighed.count, ends=ends)
 
     def begin() -> RunRow:
         with app_state.tray_service.lock:
@@ -416,7 +382,11 @@ def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str |
 def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Store a plan for the selection, for a second person to agree to."""
     store, after = context.workspace.store, STATUS_AFTER_VERB[weighed.verb].value
-    changes = [make_direct_change(row, after, reason) for part in _read_rows(context, weighed) for row in part]
+    assigner, changes = EndAssigner(_ends_of(context, weighed)), list[Change]()
+    for part in read_rows(context, weighed):
+        ends = assigner.assign(part)
+        changes += [make_direct_change(row, after, reason, end=ends.get(row.id)) for row in part]
+    assigner.check()
     waiting = count_pending(store.repos())
     plan = make_plan(
         changes,

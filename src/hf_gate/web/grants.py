@@ -12,6 +12,7 @@ from ..application.grants_in_advance import Grant, create_grant_run
 from ..application.pasted_list import MAX_ENTRIES
 from ..application.targets import USERNAME
 from ..application.workspace import new_id
+from ..domain.hand_terms import NO_END_WORD, GrantEnd
 from ..domain.ids import Person, is_id, parse_repo
 from ..errors import Guarded, HfGateError
 from .request_context import Refused, RequestContext
@@ -66,14 +67,15 @@ def describe_new_requests(asked: Sequence[Grant]) -> str:
     return f"{len(asked)} asked meanwhile: {names}. To see their requests, paste the list again."
 
 
-def start_grants(context: RequestContext, grants: Sequence[Grant]) -> Response:
-    """Start the run of grants and redirect to it."""
+def start_grants(context: RequestContext, grants: Sequence[Grant], until: str | None) -> Response:
+    """Start the run of grants and redirect to it. `until`: the chosen end, as written in rules, or `none`."""
     app_state, ident, name = context.app_state, new_id("r"), context.member.name
     with app_state.tray_service.lock:
         need = app_state.membership.compute_need(context.member, {"accept": len(grants)})
         if need.is_large:
             raise Guarded(f"Nothing was granted. {need.why}", hint=need.team.describe_next_step())
         store = app_state.workspace.store
-        create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now)
+        end = None if until in (None, NO_END_WORD) else GrantEnd(until)
+        create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now, end=end)
     app_state.run_worker.enqueue(ident)
     return RedirectResponse(f"/runs/{ident}", 303)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -265,16 +265,24 @@ def decide(context: RequestContext) -> Response:
         row = context.find_request(key)
         if row.person.id != people[0].id:
             raise NotFound
-        if version != row.version.token:
+        if not row.version.is_token(version):
             raise Refused(f"Nothing was decided: the request at {row.repo} changed and is {row.state.status} now.", hint="Look at it again.", status=409)  # fmt: skip
         seen[row.id] = version
     if not seen:
         raise Refused("No repo is ticked.", hint="Tick the repos that you decide about.")
     app_state, ident = context.app_state, new_id("b")
-    if len(seen) == 1 and verb in {"accept", "cancel"}:  # like the button of a queue row: the tray can be undone
+    if (
+        len(seen) == 1 and verb in {"accept", "cancel"} and not _must_choose_end(context, verb, seen)
+    ):  # like the button of a queue row: the tray can be undone
         taken = app_state.tray_service.queue_decisions(
             DecisionRequest(verb, seen, context.member), context.now, app_state.hold
         )
+        if taken.retermed:
+            raise Refused(
+                "Nothing was decided: the access would end at another time than you were shown.",
+                hint="Look at it again.",
+                status=409,
+            )
         if not taken.count:
             other = next(iter(taken.conflicts), None)
             is_mine = other is not None and other.member == context.member.id
@@ -284,3 +292,9 @@ def decide(context: RequestContext) -> Response:
         return context.redirect_back(person_url(people[0]))
     app_state.workspace.selections.add(ident, context.member.id, seen, to_ms(context.now))
     return redirect_to_bulk(context, ident, verb)
+
+
+def _must_choose_end(context: RequestContext, verb: str, requests: Iterable[int]) -> bool:
+    """Whether the end of an acceptance is not known, so that the next page must ask for it."""
+    rows = context.workspace.store.requests(list(requests)).values() if verb == "accept" else ()
+    return any(terms.needs_choice for terms in context.app_state.terms_reader.read_terms(rows, context.now).values())

@@ -15,7 +15,7 @@ from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from . import formatting
-from .access_end import EndChoices, list_end_choices
+from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .attempts import find_changes
 from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
@@ -61,7 +61,7 @@ def page(context: RequestContext) -> Response:
         ends=choose_ends(context, line, verb),
         still_selected=0,
         sheet=make_sheet(context, line, verb)
-        if verb in line.verbs and (verb != "accept" or context.query_value("back"))
+        if verb in line.verbs and (verb != "accept" or (context.query_value("back") and not line.must_choose_end))
         else None,
         ends_on=_last_day(context, row),
         meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
@@ -150,6 +150,7 @@ def sheet_part(context: RequestContext) -> Response:
 
 def choose_ends(context: RequestContext, line: RequestLine, verb: str) -> EndChoices | None:
     """Return the ends to choose for an acceptance or a change of end; None for other verbs."""
-    if verb == ACCEPT_UNTIL and "accept" in line.verbs:
-        return list_end_choices(context)
+    is_accept = verb == ACCEPT_UNTIL or (verb == "accept" and line.must_choose_end)
+    if is_accept and "accept" in line.verbs:
+        return list_accept_choices(context, line)
     return list_end_choices(context, line.row) if verb == CHANGE_END and line.has_end_to_change else None

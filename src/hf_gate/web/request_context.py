@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application.inputs import parse_end
 from ..application.workspace import Workspace
 from ..domain.display_text import make_visible
+from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, is_id
 from ..domain.members import Member, MemberRole
 from ..domain.rows import RepoRow, RequestRow
@@ -113,9 +114,11 @@ class RequestContext:
         return parse_end(text, self.now, self.workspace.zone, has_workspace=self.has_workspace)
 
     def parse_chosen_end(self) -> str | None:
-        """Return the end chosen in the form, a duration or a date; None if no end."""
+        """Return the end chosen in the form: a duration, a date or `none`; None if nothing was chosen."""
         chosen = self.form_value("until")
-        return self.parse_end(self.form_value("day") if chosen == "day" else chosen) if chosen else None
+        if chosen in ("", NO_END_WORD):
+            return chosen or None
+        return self.parse_end(self.form_value("day") if chosen == "day" else chosen)
 
     @property
     def selection_name(self) -> str:

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 from ..application.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
 from ..domain.forms import collapse_whitespace, form_from_json
+from ..domain.grants import parse_grant_end
+from ..domain.hand_terms import HandTerms, TermsKind, end_of_terms
 from ..domain.ids import id_time
 from ..domain.lifecycle import MOVES, Status
 from ..domain.roles import Role, role_of
@@ -77,6 +79,8 @@ class RequestLine:
     seconds_left: int | None = None
     verbs: tuple[str, ...] = ()
     is_masked: bool = False
+    terms: HandTerms | None = None  # of an acceptance; None if the member cannot accept
+    accept_until: str = ""  # the last day of access that an acceptance would give now; "" without an end
 
     @property
     def repo(self) -> str:
@@ -99,6 +103,19 @@ class RequestLine:
     def has_end_to_change(self) -> bool:
         """Whether the member can change the end of the access."""
         return self.status == Status.ACCEPTED and bool(self.verbs) and not self.is_leaving
+
+    @property
+    def accept_label(self) -> str:
+        """The label of an acceptance with its end: `Accept until 26 Nov 2027`."""
+        if self.accept_until:
+            return f"Accept until {self.accept_until}"
+        is_conditional = self.terms is not None and self.terms.kind is TermsKind.END
+        return "Accept while the rule holds" if is_conditional else formatting.LABEL["accept"]
+
+    @property
+    def must_choose_end(self) -> bool:
+        """Whether an acceptance needs a choice of its end."""
+        return self.terms is not None and self.terms.needs_choice
 
     @property
     def doing(self) -> str:
@@ -141,9 +158,33 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
     lines = [
         _line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id), chips[row.id]) for row in rows
     ]
+    _add_terms(context, lines)
     for request, others in app_state.presence.other_viewers([row.id for row in rows], context.member.name).items():
         next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} has it open")
     return lines
+
+
+def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
+    """Add the terms of an acceptance to the lines that the member can accept, and to the versions that are sent back."""
+    able = [line for line in lines if "accept" in line.verbs]
+    known = {line.row.id: line.verdict.terms for line in able if line.verdict is not None and line.verdict.terms}
+    read = context.app_state.terms_reader.read_terms([one.row for one in able if one.row.id not in known], context.now)
+    for line in able:
+        terms = known.get(line.row.id) or read[line.row.id]
+        end = end_of_terms(terms)
+        line.terms, line.version = terms, version_with_terms(line.row, terms)
+        line.accept_until = "" if end is None or end.written is None else _last_day(context, end.written)
+
+
+def version_with_terms(row: RequestRow, terms: HandTerms | None) -> str:
+    """Return the version that is sent back with a decision: of the request, and of the terms of an acceptance."""
+    return row.version.token if terms is None else f"{row.version.token}.{terms.token}"
+
+
+def _last_day(context: RequestContext, written: str) -> str:
+    """Return the last day of access if an acceptance with this end was sent now."""
+    zone = context.workspace.zone
+    return formatting.format_last_day(parse_grant_end(written, context.now, zone), zone, context.now)
 
 
 def _line(

@@ -147,8 +147,7 @@ def decide(context: RequestContext) -> Response:
     line = request_lines(context, [row])[0]
     app_state.presence.remove(row.id, context.member.name)
     if taken.count:
-        end = f" until {end_day(context, until)}" if until else ""
-        said = f"{formatting.DONE[verb]} {line.who}{end}. {_describe_hold(hold)}"
+        said = f"{formatting.DONE[verb]} {line.who}{_describe_end(context, line)}. {_describe_hold(hold)}"
         return _rows_response(context, [line], said, alike=find_offer(context) if context.is_part else None)
     return _conflict_response(context, taken, line)
 
@@ -164,13 +163,20 @@ def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
     raise Refused("Nothing was decided.", hint="Use the buttons of a request.")
 
 
+def _describe_end(context: RequestContext, line: RequestLine) -> str:
+    return f" until {end_day(context, line.held.until)}" if line.held is not None and line.held.until else ""
+
+
 def _describe_hold(hold: float | None) -> str:
     return "It stays until you send it." if hold is None else f"{hold:g} seconds to undo."
 
 
 def _conflict_response(context: RequestContext, taken: QueueResult, line: RequestLine) -> Response:
     """Answer that nothing was queued, because the request was decided or changed before."""
-    if taken.conflicts:
+    if taken.retermed:
+        text = f"Nothing was sent: the access of {line.who} would end at another time than you were shown."
+        hint = f"Look at it again: {line.accept_label}." if not line.must_choose_end else "Choose the end."
+    elif taken.conflicts:
         other = taken.conflicts[0]
         who = "You have" if other.member == context.member.id else f"{other.actor} has"
         text = f"{who} decided this already: {formatting.LABEL[other.verb]} {line.who}."

@@ -8,7 +8,9 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from ..application.evaluation import CurrentVerdicts, RepoPolicies, build_inputs
+from ..domain.hand_terms import HandTerms
 from ..domain.ids import Repo
+from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
 from ..policy.model import Verdict
@@ -30,6 +32,7 @@ class VerdictSummary:
     shadow: tuple[str, str, str] | None = None
     shadow_why: WhySentence | None = None
     reason: str | None = None  # the text that the person would get
+    terms: HandTerms | None = None  # of an acceptance by hand; None if this was not evaluated now
 
 
 def read_repos(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
@@ -121,4 +124,5 @@ def summarize_verdict(
         None if shadow is None else (str(shadow.action), shadow.policy, shadow.rule),
         None if shadow is None else explain_opinion_in_words(shadow, traces),
         verdict.reason or (shadow.reason if shadow is not None else None),
+        verdict.by_hand if status == Status.PENDING else None,
     )

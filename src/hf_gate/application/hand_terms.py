@@ -1,0 +1,94 @@
+"""Reads the terms of acceptances by hand, by the policies as they are now, and lets a person choose where they are unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
+from ..domain.ids import Repo
+from ..domain.rows import RepoRow, RequestRow
+from ..errors import HfGateError, UsageError
+from .evaluation import RepoPolicies, build_inputs
+from .workspace import Workspace
+
+NO_POLICIES: Final = HandTerms(TermsKind.UNKNOWN, missing=("the policies, which cannot be read",))
+NO_RECORD: Final = HandTerms(TermsKind.UNKNOWN, missing=("the request, which was not read",))
+
+
+@dataclass(frozen=True, slots=True)
+class TermsReader:
+    """Reads terms. `policies_of` returns the policies of a repo, and raises an error if they cannot be read."""
+
+    workspace: Workspace
+    policies_of: Callable[[RepoRow], RepoPolicies | None]
+
+    def read_terms(self, rows: Iterable[RequestRow], now: datetime) -> dict[int, HandTerms]:
+        """Return the terms of requests by row id, whatever their status."""
+        groups: dict[Repo, list[RequestRow]] = {}
+        for row in rows:
+            groups.setdefault(row.repo, []).append(row)
+        return {
+            ident: terms for repo, group in groups.items() for ident, terms in self._read_at(repo, group, now).items()
+        }
+
+    def without_request(self, repo: Repo) -> HandTerms:
+        """Return the terms of a person without a request: unknown if a policy sets terms at this repo."""
+        try:
+            policies = self._policies(repo)
+        except HfGateError:
+            return NO_POLICIES
+        return NO_RECORD if policies is not None and policies.evaluator.sets_terms_by_hand else NO_HAND_TERMS
+
+    def of_unevaluated(self, repo: str) -> HandTerms:
+        """Return the terms of requests that no policy evaluated yet: unknown if a policy sets terms at this repo."""
+        rows = [row for row in self.workspace.store.repos() if str(row.repo) == repo]
+        return self.without_request(rows[0].repo) if rows else NO_HAND_TERMS
+
+    def _policies(self, repo: Repo) -> RepoPolicies | None:
+        row = self.workspace.store.repo(repo)
+        return None if row is None else self.policies_of(row)
+
+    def _read_at(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> Mapping[int, HandTerms]:
+        try:
+            policies = self._policies(repo)
+        except HfGateError:
+            return {row.id: NO_POLICIES for row in rows}
+        if policies is None or not policies.evaluator.sets_terms_by_hand:
+            return {row.id: NO_HAND_TERMS for row in rows}
+        found = {row.id: NO_RECORD for row in rows}
+        for case in build_inputs(self.workspace.store, policies, self.workspace.sources, rows, now):
+            found[case.row.id] = policies.evaluator.terms_by_hand(case.facts, now=now)
+        return found
+
+
+def describe_terms_problem(terms: HandTerms) -> str:
+    """Return why a person must choose the end, in words; "" if no choice is needed."""
+    match terms.kind:
+        case TermsKind.UNKNOWN:
+            return f"not known: {', '.join(terms.missing)}"
+        case TermsKind.PAST:
+            return f"in the past ({terms.until}, rule {terms.rule})"
+        case TermsKind.FALSE:
+            return f"reached: rule {terms.rule} no longer holds"
+        case _:
+            return ""
+
+
+def end_needed(who: str | None, terms: HandTerms) -> UsageError:
+    """Return the error for an acceptance whose end a person must choose."""
+    return UsageError(
+        f"The end of access of {who or 'this person'} is {describe_terms_problem(terms)}. Nothing was sent.",
+        hint="Choose an end: a length such as 1y, a date such as 2028-11-30, or none.",
+    )
+
+
+def sort_terms(counted: Mapping[HandTerms, int]) -> list[tuple[HandTerms, int]]:
+    """Return counted terms in order: first known ends, then no end, then those of which a person must choose."""
+    order = [TermsKind.END, TermsKind.NO_END]
+    return sorted(
+        counted.items(),
+        key=lambda each: (order.index(each[0].kind) if each[0].kind in order else 2, each[0].until or "", -each[1]),
+    )

@@ -1,0 +1,83 @@
+"""The terms of an acceptance by hand: when the access ends, as the accept rules of the policies say."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from .grants import GrantTerms
+from .runs import ChangeOrigin
+
+
+class TermsKind(StrEnum):
+    """Whether the policies know the end of an acceptance by hand. Of `UNKNOWN`, `PAST` and `FALSE`, a person must choose."""
+
+    END = "end"
+    NO_END = "none"
+    UNKNOWN = "unknown"  # a condition or a date is not known
+    PAST = "past"  # the end has passed already
+    FALSE = "false"  # a condition of `keep_while` is not true
+
+
+class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The terms of an acceptance by hand. `until` is as written in rules; of several ends, separated by commas, the earliest.
+
+    `rule` is the rule with the earliest end, as `policy/rule`. `missing` names the facts that are not known. `digest` is
+    that of `document`, which is what can move the end later; the document is not stored with a verdict.
+    """
+
+    kind: TermsKind = TermsKind.NO_END
+    until: str | None = None
+    at_end: str | None = None
+    rule: str | None = None
+    missing: tuple[str, ...] = ()
+    digest: str | None = None
+    document: GrantTerms | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.until, self.at_end, self.rule, self.missing, self.digest))
+
+    @property
+    def needs_choice(self) -> bool:
+        """Whether a person must choose the end."""
+        return self.kind not in (TermsKind.END, TermsKind.NO_END)
+
+    @property
+    def token(self) -> str:
+        """8 hex digits that differ if other terms would apply."""
+        known = [self.kind, self.until, self.at_end, self.rule, self.digest]
+        return hashlib.blake2b(msgspec.json.encode(known), digest_size=4).hexdigest()
+
+    @property
+    def without_document(self) -> HandTerms:
+        """The terms as they are stored with a verdict."""
+        return self if self.document is None else msgspec.structs.replace(self, document=None)
+
+
+NO_END_WORD: Final = "none"
+"""What a person writes or presses instead of an end, to give access without one."""
+
+NO_HAND_TERMS: Final = HandTerms()
+"""The terms without an end: no accept rule that holds sets one."""
+
+
+class GrantEnd(msgspec.Struct, frozen=True, gc=False):
+    """The end that an acceptance gets, as written in rules, and the rule that set it (direct: the person chose it).
+
+    `written` is None if only a condition ends the access. `terms` is what can move the end later.
+    """
+
+    written: str | None
+    at_end: str = "reset"
+    rule: str = ChangeOrigin.DIRECT
+    terms: GrantTerms | None = None
+
+
+def end_of_terms(terms: HandTerms) -> GrantEnd | None:
+    """Return the end that these terms set; None for none, and for terms of which a person must choose."""
+    if terms.kind is not TermsKind.END:
+        return None
+    return GrantEnd(terms.until, terms.at_end or "reset", terms.rule or ChangeOrigin.DIRECT, terms.document)

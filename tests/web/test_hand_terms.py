@@ -1,0 +1,311 @@
+"""An acceptance by hand ends as the rules say: the button names the day, and what is not known is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
+from hf_gate.application.planning import make_plan
+from hf_gate.domain.events import GrantDated, decode_event
+from hf_gate.domain.hand_terms import HandTerms, TermsKind
+from hf_gate.domain.timestamps import to_ms
+from hf_gate.errors import Guarded
+from hf_gate.plan.model import Change
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+
+POLICY = """\
+version: 1
+policy: house
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - id: vip
+    when: email.domain == "ethz.ch"
+    then: human
+  - id: many
+    when: email.domain == "many.example" && person.models > 3
+    then: accept
+    until: 90d
+  - id: academic
+    when: email.academic
+    then: accept
+    until: UNTIL
+    at_end: reject
+  - id: rest
+    then: human
+"""
+PEOPLE = [
+    {"username": "ada", "email": "ada@ethz.ch"},  # left to people, and academic
+    {"username": "bob", "email": "bob@gmail.com"},  # no accept rule holds
+    {"username": "cyd", "email": "cyd@many.example"},  # the profile is not read
+]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
+        room.ask(PEOPLE, {"Purpose": GOOD})
+        yield room
+
+
+def _write_end(room: Room, until: str) -> None:
+    folder = room.app_state.workspace.location.folder
+    assert folder is not None
+    (folder / "policies" / "house.yaml").write_text(POLICY.replace("UNTIL", until), "utf-8")
+    room.app_state.policies.expire()
+
+
+def _key(room: Room, name: str) -> str:
+    return room.row(name).state.hub_request or ""
+
+
+def _button(room: Room, visitor: Visitor, name: str) -> str:
+    """The value of the button of a row."""
+    found = re.search(rf'name="accept" value="({_key(room, name)}:[^"]+)"', visitor.get("/queue").body)
+    assert found is not None
+    return found[1]
+
+
+def _press(room: Room, visitor: Visitor, name: str) -> Answer:
+    return visitor.post("/tray", {"accept": _button(room, visitor, name), "next": "/queue"})
+
+
+def _dated(room: Room, name: str) -> list[tuple[str, str | None, str | None]]:
+    """The ends in the audit log: by whom, by which rule, as written."""
+    entries = room.app_state.workspace.store.entries(request=room.row(name).id, limit=20)
+    events = [(one.link.actor, decode_event(one.link.body)) for one in entries]
+    return [(actor, event.rule, event.written) for actor, event in events if isinstance(event, GrantDated)]
+
+
+def test_the_button_names_the_day_and_the_access_ends_by_the_rule(room: Room) -> None:
+    lena = room.visitor()
+    queue, page = lena.get("/queue").body, lena.get(f"/requests/{_key(room, 'ada')}").body
+    day = re.search(r'aria-label="Accept ada until ([^"]+)"', queue)
+    assert day is not None
+    assert f"✓ Accept until {day[1]}" in page
+    assert f'title="Accept until {day[1]}"' in queue
+    assert _press(room, lena, "ada").status == 303
+    assert f"until {day[1]}" in lena.get("/queue").body
+    before = room.app_state.now()
+    room.leave()
+    state = room.row("ada").state
+    assert (state.status, state.at_end, state.until_rule) == ("accepted", "reject", "house/academic")
+    assert state.until is not None
+    assert abs(state.until - to_ms(before + timedelta(days=365))) < 2 * 86_400_000
+    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
+
+
+def test_without_an_accept_rule_that_holds_the_access_has_no_end(room: Room) -> None:
+    lena = room.visitor()
+    assert 'aria-label="Accept bob"' in lena.get("/queue").body
+    assert _press(room, lena, "bob").status == 303
+    room.leave()
+    assert (room.row("bob").state.status, room.row("bob").state.until) == ("accepted", None)
+
+
+def test_an_unknown_end_is_asked_and_never_guessed(room: Room) -> None:
+    lena, row = room.visitor(), room.row("cyd")
+    key, queue = _key(room, "cyd"), lena.get("/queue").body
+    assert f'href="/requests/{key}/until?verb=until#decide"' in queue
+    assert 'aria-label="Accept cyd: choose the end"' in queue
+    sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
+    assert "not known: person.models" in sheet
+    assert "checked" not in sheet
+    assert 'id="leaves"' in lena.get(f"/requests/{key}?verb=until").body, "without a script too"
+    version = re.search(r'name="version" value="([^"]+)"', sheet)
+    assert version is not None
+    values = {"verb": "accept", "key": key, "version": version[1], "next": "/queue"}
+    assert lena.post("/tray", values).status == 422
+    assert lena.post("/tray", {"accept": f"{key}:{row.version.token}"}).status == 409, "the terms were not shown"
+    assert room.app_state.workspace.tray.list_waiting() == []
+    assert lena.post("/tray", {**values, "until": "none"}).status == 303
+    assert lena.post("/tray/undo", {"key": key}).status == 303
+    assert lena.post("/tray", {**values, "until": "30d"}).status == 303
+    room.leave()
+    assert _dated(room, "cyd") == [("lena-brandt", "direct", "30d")]
+
+
+def test_another_end_can_be_chosen(room: Room) -> None:
+    lena, key = room.visitor(), _key(room, "ada")
+    assert "Another end…" in lena.get(f"/requests/{key}").body
+    sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
+    assert "by the rule <code>house/academic</code>" in sheet
+    version = re.search(r'name="version" value="([^"]+)"', sheet)
+    assert version is not None
+    lena.post("/tray", {"verb": "accept", "key": key, "version": version[1], "until": "none"})
+    room.leave()
+    assert (room.row("ada").state.status, room.row("ada").state.until) == ("accepted", None)
+    assert _dated(room, "ada") == []
+
+
+def test_a_decision_is_not_carried_out_with_other_terms_than_were_shown(room: Room) -> None:
+    lena = room.visitor()
+    pressed = _button(room, lena, "ada")
+    _write_end(room, "30d")
+    answer = lena.post("/tray", {"accept": pressed})
+    assert answer.status == 409
+    assert "would end at another time" in answer.body
+    assert _press(room, lena, "ada").status == 303, "the page shows the new terms"
+    _write_end(room, "60d")
+    room.leave()
+    (failed,) = room.app_state.workspace.tray.list_failed(
+        room.app_state.membership.owner_member.id
+    )  # between the button and the Hub, too
+    assert (failed.outcome, room.row("ada").state.status) == ("stale", "pending")
+    assert failed.why == "its access would end at another time than was shown"
+
+
+def test_policies_that_cannot_be_read_leave_the_end_to_the_person(room: Room) -> None:
+    lena = room.visitor()
+    _write_end(room, "soon")
+    assert 'aria-label="Accept ada: choose the end"' in lena.get("/queue").body
+    assert "the policies, which cannot be read" in lena.get(f"/requests/{_key(room, 'ada')}/until?verb=until").body
+
+
+def _api(room: Room, visitor: Visitor, name: str, **more: object) -> Answer:
+    key = _key(room, name)
+    version = visitor.get(f"/api/v1/requests/{key}").json["version"]
+    values = {"verb": "accept", "requests": [{"id": key, "version": version}], **more}
+    headers = {"content-type": "application/json"}
+    return visitor.ask("POST", "/api/v1/decisions", json.dumps(values).encode(), headers)
+
+
+def test_the_api_shows_the_terms_and_takes_an_end(room: Room) -> None:
+    lena = room.visitor()
+    terms = lena.get(f"/api/v1/requests/{_key(room, 'ada')}").json["terms"]
+    assert (terms["kind"], terms["until"], terms["rule"], terms["missing"]) == ("end", "1y", "house/academic", [])
+    assert terms["ends_at"].endswith("Z")
+    assert _api(room, lena, "ada").json["taken"] == 1
+    refused = _api(room, lena, "cyd")
+    assert (refused.status, refused.json["error"]) == (
+        422,
+        "The end of access of cyd is not known: person.models. Nothing was sent.",
+    )
+    assert _api(room, lena, "cyd", until="none").json["taken"] == 1
+    assert _api(room, lena, "bob", until="90d").json["taken"] == 1
+    room.leave()
+    assert [room.row(name).state.until_rule for name in ("ada", "bob", "cyd")] == ["house/academic", "direct", None]
+
+
+def test_the_api_refuses_terms_that_changed(room: Room) -> None:
+    lena, key = room.visitor(), _key(room, "ada")
+    version = lena.get(f"/api/v1/requests/{key}").json["version"]
+    _write_end(room, "30d")
+    values = {"verb": "accept", "requests": [{"id": key, "version": version}]}
+    headers = {"content-type": "application/json"}
+    answer = lena.ask("POST", "/api/v1/decisions", json.dumps(values).encode(), headers).json
+    assert (answer["taken"], answer["lost"]) == (0, [key])
+
+
+# ---- many at once --------------------------------------------------------------------------------------------------------
+
+
+def _open(lena: Visitor) -> tuple[str, Answer]:
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    path = lena.post("/bulk", {"verb": "accept"}).headers["location"]
+    return path.partition("?")[0], lena.get(path)
+
+
+def _field(page: Answer, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page.body)
+    assert found is not None
+    return found[1]
+
+
+def _values(page: Answer, **more: str) -> dict[str, str]:
+    return {"do": "send", "verb": "accept", "count": _field(page, "count"), "terms": _field(page, "terms"), **more}
+
+
+def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(room: Room) -> None:
+    lena = room.visitor()
+    path, page = _open(lena)
+    words = re.sub(r"<[^>]+>|\s+", " ", page.body)
+    assert re.search(r"1 until \d+ \w+ 20\d\d by the rule house/academic", re.sub(r"\s+", " ", words))
+    assert "without an end" in page.body
+    assert "not known: person.models" in page.body
+    assert "Choose the end of 1" in page.body
+    missing = lena.post(path, _values(page))
+    assert missing.status == 422
+    assert "Choose the end of 1 accesses" in missing.body
+    assert lena.post(path, _values(page, until="30d")).status == 303
+    room.leave()
+    rules = {name: room.row(name).state.until_rule for name in ("ada", "bob", "cyd")}
+    assert rules == {"ada": "house/academic", "bob": None, "cyd": "direct"}
+    assert {room.row(name).state.status for name in rules} == {"accepted"}
+
+
+def test_one_end_can_be_chosen_for_all_of_many(room: Room) -> None:
+    lena = room.visitor()
+    path, page = _open(lena)
+    assert lena.post(path, _values(page, until="30d", for_all="yes")).status == 303
+    room.leave()
+    assert {room.row(name).state.until_rule for name in ("ada", "bob", "cyd")} == {"direct"}
+
+
+def test_many_are_not_accepted_with_other_ends_than_were_shown(room: Room) -> None:
+    lena = room.visitor()
+    path, page = _open(lena)
+    _write_end(room, "30d")
+    answer = lena.post(path, _values(page, until="none"))
+    assert answer.status == 409
+    assert "would end at another time" in answer.body
+    assert room.app_state.workspace.tray.list_waiting() == []
+    assert lena.post(path, _values(answer, until="none")).status == 303
+    room.leave()
+    assert room.row("ada").state.until_rule == "house/academic"
+
+
+def test_a_run_for_very_many_checks_the_ends_before_it_starts(room: Room) -> None:
+    store, state = room.app_state.workspace.store, room.app_state
+    rows = [room.row(name) for name in ("ada", "bob", "cyd")]
+    now = state.now()
+    shown = Counter(state.terms_reader.read_terms(rows, now).values())
+    ends = BulkEnds(shown, "30d", read=lambda rows: state.terms_reader.read_terms(rows, now))
+    order = BulkDecision("r_one", "lena-brandt", "accepted", None, 3, ends=ends)
+    create_bulk_run(store, order, [[row.id for row in rows]], now)
+    made = [msgspec.json.decode(row.change, type=Change) for row in store.changes("r_one")]
+    assert {(each.user, each.until, each.end_rule) for each in made} == {
+        ("ada", "1y", "house/academic"), ("bob", None, None), ("cyd", "30d", "direct"),
+    }  # fmt: skip
+    _write_end(room, "60d")
+    with pytest.raises(Guarded, match="another time than was shown"):
+        create_bulk_run(store, replace(order, run_id="r_two"), [[row.id for row in rows]], now)
+    run = store.run("r_two")
+    assert run is not None
+    assert run.state == "stopped"
+
+
+def test_the_terms_are_stored_with_the_verdict(room: Room) -> None:
+    state = room.app_state
+    bundle = state.policies.current
+    assert bundle is not None
+    make_plan(state.workspace, bundle, state.policies.pool(bundle).evaluate, profile_budget=0)
+    stored = {name: room.row(name).state.hand_terms for name in ("ada", "bob", "cyd")}
+    assert stored["bob"] is None
+    assert (stored["ada"], stored["cyd"]) == (
+        HandTerms(TermsKind.END, "1y", "reject", "house/academic"),
+        HandTerms(TermsKind.UNKNOWN, missing=("person.models",)),
+    )
+    assert room.row("ada").state.verdict == ("human", "house", "vip", bundle.policies[0].digest)
+
+
+def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(room: Room) -> None:
+    lena = room.visitor()
+    for name, is_known in (("ada", True), ("cyd", False)):
+        page = f"/people/{room.row(name).person.pseudonym}"
+        pick = re.search(r'name="pick"\s+value="([^"]+)"', lena.get(page).body)
+        assert pick is not None
+        answer = lena.post(page, {"verb": "accept", "pick": pick[1]})
+        assert answer.status == 303
+        assert answer.headers["location"].startswith("/bulk/") is not is_known
+    assert [one.until for one in room.app_state.workspace.tray.list_waiting()] == ["1y"]
+    assert re.search(r'aria-label="Accept bob"', lena.get("/queue?by=person").body)
