@@ -159,6 +159,7 @@ def test_the_token_goes_to_the_configured_origin_only(trick: str) -> None:
                 lambda: list(hub.list_pending("a/b")),
                 lambda: hub.gate_form("a/b"),
                 lambda: list(hub.gated_repos("a")),
+                lambda: list(hub.org_members("a")),
             ]
             if trick != "link":
                 acts += [
@@ -166,7 +167,7 @@ def test_the_token_goes_to_the_configured_origin_only(trick: str) -> None:
                     lambda: list(hub.decide_many("a/b", [Decision.accept("ada")])),
                     lambda: hub.access_report("a/b"),
                 ]
-            for act in acts if trick != "link" else [acts[0], acts[2]]:
+            for act in acts if trick != "link" else [acts[0], *acts[2:4]]:
                 with pytest.raises(ForeignOrigin):
                     act()  # type: ignore[no-untyped-call]
     finally:

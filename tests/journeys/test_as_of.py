@@ -41,10 +41,11 @@ def days(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
 
 
 def rows(console: Console, name: str, *args: str) -> list[dict[str, Any]]:
+    """What a command prints; of a report of access, only the people who asked."""
     ended = console.run(*args, "--json")
     assert ended.code == 0, ended.err
     jsonschema.validate(ended.json, SCHEMAS[name])
-    return list(ended.json)
+    return [row for row in ended.json if row.get("through", "request") == "request"]
 
 
 def test_who_had_access_since_when_and_by_whom(days: tuple[Console, list[str]]) -> None:
@@ -69,7 +70,7 @@ def test_who_had_access_since_when_and_by_whom(days: tuple[Console, list[str]]) 
     sheet = list(
         csv.DictReader(io.StringIO(console.run("report", "access", MODEL, "--as-of", second, "--format", "csv").out))
     )
-    assert [row["user"] for row in sheet] == [row["user"] for row in both]
+    assert [row["user"] for row in sheet if row["through"] == "request"] == [row["user"] for row in both]
     human = console.run("report", "access", MODEL, "--as-of", second)
     assert "proved complete ended" in human.err
     assert "WHO" in human.out
@@ -148,3 +149,52 @@ def test_names_of_that_time_cannot_act_on_a_terminal_or_a_sheet(
         assert shown.code == 0, shown.err
         assert not any(sign in shown.out for sign in ("\x1b", "\u202e", "\r"))
     assert json.loads(console.run("report", "access", "--json").out)[0]["fullname"] == HOSTILE
+
+
+def test_show_and_person_show_what_was(days: tuple[Console, list[str]]) -> None:
+    console, (first, second, third) = days
+    shown = console.run("show", f"ada-l@{MODEL}", "--as-of", first, "--json").json
+    jsonschema.validate(shown, SCHEMAS["show-as-of"])
+    assert (shown["status"], shown["by"], shown["answers"]) == (
+        "accepted",
+        "lena-brandt",
+        {"Purpose": "to study sleep"},
+    )
+    later = console.run("show", f"ada-l@{MODEL}", "--as-of", third, "--json").json
+    assert (later["status"], later["since"], later["by"]) == ("reset", None, None)
+    assert len(later["history"]) > len(shown["history"])
+    text = console.run("show", f"ada-l@{MODEL}", "--as-of", first).out
+    assert "access    since" in text
+    assert "by lena-brandt" in text
+    person = rows(console, "ls-as-of", "person", "show", "ada-l", "--as-of", second)
+    assert [(row["status"], row["attempt"]) for row in person] == [("accepted", 1)]
+    line = console.run("person", "show", "ada-l", "--as-of", third).out.splitlines()[0]
+    assert line.startswith("ada-l ")
+    assert f"{MODEL}: reset" in line
+
+
+def test_a_request_that_came_later_was_not_there(days: tuple[Console, list[str]]) -> None:
+    console, (first, *_) = days
+    fill(console.hub, ["dora"])
+    console.run("sync")
+    for args in (["show", f"dora@{MODEL}"], ["person", "show", "dora"]):
+        assert console.run(*args).code == 0
+        ended = console.run(*args, "--as-of", first)
+        assert ended.code == 1, ended.err
+        assert "no request of dora" in ended.error
+
+
+def test_members_who_bypass_the_gate_are_listed_or_it_is_said_that_they_were_not_read(
+    days: tuple[Console, list[str]],
+) -> None:
+    console, (first, *_) = days
+    listed = console.run("report", "access", MODEL, "--as-of", first, "--json").json
+    members = [row for row in listed if row["through"] == "member"]
+    assert "lena-brandt" in {row["user"] for row in members}
+    assert all("no past members" in row["note"] for row in members)
+    console.hub.set_faults(["fail_before:status=403:on=members"])
+    ended = console.run("report", "access", MODEL, "--as-of", first, "--json")
+    (unread,) = [row for row in ended.json if row["through"] == "member"]
+    assert (ended.code, unread["user"]) == (0, None)
+    assert "could not be read" in unread["note"]
+    assert "could not be read" in ended.err

@@ -113,6 +113,7 @@ def gates(hub: Hub) -> None:
     assert_type(hub.gate_form(MODEL), GateForm)
     assert_type(hub.access_report(MODEL), Sequence[dict[str, Any]])
     assert_type(hub.gated_repos("acme"), Iterator[Gate])
+    assert_type(hub.org_members("acme"), Iterator[Person])
     hub.set_gate(MODEL, True)  # type: ignore[arg-type]
     hub.set_gate(MODEL, "closed")  # type: ignore[arg-type]
     hub.set_gate(MODEL, None)  # type: ignore[arg-type]

@@ -87,6 +87,7 @@ async def gates_and_people(hub: AsyncHub) -> None:
     assert_type(await hub.gate_form(DATA), GateForm)
     assert_type(await hub.access_report(DATA), Sequence[dict[str, Any]])
     assert_type(hub.gated_repos("acme"), AsyncIterator[Gate])
+    assert_type(hub.org_members("acme"), AsyncIterator[Person])
     assert_type(await hub.profile("mia"), Profile)
     assert_type(await hub.whoami(), Account)
     assert_type(await hub.ask_access(DATA, {"Purpose": "to sleep"}), str)

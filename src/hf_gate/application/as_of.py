@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
-from typing import Final
+from itertools import islice
+from typing import Final, Literal
 
+import msgspec
 from msgspec.structs import asdict
 
 from ..domain.display_text import clip, make_visible, pluralize
 from ..domain.events import OUTSIDE
 from ..domain.grants import end_of_day
-from ..domain.ids import Repo
+from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
+from ..domain.rows import LedgerMoment, PastRequest, SyncMark
 from ..domain.timestamps import from_ms, ms_to_iso, to_ms
-from ..errors import UsageError
+from ..errors import HfGateError, UsageError
 from ..store.past_requests import (
-    LedgerMoment,
-    PastRequest,
-    SyncMark,
     find_moment,
     iterate_found_later,
     iterate_past_requests,
@@ -30,10 +30,13 @@ from ..store.past_requests import (
 )
 from ..store.store import Store
 from .evaluation import CurrentVerdicts
+from .ledger_entries import history_records
+from .ports import HubPort
 from .record_builders import stored_attempt
-from .records import AccessRecord, PastRequestRecord
+from .records import AccessRecord, PastRequestRecord, ShownPastRequest, keys_of
 from .sync import RowIdSet
 
+MAX_MEMBERS: Final = 10_000  # members of one organisation that are listed
 _ANY_VERDICT: Final = CurrentVerdicts(None)
 _HINT: Final = "Write a date such as 2026-05-01, or a time such as 2026-05-01T14:30Z."
 
@@ -187,9 +190,64 @@ def read_past_view(store: Store, repos: Iterable[Repo], at: datetime) -> PastVie
     return PastView(store, at, found, unknown)
 
 
-def find_past_request(view: PastView, certainty: SyncCertainty, idents: Sequence[int]) -> Sequence[PastRequest]:
+# ---- people who bypass the gate ----------------------------------------------------------------------------------------
+
+_NOW_ONLY: Final = (
+    "bypasses the gate unless the repo gates its members; as read now, because the Hub keeps no past members"
+)
+
+
+def read_bypassing_accounts(
+    hub: HubPort, certainties: Sequence[SyncCertainty], owners: Collection[str]
+) -> Iterator[AccessRecord]:
+    """Yield the owner, or the members of the organisation, for each repo.
+
+    `owners` are the names of people among the namespaces, as far as the caller knows. If members cannot be read, one
+    record without a user says so.
+    """
+    people: dict[str, Sequence[Person] | HfGateError] = {}
+    for certainty in certainties:
+        namespace = certainty.moment.repo.namespace
+        if namespace in owners:
+            yield _bypass_record(certainty, "owner", Person(None, namespace), None)
+            continue
+        if namespace not in people:
+            try:
+                people[namespace] = list(islice(hub.org_members(namespace), MAX_MEMBERS + 1))
+            except HfGateError as problem:
+                people[namespace] = problem
+        found = people[namespace]
+        if isinstance(found, HfGateError):
+            note = f"the members of {namespace} bypass the gate and could not be read: {found}"
+            yield _bypass_record(certainty, "member", Person(), note)
+            continue
+        for person in found[:MAX_MEMBERS]:
+            yield _bypass_record(certainty, "member", person, _NOW_ONLY)
+        if len(found) > MAX_MEMBERS:
+            yield _bypass_record(certainty, "member", Person(), f"only the first {MAX_MEMBERS:,} members are listed")
+
+
+def _bypass_record(
+    certainty: SyncCertainty, through: Literal["member", "owner"], person: Person, note: str | None
+) -> AccessRecord:
+    repo, unknown = certainty.moment.repo, dict.fromkeys(keys_of(AccessRecord))
+    known = {
+        "repo": repo.id,
+        "repo_type": repo.type,
+        "through": through,
+        "user": person.username,
+        "user_id": person.id,
+        "fullname": person.fullname,
+        "as_of": ms_to_iso(certainty.moment.at),
+        "found_later": False,
+        "note": note,
+    }
+    return msgspec.convert(unknown | known, AccessRecord)
+
+
+def find_past_attempts(store: Store, certainty: SyncCertainty, idents: Sequence[int]) -> list[PastRequest]:
     """Return these requests of one repo as they were, the oldest attempt first."""
-    found = read_past_requests(view.store, certainty.moment, idents).values()
+    found = read_past_requests(store, certainty.moment, idents).values()
     return sorted(found, key=lambda past: (past.row.state.asked_at, past.row.id))
 
 
@@ -200,6 +258,21 @@ def past_request_record(certainty: SyncCertainty, past: PastRequest) -> PastRequ
         as_of=ms_to_iso(certainty.moment.at),
         proved_at=ms_to_iso(certainty.proved_at),
         found_later=past.row.id in certainty.found_later,
+    )
+
+
+def shown_past_request(store: Store, certainty: SyncCertainty, attempts: Sequence[PastRequest]) -> ShownPastRequest:
+    """Return the record of the last of these attempts, with the history of all."""
+    past, access = attempts[-1], access_record(store, certainty, attempts[-1])
+    return ShownPastRequest(
+        **asdict(past_request_record(certainty, past)),
+        since=access.since,
+        by=access.by,
+        policy=access.policy,
+        rule=access.rule,
+        agreement=access.agreement,
+        form=access.form,
+        history=history_records(store, [each.row for each in attempts], certainty.moment.entry + 1),
     )
 
 

@@ -132,10 +132,10 @@ def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) 
     )
 
 
-def history_records(store: Store, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
-    """Return the records of the entries about these requests of one person, oldest first."""
+def history_records(store: Store, attempts: Sequence[RequestRow], before: int | None = None) -> list[HistoryRecord]:
+    """Return the records of the entries about these requests of one person, oldest first; only those `before` a number."""
     number = {attempt.id: attempt.state.attempt for attempt in attempts}
-    found = [row for ident in number for row in store.entries(request=ident, limit=_CHUNK)]
+    found = [row for ident in number for row in store.entries(request=ident, limit=_CHUNK, before=before)]
     return [
         HistoryRecord(
             at=ms_to_iso(row.link.at),

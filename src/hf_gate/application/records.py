@@ -91,6 +91,18 @@ class PastRequestRecord(AttemptRecord, frozen=True, kw_only=True):
     found_later: Annotated[bool, Meta(description="its status had changed on the Hub by then, but was read later")]
 
 
+class ShownPastRequest(PastRequestRecord, frozen=True, kw_only=True):
+    """One request as it was, with its access and its history until then."""
+
+    since: Annotated[Time | None, Meta(description="when the access began; null without access")]
+    by: Annotated[str | None, Meta(description="who gave the access: an account, or policy:NAME@version")]
+    policy: str | None
+    rule: str | None
+    agreement: str | None
+    form: Annotated[str | None, Meta(description="fingerprint of the gate form when the request was first seen")]
+    history: Annotated[list[HistoryRecord], Meta(description="the oldest first")]
+
+
 class AccessRecord(Record, frozen=True, kw_only=True):
     """One account that has access to a repo, or had it at an earlier moment."""
 

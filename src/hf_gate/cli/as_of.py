@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,3 +58,10 @@ def print_certainty(run: Run, view: PastView) -> None:
     for repo in view.unknown:
         if run.out.format not in {Format.HUMAN, Format.AGENT}:
             run.out.warn(f"{repo} is left out, because its ledger begins later.")
+
+
+def refuse_with_as_of(others: Mapping[str, object]) -> None:
+    """Refuse the given ones of these options, because the ledger cannot answer them."""
+    for option, value in others.items():
+        if value:
+            raise UsageError(f"--as-of reads the ledger, so {option} cannot be used with it.", hint=f"Omit {option}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +16,7 @@ from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
-from .as_of import as_of_option, open_ledger, print_certainty, read_view
+from .as_of import as_of_option, open_ledger, print_certainty, read_view, refuse_with_as_of
 from .framework import Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, Format
 from .progress import Progress
@@ -87,7 +87,7 @@ def ls(
     statuses = _statuses(status)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
     if as_of is not None:
-        _refuse_with_as_of({"--query": query, "--by": by, "--live": live})
+        refuse_with_as_of({"--query": query, "--by": by, "--live": live})
         return _print_past(run, named, as_of, statuses, limit, oldest_first=sort == "age")
     arguments = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
     if not live and (stored := find_listing(run, arguments)) is not None:
@@ -114,12 +114,6 @@ def ls(
     is_whole = run.out.records(RequestRecord, rows, columns, name=target_argument, limit=limit, empty=reader.empty_text)
     shown = FIRST_ROWS if limit is None else limit
     return _finish(run, reader, None if is_whole else shown, allow_incomplete=allow_incomplete)
-
-
-def _refuse_with_as_of(others: Mapping[str, object]) -> None:
-    for option, value in others.items():
-        if value:
-            raise UsageError(f"--as-of reads the ledger, so {option} cannot be used with it.", hint=f"Omit {option}.")
 
 
 def _print_past(

@@ -11,10 +11,11 @@ import click
 
 from ..application.ledger_entries import history_records
 from ..application.record_builders import attempt_record, stored_attempt
-from ..application.records import AttemptRecord
+from ..application.records import AttemptRecord, PastRequestRecord
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, RequestNotFound
+from .as_of import as_of_option, open_ledger, print_certainty, read_view, refuse_with_as_of
 from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Format, format_age
 from .request_details import history_lines
@@ -23,8 +24,9 @@ from .store_listing import current_verdicts
 from .workspace import announce, open_stored_workspace, select_repos
 
 if TYPE_CHECKING:
+    from ..application.as_of import SyncCertainty
     from ..application.workspace import Workspace
-    from ..domain.rows import RequestRow
+    from ..domain.rows import PastRequest, PersonRow, RequestRow
 
 
 person = GateGroup(
@@ -42,18 +44,29 @@ person = GateGroup(
 )
 
 
-@command("show", examples=("hf-gate person show ada-l", "hf-gate person show ada-l --repo datasets/acme/eeg --json"))
+@command(
+    "show",
+    examples=(
+        "hf-gate person show ada-l",
+        "hf-gate person show ada-l --repo datasets/acme/eeg --json",
+        "hf-gate person show ada-l --as-of 2026-05-01",
+    ),
+)
 @click.argument("user", metavar="USER")
 @click.option("--repo", metavar="REPO", help="Only requests at this repo.")
 @repo_type_option
 @click.option("--live", is_flag=True, help="Read from the Hub, repo by repo, even if there is a store.")
-def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool) -> int:
+@as_of_option
+def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool, as_of: str | None) -> int:
     """Show the requests of one account at all your repos: every attempt, its outcome, and who decided.
 
     USER is a username, an account id, an e-mail address, or a pseudonym from the audit log. Reads the store, or the Hub
     if there is no store. The Hub keeps no earlier attempts.
     """
     only = None if repo is None else parse_repo(repo, repo_type)
+    if as_of is not None:
+        refuse_with_as_of({"--live": live})
+        return _show_past(run, user, only, as_of)
     workspace = None if live else open_stored_workspace(run)
     rows = _attempts_on_hub(run, user, only) if workspace is None else _stored_attempts(workspace, user, only)
     if not rows:
@@ -66,6 +79,35 @@ def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None,
             run.out.line(to_one_line(line))
         return 0
     run.out.records(AttemptRecord, rows, (), name=target_argument, limit=-1)
+    return 0
+
+
+def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
+    """Show the person's requests as they were at a moment. USER is a name of today."""
+    from ..application.as_of import find_past_attempts, past_request_record
+
+    workspace = open_ledger(run)
+    attempts = _attempts(workspace, user, repo)
+    view = read_view(workspace, list(dict.fromkeys(row.repo for row in attempts)), as_of)
+    found: list[tuple[SyncCertainty, list[PastRequest]]] = []
+    for certainty in view.certainties:
+        own = [row.id for row in attempts if row.repo == certainty.moment.repo]
+        if past := find_past_attempts(workspace.store, certainty, own):
+            found.append((certainty, past))
+    if not found:
+        raise RequestNotFound(
+            f"there was no request of {user} at that time.", hint="Omit --as-of to see the requests of today."
+        )
+    if run.out.format is Format.HUMAN:
+        for certainty, past in found:
+            run.out.line(_attempt_line(past_request_record(certainty, past[-1]), view.at, past[-1].row.person))
+            before = certainty.moment.entry + 1
+            for line in history_lines(history_records(workspace.store, [each.row for each in past], before)):
+                run.out.line(to_one_line(line))
+    else:
+        rows = [past_request_record(certainty, each) for certainty, past in found for each in past]
+        run.out.records(PastRequestRecord, rows, (), name=target_argument, limit=-1)
+    print_certainty(run, view)
     return 0
 
 
@@ -112,17 +154,18 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
     yield f"{known.username or '(hidden)'}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        yield f"  {_attempt_line(run, stored_attempt(theirs[-1], current_verdicts(workspace.location.folder)))}"
+        yield f"  {_attempt_line(stored_attempt(theirs[-1], current_verdicts(workspace.location.folder)), run.now())}"
         yield from history_lines(history_records(workspace.store, theirs))
 
 
-def _attempt_line(run: Run, row: AttemptRecord) -> str:
-    asked = format_age(datetime.fromisoformat(row.asked_at), run.now())
+def _attempt_line(row: AttemptRecord, now: datetime, person: PersonRow | None = None) -> str:
+    asked = format_age(datetime.fromisoformat(row.asked_at), now)
     until = f", until {row.until}" if row.until else ""
     verdict = f", verdict {verdict_cell(row)}" if row.verdict else ""
-    return f"{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}"
+    who = "" if person is None else f"{person.identity.username or '(hidden)'}  {person.pseudonym}  "
+    return to_one_line(f"{who}{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}")
 
 
 def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:
     for row in rows:
-        yield f"{row.user}  {_attempt_line(run, row)}"
+        yield f"{row.user}  {_attempt_line(row, run.now())}"

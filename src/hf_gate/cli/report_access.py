@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..application.records import AccessRecord
+from ..errors import HfGateError
 from .as_of import as_of_option, open_ledger, print_certainty, read_view
 from .framework import Run, command, limit_options, repo_type_option
 from .output import Column
@@ -16,6 +18,10 @@ from .targets import parse_repo_argument
 
 if TYPE_CHECKING:
     from ..application.as_of import PastView
+
+
+_EMPTY: Final = "Nobody had access by a request."
+_BYPASSES: Final = {"member": "(member, bypasses the gate)", "owner": "(owner)"}
 
 
 @command(
@@ -36,25 +42,38 @@ def report_access(
     """Show who has access to REPOs (default: those of the workspace), since when, by whom or which rule, and until when.
 
     The list is folded from the ledger, so it shows any moment since the ledger began. stderr says which syncs prove it.
+    Accounts that bypass the gate follow: the owner, or the members of the organisation as the Hub lists them now.
     FOUND LATER marks a request that had changed on the Hub by then, as a later sync showed.
     """
     workspace = open_ledger(run)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
     view = read_view(workspace, named, as_of)
     columns = _columns(view, is_single=len(view.certainties) == 1)
-    empty = "Nobody had access by a request."
-    run.out.records(
-        AccessRecord, view.access(), columns, name=target_argument, limit=limit, empty=empty, part="the first {}"
-    )
+    rows = chain(view.access(), _bypassing_accounts(run, view))
+    run.out.records(AccessRecord, rows, columns, name=target_argument, limit=limit, empty=_EMPTY, part="the first {}")
     print_certainty(run, view)
     return 0
 
 
+def _bypassing_accounts(run: Run, view: PastView) -> Iterator[AccessRecord]:
+    """Yield the accounts that bypass the gate, and print what could not be read."""
+    from ..application.as_of import read_bypassing_accounts
+
+    try:
+        account = run.account
+    except HfGateError:
+        account = None  # reading the members reports the error
+    for row in read_bypassing_accounts(run.hub, view.certainties, () if account is None else (account.name,)):
+        if row.user is None and row.note:
+            run.out.warn(f"{repo_argument(row)}: {row.note}.")
+        yield row
+
+
 def _columns(view: PastView, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
     columns: list[Column[AccessRecord]] = [
-        Column("WHO", lambda row: row.user or row.user_id or "(hidden)", is_flexible=True),
+        Column("WHO", _name, is_flexible=True),
         Column("SINCE", lambda row: _day(row.since)),
-        Column("BY", lambda row: row.by or "-", is_flexible=True),
+        Column("BY", lambda row: _BYPASSES.get(row.through) or row.by or "-", is_flexible=True),
         Column("RULE", lambda row: row.rule or "-", is_flexible=True, drop_rank=1),
         Column("AGREEMENT", lambda row: row.agreement or "-", is_flexible=True, drop_rank=2),
         Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3),
@@ -65,6 +84,12 @@ def _columns(view: PastView, *, is_single: bool) -> Sequence[Column[AccessRecord
     if any(certainty.found_later for certainty in view.certainties):
         columns.append(Column("FOUND LATER", lambda row: "yes" if row.found_later else ""))
     return columns
+
+
+def _name(row: AccessRecord) -> str:
+    if row.through == "member" and row.user is None:
+        return "(members not read)"
+    return row.user or row.user_id or "(hidden)"
 
 
 def _day(time: str | None) -> str:

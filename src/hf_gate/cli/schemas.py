@@ -26,6 +26,7 @@ from ..application.records import (
     RepoStatusRecord,
     RequestRecord,
     RunRecord,
+    ShownPastRequest,
     ShownRequest,
     keys_of,
 )
@@ -185,6 +186,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "ls": _array(_record(RequestRecord)),
     "ls-as-of": _array(_record(PastRequestRecord)),
     "show": _document(**_fields(ShownRequest)),
+    "show-as-of": _document(**_fields(ShownPastRequest)),
     "person": _array(_record(AttemptRecord)),
     "report-access": _array(_record(AccessRecord)),
     "report-overview": _document(**_fields(OverviewRecord)),
@@ -372,6 +374,7 @@ ALIASES: Final[Mapping[str, str]] = {
         "verbs",
     ),
     **dict.fromkeys(("queue", "bulk"), "ls"),
+    "person-as-of": "ls-as-of",
     "person-show": "person",
     "person-ls": "people",
     "withdraw": "ask",

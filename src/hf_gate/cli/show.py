@@ -12,11 +12,12 @@ import msgspec
 
 from ..application.ledger_entries import history_records
 from ..application.record_builders import account_record, request_record, store_only_fields, stored_request
-from ..application.records import RequestRecord, ShownRequest
+from ..application.records import RequestRecord, ShownPastRequest, ShownRequest
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, RequestNotFound
+from .as_of import as_of_option, open_ledger, print_certainty, read_view
 from .framework import Run, command, repo_type_option
 from .name_suggestions import did_you_mean
 from .request_details import history_lines, request_lines
@@ -35,16 +36,23 @@ if TYPE_CHECKING:
 
 @command(
     "show",
-    examples=("hf-gate show ada-l@datasets/acme/eeg", "hf-gate show datasets/acme/eeg ada-l --json"),
+    examples=(
+        "hf-gate show ada-l@datasets/acme/eeg",
+        "hf-gate show datasets/acme/eeg ada-l --json",
+        "hf-gate show ada-l@datasets/acme/eeg --as-of 2026-05-01",
+    ),
 )
 @click.argument("target", nargs=-1, metavar="TARGET", required=True)
 @click.option("--repo", metavar="REPO", help="The repo, if TARGET is a request id.")
 @repo_type_option
-def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None) -> int:
+@as_of_option
+def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None, as_of: str | None) -> int:
     """Show one request in full: answers, person, age, verdict, history, and the next command."""
     targets = read_targets(target, None, repo, repo_type)
     if len(targets) != 1:
         raise click.UsageError(f"{len(targets)} targets given; show takes one.")
+    if as_of is not None:
+        return _show_past(run, targets[0], as_of)
     announce(run)
     workspace = open_stored_workspace(run)
     attempts = () if workspace is None else find_attempts(workspace.store, targets[0])
@@ -59,6 +67,46 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     document = {"schema_version": 1, **msgspec.structs.asdict(shown)}
     run.out.document(document, lambda: _lines(request, shown, run.now()), quiet=[target_argument(row)])
     return 0
+
+
+def _show_past(run: Run, target: RequestTarget, as_of: str) -> int:
+    """Show a request as it was, without asking the Hub."""
+    workspace = open_ledger(run)
+    view = read_view(workspace, [target.repo], as_of)
+    from ..application.as_of import find_past_attempts, shown_past_request
+
+    certainty = view.certainties[0]
+    attempts = find_attempts(workspace.store, target)
+    past = find_past_attempts(workspace.store, certainty, [row.id for row in attempts])
+    if not past:
+        who = target.target.username or target.target.label
+        hint = f"`hf-gate ls {target.repo} --status all --as-of {as_of}` lists the requests of that time."
+        raise RequestNotFound(f"there was no request of {who} at {target.repo} at that time.", hint=hint)
+    shown = shown_past_request(workspace.store, certainty, past)
+    document = {"schema_version": 1, **msgspec.structs.asdict(shown)}
+    run.out.document(
+        document, lambda: _past_lines(past[-1].row.request, shown, view.at), quiet=[target_argument(shown)]
+    )
+    print_certainty(run, view)
+    return 0
+
+
+def _past_lines(request: AccessRequest | None, shown: ShownPastRequest, at: datetime) -> Iterator[str]:
+    if request is None:
+        yield f"{shown.request_id or '-'}: {shown.status}; its personal data was erased"
+    else:
+        yield from request_lines(request, at, None, terminal_width(sys.stdout))
+    if shown.verdict:
+        yield f"  verdict   {to_one_line(verdict_cell(shown))}"
+    if shown.by or shown.since:
+        rule = f", rule {shown.rule}" if shown.rule else ""
+        yield f"  access    since {shown.since or 'before the first sync'}, by {to_one_line(shown.by or 'unknown')}{rule}"
+    if shown.until:
+        yield f"  until     {shown.until}"
+    if shown.form:
+        yield f"  form      {shown.form[:12]}"
+    yield "  history"
+    yield from (to_one_line(line) for line in history_lines(shown.history))
 
 
 def _current_request(

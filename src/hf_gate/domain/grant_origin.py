@@ -40,9 +40,11 @@ class GrantOrigin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The state of one request after some of its events.
 
-    `grant` is None unless it is accepted. `record_entry` is the number of the entry with its latest record.
+    `seq` is the place of its first entry in the chain. `grant` is None unless it is accepted. `record_entry` is the
+    number of the entry with its latest record.
     """
 
+    seq: int
     state: RequestState | None = None
     grant: GrantOrigin | None = None
     started: e.ChangeStarted | None = None
@@ -55,6 +57,7 @@ def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:
     after = apply_event(past.state, event, dated.at)
     started = event if isinstance(event, e.ChangeStarted) else past.started
     return PastState(
+        seq=past.seq,
         state=after,
         grant=_grant_after(past, after, started, dated),
         started=started,

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from .activity import Activity
+from .events import SyncEnded
+from .grant_origin import GrantOrigin
 from .hand_terms import HandTerms
 from .ids import Repo
 from .ledger import LedgerLink
@@ -79,6 +81,32 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: int = 0
     last_decision: str = "none"
     last_at: int | None = None  # ms
+
+
+class LedgerMoment(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in the chain of a repo: the last entry (`seq` in the chain, `entry` in the store) at or before a time (ms)."""
+
+    repo: Repo
+    repo_id: int
+    at: int
+    seq: int
+    entry: int
+
+
+class PastRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One request as it was. `seq` is the place of its first entry in the chain, used as a cursor."""
+
+    seq: int
+    row: RequestRow
+    grant: GrantOrigin | None
+
+
+class SyncMark(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded full sync: its place in the chain, and its time (ms)."""
+
+    seq: int
+    at: int
+    event: SyncEnded
 
 
 class QueryPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -259,6 +259,10 @@ class AsyncHub:
         check_online()
         return self._driver.run(repos.list_gated_repos(owner, self._new_context()))
 
+    def org_members(self, org: str) -> AsyncIterator[Person]:
+        check_online()
+        return self._driver.run(repos.list_org_members(org, self._new_context()))
+
     async def profile(self, user: str | Person) -> Profile:
         name = user.username if isinstance(user, Person) else user
         if not name:

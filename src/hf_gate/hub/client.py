@@ -367,6 +367,11 @@ class Hub:
         check_online()
         return self._driver.run(repos.list_gated_repos(owner, self._new_context()))
 
+    def org_members(self, org: str) -> Iterator[Person]:
+        """Yield the members of an organisation. They bypass the gates of its repos, unless a repo gates its members."""
+        check_online()
+        return self._driver.run(repos.list_org_members(org, self._new_context()))
+
     def profile(self, user: str | Person) -> Profile:
         """Return a public profile; takes one call."""
         name = user.username if isinstance(user, Person) else user

@@ -164,6 +164,11 @@ def build_repos_call(repo_type: RepoType, owner: str) -> HubCall:
     return _build_call("repos", None, query=query, T=f"{repo_type.value}s")
 
 
+def build_members_call(org: str) -> HubCall:
+    """Build the call for the first page of the members of an organisation."""
+    return _build_call("members", None, query=[("limit", "1000")], org=org)
+
+
 def build_profile_call(user: str) -> HubCall:
     """Build the call for a public profile."""
     return _build_call("overview", None, user=user)

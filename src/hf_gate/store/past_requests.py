@@ -10,7 +10,7 @@ import msgspec
 from ..domain.events import EventKind, SyncEnded, decode_event
 from ..domain.grant_origin import DatedEvent, GrantOrigin, PastState, apply_dated_event
 from ..domain.ids import Repo
-from ..domain.rows import Identity, PersonRow, RequestRow
+from ..domain.rows import Identity, LedgerMoment, PastRequest, PersonRow, RequestRow, SyncMark
 from ..domain.timestamps import from_ms, to_ms
 from .compression import decode_private_part
 from .requests import decode_single
@@ -19,32 +19,6 @@ from .store import Store
 _PAGE: Final = 1000  # requests that are folded together
 _ENTRIES: Final = 5000  # entries that one statement returns
 _FIRST_SEEN: Final = EventKind.REQUEST_SEEN.value
-
-
-class LedgerMoment(msgspec.Struct, frozen=True, kw_only=True):
-    """A place in the chain of a repo: the last entry (`seq` in the chain, `entry` in the store) at or before a time (ms)."""
-
-    repo: Repo
-    repo_id: int
-    at: int
-    seq: int
-    entry: int
-
-
-class PastRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request as it was. `seq` is the place of its first entry in the chain, used as a cursor."""
-
-    seq: int
-    row: RequestRow
-    grant: GrantOrigin | None
-
-
-class SyncMark(msgspec.Struct, frozen=True, kw_only=True):
-    """A recorded full sync: its place in the chain, and its time (ms)."""
-
-    seq: int
-    at: int
-    event: SyncEnded
 
 
 # ---- moments ---------------------------------------------------------------------------------------------------------
@@ -123,12 +97,12 @@ def iterate_past_requests(
         f" ORDER BY seq {order} LIMIT {_PAGE}"
     )
     while page := store.reads.rows(sql, (moment.repo_id, moment.seq, at, _FIRST_SEEN)):
-        places = {request: seq for seq, request in page}
-        found = read_past_requests(store, moment, list(places))
-        for request, seq in places.items():
+        places = [request for _, request in page]
+        found = read_past_requests(store, moment, places)
+        for request in places:
             past = found.get(request)
             if past is not None and past.row.is_current and (statuses is None or past.row.state.status in statuses):
-                yield msgspec.structs.replace(past, seq=seq)
+                yield past
         at = page[-1][0]
 
 
@@ -140,7 +114,7 @@ def read_past_requests(store: Store, moment: LedgerMoment, idents: Sequence[int]
     records = _read_private(store, [past.record_entry for past in known.values() if past.record_entry is not None])
     return {
         ident: PastRequest(
-            seq=0,
+            seq=past.seq,
             row=_build_row(moment.repo, ident, past, people.get(ident, 0), records.get(past.record_entry or 0), ident not in superseded),
             grant=past.grant,
         )
@@ -152,14 +126,14 @@ def fold_entries(store: Store, idents: Sequence[int], last: int) -> dict[int, Pa
     """Return the state of each request after its entries up to number `last`."""
     among, value = store.reads.in_clause(list(idents))
     sql = (
-        f"SELECT id, request_id, at, actor, body FROM ledger WHERE request_id {among} AND id > ? AND id <= ?"
+        f"SELECT id, request_id, seq, at, actor, body FROM ledger WHERE request_id {among} AND id > ? AND id <= ?"
         f" ORDER BY id LIMIT {_ENTRIES}"
     )
     folded: dict[int, PastState] = {}
     after = -1
     while page := store.reads.rows(sql, (value, after, last)):
-        for ident, request, at, actor, body in page:
-            past = folded.get(request) or PastState()
+        for ident, request, seq, at, actor, body in page:
+            past = folded.get(request) or PastState(seq=seq)
             folded[request] = apply_dated_event(past, DatedEvent(ident, at, actor, decode_event(body.encode())))
         if len(page) < _ENTRIES:
             break

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...domain.accounts import Account, Gate, Profile
-from ...domain.ids import Person, Repo, RepoType
+from ...domain.ids import Person, Repo, RepoType, is_id
 from ...domain.outcomes import Outcome, OutcomeKind
 from ...errors import (
     HubError,
@@ -20,11 +20,11 @@ from ...errors import (
 )
 from .. import endpoints
 from ..codec import UnreadableBody, find_next_link, read_account, read_array, read_object, read_profile
-from ..messages import EmitValue, Reply
+from ..messages import EmitValue, HubCall, Reply
 from ..replies import build_error, is_ok, is_outcome_unknown, server_message
 from .calls import Flow, FlowContext, T, build_unreadable_error, follow_link, read_reply, send_call
 
-_MAX_PAGES = 1000  # pages of one owner's repos
+_MAX_PAGES = 1000  # pages of the repos of an owner, or of the members of an organisation
 
 
 def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
@@ -104,26 +104,51 @@ def fetch_report(repo: Repo, context: FlowContext) -> Flow[list[dict[str, Any]]]
 def list_gated_repos(owner: str, context: FlowContext) -> Flow[None]:
     """Emit a `Gate` for each gated model, then for each gated dataset of an owner."""
     for repo_type in RepoType:
-        send, seen = endpoints.build_repos_call(repo_type, owner), set[str]()
-        while send.path not in seen:
-            seen.add(send.path)
-            if len(seen) > _MAX_PAGES:
-                raise UnexpectedAnswer(f"the Hub lists more than {_MAX_PAGES:,} pages of repos of {owner}.")
-            reply = yield from read_reply(send, context)
-            try:
-                rows = read_array(reply.body)
-            except UnreadableBody as problem:
-                raise build_unreadable_error(problem, reply, None) from None
-            for row in rows:
-                namespace, _, name = str(row.get("id", "") if isinstance(row, dict) else "").partition("/")
-                if name and row.get("gated"):
-                    yield EmitValue(Gate(Repo(repo_type, namespace, name), row["gated"]))
-            link = find_next_link(reply.headers)
-            if link is None:
-                break
-            send = endpoints.build_next_call(send, follow_link(link, context.origin))
-            if not rows:
-                break  # an empty page with a link could go on forever
+
+        def read_gate(row: Mapping[str, Any], kind: RepoType = repo_type) -> Gate | None:
+            namespace, _, name = str(row.get("id", "")).partition("/")
+            return Gate(Repo(kind, namespace, name), row["gated"]) if name and row.get("gated") else None
+
+        yield from _emit_rows(endpoints.build_repos_call(repo_type, owner), context, read_gate, f"repos of {owner}")
+
+
+def list_org_members(org: str, context: FlowContext) -> Flow[None]:
+    """Emit a `Person` for each member of an organisation who can see its repos."""
+
+    def read_member(row: Mapping[str, Any]) -> Person | None:
+        name, ident, fullname = (row.get(key) for key in ("user", "_id", "fullname"))
+        if not isinstance(name, str) or row.get("role") == "no_access":
+            return None
+        is_known = isinstance(ident, str) and is_id(ident)
+        return Person(ident if is_known else None, name, fullname if isinstance(fullname, str) else None)
+
+    yield from _emit_rows(endpoints.build_members_call(org), context, read_member, f"members of {org}")
+
+
+def _emit_rows(
+    send: HubCall, context: FlowContext, read_row: Callable[[Mapping[str, Any]], object | None], what: str
+) -> Flow[None]:
+    """Emit what `read_row` makes of each row of a list, page by page."""
+    seen = set[str]()
+    while send.path not in seen:
+        seen.add(send.path)
+        if len(seen) > _MAX_PAGES:
+            raise UnexpectedAnswer(f"the Hub lists more than {_MAX_PAGES:,} pages of {what}.")
+        reply = yield from read_reply(send, context)
+        try:
+            rows = read_array(reply.body)
+        except UnreadableBody as problem:
+            raise build_unreadable_error(problem, reply, None) from None
+        for row in rows:
+            value = read_row(row) if isinstance(row, dict) else None
+            if value is not None:
+                yield EmitValue(value)
+        link = find_next_link(reply.headers)
+        if link is None:
+            break
+        send = endpoints.build_next_call(send, follow_link(link, context.origin))
+        if not rows:
+            break  # an empty page with a link could go on forever
 
 
 def fetch_profile(user: str, context: FlowContext) -> Flow[Profile]:
