@@ -233,6 +233,7 @@ def open_store(
         command=command,
         country_of=_make_country_lookup(lists),
         load_classifier=partial(_load_classifier, lists),
+        erasures=None if location.folder is None or url.startswith("sqlite:") else location.folder / "erasures.jsonl",
     )
 
 

@@ -147,12 +147,11 @@ def read(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0) -> Sequ
 
 def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[RecordUpdate]:
     """What these requests tell that the store does not know."""
-    known = store.latest_attempts(repo, requests)
     return [
         RecordUpdate(
             request=one, known=had, events=detect_events(had, one), raw=raw_digest(one), content=content_digest(one)
         )
-        for one, had in zip(requests, known, strict=True)
+        for had, one in store.match_records(repo, requests)
     ]
 
 

@@ -177,7 +177,7 @@ def test_a_full_disk_ends_a_backup_and_a_restore_with_nothing_half_written(tmp_p
     first, second, last = out.splitlines()
     assert "cannot be written" in first or "full" in first or "could not be" in first
     assert "cannot be written" in second or "full" in second or "could not be" in second
-    assert last == "['copy.db', 'desk.db', 'desk.db.holder', 'desk.db.lock'] 300"
+    assert last == "['copy.db', 'desk.db', 'desk.db.copies', 'desk.db.holder', 'desk.db.lock'] 300"
 
 
 def test_two_backups_into_one_file_never_mix(path: Path, tmp_path: Path) -> None:

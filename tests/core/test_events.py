@@ -23,6 +23,7 @@ TAGS = {
     e.PolicySaved: "PolicySaved",
     e.TableAccepted: "TableAccepted",
     e.TableChanged: "TableChanged",
+    e.PrivatePartsDeleted: "PrivatePartsDeleted",
     e.MemberInvited: "MemberInvited",
     e.MemberRevoked: "MemberRevoked",
     e.AccountProven: "AccountProven",

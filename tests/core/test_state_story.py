@@ -99,6 +99,16 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         None,
         "table dua changed: 2 added, 1 removed",
     ),
+    (
+        e.PrivatePartsDeleted(cause="erasure", entries=((3, 5), (9, 9)), person="p_0123456789abcdef"),
+        None,
+        "personal data of 4 entries deleted: p_0123456789abcdef was erased",
+    ),
+    (
+        e.PrivatePartsDeleted(cause="retention", entries=((7, 7),)),
+        None,
+        "personal data of 1 entry deleted: its time to be kept is over",
+    ),
     (e.AccountProven(member="m_1", account="42"), None, "member m_1 proved that they own Hub account 42"),
     (
         e.PlanAgreed(plan="abcdef0123", changes=700, account="42"),

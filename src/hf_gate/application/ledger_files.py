@@ -128,7 +128,7 @@ def verify_exported_ledger(lines: Iterable[bytes], source: str, checkpoints: Seq
     """
     rest = iter(lines)
     header = _parse_header(next(rest, b""), source)
-    proof = LedgerVerifier(checkpoints)
+    proof = LedgerVerifier(checkpoints, has_private=header.personal)
     entries = _parse_entries(rest, proof.result, source)
     for chain, some in groupby(entries, lambda entry: entry.link.chain):
         head = header.heads.get(chain)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from typing import Final, NamedTuple
 
 import msgspec
@@ -51,11 +52,64 @@ class LedgerReport:
         return not self.broken
 
 
+class ChainGaps:
+    """The entries of a chain whose private part is missing, and those whose deletion a later entry records."""
+
+    def __init__(self) -> None:
+        self._missing: list[int] = []  # the numbers of entries, ascending unless the chain is broken
+        self._present: list[int] = []
+        self._named: list[tuple[int, int]] = []
+        self._broken: list[tuple[int, str]] = []
+        self._firsts, self._lasts = list[int](), list[int]()
+
+    def add(self, link: LedgerLink, *, has_private: bool) -> None:
+        """Add the next entry of the chain."""
+        if link.commitment is not None:
+            (self._present if has_private else self._missing).append(link.seq)
+        if link.kind == e.EventKind.PRIVATE_PARTS_DELETED:
+            self._add_ranges(link)
+
+    def _add_ranges(self, link: LedgerLink) -> None:
+        try:
+            event = e.decode_event(link.body)
+        except msgspec.DecodeError:  # the body is unreadable; the check of hashes reports this
+            return
+        if isinstance(event, e.PrivatePartsDeleted):
+            self._named += event.entries
+            if any(last >= link.seq or first > last for first, last in event.entries):
+                self._broken.append((link.seq, "it names entries that are not before it"))
+
+    def find_breaks(self, chain: str, later: Callable[[], Iterable[LedgerLink]]) -> list[ChainBreak]:
+        """Return the gaps that no entry names. Entries after the head are read only if there are any."""
+        broken = [ChainBreak(chain, seq, what) for seq, what in self._broken]
+        if self._find_unnamed():
+            for link in later():
+                if link.kind == e.EventKind.PRIVATE_PARTS_DELETED:
+                    self._add_ranges(link)
+        what = "its private part is missing, but no entry records the deletion"
+        broken += [ChainBreak(chain, seq, what) for seq in self._find_unnamed()]
+        what = "its private part exists, but an entry records the deletion"
+        return broken + [ChainBreak(chain, seq, what) for seq in self._present if self._is_named(seq)]
+
+    def _find_unnamed(self) -> list[int]:
+        self._named.sort()
+        self._firsts = [first for first, _ in self._named]
+        self._lasts = list(accumulate((last for _, last in self._named), max))
+        return [seq for seq in self._missing if not self._is_named(seq)]
+
+    def _is_named(self, seq: int) -> bool:
+        at = bisect_right(self._firsts, seq) - 1
+        return at >= 0 and self._lasts[at] >= seq
+
+
 class LedgerVerifier:
     """Verifies chains one after the other and compares them with checkpoints."""
 
-    def __init__(self, checkpoints: Sequence[Checkpoint] = (), reasons: LastReasons | None = None) -> None:
+    def __init__(
+        self, checkpoints: Sequence[Checkpoint] = (), reasons: LastReasons | None = None, *, has_private: bool = True
+    ) -> None:
         self.result = LedgerReport()
+        self._has_private = has_private  # an export without personal data has no private part at all
         self._reasons = reasons
         self.checkpoints = checkpoints
         self._wanted: dict[str, set[int]] = {}
@@ -64,16 +118,28 @@ class LedgerVerifier:
                 self._wanted.setdefault(chain, set()).add(length)
         self._found: dict[tuple[str, int], bytes] = {}
 
-    def add_chain(self, chain: str, entries: Iterable[SealedEntry], head: tuple[int, bytes] | None = None) -> None:
-        """Verify one chain from its first entry. `head` is its expected length and last hash."""
+    def add_chain(
+        self,
+        chain: str,
+        entries: Iterable[SealedEntry],
+        head: tuple[int, bytes] | None = None,
+        later: Callable[[], Iterable[LedgerLink]] = tuple,
+    ) -> None:
+        """Verify one chain from its first entry. `head` is its expected length and last hash.
+
+        `later` reads the entries after the head, because they may name gaps that appeared meanwhile.
+        """
         last: LedgerLink | None = None
-        for found in verify_chain(self._check_entries(chain, entries)):
+        gaps = ChainGaps()
+        for found in verify_chain(self._check_entries(chain, entries, gaps)):
             if isinstance(found, ChainBreak):
                 self.result.broken.append(found)
             else:
                 last = found
         length = 0 if last is None else last.seq
         self.result.chains[chain] = length
+        if self._has_private:
+            self.result.broken += gaps.find_breaks(chain, later)
         if head is not None and head != (length, b"" if last is None else last.hash):
             what = f"its head is entry {head[0]}, but its last entry is {length}"
             self.result.broken.append(ChainBreak(chain, length + 1, what))
@@ -86,7 +152,7 @@ class LedgerVerifier:
             self.result.broken += verify_checkpoint(checkpoint, heads, self.result.chains)
         return self.result
 
-    def _check_entries(self, chain: str, entries: Iterable[SealedEntry]) -> Iterator[LedgerLink]:
+    def _check_entries(self, chain: str, entries: Iterable[SealedEntry], gaps: ChainGaps) -> Iterator[LedgerLink]:
         """Yield the links of a chain, and check what the hashes do not cover: kind, seal and reasons."""
         wanted = self._wanted.get(chain, frozenset[int]())
         for entry in entries:
@@ -97,8 +163,7 @@ class LedgerVerifier:
                 self._add_break(link, f"its body does not belong to the kind {link.kind}")
             if entry.private is not None:  # otherwise the private part was erased or not exported
                 self._check_seal(link, entry.private, entry.salt)
-            elif entry.salt is not None and link.commitment is not None:  # erasing removes both parts
-                self._add_break(link, "its private part is missing, but its person was not erased")
+            gaps.add(link, has_private=entry.private is not None)
             if self._reasons is not None:
                 self._reasons.add(link.request, link.kind, link.body, entry.private)
             if link.seq in wanted:
@@ -126,7 +191,8 @@ def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_
     heads = sorted(store.chains().items())
     for chain, head in heads:
         entries = map(SealedEntry._make, store.links_with_private_parts(chain))
-        proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head)
+        later = partial(store.links, chain, head[0] + 1)
+        proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head, later)
     proof.result.broken += _find_entries_after_head(store, heads)
     result = proof.finish()
     if reasons is not None:

@@ -214,6 +214,37 @@ class PersonRecord(Record, frozen=True, kw_only=True):
     requests: Annotated[dict[str, str], Meta(description="status by repo")]
 
 
+class PlaceRecord(Record, frozen=True, kw_only=True):
+    """A place in a file of the owner that contains a person. hf-gate does not edit such files."""
+
+    file: str
+    line: Annotated[Count | None, Meta(description="null: the file is not text, or was not searched")]
+    problem: Annotated[str | None, Meta(description="why the file was not searched")]
+
+
+class CopyRecord(Record, frozen=True, kw_only=True):
+    """A backup or other copy of the store."""
+
+    file: str
+    problem: Annotated[str | None, Meta(description="why the person could not be erased there")]
+
+
+class ErasureRecord(Record, frozen=True, kw_only=True):
+    """What an erasure deletes, or would delete, and what stays."""
+
+    person: Annotated[str, Meta(description="the pseudonym, which stays in the audit log")]
+    erased: Annotated[bool, Meta(description="false in a dry run")]
+    requests: Count
+    entries: Annotated[Count, Meta(description="entries of the audit log that lose their personal data")]
+    changes: Annotated[Count, Meta(description="changes of runs")]
+    bindings: Annotated[Count, Meta(description="keys of tables that were matched with the account")]
+    views: Annotated[Count, Meta(description="saved views that name the person")]
+    profiles: Count
+    copies: list[CopyRecord]
+    places: Annotated[list[PlaceRecord], Meta(description="your files that contain the person; they are not edited")]
+    member: Annotated[str | None, Meta(description="the person is this member of the desk, who stays")]
+
+
 class RepoRecord(Record, frozen=True, kw_only=True):
     """One gated repo. Fields that only the store knows are null if a command reads only the Hub."""
 

@@ -306,7 +306,7 @@ def store_records(store: Store, repo: Repo, found: Sequence[AccessRequest], at: 
     """
     idents: list[int] = []
     new: dict[int, RecordUpdate] = {}
-    for index, (known, request) in enumerate(zip(store.latest_attempts(repo, found), found, strict=True)):
+    for index, (known, request) in enumerate(store.match_records(repo, found)):
         if (seen := diff_record(known, request, skew)) is not None:
             new[index] = seen
         idents.append(known.id if known is not None else 0)

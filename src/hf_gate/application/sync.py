@@ -212,7 +212,7 @@ class _RepoSync:
     def store_page(self, page: Sequence[AccessRequest]) -> int:
         """Store what is new on a page; return how many of its requests were known before this sync."""
         known_count, new = 0, list[RecordUpdate]()
-        for known, request in zip(self.store.latest_attempts(self.repo, page), page, strict=True):
+        for known, request in self.store.match_records(self.repo, page):
             is_again = known is not None and known.id in self.seen
             known_count += known is not None and not is_again
             if (update := diff_record(known, request, self.hub.skew or 0.0)) is None:

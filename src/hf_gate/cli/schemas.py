@@ -12,6 +12,7 @@ from ..application.records import (
     AttemptRecord,
     AuditRecord,
     ChangeRecord,
+    ErasureRecord,
     GrantEndRecord,
     OutcomeRecord,
     OverviewRecord,
@@ -189,6 +190,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "show-as-of": _document(**_fields(ShownPastRequest)),
     "person": _array(_record(AttemptRecord)),
     "report-access": _array(_record(AccessRecord)),
+    "person-erase": _document(**_fields(ErasureRecord)),
     "report-overview": _document(**_fields(OverviewRecord)),
     "verbs": _document(
         run=_MAYBE,

@@ -59,6 +59,10 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None) -> str:
             return (
                 f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why_phrase(private)}"
             )
+        case e.PrivatePartsDeleted():
+            count = sum(last - first + 1 for first, last in event.entries)
+            why = f"{event.person} was erased" if event.person else "its time to be kept is over"
+            return f"personal data of {pluralize(count, 'entry', 'entries')} deleted: {why}"
         case e.GrantDated():
             return _describe_end(event)
         case e.GrantNoticed():

@@ -50,6 +50,7 @@ class EventKind(StrEnum):
     APPROVAL_ALARM_CLOSED = "ApprovalAlarmClosed"
     RUN_ENDED = "RunEnded"
     SYNC_ENDED = "SyncEnded"
+    PRIVATE_PARTS_DELETED = "PrivatePartsDeleted"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -302,6 +303,16 @@ class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventK
     form: str | None = None
 
 
+class PrivatePartsDeleted(
+    Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PRIVATE_PARTS_DELETED.value
+):
+    """The private parts of these earlier entries of the chain were deleted. `entries` holds ranges: first and last number."""
+
+    cause: str  # erasure, retention
+    entries: tuple[tuple[int, int], ...]
+    person: str | None = None  # the pseudonym of an erased person
+
+
 AnyEvent: TypeAlias = (
     RequestSeen
     | RequestChanged
@@ -329,6 +340,7 @@ AnyEvent: TypeAlias = (
     | ApprovalAlarmClosed
     | RunEnded
     | SyncEnded
+    | PrivatePartsDeleted
 )
 
 KINDS: tuple[str, ...] = tuple(sorted(kind.value for kind in EventKind))

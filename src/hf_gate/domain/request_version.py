@@ -37,6 +37,10 @@ def _digest(value: object) -> bytes:
     return hashlib.blake2b(_SORTED.encode(value), digest_size=_SIZE).digest()
 
 
+EMPTY_CONTENT: Final = ContentDigest(_digest([{}, False]), _digest([None] * 4))
+"""The digests of a request whose personal data was deleted."""
+
+
 class RequestVersion(msgspec.Struct, frozen=True, gc=False):
     """The version of a request. `attempt` is the time of the request (ms), which identifies a person's attempts.
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
+from .copies import record_copy, repeat_in_copy
+from .erasure_file import FILE_NAME
 from .initial_load import finish_loading
 from .members import Members
 from .opening import check_owner, check_revision, open_store, read_revision
@@ -55,6 +57,7 @@ def write_backup(store: Path, target: Path) -> int:
         try:
             _copy_store(store, draft)
             _sync(draft)
+            record_copy(store, target)
             _link_unless_exists(draft, target)
             return target.stat().st_size
         finally:
@@ -165,6 +168,7 @@ def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_
                 _check_draft(draft, job)
                 _revoke_members(draft, job)
                 _disarm(draft, job.settings)
+                repeat_in_copy(draft, job.endpoint, job.store.with_name(FILE_NAME))
             with _system_errors(job.store):
                 replaced = _put_in_place(draft, job.store)
         finally:
@@ -202,7 +206,8 @@ def _copy_file(backup: Path, draft: Path) -> None:
 def _check_draft(draft: Path, job: Restore) -> None:
     """Refuse a backup that is damaged, crafted, too new or of another Hub; upgrade an older one."""
     _check_file(draft, job)
-    with open_store(draft, endpoint=job.endpoint, world=job.world, read_only=True) as store:
+    later = draft.with_name(f"{draft.name}.none")  # erasures are repeated after this check
+    with open_store(draft, endpoint=job.endpoint, world=job.world, read_only=True, erasures=later) as store:
         job.prove(store)
 
 

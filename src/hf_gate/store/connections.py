@@ -108,6 +108,16 @@ class StoreConnections:
                 raise
 
     @contextmanager
+    def maintaining(self) -> Iterator[Database]:
+        """Yield the connection for writing outside a transaction, for statements that cannot be part of one."""
+        if self._memory is None:
+            raise StoreUnavailable("the store is open for reading only.", hint="")
+        with self.hold_write_lock(), self._transaction_lock:
+            if self._writes is None:
+                raise _closed_error()
+            yield self._writes
+
+    @contextmanager
     def hold_write_lock(self, wait: float | None = None) -> Iterator[None]:
         """Keep other processes from writing within the block, also between transactions.
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ..domain.rows import RequestRow
 from ..errors import StoreUnavailable, UsageError
 from ..private_files import open_private_file
+from .erased import ERASURE_KEY
 from .repo_classifiers import FINGERPRINT_KEY
 from .requests import PAGE
 from .store import Store
@@ -18,7 +19,7 @@ SECRET_COLUMNS: Final = frozenset({"link", "salt"})
 """Columns that are never exported: digests of sign-in links, and salts that would help to guess erased people."""
 PRIVATE_HOST: Final = "desk host"
 """The setting with the desk's private host name. It is never exported, because only browsers with a valid link may know the name."""
-SECRET_SETTINGS: Final = frozenset({PRIVATE_HOST, FINGERPRINT_KEY})
+SECRET_SETTINGS: Final = frozenset({PRIVATE_HOST, FINGERPRINT_KEY, ERASURE_KEY})
 _PACKED_COLUMNS: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ..domain.events import AnyEvent, EventKind, commitment_of, encode_event, kind_of
+from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
@@ -100,6 +101,12 @@ def read_chain_names(db: Database) -> dict[int, str]:
     known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
     lost = [*db.rows(_REPOS_WITH_ENTRIES), *db.rows("SELECT repo_id FROM chains")]
     return {ident: f"lost/{ident}" for (ident,) in lost} | known
+
+
+def read_repos_by_number(db: Database) -> dict[int, Repo]:
+    """Return the repos by their numbers."""
+    rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
+    return {ident: repo_of(kind, space, name) for ident, kind, space, name in rows}
 
 
 def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:

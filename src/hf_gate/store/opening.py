@@ -15,11 +15,12 @@ from urllib.parse import unquote
 from ..domain.classification import RequestClassifier
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable, UsageError
+from .erasure_file import FILE_NAME, find_pending, needs_erasures, repeat_erasures
 from .initial_load import finish_loading
 from .revisions import REVISIONS, Revisions
 from .sql import Database, Postgres, Sqlite
 from .store import Store
-from .write_lock import FileLock, Holder, OnWait, ServerLock, ignore_wait, lock_files
+from .write_lock import FileLock, Holder, Lock, OnWait, ServerLock, ignore_wait, lock_files
 
 WAIT_S: Final = 5.0
 _MAX_CHECK_S: Final = 0.3  # enough for about 100 MB
@@ -40,6 +41,7 @@ class _OpenOptions:
     country_of: Callable[[AccessRequest], str | None]
     load_classifier: Callable[[], RequestClassifier] | None
     revisions: Revisions
+    erasures: Path | None
 
 
 def open_store(
@@ -58,6 +60,7 @@ def open_store(
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
     load_classifier: Callable[[], RequestClassifier] | None = None,
     revisions: Revisions = REVISIONS,
+    erasures: Path | None = None,
 ) -> Store:
     """Open the store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub.
 
@@ -65,7 +68,8 @@ def open_store(
     the lock, opening waits `wait` seconds, then raises a `StoreBusy` that names the holder. With `lends`, others may
     write while this process does not (`Store.hold_write_lock`). `country_of` reads the country of a request for
     `country:` in queries; `load_classifier` is called when the first request is written, for `quality:`, `mail:` and
-    `same:`.
+    `same:`. `erasures` is the file with the hashes of erased people; by default, it is beside the file of the store.
+    Erasures that the store does not contain are repeated.
     """
     who = Holder(os.getpid() if pid is None else pid, host, command)
     options = _OpenOptions(
@@ -80,6 +84,7 @@ def open_store(
         country_of,
         load_classifier,
         revisions,
+        erasures,
     )
     if str(where).startswith(("postgresql://", "postgres://")):
         return _open_postgres(str(where), options)
@@ -115,20 +120,13 @@ def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
         _prepare(db, path, options, had_store=lock is not None and lock.has_store)
         if lock is not None:
             lock.mark_store_made()
+        erasures = options.erasures or path.with_name(FILE_NAME)
         if options.is_read_only:
+            _refuse_pending_erasures(db, erasures)
             db.close()
             db = None
         read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
-        return Store(
-            options.endpoint,
-            read,
-            db,
-            lock,
-            options.country_of,
-            write,
-            lends=options.lends_lock,
-            load_classifier=options.load_classifier,
-        )
+        return _finish_opening(options, read, db, lock, write, erasures)
     except BaseException:
         if db is not None:
             db.close()
@@ -172,6 +170,7 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
         lock = None if options.is_read_only else ServerLock(db, wait=options.wait, on_wait=options.on_wait)
         _prepare(db, None, options)
         if options.is_read_only:
+            _refuse_pending_erasures(db, options.erasures)
             db.close()
 
         def connect(*, writes: bool) -> Database:
@@ -179,22 +178,48 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
 
         read, write = partial(connect, writes=False), partial(connect, writes=True)
         own = None if options.is_read_only else db
-        return Store(
-            options.endpoint,
-            read,
-            own,
-            lock,
-            options.country_of,
-            write,
-            lends=options.lends_lock,
-            load_classifier=options.load_classifier,
-        )
+        return _finish_opening(options, read, own, lock, write, options.erasures)
     except BaseException:
         db.close()
         raise
 
 
 # ---- both databases --------------------------------------------------------------------------------------------------
+
+
+def _finish_opening(
+    options: _OpenOptions,
+    read: Callable[[], Database],
+    writes: Database | None,
+    lock: Lock | None,
+    aside: Callable[[], Database],
+    erasures: Path | None,
+) -> Store:
+    """Return the open store, after the erasures that an older copy of the store misses."""
+    store = Store(
+        options.endpoint,
+        read,
+        writes,
+        lock,
+        options.country_of,
+        aside,
+        lends=options.lends_lock,
+        load_classifier=options.load_classifier,
+        erasures=erasures,
+    )
+    if writes is not None and needs_erasures(writes, erasures):
+        try:
+            repeat_erasures(store, erasures)
+        except BaseException:
+            store.close()
+            raise
+    return store
+
+
+def _refuse_pending_erasures(db: Database, erasures: Path | None) -> None:
+    if find_pending(db, erasures):
+        hint = "A command that writes deletes it, e.g. hf-gate sync."
+        raise StoreUnavailable(f"{db.at} is an older copy that still has data of erased people.", hint=hint)
 
 
 def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_store: bool = False) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..domain.case_folding import fold_for_search
+from ..domain.erasure import ErasedRequest
 from ..domain.request_state import RecordUpdate
 from ..domain.requests import AccessRequest
 from .search_text import clean
 from .sql import Database
 from .writer_cache import WriterCache
 
+_SALT_BYTES = 16
 _COLUMNS = "id, pseudonym, salt, user_id, username, fullname, email"
 
 
@@ -77,8 +79,8 @@ class People:
             [(p.id, p.pseudonym, p.salt, p.user_id, p.username, p.fullname, p.email, p.name_key) for p in self._new],
         )
         self._db.run_many(
-            "UPDATE people SET user_id = ?, username = ?, fullname = ?, email = ?, user_key = ? WHERE id = ?",
-            [(p.user_id, p.username, p.fullname, p.email, p.name_key, p.id) for p in self._changed.values()],
+            "UPDATE people SET salt = ?, user_id = ?, username = ?, fullname = ?, email = ?, user_key = ? WHERE id = ?",
+            [(p.salt, p.user_id, p.username, p.fullname, p.email, p.name_key, p.id) for p in self._changed.values()],
         )
         self._new, self._changed = [], {}
 
@@ -111,11 +113,12 @@ class People:
 
     def _create(self, request: AccessRequest, user_id: str | None) -> StoredPerson:
         chance = self._random_bytes(24)
+        is_erased = isinstance(request, ErasedRequest)
         username, fullname, email = request.person.username, request.person.fullname, request.email
         someone = StoredPerson(
             self._memory.take_number("people"),
             f"p_{chance[:8].hex()}",
-            chance[8:],
+            None if is_erased else chance[8:],
             user_id,
             clean(username) if username else None,
             clean(fullname) if fullname else None,
@@ -134,6 +137,11 @@ class People:
 
     def _update(self, someone: StoredPerson, request: AccessRequest, user_id: str | None) -> StoredPerson:
         """Update a person. A field that the record omits is hidden, so the stored value stays."""
+        if isinstance(request, ErasedRequest):
+            return someone
+        if someone.salt is None:  # the older requests of this person lost their personal data; this one has it
+            someone.salt = self._random_bytes(_SALT_BYTES)
+            self._changed[someone.id] = someone
         if user_id is not None and someone.user_id is None and user_id not in self._by_user:
             someone.user_id = user_id
             self._by_user[user_id] = someone

@@ -30,7 +30,7 @@ def files_of(store: Path) -> list[Path]:
     The main file is first, so that an interrupted removal leaves no older state. Backups, whatever their names, are
     never included.
     """
-    own = re.compile(rf"{re.escape(store.name)}(?:(?:{_COPY})?(?:-wal|-shm|-journal)?|\.lock|\.holder)")
+    own = re.compile(rf"{re.escape(store.name)}(?:(?:{_COPY})?(?:-wal|-shm|-journal)?|\.lock|\.holder|\.copies)")
     try:
         found = [path for path in store.parent.iterdir() if own.fullmatch(path.name) and not _is_folder(path)]
     except FileNotFoundError:

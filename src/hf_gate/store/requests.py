@@ -98,6 +98,7 @@ def decode_single(raw: bytes, repo: Repo) -> AccessRequest | None:
 
 _KNOWN = f"SELECT r.id, r.person_id, r.raw, r.answers, r.identity, {SELECT_STATE}"
 _KNOWN_AT = 5
+_NOT_ERASED = " AND p.salt IS NOT NULL"
 
 
 class LatestAttemptReader:
@@ -118,6 +119,15 @@ class LatestAttemptReader:
             self._find_hidden(seen, found, left)
         return found
 
+    def read_by_number(self, numbers: Collection[int]) -> dict[int, KnownRequest]:
+        """Return the current requests of this repo among these numbers."""
+        if not numbers:
+            return {}
+        among, value = self._db.in_clause(numbers)
+        sql = f"{_KNOWN} FROM people p JOIN requests r ON r.person_id = p.id"
+        rows = self._db.rows(f"{sql} WHERE r.id {among} AND r.repo_id = ? AND r.is_current", (value, self._repo_id))
+        return {row[0]: self._value(row) for row in rows}
+
     def _has_hidden(self) -> bool:
         return self._db.row("SELECT 1 FROM people WHERE user_id IS NULL LIMIT 1") is not None
 
@@ -127,8 +137,8 @@ class LatestAttemptReader:
         bare = {ident.lower() for index in left if (ident := seen[index].request_id) and not seen[index].person.id}
         requests = {ident.lower() for index in left if (ident := seen[index].request_id)} - bare
         names = {fold_for_search(name) for index in left if (name := seen[index].person.username)}
-        by_request = self._find_by("r.hub_request", requests, " AND p.user_id IS NULL") | self._find_by(
-            "r.hub_request", bare
+        by_request = self._find_by("r.hub_request", requests, " AND p.user_id IS NULL" + _NOT_ERASED) | self._find_by(
+            "r.hub_request", bare, _NOT_ERASED
         )
         by_name = self._find_by("p.user_key", names, " AND p.user_id IS NULL")
         for index in left:
@@ -245,7 +255,8 @@ def read_derived_columns(db: Database, idents: Sequence[int]) -> dict[int, Deriv
     """Return the derived columns of these requests, by request number."""
     among, value = db.in_clause(idents)
     rows = db.rows(
-        f"SELECT r.id, r.domain, p.email, r.reason FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id {among}",
+        "SELECT r.id, r.domain, CASE WHEN r.record_id IS NULL THEN NULL ELSE p.email END, r.reason"
+        f" FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id {among}",
         (value,),
     )
     return {row[0]: DerivedRow(row[1], domain_of(row[2]), row[3]) for row in rows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, MetaData, Table, Text
 
 from .schema_columns import (
     BIG_INTEGER,
@@ -243,6 +243,14 @@ private = Table(  # personal data; the chain stays valid after it is deleted
     Index("private_person", "person_id"),
 )
 
+erased = Table(  # keyed hashes of erased people and of requests whose personal data was deleted
+    "erased",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    integer_column("request_id", null=True),
+    sqlite_with_rowid=False,
+)
+
 dictionaries = Table(
     "dictionaries", metadata, id_column(), foreign_key_column("repos", "repo_id"), bytes_column("data")
 )
@@ -304,6 +312,7 @@ changes = Table(
     text_column("state"),
     text_column("why"),
     Index("changes_state", "run", "state", "n"),
+    Index("changes_request", "request_id"),  # also finds the changes without a request
 )
 
 stop_requests = Table(  # requests to the process that executes a run: pause or stop

@@ -16,7 +16,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from ..domain.erasure import SECRET_BYTES
 from ..errors import StoreDamaged, StoreUnavailable
+from .erased import ERASURE_KEY
 from .revisions import Revisions
 from .schema import metadata
 from .schema_triggers import POSTGRESQL, SQLITE
@@ -47,6 +49,8 @@ def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
         db.run("INSERT INTO alembic_version (version_num) VALUES (?)", (head,))
         db.run("INSERT INTO repos (id, type, namespace, name) VALUES (0, 'desk', '', '')")
         db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", list(about.items()))
+        secret = os.urandom(SECRET_BYTES).hex()  # made first, so that every backup has the same
+        db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (ERASURE_KEY, secret))
         db.commit()
     except BaseException:
         db.rollback()

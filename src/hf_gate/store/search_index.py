@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from .people import StoredPerson
-from .search_text import SearchText, find_dense_runs, replace_names, with_dense_runs
+from .search_text import EMPTY_TEXT, SearchText, find_dense_runs, replace_names, with_dense_runs
 from .sql import Database
 
 
@@ -30,7 +30,7 @@ class SearchIndex:
         if people:
             self._replace_names({one.id: one for one in people})
         if self._changed:
-            self._delete_old_texts()
+            self._delete_texts(self._changed)
         rows = [(ident, *text) for ident, text in sorted((self._changed | self._new).items())]
         if self._db.is_sqlite:
             self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", [row[:2] for row in rows])
@@ -49,8 +49,18 @@ class SearchIndex:
                 one = people[person]
                 self._changed[ident] = with_dense_runs(replace_names(text, one.fullname, one.username, one.email))
 
-    def _delete_old_texts(self) -> None:
-        among, value = self._db.in_clause(self._changed)
+    def empty(self, requests: Sequence[int]) -> None:
+        """Replace the texts of requests by empty ones, without a trace in the index: SQLite would only mark them as deleted."""
+        if self._db.is_sqlite:
+            self._db.run("INSERT INTO grams (grams, rank) VALUES ('secure-delete', 1)")
+        self._delete_texts(requests)
+        if self._db.is_sqlite:
+            self._db.run("INSERT INTO grams (grams, rank) VALUES ('secure-delete', 0)")
+        self._new |= dict.fromkeys(requests, EMPTY_TEXT)
+        self.flush()
+
+    def _delete_texts(self, requests: Collection[int]) -> None:
+        among, value = self._db.in_clause(requests)
         old = self._db.rows(f"SELECT id, text FROM texts WHERE id {among} ORDER BY id", (value,))
         if self._db.is_sqlite:
             rows = [(ident, text + find_dense_runs(text)) for ident, text in old]

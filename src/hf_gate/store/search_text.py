@@ -27,6 +27,10 @@ SearchText: TypeAlias = tuple[str, str]
 """A search text, and additional text for the index only."""
 
 
+EMPTY_TEXT: Final[SearchText] = (NAME * 3, "")
+"""The search text of a request whose personal data was deleted: three empty names."""
+
+
 def clean(text: str) -> str:
     """Return text that both databases can store: without NUL and surrogates."""
     return text if text.isascii() and text.isprintable() else _BAD.sub("\ufffd", text)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
+from pathlib import Path
 
 from ..domain.case_folding import fold_for_search
 from ..domain.classification import RequestClassifier
+from ..domain.erasure import ErasedRequest
 from ..domain.ids import Repo, is_id
 from ..domain.ledger import Checkpoint, LedgerLink
 from ..domain.members import Member
@@ -28,6 +30,7 @@ from ..domain.rows import (
 from . import ledger, member_rows, repos, runs
 from .compression import Packer
 from .connections import StoreConnections
+from .erased import strip_erased
 from .query_sql import build_conditions
 from .requests import (
     SELECT_BARE,
@@ -51,7 +54,7 @@ class Store(StoreConnections):
     """The store, opened by `opening.open_store`.
 
     `aside` opens a connection for the only write that does not need the write lock: a request to the process that holds
-    the lock.
+    the lock. `erasures` is the file with the hashes of erased people.
     """
 
     def __init__(
@@ -65,9 +68,10 @@ class Store(StoreConnections):
         *,
         lends: bool = False,
         load_classifier: Callable[[], RequestClassifier] | None = None,
+        erasures: Path | None = None,
     ) -> None:
         super().__init__(connect, writes, lock, country_of, lends=lends, load_classifier=load_classifier)
-        self.endpoint, self._aside = endpoint, aside
+        self.endpoint, self._aside, self.erasures = endpoint, aside, erasures
         self._verdicts = VerdictCache()
         self._packer = Packer(lambda number: read_dictionary(self.reads, number))
 
@@ -97,6 +101,22 @@ class Store(StoreConnections):
         """Return the stored latest attempt for each of these records, in their order; None if unknown."""
         ident = self._repo_id(repo)
         return [None] * len(seen) if ident is None else self._attempt_reader(ident).read_latest(seen)
+
+    def match_records(
+        self, repo: Repo, seen: Sequence[AccessRequest]
+    ) -> Sequence[tuple[KnownRequest | None, AccessRequest]]:
+        """Return each record with its stored latest attempt. Records of erased people lose their personal data."""
+        ident = self._repo_id(repo)
+        if ident is None:
+            return [(None, one) for one in seen]
+        records, rows = strip_erased(self.reads, seen)
+        reader = self._attempt_reader(ident)
+        known = list(reader.read_latest(records))
+        by_number = reader.read_by_number(rows.values())
+        for index, record in enumerate(records):
+            if isinstance(record, ErasedRequest):  # never by its ids, which may belong to a new request
+                known[index] = by_number.get(rows.get(index, 0))
+        return list(zip(known, records, strict=True))
 
     def attempts_not_in(self, repo: Repo, seen: Collection[int]) -> Iterator[KnownRequest]:
         """Iterate over the current requests whose numbers are not in `seen`, except withdrawn ones."""

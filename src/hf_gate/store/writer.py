@@ -10,6 +10,7 @@ import msgspec
 from ..domain import events as e
 from ..domain.case_folding import domain_of
 from ..domain.classification import UNCLASSIFIED, Classification
+from ..domain.erasure import ErasedRequest
 from ..domain.events import OUTSIDE, LedgerEntry, canonical_json
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
@@ -20,12 +21,13 @@ from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, RepoRow, RunRow
 from . import runs
 from .compression import build_dictionary, encode_record_part
+from .erased import find_erased_meanwhile, link_new_request
 from .ledger import ChainWriter
 from .people import People, StoredPerson
 from .projection import Projection
 from .repos import read_repo
 from .search_index import SearchIndex
-from .search_text import SearchText, clean, search_text
+from .search_text import EMPTY_TEXT, SearchText, clean, search_text
 from .sql import Database
 from .state_columns import chain_of
 from .writer_cache import WriterCache
@@ -93,14 +95,17 @@ class Writer:
         If a person appears twice in a transaction, the second record is compared with the first one.
         """
         repo_id = self.repo_id(repo)
-        told = [one for one in seen if one.events]
+        late = find_erased_meanwhile(self._db, seen)
+        told = [one for one in seen if one.events and id(one) not in late]
         log = ChainWriter(self._db, self._memory, repo_id, chain_of(repo), self._find_dictionary(repo_id, told))
         people = iter(self._people.find_or_create(told))
         self._rows.load(one.known.id for one in told if one.known is not None)
         idents: list[int] = []
         quiet: list[tuple[bytes, bytes, bytes, int]] = []
         for one in seen:
-            if one.events:
+            if id(one) in late:
+                ident = one.known.id if one.known is not None else 0
+            elif one.events:
                 person = next(people)
                 ident = self._record_events(one, repo_id, person, log, at)
                 self._taken[repo_id, person.id] = (ident, one)
@@ -132,9 +137,13 @@ class Writer:
                     self._people.flush()
                     self._rows.load([ident])
                 continue
-            private = _encode_private_part(event, one.request)
+            is_erased = isinstance(one.request, ErasedRequest)
+            private = None if is_erased else _encode_private_part(event, one.request)
             entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, private)
             held = self._rows.apply_event(ident, event, at, OUTSIDE)
+            if is_erased:
+                held.extra |= {"raw": one.raw}
+                continue
             held.extra |= {"raw": one.raw, "record_id": entry, **one.content._asdict()}
             if isinstance(event, e.RequestChanged):
                 held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(one.request)}
@@ -153,6 +162,12 @@ class Writer:
         assert state is not None
         if event.after is not None:
             self._rows.supersede(event.after)
+        if isinstance(one.request, ErasedRequest):
+            empty = (None, one.raw, *one.content, None, None)
+            self._rows.add_request(ident, repo_id, person.id, state, at, empty, UNCLASSIFIED)
+            self._index.add(ident, EMPTY_TEXT)
+            link_new_request(self._db, one.request, ident)
+            return ident
         extra = (entry, one.raw, *one.content, domain_of(person.email), self._memory.country_of(one.request))
         known = self._memory.classifiers.classify(repo_id, one.request)
         self._rows.add_request(ident, repo_id, person.id, state, at, extra, known)
@@ -176,10 +191,18 @@ class Writer:
     def clear_classifications(self, person: int) -> None:
         """Remove what was derived from the answers and the e-mail address of a person, because these are being erased."""
         rows = self._db.rows("SELECT id FROM requests WHERE person_id = ?", (person,))
-        self._rows.load(ident for (ident,) in rows)
-        for (ident,) in rows:
+        self.clear_classifications_of([ident for (ident,) in rows])
+
+    def clear_classifications_of(self, requests: Sequence[int]) -> None:
+        """Remove what was derived from the answers and e-mail addresses of these requests."""
+        self._rows.load(requests)
+        for ident in requests:
             self._rows.set_classification(ident, UNCLASSIFIED)
         self._rows.flush()
+
+    def clear_search_texts(self, requests: Sequence[int]) -> None:
+        """Delete the search texts of requests, from the index too."""
+        self._index.empty(requests)
 
     def _flush(self, log: ChainWriter) -> None:
         self._people.flush()
@@ -189,7 +212,7 @@ class Writer:
         self._index.flush(renamed.values())
         if renamed:
             domains = [(domain_of(one.email), one.id) for one in renamed.values()]
-            self._db.run_many("UPDATE requests SET domain = ? WHERE person_id = ?", domains)
+            self._db.run_many("UPDATE requests SET domain = ? WHERE person_id = ? AND record_id IS NOT NULL", domains)
             renamed.clear()
 
     def _find_dictionary(self, repo_id: int, told: Sequence[RecordUpdate]) -> int:

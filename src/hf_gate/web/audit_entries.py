@@ -39,6 +39,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.POLICY_SAVED: "policy saved",
     EventKind.TABLE_ACCEPTED: "table accepted",
     EventKind.TABLE_CHANGED: "table changed",
+    EventKind.PRIVATE_PARTS_DELETED: "personal data deleted",
     EventKind.RUN_ENDED: "run ended",
     EventKind.SYNC_ENDED: "full sync",
     EventKind.MEMBER_INVITED: "member invited",

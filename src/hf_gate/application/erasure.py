@@ -1,0 +1,139 @@
+"""Erases one person: shows what would go, checks that nothing is under way, deletes, and says what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..domain.display_text import join_words, pluralize
+from ..domain.rows import PersonRow
+from ..domain.timestamps import to_ms
+from ..errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
+from ..store.copies import erase_in_copies, find_copies
+from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles, read_identity
+from ..store.erasure_file import append_record, make_record, repeat_erasures
+from .erasure_places import find_places
+from .records import CopyRecord, ErasureRecord, PlaceRecord
+from .store_maintenance import file_of_store, files_of
+from .workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class ErasurePreview:
+    """What an erasure would delete, and what stays."""
+
+    person: PersonRow
+    name: str  # to be typed as confirmation
+    parts: StoredParts
+    obstacles: ErasureObstacles
+    copies: Sequence[Path]
+    places: Sequence[PlaceRecord]
+    member: str | None  # the person is also this member, who stays
+
+    def record(self, results: Sequence[CopyRecord] | None = None) -> ErasureRecord:
+        """Return the preview as a record; with `results`, as the record of the erasure."""
+        return ErasureRecord(
+            person=self.person.pseudonym,
+            erased=results is not None,
+            requests=self.parts.requests,
+            entries=self.parts.entries,
+            changes=self.parts.changes,
+            bindings=self.parts.bindings,
+            views=self.parts.views,
+            profiles=self.parts.profiles,
+            copies=[CopyRecord(file=str(path), problem=None) for path in self.copies]
+            if results is None
+            else [*results],
+            places=list(self.places),
+            member=self.member,
+        )
+
+
+def find_person(workspace: Workspace, text: str) -> PersonRow:
+    """Return the one person with this username, account id, e-mail address or pseudonym."""
+    found = {row.person.id: row.person for row in workspace.store.find_by_identity(None, text)}
+    if not found:
+        raise RequestNotFound(
+            f"there is no request of {text} in the store.", hint="To search for part of a name: hf-gate ls --query WORD"
+        )
+    if len(found) > 1:
+        names = join_words([person.pseudonym for person in found.values()], "and")
+        raise UsageError(f"{len(found)} people match {text}.", hint=f"Use the account id or the pseudonym: {names}")
+    return next(iter(found.values()))
+
+
+def name_of(person: PersonRow) -> str:
+    """Return the name that confirms an erasure: the username, else the pseudonym."""
+    return person.identity.username or person.pseudonym
+
+
+def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Sequence[Path] = ()) -> ErasurePreview:
+    """Return what the erasure of a person would delete. `url` is the store's address, `owned` are files of the workspace."""
+    db, path = workspace.store.reads, file_of_store(url)
+    identity = read_identity(db, person.id)
+    copies = [] if path is None else find_copies(path)
+    own = [*copies, *([] if path is None else files_of(path))]
+    if workspace.store.erasures is not None:
+        own.append(workspace.store.erasures)
+    return ErasurePreview(
+        person=person,
+        name=name_of(person),
+        parts=count_parts(db, person.id),
+        obstacles=find_obstacles(db, person.id),
+        copies=copies,
+        places=find_places(workspace.location.folder, owned, own, identity.needles),
+        member=_find_member(workspace, person),
+    )
+
+
+def _find_member(workspace: Workspace, person: PersonRow) -> str | None:
+    known = person.identity
+    names = {word.lower() for word in (known.username, known.user_id) if word}
+    for member in workspace.store.members():
+        if names & {word.lower() for word in (member.name, member.account, member.user_id) if word}:
+            return member.name
+    return None
+
+
+def check_erasable(preview: ErasurePreview) -> None:
+    """Raise StoreUnavailable while something under way needs the person's data, with the command that ends it."""
+    found, name = preview.obstacles, preview.name
+    if found.unsettled or found.runs:
+        run = found.runs[0] if found.runs else "RUN"
+        raise StoreUnavailable(
+            f"{name} is part of a run that has not ended; nothing was erased.",
+            hint=f"Finish it with `hf-gate runs resume {run}`, or end it with `hf-gate runs stop {run}`.",
+        )
+    if found.unsent:
+        raise StoreUnavailable(
+            f"{pluralize(found.unsent, 'decision')} about {name} {'is' if found.unsent == 1 else 'are'} not sent yet; nothing was erased.",
+            hint="Send or undo under Unsent in the desk first.",
+        )
+    if found.accesses:
+        raise StoreUnavailable(
+            f"{name} has access to {join_words([str(repo) for repo in found.accesses], 'and')}; nothing was erased.",
+            hint=f"End the access first: hf-gate person revoke {name}",
+        )
+
+
+def erase(workspace: Workspace, person: PersonRow, url: str, actor: str, owned: Sequence[Path] = ()) -> ErasureRecord:
+    """Erase a person from the store and from every copy of it; return what was deleted and what stays.
+
+    The hashes are on disk before anything is deleted, so that the next opening finishes an interrupted erasure.
+    """
+    store, path = workspace.store, file_of_store(url)
+    with store.hold_write_lock():
+        preview = preview_erasure(workspace, person, url, owned)
+        check_erasable(preview)
+        if store.erasures is None:
+            raise UsageError("this store has no folder for the list of erasures.", hint="Use a workspace: hf-gate init")
+        append_record(store.erasures, make_record(store.reads, person.id, to_ms(workspace.now())))
+        is_clean = repeat_erasures(store, store.erasures, actor)
+        results = [] if path is None else erase_in_copies(path, store.endpoint, store.erasures)
+    if not is_clean:
+        raise StoreBusy(
+            f"{preview.name} is erased, but another process still reads the old log of the database.",
+            hint="Stop the desk; the next command that writes, e.g. hf-gate sync, removes the rest.",
+        )
+    return preview.record([CopyRecord(file=str(one.path), problem=one.problem or None) for one in results])

@@ -1,0 +1,71 @@
+"""Finds where a person occurs in the files of a workspace that hf-gate does not edit: policies, tables and exports."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from .records import PlaceRecord
+
+_MAX_FILES: Final = 20_000
+_MAX_BYTES: Final = 64 << 20  # of one file
+_MAX_LINES: Final = 20  # places that are listed in one file
+_SKIPPED: Final = frozenset({".git", ".venv", "node_modules", "__pycache__"})
+
+
+def find_places(
+    folder: Path | None, named: Iterable[Path], own: Collection[Path], needles: Sequence[str]
+) -> list[PlaceRecord]:
+    """Return the places below a folder, and in the named files, that contain one of these words.
+
+    `own` are files that hf-gate writes itself. A file that was not searched is listed with the reason.
+    """
+    if not needles:
+        return []
+    words = [spelling for needle in needles for spelling in _spellings(needle)]
+    skipped = {path.resolve() for path in own}
+    files = dict.fromkeys(path.resolve() for path in (*named, *_iterate_files(folder)))
+    return [place for path in files if path not in skipped for place in _search(path, words)]
+
+
+def _spellings(word: str) -> set[bytes]:
+    lower = word.lower()
+    return {lower.encode("utf-8", "replace"), json.dumps(lower)[1:-1].encode()}
+
+
+def _iterate_files(folder: Path | None) -> Iterator[Path]:
+    if folder is None:
+        return iter(())
+    return islice(_walk(folder), _MAX_FILES)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+        for name in sorted(names):
+            path = Path(root, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _search(path: Path, words: Sequence[bytes]) -> Iterator[PlaceRecord]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            yield PlaceRecord(file=str(path), line=None, problem="too large to search")
+            return
+        content = path.read_bytes().lower()
+    except OSError as problem:
+        yield PlaceRecord(file=str(path), line=None, problem=f"cannot be read: {problem.strerror}")
+        return
+    if not any(word in content for word in words):
+        return
+    if b"\0" in content:
+        yield PlaceRecord(file=str(path), line=None, problem=None)
+        return
+    lines = (n for n, line in enumerate(content.split(b"\n"), 1) if any(word in line for word in words))
+    for number in islice(lines, _MAX_LINES):
+        yield PlaceRecord(file=str(path), line=number, problem=None)

@@ -1,0 +1,99 @@
+"""Recognizes erased people and their old requests by keyed hashes, and strips records of personal data.
+
+A hash stays after the erasure, so that a sync does not store the same request again with its names and answers. A later
+request has another time, so it is not recognized and counts as new data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from .case_folding import fold_for_search
+from .events import canonical_json
+from .ids import Person, Repo
+from .requests import AccessRequest
+from .timestamps import ms_to_iso, to_ms
+
+SECRET_BYTES: Final = 32
+_SIZE: Final = 16  # bytes of a hash
+
+
+class ErasedRequest(AccessRequest, frozen=True, kw_only=True, gc=False):
+    """A record without personal data: only the request id, the status and the times are left. `keys` are its hashes."""
+
+    keys: tuple[bytes, ...] = ()
+
+
+def hash_store(secret: bytes) -> str:
+    """Return the tag of a store in the file of erasures, which several stores may share."""
+    return _hash(secret, "store").hex()
+
+
+def hash_person(secret: bytes, pseudonym: str) -> bytes:
+    """Return the hash of a stored person."""
+    return _hash(secret, "person", pseudonym)
+
+
+def hash_request(
+    secret: bytes, repo: Repo, asked_at: int, *, user_id: str | None, username: str | None, hub_request: str | None
+) -> tuple[bytes, ...]:
+    """Return the hashes of a request: one for each known identifier, together with the repo and the time (ms)."""
+    named = (
+        ("id", user_id and user_id.lower()),
+        ("name", username and fold_for_search(username)),
+        ("request", hub_request and hub_request.lower()),
+    )
+    return tuple(_hash(secret, kind, str(repo), str(asked_at), value) for kind, value in named if value)
+
+
+def hash_record(secret: bytes, request: AccessRequest) -> tuple[bytes, ...]:
+    """Return the hashes of a record as read from the Hub."""
+    person = request.person
+    return hash_request(
+        secret,
+        request.repo,
+        to_ms(request.asked_at),
+        user_id=person.id,
+        username=person.username,
+        hub_request=request.request_id,
+    )
+
+
+def strip_record(request: AccessRequest, keys: tuple[bytes, ...]) -> ErasedRequest:
+    """Return a record without names, e-mail address and answers."""
+    raw = {"requestId": request.request_id, "status": request.status, "timestamp": ms_to_iso(to_ms(request.asked_at))}
+    return ErasedRequest(
+        repo=request.repo,
+        status=request.status,
+        asked_at=request.asked_at,
+        person=Person(None, None, None),
+        request_id=request.request_id,
+        reviewed_at=request.reviewed_at,
+        raw_json=canonical_json(raw),
+        read_at=request.read_at,
+        keys=keys,
+    )
+
+
+def to_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Return numbers as ranges: the first and the last number of each."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return tuple(found)
+
+
+def _hash(secret: bytes, *parts: str) -> bytes:
+    text = canonical_json(list[str](parts))
+    return hashlib.blake2b(text, key=secret, digest_size=_SIZE).digest()
+
+
+def is_mentioned(needles: Sequence[str], text: str) -> bool:
+    """Return whether a text contains one of these words, ignoring case."""
+    folded = text.casefold()
+    return any(needle.casefold() in folded for needle in needles)

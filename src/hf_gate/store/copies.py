@@ -1,0 +1,101 @@
+"""Remembers the backups of a store, and erases people in every copy that still exists."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ..errors import HfGateError, StoreDamaged
+from .erasure_file import find_pending, repeat_erasures
+from .opening import read_revision
+from .removal import BEFORE_RESTORE, files_of
+from .revisions import REVISIONS
+from .sql import Sqlite
+from .store import Store
+
+_LIST: Final = ".copies"  # added to the name of the store
+_LOGS: Final = ("-wal", "-shm", "-journal")
+
+
+class CopyResult(NamedTuple):
+    """What became of one copy of the store. `problem` is empty if nothing is left in it."""
+
+    path: Path
+    problem: str = ""
+
+
+def record_copy(store: Path, target: Path) -> None:
+    """Remember a backup, so that a later erasure covers it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    file = os.open(store.with_name(store.name + _LIST), flags, 0o600)
+    try:
+        os.write(file, json.dumps(str(target.absolute())).encode() + b"\n")
+    finally:
+        os.close(file)
+
+
+def find_copies(store: Path) -> list[Path]:
+    """Return the backups that were made of a store, and the copies that hf-gate keeps beside it."""
+    own = [
+        path
+        for path in files_of(store)
+        if path.name.startswith((store.name + BEFORE_RESTORE, store.name + ".before-"))
+        and not path.name.endswith(_LOGS)
+    ]
+    return list(dict.fromkeys([*own, *_iterate_backups(store)]))
+
+
+def _iterate_backups(store: Path) -> Iterator[Path]:
+    try:
+        lines = store.with_name(store.name + _LIST).read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            name = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(name, str):
+            yield Path(name)
+
+
+def erase_in_copies(store: Path, endpoint: str, erasures: Path) -> list[CopyResult]:
+    """Repeat all erasures in every copy of a store; return the copies with what prevented it."""
+    return [CopyResult(path, _erase_in(path, endpoint, erasures)) for path in find_copies(store)]
+
+
+def _erase_in(path: Path, endpoint: str, erasures: Path) -> str:
+    if not os.path.lexists(path):
+        return "it was moved or deleted; a restore repeats the erasure"
+    if path.is_symlink() or not path.is_file():
+        return "it is not a regular file"
+    try:
+        repeat_in_copy(path, endpoint, erasures)
+    except (HfGateError, OSError, sqlite3.Error) as problem:
+        return str(problem).rstrip(".")
+    return ""
+
+
+def repeat_in_copy(path: Path, endpoint: str, erasures: Path) -> None:
+    """Repeat all erasures in one copy, which nothing else has open."""
+    db = Sqlite(path, writes=True)
+    try:
+        if read_revision(db) != REVISIONS.head:
+            raise StoreDamaged(f"{path} was made by another version of hf-gate.", hint="Delete it.")
+        if not find_pending(db, erasures):
+            return
+    finally:
+        db.close()
+    read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
+    with Store(endpoint, read, write(), None, lambda _: None, write, erasures=erasures) as copy:
+        repeat_erasures(copy, erasures)
+    db = Sqlite(path, writes=True)
+    try:
+        db.rows("PRAGMA journal_mode = DELETE")  # so that the copy is one file
+    finally:
+        db.close()

@@ -1,0 +1,75 @@
+"""Finds requests whose personal data was deleted among records from the Hub, so that a sync stores only their status."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from ..domain.erasure import ErasedRequest, hash_record, strip_record
+from ..domain.request_state import RecordUpdate
+from ..domain.requests import AccessRequest
+from .sql import Database
+
+ERASURE_KEY: Final = "erasure key"
+"""The setting with the key of the hashes. It is never exported."""
+
+
+def read_secret(db: Database) -> bytes:
+    """Return the key of the hashes."""
+    found = db.row("SELECT value FROM settings WHERE key = ?", (ERASURE_KEY,))
+    assert found is not None, "a store is created with this key"
+    return bytes.fromhex(found[0])
+
+
+def strip_erased(db: Database, seen: Sequence[AccessRequest]) -> tuple[list[AccessRequest], dict[int, int]]:
+    """Return the records, the erased ones without personal data.
+
+    The second value gives the request numbers of erased records by their position.
+    """
+    records, rows = list(seen), dict[int, int]()
+    if not records or db.row("SELECT 1 FROM erased LIMIT 1") is None:
+        return records, rows
+    secret = read_secret(db)
+    keys = [hash_record(secret, one) for one in records]
+    known = find_keys(db, [key for some in keys for key in some])
+    for index, some in enumerate(keys):
+        if not any(key in known for key in some):
+            continue
+        records[index] = strip_record(records[index], some)
+        row = next((number for key in some if (number := known.get(key)) is not None), None)
+        if row is not None:
+            rows[index] = row
+    return records, rows
+
+
+def find_erased_meanwhile(db: Database, updates: Sequence[RecordUpdate]) -> set[int]:
+    """Return the identities (`id()`) of updates whose person was erased after they were compared with the store."""
+    plain = [one for one in updates if not isinstance(one.request, ErasedRequest)]
+    records, _ = strip_erased(db, [one.request for one in plain])
+    return {id(one) for one, now in zip(plain, records, strict=True) if isinstance(now, ErasedRequest)}
+
+
+def find_keys(db: Database, keys: Collection[bytes]) -> dict[bytes, int | None]:
+    """Return the stored hashes among these, with their request numbers."""
+    found: dict[bytes, int | None] = {}
+    wanted = list(keys)
+    for start in range(0, len(wanted), 500):
+        some = wanted[start : start + 500]
+        marks = ", ".join("?" * len(some))
+        rows = db.rows(f"SELECT key, request_id FROM erased WHERE key IN ({marks})", some)
+        found |= {bytes(key): row for key, row in rows}
+    return found
+
+
+def write_keys(db: Database, keys: Collection[tuple[bytes, int | None]]) -> None:
+    """Store hashes with their request numbers; a known number is not forgotten."""
+    db.run_many(
+        "INSERT INTO erased (key, request_id) VALUES (?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET request_id = coalesce(excluded.request_id, erased.request_id)",
+        list(keys),
+    )
+
+
+def link_new_request(db: Database, request: ErasedRequest, number: int) -> None:
+    """Store the number of the row that was created for an erased record."""
+    write_keys(db, [(key, number) for key in request.keys])

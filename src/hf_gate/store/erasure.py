@@ -1,0 +1,287 @@
+"""Deletes the personal data of people, or of old requests, from every table, and names the gaps in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ..domain.erasure import hash_person, hash_request, is_mentioned, to_ranges
+from ..domain.events import LedgerEntry, PrivatePartsDeleted
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.request_version import EMPTY_CONTENT
+from ..domain.runs import FINISHED
+from .compression import Packer
+from .erased import read_secret, write_keys
+from .ledger import read_repos_by_number
+from .sql import Database
+from .writer import Writer
+from .writer_cache import read_dictionary
+
+TO_SCRUB: Final = "to scrub"
+"""The setting that says that deleted data may still be in free pages and in the log of the database."""
+
+_PERSON: Final = "id, pseudonym, user_id, username, fullname, email"
+_MIN_NEEDLE: Final = 4  # characters; a shorter word would occur in most texts
+_REQUEST_TABLES: Final = ("hits", "picked", "tray")
+_CHANGE: Final[dict[str, object]] = {"user_id": None, "user": None, "reason": None, "because": [], "answers_digest": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIdentity:
+    """What the store knows about one person."""
+
+    id: int
+    pseudonym: str
+    user_id: str | None
+    username: str | None
+    fullname: str | None
+    email: str | None
+
+    @property
+    def needles(self) -> tuple[str, ...]:
+        """The words that identify the person in other texts."""
+        found = (self.user_id, self.username, self.fullname, self.email)
+        return tuple(word for word in found if word and len(word) >= _MIN_NEEDLE)
+
+
+class Eraser:
+    """Deletes personal data within one transaction. `at` (ms) and `actor` are those of the ledger entries."""
+
+    def __init__(self, write: Writer, at: int, actor: str) -> None:
+        self._write, self._db, self._at, self._actor = write, write.db, at, actor
+        self._packer = Packer(lambda number: read_dictionary(self._db, number))
+        self._repos = read_repos_by_number(self._db)
+
+    # ---- people ------------------------------------------------------------------------------------------------------
+
+    def erase_person(self, person: int) -> None:
+        """Delete all personal data of a person. Their requests stay under the pseudonym, with status and times."""
+        identity = read_identity(self._db, person)
+        requests = [row[0] for row in self._db.rows("SELECT id FROM requests WHERE person_id = ?", (person,))]
+        self._register([identity], requests)
+        write_keys(self._db, [(hash_person(read_secret(self._db), identity.pseudonym), None)])
+        self._delete_private_parts("x.person_id = ?", person, "erasure", identity.pseudonym)
+        self._clear_requests(requests)
+        self._delete_mentions(identity)
+        self._redact_runs(requests, [identity])
+        self._db.run("DELETE FROM profiles WHERE person_id = ?", (person,))
+        self._db.run(
+            "UPDATE people SET salt = NULL, user_id = NULL, username = NULL, fullname = NULL, email = NULL,"
+            " user_key = NULL WHERE id = ?",
+            (person,),
+        )
+        self._write.write_setting(TO_SCRUB, "1")
+
+    # ---- old requests ------------------------------------------------------------------------------------------------
+
+    def delete_old(self, requests: Sequence[int]) -> None:
+        """Delete the names, e-mail addresses and answers of requests. The account id of their people stays."""
+        among, value = self._db.in_clause(requests)
+        found = self._db.rows(f"SELECT DISTINCT person_id FROM requests WHERE id {among}", (value,))
+        people = [read_identity(self._db, person) for (person,) in found]
+        self._register(people, requests)
+        self._delete_private_parts(f"l.request_id {among}", value, "retention", None)
+        self._clear_requests(requests)
+        self._redact_runs(requests, people)
+        for one in people:
+            if self._db.row("SELECT 1 FROM requests WHERE person_id = ? AND record_id IS NOT NULL", (one.id,)) is None:
+                self._clear_names(one)
+        self._write.write_setting(TO_SCRUB, "1")
+
+    def _clear_names(self, one: StoredIdentity) -> None:
+        """Delete the names of a person without any other request."""
+        self._delete_private_parts("x.person_id = ?", one.id, "retention", None)
+        self._db.run("DELETE FROM profiles WHERE person_id = ?", (one.id,))
+        self._db.run(
+            "UPDATE people SET salt = NULL, username = NULL, fullname = NULL, email = NULL, user_key = NULL WHERE id = ?",
+            (one.id,),
+        )
+
+    # ---- parts -------------------------------------------------------------------------------------------------------
+
+    def _register(self, people: Sequence[StoredIdentity], requests: Sequence[int]) -> None:
+        """Store the hashes by which a sync recognizes these requests."""
+        secret, by_id = read_secret(self._db), {one.id: one for one in people}
+        among, value = self._db.in_clause(requests)
+        sql = f"SELECT id, repo_id, person_id, asked_at, hub_request FROM requests WHERE id {among}"
+        rows = [
+            (key, ident)
+            for ident, repo_id, person, asked_at, hub_request in self._db.rows(sql, (value,))
+            for key in _hash(secret, self._repos[repo_id], by_id[person], asked_at, hub_request)
+        ]
+        write_keys(self._db, rows)
+
+    def _delete_private_parts(self, where: str, value: object, cause: str, person: str | None) -> None:
+        """Delete private parts and add an entry to each chain that names their entries."""
+        sql = f"SELECT x.id, l.repo_id, l.seq FROM private x JOIN ledger l ON l.id = x.id WHERE {where}"
+        rows = self._db.rows(sql, (value,))
+        chains: dict[int, list[int]] = {}
+        for _, repo_id, seq in rows:
+            chains.setdefault(repo_id, []).append(seq)
+        among, idents = self._db.in_clause([row[0] for row in rows])
+        self._db.run(f"DELETE FROM private WHERE id {among}", (idents,))
+        for repo_id, numbers in sorted(chains.items()):
+            event = PrivatePartsDeleted(cause=cause, entries=to_ranges(numbers), person=person)
+            repo = self._repos.get(repo_id)
+            self._write.append(repo, [LedgerEntry(event=event, at=self._at, actor=self._actor)])
+
+    def _clear_requests(self, requests: Sequence[int]) -> None:
+        """Delete what the rows of requests hold about people, and every row of other tables about these requests."""
+        self._write.clear_search_texts(requests)
+        self._write.clear_classifications_of(requests)
+        among, value = self._db.in_clause(requests)
+        self._db.run(
+            "UPDATE requests SET record_id = NULL, raw = ?, answers = ?, identity = ?, domain = NULL, country = NULL,"
+            f" reason = NULL, has_notes = FALSE WHERE id {among}",
+            (b"", EMPTY_CONTENT.answers, EMPTY_CONTENT.identity, value),
+        )
+        for table in _REQUEST_TABLES:
+            self._db.run(f"DELETE FROM {table} WHERE request_id {among}", (value,))
+
+    def _delete_mentions(self, one: StoredIdentity) -> None:
+        """Delete the bindings of the owner's tables and the saved views that name a person."""
+        names = [word.lower() for word in (one.username, one.email) if word]
+        among, value = self._db.in_clause(names)
+        self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.user_id or "", value))
+        for member, name, query in self._db.rows("SELECT member, name, query FROM views"):
+            if is_mentioned(one.needles, f"{name}\n{query}"):
+                self._db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
+
+    # ---- plans and runs ----------------------------------------------------------------------------------------------
+
+    def _redact_runs(self, requests: Sequence[int], people: Sequence[StoredIdentity]) -> None:
+        """Remove people from the changes of runs, and from plans. A plan without a run is deleted."""
+        among, value = self._db.in_clause(requests)
+        needles = [needle for one in people for needle in one.needles]
+        sql = "SELECT run, n, request_id, change, why FROM changes WHERE"
+        rows = self._db.rows(f"{sql} request_id {among}", (value,))
+        nameless = self._db.rows(f"{sql} request_id IS NULL")
+        rows += [row for row in nameless if is_mentioned(needles, bytes(row[3]).decode("utf-8", "replace"))]
+        for run, n, _, change, why in rows:
+            document = msgspec.json.encode({**msgspec.json.decode(bytes(change)), **_CHANGE, "identity_digest": None})
+            kept = "" if is_mentioned(needles, why) else why
+            sql = "UPDATE changes SET change = ?, why = ? WHERE run = ? AND n = ?"
+            self._db.run(sql, (document, kept, run, n))
+        self._redact_plans(set(requests), people)
+
+    def _redact_plans(self, requests: Collection[int], people: Sequence[StoredIdentity]) -> None:
+        user_ids = {one.user_id for one in people if one.user_id}
+        needles = [needle for one in people for needle in one.needles]
+        for (digest,) in self._db.rows("SELECT digest FROM plans"):
+            row = self._db.row("SELECT document, about FROM plans WHERE digest = ?", (digest,))
+            assert row is not None
+            document = msgspec.json.decode(self._packer.unpack(bytes(row[0])))
+            is_about = [_is_about(change, requests, user_ids) for change in document["changes"]]
+            if not any(is_about):
+                continue
+            changes = [
+                {**change, **_CHANGE, "identity_digest": None} if is_one else change
+                for change, is_one in zip(document["changes"], is_about, strict=True)
+            ]
+            redacted = msgspec.json.encode({**document, "changes": changes})
+            has_run = self._db.row("SELECT 1 FROM runs WHERE plan = ?", (digest,)) is not None
+            if not has_run or is_mentioned(needles, f"{redacted.decode()}\n{row[1] or ''}"):
+                self._db.run("DELETE FROM plans WHERE digest = ?", (digest,))
+                self._db.run("DELETE FROM made_plans WHERE digest = ?", (digest,))
+                continue
+            packed = self._packer.pack(0, redacted)
+            self._db.run("UPDATE plans SET document = ? WHERE digest = ?", (packed, digest))
+
+
+def _hash(
+    secret: bytes, repo: Repo | None, one: StoredIdentity, asked_at: int, hub_request: str | None
+) -> tuple[bytes, ...]:
+    assert repo is not None, "the workspace itself has no requests"
+    return hash_request(secret, repo, asked_at, user_id=one.user_id, username=one.username, hub_request=hub_request)
+
+
+def _is_about(change: dict[str, object], requests: Collection[int], user_ids: Collection[str]) -> bool:
+    return change.get("row") in requests or change.get("user_id") in user_ids
+
+
+def read_identity(db: Database, person: int) -> StoredIdentity:
+    """Return what the store knows about a person."""
+    row = db.row(f"SELECT {_PERSON} FROM people WHERE id = ?", (person,))
+    assert row is not None
+    return StoredIdentity(*row)
+
+
+# ---- before an erasure -----------------------------------------------------------------------------------------------
+
+
+class ErasureObstacles(NamedTuple):
+    """What keeps a person from being erased now."""
+
+    unsettled: int  # requests with a change whose outcome is unknown
+    runs: Sequence[str]  # unfinished runs that contain the person
+    unsent: int  # decisions in the tray
+    accesses: Sequence[Repo]  # repos where the person has access
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any obstacle."""
+        return bool(self.unsettled or self.runs or self.unsent or self.accesses)
+
+
+class StoredParts(NamedTuple):
+    """How much the store holds about a person."""
+
+    requests: int
+    entries: int  # private parts of the ledger
+    changes: int  # of runs
+    bindings: int
+    views: int
+    profiles: int
+
+
+def find_obstacles(db: Database, person: int) -> ErasureObstacles:
+    """Return what keeps a person from being erased now."""
+    mine = "SELECT id FROM requests WHERE person_id = ?"
+    among, over = db.in_clause(list(FINISHED))
+    sql = f"SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IN ({mine}) AND NOT (r.state {among})"
+    runs = [row[0] for row in db.rows(f"{sql} ORDER BY c.run", (person, over))]
+    needles = read_identity(db, person).needles
+    nameless = db.rows(
+        f"SELECT c.run, c.change FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IS NULL AND NOT (r.state {among})",
+        (over,),
+    )
+    runs += [run for run, change in nameless if is_mentioned(needles, bytes(change).decode("utf-8", "replace"))]
+    repos = read_repos_by_number(db)
+    accepted = db.rows(
+        "SELECT repo_id FROM requests WHERE person_id = ? AND is_current AND status = ? ORDER BY repo_id",
+        (person, Status.ACCEPTED.value),
+    )
+    return ErasureObstacles(
+        unsettled=_count(db, f"SELECT count(*) FROM requests WHERE id IN ({mine}) AND open_run IS NOT NULL", person),
+        runs=list(dict.fromkeys(runs)),
+        unsent=_count(db, f"SELECT count(*) FROM tray WHERE request_id IN ({mine}) AND outcome IS NULL", person),
+        accesses=[repos[row[0]] for row in accepted],
+    )
+
+
+def count_parts(db: Database, person: int) -> StoredParts:
+    """Return how much the store holds about a person."""
+    mine = "SELECT id FROM requests WHERE person_id = ?"
+    one = read_identity(db, person)
+    among, value = db.in_clause([word.lower() for word in (one.username, one.email) if word])
+    views = db.rows("SELECT name, query FROM views")
+    bindings = db.row(
+        f"SELECT count(*) FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.user_id or "", value)
+    )
+    return StoredParts(
+        requests=_count(db, f"SELECT count(*) FROM requests WHERE id IN ({mine})", person),
+        entries=_count(db, "SELECT count(*) FROM private WHERE person_id = ?", person),
+        changes=_count(db, f"SELECT count(*) FROM changes WHERE request_id IN ({mine})", person),
+        bindings=0 if bindings is None else int(bindings[0]),
+        views=sum(is_mentioned(one.needles, f"{name}\n{query}") for name, query in views),
+        profiles=_count(db, "SELECT count(*) FROM profiles WHERE person_id = ?", person),
+    )
+
+
+def _count(db: Database, sql: str, value: object) -> int:
+    found = db.row(sql, (value,))
+    return int(found[0]) if found else 0

@@ -1,0 +1,177 @@
+"""Keeps the hashes of erased people in a file beside the store, and repeats their erasure in an older copy of the store.
+
+A backup that was made before an erasure still holds the person. The file survives the restore, so that each opening of the
+store can delete the person again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ..domain.erasure import hash_person, hash_request, hash_store
+from ..errors import StoreDamaged, StoreUnavailable
+from .erased import find_keys, read_secret, write_keys
+from .erasure import TO_SCRUB, Eraser, read_identity
+from .ledger import read_repos_by_number
+from .sql import Database, Postgres, Sqlite
+
+if TYPE_CHECKING:
+    from .connections import StoreConnections
+
+FILE_NAME: Final = "erasures.jsonl"
+_REPLAYED_BY: Final = "hf-gate"  # the actor of an erasure that is repeated in an older copy
+_MAX_BYTES: Final = 1 << 30
+_IN_MEMORY: Final = 1 << 26  # bytes; a larger store is rewritten through a temporary file
+_VACUUMED: Final = (
+    "people", "requests", "private", "texts", "profiles", "bindings", "views", "plans", "changes", "tray", "hits", "picked",
+)  # fmt: skip
+
+
+class ErasureHashes(msgspec.Struct, frozen=True):
+    """One erasure as hashes: of the store, of the person, and of each of their requests."""
+
+    store: str
+    at: int  # ms
+    person: str
+    requests: tuple[str, ...] = ()
+
+
+def make_record(db: Database, person: int, at: int) -> ErasureHashes:
+    """Return the record of the erasure of a person."""
+    secret, identity, repos = read_secret(db), read_identity(db, person), read_repos_by_number(db)
+    rows = db.rows("SELECT repo_id, asked_at, hub_request FROM requests WHERE person_id = ? ORDER BY id", (person,))
+    keys = [
+        key.hex()
+        for repo_id, asked_at, hub_request in rows
+        for key in hash_request(
+            secret,
+            repos[repo_id],
+            asked_at,
+            user_id=identity.user_id,
+            username=identity.username,
+            hub_request=hub_request,
+        )
+    ]
+    return ErasureHashes(hash_store(secret), at, hash_person(secret, identity.pseudonym).hex(), tuple(keys))
+
+
+# ---- the file --------------------------------------------------------------------------------------------------------
+
+
+def append_record(path: Path, record: ErasureHashes) -> None:
+    """Add a record to the file, durably, before anything is deleted from the store."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        file = os.open(path, flags, 0o600)
+        try:
+            size = os.fstat(file).st_size
+            is_torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"  # a crash may have cut the last line
+            os.write(file, (b"\n" if is_torn else b"") + msgspec.json.encode(record) + b"\n")
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as problem:
+        hint = "Nothing was erased. Check the path, its permissions and the free disk space."
+        raise StoreUnavailable(f"{path} cannot be written: {problem.strerror or problem}.", hint=hint) from None
+
+
+def read_records(path: Path) -> list[ErasureHashes]:
+    """Return the records of all stores. Raise StoreDamaged for a line that is not a record, except a cut last line."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise StoreUnavailable(f"{path} is not a regular file.", hint="Replace it with the original file.")
+        if path.stat().st_size > _MAX_BYTES:
+            raise StoreDamaged(f"{path} is too large to be the list of erasures.", hint="Restore the original file.")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise StoreUnavailable(f"{path} cannot be read: {problem.strerror or problem}.") from None
+    found = []
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            if line.strip():
+                found.append(msgspec.json.decode(line, type=ErasureHashes))
+                bytes.fromhex(found[-1].person + "".join(found[-1].requests))
+        except ValueError:
+            if number < len(lines) and lines[number:] != [b""] and b"{" in line[:1] and line[-1:] != b"}":
+                continue  # cut by a crash; the erasure was repeated on the next line or never began
+            if number == len(lines):
+                continue
+            hint = "Restore the original file; without it, data of erased people could come back."
+            raise StoreDamaged(f"{path}: line {number} is not an erasure.", hint=hint) from None
+    return found
+
+
+# ---- repetition ------------------------------------------------------------------------------------------------------
+
+
+def find_pending(db: Database, path: Path | None) -> list[ErasureHashes]:
+    """Return the erasures of this store that its tables do not contain yet."""
+    records = [] if path is None else read_records(path)
+    if not records:
+        return []
+    tag = hash_store(read_secret(db))
+    own = {one.person: one for one in records if one.store == tag}
+    known = find_keys(db, [bytes.fromhex(person) for person in own])
+    return [one for person, one in own.items() if bytes.fromhex(person) not in known]
+
+
+def needs_erasures(db: Database, path: Path | None) -> bool:
+    """Return whether erasures are pending, or deleted data may still be in the files of the database."""
+    return db.row("SELECT 1 FROM settings WHERE key = ?", (TO_SCRUB,)) is not None or bool(find_pending(db, path))
+
+
+def repeat_erasures(store: StoreConnections, path: Path | None, actor: str = _REPLAYED_BY) -> bool:
+    """Delete the people of all pending erasures; return whether no trace is left in the files of the database."""
+    pending = find_pending(store.reads, path)
+    if pending:
+        with store.writing() as write:
+            _repeat(write.db, Eraser(write, max(one.at for one in pending), actor), pending)
+    return scrub(store)
+
+
+def _repeat(db: Database, eraser: Eraser, pending: Sequence[ErasureHashes]) -> None:
+    wanted, secret = {bytes.fromhex(one.person): one for one in pending}, read_secret(db)
+    for person, pseudonym in db.rows("SELECT id, pseudonym FROM people"):
+        if hash_person(secret, pseudonym) in wanted:
+            eraser.erase_person(person)
+    keys = [(bytes.fromhex(key), None) for one in pending for key in (one.person, *one.requests)]
+    write_keys(db, keys)
+
+
+# ---- traces in the files of the database -----------------------------------------------------------------------------
+
+
+def scrub(store: StoreConnections) -> bool:
+    """Remove deleted data from free pages, the log and dead rows; return False if another process prevents it now."""
+    if store.reads.row("SELECT 1 FROM settings WHERE key = ?", (TO_SCRUB,)) is None:
+        return True
+    with store.maintaining() as db:
+        is_clean = _scrub_sqlite(db) if isinstance(db, Sqlite) else _scrub_postgres(db)
+    if is_clean:
+        with store.writing() as write:
+            write.write_setting(TO_SCRUB, None)
+    return is_clean
+
+
+def _scrub_sqlite(db: Sqlite) -> bool:
+    size = db.rows("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")[0][0]
+    try:
+        if size > _IN_MEMORY:
+            db.run("PRAGMA temp_store = FILE")
+        db.run("VACUUM")
+    finally:
+        db.run("PRAGMA temp_store = MEMORY")
+    return bool(db.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0)
+
+
+def _scrub_postgres(db: Postgres) -> bool:
+    db.run(f"VACUUM {', '.join(_VACUUMED)}")
+    return True

@@ -1,0 +1,185 @@
+"""Forgetting one person: what goes, what stays, what comes back from the Hub or from a backup, and what is refused."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate import Hub
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+from tests.contract.store_kit import new_schema
+from tests.contract.traces import traces_in_files, traces_on_server
+
+from .console import DATASET, MODEL, Console, Ended, fill
+
+QUOKKA, NAME = "quokka-zzyx", 'Quœkka "Zz" Yxwvut'
+PURPOSE = 'I record "kxqjz" signals'
+REASON, NOTE = "We could not find vjqxh in your text.", "Met at the wzkqj workshop"
+
+
+class Scene:
+    """A workspace with the person to be forgotten and two others, and what is known about that person."""
+
+    def __init__(self, hub: LocalHub, folder: Path, server: str | None) -> None:
+        self.hub, self.folder, self.server, self.console = hub, folder, server, Console(hub)
+        hub.add_people([{"username": QUOKKA, "fullname": NAME}])
+        fill(hub, ["ada-l", "bob"])
+        fill(hub, [QUOKKA], answers={"Purpose": PURPOSE})
+        fill(hub, [QUOKKA], DATASET, answers={"Purpose": PURPOSE})
+        assert self.run("init", MODEL, DATASET).code == 0
+        if server is not None:
+            config = folder / "hf-gate.yaml"
+            config.write_text(config.read_text().replace("sqlite:///desk.db", server))
+            (folder / "desk.db").unlink(missing_ok=True)
+        assert self.run("sync", "--full").code == 0
+        (known,) = self.run("person", "ls", "--query", f"user:{QUOKKA}", "--json").json
+        self.words = [QUOKKA, NAME, PURPOSE, REASON, NOTE, known["email"], known["user_id"]]
+        self.email = known["email"]
+        self.pseudonym = known["person"]
+
+    def run(self, *args: str) -> Ended:
+        return self.console.run(*args)
+
+    def traces(self) -> list[str]:
+        """Where the person can still be found."""
+        found = traces_in_files(self.folder, self.words)
+        return found + ([] if self.server is None else traces_on_server(self.server, self.words))
+
+    def decide(self) -> None:
+        """The person is accepted at one repo with a note, sent back there, and rejected at the other."""
+        run = self.console.run
+        assert run("plan", "--out", "plan.json").code in {0, 3}
+        assert run("accept", f"{QUOKKA}@{MODEL}", "--note", NOTE).code == 0
+        assert run("reset", f"{QUOKKA}@{MODEL}", "--reason", REASON).code == 0
+        assert run("reject", f"{QUOKKA}@{DATASET}", "--reason", REASON).code == 0
+        (self.folder / "plan.json").unlink()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def scene(request: pytest.FixtureRequest, fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.chdir(tmp_path)
+    server = None if request.param == "sqlite" else new_schema(request.getfixturevalue("postgres_uri"))
+    return Scene(fresh, tmp_path, server)
+
+
+def test_no_byte_of_an_erased_person_stays_or_comes_back(scene: Scene) -> None:
+    run = scene.console.run
+    scene.decide()
+    assert scene.traces(), "the search finds the person before the erasure"
+    planned = run("person", "erase", QUOKKA, "--dry-run", "--json")
+    jsonschema.validate(planned.json, SCHEMAS["person-erase"])
+    assert (planned.code, planned.json["erased"], planned.json["requests"]) == (0, False, 2)
+    done = run("person", "erase", QUOKKA, "--yes", "--json")
+    jsonschema.validate(done.json, SCHEMAS["person-erase"])
+    assert (done.code, done.json["erased"], done.json["person"]) == (0, True, scene.pseudonym), done.err
+    assert scene.traces() == []
+    for _ in range(2):
+        assert run("sync", "--full").code == 0
+        assert scene.traces() == []
+    assert run("audit", "verify").code == 0
+    checked = run("store", "check")
+    assert checked.code == 0, checked.out
+    rows = run("ls", "--status", "all", "--json").json
+    mine = [row for row in rows if row["user"] is None]
+    assert {row["status"] for row in mine} == {"reset", "rejected"}, "statuses stay"
+    assert all(row["email"] is row["answers"] is None for row in mine)
+    assert run("person", "show", scene.pseudonym).code == 0
+    named = run("audit", "ls", "--kind", "PrivatePartsDeleted", "--json").json
+    assert {entry["body"]["person"] for entry in named} == {scene.pseudonym}
+    assert all("was erased" in entry["text"] for entry in named)
+    erasures = scene.folder / "erasures.jsonl"
+    assert stat.S_IMODE(erasures.stat().st_mode) == 0o600
+
+
+def test_a_later_request_of_an_erased_person_is_new_data(scene: Scene) -> None:
+    scene.decide()
+    run = scene.console.run
+    assert run("person", "erase", QUOKKA, "--yes").code == 0
+    scene.hub.clock.advance("2h")
+    fill(scene.hub, [QUOKKA], answers={"Purpose": PURPOSE})
+    assert run("sync", "--full").code == 0
+    (row,) = run("person", "show", QUOKKA, "--json").json
+    assert (row["status"], row["answers"]) == ("pending", {"Purpose": PURPOSE})
+    (new,) = run("person", "ls", "--query", f"user:{QUOKKA}", "--json").json
+    assert new["person"] != scene.pseudonym
+    assert run("audit", "verify").code == 0
+    assert run("store", "check").code == 0
+
+
+def test_a_decision_elsewhere_about_an_erased_person_is_stored_without_the_person(scene: Scene) -> None:
+    scene.decide()
+    run = scene.console.run
+    assert run("person", "erase", QUOKKA, "--yes").code == 0
+    scene.hub.clock.advance("2h")
+    with Hub(scene.hub.tokens["owner"], scene.hub.url) as hub:
+        hub.reset(DATASET, QUOKKA)
+    assert run("sync", "--full").code == 0
+    rows = run("ls", DATASET, "--status", "all", "--json").json
+    assert [row["status"] for row in rows if row["user"] is None] == ["reset"]
+    assert scene.traces() == []
+    assert run("store", "check").code == 0
+
+
+def test_access_that_still_runs_is_ended_first(scene: Scene) -> None:
+    run = scene.console.run
+    assert run("accept", f"{QUOKKA}@{MODEL}").code == 0
+    refused = run("person", "erase", QUOKKA, "--yes")
+    assert (refused.code, f"hf-gate person revoke {QUOKKA}" in refused.err) == (75, True)
+    assert run("person", "revoke", QUOKKA, "--no-reason").code == 0
+    assert run("person", "erase", QUOKKA, "--yes").code == 0
+    assert scene.traces() == []
+
+
+def test_the_exact_name_confirms(scene: Scene) -> None:
+    run = scene.console.run
+    assert run("person", "erase", QUOKKA).code == 6
+    assert run("person", "erase", scene.email, "--yes").code == 6
+    assert run("person", "erase", "nobody-here", "--yes").code == 1
+    assert run("person", "show", QUOKKA).code == 0, "nothing was erased"
+
+
+@pytest.mark.parametrize("scene", ["sqlite"], indirect=True)
+def test_backups_and_restored_backups_do_not_hold_an_erased_person(scene: Scene, tmp_path: Path) -> None:
+    run, folder = scene.console.run, scene.folder
+    scene.decide()
+    assert run("store", "backup", "kept.db").code == 0
+    assert run("store", "backup", "moved.db").code == 0
+    assert run("store", "restore", "kept.db", "--yes").code == 0, "the replaced store is one more copy"
+    away = tmp_path.parent / f"{tmp_path.name}-away.db"
+    (folder / "moved.db").rename(away)
+    assert traces_in_files(folder, scene.words)
+    done = run("person", "erase", QUOKKA, "--yes", "--json").json
+    problems = {Path(copy["file"]).name: copy["problem"] for copy in done["copies"]}
+    assert problems["kept.db"] is problems["desk.db.before-restore"] is None
+    assert "a restore repeats the erasure" in problems["moved.db"]
+    assert scene.traces() == []
+    assert run("store", "restore", str(away), "--yes").code == 0
+    assert scene.traces() == []
+    assert run("sync", "--full").code == 0
+    assert scene.traces() == []
+    assert run("store", "check").code == 0
+    away.replace(folder / "desk.db")  # copied by hand, without `store restore`
+    refused = run("ls", "--status", "all")
+    assert refused.code == 75, "what cannot write, does not show it either"
+    assert run("sync", "--full").code == 0
+    assert scene.traces() == []
+
+
+@pytest.mark.parametrize("scene", ["sqlite"], indirect=True)
+def test_files_of_the_owner_are_listed_and_not_edited(scene: Scene) -> None:
+    run, folder = scene.console.run, scene.folder
+    (folder / "tables").mkdir(exist_ok=True)
+    table = folder / "tables" / "partners.csv"
+    table.write_text(f"email,note\nada@example.org,x\n{scene.email},y\n")
+    assert run("store", "export", "exported").code == 0
+    done = run("person", "erase", QUOKKA, "--yes", "--json").json
+    places = {(Path(place["file"]).relative_to(folder.resolve()).as_posix(), place["line"]) for place in done["places"]}
+    assert ("tables/partners.csv", 3) in places
+    assert any(name.startswith("exported/") for name, _ in places)
+    assert scene.email in table.read_text()
+    listed = [folder / name for name, _ in places]
+    assert traces_in_files(folder, scene.words, but=listed) == []
