@@ -86,7 +86,7 @@ class Answer:
     @property
     def rows(self) -> list[str]:
         """The requests of the table, in order."""
-        return re.findall(r'data-request-id="([^"]+)"', self.body)
+        return re.findall(r'<(?:tr|li)[^>]*\sid="[rq]-([0-9a-f]{24}|n\d+)"', self.body)
 
 
 @dataclass

@@ -161,7 +161,7 @@ def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_pat
                 break
             following.click()
         page.goto(f"{origin_of(page)}/queue")
-        keys = page.eval_on_selector_all("#rows .row", "rows => rows.slice(0, 12).map(row => row.dataset.requestId)")
+        keys = page.eval_on_selector_all("#rows .row", "rows => rows.slice(0, 12).map(row => row.id.slice(2))")
         page.keyboard.press("e")
         expect(page.locator(".why-row .tree")).to_be_visible()
         page.keyboard.press("s")

@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate.domain.ids import Repo, parse_repo
 from tests.web.hostile import PAYLOADS
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.web.kit import GOOD, HOST, Answer, Room, Visitor, a_room
 
 BY = "/queue?q=status:pending&by=person"
 
@@ -37,7 +37,7 @@ def _repos(room: Room) -> list[Repo]:
 
 def _people(body: str) -> list[str]:
     """The rows in their order, as what they say of the person."""
-    return re.findall(r'data-person="(p_[0-9a-f]+)"', body)
+    return re.findall(r'<tr[^>]* id="r-(p_[0-9a-f]+)"', body)
 
 
 def _whole(visitor: Visitor, path: str) -> list[Answer]:
@@ -61,7 +61,7 @@ def _ticked(room: Room, visitor: Visitor, name: str) -> list[str]:
     """What a decision of this row would reach: what is ticked, or the only request."""
     row = _row(room, visitor, name)
     only = re.findall(r'<input type="hidden" form="[^"]+" name="pick" value="([^"]+)"', row)
-    return only or re.findall(r'name="pick" value="([^"]+)"\s+data-tick checked', row)
+    return only or re.findall(r'name="pick" value="([^"]+)" checked', row)
 
 
 def _send(visitor: Visitor, path: str, verb: str, picks: list[str], back: str = BY) -> Answer:
@@ -77,7 +77,7 @@ def test_everybody_stands_there_once_where_their_first_request_stood(three: Room
     for repo in _repos(three):
         label = re.search(rf'<label class="pick" title="{re.escape(str(repo))}">(.*?)</label>', row, re.DOTALL)
         assert label
-        assert f'data-tick checked>\n<span class="m">{repo.name}</span>' in label[1]
+        assert f' checked>\n<span class="m">{repo.name}</span>' in label[1]
     assert len(_ticked(three, lena, "ada")) == len(_repos(three))
 
 
@@ -93,11 +93,21 @@ def test_who_asked_once_has_no_box_and_the_decision_is_about_that_request(three:
 
 def test_the_way_to_it_and_back_is_a_link(three: Room) -> None:
     lena = three.visitor()
-    assert 'href="/queue?q=status%3Apending&amp;by=person" data-key="G"' in lena.get("/queue").body
-    assert 'href="/queue?q=status%3Apending" data-key="G"' in lena.get(BY).body
+    assert 'href="/queue?q=status:pending&amp;by=person" data-key="G"' in lena.get("/queue").body
+    assert 'href="/queue?q=status:pending" data-key="G"' in lena.get(BY).body
     for path in re.findall(r'href="(/queue\?q=[^"]*)"', lena.get(f"{BY}&q=status:pending+nobody-at-all").body):
         assert "by=person" in path or path.endswith("nobody-at-all")  # the way back
-    assert "by=person" in re.findall(r'href="(/queue[^"]*repo%3A[^"]*)"', lena.get(BY).body)[0]
+    assert "by=person" in re.findall(r'href="(/queue[^"]*repo:[^"]*)"', lena.get(BY).body)[0]
+
+
+def test_one_decision_leads_back_to_the_row_on_the_page_that_sent_it(three: Room) -> None:
+    lena = three.visitor()
+    row = _row(three, lena, "bob")
+    key = three.row("bob").person.pseudonym
+    assert f'name="next" value="#r-{key}"' in row
+    values = {"verb": "accept", "pick": _ticked(three, lena, "bob")[0], "next": f"#r-{key}"}
+    answer = lena.post(f"/people/{key}", values, referer=f"http://{HOST}{BY}")
+    assert (answer.status, answer.headers["location"]) == (303, f"{BY}#r-{key}")
 
 
 def test_over_its_pages_nobody_is_lost_or_twice(crowded: Room) -> None:
@@ -159,7 +169,9 @@ def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(thr
     three.read()
     body = lena.get("/queue?q=user:ada&by=person").body
     assert re.findall(r'data-do="(\w+)"', body) == ["accept", "reset", "reject", "cancel"]
-    assert len(re.findall("data-tick checked", body)) == len(repos) - 1  # who is in is not ticked beforehand
+    assert (
+        len(re.findall('name="pick" value="[^"]+" checked', body)) == len(repos) - 1
+    )  # who is in is not ticked beforehand
     assert re.findall(r'data-do="(\w+)"', _row(three, lena, "ada")) == ["accept", "reset", "reject"]
 
 

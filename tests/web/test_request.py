@@ -377,3 +377,16 @@ def test_a_viewer_sees_no_address_no_decisions_and_two_kinds_of_chips(room: Room
     for hidden in ("mailinator", "throw-away", "addresses software", "earlier decisions", "Facts and sources", ">eve<"):
         assert hidden not in page
     assert 'id="why"' in page
+
+
+def test_a_request_opened_from_a_page_of_the_queue_stays_in_its_query(asked: Room) -> None:
+    lena, path = asked.visitor(), f"/requests/{_key(asked, 'bob')}"
+    opened = lena.get(path, referer="http://127.0.0.1:7860/queue?q=bob&by=person")
+    assert (opened.status, opened.headers["location"]) == (303, f"{path}?q=bob")
+    assert "1 of 1" in _text(lena.get(f"{path}?q=bob").body)
+    sheet = lena.get(f"{path}/reset", referer="http://127.0.0.1:7860/queue?q=bob")
+    assert sheet.headers["location"] == f"{path}/reset?q=bob"
+    assert 'id="leaves"' in lena.get(f"{path}/reset?q=bob").body, "the form of the decision, without a script too"
+    for referer in ("", "http://127.0.0.1:7860/queue", "http://127.0.0.1:7860/people?q=bob", "http://[", "x" * 9000):
+        assert lena.get(path, referer=referer).status == 200
+    assert lena.get(f"{path}?q=ada", referer="http://127.0.0.1:7860/queue?q=bob").status == 200

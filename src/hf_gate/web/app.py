@@ -288,7 +288,8 @@ class DeskApp:
             is_part=request.headers.get("hx-request") == "true",
             theme=theme if theme in {"light", "dark"} else None,
             current_url=f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
-            page_url=_page_url(request),
+            page_url=_desk_url(request, "hx-current-url"),
+            referring_url=_desk_url(request, "referer"),
             now=self.app_state.now(),
         )
 
@@ -318,10 +319,10 @@ def status_of(problem: HfGateError) -> int:
     return 502
 
 
-def _page_url(request: Request) -> str:
-    """Return the path of the page that a script's request comes from; empty if it is not a path of this desk."""
+def _desk_url(request: Request, header: str) -> str:
+    """Return the path and query of the page in a header; empty if it is not a path of this desk."""
     try:
-        url = urlsplit(request.headers.get("hx-current-url", ""))
+        url = urlsplit(request.headers.get(header, ""))
     except ValueError:
         return ""
     return local_path(f"{url.path}{'?' if url.query else ''}{url.query}") or ""

@@ -74,7 +74,7 @@ def select(context: RequestContext) -> Response:
     elif do in _PAGES_OF_SELECTION:
         app_state.workspace.selections.remove(pick, parse_unticked(context))
         after = context.form_value(_PAGES_OF_SELECTION[do]) if _PAGES_OF_SELECTION[do] else ""
-        back = local_path(context.form_value("next")) or "/queue"
+        back = context.return_url or "/queue"
         return RedirectResponse(f"/selection?{urlencode({'after': after, 'next': back})}", 303)
     else:
         raise Refused("The selection was not changed.", hint="Use the buttons of the page.")
@@ -126,7 +126,7 @@ def begin(context: RequestContext) -> Response:
 
 def redirect_to_bulk(context: RequestContext, pick: str, verb: str) -> Response:
     """Redirect to the confirmation page of a selection; it keeps the address to return to."""
-    more = {"next": context.form_value("next")} if context.form_value("next") else {}
+    more = {"next": context.return_url} if context.return_url else {}
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': verb} | more)}", 303)
 
 
@@ -231,7 +231,7 @@ def preview_part(context: RequestContext) -> Response:
 
 def _return_url(context: RequestContext) -> str:
     """Return the address of the page where the selection was made."""
-    return local_path(context.form_value("next") or context.query_value("next")) or "/queue"
+    return context.return_url or local_path(context.query_value("next")) or "/queue"
 
 
 def export(context: RequestContext) -> Response:

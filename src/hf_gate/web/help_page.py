@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import RedirectResponse, Response
 
 from ..domain.query import KEYS, VIEWER_KEYS
-from .request_context import RequestContext, local_path
+from .request_context import RequestContext
 
 
 def page(context: RequestContext) -> Response:
@@ -21,7 +21,7 @@ def set_theme(context: RequestContext) -> Response:
     """Store light or dark in a cookie; any other value follows the system."""
     wanted = context.form_value("theme")
     answer, is_https = (
-        RedirectResponse(local_path(context.form_value("next")) or "/queue", 303),
+        RedirectResponse(context.return_url or "/queue", 303),
         context.app_state.is_https,
     )
     if wanted in {"light", "dark"}:

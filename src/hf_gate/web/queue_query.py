@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -91,7 +92,12 @@ def merge_search(terms: str, typed: str) -> str:
 
 def queue_url(text: str, **more: str | None) -> str:
     """Return the address of the queue with a query and further parameters; empty ones are omitted."""
-    return "/queue?" + urlencode({"q": text} | {name: value for name, value in more.items() if value})
+    return "/queue?" + encode_query({"q": text} | {name: value for name, value in more.items() if value})
+
+
+def encode_query(values: Mapping[str, str]) -> str:
+    """Return the values as the query of an address. Characters that a query may have stay, so that pages are small."""
+    return urlencode(values, safe=":,/*")
 
 
 def _parse_before(text: str, at: int) -> tuple[Query, int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from ..application.decisions import note_entry
 from ..application.inputs import parse_note
@@ -19,11 +17,11 @@ from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .attempts import find_changes
 from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
-from .queue_query import PENDING
+from .queue_query import PENDING, encode_query, queue_url
 from .request_context import NotFound, RequestContext
 from .request_history import find_reversal, fold_verdicts, list_history
 from .request_lines import RequestLine, request_key, request_lines
-from .request_place import find_place
+from .request_place import find_place, find_referring_query
 from .requester_summary import summarize_requester
 
 ACCEPT_UNTIL = "until"  # in addresses, like a verb: accept with an end
@@ -31,18 +29,20 @@ CHANGE_END = "end"  # in addresses: change the end of an access
 
 
 def page(context: RequestContext) -> Response:
-    """Show the page of a request."""
+    """Show the page of a request, in the queue that it was opened from."""
     row = context.find_request(context.params["id"])
+    if (query := find_referring_query(context)) is not None:
+        return RedirectResponse(f"{context.path}?{encode_query({'q': query})}", 303)
     line = request_lines(context, [row])[0]
     attempts = context.workspace.store.attempts(row.repo, row.person.id)
     repo = context.workspace.store.repo(row.repo)
-    verb = context.query_value("verb")
+    verb = context.query_value("verb", context.params.get("verb", ""))
     explanation = explain_request(context, row)
     history = list_history(context, attempts)
     return context.render(
         "request.html",
         query=context.query_value("q", PENDING),
-        queue_url="/queue?" + urlencode({"q": context.query_value("q", PENDING)}),
+        queue_url=queue_url(context.query_value("q", PENDING)),
         place=find_place(context, row),
         title=f"{line.who} asks for {row.repo}",
         line=line,

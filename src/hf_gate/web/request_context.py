@@ -59,6 +59,7 @@ class RequestContext:
     theme: str | None = None
     current_url: str = ""
     page_url: str = ""  # the page that a part is inserted into
+    referring_url: str = ""  # the page of the desk that led here, if the browser names it
     now: datetime = field(default_factory=lambda: formatting.EPOCH)
     _visible: list[VisibleRepos] = field(default_factory=list, repr=False, compare=False)
 
@@ -162,9 +163,17 @@ class RequestContext:
         text = ENVIRONMENT.get_template(template).render(context=self, app_state=self.app_state, **values)
         return Response(text, status, headers, media_type="text/html")
 
+    @property
+    def return_url(self) -> str | None:
+        """The address in `next`, if it is a page of the desk. Only a place (`#r-17`): on the page that sent the form."""
+        wanted = self.form_value("next")
+        if wanted.startswith("#") and self.referring_url:
+            wanted = self.referring_url + wanted
+        return local_path(wanted)
+
     def redirect_back(self, otherwise: str = "/queue") -> Response:
         """Redirect to the page that the form was sent from, if it is a page of the desk."""
-        return RedirectResponse(local_path(self.form_value("next")) or otherwise, 303)
+        return RedirectResponse(self.return_url or otherwise, 303)
 
 
 def local_path(path: str) -> str | None:

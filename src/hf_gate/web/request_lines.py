@@ -17,7 +17,7 @@ from ..domain.ids import id_time
 from ..domain.lifecycle import MOVES, Status
 from ..domain.roles import Role, role_of
 from ..domain.rows import Identity, RepoRow, RequestRow
-from ..domain.timestamps import from_ms, to_iso, to_ms
+from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..policy.fact_values import EmailFacts
 from . import formatting
@@ -29,7 +29,7 @@ TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": 
 _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
     ChipKind.NEW_ACCOUNT: ("new account {n} d", "Age of the account in days: {n}"),
     ChipKind.THROW_AWAY_MAIL: ("throw-away address", "The account's address is of a service for throw-away mail"),
-    ChipKind.OTHER_FORM_MAIL: ("form e-mail differs", "The form has another e-mail address than the account"),
+    ChipKind.OTHER_FORM_MAIL: ("form e-mail differs", "Another e-mail address than the account's"),
     ChipKind.SAME_TEXT: ("same text × {n}", "{n} requests of this repo have the same long answer"),
     ChipKind.ASKED_BEFORE: ("asked before", "Earlier requests: {n}"),
     ChipKind.ADDRESSES_SOFTWARE: ("text addresses software", "An answer has instructions for a program"),
@@ -92,7 +92,8 @@ class RequestLine:
 
     @property
     def asked_iso(self) -> str:
-        return to_iso(self.asked_at)
+        """The time of asking for a program that reads the page, to the minute."""
+        return f"{self.asked_at:%Y-%m-%dT%H:%MZ}"
 
     @property
     def is_leaving(self) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
 from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
 from .queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
-from .queue_query import limit_to_visible_repos, parse_queue_query
-from .request_context import RequestContext
+from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query
+from .request_context import RequestContext, parse_fields
 from .request_lines import request_key
 
 MAX_POSITION: Final = 1000  # later positions are not counted
@@ -48,8 +48,20 @@ def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
         zone=context.workspace.zone,
         most=most,
     )
-    tail = urlencode({"q": asked.text})
+    tail = encode_query({"q": asked.text})
     before, after = (
         None if one is None else f"/requests/{request_key(one)}?{tail}" for one in (found.before, found.after)
     )
     return RequestPlace(found.number, format_total(context, asked.query, cells), before, after)
+
+
+def find_referring_query(context: RequestContext) -> str | None:
+    """Return the query of the queue page that led here; None if the address names one, or if it is the usual one.
+
+    So the rows of a page need not repeat its query, which may be long.
+    """
+    opener = urlsplit(context.referring_url)
+    if context.query or opener.path != "/queue":
+        return None
+    query = parse_fields(opener.query).get("q", [PENDING])[-1]
+    return None if query == PENDING else query

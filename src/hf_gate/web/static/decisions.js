@@ -2,7 +2,8 @@
 
 import { enqueueSelection, postDecision } from "./calls.js";
 import { announce, find } from "./dom.js";
-import { currentRow, currentRowKey, focusRow, isDecided, keyOf, nextUndecidedRow, rowById, rowOf } from "./rows.js";
+import { currentRow, currentRowKey, focusRow, isDecided, isOfPerson } from "./rows.js";
+import { keyOf, nextUndecidedRow, rowById, rowOfRequest } from "./rows.js";
 import { setTicks, tickOf } from "./selection.js";
 import { openSheet } from "./sheet.js";
 
@@ -17,11 +18,11 @@ export function decide(row, verb) {
     announce("That cannot be decided here.");
     return;
   }
-  if ("direct" in control.dataset) {
+  if (isOfPerson(row)) {
     control.click();
     return;
   }
-  const sheet = control.dataset.sheetUrl || ("sheet" in control.dataset && control.href);
+  const sheet = control.dataset.sheetUrl || control.href;
   if (sheet) {
     openSheet(sheet, control);
     return;
@@ -49,8 +50,8 @@ export function decideByKey(verb) {
 }
 
 export function openEndSheet(row) {
-  const canAccept = row?.dataset.requestId && !isDecided(row) && find('[data-do="accept"]', row);
-  if (canAccept) openSheet(`/requests/${row.dataset.requestId}/until`, row);
+  const canAccept = row && !isOfPerson(row) && !isDecided(row) && find('[data-do="accept"]', row);
+  if (canAccept) openSheet(`/requests/${keyOf(row)}/until`, row);
   else announce("That cannot be decided here.");
 }
 
@@ -86,7 +87,7 @@ export function noteTrayCall(url, row) {
 export function watchUndo() {
   document.addEventListener("desk-undone", (event) => {
     if (undoneFrom !== null && undoneFrom === currentRowKey()) {
-      focusRow(rowOf(find(`#rows [data-request-id="${CSS.escape(event.detail.value)}"]`)));
+      focusRow(rowOfRequest(event.detail.value));
     }
     undoneFrom = null;
   });
@@ -106,6 +107,6 @@ export function toggleWhy(row) {
   cell.colSpan = row.children.length;
   line.append(cell);
   row.after(line);
-  const id = row.dataset.requestId || find("[data-request-id]", row).dataset.requestId;
-  htmx.ajax("GET", `/requests/${id}/why`, { source: cell, target: cell, swap: "innerHTML" });
+  const request = isOfPerson(row) ? find(".at > li", row) : row;
+  htmx.ajax("GET", `/requests/${keyOf(request)}/why`, { source: cell, target: cell, swap: "innerHTML" });
 }

@@ -68,7 +68,7 @@ export function watchForms() {
   });
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const opener = event.target.closest("[data-sheet-url], a[data-sheet]");
+    const opener = event.target.closest("[data-sheet-url], a[data-sheet], a[data-do]");
     const place = event.target.closest("[data-line]");
     if (opener) {
       event.preventDefault();

@@ -7,8 +7,10 @@ let currentKey = null;
 export const allRows = () => findAll("#rows > .row");
 export const rowOf = (node) => node?.closest?.("#rows > .row") ?? null;
 export const rowById = (key) => document.getElementById("r-" + key);
-/* Grouped by person, a row stands for all requests of the person. */
-export const keyOf = (row) => row.dataset.requestId || row.dataset.person;
+/* The key of a request or, grouped by person, of a person: then the row has an element (q-) for each request. */
+export const keyOf = (node) => node.id.slice(2);
+export const rowOfRequest = (key) => rowById(key) ?? rowOf(document.getElementById("q-" + key));
+export const isOfPerson = (row) => Boolean(row?.querySelector(".at"));
 export const currentRowKey = () => currentKey;
 export const currentRow = () => (currentKey && rowById(currentKey)) || null;
 export const isDecided = (row) => row.matches(".is-leaving, .is-gone");

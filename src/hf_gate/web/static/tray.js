@@ -1,6 +1,7 @@
 /* Counts down the tray, and updates the rows of sent decisions. */
 
 import { find, findAll, pageName } from "./dom.js";
+import { keyOf } from "./rows.js";
 
 const BUSY_MS = 1000;
 const IDLE_MS = 15000;
@@ -54,7 +55,7 @@ function beat() {
   if (pageName === "request" && !isBusy) return;
   if (pageName !== "queue" && !tray) return;
   const leaving = pageName === "queue" ? findAll(".is-leaving").slice(0, MOST_ROWS) : [];
-  const ids = leaving.map((row) => row.dataset.requestId).join(",");
+  const ids = leaving.map(keyOf).join(",");
   htmx.ajax("GET", "/tray?rows=" + encodeURIComponent(ids), { source: "#via-poll", target: "#tray", swap: "outerHTML" });
 }
 
