@@ -187,6 +187,9 @@ class Scene:
             "/repos": ["/repos", f"/repos?{asked}"],
             "/repos.{kind}": [f"/repos.{kind}" for kind in ("json", "jsonl", "csv")],
             "/repos/{type}/{ns}/{name}": [path, f"{path}?{asked}"],
+            "/access": ["/access", f"/access?repo={quote(str(repo), safe='')}", f"/access?{asked}"]
+            + [f"/access?{urlencode({key: text})}" for key in ("repo", "as_of", "before")],
+            "/access.{kind}": [f"/access.{kind}" for kind in ("json", "jsonl", "csv")],
             "/people": ["/people", f"/people?{asked}"],
             "/people.{kind}": [f"/people.{kind}" for kind in ("json", "jsonl", "csv")],
             "/people/{id}": [f"/people/{person}", f"/people/{person}.csv", f"/people/{quote(payload(Field.USERNAME, turn), safe='')}"],

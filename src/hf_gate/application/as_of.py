@@ -26,6 +26,7 @@ from ..store.past_requests import (
     iterate_sync_marks,
     read_first_time,
     read_granter,
+    read_past_page,
     read_past_requests,
 )
 from ..store.store import Store
@@ -167,6 +168,14 @@ class PastView:
             yield from certainty.describe()
         for repo in self.unknown:
             yield f"{repo}: nothing is known of that time, because its ledger begins later."
+
+
+def read_access_page(
+    store: Store, certainty: SyncCertainty, *, limit: int, before: int | None
+) -> tuple[list[tuple[AccessRecord, PastRequest]], int | None]:
+    """Return the people who had access by a request, the newest request first, and the cursor of the next page."""
+    found, cursor = read_past_page(store, certainty.moment, Status.ACCEPTED, limit=limit, before=before)
+    return [(access_record(store, certainty, past), past) for past in found], cursor
 
 
 def read_past_view(store: Store, repos: Iterable[Repo], at: datetime) -> PastView:

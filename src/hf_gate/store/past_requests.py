@@ -13,6 +13,7 @@ from ..domain.ids import Repo
 from ..domain.rows import Identity, LedgerMoment, PastRequest, PersonRow, RequestRow, SyncMark
 from ..domain.timestamps import from_ms, to_ms
 from .compression import decode_private_part
+from .ledger import MAX_LOOK_BACK
 from .requests import decode_single
 from .store import Store
 
@@ -84,14 +85,13 @@ def iterate_past_requests(
     statuses: Collection[str] | None = None,
     *,
     oldest_first: bool = False,
-    after: int | None = None,
 ) -> Iterator[PastRequest]:
     """Iterate over the latest attempts at a moment, in the order in which they were first seen.
 
-    `statuses` None means every status. `after` is the `seq` of the last request of the previous page.
+    `statuses` None means every status.
     """
     sign, order = (">", "ASC") if oldest_first else ("<", "DESC")
-    at = after if after is not None else 0 if oldest_first else moment.seq + 1
+    at = 0 if oldest_first else moment.seq + 1
     sql = (
         f"SELECT seq, request_id FROM ledger WHERE repo_id = ? AND seq <= ? AND seq {sign} ? AND kind = ?"
         f" ORDER BY seq {order} LIMIT {_PAGE}"
@@ -104,6 +104,32 @@ def iterate_past_requests(
             if past is not None and past.row.is_current and (statuses is None or past.row.state.status in statuses):
                 yield past
         at = page[-1][0]
+
+
+def read_past_page(
+    store: Store, moment: LedgerMoment, status: str, *, limit: int, before: int | None, look: int = MAX_LOOK_BACK
+) -> tuple[list[PastRequest], int | None]:
+    """Return the latest attempts with one status, the newest first, and the cursor of the next page.
+
+    `before` is that cursor. At most about `look` entries of the chain are searched, so a page can have fewer rows.
+    """
+    top = moment.seq + 1 if before is None else min(before, moment.seq + 1)
+    found: list[PastRequest] = []
+    sql = (
+        "SELECT seq, request_id FROM ledger WHERE repo_id = ? AND seq < ? AND seq >= ? AND kind = ?"
+        " ORDER BY seq DESC LIMIT ?"
+    )
+    floor, size = top - look, 2 * limit
+    while page := store.reads.rows(sql, (moment.repo_id, top, floor, _FIRST_SEEN, size)):
+        past = read_past_requests(store, moment, [request for _, request in page])
+        for seq, request in page:
+            top = seq
+            one = past.get(request)
+            if one is not None and one.row.is_current and one.row.state.status == status:
+                found.append(one)
+                if len(found) == limit:
+                    return found, seq
+    return found, floor if floor > 1 else None
 
 
 def read_past_requests(store: Store, moment: LedgerMoment, idents: Sequence[int]) -> Mapping[int, PastRequest]:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from ..domain.members import MemberRole
 from . import (
+    access,
     access_end,
     alike_decisions,
     audit,
@@ -91,6 +92,8 @@ ROUTES: Final = (
     Route("GET", "/repos.{kind}", _VIEWER, repos.export),
     Route("GET", "/repos/{type}/{ns}/{name}", _VIEWER, repos.repo_page),
     Route("POST", "/repos/{type}/{ns}/{name}/sync", _REVIEWER, repos.sync_now),
+    Route("GET", "/access", _VIEWER, access.page),
+    Route("GET", "/access.{kind}", _REVIEWER, access.export),
     Route("GET", "/people", _VIEWER, people.index),
     Route("GET", "/people.{kind}", _REVIEWER, people.index_export),
     Route("GET", "/people/{id}", _VIEWER, people.page),

@@ -1,0 +1,87 @@
+"""The page of access: who has access to a repo, or had it on a date, and what the syncs of that time prove; also as files."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from ..application.as_of import PastView, parse_moment, read_access_page, read_past_view
+from ..application.records import AccessRecord
+from ..domain.ids import Repo
+from ..errors import UsageError
+from .exports import export_response
+from .people import person_url
+from .request_context import RequestContext
+
+_ROWS: Final = 100  # on one page
+
+
+def page(context: RequestContext) -> Response:
+    """Show who had access to one repo at a moment, a page at a time."""
+    as_of = context.query_value("as_of").strip()[:40]
+    repos = [row.repo for row in context.list_visible_repos().rows]
+    view, problem = None, None
+    try:
+        repo = _chosen_repo(context, repos)
+        view = None if repo is None else _read_view(context, [repo], as_of)
+    except UsageError as found:
+        problem = f"{found} {found.hint or ''}".strip()
+        repo = None
+    rows, following = [], None
+    if view is not None:
+        certainty, store = view.certainties[0], context.workspace.store
+        found_rows, cursor = read_access_page(store, certainty, limit=_ROWS, before=_read_cursor(context))
+        rows = [(row, person_url(past.row.person)) for row, past in found_rows]
+        following = None if cursor is None else _href("/access", repo, as_of, before=str(cursor))
+    return context.render(
+        "access.html",
+        title="Access",
+        repos=repos,
+        repo=repo,
+        as_of=as_of,
+        view=view,
+        rows=rows,
+        following=following,
+        is_first=not context.query_value("before"),
+        first=_href("/access", repo, as_of),
+        files={} if view is None else {kind: _href(f"/access.{kind}", repo, as_of) for kind in ("csv", "json")},
+        sentences=[] if view is None else list(view.describe()),
+        problem=problem,
+    )
+
+
+def export(context: RequestContext) -> Response:
+    """Return everybody who had access by a request, at one repo or at all visible repos, as a file."""
+    repos = [row.repo for row in context.list_visible_repos().rows]
+    chosen = _chosen_repo(context, repos) if context.query_value("repo") else None
+    view = _read_view(context, repos if chosen is None else [chosen], context.query_value("as_of").strip()[:40])
+    return export_response("access", context.params["kind"], AccessRecord, view.access())
+
+
+def _chosen_repo(context: RequestContext, repos: list[Repo]) -> Repo | None:
+    """Return the repo of the address, else the first one. Raises UsageError for a repo that is not visible."""
+    name = context.query_value("repo")
+    if not name:
+        return repos[0] if repos else None
+    repo = next((repo for repo in repos if str(repo) == name), None)
+    if repo is None:
+        raise UsageError("There is no such repo in this desk.", hint="Choose one of the list.")
+    return repo
+
+
+def _read_view(context: RequestContext, repos: list[Repo], as_of: str) -> PastView:
+    zone = context.workspace.zone
+    at = parse_moment(as_of, context.now, zone) if as_of else context.now
+    return read_past_view(context.workspace.store, repos, at.astimezone(zone))
+
+
+def _read_cursor(context: RequestContext) -> int | None:
+    text = context.query_value("before")
+    return int(text) if text.isdecimal() and len(text) < 16 else None
+
+
+def _href(path: str, repo: Repo | None, as_of: str, **more: str) -> str:
+    values = {"repo": "" if repo is None else str(repo), "as_of": as_of} | more
+    return f"{path}?{urlencode({key: value for key, value in values.items() if value})}"

@@ -1,0 +1,96 @@
+"""The page of access: who had access on a date, page by page; viewers see pseudonyms, and members only their repos."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import timedelta
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate import Decision, Hub
+from hf_gate.application.records import AccessRecord, keys_of
+from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.domain.timestamps import to_iso
+from tests.web.kit import GOOD, Room, Visitor
+
+
+def _accept(room: Room, lena: Visitor, *names: str) -> None:
+    """These people ask and are let in on the Hub."""
+    room.ask(
+        [{"username": name, "fullname": f"{name} Lovelace", "email": f"{name}@ethz.ch"} for name in names],
+        {"Purpose": GOOD},
+    )
+    with Hub(room.local.tokens["owner"], room.local.url) as hub:
+        done = hub.decide_many(room.repo, [Decision.accept(name) for name in names])
+        assert {outcome.kind for outcome in done} == {"done"}
+    room.read(SyncKind.FULL)
+    assert lena.get("/access").status == 200
+
+
+def test_who_has_access_is_listed_with_who_let_them_in_and_the_certainty(room: Room) -> None:
+    lena = room.visitor()
+    _accept(room, lena, "ada")
+    body = lena.get("/access").body
+    assert ">ada<" in body
+    assert "proved complete ended" in body
+    assert "bypass the gate" in body
+    before = to_iso(room.app_state.now() - timedelta(days=800))
+    refused = lena.get(f"/access?as_of={before}").body
+    assert "the ledger begins" in refused
+    assert ">ada<" not in refused
+
+
+@pytest.mark.parametrize("text", ["2999-01-01", "yesterday", "<script>alert(1)</script>"])
+def test_a_date_that_cannot_be_shown_gets_one_sentence(room: Room, text: str) -> None:
+    answer = room.visitor().get(f"/access?as_of={text}")
+    assert answer.status == 200
+    assert "Not shown" in answer.body
+    assert "<script>alert" not in answer.body
+
+
+def test_a_long_list_is_shown_page_by_page(room: Room) -> None:
+    lena = room.visitor()
+    _accept(room, lena, *(f"person{n:03}" for n in range(130)))
+    first = lena.get("/access").body
+    assert first.count('scope="row"') == 100
+    following = first.partition('rel="next"')[0].rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
+    second = lena.get(following).body
+    assert second.count('scope="row"') == 30
+    names = [f"person{n:03}" for n in range(130)]
+    assert all((f">{name}<" in first) != (f">{name}<" in second) for name in names)
+    assert len(lena.get("/access.json").json) == 130
+
+
+def test_a_viewer_sees_pseudonyms_and_gets_no_file(room: Room) -> None:
+    lena, vic = room.visitor(), room.viewer()
+    _accept(room, lena, "ada")
+    body = vic.get("/access").body
+    assert not [word for word in ("ada", "Lovelace", "ethz.ch") if word in body]
+    assert "p_" in body
+    assert vic.get("/access.csv").status == 404
+
+
+def test_a_member_of_one_repo_is_not_shown_another(crowded: Room) -> None:
+    mia = crowded.reviewer("mia", str(crowded.repo))
+    others = [row.repo for row in crowded.app_state.workspace.store.repos() if row.repo != crowded.repo]
+    body = mia.get("/access").body
+    assert not [repo for repo in others if str(repo) in body]
+    assert "no such repo" in mia.get(f"/access?repo={others[0]}").body
+    assert {row["repo"] for row in mia.get("/access.json").json} <= {crowded.repo.id}
+
+
+def test_the_files_have_the_keys_of_the_records_in_every_format(room: Room) -> None:
+    lena = room.visitor()
+    _accept(room, lena, "ada")
+    (row,) = lena.get("/access.json").json
+    assert tuple(row) == keys_of(AccessRecord)
+    jsonschema.validate([row], SCHEMAS["report-access"])
+    (line,) = map(json.loads, lena.get("/access.jsonl").body.splitlines())
+    (cells,) = csv.DictReader(io.StringIO(lena.get("/access.csv").body))
+    assert (line["user"], cells["user"]) == ("ada", "ada")
+    assert tuple(cells) == keys_of(AccessRecord)
+    assert lena.get("/access.xlsx").status == 404
