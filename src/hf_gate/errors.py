@@ -89,6 +89,10 @@ class ReasonTooLong(UsageError):
     """The reason is longer than the 200 UTF-16 code units that the Hub accepts."""
 
 
+class EndNeeded(UsageError):
+    """The rules do not know the end of an acceptance, and nobody can be asked."""
+
+
 class InsecureEndpoint(UsageError):
     """A token would be sent over plain http to another machine."""
 

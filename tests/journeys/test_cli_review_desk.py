@@ -96,6 +96,52 @@ def test_who_asked_a_moment_ago_is_in_the_list_and_a_decision_is_a_run(fresh: Lo
     assert console.run("audit", "verify").code == 0
 
 
+def test_an_acceptance_ends_as_the_screen_says_and_another_end_can_be_typed(fresh: LocalHub, desk: Path) -> None:
+    (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("until: 30d", "until: 2030-06-30"))
+    with _review(fresh) as terminal:
+        assert "accept    access ends 2030-07-01 00:00, by rule lantern/robots" in terminal.until("q quit")
+        terminal.press("a")
+        terminal.until("Request 2 of 2")
+        terminal.press("e")
+        terminal.until("Access ends: 1y, 2027-06-30, or none")
+        terminal.press("soon\n")
+        terminal.until("Type it again")
+        terminal.press("90d\n")
+        terminal.until("That was the last request")
+        terminal.press(" ")
+        assert terminal.end() == 0
+    grants = {each["user"]: each["rule"] for each in Console(fresh).run("expire", "ls", "--json").json}
+    assert grants == {"ada-l": "lantern/robots", "bob99": "direct"}
+
+
+def test_an_end_that_changed_under_the_review_is_not_sent(fresh: LocalHub, desk: Path) -> None:
+    with _review(fresh) as terminal:
+        terminal.until("q quit")
+        terminal.press("a")
+        terminal.until("Not sent yet: accept ada-l")
+        (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("until: 30d", "until: 60d"))
+        terminal.press(" ")
+        terminal.until("Not sent: the access would end at another time than was shown")
+        assert status_of(fresh, "ada-l") == "pending"
+        terminal.press("q")
+        terminal.end()
+
+
+def test_an_unknown_end_is_asked(fresh: LocalHub, desk: Path) -> None:
+    unknown = POLICY.replace("until: 30d", "until: 30d\n    unless: person.models > 3")
+    (desk / "policies" / "lantern.yaml").write_text(unknown)
+    with _review(fresh) as terminal:
+        assert "the end of access is not known: person.models; you choose it" in terminal.until("q quit")
+        terminal.press("a")
+        terminal.until("Access ends: 1y")
+        terminal.press("none\n")
+        terminal.until("Request 2 of 2")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert status_of(fresh, "ada-l") == "accepted"
+    assert Console(fresh).run("expire", "ls", "--json").json == []
+
+
 def test_a_note_is_written_at_once_and_shown_the_next_time(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
     with _review(fresh) as terminal:
         terminal.until("Request 1 of 2")
@@ -161,7 +207,11 @@ def test_a_policy_that_is_wrong_keeps_nobody_from_reviewing(fresh: LocalHub, des
     (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("then: accept", "then: acept"))
     with _review(fresh) as terminal:
         assert "none, because the policies cannot be read: policies/lantern.yaml:8:11" in terminal.until("q quit")
-        terminal.press("aq")
+        terminal.press("a")
+        terminal.until("Access ends: 1y")
+        terminal.press("none\n")
+        terminal.until("Request 2 of 2")
+        terminal.press("q")
         assert terminal.end() == 0
     assert status_of(fresh, "ada-l") == "accepted"
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from ..domain import events as e
+from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.members import NO_AUTHOR, RunAuthor
@@ -67,7 +68,8 @@ class DecisionHub(HubPort, Protocol):
 class DecisionSender:
     """Sends decisions as one actor.
 
-    `progress` receives the number of settled changes, `notify` receives messages before sending.
+    `progress` receives the number of settled changes, `notify` receives messages before sending. `choose_ends` returns the
+    ends of acceptances for which neither the choice nor the target has one; its error prevents that anything is sent.
     """
 
     store: Store
@@ -79,6 +81,7 @@ class DecisionSender:
     author: RunAuthor = NO_AUTHOR
     progress: Callable[[int], None] = lambda _: None
     notify: Callable[[str], None] = lambda _: None
+    choose_ends: Callable[[Sequence[PendingDecision]], Sequence[GrantEnd | None]] | None = None
 
     def decide(self, targets: Sequence[DecisionTarget], choice: Choice, *, run_id: str) -> DecisionResult:
         """Decide about each target once, as the run `run_id`.
@@ -91,6 +94,10 @@ class DecisionSender:
         early = [one for case in cases if (one := case.early_outcome) is not None and one.kind in UNSENT_KINDS]
         if len(early) == len(cases):
             return DecisionResult(None, early, stop)
+        if self.choose_ends is not None and choice.to is Status.ACCEPTED:
+            ready = [case for case in cases if case.early_outcome is None]
+            for case, end in zip(ready, self.choose_ends(ready) if ready else (), strict=True):
+                case.subject = replace(case.subject, end=end)
         run = self._store_run(cases, choice, run_id)
         outcomes: list[Outcome] = []
         sender: SendPort = _SingleCalls(self.hub) if len(cases) == 1 else self.hub

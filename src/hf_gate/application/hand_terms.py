@@ -48,8 +48,7 @@ class TermsReader:
         return self.without_request(rows[0].repo) if rows else NO_HAND_TERMS
 
     def _policies(self, repo: Repo) -> RepoPolicies | None:
-        row = self.workspace.store.repo(repo)
-        return None if row is None else self.policies_of(row)
+        return self.policies_of(self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo))
 
     def _read_at(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> Mapping[int, HandTerms]:
         try:

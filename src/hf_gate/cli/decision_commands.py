@@ -12,6 +12,7 @@ import click
 from ..application.inputs import ReasonTemplate, parse_end, parse_note
 from ..application.reason_texts import find_reason_text
 from ..application.targets import RequestTarget
+from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import check_reason
@@ -43,7 +44,7 @@ def _decision_options(function: Callable[..., object]) -> Callable[..., object]:
 
 _MAX_SUGGESTIONS: Final = 5  # the most misspelt names of one repo that get suggestions
 until_option = click.option(
-    "--until", metavar="END", help="End of access: 90d, 12w, 6mo, 1y or 2027-06-30. `hf-gate run` ends it."
+    "--until", metavar="END", help="End of access: 90d, 12w, 6mo, 1y, 2027-06-30, or none. Default: as the rules say."
 )
 
 
@@ -219,8 +220,8 @@ def _read_template(
 
 
 def _read_until(run: Run, text: object) -> str | None:
-    if text is None:
-        return None
+    if text is None or text == NO_END_WORD:
+        return None if text is None else NO_END_WORD
     zone = ZoneInfo(run.location.config.timezone)
     return parse_end(str(text), run.now(), zone, has_workspace=run.location.folder is not None)
 

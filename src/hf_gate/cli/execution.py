@@ -13,10 +13,12 @@ from msgspec.structs import replace
 from ..application.record_builders import outcome_of_change, outcome_record
 from ..application.records import OutcomeRecord
 from ..domain.display_text import pluralize, to_json
+from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from ..domain.runs import UNSETTLED, ChangeOrigin, ChangeState
-from ..errors import Guarded, HfGateError, HubUnavailable
+from ..errors import EndNeeded, Guarded, HfGateError, HubUnavailable
+from .hand_ends import make_end_chooser
 from .output import Format, Output, clock_advice
 from .progress import Progress
 from .second_approval import authorize_run
@@ -121,11 +123,13 @@ def execute_decisions(run: Run, decision: DecisionCommand) -> CommandResult:
         ):
             new = {decision.effect if decision.verb != "grant" else "accept": len(decision.targets)}
             targets = decision.decision_targets()
-            decided = decision_sender(run, workspace, bar, new, targets).decide(
-                targets, decision.choice, run_id=new_id()
-            )
+            sender = decision_sender(run, workspace, bar, new, targets)
+            if decision.until is None and decision.verb in ("accept", "grant"):
+                may_ask = run.may_ask and not (decision.is_confirmed or decision.is_from_stdin)
+                sender.choose_ends = make_end_chooser(run, workspace, may_ask=may_ask)
+            decided = sender.decide(targets, decision.choice, run_id=new_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
-    except Guarded:
+    except (EndNeeded, Guarded):
         raise
     except BaseException as problem:  # noqa: BLE001 - the outcomes are printed first; `CommandResult.finish` raises it again
         result.stopped_by = problem
@@ -344,6 +348,8 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
 
 def _result_suffix(decision: DecisionCommand) -> str:
     """Return the end of a result sentence: the end of access, or whether a reason was sent."""
+    if decision.until == NO_END_WORD:
+        return "; access has no end."
     if decision.until:
         return f"; access ends {decision.until}."
     if decision.effect not in {"reject", "reset"}:

@@ -15,12 +15,14 @@ from ..application.ready_texts import LANGUAGES
 from ..application.reason_texts import list_ready_texts
 from ..application.record_builders import outcome_record
 from ..domain.display_text import pluralize, to_one_line
+from ..domain.hand_terms import GrantEnd, end_of_terms
 from ..domain.lifecycle import STATUS_AFTER_VERB, Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
-from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
+from ..errors import EndNeeded, HfGateError, NotGated, ReasonTooLong, UsageError
 from .execution import CommandResult, decision_sender, error_of, outcomes_document, person_label
 from .framework import Run, command, repo_type_option
+from .hand_ends import check_shown_end
 from .keyboard import Keys
 from .output import Format, Output
 from .progress import Progress
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
 
-_KEYS: Final = "a accept   s send back   r reject   n note   space skip   z undo   ? help   q quit"
+_KEYS: Final = "a accept   e end   s send back   r reject   n note   space skip   z undo   ? help   q quit"
 _HELP: Final = (
     "a      Accept: they can download at once. The Hub is not known to notify them.",
+    "e      Accept with an end that you choose: 1y, 2027-06-30, or none.",
     "s      Send back (reset): no access, but they can ask again. The Hub mails them your reason.",
     "r      Reject: no access, and they cannot ask again. The Hub shows them your reason.",
     "n      Note for the audit log. They never see it.",
@@ -56,6 +59,8 @@ class UnsentDecision:
     verb: str
     reason: str | None
     index: int
+    end: GrantEnd | None = None  # of an acceptance, as shown or chosen
+    terms: str | None = None  # the terms that were shown; None: the reviewer chose the end
 
 
 @dataclass(slots=True)
@@ -182,14 +187,15 @@ def _offer_last_undo(run: Run, session: ReviewSession, keys: Keys) -> bool:
         if keys.read_key().lower() == "z":
             _undo_held(session)
             return True
-        _send_held(run, session)
+        return not _send_held(run, session)
     return False
 
 
 def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
     """Handle one key; return False to quit."""
     act: dict[str, Callable[[], None]] = {
-        "a": lambda: _hold_decision(run, session, "accept", None),
+        "a": lambda: _hold_acceptance(run, session, keys),
+        "e": lambda: _hold_with_end(run, session, keys),
         "s": lambda: _hold_with_reason(run, session, keys, "reset"),
         "r": lambda: _hold_with_reason(run, session, keys, "reject"),
         "n": lambda: _add_note(run, session, keys),
@@ -198,8 +204,7 @@ def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
     }
     key = key.lower()
     if key == "q":
-        _send_held(run, session)
-        return False
+        return not _send_held(run, session)
     if key in act:
         act[key]()
     else:
@@ -208,18 +213,45 @@ def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
     return True
 
 
-def _hold_decision(run: Run, session: ReviewSession, verb: str, reason: str | None) -> None:
-    request = session.current
-    _send_held(run, session)
-    if request is not None:
-        session.held = UnsentDecision(request, verb, reason, session.index)
+def _hold_decision(run: Run, session: ReviewSession, decision: UnsentDecision) -> None:
+    if _send_held(run, session):
+        session.held = decision
         session.index += 1
 
 
+def _hold_acceptance(run: Run, session: ReviewSession, keys: Keys) -> None:
+    """Hold an acceptance with the end that the rules set; ask for the end if they do not know it."""
+    if session.current is None:
+        return
+    terms = session.context.read_terms(session.current)
+    if terms.needs_choice:
+        _print_prompt(run.out, session.context.describe_terms(terms))
+        _hold_with_end(run, session, keys)
+        return
+    accept = UnsentDecision(session.current, "accept", None, session.index, end_of_terms(terms), terms.token)
+    _hold_decision(run, session, accept)
+
+
+def _hold_with_end(run: Run, session: ReviewSession, keys: Keys) -> None:
+    """Ask for the end of an acceptance, then hold it; `!` goes back to the request."""
+    _print_prompt(run.out, "Access ends: 1y, 2027-06-30, or none. ! or Escape: back to the request.")
+    while True:
+        text = keys.read_line().strip()
+        if text == "!" or "\x1b" in text or session.current is None:
+            return
+        try:
+            end = session.context.parse_end(text)
+        except UsageError as problem:
+            run.out.say(f"{problem} {problem.hint} Type it again:")
+        else:
+            _hold_decision(run, session, UnsentDecision(session.current, "accept", None, session.index, end))
+            return
+
+
 def _skip_request(run: Run, session: ReviewSession) -> None:
-    _send_held(run, session)
-    session.index += 1
-    session.skipped += 1
+    if _send_held(run, session):
+        session.index += 1
+        session.skipped += 1
 
 
 def _undo_held(session: ReviewSession) -> None:
@@ -252,7 +284,8 @@ def _hold_with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -
         except ReasonTooLong as problem:
             run.out.say(f"{problem} Type a shorter reason:")
         else:
-            _hold_decision(run, session, verb, checked)
+            if session.current is not None:
+                _hold_decision(run, session, UnsentDecision(session.current, verb, checked, session.index))
             return
 
 
@@ -273,11 +306,11 @@ def _add_note(run: Run, session: ReviewSession, keys: Keys) -> None:
     session.note = "Noted."
 
 
-def _send_held(run: Run, session: ReviewSession) -> None:
-    """Send the held decision."""
+def _send_held(run: Run, session: ReviewSession) -> bool:
+    """Send the held decision. Return False, and go back to its request, if its access would end at another time."""
     held, session.held = session.held, None
     if held is None:
-        return
+        return True
     from ..application.decisions import Choice, DecisionTarget
     from ..application.workspace import new_id
 
@@ -285,9 +318,12 @@ def _send_held(run: Run, session: ReviewSession) -> None:
     try:
         with open_workspace(run, writes=True) as workspace:
             ask = DecisionTarget(request.repo, target_of(request), held.reason)
-            decided = decision_sender(run, workspace, new={held.verb: 1}, targets=[ask]).decide(
-                [ask], Choice(STATUS_AFTER_VERB[held.verb]), run_id=new_id()
-            )
+            sender = decision_sender(run, workspace, new={held.verb: 1}, targets=[ask])
+            sender.choose_ends = lambda cases: check_shown_end(workspace, cases, held.end, held.terms)
+            decided = sender.decide([ask], Choice(STATUS_AFTER_VERB[held.verb]), run_id=new_id())
+    except EndNeeded as changed:
+        session.index, session.note = held.index, str(changed)
+        return False
     except BaseException:
         session.held = None if decided is not None else held  # not sent; reported at the end
         raise
@@ -303,6 +339,7 @@ def _send_held(run: Run, session: ReviewSession) -> None:
         raise problem
     if outcome.kind is not OutcomeKind.DONE:
         session.note = f"{person_label(outcome)}: {outcome.kind}: {outcome.why}"
+    return True
 
 
 def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> None:

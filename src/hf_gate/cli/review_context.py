@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 from ..domain.display_text import clip
 from ..domain.events import NoteWritten, decode_event
+from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms
 from ..domain.lifecycle import label_verdict
 from ..domain.timestamps import from_ms
-from ..errors import HfGateError
+from ..errors import HfGateError, UsageError
+from .hand_ends import describe_end, parse_typed_end, terms_reader_for
 from .output import format_age
 from .store_listing import current_verdicts
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.evaluation import RepoPolicies
+    from ..application.hand_terms import TermsReader
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
@@ -29,6 +32,7 @@ _MAX_NOTES: Final = 3  # the most notes shown, the latest first
 _MAX_REASONS: Final = 6  # the most conditions shown
 _MAX_ENTRIES: Final = 200  # the most entries of a request searched for notes, the latest first
 _MAX_COLUMNS: Final = 400  # width of one note
+NO_WORKSPACE_END: Final = "an end of access needs a workspace with a store; write none"
 _MARKS: Final = {True: "✓", False: "✗", None: "?"}
 
 
@@ -49,8 +53,40 @@ class ReviewContext:
         if row is None:
             return
         yield from self._verdict(row)
+        if (terms := self.read_terms(request)) != NO_HAND_TERMS:
+            yield f"  accept    {self.describe_terms(terms)}"
         if row.has_notes:
             yield from self._notes(row)
+
+    def read_terms(self, request: AccessRequest) -> HandTerms:
+        """Return the terms of an acceptance of this request."""
+        if self._workspace is None or self._terms_reader is None:
+            return NO_HAND_TERMS
+        known = self._workspace.store.latest_attempts(self.repo, [request])[0]
+        row = None if known is None else self._workspace.store.request(known.id)
+        if row is None:
+            return self._terms_reader.without_request(self.repo)
+        return self._terms_reader.read_terms([row], self._workspace.clock.now())[row.id]
+
+    def describe_terms(self, terms: HandTerms) -> str:
+        """Return the end of an acceptance in words."""
+        from ..application.hand_terms import describe_terms_problem
+
+        if terms.needs_choice or self._workspace is None:
+            return f"the end of access is {describe_terms_problem(terms)}; you choose it"
+        return describe_end(self.run, self._workspace, terms)
+
+    def parse_end(self, text: str) -> GrantEnd | None:
+        """Return a typed end; None for `none`. Raises UsageError if it is not valid."""
+        if text == NO_END_WORD:
+            return None
+        if self._workspace is None:
+            raise UsageError(NO_WORKSPACE_END)
+        return parse_typed_end(self.run, self._workspace, text)
+
+    @cached_property
+    def _terms_reader(self) -> TermsReader | None:
+        return None if self._workspace is None else terms_reader_for(self._workspace)
 
     @cached_property
     def _workspace(self) -> Workspace | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..application.targets import SPELLINGS, USER_AT, USERNAME, RequestTarget, parse_target, parse_target_lines
+from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS_WITH_REASON
 from ..errors import HfGateError, InvalidRepo, InvalidTarget, UsageError
@@ -140,7 +141,8 @@ class DecisionCommand:
         """Return the decision that applies to all targets."""
         from ..application.decisions import Choice
 
-        return Choice(STATUS_AFTER_VERB[self.effect], is_grant=self.verb == "grant", note=self.note, until=self.until)
+        until = None if self.until == NO_END_WORD else self.until
+        return Choice(STATUS_AFTER_VERB[self.effect], is_grant=self.verb == "grant", note=self.note, until=until)
 
     def decision_targets(self) -> list[DecisionTarget]:
         """Return the targets, each with its reason."""

@@ -1,0 +1,124 @@
+"""The ends of acceptances by a command: by the rules, or asked for where the rules do not know them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ..domain.display_text import pluralize, to_one_line
+from ..domain.grants import parse_grant_end
+from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, end_of_terms
+from ..errors import EndNeeded, HfGateError, UsageError
+
+if TYPE_CHECKING:
+    from ..application.decisions import PendingDecision
+    from ..application.evaluation import RepoPolicies
+    from ..application.hand_terms import TermsReader
+    from ..application.workspace import Workspace
+    from ..domain.rows import RepoRow
+    from .framework import Run
+
+HINT = "Choose an end: --until 1y, --until 2027-06-30, or --until none."
+
+
+def terms_reader_for(workspace: Workspace) -> TermsReader:
+    """Return the reader of terms by the policies of a workspace. Without a workspace there is no end."""
+    from ..application.hand_terms import TermsReader
+    from ..application.policy_bundle import PolicyBundle, load_policies
+
+    bundle: PolicyBundle | None = None
+    problem: HfGateError | None = None
+    if workspace.location.folder is not None:
+        try:
+            bundle = load_policies(workspace)
+        except HfGateError as wrong:
+            problem = wrong
+
+    def policies_of(row: RepoRow) -> RepoPolicies | None:
+        if problem is not None:
+            raise problem
+        return None if bundle is None or not bundle.is_governed(row.repo) else bundle.for_repo(row, workspace.sources)
+
+    return TermsReader(workspace, policies_of)
+
+
+def make_end_chooser(
+    run: Run, workspace: Workspace, *, may_ask: bool
+) -> Callable[[Sequence[PendingDecision]], list[GrantEnd | None]]:
+    """Return a function that chooses the end of each acceptance, says it, and asks where it is not known."""
+    reader = terms_reader_for(workspace)
+
+    def choose(cases: Sequence[PendingDecision]) -> list[GrantEnd | None]:
+        now = workspace.clock.now()
+        known = reader.read_terms([case.row for case in cases if case.row is not None and case.row.request], now)
+        terms = [
+            known[case.row.id]
+            if case.row is not None and case.row.id in known
+            else reader.without_request(case.subject.repo)
+            for case in cases
+        ]
+        for each, count in Counter(one for one in terms if not one.needs_choice).items():
+            if each != NO_HAND_TERMS or len(set(terms)) > 1:
+                run.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(run, workspace, each)}.")
+        unknown = [(case, each) for case, each in zip(cases, terms, strict=True) if each.needs_choice]
+        chosen = _ask_end(run, workspace, unknown, may_ask=may_ask) if unknown else None
+        return [chosen if each.needs_choice else end_of_terms(each) for each in terms]
+
+    return choose
+
+
+def describe_end(run: Run, workspace: Workspace, terms: HandTerms) -> str:
+    """Return the end of an acceptance in words: `access ends 2027-11-26, by rule eeg/signed`."""
+    end = end_of_terms(terms)
+    if end is None:
+        return "access has no end"
+    if end.written is None:
+        return f"access lasts while rule {end.rule} holds"
+    last = parse_grant_end(end.written, run.now(), workspace.zone).astimezone(workspace.zone)
+    return f"access ends {last:%Y-%m-%d %H:%M}, by rule {end.rule}"
+
+
+def _ask_end(
+    run: Run, workspace: Workspace, unknown: Sequence[tuple[PendingDecision, HandTerms]], *, may_ask: bool
+) -> GrantEnd | None:
+    """Ask for the end of these acceptances. Raises EndNeeded if no question can be asked."""
+    from ..application.hand_terms import describe_terms_problem
+
+    case, terms = unknown[0]
+    who = case.subject.target.username or case.subject.target.user_id or "the person"
+    others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    problem = f"the end of access of {to_one_line(who)}{others} is {to_one_line(describe_terms_problem(terms))}"
+    if not may_ask:
+        raise EndNeeded(f"{problem}; nothing was sent.", hint=HINT)
+    run.out.say(f"{problem[0].upper()}{problem[1:]}.")
+    while True:
+        text = click.prompt("Access ends (1y, 2027-06-30, or none)", err=True).strip()
+        try:
+            return parse_typed_end(run, workspace, text)
+        except UsageError as wrong:
+            run.out.say(f"{wrong} {wrong.hint or ''}")
+
+
+def parse_typed_end(run: Run, workspace: Workspace, text: str) -> GrantEnd | None:
+    """Return a typed end; None for `none`. Raises UsageError if it is not valid."""
+    from ..application.inputs import parse_end
+
+    if text == NO_END_WORD:
+        return None
+    return GrantEnd(parse_end(text, run.now(), workspace.zone, has_workspace=workspace.location.folder is not None))
+
+
+def check_shown_end(
+    workspace: Workspace, cases: Sequence[PendingDecision], end: GrantEnd | None, shown: str | None
+) -> list[GrantEnd | None]:
+    """Return the end for each case. Raises EndNeeded if the `shown` terms (None: a chosen end) no longer apply."""
+    if shown is not None and cases:
+        reader = terms_reader_for(workspace)
+        rows = [case.row for case in cases if case.row is not None]
+        found = [*reader.read_terms(rows, workspace.clock.now()).values()]
+        if any(terms.token != shown for terms in found):
+            raise EndNeeded("Not sent: the access would end at another time than was shown.", hint=HINT)
+    return [end for _ in cases]
