@@ -46,6 +46,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.erasure": "loads the store",
     "hf_gate.application.evaluation": "evaluates policies; loads CEL",
     "hf_gate.application.evaluation_pool": "starts processes; loads all of planning",
+    "hf_gate.application.table_store": "versions of tables; loads CEL",
     "hf_gate.application.turn_permissions": "loads policies and the store",
     "hf_gate.application.hand_terms": "evaluates policies; loads CEL",
     "hf_gate.application.inputs": "parses what people type; loads policies' literals",

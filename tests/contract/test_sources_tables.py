@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import os
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hf_gate.domain.ids import Person
 from hf_gate.policy.model import UnknownReason
+from hf_gate.policy.table_versions import (
+    TableVersion,
+    add_departed,
+    decode_version,
+    departed_of,
+    encode_version,
+    make_version,
+    restore_version,
+)
 from hf_gate.policy.tables import NO_ACCOUNT, Table, unbound_usernames
 from hf_gate.sources.table_files import inline_table, load_table, parse_table, read_content
 
@@ -337,3 +347,48 @@ def test_half_characters_in_a_cell_never_reach_an_expression() -> None:
 def test_no_bytes_make_the_reader_raise_and_none_of_them_lists_a_stranger(content: bytes, is_json: bool) -> None:
     table = parse_table(content, "any", ("email", "username", "user_id"), is_json=is_json)
     assert state(table, Person("0" * 24, "somebody-else"), "somebody@never.example") in {None, "missing"}
+
+
+# ---- the last good version -------------------------------------------------------------------------------------------
+
+_PEOPLE = [Person(letter * 24, f"name-{letter}", None) for letter in "abcd"]
+_WHO = st.sampled_from([*(each.id or "" for each in _PEOPLE), *(each.username or "" for each in _PEOPLE)])
+_MAIL = st.sampled_from(["", "name-a@x.example", "name-b@y.example", "@y.example", "@*.z.example"])
+_DAY = st.sampled_from(["", "2020-01-01", "2099-01-01", "soon"])
+_FULL_KEY = ("user_id", "email", "username")
+
+
+@given(st.lists(st.tuples(_WHO, _MAIL, _DAY), min_size=1, max_size=8), st.sets(st.integers(0, 3)))
+def test_a_stored_version_lists_exactly_the_same_people_and_keeps_no_key(
+    rows: list[tuple[str, str, str]], bound: set[int]
+) -> None:
+    table = read("key,email,expires\n" + "".join(f"{','.join(row)}\n" for row in rows), _FULL_KEY)
+    assume(not table.refusal)
+    document = encode_version(make_version(table, b"s" * 16))
+    refused = replace(table, rows=(), refusal="table dua: broken", _index=None)
+    restored = restore_version(decode_version(document), refused, NOW)
+    bindings = {_PEOPLE[n].username or "": _PEOPLE[n].id or "" for n in bound}
+    for person in _PEOPLE:
+        for address in (None, "name-a@x.example", "name-b@y.example", "q@w.z.example"):
+            hits = [each.find(person, address, now=NOW, bindings=bindings) for each in (table, restored)]
+            assert (hits[0].state, hits[0].why, hits[0].expires) == (hits[1].state, hits[1].why, hits[1].expires)
+            assert hits[1].row is None
+    for who, mail, _ in rows:
+        assert who.encode() not in document
+        assert not mail or mail.lstrip("@*.").encode() not in document
+
+
+@given(st.lists(st.sets(st.sampled_from("abcd"), min_size=1), min_size=2, max_size=5))
+def test_who_left_an_add_only_roster_is_unknown_and_never_missing(versions: list[set[str]]) -> None:
+    before: TableVersion | None = None
+    seen: set[str] = set()
+    for listed in versions:
+        table = read("user_id\n" + "".join(f"{letter * 24}\n" for letter in sorted(listed)), ("user_id",))
+        if before is not None:
+            table = add_departed(table, before, departed_of(table, before))
+        seen |= listed
+        for person in _PEOPLE:
+            letter = (person.id or "")[0]
+            wanted = "valid" if letter in listed else None if letter in seen else "missing"
+            assert state(table, person, None) == wanted
+        before = make_version(table, b"s" * 16, before)

@@ -23,6 +23,7 @@ from ..sources.table_text import column_name
 from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
 from . import setting_keys
 from .policy_bundle import load_tables
+from .table_store import note_accepted
 from .workspace import Workspace
 
 _CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
@@ -231,8 +232,8 @@ def save_draft(workspace: Workspace, draft: TableDraft, actor: str) -> None:
     """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile."""
     own, store = draft.own, workspace.store
     diff = diff_rows(draft.before, draft.after)
-    key, rows = setting_keys.row_count_key(own.name), str(len(draft.after.rows))
-    known = store.setting(key)
+    keys = (setting_keys.row_count_key(own.name), setting_keys.accepted_table_key(own.name))
+    known = {key: store.setting(key) for key in keys}
 
     def record(_: bytes, digest: str) -> None:
         event = e.TableChanged(
@@ -245,11 +246,12 @@ def save_draft(workspace: Workspace, draft: TableDraft, actor: str) -> None:
         )
         with store.writing() as write:
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
-            write.write_setting(key, rows)
+            note_accepted(write, draft.after)
 
     def withdraw() -> None:
         with store.writing() as write:
-            write.write_setting(key, known)
+            for key, value in known.items():
+                write.write_setting(key, value)
 
     replace_file(
         own.folder.path, own.spec.file or "", draft.content, base=draft.base, record=record, withdraw=withdraw,

@@ -13,7 +13,6 @@ import msgspec
 from msgspec.structs import replace
 
 from ..domain import events as e
-from ..domain.events import LedgerEntry, TableAccepted
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.rows import ListRange, PersonRow, RequestRow, count_pending
@@ -34,13 +33,12 @@ from ..plan.model import make_plan as seal_plan
 from ..plan.render import SHADOW
 from ..policy.model import Action, Facts, Policy, Verdict
 from ..policy.opinions import NO_RULE, why_people_decide
-from ..policy.tables import Table, unbound_usernames
 from ..protocol.clock_skew import is_clock_off
 from ..store.store import Store
-from . import setting_keys
 from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs, read_profiles
 from .policy_bundle import PolicyBundle, policies_digest
 from .policy_saves import read_holds
+from .table_store import bind_tables
 from .workspace import Workspace
 
 POLICY: Final = "policy"
@@ -358,7 +356,7 @@ def make_plan(
     store, sources = workspace.store, workspace.sources
     now, is_now = moment or workspace.clock.now(), moment is None
     if is_now:
-        bind_tables(workspace, bundle, profile_budget)
+        bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None
 
     def propose_once() -> PlanProposal:
@@ -391,34 +389,3 @@ def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
         with suppress(HfGateError):
             hub.gate(due.repo)  # no call has been made yet; any answer contains the Hub's time
     return hub.skew if is_clock_off(hub.skew) else None
-
-
-def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
-    """Bind usernames in tables to their current accounts, with one call each; return the number of calls.
-
-    After that, a later owner of a name does not match. Also store each table's row count, to detect truncated files.
-    """
-    store, tables = workspace.store, [table for table in bundle.tables.values() if not table.refusal]
-    names = [(table, name) for table in tables for name in unbound_usernames([table], store.bindings(table.name))]
-    del names[budget:]
-    found = {name: workspace.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
-    with store.writing() as write:
-        for table, name in names:
-            ident = found[name]
-            if ident is not None:
-                write.write_binding(table.name, name, ident)
-        for table in tables:
-            write.write_setting(setting_keys.row_count_key(table.name), str(len(table.rows)))
-    return len(found)
-
-
-def accept_table(store: Store, table: Table, actor: str, at: int) -> None:
-    """Accept a table that lost rows, and record who accepted it."""
-    known = store.setting(setting_keys.row_count_key(table.name))
-    before, after = None if known is None else int(known), len(table.rows)
-    if before == after:
-        return
-    event = TableAccepted(table=table.name, rows_before=before, rows_after=after)
-    with store.writing() as write:
-        write.append(None, [LedgerEntry(event=event, at=at, actor=actor)])
-        write.write_setting(setting_keys.row_count_key(table.name), str(after))

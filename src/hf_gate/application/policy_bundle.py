@@ -17,10 +17,16 @@ from ..policy.form_facts import QualityCache
 from ..policy.model import Policy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig
-from ..sources.workspace_folder import WorkspaceFolder, format_problem, read_folder, read_tables
+from ..sources.workspace_folder import (
+    WorkspaceFolder,
+    collect_table_specs,
+    format_problem,
+    read_folder,
+    read_tables,
+)
 from ..store.store import Store
-from . import setting_keys
 from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
+from .table_store import read_row_counts, use_versions
 from .workspace import Workspace
 
 
@@ -76,16 +82,15 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
 
 
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
-    """Read every table of the workspace. A table that lost many rows since the last read is refused."""
+    """Read every table of the workspace. Of a refused file, the last good version is used."""
     all_policies = tuple(policies)
-    specs = (*folder.config.tables, *(spec for policy in all_policies for spec in policy.tables))
-    counts = {spec.name: store.setting(setting_keys.row_count_key(spec.name)) for spec in specs}
-    previous = {name: int(count) for name, count in counts.items() if count}
-    return read_tables(folder, all_policies, now=now, previous=previous)
+    specs = collect_table_specs(folder, all_policies)
+    tables = read_tables(folder, all_policies, now=now, previous=read_row_counts(store, specs))
+    return use_versions(store, specs, tables)
 
 
 def find_refused_tables(workspace: Workspace) -> list[Table]:
-    """Return the refused tables; none if the files cannot be read, because that is reported elsewhere."""
+    """Return the tables whose files are refused; none if the files cannot be read, because that is reported elsewhere."""
     if workspace.location.folder is None:
         return []
     try:
@@ -94,7 +99,7 @@ def find_refused_tables(workspace: Workspace) -> list[Table]:
         tables = load_tables(folder, policies, workspace.store, workspace.now())
     except HfGateError:
         return []
-    return [table for _, table in sorted(tables.items()) if table.refusal]
+    return [table for _, table in sorted(tables.items()) if table.file_problem]
 
 
 def policies_digest(policies: Iterable[Policy]) -> str:

@@ -29,6 +29,7 @@ class TableRecord(Record, frozen=True, kw_only=True):
     rows: Count
     policies: Annotated[list[str], Meta(description="the policies that use it")]
     refused: Annotated[str | None, Meta(description="why the file as it is now is not used")]
+    in_force_since: Annotated[Time | None, Meta(description="when the version in force was last the file's")]
     problems: Annotated[Count, Meta(description="lines with an error or a warning")]
 
 
@@ -68,7 +69,8 @@ def table_record(own: OwnTable) -> TableRecord:
         key=list(own.table.key),
         rows=len(own.table.rows),
         policies=sorted({policy.name for policy in own.policies}),
-        refused=own.table.refusal or None,
+        refused=own.table.file_problem or None,
+        in_force_since=to_iso(own.table.as_of) if own.table.outdated and own.table.as_of else None,
         problems=len(own.table.problems),
     )
 

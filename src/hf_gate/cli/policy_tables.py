@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..domain.display_text import make_visible, pluralize
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import to_iso, to_ms
 from ..errors import HfGateError, UsageError
 from .framework import Run
 from .output import Row
@@ -46,7 +46,7 @@ class CheckedTable:
 
         table, name = self.table, self.spec.name
         for each in table.problems[:_MAX_PROBLEMS]:
-            is_error = bool(table.refusal) and not each.line
+            is_error = bool(table.file_problem) and not each.line
             words = f"table {name}: {each.message}"
             yield PolicyProblem(each.code, words, self.file, SourcePosition(max(1, each.line)), is_error=is_error)
         if len(table.problems) > _MAX_PROBLEMS:
@@ -60,15 +60,16 @@ class CheckedTable:
             "file": None if self.spec.file is None else self.file,
             "key": list(self.table.key),
             "rows": len(self.table.rows),
-            "refused": self.table.refusal or None,
+            "refused": self.table.file_problem or None,
+            "in_force_since": to_iso(self.table.as_of) if self.table.outdated and self.table.as_of else None,
             "pending": self.pending,
             "matches": self.matches,
         }
 
     def describe(self) -> str:
         """Return the table as one line of text."""
-        if self.table.refusal:
-            return f"table {self.spec.name}: refused; every rule that uses it is unknown"
+        if self.table.file_problem:
+            return f"table {self.spec.name}: refused; {self.table.consequence}"
         found = f"table {self.spec.name}: {pluralize(len(self.table.rows), 'row')}, key {' or '.join(self.table.key)}"
         if self.matches is None:
             return found
@@ -146,7 +147,7 @@ def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
 
 def accept_table(run: Run, name: str) -> int:
     """Accept a table although it lost rows since it was last read; return its number of rows."""
-    from ..application.planning import accept_table
+    from ..application.table_store import accept_table
     from ..sources.workspace_folder import read_folder, read_tables
 
     workspace = open_workspace(run, needs_folder=True, writes=True)

@@ -131,6 +131,7 @@ _TABLE: Final = _object(
     key=_array(_TEXT),
     rows=_COUNT,
     refused=_MAYBE,
+    in_force_since=_MAYBE_TIME,
     pending={"type": ["integer", "null"], "description": "pending requests that were compared with the table"},
     matches={
         "type": ["integer", "null"],
@@ -243,7 +244,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         ),
         guards=_array(_object(name=_TEXT, limit=_COUNT, seconds=_COUNT, used=_COUNT, stuck=_BOOL)),
         held=_map(_COUNT),
-        refused_tables=_array(_object(table=_TEXT, why=_TEXT)),
+        refused_tables=_array(_object(table=_TEXT, why=_TEXT, in_force_since=_MAYBE_TIME)),
         saved=_array(_object(policy=_TEXT, by=_TEXT, at=_TEXT)),
         runs=_array(_record(RunRecord)),
     ),

@@ -20,6 +20,7 @@ from .workspace import describe_refusal, no_store_error, open_stored_workspace
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..application.workspace_status import BudgetUse, RepoStatus, WorkspaceStatus
+    from ..policy.tables import Table
 
 
 _UNKNOWN: Final[Mapping[str, object]] = {
@@ -60,7 +61,9 @@ def status(run: Run, *, markdown: bool) -> int:
             run.out.line(line)
         return 0
     doc = _document(workspace, found, token, zone) | {
-        "refused_tables": [{"table": table.name, "why": table.refusal} for table in refused],
+        "refused_tables": [
+            {"table": table.name, "why": table.file_problem, "in_force_since": _since(table)} for table in refused
+        ],
         "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
     run.out.document(
@@ -73,6 +76,11 @@ def status(run: Run, *, markdown: bool) -> int:
         quiet=[str(one.repo) for one in found.repos if one.waiting],
     )
     return 4 if token["ok"] is False else 0
+
+
+def _since(table: Table) -> str | None:
+    """Return when the version of a table that is in force was last the file's; None if no version is."""
+    return to_iso(table.as_of) if table.outdated and table.as_of else None
 
 
 def _check_token(run: Run) -> dict[str, object]:

@@ -35,7 +35,7 @@ from ..errors import UsageError
 from ..policy.tables import TableRow
 from .framework import CommandEntry, GateGroup, Run, command, limit_options
 from .output import Column, Row
-from .workspace import actor_of, open_workspace
+from .workspace import actor_of, describe_refusal, open_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -81,8 +81,8 @@ def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> 
     """Show the rows of a table, with what counts now and the account to which each username is bound."""
     workspace = open_workspace(run, needs_folder=True)
     own = find_own_table(workspace, name)
-    if own.table.refusal:
-        run.out.warn(f"{own.table.refusal}.")
+    if own.table.file_problem:
+        run.out.warn(describe_refusal(own.table))
     zone = workspace.zone
     bindings, now = workspace.store.bindings(own.name), workspace.now()
     found = [row for row in own.table.rows if query is None or matches_text(row, query)]

@@ -141,7 +141,7 @@ def open_with_policies(run: Run) -> tuple[Workspace, PolicyBundle]:
     workspace = open_workspace(run, needs_folder=True, writes=True)
     bundle = load_policies(workspace)
     for _, table in sorted(bundle.tables.items()):
-        if table.refusal:
+        if table.file_problem:
             run.out.warn(describe_refusal(table))
     return workspace, bundle
 
@@ -157,7 +157,7 @@ def open_for_runs(run: Run) -> Workspace:
 
 def describe_refusal(table: Table) -> str:
     """Return a sentence about a refused table."""
-    return f"{table.refusal}; every rule that uses it is unknown."
+    return f"{table.file_problem}; {table.consequence}."
 
 
 def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:

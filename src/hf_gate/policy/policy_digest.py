@@ -60,7 +60,8 @@ def lets_in(source: str, let: Mapping[str, str]) -> list[str]:
 
 
 def _table_document(table: TableSpec) -> dict[str, object]:
-    return {"file": table.file, "key": list(table.key), "rows": sorted(table.rows)}
+    found: dict[str, object] = {"file": table.file, "key": list(table.key), "rows": sorted(table.rows)}
+    return found if table.roster is None else found | {"roster": table.roster.value}
 
 
 def canonical_rule(rule: Rule) -> dict[str, object]:

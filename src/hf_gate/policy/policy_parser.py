@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from ..domain.lifecycle import Status
 from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence
 from .fact_table import ANSWER_ROLES
-from .literals import parse_glob
-from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Rule, TableSpec
-from .node_reader import NodeReader
+from .literals import parse_glob, parse_share
+from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Roster, Rule, TableSpec
+from .node_reader import Keys, NodeReader
 from .policy_digest import policy_digest
 from .rule_parser import ACTION_SYNONYMS, ACTIONS, read_rules
 from .strict_yaml import SourceText, YamlDocument, position_of, read_yaml
@@ -321,6 +322,7 @@ _PLANNED_TABLE_KEYS = {
     "register": "`register:` is not supported yet; export the agreements to a CSV and write `file:` and `key:`.",
     "match": "`match:` is not supported yet; list user ids, usernames or addresses.",
 }
+DEFAULT_MAX_REMOVED: Final = 0.1  # of an authoritative roster
 _TABLE_EXAMPLES = 'name: {file: tables/name.csv, key: email} or name: ["@example.edu"]'
 _DOMAIN = re.compile(
     r"@?(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+\Z", re.IGNORECASE
@@ -356,7 +358,7 @@ def _read_table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | Non
 
 
 def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSpec | None:
-    keys = reader.read_keys(node, f"table `{name.text}`", ("file", "key"), synonyms={"path": "file", "csv": "file", "by": "key", "column": "key", "on": "key"}, planned=_PLANNED_TABLE_KEYS)  # fmt: skip
+    keys = reader.read_keys(node, f"table `{name.text}`", ("file", "key", "roster", "max_removed"), synonyms={"path": "file", "csv": "file", "by": "key", "column": "key", "on": "key", "max_removal": "max_removed", "sync": "roster"}, planned=_PLANNED_TABLE_KEYS)  # fmt: skip
     if keys is None:
         return None
     said_later = any(isinstance(key, Scalar) and key.text in _PLANNED_TABLE_KEYS for key, _ in node.pairs)
@@ -373,7 +375,21 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
         reader.add_missing_key(node, keys["file"][1], "no_key", words, "key: email")
         return None
     key = _read_key(reader, keys["key"][1])
-    return TableSpec(name.text, key, file=file, position=position_of(name)) if file and key else None
+    if not file or not key:
+        return None
+    roster = _read_roster(reader, keys)
+    share = (
+        reader.parse(keys["max_removed"][1], "max_removed", "bad_share", parse_share) if "max_removed" in keys else None
+    )
+    share = DEFAULT_MAX_REMOVED if share is None and roster is Roster.AUTHORITATIVE else share
+    return TableSpec(name.text, key, file=file, roster=roster, max_removed=share, position=position_of(name))
+
+
+def _read_roster(reader: NodeReader, keys: Keys) -> Roster | None:
+    if "roster" not in keys:
+        return None
+    word = reader.read_choice(keys["roster"][1], "roster", [each.value for each in Roster], {"full": "authoritative"})
+    return None if word is None else Roster(word)
 
 
 def _read_key(reader: NodeReader, node: Node) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -77,7 +77,21 @@ class Table:
     skipped_lines: tuple[int, ...] = ()
     refusal: str = ""
     as_of: datetime | None = None
+    outdated: str = ""  # why the file as it is now is not used, while its last good version is in force
     _index: _RowIndex | None = field(default=None, compare=False, repr=False)
+    _departed: _RowIndex | None = field(default=None, compare=False, repr=False)  # who left an add-only roster
+
+    @property
+    def file_problem(self) -> str:
+        """Why the file as it is now is not used; empty if it is."""
+        return self.refusal or self.outdated
+
+    @property
+    def consequence(self) -> str:
+        """What a problem of the file means for rules."""
+        if not self.outdated or self.as_of is None:
+            return "every rule that uses it is unknown"
+        return f"its version of {self.as_of:%Y-%m-%d %H:%M} UTC stays in force"
 
     @property
     def source(self) -> str:
@@ -86,7 +100,8 @@ class Table:
 
     def usernames(self) -> tuple[str, ...]:
         """Return the usernames in the rows; empty if the username is not a key."""
-        return tuple(self._index.by["username"]) if self._index and "username" in self.key else ()
+        is_plain = self._index is not None and not self.outdated
+        return tuple(self._index.by["username"]) if self._index and is_plain and "username" in self.key else ()
 
     def find(
         self, person: Person, address: str | None, *, now: datetime, bindings: Mapping[str, str] = _EMPTY
@@ -106,7 +121,10 @@ class Table:
         if found:
             best = max(found, key=lambda row: row.expires or _FOR_EVER)
             state = "valid" if best.expires is None or now < best.expires else "expired"
-            return TableHit(state, best.expires, best.columns, source=self.source, as_of=self.as_of)
+            columns = None if self.outdated else best.columns  # the last good version keeps no other columns
+            return TableHit(state, best.expires, columns, source=self.source, as_of=self.as_of)
+        if self._departed is not None and self._matching_rows(person, address, bindings, self._departed)[0]:
+            return self._unknown("the person is gone from the file, and the roster is add-only")
         doubt = doubt or self._absence_doubt(person, address, self._index)
         return self._unknown(doubt) if doubt else TableHit(source=self.source, as_of=self.as_of)
 
@@ -119,9 +137,9 @@ class Table:
         found: list[TableRow] = []
         doubt = ""
         if "user_id" in self.key and person.id:
-            found += index.by["user_id"].get(person.id.lower(), ())
+            found += index.rows_of("user_id", person.id.lower())
         if "email" in self.key and address:
-            found += index.by["email"].get(address, ())
+            found += index.rows_of("email", address)
             found += index.of_domain(address.rpartition("@")[2])
         if "username" in self.key:
             named, doubt = index.of_username(person, address, bindings)
@@ -144,16 +162,26 @@ def build_table(
     *, skipped: Sequence[int] = (), as_of: datetime | None = None,
 ) -> Table:  # fmt: skip
     """Build a table with its index."""
-    rows = tuple(rows)
-    return Table(
-        name, tuple(key), rows, digest, tuple(problems), tuple(skipped), "", as_of, _RowIndex(rows, tuple(key))
-    )
+    rows, key = tuple(rows), tuple(key)
+    return Table(name, key, rows, digest, tuple(problems), tuple(skipped), as_of=as_of, _index=_RowIndex(rows, key))
+
+
+def index_of_rows(rows: tuple[TableRow, ...], key: tuple[str, ...], hide: Callable[[str, str], str]) -> _RowIndex:
+    """Return an index of rows whose keys are hidden: `hide` gets a column and a plain value."""
+    return _RowIndex(rows, key, hide)
+
+
+def _show_plain(column: str, value: str) -> str:  # noqa: ARG001 - the signature of `hide`
+    return value
 
 
 class _RowIndex:
     """The rows by each key. `key_sets` has the sets of keys by which individual rows can be found."""
 
-    def __init__(self, rows: tuple[TableRow, ...], key: tuple[str, ...]) -> None:
+    def __init__(
+        self, rows: tuple[TableRow, ...], key: tuple[str, ...], hide: Callable[[str, str], str] = _show_plain
+    ) -> None:
+        self._hide = hide
         self.by: dict[str, dict[str, list[TableRow]]] = {each: {} for each in (*KEYS, "domain")}
         key_sets: set[frozenset[str]] = set()
         self._bound: tuple[object, dict[str, list[TableRow]]] = (None, {})
@@ -167,28 +195,33 @@ class _RowIndex:
             key_sets.add(frozenset(filled))
         self.key_sets = frozenset(key_sets)
 
+    def rows_of(self, column: str, value: str) -> Sequence[TableRow]:
+        """Return the rows with this value in a key column."""
+        rows = self.by[column]
+        return rows.get(self._hide(column, value), ()) if rows else ()
+
     def of_domain(self, domain: str) -> list[TableRow]:
         if not self.by["domain"]:
             return []
-        found = list(self.by["domain"].get(domain, ()))
+        found = list(self.rows_of("domain", domain))
         for above in parent_domains(domain)[1:]:
-            found += self.by["domain"].get(f"*.{above}", ())
+            found += self.rows_of("domain", f"*.{above}")
         return found
 
     def of_username(
         self, person: Person, address: str | None, bindings: Mapping[str, str]
     ) -> tuple[list[TableRow], str]:
         """Return the rows bound to this account or with its name and address, and a reason for doubt."""
-        names = self.by["username"]
-        if not names:
+        if not self.by["username"]:
             return [], ""
         found = list(self._rows_of(bindings).get(person.id.lower(), ())) if person.id else []
         doubt = ""
-        for row in names.get((person.username or "").lower(), ()):
-            bound = bindings.get(row.username or "")
+        name = (person.username or "").lower()
+        for row in self.rows_of("username", name):
+            bound = bindings.get(name)
             if bound:
                 continue
-            if row.email and row.email == address:
+            if row.email and address and row.email == self._hide("email", address):
                 found.append(row)
             else:
                 doubt = f"line {row.line}: {_UNBOUND if bound is None else _NO_ACCOUNT_THEN}"
@@ -199,7 +232,7 @@ class _RowIndex:
             rows: dict[str, list[TableRow]] = {}
             for name, user_id in bindings.items():
                 if user_id:
-                    rows.setdefault(user_id.lower(), []).extend(self.by["username"].get(name, ()))
+                    rows.setdefault(user_id.lower(), []).extend(self.rows_of("username", name))
             self._bound = (bindings, rows)
         return self._bound[1]
 

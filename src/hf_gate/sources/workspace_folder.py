@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final
@@ -79,7 +79,7 @@ def collect_table_specs(folder: WorkspaceFolder, policies: Iterable[Policy]) -> 
     specs: dict[str, TableSpec] = {}
     for spec in (*folder.config.tables, *(spec for policy in policies for spec in policy.tables)):
         known = specs.setdefault(spec.name, spec)
-        if (known.file, known.key, known.rows) != (spec.file, spec.key, spec.rows):
+        if replace(known, position=spec.position) != spec:
             raise UsageError(
                 f"table {spec.name} is defined twice with different contents.",
                 hint="Rename one of the two.",

@@ -209,6 +209,15 @@ bindings = Table(
     text_column("user_id"),
 )
 
+table_versions = Table(  # who was listed by the last good version of a table, as hashes
+    "table_versions",
+    metadata,
+    Column("owner_table", Text, primary_key=True),
+    text_column("digest"),
+    integer_column("at"),
+    bytes_column("document"),
+)
+
 # ---- ledger ----------------------------------------------------------------------------------------------------------
 
 chains = Table(

@@ -237,10 +237,14 @@ def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
 def list_refused_tables(context: RequestContext) -> list[str]:
     """Return why visible tables were refused; rules treat their rows as unknown."""
     bundle = context.app_state.policies.current
-    if bundle is None or not any(table.refusal for table in bundle.tables.values()):
+    if bundle is None or not any(table.file_problem for table in bundle.tables.values()):
         return []
     known = visible_tables(context, bundle.folder)
-    return [table.refusal for name, table in sorted(bundle.tables.items()) if table.refusal and name in known]
+    return [
+        f"{table.file_problem}; {table.consequence}"
+        for name, table in sorted(bundle.tables.items())
+        if table.file_problem and name in known
+    ]
 
 
 def empty_state(context: RequestContext, asked: QueueQuery, pending: int, more: str) -> dict[str, Any]:
