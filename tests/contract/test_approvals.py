@@ -87,7 +87,7 @@ def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: Scene) -> 
     second = decide(scene, OWNER)
     assert second.kind is OutcomeKind.DONE
     assert scene.where("ada") == "accepted"
-    assert verify_ledger(scene.store).broken == []
+    assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
 def test_one_person_counts_once_however_often_they_approve(scene: Scene) -> None:
@@ -173,7 +173,7 @@ def test_an_approval_can_be_taken_back_until_it_is_sent(scene: Scene) -> None:
     decide(scene, author(mia))
     withdraw_approval(scene.workspace, scene.row("ada"), as_approver(mia))
     assert decide(scene, OWNER).why == "approval 1 of 2"
-    assert verify_ledger(scene.store).broken == []
+    assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
 def test_one_person_is_enough_to_reject(scene: Scene) -> None:
@@ -214,3 +214,27 @@ def test_a_turn_sends_nothing_before_the_second_approval(scene: Scene) -> None:
     decide(scene, OWNER)
     scene.turn()
     assert accepts(scene) == 0
+
+
+def test_what_needs_two_people_is_recorded_as_a_persons_to_decide(scene: Scene) -> None:
+    scene.turn()
+    verdict = scene.row("ada").state.verdict
+    assert verdict is not None
+    assert (verdict[0], verdict[2]) == ("human", "welcome")
+
+
+def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: Scene) -> None:
+    decide(scene, author(member(scene, "mia")))
+    scene.near.faults(["fail_before:status=503:on=batch|handle"])
+    assert decide(scene, OWNER).kind is not OutcomeKind.DONE
+    scene.near.faults([])
+    assert accepts(scene) == 0
+    scene.turn()
+    assert (scene.where("ada"), scene.where("bo")) == ("accepted", "pending")
+
+
+def test_a_forged_approval_is_found_by_the_verification(scene: Scene) -> None:
+    decide(scene, author(member(scene, "mia")))
+    with scene.store.writing() as write:
+        write.db.run("UPDATE approvals SET account = 'id-forged'")
+    assert any("id-forged" in one.what for one in verify_ledger(scene.store, with_tables=True).broken)

@@ -11,8 +11,10 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application.ledger_files import read_checkpoint, verify_exported_ledger
+from hf_gate.domain.events import KINDS
 from hf_gate.domain.rows import LedgerRow, TimelineFilter
 from hf_gate.store.ledger import read_timeline
+from hf_gate.web.audit_entries import KIND_LABELS
 from tests.web.kit import GOOD, Room
 
 
@@ -255,3 +257,7 @@ def test_the_files_prove_the_ledger_where_the_store_is_not(told: Room) -> None:
 def test_a_proof_must_come_from_a_page_of_the_desk(told: Room) -> None:
     assert told.visitor().post("/audit/verify", origin="https://evil.example").status == 403
     assert told.visitor().get("/audit/verify").status == 404
+
+
+def test_every_kind_of_event_has_a_label() -> None:
+    assert set(KIND_LABELS) == set(KINDS)

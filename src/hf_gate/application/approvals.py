@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -45,6 +45,7 @@ from .workspace import Workspace
 NO_REQUEST: Final = "two people must approve here, and this person has no request; ask them to request access first"
 
 _READ_INTERVAL: Final = 2.0  # seconds
+_ENTRIES: Final = 100  # of a request, searched for the notes of its approvals
 
 
 def read_deciders(store: Store) -> list[Member]:
@@ -80,18 +81,37 @@ class ApprovalBook:
         """Return the people who promoted or saved the policy versions that ask for two people."""
         return read_policy_authors(self._db, need.policies)
 
+    def list_stored(self, requests: Collection[int]) -> dict[int, list[Approval]]:
+        """Return all stored approvals of these requests, whether they count or not."""
+        return read_approvals(self._db, requests)
+
+    def read_notes(self, request: int) -> dict[str, str]:
+        """Return the notes of the approvals of a request by account; the latest approval counts."""
+        found: dict[str, str] = {}
+        for entry in self._store.entries(request=request, limit=_ENTRIES):
+            if entry.link.kind == e.EventKind.APPROVAL_GIVEN:
+                event, note = e.decode_event(entry.link.body), (entry.private or {}).get("note")
+                if isinstance(event, e.ApprovalGiven) and isinstance(note, str):
+                    found.setdefault(event.account, note)
+        return found
+
     def find_counted(
         self, row: RequestRow, need: ReviewerNeed, version: RequestVersion | None = None
     ) -> list[Approval]:
         """Return the approvals of a request that count now, the oldest first."""
+        return self.select_counted(row, need, self.list_stored([row.id]).get(row.id, ()), version)
+
+    def select_counted(
+        self, row: RequestRow, need: ReviewerNeed, stored: Iterable[Approval], version: RequestVersion | None = None
+    ) -> list[Approval]:
+        """Return those of the stored approvals of a request that count now."""
         who, authors, able = row.person.identity, self.authors(need), self.able_accounts(row.repo)
+        asker = (who.username, who.user_id)
         return [
             one
-            for one in read_approvals(self._db, [row.id]).get(row.id, ())
+            for one in stored
             if is_current(one, version or row.version, need)
-            and not why_not_counted(
-                Approver(one.actor, one.member, one.account), (who.username, who.user_id), authors, able
-            )
+            and not why_not_counted(Approver(one.actor, one.member, one.account), asker, authors, able)
         ]
 
     def explain(self, row: RequestRow, need: ReviewerNeed, approver: Approver) -> str:

@@ -17,6 +17,7 @@ from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.members import Member
 from ..domain.request_state import RequestState, apply_event
 from ..domain.rows import RequestRow
+from ..store.approvals import list_approvals
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
 from ..store.store import Store
@@ -219,17 +220,22 @@ def _find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int,
 def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReasons) -> Iterator[ChainBreak]:
     """Yield the differences between the tables and the events."""
     acting = read_promotions(store)  # read first, because a later promotion also has a later entry
-    recorded, promoted = set[int](), set[tuple[str, str]]()
+    recorded, promoted, approvals = set[int](), set[tuple[str, str]](), set[tuple[int, str, str]]()
+    stored = list_approvals(store)  # read first, as above
     for chain in sorted({*chains, WORKSPACE_CHAIN}):  # a row may exist without any entry
         chain_state = _ReplayedChain(store, chain)
         yield from _compare_requests(chain_state, recorded)
         yield from find_differing_columns(store, chain, sorted(chain_state.states), reasons)
         yield from chain_state.broken
         promoted |= chain_state.promoted
+        approvals |= chain_state.approvals
         if chain == WORKSPACE_CHAIN:
             yield from _compare_members(store, chain_state)
     yield from _find_unrecorded_requests(store, recorded)
     yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.find_trigger_faults())
+    for request, account, need in sorted(set(stored) - approvals):
+        what = f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
+        yield ChainBreak(WORKSPACE_CHAIN, 0, what)
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
             what = f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
@@ -311,6 +317,7 @@ class _ReplayedChain:
         self.states: dict[int, RequestState] = {}
         self.promoted: set[tuple[str, str]] = set()  # promoted policies and the digests of their versions
         self.members: dict[str, _RecordedMember] = {}
+        self.approvals: set[tuple[int, str, str]] = set()  # request, account and need of each approval
         self.broken: list[ChainBreak] = []
         self.chain = chain
         self._store, self._next = store, 1
@@ -326,6 +333,8 @@ class _ReplayedChain:
             if run != getattr(event, "run", None):
                 what = f"its index column names run {run}, but its body does not"
                 self.broken.append(ChainBreak(self.chain, link.seq, what))
+            if isinstance(event, e.ApprovalGiven) and link.request is not None:
+                self.approvals.add((link.request, event.account, event.need))
             if isinstance(event, e.PolicyPromoted):
                 self.promoted.add((event.policy, event.digest))
             if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeAlias
 
@@ -34,6 +35,7 @@ from ..plan.render import SHADOW
 from ..policy.model import Action, Facts, Policy, Verdict
 from ..policy.opinions import NO_RULE, why_people_decide
 from ..protocol.clock_skew import is_clock_off
+from ..store.approvals import find_fully_approved
 from ..store.store import Store
 from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs, read_profiles
 from .policy_bundle import PolicyBundle, policies_digest
@@ -225,7 +227,8 @@ def evaluate_part(
     buffer: PlanBuffer | None = None,
 ) -> Iterator[EvaluatedPart]:
     """Evaluate a part of a list, `CHUNK` requests at a time. The function only reads, so several processes can run it."""
-    evaluation = _PartEvaluation(policy_set, now, buffer or PlanBuffer())
+    approved = frozenset(find_fully_approved(store.reads, policy_set.repo, MAX_CHANGES))
+    evaluation = _PartEvaluation(policy_set, now, buffer or PlanBuffer(), approved)
     for number, case in enumerate(read_inputs(store, policy_set, sources, status, now, part), start=1):
         evaluation.evaluate(case)
         if number % CHUNK == 0:
@@ -236,8 +239,11 @@ def evaluate_part(
 class _PartEvaluation:
     """Collects the results of one part of a list."""
 
-    def __init__(self, policy_set: RepoPolicies, now: datetime, buffer: PlanBuffer) -> None:
+    def __init__(
+        self, policy_set: RepoPolicies, now: datetime, buffer: PlanBuffer, approved: Collection[int] = ()
+    ) -> None:
         self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
+        self.approved = approved  # requests with two approvals
         self._reset()
 
     def _reset(self) -> None:
@@ -264,7 +270,8 @@ class _PartEvaluation:
             return  # an accepted request that needs no review stays accepted
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
-        if why_people_decide(verdict, self.now, self.policy_set.evaluator.zone) is not None:
+        recorded = self._as_recorded(row, verdict)
+        if recorded is not verdict:
             self.counts.update(("human", "accept_human"))
         elif (after := status_after(row.state, verdict)) is not None:
             self._add_change(row, facts, verdict, after)
@@ -273,8 +280,17 @@ class _PartEvaluation:
             self.counts["no_rule"] += verdict.rule == NO_RULE
         if verdict.needs:
             self.needs.append(row.person)
-        if self.buffer.should_record and is_new_verdict(row.state, verdict):
-            self.news.append(self._make_entry(case, verdict))
+        if self.buffer.should_record and is_new_verdict(row.state, recorded):
+            self.news.append(self._make_entry(case, recorded))
+
+    def _as_recorded(self, row: RequestRow, verdict: Verdict) -> Verdict:
+        """Return the verdict with the action that follows: a person decides if the policy may not accept by itself.
+
+        After the last approval, a rule that asks for two people may accept; the run checks who counts.
+        """
+        asked = dataclass_replace(verdict, reviewers=1) if row.id in self.approved else verdict
+        why = why_people_decide(asked, self.now, self.policy_set.evaluator.zone)
+        return verdict if why is None else dataclass_replace(verdict, action=Action.HUMAN)
 
     def _add_change(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
         """Add the change with the traced conditions of its rule, unless the plan has no room for it."""

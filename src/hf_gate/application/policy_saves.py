@@ -12,13 +12,16 @@ from typing import Final
 import msgspec
 
 from ..domain import events as e
+from ..domain.approvals import PolicyAuthor
 from ..domain.ids import Repo
+from ..domain.members import NO_AUTHOR, RunAuthor
 from ..errors import Guarded, HfGateError, UsageError
 from ..policy.literals import glob_matches
 from ..policy.model import Policy, PolicyMode
 from ..policy.policy_parser import parse_policy
 from ..sources.policy_files import replace_file
 from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
+from ..store.approvals import write_policy_author
 from ..store.store import Store
 from ..store.writer import Writer
 from .evaluation import fill_templates, labels_of_roles
@@ -131,8 +134,10 @@ class PolicySave(msgspec.Struct, frozen=True):
     new: Policy
 
 
-def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int) -> str:
+def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int, author: RunAuthor = NO_AUTHOR) -> str:
     """Replace a policy file of the workspace; return the digest of the new content.
+
+    The actor then counts as an author of this version, who does not count as one of two approvers.
 
     Raises Guarded if the owner did not allow it, Stale if the file changed meanwhile, and UsageError otherwise.
     """
@@ -157,9 +162,13 @@ def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int) -> 
         old = _read_policy(found, save.file, config.config.templates)
         if old is not None and old.name != name:
             raise UsageError("A policy cannot be renamed here.", hint="Rename it in its file.")
-        event = e.PolicySaved(policy=name, file=save.file, before=save.base, after=digest)
+        event = e.PolicySaved(
+            policy=name, file=save.file, before=save.base, after=digest, digest=save.new.digest,
+            member=author.member, account=author.account,
+        )  # fmt: skip
         with store.writing() as write:
             _set_hold(store, write, name, _next_hold(known, old, save.new, actor, at))
+            write_policy_author(write, PolicyAuthor(save.new.digest, actor, author.member, author.account))
             write.append(None, [e.LedgerEntry(event=event, at=at, actor=actor)])
 
     def withdraw() -> None:

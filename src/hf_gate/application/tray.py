@@ -21,8 +21,10 @@ from ..domain.requests import Target, target_of
 from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNSETTLED, ChangeState
 from ..domain.timestamps import from_ms, to_ms
-from ..domain.tray import VERBS, QueuedDecision
+from ..domain.tray import ACCEPT, VERBS, QueuedDecision
 from ..errors import HfGateError, NotAllowed, UsageError
+from .approval_status import read_approval_status
+from .approvals import as_approver
 from .decisions import Choice, DecisionTarget
 from .hand_terms import TermsReader, end_needed
 from .members import Membership
@@ -48,6 +50,7 @@ class DecisionRequest:
     reason: str | None = None
     until: str | None = None
     until_if_unknown: str | None = None
+    note: str | None = None  # for the team, with an acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class TrayService:
             _check_decision(row, request)
         ends, retermed = self._choose_ends(fresh, request, now)
         fresh = [row for row in fresh if row not in retermed]
+        shared = self._check_approvals(fresh, request)
         at, batch = to_ms(now), new_id()
         items = [
             QueuedDecision(
@@ -107,6 +111,7 @@ class TrayService:
                 leaves_at=None if hold is None else at + round(hold * 1000),
                 until=ends[row.id].until,
                 hand_terms=ends[row.id].terms,
+                note=request.note if request.verb == ACCEPT else None,
             )
             for row in fresh
         ]
@@ -115,7 +120,7 @@ class TrayService:
             self.workspace.store.hold_write_lock(),
         ):  # between the check of the limit and this write, no thread or process sends other decisions
             self.membership.check_limit(request.by, request.verb, len(items))
-            clashes = self.workspace.tray.add(items)
+            clashes = self.workspace.tray.add(items, shared)
         return QueueResult(batch, len(items) - len(clashes), clashes, moved, retermed)
 
     def _choose_ends(
@@ -141,6 +146,19 @@ class TrayService:
                 raise end_needed(row.person.identity.username, terms)
         return ends, retermed
 
+    def _check_approvals(self, rows: Sequence[RequestRow], request: DecisionRequest) -> frozenset[int]:
+        """Return the requests that need two people.
+
+        Raise NotAllowed if this person's approval of one of them would not count. The run checks it again.
+        """
+        if request.verb != ACCEPT:
+            return frozenset()
+        found = read_approval_status(self.workspace, rows, as_approver(request.by))
+        why = next((one.why_not for one in found.values() if one.why_not), "")
+        if why:
+            raise NotAllowed(why, hint="Ask another member with a proven account to approve.")
+        return frozenset(found)
+
     # ---- sending -----------------------------------------------------------------------------------------------------
 
     def send_due(self, now: datetime) -> int:
@@ -148,7 +166,7 @@ class TrayService:
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
         for item in self.workspace.tray.list_due(to_ms(now)):
             chosen = item.until if item.hand_terms is None else None  # ends by the terms may differ within a run
-            groups.setdefault((item.actor, item.member, item.verb, chosen), []).append(item)
+            groups.setdefault((item.actor, item.member, item.verb, chosen, item.note), []).append(item)
         return sum(self._send(items, to_ms(now)) for items in groups.values())
 
     def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
@@ -183,7 +201,7 @@ class TrayService:
         chosen = first.until if first.hand_terms is None else None
         try:
             decided = self.membership.make_decision_sender(first.actor, first.member).decide(
-                asks, Choice(STATUS_AFTER_VERB[first.verb], until=chosen), run_id=run
+                asks, Choice(STATUS_AFTER_VERB[first.verb], until=chosen, note=first.note), run_id=run
             )
         except HfGateError as problem:
             self._keep_unsent(ready, str(problem), now)

@@ -11,7 +11,9 @@ from typing import Final
 import msgspec
 
 from ..domain import events as e
+from ..domain.approvals import PolicyAuthor
 from ..domain.ids import Repo
+from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import ChangeOrigin, RunState
 from ..domain.timestamps import to_ms
@@ -19,6 +21,7 @@ from ..errors import Guarded
 from ..plan.guards import FirstTurnHold, PolicyStart
 from ..plan.model import Change, Plan
 from ..policy.model import Policy
+from ..store.approvals import write_policy_author
 from ..store.promotions import (
     GrantEnd,
     Halt,
@@ -76,12 +79,16 @@ def is_promoted(store: Store, policy: Policy) -> bool:
     return read_promotions(store).get(policy.name) == policy.digest and not is_halted(store, policy.digest)
 
 
-def promote(store: Store, policy: Policy, actor: str, at: int) -> None:
-    """Let a policy version act unattended, delete its halts and its hold, and record the actor in the ledger."""
-    event = e.PolicyPromoted(policy=policy.name, digest=policy.digest)
+def promote(store: Store, policy: Policy, actor: str, at: int, author: RunAuthor = NO_AUTHOR) -> None:
+    """Let a policy version act unattended, delete its halts and its hold, and record the actor in the ledger.
+
+    The actor then counts as an author of this version, who does not count as one of two approvers.
+    """
+    event = e.PolicyPromoted(policy=policy.name, digest=policy.digest, member=author.member, account=author.account)
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=event, at=at, actor=actor)])
         write_promotion(write, policy.name, policy.digest)
+        write_policy_author(write, PolicyAuthor(policy.digest, actor, author.member, author.account))
         delete_halts_of(write, policy.digest)
         release_hold(store, write, policy.name)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.display_text import pluralize
+from ..domain.members import RunAuthor
 from ..domain.rows import count_pending
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, UsageError
@@ -50,7 +51,8 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
         run.out.say(hold.note)
     if not is_known:
         _confirm(run, workspace, policy, changes, yes=yes, max_changes=max_changes)
-        promote(workspace.store, policy, actor_of(run), to_ms(workspace.clock.now()))
+        author = RunAuthor(account=run.account.id if run.account else None)
+        promote(workspace.store, policy, actor_of(run), to_ms(workspace.clock.now()), author)
     doc = {
         "schema_version": 1,
         "policy": policy.name,

@@ -152,12 +152,14 @@ class Query:
 # ---- keys --------------------------------------------------------------------------------------------------------------
 
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
+SECOND_APPROVAL: Final = "second"
 KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "status": (*(status.value for status in STATUSES), WITHDRAWN),
     "verdict": ACTIONS,
     "shadow": ACTIONS,
     "quality": QUALITIES,
     "mail": tuple(kind.value for kind in MailKind),
+    "approval": (SECOND_APPROVAL,),
 }
 """Keys with a fixed set of values."""
 
@@ -181,11 +183,14 @@ KEYS: Final[dict[str, str]] = {
     "queue": "the queue of reviewers that the request is in",
     "quality": "how much the purpose says: good, thin, junk, empty, missing",
     "mail": "the kind of e-mail address: university, free, throw-away, other, none",
+    "approval": "second: one person approved the request as it is now, and another one is needed",
     "same": "has the same long answer as the request with this number, in the same repo",
 }
 """The keys of terms and their meaning."""
 
-VIEWER_KEYS: Final = frozenset({"status", "repo", "age", "asked", "reviewed", "rule", "verdict", "shadow", "queue"})
+VIEWER_KEYS: Final = frozenset(
+    {"status", "repo", "age", "asked", "reviewed", "rule", "verdict", "shadow", "queue", "approval"}
+)
 """Keys that reveal no names, answers or reasons. Viewers can also use `user` with pseudonyms."""
 
 

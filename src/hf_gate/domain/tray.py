@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-VERBS: Final = ("accept", "reset", "reject", "cancel")
+ACCEPT: Final = "accept"
+VERBS: Final = (ACCEPT, "reset", "reject", "cancel")
 """The verbs that a person can use at the desk."""
 
 
@@ -33,3 +34,4 @@ class QueuedDecision(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None = None
     member: str | None = None
     hand_terms: str | None = None
+    note: str | None = None  # of an acceptance, for the team

@@ -9,6 +9,7 @@ from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
+from .query_sql import APPROVED_ROWS
 from .sql import Database, Row
 from .store import Store
 from .writer import Writer
@@ -16,9 +17,6 @@ from .writer import Writer
 _COLUMNS: Final = ("request_id", "account", "member", "actor", "at", *VERSION_COLUMNS, "identity", "need", "has_note")
 _SELECT: Final = f"SELECT {', '.join(f'a.{name}' for name in _COLUMNS)} FROM approvals a"
 _INSERT: Final = f"INSERT INTO approvals ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_IS_CURRENT: Final = " AND ".join(f"a.{name} = r.{name}" for name in VERSION_COLUMNS)
-APPROVED_ROWS: Final = f"SELECT a.request_id FROM approvals a JOIN requests r ON r.id = a.request_id AND {_IS_CURRENT}"
-"""The requests with an approval of their current version."""
 
 
 # ---- approvals -------------------------------------------------------------------------------------------------------
@@ -32,6 +30,11 @@ def read_approvals(db: Database, requests: Collection[int]) -> dict[int, list[Ap
         for row in db.rows(f"{_SELECT} WHERE a.request_id {among} ORDER BY a.at, a.account", (value,)):
             found.setdefault(row[0], []).append(_approval_of(row))
     return found
+
+
+def list_approvals(store: Store) -> list[tuple[int, str, str]]:
+    """Return the request, account and need of every stored approval."""
+    return [(row[0], row[1], row[2]) for row in store.reads.rows("SELECT request_id, account, need FROM approvals")]
 
 
 def write_approval(write: Writer, one: Approval) -> None:

@@ -11,13 +11,19 @@ from typing import Final
 
 from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
-from ..domain.query import KEY_VALUES, Age, Day, Pattern, Query, Term
+from ..domain.query import KEY_VALUES, SECOND_APPROVAL, Age, Day, Pattern, Query, Term
+from ..domain.request_version import VERSION_COLUMNS
 from .search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
 from .sql import Database, Row
 from .state_columns import repo_of
 
 TEXT = "t.text"
 """The SQL for the search text. A statement with such a condition joins `texts t`."""
+APPROVED_ROWS: Final = (
+    "SELECT a.request_id FROM approvals a JOIN requests r ON r.id = a.request_id AND "
+    + " AND ".join(f"a.{name} = r.{name}" for name in VERSION_COLUMNS)
+)
+"""The requests with an approval of their current version."""
 
 
 @dataclass
@@ -221,6 +227,19 @@ def _add_table(builder: _ConditionBuilder, term: Term) -> None:
     builder.result.add(f"NOT {sql}" if term.is_not else sql, value)
 
 
+def _add_approval(builder: _ConditionBuilder, term: Term) -> None:
+    """Match requests with an approval of their current version. They are few, so their numbers are read first."""
+    sql = f"{APPROVED_ROWS} WHERE r.is_current GROUP BY a.request_id HAVING count(*) = 1 LIMIT {MAX_CANDIDATES + 1}"
+    found = [row[0] for row in builder.db.rows(sql)] if _matches_any(term.patterns, SECOND_APPROVAL) else []
+    if len(found) > MAX_CANDIDATES:
+        condition = f"r.id IN ({APPROVED_ROWS} GROUP BY a.request_id HAVING count(*) = 1)"
+        builder.result.add(f"NOT {condition}" if term.is_not else condition)
+        return
+    if not term.is_not:
+        builder.result.restrict(set(found))
+    builder.add_in("r.id", found, is_not=term.is_not)
+
+
 def _add_country(builder: _ConditionBuilder, term: Term) -> None:
     builder.add_any((_build_like("upper(r.country)", p, str.upper) for p in term.patterns), is_not=term.is_not)
 
@@ -377,7 +396,7 @@ def _require_parts(builder: _ConditionBuilder, term: Term, parts: Sequence[str])
 _ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
     "": _add_word, "status": _add_status, "repo": _add_repo, "user": _add_user, "email": _add_email, "domain": _add_domain, "country": _add_country,
     "age": _add_age, "asked": _day_adder("r.asked_at"), "reviewed": _day_adder("r.reviewed_at"), "rule": _verdict_adder("rule"),
-    "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue,
+    "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue, "approval": _add_approval,
     "quality": _class_adder("quality"), "mail": _class_adder("mail"), "same": _add_same,
 }  # fmt: skip
 

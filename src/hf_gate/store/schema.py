@@ -424,7 +424,8 @@ tray = Table(  # unsent decisions, and for some time the outcomes of sent ones
     text_column("until", null=True),  # end of an acceptance, as written in rules
     text_column("member", null=True),  # id of the member who decided
     text_column("hand_terms", null=True),  # the policies' terms from which the end comes; null: the person chose it
-    partial_index("tray_request", "request_id", where="outcome IS NULL", unique=True),
+    text_column("note", null=True),  # of an acceptance, for the team
+    partial_index("tray_request", "request_id", "member", where="outcome IS NULL", unique=True),
     partial_index("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
 )
 

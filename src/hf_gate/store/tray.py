@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ..domain.outcomes import OutcomeKind
-from ..domain.tray import QueuedDecision
+from ..domain.tray import ACCEPT, QueuedDecision
 from .store import Store
 
 _NAMES = (
     "id", "request_id", "version", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
-    "ended_at", "until", "member", "hand_terms",
+    "ended_at", "until", "member", "hand_terms", "note",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
 _INSERT = f"INSERT INTO tray ({', '.join(_NAMES[1:])}) VALUES ({', '.join('?' * len(_NAMES[1:]))})"
@@ -24,17 +24,19 @@ class Tray:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add(self, items: Sequence[QueuedDecision]) -> list[QueuedDecision]:
+    def add(self, items: Sequence[QueuedDecision], shared: Collection[int] = ()) -> list[QueuedDecision]:
         """Add decisions.
 
-        Return the stored decisions of requests that were already in the tray, which are not replaced.
+        Return the stored decisions of requests that were already in the tray, which are not replaced. Several members can
+        accept a `shared` request at once, because it needs two people.
         """
         clashes: list[QueuedDecision] = []
         with self._store.writing() as write:
             for item in items:
-                found = write.db.row(f"{_SELECT} WHERE request_id = ? AND outcome IS NULL", (item.request,))
-                if found is not None:
-                    clashes.append(_queued_decision(found))
+                rows = write.db.rows(f"{_SELECT} WHERE request_id = ? AND outcome IS NULL", (item.request,))
+                clash = next((one for one in map(_queued_decision, rows) if not _are_two(one, item, shared)), None)
+                if clash is not None:
+                    clashes.append(clash)
                     continue
                 write.db.run(_INSERT, [getattr(item, name) for name in item.__struct_fields__[1:]])
         return clashes
@@ -47,10 +49,13 @@ class Tray:
         """Return the decisions that are due and not part of a run, in the order in which they were made."""
         return self._select("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
 
-    def find_latest(self, requests: Iterable[int]) -> dict[int, QueuedDecision]:
-        """Return the latest decision about each of these requests, ended or not."""
+    def find_latest(self, requests: Iterable[int], member: str | None = None) -> dict[int, QueuedDecision]:
+        """Return the latest decision about each of these requests, ended or not; this member's unsent ones come first."""
         among, value = self._store.reads.in_clause(list(requests))
-        return {item.request: item for item in self._select(f"request_id {among} ORDER BY id", value)}
+        own = "CASE WHEN member = ? AND outcome IS NULL THEN 1 ELSE 0 END"
+        return {
+            item.request: item for item in self._select(f"request_id {among} ORDER BY {own}, id", value, member or "")
+        }
 
     def list_sent(self, member: str, since: int, limit: int) -> list[QueuedDecision]:
         """Return a member's decisions that took effect since a time (ms), latest first."""
@@ -64,8 +69,8 @@ class Tray:
 
     def list_failed(self, member: str) -> list[QueuedDecision]:
         """Return a member's decisions that did not take effect, except those the member has marked as seen."""
-        bad = "outcome IS NOT NULL AND outcome NOT IN (?, ?, 'undone', 'seen')"
-        return self._select(f"{bad} AND member = ? ORDER BY id", *_GOOD, member)
+        bad = "outcome IS NOT NULL AND outcome NOT IN (?, ?, ?, 'undone', 'seen')"
+        return self._select(f"{bad} AND member = ? ORDER BY id", *_GOOD, OutcomeKind.DEFERRED, member)
 
     def _select(self, where: str, *values: object) -> list[QueuedDecision]:
         return [_queued_decision(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
@@ -103,6 +108,11 @@ class Tray:
         with self._store.writing() as write:
             among, value = write.db.in_clause(ids)
             return write.db.run(f"UPDATE tray SET {what} WHERE id {among} AND {where}", (*values, value))
+
+
+def _are_two(one: QueuedDecision, other: QueuedDecision, shared: Collection[int]) -> bool:
+    """Tell whether two people accept the same request, which needs two people."""
+    return one.request in shared and one.verb == other.verb == ACCEPT and one.member != other.member
 
 
 def _queued_decision(row: Sequence[object]) -> QueuedDecision:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..application.inputs import parse_reason
+from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
 from ..application.record_builders import stored_fields, terms_record
 from ..application.records import Record, RequestRecord, TermsRecord
 from ..application.tray import DecisionRequest
@@ -68,12 +68,14 @@ class DecisionsIn(_Strict):
 
     `until`: when an acceptance ends, `90d`, a date such as `2028-11-30`, or `none`. Only `accept` takes it. Without it, the
     access ends as the request's `terms` say; if these are not known, `until` is required.
+    `note`: for the team, with an acceptance.
     """
 
     verb: Literal["accept", "reset", "reject", "cancel"]
     requests: list[RequestRef] = Field(min_length=1, max_length=20)
     reason: str | None = Field(default=None, max_length=400)
     until: str | None = Field(default=None, max_length=40)
+    note: str | None = Field(default=None, max_length=NOTE_LIMIT)
     hold: float | None = Field(default_factory=lambda: None, ge=0, le=3600)  # the schema states no default
 
     def seconds_to_hold(self, context: RequestContext) -> float | None:
@@ -197,7 +199,10 @@ class _Api:
             rows = {one.id: context.find_request(one.id) for one in decisions.requests}
             seen = {rows[one.id].id: one.version for one in decisions.requests}
             reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
-            wish = DecisionRequest(decisions.verb, seen, context.member, reason, _parse_until(context, decisions))
+            note = None if decisions.note is None else parse_note(decisions.note)
+            wish = DecisionRequest(
+                decisions.verb, seen, context.member, reason, _parse_until(context, decisions), note=note
+            )
             taken = context.app_state.tray_service.queue_decisions(
                 wish, context.now, decisions.seconds_to_hold(context)
             )

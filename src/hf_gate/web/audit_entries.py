@@ -46,6 +46,10 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.MEMBER_REVOKED: "member revoked",
     EventKind.ACCOUNT_PROVEN: "account proven",
     EventKind.PLAN_AGREED: "plan agreed to",
+    EventKind.APPROVAL_GIVEN: "approval",
+    EventKind.APPROVAL_WITHDRAWN: "approval taken back",
+    EventKind.APPROVAL_MISSING: "approvals missing",
+    EventKind.APPROVAL_ALARM_CLOSED: "alarm acknowledged",
 }
 """The labels of the kinds of entries."""
 _VERBS: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}

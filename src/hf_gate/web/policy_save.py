@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse
 
 from ..application.evaluation import fill_templates
 from ..application.policy_saves import PolicyHold, PolicySave, read_active_holds, save_policy
-from ..domain.members import MemberRole
+from ..domain.members import MemberRole, RunAuthor
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..policy.model import Policy
@@ -70,8 +70,11 @@ def save_text(
     try:
         check_files(visible_tables(context, folder), policy)
         new = fill_templates(policy, folder.config.templates)
+        me = context.member
         save = PolicySave(known.file, context.form_value("base"), text.source.text, new)
-        written = save_policy(context.workspace, save, context.member.name, to_ms(context.now))
+        written = save_policy(
+            context.workspace, save, me.name, to_ms(context.now), RunAuthor(member=me.id, account=me.user_id)
+        )
     except HfGateError as problem:
         words = f"{problem} {problem.hint or ''}".strip()
         return words[:1].upper() + words[1:]

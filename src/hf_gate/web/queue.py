@@ -50,12 +50,14 @@ PAGE_SIZE: Final = 50
 _OLDEST: Final = f"{PENDING} age:>7d"
 _NOT_OLDEST: Final = f"{PENDING} age:<=7d"
 _NEEDS_REVIEW: Final = f"{PENDING} verdict:human"
+_SECOND_APPROVAL: Final = f"{PENDING} approval:second"
 _SECOND_CHANCE: Final = "status:rejected quality:good"
 VIEWS: Final = (
     ("Pending", PENDING),
     ("Oldest", _OLDEST),
     ("Suggested", f"{PENDING} verdict:accept,reset,reject"),
     ("Needs review", _NEEDS_REVIEW),
+    ("Needs a second approval", _SECOND_APPROVAL),
     ("On hold", f"{PENDING} verdict:wait"),
     ("Accepted", "status:accepted"),
     ("Second chance", _SECOND_CHANCE),
@@ -191,6 +193,8 @@ def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pendi
     """Tell whether a view is not empty and differs from Pending."""
     if view["query"] == _OLDEST:
         return bool(pending) and all(has_matches(context, parse_query(text)) for text in (_OLDEST, _NOT_OLDEST))
+    if view["query"] == _SECOND_APPROVAL:
+        return has_matches(context, parse_query(_SECOND_APPROVAL))
     if view["query"] == _SECOND_CHANCE and context.is_masked:
         return False
     is_same = view["query"] == _NEEDS_REVIEW and view["n"] == pending

@@ -9,12 +9,15 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from ..application.approval_status import ApprovalStatus, read_approval_status
+from ..application.approvals import as_approver
 from ..application.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import HandTerms, TermsKind, end_of_terms
 from ..domain.ids import id_time
 from ..domain.lifecycle import MOVES, Status
+from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role, role_of
 from ..domain.rows import Identity, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
@@ -81,6 +84,19 @@ class RequestLine:
     is_masked: bool = False
     terms: HandTerms | None = None  # of an acceptance; None if the member cannot accept
     accept_until: str = ""  # the last day of access that an acceptance would give now; "" without an end
+    approval: ApprovalStatus | None = None  # if two people must approve
+
+    @property
+    def failed_decision(self) -> QueuedDecision | None:
+        """The last decision, if it did not take effect. A recorded first approval did."""
+        kinds = {OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.DEFERRED}
+        is_failed = self.held is not None and self.held.outcome is not None and self.held.outcome not in kinds
+        return self.held if is_failed else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the decision has an outcome, so that the row leaves the list."""
+        return self.held is not None and self.held.outcome not in {None, OutcomeKind.DEFERRED}
 
     @property
     def repo(self) -> str:
@@ -106,12 +122,19 @@ class RequestLine:
         return self.status == Status.ACCEPTED and bool(self.verbs) and not self.is_leaving
 
     @property
+    def accept_verb(self) -> str:
+        """The verb of an acceptance: `Accept`, or `Approve (1 of 2)`."""
+        two = self.approval
+        return formatting.LABEL["accept"] if two is None else f"Approve ({two.next_number} of {two.needed})"
+
+    @property
     def accept_label(self) -> str:
-        """The label of an acceptance with its end: `Accept until 26 Nov 2027`."""
+        """The label of an acceptance: `Accept until 26 Nov 2027`, or `Approve (1 of 2) until 26 Nov 2027`."""
+        verb = self.accept_verb
         if self.accept_until:
-            return f"Accept until {self.accept_until}"
+            return f"{verb} until {self.accept_until}"
         is_conditional = self.terms is not None and self.terms.kind is TermsKind.END
-        return "Accept while the rule holds" if is_conditional else formatting.LABEL["accept"]
+        return f"{verb} while the rule holds" if is_conditional else verb
 
     @property
     def must_choose_end(self) -> bool:
@@ -154,12 +177,18 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
     app_state = context.app_state
     repos = read_repos(app_state, rows)
     said = read_verdicts(app_state, rows, context.now, repos, hides=context.member.repos is not None)
-    held = app_state.workspace.tray.find_latest(row.id for row in rows)
+    held = app_state.workspace.tray.find_latest((row.id for row in rows), context.member.id)
+    open_rows = [row for row in rows if "accept" in possible_verbs(row.state.status)]
+    approvals = read_approval_status(
+        app_state.workspace, open_rows, as_approver(context.member), lambda: app_state.policies.current
+    )
     chips = read_chips(app_state.workspace.queue, rows, repos, now=context.now, masks=context.is_masked)
     lines = [
         _line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id), chips[row.id]) for row in rows
     ]
     _add_terms(context, lines)
+    for line in lines:
+        line.approval = approvals.get(line.row.id)
     for request, others in app_state.presence.other_viewers([row.id for row in rows], context.member.name).items():
         next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} has it open")
     return lines

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from ..application.inputs import parse_reason
+from ..application.inputs import parse_note, parse_reason
 from ..application.tray import DecisionRequest, QueueResult
 from ..domain.events import EventKind
 from ..domain.rows import RequestRow
@@ -139,15 +139,18 @@ def decide(context: RequestContext) -> Response:
     is_silent = context.form_value("silent") == "yes"
     reason = parse_reason("" if is_silent else read_reason(context), verb, is_silent=is_silent)
     app_state, until = context.app_state, context.parse_chosen_end() if verb == "accept" else None
+    text = context.form_value("note").strip() if verb == "accept" else ""
+    note = parse_note(text) if text else None
     hold = None if context.form_value("when") == "later" else app_state.hold
     taken = app_state.tray_service.queue_decisions(
-        DecisionRequest(verb, {row.id: version}, context.member, reason, until), context.now, hold
+        DecisionRequest(verb, {row.id: version}, context.member, reason, until, note=note), context.now, hold
     )
     app_state.wake.set()
     line = request_lines(context, [row])[0]
     app_state.presence.remove(row.id, context.member.name)
     if taken.count:
-        said = f"{formatting.DONE[verb]} {line.who}{_describe_end(context, line)}. {_describe_hold(hold)}"
+        done = formatting.DONE[verb] if line.approval is None or verb != "accept" else "Approved"
+        said = f"{done} {line.who}{_describe_end(context, line)}. {_describe_hold(hold)}"
         return _rows_response(context, [line], said, alike=find_offer(context) if context.is_part else None)
     return _conflict_response(context, taken, line)
 

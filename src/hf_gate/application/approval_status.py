@@ -1,0 +1,94 @@
+"""Describes, for pages and commands, which approvals a request has, which it lacks, and whether a person's would count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..domain.approvals import Approval, Approver, ReviewerNeed
+from ..domain.ids import Repo
+from ..domain.rows import RequestRow
+from ..domain.timestamps import from_ms
+from .approval_needs import BundleReader, read_needs
+from .approvals import ApprovalBook
+from .workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalLine:
+    """One approval as shown: who, when (ms), and the note."""
+
+    actor: str
+    at: int
+    note: str | None = None
+    is_mine: bool = False
+
+    @property
+    def moment(self) -> datetime:
+        """When the approval was given."""
+        return from_ms(self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalStatus:
+    """The approvals of a request that count now. `problem`: why the person's own approval would not count."""
+
+    needed: int
+    given: Sequence[ApprovalLine]
+    lapsed: Sequence[ApprovalLine] = ()
+    problem: str = ""
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether the person has approved already."""
+        return any(one.is_mine for one in self.given)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next approval: 1 for the first."""
+        return min(len(self.given) + 1, self.needed)
+
+    @property
+    def why_not(self) -> str:
+        """Why the person cannot add an approval; "" if they can."""
+        if self.is_mine:
+            return "You approved this. Another person must approve it too."
+        return f"Your approval would not count: {self.problem}." if self.problem else ""
+
+
+def read_approval_status(
+    workspace: Workspace, rows: Iterable[RequestRow], me: Approver, read_bundle: BundleReader | None = None
+) -> dict[int, ApprovalStatus]:
+    """Return the status of each request that needs two people, from the point of view of one person."""
+    by_repo: dict[Repo, list[RequestRow]] = {}
+    for row in rows:
+        by_repo.setdefault(row.repo, []).append(row)
+    needs, now, store = read_needs(workspace, read_bundle), workspace.now(), workspace.store
+    book = ApprovalBook(store, store.reads)
+    found = {}
+    for repo, here in by_repo.items():
+        wanted = needs.compute(repo, here, now)
+        some = [row for row in here if row.id in wanted]
+        approvals = book.list_stored([row.id for row in some])
+        for row in some:
+            found[row.id] = _status_of(book, row, wanted[row.id], approvals.get(row.id, ()), me)
+    return found
+
+
+def _status_of(
+    book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored: Sequence[Approval], me: Approver
+) -> ApprovalStatus:
+    if need.problem:
+        return ApprovalStatus(need.count, (), problem=need.problem)
+    counted = book.select_counted(row, need, stored)
+    notes = book.read_notes(row.id) if any(one.has_note for one in stored) else {}
+    lines = {one.account: _line_of(one, notes, me) for one in stored}
+    given = [lines[one.account] for one in counted]
+    lapsed = [line for account, line in lines.items() if account not in {one.account for one in counted}]
+    problem = "" if any(one.is_mine for one in given) else book.explain(row, need, me)
+    return ApprovalStatus(need.count, given, lapsed, problem)
+
+
+def _line_of(one: Approval, notes: Mapping[str, str], me: Approver) -> ApprovalLine:
+    return ApprovalLine(one.actor, one.at, notes.get(one.account), is_mine=one.account == me.account)

@@ -1,0 +1,129 @@
+"""Two approvals in the desk: what each person sees, both presses count, and one person cannot be two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.timestamps import to_ms
+from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
+from tests.web.test_plans import words
+
+DOUBLE = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n")
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    assert DOUBLE != POLICY
+    with a_room(tmp_path, DOUBLE) as made:
+        made.ask(
+            [{"username": "ada", "email": "ada@eth.ch"}, {"username": "bo", "email": "bo@eth.ch"}], {"Purpose": GOOD}
+        )
+        yield made
+
+
+def reviewer(name: str) -> Member:
+    return Member(name=name, role=MemberRole.REVIEWER)
+
+
+def accept(room: Room, visitor: Visitor, who: str = "ada", **more: str) -> Answer:
+    row = room.row(who)
+    return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}", **more})
+
+
+def status(room: Room, who: str = "ada") -> str:
+    return room.row(who).state.status
+
+
+def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: Room) -> None:
+    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    address = f"/requests/{room.row('ada').state.hub_request}"
+    assert "Approve (1 of 2)" in words(mia.get(address))
+    accept(room, mia, note="Checked <b>the</b> agreement.")
+    room.leave()
+    assert status(room) == "pending"
+    row, page = words(lena.get("/queue")), lena.get(address)
+    assert "1 of 2: mia," in row
+    assert "Checked <b>the</b> agreement." in row
+    assert "1 decision failed" not in words(mia.get("/queue"))
+    assert "Approve (2 of 2)" in words(page)
+    assert "<b>the</b>" not in page.body
+    accept(room, lena)
+    room.leave()
+    assert status(room) == "accepted"
+
+
+def test_the_first_approver_sees_why_another_press_does_not_count(room: Room) -> None:
+    mia = room.proven(reviewer("mia"))
+    accept(room, mia)
+    room.leave()
+    page = words(mia.get(f"/requests/{room.row('ada').state.hub_request}"))
+    assert "You approved this. Another person must approve it too." in page
+    assert accept(room, mia).status == 403
+    assert room.app_state.workspace.tray.list_waiting() == []
+
+
+def test_presses_of_two_people_at_the_same_moment_both_count(room: Room) -> None:
+    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    assert accept(room, mia).status == accept(room, lena).status == 303
+    assert len(room.app_state.workspace.tray.list_waiting()) == 2
+    assert accept(room, lena).status == 409
+    row = room.row("ada")
+    rejected = {"verb": "reject", "key": str(row.state.hub_request), "version": row.version.token, "reason": "no"}
+    assert room.proven(reviewer("kim")).post("/tray", rejected).status == 409
+    room.leave()
+    assert status(room) == "accepted"
+
+
+def test_a_member_without_a_proven_account_is_told_so_before_anything_is_queued(room: Room) -> None:
+    refused = accept(room, room.reviewer("kim"))
+    assert refused.status == 403
+    assert "prove" in words(refused)
+
+
+def test_an_own_approval_can_be_taken_back(room: Room) -> None:
+    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    accept(room, mia)
+    room.leave()
+    address = f"/requests/{room.row('ada').state.hub_request}"
+    assert "Take back your approval" in words(mia.get(address))
+    assert "Take back your approval" not in words(lena.get(address))
+    assert lena.post(f"{address}/approval/withdraw").status in {403, 422}
+    assert mia.post(f"{address}/approval/withdraw").status == 303
+    accept(room, lena)
+    room.leave()
+    assert status(room) == "pending"
+    assert "1 of 2: you," in words(lena.get("/queue"))
+
+
+def test_a_view_lists_what_needs_a_second_approval(room: Room) -> None:
+    mia = room.proven(reviewer("mia"))
+    assert "Needs a second approval" not in words(mia.get("/queue"))
+    accept(room, mia)
+    room.leave()
+    assert "Needs a second approval" in words(mia.get("/queue"))
+    assert mia.get("/queue?q=status:pending+approval:second").rows == [room.row("ada").state.hub_request]
+    assert mia.get("/queue?q=status:pending+-approval:second").rows == [room.row("bo").state.hub_request]
+
+
+def test_the_api_records_a_first_approval(room: Room) -> None:
+    mia = room.proven(reviewer("mia"))
+    row = room.row("ada")
+    body = '{"verb":"accept","hold":0,"note":"by script","requests":[{"id":"%s","version":"%s"}]}'
+    told = mia.ask(
+        "POST",
+        "/api/v1/decisions",
+        (body % (row.state.hub_request, row.version.token)).encode(),
+        {"content-type": "application/json"},
+    )
+    assert told.status == 200, told.body
+    room.app_state.tray_service.send_due(room.app_state.now())
+    assert status(room) == "pending"
+    (entry,) = [
+        one for one in room.app_state.workspace.store.entries(request=row.id) if one.link.kind == "ApprovalGiven"
+    ]
+    assert (entry.private or {})["note"] == "by script"
+    assert to_ms(room.app_state.now()) >= entry.link.at
