@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import stat
 from pathlib import Path
 
@@ -183,3 +185,29 @@ def test_files_of_the_owner_are_listed_and_not_edited(scene: Scene) -> None:
     assert scene.email in table.read_text()
     listed = [folder / name for name, _ in places]
     assert traces_in_files(folder, scene.words, but=listed) == []
+
+
+def test_all_that_is_held_is_exported_before_the_erasure_and_nothing_after(scene: Scene) -> None:
+    run, folder = scene.console.run, scene.folder
+    scene.decide()
+    done = run("person", "export", scene.email, "quokka.json")
+    assert done.code == 0, done.err
+    document = json.loads((folder / "quokka.json").read_text())
+    jsonschema.validate(document, SCHEMAS["person-export"])
+    jsonschema.validate(run("person", "export", QUOKKA, "--json").json, SCHEMAS["person-export"])
+    told = json.dumps(document, ensure_ascii=False)
+    page = (folder / "quokka.html").read_text()
+    for word in (QUOKKA, scene.email, REASON, NOTE, *scene.words[-1:]):
+        assert word in told
+        assert word in page
+    assert {request["answers"]["Purpose"] for request in document["requests"]} == {PURPOSE}
+    assert html.escape(PURPOSE) in page
+    assert "<script" not in page
+    for name in ("quokka.json", "quokka.html"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+    assert run("person", "export", QUOKKA, "quokka.json").code == 2, "no file is replaced"
+    for name in ("quokka.json", "quokka.html"):
+        (folder / name).unlink()
+    assert run("person", "erase", QUOKKA, "--yes").code == 0
+    after = json.dumps(run("person", "export", scene.pseudonym, "--json").json, ensure_ascii=False)
+    assert not [word for word in scene.words if word in after]

@@ -21,7 +21,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "ls": CommandEntry("ls:ls", "List access requests.", _VIEW),
     "show": CommandEntry("show:show", "Show one request: answers, person, age.", _VIEW),
     "explain": CommandEntry("explain:explain", "Explain a verdict: every rule and every value.", _VIEW),
-    "person": CommandEntry("person:person", "One person at many repos: ls, show, grant, revoke, erase.", _VIEW),
+    "person": CommandEntry("person:person", "One person at many repos: ls, show, grant, revoke, export, erase.", _VIEW),
     "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _VIEW),
     "form": CommandEntry("form:form", "Gate forms: check a card and show what it asks.", _VIEW),
     "status": CommandEntry("status:status", "Show numbers of pending requests, last syncs and problems.", _VIEW),

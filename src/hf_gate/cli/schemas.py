@@ -17,6 +17,7 @@ from ..application.records import (
     OutcomeRecord,
     OverviewRecord,
     PastRequestRecord,
+    PersonExportRecord,
     PersonRecord,
     PlanRecord,
     PolicyRecord,
@@ -191,6 +192,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "show-as-of": _document(**_fields(ShownPastRequest)),
     "person": _array(_record(AttemptRecord)),
     "report-access": _array(_record(AccessRecord)),
+    "person-export": _document(**_fields(PersonExportRecord)),
     "person-erase": _document(**_fields(ErasureRecord)),
     "report-overview": _document(**_fields(OverviewRecord)),
     "verbs": _document(

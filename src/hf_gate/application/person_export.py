@@ -1,0 +1,163 @@
+"""Collects everything that is held about one person, as a record and as a page that people can read."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..domain.display_text import make_visible
+from ..domain.event_descriptions import describe_event
+from ..domain.events import decode_event
+from ..domain.rows import LedgerRow, PersonRow, RequestRow
+from ..domain.timestamps import ms_to_iso, to_iso
+from ..plan.model import Change
+from ..private_files import write_private_file
+from ..store.person_data import read_person_data
+from .erasure_places import find_places
+from .evaluation import CurrentVerdicts
+from .record_builders import change_record, exported_request, person_record
+from .records import (
+    BindingRecord,
+    ChangeRecord,
+    DecisionRecord,
+    PersonEntryRecord,
+    PersonExportRecord,
+    SavedViewRecord,
+)
+from .workspace import Workspace
+
+_CHUNK = 200
+_STYLE = (
+    "body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse;width:100%;margin:0 0 2rem}"
+    "th,td{border:1px solid #999;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}"
+)
+
+
+def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] = ()) -> PersonExportRecord:
+    """Return everything that is held about a person. `own` are files of hf-gate that are not searched for the person."""
+    store = workspace.store
+    attempts = sorted(store.attempts(None, person.id), key=lambda row: (row.repo, row.state.asked_at))
+    data = read_person_data(store, person.id)
+    current = {str(row.repo): row.state.status for row in attempts if row.is_current}
+    repos = {row.id: row.repo for row in attempts}
+    known = person.identity
+    words = [word for word in (known.user_id, known.username, known.fullname, known.email) if word]
+    verdicts = CurrentVerdicts(None)
+    return PersonExportRecord(
+        made_at=to_iso(workspace.now()),
+        endpoint=store.endpoint,
+        person=person_record(person, current),
+        requests=[exported_request(row, verdicts) for row in attempts],
+        entries=_list_entries(workspace, attempts),
+        changes=[_change(row.n, row) for row in data.changes],
+        decisions=[
+            DecisionRecord(
+                repo=str(repos[request]), verb=verb, reason=reason, actor=actor, made_at=ms_to_iso(at), outcome=outcome
+            )
+            for request, verb, reason, actor, at, outcome in data.decisions
+        ],
+        profile=None if data.profile is None else json.loads(data.profile),
+        bindings=[BindingRecord(table=table, key=key) for table, key in data.bindings],
+        tables=data.table_hits,
+        views=[SavedViewRecord(name=name, query=query) for name, query in data.views],
+        selections=data.selections,
+        places=find_places(workspace.location.folder, (), own, [word for word in words if len(word) > 3]),
+    )
+
+
+def _list_entries(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[PersonEntryRecord]:
+    found = []
+    for row in attempts:
+        before = None
+        while page := workspace.store.entries(request=row.id, limit=_CHUNK, before=before):
+            found += [_entry(str(row.repo), each) for each in page]
+            before = page[-1].id
+    return sorted(found, key=lambda entry: (entry.at, entry.id))
+
+
+def _entry(repo: str, row: LedgerRow) -> PersonEntryRecord:
+    link = row.link
+    return PersonEntryRecord(
+        id=f"{link.chain}#{link.seq}",
+        at=ms_to_iso(link.at),
+        repo=repo,
+        kind=link.kind,
+        actor=link.actor,
+        text=describe_event(decode_event(link.body), row.private),
+        private=None if row.private is None else dict(row.private),
+    )
+
+
+def _change(n: int, row: Any) -> ChangeRecord:  # noqa: ANN401 - a row of the store
+    return change_record(n, msgspec.json.decode(row.change, type=Change), row)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def write_person_files(record: PersonExportRecord, json_file: Path) -> list[Path]:
+    """Write the record as JSON and as a page beside it, both private; return the files."""
+    page = json_file.with_suffix(".html")
+    write_private_file(json_file, json_document(record))
+    write_private_file(page, "".join(render_page(record)).encode())
+    return [json_file, page]
+
+
+def json_document(record: PersonExportRecord) -> bytes:
+    """Return the record as an indented JSON document."""
+    return msgspec.json.format(msgspec.json.encode({"schema_version": 1, **msgspec.structs.asdict(record)})) + b"\n"
+
+
+def render_page(record: PersonExportRecord) -> Iterator[str]:
+    """Yield a page without scripts that shows the record. All text is escaped, because strangers wrote it."""
+    person = record.person
+    title = _text(person.user or person.person)
+    yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    yield f"<h1>What is held about {title}</h1><p>Made at {_text(record.made_at)} from {_text(record.endpoint)}.</p>"
+    yield from _table("Person", ("Field", "Value"), _fields(msgspec.structs.asdict(person)))
+    for request in record.requests:
+        fields = {
+            key: value for key, value in msgspec.structs.asdict(request).items() if key not in {"answers", "record"}
+        }
+        yield from _table(f"Request at {request.repo}", ("Field", "Value"), _fields(fields))
+        yield from _table("Answers", ("Question", "Answer"), (request.answers or {}).items())
+    entries = [(each.at, each.repo, each.actor, each.text, each.private) for each in record.entries]
+    yield from _table("Audit log", ("Time", "Repo", "By", "What", "Personal data"), entries)
+    changes = [(each.repo, each.before, each.after, each.rule, each.reason) for each in record.changes]
+    yield from _table("Changes of runs", ("Repo", "From", "To", "Rule", "Reason"), changes)
+    decisions = [(each.made_at, each.repo, each.verb, each.reason, each.actor) for each in record.decisions]
+    yield from _table("Decisions of the desk", ("Time", "Repo", "Decision", "Reason", "By"), decisions)
+    yield from _table("Public profile", ("Field", "Value"), _fields(record.profile or {}))
+    yield from _table("Matches with tables", ("Table", "Key"), [(each.table, each.key) for each in record.bindings])
+    yield from _table("Tables that list the person", ("Table",), [(name,) for name in record.tables])
+    yield from _table("Saved views", ("Name", "Query"), [(each.name, each.query) for each in record.views])
+    places = [(place.file, place.line, place.problem) for place in record.places]
+    yield from _table("Files that name the person", ("File", "Line", "Problem"), places)
+    yield "</html>\n"
+
+
+def _fields(values: Mapping[str, object]) -> Iterator[tuple[object, ...]]:
+    return ((key, value) for key, value in values.items())
+
+
+def _table(title: str, heads: Sequence[str], rows: Any) -> Iterator[str]:  # noqa: ANN401 - rows of any values
+    shown = list(rows)
+    if not shown:
+        return
+    yield f"<h2>{_text(title)}</h2><table><tr>{''.join(f'<th>{_text(head)}</th>' for head in heads)}</tr>"
+    for row in shown:
+        yield f"<tr>{''.join(f'<td>{_text(value)}</td>' for value in row)}</tr>"
+    yield "</table>"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "–"
+    plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return html.escape(make_visible(plain))

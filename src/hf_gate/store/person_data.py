@@ -1,0 +1,55 @@
+"""Reads what the store holds about one person besides requests and the ledger."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..domain.erasure import is_mentioned
+from ..domain.rows import ChangeRow
+from .erasure import read_identity
+from .runs import SELECT_CHANGES, build_changes
+from .store import Store
+
+
+class PersonData(NamedTuple):
+    """Rows about one person."""
+
+    changes: list[ChangeRow]
+    decisions: list[tuple[int, str, str | None, str, int, str | None]]  # request, verb, reason, actor, time, outcome
+    bindings: list[tuple[str, str]]  # table and key
+    views: list[tuple[str, str]]  # name and query
+    selections: int  # how many selections contain a request of the person
+    table_hits: list[str]  # the owner's tables that contained the person at the last evaluation
+    profile: bytes | None
+
+
+def read_person_data(store: Store, person: int) -> PersonData:
+    """Return the rows about a person."""
+    db, one = store.reads, read_identity(store.reads, person)
+    mine = "SELECT id FROM requests WHERE person_id = ?"
+    runs = [row[0] for row in db.rows(f"SELECT DISTINCT run FROM changes WHERE request_id IN ({mine})", (person,))]
+    changes = [
+        change
+        for run in runs
+        for change in build_changes(
+            run, db.rows(f"{SELECT_CHANGES} c.run = ? AND c.request_id IN ({mine}) ORDER BY c.n", (run, person))
+        )
+    ]
+    tray = (
+        f"SELECT request_id, verb, reason, actor, made_at, outcome FROM tray WHERE request_id IN ({mine}) ORDER BY id"
+    )
+    among, value = db.in_clause([word.lower() for word in (one.username, one.email) if word])
+    bound = f"SELECT owner_table, key FROM bindings WHERE user_id = ? OR lower(key) {among} ORDER BY 1, 2"
+    views = [(name, query) for name, query in db.rows("SELECT name, query FROM views")]
+    picks = db.row(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,))
+    hits = db.rows(f"SELECT DISTINCT name FROM hits WHERE request_id IN ({mine}) ORDER BY name", (person,))
+    profile = store.profiles([person]).get(person)
+    return PersonData(
+        changes=changes,
+        decisions=[row[:6] for row in db.rows(tray, (person,))],
+        bindings=[(row[0], row[1]) for row in db.rows(bound, (one.user_id or "", value))],
+        views=[view for view in views if is_mentioned(one.needles, "\n".join(view))],
+        selections=int(picks[0]) if picks else 0,
+        table_hits=[row[0] for row in hits],
+        profile=None if profile is None else profile[0],
+    )
