@@ -50,6 +50,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.table_store": "versions of tables; loads CEL",
     "hf_gate.application.turn_permissions": "loads policies and the store",
     "hf_gate.application.hand_terms": "evaluates policies; loads CEL",
+    "hf_gate.application.grant_ends": "evaluates the terms of grants; loads CEL",
     "hf_gate.application.inputs": "parses what people type; loads policies' literals",
     "hf_gate.application.ledger_entries": "loads the events and the store's rows",
     "hf_gate.application.ledger_files": "loads the events and the store's rows",

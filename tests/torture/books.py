@@ -285,13 +285,17 @@ def folded(store: Store, books: Books) -> Iterator[str]:
     last: dict[tuple[str, int], e.AnyEvent] = {}
     dated: Counter[int] = Counter()
     granted: Counter[int] = Counter()
-    due = {(run.id, row.request): _change(row).until for run, rows in books.runs.values() for row in rows}
+    due = {
+        (run.id, row.request): _change(row).until or _change(row).terms
+        for run, rows in books.runs.values()
+        for row in rows
+    }
     for one in books.events:
         if isinstance(one.event, e.ChangeStarted | e.ChangeSettled):
             last[one.event.run, one.request] = one.event
         if isinstance(one.event, e.ChangeSettled) and (one.event.kind, one.event.after) == ("done", "accepted"):
             granted[one.request] += bool(due.get((one.event.run, one.request)))
-        dated[one.request] += isinstance(one.event, e.GrantDated)
+        dated[one.request] += isinstance(one.event, e.GrantDated) and one.event.cause is None
     for run, changes in books.runs.values():
         for row in changes:
             said = last.get((run.id, row.request or 0))

@@ -123,6 +123,21 @@ def policies_without_rules(
     return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
 
+def policies_for_terms(
+    row: RepoRow,
+    policies: Iterable[Policy],
+    facts: Iterable[str],
+    tables: Mapping[str, Table],
+    sources: SourcesPort,
+) -> RepoPolicies:
+    """Return policies without rules, which read the facts that the terms of grants at a repo depend on."""
+    own = [one for one in policies if any(glob_matches(glob, row.repo) for glob in one.applies_to)]
+    form, reader = form_roles(_form_of(row), labels_of_roles(row.repo, own)), FactReader(facts, sources.countries)
+    used = {name.split(".")[1] for name in reader.wanted if name.startswith("tables.")}
+    known = {name: table for name, table in tables.items() if name in used}
+    return RepoPolicies(row.repo, Evaluator(()), reader, form, known, (Status.ACCEPTED,))
+
+
 class CurrentVerdicts:
     """Selects the recorded verdicts that still apply: the verdicts of policies that still evaluate the request.
 

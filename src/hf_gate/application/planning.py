@@ -29,7 +29,7 @@ from ..plan.changes import (
     status_after,
     verdict_event,
 )
-from ..plan.model import CLOCK_SKEW, MAX_CHANGES, VALIDITY, Change, Plan, make_partial_plan
+from ..plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED, MAX_CHANGES, VALIDITY, Change, Plan, make_partial_plan
 from ..plan.model import make_plan as seal_plan
 from ..plan.render import SHADOW
 from ..policy.model import Action, Facts, Policy, Verdict
@@ -38,6 +38,7 @@ from ..protocol.clock_skew import is_clock_off
 from ..store.approvals import find_fully_approved
 from ..store.store import Store
 from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs, read_profiles
+from .grant_ends import EndRefresh, refresh_ends
 from .policy_bundle import PolicyBundle, policies_digest
 from .policy_saves import read_holds
 from .table_store import bind_tables
@@ -148,11 +149,12 @@ def propose_plan(
     limit: int = MAX_CHANGES,
     should_record: bool = True,
     change_filter: ChangeFilter | None = None,
+    undecided: Collection[int] = (),
 ) -> PlanProposal:
     """Evaluate the requests of these repos in the statuses that the policies cover; return the plan of changes.
 
     New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
-    that `is_governed` accepts, evaluated or not.
+    that `is_governed` accepts, evaluated or not, except grants in `undecided`.
     """
     buffer, counts = (
         PlanBuffer(limit, should_record, change_filter or AllowAll(), guards.protection_check(protected)),
@@ -171,7 +173,7 @@ def propose_plan(
                 for change in part.changes:
                     buffer.offer(change)
     # Each request gets one change: if a verdict removes the access, the end of the grant needs no change.
-    ended, counts["end_human"] = _plan_ends(store, is_governed, policies, now)
+    ended, counts["end_human"] = _plan_ends(store, is_governed, policies, now, undecided)
     ends = [change for change in ended if change.row not in removed]
     counts["end"] = len(ends)
     for change in ends:
@@ -321,18 +323,23 @@ class _PartEvaluation:
 
 
 def _plan_ends(
-    store: Store, governs: Callable[[Repo], bool], policies: Collection[Policy], now: datetime
+    store: Store,
+    governs: Callable[[Repo], bool],
+    policies: Collection[Policy],
+    now: datetime,
+    undecided: Collection[int] = (),
 ) -> tuple[list[Change], int]:
     """Return the changes that end expired grants at governed repos, however late.
 
-    Also return how many expired grants have `at_end: human`; these people keep access until a person decides.
+    Also return how many expired grants have `at_end: human`; these people keep access until a person decides. Grants in
+    `undecided` (row ids) end by a condition that is unknown now, so they wait.
     """
     holds = read_holds(store)  # a text that was saved from the desk is sent after its promotion
     promoted = [one for one in policies if one.name not in holds or holds[one.name].before == one.digest]
     reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in promoted for rule in policy.rules}
     found, humans = [], 0
     for row in store.iterate_due(to_ms(now)):
-        if not governs(row.repo) or row.request is None:
+        if not governs(row.repo) or row.request is None or row.id in undecided:
             continue
         humans += row.state.at_end == Action.HUMAN
         subject = PlanSubject(row.request, row.state, row.id)
@@ -347,12 +354,13 @@ def _plan_ends(
 class PlanResult:
     """A plan and how many profiles were read for it.
 
-    `skew` is how many seconds the clock is off if no grant ends for that reason.
+    `skew` is how many seconds the clock is off if no grant ends for that reason. `ends` says how ends moved before.
     """
 
     plan: Plan
     profiles: int = 0
     skew: float | None = None
+    ends: EndRefresh = field(default_factory=EndRefresh)
 
 
 def make_plan(
@@ -367,13 +375,14 @@ def make_plan(
 ) -> PlanResult:
     """Return a plan. If profiles can change verdicts, read at most `profile_budget` profiles and plan again.
 
-    With a `moment`, nothing is read from the Hub, bound or recorded. `make_filter` is called once for each planning pass.
+    Before that, the ends of grants are moved. With a `moment`, nothing is read from the Hub, bound, moved or recorded. `make_filter` is called once for each planning pass.
     """
     store, sources = workspace.store, workspace.sources
     now, is_now = moment or workspace.clock.now(), moment is None
     if is_now:
         bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None
+    ends = refresh_ends(workspace, bundle, now) if is_now and skew is None else EndRefresh()
 
     def propose_once() -> PlanProposal:
         return propose_plan(
@@ -387,15 +396,18 @@ def make_plan(
             valid=valid,
             should_record=is_now,
             change_filter=make_filter(),
+            undecided=ends.undecided,
         )
 
     proposal, read = propose_once(), 0
     if is_now and profile_budget and proposal.missing_profiles:
         read = read_profiles(store, sources, proposal.missing_profiles, now, profile_budget)
     plan = propose_once().plan if read else proposal.plan
-    if skew is not None:  # all interfaces show the summary
-        plan = make_partial_plan(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
-    return PlanResult(plan, read, skew)
+    extra = {CLOCK_SKEW: 0 if skew is None else round(skew), ENDS_HELD: ends.held, ENDS_UNDECIDED: len(ends.undecided)}
+    if any(extra.values()):  # all interfaces show the summary
+        shown = {**plan.summary, **{key: number for key, number in extra.items() if number}}
+        plan = make_partial_plan(replace(plan, summary=shown), plan.changes)
+    return PlanResult(plan, read, skew, ends)
 
 
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:

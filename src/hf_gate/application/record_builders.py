@@ -12,7 +12,7 @@ from ..domain.ids import Person, RepoType
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import AccessRequest
-from ..domain.timestamps import from_ms, ms_to_iso, to_iso
+from ..domain.timestamps import from_ms, ms_to_iso, to_iso, to_ms
 from .records import (
     TICKS,
     AcceptRequirementRecord,
@@ -179,11 +179,15 @@ def _without_record(row: RequestRow) -> AccessRequest:
     )
 
 
-def grant_end_record(row: RequestRow) -> GrantEndRecord:
+def grant_end_record(row: RequestRow, now: datetime) -> GrantEndRecord:
     """Return the record of the end of a stored request's access."""
     known, state = row.person.identity, row.state
+    late = 0 if state.ends_at is None else max(0, to_ms(now) - state.ends_at)
     return GrantEndRecord(
-        until=ms_to_iso(state.until or 0),
+        ends_at=ms_to_iso(state.ends_at),
+        until=ms_to_iso(state.until),
+        lapses_at=ms_to_iso(state.lapses_at),
+        late_hours=late // 3_600_000,
         user=known.username,
         user_id=known.user_id,
         request_id=state.hub_request,

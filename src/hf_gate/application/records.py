@@ -188,9 +188,12 @@ class ReportRecord(Record, frozen=True, kw_only=True):
 
 
 class GrantEndRecord(Record, frozen=True, kw_only=True):
-    """An access that ends."""
+    """The end of a person's access."""
 
-    until: Time
+    ends_at: Annotated[Time | None, Meta(description="the earlier of until and lapses_at; null: no end")]
+    until: Annotated[Time | None, Meta(description="the end by date")]
+    lapses_at: Annotated[Time | None, Meta(description="the end because a condition of keep_while is false")]
+    late_hours: Annotated[int, Meta(description="whole hours since the end; 0 before it")]
     user: str | None
     user_id: str | None
     request_id: str | None
@@ -198,6 +201,11 @@ class GrantEndRecord(Record, frozen=True, kw_only=True):
     repo_type: RepoType
     at_end: Annotated[str | None, Meta(description="reset, reject, or human: a person decides")]
     rule: Annotated[str | None, Meta(description="null when a person set the end")]
+
+    @property
+    def is_lapsed(self) -> bool:
+        """Whether the access ends because a condition is false."""
+        return self.lapses_at is not None and self.ends_at == self.lapses_at
 
 
 # ---- people and repos --------------------------------------------------------------------------------------------------

@@ -194,8 +194,16 @@ class RunExecutor:
         return ready
 
     def _defer_end_if_clock_is_off(self, item: RunItem) -> SettledItem | None:
-        """Defer the end of a grant if this machine's clock differs too much from the Hub's."""
-        if item.change.rule != ChangeOrigin.UNTIL or not is_clock_off(self.hub.skew):
+        """Defer the end of a grant if this machine's clock differs too much from the Hub's.
+
+        An end that has moved since the plan was made is not sent.
+        """
+        if not item.change.is_end:
+            return None
+        end = None if item.row is None else item.row.state.ends_at
+        if end is None or end > self._at():
+            return SettledItem(item, OutcomeKind.STALE, "its end has moved since")
+        if not is_clock_off(self.hub.skew):
             return None
         why = "this machine's clock differs from the Hub's, so it ends no grants"
         return SettledItem(item, OutcomeKind.DEFERRED, why)

@@ -22,6 +22,9 @@ SAVED_POLICIES: Final = "policies saved from the desk"
 TWO_PERSON_REPOS: Final = "repos with two approvals"
 """The repos (globs, as JSON) where a policy asked for two people when the policies were last read."""
 
+HELD_ENDS: Final = "held ends"
+"""How many grants would end earlier but wait for a confirmation."""
+
 TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
 """Until when (ms) the rules for several admins apply although the other admins were removed."""
 

@@ -19,6 +19,7 @@ from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.store import Store
+from .grant_ends import EndRefresh, MoveKind
 from .planning import EvaluateList, PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .policy_saves import PolicyHold
@@ -54,6 +55,8 @@ class TurnResult:
     halted: list[HaltedChanges] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
     skew: float | None = None
+    ends: EndRefresh = field(default_factory=EndRefresh)
+    closed: int = 0  # ends that wait for the hours of `guards.end_hours`
     holds: Sequence[PolicyHold] = ()  # policies saved from the desk, with their changes in `saved_counts`
     saved_counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -171,7 +174,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
     last = made[-1]
     result.profiles, result.held, result.halted = found.profiles, last.held_counts, list(last.halted.values())
     result.refused = {repo: refusal for repo, refusal in refusals.items() if last.skipped_counts[str(repo)]}
-    result.skipped_versions, result.skew = last.skipped_versions, found.skew
+    result.skipped_versions, result.skew, result.ends = last.skipped_versions, found.skew, found.ends
     result.holds, result.saved_counts = last.holds, last.saved_counts
     return found
 
@@ -180,10 +183,12 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
 
 
 def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list[Change]:
-    budgets, store = context.bundle.config.guards.budgets, context.workspace.store
-    now = to_ms(context.workspace.clock.now())
-    used = {verb: store.count_done(verb, now - rate.seconds * 1000) for verb, rate in budgets.items()}
-    allowed, result.deferred = guards.apply_budgets(plan.changes, budgets, used)
+    limits, store, moment = context.bundle.config.guards, context.workspace.store, context.workspace.clock.now()
+    now, is_open = to_ms(moment), limits.may_end_at(moment.astimezone(context.bundle.zone).time())
+    used = {verb: store.count_done(verb, now - rate.seconds * 1000) for verb, rate in limits.budgets.items()}
+    timely = [change for change in plan.changes if is_open or not change.is_end]
+    result.closed = len(plan.changes) - len(timely)
+    allowed, result.deferred = guards.apply_budgets(timely, limits.budgets, used)
     return allowed
 
 
@@ -219,6 +224,14 @@ def count_by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
+def ends_to_dict(result: TurnResult) -> dict[str, int]:
+    """Return what a turn did with the ends of grants, as counts."""
+    ends = result.ends
+    moved = {kind.value: ends.counts.get(kind.value, 0) for kind in MoveKind}
+    rest = {"noticed": ends.noticed, "held": ends.held, "undecided": len(ends.undecided), "closed": result.closed}
+    return {**moved, **rest}
+
+
 def turn_to_dict(result: TurnResult) -> dict[str, object]:
     """Return the result of a turn as a JSON document."""
     plan, run, held = result.plan, result.run, count_by_policy(result.held)
@@ -241,7 +254,8 @@ def turn_to_dict(result: TurnResult) -> dict[str, object]:
         "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in result.halted) + sum(result.saved_counts.values()),
         "run": None if run is None else run.id,
         "counts": {} if run is None else dict(run.counts),
-        "deferred": dict(Counter(change.verb for change in result.deferred)),
+        "deferred": dict(Counter(change.guard for change in result.deferred)),
+        "ends": ends_to_dict(result),
         "held": held,
         "saved": dict(sorted(result.saved_counts.items())),
         "halted": [{"run": one.run.id, "state": one.run.state, "count": one.count} for one in result.halted],

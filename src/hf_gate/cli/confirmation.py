@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.inputs import is_confirmed
-from ..domain.display_text import to_json
+from ..domain.display_text import make_visible, to_json
 from ..domain.rows import count_pending
 from ..errors import Guarded
 from .workspace import open_stored_workspace
@@ -63,6 +63,27 @@ def confirm_plan(
         plan_confirmation(changes, waiting),
         len(changes),
         question=f"{len(changes)} changes?",
+        show=show,
+        yes=yes,
+        max_changes=max_changes,
+        may_ask=run.may_ask,
+    )
+
+
+def confirm_ends(run: Run, lines: Sequence[str], question: str, *, yes: bool, max_changes: int | None) -> None:
+    """Confirm new ends of access like the changes of a plan; the first lines are printed before the question."""
+    from ..plan.guards import MAX_CONFIRMED, Confirmation
+
+    def show() -> None:
+        for line in lines[:_SHOWN]:
+            run.out.say(f"  {make_visible(line, one_line=True)}")
+        if len(lines) > _SHOWN:
+            run.out.say(f"  and {len(lines) - _SHOWN} more")
+
+    _require_confirmation(
+        Confirmation.TYPED if len(lines) > MAX_CONFIRMED else Confirmation.CONFIRM,
+        len(lines),
+        question=question.format(len(lines)),
         show=show,
         yes=yes,
         max_changes=max_changes,

@@ -57,7 +57,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "run": CommandEntry(
         "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _WORKSPACE, has_effect=True
     ),
-    "expire": CommandEntry("run:expire", "Grants with an end date: ls.", _WORKSPACE),
+    "expire": CommandEntry("expire:expire", "Grants that end: ls, confirm.", _WORKSPACE),
     "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _WORKSPACE),
     "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _TRY),
     "hub": CommandEntry("hub_serve:hub", "Local Hub: serve.", _TRY),

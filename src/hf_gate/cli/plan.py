@@ -21,6 +21,7 @@ from .confirmation import confirm_plan
 from .execution import execute_run, print_run
 from .framework import command
 from .output import clock_advice, format_duration
+from .run import lateness_of
 from .second_approval import authorize_run, resume_run
 from .workspace import (
     actor_of,
@@ -60,6 +61,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     prints the plan. The same store, policies and --now give the same plan, byte for byte.
     """
     from ..application.evaluation_pool import EvaluationPool
+    from ..application.grant_ends import held_ends_note
     from ..application.planning import make_plan
     from ..application.turn_permissions import register_plan
     from ..plan.model import encode_plan
@@ -71,6 +73,8 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
             workspace, bundle, pool.evaluate, profile_budget=profiles, moment=_parse_time(moment), valid=lasting
         )
     made = found.plan
+    if note := held_ends_note(found.ends.held):
+        run.out.warn(note)
     if found.skew is not None:
         run.out.warn(f"This plan ends no grants: {clock_advice(found.skew)}")
     register_plan(workspace.store, made, workspace.clock.now())
@@ -105,6 +109,8 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     ago = format_duration(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
     lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {pluralize(len(rows), 'repo')}, synced {ago}"]
     lines += render_plan(made, calls=estimate_calls(made))
+    if late := lateness_of(made.changes):
+        lines.append(late)
     if path is not None:
         lines.append(f"Saved {path} ({format_validity(made, workspace.clock.now())}).  Next: hf-gate apply {path}")
     elif made.changes:

@@ -1,16 +1,13 @@
-"""run and expire: run the policies unattended, and list the grants with an end date."""
+"""run: run the policies unattended, and report what each turn did and did not do."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.record_builders import grant_end_record
-from ..application.records import GrantEndRecord
 from ..config import parse_seconds
 from ..domain.display_text import pluralize
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
@@ -18,13 +15,12 @@ from ..domain.runs import ChangeState, RunState
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, NotAllowed, UsageError
 from .execution import describe_done, done_changes
-from .framework import CommandEntry, GateGroup, command, limit_options
-from .output import Column, clock_advice, format_duration, format_end
-from .request_table import repo_argument
-from .workspace import actor_of, make_executor, open_with_policies, open_workspace, select_repos
+from .framework import command
+from .output import clock_advice, format_duration
+from .workspace import actor_of, make_executor, open_with_policies, select_repos
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ..application.policy_bundle import PolicyBundle
     from ..application.turn import TurnResult
@@ -34,6 +30,7 @@ if TYPE_CHECKING:
     from ..plan.model import Change
     from .framework import Run
 
+_LATE_HOURS: Final = 2  # an end that is less late is on time: turns take place every few minutes
 _REPO_SEARCH_INTERVAL: Final = 3600.0  # seconds between two searches for repos that match a glob
 _UNFINISHED: Final[Mapping[str, str]] = {
     ChangeState.PLANNED: "not sent, will be evaluated again",
@@ -204,10 +201,48 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     if done.plan is not None:
         yield from (f"  {line}" for line in render_shadow_actions(done.plan))
     yield from _describe_remaining(done)
-    late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
-    days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
-    if days:
-        yield f"  {pluralize(len(days), 'grant')} ended up to {pluralize(max(days), 'day')} late."
+    yield from _describe_ends(done)
+
+
+_MOVES: Final[Mapping[str, str]] = {
+    "later": "moved to a later date",
+    "earlier": "moved to an earlier date",
+    "lapsed": "set because a condition is false",
+    "restored": "removed because the conditions are true again",
+}
+
+
+def _describe_ends(done: TurnResult) -> Iterator[str]:
+    """Return how ends moved, which ends wait, and how late ended grants are."""
+    from ..application.grant_ends import held_ends_note
+
+    for kind, number in done.ends.counts.items():
+        yield f"  {pluralize(number, 'end')} of access {_MOVES[kind]}."
+    if done.ends.noticed:
+        yield f"  {pluralize(done.ends.noticed, 'notice')} of an end recorded."
+    if note := held_ends_note(done.ends.held):
+        yield f"  {note}"
+    if done.ends.undecided:
+        yield f"  {pluralize(len(done.ends.undecided), 'end')} wait, because a condition of `keep_while` is unknown now."
+    if done.closed:
+        yield f"  {pluralize(done.closed, 'end')} wait for the hours of `guards.end_hours` in hf-gate.yaml."
+    if late := lateness_of(done.plan.changes if done.plan else ()):
+        yield f"  {late}"
+
+
+def lateness_of(changes: Iterable[Change]) -> str:
+    """Return how late the ends of a plan are, in one sentence; "" if all are on time (less than two hours late)."""
+    hours = [hours for change in changes if change.is_end for hours in _hours_late(change) if hours >= _LATE_HOURS]
+    if not hours:
+        return ""
+    span = pluralize(max(hours) // 24, "day") if max(hours) >= 24 else pluralize(max(hours), "hour")
+    return f"{pluralize(len(hours), 'grant')} ended up to {span} late."
+
+
+def _hours_late(change: Change) -> Iterator[int]:
+    for one in change.because:
+        if isinstance(hours := one.facts.get("hours_late"), int):
+            yield hours
 
 
 def _describe_remaining(done: TurnResult) -> Iterator[str]:
@@ -256,39 +291,3 @@ def _join_counts(counts: Mapping[str, int]) -> str:
 
 def _count_names(names: Iterator[str]) -> list[tuple[str, int]]:
     return sorted(Counter(names).items())
-
-
-# ---- grants with an end ------------------------------------------------------------------------------------------------
-
-expire = GateGroup(
-    "expire", {"ls": CommandEntry("run:expire_ls", "List grants by end date.")}, help="Grants with an end date."
-)
-
-
-@command("ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json"))
-@click.option("--within", metavar="TIME", default="36500d", help="Only grants that end within this time: 30d.")
-@limit_options
-def expire_ls(run: Run, within: str, limit: int | None) -> int:
-    """List grants with an end, the earliest first. `hf-gate run` plans each end when it is due."""
-    workspace = open_workspace(run)
-    now = workspace.now()
-    last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
-    rows = map(grant_end_record, workspace.store.iterate_due(last))
-
-    columns: Sequence[Column[GrantEndRecord]] = (
-        Column("ENDS", lambda row: format_end((datetime.fromisoformat(row.until) - now).total_seconds())),
-        Column("WHO", lambda row: row.user or row.user_id or ""),
-        Column("REPO", repo_argument),
-        Column("THEN", lambda row: "a person decides" if row.at_end == "human" else str(row.at_end)),
-        Column("RULE", lambda row: row.rule or "by hand", is_flexible=True),
-    )
-    run.out.records(
-        GrantEndRecord,
-        rows,
-        columns,
-        name=lambda row: row.request_id or "",
-        limit=limit,
-        empty="No grant has an end date.",
-        part="the first {} to end",
-    )
-    return 0

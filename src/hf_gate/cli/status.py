@@ -42,6 +42,7 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 )
 def status(run: Run, *, markdown: bool) -> int:
     """Show pending requests and their age, the last syncs, the token's budget, and what is stuck or unfinished."""
+    from ..application.grant_ends import held_ends_note, read_held_ends
     from ..application.policy_bundle import find_refused_tables
     from ..application.policy_saves import read_workspace_holds
     from ..application.workspace_status import read_workspace_status
@@ -55,7 +56,7 @@ def status(run: Run, *, markdown: bool) -> int:
     rates = {} if location.folder is None else location.config.guards.budgets
     found = read_workspace_status(workspace.store, rates, workspace.now())
     refused, holds = find_refused_tables(workspace), read_workspace_holds(workspace)
-    zone = workspace.zone
+    zone, held_ends = workspace.zone, read_held_ends(workspace.store)
     if markdown:
         for line in _markdown(found, zone):
             run.out.line(line)
@@ -64,6 +65,7 @@ def status(run: Run, *, markdown: bool) -> int:
         "refused_tables": [
             {"table": table.name, "why": table.file_problem, "in_force_since": _since(table)} for table in refused
         ],
+        "held_ends": held_ends,
         "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
     run.out.document(
@@ -71,6 +73,7 @@ def status(run: Run, *, markdown: bool) -> int:
         lambda: [
             *map(describe_refusal, refused),
             *(f"HELD: policy {one.policy}. {one.note}" for one in holds),
+            *([f"HELD: {held_ends_note(held_ends)}"] if held_ends else []),
             *_lines(found, token, zone),
         ],
         quiet=[str(one.repo) for one in found.repos if one.waiting],

@@ -206,9 +206,13 @@ def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None
     """Return the change that ends an expired grant; None if a person must decide, or if access is gone already."""
     state, request = subject.state, subject.request
     after = STATUS_AFTER_VERB.get(state.at_end or "reset")
-    if after is None or state.status != Status.ACCEPTED or state.until is None or state.open_after is not None:
+    end = state.ends_at
+    if after is None or state.status != Status.ACCEPTED or end is None or state.open_after is not None:
         return None
-    late = (at.timestamp() * 1000 - state.until) / 86_400_000
-    because = [ChangeReason(expr=END_EXPRESSION, value=True, facts={"until": state.until, "days_late": int(late)})]
+    late = at.timestamp() * 1000 - end
+    facts = {"until": end, "days_late": int(late / 86_400_000), "hours_late": int(late / 3_600_000)}
+    if state.lapses_at == end:
+        facts["lapsed"] = True
+    because = [ChangeReason(expr=END_EXPRESSION, value=True, facts=facts)]
     reason = _fill_text(end_reason or _END_REASONS[after], request, (state.until_rule or rule).rpartition("/")[2])
     return make_change(subject, after, rule=rule, reason=reason, because=because)

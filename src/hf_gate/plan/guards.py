@@ -43,17 +43,17 @@ def apply_budgets(
 ) -> tuple[list[Change], list[Change]]:
     """Split changes, oldest first, into those within the budgets and those deferred.
 
-    `used` counts earlier changes by verb.
+    `used` counts earlier changes by verb; ends of grants have a budget of their own.
     """
     left = {verb: max(0, budget.limit - used.get(verb, 0)) for verb, budget in budgets.items()}
     take: list[Change] = []
     deferred: list[Change] = []
     for change in sorted(changes, key=lambda change: (change.asked_at, change.sort_key)):
-        if left.get(change.verb, 1) <= 0:
+        if left.get(change.guard, 1) <= 0:
             deferred.append(change)
             continue
-        if change.verb in left:
-            left[change.verb] -= 1
+        if change.guard in left:
+            left[change.guard] -= 1
         take.append(change)
     return take, deferred
 

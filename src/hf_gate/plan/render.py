@@ -9,7 +9,7 @@ from typing import Final
 
 from ..domain.display_text import make_visible
 from ..domain.timestamps import from_ms
-from .model import END_EXPRESSION, Change, ChangeReason, GuardResult, Plan
+from .model import END_EXPRESSION, ENDS_HELD, ENDS_UNDECIDED, Change, ChangeReason, GuardResult, Plan
 from .words import describe_effects, describe_reason
 
 SHADOW: Final = "shadow/"
@@ -22,12 +22,21 @@ _LEFT: Final = {
     "human": "stay with you",
     "accept_human": "matched an accept rule but need a person (two reviewers, or the end has passed)",
     "end_human": "ended, but keep access until a person decides: hf-gate expire ls",
+    ENDS_HELD: "would end earlier, but wait for a person: hf-gate expire confirm",
+    ENDS_UNDECIDED: "would end by a condition that is unknown now",
     "wait": "wait until a fact is known or something outside hf-gate happens",
     "deferred": "deferred by a rate limit",
     "outdated": "decided by older policies: make a new plan with hf-gate plan",
     "remaining": "did not fit into this plan: apply it, then make the next plan",
 }
-_KEYS: Final = {"human": "review", "wait": "on hold", "end_human": "ends", "accept_human": "review"}
+_KEYS: Final = {
+    "human": "review",
+    "wait": "on hold",
+    "end_human": "ends",
+    "accept_human": "review",
+    ENDS_HELD: "ends",
+    ENDS_UNDECIDED: "ends",
+}
 _EXAMPLES: Final = 6
 
 
@@ -116,7 +125,8 @@ def describe_end(one: ChangeReason) -> str | None:
     day = f" on {from_ms(until):%Y-%m-%d}" if isinstance(until, int) else ""
     days = late if isinstance(late, int) else 0
     ago = f", {days} {'day' if days == 1 else 'days'} ago" if days else ""
-    return f"access ended{day}{ago}"
+    why = ", because a condition is false" if one.facts.get("lapsed") else ""
+    return f"access ended{day}{ago}{why}"
 
 
 def _format_guard(guard: GuardResult) -> str:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Collection
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
+from datetime import time
 
 from ..domain.ids import Repo
 from ..domain.yaml_parser import Mapping, Node, Scalar
-from .literals import Rate, glob_matches, parse_rate
+from .literals import Hours, Rate, glob_matches, parse_hours, parse_rate
 from .model import PolicyProblem, TableSpec
 from .node_reader import Keys, NodeReader
 from .policy_parser import read_globs, read_tables, read_version
@@ -33,7 +34,7 @@ _SYNONYMS = {
     "reason_templates": "templates",
     "lists": "tables",
 }
-_RATES = ("accept", "reset", "reject", "remove")
+_RATES = ("accept", "reset", "reject", "remove", "ends")
 _GUARD_SYNONYMS = {
     "accepts": "accept",
     "accepted": "accept",
@@ -42,6 +43,11 @@ _GUARD_SYNONYMS = {
     "rejections": "reject",
     "removals": "remove",
     "revoke": "remove",
+    "end": "ends",
+    "expire": "ends",
+    "expiries": "ends",
+    "removal_hours": "end_hours",
+    "hours": "end_hours",
     "protect": "protected",
     "never_remove": "protected",
 }
@@ -51,18 +57,27 @@ _ACCEPT, _RESET, _REJECT, _REMOVE = Rate(20_000, 3600), Rate(200, 3600), Rate(50
 
 @dataclass(frozen=True, slots=True)
 class RunGuards:
-    """The rate limits of `run`, and the usernames that it never removes."""
+    """The rate limits of `run`, the hours in which it ends access, and the usernames that it never removes.
+
+    `ends` None means no limit. Ends of grants do not count towards `remove`.
+    """
 
     accept: Rate = _ACCEPT
     reset: Rate = _RESET
     reject: Rate = _REJECT
     remove: Rate = _REMOVE
+    ends: Rate | None = None
+    end_hours: Hours | None = None
     protected: tuple[str, ...] = ()
 
     @property
     def budgets(self) -> Map[str, Rate]:
-        """The rate limits by verb."""
-        return {verb: getattr(self, verb) for verb in _RATES}
+        """The rate limits by verb, and `ends` if it is set."""
+        return {verb: rate for verb in _RATES if (rate := getattr(self, verb)) is not None}
+
+    def may_end_at(self, time_of_day: time) -> bool:
+        """Tell whether grants may end at this time of day in the workspace's zone."""
+        return self.end_hours is None or self.end_hours.includes(time_of_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +194,7 @@ def _read_timezone(reader: NodeReader, keys: Keys, list_zones: Callable[[], Coll
 
 
 def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
-    keys = reader.read_keys(node, "guards", (*_RATES, "protected"), synonyms=_GUARD_SYNONYMS) or {}
+    keys = reader.read_keys(node, "guards", (*_RATES, "end_hours", "protected"), synonyms=_GUARD_SYNONYMS) or {}
     rates: dict[str, Rate] = {}
     for name in _RATES:
         rate = reader.parse(keys[name][1], name, "bad_rate", parse_rate) if name in keys else None
@@ -195,7 +210,8 @@ def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
                 )
             elif name_text is not None:
                 protected.append(name_text)
-    return RunGuards(**rates, protected=tuple(protected))
+    hours = reader.parse(keys["end_hours"][1], "end_hours", "bad_hours", parse_hours) if "end_hours" in keys else None
+    return RunGuards(**rates, end_hours=hours, protected=tuple(protected))
 
 
 def _read_desk(reader: NodeReader, node: Node) -> bool:

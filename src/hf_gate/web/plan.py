@@ -41,7 +41,16 @@ from .run_worker import run_state
 
 PAGE_SIZE: Final = 50
 MAX_WAIT: Final = 2.0  # seconds that a page waits for the work that it started
-_LEFT_OUT: Final = ("wait", "end_human", "protected", "deferred", "outdated", "remaining")  # keys of a summary
+_LEFT_OUT: Final = (
+    "wait",
+    "end_human",
+    "ends_held",
+    "ends_undecided",
+    "protected",
+    "deferred",
+    "outdated",
+    "remaining",
+)  # keys of a summary
 _OWNER_KINDS: Final = frozenset({"retry", "undo"})  # plans made from a run, which the member who started it may apply
 
 _recent_plans: OrderedDict[str, Plan] = OrderedDict()  # by digest, which is the same for every desk

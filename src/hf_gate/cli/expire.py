@@ -1,0 +1,109 @@
+"""expire: list the grants that end, and confirm, renew, remove or give ends."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..application.record_builders import grant_end_record
+from ..application.records import GrantEndRecord
+from ..config import parse_seconds
+from ..domain.display_text import pluralize
+from ..domain.timestamps import from_ms, to_ms
+from .confirmation import confirm_ends
+from .framework import CommandEntry, GateGroup, command, limit_options
+from .output import Column, format_end
+from .request_table import repo_argument
+from .workspace import actor_of, open_with_policies, open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..application.grant_ends import EndMove
+    from .framework import Run
+
+expire = GateGroup(
+    "expire",
+    {
+        "ls": CommandEntry("expire:expire_ls", "List grants by the end of access."),
+        "confirm": CommandEntry(
+            "expire:expire_confirm", "Confirm ends that moved to an earlier time.", has_effect=True
+        ),
+    },
+    help="Grants that end.",
+)
+_NO_LIMIT: Final = "36500d"
+
+
+@command("ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json"))
+@click.option("--within", metavar="TIME", default=_NO_LIMIT, help="Only grants that end within this time: 30d.")
+@limit_options
+def expire_ls(run: Run, within: str, limit: int | None) -> int:
+    """List grants that end, the earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
+    workspace = open_workspace(run)
+    now = workspace.now()
+    last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
+    rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
+    _print_ends(run, rows, now, limit, empty="No grant has an end date.", part="the first {} to end")
+    return 0
+
+
+def _print_ends(
+    run: Run, rows: Iterable[GrantEndRecord], now: datetime, limit: int | None, *, empty: str, part: str
+) -> None:
+    columns: Sequence[Column[GrantEndRecord]] = (
+        Column("ENDS", lambda row: _describe_end(row, now)),
+        Column("WHO", lambda row: row.user or row.user_id or ""),
+        Column("REPO", repo_argument),
+        Column("THEN", lambda row: "a person decides" if row.at_end == "human" else row.at_end or ""),
+        Column("RULE", lambda row: row.rule or "by hand", is_flexible=True),
+    )
+    run.out.records(
+        GrantEndRecord, rows, columns, name=lambda row: row.request_id or "", limit=limit, empty=empty, part=part
+    )
+
+
+def _describe_end(row: GrantEndRecord, now: datetime) -> str:
+    if row.ends_at is None:
+        return "no end"
+    words = format_end((datetime.fromisoformat(row.ends_at) - now).total_seconds())
+    return f"{words}, condition false" if row.is_lapsed else words
+
+
+# ---- earlier ends that wait for a person -------------------------------------------------------------------------------
+
+
+@command("confirm", examples=("hf-gate expire confirm", "hf-gate expire confirm --yes --max-changes 34"))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
+def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
+    """Confirm ends that a table or a condition moves to an earlier time. More than 20 in a turn wait for this.
+
+    Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate run`
+    ends the access when it is due.
+    """
+    from ..application.grant_ends import count_kinds, record_moves, review_ends, store_held_ends
+
+    workspace, bundle = open_with_policies(run)
+    now = workspace.clock.now()
+    moves = review_ends(workspace, bundle, now).earlier
+    if moves:
+        lines = [_move_line(move, now) for move in moves]
+        confirm_ends(run, lines, "move {} ends to an earlier time?", yes=yes, max_changes=max_changes)
+        record_moves(workspace.store, moves, actor=actor_of(run), at=to_ms(now))
+        store_held_ends(workspace.store, 0)
+    document = {"schema_version": 1, "confirmed": len(moves), "kinds": count_kinds(moves)}
+    words = f"Moved {pluralize(len(moves), 'end')} to an earlier time." if moves else "No end waits to be confirmed."
+    run.out.document(document, lambda: [words])
+    return 0
+
+
+def _move_line(move: EndMove, now: datetime) -> str:
+    known, event = move.row.person.identity, move.event
+    end = min(at for at in (event.until, event.lapses) if at is not None)
+    before = move.row.state.ends_at
+    was = "no end" if before is None else format_end((from_ms(before) - now).total_seconds())
+    soon = format_end((from_ms(end) - now).total_seconds()) if end > to_ms(now) else "now"
+    return f"{known.username or known.user_id}@{move.row.repo}: ends {soon} instead of {was}"

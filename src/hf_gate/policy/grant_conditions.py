@@ -1,0 +1,65 @@
+"""Evaluates the terms of grants: conditions of `keep_while`, as stored with the grant, and facts in `until`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..domain.grants import GrantCondition, GrantTerms, is_fact_name
+from .expression_problems import ExpressionProblem
+from .expressions import Expression, bind_facts, compile_expression, compile_lets
+from .fact_table import CelType
+from .facts import RequestFacts
+from .model import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class _CompiledCondition:
+    expression: Expression
+    lets: Mapping[str, Expression]
+    facts: frozenset[str]
+
+
+class TermsEvaluator:
+    """Evaluates stored terms. A condition that no longer compiles, and a fact that no longer exists, are unknown."""
+
+    def __init__(self, terms: Iterable[GrantTerms], declared: Mapping[str, CelType]) -> None:
+        every = tuple(terms)
+        self._compiled: dict[str, _CompiledCondition | None] = {}
+        self._ends = {
+            name
+            for one in every
+            for name in one.until
+            if is_fact_name(name) and declared.get(name) is CelType.TIMESTAMP
+        }
+        for condition in (each for one in every for each in one.keep_while):
+            self._compiled.setdefault(_key_of(condition), _compile(condition, declared))
+        used = [one.facts for one in self._compiled.values() if one is not None]
+        self.facts: frozenset[str] = frozenset(self._ends).union(*used)
+
+    def is_kept(self, condition: GrantCondition, facts: Facts) -> bool | None:
+        """Return whether a condition is true; None if it is unknown or fails."""
+        compiled = self._compiled.get(_key_of(condition))
+        if compiled is None or not isinstance(facts, RequestFacts):
+            return None
+        return compiled.expression.evaluate(bind_facts(facts.known_values(compiled.facts), compiled.lets)).value
+
+    def end_of(self, name: str, facts: Facts) -> datetime | None:
+        """Return the value of a fact in `until`; None if it is unknown."""
+        fact = facts.get(name) if name in self._ends else None
+        return fact.value if fact is not None and isinstance(fact.value, datetime) else None
+
+
+def _key_of(condition: GrantCondition) -> str:
+    return "\n".join([condition.expr, *(f"{name}={source}" for name, source in condition.lets.items())])
+
+
+def _compile(condition: GrantCondition, declared: Mapping[str, CelType]) -> _CompiledCondition | None:
+    try:
+        lets = compile_lets(dict(condition.lets), declared)
+        expression = compile_expression(condition.expr, declared, lets)
+    except (ExpressionProblem, ValueError):
+        return None
+    facts = expression.facts.union(*(each.facts for each in lets.values()))
+    return _CompiledCondition(expression, lets, facts)

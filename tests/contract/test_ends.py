@@ -1,0 +1,309 @@
+"""Ends of access that move: dates in tables, conditions, notices, the hold of many earlier ends, and their guard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends
+from hf_gate.application.turn import turn_to_dict
+from hf_gate.domain import events as e
+from hf_gate.domain.runs import RunKind
+from hf_gate.plan.model import ENDS_HELD, ENDS_UNDECIDED
+from tests.contract.ends_kit import GONE, KEPT, SIGNED, EndsScene, make_scene, policy
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[EndsScene]:
+    made = make_scene(tmp_path)
+    yield made
+    made.close()
+
+
+def ends(scene: EndsScene) -> dict[str, int]:
+    """What one turn did with the ends, without what it did not do."""
+    found: Any = turn_to_dict(scene.turn())["ends"]
+    return {key: number for key, number in found.items() if number}
+
+
+def about(days: float) -> Any:
+    """A date in a table is the end of that day."""
+    return pytest.approx(days, abs=1.01)
+
+
+# ---- dates in a table --------------------------------------------------------------------------------------------------
+
+
+def test_access_ends_on_the_date_of_the_person(scene: EndsScene) -> None:
+    scene.let_in({"ada": 40, "bo": 60}, SIGNED)
+    assert (scene.days_left("ada"), scene.days_left("bo")) == (about(40), about(60))
+    scene.wait(42)
+    scene.turn()
+    assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
+
+
+def test_a_later_date_counts_at_once(scene: EndsScene) -> None:
+    scene.let_in({"ada": 10}, SIGNED)
+    scene.set_rows({"ada": 100})
+    assert ends(scene) == {"later": 1}
+    assert scene.days_left("ada") == about(100)
+    scene.wait(12)
+    assert ends(scene) == {}
+    assert scene.where("ada") == "accepted"
+
+
+def test_a_later_date_saves_an_access_whose_end_has_come(scene: EndsScene) -> None:
+    scene.let_in({"ada": 10}, SIGNED)
+    scene.wait(12)
+    scene.set_rows({"ada": 5})
+    assert ends(scene) == {"later": 1}
+    assert scene.where("ada") == "accepted"
+
+
+def test_an_earlier_date_takes_effect_no_sooner_than_seven_days_ahead(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100, "bo": 100}, SIGNED)
+    scene.set_rows({"ada": 2, "bo": 30})
+    assert ends(scene) == {"earlier": 2}
+    assert scene.days_left("ada") == pytest.approx(7, abs=0.01)
+    assert scene.days_left("bo") == about(30)
+    assert ends(scene) == {}, "the same date moves nothing again"
+    scene.wait(6.9)
+    scene.turn()
+    assert scene.where("ada") == "accepted"
+    scene.wait(0.2)
+    scene.turn()
+    assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
+
+
+@pytest.mark.parametrize("days", [None, GONE])
+def test_an_unknown_date_moves_nothing_and_the_known_end_stays(scene: EndsScene, days: str | None) -> None:
+    scene.let_in({"ada": 20, "bo": 200}, SIGNED)
+    scene.set_rows({"ada": days, "bo": 200})
+    assert ends(scene) == {}
+    assert scene.days_left("ada") == about(20)
+    scene.wait(22)
+    scene.turn()
+    assert scene.where("ada") == "reset", "it cannot be kept by taking the row away"
+
+
+def test_a_table_that_cannot_be_read_moves_nothing(scene: EndsScene) -> None:
+    scene.let_in({"ada": 20}, SIGNED)
+    scene.lose_table()
+    assert ends(scene) == {}
+    assert scene.days_left("ada") == about(20)
+
+
+def test_an_unknown_or_past_date_accepts_nobody(scene: EndsScene) -> None:
+    scene.set_rows({"ada": None, "bo": -3})
+    scene.set_policy(policy(SIGNED, when="true"))
+    scene.ask(["ada", "bo"])
+    done = scene.turn()
+    assert (scene.where("ada"), scene.where("bo")) == ("pending", "pending")
+    assert done.plan is not None
+    assert done.plan.summary["accept_human"] == 2
+
+
+# ---- more than twenty --------------------------------------------------------------------------------------------------
+
+MANY = [f"p{number:02}" for number in range(21)]
+
+
+def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsScene) -> None:
+    scene.let_in(dict.fromkeys(MANY, 100), SIGNED)
+    scene.set_rows(dict.fromkeys(MANY, 30))
+    done = scene.turn()
+    assert done.ends.held == 21
+    assert [scene.days_left(name) for name in MANY] == [about(100)] * 21
+    assert done.plan is not None
+    assert done.plan.summary[ENDS_HELD] == 21
+    assert read_held_ends(scene.store) == 21
+    assert CONFIRM_COMMAND in held_ends_note(21)
+    scene.set_rows({name: 30 if name != "p00" else 100 for name in MANY})
+    assert ends(scene) == {"earlier": 20}
+    assert read_held_ends(scene.store) == 0
+
+
+def test_later_ends_are_never_held(scene: EndsScene) -> None:
+    scene.let_in(dict.fromkeys(MANY, 20), SIGNED)
+    scene.set_rows(dict.fromkeys(MANY, 50))
+    assert ends(scene) == {"later": 21}
+
+
+# ---- conditions --------------------------------------------------------------------------------------------------------
+
+
+def test_a_false_condition_ends_access_after_the_grace(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100, "bo": 100}, KEPT, "grace: 14d")
+    assert scene.days_left("ada") is None
+    scene.set_rows({"ada": GONE, "bo": 100})
+    assert ends(scene) == {"lapsed": 1}
+    assert scene.days_left("ada") == pytest.approx(14, abs=0.01)
+    scene.wait(13.9)
+    assert ends(scene) == {}
+    assert scene.where("ada") == "accepted"
+    scene.wait(0.2)
+    scene.turn()
+    assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
+
+
+def test_without_a_grace_access_ends_in_the_same_turn(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100, "bo": 100}, KEPT)
+    scene.set_rows({"ada": GONE, "bo": 100})
+    scene.turn()
+    assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
+
+
+def test_a_condition_that_is_true_again_restores_the_access(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, "until: 1y", KEPT, "grace: 14d")
+    scene.set_rows({"ada": -2})
+    assert ends(scene) == {"lapsed": 1}
+    scene.set_rows({"ada": 50})
+    assert ends(scene) == {"restored": 1}
+    assert scene.days_left("ada") == about(365)
+
+
+def test_an_unknown_condition_never_ends_access(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, KEPT, "grace: 7d")
+    scene.lose_table()
+    assert ends(scene) == {}
+    scene.set_rows({"ada": GONE})
+    assert ends(scene) == {"lapsed": 1}
+    scene.lose_table()
+    scene.wait(10)
+    done = scene.turn()
+    assert scene.where("ada") == "accepted"
+    assert done.plan is not None
+    assert done.plan.summary[ENDS_UNDECIDED] == 1
+    scene.set_rows({"ada": GONE})
+    scene.turn()
+    assert scene.where("ada") == "reset"
+
+
+def test_a_changed_policy_changes_no_grant(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, "until: 1y", KEPT, "grace: 14d")
+    scene.set_policy(policy("until: 7d"))
+    assert ends(scene) == {}
+    assert scene.days_left("ada") == about(365)
+    scene.set_rows({"ada": -2})
+    assert ends(scene) == {"lapsed": 1}, "the condition that was stored with the grant still holds"
+
+
+def test_access_that_a_person_decides_about_at_the_end_stays(scene: EndsScene) -> None:
+    scene.let_in({"ada": 10}, SIGNED, "at_end: human")
+    scene.wait(12)
+    done = scene.turn()
+    assert scene.where("ada") == "accepted"
+    assert done.plan is not None
+    assert done.plan.summary["end_human"] == 1
+
+
+# ---- notices -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_notice_is_recorded_once(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, SIGNED, "notice: [30d, 7d]")
+    for _ in range(95):
+        scene.wait(1)
+        scene.turn()
+    assert scene.notices("ada") == ["30d", "7d"]
+
+
+def test_after_an_interruption_only_the_last_notice_is_recorded(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, SIGNED, "notice: [30d, 7d]")
+    scene.wait(96)
+    scene.restart()
+    scene.load()
+    assert ends(scene) == {"noticed": 1}
+    assert ends(scene) == {}
+    assert scene.notices("ada") == ["7d"]
+
+
+def test_a_later_end_is_announced_again_and_an_earlier_one_too(scene: EndsScene) -> None:
+    scene.let_in({"ada": 20}, SIGNED, "notice: [30d, 7d]")
+    assert scene.notices("ada") == [], "access that is shorter than a notice starts without it"
+    scene.wait(14)
+    scene.turn()
+    scene.set_rows({"ada": 100})
+    scene.turn()
+    scene.wait(75)
+    scene.turn()
+    assert scene.notices("ada") == ["7d", "30d"]
+    scene.set_rows({"ada": 1})
+    scene.turn()
+    assert scene.notices("ada") == ["7d", "30d", "7d"]
+
+
+# ---- guards ------------------------------------------------------------------------------------------------------------
+
+
+def test_twenty_eight_ends_are_not_counted_as_removals(scene: EndsScene) -> None:
+    names = [f"p{number:02}" for number in range(28)]
+    scene.let_in(dict.fromkeys(names, 10), SIGNED, guards="{remove: 25/day}")
+    scene.wait(12)
+    done = scene.turn()
+    assert done.deferred == []
+    assert {scene.where(name) for name in names} == {"reset"}
+    assert scene.store.count_done("ends", 0) == 28
+    assert scene.store.count_done("remove", 0) == 0
+
+
+def test_the_guard_of_ends_defers_the_rest(scene: EndsScene) -> None:
+    scene.let_in(dict.fromkeys("abcde", 10), SIGNED, guards="{ends: 2/day}")
+    scene.wait(12)
+    turn = turn_to_dict(scene.turn())
+    assert turn["deferred"] == {"ends": 3}
+    scene.wait(1.1)
+    scene.turn()
+    scene.wait(1.1)
+    scene.turn()
+    assert {scene.where(name) for name in "abcde"} == {"reset"}
+
+
+def test_access_ends_only_in_the_hours_of_the_workspace(scene: EndsScene) -> None:
+    now = scene.now.hour
+    closed = f"{(now + 2) % 24:02}:00-{(now + 4) % 24:02}:00"
+    scene.let_in({"ada": 10}, SIGNED, guards=f'{{end_hours: "{closed}"}}')
+    scene.wait(12)
+    done = scene.turn()
+    assert (done.closed, scene.where("ada")) == (1, "accepted")
+    scene.wait(2.1 / 24)
+    assert ends(scene) == {}
+    assert scene.where("ada") == "reset"
+
+
+# ---- plans and undo ----------------------------------------------------------------------------------------------------
+
+
+def test_an_end_that_moved_after_the_plan_is_not_sent(scene: EndsScene) -> None:
+    scene.let_in({"ada": 10}, SIGNED)
+    scene.wait(12)
+    plan = scene.make_plan().plan
+    assert [change.rule for change in plan.changes] == ["until"]
+    scene.set_rows({"ada": 50})
+    scene.make_plan()
+    run = scene.carry(scene.approve(plan, RunKind.PLAN))
+    assert scene.states(run) == {scene.row("ada").state.hub_request: "stale"}
+    assert scene.where("ada") == "accepted"
+
+
+def test_an_end_says_how_late_it_is_and_what_caused_it(scene: EndsScene) -> None:
+    scene.let_in({"ada": 10}, KEPT, "grace: 2d")
+    scene.set_rows({"ada": GONE})
+    scene.turn()
+    scene.wait(4.9)
+    (change,) = scene.make_plan().plan.changes
+    (because,) = change.because
+    assert (because.facts["days_late"], because.facts["lapsed"]) == (2, True)
+
+
+def test_the_ledger_says_why_an_end_moved(scene: EndsScene) -> None:
+    scene.let_in({"ada": 10}, SIGNED)
+    scene.set_rows({"ada": 100})
+    scene.turn()
+    moved = [event for event in scene.events_of("ada") if isinstance(event, e.GrantDated)]
+    assert [event.cause for event in moved] == [None, "fact"]
+    assert moved[0].terms == moved[1].terms
+    scene.check_over()
