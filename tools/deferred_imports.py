@@ -39,6 +39,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "uvicorn": "only a server",
     "wcwidth": "tables of Unicode, needed for text that is not ASCII",
     "hf_gate.application.as_of": "loads the store and CEL",
+    "hf_gate.application.approval_alarms": "checks audit logs; loads the store",
     "hf_gate.application.approval_rules": "evaluates policies; loads CEL",
     "hf_gate.application.approvals": "gates acceptances; loads the store",
     "hf_gate.application.decision_sender": "sends decisions; loads the store and the run executor",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application import setting_keys
+from hf_gate.application.approval_alarms import close_alarm, list_open_alarms, raise_approval_alarms
 from hf_gate.application.approvals import as_approver, withdraw_approval
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
@@ -238,3 +239,69 @@ def test_a_forged_approval_is_found_by_the_verification(scene: Scene) -> None:
     with scene.store.writing() as write:
         write.db.run("UPDATE approvals SET account = 'id-forged'")
     assert any("id-forged" in one.what for one in verify_ledger(scene.store, with_tables=True).broken)
+
+
+# ---- acceptances outside -------------------------------------------------------------------------------------------------
+
+
+def alarms(scene: Scene) -> list[tuple[str | None, int, int]]:
+    raise_approval_alarms(scene.workspace, scene.repos)
+    return [(row.person.identity.username, one.given, one.needed) for one, row in list_open_alarms(scene.store)]
+
+
+def test_an_acceptance_on_the_hubs_page_without_approvals_raises_an_alarm_until_it_is_acknowledged(
+    scene: Scene,
+) -> None:
+    assert alarms(scene) == []
+    decide(scene, author(member(scene, "mia")))
+    scene.decide("ada", "accepted")
+    scene.sync()
+    assert alarms(scene) == [("ada", 1, 2)]
+    assert alarms(scene) == [("ada", 1, 2)], "checking again adds nothing"
+    kinds = [one.link.kind for one in scene.store.entries(request=scene.row("ada").id)]
+    assert kinds.count("ApprovalMissing") == 1
+    close_alarm(scene.workspace, scene.row("ada"), Member(name="owner", role=MemberRole.ADMIN))
+    assert alarms(scene) == []
+    assert verify_ledger(scene.store, with_tables=True).broken == []
+
+
+def test_an_alarm_ends_when_the_person_is_sent_back(scene: Scene) -> None:
+    alarms(scene)
+    scene.decide("ada", "accepted")
+    scene.sync()
+    assert alarms(scene) == [("ada", 0, 2)]
+    assert decide(scene, OWNER, choice=REJECT).kind is OutcomeKind.DONE
+    assert alarms(scene) == []
+
+
+def test_our_own_acceptance_with_two_approvals_raises_no_alarm(scene: Scene) -> None:
+    alarms(scene)
+    decide(scene, author(member(scene, "mia")))
+    decide(scene, OWNER)
+    scene.sync()
+    assert alarms(scene) == []
+
+
+def test_somebody_accepted_outside_between_two_syncs_raises_an_alarm(scene: Scene) -> None:
+    alarms(scene)
+    scene.ask(["zoe"])
+    scene.decide("zoe", "accepted")
+    scene.sync()
+    assert alarms(scene) == [("zoe", 0, 2)]
+
+
+def test_acceptances_from_before_the_policy_raise_no_alarm(scene: Scene) -> None:
+    use(scene, POLICY)
+    assert alarms(scene) == []
+    scene.decide("ada", "accepted")
+    scene.sync()
+    use(scene, DOUBLE)
+    assert alarms(scene) == []
+
+
+def test_a_turn_raises_the_alarm(scene: Scene) -> None:
+    scene.turn()
+    scene.decide("ada", "accepted")
+    scene.sync()
+    scene.turn()
+    assert [row.person.identity.username for _, row in list_open_alarms(scene.store)] == ["ada"]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate import Hub
+from hf_gate.application.approval_alarms import raise_approval_alarms
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
@@ -127,3 +129,20 @@ def test_the_api_records_a_first_approval(room: Room) -> None:
     ]
     assert (entry.private or {})["note"] == "by script"
     assert to_ms(room.app_state.now()) >= entry.link.at
+
+
+def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(room: Room) -> None:
+    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    raise_approval_alarms(room.app_state.workspace, [room.repo])
+    with Hub(room.local.tokens["admin"], room.local.url) as other:
+        other.accept(room.repo, "ada")
+    room.read()
+    raise_approval_alarms(room.app_state.workspace, [room.repo])
+    address = f"/requests/{room.row('ada').state.hub_request}"
+    for page in ("/queue", "/overview", address):
+        assert "Approvals missing" in words(mia.get(page)), page
+    assert len(lena.get("/queue?q=status:accepted+approval:missing").rows) == 1
+    assert mia.post(f"{address}/approval/acknowledge").status == 403
+    assert lena.post(f"{address}/approval/acknowledge").status == 303
+    assert "Approvals missing" not in words(mia.get("/queue"))
+    assert lena.post(f"{address}/approval/acknowledge").status == 422

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..domain.ids import Repo
 from ..domain.members import TEAM_UNTIL_SETTING
 from ..store import export
 
@@ -27,6 +28,11 @@ HELD_ENDS: Final = "held ends"
 
 TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
 """Until when (ms) the rules for several admins apply although the other admins were removed."""
+
+
+def checked_entries_key(repo: Repo) -> str:
+    """Return the key of the last entry in a repo's chain that was checked for acceptances without enough approvals."""
+    return f"approvals checked {repo}"
 
 
 def row_count_key(table: str) -> str:

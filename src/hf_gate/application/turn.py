@@ -19,6 +19,7 @@ from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.store import Store
+from .approval_alarms import raise_approval_alarms
 from .grant_ends import EndRefresh, MoveKind
 from .planning import EvaluateList, PlanResult, make_plan
 from .policy_bundle import PolicyBundle
@@ -90,6 +91,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
     result.resumed = settle_interrupted_runs(store, context.make_executor)
     for repo in repos:
         _sync_one(workspace, repo, result, context.actor)
+    raise_approval_alarms(workspace, [repo for repo in repos if repo not in result.failed], lambda: context.bundle)
     result.plan = _make_plan(context, result, profile_budget).plan
     allowed = _apply_budgets(context, result.plan, result)
     if allowed:

@@ -333,7 +333,7 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
             out.line(
                 f"{already}; {f'access now ends {decision.until}' if decision.until else 'nothing was changed'}{unsent}."
             )
-        elif len(outcomes) > 1 or outcome.kind in {OutcomeKind.GONE, OutcomeKind.DEFERRED}:
+        elif len(outcomes) > 1 or outcome.error is None:  # an error of a single decision is printed when it is raised
             out.line(f"{person_label(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)
@@ -342,6 +342,8 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
             f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]
         ]
         out.line(", ".join(words) + (_result_suffix(decision) if count[OutcomeKind.DONE] else "."))
+    if any(outcome.kind is OutcomeKind.DEFERRED for outcome in outcomes):
+        out.hint("Nothing was sent for an approval 1 of 2. Another person with a proven account must accept too.")
     if decision.effect == "reject" and any(outcome.kind is OutcomeKind.DONE for outcome in outcomes):
         out.hint("Rejected people cannot ask again. `hf-gate reset` allows this.")
 

@@ -250,6 +250,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         refused_tables=_array(_object(table=_TEXT, why=_TEXT, in_force_since=_MAYBE_TIME)),
         held_ends=_COUNT,
         saved=_array(_object(policy=_TEXT, by=_TEXT, at=_TEXT)),
+        approvals_missing=_array(
+            _object(request_id=_maybe(_TEXT), repo=_TEXT, repo_type=_TEXT, at=_TEXT, given=_COUNT, needed=_COUNT)
+        ),
         runs=_array(_record(RunRecord)),
     ),
     "audit-ls": _array(_record(AuditRecord)),

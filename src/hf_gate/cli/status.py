@@ -42,6 +42,7 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 )
 def status(run: Run, *, markdown: bool) -> int:
     """Show pending requests and their age, the last syncs, the token's budget, and what is stuck or unfinished."""
+    from ..application.approval_alarms import describe_alarms, list_open_alarms
     from ..application.grant_ends import held_ends_note, read_held_ends
     from ..application.policy_bundle import find_refused_tables
     from ..application.policy_saves import read_workspace_holds
@@ -57,6 +58,7 @@ def status(run: Run, *, markdown: bool) -> int:
     found = read_workspace_status(workspace.store, rates, workspace.now())
     refused, holds = find_refused_tables(workspace), read_workspace_holds(workspace)
     zone, held_ends = workspace.zone, read_held_ends(workspace.store)
+    alarms = list_open_alarms(workspace.store)
     if markdown:
         for line in _markdown(found, zone):
             run.out.line(line)
@@ -66,11 +68,23 @@ def status(run: Run, *, markdown: bool) -> int:
             {"table": table.name, "why": table.file_problem, "in_force_since": _since(table)} for table in refused
         ],
         "held_ends": held_ends,
+        "approvals_missing": [
+            {
+                "request_id": row.state.hub_request,
+                "repo": row.repo.id,
+                "repo_type": row.repo.type.value,
+                "at": to_iso(from_ms(one.at)),
+                "given": one.given,
+                "needed": one.needed,
+            }
+            for one, row in alarms
+        ],
         "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
     run.out.document(
         doc,
         lambda: [
+            *(f"ALARM: {text}" for text in [describe_alarms(row.repo for _, row in alarms)] if text),
             *map(describe_refusal, refused),
             *(f"HELD: policy {one.policy}. {one.note}" for one in holds),
             *([f"HELD: {held_ends_note(held_ends)}"] if held_ends else []),

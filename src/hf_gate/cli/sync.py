@@ -31,6 +31,8 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     A quick sync reads the first page of each list and finds new requests. A full sync reads all four lists to their end,
     and also finds requests that are gone. A full sync runs for new repos, once a day, and with --full.
     """
+    from ..application.approval_alarms import raise_approval_alarms
+
     workspace = open_workspace(run, writes=True)
     wanted = select_repos(run, repos, repo_type)
     if not wanted:
@@ -38,6 +40,9 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     syncs = SyncCommand(run, workspace, full=full)
     for repo in wanted:
         syncs.sync_repo(repo)
+    if count := raise_approval_alarms(workspace, [one.repo for one, _ in syncs.done]):
+        people = pluralize(count, "person was", "people were")
+        run.out.warn(f"{people} accepted outside hf-gate without enough approvals: hf-gate ls --query approval:missing")
     run.out.document(syncs.document(), syncs.lines, quiet=[str(one.repo) for one, _ in syncs.done if one.change_count])
     return syncs.exit_code(len(wanted))
 

@@ -153,13 +153,14 @@ class Query:
 
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
 SECOND_APPROVAL: Final = "second"
+MISSING_APPROVAL: Final = "missing"
 KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "status": (*(status.value for status in STATUSES), WITHDRAWN),
     "verdict": ACTIONS,
     "shadow": ACTIONS,
     "quality": QUALITIES,
     "mail": tuple(kind.value for kind in MailKind),
-    "approval": (SECOND_APPROVAL,),
+    "approval": (SECOND_APPROVAL, MISSING_APPROVAL),
 }
 """Keys with a fixed set of values."""
 
@@ -183,7 +184,7 @@ KEYS: Final[dict[str, str]] = {
     "queue": "the queue of reviewers that the request is in",
     "quality": "how much the purpose says: good, thin, junk, empty, missing",
     "mail": "the kind of e-mail address: university, free, throw-away, other, none",
-    "approval": "second: one person approved the request as it is now, and another one is needed",
+    "approval": "second: one person approved it as it is now, and another one is needed; missing: accepted outside without enough",
     "same": "has the same long answer as the request with this number, in the same repo",
 }
 """The keys of terms and their meaning."""

@@ -11,7 +11,8 @@ from typing import Final
 
 from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
-from ..domain.query import KEY_VALUES, SECOND_APPROVAL, Age, Day, Pattern, Query, Term
+from ..domain.lifecycle import Status
+from ..domain.query import KEY_VALUES, MISSING_APPROVAL, SECOND_APPROVAL, Age, Day, Pattern, Query, Term
 from ..domain.request_version import VERSION_COLUMNS
 from .search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
 from .sql import Database, Row
@@ -228,16 +229,24 @@ def _add_table(builder: _ConditionBuilder, term: Term) -> None:
 
 
 def _add_approval(builder: _ConditionBuilder, term: Term) -> None:
-    """Match requests with an approval of their current version. They are few, so their numbers are read first."""
-    sql = f"{APPROVED_ROWS} WHERE r.is_current GROUP BY a.request_id HAVING count(*) = 1 LIMIT {MAX_CANDIDATES + 1}"
-    found = [row[0] for row in builder.db.rows(sql)] if _matches_any(term.patterns, SECOND_APPROVAL) else []
+    """Match requests by their approvals. They are few, so their numbers are read first."""
+    parts = [sql for value, sql in _APPROVAL_SQL.items() if _matches_any(term.patterns, value)]
+    sql = " UNION ".join(parts) or "SELECT 0"
+    found = [row[0] for row in builder.db.rows(f"SELECT * FROM ({sql}) AS some LIMIT {MAX_CANDIDATES + 1}")]
     if len(found) > MAX_CANDIDATES:
-        condition = f"r.id IN ({APPROVED_ROWS} GROUP BY a.request_id HAVING count(*) = 1)"
+        condition = f"r.id IN ({sql})"
         builder.result.add(f"NOT {condition}" if term.is_not else condition)
         return
     if not term.is_not:
         builder.result.restrict(set(found))
     builder.add_in("r.id", found, is_not=term.is_not)
+
+
+_APPROVAL_SQL: Final = {
+    SECOND_APPROVAL: f"{APPROVED_ROWS} WHERE r.is_current GROUP BY a.request_id HAVING count(*) = 1",
+    MISSING_APPROVAL: "SELECT m.request_id FROM approval_alarms m JOIN requests r ON r.id = m.request_id"
+    f" WHERE r.status = '{Status.ACCEPTED.value}'",
+}
 
 
 def _add_country(builder: _ConditionBuilder, term: Term) -> None:

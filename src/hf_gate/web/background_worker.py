@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from ..application.approval_alarms import raise_approval_alarms
 from ..application.planning import propose_plan
 from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync_repo
@@ -146,6 +147,8 @@ class BackgroundWorker:
         app_state.sync_status.problem = problem
         if problem is None:
             app_state.sync_status.synced_at = app_state.now()
+        with app_state.workspace.store.hold_write_lock():
+            raise_approval_alarms(app_state.workspace, self.repos(), lambda: app_state.policies.current)
         self._evaluate_policies(found=found)
         return found
 

@@ -12,6 +12,7 @@ from ..application.overview import mask_small_counts, overview_cells, read_overv
 from ..application.record_files import csv_lines
 from ..application.records import OverviewCell, OverviewRecord
 from ..domain.display_text import to_json
+from .approvals import describe_open_alarms
 from .charts import Chart, Series, draw_lines, draw_stacked_bars
 from .exports import file_response
 from .request_context import ENVIRONMENT, NotFound, RequestContext
@@ -26,6 +27,7 @@ def page(context: RequestContext) -> Response:
         "overview.html",
         title="Overview",
         overview=overview,
+        alarm_text=describe_open_alarms(context),
         decisions=decisions_chart(overview),
         asked=asked_chart(overview),
         ends_total=sum(each.ends or 0 for each in overview.ends),

@@ -19,6 +19,7 @@ from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import InvalidQuery
 from . import formatting, queue_by_person
+from .approvals import describe_open_alarms
 from .drafts import visible_tables
 from .exports import export_response
 from .queue_by_person import PersonRequests
@@ -112,6 +113,7 @@ def page(context: RequestContext) -> Response:
         problem=context.app_state.policy_problem_for(context.member),
         unread=list_failed_syncs(context),
         refused_tables=list_refused_tables(context),
+        alarm_text=describe_open_alarms(context),
         picked=context.workspace.selections.count(context.selection_name),
         matching=matching,
         query_text=asked.text,

@@ -14,6 +14,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from . import formatting
 from .access_end import EndChoices, list_accept_choices, list_end_choices
+from .approvals import find_alarm
 from .attempts import find_changes
 from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
@@ -46,6 +47,7 @@ def page(context: RequestContext) -> Response:
         place=find_place(context, row),
         title=f"{line.who} asks for {row.repo}",
         line=line,
+        alarm=find_alarm(context, row),
         attempts=attempts,
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),

@@ -62,6 +62,7 @@ ROUTES: Final = (
     Route("POST", "/requests/{id}/alike", _REVIEWER, alike_decisions.select_alike),
     Route("POST", "/requests/{id}/note", _REVIEWER, request.add_note),
     Route("POST", "/requests/{id}/approval/withdraw", _REVIEWER, approvals.withdraw),
+    Route("POST", "/requests/{id}/approval/acknowledge", _ADMIN, approvals.acknowledge),
     Route("POST", "/requests/{id}/end", _REVIEWER, access_end.change_end),
     Route("POST", "/requests/{id}/looking", _REVIEWER, request.update_presence),
     Route("GET", "/tray", _VIEWER, tray.page),

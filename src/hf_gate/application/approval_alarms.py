@@ -1,0 +1,135 @@
+"""Raises an alarm for each person who was accepted outside hf-gate without the approvals that the policies ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+from ..domain import events as e
+from ..domain.approvals import Approval, ApprovalAlarm, ReviewerNeed
+from ..domain.ids import Repo
+from ..domain.ledger import LedgerLink
+from ..domain.lifecycle import Status
+from ..domain.members import Member
+from ..domain.rows import RequestRow
+from ..domain.timestamps import to_ms
+from ..errors import UsageError
+from ..store.approvals import delete_alarm, read_alarms, write_alarms
+from ..store.store import Store
+from .approval_needs import BundleReader, ReviewerNeeds, read_needs
+from .approvals import ApprovalBook
+from .setting_keys import checked_entries_key
+from .workspace import Workspace
+
+MAX_ALARMS: Final = 200  # shown or counted at once
+_CHUNK: Final = 500
+
+
+def raise_approval_alarms(workspace: Workspace, repos: Iterable[Repo], read_bundle: BundleReader | None = None) -> int:
+    """Check the acceptances that syncs found since the last check; return how many lack approvals.
+
+    The first check of a repo only notes where its audit log ends: earlier acceptances may be older than the policy.
+    """
+    needs = read_needs(workspace, read_bundle, should_remember=True)
+    return sum(_check_repo(workspace, repo, needs) for repo in repos)
+
+
+def _check_repo(workspace: Workspace, repo: Repo, needs: ReviewerNeeds) -> int:
+    store, key = workspace.store, checked_entries_key(repo)
+    known, row = store.setting(key), store.repo(repo)
+    if not needs.is_two_person_repo(repo):
+        if known is not None:  # a later policy does not look back
+            _write_setting(store, key, None)
+        return 0
+    if row is None or row.full_at is None or needs.strictest(repo).problem:
+        return 0
+    chain = f"{repo.type.value}s/{repo.id}"
+    head = store.chains().get(chain, (0, b""))[0]
+    if known is None or int(known) > head:
+        _write_setting(store, key, str(head))
+        return 0
+    accepted = {link.request: link.at for link in store.links(chain, int(known) + 1) if _is_acceptance(link)}
+    found = list(_find_alarms(workspace, repo, needs, {ident: at for ident, at in accepted.items() if ident}))
+    if found or head != int(known):
+        at = to_ms(workspace.now())
+        with store.writing() as write:
+            write_alarms(write, [one for one, _ in found])
+            write.append(repo, [_make_entry(one, row, at) for one, row in found])
+            write.write_setting(key, str(head))
+    return len(found)
+
+
+def _is_acceptance(link: LedgerLink) -> bool:
+    """Tell whether an entry says that somebody was accepted outside hf-gate."""
+    if link.kind not in {e.EventKind.STATUS_MOVED, e.EventKind.REQUEST_SEEN}:
+        return False
+    event = e.decode_event(link.body)
+    status = event.after if isinstance(event, e.StatusMoved) else getattr(event, "status", "")
+    return bool(status == Status.ACCEPTED)
+
+
+def _find_alarms(
+    workspace: Workspace, repo: Repo, needs: ReviewerNeeds, accepted: Mapping[int, int]
+) -> Iterator[tuple[ApprovalAlarm, RequestRow]]:
+    store, numbers = workspace.store, sorted(accepted)
+    book = ApprovalBook(store, store.reads)
+    for start in range(0, len(numbers), _CHUNK):
+        found = store.requests(numbers[start : start + _CHUNK]).values()
+        rows = [row for row in found if row.state.status == Status.ACCEPTED]
+        wanted = needs.compute(repo, rows, workspace.now())
+        stored = book.list_stored([row.id for row in rows])
+        for row in rows:
+            need = wanted.get(row.id)
+            if need is not None and (given := _count_given(book, row, need, stored.get(row.id, ()))) < need.count:
+                yield ApprovalAlarm(row.id, accepted[row.id], given, need.count), row
+
+
+def _count_given(book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored: Collection[Approval]) -> int:
+    """Count the approvals of these answers. The acceptance itself changed the status since."""
+    now = row.version
+    same = [one for one in stored if (one.version.attempt, one.version.answers) == (now.attempt, now.answers)]
+    return sum(len(book.select_counted(row, need, [one], one.version)) for one in same)
+
+
+def _make_entry(one: ApprovalAlarm, row: RequestRow, at: int) -> e.LedgerEntry:
+    event = e.ApprovalMissing(given=one.given, needed=one.needed)
+    return e.LedgerEntry(event=event, at=at, actor=e.OUTSIDE, request=row.id, person=row.person.id)
+
+
+def _write_setting(store: Store, key: str, value: str | None) -> None:
+    with store.writing() as write:
+        write.write_setting(key, value)
+
+
+# ---- open alarms -----------------------------------------------------------------------------------------------------
+
+
+def list_open_alarms(store: Store) -> list[tuple[ApprovalAlarm, RequestRow]]:
+    """Return the latest alarms of people who still have access, with their requests; at most `MAX_ALARMS`."""
+    alarms = read_alarms(store, MAX_ALARMS)
+    rows = store.requests([one.request for one in alarms])
+    return [(one, rows[one.request]) for one in alarms if one.request in rows]
+
+
+def describe_alarms(repos: Iterable[Repo]) -> str:
+    """Return one sentence about the alarms of these repos, one for each person; "" without an alarm."""
+    places = [str(repo) for repo in repos]
+    if not places:
+        return ""
+    count = f"{MAX_ALARMS} or more people were" if len(places) >= MAX_ALARMS else (
+        "1 person was" if len(places) == 1 else f"{len(places)} people were"
+    )  # fmt: skip
+    named = ", ".join(sorted(set(places))[:3])
+    more = " and other repos" if len(set(places)) > 3 else ""
+    return f"{count} accepted outside hf-gate without enough approvals, at {named}{more}."
+
+
+def close_alarm(workspace: Workspace, row: RequestRow, member: Member) -> None:
+    """Record that a person knows of an acceptance without enough approvals. Raises UsageError if there is no alarm."""
+    with workspace.store.writing() as write:
+        if not delete_alarm(write, row.id):
+            raise UsageError("This request has no alarm.", hint="Reload the page.")
+        entry = e.LedgerEntry(
+            event=e.ApprovalAlarmClosed(), at=to_ms(workspace.now()), actor=member.name, request=row.id, person=row.person.id
+        )  # fmt: skip
+        write.append(row.repo, [entry])

@@ -1,0 +1,80 @@
+"""`accept` where two people must approve: the first is deferred, the second is sent, and one person is not two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate import Hub
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.domain.ids import parse_repo
+from hf_gate.testing import LocalHub
+from tests.journeys.console import MODEL, Console, fill, status_of
+
+HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"
+POLICY = f"""\
+version: 1
+policy: lantern
+applies_to: [{MODEL}]
+mode: enforce
+rules:
+  - id: all
+    then: accept
+    reviewers: 2
+"""
+
+
+@pytest.fixture
+def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "hf-gate.yaml").write_text(HOUSE)
+    (tmp_path / "policies" / "lantern.yaml").write_text(POLICY)
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l", "bob99"])
+    return tmp_path
+
+
+@pytest.mark.usefixtures("desk")
+def test_the_first_acceptance_is_deferred_and_the_second_is_sent(fresh: LocalHub) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    assert owner.run("sync", "--full").code == 0
+    first = owner.run("accept", f"ada-l@{MODEL}", "--note", "Seen the form.")
+    assert first.code == 0, first.err
+    assert "approval 1 of 2" in first.out
+    again = owner.run("accept", f"ada-l@{MODEL}", "--json").json
+    assert [(one["outcome"], one["why"][:15]) for one in again["outcomes"]] == [("deferred", "approval 1 of 2")]
+    assert status_of(fresh, "ada-l") == "pending"
+    assert [one["user"] for one in owner.run("ls", "--query", "approval:second", "--json").json] == ["ada-l"]
+    assert owner.run("run", "--once").code == 0
+    assert status_of(fresh, "ada-l") == "pending"
+    second = admin.run("accept", f"ada-l@{MODEL}")
+    assert second.code == 0, second.err
+    assert "accepted; can download now" in second.out
+    assert status_of(fresh, "ada-l") == "accepted"
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_grant_in_advance_is_refused(fresh: LocalHub) -> None:
+    fresh.add_people([{"username": "dee-z"}])
+    refused = Console(fresh).run("grant", f"dee-z@{MODEL}", "--yes")
+    assert refused.code == 1, refused.err
+    assert "two people must approve here" in refused.err + refused.out
+
+
+@pytest.mark.usefixtures("desk")
+def test_status_and_sync_name_an_acceptance_that_lacks_approvals(fresh: LocalHub) -> None:
+    console = Console(fresh)
+    assert console.run("sync", "--full").code == 0
+    with Hub(fresh.tokens["owner"], fresh.url) as hub:
+        hub.accept(parse_repo(MODEL), "bob99")
+    synced = console.run("sync", "--full")
+    assert "1 person was accepted outside hf-gate without enough approvals" in synced.err
+    shown = console.run("status", "--json").json
+    jsonschema.validate(shown, SCHEMAS["status"])
+    assert [(one["given"], one["needed"]) for one in shown["approvals_missing"]] == [(0, 2)]
+    assert (
+        f"ALARM: 1 person was accepted outside hf-gate without enough approvals, at {MODEL}."
+        in console.run("status").out
+    )
