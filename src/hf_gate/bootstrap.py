@@ -67,6 +67,12 @@ def has_token(settings: Settings) -> bool:
     return resolve_token(settings.token) is not None
 
 
+def fingerprint_token(settings: Settings) -> str | None:
+    """Return a short digest of the token that calls would carry now; None without a token."""
+    token = resolve_token(settings.token)
+    return None if token is None else token.fingerprint
+
+
 def open_hub(settings: Settings) -> Hub:
     """Return a Hub client. The caller closes it."""
     from .hub.client import Hub

@@ -34,6 +34,8 @@ TAGS = {
     e.ApprovalAlarmClosed: "ApprovalAlarmClosed",
     e.RunEnded: "RunEnded",
     e.SyncEnded: "SyncEnded",
+    e.UnattendedStopped: "UnattendedStopped",
+    e.UnattendedStarted: "UnattendedStarted",
 }
 """Never edit a name: add a line for a new event."""
 

@@ -125,6 +125,8 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.ApprovalAlarmClosed(), None, "acceptance without enough approvals acknowledged"),
     (e.SyncEnded(complete=True, counts={"pending": 2}), None, "full sync complete: 2 pending"),
     (e.SyncEnded(complete=False), None, "full sync not proved complete"),
+    (e.UnattendedStopped(), None, "all unattended work stopped"),
+    (e.UnattendedStarted(), None, "unattended work started again"),
 ]
 
 

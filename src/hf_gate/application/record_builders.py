@@ -21,6 +21,7 @@ from .records import (
     ChangeRecord,
     ExportedRequest,
     GrantEndRecord,
+    HealthRecord,
     OutcomeRecord,
     PersonRecord,
     PolicyRecord,
@@ -30,6 +31,7 @@ from .records import (
     RequestRecord,
     RunRecord,
     TermsRecord,
+    TurnRecord,
     VerdictRecord,
 )
 
@@ -39,12 +41,14 @@ if TYPE_CHECKING:
     from ..domain.accounts import Gate, Profile
     from ..domain.hand_terms import HandTerms
     from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
+    from ..domain.turns import TurnRow
     from ..plan.model import Change
     from ..policy.accept_requirements import AcceptRequirement
     from ..policy.model import PolicyProblem
     from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_tests import PolicyTestResult
     from .evaluation import CurrentVerdicts
+    from .health import Health
     from .workspace_status import RepoStatus
 
 
@@ -227,6 +231,34 @@ def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
         waiting=status.waiting,
         median_wait_s=None if median is None else round(median.total_seconds()),
         answered=answered or None,
+    )
+
+
+def health_record(health: Health) -> HealthRecord:
+    """Return the record of the health of unattended work."""
+    stop = health.stop
+    return HealthRecord(
+        state=health.state,
+        sentence=health.sentence,
+        hint=health.hint,
+        stuck=tuple(health.stuck),
+        last_turn=None if health.last is None else _turn_record(health.last),
+        running_turn=None if health.running is None else _turn_record(health.running),
+        stopped_by=None if stop is None else stop.by,
+        stopped_at=None if stop is None else ms_to_iso(stop.at),
+    )
+
+
+def _turn_record(turn: TurnRow) -> TurnRecord:
+    return TurnRecord(
+        started_at=ms_to_iso(turn.started_at),
+        ended_at=ms_to_iso(turn.ended_at),
+        end=turn.end,
+        problem=turn.problem,
+        repos=turn.repos,
+        news=turn.news,
+        done=turn.done,
+        deferred=turn.deferred,
     )
 
 

@@ -6,7 +6,7 @@ A value that is absent, unknown or hidden from the reader is null; its key is ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from msgspec import Meta
 from ..domain.hand_terms import TermsKind
 from ..domain.ids import RepoType
 from ..domain.outcomes import OutcomeKind
+from ..domain.turns import HealthState, TurnEnd
 
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Count = Annotated[int, Meta(ge=0)]
@@ -279,6 +280,32 @@ class RepoStatusRecord(RepoRecord, frozen=True, kw_only=True):
     answered: Annotated[
         str | None, Meta(description="a sentence: all complete requests made before this day have an answer")
     ]
+
+
+class TurnRecord(Record, frozen=True, kw_only=True):
+    """One turn of `hf-gate run`."""
+
+    started_at: Time
+    ended_at: Annotated[Time | None, Meta(description="null while the turn runs, or if its process died")]
+    end: TurnEnd | None
+    problem: str | None
+    repos: Annotated[Count, Meta(description="repos that were synced")]
+    news: Annotated[Count, Meta(description="changes found on the Hub")]
+    done: Annotated[Count, Meta(description="changes made")]
+    deferred: Annotated[Count, Meta(description="changes left for a later turn because of a guard")]
+
+
+class HealthRecord(Record, frozen=True, kw_only=True):
+    """Whether unattended work is alive."""
+
+    state: HealthState
+    sentence: str
+    hint: str
+    stuck: Annotated[Sequence[str], Meta(description="problems that a turn cannot solve, a sentence each")]
+    last_turn: TurnRecord | None
+    running_turn: TurnRecord | None
+    stopped_by: str | None
+    stopped_at: Time | None
 
 
 # ---- plans, runs and changes -------------------------------------------------------------------------------------------

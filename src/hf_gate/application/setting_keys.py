@@ -26,6 +26,9 @@ TWO_PERSON_REPOS: Final = "repos with two approvals"
 HELD_ENDS: Final = "held ends"
 """How many grants would end earlier but wait for a confirmation."""
 
+UNATTENDED_STOP: Final = "unattended work stopped"
+"""The stop of all unattended work that the ledger records, as JSON; see `unattended.py`."""
+
 TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
 """Until when (ms) the rules for several admins apply although the other admins were removed."""
 

@@ -30,6 +30,7 @@ from .runs import create_run
 from .sync import SyncResult, count_by_report, sync_repo
 from .sync_schedule import SyncKind, choose_sync, read_last_full_sync
 from .turn_permissions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held_counts, store_refusals
+from .unattended import UnattendedStop, read_stop
 from .workspace import Workspace
 
 _REPORT_INTERVAL: Final = 3_600_000  # ms between two comparisons with the Hub's report
@@ -60,6 +61,12 @@ class TurnResult:
     closed: int = 0  # ends that wait for the hours of `guards.end_hours`
     holds: Sequence[PolicyHold] = ()  # policies saved from the desk, with their changes in `saved_counts`
     saved_counts: Mapping[str, int] = field(default_factory=dict)
+    stop: UnattendedStop | None = None  # if set, nothing was changed
+
+    @property
+    def problems(self) -> list[HfGateError]:
+        """The errors of repos, and the error that ended the run early."""
+        return [*self.failed.values(), *([self.stopped] if self.stopped else [])]
 
     @property
     def has_changes(self) -> bool:
@@ -85,7 +92,10 @@ class TurnContext:
 
 
 def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profile_budget: int = 200) -> TurnResult:
-    """Run one turn. Runs of dead processes are settled first. An error at one repo does not stop the others."""
+    """Run one turn. Runs of dead processes are settled first. An error at one repo does not stop the others.
+
+    While unattended work is stopped, the turn only reads and evaluates.
+    """
     workspace, store, clock = context.workspace, context.workspace.store, context.workspace.clock
     result = TurnResult()
     result.resumed = settle_interrupted_runs(store, context.make_executor)
@@ -93,7 +103,8 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
         _sync_one(workspace, repo, result, context.actor)
     raise_approval_alarms(workspace, [repo for repo in repos if repo not in result.failed], lambda: context.bundle)
     result.plan = _make_plan(context, result, profile_budget).plan
-    allowed = _apply_budgets(context, result.plan, result)
+    result.stop = read_stop(store)
+    allowed = _apply_budgets(context, result.plan, result) if result.stop is None else []
     if allowed:
         plan = make_partial_plan(result.plan, allowed)
         run = create_run(store, plan, run_id=run_id, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
@@ -105,7 +116,8 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
             if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
                 left = store.changed_repos(run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
-    _record_first_turns(context, result)
+    if result.stop is None:  # otherwise a version's large first turn would come unseen after the start
+        _record_first_turns(context, result)
     return result
 
 
@@ -250,6 +262,7 @@ def turn_to_dict(result: TurnResult) -> dict[str, object]:
             {"repo": repo.id, "repo_type": repo.type.value, "why": refusal.why} for repo, refusal in result.refused.items()
         ],
         "stopped": None if result.stopped is None else str(result.stopped),
+        "unattended_stopped_by": None if result.stop is None else result.stop.by,
         "profiles": result.profiles,
         "clock_skew_s": None if result.skew is None else round(result.skew),
         "resumed": list(map(run_record, result.resumed)),

@@ -66,18 +66,30 @@ class Run:
     def connection(self) -> Connection:
         """Return the connection to the Hub named by flags, environment or file. It is closed when the program ends."""
         from .. import bootstrap
-        from ..config import Flags
 
         if self.flags.get("token") is not None:
             self.out.warn(
                 "--token is visible in the shell history and the process list; use HF_TOKEN or --token-file instead."
             )
-        insecure = True if self.flags.get("insecure_http") else None
-        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "workspace", "reserve")
-        flags = Flags(**{name: self.flag_text(name) for name in names}, insecure_http=insecure)
-        connection = bootstrap.Connection(bootstrap.read_process_settings(flags))
+        connection = bootstrap.Connection(self.read_settings())
         click.get_current_context().find_root().call_on_close(connection.close)
         return connection
+
+    def read_settings(self) -> Settings:
+        """Read the settings again, with the token that its file holds now."""
+        from .. import bootstrap
+        from ..config import Flags
+
+        insecure = True if self.flags.get("insecure_http") else None
+        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "workspace", "reserve")
+        return bootstrap.read_process_settings(
+            Flags(**{name: self.flag_text(name) for name in names}, insecure_http=insecure)
+        )
+
+    def reconnect(self) -> None:
+        """Close the connection. The next use of `connection` opens one with the settings as they are then."""
+        self.connection.close()
+        del self.connection
 
     @property
     def settings(self) -> Settings:

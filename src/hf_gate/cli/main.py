@@ -57,6 +57,8 @@ COMMANDS: dict[str, CommandEntry] = {
     "run": CommandEntry(
         "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _WORKSPACE, has_effect=True
     ),
+    "stop": CommandEntry("stop:stop", "Stop everything that works unattended.", _WORKSPACE, has_effect=True),
+    "start": CommandEntry("stop:start", "Let unattended work continue after `stop`.", _WORKSPACE, has_effect=True),
     "expire": CommandEntry("expire:expire", "Grants that end: ls, confirm.", _WORKSPACE),
     "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _WORKSPACE),
     "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _TRY),

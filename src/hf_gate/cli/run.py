@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from contextlib import suppress
+from http import HTTPStatus
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +13,10 @@ import click
 
 from ..config import parse_seconds
 from ..domain.display_text import pluralize
-from ..domain.outcomes import OutcomeKind, exit_code_of_counts
+from ..domain.outcomes import exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
-from ..domain.timestamps import from_ms
-from ..errors import HfGateError, NotAllowed, UsageError
+from ..domain.timestamps import from_ms, to_ms
+from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, UsageError
 from .execution import describe_done, done_changes
 from .framework import command
 from .output import clock_advice, format_duration
@@ -67,39 +70,78 @@ def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | 
     pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
     if reserve is not None:
         run.flags["reserve"] = reserve
-    loop = _Loop(run, profiles)
+    loop = _Loop(run, profiles, is_single=once)
     return loop.run_turn() if once else loop.run_forever(pause)
 
 
 class _Loop:
     """Runs turns. Errors of the Hub or of one repo are reported, and the next turn tries again.
 
-    Each turn rereads the workspace with its policies and tables, and holds the store only while it runs.
+    Each turn rereads the workspace with its policies and tables, and the file of the token. It holds the store only while
+    it runs.
     """
 
-    def __init__(self, run: Run, profiles: int) -> None:
-        self.run, self.profiles = run, profiles
+    def __init__(self, run: Run, profiles: int, *, is_single: bool) -> None:
+        self.run, self.profiles, self.is_single = run, profiles, is_single
         self.pause = 300.0
         self.has_news = False
         self._repos: list[Repo] = []
         self._repos_found_at = float("-inf")
         self._is_warned = False
+        self._token: str | None = None
+        self._account_id: str | None = None
 
     def run_forever(self, pause: float | None) -> int:
-        """Run turns until the process is stopped or the token is refused."""
-        clock = self.run.connection.clock
+        """Run turns until the process is stopped, or a token that cannot change is refused."""
+        self.pause = self.pause if pause is None else pause
         while True:
+            self._follow_token()
+            clock = self.run.connection.clock
             started_at = clock.now().timestamp()
             self.has_news = False
             try:
                 self.run_turn()
-            except NotAllowed:
-                raise
             except HfGateError as problem:
+                if (
+                    isinstance(problem, NotAllowed)
+                    and problem.status == HTTPStatus.UNAUTHORIZED
+                    and self._is_token_fixed
+                ):
+                    raise
                 self.run.out.warn(f"{problem} The next turn tries again.")
             self.pause = self._next_pause() if pause is None else pause
             self._warn_if_too_frequent(pause)
             clock.sleep(max(0.0, started_at + self.pause - clock.now().timestamp()))
+
+    @property
+    def _is_token_fixed(self) -> bool:
+        """Whether a turn can only have the token of the turn before: it comes from the command line or the environment."""
+        is_from_environment = self.run.settings.token_from is None and bool(os.environ.get("HF_TOKEN"))
+        return is_from_environment or self.run.flags.get("token") is not None
+
+    def _follow_token(self) -> None:
+        """Use the token that its file holds now. Raises UsageError if it belongs to another account."""
+        from .. import bootstrap
+
+        try:
+            token = bootstrap.fingerprint_token(self.run.read_settings())
+        except UsageError as problem:  # the file is being replaced, for example
+            if self._token is None:
+                raise
+            self.run.out.warn(f"{problem} The token of the last turn is used.")
+            return
+        if self._token is not None and token != self._token:
+            self.run.reconnect()
+        self._token = token
+        with suppress(HubUnavailable, Offline, NotAllowed):  # the turn reports these
+            account = self.run.account
+            ident = None if account is None else account.id
+            if self._account_id is not None and ident is not None and ident != self._account_id:
+                raise UsageError(
+                    "the token file now holds the token of another account; the loop stops.",
+                    hint="Start `hf-gate run` again if that account should decide from now on.",
+                )
+            self._account_id = ident or self._account_id
 
     def _next_pause(self) -> float:
         from ..application.sync_schedule import next_pause
@@ -120,20 +162,50 @@ class _Loop:
     def run_turn(self) -> int:
         """Run one turn and print it; return its exit code."""
         self.run.forget_location()  # hf-gate.yaml may have been edited since the last turn
-        workspace, bundle = open_with_policies(self.run)
+        started_at = to_ms(self.run.now())
+        try:
+            workspace, bundle = open_with_policies(self.run)
+        except HfGateError as problem:
+            self._record_failure(started_at, problem)
+            raise
         with workspace:
             return self._turn(workspace, bundle)
 
+    @property
+    def _interval(self) -> int | None:
+        return None if self.is_single else round(self.pause)
+
+    def _record_failure(self, started_at: int, problem: HfGateError) -> None:
+        """Store a turn that could not begin. If the store cannot be opened either, there is nothing to store it in."""
+        from .. import bootstrap
+        from ..application.turn_log import record_failed_turn
+
+        run = self.run
+        with suppress(HfGateError):
+            if isinstance(problem, StoreBusy) or not bootstrap.has_store(run.settings, run.location):
+                return
+            with bootstrap.open_workspace(
+                run.connection, run.location, waits=False, command="hf-gate run"
+            ) as workspace:
+                record_failed_turn(workspace.store, started_at, to_ms(run.now()), self._interval, problem)
+
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool
-        from ..application.turn import TurnContext, run_turn, turn_to_dict
+        from ..application.turn import TurnContext, turn_to_dict
+        from ..application.turn_log import run_recorded_turn
         from ..application.workspace import new_id
 
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
                 workspace, bundle, actor_of(self.run), pool.evaluate, lambda run: make_executor(workspace, run)
             )
-            done = run_turn(context, self.repos(workspace), run_id=new_id(), profile_budget=self.profiles)
+            done = run_recorded_turn(
+                context,
+                lambda: self.repos(workspace),
+                run_id=new_id(),
+                profile_budget=self.profiles,
+                interval_s=self._interval,
+            )
         self.has_news = done.has_changes
         if done.skew is not None:
             self.run.out.warn(f"No grant was ended: {clock_advice(done.skew)}")
@@ -162,13 +234,13 @@ def budget_warning(pause: float, least: float, repos: int) -> str:
 
 def _exit_code(done: TurnResult) -> int:
     """Return the exit code by the table of outcomes; 5 if a part failed. Raises the error if everything failed."""
-    counts = {} if done.run is None else done.run.counts
-    failures = [*done.failed.values(), *([done.stopped] if done.stopped else [])]
-    if failures and not done.synced and not counts.get(OutcomeKind.DONE):
-        raise failures[0]
-    if failures or done.refused or (done.run is not None and done.run.state is RunState.INTERRUPTED):
+    from ..application.turn_log import has_failed_in_part, has_failed_whole
+
+    if has_failed_whole(done):
+        raise done.problems[0]
+    if has_failed_in_part(done):
         return 5
-    return exit_code_of_counts(counts)
+    return exit_code_of_counts({} if done.run is None else done.run.counts)
 
 
 def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
@@ -200,6 +272,11 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
         yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
     if done.plan is not None:
         yield from (f"  {line}" for line in render_shadow_actions(done.plan))
+    if done.stop is not None and done.plan is not None:
+        yield (
+            f"  {pluralize(len(done.plan.changes), 'change')} not made: {done.stop.by} stopped all unattended work."
+            " An admin starts it again: hf-gate start"
+        )
     yield from _describe_remaining(done)
     yield from _describe_ends(done)
 

@@ -14,6 +14,7 @@ from ..application.records import (
     ChangeRecord,
     ErasureRecord,
     GrantEndRecord,
+    HealthRecord,
     OutcomeRecord,
     OverviewRecord,
     PastRequestRecord,
@@ -254,7 +255,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             _object(request_id=_maybe(_TEXT), repo=_TEXT, repo_type=_TEXT, at=_TEXT, given=_COUNT, needed=_COUNT)
         ),
         runs=_array(_record(RunRecord)),
+        health=_record(HealthRecord),
     ),
+    "status-check": _document(**_fields(HealthRecord)),
+    "stop": _document(stopped=_BOOL, changed=_BOOL),
     "audit-ls": _array(_record(AuditRecord)),
     "audit-show": _document(
         **_fields(AuditRecord),

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.record_builders import repo_status_record, run_record
+from ..application.record_builders import health_record, repo_status_record, run_record
 from ..domain.display_text import pluralize
 from ..domain.timestamps import from_ms, to_iso
-from ..errors import HfGateError, NotAllowed
+from ..errors import HfGateError, NotAllowed, UsageError
 from ..protocol.clock_skew import WARN_ABOVE_S
 from .framework import Run, command
 from .output import clock_advice, format_age
+from .status_check import check_health, health_lines, read_workspace_health
 from .workspace import describe_refusal, no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
@@ -34,14 +35,35 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 }
 
 
-@command("status", examples=("hf-gate status", "hf-gate status --markdown", "hf-gate status --json"))
+@command("status", examples=("hf-gate status", "hf-gate status --check --max-age 1h", "hf-gate status --markdown"))
 @click.option(
     "--markdown",
     is_flag=True,
     help="Print lines for a repo card that say until when requests have been answered. No personal data.",
 )
-def status(run: Run, *, markdown: bool) -> int:
-    """Show pending requests and their age, the last syncs, the token's budget, and what is stuck or unfinished."""
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Only say whether unattended work is alive: exit code 0 if it is, else 1. Reads the store, not the Hub.",
+)
+@click.option(
+    "--max-age",
+    metavar="TIME",
+    help="With --check: the last turn is late after this time; default: 30m, or twice the pause of `run --every`.",
+)
+def status(run: Run, *, markdown: bool, check: bool, max_age: str | None) -> int:
+    """Show the last turn, pending requests and their age, syncs, the token's budget, and what is stuck or unfinished.
+
+    `--check` is for cron, a monitor or a container. States: `fine`; `idle`: `hf-gate run` was never started, which is
+    fine too; `late`: no turn for too long; `failed`: the last turn failed; `stuck`: something waits for a person;
+    `stopped`: all unattended work was stopped.
+    """
+    if (check and markdown) or (max_age is not None and not check):
+        raise UsageError("--max-age needs --check, and --check excludes --markdown.")
+    return check_health(run, max_age) if check else _show_status(run, markdown=markdown)
+
+
+def _show_status(run: Run, *, markdown: bool) -> int:
     from ..application.approval_alarms import describe_alarms, list_open_alarms
     from ..application.grant_ends import held_ends_note, read_held_ends
     from ..application.policy_bundle import find_refused_tables
@@ -63,7 +85,9 @@ def status(run: Run, *, markdown: bool) -> int:
         for line in _markdown(found, zone):
             run.out.line(line)
         return 0
+    health = read_workspace_health(workspace, found)
     doc = _document(workspace, found, token, zone) | {
+        "health": health_record(health),
         "refused_tables": [
             {"table": table.name, "why": table.file_problem, "in_force_since": _since(table)} for table in refused
         ],
@@ -84,6 +108,7 @@ def status(run: Run, *, markdown: bool) -> int:
     run.out.document(
         doc,
         lambda: [
+            *health_lines(health),
             *(f"ALARM: {text}" for text in [describe_alarms(row.repo for _, row in alarms)] if text),
             *map(describe_refusal, refused),
             *(f"HELD: policy {one.policy}. {one.note}" for one in holds),

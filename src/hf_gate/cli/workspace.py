@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.ids import Repo, parse_repo
+from ..domain.runs import RunKind
 from ..errors import HubUnavailable, NotAllowed, Offline, UsageError
 from .framework import Run
 from .token_rights import owners_of
@@ -139,7 +140,11 @@ def open_with_policies(run: Run) -> tuple[Workspace, PolicyBundle]:
     from ..application.policy_bundle import load_policies
 
     workspace = open_workspace(run, needs_folder=True, writes=True)
-    bundle = load_policies(workspace)
+    try:
+        bundle = load_policies(workspace)
+    except BaseException:
+        workspace.store.close()
+        raise
     for _, table in sorted(bundle.tables.items()):
         if table.file_problem:
             run.out.warn(describe_refusal(table))
@@ -172,9 +177,15 @@ def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None]
     """Return an executor for a run that obeys stop requests."""
     from ..application.approvals import ApprovalGate
     from ..application.run_executor import RunExecutor
+    from ..application.unattended import read_stop
 
     store = workspace.store
-    read_stop_request = lambda: store.stop_request(run.id)  # noqa: E731 - called between batches
+
+    def read_stop_request() -> str | None:
+        """Called between batches. When all unattended work is stopped, a run of `hf-gate run` ends; its rest is planned again."""
+        is_stopped = run.kind is RunKind.AUTO and read_stop(store) is not None
+        return store.stop_request(run.id) or ("stop" if is_stopped else None)
+
     return RunExecutor(
         store,
         workspace.hub,

@@ -102,6 +102,12 @@ def _describe_approval(event: e.AnyEvent, private: e.Private | None) -> str:
             return ""
 
 
+_FIXED_TEXTS: Final[Mapping[type, str]] = {
+    e.UnattendedStopped: "all unattended work stopped",
+    e.UnattendedStarted: "unattended work started again",
+}
+
+
 def _describe_desk_event(event: e.AnyEvent) -> str:
     match event:
         case e.PlanApproved():
@@ -122,7 +128,7 @@ def _describe_desk_event(event: e.AnyEvent) -> str:
                 else "full sync not proved complete"
             )
         case _:
-            return e.kind_of(event)
+            return _FIXED_TEXTS.get(type(event)) or e.kind_of(event)
 
 
 def _describe_table_event(event: e.AnyEvent) -> str:

@@ -51,6 +51,8 @@ class EventKind(StrEnum):
     RUN_ENDED = "RunEnded"
     SYNC_ENDED = "SyncEnded"
     PRIVATE_PARTS_DELETED = "PrivatePartsDeleted"
+    UNATTENDED_STOPPED = "UnattendedStopped"
+    UNATTENDED_STARTED = "UnattendedStarted"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -313,6 +315,14 @@ class PrivatePartsDeleted(
     person: str | None = None  # the pseudonym of an erased person
 
 
+class UnattendedStopped(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.UNATTENDED_STOPPED.value):
+    """A person stopped all unattended work."""
+
+
+class UnattendedStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.UNATTENDED_STARTED.value):
+    """An admin let unattended work continue."""
+
+
 AnyEvent: TypeAlias = (
     RequestSeen
     | RequestChanged
@@ -341,6 +351,8 @@ AnyEvent: TypeAlias = (
     | RunEnded
     | SyncEnded
     | PrivatePartsDeleted
+    | UnattendedStopped
+    | UnattendedStarted
 )
 
 KINDS: tuple[str, ...] = tuple(sorted(kind.value for kind in EventKind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import overload
 
 
@@ -42,3 +42,12 @@ def ms_to_iso(milliseconds: int | None) -> str | None: ...
 def ms_to_iso(milliseconds: int | None) -> str | None:
     """Return milliseconds since 1970 as ISO 8601 in UTC."""
     return None if milliseconds is None else to_iso(from_ms(milliseconds))
+
+
+def format_span(length: timedelta) -> str:
+    """Format a duration in one unit: `40 s`, `12 min`, `5 h`, `9 d`."""
+    seconds = max(0, int(length.total_seconds()))
+    for unit, size, above in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 120)):
+        if seconds >= above:
+            return f"{seconds // size:,} {unit}"
+    return f"{seconds} s"

@@ -324,8 +324,25 @@ changes = Table(
     Index("changes_request", "request_id"),  # also finds the changes without a request
 )
 
-stop_requests = Table(  # requests to the process that executes a run: pause or stop
-    "stop_requests", metadata, Column("run", Text, primary_key=True), text_column("action")
+stop_requests = (
+    Table(  # requests to the process that executes a run: pause or stop; for run `*`, who stopped all and when
+        "stop_requests", metadata, Column("run", Text, primary_key=True), text_column("action")
+    )
+)
+
+turns = Table(  # the last turns of `hf-gate run`
+    "turns",
+    metadata,
+    id_column(),
+    integer_column("started_at"),
+    integer_column("interval_s", null=True),
+    integer_column("ended_at", null=True),
+    text_column("ending", null=True),
+    text_column("problem", null=True),
+    integer_column("repos"),
+    integer_column("news"),
+    integer_column("done"),
+    integer_column("deferred"),
 )
 
 # ---- unattended policies ---------------------------------------------------------------------------------------------

@@ -245,6 +245,11 @@ class Store(StoreConnections):
         for page in iterate_pages(self.reads.rows, SELECT_WITH_RECORD, where, (until,), ("r.ends_at", "r.id")):
             yield from reader.decode(page)
 
+    def count_due(self, until: int) -> int:
+        """Return how many grants end at or before a time (ms)."""
+        found = self.reads.row("SELECT count(*) FROM requests WHERE until_at <= ? AND is_current", (until,))
+        return 0 if found is None else int(found[0])
+
     def open_changes(self) -> Sequence[RequestRow]:
         """Return the requests with a change that was started but is not settled."""
         return self._reader().decode(

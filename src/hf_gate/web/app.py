@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..domain.members import Member
+from ..domain.timestamps import format_span
 from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
 from ..hub.credentials import is_loopback_host
-from . import account_proofs, api, first_steps, formatting, metrics, private_host, static_files, tray
+from . import account_proofs, api, first_steps, metrics, private_host, static_files, tray, unattended
 from .access_end import end_day
 from .app_state import AppState
 from .draft_pool import DraftBusy
@@ -33,8 +34,9 @@ from .terminal import Terminal
 ENVIRONMENT.globals |= {
     "make_strip": tray.make_strip,
     "end_day": end_day,
-    "time_until": lambda context, at: formatting.format_span(at - context.now),
+    "time_until": lambda context, at: format_span(at - context.now),
     "list_first_steps": first_steps.list_first_steps,
+    "unattended_banner": unattended.make_banner,
 }
 _log = logging.getLogger("hf_gate.web")
 _T = TypeVar("_T")

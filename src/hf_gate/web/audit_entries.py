@@ -42,6 +42,8 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.PRIVATE_PARTS_DELETED: "personal data deleted",
     EventKind.RUN_ENDED: "run ended",
     EventKind.SYNC_ENDED: "full sync",
+    EventKind.UNATTENDED_STOPPED: "all stopped",
+    EventKind.UNATTENDED_STARTED: "all started",
     EventKind.MEMBER_INVITED: "member invited",
     EventKind.MEMBER_REVOKED: "member revoked",
     EventKind.ACCOUNT_PROVEN: "account proven",

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..domain.display_text import make_visible
+from ..domain.timestamps import format_span
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -95,15 +96,6 @@ def text_direction(text: str | None) -> str | None:
 def format_age(moment: datetime, now: datetime) -> str:
     """Format the time since a moment: `40 s`, `12 min`, `5 h`, `9 d`."""
     return format_span(now - moment)
-
-
-def format_span(length: timedelta) -> str:
-    """Format a duration in one unit."""
-    seconds = max(0, int(length.total_seconds()))
-    for unit, size, above in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 120)):
-        if seconds >= above:
-            return f"{seconds // size:,} {unit}"
-    return f"{seconds} s"
 
 
 def format_wait(seconds: int | None) -> str:

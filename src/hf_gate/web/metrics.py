@@ -8,11 +8,13 @@ from typing import Final, NamedTuple
 from starlette.responses import Response
 
 from .. import __version__
+from ..application.health import read_health
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member
 from ..domain.rows import RepoRow
 from ..domain.timestamps import to_ms
+from ..domain.turns import TurnEnd
 from .app_state import AppState
 
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -73,6 +75,7 @@ def list_families(app_state: AppState, member: Member | None) -> Iterator[Metric
     yield MetricFamily(
         "policies_ok", "0 if a file of the workspace has an error.", [MetricSample(int(_has_no_fault(app_state)))]
     )
+    yield from _turn_metrics(app_state)
     yield MetricFamily("tray_decisions", "Unsent decisions of people.", _tray_states(app_state))
     outlook = app_state.workspace.hub.outlook()
     known = ((outlook.remaining, "left"), (outlook.quota, "quota"))
@@ -80,6 +83,18 @@ def list_families(app_state: AppState, member: Member | None) -> Iterator[Metric
         "hub_calls",
         "Calls of the token in the Hub's current rate limit window.",
         [MetricSample(n, {"what": w}) for n, w in known if n is not None],
+    )
+
+
+def _turn_metrics(app_state: AppState) -> Iterator[MetricFamily]:
+    health = read_health(app_state.workspace.store, app_state.now())
+    newest = health.running or health.last
+    age = [] if newest is None else [MetricSample(max(0, to_ms(app_state.now()) - newest.started_at) / 1000)]
+    yield MetricFamily("turn_seconds_ago", "Seconds since the last turn of `hf-gate run` began.", age)
+    ended = [] if health.last is None else [MetricSample(int(health.last.end is TurnEnd.OK))]
+    yield MetricFamily("turn_ok", "1 if the last turn that ended succeeded.", ended)
+    yield MetricFamily(
+        "unattended_stopped", "1 while all unattended work is stopped.", [MetricSample(int(health.stop is not None))]
     )
 
 

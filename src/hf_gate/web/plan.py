@@ -23,14 +23,13 @@ from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
 from ..domain.rows import PlanRow, RunRow, count_pending
 from ..domain.runs import ChangeOrigin, RunKind
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import format_span, from_ms, to_ms
 from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Confirmation
 from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
 from ..plan.render import SHADOW, estimate_calls
 from ..plan.words import count_staying, describe_effects
-from . import formatting
 from .app_state import AppState
 from .change_lines import ChangeLine, change_line, rule_label, visible_repos
 from .exports import export_response, file_response
@@ -112,7 +111,7 @@ def _describe_skew(skew: int) -> str:
     """Describe the skew of this machine's clock; empty if there is none. `skew`: seconds that the Hub is ahead."""
     if not skew:
         return ""
-    return f"{formatting.format_span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
+    return f"{format_span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
 
 
 def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:

@@ -16,9 +16,9 @@ from ..domain.lifecycle import Status
 from ..domain.members import MAX_SAVED_VIEWS, MemberRole
 from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage, QueueCount, RequestRow
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import format_span, from_ms, to_ms
 from ..errors import InvalidQuery
-from . import formatting, queue_by_person
+from . import queue_by_person
 from .approvals import describe_open_alarms
 from .drafts import visible_tables
 from .exports import export_response
@@ -261,7 +261,7 @@ def empty_state(context: RequestContext, asked: QueueQuery, pending: int, more: 
         drops = build_chips(asked, more, with_words=True)
         return {"repos": repos, "decided": None, "open_gates": [], "soon": "", "drops": drops}
     return {
-        "soon": formatting.format_span(soon - context.now) if soon is not None and soon > context.now else "",
+        "soon": format_span(soon - context.now) if soon is not None and soon > context.now else "",
         "repos": repos,
         "decided": None if app_state.sync_status.synced_at is None else _recent_speed(context),
         "open_gates": [row.repo for row in repos if row.gated == "auto"],
@@ -277,7 +277,7 @@ def _recent_speed(context: RequestContext) -> tuple[str, str] | None:
     if not waits:
         return None
     count = f"more than {_MAX_RECENT:,}" if found.next else f"{len(waits):,}"
-    return count, formatting.format_span(timedelta(milliseconds=median(waits)))
+    return count, format_span(timedelta(milliseconds=median(waits)))
 
 
 # ---- files ---------------------------------------------------------------------------------------------------------------

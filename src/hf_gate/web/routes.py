@@ -31,6 +31,7 @@ from . import (
     selection_page,
     settings_page,
     tray,
+    unattended,
 )
 from .request_context import PageHandler
 
@@ -119,6 +120,8 @@ ROUTES: Final = (
     Route("GET", "/first-steps", _VIEWER, first_steps.page),
     Route("GET", "/settings", _VIEWER, settings_page.page),
     Route("POST", "/settings/prove", _VIEWER, settings_page.prove),
+    Route("POST", "/unattended/stop", _REVIEWER, unattended.stop),
+    Route("POST", "/unattended/start", _ADMIN, unattended.start),
     Route("POST", "/settings/invite", _ADMIN, settings_page.invite),
     Route("POST", "/settings/revoke", _ADMIN, settings_page.revoke),
 )

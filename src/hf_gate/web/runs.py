@@ -23,11 +23,10 @@ from ..domain.members import MemberRole
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RunRow
 from ..domain.runs import UNSETTLED, ChangeState, RunState
-from ..domain.timestamps import from_ms
+from ..domain.timestamps import format_span, from_ms
 from ..errors import Guarded
 from ..plan.model import Change
 from ..protocol.pacing import Outlook
-from . import formatting
 from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .exports import export_response
 from .plan_maker import store_plan
@@ -160,7 +159,7 @@ def format_time_left(left: tuple[timedelta, timedelta] | None) -> str:
     """Format an estimate: `4 to 6 min`."""
     if left is None:
         return ""
-    least, most = (formatting.format_span(one) for one in left)
+    least, most = (format_span(one) for one in left)
     if least == most:
         return f"about {most}"
     return f"{least.split()[0]} to {most}" if least.split()[1] == most.split()[1] else f"{least} to {most}"

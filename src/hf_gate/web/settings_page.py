@@ -16,6 +16,7 @@ from .account_proofs import make_proof_link
 from .ledger_proofs import require_all_repos, sees_all_repos
 from .request_context import Refused, RequestContext
 from .terminal import account_name, parse_invitation
+from .unattended import describe_health
 
 PERMISSIONS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
@@ -26,6 +27,8 @@ PERMISSIONS: Final = (
     ("decide many selected requests at once", MemberRole.REVIEWER, "POST /bulk"),
     ("write notes", MemberRole.REVIEWER, "POST /requests/{id}/note"),
     ("sync now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
+    ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),
+    ("start it again", MemberRole.ADMIN, "POST /unattended/start"),
     ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
     ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
 )
@@ -68,6 +71,7 @@ def page(
         hub=bootstrap.name_of_hub(context.workspace.settings),
         account_name=account_name,
         is_admin=is_admin,
+        health=describe_health(context),
         headers={"cache-control": "no-store"},
     )
 

@@ -1,0 +1,132 @@
+"""Says whether unattended work is alive: the last turns of `hf-gate run`, and what has been stuck for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from ..domain.display_text import pluralize
+from ..domain.rows import RepoRow
+from ..domain.timestamps import format_span, from_ms
+from ..domain.turns import HealthState, TurnEnd, TurnRow
+from ..policy.tables import Table
+from ..store.store import Store
+from ..store.turns import read_turns
+from .policy_saves import PolicyHold
+from .unattended import UnattendedStop, read_stop
+
+MAX_AGE: Final = timedelta(minutes=30)
+"""The age of the last turn above which it is late, unless its loop had planned a longer pause."""
+
+_UNPROVED: Final = timedelta(hours=25)  # a full sync is due every 24 h
+_BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The health of unattended work in one sentence, with the next step if there is one.
+
+    `last` is the last turn that ended, `running` one that has begun since. `stuck` has a sentence for each problem that a
+    turn cannot solve.
+    """
+
+    state: HealthState
+    sentence: str
+    hint: str = ""
+    last: TurnRow | None = None
+    running: TurnRow | None = None
+    stop: UnattendedStop | None = None
+    stuck: Sequence[str] = ()
+
+
+def read_health(store: Store, now: datetime, *, max_age: timedelta | None = None, stuck: Sequence[str] = ()) -> Health:
+    """Return the health by the store. `max_age` replaces `MAX_AGE`; `stuck` comes from `list_stuck`.
+
+    The first of these states that holds is returned: stopped, idle, failed, late, stuck, fine.
+    """
+    turns = read_turns(store, 2)
+    last = next((turn for turn in turns if turn.end is not None), None)
+    running = turns[0] if turns and turns[0].end is None else None
+    stop = read_stop(store)
+    state, sentence, hint = _judge(turns, last, stop, now, max_age, stuck)
+    return Health(state, sentence, hint, last, running, stop, stuck)
+
+
+def _judge(
+    turns: Sequence[TurnRow],
+    last: TurnRow | None,
+    stop: UnattendedStop | None,
+    now: datetime,
+    max_age: timedelta | None,
+    stuck: Sequence[str],
+) -> tuple[HealthState, str, str]:
+    if stop is not None:
+        said = f"{stop.by} stopped all unattended work {_ago(stop.at, now)}."
+        return HealthState.STOPPED, said, "An admin starts it again: hf-gate start"
+    if not turns:
+        return HealthState.IDLE, "`hf-gate run` was never started here.", ""
+    newest = turns[0]
+    if last is not None and last.end in _BAD_ENDS:
+        return HealthState.FAILED, f"{describe_turn(last, now)}", "The next turn tries again. See: hf-gate doctor"
+    if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
+        if newest.end is None:
+            said = f"The last turn began {_ago(newest.started_at, now)} and has not ended."
+        else:
+            said = f"No turn for {format_span(now - from_ms(newest.started_at))}. {describe_turn(newest, now)}"
+        return HealthState.LATE, said, "Start it again: hf-gate run --every auto"
+    said = f"A turn began {_ago(newest.started_at, now)}." if last is None else describe_turn(last, now)
+    if stuck:
+        return HealthState.STUCK, f"{said} {pluralize(len(stuck), 'problem')} need a person.", ""
+    return HealthState.FINE, said, ""
+
+
+def _patience(turn: TurnRow) -> timedelta:
+    """Return after how long the next turn is late: twice the pause of the loop, but at least `MAX_AGE`."""
+    return max(MAX_AGE, timedelta(seconds=2 * (turn.interval_s or 0)))
+
+
+def describe_turn(turn: TurnRow, now: datetime) -> str:
+    """Return a sentence about a turn that ended."""
+    ago = _ago(turn.started_at, now)
+    match turn.end:
+        case TurnEnd.OK:
+            words = f"{pluralize(turn.repos, 'repo')}, {pluralize(turn.done, 'change')} made"
+        case TurnEnd.STOPPED:
+            words = "nothing was decided, because unattended work is stopped"
+        case TurnEnd.INTERRUPTED:
+            words = "interrupted"
+        case TurnEnd.PARTIAL:
+            words = f"failed in part: {turn.problem}"
+        case _:
+            words = f"failed: {turn.problem}"
+    return f"Last turn {ago}: {words.rstrip('.')}."
+
+
+def _ago(at: int, now: datetime) -> str:
+    return f"{format_span(now - from_ms(at))} ago"
+
+
+def list_stuck(
+    repos: Sequence[RepoRow],
+    now: datetime,
+    *,
+    held: Mapping[str, int],
+    holds: Sequence[PolicyHold],
+    refused: Sequence[Table],
+) -> Iterator[str]:
+    """Yield what no further turn solves: held policies, refused tables, and lists that are not proved complete."""
+    for policy, count in held.items():
+        yield (
+            f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a"
+            f" repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
+        )
+    for hold in holds:
+        yield f"Policy {hold.policy} is held. {hold.note}"
+    for table in refused:
+        yield f"{table.file_problem}; {table.consequence}."
+    for row in repos:
+        is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
+        if row.tried_at is not None and not row.tried_complete and is_old:
+            yield f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"

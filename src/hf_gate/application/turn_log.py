@@ -1,0 +1,112 @@
+"""Runs a turn and stores when it began, how it ended and what it did, so that others see if the loop has died."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from msgspec.structs import replace
+
+from ..domain.display_text import to_one_line
+from ..domain.ids import Repo
+from ..domain.outcomes import OutcomeKind
+from ..domain.runs import RunState
+from ..domain.timestamps import to_ms
+from ..domain.turns import TurnEnd, TurnRow
+from ..errors import HfGateError
+from ..store.store import Store
+from ..store.turns import begin_turn, end_turn
+from .turn import TurnContext, TurnResult, run_turn
+from .unattended import record_stop
+
+_LONGEST: Final = 300  # characters of a problem
+
+
+def run_recorded_turn(
+    context: TurnContext,
+    find_repos: Callable[[], Sequence[Repo]],
+    *,
+    run_id: str,
+    profile_budget: int = 200,
+    interval_s: int | None = None,
+) -> TurnResult:
+    """Run one turn and store it, however it ends. `find_repos` may call the Hub; its errors are the turn's."""
+    store, clock = context.workspace.store, context.workspace.clock
+    started_at = to_ms(clock.now())
+    turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at, interval_s=interval_s)
+    try:
+        result = run_turn(context, find_repos(), run_id=run_id, profile_budget=profile_budget)
+    except BaseException as problem:
+        is_failure = isinstance(problem, Exception)
+        with suppress(HfGateError):  # the error of the turn is the one to report
+            end_turn(
+                store,
+                replace(
+                    turn,
+                    ended_at=to_ms(clock.now()),
+                    end=TurnEnd.FAILED if is_failure else TurnEnd.INTERRUPTED,
+                    problem=_describe(problem),
+                ),
+            )
+        raise
+    record_stop(store)
+    end_turn(store, _summarize(turn, result, to_ms(clock.now())))
+    return result
+
+
+def record_failed_turn(
+    store: Store, started_at: int, ended_at: int, interval_s: int | None, problem: HfGateError
+) -> None:
+    """Store a turn that failed before it could begin, for example because a policy has an error."""
+    turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at)
+    end_turn(store, replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=_describe(problem)))
+
+
+def has_failed_whole(result: TurnResult) -> bool:
+    """Tell whether there were errors, and nothing was read or changed."""
+    done = 0 if result.run is None else result.run.counts.get(OutcomeKind.DONE, 0)
+    return bool(result.problems) and not result.synced and not done
+
+
+def has_failed_in_part(result: TurnResult) -> bool:
+    """Tell whether a repo, a change or the rest of a run failed."""
+    is_interrupted = result.run is not None and result.run.state is RunState.INTERRUPTED
+    return bool(result.problems or result.refused or is_interrupted)
+
+
+def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
+    end = TurnEnd.STOPPED if result.stop is not None else TurnEnd.OK
+    if has_failed_whole(result):
+        end = TurnEnd.FAILED
+    elif has_failed_in_part(result):
+        end = TurnEnd.PARTIAL
+    return replace(
+        turn,
+        ended_at=now,
+        end=end,
+        problem=_first_problem(result),
+        repos=len({one.repo for one in result.synced}),
+        news=sum(one.change_count for one in result.synced),
+        done=0 if result.run is None else result.run.counts.get(OutcomeKind.DONE, 0),
+        deferred=len(result.deferred),
+    )
+
+
+def _first_problem(result: TurnResult) -> str | None:
+    for repo, problem in result.failed.items():
+        return _shorten(f"{repo}: {problem}")
+    if result.stopped is not None:
+        return _shorten(str(result.stopped))
+    for repo, refusal in result.refused.items():
+        return _shorten(f"{repo} refused decisions: {refusal.why}")
+    return None
+
+
+def _describe(problem: BaseException) -> str:
+    """Return an error for the record. The text of an unexpected error may hold personal data, so only its kind is kept."""
+    return _shorten(str(problem)) if isinstance(problem, HfGateError) else type(problem).__name__
+
+
+def _shorten(text: str) -> str:
+    return to_one_line(text)[:_LONGEST]

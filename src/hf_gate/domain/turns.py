@@ -1,0 +1,55 @@
+"""What is stored about each turn of `hf-gate run`, and the health that follows from it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+KEPT_TURNS: Final = 1000
+"""How many turns the store keeps."""
+
+
+class TurnEnd(StrEnum):
+    """How a turn ended. `partial`: some repos or changes failed. `interrupted`: a person or a signal ended the process."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+
+
+class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn. Times are in ms. `ended_at` and `end` are None while it runs, or if its process died.
+
+    `interval_s` is the pause that the loop of the turn had planned; None for `run --once`.
+    """
+
+    id: int
+    started_at: int
+    interval_s: int | None = None
+    ended_at: int | None = None
+    end: TurnEnd | None = None
+    problem: str | None = None
+    repos: int = 0  # repos that were synced
+    news: int = 0  # changes found
+    done: int = 0  # changes made
+    deferred: int = 0  # changes left for a later turn because of a guard
+
+
+class HealthState(StrEnum):
+    """The health of unattended work. `idle`: `hf-gate run` was never started."""
+
+    FINE = "fine"
+    IDLE = "idle"
+    LATE = "late"
+    FAILED = "failed"
+    STUCK = "stuck"
+    STOPPED = "stopped"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nobody needs to do anything."""
+        return self in (HealthState.FINE, HealthState.IDLE)

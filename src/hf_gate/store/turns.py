@@ -1,0 +1,67 @@
+"""Stores the turns of `hf-gate run`, and whether unattended work is stopped."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..domain.turns import KEPT_TURNS, TurnEnd, TurnRow
+from .store import Store
+from .writer import Writer
+
+ALL_RUNS: Final = "*"
+"""Stands for all unattended runs in the table of stop requests."""
+
+_COLUMNS: Final = "id, started_at, interval_s, ended_at, ending, problem, repos, news, done, deferred"
+
+
+def begin_turn(store: Store, started_at: int, interval_s: int | None) -> int:
+    """Store that a turn has begun; return its number. Only the last turns are kept."""
+    with store.writing() as write:
+        ident = next(iter(write.db.reserve_ids("turns", 1)))
+        sql = "INSERT INTO turns (id, started_at, interval_s, repos, news, done, deferred) VALUES (?, ?, ?, 0, 0, 0, 0)"
+        write.db.run(sql, (ident, started_at, interval_s))
+        write.db.run("DELETE FROM turns WHERE id <= ?", (ident - KEPT_TURNS,))
+        return ident
+
+
+def end_turn(store: Store, turn: TurnRow) -> None:
+    """Store the end of a turn."""
+    sql = "UPDATE turns SET ended_at = ?, ending = ?, problem = ?, repos = ?, news = ?, done = ?, deferred = ? WHERE id = ?"
+    values = (turn.ended_at, turn.end, turn.problem, turn.repos, turn.news, turn.done, turn.deferred, turn.id)
+    with store.writing() as write:
+        write.db.run(sql, values)
+
+
+def read_turns(store: Store, limit: int) -> list[TurnRow]:
+    """Return the last turns, the newest first."""
+    rows = store.reads.rows(f"SELECT {_COLUMNS} FROM turns ORDER BY id DESC LIMIT ?", (limit,))
+    return [_decode(*row) for row in rows]
+
+
+def _decode(
+    ident: int,
+    started_at: int,
+    interval_s: int | None,
+    ended_at: int | None,
+    end: str | None,
+    problem: str | None,
+    *counts: int,
+) -> TurnRow:
+    repos, news, done, deferred = counts
+    return TurnRow(
+        id=ident,
+        started_at=started_at,
+        interval_s=interval_s,
+        ended_at=ended_at,
+        end=None if end is None else TurnEnd(end),
+        problem=problem,
+        repos=repos,
+        news=news,
+        done=done,
+        deferred=deferred,
+    )
+
+
+def delete_stop(write: Writer) -> None:
+    """Let unattended work continue."""
+    write.db.run("DELETE FROM stop_requests WHERE run = ?", (ALL_RUNS,))

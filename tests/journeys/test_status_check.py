@@ -1,0 +1,201 @@
+"""`status --check` tells a monitor whether unattended work is alive, and `stop` and `start` switch all of it."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from hf_gate.hub.local_hub_headers import get_world_id
+from hf_gate.store.opening import open_store
+from hf_gate.store.turns import begin_turn, read_turns
+from hf_gate.testing import LocalHub
+
+from .console import DATASET, MODEL, Console, fill, status_of
+
+POLICY = f"""\
+version: 1
+policy: voices
+applies_to: [{DATASET}]
+mode: enforce
+rules:
+  - {{id: all, then: accept}}
+"""
+CLOCK = {"HF_GATE_CLOCK": "hub"}
+
+
+@pytest.fixture
+def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+    """A workspace whose policy accepts everybody; one person has asked."""
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l"], DATASET)
+    console = Console(fresh)
+    assert console.run("init", DATASET, MODEL).code == 0
+    (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
+    return console
+
+
+def _check(console: Console, *more: str) -> tuple[int, str]:
+    """The exit code and the state."""
+    ended = console.run("status", "--check", *more, env=CLOCK)
+    assert ended.err == ""
+    state, colon, _ = ended.out.partition(": ")
+    assert colon
+    assert console.run("status", "--check", *more, "--json", env=CLOCK).json["state"] == state
+    return ended.code, state
+
+
+def test_a_workspace_that_never_ran_is_idle_and_one_that_did_is_fine(console: Console) -> None:
+    assert _check(console) == (0, "idle")
+    assert console.run("run", "--once").code == 0
+    ended = console.run("status", "--check")
+    assert re.fullmatch(r"fine: Last turn \d+ s ago: 2 repos, 1 change made\.\n", ended.out)
+    assert ended.code == 0
+    assert console.run("status").out.startswith("Last turn ")
+    assert console.run("status", "--json").json["health"]["last_turn"]["done"] == 1
+
+
+def test_without_a_store_nothing_was_ever_started(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _check(Console(fresh)) == (0, "idle")
+
+
+def test_a_loop_that_died_is_late_after_half_an_hour_or_the_given_time(console: Console) -> None:
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    console.hub.clock.advance("20m")
+    assert _check(console) == (0, "fine")
+    assert _check(console, "--max-age", "10m") == (1, "late")
+    console.hub.clock.advance("11m")
+    assert _check(console) == (1, "late")
+    out = console.run("status", "--check", env=CLOCK).out
+    assert out.startswith("late: No turn for 31 min. Last turn 31 min ago: 2 repos")
+    assert "hf-gate run --every auto" in out
+
+
+def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> None:
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    stranger = Console(console.hub, "hf_revokedrevokedrevoked")
+    assert stranger.run("run", "--once", env=CLOCK).code == 4
+    console.hub.clock.advance("7h")
+    assert _check(console) == (1, "failed")
+    ended = console.run("status", env=CLOCK)
+    assert ended.out.startswith("FAILED: Last turn 7 h ago: failed: ")
+    assert "token" in ended.out.splitlines()[0].lower()
+
+
+def test_a_policy_that_cannot_be_read_fails_the_turn(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("accept", "acept"), "utf-8")
+    assert console.run("run", "--once").code == 2
+    assert _check(console) == (1, "failed")
+
+
+def test_a_repo_that_cannot_be_read_is_a_failure_although_others_were(console: Console, tmp_path: Path) -> None:
+    desk = tmp_path / "hf-gate.yaml"
+    desk.write_text(desk.read_text("utf-8").replace("repos:\n", "repos:\n  - someone/else\n"), "utf-8")
+    assert "someone/else" in desk.read_text("utf-8")
+    assert console.run("run", "--once").code == 5
+    assert _check(console) == (1, "failed")
+    assert "failed in part: someone/else: " in console.run("status", "--check").out
+
+
+def test_a_turn_whose_process_was_killed_is_late(console: Console, tmp_path: Path) -> None:
+    with open_store(tmp_path / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url)) as store:
+        begin_turn(store, 0, None)
+    assert _check(console) == (1, "late")
+    assert "has not ended" in console.run("status", "--check").out
+
+
+def test_a_loop_is_late_after_twice_its_own_pause(console: Console) -> None:
+    with console.start("run", "--every", "2h") as loop:
+        assert loop.stdout is not None
+        assert loop.stdout.readline().startswith(b"Synced")
+        loop.send_signal(signal.SIGINT)
+    console.hub.clock.advance("3h")
+    assert _check(console) == (0, "fine")
+    console.hub.clock.advance("2h")
+    assert _check(console) == (1, "late")
+
+
+def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_file(
+    console: Console, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("hf_revokedrevokedrevoked")
+    with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
+        assert loop.stdout is not None
+        assert loop.stderr is not None
+        while b"The next turn tries again" not in (line := loop.stderr.readline()):
+            assert line
+        assert _check(console) == (1, "failed")
+        file.write_text(console.hub.tokens["owner"])
+        assert loop.stdout.readline().startswith(b"Synced")
+        loop.send_signal(signal.SIGINT)
+        loop.communicate()
+    assert status_of(console.hub, "ada-l") == "accepted"
+
+
+def test_a_loop_ends_when_the_file_holds_the_token_of_another_account(console: Console, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(console.hub.tokens["owner"])
+    with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
+        assert loop.stdout is not None
+        assert loop.stdout.readline().startswith(b"Synced")
+        file.write_text(console.hub.tokens["writer"])
+        _, err = loop.communicate(timeout=60)
+    assert loop.returncode == 2
+    assert b"the token of another account" in err
+
+
+# ---- stop and start ------------------------------------------------------------------------------------------------------
+
+
+def test_after_a_stop_nothing_is_decided_until_an_admin_starts_it(console: Console) -> None:
+    assert console.run("stop").code == 0
+    assert "already" in console.run("stop").out
+    assert _check(console) == (1, "stopped")
+    ended = console.run("run", "--once")
+    assert ended.code == 0
+    assert re.search(r"1 change not made: \S+ stopped all unattended work", ended.out)
+    assert status_of(console.hub, "ada-l") == "pending"
+    assert _check(console) == (1, "stopped")
+    assert console.run("start").code == 0
+    assert console.run("run", "--once").code == 0
+    assert status_of(console.hub, "ada-l") == "accepted"
+    assert _check(console) == (0, "fine")
+    kinds = [row["kind"] for row in console.run("audit", "ls", "--json").json]
+    assert (kinds.count("UnattendedStopped"), kinds.count("UnattendedStarted")) == (1, 1)
+    assert console.run("audit", "verify").code == 0
+    assert "was not stopped" in console.run("start").out
+
+
+def test_a_person_still_decides_while_all_is_stopped(console: Console) -> None:
+    assert console.run("stop").code == 0
+    assert console.run("accept", f"ada-l@{DATASET}").code == 0
+    assert status_of(console.hub, "ada-l") == "accepted"
+
+
+def test_grants_do_not_end_while_all_is_stopped(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("accept}", "accept, until: 5d}"), "utf-8")
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    console.hub.clock.advance("6d")
+    assert "1 grant due to end stay" in console.run("stop", env=CLOCK).out
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert status_of(console.hub, "ada-l") == "accepted"
+    assert console.run("start", env=CLOCK).code == 0
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert status_of(console.hub, "ada-l") == "reset"
+
+
+def test_a_stop_is_in_force_at_once_although_another_process_holds_the_store(console: Console, tmp_path: Path) -> None:
+    world = get_world_id(console.hub.url)
+    with open_store(tmp_path / "desk.db", endpoint=console.hub.url, world=world) as store:
+        assert console.spawn("stop").code == 0
+        assert read_turns(store, 1) == []
+    assert _check(console) == (1, "stopped")
+    assert "UnattendedStopped" not in console.run("audit", "ls", "--json").out
+    assert console.run("run", "--once").code == 0
+    assert "UnattendedStopped" in console.run("audit", "ls", "--json").out

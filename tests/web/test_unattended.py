@@ -1,0 +1,84 @@
+"""Every page says that unattended work is stopped, late or failed; reviewers stop it, and admins start it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.turns import TurnEnd, TurnRow
+from hf_gate.store.turns import begin_turn, end_turn
+from tests.web.kit import Room, a_room, parsed
+
+
+def _words(body: str) -> str:
+    return " ".join(" ".join(parsed(body).text).split())
+
+
+def _end(room: Room, minutes: int, end: TurnEnd, problem: str | None = None) -> None:
+    """A turn that began some minutes ago has ended so."""
+    at = round((room.app_state.now().timestamp() - 60 * minutes) * 1000)
+    store = room.app_state.workspace.store
+    turn = TurnRow(id=begin_turn(store, at, None), started_at=at, ended_at=at + 1, end=end, problem=problem)
+    end_turn(store, turn)
+
+
+def test_a_failed_turn_is_named_on_every_page(room: Room) -> None:
+    lena = room.visitor()
+    assert "Unattended work" not in _words(lena.get("/queue").body)
+    _end(room, 7, TurnEnd.OK)
+    assert "Unattended work" not in _words(lena.get("/queue").body)
+    _end(room, 5, TurnEnd.FAILED, "<b>the token</b> was refused.")
+    for path in ("/queue", "/overview", "/people", "/audit"):
+        body = lena.get(path).body
+        assert "Unattended work failed Last turn 5 min ago: failed: <b>the token</b> was refused." in _words(body)
+        assert "<b>the token" not in body
+
+
+def test_a_loop_that_died_is_named_after_half_an_hour(room: Room) -> None:
+    _end(room, 45, TurnEnd.OK)
+    assert "Unattended work is late No turn for 45 min." in _words(room.visitor().get("/queue").body)
+
+
+def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(room: Room) -> None:
+    mia, lena = room.reviewer(), room.visitor()
+    assert "Stop all unattended work" in mia.get("/settings").body
+    assert mia.post("/unattended/stop").status == 303
+    page = _words(mia.get("/queue").body)
+    assert "Unattended work is stopped mia stopped all unattended work" in page
+    assert "Start again" not in page
+    assert mia.post("/unattended/start").status in {403, 404}
+    bound = room.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(room.repo),)))
+    assert "Start again" not in _words(bound.get("/queue").body)
+    assert bound.post("/unattended/start").status == 403
+    assert "Start again" in _words(lena.get("/queue").body)
+    assert lena.post("/unattended/start", {"next": "/people"}).headers["location"] == "/people"
+    assert "Unattended work" not in _words(lena.get("/queue").body)
+    kinds = [row["kind"] for row in lena.get("/audit.json").json]
+    assert (kinds.count("UnattendedStopped"), kinds.count("UnattendedStarted")) == (1, 1)
+
+
+def test_viewers_cannot_stop_it(room: Room) -> None:
+    vic = room.viewer()
+    assert "Stop all" not in vic.get("/settings").body
+    assert vic.post("/unattended/stop").status in {403, 404}
+
+
+def test_members_of_some_repos_do_not_read_the_text_of_an_error(tmp_path: Path) -> None:
+    with a_room(tmp_path, repos=2) as room:
+        _end(room, 5, TurnEnd.FAILED, "secret/repo: gone")
+        page = room.reviewer("mia", str(room.repo)).get("/queue").body
+        assert "Unattended work failed Last turn 5 min ago: failed." in _words(page)
+        assert "secret/repo" not in page
+
+
+@pytest.mark.parametrize(("end", "ok"), [(TurnEnd.OK, 1), (TurnEnd.FAILED, 0)])
+def test_metrics_have_the_age_and_the_result_of_the_last_turn(room: Room, end: TurnEnd, ok: int) -> None:
+    lena = room.visitor()
+    _end(room, 3, end, "no")
+    text = lena.get("/metrics").body
+    assert f"hf_gate_turn_ok {ok}\n" in text
+    age = next(float(line.split()[1]) for line in text.splitlines() if line.startswith("hf_gate_turn_seconds_ago"))
+    assert 180 <= age < 240
+    assert "hf_gate_unattended_stopped 0\n" in text
