@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from ..domain.display_text import clip, make_visible, pluralize
+from ..domain.event_descriptions import describe_agreements
 from ..domain.events import OUTSIDE
 from ..domain.grants import end_of_day
 from ..domain.ids import Person, Repo
@@ -24,6 +25,7 @@ from ..store.past_requests import (
     iterate_found_later,
     iterate_past_requests,
     iterate_sync_marks,
+    read_agreements,
     read_first_time,
     read_granter,
     read_past_page,
@@ -304,7 +306,7 @@ def access_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> 
         by=_name_granter(store, past),
         policy=None if grant is None else grant.policy,
         rule=None if grant is None else grant.rule,
-        agreement=None,
+        agreement=None if grant is None else describe_agreements(read_agreements(store, grant)) or None,
         form=certainty.form_of(past.seq),
         until=ms_to_iso(state.until),
         at_end=state.at_end,

@@ -227,11 +227,12 @@ def labels_of_roles(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """One request with its facts. `tables` names the tables that list it."""
+    """One request with its facts. `tables` names the tables that list it, `agreements` the signed rows among them."""
 
     row: RequestRow
     facts: Facts
     tables: tuple[str, ...] = ()
+    agreements: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def read_inputs(
@@ -288,7 +289,9 @@ def build_inputs(
         facts = policy_set.reader.compute_facts(
             request, now=now, form=policy_set.form, email=email, profile=profile, tables=hits, history=past
         )
-        yield EvaluationInput(row, facts, tuple(sorted(name for name, hit in hits.items() if hit.state == "valid")))
+        listed = tuple(sorted(name for name, hit in hits.items() if hit.state == "valid"))
+        signed = {name: hits[name].evidence or {} for name in listed if hits[name].evidence}
+        yield EvaluationInput(row, facts, listed, signed)
 
 
 def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> DecisionHistory:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from ..domain import events as e
@@ -19,13 +20,14 @@ from ..policy.tables import KEYS, Table, TableRow
 from ..sources.policy_files import digest_of_file, replace_file
 from ..sources.table_edits import Cells, RowEdits, edit_table
 from ..sources.table_files import MAX_BYTES, is_json_lines, is_own_file, parse_table, read_content
-from ..sources.table_text import column_name
+from ..sources.table_text import column_name, decode, has_key_column, parse_csv, spread_key
 from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
 from . import setting_keys
 from .policy_bundle import load_tables
 from .table_store import note_accepted
 from .workspace import Workspace
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
 
 
@@ -162,7 +164,7 @@ def draft_edits(own: OwnTable, edits: RowEdits, content: bytes | None = None) ->
 
 def row_of_cells(own: OwnTable, cells: Cells) -> TableRow:
     """Return a row of this table with these cells. Raises UsageError with the first thing that is wrong with them."""
-    given = {column_name(name): value for name, value in cells.items()}
+    given = _canonical_cells(own, cells)
     line = json.dumps({**dict.fromkeys(own.spec.key, ""), **given})
     read = own.parse(line.encode("utf-8", "replace"), is_json=True)
     wrong = next((each for each in read.problems if each.is_error and each.line), None)
@@ -170,6 +172,18 @@ def row_of_cells(own: OwnTable, cells: Cells) -> TableRow:
         return read.rows[0]
     message = read.refusal.partition(": ")[2] if wrong is None else wrong.message[:-1]
     raise UsageError(f"{message}. Nothing was written.", hint=f"The key is {' or '.join(own.spec.key)}.")
+
+
+def _canonical_cells(own: OwnTable, cells: Cells) -> dict[str, str]:
+    given = {column_name(name): value for name, value in cells.items()}
+    return spread_key(given) if has_key_column(tuple(given), own.spec.key) else given
+
+
+def columns_of(own: OwnTable) -> tuple[str, ...]:
+    """Return the columns of a table's file; of JSON lines, every column that a row may have."""
+    if is_json_lines(own.path):
+        return (*own.spec.key, "from", "expires")
+    return parse_csv(decode(own.read_file()), own.spec.key).header
 
 
 def draft_row(own: OwnTable, cells: Cells, *, replaces: bool) -> TableDraft:
@@ -228,8 +242,20 @@ def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
     return draft_edits(own, RowEdits(removed=lines), content)
 
 
-def save_draft(workspace: Workspace, draft: TableDraft, actor: str) -> None:
-    """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile."""
+def save_draft(
+    workspace: Workspace,
+    draft: TableDraft,
+    actor: str,
+    *,
+    bound: Mapping[str, str] = _NOTHING,
+    confirmed: int = 0,
+    kept: Mapping[str, str] = _NOTHING,
+) -> None:
+    """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile.
+
+    `bound` are usernames with the accounts that a person confirmed. `kept` are the digests of removed rows on which
+    grants still rest, each with the digest of the signed file.
+    """
     own, store = draft.own, workspace.store
     diff = diff_rows(draft.before, draft.after)
     keys = (setting_keys.row_count_key(own.name), setting_keys.accepted_table_key(own.name))
@@ -243,10 +269,14 @@ def save_draft(workspace: Workspace, draft: TableDraft, actor: str) -> None:
             added=len(diff.added),
             changed=len(diff.changed),
             removed=len(diff.removed),
+            confirmed=confirmed,
+            kept=dict(kept),
         )
         with store.writing() as write:
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
             note_accepted(write, draft.after)
+            for name, user_id in bound.items():
+                write.write_binding(own.name, name, user_id)
 
     def withdraw() -> None:
         with store.writing() as write:

@@ -313,9 +313,12 @@ class _PartEvaluation:
         private = {
             "facts": {name: fact.json_value() for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),
+            **({"agreements": case.agreements} if case.agreements else {}),
         }
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
         event = verdict_event(verdict, self.policy_set.list_versions)
+        if case.agreements:
+            event = replace(event, agreements={name: each["row"] for name, each in case.agreements.items()})
         row = case.row
         return e.LedgerEntry(
             event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
+from ..policy.fact_values import TableHit
 from ..policy.literals import glob_matches
 from ..policy.tables import Table
 from .own_tables import OwnTable
@@ -29,12 +30,17 @@ class TableEffect:
 
 def state_of(table: Table, workspace: Workspace, row: RequestRow, bindings: dict[str, str]) -> str:
     """Return how a table lists the person of a request."""
+    hit = find_hit(table, workspace, row, bindings)
+    return UNKNOWN if hit is None or hit.why is not None else hit.state
+
+
+def find_hit(table: Table, workspace: Workspace, row: RequestRow, bindings: dict[str, str]) -> TableHit | None:
+    """Look up the person of a request; None if the request was not read from the Hub."""
     if row.request is None:
-        return UNKNOWN
+        return None
     email = workspace.sources.email(row.request.email)
     address = email.address if email and email.domain else None
-    hit = table.find(row.request.person, address, now=workspace.now(), bindings=bindings)
-    return UNKNOWN if hit.why is not None else hit.state
+    return table.find(row.request.person, address, now=workspace.now(), bindings=bindings)
 
 
 def iterate_effects(workspace: Workspace, own: OwnTable, before: Table, after: Table) -> Iterator[TableEffect]:

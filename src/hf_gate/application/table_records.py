@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from itertools import islice
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from ..domain.ids import RepoType
+from ..domain.rows import PersonRow
 from ..domain.timestamps import to_iso
 from ..policy.tables import NO_ACCOUNT, TableRow
 from .own_tables import OwnTable
 from .records import Count, Record, Time
 from .table_effects import TableEffect
+from .table_matches import ImportMatches, Proposal
 
+MAX_LISTED: Final = 1_000
 State = Literal["valid", "expired", "later", "unknown"]
 Hit = Annotated[str, Meta(description="valid, expired, missing or unknown")]
 
@@ -59,6 +63,83 @@ class TableEffectRecord(Record, frozen=True, kw_only=True):
     status: str
     before: Hit
     after: Hit
+
+
+class ProposalRecord(Record, frozen=True, kw_only=True):
+    """Somebody whom a row may mean. It counts only if a person confirms it."""
+
+    user: str | None
+    user_id: str | None
+    person: Annotated[str, Meta(description="the pseudonym that the audit log uses")]
+    why: str
+
+
+class UnmatchedRowRecord(Record, frozen=True, kw_only=True):
+    """One row that means nobody who asked."""
+
+    line: Count
+    who: str
+    proposals: list[ProposalRecord]
+
+
+class RowProposalRecord(Record, frozen=True, kw_only=True):
+    """A row that may mean somebody."""
+
+    line: Count
+    why: str
+
+
+class PersonWithoutRowRecord(Record, frozen=True, kw_only=True):
+    """Somebody who waits and whom no row means."""
+
+    user: str | None
+    user_id: str | None
+    person: str
+    proposals: list[RowProposalRecord]
+
+
+class ImportMatchesRecord(Record, frozen=True, kw_only=True):
+    """Whom the rows of an import mean."""
+
+    matched: Count
+    unmatched: list[UnmatchedRowRecord]
+    without_row: list[PersonWithoutRowRecord]
+
+
+def import_matches_record(found: ImportMatches) -> ImportMatchesRecord:
+    """Return the record of the matches of an import, at most `MAX_LISTED` rows and people of each kind."""
+    return ImportMatchesRecord(
+        matched=len(found.matched),
+        unmatched=[
+            UnmatchedRowRecord(
+                line=line, who=name_row(row), proposals=[_proposal_record(one.person, one.why) for one in proposals]
+            )
+            for line, (row, proposals) in islice(_likely_first(found), MAX_LISTED)
+        ],
+        without_row=[
+            PersonWithoutRowRecord(
+                user=person.identity.username,
+                user_id=person.identity.user_id,
+                person=person.pseudonym,
+                proposals=[RowProposalRecord(line=line, why=why) for line, why in found.rows_of.get(person.id, ())],
+            )
+            for person in found.without_row[:MAX_LISTED]
+        ],
+    )
+
+
+def _likely_first(found: ImportMatches) -> list[tuple[int, tuple[TableRow, list[Proposal]]]]:
+    return sorted(found.unmatched.items(), key=lambda item: (not item[1][1], item[0]))
+
+
+def _proposal_record(person: PersonRow, why: str) -> ProposalRecord:
+    identity = person.identity
+    return ProposalRecord(user=identity.username, user_id=identity.user_id, person=person.pseudonym, why=why)
+
+
+def name_row(row: TableRow) -> str:
+    """Return how people name a row."""
+    return row.username or row.email or (f"@{row.domain}" if row.domain else row.user_id or "-")
 
 
 def table_record(own: OwnTable) -> TableRecord:

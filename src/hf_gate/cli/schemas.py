@@ -33,7 +33,7 @@ from ..application.records import (
     ShownRequest,
     keys_of,
 )
-from ..application.table_records import TableEffectRecord, TableRecord, TableRowRecord
+from ..application.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import OutcomeKind
 
@@ -140,6 +140,12 @@ _TABLE: Final = _object(
         "description": "pending requests that the table lists with a row that has not expired",
     },
 )
+_TABLE_EDIT: Final[dict[str, object]] = {
+    "table": _TEXT,
+    "written": _BOOL,
+    **dict.fromkeys(("added", "changed", "removed"), _COUNT),
+    "people": _array(_record(TableEffectRecord)),
+}
 _POLICY_TEST: Final = _object(
     policy=_TEXT,
     file=_TEXT,
@@ -338,14 +344,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "doctor": _document(ok=_BOOL, checks=_array(_object(check=_TEXT, ok=_MAYBE_BOOL, detail=_TEXT, hint=_MAYBE))),
     "table-ls": _array(_record(TableRecord)),
     "table-show": _array(_record(TableRowRecord)),
-    "table-edit": _document(
-        table=_TEXT,
-        written=_BOOL,
-        added=_COUNT,
-        changed=_COUNT,
-        removed=_COUNT,
-        people=_array(_record(TableEffectRecord)),
-    ),
+    "table-edit": _document(**_TABLE_EDIT),
+    "table-import": _document(**_TABLE_EDIT, **_fields(ImportMatchesRecord)),
     "demo": _document(
         ok=_BOOL,
         url=_TEXT,
@@ -392,7 +392,8 @@ ALIASES: Final[Mapping[str, str]] = {
     "person-show": "person",
     "person-ls": "people",
     "withdraw": "ask",
-    **dict.fromkeys(("table-add", "table-remove", "table-import", "table-diff"), "table-edit"),
+    **dict.fromkeys(("table-add", "table-remove"), "table-edit"),
+    "table-diff": "table-import",
     "repos-form": "form-check",
 }
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
-from ..application.own_tables import (
-    OwnTable,
-    TableDraft,
-    diff_rows,
-    draft_import,
-    find_own_table,
-    read_own_tables,
-    save_draft,
-)
-from ..application.table_imports import read_import
+from ..application.agreements import check_no_grant_rests, find_grants, hashes_to_keep
+from ..application.own_tables import OwnTable, TableDraft, diff_rows, find_own_table, read_own_tables, save_draft
+from ..application.table_imports import TableImport, prepare_import
+from ..application.table_records import ImportMatchesRecord, TableEffectRecord, import_matches_record
 from ..application.workspace import Workspace
 from ..errors import Guarded, UsageError
-from ..sources.table_files import MAX_BYTES, is_json_lines
+from ..sources.table_files import MAX_BYTES, SHRINK_LIMIT, is_json_lines
 from .framework import Run, command
 from .tables import effects_of, print_draft
 from .workspace import actor_of, open_workspace
+
+_MAX_NAMED: Final = 20  # the most rows or people that are named
 
 
 @command("diff", examples=("hf-gate table diff class class-2027.csv", "hf-gate table diff class class-2027.csv --json"))
@@ -31,46 +28,104 @@ from .workspace import actor_of, open_workspace
 def table_diff(run: Run, *, names: tuple[str, ...]) -> int:
     """Show what changes if FILE replaces the table: rows, and the people who wait or have access. Writes nothing."""
     workspace = open_workspace(run, needs_folder=True)
-    own, records = _read_names(workspace, names)
-    draft = draft_import(own, records, replaces=True)
-    print_draft(run, draft, effects_of(workspace, draft), is_written=False)
+    own, content, is_json = _read_names(workspace, names)
+    found = prepare_import(workspace, own, content, is_json=is_json, replaces=True)
+    _print_import(run, found, effects_of(workspace, found.draft), is_written=False)
     return 0
 
 
 @command(
     "import",
-    examples=("hf-gate table import agreements signed.csv", "hf-gate table import class new.csv --replace --yes"),
+    examples=(
+        "hf-gate table import agreements signed.csv",
+        "hf-gate table import agreements signed.csv --confirm 7=ada-l --yes",
+        "hf-gate table import class new.csv --replace --yes",
+    ),
 )
 @click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
+@click.option("--confirm", "confirmations", multiple=True, metavar="ROW=USER", help="The row of this line means USER.")
 @click.option("--replace", "replaces", is_flag=True, help="Remove the rows that FILE does not have.")
+@click.option("--max-removed", type=click.IntRange(0), help="With --replace: the most rows that may go.")
+@click.option("--keep-hash", is_flag=True, help="With --replace: also remove signed rows on which access rests.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
-def table_import(run: Run, *, names: tuple[str, ...], replaces: bool, yes: bool, dry_run: bool) -> int:
+def table_import(
+    run: Run,
+    *,
+    names: tuple[str, ...],
+    confirmations: tuple[str, ...],
+    replaces: bool,
+    max_removed: int | None,
+    keep_hash: bool,
+    yes: bool,
+    dry_run: bool,
+) -> int:
     """Add the rows of FILE to a table: new rows at its end, known ones with their new values.
 
     FILE is a CSV file, JSON lines, or - for stdin. Without TABLE, the table with the name of the file is used.
-    Shows the rows and the people that change, and asks before it writes.
+
+    A row means somebody who asked by account id, e-mail address or username. Rows that mean nobody yet, and people
+    without a row, are listed with proposals. A proposal counts only if you confirm it: --confirm LINE=USER.
     """
     workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
-    own, records = _read_names(workspace, names)
-    draft = draft_import(own, records, replaces=replaces)
-    effects = effects_of(workspace, draft)
+    own, content, is_json = _read_names(workspace, names)
+    found = prepare_import(workspace, own, content, is_json=is_json, replaces=replaces, confirmations=confirmations)
+    effects = effects_of(workspace, found.draft)
     if not dry_run:
-        _confirm(run, draft, yes=yes)
-        save_draft(workspace, draft, actor_of(run))
-    print_draft(run, draft, effects, is_written=not dry_run)
+        grants = find_grants(workspace, found.draft)
+        if not keep_hash:
+            check_no_grant_rests(own.name, grants)
+        _check_removed(found.draft, max_removed)
+        _confirm(run, found.draft, yes=yes)
+        kept = hashes_to_keep(grants)
+        save_draft(workspace, found.draft, actor_of(run), bound=found.bound, confirmed=found.confirmed, kept=kept)
+    _print_import(run, found, effects, is_written=not dry_run)
     return 0
 
 
-def _read_names(workspace: Workspace, names: tuple[str, ...]) -> tuple[OwnTable, Mapping[int, Mapping[str, str]]]:
-    """Return the table and the records of the file that the arguments name."""
+def _print_import(run: Run, found: TableImport, effects: Sequence[TableEffectRecord], *, is_written: bool) -> None:
+    matches = import_matches_record(found.matches)
+    more = {"matched": matches.matched, "unmatched": matches.unmatched, "without_row": matches.without_row}
+    lines = list(_match_lines(matches))
+    print_draft(run, found.draft, effects, is_written=is_written, more=more, more_lines=lines)
+
+
+def _match_lines(matches: ImportMatchesRecord) -> Iterator[str]:
+    """Return whom the rows mean, and the proposals, as lines of text."""
+    yield f"  rows of people who asked: {matches.matched:,}; of nobody who asked: {len(matches.unmatched):,}"
+    likely = [one for one in matches.unmatched if one.proposals]
+    for row in likely[:_MAX_NAMED]:
+        for one in row.proposals:
+            yield f"    line {row.line}, {row.who}: perhaps {one.user or one.user_id} ({one.why})"
+    if likely:
+        yield "  to confirm one: --confirm LINE=USER"
+    if matches.without_row:
+        names = [one.user or one.user_id or "hidden" for one in matches.without_row[:_MAX_NAMED]]
+        more = len(matches.without_row) - len(names)
+        yield f"  waiting without a row: {', '.join(names)}{f' and {more:,} more' if more else ''}"
+
+
+def _check_removed(draft: TableDraft, limit: int | None) -> None:
+    """Raise Guarded if more rows go than a file of this table may lose."""
+    removed = len(diff_rows(draft.before, draft.after).removed)
+    share = draft.own.spec.max_removed
+    allowed = (
+        max(1, int((SHRINK_LIMIT if share is None else share) * len(draft.before.rows))) if limit is None else limit
+    )
+    if removed > allowed:
+        raise Guarded(
+            f"{removed:,} of {len(draft.before.rows):,} rows would go, and {allowed:,} may; nothing was written.",
+            hint=f"To remove them all, add --max-removed {removed}.",
+        )
+
+
+def _read_names(workspace: Workspace, names: tuple[str, ...]) -> tuple[OwnTable, bytes, bool]:
+    """Return the table, the content of the file, and whether that is JSON lines."""
     if len(names) > 2:
         raise UsageError("give one table and one file.", hint="For example: hf-gate table import partners new.csv")
     file = names[-1]
     own = find_own_table(workspace, names[0]) if len(names) == 2 else _table_of_file(workspace, file)
-    content = _read_file(file)
-    is_json = is_json_lines(own.path if file == "-" else Path(file))
-    return own, read_import(own, content, is_json=is_json)
+    return own, _read_file(file), is_json_lines(own.path if file == "-" else Path(file))
 
 
 def _table_of_file(workspace: Workspace, file: str) -> OwnTable:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
+from ..application.decisions import Choice, DecisionTarget
 from ..application.own_tables import (
     OwnTable,
     TableDraft,
@@ -24,15 +26,20 @@ from ..application.table_records import (
     TableRecord,
     TableRowRecord,
     describe_binding,
+    name_row,
     table_effect_record,
     table_record,
     table_row_record,
 )
+from ..application.workspace import new_id
 from ..domain.display_text import pluralize, to_one_line
 from ..domain.grants import last_day
 from ..domain.lifecycle import Status
-from ..errors import UsageError
+from ..domain.outcomes import OutcomeKind
+from ..domain.requests import target_of
+from ..errors import Guarded, UsageError
 from ..policy.tables import TableRow
+from .execution import decision_sender
 from .framework import CommandEntry, GateGroup, Run, command, limit_options
 from .output import Column, Row
 from .workspace import actor_of, describe_refusal, open_workspace
@@ -53,6 +60,7 @@ table = GateGroup(
     help="Tables: your lists of people. Their files stay yours: comments, order and layout are kept.",
 )
 
+_ENDED: Final = frozenset({OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE})
 _MAX_NAMED: Final = 20  # the most people that are named
 
 
@@ -173,15 +181,55 @@ def _parse_cells(cells: Sequence[str]) -> dict[str, str]:
 @command("remove", examples=("hf-gate table remove partners ada@unibas.example", "hf-gate table remove class ada-l"))
 @click.argument("name")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.option("--end-access", is_flag=True, help="First end the access that rests on the rows (send back).")
+@click.option("--reason", help="With --end-access: the text for these people, at most 200 characters.")
+@click.option(
+    "--keep-hash", is_flag=True, help="Leave their access; keep the digests of row and file in the audit log."
+)
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
-def table_remove(run: Run, *, name: str, keys: tuple[str, ...], dry_run: bool) -> int:
+def table_remove(
+    run: Run, *, name: str, keys: tuple[str, ...], end_access: bool, reason: str | None, keep_hash: bool, dry_run: bool
+) -> int:
     """Remove rows from a table's file. KEY is an account id, a username, an e-mail address or @domain.
 
-    This changes nobody's access at once. The next plan shows what the policies do without the rows.
+    This changes nobody's access at once. The next plan shows what the policies do without the rows. A row with a
+    `file_hash` or a `version` is an agreement: if somebody has access that rests on it, choose what follows.
     """
     workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
     own = find_own_table(workspace, name)
-    return finish_draft(run, workspace, draft_removal(own, keys), is_dry_run=dry_run)
+    draft = draft_removal(own, keys)
+    if dry_run:
+        return finish_draft(run, workspace, draft, is_dry_run=True)
+    grants = find_grants(workspace, draft)
+    if end_access and grants:
+        end_grants(run, workspace, grants, reason)
+    elif not keep_hash:
+        check_no_grant_rests(own.name, grants)
+    effects = effects_of(workspace, draft)
+    save_draft(workspace, draft, actor_of(run), kept={} if end_access else hashes_to_keep(grants))
+    print_draft(run, draft, effects, is_written=True)
+    return 0
+
+
+def end_grants(run: Run, workspace: Workspace, grants: Sequence[GrantOnRow], reason: str | None) -> None:
+    """Send back the requests of these grants. Raises Guarded if they are many, or any of them keeps its access."""
+    if len(grants) > _MAX_NAMED:
+        raise Guarded(f"{len(grants)} people would lose access; nothing was written.", hint="Use hf-gate revoke first.")
+    targets = [
+        DecisionTarget(one.request.repo, target_of(one.request.request), reason)
+        for one in grants
+        if one.request.request is not None
+    ]
+    sender = decision_sender(run, workspace, None, {"reset": len(targets)}, targets)
+    result = sender.decide(targets, Choice(Status.RESET), run_id=new_id())
+    if result.stopped_by is not None:
+        raise result.stopped_by
+    left = [one for one in result.outcomes if one.kind not in _ENDED]
+    if left:
+        raise Guarded(
+            f"{len(left)} of {len(targets)} people keep their access, so no row was removed.", hint=left[0].why
+        )
+    run.out.say(f"{pluralize(len(targets), 'access', 'accesses')} ended.")
 
 
 # ---- results -----------------------------------------------------------------------------------------------------------
@@ -202,7 +250,13 @@ def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecor
 
 
 def print_draft(
-    run: Run, draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_written: bool, more: Row | None = None
+    run: Run,
+    draft: TableDraft,
+    effects: Sequence[TableEffectRecord],
+    *,
+    is_written: bool,
+    more: Row | None = None,
+    more_lines: Sequence[str] = (),
 ) -> None:
     """Print the rows and the people that a draft changes."""
     diff = diff_rows(draft.before, draft.after)
@@ -216,7 +270,8 @@ def print_draft(
         "people": list(effects),
         **(more or {}),
     }
-    run.out.document(doc, lambda: _draft_lines(draft, effects, is_written=is_written), quiet=[draft.own.name])
+    lines = lambda: (*_draft_lines(draft, effects, is_written=is_written), *more_lines)  # noqa: E731 - called for people only
+    run.out.document(doc, lines, quiet=[draft.own.name])
 
 
 def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_written: bool) -> Iterator[str]:
@@ -250,5 +305,5 @@ def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterato
 
 def name_of_row(row: TableRow, zone: tzinfo) -> str:
     """Return how people name a row, with its last day."""
-    who = row.username or row.email or (f"@{row.domain}" if row.domain else row.user_id or "-")
+    who = name_row(row)
     return who if row.expires is None else f"{who}, expires {last_day(row.expires, zone)}"

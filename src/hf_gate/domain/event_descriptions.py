@@ -38,7 +38,7 @@ def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
         case e.RequestWithdrawn():
             return f"gone from all lists, was {event.before}"
         case e.VerdictReached():
-            return _describe_verdict(event)
+            return _describe_verdict(event, private)
         case e.NoteWritten():
             return f"note{_quote((private or {}).get('note'))}"
         case _:
@@ -138,7 +138,11 @@ def _describe_table_event(event: e.AnyEvent) -> str:
             return f"table {event.table} accepted with {pluralize(event.rows_after, 'row')}{before}"
         case e.TableChanged():
             counts = {"added": event.added, "changed": event.changed, "removed": event.removed}
-            return f"table {event.table} changed: {_list_counts(counts)}"
+            by_hand = f"; {pluralize(event.confirmed, 'row')} confirmed" if event.confirmed else ""
+            kept = "".join(
+                f"; kept row {row}{f', file_hash {name}' if name else ''}" for row, name in event.kept.items()
+            )
+            return f"table {event.table} changed: {_list_counts(counts)}{by_hand}{kept}"
         case _:
             return ""
 
@@ -172,11 +176,24 @@ def _describe_request_seen(event: e.RequestSeen) -> str:
     return f"seen: {event.status}, asked {asked}"
 
 
-def _describe_verdict(event: e.VerdictReached) -> str:
+def _describe_verdict(event: e.VerdictReached, private: e.Private | None) -> str:
     rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
     missing = f", without {', '.join(event.missing)}" if event.missing else ""
     shadow = "".join(f"; shadow {policy}: {action} ({rule})" for policy, rule, action in event.shadow)
-    return f"verdict {label_verdict(event.action)}: {rule}{missing}{shadow}"
+    kept = (private or {}).get("agreements")
+    signed = describe_agreements(
+        kept if isinstance(kept, Mapping) else {n: {"row": d} for n, d in event.agreements.items()}
+    )
+    return f"verdict {label_verdict(event.action)}: {rule}{missing}{f', on {signed}' if signed else ''}{shadow}"
+
+
+def describe_agreements(agreements: Mapping[str, Mapping[str, str]]) -> str:
+    """Describe the signed rows on which a grant rests; empty if there are none."""
+    return "; ".join(
+        f"{name} row {each.get('row', '?')}"
+        + "".join(f", {key} {each[key]}" for key in ("version", "file_hash") if key in each)
+        for name, each in sorted(agreements.items())
+    )
 
 
 def _rule_phrase(rule: str | None) -> str:

@@ -112,6 +112,7 @@ class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     missing: tuple[str, ...] = ()
     queue: str | None = None
     hand_terms: HandTerms | None = None  # of an acceptance by hand; None: no end
+    agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has its version
 
 
 class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_APPROVED.value):
@@ -207,7 +208,7 @@ class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
 
 
 class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_CHANGED.value):
-    """A person changed rows of a table with hf-gate. `before` and `after` are the SHA-256 digests of the file."""
+    """A person changed rows of a table. `before` and `after` are the SHA-256 digests of the file."""
 
     table: str
     before: str
@@ -215,6 +216,8 @@ class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Eve
     added: int = 0
     changed: int = 0
     removed: int = 0
+    confirmed: int = 0  # rows of which a person said whom they mean
+    kept: Mapping[str, str] = {}  # removed rows on which grants rest, by digest: the digest of the signed file
 
 
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):

@@ -35,6 +35,7 @@ class GrantOrigin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rule: str | None = None
     policy: str | None = None
     digest: str | None = None
+    verdict_entry: int | None = None  # of the last verdict before, which names the agreements
 
 
 class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -49,6 +50,7 @@ class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     grant: GrantOrigin | None = None
     started: e.ChangeStarted | None = None
     record_entry: int | None = None
+    verdict_entry: int | None = None
 
 
 def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:
@@ -62,6 +64,7 @@ def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:
         grant=_grant_after(past, after, started, dated),
         started=started,
         record_entry=dated.entry if _has_record(dated) else past.record_entry,
+        verdict_entry=dated.entry if isinstance(event, e.VerdictReached) else past.verdict_entry,
     )
 
 
@@ -77,7 +80,9 @@ def _grant_after(
         return None
     if past.grant is not None:
         return past.grant
-    origin = GrantOrigin(entry=dated.entry, actor=dated.actor, since=after.reviewed_at)
+    origin = GrantOrigin(
+        entry=dated.entry, actor=dated.actor, since=after.reviewed_at, verdict_entry=past.verdict_entry
+    )
     match dated.event:
         case e.RequestSeen():
             return origin

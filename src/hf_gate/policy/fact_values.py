@@ -56,6 +56,7 @@ class TableHit:
     note: str = ""
     source: str = "table"  # table:NAME@digest8
     as_of: datetime | None = None
+    evidence: Mapping[str, str] | None = None  # of an agreement: the row's digest, file_hash and version
 
 
 @dataclass(frozen=True, slots=True)

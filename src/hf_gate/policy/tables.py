@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +17,10 @@ from .model import UnknownReason
 KEYS: tuple[str, ...] = ("user_id", "email", "username")
 """The columns that can identify a person, the most reliable first."""
 
+AGREEMENT_COLUMNS: tuple[str, ...] = ("file_hash", "version")
+"""The columns of a signed agreement: the digest of the signed file, and the version of the text."""
+
+MAX_EVIDENCE = 128
 NO_ACCOUNT = ""
 """The binding of a username that had no account when its row was first read. An account created later does not match."""
 
@@ -44,6 +50,18 @@ class TableRow:
     def value_of_key(self, key: str) -> str | None:
         value: str | None = getattr(self, key)
         return value
+
+    @property
+    def digest(self) -> str:
+        """The digest that names the row: 16 hex digits over its keys and everything it says."""
+        content = json.dumps([self.user_id, self.email, self.username, self.domain, *self.terms], default=str)
+        return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
+
+    @property
+    def evidence(self) -> Mapping[str, str] | None:
+        """What to keep of the row if a grant rests on it; None if it is no agreement."""
+        found = {name: self.columns[name][:MAX_EVIDENCE] for name in AGREEMENT_COLUMNS if self.columns.get(name)}
+        return {"row": self.digest, **found} if found else None
 
     @property
     def terms(self) -> tuple[object, ...]:
@@ -122,7 +140,8 @@ class Table:
             best = max(found, key=lambda row: row.expires or _FOR_EVER)
             state = "valid" if best.expires is None or now < best.expires else "expired"
             columns = None if self.outdated else best.columns  # the last good version keeps no other columns
-            return TableHit(state, best.expires, columns, source=self.source, as_of=self.as_of)
+            evidence = best.evidence if state == "valid" else None
+            return TableHit(state, best.expires, columns, source=self.source, as_of=self.as_of, evidence=evidence)
         if self._departed is not None and self._matching_rows(person, address, bindings, self._departed)[0]:
             return self._unknown("the person is gone from the file, and the roster is add-only")
         doubt = doubt or self._absence_doubt(person, address, self._index)

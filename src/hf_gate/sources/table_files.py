@@ -19,7 +19,6 @@ from ..policy.email_addresses import parse_address, parse_domain
 from ..policy.fact_values import clean_text
 from ..policy.tables import KEYS, Table, TableProblem, TableRow, build_table
 from .table_text import (
-    KEY_COLUMN,
     KNOWN_COLUMNS,
     ParsedFile,
     decode,
@@ -27,6 +26,7 @@ from .table_text import (
     has_key_column,
     parse_csv,
     parse_json_lines,
+    spread_key,
 )
 
 MAX_BYTES = 64 << 20
@@ -138,7 +138,7 @@ def _make_table(
     rows: list[TableRow] = []
     has_key = has_key_column(read.header, key)
     for line, raw in read.records:
-        cells = _spread_key(raw) if has_key else raw
+        cells = spread_key(raw) if has_key else raw
         row = _TableRecord(cells, line, zone, problems).to_row(key)
         if row is None:
             skipped.append(line)
@@ -186,14 +186,6 @@ def _find_duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[T
             words = "is repeated with other values" if differs else "is repeated"
             yield TableProblem(row.line, "duplicate_row", f"{each} of line {first.line} {words}.", is_error=differs)
             break
-
-
-def _spread_key(cells: Mapping[str, str]) -> dict[str, str]:
-    """Return the cells with the column `key` as the account id, the e-mail address or the username that it holds."""
-    text = cells[KEY_COLUMN].strip()
-    name = "user_id" if is_id(text) else "email" if "@" in text.lstrip("@") else "username"
-    rest = {column: cell for column, cell in cells.items() if column != KEY_COLUMN}
-    return rest if name == "email" and rest.get("email", "").strip() else {**rest, name: text}
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------

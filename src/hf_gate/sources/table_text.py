@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from ..domain.ids import is_id
 from ..policy.tables import KEYS, TableProblem
 
 MAX_ROWS = 1_000_000
@@ -74,6 +75,14 @@ def column_name(name: str) -> str:
 def has_key_column(header: Sequence[str], key: Sequence[str]) -> bool:
     """Return whether the column `key` identifies people, because the file has no column of ids or usernames."""
     return KEY_COLUMN in header and not {"user_id", "username"} & {*header} and bool({"user_id", "username"} & {*key})
+
+
+def spread_key(cells: Mapping[str, str]) -> dict[str, str]:
+    """Return the cells with the column `key` as the account id, the e-mail address or the username that it holds."""
+    text = cells[KEY_COLUMN].strip()
+    name = "user_id" if is_id(text) else "email" if "@" in text.lstrip("@") else "username"
+    rest = {column: cell for column, cell in cells.items() if column != KEY_COLUMN}
+    return rest if name == "email" and rest.get("email", "").strip() else {**rest, name: text}
 
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------

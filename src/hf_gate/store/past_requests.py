@@ -175,6 +175,15 @@ def read_granter(store: Store, grant: GrantOrigin) -> str | None:
     return user if isinstance(user, str) else None
 
 
+def read_agreements(store: Store, grant: GrantOrigin) -> Mapping[str, Mapping[str, str]]:
+    """Return the signed rows on which a grant rested, by table: their digest, `file_hash` and `version`."""
+    if grant.verdict_entry is None:
+        return {}
+    private = _read_private(store, [grant.verdict_entry]).get(grant.verdict_entry, {})
+    found = private.get("agreements")
+    return found if isinstance(found, Mapping) else {}
+
+
 def _find_superseded(store: Store, idents: Collection[int], moment: LedgerMoment) -> tuple[set[int], dict[int, int]]:
     """Return the requests that had a later attempt at a moment, and the person of each request."""
     db = store.reads

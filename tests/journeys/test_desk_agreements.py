@@ -1,0 +1,219 @@
+"""Agreements: imported rows mean people by account or address only, and access that rests on a row names it until it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import schema_of
+from hf_gate.testing import LocalHub
+from tests.journeys.console import DATASET, HOSTILE, Console, Ended, fill, status_of
+
+HEADER = "key,email,from,expires,note,file_hash,version\n"
+HASH = "9f" * 32
+POLICY = f"""\
+version: 1
+policy: patients
+applies_to: [{DATASET}]
+mode: enforce
+tables: {{agreements: {{file: tables/agreements.csv, key: [user_id, username, email]}}}}
+rules:
+  - id: agreement-missing
+    when: tables.agreements.state != "valid"
+    then: wait
+    at_most: 60d
+    after: human
+  - id: signed
+    when: tables.agreements
+    then: accept
+"""
+PEOPLE: list[dict[str, Any]] = [
+    {"username": "ada-l", "fullname": "Ada Lindqvist", "email": "ada@uni.example.org"},
+    {"username": "bob99", "fullname": "Bob Berg", "email": "bob.berg@gmail.com"},
+    {"username": "chen-w", "fullname": "Chen Wei", "email": "wei@clinic.example.org"},
+    {"username": "eve-x", "fullname": "E", "email": "mail+hub@eve.example.org"},
+    {"username": "dora-k", "fullname": "Dora Kovač", "email": "dora+hub@lab.example.org"},
+]
+
+
+class Desk:
+    """A workspace that waits for signed agreements."""
+
+    def __init__(self, hub: LocalHub, folder: Path) -> None:
+        self.hub, self.console, self.folder = hub, Console(hub), folder
+        assert self.run("init", DATASET).code == 0
+        (folder / "policies" / "starter.yaml").unlink()
+        (folder / "policies" / "patients.yaml").write_text(POLICY, "utf-8")
+        (folder / "tables").mkdir(exist_ok=True)
+        self.file = folder / "tables" / "agreements.csv"
+        self.file.write_text(HEADER + "# signed before\nsomebody-else,,,,,,\n", "utf-8")
+        self.turn()
+
+    def run(self, *args: str) -> Ended:
+        return self.console.run("--workspace", str(self.folder), *args)
+
+    def turn(self) -> None:
+        ended = self.run("run", "--once")
+        assert ended.code == 0, ended.err
+
+    def accepted(self) -> set[str]:
+        return {each["username"] for each in PEOPLE if status_of(self.hub, each["username"]) == "accepted"}
+
+    def signed(self, *rows: str, header: str = "email,name,expires,file_hash,version") -> str:
+        path = self.folder / "signed.csv"
+        path.write_text("\n".join([header, *rows, ""]), "utf-8")
+        return str(path)
+
+
+@pytest.fixture
+def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
+    fresh.add_people(PEOPLE)
+    fill(fresh, [each["username"] for each in PEOPLE], DATASET, answers={"Purpose": "to study sleep"})
+    return Desk(fresh, tmp_path / "desk")
+
+
+HEAD = "email,expires,note,file_hash,version"
+
+
+def test_an_import_accepts_whom_it_means_and_lists_what_fits_nobody_both_ways(desk: Desk) -> None:
+    assert desk.accepted() == set()
+    file = desk.signed(
+        f"ADA@uni.example.org,2099-01-01,,{HASH},2",
+        "chen.wei@clinic.example.org,2099-01-01,,,2",
+        "dora@lab.example.org,2099-01-01,,,2",
+        "stranger@else.example.org,2099-01-01,,,2",
+        "mail@eve.example.org,2099-01-01,,,2",
+        header=HEAD,
+    )
+    ended = desk.run("table", "import", "agreements", file, "--yes", "--json")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.json, schema_of("table-import"))
+    assert (ended.json["matched"], ended.json["added"]) == (1, 5)
+    found = {each["who"]: [(one["user"], one["why"]) for one in each["proposals"]] for each in ended.json["unmatched"]}
+    assert found == {
+        "chen.wei@clinic.example.org": [("chen-w", "e-mail differs, same name and domain")],
+        "dora@lab.example.org": [("dora-k", "e-mail differs, same name and domain")],
+        "mail@eve.example.org": [("eve-x", "same address but for a +tag")],
+        "stranger@else.example.org": [],
+    }
+    waiting = {each["user"]: [one["line"] for one in each["proposals"]] for each in ended.json["without_row"]}
+    assert waiting == {"bob99": [], "chen-w": [3], "dora-k": [4], "eve-x": [6]}
+    desk.turn()
+    assert desk.accepted() == {"ada-l"}  # proposals are never applied
+
+
+def test_a_person_confirms_whom_a_row_means(desk: Desk) -> None:
+    file = desk.signed("chen.wei@clinic.example.org,2099-01-01,,,2", header=HEAD)
+    text = desk.run("table", "import", "agreements", file, "--dry-run").out
+    assert "line 2, chen.wei@clinic.example.org: perhaps chen-w (e-mail differs, same name and domain)" in text
+    assert desk.run("table", "import", "agreements", file, "--confirm", "2=chen-w", "--yes").code == 0
+    row = desk.file.read_text("utf-8").splitlines()[-1]
+    assert row.endswith(",chen.wei@clinic.example.org,,2099-01-01,,,2")
+    desk.turn()
+    assert desk.accepted() == {"chen-w"}
+    (entry,) = desk.run("audit", "ls", "--kind", "TableChanged", "--json").json
+    assert entry["body"]["confirmed"] == 1
+
+
+@pytest.mark.parametrize("text", ["9=chen-w", "chen-w", "2=nobody", "2="])
+def test_a_confirmation_names_a_row_and_one_person(desk: Desk, text: str) -> None:
+    file = desk.signed("x@y.example.org,2099-01-01,,,2", header=HEAD)
+    before = desk.file.read_bytes()
+    assert desk.run("table", "import", "agreements", file, "--confirm", text, "--yes").code == 2
+    assert desk.file.read_bytes() == before
+
+
+def test_ledger_request_and_report_name_the_row_on_which_access_rests(desk: Desk) -> None:
+    file = desk.signed(f"ada@uni.example.org,2099-01-01,by post,{HASH},2.1", header=HEAD)
+    assert desk.run("table", "import", "agreements", file, "--yes").code == 0
+    desk.turn()
+    (entry,) = [
+        e
+        for e in desk.run("audit", "ls", "--kind", "VerdictReached", "--json", "--all").json
+        if e["body"].get("agreements")
+    ]
+    row = entry["body"]["agreements"]["agreements"]
+    assert len(row) == 16
+    assert "2.1" not in str(entry["body"])
+    assert "uni.example" not in str(entry["body"])
+    (access,) = [row for row in desk.run("report", "access", DATASET, "--json").json if row["through"] == "request"]
+    assert access["agreement"] == f"agreements row {row}, version 2.1, file_hash {HASH}"
+    assert f"on agreements row {row}, version 2.1" in desk.run("show", f"ada-l@{DATASET}").out
+    assert desk.run("audit", "verify", "--fold").code == 0
+
+
+def test_a_row_on_which_access_rests_goes_only_by_one_of_two_ways(desk: Desk) -> None:
+    file = desk.signed(
+        f"ada@uni.example.org,2099-01-01,,{HASH},2", "bob.berg@gmail.com,2099-01-01,,Not a hash: Bob,2", header=HEAD
+    )
+    assert desk.run("table", "import", "agreements", file, "--yes").code == 0
+    desk.turn()
+    assert desk.accepted() == {"ada-l", "bob99"}
+    before = desk.file.read_bytes()
+    for args in (
+        ("remove", "agreements", "ada@uni.example.org"),
+        (
+            "import",
+            "agreements",
+            desk.signed("x@y.example,,,,", header=HEAD),
+            "--replace",
+            "--max-removed",
+            "9",
+            "--yes",
+        ),
+    ):
+        refused = desk.run("table", *args)
+        assert refused.code == 6
+        assert "--end-access" in refused.err
+        assert desk.file.read_bytes() == before
+    ended = desk.run(
+        "table", "remove", "agreements", "ada@uni.example.org", "--end-access", "--reason", "It was withdrawn."
+    )
+    assert ended.code == 0, ended.err
+    assert desk.accepted() == {"bob99"}
+    assert b"ada@" not in desk.file.read_bytes()
+    kept = desk.run("table", "remove", "agreements", "bob.berg@gmail.com", "--keep-hash")
+    assert kept.code == 0
+    assert desk.accepted() == {"bob99"}
+    bodies = [entry["body"] for entry in desk.run("audit", "ls", "--kind", "TableChanged", "--json").json]
+    (row,) = [body["kept"] for body in bodies if body.get("kept")]
+    assert [*row.values()] == [""]  # a text that is no digest stays out of the ledger
+    assert desk.run("audit", "verify", "--fold").code == 0
+
+
+def test_a_row_whose_access_cannot_end_stays(desk: Desk) -> None:
+    file = desk.signed(f"ada@uni.example.org,2099-01-01,,{HASH},2", header=HEAD)
+    assert desk.run("table", "import", "agreements", file, "--yes").code == 0
+    desk.turn()
+    before = desk.file.read_bytes()
+    long = desk.run("table", "remove", "agreements", "ada@uni.example.org", "--end-access", "--reason", "x" * 201)
+    assert long.code != 0
+    assert desk.file.read_bytes() == before
+    assert desk.accepted() == {"ada-l"}
+
+
+def test_hostile_text_of_a_file_stays_text(desk: Desk) -> None:
+    path = desk.folder / "signed.jsonl"
+    path.write_text(
+        '{"email": "ada@uni.example.org", "note": "=1+1", "version": "\\u202e\\u001b[31m' + "v" * 500 + '"}\n', "utf-8"
+    )
+    assert desk.run("table", "import", "agreements", str(path), "--yes").code == 0
+    assert "'=1+1" in desk.file.read_text("utf-8")
+    desk.turn()
+    shown = desk.run("show", f"ada-l@{DATASET}").out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "v" * 200 not in shown
+    assert HOSTILE not in shown
+
+
+def test_most_rows_of_a_table_go_only_if_that_is_said(desk: Desk) -> None:
+    desk.file.write_text(HEADER + "".join(f",p{n}@x.example.org,,,,,\n" for n in range(20)), "utf-8")
+    file = desk.signed("p1@x.example.org,,,,", header=HEAD)
+    refused = desk.run("table", "import", "agreements", file, "--replace", "--yes")
+    assert (refused.code, "19 of 20 rows would go, and 5 may" in refused.err) == (6, True)
+    assert desk.run("table", "import", "agreements", file, "--replace", "--max-removed", "19", "--yes").code == 0
+    assert desk.file.read_text("utf-8").count("@x.example.org") == 1
