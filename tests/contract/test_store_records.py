@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from hf_gate.domain.events import LedgerEntry, RequestWithdrawn, StatusMoved
 from hf_gate.domain.ledger import LedgerLink, verify_chain
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.request_state import RequestState
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
@@ -220,3 +223,24 @@ def test_the_state_of_a_row_is_what_its_events_fold_into(store: Store) -> None:
         person=row.person.pseudonym, status="accepted", asked_at=row.state.asked_at, hub_request=hub_id(1001),
         reviewed_at=7, last_moved_at=9, version=2,
     )  # fmt: skip
+
+
+def test_many_candidates_of_the_index_are_found_in_order_page_by_page(store: Store) -> None:
+    chance = random.Random(5)
+    purposes = ["We study robots.", "We study robot arms.", "Nothing of the kind."]
+    records = [
+        record(n, "pending", day=chance.randrange(60), answers={"Use": chance.choice(purposes)}) for n in range(1_300)
+    ]
+    take(store, EEG, records)
+    for text, word in (('form."Use":*robot*', "robot"), ("robots", "robots")):
+        query = parse_query(text)
+        rows = [row for row in store.requests_after(0, 2_000) if word in str(row.request and row.request.answers)]
+        wanted = [row.id for row in sorted(rows, key=lambda row: (row.state.asked_at, row.id))]
+        assert len(wanted) > 300
+        for is_reversed in (False, True):
+            found, cursor, at_end = list[int](), None, False
+            while not at_end:
+                page = store.query(query, now=0, limit=400, newest_first=is_reversed, cursor=cursor)
+                found += [row.id for row in page.rows]
+                cursor, at_end = page.next, page.next is None
+            assert found == (wanted[::-1] if is_reversed else wanted)

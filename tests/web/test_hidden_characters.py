@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from hf_gate.web.formatting import split_text
 from tests.web.kit import GOOD, Room, Visitor
 
 ACTING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
@@ -91,3 +94,11 @@ def test_csv_shows_what_the_command_line_shows(marked: Room) -> None:
     body = marked.visitor().get("/people.csv").body
     assert "Eve ␛[31m" in body
     assert "⟨U+202E⟩" in body
+
+
+def test_every_cyrillic_and_greek_letter_in_a_latin_word_is_marked() -> None:
+    letters = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isalpha()]
+    alike = [each for each in letters if unicodedata.name(each, "").startswith(("CYRILLIC ", "GREEK "))]
+    assert len(alike) > 500
+    assert [each for each in alike if len(split_text(f"p{each}ypal")) != 3] == []
+    assert [piece.mark for piece in split_text("Übung")] == [""]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from .answer_text import fold_answer, strip_invisible
@@ -34,6 +35,7 @@ _ADDRESSES: Final = re.compile("|".join(_PATTERNS))
 _MAX_READ: Final = 4000  # only this many characters of an answer are checked
 
 
+@lru_cache(maxsize=1024)  # a page is rendered more often than its texts change
 def addresses_software(text: str) -> bool:
     """Tell whether a text contains instructions or marks meant for a program.
 

@@ -15,6 +15,11 @@ from ..domain.timestamps import format_span
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TOKEN: Final = re.compile("⟨(?:U\\+[0-9A-F]{4,6}|\\+\\d+ marks)⟩|[\u2400-\u2421]")
+_MAX_SHOWN: Final = 20_000  # characters of one text
+_CYRILLIC_OR_GREEK: Final = re.compile(
+    "[\u0370-\u052f\u1c80-\u1c8f\u1d26-\u1d78\u1f00-\u1fff\u2126\u2de0-\u2dff\ua640-\ua69f\uab65\ufe2e\ufe2f"
+    "\U00010140-\U0001018e\U000101a0\U0001d200-\U0001d245\U0001e030-\U0001e08f]"
+)
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 LABEL: Final = {"accept": "Accept", "reset": "Send back", "reject": "Reject", "cancel": "Return to pending"}
 """The label of each verb's button."""
@@ -31,7 +36,18 @@ class TextPiece(NamedTuple):
     mark: str = ""
 
 
-def split_text(text: str | None, most: int = 20_000) -> list[TextPiece]:
+def is_plain(text: str | None) -> bool:
+    """Tell whether a text is short and has only letters, digits and signs of ASCII, so that nothing in it is marked."""
+    return text is not None and text.isascii() and text.isprintable() and len(text) <= _MAX_SHOWN
+
+
+def begin_text(text: str, most: int) -> str:
+    """Return the begin of a text as one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]} …"
+
+
+def split_text(text: str | None, most: int = _MAX_SHOWN) -> list[TextPiece]:
     """Split untrusted text: control characters become visible, letters of another script in a word are marked."""
     shown_text = make_visible((text or "")[:most])
     found: list[TextPiece] = []
@@ -48,7 +64,7 @@ def split_text(text: str | None, most: int = 20_000) -> list[TextPiece]:
 
 def _split_mixed_scripts(text: str) -> Iterator[TextPiece]:
     """Mark Cyrillic and Greek letters within Latin words: they look like Latin ones."""
-    if text.isascii():
+    if not _CYRILLIC_OR_GREEK.search(text):  # the usual case; to name each character takes long
         if text:
             yield TextPiece(text)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from statistics import median
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
 from ..domain.members import MAX_SAVED_VIEWS, MemberRole
+from ..domain.query import Query
 from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..domain.timestamps import format_span, from_ms, to_ms
@@ -205,9 +207,14 @@ def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pendi
 
 def _count_view(query: str, counters: Counters) -> int | None:
     try:
-        return count_matching(parse_query(query), counters)
+        return count_matching(_parse_view(query), counters)
     except InvalidQuery:  # a view saved by an earlier version; its page shows the problem
         return None
+
+
+@lru_cache(maxsize=256)
+def _parse_view(query: str) -> Query:
+    return parse_query(query)
 
 
 def save_view(context: RequestContext) -> Response:

@@ -210,6 +210,8 @@ NAV: Final = (
 
 def _visible(value: object) -> object:
     """Make control, bidi and zero-width characters visible, also in attributes. HTML of the templates is left as it is."""
+    if value.__class__ is str:  # most values: pages have thousands
+        return make_visible(value)
     return value if hasattr(value, "__html__") else make_visible(str(value))
 
 
@@ -240,8 +242,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"static": static_url, "text_direction": formatting.text_direction}
+    made.tests["plain"] = formatting.is_plain
     made.filters |= {
         "split_text": formatting.split_text,
+        "begin": formatting.begin_text,
         "visible": make_visible,
         "n": lambda number: f"{number:,}",
         "label": formatting.LABEL.__getitem__,
