@@ -65,7 +65,7 @@ def test_an_unknown_end_is_one_clear_line_without_a_terminal(fresh: LocalHub) ->
     console = Console(fresh)
     refused = console.run("accept", MODEL, "ada-l", "cem-k", "--yes")
     assert refused.code == 2
-    assert refused.error == "Error: the end of access of cem-k is not known: person.models; nothing was sent."
+    assert refused.error == "Error: the end of access of cem-k is not known: number of public models; nothing was sent."
     assert refused.hint == "Hint: Choose an end: --until 1y, --until 2027-06-30, or --until none."
     assert status_of(fresh, "ada-l") == "pending"
     chosen = console.run("accept", MODEL, "ada-l", "cem-k", "--yes", "--until", "none")
@@ -76,7 +76,7 @@ def test_an_unknown_end_is_one_clear_line_without_a_terminal(fresh: LocalHub) ->
 @pytest.mark.usefixtures("desk")
 def test_in_a_terminal_the_end_is_asked(fresh: LocalHub) -> None:
     with Terminal([*PROGRAM, "accept", f"cem-k@{MODEL}"], Console(fresh).environment()) as terminal:
-        terminal.until("The end of access of cem-k is not known: person.models.")
+        terminal.until("The end of access of cem-k is not known: number of public models.")
         terminal.press("never\n")
         terminal.until("Access ends (1y, 2027-06-30, or none)", 2)
         terminal.press("2031-01-31\n")

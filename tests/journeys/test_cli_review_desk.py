@@ -131,7 +131,7 @@ def test_an_unknown_end_is_asked(fresh: LocalHub, desk: Path) -> None:
     unknown = POLICY.replace("until: 30d", "until: 30d\n    unless: person.models > 3")
     (desk / "policies" / "lantern.yaml").write_text(unknown)
     with _review(fresh) as terminal:
-        assert "the end of access is not known: person.models; you choose it" in terminal.until("q quit")
+        assert "the end of access is not known: number of public models; you choose it" in terminal.until("q quit")
         terminal.press("a")
         terminal.until("Access ends: 1y")
         terminal.press("none\n")

@@ -115,12 +115,12 @@ def test_without_an_accept_rule_that_holds_the_access_has_no_end(room: Room) -> 
 def test_an_unknown_end_is_asked_and_never_guessed(room: Room) -> None:
     lena, row = room.visitor(), room.row("cyd")
     key, queue = _key(room, "cyd"), lena.get("/queue").body
-    assert f'href="/requests/{key}/until?verb=until#decide"' in queue
+    assert f'href="/requests/{key}/until#decide"' in queue
     assert 'aria-label="Accept cyd: choose the end"' in queue
     sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
-    assert "not known: person.models" in sheet
+    assert "not known: number of public models" in sheet
     assert "checked" not in sheet
-    assert 'id="leaves"' in lena.get(f"/requests/{key}?verb=until").body, "without a script too"
+    assert 'id="leaves"' in lena.get(f"/requests/{key}/until").body, "without a script too"
     version = re.search(r'name="version" value="([^"]+)"', sheet)
     assert version is not None
     values = {"verb": "accept", "key": key, "version": version[1], "next": "/queue"}
@@ -138,7 +138,7 @@ def test_another_end_can_be_chosen(room: Room) -> None:
     lena, key = room.visitor(), _key(room, "ada")
     assert "Another end…" in lena.get(f"/requests/{key}").body
     sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
-    assert "by the rule <code>house/academic</code>" in sheet
+    assert "by the rule <code>house/academic</code>, then reject" in sheet
     version = re.search(r'name="version" value="([^"]+)"', sheet)
     assert version is not None
     lena.post("/tray", {"verb": "accept", "key": key, "version": version[1], "until": "none"})
@@ -188,7 +188,7 @@ def test_the_api_shows_the_terms_and_takes_an_end(room: Room) -> None:
     refused = _api(room, lena, "cyd")
     assert (refused.status, refused.json["error"]) == (
         422,
-        "The end of access of cyd is not known: person.models. Nothing was sent.",
+        "The end of access of cyd is not known: number of public models. Nothing was sent.",
     )
     assert _api(room, lena, "cyd", until="none").json["taken"] == 1
     assert _api(room, lena, "bob", until="90d").json["taken"] == 1
@@ -231,11 +231,11 @@ def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(ro
     words = re.sub(r"<[^>]+>|\s+", " ", page.body)
     assert re.search(r"1 until \d+ \w+ 20\d\d by the rule house/academic", re.sub(r"\s+", " ", words))
     assert "without an end" in page.body
-    assert "not known: person.models" in page.body
+    assert "not known: number of public models" in page.body
     assert "Choose the end of 1" in page.body
     missing = lena.post(path, _values(page))
     assert missing.status == 422
-    assert "Choose the end of 1 accesses" in missing.body
+    assert "Choose the end of 1 access:" in missing.body
     assert lena.post(path, _values(page, until="30d")).status == 303
     room.leave()
     rules = {name: room.row(name).state.until_rule for name in ("ada", "bob", "cyd")}

@@ -11,6 +11,7 @@ from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, UsageError
+from ..policy.phrases import name_fact
 from .evaluation import RepoPolicies, build_inputs
 from .workspace import Workspace
 
@@ -67,13 +68,18 @@ def describe_terms_problem(terms: HandTerms) -> str:
     """Return why a person must choose the end, in words; "" if no choice is needed."""
     match terms.kind:
         case TermsKind.UNKNOWN:
-            return f"not known: {', '.join(terms.missing)}"
+            return f"not known: {', '.join(map(_name_missing, terms.missing))}"
         case TermsKind.PAST:
             return f"in the past ({terms.until}, rule {terms.rule})"
         case TermsKind.FALSE:
             return f"reached: rule {terms.rule} no longer holds"
         case _:
             return ""
+
+
+def _name_missing(name: str) -> str:
+    """Return a missing fact in words; what is no fact is in words already."""
+    return name if " " in name else name_fact(name)
 
 
 def end_needed(who: str | None, terms: HandTerms) -> UsageError:

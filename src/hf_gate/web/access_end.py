@@ -51,6 +51,7 @@ class EndChoices:
     current: str = ""  # the current last day of access
     by_rule: str = ""  # the last day by the policies, for an acceptance
     rule: str = ""  # the rule that sets it
+    rule_at_end: str = ""  # what happens then: reset, reject or human
     why_choose: str = ""  # why the policies do not know the end
 
     @property
@@ -68,6 +69,7 @@ def list_accept_choices(context: RequestContext, line: RequestLine) -> EndChoice
         list_end_choices(context),
         by_rule=line.accept_until,
         rule=terms.rule or "",
+        rule_at_end={"human": "a person decides"}.get(terms.at_end or "", terms.at_end or "reset"),
         why_choose=describe_terms_problem(terms),
     )
 

@@ -19,6 +19,7 @@ from ..application.runs import make_direct_change
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.answer_quality import Quality
+from ..domain.display_text import pluralize
 from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS_WITH_REASON, Status
 from ..domain.rows import (
     RunRow,
@@ -306,7 +307,7 @@ def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: Typ
         parse_reason(typed.reason, weighed.verb, is_silent=context.form_value("silent") == "yes")
         summary = summarize_ends(context, weighed.terms, typed.grants)
         if weighed.verb == "accept" and lacks_choice(summary, parse_bulk_ends(context, summary)):
-            return f"Choose the end of {summary.unknown_count:,} accesses: it is not known by the policies."
+            return f"Choose the end of {pluralize(summary.unknown_count, 'access', 'accesses')}: the policies do not know it."
     except UsageError as problem:
         return f"{problem} {problem.hint}"
     return ""

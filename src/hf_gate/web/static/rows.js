@@ -20,6 +20,15 @@ function showPosition(row) {
   if (!position) return;
   const list = allRows();
   position.textContent = `row ${list.indexOf(row) + 1} of ${list.length}`;
+  showEnd(find('[data-do="accept"]', row));
+}
+
+/* Say beside the key which end an acceptance of the current row has. */
+function showEnd(accept) {
+  const place = find("#accept-end");
+  if (!place) return;
+  const mustChoose = accept?.tagName === "A"; // it leads to the choice of an end
+  place.textContent = accept?.dataset.end ? `until ${accept.dataset.end}` : mustChoose ? "…" : "";
 }
 
 export function markCurrent(row) {

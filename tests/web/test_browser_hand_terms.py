@@ -1,0 +1,65 @@
+"""An acceptance with the end of the rules in a real Chromium: by keys, where the end is unknown, and of many at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
+from playwright.sync_api import Browser, expect
+
+from tests.web.kit import GOOD, a_room, served
+from tests.web.test_browser_journeys import _page
+from tests.web.test_hand_terms import PEOPLE, POLICY
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_key_names_the_end_and_asks_for_one_that_is_not_known(browser: Browser, tmp_path: Path) -> None:
+    with a_room(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
+        room.ask(PEOPLE, {"Purpose": GOOD})
+        with served(room) as url, _page(browser, room, url) as page:
+            rows, keys = page.locator("#rows > .row"), page.locator("#accept-end")
+            expect(page.locator("#rows > .row.is-focus")).to_have_count(1)
+            rows.filter(has_text="ada").locator(".who").focus()
+            expect(keys).to_have_text(re.compile(r"^until \d+ \w+ 20\d\d$"))
+            day = (keys.text_content() or "").removeprefix("until ")
+            expect(page.get_by_role("button", name=f"Accept ada until {day}")).to_be_visible()
+            page.keyboard.press("a")
+            expect(page.locator("#tray")).to_contain_text(f"until {day}")
+            rows.filter(has_text="cyd").locator(".who").focus()
+            expect(keys).to_have_text("…")
+            page.keyboard.press("a")
+            sheet = page.locator("#leaves")
+            expect(sheet).to_contain_text("By the policies it is not known: number of public models.")
+            assert Axe().run(page).response["violations"] == []
+            page.keyboard.press("Enter")
+            expect(sheet, "without a choice it stays").to_be_visible()
+            page.keyboard.press("5")
+            page.keyboard.press("Enter")
+            expect(sheet).to_have_count(0)
+            expect(page.locator("#tray")).to_contain_text("2 decisions")
+            page.keyboard.press("z")
+            expect(page.locator("#tray")).to_contain_text("1 decision ")
+            assert [one.until for one in room.app_state.workspace.tray.list_waiting()] == ["1y"]
+
+
+def test_the_page_of_many_asks_for_the_unknown_ends(browser: Browser, tmp_path: Path) -> None:
+    with a_room(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
+        room.ask(PEOPLE, {"Purpose": GOOD})
+        with served(room) as url, _page(browser, room, url) as page:
+            expect(page.locator("#rows > .row.is-focus")).to_have_count(1)
+            page.keyboard.press("*")
+            page.keyboard.press("a")
+            expect(page.locator("#bulk")).to_contain_text("3 selected")
+            page.keyboard.press("a")
+            expect(page.get_by_text("Choose the end of 1", exact=True)).to_be_visible()
+            assert Axe().run(page).response["violations"] == []
+            page.keyboard.press("y")
+            expect(page.get_by_role("alert")).to_contain_text("Choose the end of 1 access")
+            page.get_by_label("no end").check()
+            page.keyboard.press("y")
+            expect(page.get_by_role("heading", level=1)).to_contain_text("Queue")
+            held = {one.request: one.until for one in room.app_state.workspace.tray.list_waiting()}
+            assert [held[room.row(name).id] for name in ("ada", "bob", "cyd")] == ["1y", None, None]
