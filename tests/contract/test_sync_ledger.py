@@ -22,6 +22,7 @@ from hf_gate.application.ledger_files import (
     verify_exported_ledger,
 )
 from hf_gate.application.ledger_verification import LedgerReport, verify_ledger
+from hf_gate.domain import events as e
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError
@@ -92,15 +93,31 @@ def test_a_private_part_that_was_exchanged_or_taken_away_is_named_and_one_that_w
     (found,) = verify_ledger(desk.store).broken
     assert found.what == "its private part does not match its seal"
     tamper(desk, "DELETE FROM private WHERE id = 5")
+    missing = (5, "its private part is missing, but no entry records the deletion")
     (found,) = verify_ledger(desk.store).broken
-    assert (found.seq, found.what) == (5, "its private part is missing, but its person was not erased")
+    assert (found.seq, found.what) == missing
     whose = "SELECT r.person_id FROM requests r JOIN ledger l ON l.request_id = r.id WHERE l.id = 5"
     with closing(sqlite3.connect(desk.file)) as db:
         (person,) = db.execute(whose).fetchone()
     tamper(desk, "UPDATE people SET salt = NULL WHERE id = ?", person)
+    (found,) = verify_ledger(desk.store).broken
+    assert (found.seq, found.what) == missing, "a lost salt explains nothing"
+    _name_gaps(desk, (5, 5))
     assert verify_ledger(desk.store).ok
-    tamper(desk, "UPDATE people SET salt = NULL WHERE id = 7")
-    assert {found.what for found in verify_ledger(desk.store).broken} == {"its private part does not match its seal"}
+    _name_gaps(desk, (6, 6))
+    (found,) = verify_ledger(desk.store).broken
+    assert (found.seq, found.what) == (6, "its private part exists, but an entry records the deletion")
+
+
+def test_an_entry_cannot_name_gaps_to_come(desk: Desk) -> None:
+    _name_gaps(desk, (5, 10_000))
+    assert "it names entries that are not before it" in {found.what for found in verify_ledger(desk.store).broken}
+
+
+def _name_gaps(desk: Desk, *entries: tuple[int, int]) -> None:
+    event = e.PrivatePartsDeleted(cause="erasure", entries=entries)
+    with desk.store.writing() as write:
+        write.append(desk.repo, [e.LedgerEntry(event=event, at=1, actor="lena")])
 
 
 def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_fold(desk: Desk) -> None:

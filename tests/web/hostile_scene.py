@@ -193,6 +193,8 @@ class Scene:
             "/people": ["/people", f"/people?{asked}"],
             "/people.{kind}": [f"/people.{kind}" for kind in ("json", "jsonl", "csv")],
             "/people/{id}": [f"/people/{person}", f"/people/{person}.csv", f"/people/{quote(payload(Field.USERNAME, turn), safe='')}"],
+            "/people/{id}/erase": [f"/people/{person}/erase"],
+            "/people/{id}/export": [f"/people/{person}/export", f"/people/{person}/export?as=json"],
             "/policies": ["/policies", f"/policies?{asked}", "/policies?draft=1"],
             "/policies.{kind}": [f"/policies.{kind}" for kind in ("json", "jsonl", "csv")],
             "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],

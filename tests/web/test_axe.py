@@ -90,6 +90,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/access": ("/access", "/access?as_of=2001-01-01"),
         "/people": ("/people", "/people?q=nobody-at-all"),
         "/people/{id}": (f"/people/{quote(person)}",),
+        "/people/{id}/erase": (f"/people/{quote(person)}/erase",),
         "/policies": ("/policies", "/policies?draft=1"),
         "/policies/{name}": ("/policies/house?rule=say-more", "/policies/house?tab=text", "/policies/watcher", "/policies/wrong"),
         "/audit": ("/audit", "/audit?kind=nothing"),

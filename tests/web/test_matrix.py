@@ -32,7 +32,7 @@ LEAST: Final[Mapping[tuple[str, str], MemberRole]] = {**{(way.method, way.path):
 PATHS: Final = tuple(sorted(LEAST))
 WHOLE: Final = frozenset({
     "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
-    "/policies/{name}/save",
+    "/policies/{name}/save", "/people/{id}/erase", "/people/{id}/export",
 })  # fmt: skip
 """For those alone who are let into every repo: they tell of all of them, or let others into all of them."""
 OWN: Final = parse_repo("lumen-labs/lantern-7b-chat")

@@ -32,11 +32,6 @@ from .records import (
 from .workspace import Workspace
 
 _CHUNK = 200
-_STYLE = (
-    "body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;width:100%;margin:0 0 2rem}"
-    "th,td{border:1px solid #999;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}"
-)
 
 
 def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] = ()) -> PersonExportRecord:
@@ -118,7 +113,7 @@ def render_page(record: PersonExportRecord) -> Iterator[str]:
     """Yield a page without scripts that shows the record. All text is escaped, because strangers wrote it."""
     person = record.person
     title = _text(person.user or person.person)
-    yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
     yield f"<h1>What is held about {title}</h1><p>Made at {_text(record.made_at)} from {_text(record.endpoint)}.</p>"
     yield from _table("Person", ("Field", "Value"), _fields(msgspec.structs.asdict(person)))
     for request in record.requests:
@@ -150,7 +145,7 @@ def _table(title: str, heads: Sequence[str], rows: Any) -> Iterator[str]:  # noq
     shown = list(rows)
     if not shown:
         return
-    yield f"<h2>{_text(title)}</h2><table><tr>{''.join(f'<th>{_text(head)}</th>' for head in heads)}</tr>"
+    yield f"<h2>{_text(title)}</h2><table border='1'><tr>{''.join(f'<th>{_text(head)}</th>' for head in heads)}</tr>"
     for row in shown:
         yield f"<tr>{''.join(f'<td>{_text(value)}</td>' for value in row)}</tr>"
     yield "</table>"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
+from ..application.owned_files import owned_files
 from ..domain.display_text import pluralize, to_one_line
 from ..errors import Guarded
 from .framework import Run, command
-from .store import owned_files
 from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:

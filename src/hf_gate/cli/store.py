@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.owned_files import owned_files
 from ..domain.display_text import pluralize
 from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
@@ -72,20 +73,6 @@ def _require_file(run: Run, server_command: str) -> Path:
     if path is None:
         raise UsageError("the store is on a PostgreSQL server.", hint=f"Use the tools of PostgreSQL: {server_command}")
     return path
-
-
-def owned_files(location: WorkspaceLocation) -> list[Path]:
-    """Return the files of a workspace that its owner wrote: hf-gate.yaml, policies and tables."""
-    from ..application.workspace import CONFIG_FILE
-
-    folder = location.folder
-    if folder is None:
-        return []
-    found = [folder / CONFIG_FILE]
-    for glob in location.config.policies:
-        found += sorted(folder.glob(glob))
-    found += [folder / table.file for table in location.config.tables if table.file]
-    return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
 # ---- check --------------------------------------------------------------------------------------------------------------

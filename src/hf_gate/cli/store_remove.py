@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
+from ..application.owned_files import owned_files
 from ..domain.display_text import pluralize, to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
 from .framework import Run, command
-from .store import check_no_desk, open_store, owned_files, store_path
+from .store import check_no_desk, open_store, store_path
 from .workspace import waiting_notice
 
 

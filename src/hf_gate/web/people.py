@@ -20,6 +20,7 @@ from ..domain.event_descriptions import ORIGIN_PHRASES
 from ..domain.events import EventKind
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
+from ..domain.members import MemberRole
 from ..domain.query import Pattern, Query, Term, is_pseudonym
 from ..domain.query_parser import MAX_CHARACTERS
 from ..domain.rows import PersonRow, RequestRow
@@ -53,7 +54,7 @@ def person_url(person: PersonRow) -> str:
     return f"/people/{quote(person.pseudonym, safe='')}"
 
 
-def _find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
+def find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
     """Return people with exactly this name who asked at visible repos; viewers can search pseudonyms only."""
     if context.is_masked and not is_pseudonym(text):
         return []
@@ -116,7 +117,7 @@ def index_export(context: RequestContext) -> Response:
 
 def _find_people(context: RequestContext) -> list[PersonSummary]:
     text = context.query_value("q").strip()[:MAX_CHARACTERS]
-    people = {each.id: each for each in _find_by_name(context, text)} if text else {}
+    people = {each.id: each for each in find_by_name(context, text)} if text else {}
     if not text or not context.is_masked:
         terms = (Term("", (Pattern((text,)),)),) if text else ()
         page = run_query(context, Query(terms), limit=PAGE_SIZE, cursor=None, newest_first=True)
@@ -181,7 +182,7 @@ def page(context: RequestContext) -> Response:
     name, dot, kind = context.params["id"].rpartition(".")
     if dot and kind in _KINDS and name:
         return _export(context, name, kind)
-    people = _find_by_name(context, context.params["id"])
+    people = find_by_name(context, context.params["id"])
     if len(people) > 1:  # several accounts had this name: let the member choose
         return RedirectResponse(f"/people?{urlencode({'q': context.params['id']})}", 303)
     if not people:
@@ -212,6 +213,7 @@ def _page(context: RequestContext, person: PersonRow) -> Response:
         acts=[act for act in acts if act.entry.kind != EventKind.NOTE_WRITTEN],
         notes=[] if context.is_masked else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
         href=person_url(person),
+        can_erase=context.member.role is MemberRole.ADMIN and context.member.repos is None,
         format_account_age=formatting.format_account_age,
         asked_at=lambda row: from_ms(row.state.asked_at),
     )
@@ -240,7 +242,7 @@ def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
 
 
 def _export(context: RequestContext, name: str, kind: str) -> Response:
-    people = _find_by_name(context, name)
+    people = find_by_name(context, name)
     if context.is_masked or not people:
         raise NotFound
     verdicts = context.app_state.policies.current_verdicts
@@ -253,7 +255,7 @@ def _export(context: RequestContext, name: str, kind: str) -> Response:
 
 def decide(context: RequestContext) -> Response:
     """Decide the ticked requests: a single mild decision is queued, any other goes to the confirmation page."""
-    people = _find_by_name(context, context.params["id"])
+    people = find_by_name(context, context.params["id"])
     if len(people) != 1:
         raise NotFound
     verb = context.form_value("verb")

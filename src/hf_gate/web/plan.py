@@ -69,6 +69,11 @@ def read_plan(app_state: AppState, digest: str) -> Plan:
     return known
 
 
+def forget_recent_plans() -> None:
+    """Empty the cache, because a person in a plan was erased."""
+    _recent_plans.clear()
+
+
 @dataclass(slots=True)
 class VisiblePlan:
     """A plan with the changes that the member can see, numbered as in the plan."""

@@ -30,6 +30,7 @@ PERMISSIONS: Final = (
     ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),
     ("start it again", MemberRole.ADMIN, "POST /unattended/start"),
     ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
+    ("export or erase all that is held about one person", MemberRole.ADMIN, "POST /people/{id}/erase"),
     ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
 )
 """What members can do, the lowest role that can, and a route that needs this role; a test compares them."""
