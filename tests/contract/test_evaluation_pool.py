@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
+from hf_gate.application.evaluated_parts import PlanBuffer
 from hf_gate.application.evaluation import read_inputs
 from hf_gate.application.evaluation_pool import EvaluationPool
-from hf_gate.application.planning import PlanBuffer, propose_plan
+from hf_gate.application.planning import propose_plan
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.sync import sync_repo
 from hf_gate.application.sync_schedule import SyncKind

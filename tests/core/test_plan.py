@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.planning import PlanBuffer
+from hf_gate.application.evaluated_parts import PlanBuffer
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
 from hf_gate.plan.model import Change, ChangeReason, Plan, decode_plan, digest_of, encode_plan, make_plan

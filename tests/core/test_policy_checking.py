@@ -250,6 +250,14 @@ def test_a_policy_without_a_catch_all_is_reported() -> None:
     assert "no_catch_all" in codes(checked(policy("- id: a\n  when: email.free\n  then: human")))
 
 
+def test_a_rule_that_uses_the_time_is_reported_because_every_turn_evaluates_it() -> None:
+    assert "uses_now" in codes(when('now > timestamp("2026-03-01T00:00:00Z")', "human"))
+    late = 'let: {late: now > timestamp("2026-03-01T00:00:00Z")}\n'
+    assert "uses_now" in codes(checked(policy("- id: a\n  unless: late\n  then: human", late)))
+    assert "uses_now" not in codes(when("request.age_days > 3", "human"))
+    assert "uses_now" not in codes(when('email.free && now > timestamp("2026-03-01T00:00:00Z")', "human"))
+
+
 def test_unused_names_are_reported() -> None:
     text = policy("- id: rest\n  then: human", 'let: {ours: email.free}\ntables: {mine: ["@a.org"]}\n')
     assert codes(checked(text)).count("unused") == 2

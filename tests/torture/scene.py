@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from hf_gate.application import runs
 from hf_gate.application.approvals import ApprovalGate
+from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
 from hf_gate.application.evaluation import RepoPolicies
-from hf_gate.application.planning import EvaluatedPart, PlanBuffer, PlanResult, evaluate_part, make_plan, propose_plan
+from hf_gate.application.planning import PlanResult, make_plan, propose_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.ports import ClockPort, HubPort
 from hf_gate.application.run_executor import RunExecutor

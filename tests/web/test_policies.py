@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.planning import evaluate_part, propose_plan
+from hf_gate.application.evaluated_parts import evaluate_part
+from hf_gate.application.planning import propose_plan
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 WATCHER = """\

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from hf_gate.application.planning import evaluate_part, propose_plan
+from hf_gate.application.evaluated_parts import evaluate_part
+from hf_gate.application.planning import propose_plan
 from hf_gate.application.sync_schedule import SyncKind
 from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room, all_keys, links_of, parsed, text_of
 

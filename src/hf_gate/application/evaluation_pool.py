@@ -19,8 +19,8 @@ import msgspec
 
 from ..domain.rows import ListRange
 from ..errors import Guarded
+from .evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
 from .evaluation import RepoPolicies
-from .planning import EvaluatedPart, PlanBuffer, evaluate_part
 from .policy_bundle import PolicyBundle, load_policies
 from .workspace import Workspace
 

@@ -20,8 +20,9 @@ from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.store import Store
 from .approval_alarms import raise_approval_alarms
+from .evaluated_parts import EvaluateList
 from .grant_ends import EndRefresh, MoveKind
-from .planning import EvaluateList, PlanResult, make_plan
+from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .policy_saves import PolicyHold
 from .record_builders import run_record
@@ -48,6 +49,7 @@ class TurnResult:
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
     refused: dict[Repo, Refusal] = field(default_factory=dict)  # recent refusals at repos with waiting changes
     profiles: int = 0
+    evaluated: int = 0  # requests; the others did not change
     plan: Plan | None = None
     run: RunRow | None = None
     stopped: HfGateError | None = None  # the error that ended the run early
@@ -89,6 +91,7 @@ class TurnContext:
     actor: str
     evaluate: EvaluateList
     make_executor: ExecutorFactory
+    is_full: bool = False  # whether every request is evaluated, also those for which nothing changed
 
 
 def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profile_budget: int = 200) -> TurnResult:
@@ -184,12 +187,15 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
         made.append(TurnFilter(store, bundle.policies, (*result.failed, *refusals)))
         return made[-1]
 
-    found = make_plan(workspace, bundle, evaluate, profile_budget=profile_budget, make_filter=make_filter)
+    found = make_plan(
+        workspace, bundle, evaluate, profile_budget=profile_budget, make_filter=make_filter, is_full=context.is_full
+    )
     last = made[-1]
     result.profiles, result.held, result.halted = found.profiles, last.held_counts, list(last.halted.values())
     result.refused = {repo: refusal for repo, refusal in refusals.items() if last.skipped_counts[str(repo)]}
     result.skipped_versions, result.skew, result.ends = last.skipped_versions, found.skew, found.ends
     result.holds, result.saved_counts = last.holds, last.saved_counts
+    result.evaluated = found.evaluated
     return found
 
 
@@ -264,6 +270,7 @@ def turn_to_dict(result: TurnResult) -> dict[str, object]:
         "stopped": None if result.stopped is None else str(result.stopped),
         "unattended_stopped_by": None if result.stop is None else result.stop.by,
         "profiles": result.profiles,
+        "evaluated": result.evaluated,
         "clock_skew_s": None if result.skew is None else round(result.skew),
         "resumed": list(map(run_record, result.resumed)),
         "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in result.halted) + sum(result.saved_counts.values()),

@@ -198,6 +198,26 @@ class TurnFilter:
             waiting.policies.add(change.policy)
         return False
 
+    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:
+        """Return whether no change of a version at a repo may be sent in this turn; if so, count them.
+
+        If it returns False, `allows` decides about each change.
+        """
+        version = (start[1], repo)
+        hold = next((hold for hold in self.holds if hold.covers(repo)), None)
+        if hold is not None:
+            self.saved_counts[hold.policy] += count
+        elif (run := next((run for run, halt in self._halts if version in halt.versions), None)) is not None:
+            waiting = self.halted.setdefault(run.id, HaltedChanges(run))
+            waiting.count += count
+            waiting.policies.add(start[0])
+        elif str(repo) in self._skipped_repos:
+            self.skipped_counts[str(repo)] += count
+        else:
+            return self._first_turns.refuses(start, repo, count)
+        self.skipped_versions.add((start[1], start[2]))
+        return True
+
     def _find_hold(self, change: Change) -> PolicyHold | None:
         if change.policy_digest is None:
             return None  # the end of a grant, which was fixed when the access was given

@@ -378,6 +378,12 @@ def limit_options(function: Callable[..., object]) -> Callable[..., object]:
     return click.option("--limit", type=rows, help=about)(with_limit)
 
 
+def full_evaluation_option(function: Callable[..., object]) -> Callable[..., object]:
+    """Add `--full-evaluation`."""
+    about = "Evaluate every request again, also those for which nothing changed."
+    return click.option("--full-evaluation", is_flag=True, help=about)(function)
+
+
 def repo_type_option(function: Callable[..., object]) -> Callable[..., object]:
     """Add `--type`, the type of a bare ns/name."""
     return click.option(

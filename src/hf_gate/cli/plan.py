@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..private_files import write_private_file
 from .confirmation import confirm_plan
 from .execution import execute_run, print_run
-from .framework import command
+from .framework import command, full_evaluation_option
 from .output import clock_advice, format_duration
 from .run import lateness_of
 from .second_approval import authorize_run, resume_run
@@ -54,7 +54,16 @@ CHANGES = 3  # exit code of --detailed-exitcode if there are changes
     "--profiles", type=click.IntRange(0), default=200, show_default=True, help="Maximum number of profiles to read."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
-def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: int, detailed_exitcode: bool) -> int:
+@full_evaluation_option
+def plan(
+    run: Run,
+    path: Path | None,
+    valid: str,
+    moment: str | None,
+    profiles: int,
+    detailed_exitcode: bool,
+    full_evaluation: bool,
+) -> int:
     """Show what the policies of this workspace would change, and why. Nothing is sent.
 
     Evaluates the requests in the store (`hf-gate sync` updates the store), records new verdicts in the audit log, and
@@ -70,7 +79,13 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     workspace, bundle = open_with_policies(run)
     with rare_garbage_collection(), EvaluationPool(workspace, bundle) as pool:
         found = make_plan(
-            workspace, bundle, pool.evaluate, profile_budget=profiles, moment=_parse_time(moment), valid=lasting
+            workspace,
+            bundle,
+            pool.evaluate,
+            profile_budget=profiles,
+            moment=_parse_time(moment),
+            valid=lasting,
+            is_full=full_evaluation,
         )
     made = found.plan
     if note := held_ends_note(found.ends.held):

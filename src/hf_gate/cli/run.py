@@ -18,7 +18,7 @@ from ..domain.runs import ChangeState, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, UsageError
 from .execution import describe_done, done_changes
-from .framework import command
+from .framework import command, full_evaluation_option
 from .output import clock_advice, format_duration
 from .workspace import actor_of, make_executor, open_with_policies, select_repos
 
@@ -59,7 +59,8 @@ _UNFINISHED: Final[Mapping[str, str]] = {
     help="Maximum number of profiles to read in a turn.",
 )
 @click.option("--reserve", metavar="PERCENT", help="Share of the token's calls kept free for other work; default: 25.")
-def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | None) -> int:
+@full_evaluation_option
+def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | None, full_evaluation: bool) -> int:
     """Run the policies unattended: sync, evaluate, apply within the guards, and end expired grants.
 
     Changes that exceed a guard are reported and left for a later turn. A policy version whose first turn at a repo would
@@ -70,7 +71,7 @@ def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | 
     pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
     if reserve is not None:
         run.flags["reserve"] = reserve
-    loop = _Loop(run, profiles, is_single=once)
+    loop = _Loop(run, profiles, is_single=once, is_full=full_evaluation)
     return loop.run_turn() if once else loop.run_forever(pause)
 
 
@@ -81,8 +82,8 @@ class _Loop:
     it runs.
     """
 
-    def __init__(self, run: Run, profiles: int, *, is_single: bool) -> None:
-        self.run, self.profiles, self.is_single = run, profiles, is_single
+    def __init__(self, run: Run, profiles: int, *, is_single: bool, is_full: bool = False) -> None:
+        self.run, self.profiles, self.is_single, self.is_full = run, profiles, is_single, is_full
         self.pause = 300.0
         self.has_news = False
         self._repos: list[Repo] = []
@@ -197,7 +198,12 @@ class _Loop:
 
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
-                workspace, bundle, actor_of(self.run), pool.evaluate, lambda run: make_executor(workspace, run)
+                workspace,
+                bundle,
+                actor_of(self.run),
+                pool.evaluate,
+                lambda run: make_executor(workspace, run),
+                self.is_full,
             )
             done = run_recorded_turn(
                 context,

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from .activity import Activity
+from .evaluations import StoredEvaluation
 from .events import SyncEnded
 from .grant_origin import GrantOrigin
 from .hand_terms import HandTerms
@@ -55,6 +56,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     first_seen_at: int = 0  # ms
     started_at: int | None = None  # ms: start of the open change
     content: ContentDigest = ContentDigest(b"", b"")
+    evaluation: StoredEvaluation = StoredEvaluation()
     request: AccessRequest | None = None
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from ..domain.ids import Repo
 from ..policy.literals import Rate
 from .model import Change, GuardResult
 
@@ -87,6 +88,13 @@ class FirstTurnHold:
         if len(aside) > MAX_FIRST_TURN:
             self.held[start] = len(self._waiting.pop(start))
         return False
+
+    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002 - the signature of ChangeFilter
+        """Return whether all of `count` changes of a version are held back; if so, count them."""
+        if not start[1] or self._may_act(start) or (start not in self.held and count <= MAX_FIRST_TURN):
+            return False
+        self.held[start] += count + len(self._waiting.pop(start, ()))
+        return True
 
     def small_starts(self) -> Iterator[Change]:
         """Yield the changes of versions that start with few changes."""

@@ -270,6 +270,17 @@ class Evaluator:
         moment = self.evaluation_time(facts, now, since, policies)
         return _hand_terms_of(policies, self._find_results(policies, facts, moment, by_hand=True), moment)
 
+    def depends_on(self, name: str, facts: RequestFacts, *, now: datetime, status: str) -> bool:
+        """Tell whether the verdict may be another one if a fact had another value.
+
+        It is not if the same rules match, or are unknown for the same reasons, without the fact.
+        """
+        policies, found = self.policies_for(status), []
+        for some in (facts, facts.without(name)):
+            moment = self.evaluation_time(some, now, None, policies)
+            found.append((self._find_results(policies, some, moment, by_hand=True), moment.ends, moment.kept))
+        return found[0] != found[1]
+
     def trace_conditions(self, facts: Facts, policy: str, rule: str) -> tuple[ConditionTrace, ...]:
         """Trace the conditions of one rule, without the cost of tracing the other rules."""
         for each in self.policies:

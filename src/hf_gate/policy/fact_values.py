@@ -57,6 +57,7 @@ class TableHit:
     source: str = "table"  # table:NAME@digest8
     as_of: datetime | None = None
     evidence: Mapping[str, str] | None = None  # of an agreement: the row's digest, file_hash and version
+    changes_at: datetime | None = None  # when a row of the person starts or expires next
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,22 @@ class RequestFacts(Mapping[str, Fact]):
     def __len__(self) -> int:
         return len(self._values)
 
+    @property
+    def inputs(self) -> FactInputs:
+        """What the facts were computed from."""
+        return self._inputs
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether any fact has no value."""
+        return any(isinstance(value, UnknownValue) for value in self._values.values())
+
+    def without(self, name: str) -> RequestFacts:
+        """Return the facts except one, which is then unknown."""
+        return RequestFacts(
+            self._inputs, self._declarations, {key: value for key, value in self._values.items() if key != name}
+        )
+
     def known_values(self, names: Iterable[str]) -> dict[str, FactValue]:
         """Return the known values by name."""
         known: dict[str, FactValue] = {}

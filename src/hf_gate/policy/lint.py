@@ -31,6 +31,7 @@ def lint_policy(
         *_unused_names(read, policy, lets, conditions),
         *_no_catch_all(policy),
         *_useless_accepts(policy),
+        *_names_of_now(policy, conditions),
     ]
 
 
@@ -207,6 +208,23 @@ def _useless_accepts(policy: Policy) -> Iterator[PolicyProblem]:
         rule = next(rule for rule in policy.rules if rule.then is Action.ACCEPT)
         words = f"rule {rule.id} accepts, but the policy covers only accepted people: it has no effect."
         yield _warning(policy, "dead_rule", words, rule.position, "Add pending to `judges`.")
+
+
+def _names_of_now(policy: Policy, conditions: Conditions) -> Iterator[PolicyProblem]:
+    """Warn about rules that use `now` for every request: each turn evaluates them all."""
+    for rule in policy.rules:
+        key = next((key for key in ("when", "unless") if _always_needs_now(conditions.get((rule.id, key)))), None)
+        if key is not None:
+            words = f"rule {rule.id} uses `now`, so every turn evaluates every request."
+            hint = "Use a fact that counts days, such as request.age_days, or put a condition and `&&` before it."
+            yield _warning(policy, "uses_now", words, rule.key_positions.get(key, rule.position), hint)
+
+
+def _always_needs_now(condition: Expression | None) -> bool:
+    """Tell whether a condition uses `now` and has no other part that can make it false alone."""
+    if condition is None or "now" not in condition.facts:
+        return False
+    return condition.op != "&&" or all("now" in part.facts for part in condition.parts)
 
 
 # ---- unused names ----------------------------------------------------------------------------------------------------

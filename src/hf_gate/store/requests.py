@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from ..domain.case_folding import domain_of, fold_for_search
+from ..domain.evaluations import StoredEvaluation
 from ..domain.ids import Repo
 from ..domain.lifecycle import WITHDRAWN, Status
 from ..domain.request_state import KnownRequest
@@ -25,9 +26,9 @@ _STATUS: Final = {status.value: status for status in Status}
 
 _ROW = (
     "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, r.has_notes,"
-    f" r.first_seen_at, r.started_at, r.answers, r.identity, {SELECT_STATE}"
+    f" r.first_seen_at, r.started_at, r.answers, r.identity, r.evaluation_version, r.outcome, r.evaluate_at, {SELECT_STATE}"
 )
-_STATE_AT = 15
+_STATE_AT = 18
 _FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
 SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
 """Select requests without their records; append the rest of the statement, in which `r` is the request."""
@@ -65,7 +66,7 @@ class RowDecoder:
     def _value(self, row: Row, repo: Repo, record: AccessRequest | None) -> RequestRow:
         (
             ident, _, _, _, person_id, user_id, username, fullname, email, is_current, has_notes, first_seen, started,
-            answers, identity,
+            answers, identity, *evaluation,
         ) = row[:_STATE_AT]  # fmt: skip
         state = state_of(row, _STATE_AT, self._verdict_of)
         if record is not None and (record.status != state.status or to_ms(record.reviewed_at) != state.reviewed_at):
@@ -84,6 +85,7 @@ class RowDecoder:
             first_seen_at=first_seen,
             started_at=started,
             content=ContentDigest(bytes(answers), bytes(identity)),
+            evaluation=StoredEvaluation(*evaluation),
             request=record,
         )
 

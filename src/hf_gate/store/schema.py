@@ -125,6 +125,10 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     text_column("mail", null=True),
     integer_column("fingerprint", null=True),
     text_column("reason", null=True),  # the last reason given to the person
+    # this column and the next two are the stored evaluation: see domain/evaluations.py
+    Column("evaluation_version", BIG_INTEGER, nullable=False, server_default="0"),
+    text_column("outcome", null=True),
+    Column("evaluate_at", BIG_INTEGER, nullable=True, server_default="0"),
     Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
     partial_index("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
     partial_index("requests_asked", "asked_at", "id", where="is_current"),
@@ -139,6 +143,19 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     partial_index("requests_ends", "ends_at", "id", where="ends_at IS NOT NULL"),
     partial_index("requests_terms", "repo_id", "id", where="terms IS NOT NULL"),
     partial_index("requests_open", "id", where="open_run IS NOT NULL"),
+    partial_index(
+        "requests_evaluate", "repo_id", "status", "evaluate_at", where="is_current AND evaluate_at IS NOT NULL"
+    ),
+    partial_index(
+        "requests_planned",
+        "repo_id",
+        "status",
+        "outcome",
+        "verdict_id",
+        "asked_at",
+        "id",
+        where="is_current AND outcome IN ('change', 'profile')",
+    ),
 )
 
 hits = Table(  # the owner's tables that contained a request when it was evaluated
@@ -165,6 +182,27 @@ counters = Table(
     # status, action, queue, cell (status, action and rule together), quality and mail (each with the status before it)
     Column("kind", Text, primary_key=True),
     Column("name", Text, primary_key=True),
+    integer_column("n"),
+    sqlite_with_rowid=False,
+)
+
+evaluated_lists = Table(  # the requests of a repo and status; `basis` is what their evaluations have in common
+    "evaluated_lists",
+    metadata,
+    foreign_key_column("repos", "repo_id", key=True),
+    Column("status", Text, primary_key=True),
+    text_column("basis", null=True),  # null: not all of them have been evaluated on one basis
+    text_column("pass_id"),  # the last process that evaluated all of them
+    integer_column("at"),  # the time of the last evaluation
+)
+
+evaluation_counts = Table(  # how many current requests have an outcome and a verdict
+    "evaluation_counts",
+    metadata,
+    foreign_key_column("repos", "repo_id", key=True),
+    Column("status", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    foreign_key_column("verdicts", "verdict_id", key=True),
     integer_column("n"),
     sqlite_with_rowid=False,
 )

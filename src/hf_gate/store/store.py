@@ -45,7 +45,7 @@ from .requests import (
 from .schema_check import find_trigger_faults
 from .search import PageRequest, cursor_of, find_keys, key_of
 from .sql import Database
-from .state_columns import VerdictCache
+from .state_columns import Verdict, VerdictCache
 from .write_lock import Lock
 from .writer_cache import read_dictionary
 
@@ -128,6 +128,10 @@ class Store(StoreConnections):
 
     def _reader(self) -> RowDecoder:
         return RowDecoder(self._packer, self._verdicts.lookup(self.reads))
+
+    def verdict_lookup(self) -> Callable[[int | None], Verdict]:
+        """Return a function that finds a verdict with its shadow verdicts by number."""
+        return self._verdicts.lookup(self.reads)
 
     def iterate_requests(
         self, repo: Repo, status: str, *, with_record: bool = True, part: ListRange = (None, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +11,7 @@ from ..domain import events as e
 from ..domain.case_folding import domain_of
 from ..domain.classification import UNCLASSIFIED, Classification
 from ..domain.erasure import ErasedRequest
+from ..domain.evaluations import EvaluationResult
 from ..domain.events import OUTSIDE, LedgerEntry, canonical_json
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
@@ -24,7 +25,7 @@ from .compression import build_dictionary, encode_record_part
 from .erased import find_erased_meanwhile, link_new_request
 from .ledger import ChainWriter
 from .people import People, StoredPerson
-from .projection import Projection
+from .projection import Projection, mark_people_due
 from .repos import read_repo
 from .search_index import SearchIndex
 from .search_text import EMPTY_TEXT, SearchText, clean, search_text
@@ -198,6 +199,7 @@ class Writer:
         self._rows.load(requests)
         for ident in requests:
             self._rows.set_classification(ident, UNCLASSIFIED)
+            self._rows.mark_due(self._rows.get_loaded(ident))
         self._rows.flush()
 
     def clear_search_texts(self, requests: Sequence[int]) -> None:
@@ -248,6 +250,19 @@ class Writer:
                 self._apply_entry(entry, entry.request)
         self._db.run_many("INSERT INTO done (verb, ledger_id, at) VALUES (?, ?, ?)", done)
         self._flush(log)
+
+    def store_evaluations(
+        self, repo: Repo, results: Sequence[EvaluationResult], entries: Sequence[LedgerEntry]
+    ) -> None:
+        """Store results of evaluations and the entries of new verdicts, except those of requests that changed meanwhile."""
+        self._rows.load({one.request for one in results})
+        outdated = {one.request for one in results if not self._rows.set_result(one)}
+        self.append(repo, [entry for entry in entries if entry.request not in outdated])
+
+    def mark_due(self, people: Collection[int]) -> None:
+        """Have every request of these people evaluated in the next turn."""
+        if people and self._memory.has_evaluations():
+            mark_people_due(self._db, people)
 
     def _apply_entry(self, entry: LedgerEntry, request: int) -> None:
         """Apply an entry to the row of its request."""
@@ -316,6 +331,7 @@ class Writer:
             " ON CONFLICT (person_id) DO UPDATE SET document = excluded.document, at = excluded.at"
         )
         self._db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
+        self.mark_due([person])
 
     def write_binding(self, table: str, key: str, user_id: str) -> None:
         """Store the account id that a key of an owner's table refers to."""

@@ -36,6 +36,13 @@ class WriterCache:
         self.repos: dict[Repo, int] = {}
         self.heads: dict[int, tuple[int, bytes]] = {}
         self.dictionaries: dict[int, int] = {}
+        self._has_evaluations = False
+
+    def has_evaluations(self) -> bool:
+        """Tell whether any list was ever evaluated; before that, nothing needs to be marked for another evaluation."""
+        if not self._has_evaluations:
+            self._has_evaluations = self._db.row("SELECT 1 FROM evaluated_lists LIMIT 1") is not None
+        return self._has_evaluations
 
     def take_number(self, table: str) -> int:
         """Return an unused number for a row of the table. Each reservation is twice as large as the previous one."""
@@ -61,6 +68,7 @@ class WriterCache:
         self.heads.clear()
         self.classifiers.clear()
         self.dictionaries.clear()
+        self._has_evaluations = False
         self.verdicts = VerdictCache()
         self.packer.clear()
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from ..application.approval_alarms import raise_approval_alarms
+from ..application.evaluated_parts import RecordOnly
 from ..application.planning import propose_plan
 from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync_repo
@@ -166,4 +167,6 @@ class BackgroundWorker:
                 self.app_state.policies.pool(bundle).evaluate,
                 now=workspace.now(),
                 policies=bundle.policies,
+                sources=workspace.sources,
+                change_filter=RecordOnly(),
             )

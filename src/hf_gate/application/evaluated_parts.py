@@ -1,0 +1,277 @@
+"""Evaluates requests part by part: the changes that a plan may contain, and the results and verdicts to store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.evaluations import EvaluationOutcome, EvaluationResult
+from ..domain.ids import Repo
+from ..domain.lifecycle import VERB_FOR_STATUS, Status
+from ..domain.rows import ListRange, PersonRow, RequestRow
+from ..domain.timestamps import to_ms
+from ..plan.changes import PlanSubject, change_for_verdict, is_new_verdict, status_after, verdict_event
+from ..plan.guards import PolicyStart
+from ..plan.model import MAX_CHANGES, Change
+from ..plan.render import SHADOW
+from ..policy.model import Action, Facts, Verdict
+from ..policy.opinions import NO_RULE, why_people_decide
+from ..store.approvals import find_fully_approved
+from ..store.store import Store
+from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, build_inputs
+from .evaluation_times import EvaluationTimes
+
+POLICY: Final = "policy"
+NO_ROOM: Final = -(1 << 62)  # the newest request of a buffer without room for changes
+
+
+class ChangeFilter(Protocol):
+    """Decides which changes a plan may contain. Changes from `small_starts` are added at the end."""
+
+    def allows(self, change: Change) -> bool: ...
+    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool: ...
+    def small_starts(self) -> Iterable[Change]: ...
+
+
+class AllowAll:
+    """Allows every change, because a person checks the plan."""
+
+    def allows(self, change: Change) -> bool:  # noqa: ARG002 - the signature of ChangeFilter
+        return True
+
+    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002
+        return False
+
+    def small_starts(self) -> Iterable[Change]:
+        return ()
+
+
+class RecordOnly:
+    """Allows no change, because only verdicts are recorded."""
+
+    def allows(self, change: Change) -> bool:  # noqa: ARG002
+        return False
+
+    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002
+        return True
+
+    def small_starts(self) -> Iterable[Change]:
+        return ()
+
+
+@dataclass(slots=True)
+class PlanBuffer:
+    """Keeps the oldest `limit` changes and counts the others as `dropped`.
+
+    Once the buffer is full, there is no room for changes of requests newer than `newest` (ms). If the plan is for an
+    assumed time, `should_record` is false and no verdict is recorded. `protected` counts changes that guards forbid.
+    """
+
+    limit: int = MAX_CHANGES
+    should_record: bool = True
+    filter: ChangeFilter = field(default_factory=AllowAll)
+    is_protected: Callable[[Change], bool] = lambda _: False
+    protected: int = 0
+    changes: list[Change] = field(default_factory=list)
+    dropped: int = 0
+    newest: int | None = None
+
+    def offer(self, change: Change) -> None:
+        """Add a change if the guards and the filter allow it; older changes may displace it."""
+        if self.is_protected(change):
+            self.protected += 1
+        elif self.filter.allows(change):
+            self.add(change)
+
+    def add(self, change: Change) -> None:
+        """Add a change; older changes may displace it."""
+        self.changes.append(change)
+        if len(self.changes) >= 2 * self.limit or (self.newest is None and len(self.changes) > self.limit):
+            self.close()
+
+    def fill(self) -> list[Change]:
+        """Add the small starts and return the changes of the plan."""
+        for change in self.filter.small_starts():
+            self.add(change)
+        self.close()
+        return self.changes
+
+    def close(self) -> None:
+        """Drop the newest changes beyond the limit."""
+        if len(self.changes) > self.limit:
+            self.changes.sort(key=lambda one: (one.asked_at, one.sort_key))
+            self.dropped += len(self.changes) - self.limit
+            del self.changes[self.limit :]
+            self.newest = to_ms(datetime.fromisoformat(self.changes[-1].asked_at))
+
+
+class EvaluatedPart(msgspec.Struct):
+    """The results for a part of a list: changes, new verdicts as ledger entries, people with a missing profile, counts.
+
+    `late_count` counts changes for which the plan has no room, and `evaluated` the requests. `removed` has the row ids of requests that lose access.
+    """
+
+    changes: list[Change] = []
+    late_count: int = 0
+    removed: list[int] = []
+    entries: list[e.LedgerEntry] = []
+    missing_profiles: list[PersonRow] = []
+    counts: dict[str, int] = {}
+    results: list[EvaluationResult] = []
+    evaluated: int = 0
+
+
+EvaluateList: TypeAlias = Callable[[RepoPolicies, str, datetime, PlanBuffer], Iterator[EvaluatedPart]]
+"""Evaluates the requests of one status at a repo part by part, while the caller fills the buffer."""
+
+
+def evaluate_part(
+    store: Store,
+    policy_set: RepoPolicies,
+    sources: SourcesPort,
+    status: str,
+    now: datetime,
+    part: ListRange = (None, None),
+    buffer: PlanBuffer | None = None,
+) -> Iterator[EvaluatedPart]:
+    """Evaluate a part of a list, `CHUNK` requests at a time. The function only reads, so several processes can run it."""
+    evaluation = PartEvaluation(store, policy_set, now, buffer or PlanBuffer())
+    rows = store.iterate_requests(policy_set.repo, status, part=part)
+    while chunk := list(islice(rows, CHUNK)):
+        evaluation.evaluate_rows(store, sources, chunk)
+        yield evaluation.take_results()
+
+
+def evaluate_requests(
+    store: Store,
+    policy_set: RepoPolicies,
+    sources: SourcesPort,
+    idents: Sequence[int],
+    now: datetime,
+    buffer: PlanBuffer,
+) -> Iterator[EvaluatedPart]:
+    """Evaluate these requests, `CHUNK` at a time."""
+    evaluation = PartEvaluation(store, policy_set, now, buffer)
+    for start in range(0, len(idents), CHUNK):
+        evaluation.evaluate_rows(store, sources, list(store.requests(idents[start : start + CHUNK]).values()))
+        yield evaluation.take_results()
+
+
+class PartEvaluation:
+    """Collects the results of one part of a list."""
+
+    def __init__(self, store: Store, policy_set: RepoPolicies, now: datetime, buffer: PlanBuffer) -> None:
+        self.approved = frozenset(find_fully_approved(store.reads, policy_set.repo, MAX_CHANGES))
+        self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
+        self._times = EvaluationTimes(policy_set, now)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.changes: list[Change] = []
+        self.news: list[e.LedgerEntry] = []
+        self.needs: list[PersonRow] = []
+        self.counts: Counter[str] = Counter()
+        self.out: list[int] = []
+        self.late = 0
+        self.results: list[EvaluationResult] = []
+        self.evaluated = 0
+
+    def evaluate_rows(self, store: Store, sources: SourcesPort, rows: Sequence[RequestRow]) -> None:
+        """Evaluate requests of the list. One without a record has no facts until it is read again."""
+        for case in build_inputs(store, self.policy_set, sources, rows, self.now):
+            self.evaluate(case)
+        self.evaluated += len(rows)
+        for row in rows:
+            if row.request is None:
+                self._add_result(row, EvaluationOutcome.IGNORE, None)
+
+    def _add_result(self, row: RequestRow, outcome: EvaluationOutcome, evaluate_at: int | None) -> None:
+        version, *known = row.evaluation
+        if self.buffer.should_record and known != [outcome, evaluate_at]:
+            self.results.append(EvaluationResult(row.id, version, outcome, evaluate_at))
+
+    def take_results(self) -> EvaluatedPart:
+        """Return the results so far and reset them."""
+        counts = dict(self.counts)
+        done = EvaluatedPart(
+            self.changes, self.late, self.out, self.news, self.needs, counts, self.results, self.evaluated
+        )
+        self._reset()
+        return done
+
+    def evaluate(self, case: EvaluationInput) -> None:
+        """Evaluate one request. Conditions are only traced for changes, because tracing takes time."""
+        row, facts = case.row, case.facts
+        verdict = self.policy_set.evaluator.evaluate(facts, now=self.now, status=row.state.status)
+        if verdict is None or row.request is None:
+            self._add_result(row, EvaluationOutcome.IGNORE, None)
+            return
+        outcome, next_at = EvaluationOutcome.STAY, self._times.next_evaluation(facts)
+        if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
+            self._add_result(row, EvaluationOutcome.IGNORE, next_at)
+            return  # an accepted request that needs no review stays accepted
+        self.counts["judged"] += 1
+        self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
+        recorded = self._as_recorded(row, verdict)
+        if recorded is not verdict:
+            outcome = EvaluationOutcome.PEOPLE
+            self.counts.update(("human", "accept_human"))
+        elif (after := status_after(row.state, verdict)) is not None:
+            outcome = EvaluationOutcome.CHANGE
+            self._add_change(row, facts, verdict, after)
+        elif verdict.action in (Action.HUMAN, Action.WAIT):
+            self.counts[str(verdict.action)] += 1
+            self.counts["no_rule"] += verdict.rule == NO_RULE
+        if verdict.needs:
+            outcome = EvaluationOutcome.PROFILE
+            self.needs.append(row.person)
+        self._add_result(row, outcome, next_at)
+        if self.buffer.should_record and is_new_verdict(row.state, recorded):
+            self.news.append(self._make_entry(case, recorded))
+
+    def _as_recorded(self, row: RequestRow, verdict: Verdict) -> Verdict:
+        """Return the verdict with the action that follows: a person decides if the policy may not accept by itself.
+
+        After the last approval, a rule that asks for two people may accept; the run checks who counts.
+        """
+        asked = replace(verdict, reviewers=1) if row.id in self.approved else verdict
+        why = why_people_decide(asked, self.now, self.policy_set.evaluator.zone)
+        return verdict if why is None else replace(verdict, action=Action.HUMAN)
+
+    def _add_change(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
+        """Add the change with the traced conditions of its rule, unless the plan has no room for it."""
+        is_in = row.state.status == Status.ACCEPTED
+        self.counts["remove" if is_in else VERB_FOR_STATUS[after]] += 1
+        if is_in:
+            self.out.append(row.id)
+        if self.buffer.newest is not None and row.state.asked_at > self.buffer.newest:
+            self.late += 1
+            return
+        if row.request is not None:
+            why = self.policy_set.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule)
+            change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
+            if change is not None:
+                self.changes.append(change)
+
+    def _make_entry(self, case: EvaluationInput, verdict: Verdict) -> e.LedgerEntry:
+        private = {
+            "facts": {name: fact.json_value() for name, fact in sorted(case.facts.items())},
+            "tables": list(case.tables),
+            **({"agreements": case.agreements} if case.agreements else {}),
+        }
+        actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
+        event = verdict_event(verdict, self.policy_set.list_versions)
+        if case.agreements:
+            agreed = {name: each["row"] for name, each in case.agreements.items()}
+            event = msgspec.structs.replace(event, agreements=agreed)
+        row = case.row
+        return e.LedgerEntry(
+            event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private
+        )

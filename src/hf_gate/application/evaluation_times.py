@@ -1,0 +1,113 @@
+"""Computes when a verdict can change although nothing was changed: the next moment at which a fact depends on the day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import combinations
+
+from ..domain.evaluations import EVALUATE_NOW
+from ..domain.grants import Duration
+from ..domain.timestamps import to_ms
+from ..policy.fact_values import FactInputs, UnknownValue, account_created_at
+from ..policy.facts import RequestFacts
+from ..policy.model import FactEnd, Facts
+from ..policy.opinions import grant_end
+from ..sources.profile import MAX_AGE
+from .evaluation import RepoPolicies
+
+_DAY = timedelta(days=1)
+_MS = timedelta(milliseconds=1)
+_NOW = "now"
+
+
+class EvaluationTimes:
+    """Computes the next evaluation of requests at one repo.
+
+    A result that comes early is harmless, because the request is then evaluated again; a late one would keep a verdict
+    that no longer holds.
+    """
+
+    def __init__(self, policy_set: RepoPolicies, now: datetime) -> None:
+        evaluator = policy_set.evaluator
+        self._evaluator, self._now, self._facts = evaluator, now, evaluator.facts
+        self._reads_profiles = policy_set.should_read_profiles
+        policies = [each.policy for each in evaluator.policies]
+        self._waits = {rule.at_most for each in policies for rule in each.rules if rule.at_most is not None}
+        ends = [{rule.until for rule in each.rules if rule.until is not None} for each in policies]
+        every = set().union(*ends)
+        self._durations = [each for each in every if isinstance(each, Duration)]
+        self._end_facts = [each.name for each in every if isinstance(each, FactEnd)]
+        self._days_of_end = [
+            grant_end(each, now, evaluator.zone) for each in every if not isinstance(each, Duration | FactEnd)
+        ]
+        self._is_split = len(every) > 1  # a rule can depend on which of two ends is earlier
+        self._has_many_terms = sum(map(bool, ends)) > 1
+
+    def next_evaluation(self, facts: Facts) -> int | None:
+        """Return the time of the next evaluation in ms; None if time alone cannot change the verdict."""
+        if not isinstance(facts, RequestFacts) or self._uses_now(facts):
+            return EVALUATE_NOW
+        moments = [*self._days(facts.inputs), *self._ends(facts), *self._sources(facts.inputs)]
+        return min((to_ms(each) for each in moments), default=None)
+
+    def _uses_now(self, facts: RequestFacts) -> bool:
+        status = facts.inputs.request.status
+        return _NOW in self._facts and self._evaluator.depends_on(_NOW, facts, now=self._now, status=status)
+
+    def _days(self, at: FactInputs) -> Iterator[datetime]:
+        """Yield when the facts that count days, and the actions of waiting rules, change next."""
+        asked_at = at.request.asked_at
+        if "request.age_days" in self._facts:
+            yield self._next_day(asked_at)
+        if "person.account_days" in self._facts and not isinstance(created := account_created_at(at), UnknownValue):
+            yield self._next_day(created)
+        if "history.days_since_last" in self._facts and at.history is not None and at.history.last_at is not None:
+            yield self._next_day(at.history.last_at)
+        for span in self._waits:
+            if (over := span.after(asked_at)) > self._now:
+                yield over
+
+    def _next_day(self, since: datetime) -> datetime:
+        """Return the start of the next whole day since a moment."""
+        return since + (max(0, (self._now - since).days) + 1) * _DAY
+
+    def _sources(self, at: FactInputs) -> Iterator[datetime]:
+        """Yield when a row of a table starts or expires, and when a profile becomes too old."""
+        for hit in at.tables.values():
+            if hit.changes_at is not None:
+                yield hit.changes_at
+        if self._reads_profiles and at.profile is not None and at.profile.read_at is not None:
+            yield at.profile.read_at + MAX_AGE
+
+    def _ends(self, facts: RequestFacts) -> Iterator[datetime]:
+        """Yield when an end passes, after which people must decide about an acceptance, or when two ends change order."""
+        known = facts.known_values(self._end_facts).values() if self._end_facts else ()
+        own = [value for value in known if isinstance(value, datetime)]
+        for end in (*self._days_of_end, *own):
+            if end > self._now:
+                yield end
+        if self._is_split and (self._has_many_terms or facts.has_unknown):
+            yield from self._shared_crossings
+            for end in own:
+                yield from self._crossings(end)
+
+    @cached_property
+    def _shared_crossings(self) -> list[datetime]:
+        """When the ends that are the same for all requests change their order."""
+        found = [each for end in self._days_of_end for each in self._crossings(end)]
+        if any(bool(one.months) != bool(other.months) for one, other in combinations(self._durations, 2)):
+            midnight = self._now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            found.append(midnight + _DAY)  # a month has 28 to 31 days
+        return found
+
+    def _crossings(self, end: datetime) -> Iterator[datetime]:
+        """Yield from when on a duration that starts then reaches a fixed end."""
+        for span in self._durations:
+            if span.after(self._now) <= end:
+                early, late = self._now, end  # the result is after `early` or equal to it, and not after `late`
+                while late - early > _MS:
+                    middle = early + (late - early) / 2
+                    early, late = (early, middle) if span.after(middle) >= end else (middle, late)
+                yield early

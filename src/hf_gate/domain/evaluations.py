@@ -1,0 +1,53 @@
+"""The stored result of evaluating a request: what a plan does with it, and when it must be evaluated again."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+EVALUATE_NOW: Final = 0
+"""The time of a request that every turn evaluates: a new or changed request, or one whose rules name `now`."""
+
+
+class EvaluationOutcome(StrEnum):
+    """What a plan does with an evaluated request."""
+
+    IGNORE = "ignore"  # no policy evaluates it, or its record was erased
+    STAY = "stay"
+    CHANGE = "change"
+    PEOPLE = "people"  # a policy would accept, but people must decide
+    PROFILE = "profile"  # the verdict waits for a profile that can still be read
+
+
+class StoredEvaluation(NamedTuple):
+    """The stored evaluation of one request.
+
+    `version` increases with every change, so that a result computed meanwhile is not stored. `evaluate_at` is the time
+    (ms) of the next evaluation; None: not before the request, its person or something shared changes.
+    """
+
+    version: int = 0
+    outcome: str | None = None
+    evaluate_at: int | None = EVALUATE_NOW
+
+
+class EvaluationResult(NamedTuple):
+    """The result of one evaluation, for the store. `version` is the stored version that was evaluated."""
+
+    request: int
+    version: int
+    outcome: str
+    evaluate_at: int | None
+
+
+class EvaluationCount(NamedTuple):
+    """How many requests of a repo and status have one verdict and outcome."""
+
+    outcome: str
+    action: str
+    policy: str | None
+    rule: str
+    digest: str | None
+    shadow: tuple[tuple[str, str, str], ...]  # policy, rule, action
+    verdict_id: int
+    n: int

@@ -1,0 +1,236 @@
+"""A store whose requests are evaluated as far as something changed, and the comparison with a full evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
+from hf_gate.application.evaluation import RepoPolicies
+from hf_gate.application.planning import PlanProposal, propose_plan
+from hf_gate.application.policy_bundle import PolicyBundle, load_policies
+from hf_gate.application.turn_permissions import TurnFilter
+from hf_gate.application.workspace import Workspace
+from hf_gate.bootstrap import read_location
+from hf_gate.config import Paths, Settings
+from hf_gate.domain import events as e
+from hf_gate.domain.accounts import Profile
+from hf_gate.domain.events import LedgerEntry
+from hf_gate.domain.forms import form_to_json, parse_gate_form
+from hf_gate.domain.ids import Person, Repo
+from hf_gate.domain.rows import RequestRow
+from hf_gate.domain.timestamps import to_ms
+from hf_gate.plan.model import encode_plan
+from hf_gate.policy.fact_values import ProfileFact
+from hf_gate.sources.profile import encode_profile
+from hf_gate.store.opening import open_store
+from tests.contract.store_kit import EEG, ENDPOINT, MED, hub_id, record, take
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+WORKSPACE = """\
+version: 1
+repos: ["*/*", "datasets/*/*"]
+policies: [policies/*.yaml]
+tables: {dua: {file: dua.csv, key: [user_id, email, username]}}
+timezone: Europe/Zurich
+guards: {protected: [user3]}
+"""
+HEADER = "user_id,email,username,expires,note\n"
+CARD = """\
+---
+extra_gated_fields:
+  What will you study: text
+  Why: text
+---
+"""
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+def _no_hub() -> NoReturn:
+    raise AssertionError("an evaluation makes no call")
+
+
+@dataclass
+class Evaluated:
+    """A workspace with a store, without a Hub."""
+
+    place: str
+    folder: Path
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        (self.folder / "policies").mkdir(parents=True)
+        (self.folder / "hf-gate.yaml").write_text(WORKSPACE)
+        self.rows: list[str] = []
+        self.write_table()
+        paths = Paths(*(self.folder / name for name in "cdsk"))
+        settings = Settings(paths, endpoint=ENDPOINT, workspace=self.folder)
+        self.store = open_store(self.place, endpoint=ENDPOINT)
+        self.workspace = Workspace(settings, read_location(settings), self.store, clock=self.clock, open_hub=_no_hub)
+
+    def close(self) -> None:
+        self.store.close()
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.at
+
+    # ---- what happens ------------------------------------------------------------------------------------------------
+
+    def write_policy(self, rules: str, name: str = "main", **more: str) -> None:
+        """Write a policy with these rules, in flow style."""
+        head = {"mode": "enforce", "applies_to": '["*/*", "datasets/*/*"]', **more}
+        lines = ["version: 1", f"policy: {name}", *(f"{key}: {value}" for key, value in head.items()), "rules:"]
+        (self.folder / "policies" / f"{name}.yaml").write_text("\n".join(lines) + "\n" + rules)
+
+    def write_table(self, *rows: str) -> None:
+        """Write the table; one row is always there, so that the table is never refused."""
+        (self.folder / "dua.csv").write_text(HEADER + "\n".join([f"{hub_id(99)},,,,", *rows]) + "\n")
+
+    def read(self, repo: Repo, *numbers: int, status: str = "pending", **more: Any) -> list[int]:
+        """Read the requests of these people, as a sync does."""
+        return take(self.store, repo, [record(number, status, **more) for number in numbers], to_ms(self.now))
+
+    def read_fully(self, repo: Repo) -> None:
+        with self.store.writing() as write:
+            write.update_repo(repo, {"full_at": to_ms(self.now)})
+
+    def write_form(self, repo: Repo, card: str) -> None:
+        form = parse_gate_form(card)
+        assert form is not None
+        with self.store.writing() as write:
+            write.update_repo(repo, {"form_card": json.dumps(form_to_json(form))})
+
+    def write_profile(self, number: int, *, models: int = 0, created_at: datetime | None = None) -> None:
+        """Store the profile of a person, read now."""
+        person = Person(hub_id(number), f"user{number}")
+        profile = Profile(person, created_at, False, (), models, 0, 0)
+        row = next(iter(self.store.find_by_identity(None, f"user{number}")), None)
+        if row is not None:
+            with self.store.writing() as write:
+                document = encode_profile(ProfileFact(profile, self.now))
+                write.write_profile(row.person.id, document, to_ms(self.now))
+
+    def append(self, row: RequestRow, *events: e.AnyEvent) -> None:
+        with self.store.writing() as write:
+            write.append(
+                row.repo,
+                [LedgerEntry(event=one, at=to_ms(self.now), actor="lena", request=row.id) for one in events],
+            )
+
+    def decide(self, row: RequestRow, *statuses: str) -> None:
+        """Decisions of ours that the Hub confirmed."""
+        for after in statuses:
+            started = e.ChangeStarted(run="r1", before=row.state.status, after=after)
+            self.append(row, started, e.ChangeSettled(run="r1", kind="done", after=after))
+
+    def erase(self, person: int) -> None:
+        """Delete the private parts of a person."""
+        with self.store.writing() as write:
+            write.db.run("DELETE FROM private WHERE person_id = ?", (person,))
+            write.clear_classifications(person)
+
+    def current(self) -> list[RequestRow]:
+        idents = [ident for (ident,) in self.store.reads.rows("SELECT id FROM requests WHERE is_current ORDER BY id")]
+        return list(self.store.requests(idents).values())
+
+    def row(self, number: int, repo: Repo = EEG) -> RequestRow:
+        (found,) = self.store.find_by_identity(repo, f"user{number}")
+        return found
+
+    def wait(self, **span: float) -> None:
+        self.clock.at += timedelta(**span)
+
+    # ---- evaluation ----------------------------------------------------------------------------------------------------
+
+    @property
+    def bundle(self) -> PolicyBundle:
+        return load_policies(self.workspace)
+
+    def policy_sets(self, bundle: PolicyBundle) -> Sequence[RepoPolicies]:
+        return bundle.for_repos(self.store, self.workspace.sources)
+
+    def _list(self, policy_set: RepoPolicies, status: str, now: datetime, buffer: PlanBuffer) -> list[EvaluatedPart]:
+        return list(evaluate_part(self.store, policy_set, self.workspace.sources, status, now, buffer=buffer))
+
+    def propose(
+        self,
+        bundle: PolicyBundle,
+        turn: TurnFilter | None = None,
+        *,
+        is_full: bool = False,
+        between: Callable[[], None] = lambda: None,
+    ) -> PlanProposal:
+        """Make a plan: by a full evaluation that stores nothing, or as every turn does.
+
+        `between` is called after a list was evaluated, before the results are stored.
+        """
+
+        def evaluate(*about: Any) -> Iterator[EvaluatedPart]:
+            parts = self._list(*about)
+            between()
+            return iter(parts)
+
+        return propose_plan(
+            self.store,
+            self.policy_sets(bundle),
+            evaluate,
+            now=self.now,
+            policies=bundle.policies,
+            protected=bundle.config.guards.protected,
+            should_record=not is_full,
+            change_filter=turn,
+            sources=self.workspace.sources,
+        )
+
+    def evaluate(self) -> int:
+        """Evaluate what changed, compare with a full evaluation, and return how many requests were evaluated."""
+        bundle = self.bundle
+        turns = [TurnFilter(self.store, bundle.policies) for _ in range(2)]
+        full, full_turn = self.propose(bundle, is_full=True), self.propose(bundle, turns[0], is_full=True)
+        done, turn = self.propose(bundle), self.propose(bundle, turns[1])
+        assert turn.evaluated <= done.evaluated
+        assert encode_plan(done.plan) == encode_plan(full.plan)
+        assert encode_plan(turn.plan) == encode_plan(full_turn.plan)
+        assert {one.id for one in done.missing_profiles} == {one.id for one in full.missing_profiles}
+        assert turns[1].held_counts == turns[0].held_counts
+        self._check_stored(bundle)
+        return done.evaluated
+
+    def _check_stored(self, bundle: PolicyBundle) -> None:
+        """What is stored is what a full evaluation stores."""
+        for policy_set in self.policy_sets(bundle):
+            for status in policy_set.statuses:
+                for part in self._list(policy_set, status, self.now, PlanBuffer()):
+                    assert part.entries == []
+                    assert part.results == []
+        rows = self.store.reads.rows(
+            "SELECT repo_id, status, outcome, verdict_id, count(*) FROM requests WHERE is_current AND outcome <> 'ignore'"
+            " GROUP BY repo_id, status, outcome, verdict_id"
+        )
+        kept = self.store.reads.rows(
+            "SELECT repo_id, status, outcome, verdict_id, n FROM evaluation_counts WHERE n <> 0"
+        )
+        assert sorted(kept) == sorted(rows)
+
+
+REPOS = (EEG, MED)

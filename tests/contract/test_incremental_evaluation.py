@@ -1,0 +1,167 @@
+"""Only what changed is evaluated, and the plan and the stored verdicts are those of a full evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.contract.evaluation_kit import CARD, START, Evaluated
+from tests.contract.store_kit import EEG, MED, hub_id, place
+
+__all__ = ["place"]
+REST = "  - {id: rest, then: human}\n"
+
+
+@pytest.fixture
+def desk(place: str, tmp_path: Path) -> Iterator[Evaluated]:
+    made = Evaluated(place, tmp_path / "desk")
+    yield made
+    made.close()
+
+
+def rule(when: str, then: str = "then: accept") -> str:
+    return f"  - id: first\n    when: {when}\n    {then}\n" + REST
+
+
+def test_nothing_is_evaluated_when_nothing_changed(desk: Evaluated) -> None:
+    desk.write_policy(rule('answers.purpose.quality == "good"'))
+    desk.read(EEG, *range(1, 8), answers={"Why": "x"})
+    assert desk.evaluate() == 7
+    assert desk.evaluate() == 0
+    desk.wait(days=40)
+    assert desk.evaluate() == 0
+
+
+def test_a_held_start_is_counted_and_not_evaluated(desk: Evaluated) -> None:
+    desk.write_policy("  - {id: all, then: reset, reason: Please ask again.}\n")
+    desk.read(EEG, *range(1, 61))
+    assert desk.evaluate() == 60
+    assert desk.evaluate() == 0
+
+
+CHANGES: dict[str, tuple[str, Callable[[Evaluated], object], int]] = {
+    "answers": ('form.exists(k, form[k] == "yes")', lambda desk: desk.read(EEG, 1, answers={"Why": "yes"}), 1),
+    "new attempt": ("request.attempt > 1", lambda desk: desk.read(EEG, 1, day=5), 1),
+    "e-mail": ('email.domain == "mit.edu"', lambda desk: desk.read(EEG, 1, email="a@mit.edu"), 1),
+    "profile": ("person.models > 2", lambda desk: desk.write_profile(1, models=3), 1),
+    "history": ("history.accepted > 0", lambda desk: desk.decide(desk.row(1), "accepted", "pending"), 1),
+    "elsewhere": ("history.elsewhere > 0", lambda desk: desk.read(MED, 1, status="accepted"), 1),
+    "access lost elsewhere": (
+        "history.elsewhere == 0", lambda desk: desk.decide(desk.row(2, MED), "reset"), 1,
+    ),
+    "first full sync": ("history.accepted == 0", lambda desk: desk.read_fully(EEG), 3),
+    "row added": ("tables.dua", lambda desk: desk.write_table(",user1@example.org,,,"), 3),
+    "row by id": ("tables.dua", lambda desk: desk.write_table(f"{hub_id(1)},,,,"), 3),
+    "date": ('tables.dua.state == "expired"', lambda desk: desk.write_table(",user2@example.org,,2026-01-01,"), 3),
+    "column": ('tables.dua.row["note"] == "b"', lambda desk: desk.write_table(",user2@example.org,,,b"), 3),
+    "policy": ("false", lambda desk: desk.write_policy(rule("true")), 3),
+    "form": ('answers.purpose.text == "x"', lambda desk: desk.write_form(EEG, CARD), 3),
+    "erasure": ("true", lambda desk: desk.erase(desk.row(1).person.id), 1),
+    "zone": (
+        "true", lambda desk: _set_zone(desk, "Pacific/Auckland"), 3,
+    ),
+}  # fmt: skip
+"""What a rule reads, what changes it, and how many of three requests are evaluated then."""
+
+
+def _set_zone(desk: Evaluated, name: str) -> None:
+    path = desk.folder / "hf-gate.yaml"
+    path.write_text(path.read_text().replace("Europe/Zurich", name))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_verdict_depends_on_is_evaluated_again(desk: Evaluated, name: str) -> None:
+    when, change, evaluated = CHANGES[name]
+    desk.write_policy(rule(when))
+    desk.write_table(",user2@example.org,,,a")
+    desk.read(MED, 2, status="accepted")
+    desk.read(EEG, 1, 2, 3, answers={"Why": "x"})
+    for repo in (EEG, MED) if name != "first full sync" else (MED,):
+        desk.read_fully(repo)
+    desk.evaluate()
+    assert desk.evaluate() == 0
+    change(desk)
+    assert desk.evaluate() == evaluated
+    assert desk.evaluate() == 0
+
+
+DAYS: dict[str, tuple[str, str, timedelta]] = {
+    "age": ("request.age_days >= 60", "then: accept", timedelta(days=31)),
+    "account": ("person.account_days > 930", "then: accept", timedelta(days=60)),
+    "since the last decision": ("history.days_since_last > 10", "then: accept", timedelta(days=11)),
+    "row": ("tables.dua", "then: accept", timedelta(days=20)),
+    "wait": (
+        "true",
+        "then: wait\n    at_most: 70d\n    after: reset\n    reason: Please ask again.",
+        timedelta(days=16),
+    ),
+    "end": ("true", "then: accept\n    until: 2026-03-20", timedelta(days=20)),
+    "profile": ("person.models > 2", "then: accept", timedelta(days=7, hours=1)),
+}
+
+
+@pytest.mark.parametrize("name", DAYS)
+def test_a_verdict_that_depends_on_the_day_is_evaluated_when_it_can_change(desk: Evaluated, name: str) -> None:
+    when, then, span = DAYS[name]
+    desk.write_policy(rule(when, then))
+    desk.write_table(",user2@example.org,,2026-03-15,a")
+    desk.read(EEG, 1, 2, 3)
+    desk.read_fully(EEG)
+    desk.write_profile(1, models=3)
+    desk.decide(desk.row(1), "accepted", "pending")
+    desk.evaluate()
+    before = {row.id: (row.state.verdict, row.evaluation.outcome) for row in desk.current()}
+    desk.wait(seconds=span.total_seconds())
+    assert desk.evaluate() > 0
+    assert {row.id: (row.state.verdict, row.evaluation.outcome) for row in desk.current()} != before
+
+
+def test_rules_that_name_the_time_are_evaluated_every_turn(desk: Evaluated) -> None:
+    desk.write_policy(rule('now > timestamp("2026-03-01T12:30:00Z")'))
+    desk.read(EEG, 1, 2)
+    assert desk.evaluate() == 2
+    desk.wait(minutes=20)
+    assert desk.evaluate() == 2
+    desk.wait(minutes=20)
+    assert desk.evaluate() == 2
+    assert {row.state.verdict and row.state.verdict[0] for row in desk.current()} == {"accept"}
+
+
+def test_only_requests_whose_verdict_depends_on_the_time_are_evaluated_every_turn(desk: Evaluated) -> None:
+    desk.write_policy(rule('email.free && now > timestamp("2026-03-01T12:30:00Z")'))
+    desk.read(EEG, 1, email="a@gmail.com")
+    desk.read(EEG, 2, email="b@mit.edu")
+    assert desk.evaluate() == 2
+    desk.wait(hours=1)
+    assert desk.evaluate() == 1
+    assert desk.row(1).state.verdict != desk.row(2).state.verdict
+
+
+def test_a_clock_that_was_set_back_has_everything_evaluated(desk: Evaluated) -> None:
+    desk.write_policy(rule("request.age_days >= 60"))
+    desk.read(EEG, 1, 2)
+    desk.wait(days=40)
+    desk.evaluate()
+    desk.clock.at = START
+    assert desk.evaluate() == 2
+
+
+def test_a_request_that_changed_meanwhile_is_evaluated_in_the_next_turn(desk: Evaluated) -> None:
+    desk.write_policy(rule('form.exists(k, form[k] == "yes")'))
+    desk.read(EEG, 1, 2, answers={"Why": "no"})
+    bundle = desk.bundle
+    read: list[int] = []
+
+    def change_while_evaluating() -> None:
+        if not read:
+            read.extend(desk.read(EEG, 1, answers={"Why": "yes"}))
+
+    desk.propose(bundle, between=change_while_evaluating)
+    assert desk.row(1).state.verdict is None
+    assert desk.evaluate() == 1
+    verdict = desk.row(1).state.verdict
+    assert verdict is not None
+    assert verdict[0] == "accept"
