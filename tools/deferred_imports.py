@@ -52,6 +52,8 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.turn_permissions": "loads policies and the store",
     "hf_gate.application.hand_terms": "evaluates policies; loads CEL",
     "hf_gate.application.grant_ends": "evaluates the terms of grants; loads CEL",
+    "hf_gate.notify.heartbeat": "a client for HTTP",
+    "hf_gate.notify.secret_references": "only with a heartbeat",
     "hf_gate.application.health": "loads the store and CEL",
     "hf_gate.application.turn_log": "runs turns; loads all of planning",
     "hf_gate.application.unattended": "loads the store",

@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = ROOT / "src" / "hf_gate"
 _PART: Final = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 _LAYERS: Final = (
-    "", "domain", "policy", "plan", "protocol", "protocol/flows", "application", "hub", "store", "sources", "localhub", "cli",
+    "", "domain", "policy", "plan", "protocol", "protocol/flows", "application", "hub", "store", "sources", "notify", "localhub", "cli",
 )  # fmt: skip
 
 # ---- code map --------------------------------------------------------------------------------------------------------

@@ -215,10 +215,29 @@ class _Loop:
         self.has_news = done.has_changes
         if done.skew is not None:
             self.run.out.warn(f"No grant was ended: {clock_advice(done.skew)}")
+        self._send_heartbeat(workspace, done)
         changes = [] if done.run is None else done_changes(workspace, done.run)
         document = {**turn_to_dict(done), "done": _done_rows(changes)}
         self.run.out.document(document, lambda: list(_turn_lines(done, changes)))
         return _exit_code(done)
+
+    def _send_heartbeat(self, workspace: Workspace, done: TurnResult) -> None:
+        """Call the heartbeat service if the turn was good. A failed call is a warning."""
+        from ..application.turn_log import has_failed_in_part, has_failed_whole
+
+        reference, folder = workspace.location.config.heartbeat_url, workspace.location.folder
+        is_good = done.stop is None and not (has_failed_whole(done) or has_failed_in_part(done))
+        if reference is None or folder is None or not is_good:
+            return
+        from ..notify.heartbeat import KEY, call_heartbeat
+        from ..notify.secret_references import read_secret
+
+        try:
+            problem = call_heartbeat(read_secret(reference, KEY, folder))
+        except UsageError as refused:
+            problem = f"{refused} {refused.hint or ''}".strip()
+        if problem is not None:
+            self.run.out.warn(f"The heartbeat was not sent: {problem}")
 
     def repos(self, workspace: Workspace) -> list[Repo]:
         """Return the repos of the workspace. Globs are resolved again every hour."""

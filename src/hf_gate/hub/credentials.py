@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
 from urllib.parse import urlsplit
 
 from ..config import is_true
+from ..domain.network_hosts import is_loopback_host
 from ..errors import InsecureEndpoint, Offline, UsageError
 
 PUBLIC_HUB = "https://huggingface.co"
@@ -88,14 +88,6 @@ def resolve_endpoint(endpoint: str | None) -> str:
 def is_loopback(endpoint: str) -> bool:
     """Return whether the endpoint is on this machine."""
     return is_loopback_host(urlsplit(endpoint).hostname or "")
-
-
-def is_loopback_host(host: str) -> bool:
-    """Return whether only this machine can be reached by this name or address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # any other name may resolve to another machine
-        return host == "localhost"
 
 
 def check_channel(endpoint: str, token: Secret | None, *, insecure_http: bool) -> None:

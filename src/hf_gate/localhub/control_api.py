@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..domain.ids import Repo, parse_repo
+from ..domain.network_hosts import is_loopback_host
 from ..errors import HfGateError
 from .body_validation import BodyValidator
 from .clock import parse_duration
@@ -39,7 +39,7 @@ def answer_control_call(app: HubState, request: HttpRequest, client: str) -> Htt
 
 
 def _check_caller(request: HttpRequest, client: str) -> None:
-    if not _is_loopback(client) or not _is_loopback(_parse_host(request.headers.get("host", ""))):
+    if not is_loopback_host(client) or not is_loopback_host(_parse_host(request.headers.get("host", ""))):
         raise HttpError(403, "Control calls are allowed only from this machine, by a loopback name")
     if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise HttpError(403, "Control calls are not allowed from other web pages")
@@ -53,13 +53,6 @@ def _check_caller(request: HttpRequest, client: str) -> None:
 def _parse_host(header: str) -> str:
     name = header.rpartition(":")[0] if header.rpartition(":")[2].isdecimal() else header
     return name.strip("[]")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from .policy_parser import read_globs, read_tables, read_version
 from .rule_parser import read_reasons
 from .strict_yaml import read_yaml
 
-KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk")
+KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url")
 _SYNONYMS = {
     "database": "store",
     "db": "store",
@@ -35,6 +35,7 @@ _SYNONYMS = {
     "lists": "tables",
 }
 _RATES = ("accept", "reset", "reject", "remove", "ends")
+_SECRET_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,99}|file:\S.{0,400}")
 _GUARD_SYNONYMS = {
     "accepts": "accept",
     "accepted": "accept",
@@ -92,6 +93,7 @@ class WorkspaceConfig:
     guards: RunGuards = field(default_factory=RunGuards)
     templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
     may_write_policies: bool = False  # whether admins may save policies from the desk
+    heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
     source: str = "hf-gate.yaml"
 
     def includes(self, repo: Repo) -> bool:
@@ -144,6 +146,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         guards=_read_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
         templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
         may_write_policies="desk" in keys and _read_desk(reader, keys["desk"][1]),
+        heartbeat_url=_read_secret_reference(reader, keys, "heartbeat_url"),
         source=reader.source.name,
     )
 
@@ -223,6 +226,19 @@ def _read_desk(reader: NodeReader, node: Node) -> bool:
     if text is not None and text not in ("true", "false"):
         reader.add_problem(value, "bad_flag", f"`{text[:40]}` is neither true nor false.")
     return text == "true"
+
+
+def _read_secret_reference(reader: NodeReader, keys: Keys, name: str) -> str | None:
+    """Read `env:NAME` or `file:PATH`. The value itself must not stand in a file that is shared."""
+    if name not in keys:
+        return None
+    node = keys[name][1]
+    text = reader.read_text(node, name)
+    if text is None or _SECRET_REFERENCE.fullmatch(text):
+        return text
+    words = f"{name} is a secret: name the environment variable or the file that holds it."
+    reader.add_problem(node, "secret_value", words, hint=f"Write `{name}: env:NAME` or `{name}: file:PATH`.")
+    return None
 
 
 def _suggest_username(text: str) -> str | None:

@@ -19,9 +19,9 @@ from starlette.responses import JSONResponse, Response
 from .. import bootstrap
 from ..domain.accounts import Account
 from ..domain.members import Member
+from ..domain.network_hosts import is_loopback_host
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
-from ..hub.credentials import is_loopback_host
 from .app_state import AppState
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..domain.members import Member
+from ..domain.network_hosts import is_loopback_host
 from ..domain.timestamps import format_span
 from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
-from ..hub.credentials import is_loopback_host
 from . import account_proofs, api, first_steps, metrics, private_host, static_files, tray, unattended
 from .access_end import end_day
 from .app_state import AppState

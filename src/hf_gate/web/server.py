@@ -14,8 +14,8 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..domain.ids import Repo
+from ..domain.network_hosts import is_loopback_host
 from ..errors import UsageError
-from ..hub.credentials import is_loopback_host
 from .app import build_app
 from .app_state import LOCAL_HOLD, SHARED_HOLD, AppState
 from .background_worker import BackgroundWorker
