@@ -65,6 +65,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.overview": "loads the store's rows",
     "hf_gate.application.planning": "evaluates and plans; loads CEL",
     "hf_gate.application.policy_bundle": "reads policies and tables; loads CEL",
+    "hf_gate.application.policy_comparison": "evaluates policies; loads CEL",
     "hf_gate.application.policy_saves": "holds of saved policies; loads CEL",
     "hf_gate.application.record_files": "writes CSV and JSON Lines",
     "hf_gate.application.records": "the structs of all output",

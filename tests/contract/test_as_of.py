@@ -17,9 +17,11 @@ from hf_gate.domain import events as e
 from hf_gate.domain.events import LedgerEntry
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.past_history import fold_history
 from hf_gate.domain.request_state import RequestState
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import UsageError
+from hf_gate.store.past_decisions import read_person_events
 from hf_gate.store.past_requests import find_moment, iterate_past_requests, read_past_requests
 from hf_gate.store.store import Store
 
@@ -56,6 +58,15 @@ class PastMachine(StoreMachine):
     def look_back(self, data: st.DataObject) -> None:
         at = data.draw(st.sampled_from(sorted(self.snapshots)))
         assert self.fold(at) == self.snapshots[at]
+
+    @invariant()
+    def history_is_what_the_store_counts(self) -> None:
+        for repo in (EEG, MED):
+            row = self.store.repo(repo)
+            people = sorted({person for _, where, person in self._requests() if where == repo})
+            for person, stored in self.store.history(repo, people).items():
+                assert row is not None
+                assert fold_history(read_person_events(self.store, person, 1 << 60), row.id) == stored
 
     def fold(self, at: int) -> Snapshot:
         found: dict[int, tuple[Repo, RequestState, bool, Any]] = {}

@@ -34,9 +34,10 @@ from ..store.past_requests import (
 from ..store.store import Store
 from .evaluation import CurrentVerdicts
 from .ledger_entries import history_records
+from .past_records import AccessRecord, PastRequestRecord, ShownPastRequest
 from .ports import HubPort
 from .record_builders import stored_attempt
-from .records import AccessRecord, PastRequestRecord, ShownPastRequest, keys_of
+from .records import keys_of
 from .sync import RowIdSet
 
 MAX_MEMBERS: Final = 10_000  # members of one organisation that are listed
@@ -324,7 +325,7 @@ def _name_granter(store: Store, past: PastRequest) -> str | None:
         return None
     if grant.actor != OUTSIDE:
         return grant.actor
-    named = read_granter(store, grant)
+    named = read_granter(store, grant.entry)
     if named is None and past.row.request is not None and past.row.request.granted_by is not None:
         return past.row.request.granted_by.username
     return named

@@ -84,55 +84,6 @@ class AttemptRecord(RequestRecord, frozen=True, kw_only=True):
     until: Annotated[Time | None, Meta(description="when the access ends")]
 
 
-class PastRequestRecord(AttemptRecord, frozen=True, kw_only=True):
-    """One request as it was at an earlier moment, from the ledger."""
-
-    as_of: Time
-    proved_at: Annotated[Time | None, Meta(description="the last full sync up to then that was proved complete")]
-    found_later: Annotated[bool, Meta(description="its status had changed on the Hub by then, but was read later")]
-
-
-class ShownPastRequest(PastRequestRecord, frozen=True, kw_only=True):
-    """One request as it was, with its access and its history until then."""
-
-    since: Annotated[Time | None, Meta(description="when the access began; null without access")]
-    by: Annotated[str | None, Meta(description="who gave the access: an account, or policy:NAME@version")]
-    policy: str | None
-    rule: str | None
-    agreement: str | None
-    form: Annotated[str | None, Meta(description="fingerprint of the gate form when the request was first seen")]
-    history: Annotated[list[HistoryRecord], Meta(description="the oldest first")]
-
-
-class AccessRecord(Record, frozen=True, kw_only=True):
-    """One account that has access to a repo, or had it at an earlier moment."""
-
-    repo: str
-    repo_type: RepoType
-    through: Annotated[
-        Literal["request", "member", "owner"], Meta(description="members of the organisation bypass the gate")
-    ]
-    user: str | None
-    user_id: str | None
-    fullname: str | None
-    email: str | None
-    person: Annotated[str | None, Meta(description="the pseudonym that the audit log uses")]
-    request_id: str | None
-    asked_at: Time | None
-    since: Annotated[Time | None, Meta(description="null: not known, because it began before the first sync")]
-    by: Annotated[str | None, Meta(description="an account, or policy:NAME@version; null: the Hub did not say")]
-    policy: str | None
-    rule: Annotated[str | None, Meta(description="null when a person decided")]
-    agreement: Annotated[str | None, Meta(description="null: the access does not depend on an agreement")]
-    form: Annotated[str | None, Meta(description="fingerprint of the gate form when the request was first seen")]
-    until: Time | None
-    at_end: str | None
-    as_of: Time
-    proved_at: Annotated[Time | None, Meta(description="the last full sync up to then that was proved complete")]
-    found_later: Annotated[bool, Meta(description="its status had changed on the Hub by then, but was read later")]
-    note: Annotated[str | None, Meta(description="what is not known about it")]
-
-
 class AccountRecord(Record, frozen=True, kw_only=True):
     """The public profile of a requester."""
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.past_records import PastRequestRecord
 from ..application.record_builders import request_record
-from ..application.records import PastRequestRecord, RequestRecord
+from ..application.records import RequestRecord
 from ..domain.completeness import NO_RESET_LIST
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo

@@ -49,7 +49,9 @@ COMMANDS: dict[str, CommandEntry] = {
     "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _WORKSPACE),
     "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _WORKSPACE),
     "store": CommandEntry("store:store", "Store: check, export, backup, restore, remove.", _WORKSPACE),
-    "policy": CommandEntry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _WORKSPACE),
+    "policy": CommandEntry(
+        "policy:policy", "Policies: check, test, lint, show, explain, compare, new, promote.", _WORKSPACE
+    ),
     "table": CommandEntry("tables:table", "Tables: ls, show, add, remove, import, diff.", _WORKSPACE),
     "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _WORKSPACE),
     "apply": CommandEntry("plan:apply", "Apply a plan, once.", _WORKSPACE, has_effect=True),

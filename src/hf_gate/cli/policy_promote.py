@@ -14,11 +14,13 @@ from ..domain.rows import count_pending
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, UsageError
 from .framework import Run, command
+from .policy_compare import compare
 from .policy_files import print_errors, read_policies
 from .workspace import actor_of, open_with_policies
 
 if TYPE_CHECKING:
     from ..application.policy_bundle import PolicyBundle
+    from ..application.policy_comparison import PolicyComparison
     from ..application.policy_saves import PolicyHold
     from ..application.workspace import Workspace
     from ..plan.model import Change
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
-    First shows what that turn would change. The promotion is recorded in the audit log and applies only to this version:
+    First shows how it agrees with the last decisions by people, and what that turn would change. The promotion is recorded in the audit log and applies only to this version:
     a policy whose meaning changes needs a new promotion. After a promotion, a version whose run was paused or stopped
     can continue, and a version that was saved from the desk can act, whatever the number of changes.
     """
@@ -46,6 +48,9 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     hold = next((one for one in read_active_holds(workspace.store, bundle.policies) if one.policy == name), None)
     policy = _find_policy(bundle, name, hold)
     is_known = is_promoted(workspace.store, policy)
+    comparison = None if is_known else compare(workspace, policy, bundle.tables)
+    if comparison is not None:
+        _print_agreement(run, comparison)
     changes = [] if is_known else _first_turn(workspace, bundle, policy, hold)
     if hold is not None:
         run.out.say(hold.note)
@@ -58,11 +63,31 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
         "policy": policy.name,
         "digest": policy.digest,
         "promoted": not is_known,
+        "agreement": None if comparison is None else _agreement(comparison),
         "changes": dict(Counter(change.verb for change in changes)),
         "repos": _by_repo(changes),
     }
     run.out.document(doc, lambda: _promotion_lines(policy, is_known=is_known), quiet=[policy.digest])
     return 0
+
+
+def _print_agreement(run: Run, comparison: PolicyComparison) -> None:
+    compared, unknown = len(comparison.compared), len(comparison.unknown)
+    rest = f" {unknown:,} cannot be compared, because facts of that time are not kept." if unknown else ""
+    run.out.say(f"Compared with {pluralize(compared, 'decision')} by people. {comparison.describe()}{rest}")
+    if comparison.disagreements:
+        name = comparison.policy.name
+        count = pluralize(len(comparison.disagreements), "decision")
+        run.out.hint(f"`hf-gate policy compare {name}` lists {count} where the policy says otherwise.")
+
+
+def _agreement(comparison: PolicyComparison) -> dict[str, int]:
+    return {
+        "compared": len(comparison.compared),
+        "decided": comparison.decided_count,
+        "agreed": comparison.agreed_count,
+        "unknown": len(comparison.unknown),
+    }
 
 
 def _find_policy(bundle: PolicyBundle, name: str, hold: PolicyHold | None) -> Policy:

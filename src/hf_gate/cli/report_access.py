@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.records import AccessRecord
+from ..application.past_records import AccessRecord
 from ..errors import HfGateError
 from .as_of import as_of_option, open_ledger, print_certainty, read_view
 from .framework import Run, command, limit_options, repo_type_option

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from ..application.records import TICKS, AccessRecord, GrantEndRecord, RepoRecord, RequestRecord
+from ..application.past_records import AccessRecord
+from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from ..domain.display_text import clip
 from ..domain.ids import RepoType
 from ..domain.lifecycle import label_verdict

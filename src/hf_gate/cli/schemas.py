@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from ..application.past_records import AccessRecord, ComparisonRecord, PastRequestRecord, ShownPastRequest
 from ..application.records import (
-    AccessRecord,
     AttemptRecord,
     AuditRecord,
     ChangeRecord,
@@ -17,7 +17,6 @@ from ..application.records import (
     HealthRecord,
     OutcomeRecord,
     OverviewRecord,
-    PastRequestRecord,
     PersonExportRecord,
     PersonRecord,
     PlanRecord,
@@ -29,7 +28,6 @@ from ..application.records import (
     RepoStatusRecord,
     RequestRecord,
     RunRecord,
-    ShownPastRequest,
     ShownRequest,
     keys_of,
 )
@@ -312,9 +310,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         policy=_TEXT,
         digest=_TEXT,
         promoted=_BOOL,
+        agreement=_maybe(_object(compared=_COUNT, decided=_COUNT, agreed=_COUNT, unknown=_COUNT)),
         changes=_map(_COUNT),
         repos=_array(_object(where=_TEXT, repo=_TEXT, repo_type=_REPO_TYPE, count=_COUNT)),
     ),
+    "policy-compare": _document(**_fields(ComparisonRecord)),
     "explain": _document(
         repo=_TEXT,
         repo_type=_REPO_TYPE,

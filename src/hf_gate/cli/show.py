@@ -11,8 +11,9 @@ import click
 import msgspec
 
 from ..application.ledger_entries import history_records
+from ..application.past_records import ShownPastRequest
 from ..application.record_builders import account_record, request_record, store_only_fields, stored_request
-from ..application.records import RequestRecord, ShownPastRequest, ShownRequest
+from ..application.records import RequestRecord, ShownRequest
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import Status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -42,7 +43,7 @@ class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The state of one request after some of its events.
 
     `seq` is the place of its first entry in the chain. `grant` is None unless it is accepted. `record_entry` is the
-    number of the entry with its latest record.
+    number of the entry with its latest record. `started` is the last change that was sent.
     """
 
     seq: int
@@ -51,6 +52,7 @@ class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started: e.ChangeStarted | None = None
     record_entry: int | None = None
     verdict_entry: int | None = None
+    versions: Mapping[str, str] = {}  # of the lists and tables that the last verdict used
 
 
 def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:
@@ -65,6 +67,7 @@ def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:
         started=started,
         record_entry=dated.entry if _has_record(dated) else past.record_entry,
         verdict_entry=dated.entry if isinstance(event, e.VerdictReached) else past.verdict_entry,
+        versions=event.lists if isinstance(event, e.VerdictReached) else past.versions,
     )
 
 

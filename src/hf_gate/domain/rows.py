@@ -9,7 +9,7 @@ import msgspec
 
 from .activity import Activity
 from .evaluations import StoredEvaluation
-from .events import SyncEnded
+from .events import ChangeStarted, SyncEnded
 from .grant_origin import GrantOrigin
 from .hand_terms import HandTerms
 from .ids import Repo
@@ -96,11 +96,29 @@ class LedgerMoment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request as it was. `seq` is the place of its first entry in the chain, used as a cursor."""
+    """One request as it was. `seq` is the place of its first entry in the chain, used as a cursor.
+
+    `started` is the last change that was sent; `versions` are of the lists and tables that the last verdict used.
+    """
 
     seq: int
     row: RequestRow
     grant: GrantOrigin | None
+    started: ChangeStarted | None = None
+    versions: Mapping[str, str] = {}
+
+
+class PersonDecision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A decision that a person made: the entry that shows it, and the status that it gave the request."""
+
+    entry: int
+    seq: int
+    repo_id: int
+    request: int
+    at: int  # ms
+    actor: str
+    after: str
+    is_outside: bool  # made on the Hub's page or by another tool
 
 
 class SyncMark(msgspec.Struct, frozen=True, kw_only=True):

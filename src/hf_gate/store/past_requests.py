@@ -143,6 +143,8 @@ def read_past_requests(store: Store, moment: LedgerMoment, idents: Sequence[int]
             seq=past.seq,
             row=_build_row(moment.repo, ident, past, people.get(ident, 0), records.get(past.record_entry or 0), ident not in superseded),
             grant=past.grant,
+            started=past.started,
+            versions=past.versions,
         )
         for ident, past in known.items()
     }  # fmt: skip
@@ -167,9 +169,9 @@ def fold_entries(store: Store, idents: Sequence[int], last: int) -> dict[int, Pa
     return folded
 
 
-def read_granter(store: Store, grant: GrantOrigin) -> str | None:
-    """Return the Hub account that accepted a request outside hf-gate, if the Hub named it."""
-    private = _read_private(store, [grant.entry]).get(grant.entry, {})
+def read_granter(store: Store, entry: int) -> str | None:
+    """Return the Hub account that made the change of this entry outside hf-gate, if the Hub named it."""
+    private = _read_private(store, [entry]).get(entry, {})
     granter = private.get("granted_by")
     user = granter.get("user") if isinstance(granter, Mapping) else None
     return user if isinstance(user, str) else None

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.as_of import PastView, parse_moment, read_access_page, read_past_view
-from ..application.records import AccessRecord
+from ..application.past_records import AccessRecord
 from ..domain.ids import Repo
 from ..errors import UsageError
 from .exports import export_response
