@@ -355,3 +355,20 @@ def test_the_public_part_of_an_event_has_no_place_for_a_name_or_an_answer() -> N
     private = {"username", "fullname", "email", "answer", "reason", "note", "record", "granted_by", "user"}
     for kind in _kinds():
         assert private.isdisjoint(f.name for f in msgspec.structs.fields(kind)), kind
+
+
+# ---- accepted again on the Hub ---------------------------------------------------------------------------------------------
+
+
+def _until(desk: Desk) -> int | None:
+    return desk.state.until
+
+
+@given(st.integers(0, 10**10), st.integers(0, 10**6))
+def test_a_later_review_of_a_grant_takes_its_end_away_unless_it_is_our_own(later: int, end: int) -> None:
+    desk = accepted_by_us()
+    desk.tell(e.GrantDated(until=T0 + end), record("accepted"))
+    found = desk.read(record("accepted", reviewed_at=at(REVIEWED + later)))
+    is_renewed = later > LIST_LAG
+    assert [event.cause for event in found if isinstance(event, e.GrantDated)] == (["outside"] if is_renewed else [])
+    assert _until(desk) == (None if is_renewed else T0 + end)

@@ -143,7 +143,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
 
 
 def _version(visitor: Visitor, key: str) -> str:
-    found = re.search(rf'name="accept" value="{key}:(\w+)"', visitor.get("/queue?q=user:p0003").body)
+    found = re.search(rf'name="accept" value="{key}:([\w.]+)"', visitor.get("/queue?q=user:p0003").body)
     assert found
     return found[1]
 

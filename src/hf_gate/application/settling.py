@@ -14,7 +14,7 @@ from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
-from ..domain.request_state import RecordUpdate, diff_record
+from ..domain.request_state import RecordUpdate, diff_record, is_renewed_outside
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
@@ -85,6 +85,8 @@ def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt")
     if now.status == change.after:
         return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read", hub_at=to_ms(now.reviewed_at))
+    if change.is_end and is_renewed_outside(item.row.state, to_ms(now.reviewed_at)):
+        return SettledItem(item, OutcomeKind.STALE, "it was accepted again on the Hub")
     seen = version_of_record(now, item.row.state.last_moved_at)
     moved = planned_version(change).difference(seen, with_identity=change.identity_digest is not None)
     return SettledItem(item, OutcomeKind.STALE, moved) if moved else None

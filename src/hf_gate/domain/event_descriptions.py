@@ -82,6 +82,7 @@ def _describe_end(event: e.GrantDated) -> str:
 _END_CAUSES: Final = {
     "fact": "the date in `until` has moved",
     "keep_while": "a condition of `keep_while` has changed",
+    "outside": "accepted again on the Hub",
     "renew": "renewed by a person",
     "drop": "end removed by a person",
     "adopt": "end given to a person from before",

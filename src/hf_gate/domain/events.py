@@ -164,7 +164,7 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     written: str | None = None  # as written in the rule: `30d`, `2027-06-30`
     terms: str | None = None  # digest of what can move the end later; see `domain.grants.GrantTerms`
     lapses: int | None = None  # ms; when access ends because a condition of `keep_while` is false
-    cause: str | None = None  # fact, keep_while, renew, drop, adopt; None: set with the acceptance, or by hand
+    cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside; None: set with the acceptance, or by hand
 
 
 class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_NOTICED.value):

@@ -231,6 +231,8 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
         found.append(e.RequestChanged(what=("record",), hub_request=seen.request_id))
     if (reviewed_at := _later_review(state, seen)) is not None:
         found.append(e.RequestChanged(what=("review",), reviewed_at=reviewed_at))
+        if is_renewed_outside(state, reviewed_at):
+            found.append(e.GrantDated(until=None, cause="outside"))
     if seen.status != state.status and not _is_own_change(state, seen, skew):
         found.append(
             e.StatusMoved(
@@ -266,6 +268,17 @@ def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) 
     if not has_end or state.moved_at is None or asked_at > state.moved_at or seen.status != state.status:
         return ()
     return (current_end(state),)
+
+
+def is_renewed_outside(state: RequestState, reviewed_at: int | None) -> bool:
+    """Tell whether a grant with an end was accepted again on the Hub at `reviewed_at` (ms). That grant has no end of ours.
+
+    The Hub's time of our own acceptance may be slightly later than the time that we stored.
+    """
+    known = (state.reviewed_at, state.moved_at)
+    if reviewed_at is None or state.status != Status.ACCEPTED or (state.until is None and state.terms is None):
+        return False
+    return any(known) and reviewed_at > max(at or 0 for at in known) + LIST_LAG
 
 
 def current_end(state: RequestState) -> e.GrantDated:
