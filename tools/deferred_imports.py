@@ -46,6 +46,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.decisions": "resolves people and requests; loads the store's rows and flows",
     "hf_gate.application.erasure": "loads the store",
     "hf_gate.application.person_export": "loads the store",
+    "hf_gate.application.retention": "loads the store",
     "hf_gate.application.evaluation": "evaluates policies; loads CEL",
     "hf_gate.application.evaluation_pool": "starts processes; loads all of planning",
     "hf_gate.application.table_store": "versions of tables; loads CEL",

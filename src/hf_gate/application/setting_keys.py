@@ -29,6 +29,9 @@ HELD_ENDS: Final = "held ends"
 UNATTENDED_STOP: Final = "unattended work stopped"
 """The stop of all unattended work that the ledger records, as JSON; see `unattended.py`."""
 
+RETENTION_AT: Final = "retention at"
+"""When old personal data was last looked for and deleted (ms)."""
+
 TEAM_UNTIL: Final = TEAM_UNTIL_SETTING
 """Until when (ms) the rules for several admins apply although the other admins were removed."""
 

@@ -26,6 +26,7 @@ from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .policy_saves import PolicyHold
 from .record_builders import run_record
+from .retention import apply_daily
 from .run_executor import RunExecutor
 from .runs import create_run
 from .sync import SyncResult, count_by_report, sync_repo
@@ -63,6 +64,7 @@ class TurnResult:
     closed: int = 0  # ends that wait for the hours of `guards.end_hours`
     holds: Sequence[PolicyHold] = ()  # policies saved from the desk, with their changes in `saved_counts`
     saved_counts: Mapping[str, int] = field(default_factory=dict)
+    forgotten: int = 0  # requests whose personal data was kept long enough and is deleted
     stop: UnattendedStop | None = None  # if set, nothing was changed
 
     @property
@@ -121,6 +123,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
     if result.stop is None:  # otherwise a version's large first turn would come unseen after the start
         _record_first_turns(context, result)
+        result.forgotten = sum(apply_daily(workspace, context.actor).values())
     return result
 
 

@@ -48,7 +48,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _WORKSPACE),
     "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _WORKSPACE),
     "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _WORKSPACE),
-    "store": CommandEntry("store:store", "Store: check, export, backup, restore, remove.", _WORKSPACE),
+    "store": CommandEntry("store:store", "Store: check, export, backup, restore, retention, remove.", _WORKSPACE),
     "policy": CommandEntry(
         "policy:policy", "Policies: check, test, lint, show, explain, compare, new, promote.", _WORKSPACE
     ),

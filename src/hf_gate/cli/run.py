@@ -286,6 +286,8 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     yield f"Synced {pluralize(len(done.synced), 'repo')} ({kinds}): {pluralize(news, 'change')} found."
     for repo, problem in done.failed.items():
         yield f"  {repo} could not be synced: {problem}"
+    if done.forgotten:
+        yield f"  personal data of {pluralize(done.forgotten, 'old request')} deleted."
     if done.profiles:
         yield f"  {pluralize(done.profiles, 'profile')} read."
     for each in done.resumed:

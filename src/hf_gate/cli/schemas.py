@@ -287,6 +287,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "store-export": _document(folder=_TEXT, files=_map(_COUNT)),
     "store-backup": _document(store=_TEXT, file=_TEXT, bytes=_COUNT),
     "store-restore": _document(store=_TEXT, file=_TEXT, replaced=_MAYBE, repos=_array(_TEXT)),
+    "store-retention": _document(deleted=_BOOL, requests=_map(_COUNT), days=_map(_COUNT)),
     "store-remove": _document(stores=_array(_TEXT), removed=_array(_TEXT), stays=_array(_TEXT)),
     "policy-check": _document(
         ok=_BOOL,

@@ -26,6 +26,7 @@ store = GateGroup(
         "export": CommandEntry("store:store_export", "Export everything to a folder, in open formats."),
         "backup": CommandEntry("store:store_backup", "Copy the store to one file, even while the desk runs."),
         "restore": CommandEntry("store:store_restore", "Replace the store with a backup."),
+        "retention": CommandEntry("store_retention:store_retention", "Delete the personal data of old requests."),
         "remove": CommandEntry(
             "store_remove:store_remove", "Delete the store and all other data of hf-gate on this machine."
         ),

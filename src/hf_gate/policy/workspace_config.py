@@ -17,7 +17,9 @@ from .policy_parser import read_globs, read_tables, read_version
 from .rule_parser import read_reasons
 from .strict_yaml import read_yaml
 
-KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url")
+KEYS = (
+    "version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url", "retention",
+)  # fmt: skip
 _SYNONYMS = {
     "database": "store",
     "db": "store",
@@ -33,6 +35,8 @@ _SYNONYMS = {
     "reasons": "templates",
     "reason_templates": "templates",
     "lists": "tables",
+    "keep": "retention",
+    "forget": "retention",
 }
 _RATES = ("accept", "reset", "reject", "remove", "ends")
 _SECRET_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,99}|file:\S.{0,400}")
@@ -52,6 +56,10 @@ _GUARD_SYNONYMS = {
     "protect": "protected",
     "never_remove": "protected",
 }
+RETENTION_STATUSES = ("rejected", "reset", "withdrawn")
+"""Statuses whose personal data can be deleted after some time. Others still need it."""
+_PERIOD = re.compile(r"([1-9]\d{0,3})(d|w|mo|y)\Z")
+_DAYS = {"d": 1, "w": 7, "mo": 30, "y": 365}
 _STORE = re.compile(r"(sqlite:///\S+|postgresql(?:\+psycopg)?://\S+)\Z")
 _ACCEPT, _RESET, _REJECT, _REMOVE = Rate(20_000, 3600), Rate(200, 3600), Rate(50, 3600), Rate(25, 86_400)
 
@@ -94,6 +102,7 @@ class WorkspaceConfig:
     templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
     may_write_policies: bool = False  # whether admins may save policies from the desk
     heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
+    retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
     source: str = "hf-gate.yaml"
 
     def includes(self, repo: Repo) -> bool:
@@ -147,6 +156,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
         may_write_policies="desk" in keys and _read_desk(reader, keys["desk"][1]),
         heartbeat_url=_read_secret_reference(reader, keys, "heartbeat_url"),
+        retention=_read_retention(reader, keys["retention"][1]) if "retention" in keys else {},
         source=reader.source.name,
     )
 
@@ -239,6 +249,19 @@ def _read_secret_reference(reader: NodeReader, keys: Keys, name: str) -> str | N
     words = f"{name} is a secret: name the environment variable or the file that holds it."
     reader.add_problem(node, "secret_value", words, hint=f"Write `{name}: env:NAME` or `{name}: file:PATH`.")
     return None
+
+
+def _read_retention(reader: NodeReader, node: Node) -> dict[str, int]:
+    """Read the days after which the personal data of requests is deleted, by status."""
+    found: dict[str, int] = {}
+    for status, (_, value) in (reader.read_keys(node, "retention", RETENTION_STATUSES) or {}).items():
+        text = reader.read_text(value, f"retention of {status}")
+        match = _PERIOD.match(text or "")
+        if match is not None:
+            found[status] = int(match[1]) * _DAYS[match[2]]
+        elif text is not None:
+            reader.add_problem(value, "bad_period", f"`{text[:40]}` is not a period; write 180d, 12w, 6mo or 1y.")
+    return found
 
 
 def _suggest_username(text: str) -> str | None:

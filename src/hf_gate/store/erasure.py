@@ -17,7 +17,7 @@ from ..domain.runs import FINISHED
 from .compression import Packer
 from .erased import read_secret, write_keys
 from .ledger import read_repos_by_number
-from .sql import Database
+from .sql import Database, Row
 from .writer import Writer
 from .writer_cache import read_dictionary
 
@@ -26,8 +26,16 @@ TO_SCRUB: Final = "to scrub"
 
 _PERSON: Final = "id, pseudonym, user_id, username, fullname, email"
 _MIN_NEEDLE: Final = 4  # characters; a shorter word would occur in most texts
+_SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
 _REQUEST_TABLES: Final = ("hits", "picked", "tray")
-_CHANGE: Final[dict[str, object]] = {"user_id": None, "user": None, "reason": None, "because": [], "answers_digest": ""}
+_CHANGE: Final[dict[str, object]] = {
+    "user_id": None,
+    "user": None,
+    "reason": None,
+    "because": [],
+    "answers_digest": "",
+    "identity_digest": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ class Eraser:
         self._delete_private_parts("x.person_id = ?", person, "erasure", identity.pseudonym)
         self._clear_requests(requests)
         self._delete_mentions(identity)
-        self._redact_runs(requests, [identity])
+        self._redact_runs(requests, identity)
         self._db.run("DELETE FROM profiles WHERE person_id = ?", (person,))
         self._db.run(
             "UPDATE people SET salt = NULL, user_id = NULL, username = NULL, fullname = NULL, email = NULL,"
@@ -86,7 +94,8 @@ class Eraser:
         self._register(people, requests)
         self._delete_private_parts(f"l.request_id {among}", value, "retention", None)
         self._clear_requests(requests)
-        self._redact_runs(requests, people)
+        self._redact_changes(self._read_changes(requests), [])
+        self._redact_plans(set(requests), [])
         for one in people:
             if self._db.row("SELECT 1 FROM requests WHERE person_id = ? AND record_id IS NOT NULL", (one.id,)) is None:
                 self._clear_names(one)
@@ -153,20 +162,23 @@ class Eraser:
 
     # ---- plans and runs ----------------------------------------------------------------------------------------------
 
-    def _redact_runs(self, requests: Sequence[int], people: Sequence[StoredIdentity]) -> None:
-        """Remove people from the changes of runs, and from plans. A plan without a run is deleted."""
+    def _redact_runs(self, requests: Sequence[int], one: StoredIdentity) -> None:
+        """Remove a person from the changes of runs, and from plans. A plan without a run is deleted."""
+        nameless = self._db.rows(f"{_SELECT_CHANGES} request_id IS NULL")
+        mentions = [row for row in nameless if is_mentioned(one.needles, bytes(row[2]).decode("utf-8", "replace"))]
+        self._redact_changes([*self._read_changes(requests), *mentions], one.needles)
+        self._redact_plans(set(requests), [one])
+
+    def _read_changes(self, requests: Sequence[int]) -> list[Row]:
         among, value = self._db.in_clause(requests)
-        needles = [needle for one in people for needle in one.needles]
-        sql = "SELECT run, n, request_id, change, why FROM changes WHERE"
-        rows = self._db.rows(f"{sql} request_id {among}", (value,))
-        nameless = self._db.rows(f"{sql} request_id IS NULL")
-        rows += [row for row in nameless if is_mentioned(needles, bytes(row[3]).decode("utf-8", "replace"))]
-        for run, n, _, change, why in rows:
-            document = msgspec.json.encode({**msgspec.json.decode(bytes(change)), **_CHANGE, "identity_digest": None})
+        return self._db.rows(f"{_SELECT_CHANGES} request_id {among}", (value,))
+
+    def _redact_changes(self, rows: Sequence[Row], needles: Sequence[str]) -> None:
+        for run, n, change, why in rows:
+            document = msgspec.json.encode({**msgspec.json.decode(bytes(change)), **_CHANGE})
             kept = "" if is_mentioned(needles, why) else why
             sql = "UPDATE changes SET change = ?, why = ? WHERE run = ? AND n = ?"
             self._db.run(sql, (document, kept, run, n))
-        self._redact_plans(set(requests), people)
 
     def _redact_plans(self, requests: Collection[int], people: Sequence[StoredIdentity]) -> None:
         user_ids = {one.user_id for one in people if one.user_id}
@@ -179,7 +191,7 @@ class Eraser:
             if not any(is_about):
                 continue
             changes = [
-                {**change, **_CHANGE, "identity_digest": None} if is_one else change
+                {**change, **_CHANGE} if is_one else change
                 for change, is_one in zip(document["changes"], is_about, strict=True)
             ]
             redacted = msgspec.json.encode({**document, "changes": changes})

@@ -1,0 +1,62 @@
+"""Deletes the personal data of old requests as `retention` in hf-gate.yaml says: shows it first, and works in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..domain.timestamps import to_ms
+from ..store import retention
+from .setting_keys import RETENTION_AT
+from .workspace import Workspace
+
+_DAY: Final = 86_400_000
+_BATCH: Final = 500  # requests of one transaction
+_MAX_IN_TURN: Final = 5_000  # requests of one turn of `run`; the next turn continues
+
+
+def count_expired(workspace: Workspace) -> dict[str, int]:
+    """Return how many requests of each configured status have been kept long enough."""
+    periods = workspace.location.config.retention
+    return {
+        status: retention.count_expired(workspace.store, status, _limit_of(workspace, days))
+        for status, days in sorted(periods.items())
+    }
+
+
+def apply_retention(workspace: Workspace, actor: str, most: int = _MAX_IN_TURN) -> dict[str, int]:
+    """Delete the personal data of at most `most` requests; return how many of each status."""
+    done: dict[str, int] = {}
+    for status, days in sorted(workspace.location.config.retention.items()):
+        while most > 0:
+            count = retention.delete_expired(
+                workspace.store,
+                status,
+                _limit_of(workspace, days),
+                limit=min(_BATCH, most),
+                at=to_ms(workspace.now()),
+                actor=actor,
+            )
+            done[status] = done.get(status, 0) + count
+            most -= count
+            if count == 0:
+                break
+    if sum(done.values()):
+        retention.remove_traces(workspace.store)
+    return done
+
+
+def apply_daily(workspace: Workspace, actor: str) -> Mapping[str, int]:
+    """Apply the retention once a day, or again at once while requests are left over from the last time."""
+    store, now = workspace.store, to_ms(workspace.now())
+    if not workspace.location.config.retention or now - int(store.setting(RETENTION_AT) or 0) < _DAY:
+        return {}
+    done = apply_retention(workspace, actor)
+    if sum(done.values()) < _MAX_IN_TURN:
+        with store.writing() as write:
+            write.write_setting(RETENTION_AT, str(now))
+    return done
+
+
+def _limit_of(workspace: Workspace, days: int) -> int:
+    return to_ms(workspace.now()) - days * _DAY
