@@ -66,6 +66,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_as_of.py",
         "tests/contract/test_classification.py",
         "tests/contract/test_incremental_machine.py",
+        "tests/contract/test_ends_in_time.py",
         "tests/contract/test_request_version.py",
         "tests/contract/test_sources_tables.py",
         "tests/contract/test_table_edits.py",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hf_gate.domain.answer_quality import Quality, rate_answer
 from hf_gate.domain.case_folding import fold_for_search
 from hf_gate.domain.classification import MailKind
-from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, VerdictReached
+from hf_gate.domain.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, VerdictReached
 from hf_gate.domain.query import Age, Day, Pattern, Query, Term
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.roles import Role
@@ -98,6 +98,16 @@ def _fill(store: Store) -> None:
                     event=reached, at=5, actor="policy:p", request=ident, person=person, private={"tables": tables}
                 )
             )
+            if store.requests([ident])[ident].state.status == "accepted" and chance.random() < 0.7:
+                day = NOW + chance.randrange(-10, 90) * 86_400_000
+                dated = chance.choice(
+                    [
+                        GrantDated(until=day),
+                        GrantDated(until=None, lapses=day, terms="t"),
+                        GrantDated(until=None, terms="t"),
+                    ]
+                )
+                entries.append(LedgerEntry(event=dated, at=6, actor="lena", request=ident, person=person))
             if chance.random() < 0.3:
                 private = {"reason": chance.choice(["Please say more.", "no", "Robots?"])}
                 entries += [
@@ -145,6 +155,23 @@ def _day(term: Term, moment: int | None) -> bool:
         if (first is None or when >= first) and (last is None or when < last):
             return True
     return False
+
+
+def _end(term: Term, row: RequestRow) -> bool:
+    end = row.state.ends_at
+    if any(isinstance(value, Pattern) and not value.is_any for value in term.values) and (
+        row.state.status == "accepted" and end is None and row.state.terms is None
+    ):
+        return True
+    compare: dict[str, Callable[[int, int], bool]] = {
+        ">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
+    }  # fmt: skip
+    return end is not None and any(
+        value.is_any if isinstance(value, Pattern)
+        else compare[value.sign](end, NOW + value.seconds * 1000) if isinstance(value, Age)
+        else _day(Term("ends", (value,)), end)
+        for value in term.values
+    )  # fmt: skip
 
 
 def _word(term: Term, row: RequestRow) -> bool:
@@ -202,6 +229,7 @@ _HOLDS: dict[str, Callable[[Store, Term, RequestRow], bool]] = {
     "age": lambda _, t, row: _age(t, row),
     "asked": lambda _, t, row: _day(t, row.state.asked_at),
     "reviewed": lambda _, t, row: _day(t, row.state.reviewed_at),
+    "ends": lambda _, t, row: _end(t, row),
     "rule": lambda _, t, row: _some(t, row.state.verdict[2] if row.state.verdict else None),
     "verdict": lambda _, t, row: _some(t, row.state.verdict[0] if row.state.verdict else None),
     "shadow": lambda _, t, row: _some(t, *(action for _, _, action in row.state.shadow)),
@@ -257,6 +285,9 @@ _values: dict[str, st.SearchStrategy[Pattern | Age | Day]] = {
     "age": st.builds(Age, st.sampled_from([">", ">=", "<", "<="]), st.integers(0, 90), st.sampled_from(["h", "d", "w", "mo"])),
     "asked": st.builds(Day, st.sampled_from(["", ">", ">=", "<", "<="]), st.dates(datetime(2026, 1, 1).date(), datetime(2026, 3, 9).date())),  # noqa: DTZ001
     "reviewed": st.builds(Day, st.sampled_from(["", ">", ">=", "<", "<="]), st.dates(datetime(2026, 2, 2).date(), datetime(2026, 2, 6).date())),  # noqa: DTZ001
+    "ends": st.builds(Age, st.sampled_from([">", ">=", "<", "<="]), st.integers(0, 9), st.sampled_from(["w", "mo"]))
+    | st.builds(Day, st.sampled_from(["", ">", ">=", "<", "<="]), st.dates(datetime(2026, 3, 1).date(), datetime(2026, 12, 9).date()))  # noqa: DTZ001
+    | st.sampled_from([Pattern(("none",)), Pattern(("", ""))]),
     "rule": st.sampled_from([Pattern(("signed",)), Pattern(("s", "")), Pattern(("none",))]),
     "verdict": st.sampled_from([Pattern((v,)) for v in ("accept", "human", "reject")] + [Pattern(("", ""))]),
     "shadow": st.sampled_from([Pattern((v,)) for v in ("accept", "reset", "wait")] + [Pattern(("re", ""))]),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.query import KEY_VALUES, KEYS, UNITS, Age, Day, Pattern, Query, Term
+from hf_gate.domain.query import KEY_VALUES, KEYS, NO_END, UNITS, Age, Day, Pattern, Query, Term
 from hf_gate.domain.query_parser import MAX_CHARACTERS, MAX_TERMS, MAX_VALUES, parse_query
 from hf_gate.errors import InvalidQuery, QueryTooLarge
 
@@ -41,6 +41,8 @@ def _terms(draw: st.DrawFn) -> Term:
         values = _ages
     elif key in {"asked", "reviewed"}:
         values = _days
+    elif key == "ends":
+        values = _ages | _days | st.sampled_from([Pattern((NO_END,)), Pattern(("", ""))])
     elif key in KEY_VALUES:
         values = st.sampled_from([Pattern((word,)) for word in KEY_VALUES[key]] + [Pattern(("", ""))])
     elif key == "same":

@@ -6,8 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
 
 from .console import DATASET, Console, fill
@@ -94,3 +96,84 @@ def test_a_service_that_comes_late_says_how_late(console: Console, fresh: LocalH
     turn = console.run("run", "--once")
     assert "3 grants ended up to" in turn.out
     assert [row["late_hours"] for row in ends(console)] == [0] * 18
+
+
+# ---- changes by hand ---------------------------------------------------------------------------------------------------
+
+WHO = f"person-0@{DATASET}"
+
+
+def end_of(console: Console, name: str) -> str | None:
+    return next((str(row["ends_at"])[:10] for row in ends(console) if row["user"] == name), None)
+
+
+def test_a_renewal_sets_the_end_and_no_table_moves_it_any_more(console: Console, place: Path) -> None:
+    done = console.run("expire", "renew", WHO, "--until", "2091-03-01", "--json")
+    assert done.code == 0, done.err
+    jsonschema.validate(done.json, SCHEMAS["expire-change"])
+    assert done.json["changed"] == 1
+    write_rows(place, "2089-01-01", NAMES[:1] + [f"{name}-2" for name in NAMES[1:]])
+    console.run("run", "--once")
+    assert end_of(console, "person-0") == "2091-03-02"
+    assert "renewed by a person" in console.run("show", WHO).out + console.run("audit", "ls", WHO).out
+
+
+def test_a_renewal_without_an_end_takes_the_one_of_the_policies(console: Console) -> None:
+    assert console.run("expire", "renew", WHO, "--until", "30d").code == 0
+    done = console.run("expire", "renew", WHO)
+    assert (done.code, "access ends 2090-01-02 00:00 UTC (starter/signed)" in done.out) == (0, True), done.err
+    assert end_of(console, "person-0") == "2090-01-02"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((WHO, "--until", "2020-01-01"), "in the past"),
+        ((WHO, "--until", "soon"), "is not an end"),
+        ((f"nobody@{DATASET}", "--until", "1y"), "there is no request"),
+        (("person-0@acme/other", "--until", "1y"), "not a repo of this workspace"),
+    ],
+)
+def test_a_renewal_that_cannot_be_says_why(console: Console, args: tuple[str, ...], words: str) -> None:
+    ended = console.run("expire", "renew", *args)
+    assert ended.code != 0
+    assert words in ended.err
+    assert end_of(console, "person-0") == "2090-01-02"
+
+
+def test_who_has_no_access_gets_no_end(console: Console) -> None:
+    console.run("revoke", WHO, "--how", "reset", "--reason", "Please ask again.")
+    ended = console.run("expire", "renew", WHO, "--until", "1y")
+    assert (ended.code, "has no access (reset)" in ended.err) == (2, True), ended.err
+
+
+def test_an_end_is_removed_and_given_back_by_adoption(console: Console) -> None:
+    assert console.run("expire", "drop", WHO).out == f"{WHO}: access has no end\n"
+    assert end_of(console, "person-0") is None
+    assert "person-0" in console.run("expire", "ls", "--without-end").out
+    found = console.run("ls", DATASET, "--query", "ends:none", "--json")  # people who wait have no end of access
+    assert [row["user"] for row in found.json] == ["person-0"], found.err
+    refused = console.run("expire", "adopt")
+    assert (refused.code, "need confirmation" in refused.err) == (6, True)
+    done = console.run("expire", "adopt", "--yes", "--json")
+    assert (done.json["changed"], done.json["left"]) == (1, {})
+    assert end_of(console, "person-0") == "2090-01-02"
+    assert console.run("expire", "ls", "--without-end").out == "Every access has an end.\n"
+    assert console.run("expire", "adopt", "--yes").out == "Nothing was changed.\n"
+
+
+def test_adoption_leaves_people_whose_end_is_unknown(console: Console, place: Path) -> None:
+    console.run("expire", "drop", WHO)
+    write_rows(place, "", NAMES)
+    done = console.run("expire", "adopt", "--yes")
+    assert "1 person left as they are: the end is not known." in done.err
+    assert done.out == "Nothing was changed.\n"
+
+
+def test_a_changed_policy_changes_ends_only_when_it_is_asked_to(console: Console, place: Path) -> None:
+    (place / "policies" / "starter.yaml").write_text(POLICY.replace("until: tables.dua.expires", "until: 2089-06-30"))
+    console.run("run", "--once")
+    assert end_of(console, "person-0") == "2090-01-02"
+    done = console.run("expire", "adopt", "--with-end", "--yes", "--max-changes", "21", "--json")
+    assert done.json["changed"] == 21, done.err
+    assert end_of(console, "person-0") == "2089-07-01"

@@ -14,6 +14,9 @@ import pytest
 from hf_gate.application.evaluated_parts import evaluate_part
 from hf_gate.application.planning import propose_plan
 from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.domain.query_parser import parse_query
+from hf_gate.web.queue_query import merge_search
+from hf_gate.web.queue_terms import describe_term
 from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room, all_keys, links_of, parsed, text_of
 
 
@@ -352,3 +355,10 @@ def test_the_words_of_a_verdict_are_explained_where_they_stand(tmp_path: Path) -
             text = " ".join(" ".join(parsed(body).text).split())
             assert "Needs you: policies in shadow mode decide nothing." in text
             assert "shadow : Would send back : nothing useful written about use." in text
+
+
+def test_a_search_for_ends_is_not_limited_to_people_who_wait() -> None:
+    assert merge_search("status:pending repo:med-7b", "ends:none") == "repo:med-7b ends:none"
+    assert merge_search("status:rejected", "ends:<30d") == "status:rejected ends:<30d"
+    assert describe_term(parse_query("ends:<30d").terms[0]) == ("Access ends", "less than 30 days from now")
+    assert describe_term(parse_query("ends:none").terms[0]) == ("Access ends", "never")

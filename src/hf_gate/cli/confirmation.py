@@ -70,9 +70,18 @@ def confirm_plan(
     )
 
 
-def confirm_ends(run: Run, lines: Sequence[str], question: str, *, yes: bool, max_changes: int | None) -> None:
-    """Confirm new ends of access like the changes of a plan; the first lines are printed before the question."""
+def confirm_ends(
+    run: Run, lines: Sequence[str], question: str, *, yes: bool, max_changes: int | None, may_skip: bool = False
+) -> None:
+    """Confirm new ends of access like the changes of a plan; the first lines are printed before the question.
+
+    With `may_skip`, a single end needs no confirmation.
+    """
     from ..plan.guards import MAX_CONFIRMED, Confirmation
+
+    needed = Confirmation.TYPED if len(lines) > MAX_CONFIRMED else Confirmation.CONFIRM
+    if may_skip and len(lines) == 1:
+        needed = Confirmation.NONE
 
     def show() -> None:
         for line in lines[:_SHOWN]:
@@ -81,7 +90,7 @@ def confirm_ends(run: Run, lines: Sequence[str], question: str, *, yes: bool, ma
             run.out.say(f"  and {len(lines) - _SHOWN} more")
 
     _require_confirmation(
-        Confirmation.TYPED if len(lines) > MAX_CONFIRMED else Confirmation.CONFIRM,
+        needed,
         len(lines),
         question=question.format(len(lines)),
         show=show,

@@ -28,6 +28,9 @@ expire = GateGroup(
     "expire",
     {
         "ls": CommandEntry("expire:expire_ls", "List grants by the end of access."),
+        "renew": CommandEntry("expire_change:expire_renew", "Let access end later, or earlier.", has_effect=True),
+        "drop": CommandEntry("expire_change:expire_drop", "Remove the end of access.", has_effect=True),
+        "adopt": CommandEntry("expire_change:expire_adopt", "Give ends to people from before.", has_effect=True),
         "confirm": CommandEntry(
             "expire:expire_confirm", "Confirm ends that moved to an earlier time.", has_effect=True
         ),
@@ -37,22 +40,32 @@ expire = GateGroup(
 _NO_LIMIT: Final = "36500d"
 
 
-@command("ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json"))
+@command(
+    "ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json", "hf-gate expire ls --without-end")
+)
 @click.option("--within", metavar="TIME", default=_NO_LIMIT, help="Only grants that end within this time: 30d.")
+@click.option("--without-end", is_flag=True, help="People whose access has no end, those who asked first at the top.")
 @limit_options
-def expire_ls(run: Run, within: str, limit: int | None) -> int:
+def expire_ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
     """List grants that end, the earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
+    from ..application.end_changes import iterate_accepted
+
     workspace = open_workspace(run)
     now = workspace.now()
+    if without_end:
+        endless = (grant_end_record(row, now) for row in iterate_accepted(workspace.store, None, with_end=False))
+        print_ends(run, endless, now, limit, empty="Every access has an end.", part="the first {}")
+        return 0
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
     rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
-    _print_ends(run, rows, now, limit, empty="No grant has an end date.", part="the first {} to end")
+    print_ends(run, rows, now, limit, empty="No grant has an end date.", part="the first {} to end")
     return 0
 
 
-def _print_ends(
+def print_ends(
     run: Run, rows: Iterable[GrantEndRecord], now: datetime, limit: int | None, *, empty: str, part: str
 ) -> None:
+    """Print ends of access as a list."""
     columns: Sequence[Column[GrantEndRecord]] = (
         Column("ENDS", lambda row: _describe_end(row, now)),
         Column("WHO", lambda row: row.user or row.user_id or ""),

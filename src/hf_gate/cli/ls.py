@@ -16,7 +16,8 @@ from ..domain.completeness import NO_RESET_LIST
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
-from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
+from ..domain.query_parser import parse_query
+from ..errors import HfGateError, InvalidQuery, InvalidStatus, NotAllowed, NotGated, UsageError
 from .as_of import as_of_option, open_ledger, print_certainty, read_view, refuse_with_as_of
 from .framework import Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, Format
@@ -85,7 +86,7 @@ def ls(
     repos with --live, are read from the Hub. `hf-gate help queries` explains --query. VERDICT is the result of the
     policies: `Needs review` means that a person decides; `no rule` means that no rule of an enforced policy matches.
     """
-    statuses = _statuses(status)
+    statuses = _statuses(Status.ACCEPTED if status == Status.PENDING and _asks_for_ends(query) else status)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
     if as_of is not None:
         refuse_with_as_of({"--query": query, "--by": by, "--live": live})
@@ -135,6 +136,14 @@ def _print_past(
     )
     print_certainty(run, view)
     return 0
+
+
+def _asks_for_ends(text: str) -> bool:
+    """Tell whether a query is about the end of access, which pending requests do not have."""
+    try:
+        return any(term.key == "ends" for term in parse_query(text).terms)
+    except InvalidQuery:
+        return False  # the listing reports it
 
 
 def _statuses(text: str) -> tuple[Status, ...]:

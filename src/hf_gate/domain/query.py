@@ -151,6 +151,7 @@ class Query:
 
 # ---- keys --------------------------------------------------------------------------------------------------------------
 
+NO_END: Final = "none"
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
 SECOND_APPROVAL: Final = "second"
 MISSING_APPROVAL: Final = "missing"
@@ -174,6 +175,7 @@ KEYS: Final[dict[str, str]] = {
     "age": "time since the request: >2d, <=12h",
     "asked": "the day of the request: 2026-11-01, >2026-11-01",
     "reviewed": "the day of the last decision",
+    "ends": "when access ends: <30d, >2027-01-01, <0d for overdue, or none for access without an end",
     "rule": "the rule behind the verdict",
     "verdict": "the verdict of the policies: accept, human, wait, reset, reject",
     "shadow": "the verdict of a policy in shadow mode; same values as verdict",
@@ -190,7 +192,7 @@ KEYS: Final[dict[str, str]] = {
 """The keys of terms and their meaning."""
 
 VIEWER_KEYS: Final = frozenset(
-    {"status", "repo", "age", "asked", "reviewed", "rule", "verdict", "shadow", "queue", "approval"}
+    {"status", "repo", "age", "asked", "reviewed", "ends", "rule", "verdict", "shadow", "queue", "approval"}
 )
 """Keys that reveal no names, answers or reasons. Viewers can also use `user` with pseudonyms."""
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..errors import InvalidQuery, InvalidRepo, QueryTooLarge
 from .ids import parse_repo
-from .query import KEY_VALUES, KEYS, Age, Day, Pattern, Query, Term, Value, escape_quoted
+from .query import KEY_VALUES, KEYS, NO_END, Age, Day, Pattern, Query, Term, Value, escape_quoted
 
 _NAME: Final = re.compile(r'[^\s:"\\*,]*')
 _TOKEN: Final = re.compile(r"\S*")
@@ -120,6 +120,8 @@ class _QueryParser:
             return self._parse_age(start, pattern)
         if key in {"asked", "reviewed"}:
             return self._parse_day(start, pattern, key)
+        if key == "ends":
+            return self._parse_end(start, pattern)
         if key in KEY_VALUES and pattern.is_plain and pattern.folded_parts[0] not in KEY_VALUES[key]:
             raise self._unknown_value(start, key, pattern.parts[0])
         if key == "same" and _NUMBER.match("*".join(pattern.parts)) is None:
@@ -138,6 +140,23 @@ class _QueryParser:
         if not sign:
             raise self._error(start, f"age:{text} needs > or <", f"write age:>{text} or age:<{text}", f">{text}")
         return Age(sign, int(span[1]), span[2])
+
+    def _parse_end(self, start: int, pattern: Pattern) -> Value:
+        """Parse `none`, any end (`*`), a time from now (`<30d`) or a day (`>2027-01-01`)."""
+        if pattern.is_any or (pattern.is_plain and pattern.folded_parts[0] == NO_END):
+            return pattern
+        text = "*".join(pattern.parts)
+        sign, rest = _split_sign(text)
+        if span := _SPAN.match(rest.lower()):
+            if not sign:
+                hint = f"write ends:<{text} for access that ends within this time"
+                raise self._error(start, f"ends:{text} needs > or <", hint, f"<{text}")
+            return Age(sign, int(span[1]), span[2])
+        day = _parse_day(rest)
+        if day is None:
+            hint = "write ends:<30d, ends:<2027-06-30 or ends:none"
+            raise self._error(start, f"{text!r} is not an end", hint, "<30d")
+        return Day(sign, day)
 
     def _parse_day(self, start: int, pattern: Pattern, key: str) -> Day:
         text = "*".join(pattern.parts)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, tzinfo
+from datetime import UTC, tzinfo
 from functools import cached_property
 from typing import Final
 
 from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.lifecycle import Status
-from ..domain.query import KEY_VALUES, MISSING_APPROVAL, SECOND_APPROVAL, Age, Day, Pattern, Query, Term
+from ..domain.query import KEY_VALUES, MISSING_APPROVAL, SECOND_APPROVAL, Day, Pattern, Query, Term
 from ..domain.request_version import VERSION_COLUMNS
+from .query_times import age_conditions, day_condition, end_conditions
 from .search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
 from .sql import Database, Row
 from .state_columns import repo_of
@@ -275,25 +276,19 @@ def _build_like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tu
 
 
 def _add_age(builder: _ConditionBuilder, term: Term) -> None:
-    parts = []
-    for value in term.values:
-        if isinstance(value, Age):
-            sign = {">": "<", ">=": "<=", "<": ">", "<=": ">="}[value.sign]  # a greater age is an earlier time
-            parts.append((f"r.asked_at {sign} ?", (builder.now - value.seconds * 1000,)))
-    builder.add_any(parts, is_not=term.is_not)
+    builder.add_any(age_conditions(term, builder.now), is_not=term.is_not)
 
 
 def _day_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
     def condition(builder: _ConditionBuilder, term: Term) -> None:
-        parts = []
-        for value in term.values:
-            if isinstance(value, Day):
-                bounds = [(sign, day) for sign, day in zip((">=", "<"), value.bounds, strict=True) if day is not None]
-                starts = [round(datetime.combine(day, time(), builder.zone).timestamp() * 1000) for _, day in bounds]
-                parts.append((" AND ".join(f"{column} {sign} ?" for sign, _ in bounds), starts))
+        parts = [day_condition(column, value, builder.zone) for value in term.values if isinstance(value, Day)]
         builder.add_any(parts, is_not=term.is_not)
 
     return condition
+
+
+def _add_ends(builder: _ConditionBuilder, term: Term) -> None:
+    builder.add_any(end_conditions(term, builder.now, builder.zone), is_not=term.is_not)
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------
@@ -404,7 +399,8 @@ def _require_parts(builder: _ConditionBuilder, term: Term, parts: Sequence[str])
 
 _ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
     "": _add_word, "status": _add_status, "repo": _add_repo, "user": _add_user, "email": _add_email, "domain": _add_domain, "country": _add_country,
-    "age": _add_age, "asked": _day_adder("r.asked_at"), "reviewed": _day_adder("r.reviewed_at"), "rule": _verdict_adder("rule"),
+    "age": _add_age, "asked": _day_adder("r.asked_at"), "reviewed": _day_adder("r.reviewed_at"), "ends": _add_ends,
+    "rule": _verdict_adder("rule"),
     "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue, "approval": _add_approval,
     "quality": _class_adder("quality"), "mail": _class_adder("mail"), "same": _add_same,
 }  # fmt: skip

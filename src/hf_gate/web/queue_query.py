@@ -77,8 +77,8 @@ def parse_queue_query(context: RequestContext, text: str | None = None) -> Queue
 def merge_search(terms: str, typed: str) -> str:
     """Return the query of the search form: `typed` in its box, beside the keyed `terms` that it keeps.
 
-    A typed term replaces those of the same key: `status:accepted` in the queue of pending requests. Raises
-    QueryTooLarge; other problems stay in the text.
+    A typed term replaces those of the same key: `status:accepted` in the queue of pending requests. `ends:<30d` replaces
+    `status:pending` too. Raises QueryTooLarge; other problems stay in the text.
     """
     try:
         kept, new = parse_query(terms).terms, parse_query(typed).terms
@@ -87,6 +87,8 @@ def merge_search(terms: str, typed: str) -> str:
     except InvalidQuery:
         return f"{terms} {typed}".strip()
     keys = {(term.key, term.label) for term in new if term.key and not term.is_not}
+    if ("ends", None) in keys and PENDING in {str(term) for term in kept}:
+        keys.add(("status", None))  # pending requests have no end of access
     return str(Query((*(term for term in kept if term.is_not or (term.key, term.label) not in keys), *new)))
 
 

@@ -23,13 +23,14 @@ WORDS: Final = {
         "accept": "would accept", "human": "needs review", "wait": "on hold", "reset": "would send back",
         "reject": "would reject",
     },
+    "ends": {"none": "never"},
     "quality": {"junk": "meaningless", "empty": "left empty", "thin": "too short", "good": "answered", "missing": "not asked"},
 }  # fmt: skip
 """Values of keys in words; other values are shown as they are."""
 
 _NAMES: Final = {
     "repo": "Repo", "user": "Person", "email": "Address", "domain": "Mail domain", "country": "Country",
-    "age": "Asked", "asked": "Asked", "reviewed": "Decided", "rule": "Rule", "shadow": "In shadow mode:",
+    "age": "Asked", "asked": "Asked", "reviewed": "Decided", "ends": "Access ends", "rule": "Rule", "shadow": "In shadow mode:",
     "table": "Table", "reason": "Reason", "answer": "Any answer", "queue": "Queue", "approval": "Approval", "quality": "Purpose",
     "mail": "E-mail", "same": "Same text as request",
 }  # fmt: skip
@@ -93,7 +94,8 @@ def _list_values(term: Term) -> list[str]:
 def _describe_value(term: Term, value: Value) -> str:
     if isinstance(value, Age):
         unit = _UNITS[value.unit] + ("" if value.number == 1 else "s")
-        return f"{_SIGNS[value.sign]} {value.number:,} {unit} ago"
+        when = "from now" if term.key == "ends" else "ago"
+        return f"{_SIGNS[value.sign]} {value.number:,} {unit} {when}"
     if isinstance(value, Day):
         return f"{_DAYS[value.sign]} {value.day.isoformat()}"
     if not term.key:

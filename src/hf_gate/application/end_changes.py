@@ -1,0 +1,218 @@
+"""Ends of access that a person changes: renewed, removed, or given to people who have none.
+
+A person's end replaces the date. Conditions of `keep_while` and notices stay, except when the end is removed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
+from ..domain.hand_terms import HandTerms, TermsKind
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.query import NO_END, Pattern, Query, Term
+from ..domain.request_state import current_end
+from ..domain.rows import RequestRow
+from ..domain.runs import ChangeOrigin
+from ..domain.timestamps import from_ms, to_ms
+from ..errors import UsageError
+from ..store.grant_terms import read_terms_of, write_terms
+from ..store.store import Store
+from .grant_ends import SHORTEN_AHEAD
+from .hand_terms import describe_terms_problem
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class EndChange:
+    """The new end of one person's access. `terms` must be stored with it."""
+
+    row: RequestRow
+    event: e.GrantDated
+    terms: GrantTerms | None = None
+
+    @property
+    def end(self) -> int | None:
+        """When the access ends (ms); None if no date is known."""
+        return self.event.until
+
+    @property
+    def is_longer(self) -> bool:
+        """Whether the person has access for longer than before."""
+        before = self.row.state.ends_at
+        return before is not None and (self.end is None or self.end > before)
+
+
+def check_has_access(row: RequestRow) -> None:
+    """Raise UsageError unless the person of this request has access, and no change of it is under way."""
+    name = f"{row.person.identity.username or row.person.identity.user_id}@{row.repo}"
+    if row.state.status != Status.ACCEPTED:
+        raise UsageError(
+            f"{name} has no access ({row.state.status}); nothing was changed.",
+            hint="To give access again: hf-gate accept, or hf-gate grant.",
+        )
+    if row.state.open_after is not None:
+        raise UsageError(f"a change of {name} is under way; nothing was changed.", hint="Try again in a minute.")
+
+
+def renew_until(store: Store, row: RequestRow, written: str, now: datetime, zone: tzinfo) -> EndChange:
+    """Return the change to an end as written in rules (`1y`, `2027-06-30`), counted from now."""
+    old = read_terms_of(store, row.state.terms)
+    terms = None if old is None else msgspec.structs.replace(old, until=())
+    if terms is not None and not (terms.keep_while or terms.notice):
+        terms = None
+    event = e.GrantDated(
+        until=to_ms(parse_grant_end(written, now, zone)),
+        at_end=row.state.at_end or "reset",
+        rule=ChangeOrigin.DIRECT,
+        written=written,
+        terms=None if terms is None else terms.digest,
+        cause="renew",
+    )
+    return EndChange(row, event, terms)
+
+
+def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: tzinfo) -> EndChange:
+    """Return the change to the end that the policies give today. Raises UsageError if they give none."""
+    if hand_terms.kind is not TermsKind.END:
+        why = describe_terms_problem(hand_terms) or "not set by any rule that accepts this person"
+        raise UsageError(
+            f"The end of access of {row.person.identity.username or 'this person'} is {why}; nothing was changed.",
+            hint="Give an end: --until 1y, or --until 2028-11-30.",
+        )
+    return _change_by_rules(row, hand_terms, now, now, zone, "renew")
+
+
+def drop_end(row: RequestRow) -> EndChange:
+    """Return the change that removes the end, with its conditions: the access lasts until a person ends it."""
+    return EndChange(row, e.GrantDated(until=None, rule=ChangeOrigin.DIRECT, cause="drop"))
+
+
+def _change_by_rules(
+    row: RequestRow, hand_terms: HandTerms, since: datetime, now: datetime, zone: tzinfo, cause: str
+) -> EndChange:
+    """Return the end by rules, counted from `since`. An end that has passed becomes one in 7 days."""
+    terms = None if hand_terms.document is None else fix_terms(hand_terms.document, since, zone)
+    until = None
+    if hand_terms.until is not None:
+        until = max(to_ms(parse_grant_end(hand_terms.until, since, zone)), to_ms(now + SHORTEN_AHEAD))
+    event = e.GrantDated(
+        until=until,
+        at_end=hand_terms.at_end or "reset",
+        rule=hand_terms.rule,
+        written=hand_terms.until,
+        terms=None if terms is None else terms.digest,
+        cause=cause,
+    )
+    return EndChange(row, event, terms)
+
+
+def record_end_changes(store: Store, changes: Sequence[EndChange], actor: str, at: int) -> None:
+    """Record new ends in the ledger."""
+    groups: dict[Repo, list[e.LedgerEntry]] = {}
+    for change in changes:
+        row = change.row
+        entry = e.LedgerEntry(event=change.event, at=at, actor=actor, request=row.id, person=row.person.id)
+        groups.setdefault(row.repo, []).append(entry)
+    if groups:
+        with store.writing() as write:
+            write_terms(write, (change.terms for change in changes if change.terms is not None))
+            for repo, entries in groups.items():
+                write.append(repo, entries)
+
+
+# ---- people from before ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Adoption:
+    """The ends for people from before, and how many people stay without one, by reason."""
+
+    changes: list[EndChange] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+
+
+def plan_adoption(
+    rows: Iterable[RequestRow],
+    read_terms: Callable[[Sequence[RequestRow]], dict[int, HandTerms]],
+    now: datetime,
+    zone: tzinfo,
+    *,
+    from_acceptance: bool,
+) -> Adoption:
+    """Return the ends that the policies give to people who have access. Nothing is written.
+
+    Durations count from now, or `from_acceptance`. Nobody's access ends sooner than in 7 days.
+    """
+    found = Adoption()
+    batch: list[RequestRow] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) >= _PAGE:
+            _adopt(found, batch, read_terms(batch), now, zone, from_acceptance=from_acceptance)
+            batch = []
+    _adopt(found, batch, read_terms(batch) if batch else {}, now, zone, from_acceptance=from_acceptance)
+    return found
+
+
+def _adopt(
+    found: Adoption,
+    rows: Sequence[RequestRow],
+    terms: dict[int, HandTerms],
+    now: datetime,
+    zone: tzinfo,
+    *,
+    from_acceptance: bool,
+) -> None:
+    for row in rows:
+        hand_terms = terms.get(row.id, HandTerms())
+        if hand_terms.kind is not TermsKind.END:
+            found.left[_why_left(hand_terms.kind)] += 1
+            continue
+        since = from_ms(row.state.reviewed_at) if from_acceptance and row.state.reviewed_at is not None else now
+        change = _change_by_rules(row, hand_terms, since, now, zone, "adopt")
+        if _is_same_end(row, change):
+            found.left["the same end as now"] += 1
+        else:
+            found.changes.append(change)
+
+
+def _is_same_end(row: RequestRow, change: EndChange) -> bool:
+    known = current_end(row.state)
+    return (known.until, known.terms, known.rule) == (change.event.until, change.event.terms, change.event.rule)
+
+
+def _why_left(kind: TermsKind) -> str:
+    match kind:
+        case TermsKind.UNKNOWN:
+            return "the end is not known"
+        case TermsKind.PAST:
+            return "the end has passed"
+        case TermsKind.FALSE:
+            return "a condition of the rule is false"
+        case _:
+            return "no rule sets an end"
+
+
+def iterate_accepted(store: Store, repos: Iterable[Repo] | None, *, with_end: bool) -> Iterator[RequestRow]:
+    """Iterate over people who have access: those without an end, or all of them."""
+    terms = [Term("status", (Pattern((Status.ACCEPTED.value,)),))]
+    if not with_end:
+        terms.append(Term("ends", (Pattern((NO_END,)),)))
+    if repos is not None:
+        terms.append(Term("repo", tuple(Pattern((repo.web_path,)) for repo in repos)))
+    cursor = None
+    while True:
+        page = store.query(Query(tuple(terms)), now=0, limit=_PAGE, cursor=cursor)
+        yield from (row for row in page.rows if row.state.open_after is None)
+        cursor = page.next
+        if cursor is None:
+            return

@@ -1,0 +1,202 @@
+"""expire renew, drop and adopt: change the ends of access by hand, after showing what changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..application.inputs import parse_end
+from ..application.record_builders import grant_end_record
+from ..domain.display_text import pluralize
+from ..domain.ids import parse_repo
+from ..domain.timestamps import from_ms, to_ms
+from ..errors import RequestNotFound, UsageError
+from .confirmation import confirm_ends
+from .framework import command
+from .second_approval import authorize_run
+from .targets import read_targets
+from .workspace import actor_of, open_with_policies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from ..application.end_changes import EndChange
+    from ..application.policy_bundle import PolicyBundle
+    from ..application.targets import RequestTarget
+    from ..application.workspace import Workspace
+    from ..domain.hand_terms import HandTerms
+    from ..domain.ids import Repo
+    from ..domain.rows import RequestRow
+    from .framework import Run
+
+_TARGETS = click.argument("targets", nargs=-1, metavar="WHO@REPO...")
+_YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_MAX = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
+
+
+@command(
+    "renew", examples=("hf-gate expire renew ada-l@acme/med-7b --until 1y", "hf-gate expire renew ada-l@acme/med-7b")
+)
+@_TARGETS
+@click.option(
+    "--until", metavar="END", help="The new end: 1y or 2028-11-30, counted from now. Without it: by the policies."
+)
+@_YES
+@_MAX
+def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: bool, max_changes: int | None) -> int:
+    """Give people who have access a new end. Nothing is sent to the Hub, and the person is not told.
+
+    A person who has access cannot ask again on the Hub, so a renewal comes from you or from a table. Conditions of
+    `keep_while` stay. An end that you choose no longer follows the date in a table.
+    """
+    from ..application.end_changes import check_has_access, renew_by_rules, renew_until
+
+    workspace, bundle = open_with_policies(run)
+    now, zone = workspace.clock.now(), bundle.zone
+    written = None if until is None else parse_end(until, now, zone, has_workspace=True)
+    rows = _read_rows(workspace, bundle, read_targets(targets, None, None, None))
+    for row in rows:
+        check_has_access(row)
+    if written is not None:
+        changes = [renew_until(workspace.store, row, written, now, zone) for row in rows]
+    else:
+        terms = _read_terms(workspace, bundle, rows, now)
+        changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
+    return _apply(run, workspace, changes, now, "renew {} ends?", yes=yes, max_changes=max_changes)
+
+
+@command(
+    "drop", examples=("hf-gate expire drop ada-l@acme/med-7b", "hf-gate expire drop acme/med-7b ada-l bob99 --yes")
+)
+@_TARGETS
+@_YES
+@_MAX
+def expire_drop(run: Run, targets: tuple[str, ...], yes: bool, max_changes: int | None) -> int:
+    """Remove the end of access, with its conditions. The access then lasts until somebody ends it."""
+    from ..application.end_changes import check_has_access, drop_end
+
+    workspace, bundle = open_with_policies(run)
+    rows = _read_rows(workspace, bundle, read_targets(targets, None, None, None))
+    for row in rows:
+        check_has_access(row)
+    changes = [drop_end(row) for row in rows]
+    now = workspace.clock.now()
+    return _apply(run, workspace, changes, now, "remove {} ends?", yes=yes, max_changes=max_changes)
+
+
+@command("adopt", examples=("hf-gate expire adopt", "hf-gate expire adopt acme/med-7b --from-acceptance"))
+@click.argument("repos", nargs=-1, metavar="[REPO...]")
+@click.option("--with-end", is_flag=True, help="Also people whose access has an end, by the policies as they are now.")
+@click.option("--from-acceptance", is_flag=True, help="Count durations from the acceptance, not from now.")
+@_YES
+@_MAX
+def expire_adopt(
+    run: Run, repos: tuple[str, ...], with_end: bool, from_acceptance: bool, yes: bool, max_changes: int | None
+) -> int:
+    """Give ends to people who got access before the rules set one. Shows the ends first and asks.
+
+    The end is that of the first accept rule that holds for the person now. People for whom the end is unknown, past or
+    not set stay as they are and are counted. Nobody's access ends sooner than in 7 days, and nothing is sent.
+    """
+    from ..application.end_changes import iterate_accepted, plan_adoption
+
+    workspace, bundle = open_with_policies(run)
+    now, wanted = workspace.clock.now(), [parse_repo(text, None) for text in repos] or None
+    for repo in wanted or ():
+        _check_governed(bundle, repo)
+    rows = (row for row in iterate_accepted(workspace.store, wanted, with_end=with_end) if bundle.is_governed(row.repo))
+    found = plan_adoption(
+        rows,
+        lambda some: _read_terms(workspace, bundle, some, now),
+        now,
+        bundle.zone,
+        from_acceptance=from_acceptance,
+    )
+    question = "give {} people an end of access?"
+    return _apply(
+        run, workspace, found.changes, now, question, yes=yes, max_changes=max_changes, left=found.left, is_bulk=True
+    )
+
+
+# ---- people ------------------------------------------------------------------------------------------------------------
+
+
+def _read_rows(workspace: Workspace, bundle: PolicyBundle, targets: Iterable[RequestTarget]) -> list[RequestRow]:
+    from ..application.evaluation import latest_request
+
+    rows = []
+    for target in targets:
+        _check_governed(bundle, target.repo)
+        known = target.target
+        key = known.request_id or known.user_id or known.username or ""
+        row = latest_request(workspace.store.find_by_identity(target.repo, key))
+        if row is None:
+            raise RequestNotFound(f"there is no request of {target} in the store.", hint="Read it: hf-gate sync")
+        rows.append(row)
+    return rows
+
+
+def _check_governed(bundle: PolicyBundle, repo: Repo) -> None:
+    if not bundle.is_governed(repo):
+        raise UsageError(
+            f"{repo} is not a repo of this workspace, so nothing would end its access.",
+            hint=f"Add it to `repos` in {bundle.config.source}.",
+        )
+
+
+def _read_terms(
+    workspace: Workspace, bundle: PolicyBundle, rows: Sequence[RequestRow], now: datetime
+) -> dict[int, HandTerms]:
+    from ..application.hand_terms import TermsReader
+
+    return TermsReader(workspace, lambda row: bundle.for_repo(row, workspace.sources)).read_terms(rows, now)
+
+
+# ---- changes -----------------------------------------------------------------------------------------------------------
+
+
+def _apply(
+    run: Run,
+    workspace: Workspace,
+    changes: Sequence[EndChange],
+    now: datetime,
+    question: str,
+    *,
+    yes: bool,
+    max_changes: int | None,
+    left: Mapping[str, int] | None = None,
+    is_bulk: bool = False,
+) -> int:
+    """Show the new ends, ask, record them, and print them."""
+    from ..application.end_changes import record_end_changes
+
+    for why, number in (left or {}).items():
+        run.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
+    if changes:
+        lines = [_describe_change(change) for change in changes]
+        confirm_ends(run, lines, question, yes=yes, max_changes=max_changes, may_skip=not is_bulk)
+        longer = [change.row.person.identity for change in changes if change.is_longer]
+        if longer:
+            about = [(who.username, who.user_id) for who in longer]
+            authorize_run(run, workspace, {"accept": len(longer)}, about=about)
+        record_end_changes(workspace.store, changes, actor_of(run), to_ms(now))
+    known = workspace.store.requests([change.row.id for change in changes])
+    document = {
+        "schema_version": 1,
+        "changed": len(changes),
+        "ends": [grant_end_record(row, now) for row in known.values()],
+        "left": dict(left or {}),
+    }
+    run.out.document(document, lambda: [_describe_change(one) for one in changes[:20]] or ["Nothing was changed."])
+    return 0
+
+
+def _describe_change(change: EndChange) -> str:
+    known, end = change.row.person.identity, change.end
+    who = f"{known.username or known.user_id}@{change.row.repo}"
+    if end is None:
+        return f"{who}: access lasts while its conditions hold" if change.terms else f"{who}: access has no end"
+    rule = f" ({change.event.rule})" if change.event.rule and "/" in change.event.rule else ""
+    return f"{who}: access ends {from_ms(end):%Y-%m-%d %H:%M} UTC{rule}"

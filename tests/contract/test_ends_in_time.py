@@ -1,0 +1,167 @@
+"""No grant ends early, on unknown, or later than one turn after guard and hours allow it: random years, played turn by turn."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from hf_gate.domain.timestamps import from_ms
+from tests.contract.ends_kit import GONE, KEPT, SIGNED, EndsScene, make_scene
+
+PEOPLE = ("ada", "bo", "cy")
+SHORTEN = timedelta(days=7)
+GRACE = timedelta(days=5)
+TURN = timedelta(hours=11)  # no divisor of a day, so that the hours of the window are met at every time
+LEEWAY = timedelta(minutes=10)  # what the calls of a turn take
+
+
+@dataclass
+class Agreement:
+    """What is true about one person: the last known end, and since when the condition is known to be false."""
+
+    end: datetime
+    false_since: datetime | None = None
+
+
+@dataclass
+class Year:
+    """One workspace, and what should be true about its people."""
+
+    scene: EndsScene
+    rows: dict[str, int | str | None] = field(default_factory=dict)
+    people: dict[str, Agreement] = field(default_factory=dict)
+    dates: dict[str, datetime | None] = field(default_factory=dict)
+    is_readable: bool = True
+
+    def start(self, days: dict[str, int], guards: str) -> None:
+        self.rows = dict(days)
+        self.scene.let_in(self.rows, SIGNED, f"{KEPT}\ngrace: 5d", guards=guards)
+        for name in PEOPLE:
+            end = self.scene.row(name).state.until
+            assert end is not None
+            self.people[name] = Agreement(from_ms(end))
+        self.read()
+
+    def change(self, name: str, days: int | str | None) -> None:
+        """Somebody edits the table."""
+        self.rows[name] = days
+        self.is_readable = True
+        self.scene.set_rows(self.rows)
+
+    def lose(self) -> None:
+        self.is_readable = False
+        self.scene.lose_table()
+
+    def read(self) -> None:
+        """What this turn knows: of a table that cannot be read, the rows of its last good version."""
+        if not self.is_readable:
+            return
+        table = {row.user_id: row.expires for row in self.scene.bundle.tables["dua"].rows}
+        self.dates = {name: table.get(self.scene.id_of(name)) for name in self.people}
+
+    def is_kept(self, name: str) -> bool | None:
+        """The condition: whether a row counts now; None if a lost table had no row."""
+        if self.rows[name] == GONE:
+            return False if self.is_readable else None
+        date = self.dates[name]
+        return date is None or date > self.scene.now  # a row without a date does not expire
+
+    def expect(self) -> None:
+        """What this turn reads moves the end that it should have."""
+        now = self.scene.now
+        self.read()
+        for name, agreement in self.people.items():
+            date = self.dates[name]
+            if date is not None:
+                agreement.end = date if date >= agreement.end else min(agreement.end, max(date, now + SHORTEN))
+            kept = self.is_kept(name)
+            if kept is not None:
+                agreement.false_since = None if kept else agreement.false_since or now
+
+    def must_have_ended(self, name: str, now: datetime) -> bool:
+        """Whether access is over at a time: by a known date, or by a condition that is known to be false."""
+        agreement = self.people[name]
+        lapse = agreement.false_since
+        by_condition = lapse is not None and self.is_kept(name) is not None and lapse + GRACE <= now
+        return agreement.end <= now or by_condition
+
+    def turn(self, hours: tuple[int, int], rate: int) -> None:
+        self.expect()
+        now, opens, closes = self.scene.now, *hours
+        is_open = opens <= now.hour < closes
+        before = {name: self.scene.where(name) for name in self.people}
+        self.scene.turn()
+        ended = [name for name in self.people if before[name] == "accepted" and self.scene.where(name) != "accepted"]
+        assert len(ended) <= rate
+        assert is_open or not ended, "nothing ends outside the hours"
+        for name in ended:
+            assert self.must_have_ended(name, now + LEEWAY), f"{name} lost access too early, or on unknown"
+            del self.people[name]
+        left = [name for name in self.people if self.must_have_ended(name, now)]
+        assert not left or not is_open or len(ended) == rate, f"{left} keep access after their end"
+
+
+_days = st.integers(1, 30)
+_edits = st.one_of(
+    st.tuples(
+        st.just("edit"), st.sampled_from(PEOPLE), st.one_of(_days, st.none(), st.just(GONE), st.integers(-20, 0))
+    ),
+    st.tuples(st.just("lose"), st.just(""), st.none()),
+    st.tuples(st.just("read"), st.just(""), st.none()),
+)
+
+
+@pytest.mark.slow
+@given(
+    start=st.fixed_dictionaries(dict.fromkeys(PEOPLE, st.integers(2, 20))),
+    steps=st.lists(st.tuples(_edits, st.integers(1, 12)), min_size=1, max_size=8),
+    hours=st.sampled_from([(0, 24), (8, 18)]),
+    rate=st.sampled_from([1, 9]),
+)
+@settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+def test_access_ends_neither_early_nor_on_unknown_nor_late(
+    start: dict[str, int],
+    steps: list[tuple[tuple[str, str, int | str | None], int]],
+    hours: tuple[int, int],
+    rate: int,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        scene = make_scene(Path(folder))
+        try:
+            year = Year(scene)
+            guards = f'{{ends: {rate}/min, end_hours: "{hours[0]:02}:00-{hours[1]:02}:00"}}'
+            year.start(start, guards)
+            for (kind, name, days), turns in steps:
+                if kind == "edit":
+                    year.change(name, days)
+                elif kind == "lose":
+                    year.lose()
+                else:
+                    year.change(PEOPLE[0], year.rows[PEOPLE[0]])
+                for _ in range(turns):
+                    scene.wait(TURN / timedelta(days=1))
+                    scene.load()
+                    year.turn(hours, rate)
+            scene.check()
+        finally:
+            scene.close()
+
+
+def test_the_model_knows_a_policy_that_ends_too_early() -> None:
+    """The property is no tautology: access on other terms is found out."""
+    with tempfile.TemporaryDirectory() as folder:
+        scene = make_scene(Path(folder))
+        year = Year(scene)
+        year.start(dict.fromkeys(PEOPLE, 20), "{ends: 9/min}")
+        year.people["ada"].end += timedelta(days=5)
+        scene.wait(22)
+        scene.load()
+        with pytest.raises(AssertionError, match="ada lost access too early"):
+            year.turn((0, 24), 9)
+        scene.close()
