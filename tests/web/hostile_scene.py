@@ -197,6 +197,7 @@ class Scene:
             "/people/{id}/export": [f"/people/{person}/export", f"/people/{person}/export?as=json"],
             "/policies": ["/policies", f"/policies?{asked}", "/policies?draft=1"],
             "/policies.{kind}": [f"/policies.{kind}" for kind in ("json", "jsonl", "csv")],
+            "/policies/{name}/compare": [f"/policies/turn-{turn}/compare"],
             "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],
             "/audit": ["/audit", f"/audit?repo={quote(str(repo), safe='')}", f"/audit?{asked}"]
             + [f"/audit?{urlencode({key: text})}" for key in ("repo", "kind", "actor", "person", "before")],

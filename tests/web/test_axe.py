@@ -93,6 +93,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/people/{id}/erase": (f"/people/{quote(person)}/erase",),
         "/policies": ("/policies", "/policies?draft=1"),
         "/policies/{name}": ("/policies/house?rule=say-more", "/policies/house?tab=text", "/policies/watcher", "/policies/wrong"),
+        "/policies/{name}/compare": ("/policies/house/compare",),
         "/audit": ("/audit", "/audit?kind=nothing"),
         "/audit/desk/{seq}": ("/audit/desk/1",),
         "/audit/{type}/{ns}/{name}/{seq}": (f"/audit/{entry.chain}/{entry.seq}",),

@@ -18,7 +18,9 @@ from ..policy.explain import ExplanationLine
 from ..policy.model import Facts
 from . import draft_worker
 from .draft_worker import (
+    Answers,
     ChangeCards,
+    CompareRequests,
     Draft,
     DraftReport,
     EvaluateRequests,
@@ -180,6 +182,10 @@ class DraftProcess:
     def evaluate(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
         """Return the verdict of each request."""
         return cast("Verdicts", self._ask(EvaluateRequests(facts, now)))
+
+    def compare(self, facts: Sequence[Facts], moments: Sequence[datetime]) -> Answers:
+        """Return what the policy says on each request, each at its own time."""
+        return cast("Answers", self._ask(CompareRequests(facts, moments)))
 
     def explain(self, facts: Facts, now: datetime) -> tuple[ExplanationLine, ...]:
         """Return the verdict of one request with all reasons."""

@@ -14,7 +14,7 @@ from ..application.evaluation import RepoPolicies, add_read_time, build_inputs, 
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.query import Pattern, Query, Term
-from ..domain.rows import RequestRow
+from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.explain import ExplanationLine as Explained
 from ..policy.literals import glob_matches
@@ -34,7 +34,7 @@ MAX_DIFFERENCES: Final = 12  # requests shown for which the draft and the desk d
 
 
 @lru_cache(1)
-def _offline_sources() -> FactSources:
+def offline_sources() -> FactSources:
     """Return fact sources that do not call the Hub: lists, and profiles that were read before."""
     return FactSources(None)
 
@@ -103,12 +103,21 @@ class DraftTrial:
         found = read_tables(without, [others], now=self.context.now, previous={})
         return found | {name: read_already[name] for name in same}
 
+    @property
+    def max_requests(self) -> int:
+        """The number of requests that the draft may be tried on."""
+        return self._report.max_requests
+
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
         row = self.context.workspace.store.repo(repo)
-        if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
+        return None if row is None else self.policy_set_of(row)
+
+    def policy_set_of(self, row: RepoRow) -> RepoPolicies | None:
+        """Return the same for a row of a repo."""
+        if not any(glob_matches(glob, row.repo) for glob in self.policy.applies_to):
             return None
-        return policies_without_rules(row, self.policy, self._report.facts, self._tables, _offline_sources())
+        return policies_without_rules(row, self.policy, self._report.facts, self._tables, offline_sources())
 
     def try_all(self) -> TrialResult:
         """Try the draft on the pending requests of its repos, oldest first."""
@@ -150,13 +159,13 @@ class DraftTrial:
             build_inputs(
                 self.context.workspace.store,
                 policy_set,
-                _offline_sources(),
+                offline_sources(),
                 rows,
                 now,
                 visible_repos=self.context.repo_ids,
             )
         )
-        verdicts = self._process.evaluate([_resolve_facts(case.facts) for case in cases], now)
+        verdicts = self._process.evaluate([resolve_facts(case.facts) for case in cases], now)
         return {case.row.id: VerdictSummary(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> ExplainedRequest:
@@ -168,11 +177,11 @@ class DraftTrial:
             raise UsageError(f"This policy does not apply to {row.repo}.", hint=f"Its applies_to names {globs}.")
         rows, seen = [add_read_time(store, row)], self.context.repo_ids
         case = next(
-            build_inputs(store, policy_set, _offline_sources(), rows, self.context.now, visible_repos=seen), None
+            build_inputs(store, policy_set, offline_sources(), rows, self.context.now, visible_repos=seen), None
         )
         if case is None:
             raise RequestNotFound("The answers of this request are no longer stored.", hint="")
-        why = self._process.explain(_resolve_facts(case.facts), self.context.now)
+        why = self._process.explain(resolve_facts(case.facts), self.context.now)
         return ExplainedRequest(request_lines(self.context, [row])[0], why, row.state.status == Status.PENDING)
 
 
@@ -190,7 +199,7 @@ def _action_of(verdict: VerdictSummary | None) -> str | None:
     return None if verdict is None else verdict.action
 
 
-def _resolve_facts(facts: Facts) -> Facts:
+def resolve_facts(facts: Facts) -> Facts:
     """Return facts with all values computed, to be sent to another process."""
     return {name: _plain(facts[name]) for name in facts}
 

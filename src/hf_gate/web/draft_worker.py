@@ -12,6 +12,7 @@ from datetime import date, datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
 from ..application.evaluation import fill_templates
+from ..application.policy_comparison import PolicyAnswer, answer_of
 from ..domain.forms import GateForm
 from ..domain.lifecycle import Status
 from ..policy.accept_requirements import AcceptRequirement, accept_requirements
@@ -28,7 +29,7 @@ from ..policy.workspace_config import WorkspaceConfig
 
 READY: Final = "ready"
 MAX_IDLE: Final = 60.0  # seconds without a task after which the process ends
-_MAX_REQUESTS: Final = 100  # requests that a draft is tried on
+MAX_REQUESTS: Final = 100  # requests that a draft is tried on
 _MAX_WORK: Final = 50_000_000  # cost of all requests together, as `policy.expression_bounds` counts it: about 5 s
 
 # ---- messages ------------------------------------------------------------------------------------------------------------
@@ -81,8 +82,18 @@ class EvaluateRequests:
     now: datetime
 
 
+Answers: TypeAlias = "tuple[PolicyAnswer, ...]"
+
 Verdicts: TypeAlias = "tuple[tuple[str, str], ...]"
 """The action and the rule for each request."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareRequests:
+    """A task: return what the policy says on each of these requests, each at its own time."""
+
+    facts: Sequence[Facts]
+    moments: Sequence[datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +111,8 @@ class WorkerFault:
     where: str
 
 
-WorkerTask: TypeAlias = "Draft | ChangeCards | EvaluateRequests | ExplainRequest"
-WorkerReply: TypeAlias = "WorkerFault | DraftReport | ChangedText | Verdicts | tuple[ExplanationLine, ...]"
+WorkerTask: TypeAlias = "Draft | ChangeCards | EvaluateRequests | CompareRequests | ExplainRequest"
+WorkerReply: TypeAlias = "WorkerFault | DraftReport | ChangedText | Verdicts | Answers | tuple[ExplanationLine, ...]"
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------
@@ -149,6 +160,9 @@ class _Worker:
                 return apply_changes(ask.text, ask.file, ask.changes)
             case EvaluateRequests():
                 return tuple(self._verdict(facts, ask.now) for facts in ask.facts)
+            case CompareRequests():
+                moments = zip(ask.facts, ask.moments, strict=True)
+                return tuple(answer_of(self._evaluator.evaluate(facts, now=at)) for facts, at in moments)
             case ExplainRequest():
                 verdict = self._evaluator.evaluate_with_traces(ask.facts, now=ask.now)
                 return () if verdict is None else explain_verdict(verdict, ask.now)
@@ -169,7 +183,7 @@ class _Worker:
             accept_requirements(checked.policy, checked.conditions),
             run_policy_tests(checked),
             self._evaluator.facts,
-            max(1, min(_MAX_REQUESTS, _MAX_WORK // _cost(checked))),
+            max(1, min(MAX_REQUESTS, _MAX_WORK // _cost(checked))),
             cards,
             can_move,
         )

@@ -309,7 +309,7 @@ def _policy_response(
     counts = count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None
     trial = None if result is None else result.trial
     tab = shown.tab if text.cards else Tab.TEXT
-    is_hidden = (shown.is_file or (result is None and not is_new)) and _is_hidden(context, text)
+    is_hidden = (shown.is_file or (result is None and not is_new)) and is_text_hidden(context, text)
     names_nobody = context.is_masked or is_hidden
     said_lines = [] if policy is None else _describe_policy(context, policy)
     return context.render(
@@ -379,7 +379,7 @@ def _card_lines(
     return list_card_lines(text.cards, lambda rule: counts.by_rule[rule], examples, marked)
 
 
-def _is_hidden(context: RequestContext, text: PolicyText) -> bool:
+def is_text_hidden(context: RequestContext, text: PolicyText) -> bool:
     """Return whether the text names repos that the member cannot see."""
     if context.member.repos is None or text.policy is None:
         return False

@@ -23,6 +23,7 @@ from . import (
     plan,
     plans,
     policies,
+    policy_compare,
     queue,
     reason_texts,
     repos,
@@ -48,6 +49,8 @@ class Route(NamedTuple):
     handler: PageHandler
     is_draft: bool = False  # can try a policy draft on requests, which is slow
 
+
+COMPARE_PATH: Final = "/policies/{name}/compare"
 
 ROUTES: Final = (
     Route("GET", "/", _VIEWER, queue.home),
@@ -110,6 +113,7 @@ ROUTES: Final = (
     Route("GET", "/policies.{kind}", _VIEWER, policies.export),
     Route("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
     Route("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
+    Route("GET", COMPARE_PATH, _REVIEWER, policy_compare.page, is_draft=True),
     Route("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
     Route("POST", "/policies/{name}/save", _ADMIN, policies.save_draft, is_draft=True),
     Route("GET", "/audit", _VIEWER, audit.page),

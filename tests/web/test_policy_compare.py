@@ -1,0 +1,91 @@
+"""The page that compares a policy with people: cells lead to requests, limits hold, and members see only their repos."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from hf_gate import Decision, Hub
+from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.domain.ids import parse_repo
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.web.draft_worker import MAX_REQUESTS
+from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room
+
+OWN = "lumen-labs/lantern-7b-chat"
+OTHER = "datasets/tidewater-audio/harbour-voices"
+
+
+def _decide(room: Room, visitor: Visitor, verb: str, name: str, repo: str = "") -> None:
+    """A person of the desk decides, and the decision is sent."""
+    where = (
+        parse_repo(repo.removeprefix("datasets/"), "dataset" if repo.startswith("datasets/") else "model")
+        if repo
+        else None
+    )
+    room.ask([{"username": name, "email": f"{name}@ethz.ch"}], {"Purpose": GOOD}, where)
+    row = room.row(name)
+    key, version = row.state.hub_request or "", row.version.token
+    answer = visitor.post(
+        "/tray", {"verb": verb, "key": key, "version": version, "reason": "Tell us more.", "when": "later"}
+    )
+    assert answer.status < 400, answer.body
+    room.leave()
+    assert room.row(name).state.status != "pending"
+
+
+def test_the_matrix_leads_to_the_requests(room: Room) -> None:
+    lena = room.visitor()
+    _decide(room, lena, "accept", "ada")
+    _decide(room, lena, "reset", "bob")
+    body = lena.get("/policies/house/compare").body
+    assert "agrees with 1 of 2 decisions" in body
+    assert body.index('id="c-reset-accept"') < body.index('id="c-accept-accept"'), "differences come first"
+    for cell in ("c-accept-accept", "c-reset-accept"):
+        assert body.count(f'href="#{cell}"') == 1
+    (link,) = re.findall(r'<a href="(/requests/n\d+)"><bdi>bob', body)
+    assert lena.get(link).status == 200
+    assert "/policies/house/compare" in lena.get("/policies/house").body
+    assert "style=" not in body
+
+
+def test_nothing_to_compare_is_said_in_words(room: Room) -> None:
+    assert "No person has decided a request" in room.visitor().get("/policies/house/compare").body
+
+
+def test_a_policy_with_errors_is_not_compared(room: Room) -> None:
+    folder = room.app_state.workspace.location.folder
+    assert folder is not None
+    (folder / "policies" / "wrong.yaml").write_text(
+        POLICY.replace("house", "wrong").replace("email.academic", "email.acadmic"), "utf-8"
+    )
+    assert "Not compared" in room.visitor().get("/policies/wrong/compare").body
+
+
+def test_viewers_and_strangers_to_the_policy_find_no_page(room: Room) -> None:
+    assert room.viewer().get("/policies/house/compare").status == 404
+    assert room.visitor().get("/policies/nothing/compare").status == 404
+
+
+def test_a_member_of_one_repo_sees_the_decisions_there_alone(tmp_path: Path) -> None:
+    with a_room(tmp_path, POLICY, repos=4) as room:
+        lena = room.visitor()
+        _decide(room, lena, "accept", "ada", OWN)
+        _decide(room, lena, "accept", "bob", OTHER)
+        rob = room.visitor(Member(name="rob", role=MemberRole.REVIEWER, repos=(OWN,)))
+        both, own = (visitor.get("/policies/house/compare").body for visitor in (lena, rob))
+        assert "The last 2 decisions" in both
+        assert "The last decision of" in own
+        assert ">ada<" in own.replace("<bdi>", "").replace("</bdi>", "")
+        assert not [word for word in ("bob", OTHER, "harbour-voices") if word in own], json.dumps(own)[:200]
+
+
+def test_no_more_decisions_are_compared_than_a_draft_may_be_tried_on(room: Room) -> None:
+    lena = room.visitor()
+    names = [f"person{n:03}" for n in range(MAX_REQUESTS + 5)]
+    room.ask([{"username": name} for name in names], {"Purpose": GOOD})
+    with Hub(room.local.tokens["owner"], room.local.url) as hub:
+        list(hub.decide_many(room.repo, [Decision.accept(name) for name in names]))
+    room.read(SyncKind.FULL)
+    assert f"The last {MAX_REQUESTS} decisions" in lena.get("/policies/house/compare").body
