@@ -61,7 +61,11 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_local_hub_paging.py",
         "tests/contract/test_local_hub_states.py",
     ),
-    "store-1": ("tests/contract/test_store_machine.py", "tests/contract/test_sync_machine.py"),
+    "store-1": (
+        "tests/contract/test_approval_machine.py",
+        "tests/contract/test_store_machine.py",
+        "tests/contract/test_sync_machine.py",
+    ),
     "store-2": (
         "tests/contract/test_as_of.py",
         "tests/contract/test_classification.py",

@@ -69,6 +69,7 @@ class Members:
             if known is not None and member.user_id in {None, known.user_id}:
                 made = replace(made, id=known.id, account=member.account or known.account, user_id=known.user_id)
             elif known is not None:
+                _delete_approvals(write, known)
                 write.append(None, [LedgerEntry(event=e.MemberRevoked(member=known.id), at=at, actor=by)])
             event = e.MemberInvited(
                 member=made.id, role=made.role.value, repos=made.repos, account=made.user_id,
@@ -84,6 +85,7 @@ class Members:
         gone = replace(member, has_link=False, proven_at=None)
         with self._store.writing() as write:
             write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
+            _delete_approvals(write, member)
             self._write_member(write, gone, None, LedgerEntry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
 
     def prove_account(self, member: Member, account: str, user_id: str, secret: str, at: int) -> bool:
@@ -179,6 +181,11 @@ class Members:
                 values = (member, name, query, at)
                 write.db.run("INSERT INTO views (member, name, query, made_at) VALUES (?, ?, ?, ?)", values)
         return True
+
+
+def _delete_approvals(write: Writer, member: Member) -> None:
+    """Delete the approvals of a member who is revoked: they do not count again if the person is invited again."""
+    write.db.run("DELETE FROM approvals WHERE member = ? OR account = ?", (member.id, member.proven_account))
 
 
 def _is_admin(member: Member) -> bool:

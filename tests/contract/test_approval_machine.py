@@ -1,0 +1,293 @@
+"""Whatever people do, in whatever order, the Hub never hears an acceptance without two different, proven people."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Barrier
+from typing import Any, cast
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from hf_gate.application import runs, setting_keys
+from hf_gate.application.approvals import ApprovalGate, withdraw_approval
+from hf_gate.application.decision_sender import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.turn_permissions import promote
+from hf_gate.application.workspace import Workspace
+from hf_gate.domain.approvals import Approver
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.members import Member, MemberRole, RunAuthor
+from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.domain.requests import Target
+from hf_gate.domain.runs import RunKind
+from hf_gate.domain.timestamps import to_ms
+from hf_gate.errors import HfGateError
+from hf_gate.store.members import Members
+from hf_gate.store.opening import open_store
+from hf_gate.store.store import Store
+from tests.contract.store_kit import new_schema, place
+from tests.contract.test_approvals import DOUBLE
+from tests.torture.books import OURS
+from tests.torture.failing import Failing, Killed
+from tests.torture.near import ORIGIN, Near
+from tests.torture.scene import Scene, desk_folder, settings_of
+
+__all__ = ["place"]
+
+NAMES = st.sampled_from(["ada", "bo"])
+MEMBERS = ("mia", "kim", "noor")
+DECIDERS = st.sampled_from(["owner", "stranger", *MEMBERS])
+POLICIES = (DOUBLE, DOUBLE.replace("reviewers: 2", "reviewers: 2\n    until: 300d"))
+
+
+class PlacedScene(Scene):
+    """A scene whose store is anywhere."""
+
+    place: str = ""
+
+    def _opened(self) -> Store:
+        return open_store(self.place, endpoint=ORIGIN, pid=1, wait=0.0)
+
+
+class ApprovalMachine(RuleBasedStateMachine):
+    """`approved` is the most that the desk may count: the accounts that approved each request as it is now."""
+
+    make_place: Callable[[Path], str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="approvals-"))
+        desk_folder(self.folder, POLICIES[0])
+        placed = type("Placed", (PlacedScene,), {"place": type(self).make_place(self.folder)})
+        self.scene: Scene = placed(self.folder, Near(repos=1))
+        self.variant, self.seen, self.secrets = 0, 0, 0
+        self.approved: dict[str, set[tuple[str, int]]] = {"ada": set(), "bo": set()}
+        self.able, self.authors = {"id-owner"}, set[tuple[str, int]]()
+        with self.scene.store.writing() as write:
+            write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
+        for name in MEMBERS:
+            self._invite(name)
+        desk_folder(self.folder, POLICIES[0])
+        self.scene.join()
+        self.scene.ask(["ada", "bo"])
+        self.scene.sync()
+
+    def teardown(self) -> None:
+        self.scene.close()
+
+    # ---- people ----------------------------------------------------------------------------------------------------------
+
+    def _invite(self, name: str, *, proven: bool = True) -> None:
+        members, self.secrets = Members(self.scene.store), self.secrets + 1
+        made = members.invite(Member(name=name, role=MemberRole.REVIEWER), f"a{self.secrets}", "owner", 1)
+        if proven:
+            members.prove_account(made, name, f"id-{name}", f"b{self.secrets}", 2)
+            self.able.add(f"id-{name}")
+        else:
+            self.able.discard(f"id-{name}")
+
+    def _author(self, name: str) -> RunAuthor:
+        found = next((one for one in Members(self.scene.store).list_all() if one.name == name), None)
+        if found is None:
+            return RunAuthor(account=f"id-{name}")
+        return RunAuthor(member=found.id, account=found.proven_account)
+
+    @rule(name=st.sampled_from(MEMBERS))
+    def revoke(self, name: str) -> None:
+        found = next(one for one in Members(self.scene.store).list_all() if one.name == name)
+        Members(self.scene.store).revoke(found, "owner", to_ms(self.scene.clock.now()))
+        self.able.discard(f"id-{name}")
+        self._forget(f"id-{name}")
+
+    @rule(name=st.sampled_from(MEMBERS), proven=st.booleans())
+    def invite(self, name: str, proven: bool) -> None:
+        self._invite(name, proven=proven)
+
+    @rule(name=st.sampled_from(["owner", *MEMBERS]))
+    def promote(self, name: str) -> None:
+        (policy,) = self.scene.bundle.policies
+        promote(self.scene.store, policy, name, to_ms(self.scene.clock.now()), self._author(name))
+        self.authors.add((f"id-{name}", self.variant))
+
+    @rule()
+    def change_rules(self) -> None:
+        self.variant = 1 - self.variant
+        desk_folder(self.folder, POLICIES[self.variant])
+        self.scene.join()
+
+    # ---- requests --------------------------------------------------------------------------------------------------------
+
+    @rule(name=NAMES)
+    def ask_again(self, name: str) -> None:
+        with suppress(HfGateError, ValueError):
+            self.scene.near.withdraw(name, self.scene.repos[0])
+            self.scene.ask([name])
+            self.approved[name].clear()
+        self.scene.sync()
+
+    @rule(name=NAMES)
+    def return_to_pending_outside(self, name: str) -> None:
+        with suppress(HfGateError):
+            self.scene.decide(name, "pending")
+        self.scene.sync()
+
+    # ---- decisions -------------------------------------------------------------------------------------------------------
+
+    def _decide(self, name: str, who: str, to: Status, dies: tuple[int, str] | None = None) -> OutcomeKind | None:
+        self.scene.count += 1
+        by, store = self._author(who), self.scene.store
+        if to is Status.ACCEPTED:
+            self.approved[name].add((f"id-{who}", self.variant))
+        dying: Any = store if dies is None else Failing(store, *dies)
+        gate = self.scene.approvals
+        sender = DecisionSender(dying, self.scene.hub, self.scene.clock, self.scene.zone, who, gate, author=by)
+        ask = DecisionTarget(self.scene.repos[0], Target(username=name), None if to is Status.ACCEPTED else "No.")
+        try:
+            done = sender.decide([ask], Choice(to), run_id=f"r_{self.scene.count}")
+        except (HfGateError, Killed):
+            done = None
+        if dies is not None:
+            self.scene.restart()
+        return done.outcomes[0].kind if done is not None and done.outcomes else None
+
+    @rule(name=NAMES, who=DECIDERS)
+    def approve(self, name: str, who: str) -> None:
+        self._decide(name, who, Status.ACCEPTED)
+
+    @rule(name=NAMES, who=DECIDERS, at=st.integers(1, 5), when=st.sampled_from(["before", "in", "after"]))
+    def approve_and_die(self, name: str, who: str, at: int, when: str) -> None:
+        """The process dies between two of its writes, such as between the approval and the call."""
+        self._decide(name, who, Status.ACCEPTED, (at, when))
+
+    @rule(name=NAMES, who=st.sampled_from(["owner", *MEMBERS]))
+    def take_back(self, name: str, who: str) -> None:
+        by = self._author(who)
+        with suppress(HfGateError):
+            withdraw_approval(self.scene.workspace, self.scene.row(name), Approver(who, by.member, by.account))
+            self.approved[name] = {one for one in self.approved[name] if one[0] != f"id-{who}"}
+
+    @rule(name=NAMES, who=st.sampled_from(["owner", *MEMBERS]), to=st.sampled_from([Status.RESET, Status.REJECTED]))
+    def send_back(self, name: str, who: str, to: Status) -> None:
+        if self._decide(name, who, to) is OutcomeKind.DONE:
+            self.approved[name].clear()
+
+    @precondition(lambda self: self.scene.store.runs())
+    @rule(who=DECIDERS)
+    def undo(self, who: str) -> None:
+        """Undo the last run, which gives access back after a removal."""
+        run = self.scene.store.runs()[0]
+        plan, _ = runs.plan_undo(self.scene.store, run, now=self.scene.clock.now())
+        if not plan.changes:
+            return
+        for change in plan.changes:
+            if change.after == Status.ACCEPTED:
+                self.approved[str(change.user)].add((f"id-{who}", self.variant))
+        self.scene.count += 1
+        made = runs.create_run(
+            self.scene.store, plan, run_id=f"r_{self.scene.count}", kind=RunKind.PLAN, actor=who,
+            now=self.scene.clock.now(), author=self._author(who),
+        )  # fmt: skip
+        with suppress(HfGateError):
+            self.scene.carry(made)
+
+    @rule()
+    def turn(self) -> None:
+        with suppress(HfGateError):
+            self.scene.turn()
+
+    @rule()
+    def wait(self) -> None:
+        self.scene.near.time.advance(60)
+
+    # ---- what must hold --------------------------------------------------------------------------------------------------
+
+    def _forget(self, account: str) -> None:
+        for name, found in self.approved.items():
+            self.approved[name] = {one for one in found if one[0] != account}
+
+    @invariant()
+    def the_hub_hears_no_acceptance_without_two_people(self) -> None:
+        journal = self.scene.near.journal()
+        for move in journal[self.seen :]:
+            if move["token"] in OURS and move["to"] == "accepted":
+                counted = {
+                    account
+                    for account, variant in self.approved[move["user"]]
+                    if account in self.able and variant == self.variant and (account, variant) not in self.authors
+                }
+                assert len(counted) > 1, (move, self.approved, self.able, self.authors)
+                self.approved[move["user"]].clear()
+        self.seen = len(journal)
+
+    @invariant()
+    def the_books_verify(self) -> None:
+        assert verify_ledger(self.scene.store, with_tables=True).broken == []
+
+
+def _settings(examples: int) -> settings:
+    return settings(max_examples=examples, stateful_step_count=min(30, settings().stateful_step_count))
+
+
+def test_on_sqlite() -> None:
+    class OnFiles(ApprovalMachine):
+        make_place = staticmethod(lambda folder: str(folder / "desk.db"))
+
+    run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples))
+
+
+def test_on_postgresql(postgres_uri: str) -> None:
+    class OnServer(ApprovalMachine):
+        make_place = staticmethod(lambda _: new_schema(postgres_uri))
+
+    run_state_machine_as_test(OnServer, settings=_settings(max(5, settings().max_examples // 10)))
+
+
+def test_two_people_at_the_same_moment_both_count_and_one_acceptance_is_sent(place: str, tmp_path: Path) -> None:
+    scene: Scene = type("Placed", (PlacedScene,), {"place": place})(tmp_path, Near(repos=1))
+    desk_folder(tmp_path, DOUBLE)
+    names = [f"p{n}" for n in range(5)]
+    scene.ask(names)
+    scene.sync()
+    scene.store.close()
+    ready = Barrier(2)
+
+    def accept_all(account: str) -> list[OutcomeKind]:
+        found = []
+        for n, name in enumerate(names):
+            ready.wait()
+            with open_store(place, endpoint=ORIGIN, wait=60.0) as store:
+                desk = Workspace(
+                    settings_of(tmp_path),
+                    scene.workspace.location,
+                    store,
+                    clock=scene.clock,
+                    open_hub=lambda: cast("Any", None),
+                )
+                sender = DecisionSender(
+                    store,
+                    scene.hub,
+                    scene.clock,
+                    scene.zone,
+                    account,
+                    ApprovalGate(desk),
+                    author=RunAuthor(account=account),
+                )
+                ask = DecisionTarget(scene.repos[0], Target(username=name))
+                done = sender.decide([ask], Choice(Status.ACCEPTED), run_id=f"r_{account}_{n}")
+                found.append(done.outcomes[0].kind)
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(zip(*pool.map(accept_all, ["id-one", "id-two"]), strict=True))
+    assert [sorted(kinds) for kinds in outcomes] == [["deferred", "done"]] * len(names)
+    assert {scene.where(name) for name in names} == {"accepted"}
+    assert len([one for one in scene.moves() if one["to"] == "accepted"]) == len(names)
+    scene.close()
