@@ -18,6 +18,7 @@ TAGS = {
     e.ChangeSettled: "ChangeSettled",
     e.GrantDated: "GrantDated",
     e.GrantNoticed: "GrantNoticed",
+    e.RenewalBlocked: "RenewalBlocked",
     e.NoteWritten: "NoteWritten",
     e.PolicyPromoted: "PolicyPromoted",
     e.PolicySaved: "PolicySaved",

@@ -99,3 +99,22 @@ def test_a_grant_without_a_request_needs_a_chosen_end(fresh: LocalHub) -> None:
     assert (refused.code, "the request, which was not read" in refused.error) == (2, True)
     assert console.run("grant", f"dan@{MODEL}", "--until", "90d").code == 0
     assert _ends(fresh)["dan"][0] == "direct"
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_grant_is_marked_as_not_to_be_renewed(fresh: LocalHub) -> None:
+    console = Console(fresh)
+    assert "there is no request" in console.run("expire", "no-renew", f"ada-l@{MODEL}").error
+    assert console.run("accept", f"ada-l@{MODEL}").code == 0
+    marked = console.run("expire", "no-renew", f"ada-l@{MODEL}")
+    assert (marked.code, marked.out) == (0, "1 grant will not be renewed.\n"), marked.err
+    assert [each["is_final"] for each in console.run("expire", "ls", "--json").json] == [True]
+    assert "not to be renewed" in console.run("expire", "ls", "--format", "human").out
+    assert console.run("expire", "renew", f"ada-l@{MODEL}", "--until", "30d", "--yes").code == 0, "a person may"
+    refused = console.run("expire", "renew", f"ada-l@{MODEL}", "--yes")
+    assert "marked as not to be renewed" in refused.error
+    adopted = console.run("expire", "adopt", "--with-end", "--yes", "--json").json
+    assert (adopted["changed"], adopted["left"]) == (0, {"marked as not to be renewed": 1})
+    assert console.run("expire", "no-renew", f"ada-l@{MODEL}", "--undo", "--json").json["is_final"] is False
+    assert console.run("accept", f"bob99@{MODEL}").code == 0
+    assert "has no end" in console.run("expire", "no-renew", f"bob99@{MODEL}").error

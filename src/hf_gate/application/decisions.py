@@ -161,6 +161,12 @@ def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry
     )
 
 
+def renewal_entry(row: RequestRow, actor: str, at: int, *, is_blocked: bool) -> e.LedgerEntry:
+    """Return the ledger entry that marks a grant as not to be renewed, or removes the mark."""
+    event = e.RenewalBlocked(is_blocked=is_blocked)
+    return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)
+
+
 def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.LedgerEntry:
     """Return the ledger entry that sets the end of an existing grant (written as in rules); None removes the end."""
     end = None if until is None else to_ms(parse_grant_end(until, from_ms(at), zone))

@@ -88,7 +88,13 @@ def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: 
             f"The end of access of {row.person.identity.username or 'this person'} is {why}; nothing was changed.",
             hint="Give an end: --until 1y, or --until 2028-11-30.",
         )
-    return _change_by_rules(row, hand_terms, now, now, zone, "renew")
+    change = _change_by_rules(row, hand_terms, now, now, zone, "renew")
+    if row.state.is_final and change.is_longer:
+        raise UsageError(
+            f"The access of {row.person.identity.username or 'this person'} is marked as not to be renewed.",
+            hint="Give an end (--until 1y), or remove the mark: hf-gate expire no-renew --undo WHO@REPO",
+        )
+    return change
 
 
 def drop_end(row: RequestRow) -> EndChange:
@@ -181,6 +187,8 @@ def _adopt(
         change = _change_by_rules(row, hand_terms, since, now, zone, "adopt")
         if _is_same_end(row, change):
             found.left["the same end as now"] += 1
+        elif row.state.is_final and change.is_longer:
+            found.left["marked as not to be renewed"] += 1
         else:
             found.changes.append(change)
 

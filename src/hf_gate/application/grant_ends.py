@@ -4,6 +4,7 @@ Guarantees:
 1. What is unknown moves no end and ends no access.
 2. A later date counts at once; an earlier date takes effect no sooner than 7 days ahead.
 3. If one turn would move more than 20 ends to an earlier time, a person must confirm it first.
+4. A grant that a person marked as not to be renewed gets no later date.
 """
 
 from __future__ import annotations
@@ -124,6 +125,8 @@ def _next_date(
             return state.until
         found.append(to_ms(moment))
     wanted = min(found)
+    if state.until is not None and wanted >= state.until and state.is_final:
+        return state.until
     if state.until is None or wanted >= state.until:
         return wanted
     return min(state.until, max(wanted, to_ms(now + SHORTEN_AHEAD)))

@@ -153,6 +153,7 @@ class GrantEndRecord(Record, frozen=True, kw_only=True):
     repo_type: RepoType
     at_end: Annotated[str | None, Meta(description="reset, reject, or human: a person decides")]
     rule: Annotated[str | None, Meta(description="null when a person set the end")]
+    is_final: Annotated[bool, Meta(description="a person decided that the end is not extended")]
 
     @property
     def is_lapsed(self) -> bool:

@@ -34,6 +34,9 @@ expire = GateGroup(
         "confirm": CommandEntry(
             "expire:expire_confirm", "Confirm ends that moved to an earlier time.", has_effect=True
         ),
+        "no-renew": CommandEntry(
+            "expire_renewal:expire_no_renew", "Mark grants whose end is not extended.", has_effect=True
+        ),
     },
     help="Grants that end.",
 )
@@ -82,6 +85,7 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
     if row.ends_at is None:
         return "no end"
     words = format_end((datetime.fromisoformat(row.ends_at) - now).total_seconds())
+    words += ", not to be renewed" if row.is_final else ""
     return f"{words}, condition false" if row.is_lapsed else words
 
 

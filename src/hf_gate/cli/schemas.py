@@ -231,6 +231,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "runs-ls": _array(_record(RunRecord)),
     "expire-ls": _array(_record(GrantEndRecord)),
     "expire-change": _document(changed=_COUNT, ends=_array(_record(GrantEndRecord)), left=_map(_COUNT)),
+    "expire-no-renew": _document(changed=_COUNT, is_final=_BOOL),
     "expire-confirm": _document(confirmed=_COUNT, kinds=_map(_COUNT)),
     "people": _array(_record(PersonRecord)),
     "plans": _array(_record(PlanRecord)),

@@ -65,6 +65,8 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None) -> str:
             return f"personal data of {pluralize(count, 'entry', 'entries')} deleted: {why}"
         case e.GrantDated():
             return _describe_end(event)
+        case e.RenewalBlocked():
+            return "access is not to be renewed" if event.is_blocked else "access may be renewed again"
         case e.GrantNoticed():
             return f"notice {event.step} before access ends {from_ms(event.until):%Y-%m-%d %H:%M} UTC"
         case _:

@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     CHANGE_SETTLED = "ChangeSettled"
     GRANT_DATED = "GrantDated"
     GRANT_NOTICED = "GrantNoticed"
+    RENEWAL_BLOCKED = "RenewalBlocked"
     NOTE_WRITTEN = "NoteWritten"
     POLICY_PROMOTED = "PolicyPromoted"
     POLICY_SAVED = "PolicySaved"
@@ -172,6 +173,12 @@ class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Eve
 
     until: int  # ms
     step: str  # as written in the rule: `30d`
+
+
+class RenewalBlocked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RENEWAL_BLOCKED.value):
+    """A person decided that the end of a grant is not extended, or that it may be extended again."""
+
+    is_blocked: bool
 
 
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
@@ -338,6 +345,7 @@ AnyEvent: TypeAlias = (
     | ChangeSettled
     | GrantDated
     | GrantNoticed
+    | RenewalBlocked
     | NoteWritten
     | PolicyPromoted
     | PolicySaved

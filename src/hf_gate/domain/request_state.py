@@ -20,7 +20,10 @@ LIST_LAG: Final = 10_000
 """ms by the Hub's clock. A list read less than this long after one of our changes may still show the old status."""
 
 
-_NO_END: Final[dict[str, Any]] = dict.fromkeys(("until", "at_end", "until_rule", "terms", "lapses_at", "noticed_at"))
+_NO_END: Final[dict[str, Any]] = {
+    **dict.fromkeys(("until", "at_end", "until_rule", "terms", "lapses_at", "noticed_at")),
+    "is_final": False,
+}
 
 
 class RequestState(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +55,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     noticed_at: int | None = None  # the steps of `notice` up to this time are done
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
+    is_final: bool = False  # the end is not extended
 
     @property
     def ends_at(self) -> int | None:
@@ -94,16 +98,18 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
             return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
         case e.ChangeSettled():
             return _apply_settled(state, event, at)
-        case e.GrantDated() | e.GrantNoticed():
+        case e.GrantDated() | e.GrantNoticed() | e.RenewalBlocked():
             return _apply_end(state, event, at)
         case _:
             return state
 
 
-def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed, at: int) -> RequestState:
+def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed | e.RenewalBlocked, at: int) -> RequestState:
     """Apply an end or a notice. A later end starts the steps of `notice` again; an earlier end keeps those not done."""
     if isinstance(event, e.GrantNoticed):
         return replace(state, noticed_at=at)
+    if isinstance(event, e.RenewalBlocked):
+        return replace(state, is_final=event.is_blocked and state.ends_at is not None)
     if event.until is None and event.lapses is None and event.terms is None:
         return replace(state, **_NO_END)
     dated = replace(

@@ -108,6 +108,7 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     integer_column("ends_at", null=True),  # the earlier of `until_at` and `lapses_at`
     Column("last_moved_at", BIG_INTEGER, nullable=False, server_default="0"),
     integer_column("version"),
+    boolean_column("is_final"),  # the end is not extended
     Column("is_current", Boolean, nullable=False),
     boolean_column("has_notes"),
     integer_column("first_seen_at"),

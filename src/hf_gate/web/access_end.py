@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from ..application.decisions import end_entry
+from ..application.decisions import end_entry, renewal_entry
 from ..application.hand_terms import describe_terms_problem
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
@@ -120,6 +120,21 @@ def change_end(context: RequestContext) -> Response:
         write.append(
             row.repo, [end_entry(row, until, context.member.name, to_ms(context.now), app_state.workspace.zone)]
         )
+    return context.redirect_back(f"/requests/{request_key(row)}")
+
+
+def change_renewal(context: RequestContext) -> Response:
+    """Mark a grant as not to be renewed, or remove the mark. Nothing is sent."""
+    row, is_blocked = context.find_request(context.params["id"]), context.form_value("renewal") == "no"
+    if context.form_value("renewal") not in ("no", "yes"):
+        raise Refused("Nothing was changed.", hint="Use the button of the request.")
+    with context.workspace.store.writing() as write:
+        fresh = context.workspace.store.request(row.id)
+        _check_change(context, fresh)
+        if fresh is None or fresh.state.ends_at is None:
+            raise Refused("This access has no end, so there is nothing to renew.", hint="Set an end first.")
+        entry = renewal_entry(fresh, context.member.name, to_ms(context.now), is_blocked=is_blocked)
+        write.append(row.repo, [entry])
     return context.redirect_back(f"/requests/{request_key(row)}")
 
 

@@ -34,6 +34,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.CHANGE_SETTLED: "change ended",
     EventKind.GRANT_DATED: "end of access",
     EventKind.GRANT_NOTICED: "notice of end",
+    EventKind.RENEWAL_BLOCKED: "renewal",
     EventKind.NOTE_WRITTEN: "note",
     EventKind.POLICY_PROMOTED: "policy promoted",
     EventKind.POLICY_SAVED: "policy saved",

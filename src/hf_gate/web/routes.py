@@ -69,6 +69,7 @@ ROUTES: Final = (
     Route("POST", "/requests/{id}/approval/withdraw", _REVIEWER, approvals.withdraw),
     Route("POST", "/requests/{id}/approval/acknowledge", _ADMIN, approvals.acknowledge),
     Route("POST", "/requests/{id}/end", _REVIEWER, access_end.change_end),
+    Route("POST", "/requests/{id}/renewal", _REVIEWER, access_end.change_renewal),
     Route("POST", "/requests/{id}/looking", _REVIEWER, request.update_presence),
     Route("GET", "/tray", _VIEWER, tray.page),
     Route("POST", "/tray", _REVIEWER, tray.decide),

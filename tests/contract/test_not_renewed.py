@@ -1,0 +1,73 @@
+"""A grant that a person marked as not to be renewed: no later date extends it, an earlier one still counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_gate.application.decisions import renewal_entry
+from hf_gate.application.grant_ends import refresh_ends
+from hf_gate.domain.timestamps import to_ms
+from tests.contract.ends_kit import SIGNED, EndsScene, make_scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[EndsScene]:
+    made = make_scene(tmp_path)
+    made.let_in({"ada": 100, "bo": 100}, SIGNED)
+    yield made
+    made.close()
+
+
+def _mark(scene: EndsScene, *, is_blocked: bool) -> None:
+    row = scene.row("ada")
+    with scene.store.writing() as write:
+        write.append(row.repo, [renewal_entry(row, "lena", to_ms(scene.now), is_blocked=is_blocked)])
+
+
+def _move(scene: EndsScene, days: int) -> None:
+    scene.set_rows({"ada": days, "bo": days})
+    refresh_ends(scene.workspace, scene.bundle, scene.now)
+
+
+def _days(scene: EndsScene) -> list[float | None]:
+    return [scene.days_left(name) for name in ("ada", "bo")]
+
+
+def _about(*days: int) -> Any:
+    """Dates in a table are the ends of these days."""
+    return pytest.approx(list(days), abs=1.01)
+
+
+def test_a_later_date_does_not_extend_it_until_the_mark_is_removed(scene: EndsScene) -> None:
+    _mark(scene, is_blocked=True)
+    _move(scene, 300)
+    assert _days(scene) == _about(100, 300)
+    _mark(scene, is_blocked=False)
+    _move(scene, 300)
+    assert _days(scene) == _about(300, 300)
+
+
+def test_an_earlier_date_still_counts(scene: EndsScene) -> None:
+    _mark(scene, is_blocked=True)
+    _move(scene, 50)
+    assert _days(scene) == _about(50, 50)
+    assert scene.row("ada").state.is_final
+
+
+def test_the_mark_goes_with_the_grant(scene: EndsScene) -> None:
+    _mark(scene, is_blocked=True)
+    scene.wait(102)
+    scene.turn()
+    assert scene.where("ada") == "reset"
+    assert not scene.row("ada").state.is_final
+
+
+def test_the_store_rebuilt_from_the_ledger_has_the_mark(scene: EndsScene) -> None:
+    _mark(scene, is_blocked=True)
+    scene.check()
+    assert scene.row("ada").state.is_final
+    assert not scene.row("bo").state.is_final
