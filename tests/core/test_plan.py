@@ -254,3 +254,8 @@ def test_the_validity_is_shown_in_hours_then_minutes() -> None:
     plan = plan_of([])
     assert render.format_validity(plan, NOW).endswith("valid 24h")
     assert render.format_validity(plan, NOW + timedelta(hours=23, minutes=30)).endswith("valid 30 min")
+
+
+def test_rules_without_a_policy_of_their_version_have_no_sentence() -> None:
+    made = plan_of([change(1)])
+    assert "Rules" not in list(render.render_plan(made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -319,3 +320,17 @@ def test_check_holds_the_labels_of_a_policy_against_the_forms_that_the_store_kno
     assert [(each["level"], each["line"]) for each in labels] == [("error", 11)]
     (at.folder / "desk.db").unlink()
     assert at.run("policy", "check", "--json").json["forms"] == []
+
+
+def test_plan_and_explain_say_the_rule_in_words(at: Desk) -> None:
+    assert at.run("sync").code == 0
+    plan = [line.strip() for line in at.run("plan").out.splitlines()]
+    rules = plan[plan.index("Rules") + 1 : plan.index("Examples")]
+    assert rules == [
+        "+ voices/known: Accept when e-mail domain is “example.org” and account older than 30 days.",
+        "↺ voices/say-more: Send back when nothing useful written about use.",
+    ]
+    explained = at.run("explain", f"bob99@{DATASET}").out
+    assert "the rule in words: Everybody else needs review." in explained
+    told = json.loads(at.run("explain", f"ada-l@{DATASET}", "--json").out)
+    assert told["verdict"]["says"] == rules[0].partition(": ")[2]

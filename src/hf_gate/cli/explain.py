@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..application.targets import RequestTarget
+from ..domain.display_text import make_visible
 from ..domain.event_descriptions import ORIGIN_PHRASES
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status, label_verdict
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso
 from ..errors import RequestNotFound, UsageError
+from ..policy.rule_phrases import describe_rule_of
 from .framework import Run, command, repo_type_option
 from .output import Row, format_age, format_end
 from .policy_files import Policies, print_errors, read_policies
@@ -70,8 +72,11 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
         )
     transition = last_transition(workspace.store, evaluation.row)
     now, zone = workspace.clock.now(), workspace.zone
-    doc = _document(evaluation, transition, _explain_in_words(evaluation, now, zone))
-    run.out.document(doc, lambda: _lines(evaluation, transition, now, zone), quiet=[str(evaluation.verdict.action)])
+    says = _describe_rule(found, evaluation.verdict)
+    doc = _document(evaluation, transition, _explain_in_words(evaluation, now, zone), says)
+    run.out.document(
+        doc, lambda: _lines(evaluation, transition, says, now, zone), quiet=[str(evaluation.verdict.action)]
+    )
     return 0
 
 
@@ -172,7 +177,9 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
 # ---- output -----------------------------------------------------------------------------------------------------------
 
 
-def _lines(evaluation: Evaluation, transition: LastTransition | None, now: datetime, zone: tzinfo) -> Iterator[str]:
+def _lines(
+    evaluation: Evaluation, transition: LastTransition | None, says: str, now: datetime, zone: tzinfo
+) -> Iterator[str]:
     from ..policy.explain import explain_verdict
     from ..policy.why import RecordedTraces, explain_shadow_in_words
 
@@ -188,8 +195,11 @@ def _lines(evaluation: Evaluation, transition: LastTransition | None, now: datet
     yield _explain_in_words(evaluation, now, zone)
     for shadow, sentence in explain_shadow_in_words(evaluation.verdict, RecordedTraces()):
         yield f"In shadow mode, `{shadow}`: {sentence}"
-    for line in explain_verdict(evaluation.verdict, now, zone):
-        yield str(line)
+    summary, *lines = explain_verdict(evaluation.verdict, now, zone)
+    yield str(summary)
+    if says:
+        yield f"  the rule in words: {make_visible(says, one_line=True)}"
+    yield from map(str, lines)
     recorded = row.state.verdict
     if recorded is not None and recorded[:3] != _verdict_key(evaluation.verdict):
         action, policy, rule, digest = recorded
@@ -203,6 +213,12 @@ def _explain_in_words(evaluation: Evaluation, now: datetime, zone: tzinfo) -> st
 
     status = evaluation.row.state.status if evaluation.is_judged else Status.PENDING
     return str(explain_verdict_in_words(evaluation.verdict, RecordedTraces(), now, zone, status))
+
+
+def _describe_rule(found: Policies, verdict: Verdict) -> str:
+    """Return the rule that decides as a sentence; empty if no rule does."""
+    policies = [each.policy for each in found.checked.values() if each.policy is not None]
+    return describe_rule_of(policies, verdict.policy, verdict.digest, verdict.rule)
 
 
 def _describe_transition(transition: LastTransition) -> str:
@@ -234,7 +250,7 @@ def _person_label(row: RequestRow) -> str:
     return person.username or (f"(hidden #{person.user_id[-6:]})" if person.user_id else "(hidden)")
 
 
-def _document(evaluation: Evaluation, transition: LastTransition | None, why: str) -> Row:
+def _document(evaluation: Evaluation, transition: LastTransition | None, why: str, says: str) -> Row:
     row, verdict = evaluation.row, evaluation.verdict
     recorded = row.state.verdict
     return {
@@ -253,7 +269,7 @@ def _document(evaluation: Evaluation, transition: LastTransition | None, why: st
         "is_judged": evaluation.is_judged,
         "is_stored": evaluation.is_stored,
         "why": why,
-        "verdict": {**_verdict_row(verdict), "policy": verdict.policy, "digest": verdict.digest},
+        "verdict": {**_verdict_row(verdict), "policy": verdict.policy, "digest": verdict.digest, "says": says or None},
         "ledger": None
         if recorded is None
         else dict(zip(("action", "policy", "rule", "digest"), recorded, strict=True)),

@@ -123,7 +123,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
     ago = format_duration(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
     lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {pluralize(len(rows), 'repo')}, synced {ago}"]
-    lines += render_plan(made, calls=estimate_calls(made))
+    lines += render_plan(made, calls=estimate_calls(made), policies=bundle.policies)
     if late := lateness_of(made.changes):
         lines.append(late)
     if path is not None:

@@ -333,7 +333,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         is_judged=_BOOL,
         is_stored=_BOOL,
         why=_TEXT,
-        verdict=_object(**_TERMS, policy=_MAYBE, digest=_MAYBE),
+        verdict=_object(**_TERMS, policy=_MAYBE, digest=_MAYBE, says=_MAYBE),
         ledger=_maybe(_object(action=_TEXT, policy=_MAYBE, rule=_TEXT, digest=_MAYBE)),
         policies=_array(
             _object(policy=_TEXT, digest=_TEXT, mode=_MODE, opinion=_maybe(_object(**_TERMS)), tried=_array(_RULE))

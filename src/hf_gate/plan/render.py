@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 from ..domain.display_text import make_visible
 from ..domain.timestamps import from_ms
+from ..policy.model import Policy
 from .model import END_EXPRESSION, ENDS_HELD, ENDS_UNDECIDED, Change, ChangeReason, GuardResult, Plan
-from .words import describe_effects, describe_reason
+from .words import describe_change_rule, describe_effects, describe_reason
 
 SHADOW: Final = "shadow/"
 """The prefix of summary keys that count shadow verdicts: `shadow/POLICY/ACTION`."""
@@ -38,10 +39,11 @@ _KEYS: Final = {
     ENDS_UNDECIDED: "ends",
 }
 _EXAMPLES: Final = 6
+_RULES: Final = 12
 
 
-def render_plan(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
-    """Render a plan as lines; hostile text is made visible and short."""
+def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Policy] = ()) -> Iterator[str]:
+    """Render a plan as lines, with the rules of these policies in words; hostile text is made visible and short."""
     if effects := describe_effects(plan.changes, plan.summary):
         yield f"{effects}."
     lines = [
@@ -56,6 +58,7 @@ def render_plan(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
     width = max((len(what) for _, what, *_ in lines if what != "remaining"), default=0)
     for sign, what, number, words in lines:
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"
+    yield from _render_rules(plan, policies)
     yield from _render_examples(plan)
     yield from render_shadow_actions(plan)
     limits = [_format_guard(guard) for guard in plan.guards if guard.value]
@@ -88,9 +91,29 @@ def render_shadow_actions(plan: Plan) -> Iterator[str]:
 
 
 def _count_by_rule(changes: list[Change]) -> str:
-    count = Counter(f"{change.policy}/{change.rule}" if change.policy else change.rule for change in changes)
+    count = Counter(map(_label_rule, changes))
     shown = [f"{make_visible(rule, one_line=True)} {number:,}" for rule, number in count.most_common(4)]
     return " · ".join(shown) + (f" · {len(count) - 4} more rules" if len(count) > 4 else "")
+
+
+def _render_rules(plan: Plan, policies: Sequence[Policy]) -> Iterator[str]:
+    """Render each rule that changes something as a sentence, the rules with most changes of a verb first."""
+    counts = Counter((change.verb == "remove", change.action, change.policy, change.rule) for change in plan.changes)
+    firsts = {(c.verb == "remove", c.action, c.policy, c.rule): c for c in reversed(plan.changes)}
+    order = list(_SIGNS)
+    keys = sorted(firsts, key=lambda key: (key[0], order.index(key[1]), -counts[key], str(key[2]), key[3]))
+    said = [(firsts[key], sentence) for key in keys if (sentence := describe_change_rule(firsts[key], policies))]
+    if said:
+        yield "Rules"
+    for change, sentence in said[:_RULES]:
+        sign = "×" if change.verb == "remove" else _SIGNS[change.action]
+        yield f"  {sign} {make_visible(f'{_label_rule(change)}: {sentence}', one_line=True)}"
+    if len(said) > _RULES:
+        yield f"    {len(said) - _RULES} more rules"
+
+
+def _label_rule(change: Change) -> str:
+    return f"{change.policy}/{change.rule}" if change.policy else change.rule
 
 
 def _render_examples(plan: Plan) -> Iterator[str]:

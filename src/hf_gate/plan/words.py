@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ..domain.runs import ChangeOrigin
 from ..policy.fact_conditions import parse_fact_condition
+from ..policy.model import Policy
 from ..policy.phrases import describe_expression, describe_value
+from ..policy.rule_phrases import describe_rule_of
 from .model import Change, ChangeReason
 
 _EFFECTS: Final = {
@@ -16,6 +19,12 @@ _EFFECTS: Final = {
     "reject": ("is rejected", "are rejected"),
     "cancel": ("returns to pending", "return to pending"),
     "remove": ("loses access", "lose access"),
+}
+_ORIGINS: Final = {
+    ChangeOrigin.DIRECT: "A person decided.",
+    ChangeOrigin.GRANT: "A person gives access without a request.",
+    ChangeOrigin.UNDO: "Goes back to the status before a run.",
+    ChangeOrigin.UNTIL: "The date has come at which the access ends.",
 }
 _STAYING: Final = ("human", "accept_human")
 
@@ -40,6 +49,13 @@ def describe_counts(counts: Mapping[str, int], staying: int = 0) -> str:
     if staying:
         found.append(f"{staying:,} {'stays' if staying == 1 else 'stay'} with you")
     return ", ".join(found)
+
+
+def describe_change_rule(change: Change, policies: Iterable[Policy]) -> str:
+    """Return the rule behind a change as a sentence; empty if no policy has this version of the rule."""
+    if change.policy:
+        return describe_rule_of(policies, change.policy, change.policy_digest, change.rule)
+    return _ORIGINS.get(ChangeOrigin(change.rule), "") if change.rule in set(ChangeOrigin) else ""
 
 
 def describe_reason(reason: ChangeReason) -> str:

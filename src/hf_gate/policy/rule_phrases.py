@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from ..domain.display_text import join_words
 from .expression_tokens import SourceToken, is_wrapped, negated_tokens, outside_brackets, tokenize
-from .model import Action, Rule
+from .model import Action, Policy, Rule
 from .phrases import describe_expression, quote_expression
 from .policy_digest import normalize_expression
 
@@ -59,6 +59,15 @@ def describe_rule(rule: Rule, lets: Mapping[str, str], *, is_first: bool = False
     if not conditions:
         return _CATCH_ALL[rule.then].format("everybody" if is_first else "everybody else").capitalize()
     return f"{_VERBS[rule.then]} when {join_words(conditions, 'and')}."
+
+
+def describe_rule_of(policies: Iterable[Policy], name: str | None, digest: str | None, rule: str) -> str:
+    """Describe a rule in a sentence; empty if none of the policies is this version of its policy."""
+    policy = next((one for one in policies if one.name == name and one.digest == digest), None)
+    place = None if policy is None else next((n for n, one in enumerate(policy.rules) if one.id == rule), None)
+    if policy is None or place is None:
+        return ""
+    return describe_rule(policy.rules[place], policy.let, is_first=place == 0)
 
 
 def _conjuncts(source: str | None) -> Sequence[ConditionTree]:

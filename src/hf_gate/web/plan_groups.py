@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..domain.roles import Role
-from ..domain.runs import ChangeOrigin
 from ..plan.model import Change
-from ..plan.words import describe_counts
-from ..policy.rule_phrases import describe_rule
+from ..plan.words import describe_change_rule, describe_counts
 from .change_lines import MARKS, ChangeLine, change_line, rule_label
 from .explanations import can_read_policy
 from .request_context import RequestContext
@@ -20,12 +18,6 @@ from .verdicts import read_repos
 MAX_EXAMPLES: Final = 3  # examples of one group
 MAX_GROUPS: Final = 12  # groups with examples
 VERB_ORDER: Final = ("accept", "reset", "reject", "cancel", "remove")
-_ORIGIN_SENTENCES: Final = {
-    ChangeOrigin.DIRECT: "A person decided.",
-    ChangeOrigin.GRANT: "A person gives access without a request.",
-    ChangeOrigin.UNDO: "Goes back to the status before a run.",
-    ChangeOrigin.UNTIL: "The date has come at which the access ends.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,7 @@ def add_examples(context: RequestContext, groups: Sequence[PlanGroup]) -> None:
     rows = {} if context.is_masked else context.workspace.store.requests(wanted)
     repos = read_repos(context.app_state, rows.values())
     for group in groups:
-        group.sentence = describe_change_rule(context, group.first)
+        group.sentence = _describe_rule(context, group.first)
         examples = []
         for n, change in group.changes:
             row = rows.get(change.row)
@@ -101,16 +93,10 @@ def _find_telling(answers: Sequence[AnswerLine]) -> list[AnswerLine]:
     return (known or written)[:2]
 
 
-def describe_change_rule(context: RequestContext, change: Change) -> str:
+def _describe_rule(context: RequestContext, change: Change) -> str:
     """Return the rule behind a change as a sentence; empty if the member may not read it, or if it has changed."""
+    bundle = context.app_state.policies.current
     if context.is_masked:
         return ""
-    if not change.policy:
-        return _ORIGIN_SENTENCES.get(ChangeOrigin(change.rule), "") if change.rule in set(ChangeOrigin) else ""
-    bundle = context.app_state.policies.current
     policies = () if bundle is None else bundle.policies
-    policy = next((one for one in policies if one.name == change.policy), None)
-    if policy is None or policy.digest != change.policy_digest or not can_read_policy(context, policy):
-        return ""
-    place = next((number for number, rule in enumerate(policy.rules) if rule.id == change.rule), None)
-    return "" if place is None else describe_rule(policy.rules[place], policy.let, is_first=place == 0)
+    return describe_change_rule(change, [one for one in policies if can_read_policy(context, one)])
