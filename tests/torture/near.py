@@ -51,14 +51,16 @@ class StillClock(LocalHubClock):
 class Near:
     """The Hub: what a `LocalHub` offers, for calls of this process alone."""
 
-    def __init__(self, *, repos: int = 1, quota: str | None = None, page_size: int = 1000) -> None:
+    def __init__(
+        self, *, repos: int = 1, quota: str | None = None, page_size: int = 1000, preset: str = "consumer"
+    ) -> None:
         self.time = StillClock()
         self.skew = 0.0  # how far the desk's clock is from the Hub's
         self.seen: Callable[[HubCall], None] = lambda _: None  # told of every call before it leaves
         self.heard: Callable[[HubCall], None] = lambda _: None  # and before its answer is there
 
         def make(now_ms: int) -> World:
-            world, _ = seed_world(7, 0, repos, "consumer", now_ms, world_id=UUID(int=7).hex)
+            world, _ = seed_world(7, 0, repos, preset, now_ms, world_id=UUID(int=7).hex)
             world.page_size = page_size
             return world
 
