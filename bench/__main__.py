@@ -6,10 +6,11 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import automation, calls, decisions, desk, lists, report, startup, web
+from . import automation, calls, decisions, desk, lists, report, startup, turns, web
 from .results import Row, format_table, unmeasured_row
 from .sizes import FULL, QUICK, Sizes
 
@@ -47,6 +48,7 @@ CASES: dict[str, Case] = {
         ),
         "desk",
     ),
+    "turn": Case(turns.measure_turns, turns.KEYS, "desk"),
     "calls": Case(calls.measure_calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
     "touch": Case(automation.measure_automation, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
     "browser": Case(web.measure_web, web.KEYS, "web"),
@@ -87,8 +89,11 @@ def main(args: Sequence[str]) -> int:
         action="store_true",
         help="write docs/benchmarks.md even after a quick run, or the parts that ran completely",
     )
+    parser.add_argument("--turn-requests", type=int, metavar="N", help="requests of the case `turn`")
     asked = parser.parse_args(args)
     sizes = QUICK if asked.quick else FULL
+    if asked.turn_requests is not None:
+        sizes = replace(sizes, turn_requests=asked.turn_requests)
     print("\n".join(report.describe_machine()), file=sys.stderr)
     start, rows = time.perf_counter(), list[Row]()
     took = dict.fromkeys(report.PARTS, 0.0)

@@ -43,6 +43,14 @@ class RunningHub:
     def set_faults(self, *specs: str) -> None:
         self._call_json("POST", "/_hf_gate/faults", {"set": list(specs)})
 
+    def add_requests(self, repo: str, repo_type: str, names: Sequence[str]) -> None:
+        """Make accounts with these names ask for access to a repo."""
+        about = {"repo": repo, "repo_type": repo_type, "answers": {}}
+        for start in range(0, len(names), 500):
+            some = names[start : start + 500]
+            self._call_json("POST", "/_hf_gate/people", [{"username": name} for name in some])
+            self._call_json("POST", "/_hf_gate/requests", [{**about, "user": name} for name in some])
+
     def find_window_start(self, length: float) -> float:
         """Return when a rate window of `length` real seconds started, in this machine's epoch seconds."""
         clock, now = self._call_json("GET", "/_hf_gate/clock"), time.time()  # noqa: TID251 - the bench reads two clocks

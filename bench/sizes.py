@@ -27,6 +27,7 @@ class Sizes:
     served: tuple[int, ...]
     with_download: bool
     desk_requests: int
+    turn_requests: int
     window_applied: int
     idle_repos: int
     idle_hours: float  # of the Hub's clock
@@ -54,6 +55,7 @@ FULL = Sizes(
     served=(2_000, 100_000, 1_000_000),
     with_download=True,
     desk_requests=1_000_000,
+    turn_requests=1_000_000,
     window_applied=18_000,
     idle_repos=40,
     idle_hours=3.0,
@@ -80,6 +82,7 @@ QUICK = Sizes(
     served=(20, 200, 300),
     with_download=False,
     desk_requests=400,
+    turn_requests=400,
     window_applied=800,
     idle_repos=3,
     idle_hours=0.2,

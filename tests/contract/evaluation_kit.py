@@ -103,8 +103,9 @@ class Evaluated:
         (self.folder / "policies" / f"{name}.yaml").write_text("\n".join(lines) + "\n" + rules)
 
     def write_table(self, *rows: str) -> None:
-        """Write the table; one row is always there, so that the table is never refused."""
-        (self.folder / "dua.csv").write_text(HEADER + "\n".join([f"{hub_id(99)},,,,", *rows]) + "\n")
+        """Write the table; rows with each common key are always there, so that it is never refused."""
+        always = [f"{hub_id(99)},,,,", ",nobody@example.org,,,"]
+        (self.folder / "dua.csv").write_text(HEADER + "\n".join([*always, *rows]) + "\n")
 
     def read(self, repo: Repo, *numbers: int, status: str = "pending", **more: Any) -> list[int]:
         """Read the requests of these people, as a sync does."""

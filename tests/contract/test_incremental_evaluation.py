@@ -12,6 +12,7 @@ from tests.contract.evaluation_kit import CARD, START, Evaluated
 from tests.contract.store_kit import EEG, MED, hub_id, place
 
 __all__ = ["place"]
+ROW = ",user2@example.org,,,a"
 REST = "  - {id: rest, then: human}\n"
 
 
@@ -53,10 +54,14 @@ CHANGES: dict[str, tuple[str, Callable[[Evaluated], object], int]] = {
         "history.elsewhere == 0", lambda desk: desk.decide(desk.row(2, MED), "reset"), 1,
     ),
     "first full sync": ("history.accepted == 0", lambda desk: desk.read_fully(EEG), 3),
-    "row added": ("tables.dua", lambda desk: desk.write_table(",user1@example.org,,,"), 3),
-    "row by id": ("tables.dua", lambda desk: desk.write_table(f"{hub_id(1)},,,,"), 3),
-    "date": ('tables.dua.state == "expired"', lambda desk: desk.write_table(",user2@example.org,,2026-01-01,"), 3),
-    "column": ('tables.dua.row["note"] == "b"', lambda desk: desk.write_table(",user2@example.org,,,b"), 3),
+    "row added": ("tables.dua", lambda desk: desk.write_table(ROW, ",user1@example.org,,,"), 1),
+    "row removed": ("tables.dua", lambda desk: desk.write_table(), 1),
+    "domain added": ("tables.dua", lambda desk: desk.write_table(ROW, ",@example.org,,,"), 3),
+    "username added": ("tables.dua", lambda desk: desk.write_table(ROW, ",,user3,,"), 3),
+    "account of a username": ("tables.dua", lambda desk: _bind(desk, "user1", 3), 3),
+    "row by id": ("tables.dua", lambda desk: desk.write_table(ROW, f"{hub_id(1)},,,,"), 1),
+    "date": ('tables.dua.state == "expired"', lambda desk: desk.write_table(",user2@example.org,,2026-01-01,"), 1),
+    "column": ('tables.dua.row["note"] == "b"', lambda desk: desk.write_table(",user2@example.org,,,b"), 1),
     "policy": ("false", lambda desk: desk.write_policy(rule("true")), 3),
     "form": ('answers.purpose.text == "x"', lambda desk: desk.write_form(EEG, CARD), 3),
     "erasure": ("true", lambda desk: desk.erase(desk.row(1).person.id), 1),
@@ -65,6 +70,11 @@ CHANGES: dict[str, tuple[str, Callable[[Evaluated], object], int]] = {
     ),
 }  # fmt: skip
 """What a rule reads, what changes it, and how many of three requests are evaluated then."""
+
+
+def _bind(desk: Evaluated, username: str, number: int) -> None:
+    with desk.store.writing() as write:
+        write.write_binding("dua", username, hub_id(number))
 
 
 def _set_zone(desk: Evaluated, name: str) -> None:
@@ -76,7 +86,7 @@ def _set_zone(desk: Evaluated, name: str) -> None:
 def test_what_a_verdict_depends_on_is_evaluated_again(desk: Evaluated, name: str) -> None:
     when, change, evaluated = CHANGES[name]
     desk.write_policy(rule(when))
-    desk.write_table(",user2@example.org,,,a")
+    desk.write_table(ROW)
     desk.read(MED, 2, status="accepted")
     desk.read(EEG, 1, 2, 3, answers={"Why": "x"})
     for repo in (EEG, MED) if name != "first full sync" else (MED,):
@@ -117,6 +127,39 @@ def test_a_verdict_that_depends_on_the_day_is_evaluated_when_it_can_change(desk:
     desk.wait(seconds=span.total_seconds())
     assert desk.evaluate() > 0
     assert {row.id: (row.state.verdict, row.evaluation.outcome) for row in desk.current()} != before
+
+
+def test_days_that_change_nothing_have_nobody_evaluated(desk: Evaluated) -> None:
+    desk.write_policy(rule("request.age_days > 100 || 950 <= person.account_days"))
+    desk.read(EEG, 1, 2)
+    assert desk.evaluate() == 2
+    desk.wait(days=20)
+    assert desk.evaluate() == 0
+    desk.wait(days=200)
+    assert desk.evaluate() == 2
+    assert desk.evaluate() == 0
+
+
+def test_a_fact_that_is_more_than_compared_is_evaluated_every_day(desk: Evaluated) -> None:
+    desk.write_policy(rule("request.age_days % 2 == 1", "then: human\n    queue: odd"))
+    desk.read(EEG, 1)
+    desk.evaluate()
+    for _ in range(3):
+        desk.wait(days=1)
+        assert desk.evaluate() == 1
+
+
+def test_a_changed_row_of_a_username_concerns_the_account_that_it_is_bound_to(desk: Evaluated) -> None:
+    desk.write_policy(rule("tables.dua"))
+    desk.write_table(",,old-name,,a", ROW)
+    desk.read(EEG, 1, 2, 3)
+    _bind(desk, "old-name", 1)
+    desk.evaluate()
+    desk.write_table(",,old-name,2026-02-01,a", ROW)
+    assert desk.evaluate() == 1
+    desk.write_table(ROW)
+    assert desk.evaluate() > 0
+    assert desk.evaluate() == 0
 
 
 def test_rules_that_name_the_time_are_evaluated_every_turn(desk: Evaluated) -> None:

@@ -37,6 +37,10 @@ RULES = (
     "when: 'person.models > 2', then: accept, until: 1y",
     "when: 'email.academic', then: wait, at_most: 70d, after: reset, reason: Please ask again.",
     f"when: 'request.age_days > 70', {_RESET}",
+    "when: 'request.age_days in [60, 75] && person.account_days != 921', then: human, queue: odd",
+    "when: 'person.account_days - request.age_days > 859 && person.account_days % 2 == 0', then: human",
+    "when: tables.dua, then: accept, until: tables.dua.expires",
+    "when: email.free, then: accept, until: 30d, keep_while: 'request.age_days < 65 && !email.disposable'",
     "when: 'request.attempt > 1', then: human",
     "when: 'answers.purpose.quality == \"empty\"', then: reject, reason: No.",
     "when: 'now > timestamp(\"2026-03-15T00:00:00Z\")', then: human",
@@ -149,7 +153,8 @@ class _Machine(RuleBasedStateMachine):
             self.rows.insert(0 if is_first else len(self.rows), row)
         elif self.rows:
             self.rows.pop(0 if is_first else -1)
-        self.desk.write_table(*map(",".join, self.rows))
+        kept = {who: (who, *more) for who, *more in self.rows}  # two rows of one person are refused
+        self.desk.write_table(*map(",".join, kept.values()))
 
     @rule(span=st.sampled_from([1, 3_600, 86_400, 7 * 86_400 + 1, 12 * 86_400, -3_600, 86_399]))
     def wait(self, span: int) -> None:

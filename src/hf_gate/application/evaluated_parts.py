@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 
 from ..domain import events as e
-from ..domain.evaluations import EvaluationOutcome, EvaluationResult
+from ..domain.evaluations import NO_LOOKUPS, EvaluationOutcome, EvaluationResult
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.rows import ListRange, PersonRow, RequestRow
@@ -21,10 +21,12 @@ from ..plan.changes import PlanSubject, change_for_verdict, is_new_verdict, stat
 from ..plan.guards import PolicyStart
 from ..plan.model import MAX_CHANGES, Change
 from ..plan.render import SHADOW
+from ..policy.facts import RequestFacts
 from ..policy.model import Action, Facts, Verdict
 from ..policy.opinions import NO_RULE, why_people_decide
 from ..store.approvals import find_fully_approved
 from ..store.store import Store
+from .evaluated_tables import LookupHasher
 from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, build_inputs
 from .evaluation_times import EvaluationTimes
 
@@ -171,6 +173,7 @@ class PartEvaluation:
         self.approved = frozenset(find_fully_approved(store.reads, policy_set.repo, MAX_CHANGES))
         self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
         self._times = EvaluationTimes(policy_set, now)
+        self._hasher = LookupHasher(store, policy_set.tables)
         self._reset()
 
     def _reset(self) -> None:
@@ -192,10 +195,14 @@ class PartEvaluation:
             if row.request is None:
                 self._add_result(row, EvaluationOutcome.IGNORE, None)
 
-    def _add_result(self, row: RequestRow, outcome: EvaluationOutcome, evaluate_at: int | None) -> None:
-        version, *known = row.evaluation
-        if self.buffer.should_record and known != [outcome, evaluate_at]:
-            self.results.append(EvaluationResult(row.id, version, outcome, evaluate_at))
+    def _add_result(
+        self, row: RequestRow, outcome: EvaluationOutcome, evaluate_at: int | None, facts: Facts | None = None
+    ) -> None:
+        if self.buffer.should_record:
+            lookups = self._hasher.hash_request(facts.inputs) if isinstance(facts, RequestFacts) else NO_LOOKUPS
+            version, *known = row.evaluation
+            if known != [outcome, evaluate_at, lookups]:
+                self.results.append(EvaluationResult(row.id, version, outcome, evaluate_at, lookups))
 
     def take_results(self) -> EvaluatedPart:
         """Return the results so far and reset them."""
@@ -211,11 +218,11 @@ class PartEvaluation:
         row, facts = case.row, case.facts
         verdict = self.policy_set.evaluator.evaluate(facts, now=self.now, status=row.state.status)
         if verdict is None or row.request is None:
-            self._add_result(row, EvaluationOutcome.IGNORE, None)
+            self._add_result(row, EvaluationOutcome.IGNORE, None, facts)
             return
         outcome, next_at = EvaluationOutcome.STAY, self._times.next_evaluation(facts)
         if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
-            self._add_result(row, EvaluationOutcome.IGNORE, next_at)
+            self._add_result(row, EvaluationOutcome.IGNORE, next_at, facts)
             return  # an accepted request that needs no review stays accepted
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
@@ -232,7 +239,7 @@ class PartEvaluation:
         if verdict.needs:
             outcome = EvaluationOutcome.PROFILE
             self.needs.append(row.person)
-        self._add_result(row, outcome, next_at)
+        self._add_result(row, outcome, next_at, facts)
         if self.buffer.should_record and is_new_verdict(row.state, recorded):
             self.news.append(self._make_entry(case, recorded))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from ..domain.evaluations import EvaluationCount, EvaluationOutcome, EvaluationResult
@@ -16,9 +16,18 @@ from ..plan.guards import PolicyStart
 from ..plan.render import SHADOW
 from ..policy.model import Action
 from ..policy.opinions import NO_RULE, STATUS_AFTER
-from ..store.evaluations import EvaluatedList, find_due, iterate_planned, read_counts, read_list, write_list
+from ..store.evaluations import (
+    EvaluatedList,
+    find_due,
+    iterate_planned,
+    read_counts,
+    read_list,
+    read_table_digests,
+    write_list,
+)
 from ..store.store import Store
 from ..store.writer import Writer
+from .evaluated_tables import note_tables
 from .evaluation import RepoPolicies, SourcesPort
 from .evaluation_basis import compute_basis
 
@@ -27,10 +36,13 @@ class EvaluationRecorder:
     """Begins the evaluation of lists. Without `sources`, every request is evaluated."""
 
     def __init__(
-        self, store: Store, policy_sets: Iterable[RepoPolicies], now: datetime, sources: SourcesPort | None
+        self, store: Store, policy_sets: Sequence[RepoPolicies], now: datetime, sources: SourcesPort | None
     ) -> None:
         self._store, self._now, self._sources = store, to_ms(now), sources
-        self._bases = {one.repo: compute_basis(one, store, sources) for one in policy_sets}
+        tables = {name: table for one in policy_sets for name, table in one.tables.items()}
+        self._tables = note_tables(store, tables)
+        epochs = {name: epoch for name, (_, epoch) in self._tables.items()}
+        self._bases = {one.repo: compute_basis(one, store, sources, epochs) for one in policy_sets}
 
     def begin(self, policy_set: RepoPolicies, status: str) -> ListEvaluation | None:
         """Begin to evaluate the requests of one status at a repo; None if the store does not know the repo."""
@@ -45,13 +57,15 @@ class EvaluationRecorder:
             known = EvaluatedList(None, secrets.token_hex(8), self._now)
             with self._store.writing() as write:
                 write_list(write, row.id, status, known)
-        return ListEvaluation(self._store, policy_set, row.id, status, known, basis, self._now)
+        tables = {name: self._tables[name] for name in policy_set.tables}
+        return ListEvaluation(self._store, policy_set, row.id, status, known, basis, self._now, tables)
 
 
 class ListEvaluation:
     """The evaluation of one list. `due` has the requests to evaluate, the oldest first; None means all of them.
 
-    If another process begins to evaluate the whole list meanwhile, nothing more is stored.
+    If another process begins to evaluate the whole list meanwhile, or by another version of a table, nothing more is
+    stored.
     """
 
     def __init__(
@@ -63,9 +77,10 @@ class ListEvaluation:
         known: EvaluatedList,
         basis: str,
         now: int,
+        tables: Mapping[str, tuple[str, str]],
     ) -> None:
         self._store, self.policy_set, self.repo_id, self.status = store, policy_set, repo_id, status
-        self._known, self._basis, self._now = known, basis, now
+        self._known, self._basis, self._now, self._tables = known, basis, now, tables
         self.due = None if known.basis is None else find_due(store.reads, repo_id, status, now)
 
     def store(self, results: Sequence[EvaluationResult], entries: Sequence[LedgerEntry]) -> None:
@@ -88,7 +103,10 @@ class ListEvaluation:
 
     def _is_own(self, write: Writer) -> bool:
         now = read_list(write.db, self.repo_id, self.status)
-        return now is not None and (now.basis, now.pass_id) == (self._known.basis, self._known.pass_id)
+        if now is None or (now.basis, now.pass_id) != (self._known.basis, self._known.pass_id):
+            return False
+        tables = read_table_digests(write.db) if self._tables else {}
+        return all(tables.get(name) == version for name, version in self._tables.items())
 
     # ---- stored results ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from itertools import combinations
 from ..domain.evaluations import EVALUATE_NOW
 from ..domain.grants import Duration
 from ..domain.timestamps import to_ms
+from ..policy.day_thresholds import find_thresholds
 from ..policy.fact_values import FactInputs, UnknownValue, account_created_at
 from ..policy.facts import RequestFacts
 from ..policy.model import FactEnd, Facts
@@ -19,7 +20,9 @@ from .evaluation import RepoPolicies
 
 _DAY = timedelta(days=1)
 _MS = timedelta(milliseconds=1)
+_FAR = 1_000_000  # days; a threshold beyond is never reached
 _NOW = "now"
+_DAYS = ("request.age_days", "person.account_days", "history.days_since_last")
 
 
 class EvaluationTimes:
@@ -32,6 +35,7 @@ class EvaluationTimes:
     def __init__(self, policy_set: RepoPolicies, now: datetime) -> None:
         evaluator = policy_set.evaluator
         self._evaluator, self._now, self._facts = evaluator, now, evaluator.facts
+        self._thresholds = {name: find_thresholds(evaluator.policies, name) for name in _DAYS if name in self._facts}
         self._reads_profiles = policy_set.should_read_profiles
         policies = [each.policy for each in evaluator.policies]
         self._waits = {rule.at_most for each in policies for rule in each.rules if rule.at_most is not None}
@@ -59,19 +63,25 @@ class EvaluationTimes:
     def _days(self, at: FactInputs) -> Iterator[datetime]:
         """Yield when the facts that count days, and the actions of waiting rules, change next."""
         asked_at = at.request.asked_at
-        if "request.age_days" in self._facts:
-            yield self._next_day(asked_at)
-        if "person.account_days" in self._facts and not isinstance(created := account_created_at(at), UnknownValue):
-            yield self._next_day(created)
-        if "history.days_since_last" in self._facts and at.history is not None and at.history.last_at is not None:
-            yield self._next_day(at.history.last_at)
+        if "request.age_days" in self._thresholds:
+            yield from self._next_day("request.age_days", asked_at)
+        if "person.account_days" in self._thresholds and not isinstance(
+            created := account_created_at(at), UnknownValue
+        ):
+            yield from self._next_day("person.account_days", created)
+        last_at = None if at.history is None else at.history.last_at
+        if "history.days_since_last" in self._thresholds and last_at is not None:
+            yield from self._next_day("history.days_since_last", last_at)
         for span in self._waits:
             if (over := span.after(asked_at)) > self._now:
                 yield over
 
-    def _next_day(self, since: datetime) -> datetime:
-        """Return the start of the next whole day since a moment."""
-        return since + (max(0, (self._now - since).days) + 1) * _DAY
+    def _next_day(self, fact: str, since: datetime) -> Iterator[datetime]:
+        """Yield when a fact that counts the whole days since a moment reaches its next threshold."""
+        days, thresholds = max(0, (self._now - since).days), self._thresholds[fact]
+        following = days + 1 if thresholds is None else next((number for number in thresholds if number > days), _FAR)
+        if following < _FAR:
+            yield since + following * _DAY
 
     def _sources(self, at: FactInputs) -> Iterator[datetime]:
         """Yield when a row of a table starts or expires, and when a profile becomes too old."""

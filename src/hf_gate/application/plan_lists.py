@@ -45,11 +45,12 @@ class PlanLists:
 
     def add_all(self, policy_sets: Sequence[RepoPolicies], evaluate: EvaluateList) -> None:
         """Evaluate the lists of these repos, as far as necessary."""
-        recorder = EvaluationRecorder(self._store, policy_sets, self._now, self._sources)
+        is_recorded = self._buffer.should_record
+        recorder = EvaluationRecorder(self._store, policy_sets, self._now, self._sources) if is_recorded else None
         for policy_set in policy_sets:
             stored = []
             for status in policy_set.statuses:
-                one = recorder.begin(policy_set, status) if self._buffer.should_record else None
+                one = recorder.begin(policy_set, status) if recorder is not None else None
                 if one is None or one.due is None:
                     self._evaluate_all(policy_set, status, evaluate, one)
                 else:

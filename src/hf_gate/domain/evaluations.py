@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 EVALUATE_NOW: Final = 0
 """The time of a request that every turn evaluates: a new or changed request, or one whose rules name `now`."""
@@ -19,6 +20,12 @@ class EvaluationOutcome(StrEnum):
     PROFILE = "profile"  # the verdict waits for a profile that can still be read
 
 
+Lookups: TypeAlias = tuple[int | None, int | None, int | None]
+"""Keyed hashes of account id, e-mail address and username, if they were looked up in a table of the owner."""
+
+NO_LOOKUPS: Final[Lookups] = (None, None, None)
+
+
 class StoredEvaluation(NamedTuple):
     """The stored evaluation of one request.
 
@@ -29,6 +36,13 @@ class StoredEvaluation(NamedTuple):
     version: int = 0
     outcome: str | None = None
     evaluate_at: int | None = EVALUATE_NOW
+    lookups: Lookups = NO_LOOKUPS
+
+
+def evaluation_of(values: Sequence[Any]) -> StoredEvaluation:
+    """Return the stored evaluation from its six columns."""
+    version, outcome, evaluate_at, user, email, name = values
+    return StoredEvaluation(version, outcome, evaluate_at, (user, email, name))
 
 
 class EvaluationResult(NamedTuple):
@@ -38,6 +52,7 @@ class EvaluationResult(NamedTuple):
     version: int
     outcome: str
     evaluate_at: int | None
+    lookups: Lookups = NO_LOOKUPS
 
 
 class EvaluationCount(NamedTuple):

@@ -262,6 +262,10 @@ class Expression:
         span = self._shared.words.span([each.at for each in node.walk()])
         return Expression(node, self._shared, self._shared.words.text(span), "bool", span)
 
+    def count_uses(self, fact: str) -> int:
+        """Return how often this expression names a fact itself, not through a `let`."""
+        return sum(node.kind is NodeKind.NAME and node.name == fact for node in self._node.walk())
+
     @property
     def bounds(self) -> ExpressionBounds:
         """The size and cost bounds of the whole expression."""

@@ -116,6 +116,21 @@ class Table:
         """The source of the table's facts: `table:partners@1a2b3c4d`."""
         return f"table:{self.name}@{self.digest[:8]}"
 
+    @property
+    def key_sets(self) -> frozenset[frozenset[str]]:
+        """The sets of keys by which individual rows can be found."""
+        return frozenset() if self._index is None else self._index.key_sets
+
+    @property
+    def departed_keys(self) -> list[str]:
+        """The hashed keys of everybody who left an add-only roster."""
+        by = {} if self._departed is None else self._departed.by
+        return sorted(f"{kind} {value}" for kind, rows in by.items() for value in rows)
+
+    def rows_by(self, kind: str) -> Mapping[str, Sequence[TableRow]]:
+        """Return the rows by user_id, email, username or domain, as lookups find them."""
+        return {} if self._index is None else self._index.by[kind]
+
     def usernames(self) -> tuple[str, ...]:
         """Return the usernames in the rows; empty if the username is not a key."""
         is_plain = self._index is not None and not self.outdated

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..domain.evaluations import EvaluationCount, EvaluationOutcome
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
+from .projection import LOOKUP_COLUMNS
 from .sql import Database
 from .store import Store
 from .writer import Writer
@@ -37,6 +39,50 @@ def write_list(write: Writer, repo_id: int, status: str, now: EvaluatedList) -> 
         " ON CONFLICT (repo_id, status) DO UPDATE SET basis = excluded.basis, pass_id = excluded.pass_id, at = excluded.at",
         (repo_id, status, *now),
     )
+
+
+class EvaluatedTable(NamedTuple):
+    """A table of the owner as it was evaluated last. `keys` maps a keyed hash of each key to a digest of its rows."""
+
+    digest: str
+    shape: str
+    epoch: str
+    keys: Mapping[int, int]
+
+
+def read_table_digests(db: Database) -> dict[str, tuple[str, str]]:
+    """Return the digest and the epoch of every table that was evaluated."""
+    return {
+        name: (digest, epoch) for name, digest, epoch in db.rows("SELECT name, digest, epoch FROM evaluated_tables")
+    }
+
+
+def read_table(db: Database, name: str) -> EvaluatedTable | None:
+    """Return a table as it was evaluated last."""
+    found = db.row("SELECT digest, shape, epoch, keys FROM evaluated_tables WHERE name = ?", (name,))
+    if found is None:
+        return None
+    numbers = array("q", bytes(found[3]))
+    return EvaluatedTable(found[0], found[1], found[2], dict(zip(numbers[::2], numbers[1::2], strict=True)))
+
+
+def write_table(write: Writer, name: str, now: EvaluatedTable, changed: Collection[int]) -> None:
+    """Store a table as it is evaluated now, and have the requests evaluated that looked up a changed key."""
+    keys = array("q", (number for pair in now.keys.items() for number in pair)).tobytes()
+    write.db.run(
+        "INSERT INTO evaluated_tables (name, digest, shape, epoch, keys) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, shape = excluded.shape, epoch = excluded.epoch,"
+        " keys = excluded.keys",
+        (name, now.digest, now.shape, now.epoch, keys),
+    )
+    if changed:
+        among, value = write.db.in_clause(list(changed))
+        for column in LOOKUP_COLUMNS:
+            write.db.run(
+                "UPDATE requests SET evaluate_at = 0, evaluation_version = evaluation_version + 1"
+                f" WHERE {column} {among} AND {column} IS NOT NULL",
+                (value,),
+            )
 
 
 def find_due(db: Database, repo_id: int, status: str, now: int) -> list[int]:

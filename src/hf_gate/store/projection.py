@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ..domain.activity import Activity
 from ..domain.classification import Classification
-from ..domain.evaluations import EVALUATE_NOW, EvaluationOutcome, EvaluationResult, StoredEvaluation
+from ..domain.evaluations import EVALUATE_NOW, EvaluationOutcome, EvaluationResult, StoredEvaluation, evaluation_of
 from ..domain.events import AnyEvent, VerdictReached
 from ..domain.lifecycle import STATUSES, WITHDRAWN, Status
 from ..domain.request_state import RequestState, apply_event
@@ -33,6 +33,8 @@ _INSERT = (  # only the columns of a new attempt; binding the others as null wou
 
 _Counted: TypeAlias = tuple[int, str, str | None, str | None, str | None, str | None, str | None]
 """What is counted for a request: repo, status, action and rule of the verdict, queue, quality, kind of e-mail address."""
+
+LOOKUP_COLUMNS: Final = ("lookup_user", "lookup_email", "lookup_name")
 
 
 @dataclass(slots=True)
@@ -73,12 +75,20 @@ class Projection:
         self._write_new()
         among, value = self._db.in_clause(wanted)
         look = self._memory.verdicts.lookup(self._db)
-        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint, r.decided_rule, r.evaluation_version, r.outcome, r.evaluate_at, {SELECT_STATE}"
+        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint, r.decided_rule, r.evaluation_version, r.outcome, r.evaluate_at, r.lookup_user, r.lookup_email, r.lookup_name, {SELECT_STATE}"
         sql += " FROM requests r JOIN people p ON p.id = r.person_id"
         for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
-            state, known = state_of(row, 11, look), Classification(*row[4:7])
+            state, known = state_of(row, 14, look), Classification(*row[4:7])
             self._loaded[row[0]] = LoadedRequest(
-                row[0], row[1], row[2], state, state, bool(row[3]), known, row[7], StoredEvaluation(*row[8:11])
+                row[0],
+                row[1],
+                row[2],
+                state,
+                state,
+                bool(row[3]),
+                known,
+                row[7],
+                evaluation_of(row[8:14]),
             )
 
     def get_loaded(self, ident: int) -> LoadedRequest:
@@ -165,7 +175,12 @@ class Projection:
         """Have a loaded request evaluated in the next turn."""
         if self._memory.has_evaluations():
             known = held.evaluation
-            self._set_evaluation(held, StoredEvaluation(known.version + 1, known.outcome, EVALUATE_NOW))
+            self._set_evaluation(held, known._replace(version=known.version + 1, evaluate_at=EVALUATE_NOW))
+
+    def clear_lookups(self, held: LoadedRequest) -> None:
+        """Delete the hashes by which a request was looked up in tables, and have it evaluated again."""
+        known = held.evaluation
+        self._set_evaluation(held, StoredEvaluation(known.version + 1, known.outcome, EVALUATE_NOW))
 
     def set_result(self, result: EvaluationResult) -> bool:
         """Store the result of an evaluation; return whether it is still current.
@@ -176,7 +191,8 @@ class Projection:
         if held.evaluation.version != result.version or not held.is_current:
             self.mark_due(held)
             return False
-        self._set_evaluation(held, StoredEvaluation(result.version + 1, result.outcome, result.evaluate_at))
+        now = StoredEvaluation(result.version + 1, result.outcome, result.evaluate_at, result.lookups)
+        self._set_evaluation(held, now)
         return True
 
     def _set_evaluation(self, held: LoadedRequest, now: StoredEvaluation) -> None:
@@ -185,6 +201,8 @@ class Projection:
         if held.evaluation.outcome != now.outcome:
             held.extra["outcome"] = now.outcome
         held.extra |= {"evaluation_version": now.version, "evaluate_at": now.evaluate_at}
+        if held.evaluation.lookups != now.lookups:
+            held.extra |= zip(LOOKUP_COLUMNS, now.lookups, strict=True)
         held.evaluation = now
         if held.is_current:
             self._count_outcome(held, held.state, 1)

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from ..domain.case_folding import domain_of, fold_for_search
-from ..domain.evaluations import StoredEvaluation
+from ..domain.evaluations import evaluation_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import WITHDRAWN, Status
 from ..domain.request_state import KnownRequest
@@ -26,9 +26,10 @@ _STATUS: Final = {status.value: status for status in Status}
 
 _ROW = (
     "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, r.has_notes,"
-    f" r.first_seen_at, r.started_at, r.answers, r.identity, r.evaluation_version, r.outcome, r.evaluate_at, {SELECT_STATE}"
+    f" r.first_seen_at, r.started_at, r.answers, r.identity, r.evaluation_version, r.outcome, r.evaluate_at,"
+    f" r.lookup_user, r.lookup_email, r.lookup_name, {SELECT_STATE}"
 )
-_STATE_AT = 18
+_STATE_AT = 21
 _FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
 SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
 """Select requests without their records; append the rest of the statement, in which `r` is the request."""
@@ -85,7 +86,7 @@ class RowDecoder:
             first_seen_at=first_seen,
             started_at=started,
             content=ContentDigest(bytes(answers), bytes(identity)),
-            evaluation=StoredEvaluation(*evaluation),
+            evaluation=evaluation_of(evaluation),
             request=record,
         )
 

@@ -126,10 +126,13 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     text_column("mail", null=True),
     integer_column("fingerprint", null=True),
     text_column("reason", null=True),  # the last reason given to the person
-    # this column and the next two are the stored evaluation: see domain/evaluations.py
+    # this column and the next five are the stored evaluation: see domain/evaluations.py
     Column("evaluation_version", BIG_INTEGER, nullable=False, server_default="0"),
     text_column("outcome", null=True),
     Column("evaluate_at", BIG_INTEGER, nullable=True, server_default="0"),
+    integer_column("lookup_user", null=True),
+    integer_column("lookup_email", null=True),
+    integer_column("lookup_name", null=True),
     Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
     partial_index("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
     partial_index("requests_asked", "asked_at", "id", where="is_current"),
@@ -146,6 +149,10 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     partial_index("requests_open", "id", where="open_run IS NOT NULL"),
     partial_index(
         "requests_evaluate", "repo_id", "status", "evaluate_at", where="is_current AND evaluate_at IS NOT NULL"
+    ),
+    *(
+        partial_index(f"requests_{name}", name, where=f"{name} IS NOT NULL")
+        for name in ("lookup_user", "lookup_email", "lookup_name")
     ),
     partial_index(
         "requests_planned",
@@ -195,6 +202,16 @@ evaluated_lists = Table(  # the requests of a repo and status; `basis` is what t
     text_column("basis", null=True),  # null: not all of them have been evaluated on one basis
     text_column("pass_id"),  # the last process that evaluated all of them
     integer_column("at"),  # the time of the last evaluation
+)
+
+evaluated_tables = Table(  # the owner's tables as evaluated last
+    "evaluated_tables",
+    metadata,
+    Column("name", Text, primary_key=True),
+    text_column("digest"),
+    text_column("shape"),  # what a lookup of any person depends on
+    text_column("epoch"),  # random; a new one has everything evaluated that looks into the table
+    bytes_column("keys"),  # a keyed hash of each key and a digest of its rows, 8 bytes each
 )
 
 evaluation_counts = Table(  # how many current requests have an outcome and a verdict

@@ -199,7 +199,7 @@ class Writer:
         self._rows.load(requests)
         for ident in requests:
             self._rows.set_classification(ident, UNCLASSIFIED)
-            self._rows.mark_due(self._rows.get_loaded(ident))
+            self._rows.clear_lookups(self._rows.get_loaded(ident))
         self._rows.flush()
 
     def clear_search_texts(self, requests: Sequence[int]) -> None:

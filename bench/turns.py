@@ -1,0 +1,72 @@
+"""Measures the CPU time of one turn of `hf-gate run` on a large store, by what changed since the turn before."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .cli_process import CommandRun, Desk, create_desk
+from .desk import build_policy
+from .hub_process import RunningHub, run_local_hub
+from .results import Row, is_met_if_large, target_if_large
+from .sizes import Sizes
+
+KEYS = ("turn-first", "turn-none", "turn-new", "turn-row", "turn-full")
+_RULE = "  - id: listed\n    when: tables.partners\n    then: human\n"
+_TABLE = "tables: {partners: {file: partners.csv, key: email}}\n"
+_ROWS = 10_000
+_NEW = 1_000
+
+
+def measure_turns(sizes: Sizes) -> Iterator[Row]:
+    """Evaluate a store once; then run a turn with nothing new, with new requests, and with one changed row of a table."""
+    policy = build_policy().replace("rules:\n", "rules:\n" + _RULE)
+    with run_local_hub(sizes.turn_requests, 3) as hub, create_desk(hub, policy) as here:
+        _add_table(here)
+        here.run("sync", "--full", "--json")
+        count = sum(int(row["pending"]) for row in hub.repos)
+        first = _turn(here)
+        yield Row("turn-first", f"the first turn, which evaluates {count:,} pending requests", _format(first))
+        yield _row("turn-none", f"a turn with nothing new, {count:,} pending", _turn(here), count, 2)
+        new = min(_NEW, count)
+        _add_requests(hub, new)
+        yield _row("turn-new", f"a turn with {new:,} new requests", _turn(here), count, 5)
+        _change_row(here)
+        yield _row("turn-row", f"a turn after one of {_ROWS:,} rows of a table changed", _turn(here), count, 2)
+        full = _turn(here, "--full-evaluation")
+        yield Row("turn-full", "a turn with --full-evaluation", _format(full))
+
+
+def _turn(here: Desk, *more: str) -> CommandRun:
+    return here.run("run", "--once", "--profiles", "0", "--json", *more)
+
+
+def _row(key: str, what: str, found: CommandRun, count: int, most: int) -> Row:
+    return Row(
+        key, what, _format(found), target=target_if_large(count, f"<= {most} s CPU"),
+        is_met=is_met_if_large(count, found.cpu <= most), why="Most of it is starting Python and reading the first pages.",
+    )  # fmt: skip
+
+
+def _format(found: CommandRun) -> str:
+    return f"{found.summary}, {int(json.loads(found.output)['evaluated']):,} evaluated"
+
+
+def _add_table(here: Desk) -> None:
+    settings = here.folder / "hf-gate.yaml"
+    settings.write_text(settings.read_text("utf-8") + _TABLE, "utf-8")
+    rows = [f"person{number}@partner.example,a" for number in range(_ROWS)]
+    (here.folder / "partners.csv").write_text("\n".join(["email,note", *rows]) + "\n", "utf-8")
+
+
+def _change_row(here: Desk) -> None:
+    path = Path(here.folder, "partners.csv")
+    path.write_text(path.read_text("utf-8").replace("person7@partner.example,a", "person7@partner.example,b"), "utf-8")
+
+
+def _add_requests(hub: RunningHub, count: int) -> None:
+    names = [f"bench-{os.getpid()}-{number}" for number in range(count)]
+    repo = hub.largest
+    hub.add_requests(repo["repo"], repo["repo_type"], names)
