@@ -75,6 +75,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_sources_tables.py",
         "tests/contract/test_table_edits.py",
         "tests/contract/test_store_deeds.py",
+        "tests/contract/test_store_hand_terms.py",
         "tests/contract/test_store_queries.py",
     ),
     "web": (

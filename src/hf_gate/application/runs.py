@@ -261,12 +261,13 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
 
 
 def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | None, terms: GrantTerms | None) -> Change:
-    """Return the reverse of a change. Restored access has the same end as before."""
+    """Return the reverse of a change. Restored access has the same end as before, by the same rule."""
     until = None if end is None else ms_to_iso(end.until)
     at_end = None if end is None else end.at_end
-    return make_change(
+    reverse = make_change(
         subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end, terms=terms
     )
+    return reverse if end is None else msgspec.structs.replace(reverse, end_rule=end.rule)
 
 
 def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
