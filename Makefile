@@ -1,6 +1,6 @@
 # Start with `make demo` or `make test`. They need Python >= 3.11, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test torture check bench docs live lock witness chromium clean run-env dev-env
+.PHONY: help demo smoke test torture check bench docs transcript live lock witness chromium clean run-env dev-env
 
 N ?= 2
 ARGS ?=
@@ -42,6 +42,9 @@ bench: dev-env witness ## measure, and compare with huggingface_hub on the local
 
 docs: dev-env ## regenerate pages and tables
 	@if [ -f tools/docs.py ]; then $(PY) tools/docs.py $(ARGS); else echo "make: this checkout has no tools/docs.py" >&2; exit 2; fi
+
+transcript: dev-env ## run the commands of docs/auditing.md, and write what they print
+	@$(PY) tools/transcript.py
 
 live: run-env ## test against your own sandbox on the real Hub: make live REPO=datasets/you/sandbox
 	@if [ -z "$(REPO)" ]; then echo "make: name a gated repo of your own that may be changed: make live REPO=datasets/you/sandbox" >&2; exit 2; fi

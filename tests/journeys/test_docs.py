@@ -67,7 +67,7 @@ extra_gated_fields:
 
 
 @contextmanager
-def _world() -> Iterator[LocalHub]:
+def example_world() -> Iterator[LocalHub]:
     """Two gated repos of the reader, `you`, and four people who asked at each."""
     from huggingface_hub import HfApi
 
@@ -298,7 +298,7 @@ def _parse(words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_every_block_of(page: str) -> None:
-    with tempfile.TemporaryDirectory() as folder, _world() as hub, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder, example_world() as hub, ExitStack() as stack:
         reader = Reader(page, hub, Path(folder), stack)
         for block in blocks(page):
             reader.follow(block)
@@ -380,7 +380,7 @@ def test_a_command_that_does_not_exist_is_found_out() -> None:
 
 
 def test_a_failing_command_is_found_out(tmp_path: Path) -> None:
-    with _world() as hub, ExitStack() as stack:
+    with example_world() as hub, ExitStack() as stack:
         reader = Reader("here", hub, tmp_path, stack)
         with pytest.raises(AssertionError, match="ended with 2"):
             reader.follow(Block("here", 1, "console", "$ hf-gate ls nonsense"))
