@@ -79,6 +79,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_store_queries.py",
     ),
     "web": (
+        "tests/web/test_forms.py",
         "tests/web/test_axe.py",
         "tests/web/test_bulk_many.py",
         "tests/web/test_openapi.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import unicodedata
 from collections.abc import Iterator
@@ -199,6 +200,8 @@ class Scene:
             "/policies.{kind}": [f"/policies.{kind}" for kind in ("json", "jsonl", "csv")],
             "/policies/{name}/compare": [f"/policies/turn-{turn}/compare"],
             "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],
+            "/tables": ["/tables", f"/tables?{asked}"],
+            "/tables/{name}": ["/tables/people", f"/tables/people?{asked}", f"/tables/people?{urlencode({'q': text})}"],
             "/audit": ["/audit", f"/audit?repo={quote(str(repo), safe='')}", f"/audit?{asked}"]
             + [f"/audit?{urlencode({key: text})}" for key in ("repo", "kind", "actor", "person", "before")],
             "/audit.{kind}": [f"/audit.{kind}" for kind in ("json", "jsonl", "csv")],
@@ -211,10 +214,27 @@ class Scene:
         }  # fmt: skip
 
 
+_TABLE: Final = """\
+desk: {may_write_tables: true}
+tables: {people: {file: tables/people.csv, key: email}}
+"""
+
+
+def _write_table(folder: Path) -> None:
+    """A table of the owner whose cells and columns were copied from forms."""
+    (folder / "tables").mkdir(parents=True)
+    with (folder / "tables" / "people.csv").open("w", encoding="utf-8", errors="replace", newline="") as file:
+        sheet = csv.writer(file)
+        sheet.writerow(["email", "note", payload(Field.QUERY, 1), "version"])
+        for turn in TURNS:
+            sheet.writerow([f"p{turn}@x.example.org", payload(Field.QUERY, turn), "", payload(Field.USERNAME, turn)])
+
+
 @contextmanager
 def a_hostile_room(folder: Path) -> Iterator[Scene]:
     """Everything in its place, as a long and unlucky life would have left it."""
-    desk = f"templates: {{text: {json.dumps(desk_text(0), ensure_ascii=False)}}}\n"
+    desk = f"templates: {{text: {json.dumps(desk_text(0), ensure_ascii=False)}}}\n{_TABLE}"
+    _write_table(folder)
     with a_room(folder, policy=None, desk=desk, repos=24) as room:
         repos = [parse_repo(one["repo"], one["repo_type"]) for one in room.local.repos if one["gated"] == "manual"][
             : len(TURNS)

@@ -18,6 +18,7 @@ from tests.web.kit import POLICY, Room, a_room, served
 from tests.web.test_plans import ended, made
 
 pytestmark = pytest.mark.slow
+TABLES: Final = "desk: {may_write_tables: true}\ntables: {people: {file: tables/people.csv, key: email}}\n"
 TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
 SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")
 FILES: Final = (".{kind}", "/export", "/events")
@@ -40,7 +41,11 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk")
-    with a_room(folder, desk=TEMPLATES, requests=120, repos=2) as room:
+    (folder / "tables").mkdir()
+    (folder / "tables" / "people.csv").write_text(
+        "email,note,version\n" + "".join(f"p{n}@x.example.org,by post,2\n" for n in range(120))
+    )
+    with a_room(folder, desk=TEMPLATES + TABLES, requests=120, repos=2) as room:
         (folder / "policies" / "watcher.yaml").write_text(SHADOW, "utf-8")
         with served(room) as url:
             yield Desk(url, room, room.door.make_link(), _pages(room, folder))
@@ -94,6 +99,8 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/policies": ("/policies", "/policies?draft=1"),
         "/policies/{name}": ("/policies/house?rule=say-more", "/policies/house?tab=text", "/policies/watcher", "/policies/wrong"),
         "/policies/{name}/compare": ("/policies/house/compare",),
+        "/tables": ("/tables",),
+        "/tables/{name}": ("/tables/people", "/tables/people?q=nobody-at-all", "a change of a table"),
         "/audit": ("/audit", "/audit?kind=nothing"),
         "/audit/desk/{seq}": ("/audit/desk/1",),
         "/audit/{type}/{ns}/{name}/{seq}": (f"/audit/{entry.chain}/{entry.seq}",),
@@ -208,6 +215,12 @@ def _go(page: Page, desk: Desk, path: str) -> None:
         expect(page.locator(".told")).to_be_visible()
     elif path in {"a selection", "a list", "a list to accept"}:
         _go_to_rows(page, desk, path)
+    elif path == "a change of a table":
+        page.goto(f"{url}/tables/people")
+        page.get_by_label("Or paste its rows").fill("email,version\nnew@x.example.org,3\n")
+        page.get_by_label("Remove the rows that the file does not have").check()
+        page.locator("form[enctype]").get_by_role("button", name="Show the effect").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Import")
     elif path == "a link":
         page.goto(f"{url}/settings")
         page.get_by_label("Name", exact=True).fill("noor")

@@ -33,6 +33,7 @@ PATHS: Final = tuple(sorted(LEAST))
 WHOLE: Final = frozenset({
     "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
     "/policies/{name}/save", "/people/{id}/erase", "/people/{id}/export",
+    "/tables/{name}/rows", "/tables/{name}/import",
 })  # fmt: skip
 """For those alone who are let into every repo: they tell of all of them, or let others into all of them."""
 OWN: Final = parse_repo("lumen-labs/lantern-7b-chat")
@@ -68,8 +69,10 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Halves]:
     (folder / "policies").mkdir()
     for name, repo in (("here", OWN), ("beyond", OTHER)):
         text = POLICY.replace("house", name).replace('["*/*", "datasets/*/*"]', json.dumps([str(repo)]))
+        text = text.replace("rules:\n", f"tables: {{{name}: [nobody@{name}.example]}}\nrules:\n")
         (folder / "policies" / f"{name}.yaml").write_text(text, "utf-8")
-    with a_room(folder, policy=None, repos=4, desk="desk: {may_write_policies: true}\n") as room:
+    desk = "desk: {may_write_policies: true, may_write_tables: true}\n"
+    with a_room(folder, policy=None, repos=4, desk=desk) as room:
         glob = str(OWN)
         people = {
             "stranger": Visitor(room.app, {"hf-gate": "guessed"}),
@@ -110,7 +113,7 @@ def _ids(room: Room, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
     for side, visitor in (("own", rob), ("other", lena)):
         place = visitor.post("/bulk", {"verb": "reset", "key": sides[side]["id"]}).headers["location"]
         sides[side]["pick"] = place.partition("?")[0].rpartition("/")[2]
-    names = {"/runs/": "run", "/bulk/": "pick", "/people/": "person", "/policies/": "policy"}
+    names = {"/runs/": "run", "/bulk/": "pick", "/people/": "person", "/policies/": "policy", "/tables/": "policy"}
     for _, path in PATHS:
         if "{" not in path.replace(".{kind}", "") or path == "/audit/desk/{seq}":
             continue

@@ -195,6 +195,7 @@ def test_hostile_values_on_cards_stay_text(scene: Scene) -> None:
 FORMS: Final = (
     "name", "q", "do", "note", "verb", "key", "version", "reason", "text", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
     "src", "who", "fix", "theme", "role", "repos", "until", "tab", "exact", "card", "new-then", "new-when", "yes",
+    "col.0", "head", "rows", "file", "line", "means.2", "base", "replaces",
     "c.0.then", "c.0.when.0", "c.0.reason", "list", "repo", "shown", "keep", "after", "following", "grant", "offered",
 )  # fmt: skip
 """What any form of the desk sends."""
@@ -207,7 +208,7 @@ def test_whatever_a_form_sends_comes_back_as_text(scene: Scene) -> None:
         there = {
             "/requests/{id}": f"/requests/{row.state.hub_request}", "/bulk/{id}": scene.bulk, "/plans/{digest}": scene.plan,
             "/runs/{id}": scene.run, "/repos/{type}/{ns}/{name}": f"/repos/{repo.type.value}s/{repo.id}",
-            "/people/{id}": f"/people/{row.person.pseudonym}", "/policies/{name}": f"/policies/turn-{turn}",
+            "/people/{id}": f"/people/{row.person.pseudonym}", "/policies/{name}": f"/policies/turn-{turn}", "/tables/{name}": "/tables/people",
         }  # fmt: skip
         sent, wrong = dict.fromkeys(FORMS, text), []
         for number, way in enumerate(way for way in ROUTES if way.method == "POST"):

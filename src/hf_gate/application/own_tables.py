@@ -102,8 +102,13 @@ def read_own_tables(workspace: Workspace) -> list[OwnTable]:
     folder = read_folder(workspace.location.folder)
     policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
     tables = load_tables(folder, policies, workspace.store, workspace.now())
+    return list_own_tables(folder, policies, tables)
+
+
+def list_own_tables(folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table]) -> list[OwnTable]:
+    """Return these tables with the policies among these that use them, sorted by name."""
     specs = collect_table_specs(folder, policies)
-    return [OwnTable(folder, specs[name], tables[name], tuple(_users(policies, name))) for name in sorted(specs)]
+    return [OwnTable(folder, specs[name], tables[name], tuple(_users(policies, name))) for name in sorted(tables)]
 
 
 def _users(policies: Sequence[Policy], name: str) -> Iterator[Policy]:
@@ -242,6 +247,14 @@ def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
     return draft_edits(own, RowEdits(removed=lines), content)
 
 
+def draft_without_line(own: OwnTable, line: int) -> TableDraft:
+    """Return the table without the row that begins at a line. Raises Stale if no row does."""
+    content = own.read_file()
+    if all(row.line != line for row in own.parse(content).rows):
+        raise Stale(f"table {own.name} changed: no row begins at line {line}.", hint="Look at the table again.")
+    return draft_edits(own, RowEdits(removed=[line]), content)
+
+
 def save_draft(
     workspace: Workspace,
     draft: TableDraft,
@@ -322,6 +335,18 @@ def diff_rows(before: Table, after: Table) -> RowDiff:
 def index_rows(table: Table) -> dict[tuple[str, str], TableRow]:
     """Return the rows of a table by each of their keys."""
     return {key: row for row in table.rows for key in keys_of_row(row)}
+
+
+def matches_text(row: TableRow, query: str) -> bool:
+    """Return whether any cell of a row contains a text, whatever its case."""
+    wanted = query.casefold()
+    cells = (row.user_id, row.username, row.email, row.domain, *row.columns.values())
+    return any(wanted in cell.casefold() for cell in cells if cell)
+
+
+def name_row(row: TableRow) -> str:
+    """Return how people name a row."""
+    return row.username or row.email or (f"@{row.domain}" if row.domain else row.user_id or "-")
 
 
 def keys_of_row(row: TableRow) -> tuple[tuple[str, str], ...]:

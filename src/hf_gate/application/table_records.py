@@ -14,7 +14,7 @@ from ..domain.ids import RepoType
 from ..domain.rows import PersonRow
 from ..domain.timestamps import to_iso
 from ..policy.tables import NO_ACCOUNT, TableRow
-from .own_tables import OwnTable
+from .own_tables import OwnTable, name_row
 from .records import Count, Record, Time
 from .table_effects import TableEffect
 from .table_matches import ImportMatches, Proposal
@@ -135,11 +135,6 @@ def _likely_first(found: ImportMatches) -> list[tuple[int, tuple[TableRow, list[
 def _proposal_record(person: PersonRow, why: str) -> ProposalRecord:
     identity = person.identity
     return ProposalRecord(user=identity.username, user_id=identity.user_id, person=person.pseudonym, why=why)
-
-
-def name_row(row: TableRow) -> str:
-    """Return how people name a row."""
-    return row.username or row.email or (f"@{row.domain}" if row.domain else row.user_id or "-")
 
 
 def table_record(own: OwnTable) -> TableRecord:

@@ -17,6 +17,8 @@ from ..application.own_tables import (
     draft_removal,
     draft_row,
     find_own_table,
+    matches_text,
+    name_row,
     read_own_tables,
     save_draft,
 )
@@ -26,7 +28,6 @@ from ..application.table_records import (
     TableRecord,
     TableRowRecord,
     describe_binding,
-    name_row,
     table_effect_record,
     table_record,
     table_row_record,
@@ -123,13 +124,6 @@ def _day(moment: str | None, zone: tzinfo, *, is_end: bool = False) -> str:
         return "-"
     found = datetime.fromisoformat(moment)
     return (last_day(found, zone) if is_end else found.astimezone(zone).date()).isoformat()
-
-
-def matches_text(row: TableRow, query: str) -> bool:
-    """Return whether any cell of a row contains a text, whatever its case."""
-    wanted = query.casefold()
-    cells = (row.user_id, row.username, row.email, row.domain, *row.columns.values())
-    return any(wanted in cell.casefold() for cell in cells if cell)
 
 
 def who_of_record(row: TableRowRecord) -> str:

@@ -20,6 +20,7 @@ from .strict_yaml import read_yaml
 KEYS = (
     "version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url", "retention",
 )  # fmt: skip
+DESK_KEYS = ("may_write_policies", "may_write_tables")
 _SYNONYMS = {
     "database": "store",
     "db": "store",
@@ -101,6 +102,7 @@ class WorkspaceConfig:
     guards: RunGuards = field(default_factory=RunGuards)
     templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
     may_write_policies: bool = False  # whether admins may save policies from the desk
+    may_write_tables: bool = False  # whether admins may change tables from the desk
     heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
     retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
     source: str = "hf-gate.yaml"
@@ -154,9 +156,9 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         timezone=_read_timezone(reader, keys, list_zones) or plain.timezone,
         guards=_read_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
         templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
-        may_write_policies="desk" in keys and _read_desk(reader, keys["desk"][1]),
         heartbeat_url=_read_secret_reference(reader, keys, "heartbeat_url"),
         retention=_read_retention(reader, keys["retention"][1]) if "retention" in keys else {},
+        **(_read_desk(reader, keys["desk"][1]) if "desk" in keys else {}),
         source=reader.source.name,
     )
 
@@ -227,14 +229,15 @@ def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
     return RunGuards(**rates, end_hours=hours, protected=tuple(protected))
 
 
-def _read_desk(reader: NodeReader, node: Node) -> bool:
-    keys = reader.read_keys(node, "desk", ("may_write_policies",)) or {}
-    if "may_write_policies" not in keys:
-        return False
-    value = keys["may_write_policies"][1]
-    text = reader.read_text(value, "may_write_policies")
+def _read_desk(reader: NodeReader, node: Node) -> dict[str, bool]:
+    keys = reader.read_keys(node, "desk", DESK_KEYS) or {}
+    return {name: _read_flag(reader, keys[name][1], name) for name in DESK_KEYS if name in keys}
+
+
+def _read_flag(reader: NodeReader, node: Node, name: str) -> bool:
+    text = reader.read_text(node, name)
     if text is not None and text not in ("true", "false"):
-        reader.add_problem(value, "bad_flag", f"`{text[:40]}` is neither true nor false.")
+        reader.add_problem(node, "bad_flag", f"`{text[:40]}` is neither true nor false.")
     return text == "true"
 
 

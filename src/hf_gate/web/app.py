@@ -23,6 +23,7 @@ from .access_end import end_day
 from .app_state import AppState
 from .draft_pool import DraftBusy
 from .exports import EscapedJSON
+from .forms import parse_form
 from .member_limits import MemberLimits
 from .missing_pages import MissingPage, describe_missing
 from .request_context import ENVIRONMENT, NotFound, Refused, RequestContext, local_path, parse_fields
@@ -286,7 +287,7 @@ class DeskApp:
             member,
             request.state.nonce,
             parse_fields(request.url.query),
-            parse_fields(body.decode("utf-8", "replace")),
+            parse_form(request.headers.get("content-type", ""), body),
             {name: str(value) for name, value in request.path_params.items()},
             is_part=request.headers.get("hx-request") == "true",
             theme=theme if theme in {"light", "dark"} else None,

@@ -18,6 +18,7 @@ _KINDS: Final = {
     "runs": ("run", _GONE, "Plans", "/plans"),
     "bulk": ("selection", "It may have been decided or cleared.", "Queue", "/queue"),
     "policies": ("policy", "Its file may have been renamed or removed.", "Policies", "/policies"),
+    "tables": ("table", "It may have been renamed, or belong to a policy that you cannot see.", "Tables", "/tables"),
     "audit": ("entry", _GONE, "Audit log", "/audit"),
 }
 """By the first part of a path: what it shows, why that may be missing, and the page to go back to."""

@@ -1,0 +1,272 @@
+"""The pages of tables: who sees which rows, and that a change is shown, confirmed and written for admins only, where allowed."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.domain.ids import parse_repo
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.web.table_edits import MAX_UPLOAD
+from hf_gate.web.tables import PAGE_SIZE
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.web.test_forms import TYPE, encode
+
+ALLOWED = "desk: {may_write_tables: true}\n"
+TABLES = "tables: {dua: {file: tables/dua.csv, key: [user_id, username, email]}}\n"
+HEADER = "key,email,note,file_hash,version\n"
+ROWS = HEADER + "# signed in May\n,ada@ethz.ch,by post,9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f,2\n,old@ethz.ch,,,1\n"
+POLICY = """\
+version: 1
+policy: house
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - id: missing
+    when: "!tables.dua"
+    then: wait
+    at_most: 60d
+    after: human
+  - id: signed
+    when: tables.dua
+    then: accept
+"""
+EVIL = "<img src=x onerror=alert(1)>\u202e"
+
+
+def _room(folder: Path, desk: str) -> Iterator[Room]:
+    (folder / "tables").mkdir()
+    (folder / "tables" / "dua.csv").write_text(ROWS, "utf-8")
+    with a_room(folder, POLICY, desk=TABLES + desk) as room:
+        people = [{"username": n, "email": f"{n}@ethz.ch", "fullname": f"{n.title()} Muster"} for n in ("ada", "bob")]
+        room.ask(people, {"Purpose": GOOD})
+        yield room
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    yield from _room(tmp_path, ALLOWED)
+
+
+def _file(room: Room) -> Path:
+    assert room.app_state.workspace.location.folder is not None
+    return room.app_state.workspace.location.folder / "tables" / "dua.csv"
+
+
+def _admin(room: Room, name: str = "mia", *repos: str) -> Visitor:
+    return room.visitor(Member(name=name, role=MemberRole.ADMIN, repos=repos or None))
+
+
+def _hidden(page: Answer) -> dict[str, str]:
+    """The fields that the preview sends again."""
+    found = dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', page.body))
+    if match := re.search(r'<textarea name="rows"[^>]*>\n?(.*?)</textarea>', page.body, re.DOTALL):
+        found["rows"] = match[1]
+    return {html.unescape(name): html.unescape(value) for name, value in found.items() if name != "next"}
+
+
+COLUMNS = ("key", "email", "note", "file_hash", "version")
+
+
+def _cells(visitor: Visitor, **cells: str) -> dict[str, str]:
+    """The fields of a row as the page asks for them."""
+    match = re.search(r'name="head" value="([0-9a-f]*)"', visitor.get("/tables/dua").body)
+    assert match
+    return {"head": match[1], **{f"col.{COLUMNS.index(name)}": text for name, text in cells.items()}}
+
+
+def _write(visitor: Visitor, way: str, values: dict[str, str], **more: str) -> Answer:
+    shown = visitor.post(f"/tables/dua/{way}", values)
+    assert shown.status == 200, shown.body
+    return visitor.post(f"/tables/dua/{way}", {**_hidden(shown), "do": "write", **more})
+
+
+def test_the_list_and_a_table_show_what_the_files_hold(room: Room) -> None:
+    rob = room.reviewer()
+    listed = rob.get("/tables").body
+    assert '<a href="/tables/dua">' in listed
+    assert "tables/dua.csv" in listed
+    page = rob.get("/tables/dua").body
+    assert "ada@ethz.ch" in page
+    assert "by post" in page
+    assert "old@ethz.ch" not in rob.get("/tables/dua?q=BY+post").body
+    assert "Import a file" not in page
+    assert rob.get("/tables/nothing").status == 404
+
+
+def test_viewers_see_no_row(room: Room) -> None:
+    page = room.viewer().get("/tables/dua?q=ada").body
+    assert "Rows are hidden from viewers" in page
+    assert "ethz" not in page
+    assert "by post" not in page
+
+
+def test_rows_come_in_pages_of_a_bounded_size(room: Room) -> None:
+    _file(room).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(250)), "utf-8")
+    room.app_state.policies.expire()
+    rob, path, seen = room.reviewer(), "/tables/dua", list[str]()
+    while path:
+        body = rob.get(path).body
+        names = re.findall(r"p\d+@x\.example\.org", body)
+        assert len(names) <= PAGE_SIZE
+        seen += names
+        match = re.search(r'<a href="([^"]*)">Next rows', body)
+        path = html.unescape(match[1]) if match else ""
+    assert seen == [f"p{n}@x.example.org" for n in range(250)]
+    assert rob.get("/tables/dua?after=99999999999999999999").status == 200
+
+
+def test_an_admin_adds_a_row_after_seeing_whom_it_concerns(room: Room) -> None:
+    mia = _admin(room)
+    shown = mia.post("/tables/dua/rows", _cells(mia, email="bob@ethz.ch", version="2"))
+    assert "bob</bdi>" in shown.body
+    assert "Nothing is written yet" in shown.body
+    assert _file(room).read_text("utf-8") == ROWS
+    done = _write(mia, "rows", _cells(mia, email="bob@ethz.ch", version="2"))
+    assert (done.status, done.headers["location"]) == (303, "/tables/dua?done=1")
+    assert _file(room).read_text("utf-8") == ROWS + ",bob@ethz.ch,,,2\n"
+    assert "Written" in mia.get(done.headers["location"]).body
+    entry = room.app_state.workspace.store.entries(limit=1)[0]
+    assert "bob" not in str(entry.link.body)
+
+
+def test_a_form_of_other_columns_writes_nothing(room: Room) -> None:
+    mia = _admin(room)
+    cells = _cells(mia, email="bob@ethz.ch", version="2")
+    _file(room).write_text(ROWS.replace("email,note", "note,email"), "utf-8")
+    answer = mia.post("/tables/dua/rows", cells)
+    assert (answer.status, "has other columns" in answer.body) == (409, True)
+
+
+def test_tables_are_shown_although_a_policy_has_an_error(room: Room) -> None:
+    (_file(room).parent.parent / "policies" / "wrong.yaml").write_text("policy: wrong\n", "utf-8")
+    room.app_state.policies.expire()
+    assert "ada@ethz.ch" in room.reviewer().get("/tables/dua").body
+    assert "ada@ethz.ch" in room.reviewer("rob", str(room.repo)).get("/tables/dua").body
+
+
+def test_a_row_is_changed_and_removed(room: Room) -> None:
+    mia = _admin(room)
+    again = mia.post("/tables/dua/rows", _cells(mia, email="old@ethz.ch", version="3"))
+    assert (again.status, "has the same key" in again.body) == (422, True)
+    assert _write(mia, "rows", {**_cells(mia, email="old@ethz.ch", version="3"), "replaces": "yes"}).status == 303
+    assert ",old@ethz.ch,,,3\n" in _file(room).read_text("utf-8")
+    assert _write(mia, "rows", {"line": "4"}).status == 303
+    assert "old@" not in _file(room).read_text("utf-8")
+    assert "# signed in May" in _file(room).read_text("utf-8")
+
+
+def test_nothing_is_written_that_was_not_shown(room: Room) -> None:
+    mia = _admin(room)
+    shown = _hidden(mia.post("/tables/dua/rows", {"line": "4"}))
+    changed = ROWS.replace("old@", "new@")
+    _file(room).write_text(changed, "utf-8")
+    late = mia.post("/tables/dua/rows", {**shown, "do": "write"})
+    assert (late.status, "changed since you saw the preview" in late.body) == (409, True)
+    assert mia.post("/tables/dua/rows", {"line": "4", "do": "write"}).status == 409
+    assert _file(room).read_text("utf-8") == changed
+
+
+def test_a_file_is_uploaded_and_a_proposal_counts_only_if_it_is_chosen(room: Room) -> None:
+    mia = _admin(room)
+    content = b"email,name,note\nb.muster@ethz.ch,Bob Muster,x\n".replace(b",name", b"").replace(b",Bob Muster", b"")
+    body = encode([("file", content.replace(b"b.muster", b"bob.muster"))])
+    shown = mia.ask("POST", "/tables/dua/import", body, {"content-type": TYPE})
+    assert "e-mail differs, same name and domain" in shown.body
+    (person,) = set(re.findall(r'<option value="([0-9a-f]{24})">', shown.body))
+    assert mia.post("/tables/dua/import", {**_hidden(shown), "do": "write", "means.2": person}).status == 303
+    assert _file(room).read_text("utf-8") == ROWS + f"{person},bob.muster@ethz.ch,x,,\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"email\nada@ethz.ch\nz\xfc@ethz.ch\n", "not UTF-8 (line 3)"),
+        (b"email,phone\nada@ethz.ch,1\n", "has no column phone"),
+        (b"email\n" + b"x" * MAX_UPLOAD, "larger than 256 KiB"),
+    ],
+)
+def test_a_bad_upload_is_refused_with_its_place(room: Room, content: bytes, words: str) -> None:
+    answer = _admin(room).ask("POST", "/tables/dua/import", encode([("file", content)]), {"content-type": TYPE})
+    assert answer.status == 422
+    assert words in html.unescape(answer.body)
+    assert _file(room).read_text("utf-8") == ROWS
+
+
+def test_many_rows_go_only_if_their_number_is_typed(room: Room) -> None:
+    mia = _admin(room)
+    _file(room).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(20)), "utf-8")
+    values = {"rows": HEADER + ",p1@x.example.org,,,\n", "replaces": "yes"}
+    assert _write(mia, "import", values).status == 409
+    assert _write(mia, "import", values, count="19").status == 303
+    assert _file(room).read_text("utf-8").count("@x.example.org") == 1
+
+
+def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Room) -> None:
+    lena = room.visitor()
+    room.app_state.workspace.hub.accept(room.repo, "ada")
+    room.read(SyncKind.FULL)
+    refused = _write(lena, "rows", {"line": "3"})
+    assert (refused.status, "access that rests on" in refused.body) == (409, True)
+    assert _write(lena, "rows", {"line": "3"}, keep="yes").status == 303
+
+
+@pytest.mark.parametrize("way", ["rows", "import"])
+def test_only_an_admin_of_all_repos_writes_and_only_where_the_owner_allowed_it(tmp_path: Path, way: str) -> None:
+    values = {"line": "4", "rows": "email\nbob@ethz.ch\n"}
+    for room in _room(tmp_path, ""):
+        answer = room.visitor().post(f"/tables/dua/{way}", values)
+        assert (answer.status, "may_write_tables: true" in html.unescape(answer.body)) == (422, True)
+        (tmp_path / "hf-gate.yaml").write_text((tmp_path / "hf-gate.yaml").read_text("utf-8") + ALLOWED, "utf-8")
+        room.app_state.policies.expire()
+        for visitor in (_admin(room, "arno", str(room.repo)), room.reviewer(), room.viewer()):
+            assert visitor.post(f"/tables/dua/{way}", {**values, "do": "write"}).status == 403
+        assert _admin(room).post(f"/tables/dua/{way}", values).status == 200
+        assert _file(room).read_text("utf-8") == ROWS
+
+
+def test_members_of_some_repos_see_only_tables_of_policies_that_they_see(tmp_path: Path) -> None:
+    own, other = parse_repo("lumen-labs/lantern-7b-chat"), parse_repo("datasets/tidewater-audio/harbour-voices")
+    (tmp_path / "policies").mkdir(parents=True)
+    for name, repo in (("here", own), ("beyond", other)):
+        text = (
+            POLICY.replace("house", name)
+            .replace('["*/*", "datasets/*/*"]', f'["{repo}"]')
+            .replace("tables.dua", f"tables.{name}")
+        )
+        text = text.replace("rules:\n", f"tables: {{{name}: [ada@{name}.example.org]}}\nrules:\n")
+        (tmp_path / "policies" / f"{name}.yaml").write_text(text, "utf-8")
+    with a_room(tmp_path, policy=None, repos=4) as room:
+        rob = room.reviewer("rob", str(own))
+        assert "ada@here.example.org" in rob.get("/tables/here").body
+        assert "beyond" not in rob.get("/tables").body
+        assert rob.get("/tables/beyond").status == rob.get("/tables/nothing").status == 404
+        assert "ada@beyond.example.org" in room.reviewer("rea").get("/tables/beyond").body
+
+
+def test_hostile_cells_and_columns_come_back_as_text(room: Room) -> None:
+    _file(room).write_text(f'email,"{EVIL}",version\nada@ethz.ch,"{EVIL}",{EVIL}\n', "utf-8")
+    room.app_state.policies.expire()
+    mia = _admin(room)
+    pages = [mia.get("/tables/dua"), mia.get(f"/tables/dua?q={EVIL}")]
+    pages.append(mia.post("/tables/dua/rows", {"head": EVIL, "col.0": EVIL, "line": EVIL}))
+    pages.append(mia.post("/tables/dua/import", {"rows": f"email,version\nzoe@ethz.ch,{EVIL}\n"}))
+    for page in pages:
+        assert "<img" not in page.body
+        assert "\u202e" not in page.body
+
+
+def test_a_refused_file_says_what_is_in_force(room: Room) -> None:
+    room.app_state.policies.expire()
+    lena = room.visitor()
+    lena.post("/plans")
+    _file(room).write_bytes(b"")
+    room.app_state.policies.expire()
+    for path in ("/tables", "/tables/dua", "/policies", "/queue"):
+        assert "the file is empty" in lena.get(path).body, path
