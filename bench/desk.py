@@ -59,6 +59,7 @@ def measure_desk(sizes: Sizes) -> Iterator[Row]:
         yield from _measure_queries(here, count, sizes)
         yield from _measure_plan(here, count)
         yield _measure_verification(here)
+        yield measure_erasure(here, count)
 
 
 def _measure_sync(here: Desk, count: int) -> Iterator[Row]:
@@ -143,3 +144,21 @@ def _measure_verification(here: Desk) -> Row:
         target=target_if_large(entries, "<= 10 s per million"), is_met=is_met_if_large(entries, took <= 10),
         why="Each private part is decompressed and its seal is computed again.",
     )  # fmt: skip
+
+
+def measure_erasure(here: Desk, count: int) -> Row:
+    """Erase one rejected person without access elsewhere, and check that no file of the store has the name."""
+    rows = json.loads(here.run("ls", "--status", "rejected", "--limit", "200", "--json").output)
+    for name in dict.fromkeys(row["user"] for row in rows if row["user"]):
+        try:
+            done = here.run("person", "erase", name, "--yes", "--json")
+        except RuntimeError:  # this person has access somewhere
+            continue
+        files = [file for file in here.folder.glob("desk.db*") if name.encode() in file.read_bytes()]
+        return Row(
+            "desk-erase", f"person erase among {count:,} requests, including the rewrite of the file",
+            f"{done.summary}, {done.peak_mb:.0f} MB; the name is in {len(files)} files", target=target_if_large(count, "<= 60 s, 0 files"),
+            is_met=is_met_if_large(count, done.seconds <= 60 and not files),
+            why="Almost all of it is SQLite writing the whole file again (VACUUM), twice because of its log.",
+        )  # fmt: skip
+    raise RuntimeError("every rejected person has access somewhere")

@@ -69,6 +69,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "store-2": (
         "tests/contract/test_as_of.py",
         "tests/contract/test_classification.py",
+        "tests/contract/test_erasure_machine.py",
         "tests/contract/test_incremental_machine.py",
         "tests/contract/test_ends_in_time.py",
         "tests/contract/test_request_version.py",

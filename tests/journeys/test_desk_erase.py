@@ -211,3 +211,20 @@ def test_all_that_is_held_is_exported_before_the_erasure_and_nothing_after(scene
     assert run("person", "erase", QUOKKA, "--yes").code == 0
     after = json.dumps(run("person", "export", scene.pseudonym, "--json").json, ensure_ascii=False)
     assert not [word for word in scene.words if word in after]
+
+
+def test_an_erased_request_that_still_waits_is_neither_evaluated_nor_planned(scene: Scene) -> None:
+    run = scene.console.run
+    assert run("person", "erase", QUOKKA, "--yes").code == 0
+    for _ in range(2):
+        assert run("run", "--once").code == 0
+        planned = run("plan", "--json")
+        assert planned.code in {0, 3}, planned.err
+        assert not [change for change in planned.json["changes"] if change["user"] is None]
+        assert run("sync", "--full").code == 0
+    assert run("status").code == 0
+    assert run("ls", "--json").code == 0
+    assert run("report", "access", "--json").code == 0
+    assert scene.traces() == []
+    checked = run("store", "check")
+    assert checked.code == 0, checked.out

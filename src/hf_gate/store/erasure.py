@@ -27,7 +27,8 @@ TO_SCRUB: Final = "to scrub"
 _PERSON: Final = "id, pseudonym, user_id, username, fullname, email"
 _MIN_NEEDLE: Final = 4  # characters; a shorter word would occur in most texts
 _SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
-_REQUEST_TABLES: Final = ("hits", "picked", "tray")
+REQUEST_TABLES: Final = ("hits", "picked", "tray", "approvals", "approval_alarms")
+"""Tables whose rows about an erased request are deleted."""
 _CHANGE: Final[dict[str, object]] = {
     "user_id": None,
     "user": None,
@@ -148,7 +149,7 @@ class Eraser:
             f" reason = NULL, has_notes = FALSE WHERE id {among}",
             (b"", EMPTY_CONTENT.answers, EMPTY_CONTENT.identity, value),
         )
-        for table in _REQUEST_TABLES:
+        for table in REQUEST_TABLES:
             self._db.run(f"DELETE FROM {table} WHERE request_id {among}", (value,))
 
     def _delete_mentions(self, one: StoredIdentity) -> None:

@@ -1,0 +1,244 @@
+"""Whoever is erased stays erased: through syncs, decisions, undos, exports, backups and restores, until they ask again."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from hf_gate.application.ledger_files import export_ledger, verify_exported_ledger
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.restore_checks import check_ledger
+from hf_gate.domain import events as e
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.rows import RequestRow
+from hf_gate.domain.timestamps import from_ms
+from hf_gate.store.backups import Restore, restore, write_backup
+from hf_gate.store.copies import erase_in_copies, find_copies
+from hf_gate.store.erasure_file import append_record, make_record, repeat_erasures
+from hf_gate.store.opening import open_store
+from hf_gate.store.retention import delete_expired
+from hf_gate.store.write_lock import Holder
+from tests.contract.store_kit import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_schema, record, take
+from tests.contract.traces import traces_in_files, traces_on_server
+
+_people = st.integers(0, 4)
+_repos = st.sampled_from([EEG, MED])
+_decided = st.sampled_from(["rejected", "reset", "accepted"])
+_NAMES = ("quokka-zzyx", "wzkqj-vjqxh", "kxqjz-yxwvu", "jvqkx-zwxqy", "xqvjz-kzwyj")
+_AGAIN: dict[str, str] = {"accepted": "pending", "rejected": "pending", "reset": "pending"}
+
+
+def _words(person: int) -> list[str]:
+    name = _NAMES[person]
+    return [name, f"{name}@example.org", f"Full {name.upper()}", f"study of {name[::-1]}", hub_id(person)]
+
+
+class ErasureMachine(RuleBasedStateMachine):
+    """A Hub as a table of records, and a store that follows it."""
+
+    folder: Path
+    server: str | None = None
+
+    @initialize()
+    def begin(self) -> None:
+        self.place = self.server or str(self.folder / "desk.db")
+        self.hub: dict[tuple[Repo, int], dict[str, Any]] = {}
+        self.forgotten: set[int] = set()
+        self.asked, self.runs, self.backups = 0, 0, 0
+        self.open()
+
+    def open(self) -> None:
+        self.store = open_store(
+            self.place,
+            endpoint=ENDPOINT,
+            country_of=country_of,
+            load_classifier=load_classifier,
+            erasures=self.folder / "erasures.jsonl",
+        )
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+
+    # ---- the Hub -------------------------------------------------------------------------------------------------------
+
+    @rule(repo=_repos, person=_people)
+    def ask(self, repo: Repo, person: int) -> None:
+        """Somebody asks, or asks again after being sent back; that is a new request, also of an erased person."""
+        known = self.hub.get((repo, person))
+        if known is not None and known["status"] != "reset":
+            return
+        self.asked += 1
+        self.hub[repo, person] = record(
+            person,
+            day=self.asked,
+            name=_NAMES[person],
+            fullname=f"Full {_NAMES[person].upper()}",
+            answers={"Purpose": f"study of {_NAMES[person][::-1]}"},
+            request=1000 + self.asked,
+        )
+        self.forgotten.discard(person)
+
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data(), status=_decided)
+    def decide_outside(self, data: st.DataObject, status: str) -> None:
+        key = data.draw(st.sampled_from(sorted(self.hub)))
+        self.hub[key]["status"] = status
+
+    @rule()
+    def sync(self) -> None:
+        for repo in (EEG, MED):
+            if page := [one for (where, _), one in self.hub.items() if where == repo]:
+                take(self.store, repo, page, at=1_000 + self.asked)
+
+    # ---- what people do here -------------------------------------------------------------------------------------------
+
+    @rule(repo=_repos, person=_people, after=_decided)
+    def decide(self, repo: Repo, person: int, after: str) -> None:
+        row = self._row(repo, person)
+        if row is not None and row.state.status != after:
+            self._move(repo, row, after, f"because of {_NAMES[person]}")
+            self.hub[repo, person]["status"] = after
+
+    @rule(repo=_repos, person=_people)
+    def undo(self, repo: Repo, person: int) -> None:
+        row = self._row(repo, person)
+        if row is not None and row.state.status in _AGAIN:
+            self._move(repo, row, _AGAIN[row.state.status], None)
+            self.hub[repo, person]["status"] = _AGAIN[row.state.status]
+
+    def _move(self, repo: Repo, row: RequestRow, after: str, reason: str | None) -> None:
+        self.runs += 1
+        run = f"r{self.runs}"
+        private = {"reason": reason} if reason else None
+        common: dict[str, Any] = {"at": 2_000 + self.runs, "actor": "lena", "request": row.id, "person": row.person.id}
+        started = e.ChangeStarted(run=run, before=row.state.status, after=after, has_reason=reason is not None)
+        settled = e.ChangeSettled(run=run, kind="done", after=after)
+        with self.store.writing() as write:
+            write.append(repo, [e.LedgerEntry(event=started, private=private, **common)])
+            write.append(repo, [e.LedgerEntry(event=settled, **common)])
+
+    @rule(repo=_repos, person=_people)
+    def note(self, repo: Repo, person: int) -> None:
+        row = self._row(repo, person)
+        if row is not None:
+            private = {"note": f"met {_NAMES[person]}"}
+            entry = e.LedgerEntry(
+                event=e.NoteWritten(), at=3, actor="mia", request=row.id, person=row.person.id, private=private
+            )
+            with self.store.writing() as write:
+                write.append(repo, [entry])
+
+    @rule(person=_people)
+    def erase(self, person: int) -> None:
+        found = {row.person.id for row in self.store.find_by_identity(None, _NAMES[person])}
+        for ident in found:
+            erasures = self.folder / "erasures.jsonl"
+            append_record(erasures, make_record(self.store.reads, ident, 7))
+            assert repeat_erasures(self.store, erasures, "lena")
+            if self.server is None:
+                assert not [one for one in erase_in_copies(Path(self.place), ENDPOINT, erasures) if one.problem]
+        stored = {where for (where, who) in self.hub if who == person and self._is_stored(where, person)}
+        if found and stored == {where for (where, who) in self.hub if who == person}:
+            self.forgotten.add(person)
+
+    def _is_stored(self, repo: Repo, person: int) -> bool:
+        """Whether the store has read the request that the Hub lists now."""
+        request = self.hub[repo, person]["requestId"]
+        row = self.store.find_by_hub_id(request)
+        return row is not None
+
+    @rule(status=_decided)
+    def delete_old(self, status: str) -> None:
+        delete_expired(self.store, status, 1 << 60, limit=3, at=8, actor="run")
+
+    # ---- copies --------------------------------------------------------------------------------------------------------
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.open()
+
+    @precondition(lambda self: self.server is None)
+    @rule()
+    def back_up(self) -> None:
+        self.backups += 1
+        write_backup(Path(self.place), self.folder / f"backup-{self.backups}.db")
+
+    @precondition(lambda self: self.server is None and self.backups)
+    @rule(data=st.data())
+    def restore(self, data: st.DataObject) -> None:
+        number = data.draw(st.integers(1, self.backups))
+        self.store.close()
+        job = Restore(
+            self.folder / f"backup-{number}.db", Path(self.place), ENDPOINT, None, {}, check_ledger, "lena", 9
+        )
+        restore(job, Holder(1), wait=0)
+        self.open()
+        assert len(find_copies(Path(self.place))) >= self.backups
+
+    @rule()
+    def export(self) -> None:
+        lines = list(export_ledger(self.store, from_ms(1), personal=True))
+        assert verify_exported_ledger(lines, "export").ok
+        lines = list(export_ledger(self.store, from_ms(1)))
+        assert verify_exported_ledger(lines, "export").ok
+
+    # ---- what always holds ---------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nobody_erased_is_left(self) -> None:
+        words = [word for person in getattr(self, "forgotten", ()) for word in _words(person)]
+        if words:
+            found = traces_in_files(self.folder, words)
+            assert found + ([] if self.server is None else traces_on_server(self.server, words)) == []
+
+    @invariant()
+    def every_chain_holds(self) -> None:
+        if hasattr(self, "store"):
+            assert verify_ledger(self.store, with_tables=True).broken == []
+
+    def _row(self, repo: Repo, person: int) -> RequestRow | None:
+        key = (repo, person)
+        if key not in self.hub or not self._is_stored(repo, person):
+            return None
+        row = self.store.find_by_hub_id(self.hub[key]["requestId"])
+        return row if row is not None and row.request is not None else None
+
+
+def _settings(most: int) -> settings:
+    return settings(max_examples=max(5, most), stateful_step_count=25)
+
+
+@pytest.mark.slow
+def test_on_sqlite() -> None:
+    class OnFiles(ErasureMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.folder = Path(tempfile.mkdtemp(prefix="erasure-"))
+
+    run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples // 5))
+
+
+@pytest.mark.slow
+def test_on_postgresql(postgres_uri: str) -> None:
+    class OnServer(ErasureMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.folder = Path(tempfile.mkdtemp(prefix="erasure-"))
+            self.server = new_schema(postgres_uri)
+
+    run_state_machine_as_test(OnServer, settings=_settings(settings().max_examples // 10))

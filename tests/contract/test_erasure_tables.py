@@ -1,0 +1,39 @@
+"""Each table that refers to a request or a person is deleted, redacted or kept on purpose when somebody is erased."""
+
+from __future__ import annotations
+
+from hf_gate.store.erasure import REQUEST_TABLES
+from hf_gate.store.schema import metadata
+
+REDACTED = {"requests", "people", "changes", "plans", "texts"}
+DELETED = {"private", "profiles", "bindings", "views", *REQUEST_TABLES}
+KEPT = {
+    "ledger": "ids, statuses and commitments only",
+    "erased": "keyed hashes only",
+    "history": "counts under the pseudonym",
+    "halted_ends": "times of ends",
+}
+
+
+def test_every_table_about_requests_or_people_is_accounted_for() -> None:
+    about = {
+        table.name
+        for table in metadata.sorted_tables
+        if {"request_id", "person_id"} & {column.name for column in table.columns}
+    }
+    assert about <= REDACTED | DELETED | KEPT.keys()
+
+
+def test_every_column_of_bytes_or_digests_is_accounted_for() -> None:
+    """Bytes are documents, digests or hashes: a new column could hold what an erasure must reach."""
+    bytes_of = {
+        f"{table.name}.{column.name}"
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if type(column.type).__name__ == "LargeBinary"
+    }
+    assert bytes_of == {
+        "people.salt", "requests.raw", "requests.answers", "requests.identity", "profiles.document", "chains.head",
+        "ledger.commitment", "ledger.hash", "private.data", "dictionaries.data", "plans.document", "changes.change",
+        "picked.answers", "approvals.answers", "approvals.identity", "erased.key", "table_versions.document",
+    }  # fmt: skip
