@@ -103,6 +103,10 @@ class ErasureMachine(RuleBasedStateMachine):
         for repo in (EEG, MED):
             if page := [one for (where, _), one in self.hub.items() if where == repo]:
                 take(self.store, repo, page, at=1_000 + self.asked)
+        for record_ in self.hub.values():
+            row = self.store.find_by_hub_id(record_["requestId"])
+            assert row is not None
+            assert row.state.status == record_["status"], "statuses follow the Hub, also without the person"
 
     # ---- what people do here -------------------------------------------------------------------------------------------
 
@@ -187,6 +191,7 @@ class ErasureMachine(RuleBasedStateMachine):
             self.folder / f"backup-{number}.db", Path(self.place), ENDPOINT, None, {}, check_ledger, "lena", 9
         )
         restore(job, Holder(1), wait=0)
+        self.nobody_erased_is_left()
         self.open()
         assert len(find_copies(Path(self.place))) >= self.backups
 

@@ -39,10 +39,35 @@ def _grams_in(path: Path, words: Collection[str]) -> list[str]:
         terms = {row[0] for row in db.execute("SELECT term FROM temp.terms")}
         others = "\n".join(row[0] for row in db.execute("SELECT text FROM texts"))
         parts = {bytes(row[0]) for row in db.execute("SELECT term FROM grams_idx")}
+        pages = (bytes(row[0]) for row in db.execute("SELECT block FROM grams_data WHERE id >= ?", (1 << 37,)))
+        terms |= {term for page in pages for term in _terms_of(page)}
     folded = [word.casefold() for word in words]
     grams = {word[i : i + 3] for word in folded for i in range(len(word) - 2)}
     own = {gram for gram in grams if gram not in others}
     return sorted(own & terms | {gram for gram in own if any(gram.encode() in part for part in parts)})
+
+
+def _terms_of(page: bytes) -> Iterator[str]:
+    """The terms on a leaf page of an FTS5 index, also those of rows that are only marked as deleted."""
+    size = int.from_bytes(page[2:4])
+    at, term, footer = 0, b"", size
+    while footer < len(page):
+        step, footer = _number(page, footer)
+        is_first, at = at == 0, at + step
+        prefix, start = (0, at) if is_first else _number(page, at)
+        length, start = _number(page, start)
+        term = term[:prefix] + page[start : start + length]
+        yield term[1:].decode("utf-8", "replace")  # the first byte is the number of the index
+
+
+def _number(page: bytes, at: int) -> tuple[int, int]:
+    """A variable-length integer, and where the next one begins."""
+    value = 0
+    while True:
+        value = value << 7 | page[at] & 0x7F
+        at += 1
+        if page[at - 1] < 0x80:
+            return value, at
 
 
 def traces_on_server(url: str, words: Collection[str]) -> list[str]:

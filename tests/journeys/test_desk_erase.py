@@ -55,6 +55,7 @@ class Scene:
         """The person is accepted at one repo with a note, sent back there, and rejected at the other."""
         run = self.console.run
         assert run("plan", "--out", "plan.json").code in {0, 3}
+        assert run("accept", f"ada-l@{MODEL}", "--note", f"Came with {QUOKKA}.").code == 0
         assert run("accept", f"{QUOKKA}@{MODEL}", "--note", NOTE).code == 0
         assert run("reset", f"{QUOKKA}@{MODEL}", "--reason", REASON).code == 0
         assert run("reject", f"{QUOKKA}@{DATASET}", "--reason", REASON).code == 0

@@ -38,6 +38,7 @@ class ErasurePreview:
             erased=results is not None,
             requests=self.parts.requests,
             entries=self.parts.entries,
+            notes=self.parts.notes,
             changes=self.parts.changes,
             bindings=self.parts.bindings,
             views=self.parts.views,

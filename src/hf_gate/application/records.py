@@ -197,6 +197,7 @@ class ErasureRecord(Record, frozen=True, kw_only=True):
     erased: Annotated[bool, Meta(description="false in a dry run")]
     requests: Count
     entries: Annotated[Count, Meta(description="entries of the audit log that lose their personal data")]
+    notes: Annotated[Count, Meta(description="notes about other people that name the person")]
     changes: Annotated[Count, Meta(description="changes of runs")]
     bindings: Annotated[Count, Meta(description="keys of tables that were matched with the account")]
     views: Annotated[Count, Meta(description="saved views that name the person")]

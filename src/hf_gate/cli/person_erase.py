@@ -78,6 +78,7 @@ def _lines(record: ErasureRecord, name: str) -> Iterator[str]:
     yield f"  the names, answers and search texts of {pluralize(record.requests, 'request')}"
     yield f"  the personal data of {pluralize(record.entries, 'audit log entry', 'audit log entries')}"
     for count, one, many in (
+        (record.notes, "note about other people", "notes about other people"),
         (record.changes, "change of a run", "changes of runs"),
         (record.profiles, "profile", "profiles"),
         (record.bindings, "match with a table", "matches with tables"),

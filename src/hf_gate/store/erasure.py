@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..domain.erasure import hash_person, hash_request, is_mentioned, to_ranges
-from ..domain.events import LedgerEntry, PrivatePartsDeleted
+from ..domain.events import EventKind, LedgerEntry, PrivatePartsDeleted
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import EMPTY_CONTENT
 from ..domain.runs import FINISHED
-from .compression import Packer
+from .compression import Packer, decode_private_part
 from .erased import read_secret, write_keys
 from .ledger import read_repos_by_number
 from .sql import Database, Row
@@ -74,6 +74,8 @@ class Eraser:
         self._register([identity], requests)
         write_keys(self._db, [(hash_person(read_secret(self._db), identity.pseudonym), None)])
         self._delete_private_parts("x.person_id = ?", person, "erasure", identity.pseudonym)
+        among, notes = self._db.in_clause(find_notes_about(self._db, identity))
+        self._delete_private_parts(f"x.id {among}", notes, "erasure", identity.pseudonym)
         self._clear_requests(requests)
         self._delete_mentions(identity)
         self._redact_runs(requests, identity)
@@ -223,6 +225,18 @@ def read_identity(db: Database, person: int) -> StoredIdentity:
     return StoredIdentity(*row)
 
 
+def find_notes_about(db: Database, one: StoredIdentity) -> list[int]:
+    """Return the entries with notes about other people that name this person."""
+    packer = Packer(lambda number: read_dictionary(db, number))
+    among, kinds = db.in_clause([EventKind.NOTE_WRITTEN.value, EventKind.APPROVAL_GIVEN.value])
+    rows = db.rows(
+        f"SELECT x.id, x.data FROM ledger l JOIN private x ON x.id = l.id WHERE l.kind {among} AND x.person_id <> ?",
+        (kinds, one.id),
+    )
+    texts = ((ident, decode_private_part(packer.unpack(bytes(data))).get("note")) for ident, data in rows)
+    return [ident for ident, note in texts if isinstance(note, str) and is_mentioned(one.needles, note)]
+
+
 # ---- before an erasure -----------------------------------------------------------------------------------------------
 
 
@@ -245,6 +259,7 @@ class StoredParts(NamedTuple):
 
     requests: int
     entries: int  # private parts of the ledger
+    notes: int  # notes about other people that name this person
     changes: int  # of runs
     bindings: int
     views: int
@@ -288,6 +303,7 @@ def count_parts(db: Database, person: int) -> StoredParts:
     return StoredParts(
         requests=_count(db, f"SELECT count(*) FROM requests WHERE id IN ({mine})", person),
         entries=_count(db, "SELECT count(*) FROM private WHERE person_id = ?", person),
+        notes=len(find_notes_about(db, one)),
         changes=_count(db, f"SELECT count(*) FROM changes WHERE request_id IN ({mine})", person),
         bindings=0 if bindings is None else int(bindings[0]),
         views=sum(is_mentioned(one.needles, f"{name}\n{query}") for name, query in views),

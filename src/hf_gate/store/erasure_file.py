@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "erasures.jsonl"
 _REPLAYED_BY: Final = "hf-gate"  # the actor of an erasure that is repeated in an older copy
+_BEGINNING: Final = b'{"store":"'
 _MAX_BYTES: Final = 1 << 30
 _IN_MEMORY: Final = 1 << 26  # bytes; a larger store is rewritten through a temporary file
 _VACUUMED: Final = (
@@ -65,16 +66,15 @@ def make_record(db: Database, person: int, at: int) -> ErasureHashes:
 
 def append_record(path: Path, record: ErasureHashes) -> None:
     """Add a record to the file, durably, before anything is deleted from the store."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
-        file = os.open(path, flags, 0o600)
-        try:
-            size = os.fstat(file).st_size
-            is_torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"  # a crash may have cut the last line
-            os.write(file, (b"\n" if is_torn else b"") + msgspec.json.encode(record) + b"\n")
-            os.fsync(file)
-        finally:
-            os.close(file)
+        with os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            is_cut = size > 0 and file.read(1) != b"\n"  # by a crash in the middle of a line
+            file.write((b"\n" if is_cut else b"") + msgspec.json.encode(record) + b"\n")
+            os.fsync(file.fileno())
+        path.chmod(0o600)
     except OSError as problem:
         hint = "Nothing was erased. Check the path, its permissions and the free disk space."
         raise StoreUnavailable(f"{path} cannot be written: {problem.strerror or problem}.", hint=hint) from None
@@ -92,21 +92,26 @@ def read_records(path: Path) -> list[ErasureHashes]:
         return []
     except OSError as problem:
         raise StoreUnavailable(f"{path} cannot be read: {problem.strerror or problem}.") from None
-    found = []
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        try:
-            if line.strip():
-                found.append(msgspec.json.decode(line, type=ErasureHashes))
-                bytes.fromhex(found[-1].person + "".join(found[-1].requests))
-        except ValueError:
-            if number < len(lines) and lines[number:] != [b""] and b"{" in line[:1] and line[-1:] != b"}":
-                continue  # cut by a crash; the erasure was repeated on the next line or never began
-            if number == len(lines):
-                continue
-            hint = "Restore the original file; without it, data of erased people could come back."
-            raise StoreDamaged(f"{path}: line {number} is not an erasure.", hint=hint) from None
-    return found
+    return [
+        record
+        for number, line in enumerate(data.split(b"\n"), 1)
+        if (record := _parse_line(line, f"{path}: line {number}")) is not None
+    ]
+
+
+def _parse_line(line: bytes, place: str) -> ErasureHashes | None:
+    """Return the record of a line; None for an empty line, or one that was cut before its erasure began."""
+    if not line.strip():
+        return None
+    try:
+        record = msgspec.json.decode(line, type=ErasureHashes)
+        bytes.fromhex(record.person + "".join(record.requests))
+    except ValueError:
+        if _BEGINNING.startswith(line[: len(_BEGINNING)]) and not line.endswith(b"}"):
+            return None
+        hint = "Restore the original file; without it, data of erased people could come back."
+        raise StoreDamaged(f"{place} is not an erasure.", hint=hint) from None
+    return record
 
 
 # ---- repetition ------------------------------------------------------------------------------------------------------

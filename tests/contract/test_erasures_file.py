@@ -1,0 +1,108 @@
+"""The file of erasures: an erasure that was cut off is finished, and a file that is not one is refused."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hf_gate.errors import StoreDamaged, StoreUnavailable
+from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures
+from hf_gate.store.opening import open_store
+from tests.contract.store_kit import EEG, ENDPOINT, mode_of, record, take
+from tests.contract.traces import traces_in_files
+
+WORDS = ["quokka-zzyx", "quokka-zzyx@example.org", "study of kxqjz"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store with two people."""
+    file = tmp_path / "desk.db"
+    with open_store(file, endpoint=ENDPOINT) as store:
+        people = [record(1, name=WORDS[0], answers={"Why": WORDS[2]}), record(2, name="bob")]
+        take(store, EEG, people)
+    return file
+
+
+def _append(path: Path) -> Path:
+    erasures = path.with_name("erasures.jsonl")
+    with open_store(path, endpoint=ENDPOINT) as store:
+        (row,) = store.find_by_identity(None, WORDS[0])
+        append_record(erasures, make_record(store.reads, row.person.id, 5))
+    return erasures
+
+
+def test_an_erasure_that_was_cut_off_is_finished_at_the_next_opening(path: Path, tmp_path: Path) -> None:
+    erasures = _append(path)
+    assert mode_of(erasures) == 0o600
+    assert traces_in_files(tmp_path, WORDS), "nothing but the hashes is written yet"
+    with pytest.raises(StoreUnavailable, match="still has data of erased people"):
+        open_store(path, endpoint=ENDPOINT, read_only=True)
+    with open_store(path, endpoint=ENDPOINT) as store:
+        assert store.find_by_identity(None, WORDS[0]) == []
+        assert store.find_by_identity(None, "bob")
+    assert traces_in_files(tmp_path, WORDS) == []
+    open_store(path, endpoint=ENDPOINT, read_only=True).close()
+
+
+def test_a_reader_that_keeps_the_log_delays_only_the_last_step(path: Path, tmp_path: Path) -> None:
+    erasures = _append(path)
+    reader = sqlite3.connect(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM people").fetchone()
+    with open_store(path, endpoint=ENDPOINT) as store:  # opening goes on, although the log cannot be emptied yet
+        assert store.find_by_identity(None, WORDS[0]) == []
+        reader.close()
+        assert repeat_erasures(store, erasures)
+        assert traces_in_files(tmp_path, WORDS) == []
+
+
+def test_a_long_answer_leaves_nothing_in_free_pages(path: Path) -> None:
+    chance = random.Random(7)
+    words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=40)) for _ in range(3000)]
+    with open_store(path, endpoint=ENDPOINT) as store:
+        take(store, EEG, [record(3, name="wzkqj", answers={"Why": " ".join(words)})])
+        (row,) = store.find_by_identity(None, "wzkqj")
+        erasures = path.with_name("erasures.jsonl")
+        append_record(erasures, make_record(store.reads, row.person.id, 5))
+        assert repeat_erasures(store, erasures)
+    content = path.read_bytes()
+    assert [word for word in words if word.encode() in content] == []
+
+
+def test_a_line_that_a_crash_cut_is_passed_over_and_the_next_one_counts(path: Path) -> None:
+    erasures = path.with_name("erasures.jsonl")
+    erasures.write_bytes(b'{"store":"0123')
+    assert read_records(erasures) == []
+    _append(path)
+    (found,) = read_records(erasures)
+    assert found.at == 5
+
+
+@pytest.mark.parametrize(
+    "line", [b"hello\n", b'{"store":"a","at":1,"person":"zz"}\n', b'{"person":"aa"}\n', b"[]\n", b"\xff\n"]
+)
+def test_a_file_that_is_no_list_of_erasures_is_refused_with_the_line(path: Path, line: bytes) -> None:
+    path.with_name("erasures.jsonl").write_bytes(b"\n" + line)
+    with pytest.raises(StoreDamaged, match="line 2 is not an erasure"):
+        open_store(path, endpoint=ENDPOINT)
+
+
+def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("")
+    path.with_name("erasures.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable, match="not a regular file"):
+        open_store(path, endpoint=ENDPOINT)
+
+
+def test_stores_that_share_a_folder_do_not_erase_from_each_other(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with open_store(other, endpoint=ENDPOINT) as store:
+        take(store, EEG, [record(1, name=WORDS[0])])
+    _append(path)
+    open_store(path, endpoint=ENDPOINT).close()
+    with open_store(other, endpoint=ENDPOINT) as store:
+        assert store.find_by_identity(None, WORDS[0]), "it has its own key"
