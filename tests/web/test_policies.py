@@ -67,11 +67,11 @@ def _store_verdicts(asked: Room) -> None:
 def _cards(body: str) -> dict[str, str]:
     """The words of each card, by its rule."""
     part = body[body.index('class="cards"') : body.index("</ol>", body.index('class="cards"'))]
-    pieces = re.split(r'<div class="card-says" title="Rule ([^"]*)">', part)
-    return {
-        name: " ".join(" ".join(parsed(words).text).split())
-        for name, words in zip(pieces[1::2], pieces[2::2], strict=True)
-    }
+    found = {}
+    for card in part.split('<div class="card-says">')[1:]:
+        before, name, after = re.split(r'<p class="hint">Rule <code>([^<]*)</code></p>', card)
+        found[name] = " ".join(" ".join(parsed(before + after).text).split())
+    return found
 
 
 def test_the_editor_holds_the_file_as_it_lies_there(asked: Room) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from . import events as e
@@ -21,14 +21,16 @@ ORIGIN_PHRASES: Final[Mapping[str | None, str]] = {
 """Phrases for changes that no rule made, by their origin."""
 
 
-def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
-    """Describe an event.
+def describe_event(
+    event: e.AnyEvent, private: e.Private | None = None, *, format_time: Callable[[int], str] | None = None
+) -> str:
+    """Describe an event. `format_time` formats times (ms) as the page around it does.
 
     Text written by people (from the private part) is quoted, and must be made safe before printing.
     """
     match event:
         case e.RequestSeen():
-            return _describe_request_seen(event)
+            return _describe_request_seen(event, format_time)
         case e.RequestChanged():
             return "name, e-mail address or answers changed"
         case e.StatusMoved():
@@ -43,7 +45,7 @@ def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
             return f"note{_quote((private or {}).get('note'))}"
         case _:
             return (
-                _describe_change(event, private)
+                _describe_change(event, private, format_time or _format_time)
                 or _describe_approval(event, private)
                 or _describe_member_event(event)
                 or _describe_table_event(event)
@@ -51,7 +53,7 @@ def describe_event(event: e.AnyEvent, private: e.Private | None = None) -> str:
             )
 
 
-def _describe_change(event: e.AnyEvent, private: e.Private | None) -> str:
+def _describe_change(event: e.AnyEvent, private: e.Private | None, format_time: Callable[[int], str]) -> str:
     match event:
         case e.ChangeStarted():
             return f"{event.before or 'no request'} to {event.after}: started{_rule_phrase(event.rule)}{_reason_phrase(private)}"
@@ -64,20 +66,24 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None) -> str:
             why = f"{event.person} was erased" if event.person else "its time to be kept is over"
             return f"personal data of {pluralize(count, 'entry', 'entries')} deleted: {why}"
         case e.GrantDated():
-            return _describe_end(event)
+            return _describe_end(event, format_time)
         case e.RenewalBlocked():
             return "access is not to be renewed" if event.is_blocked else "access may be renewed again"
         case e.GrantNoticed():
-            return f"notice {event.step} before access ends {from_ms(event.until):%Y-%m-%d %H:%M} UTC"
+            return f"notice {event.step} before access ends {format_time(event.until)}"
         case _:
             return ""
 
 
-def _describe_end(event: e.GrantDated) -> str:
+def _format_time(at: int) -> str:
+    return f"{from_ms(at):%Y-%m-%d %H:%M} UTC"
+
+
+def _describe_end(event: e.GrantDated, format_time: Callable[[int], str]) -> str:
     cause = f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
     ends = [at for at in (event.until, event.lapses) if at is not None]
     if ends:
-        return f"access ends {from_ms(min(ends)):%Y-%m-%d %H:%M} UTC, then {event.at_end}{cause}"
+        return f"access ends {format_time(min(ends))}, then {event.at_end}{cause}"
     return f"access lasts while its conditions hold{cause}" if event.terms else f"access no longer has an end{cause}"
 
 
@@ -168,12 +174,12 @@ def _describe_member_event(event: e.AnyEvent) -> str:
             return ""
 
 
-def _describe_request_seen(event: e.RequestSeen) -> str:
+def _describe_request_seen(event: e.RequestSeen, format_time: Callable[[int], str] | None) -> str:
     """Describe a request that was found.
 
     The entry's time is the time of the sync, which may be long after the request.
     """
-    asked = f"{from_ms(event.asked_at):%Y-%m-%d}"
+    asked = format_time(event.asked_at) if format_time else f"{from_ms(event.asked_at):%Y-%m-%d}"
     if event.attempt > 1:
         return f"seen: {event.status}, asked again {asked}, attempt {event.attempt}"
     return f"seen: {event.status}, asked {asked}"

@@ -31,6 +31,7 @@ from .queue_counts import (
     build_facets,
     count_matching,
     count_pending_by_verdict,
+    find_strictest_term,
     format_count,
     format_total,
     list_counts,
@@ -119,7 +120,7 @@ def page(context: RequestContext) -> Response:
         picked=context.workspace.selections.count(context.selection_name),
         matching=matching,
         query_text=asked.text,
-        **({} if shown["lines"] else empty_state(context, asked, standing[Status.PENDING], more)),
+        **({} if shown["lines"] else empty_state(context, asked, counters, standing[Status.PENDING], more)),
     )
 
 
@@ -260,13 +261,19 @@ def list_refused_tables(context: RequestContext) -> list[str]:
     ]
 
 
-def empty_state(context: RequestContext, asked: QueueQuery, pending: int, more: str) -> dict[str, Any]:
+def empty_state(
+    context: RequestContext, asked: QueueQuery, counters: Counters, pending: int, more: str
+) -> dict[str, Any]:
     """Return the values of a page without rows."""
     app_state = context.app_state
     repos, soon = context.list_visible_repos().rows, app_state.sync_status.next_at
     if pending or str(asked.query) != PENDING:
         drops = build_chips(asked, more, with_words=True)
-        return {"repos": repos, "decided": None, "open_gates": [], "soon": "", "drops": drops}
+        strictest = find_strictest_term(context, asked, counters)
+        return {
+            "repos": repos, "decided": None, "open_gates": [], "soon": "", "drops": drops,
+            "strictest": None if strictest is None else (drops[strictest[0]], strictest[1]),
+        }  # fmt: skip
     return {
         "soon": format_span(soon - context.now) if soon is not None and soon > context.now else "",
         "repos": repos,

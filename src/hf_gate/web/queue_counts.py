@@ -18,6 +18,7 @@ from .queue_terms import QUALITY_CHOICES, WORDS
 from .request_context import RequestContext
 
 MAX_COUNTED: Final = 200  # requests counted one by one if the counters do not cover the query
+_MAX_DROPPED: Final = 6  # terms of a query without matches that are tried without
 _FACETS: Final = (
     ("Repo", "repo"), ("Purpose", "quality"), ("E-mail", "mail"), ("Verdict", "verdict"), ("Rule", "rule"),
     ("Status", "status"),
@@ -115,19 +116,34 @@ def format_total(context: RequestContext, query: Query, counters: Counters) -> s
     known = count_matching(query, counters)
     if known is not None:
         return f"{known:,}"
-    return format_count(
-        context.workspace.queue.count_matches(
-            limit_to_visible_repos(context, query),
-            now=to_ms(context.now),
-            zone=context.workspace.zone,
-            most=MAX_COUNTED,
-        )
-    )
+    return format_count(count_up_to(context, query))
 
 
 def format_count(count: int) -> str:
     """Format a number that was counted up to `MAX_COUNTED` + 1."""
     return f"more than {MAX_COUNTED:,}" if count > MAX_COUNTED else f"{count:,}"
+
+
+def find_strictest_term(context: RequestContext, asked: QueueQuery, counters: Counters) -> tuple[int, str] | None:
+    """Return which term excludes most: its place, and how many requests match without it; None if no term alone does."""
+    best, most = None, 0
+    for place, term in enumerate(asked.query.terms[:_MAX_DROPPED] if len(asked.query.terms) > 1 else ()):
+        others = Query(tuple(each for each in asked.query.terms if each is not term))
+        known = count_matching(others, counters)
+        count = count_up_to(context, others) if known is None else known
+        if count > most:
+            best, most = (place, format_count(count) if known is None else f"{count:,}"), count
+    return best
+
+
+def count_up_to(context: RequestContext, query: Query) -> int:
+    """Count the matches of a query that the member can see, up to `MAX_COUNTED` + 1."""
+    return context.workspace.queue.count_matches(
+        limit_to_visible_repos(context, query),
+        now=to_ms(context.now),
+        zone=context.workspace.zone,
+        most=MAX_COUNTED,
+    )
 
 
 def count_pending_by_verdict(cells: Sequence[QueueCount]) -> Counter[str]:

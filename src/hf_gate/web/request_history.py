@@ -61,7 +61,7 @@ def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
         elif isinstance(event, ChangeStarted) and (row.link.request, event.run) not in began:
             continue  # part of the entry of its outcome
         else:
-            text = describe_event(event, private)
+            text = describe_event(event, private, format_time=lambda at: context.format_time(from_ms(at)))
         told.append(
             HistoryEntry(
                 formatting.format_time(at, context.workspace.zone, context.now),
