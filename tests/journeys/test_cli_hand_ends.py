@@ -74,6 +74,17 @@ def test_an_unknown_end_is_one_clear_line_without_a_terminal(fresh: LocalHub) ->
 
 
 @pytest.mark.usefixtures("desk")
+def test_explain_says_the_end_of_an_acceptance_by_hand(fresh: LocalHub) -> None:
+    console = Console(fresh)
+    assert console.run("sync").code == 0
+    shown = console.run("explain", f"ada-l@{MODEL}", "--format", "human")
+    assert "An acceptance by hand: access ends 2030-07-01 00:00, by rule lantern/robots." in shown.out
+    terms = console.run("explain", f"ada-l@{MODEL}", "--json").json["by_hand"]
+    assert (terms["kind"], terms["until"], terms["rule"]) == ("end", "2030-06-30", "lantern/robots")
+    assert console.run("explain", f"bob99@{MODEL}", "--json").json["by_hand"]["kind"] == "none"
+
+
+@pytest.mark.usefixtures("desk")
 def test_in_a_terminal_the_end_is_asked(fresh: LocalHub) -> None:
     with Terminal([*PROGRAM, "accept", f"cem-k@{MODEL}"], Console(fresh).environment()) as terminal:
         terminal.until("The end of access of cem-k is not known: number of public models.")

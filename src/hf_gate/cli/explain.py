@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..application.record_builders import terms_record
 from ..application.targets import RequestTarget
 from ..domain.display_text import make_visible
 from ..domain.event_descriptions import ORIGIN_PHRASES
+from ..domain.hand_terms import NO_HAND_TERMS
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status, label_verdict
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso
 from ..errors import RequestNotFound, UsageError
 from ..policy.rule_phrases import describe_rule_of
 from .framework import Run, command, repo_type_option
+from .hand_ends import describe_end
 from .output import Row, format_age, format_end
 from .policy_files import Policies, print_errors, read_policies
 from .show import find_request
@@ -73,7 +76,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     transition = last_transition(workspace.store, evaluation.row)
     now, zone = workspace.clock.now(), workspace.zone
     says = _describe_rule(found, evaluation.verdict)
-    doc = _document(evaluation, transition, _explain_in_words(evaluation, now, zone), says)
+    doc = _document(evaluation, transition, says, now, zone)
     run.out.document(
         doc, lambda: _lines(evaluation, transition, says, now, zone), quiet=[str(evaluation.verdict.action)]
     )
@@ -200,6 +203,8 @@ def _lines(
     if says:
         yield f"  the rule in words: {make_visible(says, one_line=True)}"
     yield from map(str, lines)
+    if (terms := evaluation.verdict.by_hand) != NO_HAND_TERMS and row.state.status != Status.ACCEPTED:
+        yield f"An acceptance by hand: {describe_end(terms, now, zone)}."
     recorded = row.state.verdict
     if recorded is not None and recorded[:3] != _verdict_key(evaluation.verdict):
         action, policy, rule, digest = recorded
@@ -250,7 +255,7 @@ def _person_label(row: RequestRow) -> str:
     return person.username or (f"(hidden #{person.user_id[-6:]})" if person.user_id else "(hidden)")
 
 
-def _document(evaluation: Evaluation, transition: LastTransition | None, why: str, says: str) -> Row:
+def _document(evaluation: Evaluation, transition: LastTransition | None, says: str, now: datetime, zone: tzinfo) -> Row:
     row, verdict = evaluation.row, evaluation.verdict
     recorded = row.state.verdict
     return {
@@ -268,11 +273,12 @@ def _document(evaluation: Evaluation, transition: LastTransition | None, why: st
         "at_end": row.state.at_end,
         "is_judged": evaluation.is_judged,
         "is_stored": evaluation.is_stored,
-        "why": why,
+        "why": _explain_in_words(evaluation, now, zone),
         "verdict": {**_verdict_row(verdict), "policy": verdict.policy, "digest": verdict.digest, "says": says or None},
         "ledger": None
         if recorded is None
         else dict(zip(("action", "policy", "rule", "digest"), recorded, strict=True)),
+        "by_hand": terms_record(verdict.by_hand, now, zone),
         "policies": [_policy_row(each) for each in _all_opinions(verdict)],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
 import click
@@ -62,7 +63,7 @@ def make_end_chooser(
         ]
         for each, count in Counter(one for one in terms if not one.needs_choice).items():
             if each != NO_HAND_TERMS or len(set(terms)) > 1:
-                run.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(run, workspace, each)}.")
+                run.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, workspace.zone)}.")
         unknown = [(case, each) for case, each in zip(cases, terms, strict=True) if each.needs_choice]
         chosen = _ask_end(run, workspace, unknown, may_ask=may_ask) if unknown else None
         return [chosen if each.needs_choice else end_of_terms(each) for each in terms]
@@ -70,14 +71,18 @@ def make_end_chooser(
     return choose
 
 
-def describe_end(run: Run, workspace: Workspace, terms: HandTerms) -> str:
-    """Return the end of an acceptance in words: `access ends 2027-11-26, by rule eeg/signed`."""
+def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
+    """Return the end of an acceptance in words: `access ends 2027-11-26 09:30, by rule eeg/signed`."""
+    if terms.needs_choice:
+        from ..application.hand_terms import describe_terms_problem
+
+        return f"the end of access is {to_one_line(describe_terms_problem(terms))}; you choose it"
     end = end_of_terms(terms)
     if end is None:
         return "access has no end"
     if end.written is None:
         return f"access lasts while rule {end.rule} holds"
-    last = parse_grant_end(end.written, run.now(), workspace.zone).astimezone(workspace.zone)
+    last = parse_grant_end(end.written, now, zone).astimezone(zone)
     return f"access ends {last:%Y-%m-%d %H:%M}, by rule {end.rule}"
 
 

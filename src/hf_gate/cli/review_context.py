@@ -70,11 +70,7 @@ class ReviewContext:
 
     def describe_terms(self, terms: HandTerms) -> str:
         """Return the end of an acceptance in words."""
-        from ..application.hand_terms import describe_terms_problem
-
-        if terms.needs_choice or self._workspace is None:
-            return f"the end of access is {describe_terms_problem(terms)}; you choose it"
-        return describe_end(self.run, self._workspace, terms)
+        return "" if self._workspace is None else describe_end(terms, self.run.now(), self._workspace.zone)
 
     def parse_end(self, text: str) -> GrantEnd | None:
         """Return a typed end; None for `none`. Raises UsageError if it is not valid."""

@@ -29,6 +29,7 @@ from ..application.records import (
     RequestRecord,
     RunRecord,
     ShownRequest,
+    TermsRecord,
     keys_of,
 )
 from ..application.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
@@ -335,6 +336,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         why=_TEXT,
         verdict=_object(**_TERMS, policy=_MAYBE, digest=_MAYBE, says=_MAYBE),
         ledger=_maybe(_object(action=_TEXT, policy=_MAYBE, rule=_TEXT, digest=_MAYBE)),
+        by_hand=_record(TermsRecord),
         policies=_array(
             _object(policy=_TEXT, digest=_TEXT, mode=_MODE, opinion=_maybe(_object(**_TERMS)), tried=_array(_RULE))
         ),
