@@ -39,7 +39,7 @@ tables: {dua: {file: dua.csv, key: [user_id, email, username]}}
 timezone: Europe/Zurich
 guards: {protected: [user3]}
 """
-HEADER = "user_id,email,username,expires,note\n"
+HEADER = "user_id,email,username,expires,note,from\n"
 CARD = """\
 ---
 extra_gated_fields:
@@ -105,7 +105,9 @@ class Evaluated:
     def write_table(self, *rows: str) -> None:
         """Write the table; rows with each common key are always there, so that it is never refused."""
         always = [f"{hub_id(99)},,,,", ",nobody@example.org,,,"]
-        (self.folder / "dua.csv").write_text(HEADER + "\n".join([*always, *rows]) + "\n")
+        (self.folder / "dua.csv").write_text(
+            HEADER + "\n".join(row + "," * (HEADER.count(",") - row.count(",")) for row in [*always, *rows]) + "\n"
+        )
 
     def read(self, repo: Repo, *numbers: int, status: str = "pending", **more: Any) -> list[int]:
         """Read the requests of these people, as a sync does."""

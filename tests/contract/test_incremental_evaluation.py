@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.evaluation_basis import compute_basis
+from hf_gate.application.evaluation_recorder import EvaluationRecorder
+from hf_gate.domain import events as e
+from hf_gate.domain.evaluations import EvaluationOutcome, EvaluationResult
+from hf_gate.sources.fact_sources import FactSources
+from hf_gate.sources.rule_versions import digest_folder
 from tests.contract.evaluation_kit import CARD, START, Evaluated
 from tests.contract.store_kit import EEG, MED, hub_id, place
 
@@ -50,6 +56,12 @@ CHANGES: dict[str, tuple[str, Callable[[Evaluated], object], int]] = {
     "profile": ("person.models > 2", lambda desk: desk.write_profile(1, models=3), 1),
     "history": ("history.accepted > 0", lambda desk: desk.decide(desk.row(1), "accepted", "pending"), 1),
     "elsewhere": ("history.elsewhere > 0", lambda desk: desk.read(MED, 1, status="accepted"), 1),
+    "withdrawn elsewhere": (
+        "history.elsewhere == 0",
+        lambda desk: desk.append(desk.row(2, MED), e.RequestWithdrawn(before="accepted")),
+        1,
+    ),
+    "asked again elsewhere": ("history.elsewhere == 0", lambda desk: desk.read(MED, 2, day=5), 2),
     "access lost elsewhere": (
         "history.elsewhere == 0", lambda desk: desk.decide(desk.row(2, MED), "reset"), 1,
     ),
@@ -117,7 +129,7 @@ DAYS: dict[str, tuple[str, str, timedelta]] = {
 def test_a_verdict_that_depends_on_the_day_is_evaluated_when_it_can_change(desk: Evaluated, name: str) -> None:
     when, then, span = DAYS[name]
     desk.write_policy(rule(when, then))
-    desk.write_table(",user2@example.org,,2026-03-15,a")
+    desk.write_table(",user2@example.org,,2026-03-15,a", ",user3@example.org,,,a,2026-03-10")
     desk.read(EEG, 1, 2, 3)
     desk.read_fully(EEG)
     desk.write_profile(1, models=3)
@@ -208,3 +220,56 @@ def test_a_request_that_changed_meanwhile_is_evaluated_in_the_next_turn(desk: Ev
     verdict = desk.row(1).state.verdict
     assert verdict is not None
     assert verdict[0] == "accept"
+
+
+def test_another_process_that_begins_meanwhile_has_its_results_kept(desk: Evaluated) -> None:
+    desk.write_policy(rule("true", "then: human\n    queue: first"))
+    desk.read(EEG, 1, 2)
+    bundle, began = desk.bundle, list[bool]()
+
+    def evaluate_by_another_policy() -> None:
+        if not began:
+            began.append(True)
+            desk.write_policy(rule("true"))
+            desk.propose(desk.bundle)
+
+    desk.propose(bundle, between=evaluate_by_another_policy)
+    assert {row.state.verdict and row.state.verdict[0] for row in desk.current()} == {"accept"}
+    assert desk.evaluate() == 0
+
+
+def test_results_by_an_earlier_version_of_a_table_are_not_stored(desk: Evaluated) -> None:
+    desk.write_policy(rule("tables.dua"))
+    desk.read(EEG, 1)
+    desk.evaluate()
+    desk.read(EEG, 1, answers={"Why": "again"})
+    (policy_set,) = desk.policy_sets(desk.bundle)
+    one = EvaluationRecorder(desk.store, [policy_set], desk.now, desk.workspace.sources).begin(policy_set, "pending")
+    assert one is not None
+    assert one.due == [desk.row(1).id]
+    desk.write_table(",user1@example.org,,,a")
+    EvaluationRecorder(desk.store, desk.policy_sets(desk.bundle), desk.now, desk.workspace.sources)
+    row = desk.row(1)
+    one.store([EvaluationResult(row.id, row.evaluation.version, EvaluationOutcome.STAY, None)], [])
+    assert desk.row(1).evaluation == row.evaluation
+
+
+class _OtherLists(FactSources):
+    """The same sources, a week later."""
+
+    def list_versions(self) -> dict[str, str]:
+        return dict.fromkeys(super().list_versions(), "2027-01")
+
+
+def test_lists_and_code_are_in_the_basis(desk: Evaluated, tmp_path: Path) -> None:
+    desk.write_policy(rule("email.academic"))
+    desk.read(EEG, 1)
+    (policy_set,), sources = desk.policy_sets(desk.bundle), desk.workspace.sources
+    known = compute_basis(policy_set, desk.store, sources, {}, code="a")
+    assert known == compute_basis(policy_set, desk.store, sources, {}, code="a")
+    assert known != compute_basis(policy_set, desk.store, sources, {}, code="b")
+    assert known != compute_basis(policy_set, desk.store, _OtherLists(None), {}, code="a")
+    (tmp_path / "facts.py").write_text("x = 1")
+    before = digest_folder(tmp_path)
+    (tmp_path / "facts.py").write_text("x = 2")
+    assert digest_folder(tmp_path) != before

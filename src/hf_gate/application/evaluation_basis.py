@@ -13,15 +13,21 @@ from .evaluation import RepoPolicies, SourcesPort
 
 
 def compute_basis(
-    policy_set: RepoPolicies, store: Store, sources: SourcesPort | None, epochs: Mapping[str, str]
+    policy_set: RepoPolicies,
+    store: Store,
+    sources: SourcesPort | None,
+    epochs: Mapping[str, str],
+    *,
+    code: str | None = None,
 ) -> str:
     """Return a digest of everything that the verdicts of this repo depend on, except the requests and people themselves.
 
-    `epochs` has the epoch of each table, which stays when only rows of single people changed.
+    `epochs` has the epoch of each table, which stays when only rows of single people changed. `code` is the version of
+    the code that computes facts; None means the running one.
     """
     row = store.repo(policy_set.repo)
     document = {
-        "code": read_fact_code_version(),
+        "code": read_fact_code_version() if code is None else code,
         "lists": dict(policy_set.list_versions if sources is None else sources.list_versions()),
         "policies": [
             [one.policy.name, one.policy.digest, one.policy.mode.value, sorted(one.policy.judges)]

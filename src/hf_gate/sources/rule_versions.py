@@ -21,7 +21,7 @@ _RULES: Final = (
 """The files that decide a classification. Any change to one of them counts, so that no version number is needed."""
 
 
-_FACT_CODE: Final = ("domain", "policy", "sources", "application", "plan")
+_FACT_CODE: Final = ("domain", "policy", "sources", "store", "plan", "application")
 """The folders with the code that computes facts and verdicts."""
 
 
@@ -30,11 +30,18 @@ def read_fact_code_version() -> str:
     """Return a digest of the code, lists and packages that compute facts and verdicts. Any change counts."""
     parts = [f"{package}-{version(package)}".encode() for package in (*_LIST_PACKAGES, _ENGINE)]
     parts.append(sys.version.encode())  # the version of Unicode and of regular expressions
-    for folder in _FACT_CODE:
-        for path in sorted((_PACKAGE / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                parts += [path.name.encode(), path.read_bytes()]
+    parts += [digest_folder(_PACKAGE / folder).encode() for folder in _FACT_CODE]
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
+
+
+def digest_folder(folder: Path) -> str:
+    """Return a digest of all files in a folder, without compiled code."""
+    whole = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            content = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+            whole.update(f"{path.relative_to(folder)} {content}\n".encode())
+    return whole.hexdigest()
 
 
 @cache
