@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from hf_gate.application.end_changes import change_end_by_hand, record_end_changes
 from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends
 from hf_gate.application.turn import turn_to_dict
 from hf_gate.domain import events as e
 from hf_gate.domain.runs import RunKind
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.plan.model import ENDS_HELD, ENDS_UNDECIDED
 from tests.contract.ends_kit import GONE, KEPT, SIGNED, EndsScene, make_scene, policy
 
@@ -307,3 +309,24 @@ def test_the_ledger_says_why_an_end_moved(scene: EndsScene) -> None:
     assert [event.cause for event in moved] == [None, "fact"]
     assert moved[0].terms == moved[1].terms
     scene.check_over()
+
+
+def test_an_end_that_a_person_sets_keeps_the_conditions(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, "until: 1y", KEPT, "notice: [7d]")
+    now = scene.clock.now()
+    change = change_end_by_hand(scene.store, scene.row("ada"), "2y", now, scene.zone)
+    record_end_changes(scene.store, [change], "lena", to_ms(now))
+    assert scene.days_left("ada") == about(730)
+    scene.set_rows({"ada": GONE})
+    assert ends(scene) == {"lapsed": 1}
+    assert scene.where("ada") == "reset"
+
+
+def test_access_without_an_end_has_no_conditions_either(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, "until: 1y", KEPT)
+    now = scene.clock.now()
+    change = change_end_by_hand(scene.store, scene.row("ada"), None, now, scene.zone)
+    record_end_changes(scene.store, [change], "lena", to_ms(now))
+    scene.set_rows({"ada": GONE})
+    assert ends(scene) == {}
+    assert scene.row("ada").state.terms is None

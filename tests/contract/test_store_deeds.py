@@ -27,6 +27,7 @@ from hf_gate.domain.events import (
     commitment_of,
     decode_event,
 )
+from hf_gate.domain.grants import GrantCondition, GrantTerms
 from hf_gate.domain.ledger import ChainBreak, Checkpoint, verify_chain
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
@@ -39,6 +40,7 @@ from hf_gate.store.compression import (
     decode_record,
     encode_record_part,
 )
+from hf_gate.store.grant_terms import iterate_grants_with_terms, read_terms, read_terms_of, write_terms
 from hf_gate.store.removal import count_unsettled_changes
 from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, MED, place, read, record, store, take
@@ -190,6 +192,32 @@ def test_grants_come_due_in_order_and_not_before(store: Store) -> None:
     assert [row.state.until for row in store.iterate_due(100)] == [98, 99, 100]
     take(store, EEG, [record(3, "rejected")])
     assert [row.id for row in store.iterate_due(100)] == [idents[1], idents[0]]
+
+
+def test_an_end_by_a_condition_comes_due_like_one_by_date(store: Store) -> None:
+    """And what can move it is stored once for all whom it applies to."""
+    kept = GrantCondition(policy="p", rule="r", expr="tables.dua", grace="14d")
+    terms = GrantTerms(until=("tables.dua.expires",), keep_while=(kept,), notice=("30d",))
+    idents = take(store, EEG, [record(n, "accepted") for n in range(1, 4)])
+    ends = [(200, 50), (None, 70), (300, None)]
+    with store.writing() as write:
+        write_terms(write, [terms, terms])
+        write_terms(write, [terms])
+        entries = [
+            LedgerEntry(
+                event=GrantDated(until=until, lapses=lapses, terms=terms.digest), at=1, actor="p", request=ident
+            )
+            for ident, (until, lapses) in zip(idents, ends, strict=True)
+        ]
+        write.append(EEG, entries)
+    assert [(row.id, row.state.ends_at) for row in store.iterate_due(299)] == [(idents[0], 50), (idents[1], 70)]
+    assert read_terms(store) == {terms.digest: terms}
+    assert read_terms_of(store, terms.digest) == terms
+    assert read_terms_of(store, "other") is None
+    assert [row.id for page in iterate_grants_with_terms(store, EEG) for row in page] == idents
+    with store.writing() as write:
+        write.append(EEG, [LedgerEntry(event=GrantDated(until=None), at=2, actor="p", request=idents[0])])
+    assert [row.id for page in iterate_grants_with_terms(store, EEG) for row in page] == idents[1:]
 
 
 def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:

@@ -92,7 +92,11 @@ class StoreMachine(RuleBasedStateMachine):
                 ),
                 st.builds(e.ChangeStarted, run=st.just("r1"), before=_statuses, after=_statuses),
                 st.builds(e.ChangeSettled, run=st.just("r1"), kind=st.sampled_from(["done", "open", "refused", "already"]), after=_statuses),
-                st.builds(e.GrantDated, until=st.none() | _times, at_end=st.just("reset")),
+                st.builds(
+                    e.GrantDated, until=st.none() | _times, at_end=st.just("reset"), lapses=st.none() | _times,
+                    terms=st.none() | st.just("t"),
+                ),
+                st.builds(e.GrantNoticed, until=_times, step=st.just("7d")),
                 st.builds(e.NoteWritten),
             )
         )  # fmt: skip
@@ -175,7 +179,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def weekly_counts_are_counts(self) -> None:
-        rows = self.store.reads.rows("SELECT repo_id, asked_at, status, is_current, until_at FROM requests")
+        rows = self.store.reads.rows("SELECT repo_id, asked_at, status, is_current, ends_at FROM requests")
         kept = self.store.reads.rows("SELECT kind, week, repo_id, name, n FROM weekly WHERE n <> 0")
         counts = {kind: {tuple(key): n for each, *key, n in kept if each == kind} for kind in Activity}
         asked = Counter((week_of(at), repo, "") for repo, at, *_ in rows)

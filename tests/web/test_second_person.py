@@ -19,7 +19,7 @@ import pytest
 
 from hf_gate import bootstrap
 from hf_gate.application import runs
-from hf_gate.application.decisions import end_entry
+from hf_gate.application.end_changes import renew_until, write_end_changes
 from hf_gate.application.ledger_entries import read_newest, text_of_entry
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.run_executor import halt_run
@@ -29,7 +29,7 @@ from hf_gate.application.workspace import Workspace
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.runs import RunKind, RunState
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import make_plan
 from hf_gate.store.store import Store
@@ -178,7 +178,8 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
 
         with store.writing() as write:
             now, zone = to_ms(room.app_state.now()), room.app_state.workspace.zone
-            write.append(room.repo, [end_entry(row, "1d", "lena-brandt", now, zone) for row in rows[:499]])
+            changes = [renew_until(store, row, "1d", from_ms(now), zone) for row in rows[:499]]
+            write_end_changes(write, changes, "lena-brandt", now)
         assert change(lena, rows[499], "1d").status == 303
         refused = change(lena, rows[500], "1d")
         assert (refused.status, "You set 500 ends within 24 hours" in words(refused)) == (409, True)

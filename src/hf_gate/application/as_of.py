@@ -309,7 +309,7 @@ def access_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> 
         rule=None if grant is None else grant.rule,
         agreement=None if grant is None else describe_agreements(read_agreements(store, grant)) or None,
         form=certainty.form_of(past.seq),
-        until=ms_to_iso(state.until),
+        until=ms_to_iso(state.ends_at),
         at_end=state.at_end,
         as_of=ms_to_iso(certainty.moment.at),
         proved_at=ms_to_iso(certainty.proved_at),

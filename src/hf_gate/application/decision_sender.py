@@ -22,7 +22,7 @@ from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..domain.rows import RequestRow, RunRow
 from ..domain.runs import ChangeState, RunKind, RunState
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
 from ..protocol.flows.single_decision import build_outcome
 from ..store.store import Store
@@ -35,7 +35,6 @@ from .decisions import (
     DecisionResult,
     DecisionTarget,
     PendingDecision,
-    end_entry,
     final_outcome,
     group_by_repo,
     make_change_of,
@@ -43,6 +42,7 @@ from .decisions import (
     note_entry,
     outcome_before_send,
 )
+from .end_changes import change_end_by_hand, write_end_changes
 from .ports import ClockPort, HubPort, SendPort
 from .run_executor import RunExecutor
 from .settling import RunItem, SettledItem, make_outcome_entries, match_keys, send_alone, store_records
@@ -270,8 +270,9 @@ class DecisionSender:
             with self.store.writing() as write:
                 self._append_notes(write, repo, new, choice, at)
                 if choice.until:
-                    dated = [end_entry(row, choice.until, self.actor, at, self.zone) for row in was.values()]
-                    write.append(repo, dated)
+                    now = from_ms(at)
+                    ends = [change_end_by_hand(self.store, row, choice.until, now, self.zone) for row in was.values()]
+                    write_end_changes(write, ends, self.actor, at)
 
     # ---- outcomes ----------------------------------------------------------------------------------------------------
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import tzinfo
 from typing import Final
 
 import msgspec
 
 from ..domain import events as e
-from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
@@ -18,7 +16,6 @@ from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import ChangeOrigin, ChangeState
-from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
 from ..plan.changes import make_change_without_request
 from ..plan.model import Change
@@ -164,11 +161,4 @@ def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry
 def renewal_entry(row: RequestRow, actor: str, at: int, *, is_blocked: bool) -> e.LedgerEntry:
     """Return the ledger entry that marks a grant as not to be renewed, or removes the mark."""
     event = e.RenewalBlocked(is_blocked=is_blocked)
-    return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)
-
-
-def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.LedgerEntry:
-    """Return the ledger entry that sets the end of an existing grant (written as in rules); None removes the end."""
-    end = None if until is None else to_ms(parse_grant_end(until, from_ms(at), zone))
-    event = e.GrantDated(until=end, rule=ChangeOrigin.DIRECT, written=until)
     return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)

@@ -25,6 +25,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
 from ..store.grant_terms import read_terms_of, write_terms
 from ..store.store import Store
+from ..store.writer import Writer
 from .grant_ends import SHORTEN_AHEAD
 from .hand_terms import describe_terms_problem
 
@@ -80,6 +81,11 @@ def renew_until(store: Store, row: RequestRow, written: str, now: datetime, zone
     return EndChange(row, event, terms)
 
 
+def change_end_by_hand(store: Store, row: RequestRow, written: str | None, now: datetime, zone: tzinfo) -> EndChange:
+    """Return the change to an end as written in rules; None removes the end."""
+    return drop_end(row) if written is None else renew_until(store, row, written, now, zone)
+
+
 def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: tzinfo) -> EndChange:
     """Return the change to the end that the policies give today. Raises UsageError if they give none."""
     if hand_terms.kind is not TermsKind.END:
@@ -122,17 +128,22 @@ def _change_by_rules(
 
 
 def record_end_changes(store: Store, changes: Sequence[EndChange], actor: str, at: int) -> None:
-    """Record new ends in the ledger."""
+    """Record new ends in the ledger, in a transaction of their own."""
+    if changes:
+        with store.writing() as write:
+            write_end_changes(write, changes, actor, at)
+
+
+def write_end_changes(write: Writer, changes: Sequence[EndChange], actor: str, at: int) -> None:
+    """Write new ends with their terms."""
     groups: dict[Repo, list[e.LedgerEntry]] = {}
     for change in changes:
         row = change.row
         entry = e.LedgerEntry(event=change.event, at=at, actor=actor, request=row.id, person=row.person.id)
         groups.setdefault(row.repo, []).append(entry)
-    if groups:
-        with store.writing() as write:
-            write_terms(write, (change.terms for change in changes if change.terms is not None))
-            for repo, entries in groups.items():
-                write.append(repo, entries)
+    write_terms(write, (change.terms for change in changes if change.terms is not None))
+    for repo, entries in groups.items():
+        write.append(repo, entries)
 
 
 # ---- people from before ------------------------------------------------------------------------------------------------

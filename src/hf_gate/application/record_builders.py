@@ -70,7 +70,7 @@ def stored_request(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: 
 
 def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts) -> AttemptRecord:
     """Return the record of a stored request with its attempt number and its end."""
-    return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=ms_to_iso(row.state.until))
+    return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=ms_to_iso(row.state.ends_at))
 
 
 def account_record(profile: Profile, created_at: datetime | None) -> AccountRecord:
@@ -91,7 +91,7 @@ def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequ
     return ExportedRequest(
         **stored_fields(row, verdicts, with_quality=False),
         attempt=state.attempt,
-        until=ms_to_iso(state.until),
+        until=ms_to_iso(state.ends_at),
         id=row.id,
         person=row.person.id,
         follows=state.after,

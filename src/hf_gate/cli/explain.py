@@ -237,13 +237,14 @@ def _describe_transition(transition: LastTransition) -> str:
 
 
 def _describe_end(state: RequestState, now: datetime) -> str:
-    if state.until is None:
-        return "Access has no end date."
-    until = from_ms(state.until)
+    if state.ends_at is None:
+        return "Access lasts while its conditions hold." if state.terms else "Access has no end date."
+    until = from_ms(state.ends_at)
     when = format_end((until - now).total_seconds())
     then = "a person decides" if state.at_end == "human" else state.at_end
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule `{state.until_rule}`"
-    return f"Access ends {until:%Y-%m-%d} ({when}), then {then}{rule}."
+    why = ", because a condition is false" if state.ends_at == state.lapses_at else ""
+    return f"Access ends {until:%Y-%m-%d} ({when}){why}, then {then}{rule}."
 
 
 def _verdict_key(verdict: Verdict) -> tuple[str, str | None, str]:
@@ -269,7 +270,7 @@ def _document(evaluation: Evaluation, transition: LastTransition | None, says: s
         "asked_at": ms_to_iso(row.state.asked_at),
         "attempt": row.state.attempt,
         "came": None if transition is None else _transition_row(transition),
-        "until": ms_to_iso(row.state.until),
+        "until": ms_to_iso(row.state.ends_at),
         "at_end": row.state.at_end,
         "is_judged": evaluation.is_judged,
         "is_stored": evaluation.is_stored,

@@ -8,7 +8,8 @@ from typing import Final
 
 from starlette.responses import Response
 
-from ..application.decisions import end_entry, renewal_entry
+from ..application.decisions import renewal_entry
+from ..application.end_changes import change_end_by_hand, write_end_changes
 from ..application.hand_terms import describe_terms_problem
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
@@ -84,7 +85,7 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
         for written, label in PRESETS
     ]
     first, last = today + timedelta(days=1), today + timedelta(days=3650)
-    until = None if row is None else row.state.until
+    until = None if row is None else row.state.ends_at
     current = "" if until is None else formatting.format_last_day(from_ms(until), zone, context.now)
     problem = "" if context.has_workspace else NO_WORKSPACE
     return EndChoices(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
@@ -117,9 +118,9 @@ def change_end(context: RequestContext) -> Response:
             )
         ):
             raise Guarded(why, hint="Ask another admin to set the other ends.")
-        write.append(
-            row.repo, [end_entry(row, until, context.member.name, to_ms(context.now), app_state.workspace.zone)]
-        )
+        store, zone = app_state.workspace.store, app_state.workspace.zone
+        change = change_end_by_hand(store, store.request(row.id) or row, until, context.now, zone)
+        write_end_changes(write, [change], context.member.name, to_ms(context.now))
     return context.redirect_back(f"/requests/{request_key(row)}")
 
 

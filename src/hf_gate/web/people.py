@@ -153,7 +153,7 @@ class PersonAtRepo:
 
     @property
     def until(self) -> datetime | None:
-        until = self.line.row.state.until
+        until = self.line.row.state.ends_at
         return None if until is None else from_ms(until)
 
     @property

@@ -72,7 +72,7 @@ def page(context: RequestContext) -> Response:
 
 def _last_day(context: RequestContext, row: RequestRow) -> str | None:
     """Return the last day of an access that ends."""
-    until = row.state.until if row.state.status == Status.ACCEPTED else None
+    until = row.state.ends_at if row.state.status == Status.ACCEPTED else None
     return None if until is None else formatting.format_last_day(from_ms(until), context.workspace.zone, context.now)
 
 
