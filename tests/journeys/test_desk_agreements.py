@@ -105,6 +105,19 @@ def test_an_import_accepts_whom_it_means_and_lists_what_fits_nobody_both_ways(de
     assert desk.accepted() == {"ada-l"}  # proposals are never applied
 
 
+def test_people_on_hold_are_told_apart_by_what_they_lack(desk: Desk) -> None:
+    assert "on hold: 5 wait for an agreement" in desk.run("status").out
+    assert "Now 5 wait for an agreement." in desk.run("status", "--markdown").out
+    status = desk.run("status", "--json").json
+    jsonschema.validate(status, schema_of("status"))
+    assert status["repos"][0]["on_hold"] == {"an agreement": 5}
+    text = POLICY.replace("agreements", "partners").replace("agreement-missing", "partner-missing")
+    (desk.folder / "policies" / "patients.yaml").write_text(text, "utf-8")
+    desk.file.rename(desk.folder / "tables" / "partners.csv")
+    desk.turn()
+    assert "on hold: 5 wait for a row in partners" in desk.run("status").out
+
+
 def test_a_person_confirms_whom_a_row_means(desk: Desk) -> None:
     file = desk.signed("chen.wei@clinic.example.org,2099-01-01,,,2", header=HEAD)
     text = desk.run("table", "import", "agreements", file, "--dry-run").out

@@ -250,6 +250,12 @@ def test_members_of_some_repos_see_only_tables_of_policies_that_they_see(tmp_pat
         assert "ada@beyond.example.org" in room.reviewer("rea").get("/tables/beyond").body
 
 
+def test_the_queue_says_what_people_on_hold_lack(room: Room) -> None:
+    lena = room.visitor()
+    lena.post("/plans")
+    assert "1 waits for an agreement" in " ".join(re.sub(r"<[^>]*>", "", lena.get("/queue").body).split())
+
+
 def test_hostile_cells_and_columns_come_back_as_text(room: Room) -> None:
     _file(room).write_text(f'email,"{EVIL}",version\nada@ethz.ch,"{EVIL}",{EVIL}\n', "utf-8")
     room.app_state.policies.expire()

@@ -231,6 +231,7 @@ def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
         **_repo_fields(status.row, status.oldest),
         waiting=status.waiting,
         median_wait_s=None if median is None else round(median.total_seconds()),
+        on_hold=dict(status.on_hold),
         answered=answered or None,
     )
 

@@ -230,6 +230,7 @@ class RepoStatusRecord(RepoRecord, frozen=True, kw_only=True):
 
     waiting: Count
     median_wait_s: Annotated[Count | None, Meta(description="of the pending requests")]
+    on_hold: Annotated[dict[str, Count], Meta(description="requests on hold by what they lack: an agreement, a row")]
     answered: Annotated[
         str | None, Meta(description="a sentence: all complete requests made before this day have an answer")
     ]

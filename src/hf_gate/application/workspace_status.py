@@ -35,6 +35,7 @@ class RepoStatus:
     oldest: datetime | None = None
     median: timedelta | None = None  # of the pending requests
     answered_before: datetime | None = None
+    on_hold: Mapping[str, int] = field(default_factory=dict)  # requests on hold by what they lack
 
     @property
     def repo(self) -> Repo:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.hold_reasons import add_holds, format_holds
 from ..application.record_builders import health_record, repo_status_record, run_record
 from ..domain.display_text import pluralize
 from ..domain.timestamps import from_ms, to_iso
@@ -77,7 +78,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         raise no_store_error()
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
-    found = read_workspace_status(workspace.store, rates, workspace.now())
+    found = add_holds(workspace, read_workspace_status(workspace.store, rates, workspace.now()))
     refused, holds = find_refused_tables(workspace), read_workspace_holds(workspace)
     zone, held_ends = workspace.zone, read_held_ends(workspace.store)
     alarms = list_open_alarms(workspace.store)
@@ -207,6 +208,8 @@ def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterat
     if one.oldest is not None and one.median is not None:
         wait = f", the oldest for {format_age(one.oldest, found.at)}, half of them for {format_age(found.at - one.median, found.at)} or longer"
     yield f"{one.repo}: {pluralize(one.waiting, 'request')} waiting{wait}."
+    if one.on_hold:
+        yield f"  on hold: {format_holds(one.on_hold)}"
     read = [
         f"{kind} {format_age(from_ms(at), found.at)} ago"
         for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))
@@ -236,4 +239,5 @@ def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
             format_answered_line(one.answered_before, found.at, zone)
             or "Requests are reviewed by people; no response time is promised"
         )
-        yield f"- `{one.repo}` {line}."
+        needs = format_holds(one.on_hold)
+        yield f"- `{one.repo}` {line}.{f' Now {needs}.' if needs else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.hold_reasons import count_holds, format_holds
 from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
@@ -112,6 +114,7 @@ def page(context: RequestContext) -> Response:
         cleared=queue_url(PENDING, by=by, order=order),
         more=more,
         standing=standing,
+        holds=_describe_holds(context, counters.cells),
         exports=[(kind, _export_url(asked.text, kind, by)) for kind in ("csv", "json")],
         problem=context.app_state.policy_problem_for(context.member),
         unread=list_failed_syncs(context),
@@ -246,6 +249,15 @@ def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
             at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
             found.append((str(row.repo), row.problem, "" if at is None else context.format_age(from_ms(at))))
     return found
+
+
+def _describe_holds(context: RequestContext, cells: Sequence[QueueCount]) -> str:
+    """Return how many requests are on hold for what; empty if nobody is, or the policies cannot be read."""
+    bundle = context.app_state.policies.current
+    needs = Counter[str]()
+    for each in (count_holds(cells, bundle.policies) if bundle is not None else {}).values():
+        needs += each
+    return format_holds(needs)
 
 
 def list_refused_tables(context: RequestContext) -> list[str]:

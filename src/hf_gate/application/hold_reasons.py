@@ -1,0 +1,73 @@
+"""Tells people on hold apart by what they lack, such as an agreement: the table that the deciding wait rule looks up."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from ..domain.ids import parse_repo
+from ..domain.lifecycle import Status
+from ..domain.rows import QueueCount
+from ..errors import HfGateError
+from ..policy.literals import glob_matches
+from ..policy.model import Action, Policy, Rule
+from ..policy.policy_digest import lets_in
+from ..sources.workspace_folder import read_folder
+from .workspace import Workspace
+from .workspace_status import WorkspaceStatus
+
+_TABLE: Final = re.compile(r"\btables\.([a-z][a-z0-9_]*)")
+_AGREEMENT: Final = re.compile(r"agreement|dua|contract")
+
+
+def count_holds(cells: Iterable[QueueCount], policies: Sequence[Policy]) -> dict[str, Counter[str]]:
+    """Return by repo how many pending requests are on hold for what: `an agreement`, `a row in NAME`, `rule ID`."""
+    found: dict[str, Counter[str]] = {}
+    for cell in cells:
+        if cell.status == Status.PENDING and cell.action == Action.WAIT and cell.rule is not None:
+            found.setdefault(cell.repo, Counter())[_describe_need(cell, policies)] += cell.n
+    return found
+
+
+def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
+    """Return the status with what the people on hold lack. Rules of policies that cannot be read are named by their id."""
+    policies: list[Policy] = []
+    if workspace.location.folder is not None:
+        try:
+            files = [*read_folder(workspace.location.folder).files.values()]
+        except HfGateError:
+            files = []  # reported elsewhere
+        policies = [parsed.policy for parsed in files if parsed.policy is not None]
+    needs = count_holds(workspace.queue.read_counters().cells, policies)
+    return replace(status, repos=[replace(one, on_hold=needs.get(str(one.repo), {})) for one in status.repos])
+
+
+def format_holds(needs: Mapping[str, int]) -> str:
+    """Return how many wait for what: `4 wait for an agreement, 1 waits for a row in class`; empty if nobody is on hold."""
+    return ", ".join(
+        f"{count:,} {'waits' if count == 1 else 'wait'} for {need}"
+        for need, count in sorted(needs.items(), key=lambda one: (-one[1], one[0]))
+    )
+
+
+def _describe_need(cell: QueueCount, policies: Sequence[Policy]) -> str:
+    repo = parse_repo(cell.repo)
+    tables: set[str] = set()
+    for policy in policies:
+        if any(glob_matches(glob, repo) for glob in policy.applies_to):
+            for rule in policy.rules:
+                if rule.id == cell.rule and rule.then is Action.WAIT:
+                    tables |= _tables_of(policy, rule)
+    if len(tables) != 1:
+        return f"rule {cell.rule}"
+    name = tables.pop()
+    return "an agreement" if _AGREEMENT.search(name) else f"a row in {name}"
+
+
+def _tables_of(policy: Policy, rule: Rule) -> set[str]:
+    sources = [text for text in (rule.when, rule.unless) if text]
+    sources += [policy.let[name] for text in tuple(sources) for name in lets_in(text, policy.let)]
+    return {name for text in sources for name in _TABLE.findall(text)}
