@@ -146,8 +146,10 @@ class ErasureMachine(RuleBasedStateMachine):
             with self.store.writing() as write:
                 write.append(repo, [entry])
 
-    @rule(person=_people)
-    def erase(self, person: int) -> None:
+    @rule(person=_people, is_fresh=st.booleans())
+    def erase(self, person: int, is_fresh: bool) -> None:
+        if is_fresh:  # otherwise the Hub may list a request that the store has not read
+            self.sync()
         found = {row.person.id for row in self.store.find_by_identity(None, _NAMES[person])}
         for ident in found:
             erasures = self.folder / "erasures.jsonl"
