@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,21 @@ def test_decisions_on_the_page_of_the_hub_are_decisions_of_people_and_those_of_p
     assert [(cell["people"], cell["n"]) for cell in found["matrix"]] == [("accept", 1)]
     desk.policy('email.domain == "never.example" && email.present')
     assert desk.compare()["compared"] == 1
+
+
+def test_decisions_about_an_erased_person_are_counted_as_left_out(desk: Desk) -> None:
+    desk.decide("accept", "ada")
+    desk.decide("reset", "bob")
+    ended = desk.run("person", "erase", "bob", "--yes")
+    assert ended.code == 0, ended.err
+    found = desk.compare()
+    assert (found["compared"], found["erased"]) == (1, 1)
+    assert "1 decision left out" in desk.run("policy", "compare", "voices").out
+    today = datetime.fromtimestamp(desk.hub.clock.now(), UTC).date().isoformat()
+    listed = desk.run("ls", "--status", "reset", "--as-of", today, "--json").json
+    assert [(row["user"], row["email"], row["answers"], row["status"]) for row in listed] == [
+        (None, None, None, "reset")
+    ]
 
 
 def test_last_since_and_query_choose_the_decisions(desk: Desk) -> None:

@@ -49,6 +49,7 @@ class PastFactReader:
     policies: Mapping[int, RepoPolicies]
     older_policies: Mapping[int, RepoPolicies]
     visible_repos: Collection[int] | None = None
+    erased_count: int = field(default=0, init=False)  # decisions left out, because their record was deleted
     _syncs: dict[int, list[SyncMark]] = field(default_factory=dict, init=False)
     _bindings: dict[str, Mapping[str, str]] = field(default_factory=dict, init=False)
 
@@ -64,10 +65,13 @@ class PastFactReader:
             repo=repo, repo_id=decision.repo_id, at=decision.at, seq=decision.seq - 1, entry=decision.entry - 1
         )
         past = read_past_requests(self.store, moment, [decision.request]).get(decision.request)
-        if past is None or past.row.request is None or past.row.state.status != Status.PENDING:
+        if past is None or past.row.state.status != Status.PENDING:
             return None
         if not decision.is_outside and (past.started is None or past.started.rule != ChangeOrigin.DIRECT):
             return None  # an undo, or the end of a grant
+        if past.row.request is None:
+            self.erased_count += 1
+            return None
         at = from_ms(decision.at)
         return DecidedRequest(decision, past, self._compute_facts(decision, past, at), at)
 

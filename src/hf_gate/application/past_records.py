@@ -99,6 +99,7 @@ class ComparisonRecord(Record, frozen=True, kw_only=True):
     rate_high: float | None
     left_to_people: Count
     unknown: Annotated[Count, Meta(description="facts of that time that are not kept would change the verdict")]
+    erased: Annotated[Count, Meta(description="left out, because the personal data was deleted")]
     matrix: list[ComparisonCell]
     disagreements: Annotated[list[ComparedDecision], Meta(description="the newest first")]
     unknowns: list[ComparedDecision]

@@ -47,10 +47,14 @@ EvaluateFacts = Callable[[Sequence[Facts], Sequence[datetime]], Sequence[PolicyA
 
 @dataclass(slots=True)
 class PolicyComparison:
-    """What people decided beside what a policy says. `compared` has each decision with the policy's answer."""
+    """What people decided beside what a policy says. `compared` has each decision with the policy's answer.
+
+    `erased_count` decisions are left out, because personal data was deleted.
+    """
 
     policy: Policy
     compared: list[tuple[DecidedRequest, PolicyAnswer]] = field(default_factory=list)
+    erased_count: int = 0
 
     @property
     def matrix(self) -> Counter[tuple[str, str]]:
@@ -152,6 +156,7 @@ def comparison_record(store: Store, comparison: PolicyComparison) -> ComparisonR
         rate_high=round(high, 4) if has_rate else None,
         left_to_people=comparison.left_count,
         unknown=len(comparison.unknown),
+        erased=comparison.erased_count,
         matrix=[
             ComparisonCell(people=people, policy=says, n=n) for (people, says), n in sorted(comparison.matrix.items())
         ],
@@ -228,7 +233,9 @@ def compare_policy(
     def evaluate(facts: Sequence[Facts], moments: Sequence[datetime]) -> list[PolicyAnswer]:
         return [answer_of(evaluator.evaluate(each, now=at)) for each, at in zip(facts, moments, strict=True)]
 
-    return compare_decisions(enforced, decided, evaluate)
+    comparison = compare_decisions(enforced, decided, evaluate)
+    comparison.erased_count = reader.erased_count
+    return comparison
 
 
 def select_decisions(

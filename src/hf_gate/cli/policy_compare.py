@@ -126,6 +126,8 @@ def _lines(comparison: PolicyComparison, record: ComparisonRecord) -> Iterator[s
     yield f"{record.policy}@{record.digest[:8]}, {pluralize(record.compared, 'decision')} by people. {comparison.describe()}"
     if record.compared:
         yield from _matrix_lines(record)
+    if record.erased:
+        yield f"{pluralize(record.erased, 'decision')} left out, because the personal data was deleted."
     if record.disagreements:
         yield ""
         yield f"{pluralize(len(record.disagreements), 'decision')} where the policy says otherwise:"

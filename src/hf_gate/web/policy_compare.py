@@ -119,7 +119,9 @@ def _compare(process: DraftProcess, context: RequestContext, trial: DraftTrial) 
         return process.compare([resolve_facts(each) for each in facts], moments)
 
     decided = islice(reader.read_decided(decisions), trial.max_requests)
-    return compare_decisions(trial.policy, decided, evaluate)
+    comparison = compare_decisions(trial.policy, decided, evaluate)
+    comparison.erased_count = reader.erased_count
+    return comparison
 
 
 def _list_cells(context: RequestContext, comparison: PolicyComparison, text: PolicyText) -> list[ComparedCell]:
