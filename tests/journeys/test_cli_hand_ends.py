@@ -102,6 +102,14 @@ def test_policies_that_cannot_be_read_give_no_end_by_surprise(fresh: LocalHub, d
     assert Console(fresh).run("accept", f"ada-l@{MODEL}", "--until", "30d").code == 0
 
 
+def test_at_a_repo_outside_the_workspace_no_rule_sets_an_end(fresh: LocalHub, desk: Path) -> None:
+    (desk / "hf-gate.yaml").write_text(HOUSE.replace(MODEL, "acme/other"))
+    (desk / "policies" / "lantern.yaml").write_text(POLICY.replace(f"[{MODEL}]", '["*/*"]'))
+    done = Console(fresh).run("accept", f"ada-l@{MODEL}")
+    assert (done.code, "access ends" in done.err) == (0, False), done.err
+    assert _ends(fresh) == {}, "no run would end it"
+
+
 @pytest.mark.usefixtures("desk")
 def test_a_grant_without_a_request_needs_a_chosen_end(fresh: LocalHub) -> None:
     fresh.add_people([{"username": "dan"}])

@@ -48,7 +48,14 @@ class TermsReader:
         rows = [row for row in self.workspace.store.repos() if str(row.repo) == repo]
         return self.without_request(rows[0].repo) if rows else NO_HAND_TERMS
 
+    def is_governed(self, repo: Repo) -> bool:
+        """Tell whether `run` would end an access at this repo: it belongs to the workspace."""
+        location = self.workspace.location
+        return location.folder is not None and location.config.includes(repo)
+
     def _policies(self, repo: Repo) -> RepoPolicies | None:
+        if not self.is_governed(repo):
+            return None
         return self.policies_of(self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo))
 
     def _read_at(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> Mapping[int, HandTerms]:

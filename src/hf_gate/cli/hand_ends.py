@@ -41,7 +41,7 @@ def terms_reader_for(workspace: Workspace) -> TermsReader:
     def policies_of(row: RepoRow) -> RepoPolicies | None:
         if problem is not None:
             raise problem
-        return None if bundle is None or not bundle.is_governed(row.repo) else bundle.for_repo(row, workspace.sources)
+        return None if bundle is None else bundle.for_repo(row, workspace.sources)
 
     return TermsReader(workspace, policies_of)
 

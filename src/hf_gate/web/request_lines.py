@@ -197,8 +197,13 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
 def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
     """Add the terms of an acceptance to the lines that the member can accept, and to the versions that are sent back."""
     able = [line for line in lines if "accept" in line.verbs]
-    known = {line.row.id: line.verdict.terms for line in able if line.verdict is not None and line.verdict.terms}
-    read = context.app_state.terms_reader.read_terms([one.row for one in able if one.row.id not in known], context.now)
+    reader = context.app_state.terms_reader
+    known = {
+        line.row.id: line.verdict.terms
+        for line in able
+        if line.verdict is not None and line.verdict.terms and reader.is_governed(line.row.repo)
+    }
+    read = reader.read_terms([one.row for one in able if one.row.id not in known], context.now)
     for line in able:
         terms = known.get(line.row.id) or read[line.row.id]
         end = end_of_terms(terms)
