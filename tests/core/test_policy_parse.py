@@ -423,3 +423,14 @@ def test_only_true_lets_the_desk_write_policies(desk: str, may: bool | None, cod
     parsed = parse_config(f"version: 1\nrepos: [a/b]\ndesk: {desk}\n")
     assert [each.code for each in parsed.problems] == codes
     assert (None if parsed.config is None else parsed.config.may_write_policies) is may
+
+
+def test_queues_name_their_members() -> None:
+    text = "version: 1\nrepos: [a/b]\nqueues: {office: [mia, kim]}\n"
+    config = parse_config(text).config
+    assert config is not None
+    assert config.queues == {"office": ("mia", "kim")}
+    assert config.queues_of_others("mia") == ()
+    assert config.queues_of_others("noor") == ("office",)
+    wrong = parse_config(text.replace("kim", "K!m")).problems
+    assert [(one.code, one.is_error) for one in wrong] == [("bad_member", True)]

@@ -39,7 +39,7 @@ def test_each_part_of_a_verdict_has_its_column() -> None:
     verdict = VerdictRecord(action="accept", policy="eeg", rule="signed", digest=None)
     records = [replace(request_record(asked("ada")), verdict=verdict), request_record(asked("bob"))]
     ada, bob = _table(RequestRecord, records)
-    assert [ada[f"verdict.{key}"] for key in keys_of(VerdictRecord)] == ["accept", "eeg", "signed", ""]
+    assert [ada[f"verdict.{key}"] for key in keys_of(VerdictRecord)] == ["accept", "eeg", "signed", "", "", ""]
     assert {bob[f"verdict.{key}"] for key in keys_of(VerdictRecord)} == {""}
 
 

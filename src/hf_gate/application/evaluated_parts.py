@@ -16,7 +16,7 @@ from ..domain.evaluations import NO_LOOKUPS, EvaluationOutcome, EvaluationResult
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.rows import ListRange, PersonRow, RequestRow
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import from_ms, to_ms
 from ..plan.changes import PlanSubject, change_for_verdict, is_new_verdict, status_after, verdict_event
 from ..plan.guards import PolicyStart
 from ..plan.model import MAX_CHANGES, Change
@@ -275,6 +275,9 @@ class PartEvaluation:
         }
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
         event = verdict_event(verdict, self.policy_set.list_versions)
+        if verdict.due is not None and verdict.action is Action.HUMAN:
+            due = verdict.due.after(from_ms(case.row.state.asked_at))
+            event = msgspec.structs.replace(event, due=to_ms(due))
         if case.agreements:
             agreed = {name: each["row"] for name, each in case.agreements.items()}
             event = msgspec.structs.replace(event, agreements=agreed)

@@ -123,7 +123,16 @@ def store_only_fields(row: RequestRow, verdicts: CurrentVerdicts) -> dict[str, A
     if verdict is None:
         return {"verdict": None}
     action, policy, rule, digest = verdict
-    return {"verdict": VerdictRecord(action=action, policy=policy, rule=rule, digest=digest)}
+    return {
+        "verdict": VerdictRecord(
+            action=action,
+            policy=policy,
+            rule=rule,
+            digest=digest,
+            queue=row.state.queue,
+            due_at=ms_to_iso(row.state.due),
+        )
+    }
 
 
 def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
@@ -230,6 +239,7 @@ def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
     return RepoStatusRecord(
         **_repo_fields(status.row, status.oldest),
         waiting=status.waiting,
+        overdue=status.overdue,
         median_wait_s=None if median is None else round(median.total_seconds()),
         on_hold=dict(status.on_hold),
         answered=answered or None,

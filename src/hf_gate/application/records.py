@@ -46,6 +46,8 @@ class VerdictRecord(Record, frozen=True, kw_only=True):
     policy: Annotated[str | None, Meta(description="null when no policy had an opinion")]
     rule: str
     digest: Annotated[str | None, Meta(description="the version of the policy")]
+    queue: Annotated[str | None, Meta(description="of the rule")] = None
+    due_at: Annotated[Time | None, Meta(description="until when a person should decide, by the rule")] = None
 
 
 class RequestRecord(Record, frozen=True, kw_only=True):
@@ -229,6 +231,7 @@ class RepoStatusRecord(RepoRecord, frozen=True, kw_only=True):
     """One stored repo with its waiting times. `policies` is null, because no policy is read."""
 
     waiting: Count
+    overdue: Annotated[Count, Meta(description="pending requests that a person should have decided, by the rule")]
     median_wait_s: Annotated[Count | None, Meta(description="of the pending requests")]
     on_hold: Annotated[dict[str, Count], Meta(description="requests on hold by what they lack: an agreement, a row")]
     answered: Annotated[

@@ -16,12 +16,14 @@ from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNSETTLED, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..policy.literals import Rate
+from ..store.approvals import count_overdue
 from ..store.store import Store
 from .turn_permissions import read_held_counts
 
 WAIT_ACTION: Final = "wait"
 """The verdict on an incomplete request, which waits for its requester or for something outside hf-gate."""
 
+MAX_OVERDUE: Final = 10_000
 _MAX_READ: Final = 20_000  # the most requests read to find the oldest complete one
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -36,6 +38,7 @@ class RepoStatus:
     median: timedelta | None = None  # of the pending requests
     answered_before: datetime | None = None
     on_hold: Mapping[str, int] = field(default_factory=dict)  # requests on hold by what they lack
+    overdue: int = 0  # requests that a person should have decided, counted up to `MAX_OVERDUE`
 
     @property
     def repo(self) -> Repo:
@@ -89,6 +92,7 @@ def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
         oldest,
         max(now - from_ms(middle[0][0]), timedelta()) if middle else None,
         (unanswered or from_ms(read)) if known and read is not None else None,
+        overdue=count_overdue(store, row.repo, to_ms(now), MAX_OVERDUE),
     )
 
 

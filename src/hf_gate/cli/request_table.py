@@ -11,7 +11,7 @@ from ..application.past_records import AccessRecord
 from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from ..domain.display_text import clip
 from ..domain.ids import RepoType
-from ..domain.lifecycle import label_verdict
+from ..domain.lifecycle import Status, label_verdict
 from ..domain.roles import role_of
 from .output import Column, format_age
 
@@ -44,7 +44,9 @@ def ls_columns(
     if with_status:
         columns.append(Column("STATUS", lambda row: row.status))
     if any(row.verdict for row in rows):
-        columns.append(Column("VERDICT", verdict_cell, is_flexible=True, min_width=10, drop_rank=5))
+        columns.append(
+            Column("VERDICT", lambda row: verdict_cell(row, now), is_flexible=True, min_width=10, drop_rank=5)
+        )
     if any(row.fullname for row in rows):
         columns.append(Column("NAME", lambda row: row.fullname or "-", is_flexible=True, min_width=10, drop_rank=30))
     is_mixed = len({(row.repo_type, row.repo) for row in rows}) > 1
@@ -57,10 +59,15 @@ def ls_columns(
     return columns
 
 
-def verdict_cell(row: RequestRecord) -> str:
-    """Return the label of a verdict and its rule."""
+def verdict_cell(row: RequestRecord, now: datetime | None = None) -> str:
+    """Return the label of a verdict and its rule, and whether a decision is overdue."""
     verdict = row.verdict
-    return f"{label_verdict(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}" if verdict else "-"
+    if verdict is None:
+        return "-"
+    due = None if verdict.due_at is None else datetime.fromisoformat(verdict.due_at)
+    is_late = row.status == Status.PENDING and due is not None and now is not None and due < now
+    late = "OVERDUE · " if is_late else ""
+    return f"{late}{label_verdict(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}"
 
 
 def _columns_by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:

@@ -210,6 +210,8 @@ def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterat
     yield f"{one.repo}: {pluralize(one.waiting, 'request')} waiting{wait}."
     if one.on_hold:
         yield f"  on hold: {format_holds(one.on_hold)}"
+    if one.overdue:
+        yield f"  OVERDUE: {pluralize(one.overdue, 'request')}: hf-gate ls {one.repo} --query due:over"
     read = [
         f"{kind} {format_age(from_ms(at), found.at)} ago"
         for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))

@@ -112,6 +112,7 @@ class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     lists: Mapping[str, str] = {}  # the version of each list and table that was used, by its name
     missing: tuple[str, ...] = ()
     queue: str | None = None
+    due: int | None = None  # ms: until when a person should decide
     hand_terms: HandTerms | None = None  # of an acceptance by hand; None: no end
     agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has its version
 

@@ -155,12 +155,14 @@ NO_END: Final = "none"
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
 SECOND_APPROVAL: Final = "second"
 MISSING_APPROVAL: Final = "missing"
+OVERDUE: Final = "over"
 KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "status": (*(status.value for status in STATUSES), WITHDRAWN),
     "verdict": ACTIONS,
     "shadow": ACTIONS,
     "quality": QUALITIES,
     "mail": tuple(kind.value for kind in MailKind),
+    "due": (OVERDUE,),
     "approval": (SECOND_APPROVAL, MISSING_APPROVAL),
 }
 """Keys with a fixed set of values."""
@@ -186,13 +188,14 @@ KEYS: Final[dict[str, str]] = {
     "queue": "the queue of reviewers that the request is in",
     "quality": "how much the purpose says: good, thin, junk, empty, missing",
     "mail": "the kind of e-mail address: university, free, throw-away, other, none",
+    "due": "over: a person should have decided by now, by the rule",
     "approval": "second: one person approved it as it is now, and another one is needed; missing: accepted outside without enough",
     "same": "has the same long answer as the request with this number, in the same repo",
 }
 """The keys of terms and their meaning."""
 
 VIEWER_KEYS: Final = frozenset(
-    {"status", "repo", "age", "asked", "reviewed", "ends", "rule", "verdict", "shadow", "queue", "approval"}
+    {"status", "repo", "age", "asked", "reviewed", "ends", "rule", "verdict", "shadow", "queue", "due", "approval"}
 )
 """Keys that reveal no names, answers or reasons. Viewers can also use `user` with pseudonyms."""
 

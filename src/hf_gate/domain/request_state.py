@@ -56,6 +56,11 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
     is_final: bool = False  # the end is not extended
+    due: int | None = None  # ms: until when a person should decide, by the rule
+
+    def is_overdue(self, now: int) -> bool:
+        """Tell whether a person should have decided before this time (ms)."""
+        return self.status == Status.PENDING and self.due is not None and self.due < now
 
     @property
     def ends_at(self) -> int | None:
@@ -93,7 +98,8 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
             return replace(state, status=WITHDRAWN, last_moved_at=_next_move(state, at), **_NO_END)
         case e.VerdictReached():
             reached = (event.action, event.policy, event.rule, event.digest)
-            return replace(state, verdict=reached, shadow=event.shadow, queue=event.queue, hand_terms=event.hand_terms)
+            more: dict[str, Any] = {"queue": event.queue, "due": event.due, "hand_terms": event.hand_terms}
+            return replace(state, verdict=reached, shadow=event.shadow, **more)
         case e.ChangeStarted():
             return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
         case e.ChangeSettled():

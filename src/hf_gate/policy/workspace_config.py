@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import time
 
 from ..domain.ids import Repo
+from ..domain.members import MEMBER_NAME
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import Hours, Rate, glob_matches, parse_hours, parse_rate
 from .model import PolicyProblem, TableSpec
@@ -19,6 +20,7 @@ from .strict_yaml import read_yaml
 
 KEYS = (
     "version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url", "retention",
+    "queues",
 )  # fmt: skip
 DESK_KEYS = ("may_write_policies", "may_write_tables")
 _SYNONYMS = {
@@ -105,7 +107,12 @@ class WorkspaceConfig:
     may_write_tables: bool = False  # whether admins may change tables from the desk
     heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
     retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
+    queues: Map[str, tuple[str, ...]] = field(default_factory=dict)  # the members that a queue is for, by its name
     source: str = "hf-gate.yaml"
+
+    def queues_of_others(self, member: str) -> tuple[str, ...]:
+        """Return the queues that are for other members. A queue without members is for everybody who may decide."""
+        return tuple(sorted(name for name, members in self.queues.items() if members and member not in members))
 
     def includes(self, repo: Repo) -> bool:
         """Tell whether the workspace covers a repo."""
@@ -158,6 +165,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
         heartbeat_url=_read_secret_reference(reader, keys, "heartbeat_url"),
         retention=_read_retention(reader, keys["retention"][1]) if "retention" in keys else {},
+        queues=_read_queues(reader, keys["queues"][1]) if "queues" in keys else {},
         **(_read_desk(reader, keys["desk"][1]) if "desk" in keys else {}),
         source=reader.source.name,
     )
@@ -264,6 +272,29 @@ def _read_retention(reader: NodeReader, node: Node) -> dict[str, int]:
             found[status] = int(match[1]) * _DAYS[match[2]]
         elif text is not None:
             reader.add_problem(value, "bad_period", f"`{text[:40]}` is not a period; write 180d, 12w, 6mo or 1y.")
+    return found
+
+
+def _read_queues(reader: NodeReader, node: Node) -> dict[str, tuple[str, ...]]:
+    """Read the members that each queue is for."""
+    found: dict[str, tuple[str, ...]] = {}
+    if not isinstance(node, Mapping):
+        reader.add_problem(node, "not_a_map", "Write queues as `name: [member, member]` lines.")
+        return found
+    for key, value in node.pairs:
+        name = reader.read_id(key, "A queue's name") if isinstance(key, Scalar) else None
+        items = reader.read_items(value, f"queue {name}", "`data-office: [mia, kim]`") if name else ()
+        texts = [text for item in items if (text := reader.read_text(item, "a member")) is not None]
+        if name is None:
+            continue
+        if wrong := next((text for text in texts if not MEMBER_NAME.match(text)), None):
+            reader.add_problem(
+                value,
+                "bad_member",
+                f"`{wrong[:40]}` is not a member's name.",
+                hint="Write names as `ui invite` takes them.",
+            )
+        found[name] = tuple(dict.fromkeys(texts))
     return found
 
 

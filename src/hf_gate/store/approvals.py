@@ -9,7 +9,7 @@ from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
-from .query_sql import APPROVED_ROWS
+from .query_sql import APPROVED_ROWS, IS_OVERDUE
 from .sql import Database, Row
 from .store import Store
 from .writer import Writer
@@ -66,6 +66,14 @@ def _approval_of(row: Row) -> Approval:
         request=request, account=account, member=member, actor=actor, at=at, version=version, need=need,
         has_note=bool(has_note),
     )  # fmt: skip
+
+
+def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
+    """Return how many pending requests of a repo a person should have decided by now; at most `most`."""
+    where = f"{IS_OVERDUE} AND r.is_current AND o.type = ? AND o.namespace = ? AND o.name = ?"
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r JOIN repos o ON o.id = r.repo_id WHERE {where} LIMIT ?) AS late"
+    row = store.reads.row(sql, (now, repo.type.value, repo.namespace, repo.name, most))
+    return 0 if row is None else int(row[0])
 
 
 # ---- authors of policy versions --------------------------------------------------------------------------------------

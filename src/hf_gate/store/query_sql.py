@@ -12,7 +12,7 @@ from typing import Final
 from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.lifecycle import Status
-from ..domain.query import KEY_VALUES, MISSING_APPROVAL, SECOND_APPROVAL, Day, Pattern, Query, Term
+from ..domain.query import KEY_VALUES, MISSING_APPROVAL, OVERDUE, SECOND_APPROVAL, Day, Pattern, Query, Term
 from ..domain.request_version import VERSION_COLUMNS
 from .query_times import age_conditions, day_condition, end_conditions
 from .search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
@@ -21,6 +21,7 @@ from .state_columns import repo_of
 
 TEXT = "t.text"
 """The SQL for the search text. A statement with such a condition joins `texts t`."""
+IS_OVERDUE: Final = f"r.due_at IS NOT NULL AND r.status = '{Status.PENDING.value}' AND r.due_at < ?"
 APPROVED_ROWS: Final = (
     "SELECT a.request_id FROM approvals a JOIN requests r ON r.id = a.request_id AND "
     + " AND ".join(f"a.{name} = r.{name}" for name in VERSION_COLUMNS)
@@ -243,6 +244,13 @@ def _add_approval(builder: _ConditionBuilder, term: Term) -> None:
     builder.add_in("r.id", found, is_not=term.is_not)
 
 
+def _add_due(builder: _ConditionBuilder, term: Term) -> None:
+    if _matches_any(term.patterns, OVERDUE):
+        builder.add_any([(IS_OVERDUE, (builder.now,))], is_not=term.is_not)
+    elif not term.is_not:
+        builder.result.add("1 = 0")
+
+
 _APPROVAL_SQL: Final = {
     SECOND_APPROVAL: f"{APPROVED_ROWS} WHERE r.is_current GROUP BY a.request_id HAVING count(*) = 1",
     MISSING_APPROVAL: "SELECT m.request_id FROM approval_alarms m JOIN requests r ON r.id = m.request_id"
@@ -401,7 +409,7 @@ _ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
     "": _add_word, "status": _add_status, "repo": _add_repo, "user": _add_user, "email": _add_email, "domain": _add_domain, "country": _add_country,
     "age": _add_age, "asked": _day_adder("r.asked_at"), "reviewed": _day_adder("r.reviewed_at"), "ends": _add_ends,
     "rule": _verdict_adder("rule"),
-    "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue, "approval": _add_approval,
+    "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue, "approval": _add_approval, "due": _add_due,
     "quality": _class_adder("quality"), "mail": _class_adder("mail"), "same": _add_same,
 }  # fmt: skip
 

@@ -56,6 +56,7 @@ PAGE_SIZE: Final = 50
 _OLDEST: Final = f"{PENDING} age:>7d"
 _NOT_OLDEST: Final = f"{PENDING} age:<=7d"
 _NEEDS_REVIEW: Final = f"{PENDING} verdict:human"
+_OVERDUE: Final = f"{PENDING} due:over"
 _SECOND_APPROVAL: Final = f"{PENDING} approval:second"
 _SECOND_CHANCE: Final = "status:rejected quality:good"
 VIEWS: Final = (
@@ -63,6 +64,7 @@ VIEWS: Final = (
     ("Oldest", _OLDEST),
     ("Suggested", f"{PENDING} verdict:accept,reset,reject"),
     ("Needs review", _NEEDS_REVIEW),
+    ("Overdue", _OVERDUE),
     ("Needs a second approval", _SECOND_APPROVAL),
     ("On hold", f"{PENDING} verdict:wait"),
     ("Accepted", "status:accepted"),
@@ -181,7 +183,8 @@ def list_views(
     Views of everybody are left out if they are empty or show the same as Pending, except the current one.
     """
     own = context.workspace.members.list_views(context.member.id)
-    named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
+    shared = [*VIEWS[:1], *_own_queues_view(context), *VIEWS[1:]]
+    named = [*((name, query, False) for name, query in shared), *((name, query, True) for name, query in own)]
     views: list[dict[str, object]] = [
         {
             "name": name,
@@ -197,12 +200,20 @@ def list_views(
     return [view for view in views if view["is_own"] or view["is_current"] or _is_worth_showing(context, view, pending)]
 
 
+def _own_queues_view(context: RequestContext) -> list[tuple[str, str]]:
+    """Return the view without the queues that are for other members; none if no queue is."""
+    bundle = context.app_state.policies.current
+    config = context.workspace.location.config if bundle is None else bundle.config
+    others = config.queues_of_others(context.member.name)
+    return [("For you", f"{PENDING} -queue:{','.join(others)}")] if others else []
+
+
 def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pending: int | None) -> bool:
     """Tell whether a view is not empty and differs from Pending."""
     if view["query"] == _OLDEST:
         return bool(pending) and all(has_matches(context, parse_query(text)) for text in (_OLDEST, _NOT_OLDEST))
-    if view["query"] == _SECOND_APPROVAL:
-        return has_matches(context, parse_query(_SECOND_APPROVAL))
+    if view["query"] in {_OVERDUE, _SECOND_APPROVAL}:
+        return has_matches(context, parse_query(str(view["query"])))
     if view["query"] == _SECOND_CHANCE and context.is_masked:
         return False
     is_same = view["query"] == _NEEDS_REVIEW and view["n"] == pending

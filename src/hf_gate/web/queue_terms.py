@@ -31,7 +31,7 @@ WORDS: Final = {
 _NAMES: Final = {
     "repo": "Repo", "user": "Person", "email": "Address", "domain": "Mail domain", "country": "Country",
     "age": "Asked", "asked": "Asked", "reviewed": "Decided", "ends": "Access ends", "rule": "Rule", "shadow": "In shadow mode:",
-    "table": "Table", "reason": "Reason", "answer": "Any answer", "queue": "Queue", "approval": "Approval", "quality": "Purpose",
+    "table": "Table", "reason": "Reason", "answer": "Any answer", "queue": "Queue", "approval": "Approval", "due": "Due", "quality": "Purpose",
     "mail": "E-mail", "same": "Same text as request",
 }  # fmt: skip
 _UNITS: Final = {"h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}

@@ -249,12 +249,19 @@ def _line(
         answers=[] if masked else list_answers(row, repo),
         verdict=said,
         chips=tuple(map(label_chip, chips)),
-        flags=["note:has a note"] if row.has_notes and not masked else [],
+        flags=[*_list_late_flags(row, context), *(["note:has a note"] if row.has_notes and not masked else [])],
         held=held,
         seconds_left=left,
         verbs=() if masked else possible_verbs(row.state.status),
         is_masked=masked,
     )
+
+
+def _list_late_flags(row: RequestRow, context: RequestContext) -> list[str]:
+    due = row.state.due
+    if due is None or not row.state.is_overdue(to_ms(context.now)):
+        return []
+    return [f"late:overdue {context.format_age(from_ms(due))}"]
 
 
 def possible_verbs(status: str) -> tuple[str, ...]:

@@ -1,0 +1,47 @@
+"""Queues and due dates of rules: what is overdue is shown, and a view leaves out the queues of others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.web.kit import GOOD, POLICY, Room, a_room
+from tests.web.test_plans import made, words
+
+DUE = POLICY.replace(
+    "  - id: rest\n    then: human\n", "  - id: rest\n    then: human\n    queue: office\n    due: 5d\n"
+)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    assert DUE != POLICY
+    with a_room(tmp_path, DUE, desk="queues: {office: [mia]}\n") as opened:
+        opened.ask([{"username": "ada"}], {"Purpose": GOOD})
+        made(opened, opened.visitor())
+        yield opened
+
+
+def test_an_overdue_request_is_marked_and_has_a_view(room: Room) -> None:
+    lena = room.visitor()
+    assert room.row("ada").state.due == room.row("ada").state.asked_at + 5 * 86_400_000
+    assert lena.get("/queue?q=status:pending+due:over").rows == []
+    with room.app_state.workspace.store.writing() as write:
+        write.db.run("UPDATE requests SET due_at = 1000")
+    page = words(lena.get("/queue"))
+    assert re.search(r"overdue \d", page), re.findall(".{40}verdue.{40}", page)
+    assert "Overdue" in page
+    assert len(lena.get("/queue?q=status:pending+due:over").rows) == 1
+    assert lena.get("/queue?q=status:pending+-due:over").rows == []
+    assert lena.get("/queue.json").json[0]["verdict"]["queue"] == "office"
+
+
+def test_a_view_leaves_out_the_queues_of_others(room: Room) -> None:
+    lena, mia = room.visitor(), room.reviewer("mia")
+    assert "For you" in words(lena.get("/queue"))
+    assert lena.get("/queue?q=status:pending+-queue:office").rows == []
+    assert "For you" not in words(mia.get("/queue"))
+    assert len(mia.get("/queue").rows) == 1
