@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.table_edits import MAX_UPLOAD
 from hf_gate.web.tables import PAGE_SIZE
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_forms import TYPE, encode
+from tests.web.test_plans import ended, made
 
 ALLOWED = "desk: {may_write_tables: true}\n"
 TABLES = "tables: {dua: {file: tables/dua.csv, key: [user_id, username, email]}}\n"
@@ -210,8 +210,11 @@ def test_many_rows_go_only_if_their_number_is_typed(room: Room) -> None:
 
 def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Room) -> None:
     lena = room.visitor()
-    room.app_state.workspace.hub.accept(room.repo, "ada")
-    room.read(SyncKind.FULL)
+    run = lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"]
+    ended(room, run)
+    assert room.row("ada").state.status == "accepted"
+    page = " ".join(re.sub(r"<[^>]*>", "", lena.get(f"/requests/{room.row('ada').state.hub_request}").body).split())
+    assert re.search(r"on dua row [0-9a-f]{16}, version 2, file_hash 9f9f", page)
     refused = _write(lena, "rows", {"line": "3"})
     assert (refused.status, "access that rests on" in refused.body) == (409, True)
     assert _write(lena, "rows", {"line": "3"}, keep="yes").status == 303

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..policy.fact_values import TableHit
@@ -15,7 +16,7 @@ from ..policy.tables import Table
 from .own_tables import OwnTable
 from .workspace import Workspace
 
-MAX_COMPARED: Final = 20_000  # the most requests of one status at a repo that are compared
+MAX_COMPARED: Final = 50_000  # the most requests that are compared to show an effect
 UNKNOWN: Final = "unknown"
 
 
@@ -53,10 +54,23 @@ def iterate_effects(workspace: Workspace, own: OwnTable, before: Table, after: T
 
 
 def iterate_concerned(
-    workspace: Workspace, own: OwnTable, statuses: tuple[Status, ...] = (Status.PENDING, Status.ACCEPTED)
+    workspace: Workspace,
+    own: OwnTable,
+    statuses: tuple[Status, ...] = (Status.PENDING, Status.ACCEPTED),
+    *,
+    limit: int | None = MAX_COMPARED,
 ) -> Iterator[RequestRow]:
-    """Yield the requests at the table's repos in these statuses, at most `MAX_COMPARED` of each repo and status."""
+    """Yield the requests at the table's repos in these statuses, the oldest of each repo first, at most `limit`."""
+    yield from islice(_iterate_all(workspace, own, statuses), limit)
+
+
+def _iterate_all(workspace: Workspace, own: OwnTable, statuses: tuple[Status, ...]) -> Iterator[RequestRow]:
     for repo in sorted(row.repo for row in workspace.store.repos()):
-        if own.folder.config.includes(repo) and any(glob_matches(glob, repo) for glob in own.globs):
+        if is_concerned(own, repo):
             for status in statuses:
-                yield from islice(workspace.store.iterate_requests(repo, status.value), MAX_COMPARED)
+                yield from workspace.store.iterate_requests(repo, status.value)
+
+
+def is_concerned(own: OwnTable, repo: Repo) -> bool:
+    """Whether the table can matter at a repo."""
+    return own.folder.config.includes(repo) and any(glob_matches(glob, repo) for glob in own.globs)
