@@ -26,6 +26,8 @@ MIAS_LINK: Final = "link-of-mia"  # as `Room.reviewer` makes it
 PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
 """Shown within a page that is looked at, or leading to one."""
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+ALSO: Final[Mapping[int, tuple[int, Literal["active"] | None]]] = {360: (768, None), 1280: (1280, "active")}
+"""Beside light and dark, each page is looked at once more: at the width of a tablet, and with forced colours."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,10 @@ def test_every_way_is_looked_at_or_gives_a_file(desk: Desk) -> None:
     assert ways - set(desk.pages) - PARTS == set()
 
 
-def _looked_at(browser: Browser, desk: Desk, width: int, **more: Any) -> list[tuple[str, str, str]]:
-    """Each page once, in light and dark."""
+def _looked_at(
+    browser: Browser, desk: Desk, width: int, also: tuple[int, Literal["active"] | None] | None = None, **more: Any
+) -> list[tuple[str, str, str]]:
+    """Each page once, in light and dark, and once more as `also` says."""
     still = {
         "reduced_motion": "reduce",
         **more,
@@ -138,7 +142,24 @@ def _looked_at(browser: Browser, desk: Desk, width: int, **more: Any) -> list[tu
             found += [(f"{path} {scheme}", one["id"], one["nodes"][0]["html"][:200]) for one in told]
         if _overflows(page, width):
             found.append((path, "scrolls sideways", str(page.evaluate("document.documentElement.scrollWidth"))))
+        if also is not None:
+            found += _look_again(page, axe, path, width, *also)
     context.close()
+    return found
+
+
+def _look_again(
+    page: Page, axe: Axe, path: str, width: int, other: int, forced: Literal["active"] | None
+) -> list[tuple[str, str, str]]:
+    """The page as it stands, at another width or with forced colours; then as it was before."""
+    page.set_viewport_size({"width": other, "height": 900})
+    page.emulate_media(forced_colors=forced)
+    told = axe.run(page).response["violations"]
+    found = [(f"{path} {other} {forced}", one["id"], one["nodes"][0]["html"][:200]) for one in told]
+    if _overflows(page, other):
+        found.append((f"{path} {other}", "scrolls sideways", ""))
+    page.emulate_media(forced_colors="none")
+    page.set_viewport_size({"width": width, "height": 900})
     return found
 
 
@@ -148,7 +169,7 @@ def _overflows(page: Page, width: int) -> bool:
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_axe_finds_nothing(browser: Browser, desk: Desk, width: int) -> None:
-    assert _looked_at(browser, desk, width) == []
+    assert _looked_at(browser, desk, width, ALSO[width]) == []
 
 
 @pytest.mark.torture

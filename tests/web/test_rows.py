@@ -357,14 +357,7 @@ def test_axe_finds_nothing_in_rows_and_open_menus(
         )
         page, found = context.new_page(), []
         page.goto(f"/sign-in?t={desk.door.make_link()}")
-        for path in (
-            "/queue",
-            "/queue?q=status:accepted",
-            "/queue?q=bob",
-            "/queue?by=person",
-            "/queue#q",
-            "/queue#views",
-        ):
+        for path in ("/queue?q=status:accepted", "/queue#q", "/queue#views"):  # test_axe has the others
             page.goto(path)
             found += [(path, one["id"], one["nodes"][0]["html"]) for one in Axe().run(page).response["violations"]]
             if page.evaluate("document.documentElement.scrollWidth") > width:
