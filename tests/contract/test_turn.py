@@ -73,6 +73,16 @@ def told_at_the_end(scene: Scene, policy: str) -> list[str | None]:
     return [change.reason for change in scene.plan().changes]
 
 
+def test_a_turn_evaluates_only_what_changed_unless_all_is_wanted(scene: Scene) -> None:
+    scene.ask({"ada": "nothing", "bo": "nothing", "cy": "nothing"})
+    assert turn_to_dict(scene.turn())["evaluated"] == 3
+    assert scene.turn().evaluated == 0
+    scene.ask({"di": "nothing"})
+    assert scene.turn().evaluated == 1
+    assert scene.turn(is_full=True).evaluated == 4
+    assert scene.turn().evaluated == 0
+
+
 def test_the_places_in_the_reason_of_an_end_are_filled_in(scene: Scene) -> None:
     policy = POLICY.replace("until: 30d", 'until: 30d\n    end_reason: "Over at {repo}, {user} ({rule})."')
     assert told_at_the_end(scene, policy) == [f"Over at {scene.repos[0].id}, ada (for-a-while)."]

@@ -141,9 +141,9 @@ class Scene:
         """A plan as the command makes it."""
         return make_plan(self.workspace, self.bundle, self.evaluate, profile_budget=0)
 
-    def run_turn(self, executor_of: ExecutorFactory) -> TurnResult:
+    def run_turn(self, executor_of: ExecutorFactory, *, is_full: bool = False) -> TurnResult:
         """One turn of `run`, by what executes its runs."""
-        context = TurnContext(self.workspace, self.bundle, self.actor, self.evaluate, executor_of)
+        context = TurnContext(self.workspace, self.bundle, self.actor, self.evaluate, executor_of, is_full)
         return run_turn(context, self.repos, run_id=f"r_{self.count}", profile_budget=0)
 
     def restart(self) -> None:
@@ -195,7 +195,7 @@ class Scene:
         self.near.seen = lambda _: None
         self.restart()
 
-    def turn(self) -> TurnResult:
+    def turn(self, *, is_full: bool = False) -> TurnResult:
         """One turn of `run`, which hears what somebody wishes of its run."""
         self.count += 1
 
@@ -205,7 +205,7 @@ class Scene:
                 read_stop_request=lambda: self.store.stop_request(run.id),
             )  # fmt: skip
 
-        return self.run_turn(carrier)
+        return self.run_turn(carrier, is_full=is_full)
 
     def again(self, run: RunRow) -> RunRow:
         """The run as the store has it now."""

@@ -44,7 +44,7 @@ class EvaluationRecorder:
         epochs = {name: epoch for name, (_, epoch) in self._tables.items()}
         self._bases = {one.repo: compute_basis(one, store, sources, epochs) for one in policy_sets}
 
-    def begin(self, policy_set: RepoPolicies, status: str) -> ListEvaluation | None:
+    def begin(self, policy_set: RepoPolicies, status: str, *, is_full: bool = False) -> ListEvaluation | None:
         """Begin to evaluate the requests of one status at a repo; None if the store does not know the repo."""
         row = self._store.repo(policy_set.repo)
         if row is None:
@@ -52,7 +52,13 @@ class EvaluationRecorder:
         basis = self._bases[policy_set.repo]
         known = read_list(self._store.reads, row.id, status)
         # after the clock was set back, a stored verdict may be one of the future
-        is_current = self._sources is not None and known is not None and known.basis == basis and known.at <= self._now
+        is_current = (
+            not is_full
+            and self._sources is not None
+            and known is not None
+            and known.basis == basis
+            and known.at <= self._now
+        )
         if known is None or not is_current:
             known = EvaluatedList(None, secrets.token_hex(8), self._now)
             with self._store.writing() as write:

@@ -22,8 +22,8 @@ class PlanLists:
     """Fills the buffer of a plan. `counts` is for its summary, `missing_profiles` has people by row id. `evaluated`
     counts the requests that were evaluated because they, or what all have in common, changed.
 
-    With `sources`, only requests for which something changed are evaluated. If the plan does not record verdicts, all
-    are evaluated.
+    With `sources`, only requests for which something changed are evaluated. If the plan does not record verdicts, or
+    with `is_full`, all are evaluated.
     """
 
     def __init__(
@@ -34,9 +34,11 @@ class PlanLists:
         sources: SourcesPort | None,
         protected: Collection[str],
         max_profiles: int,
+        *,
+        is_full: bool = False,
     ) -> None:
         self._store, self._buffer, self._now, self._sources = store, buffer, now, sources
-        self._protected, self._max_profiles = protected, max_profiles
+        self._protected, self._max_profiles, self._is_full = protected, max_profiles, is_full
         self.counts: Counter[str] = Counter()
         self.missing_profiles: dict[int, PersonRow] = {}
         self.evaluated = 0
@@ -50,7 +52,7 @@ class PlanLists:
         for policy_set in policy_sets:
             stored = []
             for status in policy_set.statuses:
-                one = recorder.begin(policy_set, status) if recorder is not None else None
+                one = recorder.begin(policy_set, status, is_full=self._is_full) if recorder is not None else None
                 if one is None or one.due is None:
                     self._evaluate_all(policy_set, status, evaluate, one)
                 else:

@@ -58,16 +58,17 @@ def propose_plan(
     change_filter: ChangeFilter | None = None,
     undecided: Collection[int] = (),
     sources: SourcesPort | None = None,
+    is_full: bool = False,
     max_profiles: int = MAX_CHANGES,
 ) -> PlanProposal:
     """Evaluate the requests of these repos in the statuses that the policies cover; return the plan of changes.
 
     New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
     that `is_governed` accepts, evaluated or not, except grants in `undecided`. With `sources`, only requests for which
-    something changed are evaluated, and the rest of the plan comes from the stored evaluations.
+    something changed are evaluated unless `is_full`, and the rest of the plan comes from the stored evaluations.
     """
     buffer = PlanBuffer(limit, should_record, change_filter or AllowAll(), guards.protection_check(protected))
-    lists = PlanLists(store, buffer, now, sources, protected, max_profiles)
+    lists = PlanLists(store, buffer, now, sources, protected, max_profiles, is_full=is_full)
     lists.add_all(policy_sets, evaluate)
     counts = lists.counts
     # Each request gets one change: if a verdict removes the access, the end of the grant needs no change.
@@ -190,7 +191,8 @@ def make_plan(
             should_record=is_now,
             change_filter=make_filter(),
             undecided=ends.undecided,
-            sources=None if is_full else sources,
+            sources=sources,
+            is_full=is_full,
             max_profiles=profile_budget,
         )
 
