@@ -1,0 +1,58 @@
+"""Two approvals in a real Chromium: one person presses and writes a note, the other reads it and presses too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
+from playwright.sync_api import Browser, Page, expect
+
+from hf_gate.domain.members import Member, MemberRole
+from tests.web.kit import GOOD, Room, Visitor, a_room, served
+from tests.web.test_approvals import DOUBLE, status
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path, DOUBLE) as made:
+        made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
+        yield made
+
+
+def page_of(browser: Browser, visitor: Visitor, url: str) -> Page:
+    context = browser.new_context(base_url=url)
+    context.add_cookies([{"name": name, "value": value, "url": url} for name, value in visitor.cookies.items()])
+    return context.new_page()
+
+
+def assert_no_axe_violations(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    assert [one["id"] for one in found] == []
+
+
+def test_two_people_approve_and_each_sees_what_is_missing(room: Room, browser: Browser) -> None:
+    lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.REVIEWER))
+    address = f"/requests/{room.row('ada').state.hub_request}"
+    with served(room) as url:
+        first = page_of(browser, mia, url)
+        first.goto(address)
+        expect(first.get_by_text("0 of 2 approvals")).to_be_visible()
+        first.get_by_label("Note with your approval").fill("Agreement checked.")
+        first.get_by_role("button", name="Approve (1 of 2)").click()
+        first.wait_for_url(re.compile("/queue|/requests"))
+        room.leave()
+        first.goto(address)
+        expect(first.get_by_text("You approved this. Another person must approve it too.")).to_be_visible()
+        assert_no_axe_violations(first)
+        second = page_of(browser, lena, url)
+        second.goto("/queue")
+        expect(second.get_by_text(re.compile(r"1 of 2:\s+mia, .* ago, Agreement checked\."))).to_be_visible()
+        assert_no_axe_violations(second)
+        second.goto(address)
+        second.get_by_role("button", name="Approve (2 of 2)").click()
+        second.wait_for_url(re.compile("/queue|/requests"))
+        room.leave()
+    assert status(room) == "accepted"
