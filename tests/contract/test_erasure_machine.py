@@ -110,15 +110,19 @@ class ErasureMachine(RuleBasedStateMachine):
 
     # ---- what people do here -------------------------------------------------------------------------------------------
 
-    @rule(repo=_repos, person=_people, after=_decided)
-    def decide(self, repo: Repo, person: int, after: str) -> None:
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data(), after=_decided)
+    def decide(self, data: st.DataObject, after: str) -> None:
+        repo, person = data.draw(st.sampled_from(sorted(self.hub)))
         row = self._row(repo, person)
         if row is not None and row.state.status != after:
             self._move(repo, row, after, f"because of {_NAMES[person]}")
             self.hub[repo, person]["status"] = after
 
-    @rule(repo=_repos, person=_people)
-    def undo(self, repo: Repo, person: int) -> None:
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        repo, person = data.draw(st.sampled_from(sorted(self.hub)))
         row = self._row(repo, person)
         if row is not None and row.state.status in _AGAIN:
             self._move(repo, row, _AGAIN[row.state.status], None)
@@ -135,8 +139,10 @@ class ErasureMachine(RuleBasedStateMachine):
             write.append(repo, [e.LedgerEntry(event=started, private=private, **common)])
             write.append(repo, [e.LedgerEntry(event=settled, **common)])
 
-    @rule(repo=_repos, person=_people)
-    def note(self, repo: Repo, person: int) -> None:
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data())
+    def note(self, data: st.DataObject) -> None:
+        repo, person = data.draw(st.sampled_from(sorted(self.hub)))
         row = self._row(repo, person)
         if row is not None:
             private = {"note": f"met {_NAMES[person]}"}
@@ -146,8 +152,10 @@ class ErasureMachine(RuleBasedStateMachine):
             with self.store.writing() as write:
                 write.append(repo, [entry])
 
-    @rule(person=_people, is_fresh=st.booleans())
-    def erase(self, person: int, is_fresh: bool) -> None:
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data(), is_fresh=st.booleans())
+    def erase(self, data: st.DataObject, is_fresh: bool) -> None:
+        person = data.draw(st.sampled_from(sorted({who for _, who in self.hub})))
         if is_fresh:  # otherwise the Hub may list a request that the store has not read
             self.sync()
         found = {row.person.id for row in self.store.find_by_identity(None, _NAMES[person])}
@@ -237,7 +245,7 @@ def test_on_sqlite() -> None:
             super().__init__()
             self.folder = Path(tempfile.mkdtemp(prefix="erasure-"))
 
-    run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples // 5))
+    run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples // 3))
 
 
 @pytest.mark.slow
