@@ -150,6 +150,30 @@ def test_a_loop_ends_when_the_file_holds_the_token_of_another_account(console: C
     assert b"the token of another account" in err
 
 
+def test_a_request_past_the_due_date_of_its_rule_is_stuck(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", "then: human, due: 2d"), "utf-8")
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert _check(console) == (0, "fine")
+    console.hub.clock.advance("3d")
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert _check(console) == (1, "stuck")
+    assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
+
+
+def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(console: Console, tmp_path: Path) -> None:
+    desk = tmp_path / "hf-gate.yaml"
+    desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
+    fill(console.hub, ["bob"], DATASET)
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert _check(console) == (0, "fine")
+    console.hub.clock.advance("25h")
+    assert console.run("stop", env=CLOCK).code == 0
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert console.run("start", env=CLOCK).code == 0
+    assert _check(console) == (1, "stuck")
+    assert "although rule all of policy voices decides it" in console.run("status", "--check", env=CLOCK).out
+
+
 # ---- stop and start ------------------------------------------------------------------------------------------------------
 
 

@@ -5,22 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice, takewhile
 from typing import Final
 
 from ..domain.display_text import pluralize
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow
-from ..domain.timestamps import format_span, from_ms
+from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState, TurnEnd, TurnRow
 from ..policy.tables import Table
+from ..store.approvals import count_overdue
 from ..store.store import Store
 from ..store.turns import read_turns
 from .policy_saves import PolicyHold
 from .unattended import UnattendedStop, read_stop
+from .workspace_status import MAX_OVERDUE
 
 MAX_AGE: Final = timedelta(minutes=30)
 """The age of the last turn above which it is late, unless its loop had planned a longer pause."""
 
 _UNPROVED: Final = timedelta(hours=25)  # a full sync is due every 24 h
+_UNDONE: Final = timedelta(hours=24)  # after this time, a request should have the decision of its rule
+_DECIDED: Final = ("accept", "reset", "reject")
+_MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL)
 
 
@@ -109,6 +117,7 @@ def _ago(at: int, now: datetime) -> str:
 
 
 def list_stuck(
+    store: Store,
     repos: Sequence[RepoRow],
     now: datetime,
     *,
@@ -116,7 +125,11 @@ def list_stuck(
     holds: Sequence[PolicyHold],
     refused: Sequence[Table],
 ) -> Iterator[str]:
-    """Yield what no further turn solves: held policies, refused tables, and lists that are not proved complete."""
+    """Yield what no further turn solves.
+
+    These are held policies, refused tables, lists that are not proved complete, requests that people should have decided,
+    and requests that a rule should have decided a day ago.
+    """
     for policy, count in held.items():
         yield (
             f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a"
@@ -130,3 +143,18 @@ def list_stuck(
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
         if row.tried_at is not None and not row.tried_complete and is_old:
             yield f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"
+        yield from _list_waiting(store, row.repo, now)
+
+
+def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[str]:
+    """Yield which requests of a repo wait for too long: past the `due` of their rule, or a day after a rule decided."""
+    if overdue := count_overdue(store, repo, to_ms(now), MAX_OVERDUE):
+        yield f"{pluralize(overdue, 'request')} of {repo} past the due date of the rule: hf-gate ls {repo} --query due:over"
+    before = to_ms(now - _UNDONE)
+    waiting = islice(store.iterate_requests(repo, Status.PENDING, with_record=False), _MAX_READ)
+    for row in takewhile(lambda row: row.state.asked_at < before, waiting):
+        verdict = row.state.verdict
+        if verdict is not None and verdict[0] in _DECIDED and verdict[1] is not None:
+            ago = format_span(now - from_ms(row.state.asked_at))
+            yield f"A request of {repo} waits for {ago} although rule {verdict[2]} of policy {verdict[1]} decides it: hf-gate plan"
+            return

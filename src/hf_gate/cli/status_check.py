@@ -32,6 +32,7 @@ def read_workspace_health(
 
     store, now = workspace.store, workspace.now()
     stuck = list_stuck(
+        store,
         store.repos(),
         now,
         held=read_held_counts(store) if found is None else found.held,
