@@ -330,3 +330,12 @@ def test_access_without_an_end_has_no_conditions_either(scene: EndsScene) -> Non
     scene.set_rows({"ada": GONE})
     assert ends(scene) == {}
     assert scene.row("ada").state.terms is None
+
+
+def test_a_condition_whose_table_is_gone_from_the_policies_ends_nothing(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, "until: 1y", KEPT)
+    text = policy("until: 7d", when="true")
+    scene.set_policy("\n".join(line for line in text.split("\n") if not line.startswith("tables:")))
+    assert ends(scene) == {}
+    assert scene.days_left("ada") == about(365)
+    assert scene.row("ada").state.lapses_at is None
