@@ -118,7 +118,7 @@ def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, roo
         assert room.visitor().post("/tray", values).status == 303
         room.leave()
         waiting: list[Route] = []
-        page.route("**/reset?*", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks the function
+        page.route("**/reset*", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks the function
         Keyboard(page).press("s", "j", "a", "Enter")  # while the desk has not answered yet
         waiting[0].continue_()  # p00 was sent back already: there is nothing to send back
         expect(page.locator("#notice [role=alert]")).to_be_visible()
