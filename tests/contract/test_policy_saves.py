@@ -272,8 +272,9 @@ def test_a_save_replaces_the_bytes_keeps_the_mode_and_leaves_an_entry_without_na
     assert {each.name for each in path.parent.iterdir()} == {"wishes.yaml"}
     ((link, event),) = _saves(scene)
     assert (link.actor, link.at) == ("mia", 7)
-    assert isinstance(event, PolicySaved)
     assert (event.policy, event.file, event.before, event.after) == ("wishes", FILE, digest_of_file(base), written)
+    scene.join()
+    assert [policy.digest for policy in scene.bundle.policies] == [event.digest]
 
 
 def _changed(scene: Scene) -> None:

@@ -163,7 +163,7 @@ def test_an_unexpected_fault_is_one_line_and_a_trace_only_for_who_asks() -> None
         ("accpet", "accept"),
         ("aprove", "accept"),
         ("rejct", "reject"),
-        ("erase", None),
+        ("erase", "person erase"),
         ("rest", "reset"),
         ("resett", "reset"),
         ("refuse", None),

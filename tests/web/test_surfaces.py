@@ -45,8 +45,8 @@ COMMANDS: Mapping[str, tuple[Sequence[str], type[Record]]] = {
     "ls": (["ls", "--status", "all"], RequestRecord),
     "ls --live": (["ls", "--live", "--status", "all"], RequestRecord),
     "ls --by person": (["ls", "--by", "person"], RequestRecord),
-    "person": (["person", "ada"], AttemptRecord),
-    "person --live": (["person", "ada", "--live"], AttemptRecord),
+    "person": (["person", "show", "ada"], AttemptRecord),
+    "person --live": (["person", "show", "ada", "--live"], AttemptRecord),
     "repos ls": (["repos", "ls"], RepoRecord),
     "repos report": (["repos", "report", "REPO"], ReportRecord),
     "runs ls": (["runs", "ls"], RunRecord),
@@ -201,7 +201,9 @@ def test_the_queue_and_the_person_read_as_their_commands_do(scene: Scene) -> Non
     listed = json.loads(scene.run(["ls", "--status", "all", "--sort", "age"], "--json"))
     assert _lines(scene.file("/queue.{kind}?q=", "jsonl")) == listed
     assert {row["quality"]["Purpose"] for row in listed} == {"good", "junk"}
-    assert _lines(scene.file("/people/PERSON.{kind}", "jsonl")) == json.loads(scene.run(["person", "ada"], "--json"))
+    assert _lines(scene.file("/people/PERSON.{kind}", "jsonl")) == json.loads(
+        scene.run(["person", "show", "ada"], "--json")
+    )
 
 
 def test_a_sheet_has_one_column_for_each_question(scene: Scene) -> None:
@@ -212,7 +214,7 @@ def test_a_sheet_has_one_column_for_each_question(scene: Scene) -> None:
 
 def test_the_api_gives_requests_with_their_id_and_version(scene: Scene) -> None:
     rows = scene.lena.get("/api/v1/requests?q=").json["requests"]
-    assert {tuple(row) for row in rows} == {(*keys_of(RequestRecord), "id", "version")}
+    assert {tuple(row) for row in rows} == {(*keys_of(RequestRecord), "id", "version", "terms")}
     assert scene.lena.get(f"/api/v1/requests/{rows[0]['id']}").json == rows[0]
     known = {row["request_id"]: row for row in _lines(scene.file("/queue.{kind}?q=", "jsonl"))}
     for row in rows:
