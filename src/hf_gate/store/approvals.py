@@ -101,8 +101,8 @@ def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
 def read_alarms(store: Store, most: int) -> list[ApprovalAlarm]:
     """Return the open alarms of people who still have access, the latest first."""
     sql = (
-        "SELECT m.request_id, m.at, m.given, m.needed FROM approval_alarms m JOIN requests r ON r.id = m.request_id"
-        " WHERE r.status = ? ORDER BY m.at DESC, m.request_id LIMIT ?"
+        "SELECT m.request_id, m.at, m.given, m.needed FROM approval_alarms m CROSS JOIN requests r"
+        " WHERE r.id = m.request_id AND r.status = ? ORDER BY m.at DESC, m.request_id LIMIT ?"
     )
     return [ApprovalAlarm(*row) for row in store.reads.rows(sql, (Status.ACCEPTED.value, most))]
 

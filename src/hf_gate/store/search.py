@@ -47,6 +47,8 @@ def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int
     if found.is_empty:
         return []
     few = _find_candidates(db, found, most)
+    if few is not None and not few:
+        return []
     if found.compared_parts > _FREE_PARTS:
         _check_work(found, _count_current(db) if few is None else len(few))
     if few is not None and found.has_text and len(few) > _READ_AT_ONCE:
