@@ -96,6 +96,15 @@ def test_explain_shows_every_rule_tried_its_values_and_what_would_have_to_differ
     assert "\u2713 rest (human) matches, because it has no condition" in lines
 
 
+def test_explain_reads_a_profile_that_a_rule_needs_and_stores_nothing(at: Desk) -> None:
+    at.write(RULES.format(repo=DATASET).replace('email.domain == "example.org"', "person.models >= 0"))
+    before = (at.folder / "desk.db").read_bytes()
+    ended = at.run("explain", f"bob99@{DATASET}")
+    assert ended.code == 0, ended.err
+    assert re.search(r"person\.models = \d+ \(.*just read\)", ended.out)
+    assert (at.folder / "desk.db").read_bytes() == before
+
+
 def _parts(because: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for each in because:
         yield each

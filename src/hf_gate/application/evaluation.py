@@ -1,4 +1,4 @@
-"""Evaluates requests by the policies of their repo: reads facts, computes verdicts, and finds a request's last transition."""
+"""Evaluates requests by the policies of their repo: reads facts and computes verdicts."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import structs
 
-from ..domain import events as e
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.outcomes import OutcomeKind
 from ..domain.request_state import RequestState
 from ..domain.requests import AccessRequest
 from ..domain.rows import HistoryRow, Identity, ListRange, PersonRow, RepoRow, RequestRow
@@ -43,6 +41,10 @@ _PROFILE: Final = (
     "person.verified_orgs",
 )
 _HISTORY: Final = "history."
+
+
+StoredProfiles: TypeAlias = Mapping[int, tuple[bytes | None, int]]
+"""Profiles by the person's number, with the time (ms) at which they were read."""
 
 
 class SourcesPort(Protocol):
@@ -261,13 +263,15 @@ def build_inputs(
     now: datetime,
     *,
     visible_repos: Collection[int] | None = None,
+    fetched: StoredProfiles | None = None,
 ) -> Iterator[EvaluationInput]:
     """Yield requests of this repo with their facts.
 
-    Histories only count `visible_repos` (row ids; None means all repos).
+    Histories only count `visible_repos` (row ids; None means all repos). `fetched` are profiles that are not stored.
     """
     people = [row.person.id for row in rows]
-    profiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
+    profiles: StoredProfiles = store.profiles(people) if policy_set.should_read_profiles and rows else {}
+    profiles = {**profiles, **(fetched or {})}
     has_history = policy_set.should_read_history and bool(rows)
     history = store.history(policy_set.repo, people, within=visible_repos) if has_history else {}
     bindings = {name: store.bindings(name) for name in policy_set.tables} if rows else {}
@@ -311,9 +315,6 @@ def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, 
     )
 
 
-_ENTRIES: Final = 200
-
-
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The verdict on one request.
@@ -339,13 +340,14 @@ def evaluate_request(
 ) -> Evaluation:
     """Evaluate a request as the next plan would.
 
-    With `with_profile`, first read the profile if it can change the verdict. `policies` is None if no policy applies to
-    the repo. Raises `LookupError` if the store has no record of the request.
+    With `with_profile`, first read the profile if it can change the verdict; it is not stored. `policies` is None if no
+    policy applies to the repo. Raises `LookupError` if the store has no record of the request.
     """
     row = add_read_time(store, row)
     found = _evaluate(store, policies, sources, row, now)
-    if with_profile and found.verdict.needs and found.is_stored and read_profiles(store, sources, [row.person], now, 1):
-        return _evaluate(store, policies, sources, row, now)
+    if with_profile and found.verdict.needs and found.is_stored:
+        fetched = _fetch_profiles(sources, [row.person], now, 1)
+        return _evaluate(store, policies, sources, row, now, fetched) if fetched else found
     return found
 
 
@@ -362,12 +364,17 @@ def add_read_time(store: Store, row: RequestRow) -> RequestRow:
 
 
 def _evaluate(
-    store: Store, policy_set: RepoPolicies | None, sources: SourcesPort, row: RequestRow, now: datetime
+    store: Store,
+    policy_set: RepoPolicies | None,
+    sources: SourcesPort,
+    row: RequestRow,
+    now: datetime,
+    fetched: StoredProfiles | None = None,
 ) -> Evaluation:
     evaluator = Evaluator(())
     facts: Facts = {}
     if policy_set is not None:
-        case = next(build_inputs(store, policy_set, sources, [row], now), None)
+        case = next(build_inputs(store, policy_set, sources, [row], now, fetched=fetched), None)
         if case is None:
             raise LookupError(row.id)
         evaluator, facts = policy_set.evaluator, case.facts
@@ -376,43 +383,6 @@ def _evaluate(
     if as_pending is None:
         raise AssertionError("a pending request always has a verdict")
     return Evaluation(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)
-
-
-@dataclass(frozen=True, slots=True)
-class LastTransition:
-    """The change that gave a request its status.
-
-    For a change on the Hub, `actor` is "outside" and `hub_user` is the account. `run_id` and `rule` belong to our own
-    change. `is_first` means that the request had this status when first seen.
-    """
-
-    at: int  # ms
-    actor: str
-    hub_user: str | None = None
-    run_id: str | None = None
-    rule: str | None = None
-    is_first: bool = False
-
-
-def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
-    """Return the last transition from the latest 200 ledger entries; None if they do not contain it."""
-    settled: LastTransition | None = None
-    for entry in store.entries(request=row.id, limit=_ENTRIES) if row.id > 0 else ():
-        event, link = e.decode_event(entry.link.body), entry.link
-        match event:
-            case e.ChangeStarted() if settled is not None and event.run == settled.run_id:
-                return replace(settled, rule=event.rule)
-            case e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY) if (
-                settled is None and event.after == row.state.status
-            ):
-                settled = LastTransition(link.at, link.actor, run_id=event.run)
-            case e.StatusMoved() if settled is None and event.after == row.state.status:
-                granter = (entry.private or {}).get("granted_by")
-                by = granter.get("user") if isinstance(granter, Mapping) else None
-                return LastTransition(link.at, link.actor, hub_user=by if isinstance(by, str) else None)
-            case e.RequestSeen() if settled is None and event.status == row.state.status:
-                return LastTransition(link.at, link.actor, is_first=True)
-    return settled
 
 
 def unstored_row(request: AccessRequest) -> RequestRow:
@@ -430,11 +400,18 @@ def latest_request(rows: Sequence[RequestRow]) -> RequestRow | None:
 
 def read_profiles(store: Store, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
     """Read the profiles that can change a verdict and store them with their age; return how many were read."""
-    wanted = {row.id: Person(row.identity.user_id, row.identity.username, row.identity.fullname) for row in people}
-    fetched = sources.fetch(wanted.values(), now, budget)
+    fetched = _fetch_profiles(sources, people, now, budget)
     with store.writing() as write:
-        for ident, person in wanted.items():
-            document = fetched.get(sources.key(person) or "")
-            if document is not None:
-                write.write_profile(ident, document, to_ms(now))
+        for ident, (document, at) in fetched.items():
+            write.write_profile(ident, document, at)
     return len(fetched)
+
+
+def _fetch_profiles(
+    sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int
+) -> dict[int, tuple[bytes | None, int]]:
+    """Read the profiles of these people, by the store's number; people whose profile could not be read are left out."""
+    wanted = {row.id: Person(row.identity.user_id, row.identity.username, row.identity.fullname) for row in people}
+    found = sources.fetch(wanted.values(), now, budget)
+    documents = {ident: found.get(sources.key(person) or "") for ident, person in wanted.items()}
+    return {ident: (document, to_ms(now)) for ident, document in documents.items() if document is not None}

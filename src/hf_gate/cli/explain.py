@@ -29,7 +29,8 @@ from .targets import read_targets
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
-    from ..application.evaluation import Evaluation, LastTransition, RepoPolicies
+    from ..application.evaluation import Evaluation, RepoPolicies
+    from ..application.last_transition import LastTransition
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..domain.request_state import RequestState
@@ -59,7 +60,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     Each fact is shown with its source, its age and who controls it. Changes nothing.
     """
-    from ..application.evaluation import last_transition
+    from ..application.last_transition import last_transition
     from ..application.policy_bundle import load_policies
 
     found = read_policies(run, (file,) if file else (), needs_workspace=True, prints_workspace=False)

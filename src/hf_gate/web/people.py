@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.evaluation import LastTransition, last_transition
+from ..application.last_transition import LastTransition, last_transition
 from ..application.record_builders import person_record, stored_attempt
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.tray import DecisionRequest

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.evaluation import last_transition
+from ..application.last_transition import last_transition
 from ..domain.event_descriptions import describe_event
 from ..domain.events import ChangeSettled, ChangeStarted, EventKind, StatusMoved, decode_event
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
