@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from hf_gate.application.overview import mask_small_counts, read_overview
-from hf_gate.application.records import OverviewRecord, WeekRecord
+from hf_gate.application.overview_records import OverviewRecord, WeekRecord
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, StatusMoved, VerdictReached
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.store import Store

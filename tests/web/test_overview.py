@@ -6,7 +6,8 @@ import csv
 import io
 from xml.etree import ElementTree as ET
 
-from hf_gate.application.records import OverviewRecord, keys_of
+from hf_gate.application.overview_records import OverviewRecord
+from hf_gate.application.records import keys_of
 from tests.web.kit import GOOD, Room
 
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.application.overview_records import OverviewRecord
 from hf_gate.application.record_files import SPREAD
 from hf_gate.application.records import (
     AttemptRecord,
@@ -21,7 +22,6 @@ from hf_gate.application.records import (
     GrantEndRecord,
     HistoryRecord,
     OutcomeRecord,
-    OverviewRecord,
     PersonRecord,
     PlanRecord,
     PolicyRecord,

@@ -23,15 +23,8 @@ from ..domain.rows import RepoRow, WeeklyCount
 from ..domain.timestamps import from_ms, to_ms
 from ..store.store import Store
 from ..store.weekly import read_weekly_counts
-from .records import (
-    EndsRecord,
-    OverviewCell,
-    OverviewRecord,
-    Record,
-    RuleUseRecord,
-    UnprovedRecord,
-    WeekRecord,
-)
+from .overview_records import EndsRecord, OverviewCell, OverviewRecord, RuleUseRecord, UnprovedRecord, WeekRecord
+from .records import Record
 
 WEEKS: Final = 26
 ENDS_AHEAD: Final = timedelta(days=90)

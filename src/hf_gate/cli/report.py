@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
+from ..application.overview_records import OverviewCell, OverviewRecord
 from ..application.record_files import csv_lines
-from ..application.records import OverviewCell, OverviewRecord
 from ..domain.display_text import pluralize
 from .framework import CommandEntry, GateGroup, Run, command
 from .output import Format, format_duration
 from .workspace import no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
-    from ..application.records import WeekRecord
+    from ..application.overview_records import WeekRecord
 
 report = GateGroup(
     "report",

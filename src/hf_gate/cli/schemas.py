@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..application.overview_records import OverviewRecord
 from ..application.past_records import AccessRecord, ComparisonRecord, PastRequestRecord, ShownPastRequest
 from ..application.records import (
     AttemptRecord,
@@ -16,7 +17,6 @@ from ..application.records import (
     GrantEndRecord,
     HealthRecord,
     OutcomeRecord,
-    OverviewRecord,
     PersonExportRecord,
     PersonRecord,
     PlanRecord,

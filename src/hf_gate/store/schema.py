@@ -1,8 +1,11 @@
-"""Defines the tables of the store for both databases; imported only to create or upgrade a store."""
+"""Defines the tables of the store for both databases; imported only to create or upgrade a store.
+
+The tables of plans, runs, approvals and the desk are in `schema_work.py`.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, Index, LargeBinary, Table, Text
 
 from .schema_columns import (
     BIG_INTEGER,
@@ -15,8 +18,9 @@ from .schema_columns import (
     partial_index,
     text_column,
 )
+from .schema_work import metadata
 
-metadata = MetaData()
+__all__ = ["metadata"]
 
 # ---- owner and settings ----------------------------------------------------------------------------------------------
 
@@ -333,225 +337,3 @@ done = Table(
 )
 
 checkpoints = Table("checkpoints", metadata, id_column(), integer_column("at"), text_column("heads"))
-
-# ---- plans and runs --------------------------------------------------------------------------------------------------
-
-plans = Table(
-    "plans",
-    metadata,
-    Column("digest", Text, primary_key=True),
-    bytes_column("document"),
-    integer_column("made_at"),
-    text_column("about", null=True),  # a summary as JSON, so that lists need not read the document
-)
-
-made_plans = Table(  # a plan file may be applied only if it was made by this store
-    "made_plans", metadata, Column("digest", Text, primary_key=True), integer_column("valid_until")
-)
-
-runs = Table(
-    "runs",
-    metadata,
-    Column("id", Text, primary_key=True),
-    text_column("kind"),
-    text_column("actor"),
-    text_column("state"),
-    integer_column("made_at"),
-    text_column("plan", null=True),
-    integer_column("total"),
-    text_column("counts"),
-    text_column("member", null=True),  # id of the member who started it; null: a command
-    text_column("account", null=True),  # proven Hub account of that person
-    text_column("verbs"),  # number of changes of each kind at the start
-    boolean_column("is_free"),  # the run does not count towards one person's limit
-    Index("runs_made", "made_at"),
-    partial_index("runs_plan", "plan", where="plan IS NOT NULL"),
-)
-
-changes = Table(
-    "changes",
-    metadata,
-    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
-    given_id_column("n"),
-    foreign_key_column("repos", "repo_id"),
-    integer_column("request_id", null=True),
-    bytes_column("change"),
-    text_column("state"),
-    text_column("why"),
-    Index("changes_state", "run", "state", "n"),
-    Index("changes_request", "request_id"),  # also finds the changes without a request
-)
-
-stop_requests = (
-    Table(  # requests to the process that executes a run: pause or stop; for run `*`, who stopped all and when
-        "stop_requests", metadata, Column("run", Text, primary_key=True), text_column("action")
-    )
-)
-
-turns = Table(  # the last turns of `hf-gate run`
-    "turns",
-    metadata,
-    id_column(),
-    integer_column("started_at"),
-    integer_column("interval_s", null=True),
-    integer_column("ended_at", null=True),
-    text_column("ending", null=True),
-    text_column("problem", null=True),
-    integer_column("repos"),
-    integer_column("news"),
-    integer_column("done"),
-    integer_column("deferred"),
-)
-
-# ---- unattended policies ---------------------------------------------------------------------------------------------
-
-promotions = Table("promotions", metadata, Column("policy", Text, primary_key=True), text_column("digest"))
-
-first_turns = Table(  # policy versions that completed their first turn at a repo
-    "first_turns",
-    metadata,
-    Column("digest", Text, primary_key=True),
-    foreign_key_column("repos", "repo_id", key=True),
-    sqlite_with_rowid=False,
-)
-
-held_changes = Table(  # number of changes of a policy that the last turn held back
-    "held_changes", metadata, Column("policy", Text, primary_key=True), text_column("digest"), integer_column("n")
-)
-
-halted_versions = Table(  # policy versions in runs that a person paused or stopped
-    "halted_versions",
-    metadata,
-    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
-    Column("digest", Text, primary_key=True),
-    foreign_key_column("repos", "repo_id", key=True),
-    sqlite_with_rowid=False,
-)
-
-halted_ends = Table(
-    "halted_ends",
-    metadata,
-    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
-    foreign_key_column("requests", "request_id", key=True),
-    Column("until_at", BIG_INTEGER, primary_key=True, autoincrement=False),
-    sqlite_with_rowid=False,
-)
-
-# ---- approvals -------------------------------------------------------------------------------------------------------
-
-approvals = (
-    Table(  # approvals of requests that need two people; a row counts while its version is the request's version
-        "approvals",
-        metadata,
-        foreign_key_column("requests", "request_id", key=True),
-        Column("account", Text, primary_key=True),  # id of the approver's proven Hub account
-        text_column("member", null=True),  # id of the approver as a member; null: at the terminal
-        text_column("actor"),
-        integer_column("at"),
-        text_column("status"),  # this column and the next three are the version: VERSION_COLUMNS of requests
-        integer_column("asked_at"),
-        integer_column("last_moved_at"),
-        bytes_column("answers"),
-        bytes_column("identity", null=True),  # null: the rules do not read the name or the e-mail address
-        text_column("need"),  # digest of the rules that ask for two people
-        boolean_column("has_note"),  # the note is in the private part of the ledger entry
-        sqlite_with_rowid=False,
-    )
-)
-
-policy_authors = Table(  # who promoted or saved a version of a policy; they do not count as approvers under it
-    "policy_authors",
-    metadata,
-    Column("digest", Text, primary_key=True),
-    Column("actor", Text, primary_key=True),
-    text_column("member", null=True),
-    text_column("account", null=True),
-    sqlite_with_rowid=False,
-)
-
-approval_alarms = Table(  # requests that were accepted outside hf-gate without the approvals that they need
-    "approval_alarms",
-    metadata,
-    foreign_key_column("requests", "request_id", key=True),
-    integer_column("at"),
-    integer_column("given"),
-    integer_column("needed"),
-)
-
-# ---- desk ------------------------------------------------------------------------------------------------------------
-
-tray = Table(  # unsent decisions, and for some time the outcomes of sent ones
-    "tray",
-    metadata,
-    id_column(),
-    foreign_key_column("requests", "request_id"),
-    text_column("version"),  # version of the request when it was decided
-    text_column("verb"),
-    text_column("reason", null=True),
-    text_column("actor"),
-    text_column("batch"),
-    integer_column("made_at"),
-    integer_column("leaves_at", null=True),  # null: sent when a person sends it
-    text_column("run", null=True),
-    text_column("outcome", null=True),
-    text_column("why", null=True),
-    integer_column("ended_at", null=True),
-    text_column("until", null=True),  # end of an acceptance, as written in rules
-    text_column("member", null=True),  # id of the member who decided
-    text_column("hand_terms", null=True),  # the policies' terms from which the end comes; null: the person chose it
-    text_column("note", null=True),  # of an acceptance, for the team
-    partial_index("tray_request", "request_id", "member", where="outcome IS NULL", unique=True),
-    partial_index("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
-)
-
-members = Table(
-    "members",
-    metadata,
-    Column("name", Text, primary_key=True),
-    text_column("role"),
-    text_column("repos", null=True),  # globs as JSON; null: every repo of the desk
-    text_column("link", null=True),  # digest of the personal link; null: none is valid
-    integer_column("made_at"),
-    Column("id", Text, nullable=False, server_default=""),  # never reused for another member
-    text_column("account", null=True),  # name of the Hub account if it differs from the member's name
-    text_column("user_id", null=True),  # id of the Hub account
-    integer_column("proven_at", null=True),  # null: the account is not proven
-)
-
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("id", Text, primary_key=True),  # digest of the browser's secret
-    text_column("member"),
-    integer_column("made_at"),
-    integer_column("seen_at"),
-)
-
-views = Table(
-    "views",
-    metadata,
-    Column("member", Text, primary_key=True),  # id of the member
-    Column("name", Text, primary_key=True),
-    text_column("query"),
-    integer_column("made_at"),
-)
-
-picks = Table(  # selections of requests; `picked` has each request's version when it was selected
-    "picks",
-    metadata,
-    Column("id", Text, primary_key=True),
-    text_column("member"),
-    integer_column("made_at"),
-)
-
-picked = Table(
-    "picked",
-    metadata,
-    Column("pick", Text, ForeignKey("picks.id"), primary_key=True),
-    foreign_key_column("requests", "request_id", key=True),
-    text_column("status"),  # this column and the next three are the version: VERSION_COLUMNS of requests
-    integer_column("asked_at"),
-    integer_column("last_moved_at"),
-    bytes_column("answers"),
-    sqlite_with_rowid=False,
-)

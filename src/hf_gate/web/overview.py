@@ -9,8 +9,8 @@ from msgspec.structs import asdict
 from starlette.responses import Response
 
 from ..application.overview import mask_small_counts, overview_cells, read_overview
+from ..application.overview_records import OverviewCell, OverviewRecord
 from ..application.record_files import csv_lines
-from ..application.records import OverviewCell, OverviewRecord
 from ..domain.display_text import to_json
 from .approvals import describe_open_alarms
 from .charts import Chart, Series, draw_lines, draw_stacked_bars
