@@ -45,6 +45,7 @@ CASES: dict[str, Case] = {
             "desk-same",
             "desk-verdicts",
             "desk-verify",
+            "desk-erase",
         ),
         "desk",
     ),

@@ -23,12 +23,16 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome
 _PRESS = """
 async (key) => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-  while (document.querySelector(".htmx-request")) await drawn(); // nobody decides before the answer to the last key
+  const asked = performance.now();
+  while (document.querySelector(".htmx-request") && performance.now() - asked < 5000) await drawn(); // nobody decides before the answer to the last key
   const row = document.querySelector("#rows > .is-focus"), start = performance.now();
   document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
   await drawn();
   const seen = performance.now() - start;
-  while (document.querySelector("#rows > .is-focus") === row) await drawn();
+  while (document.querySelector("#rows > .is-focus") === row) {
+    if (performance.now() - start > 5000) throw new Error("the key did not decide the row");
+    await drawn();
+  }
   return [row.matches(".is-leaving") ? seen : -1, performance.now() - start];
 }
 """

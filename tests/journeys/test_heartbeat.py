@@ -82,7 +82,7 @@ def test_a_turn_that_failed_or_was_stopped_calls_nobody(console: Console, receiv
     assert console.run("stop").code == 0
     assert console.run("run", "--once", env=env).code == 0
     assert console.run("start").code == 0
-    assert Console(console.hub, "hf_revokedrevokedrevoked").run("run", "--once", env=env).code == 4
+    assert Console(console.hub, "hf_local_revoked").run("run", "--once", env=env).code == 4
     assert receiver.calls == []
 
 

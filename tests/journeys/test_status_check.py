@@ -78,7 +78,7 @@ def test_a_loop_that_died_is_late_after_half_an_hour_or_the_given_time(console: 
 
 def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> None:
     assert console.run("run", "--once", env=CLOCK).code == 0
-    stranger = Console(console.hub, "hf_revokedrevokedrevoked")
+    stranger = Console(console.hub, "hf_local_revoked")
     assert stranger.run("run", "--once", env=CLOCK).code == 4
     console.hub.clock.advance("7h")
     assert _check(console) == (1, "failed")
@@ -124,7 +124,7 @@ def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_fi
     console: Console, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
-    file.write_text("hf_revokedrevokedrevoked")
+    file.write_text("hf_local_revoked")
     with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
         assert loop.stdout is not None
         assert loop.stderr is not None
