@@ -128,7 +128,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "plan abcdef01 agreed to: 700 changes, as Hub account 42",
     ),
     (
-        e.ApprovalGiven(account="42", version="0f", need="1e", has_note=True),
+        e.ApprovalGiven(account="42", need="1e", has_note=True),
         {"note": "checked"},
         'approved as Hub account 42 "checked"',
     ),

@@ -210,12 +210,11 @@ class GivenApproval:
         )  # fmt: skip
 
     def to_entry(self, at: int) -> e.LedgerEntry:
-        """Return the ledger entry, which holds ids and digests; the note is its private part."""
+        """Return the ledger entry, which holds ids and the digest of the rules; the note and the version are its private part."""
         event = e.ApprovalGiven(
-            account=self.account, member=self.approver.member, version=self.version.token, need=self.need.digest,
-            has_note=bool(self.note),
+            account=self.account, member=self.approver.member, need=self.need.digest, has_note=bool(self.note),
         )  # fmt: skip
-        private = {"note": self.note} if self.note else None
+        private = {"version": self.version.token} | ({"note": self.note} if self.note else {})
         who = self.row.person.id
         return e.LedgerEntry(
             event=event, at=at, actor=self.approver.actor, request=self.row.id, person=who, private=private

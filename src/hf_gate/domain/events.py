@@ -18,7 +18,7 @@ import msgspec
 from .hand_terms import HandTerms
 
 Private: TypeAlias = Mapping[str, Any]
-"""JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`."""
+"""JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`, `version`."""
 
 
 class EventKind(StrEnum):
@@ -266,11 +266,11 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
 class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_GIVEN.value):
     """A person approved a request that needs two people. `account` is the id of their proven Hub account.
 
-    `version` is the version of the request, and `need` the digest of the rules that ask for two people.
+    `need` is the digest of the rules that ask for two people. The version of the request is in the private part, because
+    somebody who guesses the answers could confirm them with its digest.
     """
 
     account: str
-    version: str
     need: str
     member: str | None = None
     has_note: bool = False
