@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import settings
@@ -72,6 +73,7 @@ class ErasureMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
+        shutil.rmtree(self.folder)
 
     # ---- the Hub -------------------------------------------------------------------------------------------------------
 
@@ -238,13 +240,42 @@ def _settings(most: int) -> settings:
     return settings(max_examples=max(5, most), stateful_step_count=25)
 
 
+class OnFiles(ErasureMachine):
+    """The machine with a store of its own in a folder of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="erasure-"))
+
+
+class _Drawn:
+    """Gives what a history drew."""
+
+    def __init__(self, *values: object) -> None:
+        self._values = list(values)
+
+    def draw(self, _: object) -> Any:
+        return self._values.pop(0)
+
+
+def test_a_copy_that_knows_the_person_under_another_pseudonym_is_erased_too() -> None:
+    """The restore put the only record of the person aside, and the next sync made a new one."""
+    state = OnFiles()
+    try:
+        state.begin()
+        state.back_up()
+        state.ask(EEG, 0)
+        state.sync()
+        state.restore(cast("st.DataObject", _Drawn(1)))
+        state.erase(cast("st.DataObject", _Drawn(0)), is_fresh=True)
+        assert state.forgotten == {0}
+        state.nobody_erased_is_left()
+    finally:
+        state.teardown()
+
+
 @pytest.mark.slow
 def test_on_sqlite() -> None:
-    class OnFiles(ErasureMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.folder = Path(tempfile.mkdtemp(prefix="erasure-"))
-
     run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples // 3))
 
 

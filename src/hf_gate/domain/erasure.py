@@ -36,6 +36,16 @@ def hash_person(secret: bytes, pseudonym: str) -> bytes:
     return _hash(secret, "person", pseudonym)
 
 
+def hash_account(secret: bytes, user_id: str | None, username: str | None) -> bytes:
+    """Return the hash of an account: by its id, or by its name if the id is unknown.
+
+    It finds a person in a copy that knows them under another pseudonym.
+    """
+    if user_id:
+        return _hash(secret, "account", user_id.lower())
+    return _hash(secret, "account name", fold_for_search(username or ""))
+
+
 def hash_request(
     secret: bytes, repo: Repo, asked_at: int, *, user_id: str | None, username: str | None, hub_request: str | None
 ) -> tuple[bytes, ...]:

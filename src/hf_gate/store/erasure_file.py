@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..domain.erasure import hash_person, hash_request, hash_store
+from ..domain.erasure import hash_account, hash_person, hash_request, hash_store
 from ..errors import StoreDamaged, StoreUnavailable
 from .erased import find_keys, read_secret, write_keys
 from .erasure import TO_SCRUB, Eraser, read_identity
@@ -34,12 +34,13 @@ _VACUUMED: Final = (
 
 
 class ErasureHashes(msgspec.Struct, frozen=True):
-    """One erasure as hashes: of the store, of the person, and of each of their requests."""
+    """One erasure as hashes: of the store, of the person, of their account, and of each of their requests."""
 
     store: str
     at: int  # ms
     person: str
     requests: tuple[str, ...] = ()
+    account: str = ""  # empty if neither the id nor the name was known
 
 
 def make_record(db: Database, person: int, at: int) -> ErasureHashes:
@@ -58,7 +59,9 @@ def make_record(db: Database, person: int, at: int) -> ErasureHashes:
             hub_request=hub_request,
         )
     ]
-    return ErasureHashes(hash_store(secret), at, hash_person(secret, identity.pseudonym).hex(), tuple(keys))
+    is_known = identity.user_id or identity.username
+    account = hash_account(secret, identity.user_id, identity.username).hex() if is_known else ""
+    return ErasureHashes(hash_store(secret), at, hash_person(secret, identity.pseudonym).hex(), tuple(keys), account)
 
 
 # ---- the file --------------------------------------------------------------------------------------------------------
@@ -105,7 +108,7 @@ def _parse_line(line: bytes, place: str) -> ErasureHashes | None:
         return None
     try:
         record = msgspec.json.decode(line, type=ErasureHashes)
-        bytes.fromhex(record.person + "".join(record.requests))
+        bytes.fromhex(record.person + record.account + "".join(record.requests))
     except ValueError:
         if _BEGINNING.startswith(line[: len(_BEGINNING)]) and not line.endswith(b"}"):
             return None
@@ -143,9 +146,11 @@ def repeat_erasures(store: StoreConnections, path: Path | None, actor: str = _RE
 
 
 def _repeat(db: Database, eraser: Eraser, pending: Sequence[ErasureHashes]) -> None:
-    wanted, secret = {bytes.fromhex(one.person): one for one in pending}, read_secret(db)
-    for person, pseudonym in db.rows("SELECT id, pseudonym FROM people"):
-        if hash_person(secret, pseudonym) in wanted:
+    wanted, secret = {bytes.fromhex(one.person) for one in pending}, read_secret(db)
+    accounts = {bytes.fromhex(one.account) for one in pending if one.account}
+    for person, pseudonym, user_id, username in db.rows("SELECT id, pseudonym, user_id, username FROM people"):
+        is_known = (user_id or username) and hash_account(secret, user_id, username) in accounts
+        if is_known or hash_person(secret, pseudonym) in wanted:
             eraser.erase_person(person)
     keys = [(bytes.fromhex(key), None) for one in pending for key in (one.person, *one.requests)]
     write_keys(db, keys)
