@@ -15,13 +15,21 @@ KEY: Final = "heartbeat_url"
 """The key in hf-gate.yaml."""
 
 _TIMEOUT_S: Final = 10.0
+_LONGEST: Final = 2000  # characters of an address
+_BAD_ADDRESSES: Final = (httpx2.InvalidURL, ValueError)
 
 
 def check_address(text: str) -> str:
     """Return the address. Raises UsageError, without the address, unless it is https or on this machine."""
+    if len(text) > _LONGEST or not text.isprintable():
+        raise UsageError(
+            f"{KEY} holds more than {_LONGEST:,} characters, or a control character.",
+            hint="Copy the address from the service again.",
+        )
     try:
         url = urlsplit(text)
         host = url.hostname or ""
+        _ = url.port  # raises ValueError if it is no number from 0 to 65535
     except ValueError:
         host = ""
         url = urlsplit("")
@@ -41,8 +49,12 @@ def call_heartbeat(address: str) -> str | None:
         status = asyncio.run(_call(url))
     except TimeoutError:
         return f"no answer within {_TIMEOUT_S:.0f} seconds"
+    except _BAD_ADDRESSES:  # their text repeats the address
+        return "the address is not valid"
     except httpx2.HTTPError as problem:
         return type(problem).__name__
+    except ExceptionGroup:  # of the attempts to connect to each address of a name
+        return "the service could not be reached"
     return None if 200 <= status < 300 else f"it answered {status}"
 
 
