@@ -19,7 +19,8 @@ from ..domain.rows import (
     RowClass,
     VerdictCount,
 )
-from .query_sql import Conditions, build_conditions
+from .query_conditions import Conditions
+from .query_sql import build_conditions
 from .search import Key, PageRequest, cursor_of, filter_keys, find_keys, key_of
 from .sql import Database
 from .state_columns import repo_of
