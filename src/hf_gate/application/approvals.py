@@ -31,7 +31,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.rows import RequestRow, RunRow
 from ..domain.runs import RunKind
-from ..errors import NotAllowed, UsageError
+from ..errors import UsageError
 from ..policy.literals import glob_matches
 from ..store.approvals import delete_approval, read_approvals, read_policy_authors, write_approval
 from ..store.sql import Database
@@ -230,8 +230,8 @@ def record_approval(write: Writer, given: GivenApproval, at: int) -> None:
 def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver) -> None:
     """Take back a person's own approval of a request. Raises UsageError if there is none, or if it is too late."""
     if approver.account is None:
-        raise NotAllowed(
-            "your Hub account is not proven, so you have no approvals.", hint="Open Settings and prove it."
+        raise UsageError(
+            "Your Hub account is not proven, so you have no approvals.", hint="Open Settings and prove it."
         )
     at = int(workspace.now().timestamp() * 1000)
     with workspace.store.writing() as write:
