@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from hf_gate.domain.grants import last_day
 from hf_gate.domain.ids import Person
 from hf_gate.policy.model import UnknownReason
 from hf_gate.policy.table_versions import (
@@ -261,8 +262,24 @@ def test_a_moment_with_its_own_zone_is_that_moment() -> None:
     assert table.find(ALICE, "alice@example.org", now=NOW).state == "expired"
 
 
-def test_the_last_day_of_the_calendar_breaks_nothing() -> None:
-    assert codes(read("email,expires\nalice@example.org,9999-12-31\n")) == [(2, "no_date")]
+@pytest.mark.parametrize("written", ["9999-12-31", "9999-12-30", "9999-12-31T23:59:59"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Lima"])
+def test_a_date_at_the_end_of_the_calendar_means_no_practical_end(written: str, zone: str) -> None:
+    table = read(f"email,expires\nalice@example.org,{written}\n", zone=ZoneInfo(zone))
+    assert codes(table) == []
+    hit = table.find(ALICE, "alice@example.org", now=NOW)
+    assert (hit.state, hit.expires and hit.expires.year) == ("valid", 9999)
+    assert hit.expires is not None
+    assert last_day(hit.expires, ZoneInfo(zone)).year == 9999
+
+
+@pytest.mark.parametrize("written", ["9999-12-31T23:59-12:00", "0001-01-01T00:00+23:59"])
+def test_a_moment_outside_the_calendar_is_a_bad_date_in_its_row_only(written: str) -> None:
+    table = read(f"email,expires\nalice@example.org,{written}\nbob@example.org,2027-06-30\n")
+    assert codes(table) == [(2, "no_date")]
+    assert state(table) is None
+    assert state(table, address="bob@example.org") == "valid"
+    assert codes(read(f"email,from\nalice@example.org,{written}\n")) == [(2, "no_date")]
 
 
 # ---- whom a row means ------------------------------------------------------------------------------------------------

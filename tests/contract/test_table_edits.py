@@ -53,6 +53,16 @@ def test_a_cell_that_a_spreadsheet_would_run_is_written_as_text(value: str) -> N
     assert "'" in note
 
 
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_value_that_is_not_unicode_text_is_refused(is_json: bool) -> None:
+    with pytest.raises(UsageError, match="the value of note is not UTF-8 text"):
+        _edit(
+            "" if is_json else "email,note\n",
+            RowEdits(added=[{"email": "@x.example", "note": "\udcff"}]),
+            is_json=is_json,
+        )
+
+
 def test_a_row_never_becomes_a_comment() -> None:
     text = _edit("note,email\n", RowEdits(added=[{"email": "ada@x.example", "note": "# 7"}]))
     assert parse_table(text.encode(), "t", ("email",)).rows[0].columns == {"note": "# 7"}

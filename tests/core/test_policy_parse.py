@@ -151,6 +151,7 @@ REFUSED = (
     ('"@mit.edu"', '"@*mit.edu"', "bad_row"),
     ("tables/dua.csv, key: [user_id, email]", "tables/dua.csv", "no_key"),
     ("tables/dua.csv", "tables/dua.xlsx", "bad_file"),
+    ("tables/dua.csv", '"tables/dua\\0.csv"', "bad_file"),
     ("key: [user_id, email]", "key: [user_id, mail]", "bad_value"),
     ("  dua: {", "  Dua: {", "bad_name"),
     ("roles: {affiliation:", "roles: {institution:", "unknown_key"),

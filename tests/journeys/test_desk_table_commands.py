@@ -126,6 +126,7 @@ def test_a_row_with_a_known_key_needs_replace(desk: Desk) -> None:
         (["username=zoe", "phone=1"], "no column phone; its columns are username, note, expires"),
         (["note=x"], "the line identifies nobody"),
         (["zoe"], "is not COLUMN=VALUE"),
+        (["username=zoe", "note=\udcff"], "the value of note is not UTF-8 text"),
         (["username=zoe", "note=" + "x" * 3000], "longer than 2,000 characters"),
     ],
 )

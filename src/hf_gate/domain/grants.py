@@ -14,7 +14,8 @@ import msgspec
 from .timestamps import to_iso
 
 _DURATION: Final = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z", re.ASCII)
-_FAR: Final = datetime(9999, 12, 31, tzinfo=UTC)
+FAR_END: Final = datetime(9999, 12, 31, tzinfo=UTC)
+"""The latest end: no practical end. It is a day before the end of the calendar, so it exists in every time zone."""
 
 
 class GrantCondition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,7 +85,7 @@ class Duration:
             there = moment.replace(year=year, month=month, day=min(moment.day, (following - timedelta(days=1)).day))
             return there + timedelta(days=self.days)
         except (OverflowError, ValueError):
-            return _FAR
+            return FAR_END
 
     def __str__(self) -> str:
         if self.months and self.months % 12 == 0:

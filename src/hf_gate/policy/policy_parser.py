@@ -306,6 +306,7 @@ def _read_fact_value(reader: NodeReader, node: Node) -> object:
 # ---- tables ----------------------------------------------------------------------------------------------------------------
 
 
+_NOT_IN_PATH = re.compile("[\x00\ud800-\udfff]")
 _TABLE_KEYS = ("user_id", "username", "email")
 _TABLE_KEY_SYNONYMS = {
     "id": "user_id",
@@ -370,6 +371,10 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
     if file is not None and not file.endswith((".csv", ".jsonl", ".ndjson")):
         words = "a table must be a .csv or .jsonl file."
         reader.add_problem(keys["file"][1], "bad_file", f"`{file[-40:]}`: {words}", hint="Export it as CSV (UTF-8).")
+    if file is not None and _NOT_IN_PATH.search(file):
+        reader.add_problem(
+            keys["file"][1], "bad_file", "no file can have the name in `file`.", hint="Write a plain path."
+        )
     if "key" not in keys:
         words = f"table `{name.text}` has no `key`, the column that identifies people: user_id, username or email."
         reader.add_missing_key(node, keys["file"][1], "no_key", words, "key: email")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,6 +27,8 @@ from .table_text import (
 MAX_CELL: Final = 2_000
 MAX_CELLS: Final = 100
 Cells = Mapping[str, str]
+_NOT_UNICODE: Final = re.compile("[\ud800-\udfff]")
+"""Bytes of an argument that are not UTF-8 arrive as these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def edit_table(content: bytes, edits: RowEdits, *, key: Sequence[str], is_json: 
     leading `'`. Raises UsageError for columns that the file does not have.
     """
     for cells in (*edits.added, *edits.changed.values()):
-        _check_size(cells)
+        _check_cells(cells)
     text = decode(content)
     return (_JsonText(text) if is_json else _CsvText(text, key)).apply(edits).encode()
 
@@ -55,9 +58,13 @@ def to_safe_cell(column: str, text: str) -> str:
     return plain if column in KNOWN_COLUMNS or column == KEY_COLUMN else csv_cell(plain)
 
 
-def _check_size(cells: Cells) -> None:
+def _check_cells(cells: Cells) -> None:
     if len(cells) > MAX_CELLS:
         raise UsageError(f"a row has at most {MAX_CELLS} cells.")
+    broken = next((name for name, text in cells.items() if _NOT_UNICODE.search(name + text)), None)
+    if broken is not None:
+        name = _NOT_UNICODE.sub("\ufffd", broken[:60])
+        raise UsageError(f"the value of {name} is not UTF-8 text.", hint="Write it in a terminal that uses UTF-8.")
     long = next((name for name, text in cells.items() if len(text) > MAX_CELL), None)
     if long is not None:
         raise UsageError(f"the value of {long[:60]} is longer than {MAX_CELL:,} characters.", hint="Shorten it.")

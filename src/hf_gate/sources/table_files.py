@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
-from ..domain.grants import end_of_day
+from ..domain.grants import FAR_END, end_of_day
 from ..domain.ids import is_id
 from ..policy.email_addresses import parse_address, parse_domain
 from ..policy.fact_values import clean_text
@@ -276,7 +276,8 @@ class _TableRecord:
         if not text:
             return None, ""
         try:
-            return parse(text, self.zone), ""
+            moment = parse(text, self.zone)
+            return (FAR_END if moment.astimezone(UTC) > FAR_END else moment), ""
         except (ValueError, OverflowError):
             flaw = f"{column} {text[:40]!r} is not a date; write it as 2027-06-30"
             self._add_problem("no_date", f"{flaw[0].upper()}{flaw[1:]}.")
@@ -293,11 +294,14 @@ def _parse_start(text: str, zone: tzinfo) -> datetime:
 def _parse_expiry(text: str, zone: tzinfo) -> datetime:
     """Parse an expiry: the end of a date, or a point in time. `zone` applies unless the text has a zone."""
     if _DATE.match(text):
-        return end_of_day(date.fromisoformat(text), zone)
+        day = date.fromisoformat(text)
+        return FAR_END if day == date.max else end_of_day(day, zone)
     if ":" not in text:  # reject 20270630 and 2027-W26, which fromisoformat accepts
         raise ValueError(text)
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+    if moment.tzinfo is None:
+        return FAR_END if moment.date() == date.max else moment.replace(tzinfo=zone)
+    return moment
 
 
 def _strip_username(text: str) -> str:
