@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,6 +210,40 @@ def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: Scene) -> N
     assert held.kind is OutcomeKind.DEFERRED
     assert "cannot be read" in held.why
     assert decide(scene, OWNER, choice=REJECT).kind is OutcomeKind.DONE
+
+
+@pytest.mark.parametrize("loss", ["folder", "link", "name"])
+def test_while_a_policy_that_asks_for_two_people_is_missing_nobody_is_accepted(scene: Scene, loss: str) -> None:
+    decide(scene, OWNER)
+    alarms(scene)
+    file = scene.folder / "policies" / "wishes.yaml"
+    if loss == "folder":
+        shutil.rmtree(file.parent)
+    elif loss == "link":
+        file.unlink()
+        file.symlink_to(scene.folder / "nowhere")
+    else:
+        file.rename(file.with_suffix(".yml"))
+    for who in ("ada", "bo"):
+        held = decide(scene, OWNER, who)
+        assert held.kind is OutcomeKind.DEFERRED
+        assert "cannot be found" in held.why
+    assert accepts(scene) == 0
+    assert decide(scene, OWNER, "bo", REJECT).kind is OutcomeKind.DONE
+    scene.decide("ada", "accepted")
+    scene.sync()
+    assert alarms(scene) == [], "nobody knows yet how many people are needed"
+    file.unlink(missing_ok=True)
+    use(scene, DOUBLE)
+    assert alarms(scene) == [("ada", 1, 2)]
+
+
+def test_a_policy_in_shadow_mode_asks_for_two_people_no_more_and_may_then_go(scene: Scene) -> None:
+    alarms(scene)
+    use(scene, DOUBLE.replace("mode: enforce", "mode: shadow"))
+    alarms(scene)
+    shutil.rmtree(scene.folder / "policies")
+    assert decide(scene, OWNER).kind is OutcomeKind.DONE
 
 
 def test_a_turn_sends_nothing_before_the_second_approval(scene: Scene) -> None:

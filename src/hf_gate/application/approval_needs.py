@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -14,7 +14,7 @@ from ..domain.ids import Repo
 from ..domain.rows import RequestRow
 from ..errors import HfGateError
 from ..store.store import Store
-from .setting_keys import TWO_PERSON_REPOS
+from .setting_keys import TWO_PERSON_POLICIES
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ def read_needs(
 ) -> ReviewerNeeds:
     """Read the policies as they are now. `read_bundle` returns policies that are already compiled.
 
-    With `should_remember`, store the repos where two people are needed, for times when the policies cannot be read.
+    With `should_remember`, store which policies ask for two people and where. Nothing is accepted at these repos while the
+    policies cannot be read, or while one of these policies is missing.
     """
-    folder, last_known = workspace.location.folder, _last_known(workspace.store)
-    if folder is None or (not last_known and not _may_ask_for_two(folder, workspace.location.config.policies)):
+    folder, known = workspace.location.folder, _read_known(workspace.store)
+    if folder is None or (not known and not _may_ask_for_two(folder, workspace.location.config.policies)):
         return SingleNeeds()
     from .approval_rules import PolicyNeeds, asks_for_two
     from .policy_bundle import load_policies
@@ -63,17 +64,38 @@ def read_needs(
         bundle = (read_bundle() if read_bundle is not None else None) or load_policies(workspace)
     except HfGateError as problem:
         why = f"the policies cannot be read: {problem}"
-        return PolicyNeeds(workspace, problem=why, last_known=last_known or _EVERY_REPO)
-    globs = sorted({glob for policy in bundle.policies if asks_for_two(policy) for glob in policy.applies_to})
-    if should_remember and tuple(globs) != last_known:
+        return PolicyNeeds(workspace, problem=why, blocked=_list_globs(known) or _EVERY_REPO)
+    present = {policy.name for policy in bundle.policies}
+    missing = {name: globs for name, globs in known.items() if name not in present}
+    asking = {policy.name: tuple(sorted(policy.applies_to)) for policy in bundle.policies if asks_for_two(policy)}
+    if should_remember and asking | missing != known:
+        text = msgspec.json.encode(asking | missing, order="sorted").decode() if asking or missing else None
         with workspace.store.writing() as write:
-            write.write_setting(TWO_PERSON_REPOS, msgspec.json.encode(globs).decode() if globs else None)
-    return PolicyNeeds(workspace, bundle) if globs else SingleNeeds()
+            write.write_setting(TWO_PERSON_POLICIES, text)
+    if not asking and not missing:
+        return SingleNeeds()
+    return PolicyNeeds(workspace, bundle, problem=_describe_missing(missing), blocked=_list_globs(missing))
 
 
-def _last_known(store: Store) -> tuple[str, ...]:
-    text = store.setting(TWO_PERSON_REPOS)
-    return () if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+def _read_known(store: Store) -> dict[str, tuple[str, ...]]:
+    text = store.setting(TWO_PERSON_POLICIES)
+    return {} if text is None else msgspec.json.decode(text, type=dict[str, tuple[str, ...]])
+
+
+def _list_globs(policies: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    return tuple(sorted({glob for globs in policies.values() for glob in globs}))
+
+
+def _describe_missing(names: Collection[str]) -> str:
+    """Return why nothing is accepted, and what to do; "" if no policy is missing."""
+    if not names:
+        return ""
+    policies = f"the policy {min(names)}" if len(names) == 1 else f"the policies {', '.join(sorted(names))}"
+    them = "it asks" if len(names) == 1 else "they ask"
+    return (
+        f"{policies} cannot be found, and {them} for two people; put the file back, "
+        "and to end the rule, write `mode: shadow` in the file"
+    )
 
 
 def _may_ask_for_two(folder: Path, globs: Iterable[str]) -> bool:

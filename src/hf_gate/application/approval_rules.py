@@ -31,26 +31,24 @@ def asks_for_two(policy: Policy) -> bool:
 class PolicyNeeds:
     """Computes the needs of requests. `bundle` are the compiled policies; None if they cannot be read.
 
-    With a `problem`, the policies cannot be read. Then nothing is accepted at `last_known` repos (globs), where two people
-    were needed when the policies were last read.
+    With a `problem`, policies cannot be read or are missing. Then nothing is accepted at `blocked` repos (globs), where
+    these policies asked for two people.
     """
 
     workspace: Workspace
     bundle: PolicyBundle | None = None
     problem: str = ""
-    last_known: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
 
     def is_two_person_repo(self, repo: Repo) -> bool:
         """Tell whether some requests at a repo need two people, or nobody knows whether they do."""
-        if self.problem:
-            return any(glob_matches(glob, repo) for glob in self.last_known)
-        return bool(self._policies_at(repo))
+        return self._is_blocked(repo) or bool(self._policies_at(repo))
 
     def compute(self, repo: Repo, rows: Iterable[RequestRow], now: datetime) -> dict[int, ReviewerNeed]:
         """Return the needs of the requests that need two people."""
         if not self.is_two_person_repo(repo):
             return {}
-        if self.problem:
+        if self._is_blocked(repo):
             return {row.id: ReviewerNeed(2, problem=self.problem) for row in rows}
         found = {row.id: self.strictest(repo) for row in rows}
         policy_set = self._policy_set(repo)
@@ -64,9 +62,12 @@ class PolicyNeeds:
 
     def strictest(self, repo: Repo) -> ReviewerNeed:
         """Return the need of a person without a stored request: the most people that any rule asks for."""
-        if self.problem:
-            return ReviewerNeed(2, problem=self.problem) if self.is_two_person_repo(repo) else ONE_PERSON
+        if self._is_blocked(repo):
+            return ReviewerNeed(2, problem=self.problem)
         return _make_need([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
+
+    def _is_blocked(self, repo: Repo) -> bool:
+        return any(glob_matches(glob, repo) for glob in self.blocked)
 
     def _policies_at(self, repo: Repo) -> list[Policy]:
         policies = () if self.bundle is None else self.bundle.policies

@@ -20,8 +20,8 @@ PRIVATE_HOST: Final = export.PRIVATE_HOST
 SAVED_POLICIES: Final = "policies saved from the desk"
 """The holds of policies that were saved from the desk and not promoted since, as JSON."""
 
-TWO_PERSON_REPOS: Final = "repos with two approvals"
-"""The repos (globs, as JSON) where a policy asked for two people when the policies were last read."""
+TWO_PERSON_POLICIES: Final = "policies with two approvals"
+"""The policies that asked for two people when they were last read, with their repos (globs), as JSON."""
 
 HELD_ENDS: Final = "held ends"
 """How many grants would end earlier but wait for a confirmation."""
