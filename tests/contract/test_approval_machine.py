@@ -240,7 +240,7 @@ def test_on_sqlite() -> None:
     class OnFiles(ApprovalMachine):
         make_place = staticmethod(lambda folder: str(folder / "desk.db"))
 
-    run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples))
+    run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples // 3))
 
 
 def test_on_postgresql(postgres_uri: str) -> None:

@@ -124,7 +124,11 @@ _edits = st.one_of(
     hours=st.sampled_from([(0, 24), (8, 18)]),
     rate=st.sampled_from([1, 9]),
 )
-@settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(
+    max_examples=max(10, settings().max_examples // 5),
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
 def test_access_ends_neither_early_nor_on_unknown_nor_late(
     start: dict[str, int],
     steps: list[tuple[tuple[str, str, int | str | None], int]],
