@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,13 @@ def test_a_turn_that_failed_or_was_stopped_calls_nobody(console: Console, receiv
     assert console.run("run", "--once", env=env).code == 0
     assert console.run("start").code == 0
     assert Console(console.hub, "hf_local_revoked").run("run", "--once", env=env).code == 4
+    assert receiver.calls == []
+
+
+def test_a_turn_that_found_no_repo_calls_nobody(console: Console, receiver: Receiver, tmp_path: Path) -> None:
+    desk = tmp_path / "hf-gate.yaml"
+    desk.write_text(re.sub(r"repos:\n(  - .*\n)+", "repos:\n  - someone/*\n", desk.read_text("utf-8")), "utf-8")
+    assert console.run("run", "--once", env={"BEAT": receiver.url + SECRET}).code == 5
     assert receiver.calls == []
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
-from hf_gate.store.turns import begin_turn, read_turns
+from hf_gate.store.turns import begin_turn, end_turn, read_turns
 from hf_gate.testing import LocalHub
 
 from .console import DATASET, MODEL, Console, fill, status_of
@@ -107,6 +110,56 @@ def test_a_turn_whose_process_was_killed_is_late(console: Console, tmp_path: Pat
         begin_turn(store, 0, None)
     assert _check(console) == (1, "late")
     assert "has not ended" in console.run("status", "--check").out
+
+
+def _store_turns(
+    console: Console, folder: Path, ends: Sequence[TurnEnd | None], ahead: timedelta = timedelta(0)
+) -> None:
+    """Turns that began now or in the future, the oldest first. None: the turn has not ended."""
+    at = round(1000 * (console.hub.clock.now() + ahead.total_seconds()))
+    with open_store(folder / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url)) as store:
+        for end in ends:
+            turn = TurnRow(id=begin_turn(store, at, 60), started_at=at, ended_at=at, end=end, repos=1)
+            if end is not None:
+                end_turn(store, turn)
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "words"),
+    [
+        ((None, None), "failed", "The last turn was killed."),
+        ((TurnEnd.OK, None, None), "failed", "The last turn was killed."),
+        ((TurnEnd.INTERRUPTED, TurnEnd.INTERRUPTED), "failed", "Each of the last 2 turns was interrupted or killed."),
+        ((None, TurnEnd.INTERRUPTED, None), "failed", "Each of the last 2 turns was interrupted or killed."),
+        ((TurnEnd.OK, TurnEnd.INTERRUPTED), "fine", "interrupted"),
+        ((TurnEnd.OK, None), "fine", "1 repo"),
+        ((None, None, TurnEnd.OK), "fine", "1 repo"),
+    ],
+)
+def test_turns_that_are_killed_or_interrupted_again_and_again_have_failed(
+    console: Console, tmp_path: Path, ends: Sequence[TurnEnd | None], state: str, words: str
+) -> None:
+    _store_turns(console, tmp_path, ends)
+    assert _check(console) == (0 if state == "fine" else 1, state)
+    assert words in console.run("status", "--check", env=CLOCK).out
+
+
+def test_a_turn_that_began_in_the_future_is_late(console: Console, tmp_path: Path) -> None:
+    _store_turns(console, tmp_path, [TurnEnd.OK], timedelta(days=365, hours=1))
+    assert _check(console) == (1, "late")
+    assert "The last turn began 365 d in the future" in console.run("status", "--check", env=CLOCK).out
+    _store_turns(console, tmp_path, [TurnEnd.OK])
+    assert _check(console) == (0, "fine")
+
+
+def test_a_turn_that_found_no_repo_has_failed(console: Console, tmp_path: Path) -> None:
+    desk = tmp_path / "hf-gate.yaml"
+    desk.write_text(re.sub(r"repos:\n(  - .*\n)+", "repos:\n  - someone/*\n", desk.read_text("utf-8")), "utf-8")
+    ended = console.run("run", "--once", env=CLOCK)
+    assert ended.code == 5
+    assert "No repo was found." in ended.err
+    assert _check(console) == (1, "failed")
+    assert "failed: no repo was found." in console.run("status", "--check", env=CLOCK).out
 
 
 def test_a_loop_is_late_after_twice_its_own_pause(console: Console) -> None:

@@ -30,6 +30,8 @@ _UNDONE: Final = timedelta(hours=24)  # after this time, a request should have t
 _DECIDED: Final = ("accept", "reset", "reject")
 _MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL)
+_READ_TURNS: Final = 5
+_CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def read_health(store: Store, now: datetime, *, max_age: timedelta | None = None
 
     The first of these states that holds is returned: stopped, idle, failed, late, stuck, fine.
     """
-    turns = read_turns(store, 2)
+    turns = read_turns(store, _READ_TURNS)
     last = next((turn for turn in turns if turn.end is not None), None)
     running = turns[0] if turns and turns[0].end is None else None
     stop = read_stop(store)
@@ -78,6 +80,12 @@ def _judge(
     newest = turns[0]
     if last is not None and last.end in _BAD_ENDS:
         return HealthState.FAILED, f"{describe_turn(last, now)}", "The next turn tries again. See: hf-gate doctor"
+    if lost := _describe_lost_turns(turns):
+        return HealthState.FAILED, lost, "See the log of the service that runs it."
+    if from_ms(newest.started_at) - now > _CLOCK_STEP:
+        ahead = format_span(from_ms(newest.started_at) - now)
+        said = f"The last turn began {ahead} in the future: the clock was ahead, so its age is unknown."
+        return HealthState.LATE, said, "Start it again: hf-gate run --every auto"
     if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
         if newest.end is None:
             said = f"The last turn began {_ago(newest.started_at, now)} and has not ended."
@@ -88,6 +96,16 @@ def _judge(
     if stuck:
         return HealthState.STUCK, f"{said} {pluralize(len(stuck), 'problem')} need a person.", ""
     return HealthState.FINE, said, ""
+
+
+def _describe_lost_turns(turns: Sequence[TurnRow]) -> str:
+    """Return a sentence if turns were killed or interrupted again and again, else ""."""
+    newest = turns[0]
+    begun = turns[1:] if newest.end is None else turns  # without the one that may be running
+    if newest.end is None and begun and begun[0].end is None:
+        return "The last turn was killed."
+    lost = list(takewhile(lambda turn: turn.end in {None, TurnEnd.INTERRUPTED}, begun))
+    return f"Each of the last {len(lost)} turns was interrupted or killed." if len(lost) > 1 else ""
 
 
 def _patience(turn: TurnRow) -> timedelta:

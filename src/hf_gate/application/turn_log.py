@@ -70,14 +70,19 @@ def has_failed_whole(result: TurnResult) -> bool:
 
 
 def has_failed_in_part(result: TurnResult) -> bool:
-    """Tell whether a repo, a change or the rest of a run failed."""
+    """Tell whether a repo, a change or the rest of a run failed, or no repo was found."""
     is_interrupted = result.run is not None and result.run.state is RunState.INTERRUPTED
-    return bool(result.problems or result.refused or is_interrupted)
+    return bool(result.problems or result.refused or is_interrupted) or has_found_no_repo(result)
+
+
+def has_found_no_repo(result: TurnResult) -> bool:
+    """Tell whether the turn had no repo to read: a typing error in `repos`, or a token that lost its rights."""
+    return not result.synced and not result.failed
 
 
 def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
     end = TurnEnd.STOPPED if result.stop is not None else TurnEnd.OK
-    if has_failed_whole(result):
+    if has_failed_whole(result) or has_found_no_repo(result):
         end = TurnEnd.FAILED
     elif has_failed_in_part(result):
         end = TurnEnd.PARTIAL
@@ -100,7 +105,7 @@ def _first_problem(result: TurnResult) -> str | None:
         return _shorten(str(result.stopped))
     for repo, refusal in result.refused.items():
         return _shorten(f"{repo} refused decisions: {refusal.why}")
-    return None
+    return "no repo was found" if has_found_no_repo(result) else None
 
 
 def _describe(problem: BaseException) -> str:

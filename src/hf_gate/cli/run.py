@@ -193,7 +193,7 @@ class _Loop:
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool
         from ..application.turn import TurnContext, turn_to_dict
-        from ..application.turn_log import run_recorded_turn
+        from ..application.turn_log import has_found_no_repo, run_recorded_turn
         from ..application.workspace import new_id
 
         with EvaluationPool(workspace, bundle) as pool:
@@ -215,6 +215,8 @@ class _Loop:
         self.has_news = done.has_changes
         if done.skew is not None:
             self.run.out.warn(f"No grant was ended: {clock_advice(done.skew)}")
+        if has_found_no_repo(done):
+            self.run.out.warn("No repo was found. Check `repos` in hf-gate.yaml and the rights of the token.")
         self._send_heartbeat(workspace, done)
         changes = [] if done.run is None else done_changes(workspace, done.run)
         document = {**turn_to_dict(done), "done": _done_rows(changes)}
