@@ -274,6 +274,20 @@ def test_a_copy_that_knows_the_person_under_another_pseudonym_is_erased_too() ->
         state.teardown()
 
 
+def test_an_erased_request_is_recognized_after_its_repo_was_renamed_on_the_hub() -> None:
+    state = OnFiles()
+    try:
+        state.begin()
+        state.ask(EEG, 0)
+        state.erase(cast("st.DataObject", _Drawn(0)), is_fresh=True)
+        assert state.forgotten == {0}
+        state.hub[MED, 0] = state.hub.pop((EEG, 0))
+        state.sync()
+        state.nobody_erased_is_left()
+    finally:
+        state.teardown()
+
+
 @pytest.mark.slow
 def test_on_sqlite() -> None:
     run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples // 3))

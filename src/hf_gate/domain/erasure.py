@@ -12,7 +12,7 @@ from typing import Final
 
 from .case_folding import fold_for_search
 from .events import canonical_json
-from .ids import Person, Repo
+from .ids import Person
 from .requests import AccessRequest
 from .timestamps import ms_to_iso, to_ms
 
@@ -47,15 +47,18 @@ def hash_account(secret: bytes, user_id: str | None, username: str | None) -> by
 
 
 def hash_request(
-    secret: bytes, repo: Repo, asked_at: int, *, user_id: str | None, username: str | None, hub_request: str | None
+    secret: bytes, asked_at: int, *, user_id: str | None, username: str | None, hub_request: str | None
 ) -> tuple[bytes, ...]:
-    """Return the hashes of a request: one for each known identifier, together with the repo and the time (ms)."""
+    """Return the hashes of a request: one for each known identifier, together with the time (ms).
+
+    The repo is not part of them, because it can be renamed on the Hub.
+    """
     named = (
         ("id", user_id and user_id.lower()),
         ("name", username and fold_for_search(username)),
         ("request", hub_request and hub_request.lower()),
     )
-    return tuple(_hash(secret, kind, str(repo), str(asked_at), value) for kind, value in named if value)
+    return tuple(_hash(secret, kind, str(asked_at), value) for kind, value in named if value)
 
 
 def hash_record(secret: bytes, request: AccessRequest) -> tuple[bytes, ...]:
@@ -63,7 +66,6 @@ def hash_record(secret: bytes, request: AccessRequest) -> tuple[bytes, ...]:
     person = request.person
     return hash_request(
         secret,
-        request.repo,
         to_ms(request.asked_at),
         user_id=person.id,
         username=person.username,

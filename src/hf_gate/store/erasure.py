@@ -119,11 +119,11 @@ class Eraser:
         """Store the hashes by which a sync recognizes these requests."""
         secret, by_id = read_secret(self._db), {one.id: one for one in people}
         among, value = self._db.in_clause(requests)
-        sql = f"SELECT id, repo_id, person_id, asked_at, hub_request FROM requests WHERE id {among}"
+        sql = f"SELECT id, person_id, asked_at, hub_request FROM requests WHERE id {among}"
         rows = [
             (key, ident)
-            for ident, repo_id, person, asked_at, hub_request in self._db.rows(sql, (value,))
-            for key in _hash(secret, self._repos[repo_id], by_id[person], asked_at, hub_request)
+            for ident, person, asked_at, hub_request in self._db.rows(sql, (value,))
+            for key in _hash(secret, by_id[person], asked_at, hub_request)
         ]
         write_keys(self._db, rows)
 
@@ -207,11 +207,8 @@ class Eraser:
             self._db.run("UPDATE plans SET document = ? WHERE digest = ?", (packed, digest))
 
 
-def _hash(
-    secret: bytes, repo: Repo | None, one: StoredIdentity, asked_at: int, hub_request: str | None
-) -> tuple[bytes, ...]:
-    assert repo is not None, "the workspace itself has no requests"
-    return hash_request(secret, repo, asked_at, user_id=one.user_id, username=one.username, hub_request=hub_request)
+def _hash(secret: bytes, one: StoredIdentity, asked_at: int, hub_request: str | None) -> tuple[bytes, ...]:
+    return hash_request(secret, asked_at, user_id=one.user_id, username=one.username, hub_request=hub_request)
 
 
 def _is_about(change: dict[str, object], requests: Collection[int], user_ids: Collection[str]) -> bool:

@@ -17,7 +17,6 @@ from ..domain.erasure import hash_account, hash_person, hash_request, hash_store
 from ..errors import StoreDamaged, StoreUnavailable
 from .erased import find_keys, read_secret, write_keys
 from .erasure import TO_SCRUB, Eraser, read_identity
-from .ledger import read_repos_by_number
 from .sql import Database, Postgres, Sqlite
 
 if TYPE_CHECKING:
@@ -45,14 +44,13 @@ class ErasureHashes(msgspec.Struct, frozen=True):
 
 def make_record(db: Database, person: int, at: int) -> ErasureHashes:
     """Return the record of the erasure of a person."""
-    secret, identity, repos = read_secret(db), read_identity(db, person), read_repos_by_number(db)
-    rows = db.rows("SELECT repo_id, asked_at, hub_request FROM requests WHERE person_id = ? ORDER BY id", (person,))
+    secret, identity = read_secret(db), read_identity(db, person)
+    rows = db.rows("SELECT asked_at, hub_request FROM requests WHERE person_id = ? ORDER BY id", (person,))
     keys = [
         key.hex()
-        for repo_id, asked_at, hub_request in rows
+        for asked_at, hub_request in rows
         for key in hash_request(
             secret,
-            repos[repo_id],
             asked_at,
             user_id=identity.user_id,
             username=identity.username,
