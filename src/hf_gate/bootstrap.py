@@ -327,6 +327,20 @@ class Connection:
         """The account of the token, cached by the token's hash; None without a token."""
         return find_account(lambda: self.hub, self.settings)
 
+    def read_account(self) -> Account | None:
+        """Ask the Hub for the account of the token; None without a token or a `whoami` answer.
+
+        Use this where an account counts as a person, because each user can write into the cache.
+        """
+        if not has_token(self.settings):
+            return None
+        try:
+            return self.hub.whoami()
+        except (NotAllowed, HubUnavailable, Offline):
+            raise
+        except HfGateError:  # the Hub has no whoami
+            return None
+
     @cached_property
     def clock(self) -> HubClock:
         """This machine's clock, or the local Hub's clock if `HF_GATE_CLOCK=hub`."""

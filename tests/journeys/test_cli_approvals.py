@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Hub
+from hf_gate.bootstrap import read_process_settings
 from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.config import Flags
 from hf_gate.domain.ids import parse_repo
 from hf_gate.testing import LocalHub
 from tests.journeys.console import MODEL, Console, fill, status_of
@@ -53,6 +56,19 @@ def test_the_first_acceptance_is_deferred_and_the_second_is_sent(fresh: LocalHub
     assert second.code == 0, second.err
     assert "accepted; can download now" in second.out
     assert status_of(fresh, "ada-l") == "accepted"
+
+
+@pytest.mark.usefixtures("desk")
+def test_another_account_id_in_the_cache_is_no_second_person(fresh: LocalHub) -> None:
+    owner = Console(fresh)
+    assert owner.run("sync", "--full").code == 0
+    assert "approval 1 of 2" in owner.run("accept", f"ada-l@{MODEL}").out
+    cache = read_process_settings(Flags()).paths.accounts
+    accounts = json.loads(cache.read_bytes())
+    cache.write_text(json.dumps({key: one | {"id": "f" * 24, "name": "kim"} for key, one in accounts.items()}))
+    again = owner.run("accept", f"ada-l@{MODEL}")
+    assert "yours counts once" in again.out + again.err
+    assert status_of(fresh, "ada-l") == "pending"
 
 
 @pytest.mark.usefixtures("desk")

@@ -56,7 +56,8 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
         run.out.say(hold.note)
     if not is_known:
         _confirm(run, workspace, policy, changes, yes=yes, max_changes=max_changes)
-        author = RunAuthor(account=run.account.id if run.account else None)
+        account = run.connection.read_account()
+        author = RunAuthor(account=account.id if account else None)
         promote(workspace.store, policy, actor_of(run), to_ms(workspace.clock.now()), author)
     doc = {
         "schema_version": 1,

@@ -61,7 +61,7 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
 
 
 def _this_member(run: Run) -> Member:
-    account = run.account
+    account = run.connection.read_account()
     user_id = None if account is None else account.id
     return Member(
         name=account.name if account else "",
