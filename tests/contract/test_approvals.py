@@ -14,6 +14,7 @@ from hf_gate.application.approval_alarms import close_alarm, list_open_alarms, r
 from hf_gate.application.approvals import as_approver, withdraw_approval
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.application.health import list_stuck
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.approvals import PolicyAuthor
 from hf_gate.domain.lifecycle import Status
@@ -323,6 +324,17 @@ def test_somebody_accepted_outside_between_two_syncs_raises_an_alarm(scene: Scen
     scene.decide("zoe", "accepted")
     scene.sync()
     assert alarms(scene) == [("zoe", 0, 2)]
+
+
+def test_an_open_alarm_is_stuck(scene: Scene) -> None:
+    alarms(scene)
+    scene.decide("ada", "accepted")
+    scene.sync()
+    assert alarms(scene) == [("ada", 0, 2)]
+    stuck = list(list_stuck(scene.store, (), scene.clock.now(), held={}, holds=[], refused=[]))
+    assert [each.partition(", at ")[0] for each in stuck] == [
+        "1 person was accepted outside hf-gate without enough approvals"
+    ]
 
 
 def test_acceptances_from_before_the_policy_raise_no_alarm(scene: Scene) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from hf_gate.application.end_changes import change_end_by_hand, record_end_changes
-from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends
+from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves, review_ends
+from hf_gate.application.health import list_stuck
 from hf_gate.application.turn import turn_to_dict
 from hf_gate.domain import events as e
 from hf_gate.domain.runs import RunKind
@@ -126,6 +127,31 @@ def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsSc
     scene.set_rows({name: 30 if name != "p00" else 100 for name in MANY})
     assert ends(scene) == {"earlier": 20}
     assert read_held_ends(scene.store) == 0
+
+
+def stuck(scene: EndsScene) -> list[str]:
+    return list(list_stuck(scene.store, (), scene.now, held={}, holds=[], refused=[]))
+
+
+def test_ends_that_wait_for_a_person_are_stuck(scene: EndsScene) -> None:
+    scene.let_in(dict.fromkeys(MANY, 100), SIGNED)
+    assert stuck(scene) == []
+    scene.set_rows(dict.fromkeys(MANY, 30))
+    scene.turn()
+    assert stuck(scene) == [held_ends_note(21)]
+
+
+@pytest.mark.parametrize(("terms", "days"), [(SIGNED, 9.9), (KEPT, 11.5)])
+def test_a_grant_that_should_have_ended_a_day_ago_is_stuck(scene: EndsScene, terms: str, days: float) -> None:
+    scene.let_in({"ada": 10}, terms)
+    scene.wait(days)
+    review = review_ends(scene.workspace, scene.bundle, scene.now)
+    record_moves(scene.store, review.moves, actor="policy", at=to_ms(scene.now))  # a lapse counts from now
+    assert stuck(scene) == []
+    scene.wait(3)
+    assert stuck(scene) == ["1 grant should have ended more than a day ago: hf-gate expire ls"]
+    scene.turn()
+    assert stuck(scene) == []
 
 
 def test_later_ends_are_never_held(scene: EndsScene) -> None:

@@ -18,6 +18,8 @@ from ..policy.tables import Table
 from ..store.approvals import count_overdue
 from ..store.store import Store
 from ..store.turns import read_turns
+from .approval_alarms import describe_alarms, list_open_alarms
+from .grant_ends import held_ends_note, read_held_ends
 from .policy_saves import PolicyHold
 from .unattended import UnattendedStop, read_stop
 from .workspace_status import MAX_OVERDUE
@@ -27,6 +29,7 @@ MAX_AGE: Final = timedelta(minutes=30)
 
 _UNPROVED: Final = timedelta(hours=25)  # a full sync is due every 24 h
 _UNDONE: Final = timedelta(hours=24)  # after this time, a request should have the decision of its rule
+_NOT_ENDED: Final = timedelta(days=1)  # after this time, a grant that is due should have ended
 _DECIDED: Final = ("accept", "reset", "reject")
 _MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL)
@@ -145,8 +148,9 @@ def list_stuck(
 ) -> Iterator[str]:
     """Yield what no further turn solves.
 
-    These are held policies, refused tables, lists that are not proved complete, requests that people should have decided,
-    and requests that a rule should have decided a day ago.
+    These are held policies and ends, refused tables, lists that are not proved complete, grants that should have ended a
+    day ago, alarms about approvals, requests that people should have decided, and requests that a rule should have decided
+    a day ago.
     """
     for policy, count in held.items():
         yield (
@@ -157,11 +161,22 @@ def list_stuck(
         yield f"Policy {hold.policy} is held. {hold.note}"
     for table in refused:
         yield f"{table.file_problem}; {table.consequence}."
+    yield from _list_access(store, now)
     for row in repos:
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
         if row.tried_at is not None and not row.tried_complete and is_old:
             yield f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"
         yield from _list_waiting(store, row.repo, now)
+
+
+def _list_access(store: Store, now: datetime) -> Iterator[str]:
+    """Yield which access should have ended, or was given without enough approvals."""
+    if note := held_ends_note(read_held_ends(store)):
+        yield note
+    if late := store.count_due(to_ms(now - _NOT_ENDED)):
+        yield f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate expire ls"
+    if alarm := describe_alarms(row.repo for _, row in list_open_alarms(store)):
+        yield f"{alarm} Check them in the desk."
 
 
 def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[str]:

@@ -251,7 +251,7 @@ class Store(StoreConnections):
 
     def count_due(self, until: int) -> int:
         """Return how many grants end at or before a time (ms)."""
-        found = self.reads.row("SELECT count(*) FROM requests WHERE until_at <= ? AND is_current", (until,))
+        found = self.reads.row("SELECT count(*) FROM requests WHERE ends_at <= ? AND is_current", (until,))
         return 0 if found is None else int(found[0])
 
     def open_changes(self) -> Sequence[RequestRow]:
