@@ -28,7 +28,7 @@ PERMISSIONS: Final = (
     ("write notes", MemberRole.REVIEWER, "POST /requests/{id}/note"),
     ("sync now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
     ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),
-    ("start it again", MemberRole.ADMIN, "POST /unattended/start"),
+    ("start unattended work again", MemberRole.ADMIN, "POST /unattended/start"),
     ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
     ("export or erase all that is held about one person", MemberRole.ADMIN, "POST /people/{id}/erase"),
     ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
