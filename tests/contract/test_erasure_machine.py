@@ -100,6 +100,15 @@ class ErasureMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.hub)))
         self.hub[key]["status"] = status
 
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data(), suffix=st.sampled_from(["", " jr", " PhD"]))
+    def change_full_name(self, data: st.DataObject, suffix: str) -> None:
+        """Somebody changes their full name on the Hub; all of their records show it."""
+        person = data.draw(st.sampled_from(sorted({who for _, who in self.hub})))
+        for (_, who), one in self.hub.items():
+            if who == person:
+                one["user"]["fullname"] = f"Full {_NAMES[person].upper()}{suffix}"
+
     @rule()
     def sync(self) -> None:
         for repo in (EEG, MED):

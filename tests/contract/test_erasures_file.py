@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures
 from hf_gate.store.opening import open_store
+from hf_gate.store.retention import delete_expired, remove_traces
+from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, ENDPOINT, mode_of, record, take
 from tests.contract.traces import traces_in_files
 
@@ -46,6 +51,74 @@ def test_an_erasure_that_was_cut_off_is_finished_at_the_next_opening(path: Path,
         assert store.find_by_identity(None, "bob")
     assert traces_in_files(tmp_path, WORDS) == []
     open_store(path, endpoint=ENDPOINT, read_only=True).close()
+
+
+def _people(names: Mapping[int, str]) -> list[dict[str, Any]]:
+    answers = {"Why": "study of brains"}
+    return [record(n, name=names.get(n, f"walrus-{n:03}"), answers=answers) for n in range(1, 41)]
+
+
+def _change_names(store: Store) -> None:
+    take(store, EEG, _people({1: WORDS[0]}))
+    take(store, EEG, _people({1: "zebra-new", 2: "robert"}), at=2_000)
+
+
+def _check_index(store: Store) -> None:
+    assert store.reads.rows("PRAGMA integrity_check") == [("ok",)]
+    assert store.find_index_faults() == []
+    found = {row[0] for row in store.reads.rows("SELECT rowid FROM grams WHERE grams MATCH 'bra'")}
+    expected = {row[0] for row in store.reads.rows("SELECT id FROM texts WHERE text LIKE '%bra%'")}
+    assert found == expected
+
+
+def test_somebody_whose_name_changed_is_erased_and_the_store_stays_sound(tmp_path: Path) -> None:
+    file, erasures = tmp_path / "desk.db", tmp_path / "erasures.jsonl"
+    with open_store(file, endpoint=ENDPOINT) as store:
+        _change_names(store)
+        (row,) = store.find_by_identity(None, "zebra-new")
+        append_record(erasures, make_record(store.reads, row.person.id, 5))
+        assert repeat_erasures(store, erasures)
+        _check_index(store)
+        take(store, EEG, _people({1: "zebra-new", 2: "bobby"}), at=3_000)
+        _check_index(store)
+        assert traces_in_files(tmp_path, [WORDS[0], "zebra-new"]) == []
+    with open_store(file, endpoint=ENDPOINT) as store:
+        assert store.find_by_identity(None, "bobby")
+        assert not verify_ledger(store, with_tables=True).broken
+
+
+def test_old_requests_of_somebody_whose_name_changed_are_deleted_and_the_store_stays_sound(tmp_path: Path) -> None:
+    with open_store(tmp_path / "desk.db", endpoint=ENDPOINT) as store:
+        _change_names(store)
+        assert delete_expired(store, "pending", 1 << 60, limit=2, at=9, actor="run") == 2
+        assert remove_traces(store)
+        _check_index(store)
+        take(store, EEG, _people({1: "zebra-new", 2: "bobby", 3: "carol"}), at=3_000)
+        _check_index(store)
+        assert traces_in_files(tmp_path, ["zebra-new"]) == []
+
+
+def test_names_change_between_erasures_and_the_store_stays_sound(tmp_path: Path) -> None:
+    chance, erasures = random.Random(7), tmp_path / "erasures.jsonl"
+    with open_store(tmp_path / "desk.db", endpoint=ENDPOINT) as store:
+        for turn in range(1, 41):
+            number = chance.randint(1, 12)
+            name = "".join(chance.choices("abcde", k=6))
+            take(store, EEG, [record(number, name=name, fullname=name[::-1])], at=1_000 * turn)
+            found = store.find_by_identity(None, name)
+            if found and turn % 4 == 0:
+                append_record(erasures, make_record(store.reads, found[0].person.id, turn))
+                assert repeat_erasures(store, erasures)
+            assert store.reads.rows("PRAGMA integrity_check") == [("ok",)], turn
+
+
+def test_a_damaged_search_index_is_not_called_verified(path: Path) -> None:
+    with open_store(path, endpoint=ENDPOINT) as store:
+        with store.maintaining() as db:
+            db.run("INSERT INTO grams (grams, rowid, text) VALUES ('delete', 1, 'words that were never there')")
+            db.run("UPDATE grams_data SET block = zeroblob(length(block)) WHERE id > 1000")
+        broken = verify_ledger(store, with_tables=True).broken
+        assert any("search index" in one.what for one in broken)
 
 
 def test_a_reader_that_keeps_the_log_delays_only_the_last_step(path: Path, tmp_path: Path) -> None:

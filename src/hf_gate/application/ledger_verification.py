@@ -184,8 +184,8 @@ def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_
     """Verify every chain of a store, its seals, and the given and stored checkpoints.
 
     `with_tables` also compares the tables that follow from the ledger: the state of each request, its e-mail domain and
-    last reason, the run of each entry, promoted policies, members, and the triggers that protect the ledger. The result
-    lists all other data in `not_proved`. The comparison needs memory for every request.
+    last reason, the run of each entry, promoted policies, members, the triggers that protect the ledger, and the search
+    index. The result lists all other data in `not_proved`. The comparison needs memory for every request.
     """
     reasons = LastReasons() if with_tables else None
     proof = LedgerVerifier([*store.checkpoints(), *checkpoints], reasons)
@@ -233,6 +233,7 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
             yield from _compare_members(store, chain_state)
     yield from _find_unrecorded_requests(store, recorded)
     yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.find_trigger_faults())
+    yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.find_index_faults())
     for request, account, need in sorted(set(stored) - approvals):
         what = f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
         yield ChainBreak(WORKSPACE_CHAIN, 0, what)

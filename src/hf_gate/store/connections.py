@@ -100,7 +100,9 @@ class StoreConnections:
                 raise _closed_error()
             db.begin()
             try:
-                yield Writer(db, self._memory)
+                writer = Writer(db, self._memory)
+                yield writer
+                writer.finish()
                 db.commit()
             except BaseException:
                 self._memory.clear()

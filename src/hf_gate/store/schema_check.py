@@ -44,6 +44,12 @@ def _find_postgres_faults(db: Postgres) -> list[str]:
     return [f"trigger {name} is missing, disabled or changed" for name in sorted(wanted - sound)]
 
 
+def find_index_faults(db: Database) -> list[str]:
+    """Return the damage of the search index of a file; [] for PostgreSQL, and for SQLite before 3.44, which cannot check it."""
+    rows = db.rows("PRAGMA integrity_check(grams)") if isinstance(db, Sqlite) else []
+    return [f"the search index: {row[0]}" for row in rows if row[0] != "ok"]
+
+
 def _to_text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 

@@ -42,7 +42,7 @@ from .requests import (
     read_derived_columns,
     read_history,
 )
-from .schema_check import find_trigger_faults
+from .schema_check import find_index_faults, find_trigger_faults
 from .search import PageRequest, cursor_of, find_keys, key_of
 from .sql import Database
 from .state_columns import Verdict, VerdictCache
@@ -344,6 +344,10 @@ class Store(StoreConnections):
     def find_trigger_faults(self) -> list[str]:
         """Return the faults of the triggers that protect the ledger."""
         return find_trigger_faults(self.reads)
+
+    def find_index_faults(self) -> list[str]:
+        """Return the damage of the search index."""
+        return find_index_faults(self.reads)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return all checkpoints in the order in which they were made."""

@@ -206,6 +206,10 @@ class Writer:
         """Delete the search texts of requests, from the index too."""
         self._index.empty(requests)
 
+    def finish(self) -> None:
+        """Do what is done once at the end of a transaction."""
+        self._index.finish()
+
     def _flush(self, log: ChainWriter) -> None:
         self._people.flush()
         self._rows.flush()
