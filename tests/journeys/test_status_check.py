@@ -13,7 +13,7 @@ import pytest
 from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
-from hf_gate.store.turns import begin_turn, end_turn, read_turns
+from hf_gate.store.turns import ALL_RUNS, begin_turn, end_turn, read_turns
 from hf_gate.testing import LocalHub
 
 from .console import DATASET, MODEL, Console, fill, status_of
@@ -276,3 +276,37 @@ def test_a_stop_is_in_force_at_once_although_another_process_holds_the_store(con
     assert "UnattendedStopped" not in console.run("audit", "ls", "--json").out
     assert console.run("run", "--once").code == 0
     assert "UnattendedStopped" in console.run("audit", "ls", "--json").out
+
+
+@pytest.mark.parametrize("has_earlier_stop", [False, True])
+def test_a_stop_stays_in_force_when_an_older_backup_is_restored(
+    console: Console, tmp_path: Path, has_earlier_stop: bool
+) -> None:
+    if has_earlier_stop:
+        assert console.run("stop").code == 0
+    assert console.run("run", "--once").code == 0
+    assert console.run("store", "backup", "older.db").code == 0
+    assert console.run("start").code == 0
+    assert console.run("stop").code == 0
+    stop = _read_stop_request(console, tmp_path)
+    assert console.run("store", "restore", "older.db", "--yes").code == 0
+    assert _check(console) == (1, "stopped")
+    assert _read_stop_request(console, tmp_path) == stop
+    assert console.run("run", "--once").code == 0
+    kinds = [row["kind"] for row in console.run("audit", "ls", "--json").json]
+    assert kinds.count("UnattendedStopped") == 1 + has_earlier_stop
+    assert console.run("audit", "verify").code == 0
+
+
+def test_a_restore_over_a_damaged_store_needs_no_stop(console: Console, tmp_path: Path) -> None:
+    assert console.run("run", "--once").code == 0
+    assert console.run("store", "backup", "older.db").code == 0
+    (tmp_path / "desk.db").write_bytes(b"SQLite format 3\0?")
+    assert console.run("store", "restore", "older.db", "--yes").code == 0
+    assert _check(console)[1] != "stopped"
+
+
+def _read_stop_request(console: Console, folder: Path) -> str | None:
+    world = get_world_id(console.hub.url)
+    with open_store(folder / "desk.db", endpoint=console.hub.url, world=world, read_only=True) as store:
+        return store.stop_request(ALL_RUNS)

@@ -25,6 +25,7 @@ from .revisions import REVISIONS
 from .schema_check import find_schema_faults, find_trigger_faults
 from .sql import Sqlite, raise_sqlite_error
 from .store import Store
+from .turns import ALL_RUNS
 from .write_lock import Holder, OnWait, ignore_wait
 
 PARTIAL: Final = ".partial"
@@ -154,7 +155,7 @@ class Restore:
 def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none.
 
-    The backup is copied next to the store, checked and disarmed first. If any check fails, the store stays as it is.
+    The backup is copied next to the store, checked and disarmed first. A stop of all unattended work stays in force. If any check fails, the store stays as it is.
     """
     if job.store.is_symlink():
         raise StoreUnavailable(f"{job.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
@@ -169,7 +170,7 @@ def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_
             with _refusing_damage(draft, job.backup):
                 _check_draft(draft, job)
                 _revoke_members(draft, job)
-                _disarm(draft, job.settings)
+                _disarm(draft, job.settings, _read_stop(job.store))
                 repeat_in_copy(draft, job.endpoint, job.store.with_name(FILE_NAME))
             with _system_errors(job.store):
                 replaced = _put_in_place(draft, job.store)
@@ -264,13 +265,34 @@ def _revoke_members(draft: Path, job: Restore) -> None:
             members.revoke(member, job.actor, job.at)
 
 
-def _disarm(draft: Path, settings: Mapping[str, str]) -> None:
-    """End sessions and links, hold the tray, and mark every repo as not synced since the restore."""
+def _read_stop(store: Path) -> str | None:
+    """Return the stop of all unattended work in the store that is replaced; None without one, or without a readable store."""
+    if not store.is_file():
+        return None
+    with suppress(HfGateError):  # a damaged store is often why a person restores
+        db = Sqlite(store, writes=False)
+        try:
+            found = db.row("SELECT action FROM stop_requests WHERE run = ?", (ALL_RUNS,))
+        finally:
+            db.close()
+        return None if found is None else str(found[0])
+    return None
+
+
+def _disarm(draft: Path, settings: Mapping[str, str], stop: str | None) -> None:
+    """End sessions and links, hold the tray, and mark every repo as not synced since the restore.
+
+    `stop` is the stop of unattended work that stays in force. The next turn records it in the restored ledger, unless the
+    setting in the backup says that this was done.
+    """
     db = Sqlite(draft, writes=True)
     try:
         db.begin()
         for statement in _DISARM_SQL:
             db.run(statement)
+        if stop is not None:
+            db.run("DELETE FROM stop_requests WHERE run = ?", (ALL_RUNS,))
+            db.run("INSERT INTO stop_requests (run, action) VALUES (?, ?)", (ALL_RUNS, stop))
         for key, value in settings.items():
             db.run("DELETE FROM settings WHERE key = ?", (key,))
             db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
