@@ -11,12 +11,15 @@ import pytest
 from hf_gate.application.end_changes import change_end_by_hand, record_end_changes
 from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves, review_ends
 from hf_gate.application.health import list_stuck
+from hf_gate.application.planning import PlanResult
 from hf_gate.application.turn import turn_to_dict
 from hf_gate.domain import events as e
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
-from hf_gate.plan.model import ENDS_HELD, ENDS_UNDECIDED
+from hf_gate.errors import HubUnavailable
+from hf_gate.plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED
 from tests.contract.ends_kit import GONE, KEPT, SIGNED, EndsScene, make_scene, policy
+from tests.torture.near import NearHub
 
 
 @pytest.fixture
@@ -158,6 +161,67 @@ def test_later_ends_are_never_held(scene: EndsScene) -> None:
     scene.let_in(dict.fromkeys(MANY, 20), SIGNED)
     scene.set_rows(dict.fromkeys(MANY, 50))
     assert ends(scene) == {"later": 21}
+
+
+# ---- the clock is wrong ------------------------------------------------------------------------------------------------
+
+BACK = 200.0 * 86_400
+
+
+def _plan_in_a_new_process(scene: EndsScene, days: dict[str, int | str | None]) -> PlanResult:
+    scene.restart()
+    scene.set_rows(days)
+    assert scene.hub.skew is None, "nothing was asked yet"
+    return scene.make_plan()
+
+
+def test_a_plan_by_a_clock_that_was_set_back_shortens_no_grace(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100, "bo": 100}, KEPT, "grace: 14d")
+    scene.near.skew = -BACK
+    made = _plan_in_a_new_process(scene, {"ada": GONE, "bo": 100})
+    assert made.skew == pytest.approx(BACK, abs=2)
+    assert (made.ends.counts, scene.days_left("ada")) == ({}, None)
+    assert made.plan.summary[CLOCK_SKEW] == round(made.skew or 0)
+    scene.near.skew = 0.0
+    scene.restart()
+    scene.load()
+    assert ends(scene) == {"lapsed": 1}
+    assert scene.where("ada") == "accepted"
+    assert scene.days_left("ada") == pytest.approx(14, abs=0.01)
+
+
+def test_a_plan_by_a_clock_that_was_set_back_brings_no_date_nearer_than_7_days(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, SIGNED)
+    scene.near.skew = -BACK
+    assert _plan_in_a_new_process(scene, {"ada": 1}).ends.counts == {}
+    assert scene.days_left("ada") == about(100)
+    scene.near.skew = 0.0
+    scene.restart()
+    scene.load()
+    assert ends(scene) == {"earlier": 1}
+    assert scene.days_left("ada") == pytest.approx(7, abs=0.01)
+
+
+def test_while_the_clock_cannot_be_compared_ends_move_only_later(
+    scene: EndsScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.let_in({"ada": 100, "bo": 100, "cy": 100}, SIGNED, KEPT, "grace: 14d")
+
+    def fail(*_: object) -> None:
+        raise HubUnavailable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NearHub, "gate", fail)
+        made = _plan_in_a_new_process(scene, {"ada": 30, "bo": GONE, "cy": 200})
+    assert (made.skew, made.ends.counts) == (None, {"later": 1})
+    assert [scene.days_left(name) for name in ("ada", "bo", "cy")] == [about(100), about(100), about(200)]
+    assert scene.make_plan().ends.counts == {"earlier": 1, "lapsed": 1}
+
+
+def test_a_plan_that_moves_no_end_to_an_earlier_time_calls_nobody(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100}, SIGNED, KEPT)
+    assert _plan_in_a_new_process(scene, {"ada": 200}).ends.counts == {"later": 1}
+    assert scene.hub.skew is None
 
 
 # ---- conditions --------------------------------------------------------------------------------------------------------

@@ -4,13 +4,15 @@ Guarantees:
 1. What is unknown moves no end and ends no access.
 2. A later date counts at once; an earlier date takes effect no sooner than 7 days ahead.
 3. If one turn would move more than 20 ends to an earlier time, a person must confirm it first.
-4. A grant that a person marked as not to be renewed gets no later date.
+4. No end moves to an earlier time while this machine's clock is wrong or cannot be compared with the Hub's.
+5. A grant that a person marked as not to be renewed gets no later date.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -23,14 +25,17 @@ from ..domain.lifecycle import Status
 from ..domain.request_state import RequestState, apply_event, current_end
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
+from ..errors import HfGateError
 from ..policy.fact_table import fact_types
 from ..policy.grant_conditions import TermsEvaluator
 from ..policy.model import Facts
+from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import iterate_grants_with_terms, read_terms
 from ..store.store import Store
 from . import setting_keys
 from .evaluation import build_inputs, policies_for_terms
 from .policy_bundle import PolicyBundle
+from .ports import HubPort
 from .workspace import Workspace
 
 SHORTEN_AHEAD: Final = timedelta(days=7)
@@ -64,6 +69,11 @@ class EndMove:
         """Whether the access would end earlier than it does now."""
         before, after = self.row.state.ends_at, _after(self.row.state, self.event, 0).ends_at
         return after is not None and (before is None or after < before)
+
+    @property
+    def can_shorten(self) -> bool:
+        """Whether one of the two ends moves to an earlier time, even if the other one comes first now."""
+        return self.is_earlier or any(kind in _EARLIER_KINDS for kind in self.kinds)
 
 
 @dataclass(slots=True)
@@ -212,15 +222,37 @@ def _review_grant(
 
 
 def refresh_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> EndRefresh:
-    """Move the ends of all grants and record due notices, except moves that need a confirmation."""
+    """Move the ends of all grants and record due notices, except moves that need a confirmation.
+
+    Before an end moves to an earlier time, the clock is compared with the Hub's. If it is too far off, nothing moves; if
+    it cannot be compared, those ends stay and wait.
+    """
     review, store = review_ends(workspace, bundle, now), workspace.store
-    held = review.earlier if len(review.earlier) > MAX_EARLIER else []
-    waiting = {move.row.id for move in held}
+    shortening = [move for move in review.moves if move.can_shorten]
+    skew = fetch_skew(workspace.hub, shortening[0].row.repo) if shortening else 0.0
+    if is_clock_off(skew):
+        return EndRefresh()
+    undecided = frozenset(review.undecided)
+    if skew is None:
+        waiting, held = {move.row.id for move in shortening}, read_held_ends(store)
+        ends = ((move.row.id, move.row.state.ends_at) for move in shortening)
+        undecided |= {row_id for row_id, end in ends if end is not None and end <= to_ms(now)}
+    else:
+        waiting = {move.row.id for move in review.earlier} if len(review.earlier) > MAX_EARLIER else set()
+        held = len(waiting)
     moves = [move for move in review.moves if move.row.id not in waiting]
     notices = [(row, event) for row, event in review.notices if row.id not in waiting]
     record_moves(store, moves, notices, actor=_ACTOR, at=to_ms(now))
-    store_held_ends(store, len(held))
-    return EndRefresh(count_kinds(moves), len(notices), len(held), frozenset(review.undecided))
+    store_held_ends(store, held)
+    return EndRefresh(count_kinds(moves), len(notices), held, undecided)
+
+
+def fetch_skew(hub: HubPort, repo: Repo) -> float | None:
+    """Return how many seconds the Hub's clock is ahead, by one call if none has been made yet; None if unknown."""
+    if hub.skew is None:
+        with suppress(HfGateError):
+            hub.gate(repo)  # any answer contains the Hub's time
+    return hub.skew
 
 
 def record_moves(

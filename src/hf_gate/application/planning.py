@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +14,6 @@ from ..domain.ids import Repo
 from ..domain.rows import PersonRow, count_pending
 from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import to_ms
-from ..errors import HfGateError
 from ..plan import guards
 from ..plan.changes import PlanSubject, change_for_end
 from ..plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED, MAX_CHANGES, VALIDITY, Change, Plan, make_partial_plan
@@ -26,7 +24,7 @@ from ..protocol.clock_skew import is_clock_off
 from ..store.store import Store
 from .evaluated_parts import AllowAll, ChangeFilter, EvaluateList, PlanBuffer
 from .evaluation import RepoPolicies, SourcesPort, read_profiles
-from .grant_ends import EndRefresh, refresh_ends
+from .grant_ends import EndRefresh, fetch_skew, refresh_ends
 from .plan_lists import PlanLists
 from .policy_bundle import PolicyBundle, policies_digest
 from .policy_saves import read_holds
@@ -177,6 +175,8 @@ def make_plan(
         bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None
     ends = refresh_ends(workspace, bundle, now) if is_now and skew is None else EndRefresh()
+    if is_now and is_clock_off(workspace.hub.skew):  # it may have been measured only now
+        skew = workspace.hub.skew
 
     def propose_once() -> PlanProposal:
         return propose_plan(
@@ -214,7 +214,6 @@ def make_plan(
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
     """Return how many seconds the Hub's clock is ahead if that is too much to end grants by our clock; else None."""
     hub = workspace.hub
-    if hub.skew is None and (due := next(iter(workspace.store.iterate_due(to_ms(now))), None)) is not None:
-        with suppress(HfGateError):
-            hub.gate(due.repo)  # no call has been made yet; any answer contains the Hub's time
-    return hub.skew if is_clock_off(hub.skew) else None
+    due = None if hub.skew is not None else next(iter(workspace.store.iterate_due(to_ms(now))), None)
+    skew = hub.skew if due is None else fetch_skew(hub, due.repo)
+    return skew if is_clock_off(skew) else None
