@@ -16,6 +16,7 @@ from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.health import list_stuck
 from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.domain import events as e
 from hf_gate.domain.approvals import PolicyAuthor
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
@@ -335,6 +336,49 @@ def test_an_open_alarm_is_stuck(scene: Scene) -> None:
     assert [each.partition(", at ")[0] for each in stuck] == [
         "1 person was accepted outside hf-gate without enough approvals"
     ]
+
+
+def settled(scene: Scene) -> list[tuple[str, str]]:
+    """The outcomes of ada's changes, the latest first."""
+    events = [e.decode_event(one.link.body) for one in scene.store.entries(request=scene.row("ada").id)]
+    return [(one.kind, one.how) for one in events if isinstance(one, e.ChangeSettled)]
+
+
+def test_an_acceptance_outside_that_our_own_run_finds_raises_an_alarm(scene: Scene) -> None:
+    use(scene, POLICY)
+    run = scene.approve(scene.plan())
+    use(scene, DOUBLE)
+    alarms(scene)
+    scene.decide("ada", "accepted")
+    scene.carry(run)
+    assert settled(scene) == [("already", "read")]
+    scene.sync()
+    assert alarms(scene) == [("ada", 0, 2)]
+    close_alarm(scene.workspace, scene.row("ada"), Member(name="owner", role=MemberRole.ADMIN))
+    assert decide(scene, OWNER).kind is OutcomeKind.ALREADY
+    assert alarms(scene) == [], "the person was known to be accepted"
+
+
+def test_an_acceptance_outside_that_a_later_read_takes_for_ours_raises_an_alarm(scene: Scene) -> None:
+    use(scene, POLICY)
+    run = scene.approve(scene.plan())
+    scene.die_while_sending(run)
+    use(scene, DOUBLE)
+    alarms(scene)
+    scene.decide("ada", "accepted")
+    scene.carry(scene.again(run))
+    assert settled(scene)[0] == ("done", "read")
+    scene.sync()
+    assert ("ada", 0, 2) in alarms(scene)
+
+
+def test_accepting_again_somebody_from_before_the_policy_raises_no_alarm(scene: Scene) -> None:
+    use(scene, POLICY)
+    decide(scene, OWNER)
+    use(scene, DOUBLE)
+    alarms(scene)
+    assert decide(scene, OWNER).kind is OutcomeKind.ALREADY
+    assert alarms(scene) == []
 
 
 def test_acceptances_from_before_the_policy_raise_no_alarm(scene: Scene) -> None:

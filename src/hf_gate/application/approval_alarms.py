@@ -11,6 +11,7 @@ from ..domain.ids import Repo
 from ..domain.ledger import LedgerLink
 from ..domain.lifecycle import Status
 from ..domain.members import Member
+from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
 from ..errors import UsageError
@@ -23,10 +24,12 @@ from .workspace import Workspace
 
 MAX_ALARMS: Final = 200  # shown or counted at once
 _CHUNK: Final = 500
+_ENTRIES: Final = 200  # of a request, searched for the status before
+_KINDS: Final = {e.EventKind.STATUS_MOVED, e.EventKind.REQUEST_SEEN, e.EventKind.CHANGE_SETTLED}
 
 
 def raise_approval_alarms(workspace: Workspace, repos: Iterable[Repo], read_bundle: BundleReader | None = None) -> int:
-    """Check the acceptances that syncs found since the last check; return how many lack approvals.
+    """Check the acceptances that syncs and runs found since the last check; return how many lack approvals.
 
     The first check of a repo only notes where its audit log ends: earlier acceptances may be older than the policy.
     """
@@ -48,7 +51,7 @@ def _check_repo(workspace: Workspace, repo: Repo, needs: ReviewerNeeds) -> int:
     if known is None or int(known) > head:
         _write_setting(store, key, str(head))
         return 0
-    accepted = {link.request: link.at for link in store.links(chain, int(known) + 1) if _is_acceptance(link)}
+    accepted = {link.request: link.at for link in store.links(chain, int(known) + 1) if _is_acceptance(store, link)}
     found = list(_find_alarms(workspace, repo, needs, {ident: at for ident, at in accepted.items() if ident}))
     if found or head != int(known):
         at = to_ms(workspace.now())
@@ -59,13 +62,42 @@ def _check_repo(workspace: Workspace, repo: Repo, needs: ReviewerNeeds) -> int:
     return len(found)
 
 
-def _is_acceptance(link: LedgerLink) -> bool:
-    """Tell whether an entry says that somebody was accepted outside hf-gate."""
-    if link.kind not in {e.EventKind.STATUS_MOVED, e.EventKind.REQUEST_SEEN}:
+def _is_acceptance(store: Store, link: LedgerLink) -> bool:
+    """Tell whether an entry says that somebody was accepted, perhaps outside hf-gate.
+
+    A run of hf-gate can be the first to find such an acceptance.
+    """
+    if link.kind not in _KINDS:
         return False
-    event = e.decode_event(link.body)
-    status = event.after if isinstance(event, e.StatusMoved) else getattr(event, "status", "")
-    return bool(status == Status.ACCEPTED)
+    match e.decode_event(link.body):
+        case e.StatusMoved(after=Status.ACCEPTED) | e.RequestSeen(status=Status.ACCEPTED):
+            return True
+        case (
+            e.ChangeSettled(kind=OutcomeKind.ALREADY, after=Status.ACCEPTED)
+            | e.ChangeSettled(kind=OutcomeKind.DONE, how="read", after=Status.ACCEPTED)
+        ):
+            return not _was_accepted(store, link)
+        case _:
+            return False
+
+
+def _was_accepted(store: Store, link: LedgerLink) -> bool:
+    """Tell whether the request was known to be accepted before this entry."""
+    for entry in store.entries(request=link.request, limit=_ENTRIES) if link.request else ():
+        if entry.link.seq >= link.seq:
+            continue
+        match e.decode_event(entry.link.body):
+            case (
+                e.StatusMoved(after=status)
+                | e.RequestSeen(status=status)
+                | e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY, after=status)
+            ):
+                return status == Status.ACCEPTED
+            case e.RequestWithdrawn():
+                return False
+            case _:
+                pass
+    return False
 
 
 def _find_alarms(
