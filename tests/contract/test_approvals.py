@@ -186,6 +186,13 @@ def test_one_person_is_enough_to_reject(scene: Scene) -> None:
     assert scene.where("ada") == "rejected"
 
 
+@pytest.mark.parametrize("key", [r"\x72eviewers", r"\u0072eviewers", r"\U00000072eviewers"])
+def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: Scene, key: str) -> None:
+    use(scene, DOUBLE.replace("reviewers: 2", f'"{key}": 2'))
+    first = decide(scene, OWNER)
+    assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
+
+
 def test_somebody_whom_no_accept_rule_covers_needs_two_people_too(scene: Scene) -> None:
     scene.ask({"cy": "nothing of the kind"})
     scene.sync()

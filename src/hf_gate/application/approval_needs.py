@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .policy_bundle import PolicyBundle
 
 BundleReader: TypeAlias = "Callable[[], PolicyBundle | None]"
-_SIGNS: Final = (b"reviewers", b"\\u", b"\\x", b"\x00")  # the key of a rule, or what could spell it in other ways
+_SIGNS: Final = (b"reviewers", b"\\u", b"\\U", b"\\x", b"\x00")  # the key of a rule, or what could spell it otherwise
 _EVERY_REPO: Final = ("*/*", "datasets/*/*")
 
 
