@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.notify import heartbeat
 from hf_gate.testing import LocalHub
 
 from .console import DATASET, Console, fill
@@ -124,14 +123,6 @@ def test_a_service_that_fails_is_a_warning_without_its_address(
 def test_an_address_that_cannot_be_called_is_a_warning(console: Console, value: str, why: str) -> None:
     ended = console.run("run", "--once", env={"BEAT": value})
     assert (ended.code, why in ended.err, "9a1b-secret" in ended.err) == (0, True, False), ended.err
-
-
-def test_a_client_that_fails_with_a_group_of_errors_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(url: str) -> int:
-        raise ExceptionGroup("all attempts failed", [OSError(url), OverflowError(url)])
-
-    monkeypatch.setattr(heartbeat, "_call", fail)
-    assert heartbeat.call_heartbeat("https://beat.example.org" + SECRET) == "the service could not be reached"
 
 
 def test_the_address_can_stand_in_a_private_file(console: Console, receiver: Receiver, tmp_path: Path) -> None:
