@@ -11,7 +11,7 @@ from .setting_keys import RETENTION_AT
 from .workspace import Workspace
 
 _DAY: Final = 86_400_000
-_BATCH: Final = 500  # requests of one transaction
+_BATCH: Final = 5_000  # requests of one transaction, which rebuilds the search index of SQLite once
 _MAX_IN_TURN: Final = 5_000  # requests of one turn of `run`; the next turn continues
 
 
