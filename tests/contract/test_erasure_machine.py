@@ -297,6 +297,20 @@ def test_an_erased_request_is_recognized_after_its_repo_was_renamed_on_the_hub()
         state.teardown()
 
 
+def test_an_erased_request_keeps_its_status_at_a_repo_that_a_restored_store_does_not_know() -> None:
+    state = OnFiles()
+    try:
+        state.begin()
+        state.back_up()
+        state.ask(EEG, 0)
+        state.erase(cast("st.DataObject", _Drawn(0)), is_fresh=True)
+        state.restore(cast("st.DataObject", _Drawn(1)))
+        state.sync()
+        state.nobody_erased_is_left()
+    finally:
+        state.teardown()
+
+
 @pytest.mark.slow
 def test_on_sqlite() -> None:
     run_state_machine_as_test(OnFiles, settings=_settings(settings().max_examples // 3))

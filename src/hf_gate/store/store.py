@@ -106,10 +106,10 @@ class Store(StoreConnections):
         self, repo: Repo, seen: Sequence[AccessRequest]
     ) -> Sequence[tuple[KnownRequest | None, AccessRequest]]:
         """Return each record with its stored latest attempt. Records of erased people lose their personal data."""
+        records, rows = strip_erased(self.reads, seen)
         ident = self._repo_id(repo)
         if ident is None:
-            return [(None, one) for one in seen]
-        records, rows = strip_erased(self.reads, seen)
+            return [(None, one) for one in records]
         reader = self._attempt_reader(ident)
         known = list(reader.read_latest(records))
         by_number = reader.read_by_number(rows.values())
