@@ -306,6 +306,9 @@ def test_an_erased_request_keeps_its_status_at_a_repo_that_a_restored_store_does
         state.erase(cast("st.DataObject", _Drawn(0)), is_fresh=True)
         state.restore(cast("st.DataObject", _Drawn(1)))
         state.sync()
+        row = state.store.find_by_hub_id(state.hub[EEG, 0]["requestId"])
+        assert row is not None
+        assert (row.state.status, row.person.identity.username) == ("pending", None)
         state.nobody_erased_is_left()
     finally:
         state.teardown()
