@@ -54,6 +54,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.hand_terms": "evaluates policies; loads CEL",
     "hf_gate.application.end_changes": "changes ends of access; loads the store",
     "hf_gate.application.grant_ends": "evaluates the terms of grants; loads CEL",
+    "hf_gate.application.held_ends": "loads CEL",
     "hf_gate.notify.heartbeat": "a client for HTTP",
     "hf_gate.notify.secret_references": "only with a heartbeat",
     "hf_gate.application.health": "loads the store and CEL",

@@ -94,6 +94,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/overview": ("/overview",),
         "/repos": ("/repos",),
         "/repos/{type}/{ns}/{name}": (repo,),
+        "/ends": ("/ends",),
         "/access": ("/access", "/access?as_of=2001-01-01"),
         "/people": ("/people", "/people?q=nobody-at-all"),
         "/people/{id}": (f"/people/{quote(person)}",),

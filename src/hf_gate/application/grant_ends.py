@@ -24,8 +24,8 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_state import RequestState, apply_event, current_end
 from ..domain.rows import RequestRow
-from ..domain.timestamps import from_ms, to_ms
-from ..errors import HfGateError
+from ..domain.timestamps import format_span, from_ms, to_ms
+from ..errors import Guarded, HfGateError
 from ..policy.fact_table import fact_types
 from ..policy.grant_conditions import TermsEvaluator
 from ..policy.model import Facts
@@ -65,9 +65,14 @@ class EndMove:
     event: e.GrantDated
 
     @property
+    def new_end(self) -> int | None:
+        """When the access would end (ms): by date, or by a condition."""
+        return _after(self.row.state, self.event, 0).ends_at
+
+    @property
     def is_earlier(self) -> bool:
         """Whether the access would end earlier than it does now."""
-        before, after = self.row.state.ends_at, _after(self.row.state, self.event, 0).ends_at
+        before, after = self.row.state.ends_at, self.new_end
         return after is not None and (before is None or after < before)
 
     @property
@@ -253,6 +258,19 @@ def fetch_skew(hub: HubPort, repo: Repo) -> float | None:
         with suppress(HfGateError):
             hub.gate(repo)  # any answer contains the Hub's time
     return hub.skew
+
+
+def require_right_clock(hub: HubPort, repo: Repo) -> None:
+    """Raise Guarded if this machine's clock is too far from the Hub's, or if the Hub does not answer."""
+    skew = fetch_skew(hub, repo)
+    if skew is None:
+        raise Guarded("This machine's clock cannot be compared with the Hub's.", hint="Try again when the Hub answers.")
+    if is_clock_off(skew):
+        side = "behind" if skew > 0 else "ahead of"
+        raise Guarded(
+            f"This machine's clock is {format_span(timedelta(seconds=abs(skew)))} {side} the Hub's.",
+            hint="Correct the clock, then try again.",
+        )
 
 
 def record_moves(

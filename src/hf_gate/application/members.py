@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from ..domain.events import POLICY_ACTOR
 from ..domain.ids import Repo
 from ..domain.members import RESERVED_NAMES, Member, MemberRole, RunAuthor, make_owner_member
 from ..domain.rows import RepoRow, RequestRow, RunRow
@@ -173,17 +174,28 @@ def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
 
     An end removes access, as a reset does.
     """
-    if team.is_alone:
+    left = count_ends_left(store, team, now)
+    if left is None or left > 0:
         return ""
+    return f"You set {SINGLE_PERSON_LIMIT} ends within 24 hours, and more need two people."
+
+
+def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
+    """Return how many ends of access a person may still set alone; None without a limit."""
+    if team.is_alone:
+        return None
     accounts = {one.name: one.proven_account for one in team.all_members}
     changed = sum(
         count
         for actor, count in count_changed_ends(store, to_ms(now - LIMIT_WINDOW))
-        if actor not in RESERVED_NAMES and not _is_another(team.me, accounts.get(actor))
+        if not _is_policy_or_program(actor) and not _is_another(team.me, accounts.get(actor))
     )
-    if changed < SINGLE_PERSON_LIMIT:
-        return ""
-    return f"You set {changed} ends within 24 hours, and more than {SINGLE_PERSON_LIMIT} need two people."
+    return max(0, SINGLE_PERSON_LIMIT - changed)
+
+
+def _is_policy_or_program(actor: str) -> bool:
+    """Tell whether an actor of the ledger is not a person: an end that a policy sets is not set by whoever applies it."""
+    return actor in RESERVED_NAMES or actor.startswith(POLICY_ACTOR)
 
 
 def _is_another(me: Member, account: str | None) -> bool:

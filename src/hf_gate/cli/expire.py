@@ -12,11 +12,9 @@ from ..application.records import GrantEndRecord
 from ..config import parse_seconds
 from ..domain.display_text import pluralize
 from ..domain.timestamps import from_ms, to_ms
-from ..errors import Guarded
-from ..protocol.clock_skew import is_clock_off
 from .confirmation import confirm_ends
 from .framework import CommandEntry, GateGroup, command, limit_options
-from .output import Column, describe_clock_skew, format_end
+from .output import Column, format_end
 from .request_table import repo_argument
 from .workspace import actor_of, open_with_policies, open_workspace
 
@@ -103,34 +101,25 @@ def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate run`
     ends the access when it is due.
     """
-    from ..application.grant_ends import count_kinds, fetch_skew, record_moves, review_ends, store_held_ends
+    from ..application.grant_ends import count_kinds, require_right_clock
+    from ..application.held_ends import confirm_moves, list_held_moves
 
     workspace, bundle = open_with_policies(run)
     now = workspace.clock.now()
-    moves = review_ends(workspace, bundle, now).earlier
+    moves = list_held_moves(workspace, bundle, now)
     if moves:
-        _require_right_clock(fetch_skew(workspace.hub, moves[0].row.repo))
+        require_right_clock(workspace.hub, moves[0].row.repo)
         lines = [_move_line(move, now) for move in moves]
         confirm_ends(run, lines, "move {} ends to an earlier time?", yes=yes, max_changes=max_changes)
-        record_moves(workspace.store, moves, actor=actor_of(run), at=to_ms(now))
-        store_held_ends(workspace.store, 0)
+        confirm_moves(workspace, moves, actor_of(run), now)
     document = {"schema_version": 1, "confirmed": len(moves), "kinds": count_kinds(moves)}
     words = f"Moved {pluralize(len(moves), 'end')} to an earlier time." if moves else "No end waits to be confirmed."
     run.out.document(document, lambda: [words])
     return 0
 
 
-def _require_right_clock(skew: float | None) -> None:
-    """Raise Guarded if ends cannot be moved to an earlier time by this clock."""
-    if skew is None:
-        raise Guarded("this machine's clock cannot be compared with the Hub's.", hint="Try again when the Hub answers.")
-    if is_clock_off(skew):
-        raise Guarded(f"{describe_clock_skew(skew)}.", hint="Correct the clock, then try again.")
-
-
 def _move_line(move: EndMove, now: datetime) -> str:
-    known, event = move.row.person.identity, move.event
-    end = min(at for at in (event.until, event.lapses) if at is not None)
+    known, end = move.row.person.identity, move.new_end or 0
     before = move.row.state.ends_at
     was = "no end" if before is None else format_end((from_ms(before) - now).total_seconds())
     soon = format_end((from_ms(end) - now).total_seconds()) if end > to_ms(now) else "now"

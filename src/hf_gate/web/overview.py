@@ -15,6 +15,7 @@ from ..domain.display_text import to_json
 from .approvals import describe_open_alarms
 from .charts import Chart, Series, draw_lines, draw_stacked_bars
 from .exports import file_response
+from .held_ends import count_held
 from .request_context import ENVIRONMENT, NotFound, RequestContext
 
 _KINDS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json", "svg": "image/svg+xml"}
@@ -28,6 +29,7 @@ def page(context: RequestContext) -> Response:
         title="Overview",
         overview=overview,
         alarm_text=describe_open_alarms(context),
+        held=count_held(context),
         decisions=decisions_chart(overview),
         asked=asked_chart(overview),
         ends_total=sum(each.ends or 0 for each in overview.ends),

@@ -1,0 +1,144 @@
+"""Ends that a table moves to an earlier time, more than 20 at once: shown in the desk, and confirmed there by the right people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application.grant_ends import read_held_ends
+from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.timestamps import from_ms
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.web.test_plans import ended, made, words
+
+POLICY = """\
+version: 1
+policy: house
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+tables: {dua: {file: tables/dua.csv, key: email}}
+rules:
+  - {id: signed, when: tables.dua, then: accept, until: tables.dua.expires}
+  - {id: rest, then: human}
+"""
+
+
+def _write_rows(room: Room, count: int, day: str) -> None:
+    """The table: these people until this day, and as many others, because a table that lost half its rows is refused."""
+    folder = room.app_state.workspace.location.folder
+    assert folder is not None
+    rows = [f"other-{n}@acme.example,2099-12-31" for n in range(2 * count)] + [
+        f"p{n:03}@acme.example,{day}" for n in range(count)
+    ]
+    (folder / "tables" / "dua.csv").write_text("\n".join(["email,expires", *rows]) + "\n")
+    room.app_state.policies.expire()
+
+
+@contextmanager
+def _a_room_with_held_ends(folder: Path, count: int) -> Iterator[Room]:
+    (folder / "tables").mkdir()
+    (folder / "tables" / "dua.csv").write_text("email,expires\n")
+    with a_room(folder, POLICY, repos=2) as room:
+        lena = room.visitor()
+        _write_rows(room, count, "2090-01-01")
+        room.ask([{"username": f"p{n:03}", "email": f"p{n:03}@acme.example"} for n in range(count)], {"Purpose": GOOD})
+        room.read(SyncKind.FULL)
+        plan = made(room, lena)
+        run = lena.post(plan, {"do": "apply", "count": str(count)}).headers["location"]
+        ended(room, run)
+        assert room.row("p000").state.until is not None
+        _write_rows(room, count, "2089-01-01")
+        made(room, lena)
+        assert read_held_ends(room.app_state.workspace.store) == count
+        yield room
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Room]:
+    with _a_room_with_held_ends(tmp_path, 21) as room:
+        yield room
+
+
+def _confirm(visitor: Visitor, count: str, seen: str | None = None) -> Answer:
+    if seen is None:
+        found = re.search(r'name="seen" value="([0-9a-f]+)"', visitor.get("/ends").body)
+        seen = found[1] if found else ""
+    return visitor.post("/ends", {"seen": seen, "count": count})
+
+
+def _years(room: Room, count: int = 21) -> set[int]:
+    return {from_ms(room.row(f"p{n:03}").state.until or 0).year for n in range(count)}
+
+
+def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: Room) -> None:
+    mia = held.reviewer()
+    page = words(mia.get("/ends"))
+    assert "p000" in page
+    assert "the date in the table is earlier" in page
+    assert "21 grants would end earlier" in words(mia.get("/overview"))
+    assert _confirm(mia, "20").status == 422
+    assert _years(held) == {2090}
+    done = _confirm(mia, "21")
+    assert (done.status, done.headers["location"]) == (303, "/ends?done=21")
+    assert _years(held) == {2089}
+    assert read_held_ends(held.app_state.workspace.store) == 0
+    assert "No end waits to be confirmed" in words(mia.get("/ends?done=21"))
+    assert "would end earlier" not in words(mia.get("/overview"))
+    assert _confirm(mia, "21", "0" * 16).status == 409
+    entries = held.app_state.workspace.store.entries(request=held.row("p000").id, limit=1)
+    assert entries[0].link.actor == "mia"
+
+
+def test_ends_that_changed_since_the_page_was_opened_are_not_confirmed(held: Room) -> None:
+    mia = held.reviewer()
+    found = re.search(r'name="seen" value="([0-9a-f]+)"', mia.get("/ends").body)
+    assert found
+    row = held.row("p007")
+    mia.post(
+        f"/requests/{row.state.hub_request}/end", {"until": "day", "day": "2091-01-01", "version": row.version.token}
+    )
+    refused = _confirm(mia, "21", found[1])
+    assert (refused.status, "changed since you opened the page" in words(refused)) == (409, True)
+    assert _years(held) == {2090, 2091}
+
+
+def test_only_reviewers_of_all_repos_confirm_and_others_see_their_own_repos(held: Room) -> None:
+    other = next(row.repo for row in held.app_state.workspace.store.repos() if row.repo != held.repo)
+    vic, rob, eve = held.viewer(), held.reviewer("rob", str(held.repo)), held.reviewer("eve", str(other))
+    assert vic.get("/ends").status == 404
+    assert "would end earlier" in words(vic.get("/overview"))
+    assert "Look at them" not in words(vic.get("/overview"))
+    assert "p000" in words(rob.get("/ends"))
+    assert "p000" not in words(eve.get("/ends"))
+    assert "would end earlier" not in words(eve.get("/overview"))
+    assert "A reviewer of all repos confirms" in words(rob.get("/ends"))
+    assert _confirm(vic, "21", "0" * 16).status == 403
+    assert _confirm(rob, "21", "0" * 16).status == 403
+    assert _years(held) == {2090}
+
+
+def test_ends_are_not_confirmed_by_a_wrong_clock(held: Room) -> None:
+    lena = held.visitor()
+    held.local.clock.advance("24h")
+    held.read()
+    refused = _confirm(lena, "21")
+    assert (refused.status, "behind the Hub" in words(refused)) == (409, True)
+    assert _years(held) == {2090}
+
+
+def test_one_person_confirms_at_most_500_ends_a_day(tmp_path: Path) -> None:
+    with _a_room_with_held_ends(tmp_path, 525) as room:
+        lena, noor = room.visitor(), room.proven(Member(name="noor", role=MemberRole.ADMIN))
+        assert "Another admin confirms the other 25" in words(lena.get("/ends"))
+        assert _confirm(lena, "525").status == 422
+        assert _confirm(lena, "500").status == 303
+        assert read_held_ends(room.app_state.workspace.store) == 25
+        assert "Ask another admin to confirm the rest" in words(lena.get("/ends"))
+        assert _confirm(lena, "25", "0" * 16).status == 409
+        assert _confirm(noor, "25").status == 303
+        assert _years(room, 525) == {2089}
