@@ -17,7 +17,7 @@ from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.health import list_stuck
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain import events as e
-from hf_gate.domain.approvals import PolicyAuthor
+from hf_gate.domain.approvals import Approver, PolicyAuthor, why_not_counted
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import Outcome, OutcomeKind
@@ -131,6 +131,15 @@ def test_the_requester_does_not_count(scene: Scene) -> None:
     assert refused.kind is OutcomeKind.REFUSED
     assert "your own request" in refused.why
     assert scene.where("ada") == "pending"
+
+
+def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(scene: Scene) -> None:
+    members = Members(scene.store)
+    made = members.invite(Member(name="ada", role=MemberRole.ADMIN), "first", "owner", 1)
+    members.prove_account(made, "ada-in-truth", "id-of-the-member", "second", 2)
+    first = decide(scene, RunAuthor(member=made.id, account="id-of-the-member"), actor="ada")
+    assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
+    assert why_not_counted(Approver("ada", made.id, "id-of-the-member"), ("Ada", None), [], None), "the id is hidden"
 
 
 def test_whoever_promoted_or_saved_this_version_does_not_count(scene: Scene) -> None:

@@ -95,6 +95,28 @@ def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room
     assert room.writes() == before + 1
 
 
+def test_a_requester_who_takes_the_name_of_a_member_stops_only_members_without_a_proof(room: Room) -> None:
+    room.local.add_people([{"username": "eve"}, {"username": "kim"}, {"username": "zoe"}])
+    lena = room.visitor()
+    mia, kim = room.proven(Member(name="mia", role=MemberRole.ADMIN)), invited(room, lena, name="kim", role="admin")
+    for member, other in (("mia", "eve"), ("kim", "zoe")):
+        room.local.rename(member, f"{member}-the-second")
+        room.local.rename(other, member)
+    room.ask([{"username": name} for name in ("mia", "mia-the-second", "kim")], {"Purpose": GOOD})
+    rows = {name: room.row(name) for name in ("mia", "mia-the-second", "kim")}
+
+    def accept(visitor: Visitor, name: str) -> int:
+        return visitor.post("/tray", {"accept": f"{rows[name].state.hub_request}:{rows[name].version.token}"}).status
+
+    assert accept(mia, "mia-the-second") == 403, "her own account"
+    assert accept(kim, "kim") == 403, "nobody knows whether this is kim's account"
+    mia.post("/selection", {"do": "all", "q": "status:pending"})
+    weighed = mia.get(mia.post("/bulk", {"verb": "accept"}).headers["location"])
+    assert "Accept 2 requests?" in words(weighed)
+    assert "your own request" in weighed.body
+    assert accept(mia, "mia") == 303
+
+
 def test_an_invitation_may_name_the_hub_account(room: Room) -> None:
     room.ask([{"username": "mia-schmidt"}], {"Purpose": GOOD})
     lena = room.visitor()

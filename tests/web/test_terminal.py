@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from hf_gate import bootstrap
+from hf_gate.application import setting_keys
 from hf_gate.config import Flags, read_settings
 from hf_gate.testing import LocalHub
 from tests.web.kit import Program, a_program, write_desk
@@ -72,6 +73,25 @@ def test_it_serves_until_sigterm_and_lets_the_store_go(program: Program, folder:
     assert program.end() == 0
     assert _run(folder, local, "sync").returncode == 0
     assert _run(folder, local, "ui", "link").returncode == 2
+
+
+def test_another_account_in_the_cache_is_not_the_owner_of_the_desk(folder: Path, local: LocalHub) -> None:
+    assert _run(folder, local, "sync").returncode == 0
+    settings = read_settings(Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder)), {}, folder)
+    cache = read_settings(Flags(), os.environ, Path.home()).paths.accounts
+    known = json.loads(cache.read_bytes())
+    cache.write_text(json.dumps({key: one | {"id": "f" * 24, "name": "kim"} for key, one in known.items()}))
+    with a_program(folder, local) as started:
+        status, cookie = _get(started.login_url)
+        page = _page(f"{started.url}/queue", cookie)[2]
+        assert (status, "lena-brandt, admin" in page, "kim" in page) == (303, True, False)
+        assert started.end() == 0
+    with (
+        bootstrap.Connection(settings) as connection,
+        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+    ):
+        owner = json.loads(workspace.store.setting(setting_keys.OWNER) or "{}")
+        assert owner == {"name": "lena-brandt", "user_id": workspace.hub.whoami().id}
 
 
 def test_commands_decide_beside_the_desk(program: Program, folder: Path, local: LocalHub) -> None:

@@ -128,10 +128,10 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
     if not 0 <= seconds <= _MAX_HOLD:
         raise UsageError(f"--hold {hold} is too long.", hint="The maximum is 1h.")
     workspace = open_workspace(run, writes=True, lends=True)
-    owner = run.account
+    owner = run.connection.read_account()  # the owner counts as a person, so the cache is not enough
     app_state = AppState(
         workspace,
-        actor_of(run),
+        actor_of(run) if owner is None else owner.name,
         seconds,
         owner_id=owner.id if owner else None,
         token_role=owner.token_role if owner else None,

@@ -83,14 +83,15 @@ def why_not_counted(
 ) -> str:  # fmt: skip
     """Return why the approval of a person does not count; "" if it does.
 
-    `requester` is the name and account id of the person who asks. `able` are the accounts that may decide at the repo now;
+    `requester` is the name and account id of the person who asks; without an id, the names are compared. `able` are the accounts that may decide at the repo now;
     None means that the workspace has no members.
     """
     account = approver.account
     if account is None:
         return "your Hub account is not proven; open Settings and prove it"
     name, ident = requester
-    if account == ident or (name is not None and name.lower() == approver.actor.lower()):
+    has_same_name = ident is None and name is not None and name.lower() == approver.actor.lower()
+    if account == ident or has_same_name:
         return "you cannot approve your own request"
     for one in authors:
         if one.account == account or (one.member is not None and one.member == approver.member):

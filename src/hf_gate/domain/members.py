@@ -71,7 +71,13 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)
 
     def is_own(self, username: str | None, user_id: str | None) -> bool:
-        """Tell whether a request with this username or account id is the member's own. One match is enough."""
+        """Tell whether a request with this username or account id is the member's own.
+
+        Between a proven account and a known id, only the ids count: anybody can take a username. Otherwise one match of
+        a name or id is enough.
+        """
+        if user_id and self.proven_account is not None:
+            return user_id == self.proven_account
         return any(key.lower() in self.own_keys for key in (username, user_id) if key)
 
 

@@ -318,6 +318,7 @@ class SelectionScope(NamedTuple):
     repos: Collection[int]
     own_keys: Collection[str]  # lower-case names and ids of the deciding account: nobody decides their own request
     protected: Collection[str] = ()
+    own_account: str | None = None  # its proven id; requests with an account id are compared with it alone
 
 
 class SelectionBucket(NamedTuple):

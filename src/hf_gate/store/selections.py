@@ -223,15 +223,20 @@ def _exclusion_reason(db: Database, scope: SelectionScope) -> tuple[str, Sequenc
     able, able_value = db.in_clause(scope.statuses)
     repos, repos_value = db.in_clause(scope.repos)
     own, own_value = db.in_clause(list(scope.own_keys))
+    if scope.own_account is None:
+        is_own, own_values = f"lower(p.username) {own} OR p.user_id {own}", (own_value, own_value)
+    else:
+        is_own = f"p.user_id = ? OR p.user_id IS NULL AND lower(p.username) {own}"
+        own_values = (scope.own_account, own_value)
     kept, kept_value = db.in_clause([name.lower() for name in scope.protected])
     is_kept = f" WHEN lower(p.username) {kept} OR p.user_id {kept} THEN '{PROTECTED}'" if scope.protected else ""
     sql = (
         f"CASE WHEN r.id IS NULL OR r.record_id IS NULL OR NOT (r.repo_id {repos}) THEN '{GONE}'"
         f" WHEN NOT (r.status {able}) THEN '{STATUS_REASON}' || r.status"
         f" WHEN NOT (r.is_current AND {_IS_SAME}) THEN '{MOVED}'"
-        f" WHEN lower(p.username) {own} OR p.user_id {own} THEN '{OWN}'{is_kept}"
+        f" WHEN {is_own} THEN '{OWN}'{is_kept}"
         f" WHEN r.id IN (SELECT y.request_id FROM tray y WHERE y.outcome IS NULL) THEN '{HELD}'"
         f" WHEN r.open_run IS NOT NULL THEN '{CARRIED}' ELSE '' END"
     )
     more = (kept_value, kept_value) if scope.protected else ()
-    return sql, (repos_value, able_value, own_value, own_value, *more)
+    return sql, (repos_value, able_value, *own_values, *more)

@@ -56,7 +56,8 @@ def summarize_selection(context: RequestContext, pick: str, verb: str) -> Select
     protected = app_state.workspace.location.config.guards.protected if verb != "accept" else ()
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in app_state.membership.repos(context.member)]
-    found = SelectionSummary(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
+    me = context.member
+    found = SelectionSummary(verb, SelectionScope(pick, able, repos, me.own_keys, protected, me.proven_account))
     buckets = app_state.workspace.selections.count_buckets(found.scope)
     for heap in buckets:
         if heap.why:
