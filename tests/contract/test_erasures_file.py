@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.domain import events as e
 from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures
 from hf_gate.store.opening import open_store
 from hf_gate.store.retention import delete_expired, remove_traces
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, ENDPOINT, mode_of, record, take
-from tests.contract.traces import traces_in_files
+from tests.contract.store_kit import EEG, ENDPOINT, mode_of, new_schema, record, take
+from tests.contract.traces import traces_in_files, traces_on_server
 
 WORDS = ["quokka-zzyx", "quokka-zzyx@example.org", "study of kxqjz"]
 
@@ -179,3 +180,76 @@ def test_stores_that_share_a_folder_do_not_erase_from_each_other(path: Path, tmp
     open_store(path, endpoint=ENDPOINT).close()
     with open_store(other, endpoint=ENDPOINT) as store:
         assert store.find_by_identity(None, WORDS[0]), "it has its own key"
+
+
+# ---- texts that name the person ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store can be made."""
+    if request.param == "sqlite":
+        return str(tmp_path / "desk.db")
+    return new_schema(request.getfixturevalue("postgres_uri"))
+
+
+def _note(store: Store, about: str, text: str) -> None:
+    (row,) = store.find_by_identity(None, about)
+    entry = e.LedgerEntry(
+        event=e.NoteWritten(), at=3, actor="mia", request=row.id, person=row.person.id, private={"note": text}
+    )
+    with store.writing() as write:
+        write.append(EEG, [entry])
+
+
+def _notes(store: Store) -> set[object]:
+    entries = store.entries(limit=1000)
+    return {entry.private["note"] for entry in entries if entry.link.kind == "NoteWritten" and entry.private}
+
+
+def _erase(store: Store, erasures: Path, name: str) -> None:
+    (row,) = store.find_by_identity(None, name)
+    append_record(erasures, make_record(store.reads, row.person.id, 5))
+    assert repeat_erasures(store, erasures)
+
+
+@pytest.mark.parametrize(
+    ("name", "fullname", "gone", "stays"),
+    [
+        ("bo", "", ["Came with Bo (zzyx).", "bo's zzyx", "@bo: zzyx"], ["a bobsled", "bo-lin came", "Robo-bo2"]),
+        ("x7", "Li", ["Li of zzyx"], ["listed", "x77"]),
+        ("quokka-yxwv", "王芳", ["我见过王芳了 zzyx"], ["王明"]),
+        ("quokka-yxwv", "?", [], ["Really?"]),
+    ],
+)
+def test_a_note_that_names_a_person_with_a_short_name_goes(
+    place: str, tmp_path: Path, name: str, fullname: str, gone: list[str], stays: list[str]
+) -> None:
+    erasures = tmp_path / "erasures.jsonl"
+    with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
+        take(store, EEG, [record(1, name=name, fullname=fullname), record(2, name="carol")])
+        for text in (*gone, *stays):
+            _note(store, "carol", text)
+        assert _notes(store) == {*gone, *stays}
+        _erase(store, erasures, name)
+        assert _notes(store) == set(stays)
+        assert not verify_ledger(store, with_tables=True).broken
+    assert _traces(place, ["zzyx", *gone]) == []
+
+
+def test_a_note_under_an_old_name_goes(place: str, tmp_path: Path) -> None:
+    erasures, old = tmp_path / "erasures.jsonl", "quokka-zzyx"
+    with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
+        take(store, EEG, [record(1, name=old, fullname="Kxqjz Vjqxh"), record(2, name="carol")])
+        _note(store, "carol", f"Shares a desk with {old}.")
+        _note(store, "carol", "Wrote a paper with Kxqjz Vjqxh.")
+        _note(store, "carol", "Works alone.")
+        take(store, EEG, [record(1, name="zebra-new"), record(2, name="carol")], at=2_000)
+        _erase(store, erasures, "zebra-new")
+        assert _notes(store) == {"Works alone."}
+        assert not verify_ledger(store, with_tables=True).broken
+    assert _traces(place, [old, "Kxqjz", "Shares a desk", "Wrote a paper", "zebra-new"]) == []
+
+
+def _traces(place: str, words: list[str]) -> list[str]:
+    return traces_on_server(place, words) if "://" in place else traces_in_files(Path(place).parent, words)

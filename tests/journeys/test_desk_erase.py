@@ -229,3 +229,21 @@ def test_an_erased_request_that_still_waits_is_neither_evaluated_nor_planned(sce
     assert scene.traces() == []
     checked = run("store", "check")
     assert checked.code == 0, checked.out
+
+
+def test_a_decision_by_the_username_of_an_erased_person_stores_no_name(scene: Scene) -> None:
+    run = scene.console.run
+    assert run("person", "erase", QUOKKA, "--yes").code == 0
+    rejected = run("reject", f"{QUOKKA}@{DATASET}", "--reason", "Out of scope.")
+    assert (rejected.code, QUOKKA in rejected.out) == (0, True), rejected.err
+    done = run("accept", f"{QUOKKA}@{MODEL}", f"ada-l@{MODEL}", "--yes")
+    assert done.code == 0, done.err
+    again = run("accept", f"{QUOKKA}@{MODEL}")
+    assert (again.code, "already" in again.out) == (0, True), again.err
+    assert scene.traces() == []
+    assert run("sync", "--full").code == 0
+    assert scene.traces() == []
+    rows = run("ls", "--status", "all", "--json").json
+    assert {row["status"] for row in rows if row["user"] is None} == {"accepted", "rejected"}
+    assert run("audit", "verify").code == 0
+    assert run("store", "check").code == 0

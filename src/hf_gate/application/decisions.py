@@ -95,9 +95,10 @@ def make_change_of(case: PendingDecision, choice: Choice) -> Change:
     if case.row is not None and case.row.request is not None:
         return make_direct_change(case.row, choice.to, reason, end=end)
     rule = ChangeOrigin.GRANT if choice.is_grant else ChangeOrigin.DIRECT
-    return make_change_without_request(
-        case.subject.repo, case.subject.target, choice.to, rule=rule, reason=reason, end=end
-    )
+    target = case.subject.target
+    if case.row is not None and case.row.state.hub_request is not None:  # erased: the name must not be stored again
+        target = Target(request_id=case.row.state.hub_request)
+    return make_change_without_request(case.subject.repo, target, choice.to, rule=rule, reason=reason, end=end)
 
 
 def make_change_row(run: RunRow, case: PendingDecision, choice: Choice) -> ChangeRow:

@@ -11,8 +11,9 @@ from ..domain.rows import PersonRow
 from ..domain.timestamps import to_ms
 from ..errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
 from ..store.copies import erase_in_copies, find_copies
-from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles, read_identity
+from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles
 from ..store.erasure_file import append_record, make_record, repeat_erasures
+from ..store.identity import read_full_identity
 from .erasure_places import find_places
 from .records import CopyRecord, ErasureRecord, PlaceRecord
 from .store_maintenance import file_of_store, files_of
@@ -72,7 +73,7 @@ def name_of(person: PersonRow) -> str:
 def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Sequence[Path] = ()) -> ErasurePreview:
     """Return what the erasure of a person would delete. `url` is the store's address, `owned` are files of the workspace."""
     db, path = workspace.store.reads, file_of_store(url)
-    identity = read_identity(db, person.id)
+    identity = read_full_identity(db, person.id)
     copies = [] if path is None else find_copies(path)
     own = [*copies, *([] if path is None else files_of(path))]
     if workspace.store.erasures is not None:
@@ -83,7 +84,7 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
         parts=count_parts(db, person.id),
         obstacles=find_obstacles(db, person.id),
         copies=copies,
-        places=find_places(workspace.location.folder, owned, own, identity.needles),
+        places=find_places(workspace.location.folder, owned, own, identity.pattern.names),
         member=_find_member(workspace, person),
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from ..domain.erasure import MIN_NAME_PART
 from .records import PlaceRecord
 
 _MAX_FILES: Final = 20_000
@@ -18,23 +20,30 @@ _SKIPPED: Final = frozenset({".git", ".venv", "node_modules", "__pycache__"})
 
 
 def find_places(
-    folder: Path | None, named: Iterable[Path], own: Collection[Path], needles: Sequence[str]
+    folder: Path | None, named: Iterable[Path], own: Collection[Path], names: Iterable[str]
 ) -> list[PlaceRecord]:
-    """Return the places below a folder, and in the named files, that contain one of these words.
+    """Return the places below a folder, and in the named files, that contain one of these names.
 
     `own` are files that hf-gate writes itself. A file that was not searched is listed with the reason.
     """
-    if not needles:
+    words = _compile(names)
+    if words is None:
         return []
-    words = [spelling for needle in needles for spelling in _spellings(needle)]
     skipped = {path.resolve() for path in own}
     files = dict.fromkeys(path.resolve() for path in (*named, *_iterate_files(folder)))
     return [place for path in files if path not in skipped for place in _search(path, words)]
 
 
-def _spellings(word: str) -> set[bytes]:
-    lower = word.lower()
-    return {lower.encode("utf-8", "replace"), json.dumps(lower)[1:-1].encode()}
+def _compile(names: Iterable[str]) -> re.Pattern[bytes] | None:
+    """Return the pattern of these names in lower-case bytes: as they are and escaped as in JSON; short ones as whole words."""
+    parts = set()
+    for name in names:
+        lower = name.lower()
+        spellings = {lower.encode("utf-8", "replace"), json.dumps(lower)[1:-1].encode()}
+        parts |= {
+            re.escape(one) if len(one) >= MIN_NAME_PART else rb"\b" + re.escape(one) + rb"\b" for one in spellings
+        }
+    return re.compile(b"|".join(sorted(parts))) if parts else None
 
 
 def _iterate_files(folder: Path | None) -> Iterator[Path]:
@@ -52,7 +61,7 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _search(path: Path, words: Sequence[bytes]) -> Iterator[PlaceRecord]:
+def _search(path: Path, words: re.Pattern[bytes]) -> Iterator[PlaceRecord]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             yield PlaceRecord(file=str(path), line=None, problem="too large to search")
@@ -61,11 +70,11 @@ def _search(path: Path, words: Sequence[bytes]) -> Iterator[PlaceRecord]:
     except OSError as problem:
         yield PlaceRecord(file=str(path), line=None, problem=f"cannot be read: {problem.strerror}")
         return
-    if not any(word in content for word in words):
+    if words.search(content) is None:
         return
     if b"\0" in content:
         yield PlaceRecord(file=str(path), line=None, problem=None)
         return
-    lines = (n for n, line in enumerate(content.split(b"\n"), 1) if any(word in line for word in words))
+    lines = (n for n, line in enumerate(content.split(b"\n"), 1) if words.search(line))
     for number in islice(lines, _MAX_LINES):
         yield PlaceRecord(file=str(path), line=number, problem=None)

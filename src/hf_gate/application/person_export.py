@@ -17,6 +17,7 @@ from ..domain.rows import LedgerRow, PersonRow, RequestRow
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..plan.model import Change
 from ..private_files import write_private_file
+from ..store.identity import read_full_identity
 from ..store.person_data import read_person_data
 from .erasure_places import find_places
 from .evaluation import CurrentVerdicts
@@ -41,8 +42,7 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
     data = read_person_data(store, person.id)
     current = {str(row.repo): row.state.status for row in attempts if row.is_current}
     repos = {row.id: row.repo for row in attempts}
-    known = person.identity
-    words = [word for word in (known.user_id, known.username, known.fullname, known.email) if word]
+    names = read_full_identity(store.reads, person.id).pattern.names
     verdicts = CurrentVerdicts(None)
     return PersonExportRecord(
         made_at=to_iso(workspace.now()),
@@ -62,7 +62,7 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
         tables=data.table_hits,
         views=[SavedViewRecord(name=name, query=query) for name, query in data.views],
         selections=data.selections,
-        places=find_places(workspace.location.folder, (), own, [word for word in words if len(word) > 3]),
+        places=find_places(workspace.location.folder, (), own, names),
     )
 
 

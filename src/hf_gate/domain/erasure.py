@@ -1,4 +1,4 @@
-"""Recognizes erased people and their old requests by keyed hashes, and strips records of personal data.
+"""Recognizes erased people by keyed hashes and texts that name them, and strips records of personal data.
 
 A hash stays after the erasure, so that a sync does not store the same request again with its names and answers. A later
 request has another time, so it is not recognized and counts as new data.
@@ -7,7 +7,8 @@ request has another time, so it is not recognized and counts as new data.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from .case_folding import fold_for_search
@@ -17,6 +18,7 @@ from .requests import AccessRequest
 from .timestamps import ms_to_iso, to_ms
 
 SECRET_BYTES: Final = 32
+MIN_NAME_PART: Final = 4  # characters; a shorter name counts only as a whole word
 _SIZE: Final = 16  # bytes of a hash
 
 
@@ -105,7 +107,41 @@ def _hash(secret: bytes, *parts: str) -> bytes:
     return hashlib.blake2b(text, key=secret, digest_size=_SIZE).digest()
 
 
-def is_mentioned(needles: Sequence[str], text: str) -> bool:
-    """Return whether a text contains one of these words, ignoring case."""
-    folded = text.casefold()
-    return any(needle.casefold() in folded for needle in needles)
+class NamePattern:
+    """Recognizes texts that contain one of these names, ignoring case.
+
+    Names of fewer than 4 characters occur within other words, so they count only as whole words. Scripts without spaces
+    between words are the exception.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        folded = {name.casefold() for name in names if len(name) > 1 and any(char.isalnum() for char in name)}
+        self.names: Final = frozenset(folded)
+        parts = [_whole_word(name) if _is_short(name) else re.escape(name) for name in sorted(folded)]
+        self._search = re.compile("|".join(parts)).search if parts else None
+
+    def matches(self, text: str) -> bool:
+        """Tell whether a text contains one of the names."""
+        return self._search is not None and self._search(text.casefold()) is not None
+
+    def matches_any(self, value: object) -> bool:
+        """Tell whether a text within a decoded JSON document contains one of the names. Keys are not searched."""
+        if isinstance(value, str):
+            return self.matches(value)
+        if isinstance(value, Mapping):
+            return any(map(self.matches_any, value.values()))
+        return isinstance(value, list) and any(map(self.matches_any, value))
+
+
+def _is_short(name: str) -> bool:
+    return len(name) < MIN_NAME_PART and all(char.isascii() or not _is_ideographic(char) for char in name)
+
+
+def _is_ideographic(char: str) -> bool:
+    """Tell whether a character belongs to a script that writes words without spaces: Chinese, Japanese, Korean, Thai."""
+    return "\u0e00" <= char <= "\u0eff" or "\u1100" <= char <= "\u11ff" or char >= "\u2e80"
+
+
+def _whole_word(name: str) -> str:
+    """Return the pattern of a name that is not a part of a longer name, such as `bo` in `bo-lin`."""
+    return rf"(?<!\w)(?<!\w[-.]){re.escape(name)}(?![-.]?\w)"

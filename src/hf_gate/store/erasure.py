@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
 
-from ..domain.erasure import hash_person, hash_request, is_mentioned, to_ranges
+from ..domain.erasure import hash_person, hash_request, to_ranges
 from ..domain.events import EventKind, LedgerEntry, PrivatePartsDeleted
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -16,6 +15,7 @@ from ..domain.request_version import EMPTY_CONTENT
 from ..domain.runs import FINISHED
 from .compression import Packer, decode_private_part
 from .erased import read_secret, write_keys
+from .identity import StoredIdentity, read_full_identity, read_identity
 from .ledger import read_repos_by_number
 from .sql import Database, Row
 from .writer import Writer
@@ -24,8 +24,6 @@ from .writer_cache import read_dictionary
 TO_SCRUB: Final = "to scrub"
 """The setting that says that deleted data may still be in free pages and in the log of the database."""
 
-_PERSON: Final = "id, pseudonym, user_id, username, fullname, email"
-_MIN_NEEDLE: Final = 4  # characters; a shorter word would occur in most texts
 _SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
 REQUEST_TABLES: Final = ("hits", "picked", "tray", "approvals", "approval_alarms")
 """Tables whose rows about an erased request are deleted."""
@@ -37,24 +35,6 @@ _CHANGE: Final[dict[str, object]] = {
     "answers_digest": "",
     "identity_digest": None,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StoredIdentity:
-    """What the store knows about one person."""
-
-    id: int
-    pseudonym: str
-    user_id: str | None
-    username: str | None
-    fullname: str | None
-    email: str | None
-
-    @property
-    def needles(self) -> tuple[str, ...]:
-        """The words that identify the person in other texts."""
-        found = (self.user_id, self.username, self.fullname, self.email)
-        return tuple(word for word in found if word and len(word) >= _MIN_NEEDLE)
 
 
 class Eraser:
@@ -69,7 +49,7 @@ class Eraser:
 
     def erase_person(self, person: int) -> None:
         """Delete all personal data of a person. Their requests stay under the pseudonym, with status and times."""
-        identity = read_identity(self._db, person)
+        identity = read_full_identity(self._db, person)
         requests = [row[0] for row in self._db.rows("SELECT id FROM requests WHERE person_id = ?", (person,))]
         self._register([identity], requests)
         write_keys(self._db, [(hash_person(read_secret(self._db), identity.pseudonym), None)])
@@ -97,8 +77,8 @@ class Eraser:
         self._register(people, requests)
         self._delete_private_parts(f"l.request_id {among}", value, "retention", None)
         self._clear_requests(requests)
-        self._redact_changes(self._read_changes(requests), [])
-        self._redact_plans(set(requests), [])
+        self._redact_changes(self._read_changes(requests), None)
+        self._redact_plans(set(requests), None)
         for one in people:
             if self._db.row("SELECT 1 FROM requests WHERE person_id = ? AND record_id IS NOT NULL", (one.id,)) is None:
                 self._clear_names(one)
@@ -156,11 +136,10 @@ class Eraser:
 
     def _delete_mentions(self, one: StoredIdentity) -> None:
         """Delete the bindings of the owner's tables and the saved views that name a person."""
-        names = [word.lower() for word in (one.username, one.email) if word]
-        among, value = self._db.in_clause(names)
+        among, value = self._db.in_clause(list(one.keys))
         self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.user_id or "", value))
         for member, name, query in self._db.rows("SELECT member, name, query FROM views"):
-            if is_mentioned(one.needles, f"{name}\n{query}"):
+            if one.pattern.matches(f"{name}\n{query}"):
                 self._db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
 
     # ---- plans and runs ----------------------------------------------------------------------------------------------
@@ -168,42 +147,44 @@ class Eraser:
     def _redact_runs(self, requests: Sequence[int], one: StoredIdentity) -> None:
         """Remove a person from the changes of runs, and from plans. A plan without a run is deleted."""
         nameless = self._db.rows(f"{_SELECT_CHANGES} request_id IS NULL")
-        mentions = [row for row in nameless if is_mentioned(one.needles, bytes(row[2]).decode("utf-8", "replace"))]
-        self._redact_changes([*self._read_changes(requests), *mentions], one.needles)
-        self._redact_plans(set(requests), [one])
+        mentions = [row for row in nameless if _names_person(one, bytes(row[2]))]
+        self._redact_changes([*self._read_changes(requests), *mentions], one)
+        self._redact_plans(set(requests), one)
 
     def _read_changes(self, requests: Sequence[int]) -> list[Row]:
         among, value = self._db.in_clause(requests)
         return self._db.rows(f"{_SELECT_CHANGES} request_id {among}", (value,))
 
-    def _redact_changes(self, rows: Sequence[Row], needles: Sequence[str]) -> None:
+    def _redact_changes(self, rows: Sequence[Row], one: StoredIdentity | None) -> None:
         for run, n, change, why in rows:
             document = msgspec.json.encode({**msgspec.json.decode(bytes(change)), **_CHANGE})
-            kept = "" if is_mentioned(needles, why) else why
+            kept = "" if one is not None and one.pattern.matches(why) else why
             sql = "UPDATE changes SET change = ?, why = ? WHERE run = ? AND n = ?"
             self._db.run(sql, (document, kept, run, n))
 
-    def _redact_plans(self, requests: Collection[int], people: Sequence[StoredIdentity]) -> None:
-        user_ids = {one.user_id for one in people if one.user_id}
-        needles = [needle for one in people for needle in one.needles]
+    def _redact_plans(self, requests: Collection[int], one: StoredIdentity | None) -> None:
         for (digest,) in self._db.rows("SELECT digest FROM plans"):
             row = self._db.row("SELECT document, about FROM plans WHERE digest = ?", (digest,))
             assert row is not None
             document = msgspec.json.decode(self._packer.unpack(bytes(row[0])))
-            is_about = [_is_about(change, requests, user_ids) for change in document["changes"]]
+            is_about = [
+                change.get("row") in requests or (one is not None and one.is_subject(change))
+                for change in document["changes"]
+            ]
             if not any(is_about):
                 continue
             changes = [
                 {**change, **_CHANGE} if is_one else change
                 for change, is_one in zip(document["changes"], is_about, strict=True)
             ]
-            redacted = msgspec.json.encode({**document, "changes": changes})
+            redacted = {**document, "changes": changes}
             has_run = self._db.row("SELECT 1 FROM runs WHERE plan = ?", (digest,)) is not None
-            if not has_run or is_mentioned(needles, f"{redacted.decode()}\n{row[1] or ''}"):
+            is_named = one is not None and (one.pattern.matches_any(redacted) or one.pattern.matches(row[1] or ""))
+            if not has_run or is_named:
                 self._db.run("DELETE FROM plans WHERE digest = ?", (digest,))
                 self._db.run("DELETE FROM made_plans WHERE digest = ?", (digest,))
                 continue
-            packed = self._packer.pack(0, redacted)
+            packed = self._packer.pack(0, msgspec.json.encode(redacted))
             self._db.run("UPDATE plans SET document = ? WHERE digest = ?", (packed, digest))
 
 
@@ -211,15 +192,10 @@ def _hash(secret: bytes, one: StoredIdentity, asked_at: int, hub_request: str | 
     return hash_request(secret, asked_at, user_id=one.user_id, username=one.username, hub_request=hub_request)
 
 
-def _is_about(change: dict[str, object], requests: Collection[int], user_ids: Collection[str]) -> bool:
-    return change.get("row") in requests or change.get("user_id") in user_ids
-
-
-def read_identity(db: Database, person: int) -> StoredIdentity:
-    """Return what the store knows about a person."""
-    row = db.row(f"SELECT {_PERSON} FROM people WHERE id = ?", (person,))
-    assert row is not None
-    return StoredIdentity(*row)
+def _names_person(one: StoredIdentity, change: bytes) -> bool:
+    """Tell whether a change of a run without a request is about a person, or names them in a text."""
+    document = msgspec.json.decode(change)
+    return one.is_subject(document) or one.pattern.matches_any([document.get(key) for key in ("reason", "because")])
 
 
 def find_notes_about(db: Database, one: StoredIdentity) -> list[int]:
@@ -231,7 +207,7 @@ def find_notes_about(db: Database, one: StoredIdentity) -> list[int]:
         (kinds, one.id),
     )
     texts = ((ident, decode_private_part(packer.unpack(bytes(data))).get("note")) for ident, data in rows)
-    return [ident for ident, note in texts if isinstance(note, str) and is_mentioned(one.needles, note)]
+    return [ident for ident, note in texts if isinstance(note, str) and one.pattern.matches(note)]
 
 
 # ---- before an erasure -----------------------------------------------------------------------------------------------
@@ -269,12 +245,12 @@ def find_obstacles(db: Database, person: int) -> ErasureObstacles:
     among, over = db.in_clause(list(FINISHED))
     sql = f"SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IN ({mine}) AND NOT (r.state {among})"
     runs = [row[0] for row in db.rows(f"{sql} ORDER BY c.run", (person, over))]
-    needles = read_identity(db, person).needles
+    one = read_full_identity(db, person)
     nameless = db.rows(
         f"SELECT c.run, c.change FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IS NULL AND NOT (r.state {among})",
         (over,),
     )
-    runs += [run for run, change in nameless if is_mentioned(needles, bytes(change).decode("utf-8", "replace"))]
+    runs += [run for run, change in nameless if _names_person(one, bytes(change))]
     repos = read_repos_by_number(db)
     accepted = db.rows(
         "SELECT repo_id FROM requests WHERE person_id = ? AND is_current AND status = ? ORDER BY repo_id",
@@ -291,8 +267,8 @@ def find_obstacles(db: Database, person: int) -> ErasureObstacles:
 def count_parts(db: Database, person: int) -> StoredParts:
     """Return how much the store holds about a person."""
     mine = "SELECT id FROM requests WHERE person_id = ?"
-    one = read_identity(db, person)
-    among, value = db.in_clause([word.lower() for word in (one.username, one.email) if word])
+    one = read_full_identity(db, person)
+    among, value = db.in_clause(list(one.keys))
     views = db.rows("SELECT name, query FROM views")
     bindings = db.row(
         f"SELECT count(*) FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.user_id or "", value)
@@ -303,7 +279,7 @@ def count_parts(db: Database, person: int) -> StoredParts:
         notes=len(find_notes_about(db, one)),
         changes=_count(db, f"SELECT count(*) FROM changes WHERE request_id IN ({mine})", person),
         bindings=0 if bindings is None else int(bindings[0]),
-        views=sum(is_mentioned(one.needles, f"{name}\n{query}") for name, query in views),
+        views=sum(one.pattern.matches(f"{name}\n{query}") for name, query in views),
         profiles=_count(db, "SELECT count(*) FROM profiles WHERE person_id = ?", person),
     )
 

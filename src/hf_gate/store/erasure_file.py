@@ -16,7 +16,8 @@ import msgspec
 from ..domain.erasure import hash_account, hash_person, hash_request, hash_store
 from ..errors import StoreDamaged, StoreUnavailable
 from .erased import find_keys, read_secret, write_keys
-from .erasure import TO_SCRUB, Eraser, read_identity
+from .erasure import TO_SCRUB, Eraser
+from .identity import read_identity
 from .sql import Database, Postgres, Sqlite
 
 if TYPE_CHECKING:

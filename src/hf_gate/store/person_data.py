@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..domain.erasure import is_mentioned
 from ..domain.rows import ChangeRow
-from .erasure import read_identity
+from .identity import read_full_identity
 from .runs import SELECT_CHANGES, build_changes
 from .store import Store
 
@@ -25,7 +24,7 @@ class PersonData(NamedTuple):
 
 def read_person_data(store: Store, person: int) -> PersonData:
     """Return the rows about a person."""
-    db, one = store.reads, read_identity(store.reads, person)
+    db, one = store.reads, read_full_identity(store.reads, person)
     mine = "SELECT id FROM requests WHERE person_id = ?"
     runs = [row[0] for row in db.rows(f"SELECT DISTINCT run FROM changes WHERE request_id IN ({mine})", (person,))]
     changes = [
@@ -38,7 +37,7 @@ def read_person_data(store: Store, person: int) -> PersonData:
     tray = (
         f"SELECT request_id, verb, reason, actor, made_at, outcome FROM tray WHERE request_id IN ({mine}) ORDER BY id"
     )
-    among, value = db.in_clause([word.lower() for word in (one.username, one.email) if word])
+    among, value = db.in_clause(list(one.keys))
     bound = f"SELECT owner_table, key FROM bindings WHERE user_id = ? OR lower(key) {among} ORDER BY 1, 2"
     views = [(name, query) for name, query in db.rows("SELECT name, query FROM views")]
     picks = db.row(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,))
@@ -48,7 +47,7 @@ def read_person_data(store: Store, person: int) -> PersonData:
         changes=changes,
         decisions=[row[:6] for row in db.rows(tray, (person,))],
         bindings=[(row[0], row[1]) for row in db.rows(bound, (one.user_id or "", value))],
-        views=[view for view in views if is_mentioned(one.needles, "\n".join(view))],
+        views=[view for view in views if one.pattern.matches("\n".join(view))],
         selections=int(picks[0]) if picks else 0,
         table_hits=[row[0] for row in hits],
         profile=None if profile is None else profile[0],

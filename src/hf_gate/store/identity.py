@@ -1,0 +1,76 @@
+"""Reads how the store knows one person: ids, current names, and the names of earlier records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from ..domain.erasure import NamePattern
+from .compression import Packer, decode_record
+from .sql import Database
+from .writer_cache import read_dictionary
+
+_PERSON: Final = "id, pseudonym, user_id, username, fullname, email"
+_NAMES: Final = ("user", "fullname", "email")  # of the user in a record from the Hub
+
+
+@dataclass(frozen=True)
+class StoredIdentity:
+    """What the store knows about one person. `former` are the usernames, full names and addresses of earlier records."""
+
+    id: int
+    pseudonym: str
+    user_id: str | None
+    username: str | None
+    fullname: str | None
+    email: str | None
+    former: tuple[tuple[str, str], ...] = ()  # field of the record and its value
+
+    @cached_property
+    def pattern(self) -> NamePattern:
+        """Recognizes texts that name the person."""
+        return NamePattern([word for word in (self.user_id, self.username, self.fullname, self.email) if word]
+                           + [word for _, word in self.former])  # fmt: skip
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The lower-case usernames and e-mail addresses, also the former ones."""
+        former = (word for name, word in self.former if name != "fullname")
+        return frozenset(word.lower() for word in (self.username, self.email, *former) if word)
+
+    def is_subject(self, change: Mapping[str, object]) -> bool:
+        """Tell whether a change of a plan or run is about the person: by the account id, or by a name if it has no id."""
+        user_id, user = change.get("user_id"), change.get("user")
+        if user_id:
+            return str(user_id).lower() == self.user_id
+        return isinstance(user, str) and user.lower() in self.keys
+
+
+def read_identity(db: Database, person: int) -> StoredIdentity:
+    """Return what the store knows about a person, without former names."""
+    row = db.row(f"SELECT {_PERSON} FROM people WHERE id = ?", (person,))
+    assert row is not None
+    return StoredIdentity(*row)
+
+
+def read_full_identity(db: Database, person: int) -> StoredIdentity:
+    """Return what the store knows about a person, with the names of earlier records."""
+    identity = read_identity(db, person)
+    packer = Packer(lambda number: read_dictionary(db, number))
+    parts = db.rows("SELECT data FROM private WHERE person_id = ? ORDER BY id", (person,))
+    names = dict.fromkeys(name for (data,) in parts for name in _names_in(decode_record(packer.unpack(bytes(data)))))
+    return replace(identity, former=tuple(names))
+
+
+def _names_in(record: bytes) -> Iterator[tuple[str, str]]:
+    try:
+        found = msgspec.json.decode(record)
+    except msgspec.DecodeError:
+        return
+    user = found.get("user") if isinstance(found, dict) else None
+    if isinstance(user, dict):
+        yield from ((name, word) for name in _NAMES if isinstance(word := user.get(name), str) and word)
