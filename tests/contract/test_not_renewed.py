@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.decisions import renewal_entry
+from hf_gate.application.decision_sender import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget, renewal_entry
+from hf_gate.application.end_changes import drop_end, record_end_changes, renew_until
 from hf_gate.application.grant_ends import refresh_ends
+from hf_gate.application.runs import plan_undo
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.requests import Target
+from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
 from tests.contract.ends_kit import SIGNED, EndsScene, make_scene
 
@@ -71,3 +77,44 @@ def test_the_store_rebuilt_from_the_ledger_has_the_mark(scene: EndsScene) -> Non
     scene.check()
     assert scene.row("ada").state.is_final
     assert not scene.row("bo").state.is_final
+
+
+def _remove_and_undo(scene: EndsScene) -> None:
+    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
+    done = sender.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x")
+    assert (scene.where("ada"), scene.row("ada").state.is_final) == ("reset", False)
+    run = scene.store.run(str(done.run))
+    assert run is not None
+    plan, _ = plan_undo(scene.store, run, now=scene.now)
+    scene.carry(scene.approve(plan, RunKind.UNDO))
+    assert scene.where("ada") == "accepted"
+    scene.check_over()
+
+
+def test_the_undo_of_a_removal_restores_the_mark(scene: EndsScene) -> None:
+    _mark(scene, is_blocked=True)
+    _move(scene, 50)
+    _remove_and_undo(scene)
+    assert scene.row("ada").state.is_final
+    _move(scene, 300)
+    assert _days(scene) == _about(50, 300)
+
+
+def test_the_undo_of_a_removal_restores_no_mark_that_was_removed(scene: EndsScene) -> None:
+    _mark(scene, is_blocked=True)
+    _mark(scene, is_blocked=False)
+    _remove_and_undo(scene)
+    _move(scene, 300)
+    assert _days(scene) == _about(300, 300)
+
+
+def test_the_undo_of_a_removal_restores_no_mark_of_an_end_that_was_dropped(scene: EndsScene) -> None:
+    _mark(scene, is_blocked=True)
+    row = scene.row("ada")
+    record_end_changes(scene.store, [drop_end(row)], "lena", to_ms(scene.now))
+    record_end_changes(
+        scene.store, [renew_until(scene.store, row, "90d", scene.now, scene.zone)], "lena", to_ms(scene.now)
+    )
+    _remove_and_undo(scene)
+    assert not scene.row("ada").state.is_final
+    assert _days(scene)[0] == pytest.approx(90, abs=1.01)

@@ -216,6 +216,8 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
             terms=terms.digest if terms else None,
         )
         entries.append(_make_entry(one.item, dated, at, actor, None))
+        if change.is_final:
+            entries.append(_make_entry(one.item, e.RenewalBlocked(is_blocked=True), at, actor, None))
     return entries
 
 

@@ -72,6 +72,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     at_end: str | None
     terms: GrantTerms | None = None  # what can move the end later
     end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
+    is_final: bool = False  # the end is not extended
     row: int
 
     @property
