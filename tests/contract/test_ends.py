@@ -133,7 +133,7 @@ def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsSc
 
 
 def stuck(scene: EndsScene) -> list[str]:
-    return list(list_stuck(scene.store, (), scene.now, held={}, holds=[], refused=[]))
+    return [one.sentence for one in list_stuck(scene.store, (), scene.now, held={}, holds=[], refused=[])]
 
 
 def test_ends_that_wait_for_a_person_are_stuck(scene: EndsScene) -> None:

@@ -68,7 +68,7 @@ def _installed(requirements: Iterable[str]) -> dict[str, str]:
 def test_the_notice_names_the_licence_of_every_package_a_user_gets() -> None:
     rows = re.findall(r"^  ([\w.-]+) {2,}(.+?)(?: \(.*\))?$", (ROOT / "NOTICE").read_text("utf-8"), re.MULTILINE)
     noted: dict[str, str] = {canonicalize_name(name): licence for name, licence in rows}
-    installed = _installed([*_project()["dependencies"], "psycopg"])
+    installed = _installed([*_project()["dependencies"], "psycopg", "apprise"])
     assert {name: noted.get(name) for name in installed} == installed
     assert set(noted) - set(installed) <= {"colorama"}, "the notice names a package that nobody gets"
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from itertools import islice, takewhile
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..domain.display_text import pluralize
+from ..domain.events import VerdictReached, decode_event
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.rows import RepoRow
+from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState, TurnEnd, TurnRow
 from ..policy.tables import Table
-from ..store.approvals import count_overdue
+from ..store.approvals import count_overdue, find_oldest_overdue
 from ..store.store import Store
 from ..store.turns import read_turns
 from .approval_alarms import describe_alarms, list_open_alarms
@@ -32,6 +34,8 @@ _UNDONE: Final = timedelta(hours=24)  # after this time, a request should have t
 _NOT_ENDED: Final = timedelta(days=1)  # after this time, a grant that is due should have ended
 _DECIDED: Final = ("accept", "reset", "reject")
 _MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
+_ENTRIES: Final = 50  # of a request, searched for its last verdict
+_FACTS: Final = 3  # named at most
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL)
 _READ_TURNS: Final = 5
 _CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
@@ -137,6 +141,33 @@ def _ago(at: int, now: datetime) -> str:
     return f"{format_span(now - from_ms(at))} ago"
 
 
+class StuckKind(StrEnum):
+    """What is stuck."""
+
+    HELD_POLICY = "held_policy"
+    SAVED_POLICY = "saved_policy"
+    TABLE = "table"
+    HELD_ENDS = "held_ends"
+    LATE_ENDS = "late_ends"
+    OUTSIDE = "outside"
+    UNPROVED = "unproved"
+    OVERDUE = "overdue"
+    UNDECIDED = "undecided"
+
+
+class StuckProblem(NamedTuple):
+    """A problem that no further turn solves. `subject` names it among the problems of its kind."""
+
+    kind: StuckKind
+    subject: str
+    sentence: str
+
+    @property
+    def key(self) -> str:
+        """What stays the same while the problem lasts."""
+        return f"{self.kind} {self.subject}"
+
+
 def list_stuck(
     store: Store,
     repos: Sequence[RepoRow],
@@ -145,7 +176,7 @@ def list_stuck(
     held: Mapping[str, int],
     holds: Sequence[PolicyHold],
     refused: Sequence[Table],
-) -> Iterator[str]:
+) -> Iterator[StuckProblem]:
     """Yield what no further turn solves.
 
     These are held policies and ends, refused tables, lists that are not proved complete, grants that should have ended a
@@ -153,41 +184,61 @@ def list_stuck(
     a day ago.
     """
     for policy, count in held.items():
-        yield (
+        words = (
             f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a"
             f" repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
         )
+        yield StuckProblem(StuckKind.HELD_POLICY, policy, words)
     for hold in holds:
-        yield f"Policy {hold.policy} is held. {hold.note}"
+        yield StuckProblem(StuckKind.SAVED_POLICY, hold.policy, f"Policy {hold.policy} is held. {hold.note}")
     for table in refused:
-        yield f"{table.file_problem}; {table.consequence}."
+        yield StuckProblem(StuckKind.TABLE, table.name, f"{table.file_problem}; {table.consequence}.")
     yield from _list_access(store, now)
     for row in repos:
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
         if row.tried_at is not None and not row.tried_complete and is_old:
-            yield f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"
+            words = f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"
+            yield StuckProblem(StuckKind.UNPROVED, str(row.repo), words)
         yield from _list_waiting(store, row.repo, now)
 
 
-def _list_access(store: Store, now: datetime) -> Iterator[str]:
+def _list_access(store: Store, now: datetime) -> Iterator[StuckProblem]:
     """Yield which access should have ended, or was given without enough approvals."""
     if note := held_ends_note(read_held_ends(store)):
-        yield note
+        yield StuckProblem(StuckKind.HELD_ENDS, "", note)
     if late := store.count_due(to_ms(now - _NOT_ENDED)):
-        yield f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate expire ls"
+        words = f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate expire ls"
+        yield StuckProblem(StuckKind.LATE_ENDS, "", words)
     if alarm := describe_alarms(row.repo for _, row in list_open_alarms(store)):
-        yield f"{alarm} Check them in the desk."
+        yield StuckProblem(StuckKind.OUTSIDE, "", f"{alarm} Check them in the desk.")
 
 
-def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[str]:
+def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[StuckProblem]:
     """Yield which requests of a repo wait for too long: past the `due` of their rule, or a day after a rule decided."""
     if overdue := count_overdue(store, repo, to_ms(now), MAX_OVERDUE):
-        yield f"{pluralize(overdue, 'request')} of {repo} past the due date of the rule: hf-gate ls {repo} --query due:over"
+        oldest = find_oldest_overdue(store, repo, to_ms(now))
+        row = None if oldest is None else store.request(oldest)
+        rule = "" if row is None else f" The oldest waits for a person by {_describe_rule(store, row)}."
+        words = f"{pluralize(overdue, 'request')} of {repo} past the due date of the rule: hf-gate ls {repo} --query due:over"
+        yield StuckProblem(StuckKind.OVERDUE, str(repo), f"{words}.{rule}" if rule else words)
     before = to_ms(now - _UNDONE)
     waiting = islice(store.iterate_requests(repo, Status.PENDING, with_record=False), _MAX_READ)
     for row in takewhile(lambda row: row.state.asked_at < before, waiting):
         verdict = row.state.verdict
         if verdict is not None and verdict[0] in _DECIDED and verdict[1] is not None:
             ago = format_span(now - from_ms(row.state.asked_at))
-            yield f"A request of {repo} waits for {ago} although rule {verdict[2]} of policy {verdict[1]} decides it: hf-gate plan"
+            words = (
+                f"A request of {repo} waits for {ago} although {_describe_rule(store, row)} decides it: hf-gate plan"
+            )
+            yield StuckProblem(StuckKind.UNDECIDED, str(repo), words)
             return
+
+
+def _describe_rule(store: Store, row: RequestRow) -> str:
+    """Return the rule of a request's verdict, and the facts that were unknown to it."""
+    _, policy, rule, _ = row.state.verdict or ("", None, "none", None)
+    words = f"rule {rule} of policy {policy}" if policy is not None else "no rule"
+    events = (decode_event(entry.link.body) for entry in store.entries(request=row.id, limit=_ENTRIES))
+    reached = next((event for event in events if isinstance(event, VerdictReached)), None)
+    missing = () if reached is None else reached.missing[:_FACTS]
+    return f"{words} (unknown: {', '.join(missing)})" if missing else words

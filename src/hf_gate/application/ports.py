@@ -10,10 +10,11 @@ from ..domain.accounts import Account, Gate, Profile
 from ..domain.completeness import Completeness
 from ..domain.forms import GateForm
 from ..domain.ids import Person, Repo
+from ..domain.notices import Delivery, OutgoingMessage
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision
 
-__all__ = ["ClockPort", "FoundRequests", "HubPort", "ListingHead", "Rows", "SendPort"]
+__all__ = ["ChannelPort", "ClockPort", "FoundRequests", "HubPort", "ListingHead", "Rows", "SendPort"]
 
 
 class Rows(Protocol):
@@ -79,3 +80,10 @@ class ClockPort(Protocol):
 
     def now(self) -> datetime: ...
     def sleep(self, seconds: float) -> None: ...
+
+
+class ChannelPort(Protocol):
+    """A way to one destination of notices. `send` ends within a bounded time and raises nothing."""
+
+    def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str]) -> Delivery:
+        """Send a message, except to the recipients whose digests are in `accepted`."""

@@ -31,7 +31,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown
 R = TypeVar("R", bound=Record)
 
 
-def keys_of(kind: type[Record]) -> tuple[str, ...]:
+def keys_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     """Return the keys of a record in their order."""
     return kind.__struct_encode_fields__
 

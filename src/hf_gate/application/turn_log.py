@@ -10,13 +10,15 @@ from msgspec.structs import replace
 
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo
+from ..domain.notices import Condition
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import RunState
 from ..domain.timestamps import to_ms
 from ..domain.turns import TurnEnd, TurnRow
 from ..errors import HfGateError
 from ..store.store import Store
-from ..store.turns import begin_turn, end_turn
+from ..store.turns import begin_turn, write_turn_end
+from .notice_conditions import compare_after_turn, list_state_conditions
 from .turn import TurnContext, TurnResult, run_turn
 from .unattended import record_stop
 
@@ -39,20 +41,29 @@ def run_recorded_turn(
         result = run_turn(context, find_repos(), run_id=run_id, profile_budget=profile_budget)
     except BaseException as problem:
         is_failure = isinstance(problem, Exception)
+        end = TurnEnd.FAILED if is_failure else TurnEnd.INTERRUPTED
         with suppress(HfGateError):  # the error of the turn is the one to report
-            end_turn(
-                store,
-                replace(
-                    turn,
-                    ended_at=to_ms(clock.now()),
-                    end=TurnEnd.FAILED if is_failure else TurnEnd.INTERRUPTED,
-                    problem=_describe(problem),
-                ),
+            _store_end(
+                store, replace(turn, ended_at=to_ms(clock.now()), end=end, problem=_describe(problem)), [problem]
             )
         raise
     record_stop(store)
-    end_turn(store, _summarize(turn, result, to_ms(clock.now())))
+    state = None
+    if context.workspace.location.config.notify:
+        state = list_state_conditions(
+            context.workspace, dict.fromkeys(one.repo for one in result.synced), context.bundle
+        )
+    _store_end(store, _summarize(turn, result, to_ms(clock.now())), result.problems, state)
     return result
+
+
+def _store_end(
+    store: Store, turn: TurnRow, problems: Sequence[BaseException], state: Sequence[Condition] | None = None
+) -> None:
+    """Store the end of a turn with the notices that follow from it."""
+    with store.writing() as write:
+        write_turn_end(write, turn)
+        compare_after_turn(write, turn, problems, state)
 
 
 def record_failed_turn(
@@ -60,7 +71,7 @@ def record_failed_turn(
 ) -> None:
     """Store a turn that failed before it could begin, for example because a policy has an error."""
     turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at)
-    end_turn(store, replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=_describe(problem)))
+    _store_end(store, replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=_describe(problem)), [problem])
 
 
 def has_failed_whole(result: TurnResult) -> bool:

@@ -20,6 +20,7 @@ from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy
 from .execution import describe_done, done_changes
 from .framework import command, full_evaluation_option
 from .output import clock_advice, format_duration
+from .run_notices import NoticeSender
 from .workspace import actor_of, make_executor, open_with_policies, select_repos
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class _Loop:
         self._is_warned = False
         self._token: str | None = None
         self._account_id: str | None = None
+        self._notices = NoticeSender(run)
 
     def run_forever(self, pause: float | None) -> int:
         """Run turns until the process is stopped, or a token that cannot change is refused."""
@@ -112,7 +114,7 @@ class _Loop:
                 self.run.out.warn(f"{problem} The next turn tries again.")
             self.pause = self._next_pause() if pause is None else pause
             self._warn_if_too_frequent(pause)
-            clock.sleep(max(0.0, started_at + self.pause - clock.now().timestamp()))
+            self._notices.wait_until(started_at + self.pause)
 
     @property
     def _is_token_fixed(self) -> bool:
@@ -161,8 +163,18 @@ class _Loop:
             self.run.out.warn(budget_warning(pause, least, len(self._repos)))
 
     def run_turn(self) -> int:
-        """Run one turn and print it; return its exit code."""
+        """Run one turn and print it; return its exit code. Notices are sent afterwards, also if the turn failed."""
         self.run.forget_location()  # hf-gate.yaml may have been edited since the last turn
+        try:
+            code = self._run_stored_turn()
+        except Exception as problem:
+            self._notices.send_without_store(problem)
+            self._notices.send()
+            raise
+        self._notices.send()
+        return code
+
+    def _run_stored_turn(self) -> int:
         started_at = to_ms(self.run.now())
         try:
             workspace, bundle = open_with_policies(self.run)
@@ -192,10 +204,12 @@ class _Loop:
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool
+        from ..application.notifications import store_destinations
         from ..application.turn import TurnContext, turn_to_dict
         from ..application.turn_log import has_found_no_repo, run_recorded_turn
         from ..application.workspace import new_id
 
+        store_destinations(workspace)
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
                 workspace,

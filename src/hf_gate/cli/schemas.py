@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..application.notice_records import DestinationRecord, MessageRecord
 from ..application.overview_records import OverviewRecord
 from ..application.past_records import AccessRecord, ComparisonRecord, PastRequestRecord, ShownPastRequest
 from ..application.records import (
@@ -22,7 +23,6 @@ from ..application.records import (
     PlanRecord,
     PolicyRecord,
     ProblemRecord,
-    Record,
     RepoRecord,
     ReportRecord,
     RepoStatusRecord,
@@ -34,6 +34,7 @@ from ..application.records import (
 )
 from ..application.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
 from ..domain.lifecycle import STATUSES
+from ..domain.notices import DeliveryKind, OutgoingMessage
 from ..domain.outcomes import OutcomeKind
 
 Schema = Mapping[str, object]
@@ -72,7 +73,7 @@ def _map(values: object) -> dict[str, object]:
     return {"type": "object", "additionalProperties": values}
 
 
-def _record(kind: type[Record]) -> dict[str, Any]:
+def _record(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the schema of a record, with nested records inlined."""
     (schema,), parts = msgspec.json.schema_components((kind,), ref_template="{name}")
 
@@ -89,7 +90,7 @@ def _record(kind: type[Record]) -> dict[str, Any]:
     return found | {"required": list(keys_of(kind))}
 
 
-def _fields(kind: type[Record]) -> dict[str, Any]:
+def _fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the schemas of a record's fields, for a document with additional fields."""
     found: dict[str, Any] = _record(kind)["properties"]
     return found
@@ -264,6 +265,12 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         runs=_array(_record(RunRecord)),
         health=_record(HealthRecord),
     ),
+    "notify-test": _document(
+        ok=_BOOL, results=_array(_object(destination=_TEXT, outcome={"enum": list(DeliveryKind)}, problem=_MAYBE))
+    ),
+    "notify-ls": _document(destinations=_array(_record(DestinationRecord)), messages=_array(_record(MessageRecord))),
+    "notify-retry": _document(queued=_array(_TEXT)),
+    "notice": _record(OutgoingMessage),
     "status-check": _document(**_fields(HealthRecord)),
     "stop": _document(stopped=_BOOL, changed=_BOOL),
     "audit-ls": _array(_record(AuditRecord)),

@@ -39,7 +39,7 @@ def read_workspace_health(
         holds=read_workspace_holds(workspace),
         refused=find_refused_tables(workspace),
     )
-    return read_health(store, now, max_age=max_age, stuck=list(stuck))
+    return read_health(store, now, max_age=max_age, stuck=[problem.sentence for problem in stuck])
 
 
 def health_lines(health: Health) -> Iterator[str]:

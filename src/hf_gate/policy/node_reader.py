@@ -186,6 +186,13 @@ class NodeReader:
         self.add_problem(node, "bad_value", words, fix=near, hint=hint)
         return None
 
+    def read_flag(self, node: Node, what: str) -> bool:
+        """Read `true` or `false`."""
+        text = self.read_text(node, what)
+        if text is not None and text not in ("true", "false"):
+            self.add_problem(node, "bad_flag", f"`{text[:40]}` is neither true nor false.")
+        return text == "true"
+
     def read_number(self, node: Node, what: str, low: int, high: int) -> int | None:
         text = self.read_text(node, what)
         if text is None:

@@ -10,17 +10,19 @@ from datetime import time
 
 from ..domain.ids import Repo
 from ..domain.members import MEMBER_NAME
+from ..domain.notices import Destination
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import Hours, Rate, glob_matches, parse_hours, parse_rate
 from .model import PolicyProblem, TableSpec
 from .node_reader import Keys, NodeReader
+from .notice_config import read_destinations, read_reference
 from .policy_parser import read_globs, read_tables, read_version
 from .rule_parser import read_reasons
 from .strict_yaml import read_yaml
 
 KEYS = (
     "version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url", "retention",
-    "queues",
+    "queues", "notify",
 )  # fmt: skip
 DESK_KEYS = ("may_write_policies", "may_write_tables")
 _SYNONYMS = {
@@ -40,9 +42,10 @@ _SYNONYMS = {
     "lists": "tables",
     "keep": "retention",
     "forget": "retention",
+    "notices": "notify",
+    "notifications": "notify",
 }
 _RATES = ("accept", "reset", "reject", "remove", "ends")
-_SECRET_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,99}|file:\S.{0,400}")
 _GUARD_SYNONYMS = {
     "accepts": "accept",
     "accepted": "accept",
@@ -108,6 +111,7 @@ class WorkspaceConfig:
     heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
     retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
     queues: Map[str, tuple[str, ...]] = field(default_factory=dict)  # the members that a queue is for, by its name
+    notify: tuple[Destination, ...] = ()  # where notices to the staff go
     source: str = "hf-gate.yaml"
 
     def queues_of_others(self, member: str) -> tuple[str, ...]:
@@ -163,9 +167,10 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         timezone=_read_timezone(reader, keys, list_zones) or plain.timezone,
         guards=_read_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
         templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
-        heartbeat_url=_read_secret_reference(reader, keys, "heartbeat_url"),
+        heartbeat_url=read_reference(reader, keys, "heartbeat_url"),
         retention=_read_retention(reader, keys["retention"][1]) if "retention" in keys else {},
         queues=_read_queues(reader, keys["queues"][1]) if "queues" in keys else {},
+        notify=read_destinations(reader, keys["notify"][1]) if "notify" in keys else (),
         **(_read_desk(reader, keys["desk"][1]) if "desk" in keys else {}),
         source=reader.source.name,
     )
@@ -239,27 +244,7 @@ def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
 
 def _read_desk(reader: NodeReader, node: Node) -> dict[str, bool]:
     keys = reader.read_keys(node, "desk", DESK_KEYS) or {}
-    return {name: _read_flag(reader, keys[name][1], name) for name in DESK_KEYS if name in keys}
-
-
-def _read_flag(reader: NodeReader, node: Node, name: str) -> bool:
-    text = reader.read_text(node, name)
-    if text is not None and text not in ("true", "false"):
-        reader.add_problem(node, "bad_flag", f"`{text[:40]}` is neither true nor false.")
-    return text == "true"
-
-
-def _read_secret_reference(reader: NodeReader, keys: Keys, name: str) -> str | None:
-    """Read `env:NAME` or `file:PATH`. The value itself must not stand in a file that is shared."""
-    if name not in keys:
-        return None
-    node = keys[name][1]
-    text = reader.read_text(node, name)
-    if text is None or _SECRET_REFERENCE.fullmatch(text):
-        return text
-    words = f"{name} is a secret: name the environment variable or the file that holds it."
-    reader.add_problem(node, "secret_value", words, hint=f"Write `{name}: env:NAME` or `{name}: file:PATH`.")
-    return None
+    return {name: reader.read_flag(keys[name][1], name) for name in DESK_KEYS if name in keys}
 
 
 def _read_retention(reader: NodeReader, node: Node) -> dict[str, int]:

@@ -162,6 +162,65 @@ approval_alarms = Table(  # requests that were accepted outside hf-gate without 
     integer_column("needed"),
 )
 
+# ---- notices ---------------------------------------------------------------------------------------------------------
+
+notice_destinations = Table(
+    "notice_destinations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    boolean_column("is_on"),  # whether hf-gate.yaml names it
+    text_column("events"),  # the mode of each event, and since when (ms), as JSON
+    text_column("digest_at"),  # time of day
+    text_column("zone"),
+    integer_column("sequence"),  # of the last message
+)
+
+outbox = Table(  # messages to one destination; they hold counts and numbers of requests, no names
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),  # receivers see it
+    text_column("destination"),
+    integer_column("sequence"),
+    text_column("state"),
+    text_column("items"),  # JSON
+    boolean_column("is_alarm"),
+    integer_column("made_at"),
+    integer_column("queued_at"),
+    integer_column("next_at"),
+    integer_column("attempts"),
+    integer_column("tried_at", null=True),
+    integer_column("ended_at", null=True),
+    text_column("outcome", null=True),  # of the last attempt
+    text_column("problem", null=True),
+    text_column("accepted"),  # digests of the recipients that have it, as JSON
+    text_column("lease", null=True),  # of the process that sends it now
+    integer_column("lease_until", null=True),
+    Index("outbox_place", "destination", "sequence", unique=True),
+    partial_index("outbox_open", "destination", "sequence", where="state IN ('waiting', 'sending')"),
+    partial_index("outbox_ended", "ended_at", where="ended_at IS NOT NULL"),
+)
+
+notice_lines = Table(  # lines of the next digest
+    "notice_lines",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("line", Text, primary_key=True),  # what is added up
+    text_column("item"),  # JSON
+    integer_column("at"),  # of the first one
+    sqlite_with_rowid=False,
+)
+
+notice_conditions = Table(  # states that last, such as a failing turn
+    "notice_conditions",
+    metadata,
+    Column("event", Text, primary_key=True),
+    Column("line", Text, primary_key=True),
+    text_column("item"),  # JSON
+    integer_column("began_at"),
+    integer_column("told_at"),
+    sqlite_with_rowid=False,
+)
+
 # ---- desk ------------------------------------------------------------------------------------------------------------
 
 tray = Table(  # unsent decisions, and for some time the outcomes of sent ones

@@ -1,0 +1,364 @@
+"""Notices to the staff: which events are told, to whom, when a delivery is tried again, and the text of a message.
+
+Messages in the outbox hold counts and numbers of requests only. Names are read from the store when a message is sent, so
+an erasure reaches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, time, timedelta, tzinfo
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from . import events as e
+from .display_text import pluralize
+from .ids import Repo
+from .lifecycle import Status
+from .timestamps import from_ms, to_iso, to_ms
+
+
+class NoticeEvent(StrEnum):
+    """What a notice is about."""
+
+    NEW_REQUESTS = "new_requests"
+    AGEING = "ageing"
+    SECOND_APPROVAL = "second_approval"
+    OVERDUE = "overdue"
+    RUN_RESULT = "run_result"
+    ENDS_SOON = "ends_soon"
+    TOKEN = "token"  # noqa: S105 - a kind of notice
+    STUCK = "stuck"
+    FAILED_TURN = "failed_turn"
+    UNATTENDED = "unattended"  # stopped, started
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether a delivery of it is tried at least every five minutes."""
+        return self in _ALARMS
+
+
+_ALARMS: Final = frozenset({NoticeEvent.TOKEN, NoticeEvent.STUCK, NoticeEvent.FAILED_TURN, NoticeEvent.UNATTENDED})
+
+
+class NoticeMode(StrEnum):
+    """When a notice is sent: at once, with others in a digest, or never."""
+
+    IMMEDIATE = "immediate"
+    DIGEST = "digest"
+    OFF = "off"
+
+
+DEFAULT_MODES: Final[Mapping[NoticeEvent, NoticeMode]] = {
+    event: NoticeMode.IMMEDIATE if event.is_alarm or event is NoticeEvent.SECOND_APPROVAL else NoticeMode.DIGEST
+    for event in NoticeEvent
+}
+
+
+class ChannelKind(StrEnum):
+    """How a destination is reached."""
+
+    WEBHOOK = "webhook"
+    SMTP = "smtp"
+    APPRISE = "apprise"
+
+
+class MailServer(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail server and the addresses of a destination. `password` is a reference to a secret."""
+
+    host: str
+    port: int
+    sender: str
+    to: tuple[str, ...]
+    user: str | None = None
+    password: str | None = None
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination as hf-gate.yaml names it. `address` and `key` are references to secrets."""
+
+    name: str
+    kind: ChannelKind
+    modes: Mapping[NoticeEvent, NoticeMode]
+    digest_at: time = time(8)
+    has_personal: bool = False
+    address: str | None = None
+    key: str | None = None
+    mail: MailServer | None = None
+
+
+# ---- what is told ----------------------------------------------------------------------------------------------------
+
+MAX_REQUESTS: Final = 20
+"""How many requests a message names at most."""
+
+
+class NoticeItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a message. `requests` are numbers of rows; `facts` hold no personal data."""
+
+    event: NoticeEvent
+    repo: str | None = None  # as `str(Repo)` spells it
+    count: int = 1
+    requests: tuple[int, ...] = ()
+    facts: Mapping[str, str | int] = {}
+
+
+def merge_items(items: Iterable[NoticeItem]) -> list[NoticeItem]:
+    """Add up the items about the same thing, in the order of their first appearance."""
+    found: dict[object, NoticeItem] = {}
+    for item in items:
+        key = (item.event, item.repo, str(item.facts) if item.event.is_alarm else "")
+        known = found.get(key)
+        found[key] = item if known is None else _add(known, item)
+    return list(found.values())
+
+
+STANDING: Final = frozenset({NoticeEvent.AGEING, NoticeEvent.OVERDUE})
+"""Events whose item is a state: the last count holds, not the sum."""
+
+
+def _add(one: NoticeItem, other: NoticeItem) -> NoticeItem:
+    if one.event in STANDING or one.event.is_alarm:
+        return other
+    requests = tuple(dict.fromkeys((*one.requests, *other.requests)))[:MAX_REQUESTS]
+    facts = dict(other.facts)
+    for name, value in one.facts.items():
+        now = facts.get(name)
+        facts[name] = value + now if isinstance(value, int) and isinstance(now, int) else value if now is None else now
+    return msgspec.structs.replace(one, count=one.count + other.count, requests=requests, facts=facts)
+
+
+def item_of(event: e.AnyEvent, repo: Repo | None, request: int | None) -> NoticeItem | None:
+    """Return the item that an entry of the ledger causes; None for most entries."""
+    place = None if repo is None else str(repo)
+    about = () if request is None else (request,)
+    match event:
+        case e.RequestSeen(status=Status.PENDING):
+            return NoticeItem(event=NoticeEvent.NEW_REQUESTS, repo=place, requests=about)
+        case e.ApprovalGiven():
+            return NoticeItem(event=NoticeEvent.SECOND_APPROVAL, repo=place, requests=about)
+        case e.GrantNoticed(until=until):
+            return NoticeItem(
+                event=NoticeEvent.ENDS_SOON, repo=place, requests=about, facts={"until": to_iso(from_ms(until))}
+            )
+        case e.RunEnded(run=run, state=state, counts=counts):
+            return NoticeItem(
+                event=NoticeEvent.RUN_RESULT,
+                repo=place,
+                facts={"run": run, "state": state, **dict(sorted(counts.items()))},
+            )
+        case e.UnattendedStopped():
+            return NoticeItem(event=NoticeEvent.UNATTENDED, facts={"state": "stopped"})
+        case e.UnattendedStarted():
+            return NoticeItem(event=NoticeEvent.UNATTENDED, facts={"state": "started"})
+        case _:
+            return None
+
+
+class Condition(NamedTuple):
+    """A state that lasts, such as a failing turn. It is told when it begins and once a day, and alarms also when it ends.
+
+    `key` names it among the conditions of the same event.
+    """
+
+    key: str
+    item: NoticeItem
+
+
+REMIND_MS: Final = 24 * 3_600_000
+"""How often a condition that lasts is told again."""
+
+# ---- when ------------------------------------------------------------------------------------------------------------
+
+FIRST_WAIT_MS: Final = 10_000
+LONGEST_WAIT_MS: Final = 12 * 3_600_000
+LONGEST_ALARM_WAIT_MS: Final = 5 * 60_000
+GIVE_UP_MS: Final = 7 * 24 * 3_600_000
+"""After this time without success, a message is a dead letter."""
+
+
+def retry_wait(attempts: int, *, is_alarm: bool) -> int:
+    """Return how long (ms) to wait after so many attempts: three times longer each time, up to a limit."""
+    longest = LONGEST_ALARM_WAIT_MS if is_alarm else LONGEST_WAIT_MS
+    return min(longest, FIRST_WAIT_MS * int(3 ** min(max(attempts, 1) - 1, 9)))
+
+
+def next_digest(after: datetime, at: time, zone: tzinfo) -> datetime:
+    """Return when the next digest is due: the first moment after `after` with this time of day."""
+    local = after.astimezone(zone)
+    due = datetime.combine(local.date(), at, zone)
+    return due if due > local else datetime.combine(local.date() + timedelta(days=1), at, zone)
+
+
+# ---- deliveries ------------------------------------------------------------------------------------------------------
+
+
+class MessageState(StrEnum):
+    """The state of a message to one destination. `sending`: a process holds its lease, or died with it."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class DeliveryKind(StrEnum):
+    """How an attempt ended.
+
+    `failed`: nothing arrived. `unknown`: it may have arrived. `refused`: the receiver does not want this message.
+    """
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+
+
+class Delivery(NamedTuple):
+    """The result of one attempt. `accepted` has the digests of the recipients who have the message now."""
+
+    kind: DeliveryKind
+    problem: str = ""
+    accepted: tuple[str, ...] = ()
+
+
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to one destination. `id` is the id that receivers see, `sequence` its place in the order. Times in ms."""
+
+    id: str
+    destination: str
+    sequence: int
+    state: MessageState
+    items: tuple[NoticeItem, ...]
+    is_alarm: bool
+    made_at: int
+    queued_at: int  # when it was made, or put back into the queue
+    next_at: int
+    attempts: int = 0
+    tried_at: int | None = None
+    ended_at: int | None = None
+    outcome: DeliveryKind | None = None
+    problem: str | None = None
+    accepted: tuple[str, ...] = ()
+
+
+class LaneCount(NamedTuple):
+    """The numbers of a destination: messages that wait, the oldest of them, digest lines, and dead letters."""
+
+    destination: str
+    waiting: int
+    oldest_at: int | None
+    collecting: int
+    dead: int
+
+
+# ---- text ------------------------------------------------------------------------------------------------------------
+
+
+class NamedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as a message names it. Both are null unless the destination may have personal data."""
+
+    user: str | None
+    user_id: str | None
+
+
+class OutgoingItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a message as receivers see it."""
+
+    event: NoticeEvent
+    text: str
+    repo: str | None
+    repo_type: str | None
+    count: int
+    facts: Mapping[str, str | int]
+    requests: tuple[NamedRequest, ...] | None = None
+
+
+class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as webhooks get it. `sequence` grows with each message to the same destination."""
+
+    schema_version: Literal[1]
+    id: str
+    sequence: int
+    event: str
+    is_alarm: bool
+    made_at: str
+    hub: str
+    workspace: str | None
+    subject: str
+    items: tuple[OutgoingItem, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """The text of the message."""
+        return [_with_names(item) for item in self.items]
+
+
+def _with_names(item: OutgoingItem) -> str:
+    names = [one.user or one.user_id or "an erased person" for one in item.requests or ()]
+    more = ", ..." if names and item.count > len(names) else ""
+    return f"{item.text} ({', '.join(names)}{more})" if names else item.text
+
+
+def describe_item(item: NoticeItem) -> str:
+    """Return a sentence about an item, with the next step. It names no person."""
+    where, facts = item.repo or "the workspace", item.facts
+    match item.event:
+        case NoticeEvent.NEW_REQUESTS:
+            return f"{pluralize(item.count, 'new request')} at {where}."
+        case NoticeEvent.AGEING:
+            return f"{pluralize(item.count, 'request')} at {where} older than {facts.get('days', 0)} days."
+        case NoticeEvent.SECOND_APPROVAL:
+            verb = "needs" if item.count == 1 else "need"
+            return f"{pluralize(item.count, 'request')} at {where} {verb} a second approval."
+        case NoticeEvent.OVERDUE:
+            return (
+                f"{pluralize(item.count, 'request')} at {where} past the due date: hf-gate ls {where} --query due:over"
+            )
+        case NoticeEvent.RUN_RESULT:
+            counts = [f"{number:,} {kind}" for kind, number in facts.items() if isinstance(number, int)]
+            runs = f"Run {facts.get('run')} {facts.get('state')}" if item.count == 1 else f"{item.count:,} runs"
+            return f"{runs}: {', '.join(counts) or 'no change'}."
+        case NoticeEvent.ENDS_SOON:
+            return f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate expire ls"
+        case NoticeEvent.UNATTENDED:
+            return _UNATTENDED.get(str(facts.get("state")), "")
+        case NoticeEvent.TOKEN | NoticeEvent.STUCK | NoticeEvent.FAILED_TURN:
+            prefix = "Over: " if facts.get("state") == "over" else ""
+            return f"{prefix}{facts.get('text', '')}"
+
+
+_UNATTENDED: Final[Mapping[str, str]] = {
+    "stopped": "All unattended work is stopped. An admin starts it again: hf-gate start",
+    "started": "Unattended work may run again.",
+    "test": "This is a test. hf-gate can reach you.",
+}
+_SUBJECTS: Final[Mapping[NoticeEvent, str]] = {
+    NoticeEvent.NEW_REQUESTS: "new requests",
+    NoticeEvent.AGEING: "old requests",
+    NoticeEvent.SECOND_APPROVAL: "a second approval is needed",
+    NoticeEvent.OVERDUE: "overdue requests",
+    NoticeEvent.RUN_RESULT: "run ended",
+    NoticeEvent.ENDS_SOON: "access ends soon",
+    NoticeEvent.TOKEN: "the token is refused",
+    NoticeEvent.STUCK: "something waits for a person",
+    NoticeEvent.FAILED_TURN: "a turn failed",
+    NoticeEvent.UNATTENDED: "unattended work",
+}
+
+
+def subject_of(items: Sequence[NoticeItem]) -> str:
+    """Return the subject of a message, without names."""
+    kinds = dict.fromkeys(item.event for item in items)
+    if items and items[0].facts.get("state") == "test":
+        return "hf-gate: test"
+    if items and all(item.facts.get("state") == "over" for item in items):
+        return "hf-gate: works again"
+    return f"hf-gate: {_SUBJECTS[next(iter(kinds))]}" if len(kinds) == 1 else "hf-gate: digest"
+
+
+def next_digest_ms(after: int, at: time, zone: tzinfo) -> int:
+    """Return `next_digest` in ms."""
+    return to_ms(next_digest(from_ms(after), at, zone))

@@ -1,0 +1,125 @@
+"""Sends notices by mail through the owner's own server, with STARTTLS or TLS, and with a password if one is set."""
+
+from __future__ import annotations
+
+import hashlib
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP as MAIL_POLICY
+from email.utils import format_datetime
+from threading import Timer
+from typing import Final
+
+from ..domain.network_hosts import is_loopback_host
+from ..domain.notices import Delivery, DeliveryKind, MailServer, OutgoingMessage
+
+TIMEOUT_S: Final = 10.0  # of one step
+DEADLINE_S: Final = 30.0
+"""Of the whole conversation: a server may answer each step slowly."""
+
+_TLS_PORT: Final = 465
+_PASSING: Final = frozenset({530, 534, 535, 538})
+"""Refusals of the login: another message would fare alike, so this one waits."""
+
+
+def digest_address(address: str) -> str:
+    """Return what the outbox stores of a recipient."""
+    return hashlib.sha256(address.lower().encode()).hexdigest()[:16]
+
+
+class MailChannel:
+    """A mail server with the recipients of one destination."""
+
+    def __init__(self, name: str, server: MailServer, password: str | None) -> None:
+        self.name, self._server, self._password = name, server, password
+
+    def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str] = ()) -> Delivery:
+        """Send one mail to the recipients that do not have it yet."""
+        to = [address for address in self._server.to if digest_address(address) not in accepted]
+        if not to:
+            return Delivery(DeliveryKind.DELIVERED)
+        mail, has_begun = _compose(message, sent_at, self._server, to), False
+        try:
+            with self._connect() as connection:
+                if isinstance(connection, Delivery):
+                    return connection
+                has_begun = True
+                refused = connection.send_message(mail, self._server.sender, to)
+        except smtplib.SMTPRecipientsRefused as problem:
+            return _classify_recipients(to, problem.recipients)
+        except smtplib.SMTPResponseException as problem:  # the server answered, so it did not take the mail
+            return _classify_code(problem.smtp_code)
+        except (smtplib.SMTPServerDisconnected, OSError) as problem:
+            kind = DeliveryKind.UNKNOWN if has_begun or isinstance(problem, TimeoutError) else DeliveryKind.FAILED
+            return Delivery(kind, f"the connection broke: {type(problem).__name__}")
+        except (smtplib.SMTPException, UnicodeError, ValueError) as problem:
+            return Delivery(DeliveryKind.FAILED, f"the mail server is not usable: {type(problem).__name__}")
+        return _classify_recipients(to, refused)
+
+    @contextmanager
+    def _connect(self) -> Iterator[smtplib.SMTP | Delivery]:
+        """Yield a connection that may carry the mail, or why there is none. It is cut off after 30 seconds."""
+        host, port = self._server.host, self._server.port
+        context = ssl.create_default_context()
+        if port == _TLS_PORT:
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
+        else:
+            connection = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
+        timer = Timer(DEADLINE_S, _cut_off, [connection])
+        timer.start()
+        try:
+            connection.ehlo()
+            if port != _TLS_PORT and connection.has_extn("starttls"):
+                connection.starttls(context=context)
+                connection.ehlo()
+            elif port != _TLS_PORT and not is_loopback_host(host):
+                yield Delivery(DeliveryKind.FAILED, "the mail server offers no TLS, so nothing was sent")
+                return
+            if self._server.user is not None and self._password is not None:
+                connection.login(self._server.user, self._password)
+            yield connection
+        finally:
+            timer.cancel()
+            timer.join()
+            with suppress(smtplib.SMTPException, OSError):
+                connection.close()
+
+
+def _cut_off(connection: smtplib.SMTP) -> None:
+    if connection.sock is not None:
+        with suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _compose(message: OutgoingMessage, sent_at: datetime, server: MailServer, to: Sequence[str]) -> EmailMessage:
+    mail = EmailMessage(policy=MAIL_POLICY)
+    mail["From"], mail["To"], mail["Subject"] = server.sender, ", ".join(to), message.subject
+    mail["Date"] = format_datetime(sent_at)
+    mail["Message-ID"] = f"<{message.id}@{server.sender.rpartition('@')[2]}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-HF-Gate-Sequence"] = str(message.sequence)
+    workspace = f", workspace {message.workspace}" if message.workspace else ""
+    mail.set_content("\n".join([*message.lines, "", f"{message.hub}{workspace}, {message.made_at}", ""]))
+    return mail
+
+
+def _classify_code(code: int) -> Delivery:
+    words = f"the mail server answered {code}"
+    is_final = 500 <= code < 600 and code not in _PASSING
+    return Delivery(DeliveryKind.REFUSED if is_final else DeliveryKind.FAILED, words)
+
+
+def _classify_recipients(to: Sequence[str], refused: Mapping[str, tuple[int, bytes]]) -> Delivery:
+    """Return the result of a mail that some recipients may have got. Only the others get it again."""
+    accepted = tuple(digest_address(address) for address in to if address not in refused)
+    if not refused:
+        return Delivery(DeliveryKind.DELIVERED, "", accepted)
+    codes = [code for code, _ in refused.values()]
+    words = f"{len(refused)} of {len(to)} recipients refused by the mail server ({codes[0]})"
+    is_final = all(500 <= code < 600 for code in codes)
+    return Delivery(DeliveryKind.REFUSED if is_final else DeliveryKind.FAILED, words, accepted)

@@ -1,0 +1,129 @@
+"""Queues notices in the transaction of what they tell: messages to send at once, and lines of the next digest."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.ids import Repo
+from ..domain.notices import NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
+from .sql import Database
+
+MAX_LINES: Final = 50  # of a message
+_FEW_CHANGES: Final = 20  # a run of a person with so few changes is not told
+
+
+class Subscription(NamedTuple):
+    """A destination as the store knows it: the mode of each event, and since when."""
+
+    name: str
+    events: Mapping[str, tuple[str, int]]
+    digest_at: str
+    zone: str
+
+    def mode(self, event: NoticeEvent) -> NoticeMode:
+        """Return when this destination gets an event."""
+        return NoticeMode(self.events[event][0]) if event in self.events else NoticeMode.OFF
+
+    def since(self, event: NoticeEvent) -> int:
+        """Return since when (ms) this destination gets an event."""
+        return self.events[event][1] if event in self.events else 0
+
+
+def read_subscriptions(db: Database) -> list[Subscription]:
+    """Return the destinations that are on."""
+    rows = db.rows("SELECT name, events, digest_at, zone FROM notice_destinations WHERE is_on ORDER BY name")
+    return [
+        Subscription(name, msgspec.json.decode(events, type=dict[str, tuple[str, int]]), digest_at, zone)
+        for name, events, digest_at, zone in rows
+    ]
+
+
+class NoticeCollector:
+    """Collects the notices of one transaction, and writes them at its end."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._found: list[tuple[NoticeItem, int]] = []
+        self._at = 0
+
+    @cached_property
+    def subscriptions(self) -> Sequence[Subscription]:
+        """The destinations, read once in a transaction."""
+        return read_subscriptions(self._db)
+
+    def add_event(self, event: e.AnyEvent, at: int, repo: Repo | None, request: int | None) -> None:
+        """Add what an entry of the ledger tells."""
+        self._at = max(self._at, at)
+        item = item_of(event, repo, request)
+        if item is not None and self.subscriptions:
+            self._found.append((item, event.asked_at if isinstance(event, e.RequestSeen) else at))
+
+    def flush(self) -> None:
+        """Write the collected notices."""
+        if not self._found:
+            return
+        untold = self._find_untold(self._found)
+        found, self._found = [pair for pair in self._found if pair[0] not in untold], []
+        for one in self.subscriptions:
+            queue(self._db, one, [item for item, at in found if at >= one.since(item.event)], self._at)
+
+    def _find_untold(self, found: Iterable[tuple[NoticeItem, int]]) -> list[NoticeItem]:
+        """Return approvals after which nobody needs to approve any more, and runs of a few decisions by a person."""
+        approvals = {item.requests[0]: item for item, _ in found if item.event is NoticeEvent.SECOND_APPROVAL}
+        runs = {str(item.facts["run"]): item for item, _ in found if item.event is NoticeEvent.RUN_RESULT}
+        told: set[object] = set()
+        if approvals:
+            among, value = self._db.in_clause(approvals)
+            sql = f"SELECT request_id FROM approvals WHERE request_id {among} GROUP BY request_id HAVING count(*) = 1"
+            told |= {row[0] for row in self._db.rows(sql, (value,))}
+        if runs:
+            among, value = self._db.in_clause(runs)
+            sql = f"SELECT id FROM runs WHERE id {among} AND (kind = 'auto' OR total > ?)"
+            told |= {row[0] for row in self._db.rows(sql, (value, _FEW_CHANGES))}
+        return [item for key, item in (*approvals.items(), *runs.items()) if key not in told]
+
+
+def queue(db: Database, one: Subscription, items: Iterable[NoticeItem], at: int) -> None:
+    """Queue the items for a destination: as one message, and as lines of its next digest."""
+    merged = merge_items(items)
+    if now := [item for item in merged if one.mode(item.event) is NoticeMode.IMMEDIATE]:
+        insert_message(db, one.name, now, at)
+    for item in merged:
+        if one.mode(item.event) is NoticeMode.DIGEST:
+            _add_line(db, one.name, item, at)
+
+
+def insert_message(db: Database, destination: str, items: Sequence[NoticeItem], at: int) -> None:
+    """Add a message to the end of a destination's queue."""
+    sql = "UPDATE notice_destinations SET sequence = sequence + 1 WHERE name = ? RETURNING sequence"
+    found = db.row(sql, (destination,))
+    assert found is not None, f"destination {destination} is not stored"
+    is_alarm = any(item.event.is_alarm for item in items)
+    values = (f"n_{secrets.token_hex(12)}", destination, found[0], _encode(items[:MAX_LINES]), is_alarm, at, at, at)
+    db.run(
+        "INSERT INTO outbox (id, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts,"
+        " accepted) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, 0, '[]')",
+        values,
+    )
+
+
+def _encode(items: Sequence[NoticeItem]) -> str:
+    return msgspec.json.encode(items).decode()
+
+
+def _add_line(db: Database, destination: str, item: NoticeItem, at: int) -> None:
+    line = f"{item.event} {item.repo or ''} {item.facts.get('text', '') if item.event.is_alarm else ''}"
+    found = db.row("SELECT item FROM notice_lines WHERE destination = ? AND line = ?", (destination, line))
+    if found is not None:
+        merged = merge_items([msgspec.json.decode(found[0], type=NoticeItem), item])[-1]
+        sql = "UPDATE notice_lines SET item = ? WHERE destination = ? AND line = ?"
+        db.run(sql, (msgspec.json.encode(merged).decode(), destination, line))
+        return
+    sql = "INSERT INTO notice_lines (destination, line, item, at) VALUES (?, ?, ?, ?)"
+    db.run(sql, (destination, line, msgspec.json.encode(item).decode(), at))

@@ -1,0 +1,320 @@
+"""Stores notices until they are delivered: the messages of each destination in order, and the lines of the next digest.
+
+Guarantees:
+1. A notice is written in the transaction of what it tells (`notice_queue`).
+2. Only the oldest open message of a destination can be claimed, and only by one process at a time.
+3. A message ends as delivered or dead; nothing else removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import time
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.notices import (
+    GIVE_UP_MS,
+    LONGEST_ALARM_WAIT_MS,
+    LONGEST_WAIT_MS,
+    REMIND_MS,
+    STANDING,
+    Condition,
+    Delivery,
+    DeliveryKind,
+    LaneCount,
+    MessageState,
+    NoticeEvent,
+    NoticeItem,
+    NoticeMode,
+    OutboxRow,
+    next_digest_ms,
+    retry_wait,
+)
+from .notice_queue import Subscription, insert_message, queue, read_subscriptions
+from .sql import Database, Row
+from .store import Store
+from .writer import Writer
+
+LEASE_MS: Final = 120_000
+"""How long a process may take to send a claimed message. Channels give up much earlier."""
+
+KEPT_MS: Final = 7 * 24 * 3_600_000
+"""How long a delivered message stays listed."""
+
+_GROWTH_MS: Final = 3_600_000  # a state that grows is told again after this time
+_CHECKED_AT: Final = "notices checked at"  # a setting: when the conditions of each event were last compared, as JSON
+_COLUMNS: Final = (
+    "id, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts, tried_at, ended_at, outcome,"
+    " problem, accepted"
+)
+_OPEN: Final = "state IN ('waiting', 'sending')"
+_Items: Final = tuple[NoticeItem, ...]
+
+
+# ---- destinations ------------------------------------------------------------------------------------------------------
+
+
+def store_destinations(
+    store: Store,
+    wanted: Mapping[str, Mapping[NoticeEvent, NoticeMode]],
+    digests: Mapping[str, time],
+    zone: str,
+    at: int,
+) -> None:
+    """Store which destinations hf-gate.yaml names. What was there before a destination is not told to it."""
+    rows = store.reads.rows("SELECT name, is_on, events, digest_at, zone FROM notice_destinations")
+    known = {name: (bool(is_on), events, digest, of) for name, is_on, events, digest, of in rows}
+    changed: list[tuple[str, str, str]] = []
+    for name, modes in wanted.items():
+        is_on, events, digest, of = known.get(name, (False, "{}", "", ""))
+        before = msgspec.json.decode(events, type=dict[str, tuple[str, int]]) if is_on else {}
+        now = {
+            event.value: (mode.value, before[event][1] if event in before and before[event][0] != "off" else at)
+            for event, mode in modes.items()
+            if mode is not NoticeMode.OFF
+        }
+        written, hour = msgspec.json.encode(now).decode(), f"{digests[name]:%H:%M}"
+        if (is_on, events, digest, of) != (True, written, hour, zone):
+            changed.append((name, written, hour))
+    removed = [name for name, (is_on, *_) in known.items() if is_on and name not in wanted]
+    if not changed and not removed:
+        return
+    with store.writing() as write:
+        for name, written, hour in changed:
+            write.db.run(
+                "INSERT INTO notice_destinations (name, is_on, events, digest_at, zone, sequence) VALUES (?, ?, ?, ?, ?, 0)"
+                " ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on, events = excluded.events,"
+                " digest_at = excluded.digest_at, zone = excluded.zone",
+                (name, True, written, hour, zone),
+            )
+        for name in removed:
+            _turn_off(write.db, name, at)
+
+
+def _turn_off(db: Database, name: str, at: int) -> None:
+    """Stop a destination. Its open messages become dead letters, which can be sent if it is named again."""
+    db.run("UPDATE notice_destinations SET is_on = ? WHERE name = ?", (False, name))
+    sql = f"UPDATE outbox SET state = 'dead', ended_at = ?, problem = ?, lease = NULL WHERE destination = ? AND {_OPEN}"
+    db.run(sql, (at, "hf-gate.yaml does not name this destination any more", name))
+    db.run("DELETE FROM notice_lines WHERE destination = ?", (name,))
+
+
+def close_digests(store: Store, now: int) -> None:
+    """Make a message of each digest that is due."""
+    first: dict[str, int] = dict(store.reads.rows("SELECT destination, min(at) FROM notice_lines GROUP BY destination"))
+    due = [
+        one
+        for one in read_subscriptions(store.reads)
+        if one.name in first and _is_digest_due(one, first[one.name], now)
+    ]
+    for one in due:
+        with store.writing() as write:
+            rows = write.db.rows("SELECT item FROM notice_lines WHERE destination = ? ORDER BY at, line", (one.name,))
+            if rows:
+                insert_message(write.db, one.name, [msgspec.json.decode(row[0], type=NoticeItem) for row in rows], now)
+                write.db.run("DELETE FROM notice_lines WHERE destination = ?", (one.name,))
+
+
+def _is_digest_due(one: Subscription, first_at: int, now: int) -> bool:
+    return next_digest_ms(min(first_at, now), time.fromisoformat(one.digest_at), ZoneInfo(one.zone)) <= now
+
+
+# ---- conditions --------------------------------------------------------------------------------------------------------
+
+
+def compare_conditions(write: Writer, events: Collection[NoticeEvent], current: Iterable[Condition], at: int) -> None:
+    """Store which conditions of these events hold now; queue those that are new, still there after a day, or over.
+
+    Conditions that were there before a destination was turned on are not told to it.
+    """
+    db = write.db
+    subscriptions = read_subscriptions(db)
+    found = db.row("SELECT value FROM settings WHERE key = ?", (_CHECKED_AT,))
+    checked_at = {} if found is None else msgspec.json.decode(found[0], type=dict[str, int])
+    known = {
+        (event, line): (msgspec.json.decode(item, type=NoticeItem), began, told)
+        for event, line, item, began, told in db.rows(
+            "SELECT event, line, item, began_at, told_at FROM notice_conditions"
+        )
+        if event in events
+    }
+    news: list[tuple[NoticeItem, int]] = []
+    for condition in {(one.item.event, one.key): one for one in current}.values():
+        item, key = condition.item, (condition.item.event.value, condition.key)
+        before, began, told = known.pop(key, (None, at, 0))
+        has_grown = (
+            before is not None and item.event in STANDING and item.count > before.count and at - told >= _GROWTH_MS
+        )
+        if before is None or has_grown or at - told >= REMIND_MS:
+            told = at
+            news.append((item, at if has_grown else began))
+        _write_condition(db, key, item, began, told)
+    for (event, line), (item, began, _) in known.items():
+        db.run("DELETE FROM notice_conditions WHERE event = ? AND line = ?", (event, line))
+        if item.event.is_alarm:
+            news.append((msgspec.structs.replace(item, facts={**item.facts, "state": "over"}), began))
+    checked = {**checked_at, **dict.fromkeys((event.value for event in events), at)}
+    write.write_setting(_CHECKED_AT, msgspec.json.encode(checked).decode())
+    for one in subscriptions:
+        told_items = [
+            item for item, began in news if one.since(item.event) <= min(began, checked_at.get(item.event, 0))
+        ]
+        queue(db, one, told_items, at)
+
+
+def _write_condition(db: Database, key: tuple[str, str], item: NoticeItem, began: int, told: int) -> None:
+    db.run(
+        "INSERT INTO notice_conditions (event, line, item, began_at, told_at) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (event, line) DO UPDATE SET item = excluded.item, began_at = excluded.began_at,"
+        " told_at = excluded.told_at",
+        (*key, msgspec.json.encode(item).decode(), began, told),
+    )
+
+
+def count_older(store: Store, repo: Repo, before: int, most: int) -> int:
+    """Return how many pending requests of a repo were asked before a time (ms); at most `most`."""
+    where = "r.status = ? AND r.is_current AND r.asked_at < ? AND o.type = ? AND o.namespace = ? AND o.name = ?"
+    sql = (
+        f"SELECT count(*) FROM (SELECT 1 FROM requests r JOIN repos o ON o.id = r.repo_id WHERE {where} LIMIT ?) AS old"
+    )
+    row = store.reads.row(sql, (Status.PENDING.value, before, repo.type.value, repo.namespace, repo.name, most))
+    return 0 if row is None else int(row[0])
+
+
+# ---- delivery ----------------------------------------------------------------------------------------------------------
+
+
+def list_lanes(store: Store) -> list[str]:
+    """Return the destinations that have open messages."""
+    return [row[0] for row in store.reads.rows(f"SELECT DISTINCT destination FROM outbox WHERE {_OPEN} ORDER BY 1")]
+
+
+def claim(store: Store, destination: str, worker: str, now: int) -> OutboxRow | None:
+    """Return the oldest open message of a destination, if it is due and no process sends it. Only the claimer sends it.
+
+    The lease is durable. A message whose lease ended without a result is claimed again.
+    """
+    if _find_due(store.reads, destination, now) is None:
+        return None  # the usual case needs no transaction
+    with store.writing() as write:
+        row = _find_due(write.db, destination, now)
+        if row is None:
+            return None
+        write.db.run(
+            "UPDATE outbox SET state = 'sending', lease = ?, lease_until = ?, attempts = attempts + 1, tried_at = ?"
+            " WHERE id = ?",
+            (worker, now + LEASE_MS, now, row.id),
+        )
+        return msgspec.structs.replace(row, state=MessageState.SENDING, attempts=row.attempts + 1, tried_at=now)
+
+
+def _find_due(db: Database, destination: str, now: int) -> OutboxRow | None:
+    sql = f"SELECT {_COLUMNS}, lease_until FROM outbox WHERE destination = ? AND {_OPEN} ORDER BY sequence LIMIT 1"
+    found = db.row(sql, (destination,))
+    if found is None:
+        return None
+    row, lease_until = _decode(found[:-1]), found[-1]
+    return row if _due_at(db, row, lease_until, now) <= now else None
+
+
+def _due_at(db: Database, row: OutboxRow, lease_until: int | None, now: int) -> int:
+    """Return when the head of a lane may be claimed. Times in the far future were written by a clock that was ahead."""
+    if row.state is MessageState.SENDING:
+        return lease_until if lease_until is not None and lease_until <= now + LEASE_MS else now
+    due = row.next_at if row.next_at <= now + LONGEST_WAIT_MS else now
+    if row.tried_at is None or row.is_alarm:
+        return due
+    sql = f"SELECT 1 FROM outbox WHERE destination = ? AND is_alarm AND {_OPEN} LIMIT 1"
+    has_alarm = db.row(sql, (row.destination,)) is not None  # an alarm waits behind it
+    return min(due, row.tried_at + LONGEST_ALARM_WAIT_MS) if has_alarm else due
+
+
+def next_due(store: Store, now: int) -> int | None:
+    """Return when the next message is due (ms); None without open messages."""
+    found = []
+    for destination in list_lanes(store):
+        sql = f"SELECT {_COLUMNS}, lease_until FROM outbox WHERE destination = ? AND {_OPEN} ORDER BY sequence LIMIT 1"
+        if (head := store.reads.row(sql, (destination,))) is not None:
+            found.append(_due_at(store.reads, _decode(head[:-1]), head[-1], now))
+    return min(found, default=None)
+
+
+def settle(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int) -> bool:
+    """Store how an attempt ended; return False if another process has taken the message over meanwhile."""
+    state, next_at = _state_after(row, result, now)
+    ended_at = None if state is MessageState.WAITING else now
+    accepted = msgspec.json.encode(sorted({*row.accepted, *result.accepted})).decode()
+    with store.writing() as write:
+        changed = write.db.run(
+            "UPDATE outbox SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL,"
+            " lease_until = NULL WHERE id = ? AND lease = ?",
+            (state, next_at, ended_at, result.kind, result.problem or None, accepted, row.id, worker),
+        )
+        write.db.run("DELETE FROM outbox WHERE state = 'delivered' AND ended_at < ?", (now - KEPT_MS,))
+    return bool(changed)
+
+
+def _state_after(row: OutboxRow, result: Delivery, now: int) -> tuple[MessageState, int]:
+    if result.kind is DeliveryKind.DELIVERED:
+        return MessageState.DELIVERED, row.next_at
+    next_at = now + retry_wait(row.attempts, is_alarm=row.is_alarm)
+    is_dead = result.kind is DeliveryKind.REFUSED or now - row.queued_at >= GIVE_UP_MS
+    return (MessageState.DEAD if is_dead else MessageState.WAITING), next_at
+
+
+def requeue(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> list[str]:
+    """Put dead letters back into the queue of a destination that is on; None means all. Return their ids."""
+    rows = store.reads.rows("SELECT id, destination FROM outbox WHERE state = 'dead' ORDER BY destination, sequence")
+    wanted = [ident for ident, name in rows if name in destinations and (idents is None or ident in idents)]
+    done = []
+    if wanted:
+        with store.writing() as write:
+            sql = (
+                "UPDATE outbox SET state = 'waiting', ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
+                " WHERE id = ? AND state = 'dead'"
+            )
+            done = [ident for ident in wanted if write.db.run(sql, (now, now, ident))]
+    return done
+
+
+def read_messages(store: Store, states: Collection[MessageState], limit: int) -> list[OutboxRow]:
+    """Return messages in these states, the newest first."""
+    among, value = store.reads.in_clause([state.value for state in states])
+    sql = f"SELECT {_COLUMNS} FROM outbox WHERE state {among} ORDER BY made_at DESC, destination, sequence DESC LIMIT ?"
+    return [_decode(row) for row in store.reads.rows(sql, (value, limit))]
+
+
+def count_lanes(store: Store) -> list[LaneCount]:
+    """Return the numbers of each destination that the store knows, also of those that are off now but have messages."""
+    open_rows = store.reads.rows(
+        f"SELECT destination, count(*), min(queued_at) FROM outbox WHERE {_OPEN} GROUP BY destination"
+    )
+    dead: dict[str, int] = dict(
+        store.reads.rows("SELECT destination, count(*) FROM outbox WHERE state = 'dead' GROUP BY destination")
+    )
+    lines: dict[str, int] = dict(
+        store.reads.rows("SELECT destination, count(*) FROM notice_lines GROUP BY destination")
+    )
+    waiting = {name: (count, oldest) for name, count, oldest in open_rows}
+    names = {row[0] for row in store.reads.rows("SELECT name FROM notice_destinations WHERE is_on")}
+    return [
+        LaneCount(name, *waiting.get(name, (0, None)), lines.get(name, 0), dead.get(name, 0))
+        for name in sorted(names | waiting.keys() | dead.keys())
+    ]
+
+
+def _decode(row: Row) -> OutboxRow:
+    (ident, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts, tried_at, ended_at,
+     outcome, problem, accepted) = row  # fmt: skip
+    return OutboxRow(
+        id=ident, destination=destination, sequence=sequence, state=MessageState(state),
+        items=msgspec.json.decode(items, type=_Items), is_alarm=bool(is_alarm), made_at=made_at, queued_at=queued_at,
+        next_at=next_at, attempts=attempts, tried_at=tried_at, ended_at=ended_at,
+        outcome=None if outcome is None else DeliveryKind(outcome), problem=problem,
+        accepted=msgspec.json.decode(accepted, type=tuple[str, ...]),
+    )  # fmt: skip

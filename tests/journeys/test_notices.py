@@ -1,0 +1,254 @@
+"""Notices reach a webhook in order, tell what happened since they were turned on, and name nobody unless asked to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.contract.notice_kit import HOOK_KEY, Hook, open_hook
+from tests.house.tree import ROOT
+
+from .console import DATASET, Console, fill
+
+CLOCK = {"HF_GATE_CLOCK": "hub"}
+POLICY = f"""\
+version: 1
+policy: voices
+applies_to: [{DATASET}]
+mode: enforce
+rules:
+  - {{id: all, then: human}}
+"""
+NOTIFY = """\
+notify:
+  - name: team
+    webhook: env:HOOK
+    key: env:HOOK_KEY
+"""
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with open_hook() as found:
+        yield found
+
+
+@pytest.fixture
+def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: Hook) -> Console:
+    """A workspace with one destination; one person asked before it was turned on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOOK", hook.url)
+    monkeypatch.setenv("HOOK_KEY", HOOK_KEY)
+    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
+    fill(fresh, ["ada-l"], DATASET)
+    console = Console(fresh)
+    assert console.run("init", DATASET).code == 0
+    (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
+    configure(tmp_path, NOTIFY)
+    return console
+
+
+def configure(folder: Path, notify: str) -> None:
+    """Replace the destinations of a workspace."""
+    desk = folder / "hf-gate.yaml"
+    desk.write_text(desk.read_text("utf-8").partition("notify:")[0] + notify, "utf-8")
+
+
+def run_once(console: Console, code: int = 0) -> str:
+    ended = console.run("run", "--once")
+    assert ended.code == code, ended.err
+    return ended.err
+
+
+def test_a_test_message_is_signed_and_as_the_schema_says(console: Console, hook: Hook) -> None:
+    ended = console.run("notify", "test")
+    assert (ended.code, ended.out) == (0, "team: delivered\n")
+    (call,) = hook.calls
+    assert call.is_signed
+    assert "authorization" not in call.headers
+    assert console.hub.tokens["owner"] not in str(call)
+    jsonschema.validate(call.document, console.run("schema", "notice").json)
+    assert call.document["subject"] == "hf-gate: test"
+
+
+def test_requests_from_before_are_silent_and_new_ones_come_in_the_digest(console: Console, hook: Hook) -> None:
+    run_once(console)
+    console.hub.clock.advance("1h")
+    fill(console.hub, ["bob", "cy"], DATASET)
+    run_once(console)
+    assert hook.calls == []
+    console.hub.clock.advance("24h")
+    run_once(console)
+    assert hook.texts == [f"2 new requests at {DATASET}."]
+    assert hook.calls[0].document["items"][0]["requests"] is None
+    assert "bob" not in hook.calls[0].body.decode()
+
+
+def test_a_destination_may_have_names_if_its_owner_says_so(console: Console, hook: Hook, tmp_path: Path) -> None:
+    configure(tmp_path, f"{NOTIFY}    personal: true\n    events: {{new_requests: immediate}}\n")
+    run_once(console)
+    console.hub.clock.advance("1h")
+    fill(console.hub, ["bob"], DATASET)
+    run_once(console)
+    assert [one["user"] for one in hook.calls[0].document["items"][0]["requests"]] == ["bob"]
+
+
+def test_a_refused_token_is_told_once_a_day_and_again_when_it_is_over(console: Console, hook: Hook) -> None:
+    run_once(console)
+    console.hub.clock.advance("1h")
+    stranger = Console(console.hub, "hf_local_revoked")
+    run_once(stranger, 4)
+    run_once(stranger, 4)
+    assert len(hook.calls) == 1
+    assert hook.calls[0].document["is_alarm"] is True
+    assert any("The Hub refuses the token" in text for text in hook.texts)
+    console.hub.clock.advance("25h")
+    run_once(stranger, 4)
+    assert len(hook.calls) == 2
+    hook.calls.clear()
+    run_once(console)
+    assert [call.document["subject"] for call in hook.calls] == ["hf-gate: works again"]
+
+
+def test_a_stop_and_a_start_are_told(console: Console, hook: Hook) -> None:
+    run_once(console)
+    console.hub.clock.advance("1m")
+    assert console.run("stop").code == 0
+    assert console.run("start").code == 0
+    run_once(console)
+    assert [call.document["items"][0]["facts"]["state"] for call in hook.calls] == ["stopped", "started"]
+    assert [call.document["sequence"] for call in hook.calls] == [1, 2]
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [(500, "failed"), ("die", "unknown"), (403, "failed")])
+def test_what_was_not_confirmed_is_sent_again_with_the_same_id(
+    console: Console, hook: Hook, answer: int | str, outcome: str
+) -> None:
+    run_once(console)
+    console.hub.clock.advance("1m")
+    assert console.run("stop").code == 0
+    hook.answer = answer
+    assert "A notice to team was not delivered" in run_once(console)
+    (message,) = console.run("notify", "ls", "--json").json["messages"]
+    assert (message["state"], message["outcome"], message["attempts"]) == ("waiting", outcome, 1)
+    run_once(console)
+    assert len(hook.calls) == 1, "it is not due yet"
+    hook.answer = 200
+    console.hub.clock.advance("1m")
+    run_once(console)
+    assert hook.ids == [message["id"]] * 2
+    assert console.run("notify", "ls", "--json").json["messages"] == []
+
+
+def test_a_refused_message_is_dead_the_next_goes_on_and_it_can_be_sent_again(console: Console, hook: Hook) -> None:
+    run_once(console)
+    console.hub.clock.advance("1m")
+    assert console.run("stop").code == 0
+    hook.answer = 400
+    run_once(console)
+    hook.answer = 200
+    assert console.run("start").code == 0
+    run_once(console)
+    assert hook.events == ["unattended", "unattended"]
+    ended = console.run("notify", "ls")
+    assert "1 dead letter" in ended.out
+    (dead,) = console.run("notify", "ls", "--json").json["messages"]
+    assert (dead["state"], dead["problem"]) == ("dead", "the receiver answered 400")
+    assert console.run("notify", "retry", dead["id"], "--json").json["queued"] == [dead["id"]]
+    run_once(console)
+    assert hook.ids == [dead["id"], hook.ids[1], dead["id"]]
+    assert console.run("notify", "retry", "--all").out == "0 messages queued again.\n"
+
+
+def test_the_example_of_the_page_works(
+    console: Console, hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "notices.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(notify:.*?)```", page, re.DOTALL)
+    configure(tmp_path, example)
+    monkeypatch.setenv("HOOK_URL", hook.url)
+    assert console.run("policy", "check").code == 0
+    assert console.run("notify", "test", "team").out == "team: delivered\n"
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - a block of our page
+    call = hook.calls[0]
+    signed = (call.headers["x-hf-gate-timestamp"], call.headers["x-hf-gate-signature"])
+    assert names["is_genuine"](HOOK_KEY, *signed, call.body)
+    assert not names["is_genuine"](HOOK_KEY, *signed, call.body + b" ")
+    (document,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    jsonschema.validate(json.loads(document), console.run("schema", "notice").json)
+
+
+def test_a_redirect_is_not_followed(console: Console, hook: Hook) -> None:
+    hook.answer = 302
+    ended = console.run("notify", "test")
+    assert (ended.code, ended.out) == (1, "team: refused (the receiver answered 302)\n")
+    assert len(hook.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("HOOK", "", "the environment variable HOOK is not set"),
+        ("HOOK", "http://hook.example.org/9a1b-secret", "does not hold an https address"),
+        ("HOOK", "http://127.0.0.1:1/9a1b-secret", "could not be reached"),
+        ("HOOK_KEY", "short", "shorter than 16 characters"),
+    ],
+)
+def test_what_cannot_be_sent_says_why_without_the_secret(
+    console: Console, monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    ended = console.run("notify", "test")
+    assert (ended.code, why in ended.out, "9a1b" in ended.out + ended.err) == (1, True, False), ended.out
+
+
+@pytest.mark.parametrize(
+    ("notify", "why"),
+    [
+        ("notify: [{name: a, webhook: 'https://x.example', key: env:K}]", "webhook is a secret"),
+        ("notify: [{name: a, webhook: env:H}]", "has no key"),
+        ("notify: [{name: a, webhook: env:H, key: env:K}, {name: a, webhook: env:H, key: env:K}]", "Two destinations"),
+        ("notify: [{name: a, webhook: env:H, key: env:K, smtp: 'x:1'}]", "exactly one of webhook, smtp and apprise"),
+        ("notify: [{name: a}]", "exactly one of"),
+        ("notify: [{webhook: env:H}]", "needs a name"),
+        (
+            "notify: [{name: a, webhook: env:H, key: env:K, events: {new_request: digest}}]",
+            "Did you mean `new_requests`",
+        ),
+        ("notify: [{name: a, webhook: env:H, key: env:K, events: {stuck: soon}}]", "must be immediate"),
+        ("notify: [{name: a, webhook: env:H, key: env:K, digest: 8 o clock}]", "not a time of day"),
+        ("notify: [{name: a, smtp: mail.example, from: x, to: [b@example.org]}]", "not an e-mail address"),
+        ("notify: [{name: a, smtp: 'mail.example:25', from: a@example.org, to: [b@example.org]}]", "port 25"),
+        ("notify: [{name: a, smtp: mail.example, from: a@example.org, to: [b@example.org], user: u}]", "neither"),
+        ("notify: {name: a}", "must be a list"),
+    ],
+)
+def test_a_destination_that_cannot_be_read_is_one_line(console: Console, tmp_path: Path, notify: str, why: str) -> None:
+    configure(tmp_path, notify + "\n")
+    for command in (("policy", "check"), ("doctor",), ("run", "--once"), ("notify", "test")):
+        ended = console.run(*command)
+        assert ended.code == 2, command
+        assert why in ended.out + ended.err, ended.out + ended.err
+
+
+def test_a_destination_that_is_turned_off_leaves_dead_letters(console: Console, hook: Hook, tmp_path: Path) -> None:
+    run_once(console)
+    console.hub.clock.advance("1m")
+    assert console.run("stop").code == 0
+    hook.answer = 500
+    run_once(console)
+    configure(tmp_path, NOTIFY.replace("team", "others"))
+    run_once(console)
+    (message,) = console.run("notify", "ls", "--json").json["messages"]
+    assert (message["state"], message["destination"]) == ("dead", "team")
+    assert console.run("notify", "retry", message["id"]).code == 1
+    assert json.dumps(console.run("notify", "ls", "--json").json["destinations"]).count('"is_on": false') == 1
