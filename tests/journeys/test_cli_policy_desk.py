@@ -279,7 +279,7 @@ def test_a_policy_saved_from_the_desk_waits_for_its_promotion_and_status_says_by
         save = PolicySave("policies/voices.yaml", digest_of_file(seen), text, new)
         save_policy(workspace, save, "mia", 1_700_000_000_000)
     note = "Saved from the desk by mia; acts after `hf-gate policy promote voices`."
-    assert f"HELD: policy voices. {note}" in at.run("status").out
+    assert f"HELD: Policy voices is held. {note}" in at.run("status").out
     status = at.run("status", "--json").json
     jsonschema.validate(status, SCHEMAS["status"])
     assert [(one["policy"], one["by"]) for one in status["saved"]] == [("voices", "mia")]

@@ -119,9 +119,12 @@ def test_people_on_hold_are_told_apart_by_what_they_lack(desk: Desk) -> None:
 
 
 def test_a_person_confirms_whom_a_row_means(desk: Desk) -> None:
-    file = desk.signed("chen.wei@clinic.example.org,2099-01-01,,,2", header=HEAD)
-    text = desk.run("table", "import", "agreements", file, "--dry-run").out
+    both = ("chen.wei@clinic.example.org,2099-01-01,,,2", "stranger@else.example.org,2099-01-01,,,2")
+    text = desk.run("table", "import", "agreements", desk.signed(*both, header=HEAD), "--dry-run").out
     assert "line 2, chen.wei@clinic.example.org: perhaps chen-w (e-mail differs, same name and domain)" in text
+    assert "line 3, stranger@else.example.org: nobody who asked is similar" in text
+    assert "hf-gate table import agreements FILE --confirm LINE=USER" in text
+    file = desk.signed(both[0], header=HEAD)
     assert desk.run("table", "import", "agreements", file, "--confirm", "2=chen-w", "--yes").code == 0
     row = desk.file.read_text("utf-8").splitlines()[-1]
     assert row.endswith(",chen.wei@clinic.example.org,,2099-01-01,,,2")
@@ -182,6 +185,11 @@ def test_a_row_on_which_access_rests_goes_only_by_one_of_two_ways(desk: Desk) ->
         assert refused.code == 6
         assert "--end-access" in refused.err
         assert desk.file.read_bytes() == before
+    tried = desk.run("table", "remove", "agreements", "ada@uni.example.org", "--dry-run")
+    assert "ada-l: access rests on these rows; add --end-access or --keep-hash" in tried.out
+    tried = desk.run("table", "remove", "agreements", "ada@uni.example.org", "--end-access", "--dry-run")
+    assert "ada-l: would be sent back first" in tried.out
+    assert desk.file.read_bytes() == before
     ended = desk.run(
         "table", "remove", "agreements", "ada@uni.example.org", "--end-access", "--reason", "It was withdrawn."
     )

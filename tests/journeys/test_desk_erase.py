@@ -196,6 +196,9 @@ def test_all_that_is_held_is_exported_before_the_erasure_and_nothing_after(scene
     document = json.loads((folder / "quokka.json").read_text())
     jsonschema.validate(document, SCHEMAS["person-export"])
     jsonschema.validate(run("person", "export", QUOKKA, "--json").json, SCHEMAS["person-export"])
+    assert json.loads(run("person", "export", QUOKKA).out)["person"] == document["person"], (
+        "text that a person can save"
+    )
     told = json.dumps(document, ensure_ascii=False)
     page = (folder / "quokka.html").read_text()
     for word in (QUOKKA, scene.email, REASON, NOTE, *scene.words[-1:]):

@@ -83,8 +83,10 @@ def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> Non
     assert console.run("run", "--once", env=CLOCK).code == 0
     stranger = Console(console.hub, "hf_local_revoked")
     assert stranger.run("run", "--once", env=CLOCK).code == 4
+    assert "A loop that still runs tries again." in console.run("status", "--check", env=CLOCK).out
     console.hub.clock.advance("7h")
     assert _check(console) == (1, "failed")
+    assert "No turn followed." in console.run("status", "--check", env=CLOCK).out
     ended = console.run("status", env=CLOCK)
     assert ended.out.startswith("FAILED: Last turn 7 h ago: failed: ")
     assert "token" in ended.out.splitlines()[0].lower()
@@ -225,6 +227,10 @@ def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(co
     assert console.run("start", env=CLOCK).code == 0
     assert _check(console) == (1, "stuck")
     assert "although rule all of policy voices decides it" in console.run("status", "--check", env=CLOCK).out
+    lines = console.run("status", env=CLOCK).out.splitlines()
+    assert lines[0].startswith("STUCK: ")
+    assert lines[0].endswith("1 problem needs a person.")
+    assert "although rule all of policy voices decides it" in lines[1], "what is counted is named"
 
 
 # ---- stop and start ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application.approval_alarms import raise_approval_alarms
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
@@ -56,6 +57,20 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: 
     accept(room, lena)
     room.leave()
     assert status(room) == "accepted"
+
+
+def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Room) -> None:
+    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    accept(room, mia)
+    room.leave()
+    with Hub(room.local.tokens["owner"], room.local.url) as other:
+        other.reject(room.repo, "ada", reason="A mistake.")
+        room.read(SyncKind.FULL)
+        other.cancel(room.repo, "ada")
+    room.read(SyncKind.FULL)
+    page = words(lena.get(f"/requests/{room.row('ada').state.hub_request}"))
+    assert "0 of 2 approvals mia, " in page
+    assert "no longer counts, because the request or the rule changed" in page
 
 
 def test_the_first_approver_sees_why_another_press_does_not_count(room: Room) -> None:

@@ -138,7 +138,7 @@ def test_another_end_can_be_chosen(room: Room) -> None:
     lena, key = room.visitor(), _key(room, "ada")
     assert "Another end…" in lena.get(f"/requests/{key}").body
     sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
-    assert "by the rule <code>house/academic</code>, then reject" in sheet
+    assert "by the rule <code>house/academic</code>, then rejected" in sheet
     version = re.search(r'name="version" value="([^"]+)"', sheet)
     assert version is not None
     lena.post("/tray", {"verb": "accept", "key": key, "version": version[1], "until": "none"})

@@ -51,7 +51,7 @@ def test_an_acceptance_ends_on_the_day_that_was_chosen(asked: Room) -> None:
     assert 0 <= state.until - to_ms(before + timedelta(days=30)) < 60_000
     page = _page(asked, lena, "ada")
     assert "access ends after <b>" in page
-    assert "then reset" in page
+    assert "then sent back" in page
 
 
 def test_two_ends_leave_as_two(asked: Room) -> None:

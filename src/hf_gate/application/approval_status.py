@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
-from ..domain.approvals import Approval, Approver, ReviewerNeed
+from ..domain.approvals import Approval, Approver, ReviewerNeed, is_current
 from ..domain.ids import Repo
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms
 from .approval_needs import BundleReader, read_needs
 from .approvals import ApprovalBook
 from .workspace import Workspace
+
+_CHANGED: Final = "the request or the rule changed"
+_NOT_ABLE: Final = "the account does not belong to a member who may decide here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class ApprovalLine:
     at: int
     note: str | None = None
     is_mine: bool = False
+    why: str = ""  # why it does not count
 
     @property
     def moment(self) -> datetime:
@@ -85,7 +90,11 @@ def _status_of(
     notes = book.read_notes(row.id) if any(one.has_note for one in stored) else {}
     lines = {one.account: _line_of(one, notes, me) for one in stored}
     given = [lines[one.account] for one in counted]
-    lapsed = [line for account, line in lines.items() if account not in {one.account for one in counted}]
+    lapsed = [
+        replace(lines[one.account], why=_CHANGED if not is_current(one, row.version, need) else _NOT_ABLE)
+        for one in stored
+        if one.account not in {each.account for each in counted}
+    ]
     problem = "" if any(one.is_mine for one in given) else book.explain(row, need, me)
     return ApprovalStatus(need.count, given, lapsed, problem)
 

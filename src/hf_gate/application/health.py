@@ -86,7 +86,7 @@ def _judge(
         return HealthState.IDLE, "`hf-gate run` was never started here.", ""
     newest = turns[0]
     if last is not None and last.end in _BAD_ENDS:
-        return HealthState.FAILED, f"{describe_turn(last, now)}", "The next turn tries again. See: hf-gate doctor"
+        return HealthState.FAILED, describe_turn(last, now), _next_after_failure(newest, now, max_age)
     if lost := _describe_lost_turns(turns):
         return HealthState.FAILED, lost, "See the log of the service that runs it."
     if from_ms(newest.started_at) - now > _CLOCK_STEP:
@@ -101,8 +101,16 @@ def _judge(
         return HealthState.LATE, said, "Start it again: hf-gate run --every auto"
     said = f"A turn began {_ago(newest.started_at, now)}." if last is None else describe_turn(last, now)
     if stuck:
-        return HealthState.STUCK, f"{said} {pluralize(len(stuck), 'problem')} need a person.", ""
+        needs = "1 problem needs" if len(stuck) == 1 else f"{len(stuck):,} problems need"
+        return HealthState.STUCK, f"{said} {needs} a person.", ""
     return HealthState.FINE, said, ""
+
+
+def _next_after_failure(newest: TurnRow, now: datetime, max_age: timedelta | None) -> str:
+    """Return the next step after a failed turn: a loop that no longer runs does not try again."""
+    if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
+        return "No turn followed. See hf-gate doctor, then start it again: hf-gate run --every auto"
+    return "A loop that still runs tries again. See: hf-gate doctor"
 
 
 def _describe_lost_turns(turns: Sequence[TurnRow]) -> str:

@@ -91,7 +91,7 @@ class PolicyComparison:
         if not self.compared:
             return "There is nothing to compare yet."
         if not self.decided_count:
-            return "The policy would have made none of them itself."
+            return "The policy would have decided none of these requests itself."
         low, high = agreement_interval(self.agreed_count, self.decided_count)
         return (
             f"It agrees with {self.agreed_count:,} of {self.decided_count:,} decisions that it would make itself:"

@@ -343,7 +343,9 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
         ]
         out.line(", ".join(words) + (_result_suffix(decision) if count[OutcomeKind.DONE] else "."))
     if any(outcome.kind is OutcomeKind.DEFERRED for outcome in outcomes):
-        out.hint("Nothing was sent for an approval 1 of 2. Another person with a proven account must accept too.")
+        out.hint("Nothing was sent for `approval 1 of 2`: a second person with a proven account must accept too.")
+    if any(outcome.kind is OutcomeKind.REFUSED and (outcome.why or "").startswith("approval") for outcome in outcomes):
+        out.hint("Ask people whose approval counts to accept. Who counts: docs/two-approvals.md.")
     if decision.effect == "reject" and any(outcome.kind is OutcomeKind.DONE for outcome in outcomes):
         out.hint("Rejected people cannot ask again. `hf-gate reset` allows this.")
 

@@ -39,7 +39,7 @@ def person_export(run: Run, *, user: str, file: Path | None) -> int:
     record = person_export.export_person(workspace, erasure.find_person(workspace, user), own)
     if file is None:
         run.out.document(
-            {"schema_version": 1, **asdict(record)}, lambda: [person_export.json_document(record).decode().rstrip()]
+            {"schema_version": 1, **asdict(record)}, lambda: person_export.json_document(record).decode().splitlines()
         )
         return 0
     written = person_export.write_person_files(record, file)

@@ -59,7 +59,7 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
 def _lines(path: str, missing: list[str]) -> Iterator[str]:
     yield f"Wrote {path} in shadow mode: it changes nothing."
     for file in missing:
-        yield f"The policy uses a table that does not exist yet: {file}. The top of the policy file describes its content."
+        yield f"The policy uses a table that does not exist yet: {file}. Create it as the top of the policy file describes."
     yield "Next: review the file, then hf-gate policy check"
 
 

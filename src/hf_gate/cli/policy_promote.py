@@ -150,6 +150,8 @@ def _describe_changes(policy: Policy, changes: Sequence[Change]) -> Iterator[str
     from ..plan.render import summarize_changes
 
     lead = f"Policy {policy.name}@{policy.digest[:8]} will act unattended."
+    if any(rule.reviewers > 1 for rule in policy.rules):
+        yield "Some of its rules ask for two reviewers. You will not count as one of them for this version."
     if not changes:
         yield f"{lead} Its first turn would change nothing, as of the last sync."
         return

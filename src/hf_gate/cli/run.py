@@ -316,10 +316,9 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     if done.plan is not None:
         yield from (f"  {line}" for line in render_shadow_actions(done.plan))
     if done.stop is not None and done.plan is not None:
-        yield (
-            f"  {pluralize(len(done.plan.changes), 'change')} not made: {done.stop.by} stopped all unattended work."
-            " An admin starts it again: hf-gate start"
-        )
+        count = len(done.plan.changes)
+        said = f"{pluralize(count, 'change')} not made" if count else "Nothing is decided"
+        yield f"  {said}: {done.stop.by} stopped all unattended work. An admin starts it again: hf-gate start"
     yield from _describe_remaining(done)
     yield from _describe_ends(done)
 
@@ -385,7 +384,7 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
         )
     for policy, number in count_by_policy(done.held).items():
         yield (
-            f"  {number:,} of policy {policy} are held: its first turn would change more than 50 requests at a repo."
+            f"  {pluralize(number, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a repo."
             f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."
         )
     for hold in done.holds:

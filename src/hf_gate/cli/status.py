@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Final
 
@@ -20,11 +20,13 @@ from .status_check import check_health, health_lines, read_workspace_health
 from .workspace import describe_refusal, no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
+    from ..application.health import Health
     from ..application.workspace import Workspace
     from ..application.workspace_status import BudgetUse, RepoStatus, WorkspaceStatus
     from ..policy.tables import Table
 
 
+_SAME: Final = 60  # characters by which a problem is recognized in another line
 _UNKNOWN: Final[Mapping[str, object]] = {
     "ok": None,
     "account": None,
@@ -106,16 +108,16 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         ],
         "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
+    alarm = describe_alarms(row.repo for _, row in alarms)
+    notes = [
+        *([f"ALARM: {alarm}"] if alarm else []),
+        *map(describe_refusal, refused),
+        *(f"HELD: Policy {one.policy} is held. {one.note}" for one in holds),
+        *([f"HELD: {held_ends_note(held_ends)}"] if held_ends else []),
+    ]
     run.out.document(
         doc,
-        lambda: [
-            *health_lines(health),
-            *(f"ALARM: {text}" for text in [describe_alarms(row.repo for _, row in alarms)] if text),
-            *map(describe_refusal, refused),
-            *(f"HELD: policy {one.policy}. {one.note}" for one in holds),
-            *([f"HELD: {held_ends_note(held_ends)}"] if held_ends else []),
-            *_lines(found, token, zone),
-        ],
+        lambda: list(_all_lines(health, notes, list(_lines(found, token, zone)))),
         quiet=[str(one.repo) for one in found.repos if one.waiting],
     )
     return 4 if token["ok"] is False else 0
@@ -174,6 +176,15 @@ def _guard_row(one: BudgetUse) -> dict[str, object]:
 
 
 # ---- text --------------------------------------------------------------------------------------------------------------
+
+
+def _all_lines(health: Health, notes: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
+    """Yield the health, what waits for a person, and the rest; nothing is said twice."""
+    yield from health_lines(health)
+    yield from notes
+    said = "\n".join((*notes, *lines))
+    yield from (f"STUCK: {each}" for each in health.stuck if each[:_SAME] not in said)
+    yield from lines
 
 
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:

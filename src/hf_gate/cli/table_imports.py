@@ -43,7 +43,9 @@ def table_diff(run: Run, *, names: tuple[str, ...]) -> int:
     ),
 )
 @click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
-@click.option("--confirm", "confirmations", multiple=True, metavar="ROW=USER", help="The row of this line means USER.")
+@click.option(
+    "--confirm", "confirmations", multiple=True, metavar="LINE=USER", help="The row in this line is for USER."
+)
 @click.option("--replace", "replaces", is_flag=True, help="Remove the rows that FILE does not have.")
 @click.option("--max-removed", type=click.IntRange(0), help="With --replace: the most rows that may go.")
 @click.option("--keep-hash", is_flag=True, help="With --replace: also remove signed rows on which access rests.")
@@ -64,8 +66,8 @@ def table_import(
 
     FILE is a CSV file, JSON lines, or - for stdin. Without TABLE, the table with the name of the file is used.
 
-    A row means somebody who asked by account id, e-mail address or username. Rows that mean nobody yet, and people
-    without a row, are listed with proposals. A proposal counts only if you confirm it: --confirm LINE=USER.
+    Rows are matched by account id, e-mail address or username with the people who asked. Rows that match nobody, and
+    people on hold without a row, are listed with proposals. Confirm a proposal to use it: --confirm LINE=USER.
     """
     workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
     own, content, is_json = _read_names(workspace, names)
@@ -86,19 +88,21 @@ def table_import(
 def _print_import(run: Run, found: TableImport, effects: Sequence[TableEffectRecord], *, is_written: bool) -> None:
     matches = import_matches_record(found.matches)
     more = {"matched": matches.matched, "unmatched": matches.unmatched, "without_row": matches.without_row}
-    lines = list(_match_lines(matches))
+    lines = list(_match_lines(found.draft.own.name, matches))
     print_draft(run, found.draft, effects, is_written=is_written, more=more, more_lines=lines)
 
 
-def _match_lines(matches: ImportMatchesRecord) -> Iterator[str]:
+def _match_lines(table: str, matches: ImportMatchesRecord) -> Iterator[str]:
     """Return whom the rows mean, and the proposals, as lines of text."""
-    yield f"  rows of people who asked: {matches.matched:,}; of nobody who asked: {len(matches.unmatched):,}"
-    likely = [one for one in matches.unmatched if one.proposals]
-    for row in likely[:_MAX_NAMED]:
-        for one in row.proposals:
-            yield f"    line {row.line}, {row.who}: perhaps {one.user or one.user_id} ({one.why})"
-    if likely:
-        yield "  to confirm one: --confirm LINE=USER"
+    yield f"  rows that match somebody who asked: {matches.matched:,}; that match nobody: {len(matches.unmatched):,}"
+    rows = sorted(matches.unmatched, key=lambda row: not row.proposals)
+    for row in rows[:_MAX_NAMED]:
+        names = [f"perhaps {one.user or one.user_id} ({one.why})" for one in row.proposals]
+        yield f"    line {row.line}, {row.who}: {', or '.join(names) or 'nobody who asked is similar'}"
+    if len(rows) > _MAX_NAMED:
+        yield f"    and {len(rows) - _MAX_NAMED:,} more"
+    if rows and rows[0].proposals:
+        yield f"  To confirm a match: hf-gate table import {table} FILE --confirm LINE=USER"
     if matches.without_row:
         names = [one.user or one.user_id or "hidden" for one in matches.without_row[:_MAX_NAMED]]
         more = len(matches.without_row) - len(names)

@@ -192,9 +192,16 @@ def table_remove(
     workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
     own = find_own_table(workspace, name)
     draft = draft_removal(own, keys)
-    if dry_run:
-        return finish_draft(run, workspace, draft, is_dry_run=True)
     grants = find_grants(workspace, draft)
+    if dry_run:
+        print_draft(
+            run,
+            draft,
+            effects_of(workspace, draft),
+            is_written=False,
+            more_lines=list(_grant_lines(grants, end_access)),
+        )
+        return 0
     if end_access and grants:
         end_grants(run, workspace, grants, reason)
     elif not keep_hash:
@@ -223,7 +230,17 @@ def end_grants(run: Run, workspace: Workspace, grants: Sequence[GrantOnRow], rea
         raise Guarded(
             f"{len(left)} of {len(targets)} people keep their access, so no row was removed.", hint=left[0].why
         )
-    run.out.say(f"{pluralize(len(targets), 'access', 'accesses')} ended.")
+    run.out.say(f"Ended the access of {pluralize(len(targets), 'person', 'people')}.")
+
+
+def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
+    """Return what happens to access that rests on rows that go, as lines of text."""
+    if not grants:
+        return
+    names = [one.request.person.identity.username or one.request.person.pseudonym for one in grants[:_MAX_NAMED]]
+    more = f" and {len(grants) - _MAX_NAMED:,} more" if len(grants) > _MAX_NAMED else ""
+    what = "would be sent back first" if is_ended else "access rests on these rows; add --end-access or --keep-hash"
+    yield f"  {', '.join(names)}{more}: {what}"
 
 
 # ---- results -----------------------------------------------------------------------------------------------------------
@@ -282,19 +299,19 @@ def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_
 
 
 def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterator[str]:
-    """Return who is listed differently, as lines of text."""
+    """Return whom a change concerns, as lines of text."""
     if not effects:
-        yield "  nobody who waits or has access is listed differently"
+        yield "  concerns nobody who waits or has access"
         return
     waiting = sum(one.status == Status.PENDING for one in effects)
-    yield f"  listed differently: {waiting:,} waiting, {len(effects) - waiting:,} with access"
+    yield f"  concerns {waiting:,} waiting, {len(effects) - waiting:,} with access:"
     for one in effects[:_MAX_NAMED]:
         who = one.user or one.user_id or "hidden"
         yield f"    {who}@{one.repo}: {one.status}, {one.before} to {one.after}"
     if len(effects) > _MAX_NAMED:
         yield f"    and {len(effects) - _MAX_NAMED:,} more"
     if own.policies:
-        yield "  what the policies make of it: hf-gate plan"
+        yield "  To see what the policies do now: hf-gate plan"
 
 
 def name_of_row(row: TableRow, zone: tzinfo) -> str:

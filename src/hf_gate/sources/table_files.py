@@ -50,6 +50,11 @@ def load_table(
                 name, key, f"{path.name} is not a regular file, or links to a file of another type", now
             )
         content = read_content(path)
+    except FileNotFoundError:
+        columns = ",".join(key)
+        return _refused_table(
+            name, key, f"{path.name} does not exist; create it with the columns {columns} and expires", now
+        )
     except OSError as problem:
         return _refused_table(name, key, f"{path.name} cannot be read: {problem.strerror}", now)
     if content is None:

@@ -70,7 +70,7 @@ def list_accept_choices(context: RequestContext, line: RequestLine) -> EndChoice
         list_end_choices(context),
         by_rule=line.accept_until,
         rule=terms.rule or "",
-        rule_at_end={"human": "a person decides"}.get(terms.at_end or "", terms.at_end or "reset"),
+        rule_at_end=terms.at_end or "reset",
         why_choose=describe_terms_problem(terms),
     )
 

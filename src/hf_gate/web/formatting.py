@@ -26,6 +26,8 @@ LABEL: Final = {"accept": "Accept", "reset": "Send back", "reject": "Reject", "c
 DOING: Final = {
     "accept": "accepting", "reset": "sending back", "reject": "rejecting", "cancel": "returning to pending",
 }  # fmt: skip
+AT_END: Final = {"reset": "sent back", "reject": "rejected", "human": "a person decides"}
+"""What happens to a person when access ends."""
 DONE: Final = {"accept": "Accepted", "reset": "Sent back", "reject": "Rejected", "cancel": "Returned to pending"}
 
 

@@ -99,7 +99,7 @@ def page(context: RequestContext) -> Response:
         name=known.name,
         comparison=comparison,
         cells={(cell.people, cell.policy): cell for cell in cells},
-        sections=sorted(cells, key=lambda cell: cell.rank),
+        sections=sorted(cells, key=lambda cell: (cell.rank, _PEOPLE.index(cell.people))),
         people=[verb for verb in _PEOPLE if any(cell.people == verb for cell in cells)],
         says=[action for action in _POLICY if any(cell.policy == action for cell in cells)],
         problem=problem,

@@ -12,7 +12,6 @@ from ..domain.lifecycle import MEANING, Status
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
-from . import formatting
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .approvals import find_alarm
 from .attempts import find_changes
@@ -73,7 +72,7 @@ def page(context: RequestContext) -> Response:
 def _last_day(context: RequestContext, row: RequestRow) -> str | None:
     """Return the last day of an access that ends."""
     until = row.state.ends_at if row.state.status == Status.ACCEPTED else None
-    return None if until is None else formatting.format_last_day(from_ms(until), context.workspace.zone, context.now)
+    return None if until is None else context.format_last_day(from_ms(until))
 
 
 def update_presence(context: RequestContext) -> Response:

@@ -149,6 +149,10 @@ class RequestContext:
         """Format a time in the desk's zone."""
         return formatting.format_time(moment, self.workspace.zone, self.now)
 
+    def format_last_day(self, end: datetime) -> str:
+        """Format the last full day before an end, in the desk's zone."""
+        return formatting.format_last_day(end, self.workspace.zone, self.now)
+
     # ---- responses ---------------------------------------------------------------------------------------------------
 
     def render(
@@ -249,6 +253,7 @@ def _environment() -> Environment:
         "visible": make_visible,
         "n": lambda number: f"{number:,}",
         "label": formatting.LABEL.__getitem__,
+        "at_end": lambda action: formatting.AT_END[action or "reset"],
         "wait_words": formatting.format_wait,
     }
     return made
