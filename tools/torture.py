@@ -71,6 +71,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_classification.py",
         "tests/contract/test_erasure_machine.py",
         "tests/contract/test_incremental_machine.py",
+        "tests/contract/test_incremental_ends_machine.py",
         "tests/contract/test_ends_in_time.py",
         "tests/contract/test_request_version.py",
         "tests/contract/test_sources_tables.py",

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, cast
 
+from hf_gate.application.end_reviews import ChangedEnds, EndReview, review_ends
 from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
 from hf_gate.application.evaluation import RepoPolicies
+from hf_gate.application.grant_ends import refresh_ends
 from hf_gate.application.planning import PlanProposal, propose_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.turn_permissions import TurnFilter
@@ -19,14 +21,19 @@ from hf_gate.bootstrap import read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain import events as e
 from hf_gate.domain.accounts import Profile
+from hf_gate.domain.evaluations import EVALUATE_NOW
 from hf_gate.domain.events import LedgerEntry
 from hf_gate.domain.forms import form_to_json, parse_gate_form
+from hf_gate.domain.grants import GrantCondition, GrantTerms
 from hf_gate.domain.ids import Person, Repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
+from hf_gate.errors import Offline
+from hf_gate.hub.client import Hub
 from hf_gate.plan.model import encode_plan
 from hf_gate.policy.fact_values import ProfileFact
 from hf_gate.sources.profile import encode_profile
+from hf_gate.store.grant_terms import write_terms
 from hf_gate.store.opening import open_store
 from tests.contract.store_kit import EEG, ENDPOINT, MED, hub_id, record, take
 
@@ -65,8 +72,34 @@ class Clock:
         self.at += timedelta(seconds=seconds)
 
 
-def _no_hub() -> NoReturn:
-    raise AssertionError("an evaluation makes no call")
+def kept(expr: str, grace: str | None = None, **lets: str) -> GrantCondition:
+    return GrantCondition(policy="main", rule="r0", expr=expr, lets=lets, grace=grace)
+
+
+EXPIRES = "tables.dua.expires"
+TERMS: tuple[GrantTerms, ...] = (
+    GrantTerms(until=(EXPIRES,), notice=("7d", "1mo")),
+    GrantTerms(until=(EXPIRES, "2026-05-01T00:00:00.000Z"), keep_while=(kept("tables.dua"),)),
+    GrantTerms(until=(EXPIRES, "30d")),
+    GrantTerms(keep_while=(kept('tables.dua.state == "valid"', "14d"),), notice=("2w", "2mo")),
+    GrantTerms(keep_while=(kept('tables.dua.row["note"] == "a"', "7d"), kept("email.free || tables.dua", "1mo"))),
+    GrantTerms(keep_while=(kept("request.age_days < 70"),)),
+    GrantTerms(keep_while=(kept("person.account_days % 2 == 0 || history.rejected > 0", "1d"),)),
+    GrantTerms(keep_while=(kept('now < timestamp("2026-03-20T00:00:00Z")', "2w"),), notice=("1d",)),
+    GrantTerms(keep_while=(kept("person.models < 3", "30d"),)),
+    GrantTerms(keep_while=(kept("history.elsewhere == 0 && history.days_since_last < 12", "3d"),)),
+    GrantTerms(keep_while=(kept("fine", "1w", fine="listed || request.age_days < 62", listed="tables.dua"),)),
+    GrantTerms(until=("tables.gone.expires",), keep_while=(kept("tables.gone"),)),
+)
+
+
+class ClockOfHub:
+    """All that an evaluation and a review read of the Hub: how far its clock is ahead; None: it does not answer."""
+
+    skew: float | None = 0.0
+
+    def gate(self, repo: Repo) -> None:
+        raise Offline(f"{repo}: no answer")
 
 
 @dataclass
@@ -76,6 +109,7 @@ class Evaluated:
     place: str
     folder: Path
     clock: Clock = field(default_factory=Clock)
+    hub: ClockOfHub = field(default_factory=ClockOfHub)
 
     def __post_init__(self) -> None:
         (self.folder / "policies").mkdir(parents=True)
@@ -85,7 +119,10 @@ class Evaluated:
         paths = Paths(*(self.folder / name for name in "cdsk"))
         settings = Settings(paths, endpoint=ENDPOINT, workspace=self.folder)
         self.store = open_store(self.place, endpoint=ENDPOINT)
-        self.workspace = Workspace(settings, read_location(settings), self.store, clock=self.clock, open_hub=_no_hub)
+        where = read_location(settings)
+        self.workspace = Workspace(
+            settings, where, self.store, clock=self.clock, open_hub=lambda: cast("Hub", self.hub)
+        )
 
     def close(self) -> None:
         self.store.close()
@@ -145,6 +182,18 @@ class Evaluated:
         for after in statuses:
             started = e.ChangeStarted(run="r1", before=row.state.status, after=after)
             self.append(row, started, e.ChangeSettled(run="r1", kind="done", after=after))
+
+    def give_terms(
+        self, terms: GrantTerms, *rows: RequestRow, days: int | None = None, lapses: int | None = None
+    ) -> None:
+        """Grants of these people end after so many days, or by these terms."""
+        until, soon = (None if n is None else to_ms(self.now + timedelta(days=n)) for n in (days, lapses))
+        event = e.GrantDated(until=until, at_end="reset", terms=terms.digest, lapses=soon)
+        with self.store.writing() as write:
+            write_terms(write, [terms])
+            for row in rows:
+                entry = LedgerEntry(event=event, at=to_ms(self.now), actor="lena", request=row.id)
+                write.append(row.repo, [entry])
 
     def erase(self, person: int) -> None:
         """Delete the private parts of a person."""
@@ -235,5 +284,31 @@ class Evaluated:
         )
         assert sorted(kept) == sorted(rows)
 
+    # ---- ends ----------------------------------------------------------------------------------------------------------
 
+    def review(self) -> int:
+        """Review the ends that changed, compare with a review of all, move the ends; return how many were reviewed."""
+        bundle, rows = self.bundle, {row.id: row for row in self.current()}
+        full, changed = review_ends(self.workspace, bundle, self.now), ChangedEnds(self.workspace, bundle, self.now)
+        assert _summary(changed.review()) == _summary(full)
+        done = refresh_ends(self.workspace, bundle, self.now)
+        if self.hub.skew == 0:
+            assert done.undecided == full.undecided
+        again = ChangedEnds(self.workspace, bundle, self.now, is_full=True)
+        again.review()
+        if done.counts or done.noticed or done.reviewed:
+            rows = {row.id: row for row in self.current()}
+        differing = {one.request for reviews in again.lists for one in reviews.results}
+        if self.hub.skew != SKEWED:
+            assert {rows[ident].evaluation.review_at for ident in differing} <= {EVALUATE_NOW}
+        return done.reviewed
+
+
+def _summary(review: EndReview) -> tuple[object, ...]:
+    moves = sorted((move.row.id, move.kinds, move.event.until or 0, move.event.lapses or 0) for move in review.moves)
+    return moves, sorted((row.id, event.until, event.step) for row, event in review.notices), review.undecided
+
+
+SKEWED = 4_000.0
+"""A clock of the Hub by which no end moves."""
 REPOS = (EEG, MED)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from hf_gate.application.end_changes import change_end_by_hand, record_end_changes
-from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves, review_ends
+from hf_gate.application.end_reviews import review_ends
+from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
 from hf_gate.application.health import list_stuck
 from hf_gate.application.planning import PlanResult
 from hf_gate.application.turn import turn_to_dict

@@ -1,4 +1,4 @@
-"""Over random histories, evaluating what changed gives the plans and verdicts of a full evaluation."""
+"""Over random histories, work for what changed gives the plans, verdicts and ends of a full evaluation and review."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from hf_gate.domain import events as e
 from hf_gate.domain.evaluations import EVALUATE_NOW
+from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
-from tests.contract.evaluation_kit import CARD, START, Evaluated
+from tests.contract.evaluation_kit import CARD, START, TERMS, Evaluated
 from tests.contract.store_kit import EEG, MED, hub_id, new_schema
 
 _repos = st.sampled_from([EEG, MED])
@@ -72,6 +73,7 @@ class _Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "desk"):
+            self.desk.review()
             self.desk.evaluate()
             self.desk.close()
             self.folder.cleanup()
@@ -81,6 +83,24 @@ class _Machine(RuleBasedStateMachine):
         self.desk.evaluate()
         due = [row for row in self.desk.current() if row.evaluation.evaluate_at == EVALUATE_NOW]
         assert self.desk.evaluate() <= len(due)
+
+    @rule()
+    def review(self) -> None:
+        self.desk.review()
+        due = [row for row in self.desk.current() if row.evaluation.review_at == EVALUATE_NOW]
+        assert self.desk.review() <= len(due)
+
+    @rule(
+        data=st.data(),
+        terms=st.sampled_from(TERMS),
+        days=st.none() | st.integers(1, 60),
+        lapses=st.none() | st.integers(1, 9),
+    )
+    def grant(self, data: st.DataObject, terms: GrantTerms, days: int | None, lapses: int | None) -> None:
+        if (row := self._any(data)) is not None:
+            if row.state.status != "accepted":
+                self.desk.decide(row, "accepted")
+            self.desk.give_terms(terms, row, days=days, lapses=lapses)
 
     # ---- requests and people -----------------------------------------------------------------------------------------
 
@@ -112,7 +132,7 @@ class _Machine(RuleBasedStateMachine):
         if (row := self._any(data)) is not None:
             self.desk.decide(row, after)
 
-    @rule(data=st.data(), which=st.integers(0, 3))
+    @rule(data=st.data(), which=st.integers(0, 5))
     def append(self, data: st.DataObject, which: int) -> None:
         if (row := self._any(data)) is not None:
             events: list[e.AnyEvent] = [
@@ -120,6 +140,8 @@ class _Machine(RuleBasedStateMachine):
                 e.RequestWithdrawn(before=row.state.status),
                 e.NoteWritten(),
                 e.GrantDated(until=to_ms(self.desk.now + timedelta(days=3)), at_end="reset"),
+                e.GrantDated(until=None),
+                e.RenewalBlocked(is_blocked=True),
             ]
             self.desk.append(row, events[which])
 

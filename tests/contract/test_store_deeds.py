@@ -40,7 +40,14 @@ from hf_gate.store.compression import (
     decode_record,
     encode_record_part,
 )
-from hf_gate.store.grant_terms import iterate_grants_with_terms, read_terms, read_terms_of, write_terms
+from hf_gate.store.grant_terms import (
+    has_terms,
+    iterate_grants_with_terms,
+    read_shapes,
+    read_terms,
+    read_terms_of,
+    write_terms,
+)
 from hf_gate.store.removal import count_unsettled_changes
 from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, MED, place, read, record, store, take
@@ -211,13 +218,26 @@ def test_an_end_by_a_condition_comes_due_like_one_by_date(store: Store) -> None:
         ]
         write.append(EEG, entries)
     assert [(row.id, row.state.ends_at) for row in store.iterate_due(299)] == [(idents[0], 50), (idents[1], 70)]
-    assert read_terms(store) == {terms.digest: terms}
+    assert read_terms(store, [terms.digest, "other"]) == {terms.digest: terms}
+    assert read_shapes(store) == [terms]
+    assert [has_terms(store, row.id) for row in store.repos()] == [True]
     assert read_terms_of(store, terms.digest) == terms
     assert read_terms_of(store, "other") is None
     assert [row.id for page in iterate_grants_with_terms(store, EEG) for row in page] == idents
     with store.writing() as write:
         write.append(EEG, [LedgerEntry(event=GrantDated(until=None), at=2, actor="p", request=idents[0])])
     assert [row.id for page in iterate_grants_with_terms(store, EEG) for row in page] == idents[1:]
+
+
+def test_terms_that_differ_in_fixed_ends_share_their_shape(store: Store) -> None:
+    shape = GrantTerms(until=("tables.dua.expires",), notice=("30d",))
+    fixed = [
+        msgspec.structs.replace(shape, until=(*shape.until, f"2027-06-{day}T00:00:00.000Z")) for day in (10, 11, 12)
+    ]
+    with store.writing() as write:
+        write_terms(write, fixed)
+    assert read_shapes(store) == [shape]
+    assert read_terms(store, [one.digest for one in fixed]) == {one.digest: one for one in fixed}
 
 
 def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:

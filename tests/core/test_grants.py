@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.grants import parse_grant_end
+from hf_gate.domain.grants import Duration, parse_grant_end
 from hf_gate.policy.literals import InvalidLiteralError, parse_until
 from hf_gate.policy.opinions import grant_end as end_by_rule
 
@@ -63,6 +63,14 @@ SPELT = r"[1-9][0-9]{0,2}(d|w|mo)|[1-9][0-9]?y|20[3-9][0-9]-0[1-9]-[12][0-8]"
 @given(MOMENTS, st.from_regex(SPELT, fullmatch=True))
 def test_a_rule_and_a_grant_end_at_the_same_moment(accepted: datetime, written: str) -> None:
     assert end_by_rule(parse_until(written), accepted, ZURICH) == parse_grant_end(written, accepted, ZURICH)
+
+
+@given(MOMENTS, st.builds(Duration, days=st.integers(0, 90), months=st.integers(0, 30)), st.integers(1, 5_000_000))
+def test_the_first_moment_from_which_a_length_reaches_an_end(end: datetime, length: Duration, seconds: int) -> None:
+    first = length.first_before(end)
+    assert length.after(first) >= end
+    assert length.after(first - timedelta(milliseconds=1)) < end
+    assert length.after(first - timedelta(seconds=seconds)) < end
 
 
 @pytest.mark.parametrize("written", ["3\u0660d", "203\u0660-01-10"])

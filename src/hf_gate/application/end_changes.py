@@ -26,7 +26,7 @@ from ..errors import UsageError
 from ..store.grant_terms import read_terms_of, write_terms
 from ..store.store import Store
 from ..store.writer import Writer
-from .grant_ends import SHORTEN_AHEAD
+from .end_moves import SHORTEN_AHEAD
 from .hand_terms import describe_terms_problem
 
 _PAGE = 1000

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 
 from ..domain import events as e
-from ..domain.evaluations import NO_LOOKUPS, EvaluationOutcome, EvaluationResult
+from ..domain.evaluations import NO_LOOKUPS, EvaluationOutcome, EvaluationResult, add_lookups
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.rows import ListRange, PersonRow, RequestRow
@@ -200,7 +200,9 @@ class PartEvaluation:
     ) -> None:
         if self.buffer.should_record:
             lookups = self._hasher.hash_request(facts.inputs) if isinstance(facts, RequestFacts) else NO_LOOKUPS
-            version, *known = row.evaluation
+            version, *known = row.evaluation[:4]
+            if row.state.terms is not None:
+                lookups = add_lookups(row.evaluation.lookups, lookups)
             if known != [outcome, evaluate_at, lookups]:
                 self.results.append(EvaluationResult(row.id, version, outcome, evaluate_at, lookups))
 

@@ -131,13 +131,14 @@ def policies_for_terms(
     facts: Iterable[str],
     tables: Mapping[str, Table],
     sources: SourcesPort,
+    zone: tzinfo,
 ) -> RepoPolicies:
     """Return policies without rules, which read the facts that the terms of grants at a repo depend on."""
     own = [one for one in policies if any(glob_matches(glob, row.repo) for glob in one.applies_to)]
     form, reader = form_roles(_form_of(row), labels_of_roles(row.repo, own)), FactReader(facts, sources.countries)
     used = {name.split(".")[1] for name in reader.wanted if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in used}
-    return RepoPolicies(row.repo, Evaluator(()), reader, form, known, (Status.ACCEPTED,))
+    return RepoPolicies(row.repo, Evaluator((), zone=zone), reader, form, known, (Status.ACCEPTED,))
 
 
 class CurrentVerdicts:

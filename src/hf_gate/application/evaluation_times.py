@@ -10,8 +10,8 @@ from itertools import combinations
 from ..domain.evaluations import EVALUATE_NOW
 from ..domain.grants import Duration
 from ..domain.timestamps import to_ms
-from ..policy.day_thresholds import find_thresholds
-from ..policy.fact_values import FactInputs, UnknownValue, account_created_at
+from ..policy.day_thresholds import DAY_FACTS, find_thresholds, iterate_day_changes
+from ..policy.fact_values import FactInputs
 from ..policy.facts import RequestFacts
 from ..policy.model import FactEnd, Facts
 from ..policy.opinions import grant_end
@@ -20,9 +20,7 @@ from .evaluation import RepoPolicies
 
 _DAY = timedelta(days=1)
 _MS = timedelta(milliseconds=1)
-_FAR = 1_000_000  # days; a threshold beyond is never reached
 _NOW = "now"
-_DAYS = ("request.age_days", "person.account_days", "history.days_since_last")
 
 
 class EvaluationTimes:
@@ -35,7 +33,9 @@ class EvaluationTimes:
     def __init__(self, policy_set: RepoPolicies, now: datetime) -> None:
         evaluator = policy_set.evaluator
         self._evaluator, self._now, self._facts = evaluator, now, evaluator.facts
-        self._thresholds = {name: find_thresholds(evaluator.policies, name) for name in _DAYS if name in self._facts}
+        self._thresholds = {
+            name: find_thresholds(evaluator.policies, name) for name in DAY_FACTS if name in self._facts
+        }
         self._reads_profiles = policy_set.should_read_profiles
         policies = [each.policy for each in evaluator.policies]
         self._waits = {rule.at_most for each in policies for rule in each.rules if rule.at_most is not None}
@@ -62,26 +62,10 @@ class EvaluationTimes:
 
     def _days(self, at: FactInputs) -> Iterator[datetime]:
         """Yield when the facts that count days, and the actions of waiting rules, change next."""
-        asked_at = at.request.asked_at
-        if "request.age_days" in self._thresholds:
-            yield from self._next_day("request.age_days", asked_at)
-        if "person.account_days" in self._thresholds and not isinstance(
-            created := account_created_at(at), UnknownValue
-        ):
-            yield from self._next_day("person.account_days", created)
-        last_at = None if at.history is None else at.history.last_at
-        if "history.days_since_last" in self._thresholds and last_at is not None:
-            yield from self._next_day("history.days_since_last", last_at)
+        yield from iterate_day_changes(at, self._thresholds, self._now)
         for span in self._waits:
-            if (over := span.after(asked_at)) > self._now:
+            if (over := span.after(at.request.asked_at)) > self._now:
                 yield over
-
-    def _next_day(self, fact: str, since: datetime) -> Iterator[datetime]:
-        """Yield when a fact that counts the whole days since a moment reaches its next threshold."""
-        days, thresholds = max(0, (self._now - since).days), self._thresholds[fact]
-        following = days + 1 if thresholds is None else next((number for number in thresholds if number > days), _FAR)
-        if following < _FAR:
-            yield since + following * _DAY
 
     def _sources(self, at: FactInputs) -> Iterator[datetime]:
         """Yield when a row of a table starts or expires, and when a profile becomes too old."""

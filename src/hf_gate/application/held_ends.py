@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..domain.timestamps import to_ms
-from .grant_ends import EndMove, record_moves, require_right_clock, review_ends, store_held_ends
+from .end_moves import EndMove
+from .end_reviews import review_ends
+from .grant_ends import record_moves, require_right_clock, store_held_ends
 from .policy_bundle import PolicyBundle
 from .workspace import Workspace
 

@@ -174,7 +174,7 @@ def make_plan(
     if is_now:
         bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None
-    ends = refresh_ends(workspace, bundle, now) if is_now and skew is None else EndRefresh()
+    ends = refresh_ends(workspace, bundle, now, is_full=is_full) if is_now and skew is None else EndRefresh()
     if is_now and is_clock_off(workspace.hub.skew):  # it may have been measured only now
         skew = workspace.hub.skew
 

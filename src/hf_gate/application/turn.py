@@ -20,8 +20,9 @@ from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.store import Store
 from .approval_alarms import raise_approval_alarms
+from .end_moves import MoveKind
 from .evaluated_parts import EvaluateList
-from .grant_ends import EndRefresh, MoveKind
+from .grant_ends import EndRefresh
 from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .policy_saves import PolicyHold

@@ -21,7 +21,7 @@ from .workspace import actor_of, open_with_policies, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..application.grant_ends import EndMove
+    from ..application.end_moves import EndMove
     from .framework import Run
 
 expire = GateGroup(

@@ -37,12 +37,24 @@ class StoredEvaluation(NamedTuple):
     outcome: str | None = None
     evaluate_at: int | None = EVALUATE_NOW
     lookups: Lookups = NO_LOOKUPS
+    review_at: int | None = EVALUATE_NOW  # of the end, if the request is a grant with terms; as `evaluate_at`
+    is_undecided: bool = False  # access would end by a condition that is unknown
 
 
 def evaluation_of(values: Sequence[Any]) -> StoredEvaluation:
-    """Return the stored evaluation from its six columns."""
-    version, outcome, evaluate_at, user, email, name = values
-    return StoredEvaluation(version, outcome, evaluate_at, (user, email, name))
+    """Return the stored evaluation from its columns: six, or eight with the review of the end."""
+    version, outcome, evaluate_at, user, email, name, *review = values
+    review_at, is_undecided = review or (EVALUATE_NOW, False)
+    return StoredEvaluation(version, outcome, evaluate_at, (user, email, name), review_at, bool(is_undecided))
+
+
+def add_lookups(known: Lookups, new: Lookups) -> Lookups:
+    """Return the new hashes, and the known ones of keys that were not looked up now.
+
+    A grant is looked up for its verdict and for its end, and the two can use different keys.
+    """
+    user, email, name = (old if now is None else now for old, now in zip(known, new, strict=True))
+    return user, email, name
 
 
 class EvaluationResult(NamedTuple):
@@ -52,6 +64,16 @@ class EvaluationResult(NamedTuple):
     version: int
     outcome: str
     evaluate_at: int | None
+    lookups: Lookups = NO_LOOKUPS
+
+
+class ReviewResult(NamedTuple):
+    """The result of one review of an end, for the store. `version` is the stored version that was reviewed."""
+
+    request: int
+    version: int
+    review_at: int | None
+    is_undecided: bool = False
     lookups: Lookups = NO_LOOKUPS
 
 

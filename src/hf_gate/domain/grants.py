@@ -43,6 +43,11 @@ class GrantTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     notice: tuple[str, ...] = ()
 
     @property
+    def shape(self) -> GrantTerms:
+        """The same terms without the fixed ends beside facts. Many grants with different ends share it."""
+        return msgspec.structs.replace(self, until=tuple(filter(is_fact_name, self.until)))
+
+    @property
     def digest(self) -> str:
         """The SHA-256 of the terms, in hex."""
         return hashlib.sha256(_TERMS_ENCODER.encode(self)).hexdigest()
@@ -86,6 +91,19 @@ class Duration:
             return there + timedelta(days=self.days)
         except (OverflowError, ValueError):
             return FAR_END
+
+    def first_before(self, end: datetime) -> datetime:
+        """Return the first moment from which this length reaches `end` (in UTC) or a later time."""
+        try:
+            target = end - timedelta(days=self.days)
+            month = target.month - 1 - self.months
+            first = date(target.year + month // 12, month % 12 + 1, 1)
+            following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+        except (OverflowError, ValueError):
+            return datetime.min.replace(tzinfo=UTC)
+        if target.day <= (following - first).days:
+            return target.replace(year=first.year, month=first.month)
+        return datetime.combine(following, time(), tzinfo=UTC)
 
     def __str__(self) -> str:
         if self.months and self.months % 12 == 0:

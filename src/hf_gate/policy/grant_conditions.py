@@ -38,6 +38,17 @@ class TermsEvaluator:
         used = [one.facts for one in self._compiled.values() if one is not None]
         self.facts: frozenset[str] = frozenset(self._ends).union(*used)
 
+    def facts_of(self, terms: GrantTerms) -> frozenset[str]:
+        """Return the facts that decide whether and how the end of a grant with these terms moves."""
+        compiled = [self._compiled.get(_key_of(condition)) for condition in terms.keep_while]
+        ends = self._ends.intersection(terms.until)
+        return frozenset(ends).union(*(one.facts for one in compiled if one is not None))
+
+    def expressions_of(self, terms: GrantTerms) -> list[Expression]:
+        """Return the conditions of these terms that compile, with the `let` expressions beside them."""
+        compiled = [self._compiled.get(_key_of(condition)) for condition in terms.keep_while]
+        return [each for one in compiled if one is not None for each in (one.expression, *one.lets.values())]
+
     def is_kept(self, condition: GrantCondition, facts: Facts) -> bool | None:
         """Return whether a condition is true; None if it is unknown or fails."""
         compiled = self._compiled.get(_key_of(condition))

@@ -79,7 +79,7 @@ def write_table(write: Writer, name: str, now: EvaluatedTable, changed: Collecti
         among, value = write.db.in_clause(list(changed))
         for column in LOOKUP_COLUMNS:
             write.db.run(
-                "UPDATE requests SET evaluate_at = 0, evaluation_version = evaluation_version + 1"
+                "UPDATE requests SET evaluate_at = 0, review_at = 0, evaluation_version = evaluation_version + 1"
                 f" WHERE {column} {among} AND {column} IS NOT NULL",
                 (value,),
             )

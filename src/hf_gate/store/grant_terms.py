@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -18,17 +18,37 @@ _DECODER: Final = msgspec.json.Decoder(GrantTerms)
 
 
 def write_terms(write: Writer, terms: Iterable[GrantTerms]) -> None:
-    """Store terms under their digests, each once."""
-    rows = {one.digest: msgspec.json.encode(one).decode() for one in terms}
-    sql = "INSERT INTO grant_terms (digest, document) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
-    write.db.run_many(sql, sorted(rows.items()))
+    """Store terms and their shapes under their digests, each once."""
+    found = {one.digest: one for one in terms}
+    shapes = {shape.digest: shape for shape in (one.shape for one in found.values())}
+    sql = "INSERT INTO grant_terms (digest, document, is_shape) VALUES (?, ?, ?) ON CONFLICT (digest) DO"
+    write.db.run_many(f"{sql} NOTHING", _rows_of(found, is_shape=False))
+    write.db.run_many(
+        f"{sql} UPDATE SET is_shape = TRUE WHERE NOT grant_terms.is_shape", _rows_of(shapes, is_shape=True)
+    )
 
 
-def read_terms(store: Store) -> dict[str, GrantTerms]:
-    """Return all stored terms by digest."""
-    return {
-        digest: _DECODER.decode(text) for digest, text in store.reads.rows("SELECT digest, document FROM grant_terms")
-    }
+def _rows_of(terms: Mapping[str, GrantTerms], *, is_shape: bool) -> list[tuple[str, str, bool]]:
+    return [(digest, msgspec.json.encode(one).decode(), is_shape) for digest, one in sorted(terms.items())]
+
+
+def read_terms(store: Store, digests: Collection[str]) -> dict[str, GrantTerms]:
+    """Return the stored terms with these digests."""
+    among, value = store.reads.in_clause(list(digests))
+    rows = store.reads.rows(f"SELECT digest, document FROM grant_terms WHERE digest {among}", (value,))
+    return {digest: _DECODER.decode(text) for digest, text in rows}
+
+
+def read_shapes(store: Store) -> list[GrantTerms]:
+    """Return the shapes of all stored terms: they have all conditions and names of facts. There are few."""
+    rows = store.reads.rows("SELECT document FROM grant_terms WHERE is_shape ORDER BY digest")
+    return [_DECODER.decode(text) for (text,) in rows]
+
+
+def has_terms(store: Store, repo_id: int) -> bool:
+    """Tell whether any grant of a repo has terms."""
+    sql = "SELECT 1 FROM requests WHERE repo_id = ? AND terms IS NOT NULL LIMIT 1"
+    return store.reads.row(sql, (repo_id,)) is not None
 
 
 def read_terms_of(store: Store, digest: str | None) -> GrantTerms | None:

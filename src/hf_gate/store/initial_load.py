@@ -14,7 +14,7 @@ from .store import Store
 
 DEFERRED_INDEXES: Final = (
     "requests_asked", "requests_status", "requests_repo", "requests_quality", "requests_mail", "requests_fingerprint", "requests_verdict", "requests_queue",
-    "requests_until", "requests_open", "requests_evaluate", "requests_planned", "requests_lookup_user",
+    "requests_open", "requests_evaluate", "requests_planned", "requests_lookup_user",
     "requests_lookup_email", "requests_lookup_name", "ledger_request", "ledger_run", "private_person", "texts_grams",
 )  # fmt: skip
 """Indexes that the first sync does not use; `texts_grams` exists in PostgreSQL only."""

@@ -172,15 +172,17 @@ class Projection:
     # ---- evaluations -------------------------------------------------------------------------------------------------
 
     def mark_due(self, held: LoadedRequest) -> None:
-        """Have a loaded request evaluated in the next turn."""
+        """Have a loaded request evaluated, and its end reviewed, in the next turn."""
         if self._memory.has_evaluations():
             known = held.evaluation
             self._set_evaluation(held, known._replace(version=known.version + 1, evaluate_at=EVALUATE_NOW))
+            held.extra["review_at"] = EVALUATE_NOW
 
     def clear_lookups(self, held: LoadedRequest) -> None:
         """Delete the hashes by which a request was looked up in tables, and have it evaluated again."""
         known = held.evaluation
         self._set_evaluation(held, StoredEvaluation(known.version + 1, known.outcome, EVALUATE_NOW))
+        held.extra["review_at"] = EVALUATE_NOW
 
     def set_result(self, result: EvaluationResult) -> bool:
         """Store the result of an evaluation; return whether it is still current.
@@ -327,10 +329,10 @@ class Projection:
 
 
 def mark_people_due(db: Database, people: Iterable[int]) -> None:
-    """Have every current request of these people evaluated in the next turn."""
+    """Have every current request of these people evaluated, and its end reviewed, in the next turn."""
     among, value = db.in_clause(list(people))
     db.run(
-        "UPDATE requests SET evaluate_at = 0, evaluation_version = evaluation_version + 1"
+        "UPDATE requests SET evaluate_at = 0, review_at = 0, evaluation_version = evaluation_version + 1"
         f" WHERE person_id {among} AND is_current",
         (value,),
     )

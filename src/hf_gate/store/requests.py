@@ -27,9 +27,9 @@ _STATUS: Final = {status.value: status for status in Status}
 _ROW = (
     "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, r.has_notes,"
     f" r.first_seen_at, r.started_at, r.answers, r.identity, r.evaluation_version, r.outcome, r.evaluate_at,"
-    f" r.lookup_user, r.lookup_email, r.lookup_name, {SELECT_STATE}"
+    f" r.lookup_user, r.lookup_email, r.lookup_name, r.review_at, r.is_undecided, {SELECT_STATE}"
 )
-_STATE_AT = 21
+_STATE_AT = 23
 _FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
 SELECT_BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
 """Select requests without their records; append the rest of the statement, in which `r` is the request."""

@@ -82,7 +82,12 @@ verdicts = Table(  # one row for each distinct verdict
 )
 
 grant_terms = Table(  # one row for each distinct GrantTerms; the ledger holds only the digests
-    "grant_terms", metadata, Column("digest", Text, primary_key=True), text_column("document")
+    "grant_terms",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    text_column("document"),
+    boolean_column("is_shape"),  # without fixed ends; shared by many grants
+    partial_index("grant_terms_shape", "digest", where="is_shape"),
 )
 
 requests = Table(  # one row for each attempt; the columns up to `version` are the state built from its events
@@ -138,6 +143,8 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     integer_column("lookup_user", null=True),
     integer_column("lookup_email", null=True),
     integer_column("lookup_name", null=True),
+    Column("review_at", BIG_INTEGER, nullable=True, server_default="0"),  # of the end, if the request has terms
+    boolean_column("is_undecided"),  # access would end by a condition that is unknown
     Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
     partial_index("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
     partial_index("requests_asked", "asked_at", "id", where="is_current"),
@@ -152,6 +159,10 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     partial_index("requests_fingerprint", "repo_id", "fingerprint", where="is_current AND fingerprint IS NOT NULL"),
     partial_index("requests_ends", "ends_at", "id", where="ends_at IS NOT NULL"),
     partial_index("requests_terms", "repo_id", "id", where="terms IS NOT NULL"),
+    partial_index(
+        "requests_review", "repo_id", "review_at", where="terms IS NOT NULL AND is_current AND review_at IS NOT NULL"
+    ),
+    partial_index("requests_undecided", "repo_id", "id", where="is_undecided"),
     partial_index("requests_open", "id", where="open_run IS NOT NULL"),
     partial_index(
         "requests_evaluate", "repo_id", "status", "evaluate_at", where="is_current AND evaluate_at IS NOT NULL"
@@ -204,7 +215,7 @@ evaluated_lists = Table(  # the requests of a repo and status; `basis` is what t
     "evaluated_lists",
     metadata,
     foreign_key_column("repos", "repo_id", key=True),
-    Column("status", Text, primary_key=True),
+    Column("status", Text, primary_key=True),  # or `ends`: the reviews of the ends of grants
     text_column("basis", null=True),  # null: not all of them have been evaluated on one basis
     text_column("pass_id"),  # the last process that evaluated all of them
     integer_column("at"),  # the time of the last evaluation

@@ -8,7 +8,8 @@ from typing import Final
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.grant_ends import EndMove, MoveKind, read_held_ends
+from ..application.end_moves import EndMove, MoveKind
+from ..application.grant_ends import read_held_ends
 from ..application.held_ends import confirm_moves, digest_of_moves, list_held_moves
 from ..application.inputs import is_confirmed
 from ..application.members import SINGLE_PERSON_LIMIT, count_ends_left

@@ -1,0 +1,242 @@
+"""Reviews the ends of grants: all of them, or only those for which something changed since their last review.
+
+With each result, the store keeps the next moment at which time alone can change it. What the reviews of a repo have in
+common is its basis, as in `evaluation_basis`. If the basis differs, every grant of the repo is reviewed again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ..domain import events as e
+from ..domain.evaluations import EVALUATE_NOW, ReviewResult, add_lookups
+from ..domain.grants import GrantTerms, is_fact_name, read_duration
+from ..domain.lifecycle import Status
+from ..domain.request_state import RequestState
+from ..domain.rows import RepoRow, RequestRow
+from ..domain.timestamps import from_ms, to_ms
+from ..policy.day_thresholds import DAY_FACTS, find_thresholds_in, iterate_day_changes
+from ..policy.fact_table import fact_types
+from ..policy.facts import RequestFacts
+from ..policy.grant_conditions import TermsEvaluator
+from ..policy.model import Facts
+from ..sources.profile import MAX_AGE
+from ..store.end_reviews import END_LIST, find_due_reviews, find_undecided, write_reviews
+from ..store.evaluations import EvaluatedList, read_list, read_table_digests, write_list
+from ..store.grant_terms import has_terms, iterate_grants_with_terms, read_shapes, read_terms
+from .end_moves import EndMove, is_undecided, plan_move, plan_notice, state_after
+from .evaluated_tables import LookupHasher, note_tables
+from .evaluation import CHUNK, EvaluationInput, build_inputs, policies_for_terms
+from .evaluation_basis import compute_basis
+from .policy_bundle import PolicyBundle
+from .workspace import Workspace
+
+_NOW = "now"
+
+
+@dataclass(slots=True)
+class EndReview:
+    """The ends that must move, the notices that are due, and the grants whose condition is unknown now (row ids).
+
+    `reviewed` counts the grants that were reviewed.
+    """
+
+    moves: list[EndMove] = field(default_factory=list)
+    notices: list[tuple[RequestRow, e.GrantNoticed]] = field(default_factory=list)
+    undecided: set[int] = field(default_factory=set)
+    reviewed: int = 0
+
+    @property
+    def earlier(self) -> list[EndMove]:
+        """The moves to an earlier time."""
+        return [move for move in self.moves if move.is_earlier]
+
+
+def review_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> EndReview:
+    """Return how the ends of all grants with terms must move. Nothing is written."""
+    review = EndReview()
+    for one in _open_repos(workspace, bundle, now):
+        for rows in iterate_grants_with_terms(workspace.store, one.row.repo):
+            one.review(rows, review)
+    return review
+
+
+class ChangedEnds:
+    """Reviews the grants of the governed repos for which something changed; with `is_full`, all of them.
+
+    `save` stores the results after the moves and notices of the review were recorded. Moves and notices that were not
+    recorded are found again in the next turn.
+    """
+
+    def __init__(self, workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_full: bool = False) -> None:
+        self._store, self._now = workspace.store, to_ms(now)
+        self._repos = list(_open_repos(workspace, bundle, now))
+        used = {name: table for one in self._repos for name, table in one.policy_set.tables.items()}
+        self._tables = note_tables(self._store, used)
+        epochs = {name: epoch for name, (_, epoch) in self._tables.items()}
+        bases = [compute_basis(one.policy_set, self._store, workspace.sources, epochs) for one in self._repos]
+        self.lists = [
+            self._begin(one.row.id, basis, is_full=is_full) for one, basis in zip(self._repos, bases, strict=True)
+        ]
+
+    def _begin(self, repo_id: int, basis: str, *, is_full: bool) -> ReviewList:
+        known = read_list(self._store.reads, repo_id, END_LIST)
+        # after the clock was set back, a stored result may be one of the future
+        is_current = not is_full and known is not None and known.basis == basis and known.at <= self._now
+        return ReviewList(repo_id, known, basis, is_current=is_current)
+
+    def review(self) -> EndReview:
+        """Return how ends must move now, as a review of all grants would."""
+        review = EndReview()
+        for one, reviews in zip(self._repos, self.lists, strict=True):
+            for rows in self._pages(one, reviews, review):
+                reviews.results += [each for row, each in one.review(rows, review) if each != _stored_result(row)]
+        return review
+
+    def _pages(self, one: _RepoEnds, reviews: ReviewList, review: EndReview) -> Iterator[Sequence[RequestRow]]:
+        if not reviews.is_current:
+            yield from iterate_grants_with_terms(self._store, one.row.repo)
+            return
+        due = find_due_reviews(self._store.reads, one.row.id, self._now)
+        review.undecided |= find_undecided(self._store.reads, one.row.id).difference(due)
+        for start in range(0, len(due), CHUNK):
+            yield list(self._store.requests(due[start : start + CHUNK]).values())
+
+    def save(self) -> None:
+        """Store the results, unless another process reviewed the repo meanwhile, or by another version of a table."""
+        for reviews in self.lists:
+            if reviews.is_current and not reviews.results:
+                continue
+            with self._store.writing() as write:
+                tables = read_table_digests(write.db) if self._tables else {}
+                is_same = all(tables.get(name) == version for name, version in self._tables.items())
+                if is_same and read_list(write.db, reviews.repo_id, END_LIST) == reviews.known:
+                    write_reviews(write, reviews.results)
+                    now = EvaluatedList(reviews.basis, secrets.token_hex(8), self._now)
+                    write_list(write, reviews.repo_id, END_LIST, now)
+
+
+@dataclass(slots=True)
+class ReviewList:
+    """The reviews of one repo: the stored basis and the current one, and the results to store."""
+
+    repo_id: int
+    known: EvaluatedList | None
+    basis: str
+    is_current: bool
+    results: list[ReviewResult] = field(default_factory=list)
+
+
+def _stored_result(row: RequestRow) -> ReviewResult:
+    known = row.evaluation
+    return ReviewResult(row.id, known.version, known.review_at, known.is_undecided, known.lookups)
+
+
+# ---- one repo ----------------------------------------------------------------------------------------------------------
+
+
+def _open_repos(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> Iterator[_RepoEnds]:
+    """Yield the governed repos that have grants with terms."""
+    store = workspace.store
+    shapes = read_shapes(store)
+    if not shapes:
+        return
+    evaluator = TermsEvaluator(shapes, fact_types(tables=bundle.tables))
+    for row in store.repos():
+        if bundle.is_governed(row.repo) and has_terms(store, row.id):
+            yield _RepoEnds(workspace, bundle, evaluator, row, now)
+
+
+class _RepoEnds:
+    """Reviews grants of one repo."""
+
+    def __init__(
+        self, workspace: Workspace, bundle: PolicyBundle, evaluator: TermsEvaluator, row: RepoRow, now: datetime
+    ) -> None:
+        self._store, self._sources, self._evaluator, self._now = workspace.store, workspace.sources, evaluator, now
+        self.row = row
+        self.policy_set = policies_for_terms(
+            row, bundle.policies, evaluator.facts, bundle.tables, workspace.sources, bundle.zone
+        )
+        self._hasher = LookupHasher(self._store, self.policy_set.tables)
+        self._thresholds: dict[str, dict[str, tuple[int, ...] | None]] = {}
+
+    def review(self, rows: Sequence[RequestRow], review: EndReview) -> list[tuple[RequestRow, ReviewResult]]:
+        """Review these grants and return the results to store. Without terms or a record, nothing can move.
+
+        Terms that the store does not have are looked for again in the next turn.
+        """
+        usable = [row for row in rows if row.state.status == Status.ACCEPTED and row.state.open_after is None]
+        terms = read_terms(self._store, {row.state.terms for row in usable if row.state.terms is not None})
+        found: dict[int, ReviewResult] = {}
+        for case in build_inputs(self._store, self.policy_set, self._sources, usable, self._now):
+            own = terms.get(case.row.state.terms or "")
+            found[case.row.id] = (
+                _result(case.row, EVALUATE_NOW) if own is None else self._review_grant(case, own, review)
+            )
+        review.reviewed += len(rows)
+        return [(row, found.get(row.id) or _result(row, None)) for row in rows]
+
+    def _review_grant(self, case: EvaluationInput, terms: GrantTerms, review: EndReview) -> ReviewResult:
+        row, facts, now = case.row, case.facts, self._now
+        move = plan_move(row, terms, facts, self._evaluator, now)
+        state = row.state
+        if move is not None:
+            review.moves.append(move)
+            state = state_after(state, move.event, to_ms(now))
+        is_open = is_undecided(state, terms, facts, self._evaluator)
+        if is_open:
+            review.undecided.add(row.id)
+        if (notice := plan_notice(state, terms, now)) is not None:
+            review.notices.append((row, notice))
+        known = row.evaluation.lookups
+        lookups = (
+            add_lookups(known, self._hasher.hash_request(facts.inputs)) if isinstance(facts, RequestFacts) else known
+        )
+        is_due = move is not None or notice is not None
+        next_at = EVALUATE_NOW if is_due else self._next_review(state, terms, facts)
+        return ReviewResult(row.id, row.evaluation.version, next_at, is_open, lookups)
+
+    # ---- time --------------------------------------------------------------------------------------------------------
+
+    def _next_review(self, state: RequestState, terms: GrantTerms, facts: Facts) -> int | None:
+        """Return when time alone can change the result of a review, in ms; None if it cannot.
+
+        A moment that is too early is harmless, because the grant is then reviewed again.
+        """
+        used = self._evaluator.facts_of(terms)
+        is_relative = any(
+            read_duration(part.strip()) for each in terms.until if not is_fact_name(each) for part in each.split(",")
+        )
+        if not isinstance(facts, RequestFacts) or _NOW in used or is_relative:
+            return EVALUATE_NOW
+        at = facts.inputs
+        moments = [*iterate_day_changes(at, self._thresholds_of(terms), self._now), *self._notice_times(state, terms)]
+        moments += [hit.changes_at for hit in at.tables.values() if hit.changes_at is not None]
+        if at.profile is not None and at.profile.read_at is not None:
+            moments.append(at.profile.read_at + MAX_AGE)
+        return min(map(to_ms, moments), default=None)
+
+    def _thresholds_of(self, terms: GrantTerms) -> dict[str, tuple[int, ...] | None]:
+        key = terms.shape.digest
+        if key not in self._thresholds:
+            used, expressions = self._evaluator.facts_of(terms), self._evaluator.expressions_of(terms)
+            self._thresholds[key] = {name: find_thresholds_in(expressions, name) for name in DAY_FACTS if name in used}
+        return self._thresholds[key]
+
+    def _notice_times(self, state: RequestState, terms: GrantTerms) -> Iterator[datetime]:
+        """Yield from when each notice that is not done is due. A step of months may be due, and then not for a day."""
+        if state.ends_at is None or state.ends_at <= to_ms(self._now):
+            return
+        end, done = from_ms(state.ends_at), self._now if state.noticed_at is None else from_ms(state.noticed_at)
+        for step in terms.notice:
+            length = read_duration(step)
+            if length is not None and state.ends_at > to_ms(length.after(done)):
+                yield length.first_before(end)
+
+
+def _result(row: RequestRow, review_at: int | None) -> ReviewResult:
+    return ReviewResult(row.id, row.evaluation.version, review_at, lookups=row.evaluation.lookups)

@@ -1,0 +1,140 @@
+"""Only the ends of grants for which something changed are reviewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application.end_reviews import ChangedEnds
+from hf_gate.application.grant_ends import read_held_ends, refresh_ends
+from hf_gate.domain import events as e
+from hf_gate.domain.grants import GrantTerms
+from hf_gate.domain.rows import RequestRow
+from tests.contract.evaluation_kit import CARD, EXPIRES, Evaluated, kept
+from tests.contract.store_kit import EEG, MED, place
+
+__all__ = ["place"]
+SIGNED = GrantTerms(until=(EXPIRES,), notice=("7d",))
+KEPT = GrantTerms(keep_while=(kept('tables.dua.state == "valid"', "14d"),))
+PEOPLE = range(1, 6)
+
+
+@pytest.fixture
+def desk(place: str, tmp_path: Path) -> Iterator[Evaluated]:
+    made = Evaluated(place, tmp_path / "desk")
+    made.write_policy("  - {id: rest, then: human}\n")
+    yield made
+    made.close()
+
+
+def sign(desk: Evaluated, **changed: str | None) -> None:
+    """Everybody's agreement expires in June; `user1="2026-04-01"`: that of one person is another; None: none."""
+    days = {f"user{n}": changed.get(f"user{n}", "2026-06-30") for n in range(1, 31)}
+    desk.write_table(*(f",{name}@example.org,,{day}," for name, day in days.items() if day is not None))
+
+
+def let_in(desk: Evaluated, terms: GrantTerms, numbers: range = PEOPLE, **changed: str) -> list[RequestRow]:
+    """These people have access on these terms, and every end was reviewed."""
+    sign(desk, **changed)
+    desk.read(EEG, *numbers, status="accepted")
+    desk.give_terms(terms, *map(desk.row, numbers), days=20)
+    assert desk.review() == len(numbers)
+    desk.review()
+    assert desk.review() == 0
+    return list(map(desk.row, numbers))
+
+
+CHANGES: dict[str, tuple[GrantTerms, Callable[[Evaluated], object], int]] = {
+    "row": (SIGNED, lambda desk: sign(desk, user1="2026-07-31"), 1),
+    "row removed": (KEPT, lambda desk: sign(desk, user2=None), 1),
+    "domain": (KEPT, lambda desk: desk.write_table(",@example.org,,,"), 5),
+    "table lost": (SIGNED, lambda desk: (desk.folder / "dua.csv").write_text("no table"), 5),
+    "note": (SIGNED, lambda desk: desk.append(desk.row(1), e.NoteWritten()), 1),
+    "not to be renewed": (SIGNED, lambda desk: desk.append(desk.row(1), e.RenewalBlocked(is_blocked=True)), 1),
+    "e-mail": (SIGNED, lambda desk: desk.read(EEG, 1, status="accepted", email="a@mit.edu"), 1),
+    "decision elsewhere": (SIGNED, lambda desk: desk.read(MED, 1, status="accepted"), 1),
+    "form": (SIGNED, lambda desk: desk.write_form(EEG, CARD), 5),
+    "clock set back": (SIGNED, lambda desk: desk.wait(hours=-1), 5),
+    "time": (SIGNED, lambda desk: desk.wait(days=30), 0),
+    "somebody else's row": (SIGNED, lambda desk: sign(desk, user20=None), 0),
+    "new grant": (SIGNED, lambda desk: desk.read(EEG, 9, status="accepted"), 0),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_an_end_is_reviewed_again_when_something_changed(desk: Evaluated, what: str) -> None:
+    terms, change, reviewed = CHANGES[what]
+    let_in(desk, terms)
+    change(desk)
+    assert desk.review() == reviewed
+
+
+def test_a_notice_is_given_on_its_day_though_nothing_else_changed(desk: Evaluated) -> None:
+    (row, *_) = let_in(desk, SIGNED, range(1, 2), user1="2026-04-30")
+    assert row.state.ends_at is not None
+    desk.wait(days=52)
+    assert desk.review() == 0
+    desk.wait(days=2)
+    assert refresh_ends(desk.workspace, desk.bundle, desk.now).noticed == 1
+    desk.review()
+    desk.wait(days=1)
+    assert desk.review() == 0
+
+
+def test_ends_that_wait_for_a_person_are_found_in_each_turn(desk: Evaluated) -> None:
+    let_in(desk, KEPT, range(1, 26))
+    sign(desk, **dict.fromkeys((f"user{n}" for n in range(1, 23)), None))
+    for _ in range(3):
+        assert desk.review() == 22
+        assert read_held_ends(desk.store) == 22
+    sign(desk, **dict.fromkeys((f"user{n}" for n in range(1, 21)), None))
+    assert desk.review() == 22
+    assert read_held_ends(desk.store) == 0
+    assert [desk.row(n).state.lapses_at is None for n in (1, 20, 21, 22)] == [False, False, True, True]
+
+
+def test_an_unknown_condition_keeps_access_though_nothing_is_reviewed(desk: Evaluated) -> None:
+    rows = let_in(desk, KEPT, range(1, 3))
+    sign(desk, user1=None)
+    desk.review()
+    (desk.folder / "dua.csv").write_text("no table")
+    desk.wait(days=15)
+    for reviewed in (2, 0):
+        done = refresh_ends(desk.workspace, desk.bundle, desk.now)
+        assert (done.reviewed, done.undecided) == (reviewed, frozenset({rows[0].id}))
+
+
+def test_a_full_review_reviews_everybody(desk: Evaluated) -> None:
+    let_in(desk, SIGNED)
+    assert refresh_ends(desk.workspace, desk.bundle, desk.now, is_full=True).reviewed == 5
+    assert desk.review() == 0
+
+
+def test_a_grant_that_changed_meanwhile_is_reviewed_in_the_next_turn(desk: Evaluated) -> None:
+    let_in(desk, SIGNED)
+    ends = ChangedEnds(desk.workspace, desk.bundle, desk.now, is_full=True)
+    ends.review()
+    desk.append(desk.row(1), e.NoteWritten())
+    ends.save()
+    assert desk.review() == 1
+
+
+def test_results_of_another_process_and_of_another_table_are_kept(desk: Evaluated) -> None:
+    let_in(desk, SIGNED)
+    late = [ChangedEnds(desk.workspace, desk.bundle, desk.now, is_full=True) for _ in range(2)]
+    for one in late:
+        one.review()
+    late[0].save()
+    before = [row.evaluation for row in desk.current()]
+    late[1].save()
+    assert [row.evaluation for row in desk.current()] == before
+    desk.append(desk.row(1), e.NoteWritten())
+    third = ChangedEnds(desk.workspace, desk.bundle, desk.now)
+    third.review()
+    sign(desk, user1="2026-07-31")
+    ChangedEnds(desk.workspace, desk.bundle, desk.now)
+    third.save()
+    assert desk.review() == 1
+    assert desk.row(1).state.until != desk.row(2).state.until
