@@ -15,6 +15,7 @@ from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.sign_in import Authenticator
 
+from .desk_fixture import empty_tray
 from .results import percentile_95
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -74,16 +75,10 @@ def measure_keys(app_state: AppState, rounds: int) -> KeyTimes | None:
                 page.keyboard.press("]")
             turned.append(float(page.evaluate(_DRAWN)))
         browser.close()
-    _empty_tray(app_state)
+    empty_tray(app_state)
     return KeyTimes(
         _compute_p95([one[0] for one in pressed]), _compute_p95([one[1] for one in pressed]), _compute_p95(turned)
     )
-
-
-def _empty_tray(app_state: AppState) -> None:
-    """Undo the waiting decisions, so that the next run starts with an empty tray."""
-    waiting = app_state.workspace.tray.list_waiting()
-    app_state.workspace.tray.undo([one.id for one in waiting], waiting[0].made_at if waiting else 0)
 
 
 def _compute_p95(values: list[float]) -> float:

@@ -97,6 +97,12 @@ def _fill_store(store: Store, count: int, repos: int) -> None:
         db.run("UPDATE repos SET gated = 'manual', full_at = 1, is_complete = ? WHERE id > 0", (True,))
 
 
+def empty_tray(app_state: AppState) -> None:
+    """Undo the waiting decisions, so that the next run starts with an empty tray."""
+    waiting = app_state.workspace.tray.list_waiting()
+    app_state.workspace.tray.undo([one.id for one in waiting], waiting[0].made_at if waiting else 0)
+
+
 # ---- client ----------------------------------------------------------------------------------------------------------
 
 

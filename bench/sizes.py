@@ -34,6 +34,7 @@ class Sizes:
     idle_speed: int
     touched: int
     web_rounds: int  # requests of each page
+    reviewer_rounds: int  # pages and decisions of each reviewer
 
 
 FULL = Sizes(
@@ -62,6 +63,7 @@ FULL = Sizes(
     idle_speed=120,
     touched=20_000,
     web_rounds=8,
+    reviewer_rounds=12,
 )
 QUICK = Sizes(
     name="quick",
@@ -89,6 +91,7 @@ QUICK = Sizes(
     idle_speed=600,
     touched=400,
     web_rounds=1,
+    reviewer_rounds=1,
 )
 
 

@@ -53,7 +53,7 @@ def iterate_pages(
         for turn in range(rounds):
             share = len(records) if turn < rounds - 1 else len(records) * (count - turn * whole) // whole
             for record in records[:share]:
-                page.append(record if turn == 0 else _vary_record(record, turn))
+                page.append(record if turn == 0 else vary_record(record, turn))
                 if len(page) == PAGE:
                     yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
                     page = []
@@ -61,7 +61,7 @@ def iterate_pages(
             yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
 
 
-def _vary_record(record: bytes, turn: int) -> bytes:
+def vary_record(record: bytes, turn: int) -> bytes:
     mark = b"%04x" % turn
     record = _ID.sub(lambda m: b'"%s":"%s%s%s"' % (m[1], m[2][:12], mark, m[2][16:]), record)
     return _USER.sub(lambda m: b'"user":"%s%d"' % (m[1], turn), record, count=1)

@@ -26,6 +26,8 @@ from . import store as filling
 from .browser_latency import KeyTimes, measure_keys
 from .desk_fixture import Visitor, open_desk
 from .results import DASH, Row, format_table, is_met_if_large, percentile_95, target_if_large
+from .reviewers import KEY as REVIEWERS_KEY
+from .reviewers import measure_reviewers
 from .sizes import FULL, QUICK, Sizes
 
 REPOS = 50
@@ -90,6 +92,7 @@ def measure_folder(folder: Path, sizes: Sizes) -> Iterator[Row]:
         finally:
             visitor.close()
         yield from _key_rows(measure_keys(app_state, sizes.web_rounds))
+    yield measure_reviewers(folder, sizes)
 
 
 def _iterate_kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
@@ -219,6 +222,7 @@ def main(args: Sequence[str]) -> int:
 KEYS: tuple[str, ...] = (
     "web-queue", "web-person-rows", "web-facet", "web-search", "web-detail", "web-person", "web-overview", "web-page",
     "web-js", "web-select", "web-selected", "web-bulk", "web-key", "web-next", "web-turn",
+    REVIEWERS_KEY,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -1,0 +1,188 @@
+"""Measures a desk that 20 reviewers use at once, each with a page and a decision every 6 s, while a sync writes.
+
+The desk runs in a process of its own, as `hf-gate ui` does; the reviewers are connections of this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+import httpx2
+import uvicorn
+
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.protocol.codec import read_page
+from hf_gate.store.store import Store
+from hf_gate.web.app import build_app
+from hf_gate.web.connections import BoundedConnection
+
+from . import store as filling
+from .desk_fixture import empty_tray, open_desk
+from .results import Row, is_met_if_large, percentile_95, target_if_large
+from .sizes import Sizes
+
+KEY: Final = "web-reviewers"
+_REVIEWERS, _EVERY_S, _MOST_MS = 20, 6.0, 100
+_SYNCED_A_SECOND: Final = 500  # new and changed records that the sync stores meanwhile
+_ACCEPT: Final = re.compile(r'name="accept" value="([^"]+)"')
+
+
+@dataclass
+class Visits:
+    """The answers that all reviewers got: milliseconds of pages and of decisions, decisions taken, and what was refused."""
+
+    pages: list[float] = field(default_factory=list)
+    decisions: list[float] = field(default_factory=list)
+    decided: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+def measure_reviewers(folder: Path, sizes: Sizes) -> Row:
+    """Measure with the store of this folder, which is filled if it is new."""
+    count, began = sizes.desk_requests, time.monotonic()
+    with _serve_apart(folder, count) as (process, url, links):
+        visits = asyncio.run(_visit(url, links, sizes.reviewer_rounds))
+        told = _end(process)
+    lost = visits.decided - told["waiting"]
+    page, decision = percentile_95(visits.pages), percentile_95(visits.decisions)
+    return Row(
+        KEY,
+        f"{_REVIEWERS} reviewers, a page and a decision each {_EVERY_S:g} s, while a sync stores {_SYNCED_A_SECOND}"
+        " records a second: page and decision, 95th percentile",
+        f"{page:.0f} ms and {decision:.0f} ms; {len(visits.pages):,} pages, {len(visits.decisions):,} decisions,"
+        f" {len(visits.refused)} errors, {lost} lost",
+        target=target_if_large(count, f"<= {_MOST_MS} ms, no error, none lost"),
+        is_met=is_met_if_large(count, max(page, decision) <= _MOST_MS) and not visits.refused and not lost,
+        why=f"{told['synced']:,} records were stored in {time.monotonic() - began:.0f} s. First error:"
+        f" {visits.refused[0]}" if visits.refused else "The desk, its sync and the reviewers share two cores.",
+    )  # fmt: skip
+
+
+# ---- reviewers -----------------------------------------------------------------------------------------------------------
+
+
+async def _visit(url: str, links: Sequence[str], rounds: int) -> Visits:
+    visits = Visits()
+    begin = asyncio.get_running_loop().time() + 1.0
+    await asyncio.gather(*(
+        _review(url, link, begin + _EVERY_S * number / len(links), rounds, f"r{number + 1:02}", visits)
+        for number, link in enumerate(links)
+    ))  # fmt: skip
+    return visits
+
+
+async def _review(url: str, link: str, begin: float, rounds: int, rule: str, visits: Visits) -> None:
+    """One reviewer, who accepts one request after the other of those that one rule decides."""
+    loop = asyncio.get_running_loop()
+    async with httpx2.AsyncClient(base_url=url, headers={"sec-fetch-site": "same-origin", "origin": url}) as client:
+        entered = await client.get(link)
+        if entered.status_code != httpx2.codes.SEE_OTHER:
+            raise RuntimeError(f"signing in gave {entered.status_code}")
+        for turn in range(rounds):
+            await asyncio.sleep(max(0.0, begin + turn * _EVERY_S - loop.time()))
+            answer, took = await _time(client.get(f"/queue?q={quote_plus(f'status:pending rule:{rule}')}"))
+            visits.pages.append(took)
+            found = _ACCEPT.findall(answer.text)
+            if answer.status_code != httpx2.codes.OK or not found:
+                visits.refused.append(f"the queue gave {answer.status_code} with {len(found)} requests")
+                continue
+            answer, took = await _time(client.get(f"/requests/{found[0].partition(':')[0]}"))
+            visits.pages.append(took)
+            answer, took = await _time(client.post("/tray", data={"accept": found[0]}))
+            visits.decisions.append(took)
+            if answer.status_code == httpx2.codes.SEE_OTHER:
+                visits.decided += 1
+            else:
+                visits.refused.append(f"a decision gave {answer.status_code}")
+
+
+async def _time(call: Any) -> tuple[httpx2.Response, float]:  # noqa: ANN401 - an awaitable response
+    start = time.perf_counter()
+    answer = await call
+    return answer, (time.perf_counter() - start) * 1000
+
+
+# ---- the desk ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _serve_apart(folder: Path, count: int) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+    command = [sys.executable, "-m", "bench.reviewers", str(folder), str(count)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        told = json.loads(process.stdout.readline() if process.stdout else "")
+        yield process, told["url"], told["links"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _end(process: subprocess.Popen[str]) -> dict[str, int]:
+    """Let the desk end, and return how many decisions wait in its store and how many records its sync stored."""
+    told, _ = process.communicate(timeout=60)
+    found: dict[str, int] = json.loads(told)
+    return found
+
+
+def serve(folder: Path, count: int) -> None:
+    """Serve a desk until stdin ends. Prints its address and sign-in links, at the end what its store holds."""
+    with open_desk(folder, count, 50) as (app_state, door, _):
+        links = [f"reviewer-{number}-{app_state.now():%H%M%S%f}" for number in range(_REVIEWERS)]
+        for number, link in enumerate(links):
+            app_state.membership.invite(Member(name=f"reviewer-{number}", role=MemberRole.REVIEWER), link)
+        before = len(app_state.workspace.tray.list_waiting())
+        config = uvicorn.Config(
+            build_app(app_state, door, None), port=0, lifespan="off", log_config=None, ws="none", http=BoundedConnection
+        )
+        server, socket = uvicorn.Server(config), config.bind_socket()
+        socket.listen()
+        stop, synced = threading.Event(), list[int]()
+        threads = [
+            threading.Thread(target=server.run, kwargs={"sockets": [socket]}),
+            threading.Thread(target=_sync, args=(app_state.workspace.store, stop, synced)),
+        ]
+        for thread in threads:
+            thread.start()
+        url = f"http://127.0.0.1:{socket.getsockname()[1]}"
+        print(json.dumps({"url": url, "links": [f"/sign-in?t={link}" for link in links]}), flush=True)
+        sys.stdin.read()
+        stop.set()
+        server.should_exit = True
+        for thread in threads:
+            thread.join()
+        waiting = len(app_state.workspace.tray.list_waiting()) - before
+        empty_tray(app_state)
+        print(json.dumps({"waiting": waiting, "synced": sum(synced)}), flush=True)
+
+
+def _sync(store: Store, stop: threading.Event, synced: list[int]) -> None:
+    """Store pages of new records, at a steady rate, as a sync does."""
+    known = {row.repo for row in store.repos()}
+    source = {key: rows for key, rows in filling.read_patterns(20_000, 50).items() if key[0] in known}
+    mark = secrets.randbelow(40_000)
+    while not stop.is_set():
+        mark = (mark + 1) % 65_536
+        for (repo, _), records in source.items():
+            renewed = [filling.vary_record(record, mark) for record in records[:_SYNCED_A_SECOND]]
+            page = read_page(b"[" + b",".join(renewed) + b"]", repo, 1.0).rows
+            filling.sync(store, iter([(repo, page)]), 1)
+            synced.append(len(page))
+            if stop.wait(len(page) / _SYNCED_A_SECOND):
+                return
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), int(sys.argv[2]))
