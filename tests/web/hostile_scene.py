@@ -179,7 +179,7 @@ class Scene:
             "/plans.{kind}": [f"/plans.{kind}" for kind in ("json", "jsonl", "csv")],
             "/plans/{digest}": [self.plan, f"{self.plan}?group=all", f"{self.plan}?{asked}"],
             "/plans/{digest}.{kind}": [f"{self.plan}.{kind}" for kind in ("json", "jsonl", "csv")],
-            "/runs/{id}": [f"{self.run}?outcome=all", f"{self.run}?outcome=trouble", f"{self.run}?{asked}"],
+            "/runs/{id}": [f"{self.run}?outcome=all", f"{self.run}?outcome=attention", f"{self.run}?{asked}"],
             "/runs/{id}.{kind}": [f"{self.run}.{kind}" for kind in ("json", "jsonl", "csv")],
             "/runs/{id}/live": [f"{self.run}/live", f"{self.run}/live?{asked}"],
             "/runs/{id}/events": [f"{self.run}/events"],

@@ -17,11 +17,15 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application import runs as run_cases
+from hf_gate.application.approvals import ApprovalGate
+from hf_gate.application.decision_sender import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.domain.ids import Repo
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import Outcome
-from hf_gate.domain.requests import Decision
+from hf_gate.domain.requests import Decision, Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.plan.model import Plan, make_partial_plan
@@ -77,6 +81,22 @@ def test_the_page_says_how_many_came_out_how_and_names_each(asked: Room) -> None
     assert "bob" not in words(lena.get(f"{run}?outcome=done")).split()
     outcomes = {row["user"]: row["outcome"] for row in lena.get(f"{run}.json").json}
     assert outcomes == {"ada": "done", "bob": "stale", "cyd": "done", "dee": "done"}
+
+
+def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: Room) -> None:
+    space = asked.app_state.workspace
+    sender = DecisionSender(space.store, space.hub, space.clock, space.zone, "lena-brandt", ApprovalGate(space))
+    missing = DecisionTarget(parse_repo("acme/nowhere"), Target(username="cyd"), "Say more.")
+    found = sender.decide(
+        [DecisionTarget(asked.repo, Target(username="bob"), "Say more."), missing], Choice(Status.RESET), run_id="r_1"
+    )
+    assert found.run == "r_1"
+    shown = words(asked.visitor().get("/runs/r_1"))
+    assert "1 of 2" in shown
+    assert "Needs attention" in shown
+    assert "cyd" in shown.split()
+    assert "bob" not in shown.split()
+    assert "failed again" not in shown  # a decision without a stored request cannot be planned again
 
 
 def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Room) -> None:

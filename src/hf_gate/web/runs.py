@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -34,12 +34,10 @@ from .request_context import NotFound, Refused, RequestContext
 from .run_worker import PAUSE, STOP, RunJob, run_state
 
 PAGE_SIZE: Final = 50
-PROBLEM_KINDS: Final = (
-    OutcomeKind.REFUSED.value,
-    OutcomeKind.OPEN.value,
-    OutcomeKind.STALE.value,
-    OutcomeKind.GONE.value,
-)
+ATTENTION_STATES: Final = (
+    ChangeState.REFUSED, ChangeState.UNSENT, ChangeState.STALE, ChangeState.GONE, *UNSETTLED,
+)  # fmt: skip
+"""The states of changes that the page lists under "Needs attention"."""
 MEANING: Final = {
     "done": "as planned", "already": "was so before", "stale": "changed meanwhile; skipped",
     "gone": "the request no longer exists", "refused": "the Hub refused it", "deferred": "left for a later run by a limit",
@@ -59,7 +57,7 @@ class RunView:
     run: RunRow
     state: str
     counts: dict[str, int]  # by outcome; planned and started changes are `open`
-    unknown: int  # started changes without a known outcome
+    states: Mapping[str, int]  # changes by stored state
     repos: list[Repo] | None
     job: RunJob | None
     outlook: Outlook
@@ -88,10 +86,21 @@ class RunView:
         return not self.is_live and not run_cases.is_over(self.run)
 
     @property
+    def unknown(self) -> int:
+        """The number of started changes without a known outcome."""
+        return self._count_in(UNSETTLED)
+
+    @property
     def failed_count(self) -> int:
-        return self.counts.get(OutcomeKind.REFUSED, 0) + (
-            self.counts.get(OutcomeKind.OPEN, 0) if run_cases.is_over(self.run) else 0
-        )
+        """The number of changes that a retry looks at."""
+        return self._count_in(run_cases.RETRIED_STATES)
+
+    @property
+    def has_problems(self) -> bool:
+        return self._count_in(ATTENTION_STATES) > 0
+
+    def _count_in(self, states: Iterable[ChangeState]) -> int:
+        return sum(self.states.get(state, 0) for state in states)
 
     @property
     def kinds(self) -> list[tuple[str, int, str]]:
@@ -131,7 +140,7 @@ def _read_run(context: RequestContext) -> RunView:
         run,
         _state(context, run, load),
         dict(counts),
-        sum(states.get(state, 0) for state in UNSETTLED),
+        states,
         repos,
         load,
         outlook,
@@ -245,14 +254,13 @@ def _describe_activity(view: RunView) -> str:
 
 
 def _default_filter(view: RunView) -> str:
-    """Return the default filter: changes with problems if there are any or the run is live, else all."""
-    is_odd = view.unknown or any(view.counts.get(kind) for kind in PROBLEM_KINDS if kind != OutcomeKind.OPEN)
-    return "trouble" if is_odd or view.is_live else "all"
+    """Return the default filter: changes that need attention if there are any or the run is live, else all."""
+    return "attention" if view.has_problems or view.is_live else "all"
 
 
 def _states(asked: str) -> list[str] | None:
-    if asked == "trouble":
-        return [*PROBLEM_KINDS, ChangeState.STARTED]
+    if asked == "attention":
+        return list(ATTENTION_STATES)
     if asked == OutcomeKind.OPEN:
         return list(OPEN_STATES)
     return [asked] if asked in set(OutcomeKind) else None
