@@ -94,6 +94,8 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.domain.forms": "parses cards; loads the YAML parser",
     "hf_gate.domain.rows": "the rows of the store",
     "hf_gate.hub.client": "the network client, httpx2 and the flows",
+    "hf_gate.hub.id_tokens": "verifies sign-ins; loads cryptography",
+    "hf_gate.localhub.openid_keys": "signs id tokens; loads cryptography",
     "hf_gate.localhub.server": "the local Hub",
     "hf_gate.plan.guards": "loads plans and workspace settings",
     "hf_gate.plan.model": "plans and their digest",

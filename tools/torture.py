@@ -81,6 +81,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_store_queries.py",
     ),
     "web": (
+        "tests/web/test_hub_sign_in.py",
         "tests/web/test_forms.py",
         "tests/web/test_axe.py",
         "tests/web/test_bulk_many.py",

@@ -121,6 +121,10 @@ class LocalHub:
             del self.tokens[user]
         self.tokens[person["username"]] = person["token"]
 
+    def set_role(self, org: str, user: str, role: str | None) -> None:
+        """Give a person a role in an organisation (admin, write, contributor, read); None removes the person."""
+        self.control("POST", "roles", {"org": org, "user": user, "role": role})
+
     def set_card(self, repo: str, text: str, repo_type: str | None = None) -> None:
         """Replace the README.md of a repo, and thus its gate form."""
         self.control("POST", "card", {"repo": repo, "repo_type": repo_type, "text": text})

@@ -364,6 +364,7 @@ def test_every_documented_fault_exists() -> None:
         "slow_body",
         "no_batch",
         "drop_user",
+        "bad_sign_in",
     ]
     assert set(FAULT_KINDS) == set(contract)
 

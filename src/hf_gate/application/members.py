@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ..domain.events import POLICY_ACTOR
 from ..domain.ids import Repo
-from ..domain.members import RESERVED_NAMES, Member, MemberRole, RunAuthor, make_owner_member
+from ..domain.members import RESERVED_NAMES, Member, MemberOrigin, MemberRole, RunAuthor, make_owner_member
 from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.runs import UNSETTLED, ChangeState, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
@@ -259,10 +259,10 @@ class Membership:
         """Invite a member by link. `by` is the actor in the ledger; None means the owner."""
         return self.workspace.members.invite(member, secret, by or self.owner, to_ms(self.workspace.now()))
 
-    def revoke(self, member: Member, by: str | None = None) -> None:
+    def revoke(self, member: Member, by: str | None = None, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
         """Revoke a member: delete the link, sessions, views, selection and unsent decisions, and stop the member's runs."""
         at = to_ms(self.workspace.now())
-        self.workspace.members.revoke(member, by or self.owner, at)
+        self.workspace.members.revoke(member, by or self.owner, at, origin=origin)
         waiting = self.workspace.tray.list_waiting()
         self.workspace.tray.undo([item.id for item in waiting if item.member == member.id], at)
         self.workspace.selections.clear(f"s_{member.id}")

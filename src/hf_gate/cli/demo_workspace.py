@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HfGateError
+from ..localhub.openid_client import CLIENT_ID, CLIENT_SECRET
+from ..private_files import write_private_file
 from .demo_story import Story, start_command
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def play_workspace(story: Story, repos: Sequence[Repo], folder: Path) -> None:
 @contextmanager
 def serve_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
     """Serve the desk on a free port; yield the first document that `hf-gate ui --json` prints."""
+    _allow_sign_in(story, folder)
     words = ("ui", "--no-open", "--json", "--port", "0")
     hint, env, quiet = (
         "`hf-gate --profile demo ui` shows the reason.",
@@ -41,6 +44,17 @@ def serve_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
     )
     with start_command(words, hint=hint, cwd=folder, env=env, err=quiet) as (_, start):
         yield start
+
+
+def _allow_sign_in(story: Story, folder: Path) -> None:
+    """Let the members of the organisations sign in to the desk with the local Hub."""
+    orgs = dict.fromkeys(str(line["repo"]).partition("/")[0] for line in story.read_control("repos"))
+    lines = ["sign_in:", "  client_id: file:sign-in-client", "  client_secret: file:sign-in-secret"]
+    write_private_file(folder / "sign-in-client", CLIENT_ID.encode())
+    write_private_file(folder / "sign-in-secret", CLIENT_SECRET.encode())
+    roles = ["  roles:", *(f"    {org}: {{admin: admin, write: reviewer, read: viewer}}" for org in orgs)]
+    with (folder / "hf-gate.yaml").open("a", encoding="utf-8") as file:
+        file.write("\n".join(["", *lines, *roles, ""]))
 
 
 def _hub_variables(story: Story, folder: Path) -> dict[str, str]:

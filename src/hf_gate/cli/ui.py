@@ -54,7 +54,7 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
 @click.option(
     "--public-url",
     metavar="URL",
-    help="https://HOST by which browsers reach the desk behind a TLS proxy.",
+    help="https://HOST by which browsers reach the desk behind a TLS proxy; on a Space, its own address.",
 )
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 @click.option(
@@ -121,9 +121,9 @@ def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
 
 def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str | None) -> int:
     from ..web.app_state import AppState
-    from ..web.server import Server, default_hold, parse_public_url
+    from ..web.server import Server, default_hold, resolve_public_url
 
-    public = None if public_url is None else parse_public_url(public_url)
+    public = resolve_public_url(public_url, os.environ)
     seconds = default_hold(host, public) if hold is None else parse_seconds(hold, "--hold")
     if not 0 <= seconds <= _MAX_HOLD:
         raise UsageError(f"--hold {hold} is too long.", hint="The maximum is 1h.")
@@ -137,7 +137,7 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
         token_role=owner.token_role if owner else None,
     )
     try:
-        server = Server(app_state, _repos_to_sync(run, workspace), host, port, public)
+        server = Server(app_state, _repos_to_sync(run, workspace), host, port, public, os.environ)
     except OSError as problem:
         raise UsageError(
             f"cannot listen on {host}:{port}: {problem.strerror}.", hint="--port 0 picks a free port."
@@ -224,6 +224,9 @@ def _print_start(run: Run, server: Server, *, opens: bool) -> None:
         run.out.warn(
             "other machines can reach this address, and cookies are sent unencrypted. Use a TLS proxy and --public-url."
         )
+    sign_in = server.app_state.hub_sign_in
+    if sign_in.client is None and run.location.config.sign_in.client_id is not None:
+        run.out.warn(f"sign-in with the Hub is off: {sign_in.problem}")
     if opens and not open_browser(link):
         run.out.say("No browser was found. Open the link by hand.")
 

@@ -43,6 +43,14 @@ MEANING: Final[dict[MemberRole, str]] = {
 }
 
 
+class MemberOrigin(StrEnum):
+    """How a member came into the desk; of a former member, whether an admin removed them."""
+
+    INVITATION = "invitation"
+    ORGANIZATION = "organization"
+    REMOVED = "removed"
+
+
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A person who can sign in. With `repos` None, the member works on every repo of the desk.
 
@@ -59,6 +67,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     user_id: str | None = None
     proven_at: int | None = None  # ms
+    origin: MemberOrigin = MemberOrigin.INVITATION
 
     @property
     def proven_account(self) -> str | None:

@@ -20,6 +20,7 @@ from .records import HubAccount, HubRepo
 from .world import World
 
 PREFIX = "/_hf_gate/"
+_ORG_ROLES = ("admin", "write", "contributor", "read")
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
@@ -155,6 +156,22 @@ def _rename_person(app: HubState, request: HttpRequest) -> dict[str, object]:
     return _describe_person(world, account)
 
 
+def _set_role(app: HubState, request: HttpRequest) -> dict[str, object]:
+    """Give a person a role in an organisation; null removes the person."""
+    line = _parse_body(request, {"org", "user", "role"})
+    org, account = app.world.orgs.get(_expect_text(line.get("org")).lower()), _find_account(app.world, line.get("user"))
+    if org is None:
+        raise HttpError(400, f"there is no organisation {line.get('org')!r}")
+    role = line.get("role")
+    if role is None:
+        org.roles.pop(account.id, None)
+    elif role in _ORG_ROLES:
+        org.roles[account.id] = role
+    else:
+        raise HttpError(400, f"{role!r} is not a role; roles: {', '.join(_ORG_ROLES)}")
+    return {"org": org.account.username, "user": account.username, "role": role}
+
+
 def _add_requests(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
     """Add all the requests in the given order, or none if there is an error."""
     world, ready = app.world, dict[tuple[str, str], tuple[HubRepo, HubAccount, dict[str, str], int]]()
@@ -221,6 +238,7 @@ _HANDLERS: dict[tuple[str, str], Callable[[HubState, HttpRequest], object]] = {
     ("POST", "people"): _add_people,
     ("POST", "requests"): _add_requests,
     ("POST", "rename"): _rename_person,
+    ("POST", "roles"): _set_role,
     ("POST", "card"): _set_card,
     ("POST", "settings"): _change_settings,
     ("POST", "reset"): _reset_world,

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..protocol.endpoints import ENDPOINTS, RecognizedCall
-from .http_messages import HTML_TYPE, HttpError, HttpRequest, HttpResponse, ReadView, json_response
+from .handlers_openid import SIGN_IN_FAULTS
+from .http_messages import HTML_TYPE, HttpError, HttpRequest, HttpResponse, json_response
 from .records import HubRepo
 from .world import World
 
@@ -180,11 +181,15 @@ def _empty_200(_: ActiveFault, plan: FaultPlan) -> None:
 
 
 def _lag(fault: ActiveFault, plan: FaultPlan) -> None:
-    plan.request = replace(plan.request, view=ReadView(plan.request.view.is_shuffled, int(fault.values["s"] * 1000)))
+    plan.request = replace(plan.request, view=replace(plan.request.view, lag_ms=int(fault.values["s"] * 1000)))
 
 
 def _shuffle(_: ActiveFault, plan: FaultPlan) -> None:
-    plan.request = replace(plan.request, view=ReadView(is_shuffled=True, lag_ms=plan.request.view.lag_ms))
+    plan.request = replace(plan.request, view=replace(plan.request.view, is_shuffled=True))
+
+
+def _bad_sign_in(fault: ActiveFault, plan: FaultPlan) -> None:
+    plan.request = replace(plan.request, view=replace(plan.request.view, sign_in=fault.values["how"]))
 
 
 def _dup_rows(fault: ActiveFault, plan: FaultPlan) -> None:
@@ -355,6 +360,12 @@ FAULT_KINDS: dict[str, FaultKind] = {
     ),
     "slow_body": FaultKind(_slow_body, None, {"bps": 100.0}, "this many bytes of the body per real second"),
     "no_batch": FaultKind(_no_batch, frozenset({"batch"}), {}, "the batch endpoint does not exist"),
+    "bad_sign_in": FaultKind(
+        _bad_sign_in,
+        frozenset({"openid-configuration", "openid-token", "openid-userinfo"}),
+        {"how": "nonce"},
+        "the sign-in provider errs, or another one answers: " + ", ".join(SIGN_IN_FAULTS),
+    ),
     "drop_user": FaultKind(_drop_user, _LISTS, {"every": 1}, "every n-th row is without its user"),
 }
 
@@ -392,6 +403,8 @@ def parse_spec(text: str) -> ActiveFault:
 def _parse_value(name: str, key: str, text: str, default: object) -> object:
     if key == "kind" and text not in BAD_RECORDS:
         raise ValueError(f"{name} has no kind {text!r}; its kinds: {', '.join(BAD_RECORDS)}")
+    if key == "how" and text not in SIGN_IN_FAULTS:
+        raise ValueError(f"{name} has no way {text!r}; its ways: {', '.join(SIGN_IN_FAULTS)}")
     if isinstance(default, str):
         return text
     if isinstance(default, int):

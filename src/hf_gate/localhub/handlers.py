@@ -8,6 +8,7 @@ from ..protocol.endpoints import Endpoint, RecognizedCall, match_call
 from . import handlers_access as access
 from . import handlers_files as files
 from . import handlers_lists as lists
+from . import handlers_openid as openid
 from . import handlers_repos as repos
 from .context import NO_PAGE, CallContext
 from .http_messages import HttpError, HttpRequest, HttpResponse
@@ -38,10 +39,15 @@ HANDLERS: dict[str, Callable[[CallContext], HttpResponse]] = {
     "whoami": repos.describe_token,
     "overview": repos.describe_user,
     "members": repos.list_members,
+    "openid-configuration": openid.describe_provider,
+    "openid-authorize": openid.authorize,
+    "openid-token": openid.exchange_code,
+    "openid-userinfo": openid.describe_person,
+    "openid-keys": openid.list_keys,
 }
 # Only the official client makes this call, before it commits a README. It is not in hf-gate's list of endpoints.
 _VALIDATE = Endpoint("validate-yaml", "POST", "/api/validate-yaml")
-_SHAPES = {"resolve": "text", "raw": "text", "report": "html", "ask": "html"}
+_SHAPES = {"resolve": "text", "raw": "text", "report": "html", "ask": "html", "openid-authorize": "html"}
 
 
 def find_call(request: HttpRequest) -> RecognizedCall | None:

@@ -25,10 +25,11 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class ReadView:
-    """How a fault distorts the lists: shuffled, or as they were some milliseconds ago."""
+    """How a fault distorts the lists: shuffled, or as they were some milliseconds ago; and a sign-in."""
 
     is_shuffled: bool = False
     lag_ms: int = 0
+    sign_in: str = ""  # one of `handlers_openid.SIGN_IN_FAULTS`
 
 
 PLAIN_VIEW = ReadView()

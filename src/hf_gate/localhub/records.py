@@ -1,4 +1,4 @@
-"""The records of a local Hub: accounts, tokens, commits, repos, requests, organisations and journal entries."""
+"""The records of a local Hub: accounts, tokens, sign-in codes, commits, repos, requests, organisations and journal entries."""
 
 from __future__ import annotations
 
@@ -136,6 +136,16 @@ class HubRepo:
     @property
     def head(self) -> Commit:
         return self.commits[-1]
+
+
+class SignInCode(NamedTuple):
+    """A code of the sign-in provider: the chosen account, and what the client must show again."""
+
+    account: HubAccount
+    redirect: str
+    challenge: str
+    nonce: str
+    until_ms: int
 
 
 class HubOrg(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..domain.ids import Repo, RepoType, is_id
 from ..domain.lifecycle import MOVES, STATUSES, Status
-from .records import HubAccount, HubOrg, HubRepo, HubToken, JournalEntry, StoredRequest, sort_requests
+from .records import HubAccount, HubOrg, HubRepo, HubToken, JournalEntry, SignInCode, StoredRequest, sort_requests
 
 ALLOWED_MOVES: Final = {
     call: {(m.before, m.after) for m in MOVES if m.call == call} for call in {m.call for m in MOVES}
@@ -39,6 +39,9 @@ class World:
         self.past_rows: deque[tuple[int, HubRepo, str, StoredRequest | None]] = deque(maxlen=MAX_PAST_ROWS)
         self.revoked: set[str] = set()
         self.id_counter = 0
+        self.sign_in_codes: dict[str, SignInCode] = {}
+        self.sign_in_tokens: dict[str, HubAccount] = {}
+        self.is_key_rotated = False  # whether the sign-in provider publishes a second key
 
     @property
     def is_old(self) -> bool:

@@ -1,4 +1,4 @@
-"""Parses hf-gate.yaml: repos, policies, tables, store, time zone, guards and templates."""
+"""Parses hf-gate.yaml: repos, policies, tables, store, time zone, guards, templates and sign-in."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from .node_reader import Keys, NodeReader
 from .notice_config import read_destinations, read_reference
 from .policy_parser import read_globs, read_tables, read_version
 from .rule_parser import read_reasons
+from .sign_in_config import SignInConfig, read_sign_in
 from .strict_yaml import read_yaml
 
 KEYS = (
     "version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url", "retention",
-    "queues", "notify",
+    "queues", "notify", "sign_in",
 )  # fmt: skip
 DESK_KEYS = ("may_write_policies", "may_write_tables")
 _SYNONYMS = {
@@ -112,6 +113,7 @@ class WorkspaceConfig:
     retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
     queues: Map[str, tuple[str, ...]] = field(default_factory=dict)  # the members that a queue is for, by its name
     notify: tuple[Destination, ...] = ()  # where notices to the staff go
+    sign_in: SignInConfig = field(default_factory=SignInConfig)
     source: str = "hf-gate.yaml"
 
     def queues_of_others(self, member: str) -> tuple[str, ...]:
@@ -171,6 +173,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         retention=_read_retention(reader, keys["retention"][1]) if "retention" in keys else {},
         queues=_read_queues(reader, keys["queues"][1]) if "queues" in keys else {},
         notify=read_destinations(reader, keys["notify"][1]) if "notify" in keys else (),
+        sign_in=read_sign_in(reader, keys["sign_in"][1]) if "sign_in" in keys else SignInConfig(),
         **(_read_desk(reader, keys["desk"][1]) if "desk" in keys else {}),
         source=reader.source.name,
     )

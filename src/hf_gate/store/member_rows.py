@@ -7,10 +7,10 @@ import json
 from typing import Final
 
 from ..domain.events import canonical_json
-from ..domain.members import Member, MemberRole
+from ..domain.members import Member, MemberOrigin, MemberRole
 from .sql import Database, Row
 
-_COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at"
+_COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at, origin"
 
 
 def read_members(db: Database) -> list[Member]:
@@ -43,13 +43,13 @@ def write_member(db: Database, member: Member, link: str | None) -> None:
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (
         member.id, member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,
-        member.made_at, member.account, member.user_id, member.proven_at,
+        member.made_at, member.account, member.user_id, member.proven_at, member.origin.value,
     )  # fmt: skip
     db.run(f"INSERT INTO members ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
 
 
 def _member(row: Row) -> Member:
-    ident, name, role, repos, link, made_at, account, user_id, proven_at = row
+    ident, name, role, repos, link, made_at, account, user_id, proven_at, origin = row
     return Member(
         name=name,
         role=MemberRole(role),
@@ -60,4 +60,5 @@ def _member(row: Row) -> Member:
         account=account,
         user_id=user_id,
         proven_at=proven_at,
+        origin=MemberOrigin(origin),
     )

@@ -11,7 +11,15 @@ from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.events import LedgerEntry
-from ..domain.members import MAX_SAVED_VIEWS, SESSION_LIFETIME, TEAM_GRACE, TEAM_UNTIL_SETTING, Member, MemberRole
+from ..domain.members import (
+    MAX_SAVED_VIEWS,
+    SESSION_LIFETIME,
+    TEAM_GRACE,
+    TEAM_UNTIL_SETTING,
+    Member,
+    MemberOrigin,
+    MemberRole,
+)
 from ..errors import StoreBusy
 from . import member_rows
 from .store import Store
@@ -65,7 +73,7 @@ class Members:
             known = next(
                 (one for one in member_rows.read_members(write.db) if one.name == member.name and one.has_link), None
             )
-            made = replace(member, id=create_member_id(), has_link=True, proven_at=None)
+            made = replace(member, id=create_member_id(), has_link=True, proven_at=None, origin=MemberOrigin.INVITATION)
             if known is not None and member.user_id in {None, known.user_id}:
                 made = replace(made, id=known.id, account=member.account or known.account, user_id=known.user_id)
             elif known is not None:
@@ -78,11 +86,34 @@ class Members:
             self._write_member(write, made, link, LedgerEntry(event=event, at=at, actor=by))
         return made
 
-    def revoke(self, member: Member, by: str, at: int) -> None:
-        """Remove a member's link, sessions and saved views."""
+    def admit(self, member: Member, secret: str, by: str, at: int) -> Member | None:
+        """Store a member whom a sign-in with the Hub proves, with the role that the sign-in gives.
+
+        Their earlier sessions end. `secret` is a link that nobody gets; without an id, the member is new. Return the
+        member; None if they were revoked, or somebody else took the name, meanwhile.
+        """
+        link = digest_of(secret)
+        made = replace(member, id=member.id or create_member_id(), has_link=True, proven_at=at)
+        seal = member_rows.seal_of(made, link)
+        event = e.MemberInvited(member=made.id, role=made.role.value, repos=made.repos, account=made.user_id, seal=seal)
+        proof = e.AccountProven(member=made.id, account=made.user_id or "", seal=seal)
+        with self._store.writing() as write:
+            active = [one for one in member_rows.read_members(write.db) if one.has_link]
+            theirs = next((one for one in active if one.proven_account == made.user_id), None)
+            if theirs is not None and not member.id:
+                return theirs  # another sign-in of the same person was faster
+            is_gone = bool(member.id) and all(one.id != member.id for one in active)
+            if is_gone or any(one.name == made.name and one.id != made.id for one in active):
+                return None
+            self._write_member(write, made, link, LedgerEntry(event=event, at=at, actor=by))
+            write.append(None, [LedgerEntry(event=proof, at=at, actor=made.name)])
+        return made
+
+    def revoke(self, member: Member, by: str, at: int, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
+        """Remove a member's link, sessions and saved views. `origin` says whether an admin did it."""
         if not member.has_link:
             return
-        gone = replace(member, has_link=False, proven_at=None)
+        gone = replace(member, has_link=False, proven_at=None, origin=origin)
         with self._store.writing() as write:
             write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
             _delete_approvals(write, member)

@@ -259,6 +259,7 @@ members = Table(
     text_column("account", null=True),  # name of the Hub account if it differs from the member's name
     text_column("user_id", null=True),  # id of the Hub account
     integer_column("proven_at", null=True),  # null: the account is not proven
+    Column("origin", Text, nullable=False, server_default="invitation"),  # a MemberOrigin
 )
 
 sessions = Table(

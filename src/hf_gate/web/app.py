@@ -24,6 +24,8 @@ from .app_state import AppState
 from .draft_pool import DraftBusy
 from .exports import EscapedJSON
 from .forms import parse_form
+from .hub_sign_in import CALLBACK_PATH, START_PATH
+from .hub_sign_in_pages import HubSignInPages
 from .member_limits import MemberLimits
 from .missing_pages import MissingPage, describe_missing
 from .request_context import ENVIRONMENT, NotFound, Refused, RequestContext, local_path, parse_fields
@@ -43,6 +45,8 @@ _log = logging.getLogger("hf_gate.web")
 _T = TypeVar("_T")
 _THREADS: Final = 6
 _DRAFT_THREADS: Final = 2
+_PROVIDER_THREADS: Final = 4
+_MAX_PROVIDER_WAITING: Final = 40  # sign-ins that wait for the provider or for a thread
 _NO_TELEMETRY: Final[TelemetryConfig] = {
     "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
 }  # fmt: skip
@@ -97,6 +101,9 @@ class DeskApp:
             drafts,
         )
         self._turns = MemberLimits()
+        self._hub_sign_in = HubSignInPages(app_state, authenticator)
+        self._provider_calls = ThreadPoolExecutor(_PROVIDER_THREADS, "hf-gate-sign-in")
+        self._provider_waiting = 0
 
     async def run_in_thread(self, work: Callable[[], _T], pool: ThreadPoolExecutor | None = None) -> _T:
         """Run blocking work in a thread and return its result."""
@@ -138,6 +145,7 @@ class DeskApp:
             ("POST", "/sign-in", self.sign_in_by_form), ("POST", "/sign-out", self.sign_out),
             ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz), ("POST", "/terminal", self.terminal),
             ("GET", "/metrics", self.metrics), ("POST", "/account/prove", self.prove_account),
+            ("GET", START_PATH, self.begin_hub_sign_in), ("GET", CALLBACK_PATH, self.finish_hub_sign_in),
         )  # fmt: skip
 
     async def static(self, version: str, name: str) -> Response:
@@ -163,6 +171,24 @@ class DeskApp:
         return await self.run_in_thread(
             lambda: self.authenticator.submit_link(request, secret, is_staying="stay" in sent)
         )
+
+    async def begin_hub_sign_in(self, request: Request) -> Response:
+        """Send the browser to the sign-in provider."""
+        return await self._ask_provider(lambda: self._hub_sign_in.begin(request))
+
+    async def finish_hub_sign_in(self, request: Request) -> Response:
+        """Answer the sign-in provider's redirect."""
+        return await self._ask_provider(lambda: self._hub_sign_in.finish(request))
+
+    async def _ask_provider(self, work: Callable[[], Response]) -> Response:
+        """Run a part of a sign-in in threads of its own: a provider that does not answer must not delay pages."""
+        if self._provider_waiting >= _MAX_PROVIDER_WAITING:
+            return self.authenticator.sign_in_page(503, "Too many people are signing in. Try again in a moment.")
+        self._provider_waiting += 1
+        try:
+            return await self.run_in_thread(work, self._provider_calls)
+        finally:
+            self._provider_waiting -= 1
 
     async def sign_out(self, request: Request) -> Response:
         """End the session in the browser and in the store."""

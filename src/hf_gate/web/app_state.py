@@ -21,8 +21,10 @@ from ..application.tray import TrayService
 from ..application.workspace import Workspace
 from ..domain.members import Member
 from ..errors import HfGateError, UsageError
+from ..hub.credentials import PUBLIC_HUB
 from ..hub.local_hub_headers import get_world_id
 from .draft_pool import DraftPool
+from .hub_sign_in import HubSignIn
 from .one_time_codes import OneTimeCodes
 from .plan_maker import PlanMaker
 from .presence import Presence
@@ -61,6 +63,7 @@ class AppState:
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
     drafts: DraftPool = field(default_factory=DraftPool)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
+    hub_sign_in: HubSignIn = field(default_factory=HubSignIn)
     membership: Membership = field(init=False)
     terms_reader: TermsReader = field(init=False)
     tray_service: TrayService = field(init=False)
@@ -90,6 +93,12 @@ class AppState:
         folder = self.workspace.location.folder
         where = "" if folder is None else f" · workspace {folder.name}"
         return f"{bootstrap.name_of_hub(self.workspace.settings)}{where}"
+
+    @property
+    def hub_title(self) -> str:
+        """What people call the Hub."""
+        is_public = bootstrap.endpoint_of(self.workspace.settings) == PUBLIC_HUB
+        return "Hugging Face" if is_public else "the local Hub" if self.is_local else "the Hub"
 
     @property
     def is_https(self) -> bool:

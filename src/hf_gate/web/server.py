@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -19,6 +19,7 @@ from ..errors import UsageError
 from .app import build_app
 from .app_state import LOCAL_HOLD, SHARED_HOLD, AppState
 from .background_worker import BackgroundWorker
+from .hub_sign_in import build_hub_sign_in, find_space_origin
 from .private_host import ensure_private_host, listen_on_other_loopback
 from .sign_in import Authenticator
 from .terminal import Terminal
@@ -35,6 +36,7 @@ class Server:
     host: str = "127.0.0.1"
     port: int = 7860
     public_url: str | None = None  # an origin from `parse_public_url`
+    environ: Mapping[str, str] = field(default_factory=dict)  # the variables of this process, for sign-in with the Hub
     url: str = field(init=False)  # the address for browsers
     local_url: str = field(init=False)  # the address it listens on
     authenticator: Authenticator = field(init=False)
@@ -43,11 +45,15 @@ class Server:
 
     def __post_init__(self) -> None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        is_port_fixed = self.port != 0
         self._sockets = [socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)]
         self.port = self._sockets[0].getsockname()[1]
         self.local_url = f"http://{_display_host(self.host)}:{self.port}"
         self.url = self.app_state.url = self.public_url or self.local_url
         is_https = self.public_url is not None
+        self.app_state.hub_sign_in = build_hub_sign_in(
+            self.app_state.workspace, self.environ, self.public_url, self.host, self.port, is_port_fixed=is_port_fixed
+        )
         self.authenticator = Authenticator(
             self.app_state, "__Host-hf-gate" if is_https else f"hf-gate-{self.port}", is_https=is_https
         )
@@ -142,6 +148,12 @@ def allowed_hosts(host: str, port: int, public: str | None = None, private: str 
 def default_hold(host: str, public: str | None) -> float:
     """Return for how many seconds a decision can be undone if `--hold` does not say it."""
     return LOCAL_HOLD if public is None and is_loopback_host(host) else SHARED_HOLD
+
+
+def resolve_public_url(text: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the origin of the desk in browsers: the given address, else that of the Space; None on this machine only."""
+    address = text or find_space_origin(environ)
+    return None if address is None else parse_public_url(address)
 
 
 def parse_public_url(text: str) -> str:

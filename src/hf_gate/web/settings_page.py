@@ -72,6 +72,7 @@ def page(
         hub=bootstrap.name_of_hub(context.workspace.settings),
         account_name=account_name,
         is_admin=is_admin,
+        sign_in=context.app_state.hub_sign_in,
         health=describe_health(context),
         headers={"cache-control": "no-store"},
     )

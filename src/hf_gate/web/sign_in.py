@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from .. import bootstrap
-from ..domain.members import SESSION_LIFETIME
+from ..domain.members import SESSION_LIFETIME, Member
 from ..domain.timestamps import to_ms
 from ..errors import StoreBusy
 from . import private_host
@@ -34,7 +34,7 @@ class Authenticator:
     is_https: bool = False
     private_origin: str | None = None  # http://NAME.localhost:PORT
     _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    _links: dict[str, float] = field(default_factory=dict)
+    _links: dict[str, tuple[str, float]] = field(default_factory=dict)  # member id and end, by secret
     _wrong_links: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -42,11 +42,13 @@ class Authenticator:
         """Store the owner: the account of the token in use."""
         self.app_state.membership.admit_owner()
 
-    def make_link(self) -> str:
-        """Return a new secret that signs the owner in once, within 15 minutes."""
-        secret = secrets.token_urlsafe(32)
+    def make_link(self, member: Member | None = None, lifetime: float = _LINK_LIFETIME) -> str:
+        """Return a new secret that signs a member in once, within `lifetime` seconds; None means the owner."""
+        secret, now = secrets.token_urlsafe(32), time.monotonic()
+        ident = (member or self.app_state.membership.owner_member).id
         with self._lock:
-            self._links[secret] = time.monotonic() + _LINK_LIFETIME
+            self._links = {key: one for key, one in self._links.items() if one[1] > now}
+            self._links[secret] = (ident, now + lifetime)
         return secret
 
     def session_member(self, request: Request) -> str | None:
@@ -75,15 +77,27 @@ class Authenticator:
 
         Only signing in uses the link up. `is_staying`: the user chose the current address.
         """
-        name = self._member_of_link(secret)
-        if name is not None and self._should_redirect(request, is_staying=is_staying):
-            there = f"{self.private_origin}/sign-in?t={secret}"
-            if private_host.resolves_localhost(request):
-                return RedirectResponse(there, 303)
-            return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
-        if name is not None and _is_unintended(request):
-            return self._page("sign-in-confirm.html", name=name, now=self._signed_in_member(request), secret=secret)
+        member = self._member_of_link(secret)
+        if member is not None and self._should_redirect(request, is_staying=is_staying):
+            return self._redirect_to_private_host(request, secret)
+        if member is not None and _is_unintended(request):
+            now = self.signed_in_member(request)
+            return self._page(
+                "sign-in-confirm.html", name=member.name, now=None if now is None else now.name, secret=secret
+            )
         return self.sign_in(request, secret)
+
+    def enter(self, request: Request, member: Member) -> Response:
+        """Sign in a member whom the Hub named. At an address whose cookies others receive, hand over to the private one."""
+        if self._should_redirect(request, is_staying=False):
+            return self._redirect_to_private_host(request, self.make_link(member, _WINDOW))
+        return self._begin_session(request, member.name)
+
+    def _redirect_to_private_host(self, request: Request, secret: str) -> Response:
+        there = f"{self.private_origin}/sign-in?t={secret}"
+        if private_host.resolves_localhost(request):
+            return RedirectResponse(there, 303)
+        return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
 
     def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
         """Answer a pasted link, or the button of the confirmation page."""
@@ -100,18 +114,23 @@ class Authenticator:
 
     def sign_in(self, request: Request, secret: str) -> Response:
         """Check a link and replace the session. A valid link works even while wrong ones are being limited."""
-        name = self._use_link(secret)
-        if name is None:
+        member, until = self._use_link(secret)
+        if member is None:
             return self._refuse(self._seconds_to_wait())
-        cookie = secrets.token_urlsafe(32)
         try:
-            self.sign_out(request)
-            by_link = None if name == self.app_state.owner else secret
-            if not self.app_state.workspace.members.open_session(self._session_of(cookie) or "", name, _now(), by_link):
-                return self._refuse(self._seconds_to_wait())  # revoked meanwhile
+            return self._begin_session(request, member.name, secret if until is None else None)
         except StoreBusy as problem:
-            self._restore_link(secret, name)
+            if until is not None:  # a failure of ours: the link works again
+                with self._lock:
+                    self._links[secret] = (member.id, until)
             return self.sign_in_page(503, f"{problem} Open the link again in a moment.")
+
+    def _begin_session(self, request: Request, name: str, by_link: str | None = None) -> Response:
+        """Replace the browser's session. `by_link`: the personal link that was used."""
+        cookie = secrets.token_urlsafe(32)
+        self.sign_out(request)
+        if not self.app_state.workspace.members.open_session(self._session_of(cookie) or "", name, _now(), by_link):
+            return self._refuse(self._seconds_to_wait())  # revoked meanwhile
         answer = RedirectResponse("/queue", 303)
         answer.set_cookie(
             self.cookie,
@@ -124,14 +143,10 @@ class Authenticator:
         )
         return answer
 
-    def _signed_in_member(self, request: Request) -> str | None:
+    def signed_in_member(self, request: Request) -> Member | None:
+        """Return the member who uses this browser."""
         name = self.session_member(request)
-        return name if name is not None and self.app_state.membership.find(name) is not None else None
-
-    def _restore_link(self, secret: str, name: str) -> None:
-        """Make a one-time link valid again after a failure of ours."""
-        if name == self.app_state.owner:
-            self._links[secret] = time.monotonic() + _WINDOW
+        return None if name is None else self.app_state.membership.find(name)
 
     def _refuse(self, wait: float) -> Response:
         if wait:
@@ -166,21 +181,25 @@ class Authenticator:
         text = ENVIRONMENT.get_template(template).render(app_state=self.app_state, **values)
         return Response(text, status, headers, media_type="text/html")
 
-    def _use_link(self, secret: str) -> str | None:
-        """Return the name of a link's member, and use a one-time link up."""
-        name = self._member_of_link(secret)
+    def _use_link(self, secret: str) -> tuple[Member | None, float | None]:
+        """Return the member of a link, and the end of a one-time link, which is used up."""
         with self._lock:
-            was_there = self._links.pop(secret, None) is not None
-        return name if was_there or name != self.app_state.owner else None  # another call may have used it up meanwhile
+            found = self._links.pop(secret, None)
+        if found is None:
+            return self._member_of_personal_link(secret), None
+        return self._member_by_id(*found), found[1]
 
-    def _member_of_link(self, secret: str) -> str | None:
-        """Return the name of the member that a link signs in, without using it up."""
+    def _member_of_link(self, secret: str) -> Member | None:
+        """Return the member that a link signs in, without using it up."""
         with self._lock:
-            until = self._links.get(secret)
-        if until is not None:
-            return self.app_state.owner if time.monotonic() < until else None
-        member = self.app_state.workspace.members.find_by_link(secret) if secret else None
-        return None if member is None else member.name
+            found = self._links.get(secret)
+        return self._member_of_personal_link(secret) if found is None else self._member_by_id(*found)
+
+    def _member_by_id(self, ident: str, until: float) -> Member | None:
+        return self.app_state.membership.find_by_id(ident) if time.monotonic() < until else None
+
+    def _member_of_personal_link(self, secret: str) -> Member | None:
+        return self.app_state.workspace.members.find_by_link(secret) if secret else None
 
     def _seconds_to_wait(self) -> float:
         """Return the seconds until wrong links are checked again."""

@@ -1,0 +1,131 @@
+"""Decides who a person that signed in with the Hub is in the desk: the owner, a member, or nobody."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from ..domain.members import MEMBER_NAME, RESERVED_NAMES, Member, MemberOrigin
+from ..domain.sign_in import HubIdentity, RoleMap, SignInFailed, find_role
+from ..domain.timestamps import to_ms
+from .members import Membership
+
+ACTOR: Final = "desk"
+"""The actor in the ledger for members that come and go with their organisation."""
+_MAX_STEM: Final = 31  # characters of a username in a member's name
+
+
+def admit_identity(
+    membership: Membership,
+    identity: HubIdentity,
+    roles: RoleMap,
+    *,
+    signed_in: Member | None = None,
+    on_loss: Callable[[Member], object] = lambda _: None,
+) -> Member:
+    """Return the member of a Hub account, whose account is proven from now on.
+
+    `roles` is the map of organisations; `signed_in` is the member who uses the browser now. Raises SignInFailed if the
+    account may not enter. A member who came by an organisation and left it is revoked at that moment. `on_loss` is called
+    with a member who lost the role.
+    """
+    if identity.user_id == membership.owner_id:
+        return membership.owner_member
+    found = _find_member(membership, identity, signed_in)
+    if found is not None and found.origin is not MemberOrigin.ORGANIZATION:
+        return _prove(membership, found, identity)
+    role = find_role(identity, roles)
+    if found is not None and role is None:
+        membership.revoke(found, ACTOR, origin=MemberOrigin.ORGANIZATION)
+        on_loss(found)
+    if role is None:
+        raise _refuse(membership, identity)
+    if found is not None and found.role is role:
+        return found
+    if found is None and _was_removed(membership, identity):
+        raise SignInFailed(
+            f"an admin removed {identity.username} from this desk.",
+            hint="Ask an admin to invite you again.",
+            status=403,
+        )
+    if found is not None:
+        on_loss(found)
+    name = _choose_name(membership, identity) if found is None else found.name
+    made_at = to_ms(membership.workspace.now())
+    member = Member(
+        name=name, role=role, made_at=made_at, id="" if found is None else found.id, user_id=identity.user_id,
+        account=identity.username, origin=MemberOrigin.ORGANIZATION,
+    )  # fmt: skip
+    admitted = membership.workspace.members.admit(member, secrets.token_urlsafe(32), ACTOR, made_at)
+    if admitted is None:
+        raise SignInFailed(f"the member {name} changed meanwhile.", hint="Sign in again.", status=409)
+    return admitted
+
+
+def _find_member(membership: Membership, identity: HubIdentity, signed_in: Member | None) -> Member | None:
+    """Return the member to whom the account belongs.
+
+    An account that hf-gate only guessed from the member's name does not count: a stranger may have that name. The member
+    who uses the browser can confirm it.
+    """
+    active = [one for one in membership.workspace.members.list_all() if one.has_link]
+    theirs = [one for one in active if one.user_id == identity.user_id]
+    proven = next((one for one in theirs if one.proven_account is not None), None)
+    if proven is not None:
+        return proven
+    named = [one for one in theirs if one.account is not None]
+    if len(named) > 1:
+        raise SignInFailed(
+            f"several members are invited as {identity.username}.",
+            hint="Ask an admin to revoke all but one.",
+            status=409,
+        )
+    if named:
+        return named[0]
+    if signed_in is not None and signed_in.proven_account is None and signed_in.user_id in {None, identity.user_id}:
+        return next((one for one in active if one.id == signed_in.id), None)
+    return None
+
+
+def _prove(membership: Membership, member: Member, identity: HubIdentity) -> Member:
+    """Bind a member to the account. Links and sessions from before end, because the inviter saw the link."""
+    if member.proven_account is not None:
+        return member
+    at, members = to_ms(membership.workspace.now()), membership.workspace.members
+    secret = secrets.token_urlsafe(32)  # nobody gets it
+    if not members.prove_account(member, identity.username, identity.user_id, secret, at):
+        raise SignInFailed(f"{member.name} was revoked.", hint="Ask an admin to invite you again.", status=403)
+    found = membership.find_by_id(member.id)
+    if found is None:
+        raise SignInFailed(f"{member.name} was revoked.", hint="Ask an admin to invite you again.", status=403)
+    return found
+
+
+def _was_removed(membership: Membership, identity: HubIdentity) -> bool:
+    gone = [one for one in membership.workspace.members.list_all() if not one.has_link]
+    return any(one.user_id == identity.user_id and one.origin is not MemberOrigin.ORGANIZATION for one in gone)
+
+
+def _refuse(membership: Membership, identity: HubIdentity) -> SignInFailed:
+    guessed = [
+        one for one in membership.workspace.members.list_all() if one.has_link and one.user_id == identity.user_id
+    ]
+    if guessed:
+        hint = "Open your personal link first, then sign in with the Hub in the same browser."
+        return SignInFailed(f"the invitation of {guessed[0].name} does not name a Hub account.", hint=hint, status=403)
+    hint = f"Ask an admin to invite you with the Hub account {identity.username}."
+    return SignInFailed(f"the Hub account {identity.username} is not a member of this desk.", hint=hint, status=403)
+
+
+def _choose_name(membership: Membership, identity: HubIdentity) -> str:
+    """Return the username as a member's name; with a part of the id if that name is not free."""
+    name = identity.username.lower()
+    rows = [one for one in membership.workspace.members.list_all() if one.user_id != identity.user_id]
+    taken = {membership.owner.lower(), *RESERVED_NAMES, *(one.name for one in rows)}
+    if MEMBER_NAME.match(name) and name not in taken:
+        return name
+    mark = hashlib.sha256(identity.user_id.encode()).hexdigest()[:8]
+    stem = "".join(letter for letter in name[:_MAX_STEM] if letter.isascii() and letter.isalnum()) or "member"
+    return f"{stem}-{mark}"

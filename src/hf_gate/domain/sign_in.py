@@ -1,0 +1,45 @@
+"""Who a Hub account is, as a sign-in provider states it, and the role that its organisations give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from .members import ROLES, MemberRole
+
+ORG_ROLES: Final = ("admin", "write", "contributor", "read")
+"""The roles of an organisation's members on the Hub."""
+ANY_ROLE: Final = "any"
+"""Stands for every role of the Hub in a role map."""
+
+RoleMap = Mapping[str, Mapping[str, MemberRole]]
+"""The role in the desk by organisation (in lower case) and the role there."""
+
+
+class SignInFailed(Exception):
+    """Nobody was signed in. `hint` is the next step; `status` is the HTTP status of the page."""
+
+    def __init__(self, message: str, *, hint: str = "", status: int = 502) -> None:
+        super().__init__(message)
+        self.hint, self.status = hint, status
+
+
+@dataclass(frozen=True, slots=True)
+class HubIdentity:
+    """A Hub account that signed in. `org_roles`: its role in each of its organisations, by name in lower case."""
+
+    user_id: str
+    username: str
+    org_roles: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_role(identity: HubIdentity, roles: RoleMap) -> MemberRole | None:
+    """Return the highest role that the account's organisations give; None if they give none."""
+    found = []
+    for org, by_role in roles.items():
+        theirs = identity.org_roles.get(org)
+        role = None if theirs is None else by_role.get(theirs, by_role.get(ANY_ROLE))
+        if role is not None:
+            found.append(role)
+    return max(found, key=ROLES.index, default=None)
