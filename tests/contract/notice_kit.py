@@ -10,12 +10,12 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ class Hook:
 
     url: str
     answer: int | str = 200
+    answers: list[int | str] = field(default_factory=list)  # of the next calls
     calls: list[HookCall] = field(default_factory=list)
+    on_call: Callable[[], object] = lambda: None
     let_go: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -69,12 +71,18 @@ class Hook:
 
 
 @contextmanager
-def open_hook() -> Iterator[Hook]:
+def open_hook(*, is_serial: bool = False) -> Iterator[Hook]:
+    """A webhook; a serial one takes calls one after the other, in the order of their connections."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            answer = found.answer
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # the sender died
+                return
+            answer = found.answer if not found.answers else found.answers.pop(0)
             found.calls.append(HookCall(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            found.on_call()
             if answer == "hang":
                 found.let_go.wait(60)
                 return
@@ -96,8 +104,7 @@ def open_hook() -> Iterator[Hook]:
             with suppress(OSError):
                 super().handle()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = False
+    server = (HTTPServer if is_serial else ThreadingHTTPServer)(("127.0.0.1", 0), Handler)
     found = Hook(f"http://127.0.0.1:{server.server_address[1]}/hook-9a1b-secret")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

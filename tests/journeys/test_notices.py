@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -252,3 +254,65 @@ def test_a_destination_that_is_turned_off_leaves_dead_letters(console: Console, 
     assert (message["state"], message["destination"]) == ("dead", "team")
     assert console.run("notify", "retry", message["id"]).code == 1
     assert json.dumps(console.run("notify", "ls", "--json").json["destinations"]).count('"is_on": false') == 1
+
+
+@pytest.mark.parametrize("damage", [b"SQLite format 3\0?", b"no database at all"])
+def test_an_alarm_goes_out_directly_once_an_hour_while_the_store_is_not_usable(
+    console: Console, hook: Hook, tmp_path: Path, damage: bytes
+) -> None:
+    run_once(console)
+    whole = (tmp_path / "desk.db").read_bytes()
+    (tmp_path / "desk.db").write_bytes(damage)
+    for _ in range(2):
+        assert console.run("run", "--once").code != 0
+    assert (hook.events, hook.calls[0].document["is_alarm"]) == (["failed_turn"], True)
+    console.hub.clock.advance("61m")
+    assert console.run("run", "--once").code != 0
+    assert len(hook.calls) == 2
+    (tmp_path / "desk.db").write_bytes(whole)
+    run_once(console)
+    assert len(hook.calls) == 2
+
+
+def test_a_loop_sends_again_during_its_pause(console: Console, hook: Hook) -> None:
+    run_once(console)
+    console.hub.clock.advance("1m")
+    assert console.run("stop").code == 0
+    hook.answers = [500]
+    arrived = threading.Event()
+    hook.on_call = lambda: arrived.set() if len(hook.calls) > 1 else None
+    with console.start("run", "--every", "2h") as loop:
+        assert loop.stdout is not None
+        assert loop.stdout.readline().startswith(b"Synced")
+        assert arrived.wait(60)
+        loop.send_signal(signal.SIGINT)
+    assert len(set(hook.ids)) == 1
+
+
+def test_a_failing_destination_never_fails_a_turn(
+    console: Console, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_once(console)
+    console.hub.clock.advance("1m")
+    assert console.run("stop").code == 0
+    monkeypatch.delenv("HOOK")
+    assert "the environment variable HOOK is not set" in run_once(console)
+    monkeypatch.setenv("HOOK", hook.url)
+    console.hub.clock.advance("1m")
+    run_once(console)
+    assert hook.events == ["unattended"]
+
+
+def test_what_is_stuck_names_the_rule_and_is_told(console: Console, hook: Hook, tmp_path: Path) -> None:
+    text = POLICY.replace("then: human", "then: human, due: 2d")
+    (tmp_path / "policies" / "starter.yaml").write_text(text, "utf-8")
+    run_once(console)
+    console.hub.clock.advance("1m")
+    fill(console.hub, ["bob"], DATASET)
+    run_once(console)
+    console.hub.clock.advance("3d")
+    run_once(console)
+    console.hub.clock.advance("1d")
+    run_once(console)
+    assert any(text.startswith(f"2 requests at {DATASET} past the due date") for text in hook.texts), hook.texts
+    assert "by rule all of policy voices" in console.run("status", "--check").out

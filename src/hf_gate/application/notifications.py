@@ -92,6 +92,8 @@ def drain(
             if one.name not in channels:
                 channels[one.name] = _open(open_channel, one)
             message = render(store, row, one, workspace_name)
+            if to_ms(clock.now()) - to_ms(now) > outbox.SEND_WITHIN_MS:
+                continue  # this process was asleep: another one may have taken the message over
             done = _send(channels[one.name], message, clock.now(), row.accepted)
             outbox.settle(store, row, worker, done, to_ms(clock.now()))
             result.counts[done.kind] = result.counts.get(done.kind, 0) + 1

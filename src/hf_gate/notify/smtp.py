@@ -43,8 +43,9 @@ class MailChannel:
         to = [address for address in self._server.to if digest_address(address) not in accepted]
         if not to:
             return Delivery(DeliveryKind.DELIVERED)
-        mail, has_begun = _compose(message, sent_at, self._server, to), False
+        has_begun = False
         try:
+            mail = _compose(message, sent_at, self._server, to)
             with self._connect() as connection:
                 if isinstance(connection, Delivery):
                     return connection
@@ -58,7 +59,7 @@ class MailChannel:
             kind = DeliveryKind.UNKNOWN if has_begun or isinstance(problem, TimeoutError) else DeliveryKind.FAILED
             return Delivery(kind, f"the connection broke: {type(problem).__name__}")
         except (smtplib.SMTPException, UnicodeError, ValueError) as problem:
-            return Delivery(DeliveryKind.FAILED, f"the mail server is not usable: {type(problem).__name__}")
+            return Delivery(DeliveryKind.FAILED, f"the mail could not be sent: {type(problem).__name__}")
         return _classify_recipients(to, refused)
 
     @contextmanager

@@ -43,6 +43,9 @@ from .writer import Writer
 LEASE_MS: Final = 120_000
 """How long a process may take to send a claimed message. Channels give up much earlier."""
 
+SEND_WITHIN_MS: Final = 60_000
+"""After this time since the claim, a process must not begin to send: the lease could end before the sending does."""
+
 KEPT_MS: Final = 7 * 24 * 3_600_000
 """How long a delivered message stays listed."""
 

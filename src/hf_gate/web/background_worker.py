@@ -12,24 +12,26 @@ from typing import Final
 
 from ..application.approval_alarms import raise_approval_alarms
 from ..application.evaluated_parts import RecordOnly
+from ..application.notifications import drain_workspace, store_destinations
 from ..application.planning import propose_plan
 from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync_repo
 from ..application.sync_schedule import QUOTA_SHARE, choose_sync, next_pause, read_last_full_sync
 from ..domain.ids import Repo
 from ..domain.timestamps import to_ms
-from ..errors import HfGateError
+from ..errors import HfGateError, StoreBusy
 from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
 _MIN_PAUSE, _MAX_PAUSE = 15.0, 60.0  # seconds between two syncs while the desk is in use
 _TICK: Final = 0.25  # seconds between two checks of the tray
+_NOTICE_PAUSE: Final = 5.0  # seconds between two looks at the outbox
 _RECOVER_EVERY: Final = 30.0  # seconds between two attempts to settle decisions that a crash left unknown
 
 
 @dataclass
 class BackgroundWorker:
-    """Two threads of a desk, one for the tray and one for the sync. `repos` returns the repos to sync each time."""
+    """The threads of a desk: for the tray, the sync, and notices if there are destinations. `repos` returns the repos to sync each time."""
 
     app_state: AppState
     repos: Callable[[], Sequence[Repo]]
@@ -39,7 +41,10 @@ class BackgroundWorker:
     _evaluated_bundle: PolicyBundle | None = None
 
     def start(self) -> None:
-        for name, work in (("hf-gate-tray", self._run_tray), ("hf-gate-reader", self._run_sync)):
+        works = [("hf-gate-tray", self._run_tray), ("hf-gate-reader", self._run_sync)]
+        if self.app_state.workspace.location.config.notify:
+            works.append(("hf-gate-notices", self._run_notices))
+        for name, work in works:
             thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -89,6 +94,24 @@ class BackgroundWorker:
         if app_state.workspace.tray.list_due(to_ms(app_state.now())):
             with app_state.workspace.store.hold_write_lock():
                 app_state.tray_service.send_due(app_state.now())
+
+    # ---- notices -----------------------------------------------------------------------------------------------------
+
+    def _run_notices(self) -> None:
+        workspace, is_stored = self.app_state.workspace, False
+        while not self._stop.is_set():
+            try:
+                if not is_stored:
+                    store_destinations(workspace)
+                    is_stored = True
+                drain_workspace(workspace, should_stop=self._stop.is_set)
+            except StoreBusy:  # the process that holds the store sends them
+                pass
+            except (HfGateError, OSError) as problem:
+                _log.warning("notices were not sent: %s", problem)
+            except Exception:  # noqa: BLE001 - without the thread nothing would be sent any more
+                _log.exception("notices were not sent")
+            self._stop.wait(_NOTICE_PAUSE)
 
     # ---- sync --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Metrics in the Prometheus text format: requests by state, oldest pending request, age of syncs, unsent decisions."""
+"""Metrics in the Prometheus text format: requests by state, oldest pending request, age of syncs, unsent decisions, notices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from .. import __version__
 from ..application.health import read_health
+from ..application.notifications import list_lanes
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member
@@ -76,6 +77,11 @@ def list_families(app_state: AppState, member: Member | None) -> Iterator[Metric
         "policies_ok", "0 if a file of the workspace has an error.", [MetricSample(int(_has_no_fault(app_state)))]
     )
     yield from _turn_metrics(app_state)
+    if member is None or member.repos is None:
+        yield from _notice_metrics(app_state)
+        yield MetricFamily(
+            "guard", "Unattended changes in the period of each guard, and their limit.", _guards(app_state)
+        )
     yield MetricFamily("tray_decisions", "Unsent decisions of people.", _tray_states(app_state))
     outlook = app_state.workspace.hub.outlook()
     known = ((outlook.remaining, "left"), (outlook.quota, "quota"))
@@ -96,6 +102,33 @@ def _turn_metrics(app_state: AppState) -> Iterator[MetricFamily]:
     yield MetricFamily(
         "unattended_stopped", "1 while all unattended work is stopped.", [MetricSample(int(health.stop is not None))]
     )
+
+
+def _notice_metrics(app_state: AppState) -> Iterator[MetricFamily]:
+    now, lanes = to_ms(app_state.now()), [count for _, count in list_lanes(app_state.workspace)]
+    states = (("waiting", "waiting"), ("digest", "collecting"), ("dead", "dead"))
+    yield MetricFamily(
+        "outbox_messages",
+        "Notices that wait, lines of the next digest, and dead letters.",
+        [
+            MetricSample(getattr(lane, field), {"destination": lane.destination, "state": state})
+            for lane in lanes
+            for state, field in states
+        ],
+    )
+    ages = [(lane.destination, 0 if lane.oldest_at is None else max(0, now - lane.oldest_at)) for lane in lanes]
+    yield MetricFamily(
+        "outbox_oldest_seconds",
+        "How long the oldest notice has waited.",
+        [MetricSample(age / 1000, {"destination": name}) for name, age in ages],
+    )
+
+
+def _guards(app_state: AppState) -> Iterator[MetricSample]:
+    now, store = to_ms(app_state.now()), app_state.workspace.store
+    for verb, rate in app_state.workspace.location.config.guards.budgets.items():
+        yield MetricSample(store.count_done(verb, now - rate.seconds * 1000), {"guard": verb, "what": "used"})
+        yield MetricSample(rate.limit, {"guard": verb, "what": "limit"})
 
 
 def _repo_label(repo: Repo) -> dict[str, str]:

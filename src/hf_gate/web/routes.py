@@ -18,6 +18,7 @@ from . import (
     held_ends,
     help_page,
     ledger_proofs,
+    notices,
     overview,
     people,
     person_data,
@@ -140,6 +141,7 @@ ROUTES: Final = (
     Route("POST", "/settings/prove", _VIEWER, settings_page.prove),
     Route("POST", "/unattended/stop", _REVIEWER, unattended.stop),
     Route("POST", "/unattended/start", _ADMIN, unattended.start),
+    Route("POST", "/notices/retry", _ADMIN, notices.retry),
     Route("POST", "/settings/invite", _ADMIN, settings_page.invite),
     Route("POST", "/settings/revoke", _ADMIN, settings_page.revoke),
 )

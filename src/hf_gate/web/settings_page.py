@@ -14,6 +14,7 @@ from ..domain.timestamps import from_ms, to_ms
 from . import formatting
 from .account_proofs import make_proof_link
 from .ledger_proofs import require_all_repos, sees_all_repos
+from .notices import read_section
 from .request_context import Refused, RequestContext
 from .terminal import account_name, parse_invitation
 from .unattended import describe_health
@@ -29,6 +30,7 @@ PERMISSIONS: Final = (
     ("sync now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
     ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),
     ("start unattended work again", MemberRole.ADMIN, "POST /unattended/start"),
+    ("send notices to the staff again", MemberRole.ADMIN, "POST /notices/retry"),
     ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
     ("export or erase all that is held about one person", MemberRole.ADMIN, "POST /people/{id}/erase"),
     ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
@@ -74,6 +76,7 @@ def page(
         is_admin=is_admin,
         sign_in=context.app_state.hub_sign_in,
         health=describe_health(context),
+        notices=read_section(context) if is_admin else None,
         headers={"cache-control": "no-store"},
     )
 

@@ -1,0 +1,481 @@
+"""The outbox loses nothing and keeps the order, whatever receivers, processes and clocks do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from hf_gate.application.notifications import drain
+from hf_gate.domain import events as e
+from hf_gate.domain.notices import (
+    DEFAULT_MODES,
+    GIVE_UP_MS,
+    LONGEST_ALARM_WAIT_MS,
+    LONGEST_WAIT_MS,
+    ChannelKind,
+    Condition,
+    Delivery,
+    DeliveryKind,
+    Destination,
+    MessageState,
+    NoticeEvent,
+    NoticeItem,
+    NoticeMode,
+    OutboxRow,
+    OutgoingMessage,
+    merge_items,
+    next_digest,
+    retry_wait,
+)
+from hf_gate.domain.timestamps import from_ms
+from hf_gate.store import outbox
+from hf_gate.store.notice_queue import queue, read_subscriptions
+from hf_gate.store.opening import open_store
+from hf_gate.store.store import Store
+
+from .store_kit import EEG as REPO
+from .store_kit import ENDPOINT, new_schema, place, record, store, take
+
+__all__ = ["place", "store"]
+
+T0 = 1_790_000_000_000
+NAMES = ("a", "b")
+EVERYTHING = dict.fromkeys(NoticeEvent, NoticeMode.IMMEDIATE)
+
+
+@dataclass
+class TestClock:
+    """A clock that stands still until somebody moves it."""
+
+    __test__ = False
+    at: int = T0
+
+    def now(self) -> datetime:
+        return from_ms(self.at)
+
+    def sleep(self, seconds: float) -> None:
+        self.at += round(seconds * 1000)
+
+
+@dataclass
+class Receiver:
+    """A channel to a list. `answer` says how each sending ends; sending takes `cost` ms."""
+
+    clock: TestClock
+    answer: Callable[[OutgoingMessage], DeliveryKind] = lambda _: DeliveryKind.DELIVERED
+    cost: int = 0
+    got: list[OutgoingMessage] = field(default_factory=list)
+
+    def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str]) -> Delivery:
+        assert (sent_at, tuple(accepted)) == (self.clock.now(), ())
+        self.clock.at += self.cost
+        kind = self.answer(message)
+        if kind in {DeliveryKind.DELIVERED, DeliveryKind.UNKNOWN}:
+            self.got.append(message)
+        return Delivery(kind, "" if kind is DeliveryKind.DELIVERED else "no")
+
+
+def destination(name: str = "a") -> Destination:
+    return Destination(name=name, kind=ChannelKind.WEBHOOK, modes=EVERYTHING)
+
+
+def turn_on(
+    store: Store, names: Sequence[str] = ("a",), modes: dict[NoticeEvent, NoticeMode] | None = None, at: int = T0
+) -> None:
+    wanted = dict.fromkeys(names, EVERYTHING if modes is None else modes)
+    outbox.store_destinations(store, wanted, dict.fromkeys(names, time(8)), "UTC", at)
+
+
+def tell(store: Store, at: int, event: e.AnyEvent | None = None) -> None:
+    """Something happens that is told at once."""
+    with store.writing() as write:
+        write.append(None, [e.LedgerEntry(event=event or e.UnattendedStopped(), at=at, actor="lena")])
+
+
+def states(store: Store) -> list[MessageState]:
+    return [row.state for row in outbox.read_messages(store, list(MessageState), 1000)][::-1]
+
+
+def drained(store: Store, receiver: Receiver, name: str = "a") -> None:
+    drain(store, [destination(name)], lambda _: receiver, receiver.clock)
+
+
+# ---- what is told ------------------------------------------------------------------------------------------------------
+
+
+def test_a_notice_is_written_with_what_it_tells_or_not_at_all(store: Store) -> None:
+    turn_on(store)
+    with suppress(ZeroDivisionError), store.writing() as write:
+        write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=T0, actor="lena")])
+        _ = 1 / 0
+    assert states(store) == []
+    tell(store, T0)
+    assert states(store) == [MessageState.WAITING]
+
+
+def test_without_a_destination_nothing_is_queued(store: Store) -> None:
+    tell(store, T0)
+    turn_on(store)
+    assert states(store) == []
+
+
+def test_a_destination_hears_nothing_from_before_it_was_turned_on(store: Store) -> None:
+    later = round(datetime(2026, 6, 1, tzinfo=UTC).timestamp() * 1000)
+    turn_on(store, at=later)
+    take(store, REPO, [record(1, day=1), record(2, day=2)])
+    assert states(store) == []
+    take(store, REPO, [record(3, day=300)])
+    (row,) = outbox.read_messages(store, [MessageState.WAITING], 10)
+    assert [(item.event, item.count, len(item.requests)) for item in row.items] == [(NoticeEvent.NEW_REQUESTS, 1, 1)]
+
+
+def test_new_requests_of_a_transaction_are_one_line(store: Store) -> None:
+    turn_on(store, at=0)
+    take(store, REPO, [record(number) for number in range(1, 31)])
+    (row,) = outbox.read_messages(store, [MessageState.WAITING], 10)
+    (item,) = row.items
+    assert (item.count, len(item.requests), item.repo) == (30, 20, str(REPO))
+
+
+def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
+    clock = TestClock()
+    turn_on(store, modes=dict(DEFAULT_MODES), at=0)
+    take(store, REPO, [record(1), record(2)], T0)
+    take(store, REPO, [record(3)], T0)
+    receiver = Receiver(clock)
+    drained(store, receiver)
+    assert receiver.got == []
+    clock.at = round(datetime(2027, 1, 1, 8, tzinfo=UTC).timestamp() * 1000)
+    drained(store, receiver)
+    (message,) = receiver.got
+    assert [item.text for item in message.items] == [f"3 new requests at {REPO}."]
+    drained(store, receiver)
+    assert len(receiver.got) == 1
+
+
+def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
+    turn_on(store, at=0)
+    take(store, REPO, [record(1, name="ada-l", fullname="Ada Lindqvist")])
+    rows = store.reads.rows("SELECT * FROM outbox")
+    assert rows
+    assert "ada" not in str(rows).lower()
+
+
+def test_turning_off_and_on_again_starts_anew(store: Store) -> None:
+    turn_on(store)
+    tell(store, T0)
+    outbox.store_destinations(store, {}, {}, "UTC", T0 + 1)
+    assert states(store) == [MessageState.DEAD]
+    tell(store, T0 + 2)
+    turn_on(store, at=T0 + 3)
+    tell(store, T0 + 4)
+    rows = outbox.read_messages(store, list(MessageState), 10)
+    assert [(row.sequence, row.state) for row in rows] == [(2, MessageState.WAITING), (1, MessageState.DEAD)]
+
+
+# ---- conditions --------------------------------------------------------------------------------------------------------
+
+_STUCK = Condition("table x", NoticeItem(event=NoticeEvent.STUCK, facts={"text": "Table x is refused."}))
+
+
+def compare(store: Store, at: int, *conditions: Condition) -> list[str]:
+    """The texts that a comparison queues."""
+    known = {row.id for row in outbox.read_messages(store, list(MessageState), 1000)}
+    events = (NoticeEvent.STUCK, NoticeEvent.AGEING)
+    with store.writing() as write:
+        outbox.compare_conditions(write, events, conditions, at)
+    rows = [row for row in outbox.read_messages(store, list(MessageState), 1000) if row.id not in known]
+    return [f"{item.facts.get('text', item.count)}{item.facts.get('state', '')}" for row in rows for item in row.items]
+
+
+def test_a_condition_is_told_when_it_begins_once_a_day_and_when_it_is_over(store: Store) -> None:
+    hour = 3_600_000
+    turn_on(store)
+    assert compare(store, T0 + 1) == []
+    assert compare(store, T0 + hour, _STUCK) == ["Table x is refused."]
+    assert compare(store, T0 + 2 * hour, _STUCK) == []
+    assert compare(store, T0 + 25 * hour, _STUCK) == ["Table x is refused."]
+    assert compare(store, T0 + 26 * hour) == ["Table x is refused.over"]
+    assert compare(store, T0 + 27 * hour) == []
+
+
+def test_a_condition_from_before_the_destination_is_never_told_to_it(store: Store) -> None:
+    day = 24 * 3_600_000
+    assert compare(store, T0, _STUCK) == []
+    turn_on(store, at=T0 + 1)
+    assert compare(store, T0 + 2, _STUCK) == []
+    assert compare(store, T0 + 2 * day, _STUCK) == []
+    assert compare(store, T0 + 3 * day) == []
+
+
+def test_what_was_there_when_the_first_destination_was_turned_on_is_not_news(store: Store) -> None:
+    turn_on(store)
+    assert compare(store, T0 + 1, _STUCK) == []
+
+
+def test_a_count_that_grows_is_told_again_after_an_hour(store: Store) -> None:
+    def old(count: int) -> Condition:
+        return Condition("r", NoticeItem(event=NoticeEvent.AGEING, repo=str(REPO), count=count))
+
+    turn_on(store)
+    assert compare(store, T0 + 1) == []
+    assert compare(store, T0 + 2, old(1)) == ["1"]
+    assert compare(store, T0 + 3, old(2)) == []
+    assert compare(store, T0 + 3_600_003, old(3)) == ["3"]
+    assert compare(store, T0 + 7_300_000, old(2)) == []
+    assert compare(store, T0 + 7_400_000) == [], "only alarms are told when they are over"
+
+
+# ---- delivery ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_one_process_has_a_message_and_nobody_passes_it(store: Store) -> None:
+    turn_on(store)
+    tell(store, T0)
+    tell(store, T0)
+    first = outbox.claim(store, "a", "w1", T0)
+    assert first is not None
+    assert outbox.claim(store, "a", "w2", T0) is None
+    assert outbox.claim(store, "a", "w1", T0) is None
+    again = outbox.claim(store, "a", "w2", T0 + outbox.LEASE_MS)
+    assert again is not None
+    assert again.id == first.id
+    assert not outbox.settle(store, first, "w1", Delivery(DeliveryKind.REFUSED), T0)
+    assert outbox.settle(store, again, "w2", Delivery(DeliveryKind.DELIVERED), T0)
+    second = outbox.claim(store, "a", "w1", T0)
+    assert second is not None
+    assert second.sequence == 2
+
+
+def test_a_refused_message_is_dead_at_once_and_the_next_goes_on(store: Store) -> None:
+    turn_on(store)
+    for _ in range(3):
+        tell(store, T0)
+    receiver = Receiver(TestClock(), lambda one: DeliveryKind.REFUSED if one.sequence == 2 else DeliveryKind.DELIVERED)
+    drained(store, receiver)
+    assert [one.sequence for one in receiver.got] == [1, 3]
+    assert states(store) == [MessageState.DELIVERED, MessageState.DEAD, MessageState.DELIVERED]
+
+
+def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: Store) -> None:
+    clock = TestClock()
+    turn_on(store)
+    tell(store, T0, e.PlanApproved(run="r_1", changes=1))
+    with store.writing() as write:
+        ended = e.RunEnded(run="r_1", state="ended", counts={"done": 30})
+        queue(
+            write.db,
+            read_subscriptions(write.db)[0],
+            [NoticeItem(event=NoticeEvent.RUN_RESULT, facts={"run": ended.run})],
+            T0,
+        )
+    receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
+    tries: list[int] = []
+
+    def answer(_: OutgoingMessage) -> DeliveryKind:
+        tries.append(clock.at)
+        return DeliveryKind.FAILED
+
+    receiver.answer = answer
+    while clock.at < T0 + 20 * 3_600_000:
+        drained(store, receiver)
+        clock.at = outbox.next_due(store, clock.at) or clock.at
+    gaps = [later - one for one, later in pairwise(tries)]
+    assert gaps[:4] == [10_000, 30_000, 90_000, 270_000]
+    assert gaps[-1] > LONGEST_ALARM_WAIT_MS
+    tell(store, clock.at)
+    tries.clear()
+    began = clock.at
+    while clock.at < began + 3_600_000:
+        drained(store, receiver)
+        clock.at = outbox.next_due(store, clock.at) or clock.at
+    gaps = [later - one for one, later in pairwise(tries)]
+    assert len(tries) >= 11
+    assert max(gaps) <= LONGEST_ALARM_WAIT_MS
+
+
+def test_a_message_that_nobody_takes_for_a_week_is_dead(store: Store) -> None:
+    clock = TestClock()
+    turn_on(store)
+    tell(store, T0)
+    receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
+    while (due := outbox.next_due(store, clock.at)) is not None:
+        clock.at = max(due, clock.at)
+        drained(store, receiver)
+    assert GIVE_UP_MS <= clock.at - T0 <= GIVE_UP_MS + LONGEST_WAIT_MS
+    assert states(store) == [MessageState.DEAD]
+
+
+def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
+    clock = TestClock(T0 + 365 * 86_400_000)
+    turn_on(store)
+    tell(store, clock.at)
+    receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
+    drained(store, receiver)
+    assert outbox.claim(store, "a", "w9", clock.at + 60_000) is not None
+    clock.at = T0 + 1000
+    receiver.answer = lambda _: DeliveryKind.DELIVERED
+    drained(store, receiver)
+    assert len(receiver.got) == 1
+
+
+def test_a_process_that_slept_after_its_claim_sends_nothing(store: Store) -> None:
+    turn_on(store)
+    tell(store, T0)
+    receiver = Receiver(TestClock())
+
+    def asleep(_: Destination) -> Receiver:
+        receiver.clock.at += outbox.SEND_WITHIN_MS + 1
+        return receiver
+
+    drain(store, [destination()], asleep, receiver.clock)
+    assert receiver.got == []
+    receiver.clock.at += outbox.LEASE_MS
+    drained(store, receiver)
+    assert len(receiver.got) == 1
+
+
+def test_a_drain_ends_in_bounded_time(store: Store) -> None:
+    turn_on(store)
+    for _ in range(20):
+        tell(store, T0)
+    receiver = Receiver(TestClock(), cost=10_000)
+    drained(store, receiver)
+    assert len(receiver.got) == 6
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5, 50, 100_000])
+def test_waits_grow_up_to_their_limit(attempts: int) -> None:
+    assert retry_wait(attempts, is_alarm=True) <= LONGEST_ALARM_WAIT_MS
+    assert retry_wait(attempts, is_alarm=False) <= LONGEST_WAIT_MS
+    assert retry_wait(attempts, is_alarm=False) >= retry_wait(attempts - 1, is_alarm=False)
+
+
+def test_the_next_digest_is_at_its_time_of_day() -> None:
+    before, after = datetime(2026, 11, 27, 7, tzinfo=UTC), datetime(2026, 11, 27, 8, tzinfo=UTC)
+    assert next_digest(before, time(8), UTC) == after
+    assert next_digest(after, time(8), UTC) == datetime(2026, 11, 28, 8, tzinfo=UTC)
+
+
+def test_runs_add_up_in_a_digest() -> None:
+    runs = [
+        NoticeItem(event=NoticeEvent.RUN_RESULT, facts={"run": f"r_{n}", "state": "ended", "done": n}) for n in (1, 2)
+    ]
+    (item,) = merge_items(runs)
+    assert (item.count, item.facts["done"]) == (2, 3)
+
+
+# ---- whatever happens --------------------------------------------------------------------------------------------------
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """Two workers and two destinations. A worker can die after its claim, before or after the message arrived."""
+
+    make_place: Callable[[Path], str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = open_store(type(self).make_place(Path(tempfile.mkdtemp(prefix="outbox-"))), endpoint=ENDPOINT)
+        self.clock, self.told = TestClock(), 0
+        self.got: dict[str, list[tuple[int, str]]] = {name: [] for name in NAMES}
+        self.resent: set[str] = set()
+        self.held: dict[str, tuple[str, OutboxRow]] = {}
+        turn_on(self.store, NAMES, at=T0)
+
+    def teardown(self) -> None:
+        try:
+            self.check_the_end()
+        finally:
+            self.store.close()
+
+    @rule()
+    def something_happens(self) -> None:
+        tell(self.store, self.clock.at)
+        self.told += 1
+
+    @rule(seconds=st.sampled_from([1, 10, 61, 120, 300, 3600]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.at += seconds * 1000
+
+    @rule(name=st.sampled_from(NAMES), worker=st.sampled_from(["w1", "w2"]), arrives=st.booleans())
+    def claim_and_die(self, name: str, worker: str, arrives: bool) -> None:
+        """A process dies between the sending and the record, or before the sending."""
+        row = outbox.claim(self.store, name, worker, self.clock.at)
+        if row is not None:
+            assert outbox.claim(self.store, name, "w3", self.clock.at) is None
+            self.held[name] = (worker, row)
+            if arrives:
+                self.receive(row)
+
+    @rule(name=st.sampled_from(NAMES), kind=st.sampled_from(list(DeliveryKind)))
+    def settle_late(self, name: str, kind: DeliveryKind) -> None:
+        """A process that was thought dead records its result; it counts only if nobody took over."""
+        if name in self.held:
+            worker, row = self.held.pop(name)
+            outbox.settle(
+                self.store,
+                row,
+                worker,
+                Delivery(kind if kind is not DeliveryKind.DELIVERED else DeliveryKind.UNKNOWN),
+                self.clock.at,
+            )
+
+    @rule(name=st.sampled_from(NAMES), kind=st.sampled_from(list(DeliveryKind)))
+    def drain_one(self, name: str, kind: DeliveryKind) -> None:
+        row = outbox.claim(self.store, name, "w4", self.clock.at)
+        if row is None:
+            return
+        if kind in {DeliveryKind.DELIVERED, DeliveryKind.UNKNOWN}:
+            self.receive(row)
+        assert outbox.settle(self.store, row, "w4", Delivery(kind), self.clock.at)
+        if kind is DeliveryKind.REFUSED:
+            self.resent.add(row.id)
+
+    @rule()
+    def retry_all(self) -> None:
+        self.resent |= set(outbox.requeue(self.store, None, self.clock.at, NAMES))
+
+    def receive(self, row: OutboxRow) -> None:
+        self.got[row.destination].append((row.sequence, row.id))
+
+    @invariant()
+    def the_order_holds(self) -> None:
+        for name in NAMES:
+            numbers = [number for number, ident in self.got[name] if ident not in self.resent]
+            assert numbers == sorted(numbers), name
+        assert all(isinstance(ident, str) for name in NAMES for _, ident in self.got[name])
+
+    def check_the_end(self) -> None:
+        """Once receivers work, everything arrives: nothing is lost, and each id belongs to one number."""
+        for name in NAMES:
+            self.retry_all()
+            receiver = Receiver(self.clock)
+            self.clock.at += outbox.LEASE_MS + LONGEST_WAIT_MS
+            drained(self.store, receiver, name)
+            self.got[name] += [(one.sequence, one.id) for one in receiver.got]
+            assert {number for number, _ in self.got[name]} == set(range(1, self.told + 1))
+            assert len({ident for _, ident in self.got[name]}) == self.told
+        assert set(states(self.store)) <= {MessageState.DELIVERED}
+        self.the_order_holds()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_whatever_happens_each_notice_arrives_in_order(kind: str, request: pytest.FixtureRequest) -> None:
+    uri = request.getfixturevalue("postgres_uri") if kind == "postgresql" else ""
+
+    def make_place(folder: Path) -> str:
+        return new_schema(uri) if uri else f"sqlite:///{folder / 'desk.db'}"
+
+    machine = type("PlacedOutbox", (OutboxMachine,), {"make_place": staticmethod(make_place)})
+    effort = settings() if kind == "sqlite" else settings(max_examples=max(5, settings().max_examples // 5))
+    run_state_machine_as_test(machine, settings=effort)

@@ -1,0 +1,97 @@
+"""Admins see in the settings which notices died, and send them again; the desk sends what waits; metrics count it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application.notifications import store_destinations
+from hf_gate.domain import events as e
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.notices import Delivery, DeliveryKind, MessageState
+from hf_gate.domain.timestamps import to_ms
+from hf_gate.store import outbox
+from hf_gate.store.store import Store
+from hf_gate.web.background_worker import BackgroundWorker
+from tests.contract.notice_kit import HOOK_KEY, Hook, open_hook
+from tests.web.kit import Room, a_room, parsed
+
+DESK = "notify: [{name: team, webhook: env:HOOK, key: env:HOOK_KEY}]\n"
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    with open_hook() as found:
+        monkeypatch.setenv("HOOK", found.url)
+        monkeypatch.setenv("HOOK_KEY", HOOK_KEY)
+        yield found
+
+
+@pytest.fixture
+def told(hook: Hook, tmp_path: Path) -> Iterator[Room]:
+    """A desk with a destination that refused one message; another one waits behind it."""
+    assert hook.calls == []
+    with a_room(tmp_path, repos=2, desk=DESK) as room:
+        store, now = room.app_state.workspace.store, to_ms(room.app_state.now())
+        store_destinations(room.app_state.workspace)
+        for event in (e.UnattendedStopped(), e.UnattendedStarted()):
+            with store.writing() as write:
+                write.append(None, [e.LedgerEntry(event=event, at=now + 1, actor="lena")])
+        row = outbox.claim(store, "team", "w", now + 1)
+        assert row is not None
+        outbox.settle(store, row, "w", Delivery(DeliveryKind.REFUSED, "<b>no</b>"), now + 2)
+        yield room
+
+
+def states(store: Store) -> list[MessageState]:
+    return [row.state for row in outbox.read_messages(store, list(MessageState), 10)][::-1]
+
+
+def test_an_admin_sends_a_dead_letter_again(told: Room) -> None:
+    lena, store = told.visitor(), told.app_state.workspace.store
+    body = lena.get("/settings").body
+    words = " ".join(" ".join(parsed(body).text).split())
+    assert "All unattended work is stopped." in words
+    assert "<b>no</b>" in words
+    assert "<b>no" not in body
+    (dead,) = outbox.read_messages(store, [MessageState.DEAD], 10)
+    assert lena.post("/notices/retry", {"id": dead.id}).status == 303
+    assert states(store) == [MessageState.WAITING, MessageState.WAITING]
+    assert lena.post("/notices/retry", {"id": dead.id}).status == 422
+
+
+def test_nobody_else_sees_or_sends_notices(told: Room) -> None:
+    bound = told.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(told.repo),)))
+    for visitor in (told.reviewer(), told.viewer(), bound):
+        assert "Notices to the team" not in visitor.get("/settings").body
+        assert visitor.post("/notices/retry").status in {403, 404}
+        assert "hf_gate_outbox" not in bound.get("/metrics").body
+    assert states(told.app_state.workspace.store)[0] is MessageState.DEAD
+
+
+def test_the_settings_say_how_to_name_a_destination(room: Room) -> None:
+    assert "There is no destination." in room.visitor().get("/settings").body
+
+
+def test_metrics_count_what_waits_and_what_died(told: Room) -> None:
+    text = told.visitor().get("/metrics").body
+    assert 'hf_gate_outbox_messages{destination="team",state="waiting"} 1\n' in text
+    assert 'hf_gate_outbox_messages{destination="team",state="dead"} 1\n' in text
+    assert 'hf_gate_outbox_oldest_seconds{destination="team"}' in text
+    assert 'hf_gate_guard{guard="accept",what="limit"} 20000\n' in text
+
+
+def test_an_open_desk_sends_what_waits(told: Room, hook: Hook) -> None:
+    arrived = threading.Event()
+    hook.on_call = arrived.set
+    worker = BackgroundWorker(told.app_state, list)
+    worker.start()
+    try:
+        assert arrived.wait(60)
+    finally:
+        worker.stop()
+    assert hook.texts == ["Unattended work may run again."]
+    assert states(told.app_state.workspace.store) == [MessageState.DEAD, MessageState.DELIVERED]
