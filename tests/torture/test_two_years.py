@@ -1,0 +1,131 @@
+"""Two years of 50 repos, a turn a day: no grant ends early, on unknown, or later than its turn, guard and hours allow."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.rows import RequestRow
+from hf_gate.domain.timestamps import from_ms
+from tests.contract.ends_kit import GONE, KEPT, SIGNED, EndsScene, policy
+from tests.contract.test_ends_in_time import Agreement, Year
+
+from .near import Near
+
+SIZES = {"dev": (4, 40, 12), "ci": (4, 40, 12), "torture": (50, 730, 200)}
+REPOS, DAYS, PEOPLE = SIZES[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
+HOURS, RATE = (8, 18), 2
+
+
+class ManyRepos(EndsScene):
+    """A workspace with many repos. Each person asks at one of them."""
+
+    def repo_of(self, name: str) -> Repo:
+        """A repo that asks its owners; some of a local Hub accept everybody at once."""
+        asks = [one for line, one in zip(self.lines, self.repos, strict=True) if line["gated"] == "manual"]
+        return asks[int(name.rpartition("-")[2]) % len(asks)]
+
+    @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.near.door("GET", "repos")
+        return found
+
+    def ask(self, wishes: Mapping[str, str] | Sequence[str], repo: Repo | None = None) -> None:
+        for name in wishes:
+            super().ask([name], repo or self.repo_of(name))
+
+    def row(self, name: str, repo: Repo | None = None) -> RequestRow:
+        return super().row(name, repo or self.repo_of(name))
+
+    def where(self, name: str, repo: Repo | None = None) -> str | None:
+        return super().where(name, repo or self.repo_of(name))
+
+
+class Life(Year):
+    """What happens in these years. Dates in the table are days of the calendar, so that they come nearer."""
+
+    scene: ManyRepos
+
+    def live(self, rng: random.Random) -> None:
+        self.rng, self.days, self.asked, self.ended = rng, dict[str, date | str | None](), 0, 0
+        self.scene.set_policy(
+            policy(SIGNED, f"{KEPT}\ngrace: 5d"),
+            f'{{ends: {RATE}/min, end_hours: "{HOURS[0]:02}:00-{HOURS[1]:02}:00"}}',
+        )
+        for _ in range(DAYS):
+            if self.asked < PEOPLE and rng.random() < 2 * PEOPLE / DAYS:
+                self.admit()
+            for _ in range(2):
+                self.happen()
+            self.scene.wait(rng.choice([1.0, 1.0, 1.0, 0.6, 1.4]))
+            if rng.random() < 0.05:
+                self.scene.wait(rng.randint(2, 9))  # the service is down; nobody looks
+            self.scene.load()
+            self.play_turn()
+
+    def admit(self) -> None:
+        """Somebody signs and asks."""
+        name = f"person-{self.asked}"
+        self.asked += 1
+        self.days[name] = self.today + timedelta(days=self.rng.randint(5, DAYS // 2))
+        self.write()
+        self.scene.ask([name])
+
+    def happen(self) -> None:
+        """An agreement is extended, shortened, withdrawn, or loses its date; the table cannot be read, or can again."""
+        if not self.days or self.rng.random() < 0.8:
+            return
+        name = self.rng.choice(list(self.days))
+        kind = self.rng.choice(["extend", "extend", "shorten", "withdraw", "no date", "lose", "read"])
+        if kind == "lose":
+            self.lose()
+            return
+        dates: dict[str, date | str | None] = {
+            "extend": self.today + timedelta(days=self.rng.randint(10, DAYS // 2)),
+            "shorten": self.today + timedelta(days=self.rng.randint(-5, 20)),
+            "withdraw": GONE,
+            "no date": None,
+        }
+        self.days[name] = dates.get(kind, self.days[name])
+        self.write()
+
+    def write(self) -> None:
+        self.is_readable = True
+        self.rows = {name: (day - self.today).days if isinstance(day, date) else day for name, day in self.days.items()}
+        self.scene.set_rows(self.rows)
+
+    @property
+    def today(self) -> date:
+        return self.scene.now.date()
+
+    def play_turn(self) -> None:
+        before = len(self.people)
+        self.turn(HOURS, RATE)
+        self.ended += before - len(self.people)
+        for name in self.days.keys() - self.people.keys():
+            if self.scene.where(name) == "accepted":
+                end = self.scene.row(name).state.until
+                assert end is not None
+                self.people[name] = Agreement(from_ms(end))
+                self.dates.setdefault(name, from_ms(end))  # the table was lost after it was read
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.torture)])
+def test_two_years_of_many_repos_end_every_grant_in_time(tmp_path: Path, seed: int) -> None:
+    scene = ManyRepos(tmp_path, Near(repos=REPOS))
+    try:
+        life = Life(scene)
+        life.live(random.Random(seed))
+        assert life.ended >= PEOPLE // 4, "a year in which hardly anybody lost access shows nothing"
+        scene.check()
+    finally:
+        scene.close()
