@@ -16,6 +16,7 @@ from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures
 from hf_gate.store.opening import open_store
 from hf_gate.store.retention import delete_expired, remove_traces
+from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, ENDPOINT, mode_of, new_schema, record, take
 from tests.contract.traces import traces_in_files, traces_on_server
@@ -121,6 +122,46 @@ def test_names_change_between_erasures_and_the_store_stays_sound(tmp_path: Path)
                 append_record(erasures, make_record(store.reads, found[0].person.id, turn))
                 assert repeat_erasures(store, erasures)
             assert store.reads.rows("PRAGMA integrity_check") == [("ok",)], turn
+
+
+def _erase_here(store: Store, name: str) -> None:
+    """Erase a person from a store; the list of erasures is beside it."""
+    assert store.erasures is not None
+    (row,) = store.find_by_identity(None, name)
+    append_record(store.erasures, make_record(store.reads, row.person.id, 5))
+    assert repeat_erasures(store, store.erasures)
+
+
+def test_an_erasure_rebuilds_a_search_index_that_is_damaged(path: Path, tmp_path: Path) -> None:
+    with open_store(path, endpoint=ENDPOINT) as store:
+        take(store, EEG, _people({1: WORDS[0]}))
+        erasures, (row,) = path.with_name("erasures.jsonl"), store.find_by_identity(None, "walrus-002")
+        append_record(erasures, make_record(store.reads, row.person.id, 5))
+        with store.maintaining() as db:
+            db.run("UPDATE grams_data SET block = zeroblob(length(block)) WHERE id > 1000")
+        assert store.find_index_faults()
+        assert repeat_erasures(store, erasures)
+        _check_index(store)
+    assert traces_in_files(tmp_path, ["walrus-002"]) == []
+
+
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_an_erasure_removes_trigrams_that_another_version_indexed(path: Path, tmp_path: Path, is_mixed: bool) -> None:
+    with open_store(path, endpoint=ENDPOINT) as store:
+        take(store, EEG, _people({}))
+        assert store.setting("search index") == read_index_version()
+        (row,) = store.find_by_identity(None, "walrus-002")
+        with store.maintaining() as db:
+            db.run("INSERT INTO grams (rowid, text) VALUES (?, 'qxzjv')", (row.id,))
+            db.run("UPDATE settings SET value = 'older' WHERE key = 'search index'")
+        if is_mixed:
+            take(store, EEG, [record(50, name="newcomer")])
+            assert store.setting("search index") is None
+        assert traces_in_files(tmp_path, ["qxzjv"])
+        _erase_here(store, "walrus-002")
+        assert store.setting("search index") == read_index_version()
+        assert traces_in_files(tmp_path, ["qxzjv", "walrus-002"]) == []
+        _check_index(store)
 
 
 def test_a_damaged_search_index_is_not_called_verified(path: Path) -> None:

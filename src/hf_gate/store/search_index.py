@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Final
 
+from ..errors import StoreDamaged
+from . import search_text
 from .people import StoredPerson
 from .search_text import EMPTY_TEXT, SearchText, find_dense_runs, replace_names, with_dense_runs
 from .sql import Database
 
 _BATCH: Final = 5_000  # texts in memory while the index is rebuilt
+_VERSION: Final = "search index"
+"""The setting with the version of the code that indexed all texts; missing if several versions did."""
+
+
+@cache
+def read_index_version() -> str:
+    """Return the version of what decides which trigrams a text has."""
+    code = Path(search_text.__file__).read_bytes()
+    return f"{hashlib.blake2b(code, digest_size=8).hexdigest()} {sqlite3.sqlite_version}"
 
 
 class SearchIndex:
@@ -19,7 +34,9 @@ class SearchIndex:
         self._db = db
         self._new: dict[int, SearchText] = {}
         self._changed: dict[int, SearchText] = {}
+        self._has_emptied = False
         self._must_rebuild = False
+        self._is_version_noted = False
 
     def add(self, ident: int, text: SearchText) -> None:
         """Add the text of a new request."""
@@ -36,12 +53,13 @@ class SearchIndex:
         if self._changed:
             self._delete_texts(self._changed)
         rows = [(ident, *text) for ident, text in sorted((self._changed | self._new).items())]
-        if self._db.is_sqlite:
+        if not self._db.is_sqlite:
+            self._db.insert_many("INSERT INTO texts (id, text, extra) VALUES (?, ?, ?)", rows)
+        elif rows:
+            self._note_version()
             self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", [row[:2] for row in rows])
             if not self._must_rebuild:
                 self._insert_grams((ident, text + more) for ident, text, more in rows)
-        else:
-            self._db.insert_many("INSERT INTO texts (id, text, extra) VALUES (?, ?, ?)", rows)
         self._new, self._changed = {}, {}
 
     def _replace_names(self, people: dict[int, StoredPerson]) -> None:
@@ -53,34 +71,76 @@ class SearchIndex:
                 self._changed[ident] = with_dense_runs(replace_names(text, one.fullname, one.username, one.email))
 
     def empty(self, requests: Sequence[int]) -> None:
-        """Replace the texts of requests by empty ones. `finish` then removes their trigrams from the index."""
-        self._must_rebuild = self._db.is_sqlite
+        """Replace the texts of requests by empty ones. `finish` then removes their trigrams from the file."""
+        self._has_emptied = self._db.is_sqlite
         self._delete_texts(requests)
         self._new |= dict.fromkeys(requests, EMPTY_TEXT)
         self.flush()
 
     def finish(self) -> None:
-        """Rebuild the index of SQLite if texts were emptied; call this before the transaction ends.
+        """Remove the trigrams of emptied texts from the file of SQLite; call this before the transaction ends.
 
-        A normal delete leaves the trigrams in the file. FTS5's `secure-delete` damages an index with earlier normal deletes,
-        such as those of changed names, and is 100 times slower.
+        A delete only marks the trigrams as deleted. To merge all parts of the index into one drops them, together with
+        those of earlier names. FTS5's `secure-delete` damages an index with earlier normal deletes, and is 100 times
+        slower. The index is rebuilt if it is damaged, or if another version of the code may have indexed other trigrams.
         """
-        if not self._must_rebuild:
-            return
+        if self._has_emptied and (self._must_rebuild or not self._is_of_this_version() or not self._merge()):
+            self._rebuild()
+        self._has_emptied = self._must_rebuild = False
+
+    def _merge(self) -> bool:
+        """Merge the index into one part; return False if it is damaged."""
+        try:
+            self._db.run("INSERT INTO grams (grams) VALUES ('optimize')")
+            self._db.run("INSERT INTO grams (grams) VALUES ('integrity-check')")
+        except StoreDamaged:
+            return False
+        return True
+
+    def _rebuild(self) -> None:
         self._db.run("INSERT INTO grams (grams) VALUES ('delete-all')")
         last = 0
         while rows := self._db.rows("SELECT id, text FROM texts WHERE id > ? ORDER BY id LIMIT ?", (last, _BATCH)):
             self._insert_grams((ident, text + find_dense_runs(text)) for ident, text in rows)
             last = rows[-1][0]
-        self._must_rebuild = False
+        self._write_version(read_index_version())
+
+    def _is_of_this_version(self) -> bool:
+        return (
+            self._db.row("SELECT 1 FROM settings WHERE key = ? AND value = ?", (_VERSION, read_index_version()))
+            is not None
+        )
+
+    def _note_version(self) -> None:
+        """Store the version before the first text is indexed, and delete another one before a text is added to it."""
+        if self._is_version_noted or self._is_of_this_version():
+            self._is_version_noted = True
+            return
+        is_first = self._db.row("SELECT 1 FROM texts LIMIT 1") is None
+        self._write_version(read_index_version() if is_first else None)
+        self._is_version_noted = True
+
+    def _write_version(self, version: str | None) -> None:
+        self._db.run("DELETE FROM settings WHERE key = ?", (_VERSION,))
+        if version is not None:
+            self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (_VERSION, version))
 
     def _insert_grams(self, rows: Iterable[tuple[int, str]]) -> None:
         self._db.insert_many("INSERT INTO grams (rowid, text) VALUES (?, ?)", rows)
 
+    def _delete_grams(self, rows: Sequence[tuple[int, str]]) -> None:
+        """Delete the trigrams of these texts. They must be the indexed ones, which the index does not keep."""
+        try:
+            self._db.run_many("INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)", rows)
+        except StoreDamaged:
+            if not self._has_emptied:
+                raise
+            self._must_rebuild = True
+
     def _delete_texts(self, requests: Collection[int]) -> None:
         among, value = self._db.in_clause(requests)
-        if self._db.is_sqlite and not self._must_rebuild:
+        if self._db.is_sqlite:
             old = self._db.rows(f"SELECT id, text FROM texts WHERE id {among} ORDER BY id", (value,))
             rows = [(ident, text + find_dense_runs(text)) for ident, text in old]
-            self._db.run_many("INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)", rows)
+            self._delete_grams(rows)
         self._db.run(f"DELETE FROM texts WHERE id {among}", (value,))
