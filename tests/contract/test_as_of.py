@@ -83,6 +83,7 @@ class PastMachine(StoreMachine):
             back = [past.row.id for past in iterate_past_requests(self.store, moment, oldest_first=True)]
             assert back == listed[::-1]
             for past in every.values():
+                assert past.row.first_seen_at is None
                 assert (past.grant is not None) == (past.row.state.status == Status.ACCEPTED)
         return found
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.application.record_builders import request_record
 from hf_gate.application.record_files import csv_lines, json_array, json_lines, spool
 from hf_gate.application.records import Record, RequestRecord, RunRecord, VerdictRecord, keys_of
+from hf_gate.application.request_record_builders import request_record
 from hf_gate.domain.flat_rows import ANSWER_COLUMNS
 from tests.core.test_flat import asked
 

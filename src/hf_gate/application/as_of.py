@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Final, Literal
 
 import msgspec
-from msgspec.structs import asdict
 
 from ..domain.display_text import clip, make_visible, pluralize
 from ..domain.event_descriptions import describe_agreements
@@ -36,8 +35,8 @@ from .evaluation import CurrentVerdicts
 from .ledger_entries import history_records
 from .past_records import AccessRecord, PastRequestRecord, ShownPastRequest
 from .ports import HubPort
-from .record_builders import stored_attempt
 from .records import keys_of
+from .request_record_builders import AttemptFields, attempt_fields
 from .sync import RowIdSet
 
 MAX_MEMBERS: Final = 10_000  # members of one organisation that are listed
@@ -265,19 +264,31 @@ def find_past_attempts(store: Store, certainty: SyncCertainty, idents: Sequence[
 
 def past_request_record(certainty: SyncCertainty, past: PastRequest) -> PastRequestRecord:
     """Return the record of a request as it was."""
-    return PastRequestRecord(
-        **asdict(stored_attempt(past.row, _ANY_VERDICT)),
-        as_of=ms_to_iso(certainty.moment.at),
-        proved_at=ms_to_iso(certainty.proved_at),
-        found_later=past.row.id in certainty.found_later,
-    )
+    return PastRequestRecord(**_past_fields(certainty, past))
+
+
+class _PastRequestFields(AttemptFields):
+    """The fields of `PastRequestRecord` and of every record that extends it."""
+
+    as_of: str
+    proved_at: str | None
+    found_later: bool
+
+
+def _past_fields(certainty: SyncCertainty, past: PastRequest) -> _PastRequestFields:
+    return {
+        **attempt_fields(past.row, _ANY_VERDICT),
+        "as_of": ms_to_iso(certainty.moment.at),
+        "proved_at": ms_to_iso(certainty.proved_at),
+        "found_later": past.row.id in certainty.found_later,
+    }
 
 
 def shown_past_request(store: Store, certainty: SyncCertainty, attempts: Sequence[PastRequest]) -> ShownPastRequest:
     """Return the record of the last of these attempts, with the history of all."""
     past, access = attempts[-1], access_record(store, certainty, attempts[-1])
     return ShownPastRequest(
-        **asdict(past_request_record(certainty, past)),
+        **_past_fields(certainty, past),
         since=access.since,
         by=access.by,
         policy=access.policy,

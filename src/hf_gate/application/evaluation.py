@@ -360,7 +360,7 @@ def add_read_time(store: Store, row: RequestRow) -> RequestRow:
     known = store.repo(row.repo) if row.id > 0 else None
     if row.request is None or known is None:
         return row
-    read_at = max(known.full_at or 0, row.first_seen_at) / 1000
+    read_at = max(known.full_at or 0, row.first_seen_at or 0) / 1000
     return structs.replace(row, request=structs.replace(row.request, read_at=read_at))
 
 
@@ -391,7 +391,8 @@ def unstored_row(request: AccessRequest) -> RequestRow:
     person = request.person
     state = RequestState("", request.status, to_ms(request.asked_at), hub_request=request.request_id)
     identity = Identity(person.id, person.username, person.fullname, request.email)
-    return RequestRow(id=0, repo=request.repo, person=PersonRow(0, "", identity), state=state, request=request)
+    person_row = PersonRow(0, "", identity)
+    return RequestRow(id=0, repo=request.repo, person=person_row, state=state, first_seen_at=None, request=request)
 
 
 def latest_request(rows: Sequence[RequestRow]) -> RequestRow | None:

@@ -21,7 +21,7 @@ from ..store.identity import read_full_identity
 from ..store.person_data import read_person_data
 from .erasure_places import find_places
 from .evaluation import CurrentVerdicts
-from .record_builders import change_record, exported_request, person_record
+from .record_builders import change_record, person_record
 from .records import (
     BindingRecord,
     ChangeRecord,
@@ -30,6 +30,7 @@ from .records import (
     PersonExportRecord,
     SavedViewRecord,
 )
+from .request_record_builders import exported_request
 from .workspace import Workspace
 
 _CHUNK = 200

@@ -1,25 +1,21 @@
-"""Builds output records from stored rows, plans and results of the Hub client."""
+"""Builds the output records of people, repos, plans, runs and policies."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import end_of_terms
-from ..domain.ids import Person, RepoType
+from ..domain.ids import RepoType
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import Outcome, OutcomeKind
-from ..domain.requests import AccessRequest
-from ..domain.timestamps import from_ms, ms_to_iso, to_iso, to_ms
+from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from .records import (
-    TICKS,
     AcceptRequirementRecord,
     AccountRecord,
-    AttemptRecord,
     ChangeRecord,
-    ExportedRequest,
     GrantEndRecord,
     HealthRecord,
     OutcomeRecord,
@@ -28,11 +24,9 @@ from .records import (
     ProblemRecord,
     RepoRecord,
     RepoStatusRecord,
-    RequestRecord,
     RunRecord,
     TermsRecord,
     TurnRecord,
-    VerdictRecord,
 )
 
 if TYPE_CHECKING:
@@ -47,30 +41,11 @@ if TYPE_CHECKING:
     from ..policy.model import PolicyProblem
     from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_tests import PolicyTestResult
-    from .evaluation import CurrentVerdicts
     from .health import Health
     from .workspace_status import RepoStatus
 
 
-# ---- requests ----------------------------------------------------------------------------------------------------------
-
-
-def request_record(request: AccessRequest, *, with_quality: bool = True) -> RequestRecord:
-    """Return the record of a request read from the Hub.
-
-    `with_quality` false saves time, because rating answers takes longest.
-    """
-    return RequestRecord(**_request_fields(request, request.person, request.email, with_quality=with_quality))
-
-
-def stored_request(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> RequestRecord:
-    """Return the record of a stored request. `verdicts` drops a verdict that no longer applies."""
-    return RequestRecord(**stored_fields(row, verdicts, with_quality=with_quality))
-
-
-def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts) -> AttemptRecord:
-    """Return the record of a stored request with its attempt number and its end."""
-    return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=ms_to_iso(row.state.ends_at))
+# ---- accounts, terms and ends ----------------------------------------------------------------------------------------
 
 
 def account_record(profile: Profile, created_at: datetime | None) -> AccountRecord:
@@ -85,56 +60,6 @@ def account_record(profile: Profile, created_at: datetime | None) -> AccountReco
     )
 
 
-def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequest:
-    """Return the record of a stored request for the export of the store."""
-    state, request = row.state, row.request
-    return ExportedRequest(
-        **stored_fields(row, verdicts, with_quality=False),
-        attempt=state.attempt,
-        until=ms_to_iso(state.ends_at),
-        id=row.id,
-        person=row.person.id,
-        follows=state.after,
-        is_current=row.is_current,
-        first_seen_at=ms_to_iso(row.first_seen_at),
-        at_end=state.at_end,
-        record=None if request is None else request.raw,
-    )
-
-
-def attempt_record(request: AccessRequest) -> AttemptRecord:
-    """Return the record of a request read from the Hub, which has neither an attempt number nor an end."""
-    return AttemptRecord(**_request_fields(request, request.person, request.email), attempt=None, until=None)
-
-
-def stored_fields(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> dict[str, Any]:
-    """Return the fields of a stored request, with the person's latest names."""
-    known, request = row.person.identity, row.request or _without_record(row)
-    recorded = request.person
-    username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
-    person = Person(known.user_id or recorded.id, username, fullname)
-    fields = _request_fields(request, person, known.email or request.email, with_quality=with_quality)
-    return fields | store_only_fields(row, verdicts)
-
-
-def store_only_fields(row: RequestRow, verdicts: CurrentVerdicts) -> dict[str, Any]:
-    """Return the fields of a record that the Hub does not know."""
-    verdict = verdicts.verdict_of(row)
-    if verdict is None:
-        return {"verdict": None}
-    action, policy, rule, digest = verdict
-    return {
-        "verdict": VerdictRecord(
-            action=action,
-            policy=policy,
-            rule=rule,
-            digest=digest,
-            queue=row.state.queue,
-            due_at=ms_to_iso(row.state.due),
-        )
-    }
-
-
 def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
     """Return the record of the terms of an acceptance by hand."""
     end = end_of_terms(terms)
@@ -145,50 +70,6 @@ def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
         at_end=terms.at_end,
         rule=terms.rule,
         missing=list(terms.missing),
-    )
-
-
-def _request_fields(
-    request: AccessRequest, person: Person, email: str | None, *, with_quality: bool = True
-) -> dict[str, Any]:
-    return {
-        "repo": request.repo.id,
-        "repo_type": request.repo.type,
-        "request_id": request.request_id,
-        "user_id": person.id,
-        "user": person.username,
-        "fullname": person.fullname,
-        "email": email,
-        "status": str(request.status),
-        "asked_at": to_iso(request.asked_at),
-        "reviewed_at": to_iso(request.reviewed_at),
-        "answers": dict(request.answers) if request.has_form else None,
-        "quality": rate_answers(request) if with_quality else None,
-        "verdict": None,
-    }
-
-
-def rate_answers(request: AccessRequest) -> dict[str, str] | None:
-    """Rate each text answer; checkboxes are not rated. Return None without a form."""
-    if not request.has_form:
-        return None
-    from ..domain.answer_quality import rate_answer
-
-    names = tuple(filter(None, (request.person.username, request.person.fullname)))
-    texts = {label: text for label, text in request.answers.items() if text not in TICKS}
-    return {label: rate_answer(text, label, None, names).value for label, text in texts.items()}
-
-
-def _without_record(row: RequestRow) -> AccessRequest:
-    """Return a request from its stored state, because its record was erased."""
-    state = row.state
-    return AccessRequest(
-        repo=row.repo,
-        status=state.status,
-        asked_at=from_ms(state.asked_at),
-        person=Person(row.person.identity.user_id, row.person.identity.username),
-        request_id=state.hub_request,
-        reviewed_at=None if state.reviewed_at is None else from_ms(state.reviewed_at),
     )
 
 
@@ -274,7 +155,24 @@ def _turn_record(turn: TurnRow) -> TurnRecord:
     )
 
 
-def _repo_fields(row: RepoRow, oldest: datetime | None) -> dict[str, Any]:
+class _RepoFields(TypedDict):
+    """The fields of `RepoRecord` that stored repos have, and of every record that extends it."""
+
+    repo: str
+    repo_type: RepoType
+    gated: Literal[False] | str | None
+    counts: dict[str, int] | None
+    oldest_asked_at: str | None
+    quick_at: str | None
+    full_at: str | None
+    complete: bool | None
+    problem: str | None
+    fields: list[str] | None
+    form_problems: int | None
+    fingerprint: str | None
+
+
+def _repo_fields(row: RepoRow, oldest: datetime | None) -> _RepoFields:
     from ..domain.forms import form_from_json
 
     is_open = row.gated is None and row.full_at is not None

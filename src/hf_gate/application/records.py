@@ -1,6 +1,7 @@
 """Output records, one struct for each kind, used by `--json`, CSV, the desk's files, the JSON API and `schema`.
 
-To add a field, add it to the struct here and to its function in `record_builders.py`; every output then contains it.
+To add a field, add it to the struct here and to its function in `record_builders.py`, for requests in
+`request_record_builders.py`; every output then contains it.
 A value that is absent, unknown or hidden from the reader is null; its key is never missing.
 """
 

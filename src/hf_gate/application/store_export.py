@@ -15,7 +15,7 @@ from ..store.export import StoreReader
 from ..store.store import Store
 from .evaluation import CurrentVerdicts
 from .ledger_files import checkpoint_to_dict, export_ledger
-from .record_builders import exported_request
+from .request_record_builders import exported_request
 
 TABLES: Final[Mapping[str, str]] = {
     "about": "the Hub and version of the store",

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import click
 
-from ..application.record_builders import rate_answers, request_record
 from ..application.records import RequestRecord
+from ..application.request_record_builders import rate_answers, request_record
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.past_records import PastRequestRecord
-from ..application.record_builders import request_record
 from ..application.records import RequestRecord
+from ..application.request_record_builders import request_record
 from ..domain.completeness import NO_RESET_LIST
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo

@@ -11,8 +11,8 @@ import click
 
 from ..application.ledger_entries import history_records
 from ..application.past_records import PastRequestRecord
-from ..application.record_builders import attempt_record, stored_attempt
 from ..application.records import AttemptRecord
+from ..application.request_record_builders import attempt_record, stored_attempt
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, RequestNotFound

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from ..application.record_builders import rate_answers
+from ..application.request_record_builders import rate_answers
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import MEANING, STATUSES, Status
 from ..domain.timestamps import to_iso

@@ -12,8 +12,9 @@ import msgspec
 
 from ..application.ledger_entries import history_records
 from ..application.past_records import ShownPastRequest
-from ..application.record_builders import account_record, request_record, store_only_fields, stored_request
-from ..application.records import RequestRecord, ShownRequest
+from ..application.record_builders import account_record
+from ..application.records import ShownRequest
+from ..application.request_record_builders import RequestFields, request_fields, stored_fields, verdict_record
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import Status
@@ -57,16 +58,16 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     announce(run)
     workspace = open_stored_workspace(run)
     attempts = () if workspace is None else find_attempts(workspace.store, targets[0])
-    row, request = _current_request(run, workspace, targets[0], attempts)
+    fields, request = _current_request(run, workspace, targets[0], attempts)
     profile = _read_profile(run, request)
     shown = ShownRequest(
-        **msgspec.structs.asdict(row),
+        **fields,
         granted_by=request.granted_by.username if request.granted_by else None,
         account=None if profile is None else account_record(profile, request.person.created_at),
         history=None if workspace is None else history_records(workspace.store, attempts),
     )
     document = {"schema_version": 1, **msgspec.structs.asdict(shown)}
-    run.out.document(document, lambda: _lines(request, shown, run.now()), quiet=[target_argument(row)])
+    run.out.document(document, lambda: _lines(request, shown, run.now()), quiet=[target_argument(shown)])
     return 0
 
 
@@ -112,7 +113,7 @@ def _past_lines(request: AccessRequest | None, shown: ShownPastRequest, at: date
 
 def _current_request(
     run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
-) -> tuple[RequestRecord, AccessRequest]:
+) -> tuple[RequestFields, AccessRequest]:
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
     verdicts = current_verdicts(None if workspace is None else workspace.location.folder)
     try:
@@ -120,9 +121,8 @@ def _current_request(
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
-        return stored_request(attempts[-1], verdicts), attempts[-1].request
-    stored = store_only_fields(attempts[-1], verdicts) if attempts else {}
-    return msgspec.structs.replace(request_record(request), **stored), request
+        return stored_fields(attempts[-1], verdicts), attempts[-1].request
+    return request_fields(request, verdict_record(attempts[-1], verdicts) if attempts else None), request
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:

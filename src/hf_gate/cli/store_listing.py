@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
+from ..application.request_record_builders import stored_request
 from ..domain.lifecycle import STATUSES
 from ..domain.query import Pattern, Query, Term
 from ..domain.query_parser import parse_query

@@ -53,7 +53,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: RequestState
     is_current: bool = True
     has_notes: bool = False
-    first_seen_at: int = 0  # ms
+    first_seen_at: int | None  # ms; None if the row is not as it is stored: of an earlier moment, or only on the Hub
     started_at: int | None = None  # ms: start of the open change
     content: ContentDigest = ContentDigest(b"", b"")
     evaluation: StoredEvaluation = StoredEvaluation()

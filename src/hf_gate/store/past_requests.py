@@ -227,5 +227,6 @@ def _build_row(
         person=PersonRow(person, state.person, identity),
         state=state,
         is_current=is_current,
+        first_seen_at=None,
         request=request,
     )

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
-from ..application.record_builders import stored_fields, terms_record
+from ..application.record_builders import terms_record
 from ..application.records import Record, RequestRecord, TermsRecord
+from ..application.request_record_builders import stored_fields
 from ..application.tray import DecisionRequest
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.members import Member, MemberRole

@@ -12,8 +12,9 @@ from urllib.parse import quote, urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.last_transition import LastTransition, last_transition
-from ..application.record_builders import person_record, stored_attempt
+from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
+from ..application.request_record_builders import stored_attempt
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.event_descriptions import ORIGIN_PHRASES

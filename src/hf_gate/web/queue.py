@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.hold_reasons import count_holds, format_holds
-from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
+from ..application.request_record_builders import stored_request
 from ..domain.lifecycle import Status
 from ..domain.members import MAX_SAVED_VIEWS, MemberRole
 from ..domain.query import Query

@@ -1,0 +1,171 @@
+"""Builds the output records of requests, from the Hub and from the store.
+
+`RequestFields` has the fields of `RequestRecord`, `AttemptFields` those of `AttemptRecord`. A type checker refuses a record
+that lacks a field or that gets one twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+from ..domain.ids import Person
+from ..domain.requests import AccessRequest
+from ..domain.timestamps import from_ms, ms_to_iso, to_iso
+from .records import TICKS, AttemptRecord, ExportedRequest, RequestRecord, VerdictRecord
+
+if TYPE_CHECKING:
+    from ..domain.ids import RepoType
+    from ..domain.rows import RequestRow
+    from .evaluation import CurrentVerdicts
+    from .records import Quality
+
+
+class RequestFields(TypedDict):
+    """The fields of `RequestRecord` and of every record that extends it."""
+
+    repo: str
+    repo_type: RepoType
+    request_id: str | None
+    user_id: str | None
+    user: str | None
+    fullname: str | None
+    email: str | None
+    status: str
+    asked_at: str
+    reviewed_at: str | None
+    answers: dict[str, str] | None
+    quality: dict[str, Quality] | None
+    verdict: VerdictRecord | None
+
+
+class AttemptFields(RequestFields):
+    """The fields of `AttemptRecord` and of every record that extends it."""
+
+    attempt: int | None
+    until: str | None
+
+
+# ---- records -----------------------------------------------------------------------------------------------------------
+
+
+def request_record(request: AccessRequest, *, with_quality: bool = True) -> RequestRecord:
+    """Return the record of a request read from the Hub.
+
+    `with_quality` false saves time, because rating answers takes longest.
+    """
+    return RequestRecord(**request_fields(request, with_quality=with_quality))
+
+
+def stored_request(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> RequestRecord:
+    """Return the record of a stored request. `verdicts` drops a verdict that no longer applies."""
+    return RequestRecord(**stored_fields(row, verdicts, with_quality=with_quality))
+
+
+def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts) -> AttemptRecord:
+    """Return the record of a stored request with its attempt number and its end."""
+    return AttemptRecord(**attempt_fields(row, verdicts))
+
+
+def attempt_record(request: AccessRequest) -> AttemptRecord:
+    """Return the record of a request read from the Hub, which has neither an attempt number nor an end."""
+    return AttemptRecord(**request_fields(request), attempt=None, until=None)
+
+
+def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequest:
+    """Return the record of a stored request for the export of the store."""
+    return ExportedRequest(
+        **attempt_fields(row, verdicts, with_quality=False),
+        id=row.id,
+        person=row.person.id,
+        follows=row.state.after,
+        is_current=row.is_current,
+        first_seen_at=ms_to_iso(row.first_seen_at),
+        at_end=row.state.at_end,
+        record=None if row.request is None else row.request.raw,
+    )
+
+
+# ---- fields ------------------------------------------------------------------------------------------------------------
+
+
+def request_fields(
+    request: AccessRequest, verdict: VerdictRecord | None = None, *, with_quality: bool = True
+) -> RequestFields:
+    """Return the fields of a request read from the Hub."""
+    return _build_fields(request, request.person, request.email, verdict, with_quality=with_quality)
+
+
+def stored_fields(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> RequestFields:
+    """Return the fields of a stored request, with the person's latest names."""
+    known, request = row.person.identity, row.request or _without_record(row)
+    recorded = request.person
+    username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
+    person = Person(known.user_id or recorded.id, username, fullname)
+    verdict = verdict_record(row, verdicts)
+    return _build_fields(request, person, known.email or request.email, verdict, with_quality=with_quality)
+
+
+def attempt_fields(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> AttemptFields:
+    """Return the fields of a stored request with its attempt number and its end."""
+    fields = stored_fields(row, verdicts, with_quality=with_quality)
+    return {**fields, "attempt": row.state.attempt, "until": ms_to_iso(row.state.ends_at)}
+
+
+def _build_fields(
+    request: AccessRequest, person: Person, email: str | None, verdict: VerdictRecord | None, *, with_quality: bool
+) -> RequestFields:
+    return {
+        "repo": request.repo.id,
+        "repo_type": request.repo.type,
+        "request_id": request.request_id,
+        "user_id": person.id,
+        "user": person.username,
+        "fullname": person.fullname,
+        "email": email,
+        "status": str(request.status),
+        "asked_at": to_iso(request.asked_at),
+        "reviewed_at": to_iso(request.reviewed_at),
+        "answers": dict(request.answers) if request.has_form else None,
+        "quality": rate_answers(request) if with_quality else None,
+        "verdict": verdict,
+    }
+
+
+def verdict_record(row: RequestRow, verdicts: CurrentVerdicts) -> VerdictRecord | None:
+    """Return the record of the verdict on a stored request; None if it has none that still applies."""
+    verdict = verdicts.verdict_of(row)
+    if verdict is None:
+        return None
+    action, policy, rule, digest = verdict
+    return VerdictRecord(
+        action=action,
+        policy=policy,
+        rule=rule,
+        digest=digest,
+        queue=row.state.queue,
+        due_at=ms_to_iso(row.state.due),
+    )
+
+
+def rate_answers(request: AccessRequest) -> dict[str, Quality] | None:
+    """Rate each text answer; checkboxes are not rated. Return None without a form."""
+    if not request.has_form:
+        return None
+    from ..domain.answer_quality import rate_answer
+
+    names = tuple(filter(None, (request.person.username, request.person.fullname)))
+    texts = {label: text for label, text in request.answers.items() if text not in TICKS}
+    return {label: rate_answer(text, label, None, names).value for label, text in texts.items()}
+
+
+def _without_record(row: RequestRow) -> AccessRequest:
+    """Return a request from its stored state, because its record was erased."""
+    state = row.state
+    return AccessRequest(
+        repo=row.repo,
+        status=state.status,
+        asked_at=from_ms(state.asked_at),
+        person=Person(row.person.identity.user_id, row.person.identity.username),
+        request_id=state.hub_request,
+        reviewed_at=None if state.reviewed_at is None else from_ms(state.reviewed_at),
+    )
