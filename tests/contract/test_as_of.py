@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import settings
@@ -213,13 +215,15 @@ def test_a_later_sync_that_finds_no_earlier_change_confirms_a_moment(desk: Desk)
     (open_end,) = read_past_view(desk.store, [desk.repo], from_ms(between)).certainties
     assert open_end.proved_at is not None
     assert open_end.confirmed_at is None
-    assert "unknown" in " ".join(open_end.describe())
+    assert "unknown" in " ".join(open_end.describe(UTC))
     _pass(desk, 26)
     desk.full()
     (closed,) = read_past_view(desk.store, [desk.repo], from_ms(between)).certainties
     assert closed.confirmed_at is not None
     assert not closed.found_later
-    assert "found no earlier change" in " ".join(closed.describe())
+    assert "found no earlier change" in " ".join(closed.describe(UTC))
+    tokyo = " ".join(closed.describe(ZoneInfo("Asia/Tokyo")))
+    assert (tokyo.count(" JST"), tokyo.count("UTC")) == (2, 0)
 
 
 def test_a_change_on_the_hub_that_a_later_sync_reveals_is_marked(desk: Desk) -> None:

@@ -26,7 +26,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (
         e.StatusMoved(before="accepted", after="reset", cause="superseded"),
         None,
-        "accepted to reset, on the Hub, after a change of ours",
+        "accepted to reset, on the Hub, after a change by hf-gate",
     ),
     (e.RequestWithdrawn(before="pending"), None, "gone from all lists, was pending"),
     (
@@ -119,7 +119,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (
         e.PrivatePartsDeleted(cause="retention", entries=((7, 7),)),
         None,
-        "personal data of 1 entry deleted: its time to be kept is over",
+        "personal data of 1 entry deleted: the time to keep it is over",
     ),
     (e.AccountProven(member="m_1", account="42"), None, "member m_1 proved that they own Hub account 42"),
     (

@@ -116,7 +116,7 @@ def test_only_reviewers_of_all_repos_confirm_and_others_see_their_own_repos(held
     assert "p000" in words(rob.get("/ends"))
     assert "p000" not in words(eve.get("/ends"))
     assert "would end earlier" not in words(eve.get("/overview"))
-    assert "A reviewer of all repos confirms" in words(rob.get("/ends"))
+    assert "Ask a reviewer of all repos to confirm" in words(rob.get("/ends"))
     assert _confirm(vic, "21", "0" * 16).status == 403
     assert _confirm(rob, "21", "0" * 16).status == 403
     assert _years(held) == {2090}

@@ -71,7 +71,7 @@ def test_the_sheet_says_the_days_and_what_happens_then(asked: Room) -> None:
     lena = asked.visitor()
     part = lena.get(f"/requests/{_key(asked, 'ada')}/until", hx_request="true").body
     assert re.findall(r'name="until" value="(\w+)"', part) == ["30d", "90d", "365d", "day", "none"]
-    assert "The next plan after that resets them" in part
+    assert "The next plan after that sends them back" in part
     assert 'type="date"' in part
     assert 'id="leaves"' in _page(asked, lena, "ada", "?verb=until"), "without a script too"
 

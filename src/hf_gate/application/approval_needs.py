@@ -94,7 +94,7 @@ def _describe_missing(names: Collection[str]) -> str:
     them = "it asks" if len(names) == 1 else "they ask"
     return (
         f"{policies} cannot be found, and {them} for two people; put the file back, "
-        "and to end the rule, write `mode: shadow` in the file"
+        "or, to end the rule, put it back with `mode: shadow`"
     )
 
 

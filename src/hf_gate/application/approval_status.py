@@ -16,7 +16,7 @@ from .approvals import ApprovalBook
 from .workspace import Workspace
 
 _CHANGED: Final = "the request or the rule changed"
-_NOT_ABLE: Final = "the account does not belong to a member who may decide here"
+_NOT_ABLE: Final = "no member who may decide here has proven the account"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Final, Literal
 
@@ -87,26 +87,26 @@ class SyncCertainty:
         mark = before[-1] if before else next(iter(self.forms), None)
         return None if mark is None else mark.event.form or None
 
-    def describe(self) -> Iterator[str]:
-        """Yield sentences for people."""
+    def describe(self, zone: tzinfo | None) -> Iterator[str]:
+        """Yield sentences for people, with times in this zone."""
         repo = self.moment.repo
         if self.proved_at is None:
             yield f"{repo}: no full sync up to then was proved complete, so requests may be missing."
         else:
-            yield f"{repo}: the last full sync that was proved complete ended {_format_moment(self.proved_at)}."
+            yield f"{repo}: the last full sync that was proved complete ended {_format_moment(self.proved_at, zone)}."
         if not self.is_last_complete and self.proved_at is not None:
             yield f"{repo}: a later full sync was not proved complete."
         if self.confirmed_at is None:
             yield f"{repo}: no complete full sync followed yet. Changes on the Hub since the last one may be unknown."
         elif not self.found_later:
-            yield f"{repo}: the next complete full sync ({_format_moment(self.confirmed_at)}) found no earlier change."
+            yield f"{repo}: the next complete full sync ({_format_moment(self.confirmed_at, zone)}) found no earlier change."
         else:
             count = pluralize(len(self.found_later), "request")
             yield f"{repo}: {count} had changed on the Hub before this moment, as a later sync showed."
 
 
-def _format_moment(at: int) -> str:
-    return f"{from_ms(at):%Y-%m-%d %H:%M} UTC"
+def _format_moment(at: int, zone: tzinfo | None) -> str:
+    return f"{from_ms(at).astimezone(zone or UTC):%Y-%m-%d %H:%M %Z}"
 
 
 def read_certainty(store: Store, moment: LedgerMoment) -> SyncCertainty:
@@ -167,7 +167,7 @@ class PastView:
         """Yield sentences on the certainty of all repos."""
         yield f"As of {self.at:%Y-%m-%d %H:%M:%S %Z}, from the ledger."
         for certainty in self.certainties:
-            yield from certainty.describe()
+            yield from certainty.describe(self.at.tzinfo)
         for repo in self.unknown:
             yield f"{repo}: nothing is known of that time, because its ledger begins later."
 
@@ -192,7 +192,7 @@ def read_past_view(store: Store, repos: Iterable[Repo], at: datetime) -> PastVie
     if not found:
         firsts = [first for repo in wanted if (first := read_first_time(store, repo)) is not None]
         begins = (
-            f"the ledger begins {_format_moment(min(firsts))}"
+            f"the ledger begins {_format_moment(min(firsts), at.tzinfo)}"
             if firsts
             else "the ledger has no entry about these repos"
         )
@@ -204,7 +204,7 @@ def read_past_view(store: Store, repos: Iterable[Repo], at: datetime) -> PastVie
 # ---- people who bypass the gate ----------------------------------------------------------------------------------------
 
 _NOW_ONLY: Final = (
-    "bypasses the gate unless the repo gates its members; as read now, because the Hub keeps no past members"
+    "bypasses the gate unless the repo gates its members; read now, because the Hub keeps no earlier members"
 )
 
 

@@ -110,7 +110,7 @@ def check_erasable(preview: ErasurePreview) -> None:
     if found.unsent:
         raise StoreUnavailable(
             f"{pluralize(found.unsent, 'decision')} about {name} {'is' if found.unsent == 1 else 'are'} not sent yet; nothing was erased.",
-            hint="Send or undo under Unsent in the desk first.",
+            hint="Open Unsent in the desk, and send or undo it.",
         )
     if found.accesses:
         raise StoreUnavailable(

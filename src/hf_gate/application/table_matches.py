@@ -166,7 +166,7 @@ def confirm_rows(
         line = int(match[1]) if match else -1
         if match is None or line not in records:
             raise UsageError(
-                f"{make_visible(text, one_line=True)[:80]} is not ROW=USER with a line of the file.",
+                f"{make_visible(text, one_line=True)[:80]} is not LINE=USER with a line of the file.",
                 hint="For example: --confirm 7=ada-l",
             )
         person = _find_person(workspace, match[2])

@@ -28,15 +28,15 @@ expire = GateGroup(
     "expire",
     {
         "ls": CommandEntry("expire:expire_ls", "List grants by the end of access."),
-        "renew": CommandEntry("expire_change:expire_renew", "Let access end later, or earlier.", has_effect=True),
+        "renew": CommandEntry("expire_change:expire_renew", "Set another end of access.", has_effect=True),
         "drop": CommandEntry("expire_change:expire_drop", "Remove the end of access.", has_effect=True),
-        "adopt": CommandEntry("expire_change:expire_adopt", "Give ends to people from before.", has_effect=True),
+        "adopt": CommandEntry(
+            "expire_change:expire_adopt", "Set ends for people who got access before.", has_effect=True
+        ),
         "confirm": CommandEntry(
             "expire:expire_confirm", "Confirm ends that moved to an earlier time.", has_effect=True
         ),
-        "no-renew": CommandEntry(
-            "expire_renewal:expire_no_renew", "Mark grants whose end is not extended.", has_effect=True
-        ),
+        "no-renew": CommandEntry("expire_renewal:expire_no_renew", "Mark access that is not renewed.", has_effect=True),
     },
     help="Grants that end.",
 )
@@ -61,7 +61,10 @@ def expire_ls(run: Run, within: str, without_end: bool, limit: int | None) -> in
         return 0
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
     rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
-    print_ends(run, rows, now, limit, empty="No grant has an end date.", part="the first {} to end")
+    empty = "No grant has an end date. Access without an end: hf-gate expire ls --without-end"
+    if within != _NO_LIMIT:
+        empty = f"No grant ends within {within}."
+    print_ends(run, rows, now, limit, empty=empty, part="the first {} to end")
     return 0
 
 

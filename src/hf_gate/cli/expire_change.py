@@ -95,7 +95,7 @@ def expire_drop(run: Run, targets: tuple[str, ...], yes: bool, max_changes: int 
 def expire_adopt(
     run: Run, repos: tuple[str, ...], with_end: bool, from_acceptance: bool, yes: bool, max_changes: int | None
 ) -> int:
-    """Give ends to people who got access before the rules set one. Shows the ends first and asks.
+    """Set ends for people who got access before the rules set one. Shows the ends first and asks.
 
     The end is that of the first accept rule that holds for the person now. People for whom the end is unknown, past or
     not set stay as they are and are counted. Nobody's access ends sooner than in 7 days, and nothing is sent.
@@ -114,7 +114,7 @@ def expire_adopt(
         bundle.zone,
         from_acceptance=from_acceptance,
     )
-    question = "give {} people an end of access?"
+    question = "set the end of access of {} people?"
     return _apply(
         run, workspace, found.changes, now, question, yes=yes, max_changes=max_changes, left=found.left, is_bulk=True
     )

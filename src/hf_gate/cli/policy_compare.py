@@ -49,8 +49,8 @@ def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None
     """Compare decisions by people with what POLICY (a name, or a file) says on the facts of that time.
 
     Records, answers, history and account age are those of the decision. A table counts only if the last verdict before
-    the decision read the same rows. What was not kept is unknown; such decisions are listed apart. The rate is of the
-    decisions that the policy would make itself. Changes by policies and ends of access are no decisions by people.
+    the decision read the same rows. What was not kept is unknown; such decisions are listed apart. The rate counts the
+    decisions that the policy would make itself. Changes by policies and ends of access are not decisions by people.
     """
     if sum(option is not None for option in (last, since, query)) > 1:
         raise UsageError("more than one of --last, --since and --query.", hint="Give only one of them.")

@@ -97,7 +97,7 @@ def why_not_counted(
         if one.account == account or (one.member is not None and one.member == approver.member):
             return "you promoted or saved this version of the policy"
     if able is not None and account not in able:
-        return "your account does not belong to a member who may decide here now"
+        return "no member who may decide here has proven your account; a member does this under Settings in the desk"
     return ""
 
 

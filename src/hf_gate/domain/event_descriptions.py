@@ -35,7 +35,7 @@ def describe_event(
             return "name, e-mail address or answers changed"
         case e.StatusMoved():
             who = _granter_name(private)
-            after = ", after a change of ours" if event.cause == "superseded" else ""
+            after = ", after a change by hf-gate" if event.cause == "superseded" else ""
             return f"{event.before} to {event.after}, on the Hub{f' by {who}' if who else ''}{after}"
         case e.RequestWithdrawn():
             return f"gone from all lists, was {event.before}"
@@ -63,7 +63,7 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None, format_time: 
             )
         case e.PrivatePartsDeleted():
             count = sum(last - first + 1 for first, last in event.entries)
-            why = f"{event.person} was erased" if event.person else "its time to be kept is over"
+            why = f"{event.person} was erased" if event.person else "the time to keep it is over"
             return f"personal data of {pluralize(count, 'entry', 'entries')} deleted: {why}"
         case e.GrantDated():
             return _describe_end(event, format_time)
@@ -93,7 +93,7 @@ _END_CAUSES: Final = {
     "outside": "accepted again on the Hub",
     "renew": "renewed by a person",
     "drop": "end removed by a person",
-    "adopt": "end given to a person from before",
+    "adopt": "end set for earlier access",
 }
 
 

@@ -25,8 +25,8 @@ from .request_lines import RequestLine, request_key
 
 PRESETS: Final = (("30d", "30 days"), ("90d", "90 days"), ("365d", "365 days"))
 AFTERWARDS: Final = (
-    "The next plan after that resets them: they lose access and may ask again. hf-gate run applies that plan"
-    " automatically; otherwise a person does. Files already downloaded stay downloaded."
+    "The next plan after that sends them back: they lose access and may ask again. hf-gate run applies that plan by"
+    " itself; otherwise a person does. They keep the files that they have downloaded."
 )
 
 

@@ -51,7 +51,7 @@ def page(context: RequestContext) -> Response:
 
 def confirm(context: RequestContext) -> Response:
     """Move the ends that the member saw, as many as one person may set."""
-    require_all_repos(context, "Only a reviewer of all repos confirms these ends.")
+    require_all_repos(context, "Only a reviewer of all repos can confirm these ends.")
     found = _list_moves(context)
     moves = _own_part(context, found)
     if not moves:

@@ -48,8 +48,8 @@ def can_write(context: RequestContext, desk: TablesOfDesk) -> bool:
 def check_may_write(context: RequestContext, desk: TablesOfDesk) -> None:
     """Raise Refused if the member may not write tables."""
     if not desk.allows:
-        hint = "The owner allows it in hf-gate.yaml: desk: {may_write_tables: true}"
-        raise Refused("This desk may not write tables.", hint=hint)
+        hint = "To allow it, write in hf-gate.yaml: desk: {may_write_tables: true}"
+        raise Refused("This desk cannot change tables.", hint=hint)
     if not can_write(context, desk):
         raise Refused("Only an admin of all repos may change a table.", status=403)
 
@@ -69,7 +69,9 @@ def read_visible_tables(context: RequestContext) -> TablesOfDesk:
     except HfGateError as problem:
         if context.member.repos is None:
             raise
-        raise Refused("The tables cannot be read now.", hint="An admin of all repos sees why.", status=409) from problem
+        raise Refused(
+            "The tables cannot be read now.", hint="Ask an admin of all repos, who can see why.", status=409
+        ) from problem
     if not found:
         return TablesOfDesk(())
     folder = found[0].folder
