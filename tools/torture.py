@@ -90,7 +90,12 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/web/test_power_cuts.py",
         "tests/web/test_xss.py",
     ),
-    "kills": ("tests/torture/test_hard_days.py", "tests/torture/test_kill.py", "tests/torture/test_two_years.py"),
+    "kills": (
+        "tests/torture/test_hard_days.py",
+        "tests/torture/test_kill.py",
+        "tests/torture/test_kill_notices.py",
+        "tests/torture/test_two_years.py",
+    ),
     "days-1": (f"{_DAYS}[0]", f"{_DAYS}[1]"),
     "days-2": (
         f"{_DAYS}[2]",

@@ -8,6 +8,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -194,3 +195,28 @@ def _carrier(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
         open_hub=lambda: hub,
     )
     return made(store, hub, clock, ZoneInfo("UTC"), ApprovalGate(workspace))
+
+
+def drain_notices(path: str, url: str, key: str, at: int, count: int) -> int:
+    """Queue some notices, each with its entry in the ledger, and send what is due; the time is given."""
+    from hf_gate.application.notifications import drain
+    from hf_gate.domain import events as e
+    from hf_gate.domain.notices import DEFAULT_MODES, ChannelKind, Destination
+    from hf_gate.domain.timestamps import from_ms
+    from hf_gate.notify.webhook import Webhook
+    from hf_gate.store.opening import open_store
+
+    class StandingClock:
+        def now(self) -> datetime:
+            return from_ms(at)
+
+        def sleep(self, seconds: float) -> None:
+            raise AssertionError(seconds)
+
+    team = Destination(name="team", kind=ChannelKind.WEBHOOK, modes=DEFAULT_MODES)
+    with open_store(path, endpoint=ENDPOINT) as store:
+        for _ in range(count):
+            with store.writing() as write:
+                write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=at, actor="lena")])
+        drain(store, [team], lambda _: Webhook("team", url, key), StandingClock())
+    return 0
