@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import automation, calls, decisions, desk, lists, report, startup, turns, web
+from . import automation, calls, decisions, desk, lists, notices, report, startup, turns, web
 from .results import Row, format_table, unmeasured_row
 from .sizes import FULL, QUICK, Sizes
 
@@ -50,6 +50,7 @@ CASES: dict[str, Case] = {
         "desk",
     ),
     "turn": Case(turns.measure_turns, turns.KEYS, "desk"),
+    "notices": Case(notices.measure_notices, notices.KEYS, "desk"),
     "calls": Case(calls.measure_calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
     "touch": Case(automation.measure_automation, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
     "browser": Case(web.measure_web, web.KEYS, "web"),

@@ -28,6 +28,7 @@ class Sizes:
     with_download: bool
     desk_requests: int
     turn_requests: int
+    notices: int
     window_applied: int
     idle_repos: int
     idle_hours: float  # of the Hub's clock
@@ -57,6 +58,7 @@ FULL = Sizes(
     with_download=True,
     desk_requests=1_000_000,
     turn_requests=1_000_000,
+    notices=10_000,
     window_applied=18_000,
     idle_repos=40,
     idle_hours=3.0,
@@ -85,6 +87,7 @@ QUICK = Sizes(
     with_download=False,
     desk_requests=400,
     turn_requests=400,
+    notices=300,
     window_applied=800,
     idle_repos=3,
     idle_hours=0.2,
