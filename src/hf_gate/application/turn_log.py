@@ -32,29 +32,41 @@ def run_recorded_turn(
     run_id: str,
     profile_budget: int = 200,
     interval_s: int | None = None,
+    follow: Callable[[TurnRow], None] = lambda _: None,
 ) -> TurnResult:
-    """Run one turn and store it, however it ends. `find_repos` may call the Hub; its errors are the turn's."""
+    """Run one turn and store it, however it ends. `find_repos` may call the Hub; its errors are the turn's.
+
+    `follow` gets the turn when it begins and when it has ended.
+    """
     store, clock = context.workspace.store, context.workspace.clock
     started_at = to_ms(clock.now())
     turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at, interval_s=interval_s)
+    follow(turn)
     try:
         result = run_turn(context, find_repos(), run_id=run_id, profile_budget=profile_budget)
     except BaseException as problem:
         is_failure = isinstance(problem, Exception)
         end = TurnEnd.FAILED if is_failure else TurnEnd.INTERRUPTED
+        ended = replace(turn, ended_at=to_ms(clock.now()), end=end, problem=_describe(problem))
         with suppress(HfGateError):  # the error of the turn is the one to report
-            _store_end(
-                store, replace(turn, ended_at=to_ms(clock.now()), end=end, problem=_describe(problem)), [problem]
-            )
+            _store_end(store, ended, [problem])
+        follow(ended)
         raise
     record_stop(store)
-    state = None
-    if context.workspace.location.config.notify:
-        state = list_state_conditions(
-            context.workspace, dict.fromkeys(one.repo for one in result.synced), context.bundle
-        )
-    _store_end(store, _summarize(turn, result, to_ms(clock.now())), result.problems, state)
+    ended = _summarize(turn, result, to_ms(clock.now()))
+    _store_end(store, ended, result.problems, _read_state(context, result))
+    follow(ended)
     return result
+
+
+def _read_state(context: TurnContext, result: TurnResult) -> list[Condition] | None:
+    """Return what lasts, for notices; None if nobody is told, or if it cannot be read."""
+    if not context.workspace.location.config.notify:
+        return None
+    try:
+        return list_state_conditions(context.workspace, {one.repo: None for one in result.synced}, context.bundle)
+    except HfGateError:
+        return None
 
 
 def _store_end(
@@ -68,10 +80,12 @@ def _store_end(
 
 def record_failed_turn(
     store: Store, started_at: int, ended_at: int, interval_s: int | None, problem: HfGateError
-) -> None:
+) -> TurnRow:
     """Store a turn that failed before it could begin, for example because a policy has an error."""
     turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at)
-    _store_end(store, replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=_describe(problem)), [problem])
+    ended = replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=_describe(problem))
+    _store_end(store, ended, [problem])
+    return ended
 
 
 def has_failed_whole(result: TurnResult) -> bool:

@@ -97,6 +97,7 @@ class Output:
     color: str = "auto"
     truncate: bool = True
     hidden_columns: tuple[str, ...] = ()  # titles of the columns that the last table dropped
+    write_log: Callable[[str, str], None] | None = None  # takes messages and their styles, in place of stderr
 
     @property
     def is_human(self) -> bool:
@@ -108,6 +109,9 @@ class Output:
     def say(self, text: str, style: str = "") -> None:
         """Write one line to stderr, with outside text made visible."""
         shown = make_visible(text, one_line=True)
+        if self.write_log is not None:
+            self.write_log(shown, style)
+            return
         self.write_stderr((self.style(shown, style, sys.stderr) if style else shown) + "\n")
 
     @staticmethod

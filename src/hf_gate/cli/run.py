@@ -19,18 +19,20 @@ from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, UsageError
 from .execution import describe_done, done_changes
 from .framework import command, full_evaluation_option
+from .log_lines import LogLines
 from .output import clock_advice, format_duration
 from .run_notices import NoticeSender
 from .workspace import actor_of, make_executor, open_with_policies, select_repos
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ..application.policy_bundle import PolicyBundle
     from ..application.turn import TurnResult
     from ..application.turn_permissions import HaltedChanges
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
+    from ..domain.turns import TurnRow
     from ..plan.model import Change
     from .framework import Run
 
@@ -60,8 +62,17 @@ _UNFINISHED: Final[Mapping[str, str]] = {
     help="Maximum number of profiles to read in a turn.",
 )
 @click.option("--reserve", metavar="PERCENT", help="Share of the token's calls kept free for other work; default: 25.")
+@click.option(
+    "--log",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Messages on stderr: text, or JSON lines with the time and the turn.",
+)
 @full_evaluation_option
-def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | None, full_evaluation: bool) -> int:
+def run_(
+    run: Run, once: bool, every: str | None, profiles: int, reserve: str | None, log: str, full_evaluation: bool
+) -> int:
     """Run the policies unattended: sync, evaluate, apply within the guards, and end expired grants.
 
     Changes that exceed a guard are reported and left for a later turn. A policy version whose first turn at a repo would
@@ -73,7 +84,16 @@ def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | 
     if reserve is not None:
         run.flags["reserve"] = reserve
     loop = _Loop(run, profiles, is_single=once, is_full=full_evaluation)
+    if log == "json":
+        _log_json(loop)
     return loop.run_turn() if once else loop.run_forever(pause)
+
+
+def _log_json(loop: _Loop) -> None:
+    """Write messages as JSON lines until the program ends."""
+    lines = LogLines(loop.run.now)
+    click.get_current_context().find_root().call_on_close(lines.install())
+    loop.run.out.write_log, loop.follow_turn = lines.write, lines.follow
 
 
 class _Loop:
@@ -93,6 +113,7 @@ class _Loop:
         self._token: str | None = None
         self._account_id: str | None = None
         self._notices = NoticeSender(run)
+        self.follow_turn: Callable[[TurnRow], None] = lambda _: None
 
     def run_forever(self, pause: float | None) -> int:
         """Run turns until the process is stopped, or a token that cannot change is refused."""
@@ -200,7 +221,8 @@ class _Loop:
             with bootstrap.open_workspace(
                 run.connection, run.location, waits=False, command="hf-gate run"
             ) as workspace:
-                record_failed_turn(workspace.store, started_at, to_ms(run.now()), self._interval, problem)
+                turn = record_failed_turn(workspace.store, started_at, to_ms(run.now()), self._interval, problem)
+                self.follow_turn(turn)
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool
@@ -225,6 +247,7 @@ class _Loop:
                 run_id=new_id(),
                 profile_budget=self.profiles,
                 interval_s=self._interval,
+                follow=self.follow_turn,
             )
         self.has_news = done.has_changes
         if done.skew is not None:
