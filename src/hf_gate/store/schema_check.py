@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from ..errors import StoreDamaged
 from .schema_triggers import POSTGRESQL, SQLITE
 from .sql import Database, Postgres, Sqlite
 
@@ -58,6 +59,8 @@ def find_index_faults(db: Database) -> list[str]:
     try:
         db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT 1", ('"any"',))
         rows = db.rows("PRAGMA integrity_check(grams)")
+    except StoreDamaged:  # so damaged that no search can read it
+        rows = [("it cannot be read",)]
     finally:
         if not is_within:
             db.rollback()
