@@ -85,6 +85,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.sync": "reads the Hub; loads the flows and the store",
     "hf_gate.application.sync_schedule": "loads the sync",
     "hf_gate.application.turn": "one turn of `run`; loads everything but the web",
+    "hf_gate.application.unknown_conditions": "evaluates the terms of grants; loads CEL",
     "hf_gate.application.workspace": "opens a workspace; loads settings and stores",
     "hf_gate.application.workspace_status": "loads the store's rows and the sync",
     "hf_gate.bootstrap": "builds Hub, store and sources",

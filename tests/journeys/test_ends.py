@@ -186,3 +186,37 @@ def test_a_changed_policy_changes_ends_only_when_it_is_asked_to(console: Console
     done = console.run("expire", "adopt", "--with-end", "--yes", "--max-changes", "21", "--json")
     assert done.json["changed"] == 21, done.err
     assert end_of(console, "person-0") == "2089-07-01"
+
+
+def test_no_end_is_renewed_or_adopted_by_a_clock_that_is_known_to_be_wrong(console: Console, fresh: LocalHub) -> None:
+    fresh.clock.advance("24h")
+    env = {"HF_GATE_CLOCK": ""}
+    refused = console.run("expire", "renew", WHO, "--until", "1y", env=env)
+    assert (refused.code, "behind the Hub's" in refused.err) == (6, True), refused.err
+    assert end_of(console, "person-0") == "2090-01-02"
+    assert console.run("expire", "drop", WHO, env=env).code == 0, "no end is counted from the clock"
+    adopted = console.run("expire", "adopt", "--yes", env=env)
+    assert (adopted.code, "behind the Hub's" in adopted.err) == (6, True), adopted.err
+    assert end_of(console, "person-0") is None
+
+
+def test_a_condition_whose_table_is_gone_is_named(console: Console, place: Path) -> None:
+    kept = POLICY.replace("until: tables.dua.expires", "keep_while: tables.dua")
+    (place / "policies" / "starter.yaml").write_text(kept)
+    assert console.run("expire", "adopt", "--with-end", "--yes", "--max-changes", "21").code == 0
+    console.run("run", "--once")
+    assert "UNKNOWN" not in console.run("status").out
+    (place / "policies" / "starter.yaml").write_text(
+        f"version: 1\npolicy: other\napplies_to: [{DATASET}]\nrules:\n  - {{id: rest, then: human}}\n"
+    )
+    (place / "tables" / "dua.csv").unlink()
+    assert console.run("run", "--once").code == 0
+    status = console.run("status")
+    assert f"21 grants at {DATASET} depend on table dua, which no longer exists" in status.out
+    found = console.run("status", "--json").json
+    jsonschema.validate(found, SCHEMAS["status"])
+    assert [(one["grants"], one["tables"]) for one in found["unknown_conditions"]] == [(21, ["dua"])]
+    checked = console.run("status", "--check")
+    assert (checked.code, "depend on table dua" in checked.out) == (1, True), checked.out
+    console.run("expire", "drop", *(f"{name}@{DATASET}" for name in NAMES), "--yes", "--max-changes", "21")
+    assert "UNKNOWN" not in console.run("status").out

@@ -142,3 +142,16 @@ def test_one_person_confirms_at_most_500_ends_a_day(tmp_path: Path) -> None:
         assert _confirm(lena, "25", "0" * 16).status == 409
         assert _confirm(noor, "25").status == 303
         assert _years(room, 525) == {2089}
+
+
+def test_grants_whose_table_is_gone_are_named(held: Room) -> None:
+    folder = held.app_state.workspace.location.folder
+    assert folder is not None
+    assert "no longer exists" not in words(held.visitor().get("/ends"))
+    (folder / "policies" / "house.yaml").write_text(
+        'version: 1\npolicy: other\napplies_to: ["*/*"]\nrules:\n  - {id: rest, then: human}\n'
+    )
+    held.app_state.policies.expire()
+    other = next(row.repo for row in held.app_state.workspace.store.repos() if row.repo != held.repo)
+    assert f"21 grants at {held.repo} depend on table dua, which no longer exists" in words(held.visitor().get("/ends"))
+    assert "no longer exists" not in words(held.reviewer("eve", str(other)).get("/ends"))

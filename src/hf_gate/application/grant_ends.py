@@ -84,12 +84,12 @@ def fetch_skew(hub: HubPort, repo: Repo) -> float | None:
     return hub.skew
 
 
-def require_right_clock(hub: HubPort, repo: Repo) -> None:
+def require_right_clock(hub: HubPort, repo: Repo, *, may_be_unknown: bool = False) -> None:
     """Raise Guarded if this machine's clock is too far from the Hub's, or if the Hub does not answer."""
     skew = fetch_skew(hub, repo)
-    if skew is None:
+    if skew is None and not may_be_unknown:
         raise Guarded("This machine's clock cannot be compared with the Hub's.", hint="Try again when the Hub answers.")
-    if is_clock_off(skew):
+    if skew is not None and is_clock_off(skew):
         side = "behind" if skew > 0 else "ahead of"
         raise Guarded(
             f"This machine's clock is {format_span(timedelta(seconds=abs(skew)))} {side} the Hub's.",

@@ -24,6 +24,7 @@ from .approval_alarms import describe_alarms, list_open_alarms
 from .grant_ends import held_ends_note, read_held_ends
 from .policy_saves import PolicyHold
 from .unattended import UnattendedStop, read_stop
+from .unknown_conditions import UnknownConditions
 from .workspace_status import MAX_OVERDUE
 
 MAX_AGE: Final = timedelta(minutes=30)
@@ -155,6 +156,7 @@ class StuckKind(StrEnum):
     HELD_POLICY = "held_policy"
     SAVED_POLICY = "saved_policy"
     TABLE = "table"
+    UNKNOWN_CONDITIONS = "unknown_conditions"
     HELD_ENDS = "held_ends"
     LATE_ENDS = "late_ends"
     OUTSIDE = "outside"
@@ -184,12 +186,13 @@ def list_stuck(
     held: Mapping[str, int],
     holds: Sequence[PolicyHold],
     refused: Sequence[Table],
+    unknown: Sequence[UnknownConditions] = (),
 ) -> Iterator[StuckProblem]:
     """Yield what no further turn solves.
 
-    These are held policies and ends, refused tables, lists that are not proved complete, grants that should have ended a
-    day ago, alarms about approvals, requests that people should have decided, and requests that a rule should have decided
-    a day ago.
+    These are held policies and ends, refused tables, conditions that stay unknown, lists that are not proved complete,
+    grants that should have ended a day ago, alarms about approvals, requests that people should have decided, and requests
+    that a rule should have decided a day ago.
     """
     for policy, count in held.items():
         words = (
@@ -201,6 +204,8 @@ def list_stuck(
         yield StuckProblem(StuckKind.SAVED_POLICY, hold.policy, f"Policy {hold.policy} is held. {hold.note}")
     for table in refused:
         yield StuckProblem(StuckKind.TABLE, table.name, f"{table.file_problem}; {table.consequence}.")
+    for one in unknown:
+        yield StuckProblem(StuckKind.UNKNOWN_CONDITIONS, str(one.repo), one.sentence)
     yield from _list_access(store, now)
     for row in repos:
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED

@@ -89,17 +89,22 @@ def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Stor
     return use_versions(store, specs, tables)
 
 
+def read_declared_tables(workspace: Workspace) -> dict[str, Table] | None:
+    """Return the tables of a workspace, also if a policy has an error; None without a folder."""
+    if workspace.location.folder is None:
+        return None
+    folder = read_folder(workspace.location.folder)
+    policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
+    return load_tables(folder, policies, workspace.store, workspace.now())
+
+
 def find_refused_tables(workspace: Workspace) -> list[Table]:
     """Return the tables whose files are refused; none if the files cannot be read, because that is reported elsewhere."""
-    if workspace.location.folder is None:
-        return []
     try:
-        folder = read_folder(workspace.location.folder)
-        policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
-        tables = load_tables(folder, policies, workspace.store, workspace.now())
+        tables = read_declared_tables(workspace)
     except HfGateError:
         return []
-    return [table for _, table in sorted(tables.items()) if table.file_problem]
+    return [table for _, table in sorted((tables or {}).items()) if table.file_problem]
 
 
 def policies_digest(policies: Iterable[Policy]) -> str:

@@ -171,10 +171,13 @@ def _apply(
 ) -> int:
     """Show the new ends, ask, record them, and print them."""
     from ..application.end_changes import record_end_changes
+    from ..application.grant_ends import require_right_clock
 
     for why, number in (left or {}).items():
         run.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
     if changes:
+        if any(change.end is not None for change in changes):
+            require_right_clock(workspace.hub, changes[0].row.repo, may_be_unknown=True)
         lines = [_describe_change(change) for change in changes]
         confirm_ends(run, lines, question, yes=yes, max_changes=max_changes, may_skip=not is_bulk)
         longer = [change.row.person.identity for change in changes if change.is_longer]

@@ -258,6 +258,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         held=_map(_COUNT),
         refused_tables=_array(_object(table=_TEXT, why=_TEXT, in_force_since=_MAYBE_TIME)),
         held_ends=_COUNT,
+        unknown_conditions=_array(_object(repo=_TEXT, repo_type=_TEXT, grants=_COUNT, tables=_array(_TEXT))),
         saved=_array(_object(policy=_TEXT, by=_TEXT, at=_TEXT)),
         approvals_missing=_array(
             _object(request_id=_maybe(_TEXT), repo=_TEXT, repo_type=_TEXT, at=_TEXT, given=_COUNT, needed=_COUNT)

@@ -71,6 +71,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     from ..application.grant_ends import held_ends_note, read_held_ends
     from ..application.policy_bundle import find_refused_tables
     from ..application.policy_saves import read_workspace_holds
+    from ..application.unknown_conditions import find_unknown_conditions
     from ..application.workspace_status import read_workspace_status
 
     token = _UNKNOWN if markdown else _check_token(run)
@@ -83,7 +84,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     found = add_holds(workspace, read_workspace_status(workspace.store, rates, workspace.now()))
     refused, holds = find_refused_tables(workspace), read_workspace_holds(workspace)
     zone, held_ends = workspace.zone, read_held_ends(workspace.store)
-    alarms = list_open_alarms(workspace.store)
+    alarms, unknown = list_open_alarms(workspace.store), find_unknown_conditions(workspace)
     if markdown:
         for line in _markdown(found, zone):
             run.out.line(line)
@@ -95,6 +96,10 @@ def _show_status(run: Run, *, markdown: bool) -> int:
             {"table": table.name, "why": table.file_problem, "in_force_since": _since(table)} for table in refused
         ],
         "held_ends": held_ends,
+        "unknown_conditions": [
+            {"repo": one.repo.id, "repo_type": one.repo.type.value, "grants": one.grants, "tables": list(one.tables)}
+            for one in unknown
+        ],
         "approvals_missing": [
             {
                 "request_id": row.state.hub_request,
@@ -114,6 +119,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         *map(describe_refusal, refused),
         *(f"HELD: Policy {one.policy} is held. {one.note}" for one in holds),
         *([f"HELD: {held_ends_note(held_ends)}"] if held_ends else []),
+        *(f"UNKNOWN: {one.sentence}" for one in unknown),
     ]
     run.out.document(
         doc,

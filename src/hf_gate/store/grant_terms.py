@@ -9,7 +9,9 @@ import msgspec
 
 from ..domain.grants import GrantTerms
 from ..domain.ids import Repo
+from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
+from .state_columns import repo_of
 from .store import Store
 from .writer import Writer
 
@@ -55,6 +57,17 @@ def read_terms_of(store: Store, digest: str | None) -> GrantTerms | None:
     """Return the terms with this digest; None if there are none."""
     found = store.reads.rows("SELECT document FROM grant_terms WHERE digest = ?", (digest,)) if digest else ()
     return next((_DECODER.decode(text) for (text,) in found), None)
+
+
+def count_grants_by_terms(store: Store) -> Iterator[tuple[Repo, GrantTerms, int]]:
+    """Iterate over the terms on which people have access now, with the repo and how many people."""
+    sql = (
+        "SELECT o.type, o.namespace, o.name, t.document, count(*) FROM requests r JOIN repos o ON o.id = r.repo_id"
+        " JOIN grant_terms t ON t.digest = r.terms WHERE r.terms IS NOT NULL AND r.is_current AND r.status = ?"
+        " GROUP BY o.type, o.namespace, o.name, t.digest, t.document"
+    )
+    for kind, space, name, document, count in store.reads.rows(sql, (Status.ACCEPTED.value,)):
+        yield repo_of(kind, space, name), _DECODER.decode(document), int(count)
 
 
 def iterate_grants_with_terms(store: Store, repo: Repo) -> Iterator[list[RequestRow]]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ..application.decisions import renewal_entry
 from ..application.end_changes import change_end_by_hand, write_end_changes
+from ..application.grant_ends import require_right_clock
 from ..application.hand_terms import describe_terms_problem
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
@@ -110,6 +111,8 @@ def change_end(context: RequestContext) -> Response:
         raise UsageError(NO_WORKSPACE, hint="Make one: hf-gate init")
     chosen = context.parse_chosen_end()
     until = None if chosen == NO_END_WORD else chosen
+    if until is not None:
+        require_right_clock(context.workspace.hub, row.repo, may_be_unknown=True)
     with app_state.workspace.store.writing() as write:
         _check_change(context, app_state.workspace.store.request(row.id))
         if until is not None and (

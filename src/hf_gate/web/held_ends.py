@@ -13,6 +13,7 @@ from ..application.grant_ends import read_held_ends
 from ..application.held_ends import confirm_moves, digest_of_moves, list_held_moves
 from ..application.inputs import is_confirmed
 from ..application.members import SINGLE_PERSON_LIMIT, count_ends_left
+from ..application.unknown_conditions import list_unknown_conditions
 from ..domain.timestamps import from_ms
 from .ledger_proofs import require_all_repos, sees_all_repos
 from .request_context import Refused, RequestContext
@@ -88,6 +89,8 @@ def _render(context: RequestContext, *, wrong: str = "", status: int = 200) -> R
     found = [move for move in _list_moves(context) if context.can_see(move.row.repo)] if is_held else []
     can_confirm = bool(found) and sees_all_repos(context)
     own = _own_part(context, found) if can_confirm else ()
+    bundle = context.app_state.policies.current
+    unknown = [] if bundle is None else list_unknown_conditions(context.workspace.store, bundle.tables, context.can_see)
     return context.render(
         "ends.html",
         status,
@@ -98,6 +101,7 @@ def _render(context: RequestContext, *, wrong: str = "", status: int = 200) -> R
         own=len(own),
         seen=digest_of_moves(own),
         limit=SINGLE_PERSON_LIMIT,
+        unknown=unknown,
         wrong=wrong,
     )
 
