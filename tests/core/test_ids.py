@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.ids import Repo, RepoType, id_time, parse_repo
+from hf_gate.domain.ids import Person, Repo, RepoType, id_time, name_person, parse_repo
 from hf_gate.errors import InvalidRepo, SpaceNotSupported, UsageError
 
 MODEL, DATASET = Repo(RepoType.MODEL, "acme", "med-7b"), Repo(RepoType.DATASET, "acme", "med-7b")
@@ -66,3 +66,12 @@ def test_an_id_tells_its_second() -> None:
     assert time is not None
     assert time.timestamp() == 0x66460000
     assert id_time("nonsense") is None
+
+
+def test_a_hidden_person_has_the_same_number_in_every_request() -> None:
+    account, first, second = "1" * 18 + "3fa9c1", "2" * 24, "3" * 24
+    assert name_person("ada", account, first) == "ada"
+    assert {name_person(None, account, request) for request in (first, second, None)} == {"(hidden #3fa9c1)"}
+    assert str(Person(account)) == "(hidden #3fa9c1)"
+    assert name_person(None, None, first) == "(hidden #222222)"
+    assert name_person(None, None) == "(hidden)"

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from hf_gate.application.evaluation import CurrentVerdicts
+from hf_gate.application.request_record_builders import stored_request
+from hf_gate.cli.request_table import display_name
 from hf_gate.domain.ids import Repo, parse_repo
 from tests.web.hostile import PAYLOADS
 from tests.web.kit import GOOD, HOST, Answer, Room, Visitor, a_room
@@ -194,6 +198,19 @@ def test_who_hides_stands_alone_and_it_is_said_why(room: Room) -> None:
     assert "(hidden #" in body
     assert len(_people(body)) == 2
     assert "hides who they are" not in lena.get("/queue").body
+
+
+def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(room: Room) -> None:
+    room.ask([{"username": "eve"}], {"Purpose": GOOD})
+    account = room.row("eve").person.identity.user_id
+    assert account is not None
+    with room.app_state.workspace.store.writing() as write:
+        write.db.run("UPDATE people SET username = NULL WHERE username = 'eve'")
+    (row,) = room.app_state.workspace.store.find_by_identity(None, account)
+    record = structs.replace(stored_request(row, CurrentVerdicts(None)), user=None)
+    number = f"(hidden #{account[-6:]})"
+    assert number in room.visitor().get("/queue").body
+    assert (row.person_name, display_name(record)) == (number, number)
 
 
 def test_the_same_order_in_a_file(three: Room) -> None:

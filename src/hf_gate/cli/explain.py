@@ -189,7 +189,7 @@ def _lines(
 
     row = evaluation.row
     asked = from_ms(row.state.asked_at)
-    yield f"{_person_label(row)} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt {row.state.attempt}"
+    yield f"{row.person_name} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt {row.state.attempt}"
     if transition is not None and row.state.status != Status.PENDING:
         yield f"{row.state.status} {_describe_transition(transition)}"
     if row.state.status == Status.ACCEPTED:
@@ -250,11 +250,6 @@ def _describe_end(state: RequestState, now: datetime) -> str:
 
 def _verdict_key(verdict: Verdict) -> tuple[str, str | None, str]:
     return str(verdict.action), verdict.policy, verdict.rule
-
-
-def _person_label(row: RequestRow) -> str:
-    person = row.person.identity
-    return person.username or (f"(hidden #{person.user_id[-6:]})" if person.user_id else "(hidden)")
 
 
 def _document(evaluation: Evaluation, transition: LastTransition | None, says: str, now: datetime, zone: tzinfo) -> Row:

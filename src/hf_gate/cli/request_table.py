@@ -10,7 +10,7 @@ from typing import Final
 from ..application.past_records import AccessRecord
 from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from ..domain.display_text import clip
-from ..domain.ids import RepoType
+from ..domain.ids import RepoType, name_person
 from ..domain.lifecycle import Status, label_verdict
 from ..domain.roles import role_of
 from .output import Column, format_age
@@ -101,7 +101,7 @@ def _role_of(label: str) -> str:
 
 def display_name(row: RequestRecord) -> str:
     """Return the username, or a substitute if the repo hides it."""
-    return row.user or f"(hidden #{(row.user_id or row.request_id or '')[-6:]})"
+    return name_person(row.user, row.user_id, row.request_id)
 
 
 def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord | AccessRecord) -> str:

@@ -132,7 +132,16 @@ class Person:
         return id_time(self.id) if self.id else None
 
     def __str__(self) -> str:
-        return self.username or (f"(hidden #{self.id[-6:]})" if self.id else "(hidden)")
+        return name_person(self.username, self.id)
+
+
+def name_person(username: str | None, user_id: str | None, request_id: str | None = None) -> str:
+    """Return the username, or `(hidden #3fa9c1)` with the end of an id if the repo hides it.
+
+    The account's id comes first, so that a person has the same number in all requests and on all pages.
+    """
+    ident = user_id or request_id
+    return username or (f"(hidden #{ident[-6:]})" if ident else "(hidden)")
 
 
 def is_id(text: str) -> bool:

@@ -12,7 +12,7 @@ from .evaluations import StoredEvaluation
 from .events import ChangeStarted, SyncEnded
 from .grant_origin import GrantOrigin
 from .hand_terms import HandTerms
-from .ids import Repo
+from .ids import Repo, name_person
 from .ledger import LedgerLink
 from .lifecycle import Status
 from .request_state import RequestState
@@ -58,6 +58,12 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     content: ContentDigest = ContentDigest(b"", b"")
     evaluation: StoredEvaluation = StoredEvaluation()
     request: AccessRequest | None = None
+
+    @property
+    def person_name(self) -> str:
+        """The latest username, or a number if the repo hides it."""
+        known = self.person.identity
+        return name_person(known.username, known.user_id, self.state.hub_request or self.person.pseudonym)
 
     @property
     def version(self) -> RequestVersion:

@@ -12,7 +12,7 @@ import msgspec
 
 from ..domain.events import canonical_json
 from ..domain.grants import GrantTerms, is_fact_name, parse_grant_end, read_duration
-from ..domain.ids import Repo, RepoType, parse_repo
+from ..domain.ids import Repo, RepoType, name_person, parse_repo
 from ..domain.lifecycle import STATUSES, VERB_FOR_STATUS, Status
 from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import to_iso
@@ -74,6 +74,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
     is_final: bool = False  # the end is not extended
     row: int
+
+    @property
+    def person_name(self) -> str:
+        """The username, or a number if the repo hides it."""
+        return name_person(self.user, self.user_id, self.request_id)
 
     @property
     def repo_ref(self) -> Repo:

@@ -131,8 +131,7 @@ def _render_examples(plan: Plan) -> Iterator[str]:
 
 
 def _describe_person(change: Change) -> str:
-    name = change.user or (f"(hidden #{change.user_id[-6:]})" if change.user_id else "(hidden)")
-    return f"{make_visible(name, one_line=True)} at {change.repo_ref}"
+    return f"{make_visible(change.person_name, one_line=True)} at {change.repo_ref}"
 
 
 def _describe_reasons(change: Change) -> str:

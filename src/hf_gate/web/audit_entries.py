@@ -20,7 +20,7 @@ from ..domain.timestamps import from_ms
 from .ledger_proofs import sees_all_repos
 from .people import person_url
 from .request_context import NotFound, RequestContext
-from .request_lines import hidden_name, request_key
+from .request_lines import request_key
 
 KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.REQUEST_SEEN: "seen",
@@ -88,7 +88,7 @@ def entry_line(
 ) -> EntryLine:
     """Return the row of an entry about a request; names and private parts are hidden from viewers."""
     at = from_ms(link.at)
-    who = "" if row is None else row.person.identity.username or hidden_name(row)
+    who = "" if row is None else row.person_name
     return EntryLine(
         name=name_of_entry(link),
         href=f"/audit/{link.chain}/{link.seq}",

@@ -60,10 +60,9 @@ def rule_label(change: Change) -> str:
 def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
     """Return the row of a change; viewers see no names, reasons and values."""
     masked = context.is_masked
-    name = change.user or f"(hidden #{(change.request_id or change.user_id or '------')[-6:]})"
     return ChangeLine(
         n=n,
-        who="(hidden from viewers)" if masked else name,
+        who="(hidden from viewers)" if masked else change.person_name,
         key=change.request_id or (f"n{change.row}" if change.row else None),
         repo=str(change.repo_ref),
         verb=change.verb,

@@ -20,7 +20,7 @@ from . import formatting
 from .grants import grant_value
 from .queue_query import parse_queue_query
 from .request_context import Refused, RequestContext
-from .request_lines import hidden_name, request_key
+from .request_lines import request_key
 
 PHRASES: Final = {
     EntryState.WAITING: "waiting", EntryState.ACCEPTED: "already in", EntryState.NEVER_ASKED: "never asked",
@@ -134,7 +134,7 @@ def _make_line(context: RequestContext, one: FoundEntry, repo: Repo | None) -> L
         return ListLine(
             text=one.entry.text,
             state=one.state,
-            name=who.username or hidden_name(row),
+            name=row.person_name,
             fullname=who.fullname or "",
             repos=[each.repo for each in one.rows],
             key=request_key(row),

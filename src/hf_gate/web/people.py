@@ -37,7 +37,6 @@ from .request_history import HistoryEntry, list_history
 from .request_lines import (
     RequestLine,
     describe_person,
-    hidden_name,
     request_key,
     request_lines,
 )
@@ -74,8 +73,7 @@ def _list_attempts(context: RequestContext, person: PersonRow) -> list[RequestRo
 
 
 def _display_name(context: RequestContext, row: RequestRow) -> str:
-    who = row.person.identity.username or hidden_name(row)
-    return row.person.pseudonym if context.is_masked else who
+    return row.person.pseudonym if context.is_masked else row.person_name
 
 
 # ---- the list ------------------------------------------------------------------------------------------------------------

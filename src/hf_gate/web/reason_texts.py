@@ -16,7 +16,6 @@ from ..domain.lifecycle import VERBS_WITH_REASON
 from ..domain.requests import check_reason
 from ..errors import UsageError
 from .request_context import NotFound, RequestContext
-from .request_lines import hidden_name
 
 _MAX_CHOICES: Final = 24  # the first nine have a number key
 _MAX_PREVIEW: Final = 2000  # characters of a text that is shown before it is checked
@@ -106,7 +105,7 @@ def _find_last_used(context: RequestContext, verb: str, templates: Iterable[Reas
     for one in templates:
         if one.fill(row.repo, name) == last.reason:
             return one.text
-    names = (name, row.person.identity.fullname, hidden_name(row))
+    names = (name, row.person.identity.fullname, row.person_name)
     is_personal = any(one and one.casefold() in last.reason.casefold() for one in names)
     return None if is_personal else last.reason
 
@@ -130,5 +129,5 @@ def preview_part(context: RequestContext) -> Response:
     row, verb = context.find_request(context.params["id"]), context.form_value("verb")
     if verb not in VERBS_WITH_REASON:
         raise NotFound
-    who = row.person.identity.username or hidden_name(row)
+    who = row.person_name
     return context.render("parts/reason-preview.html", preview=preview_reason(verb, who, read_reason(context)))

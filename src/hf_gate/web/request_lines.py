@@ -233,7 +233,6 @@ def _line(
     who, asked = row.person.identity, from_ms(row.state.asked_at)
     masked = context.is_masked
     said = replace(said, why=None, shadow_why=None, reason=None) if masked and said is not None else said
-    name = who.username or hidden_name(row)
     is_over = held is not None and held.outcome is not None
     held = None if is_over and held is not None and held.outcome in {"undone", "seen"} else held
     left = None if held is None or held.leaves_at is None else max(0, -(-(held.leaves_at - to_ms(context.now)) // 1000))
@@ -241,7 +240,7 @@ def _line(
         row=row,
         key=request_key(row),
         version=row.version.token,
-        who=row.person.pseudonym if masked else name,
+        who=row.person.pseudonym if masked else row.person_name,
         fullname=None if masked else other_name(who),
         is_hidden=who.username is None,
         asked_at=asked,
@@ -268,12 +267,6 @@ def possible_verbs(status: str) -> tuple[str, ...]:
     """Return the verbs possible in a status, the mildest first."""
     able = {move.verb for move in MOVES if move.before == status}
     return tuple(verb for verb in ("accept", "reset", "reject", "cancel") if verb in able)
-
-
-def hidden_name(row: RequestRow) -> str:
-    """Return a substitute name for a person whose account the repo hides."""
-    ident = row.state.hub_request or row.person.identity.user_id or row.person.pseudonym
-    return f"(hidden #{ident[-6:]})"
 
 
 def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:

@@ -73,9 +73,7 @@ def make_strip(context: RequestContext) -> TrayStrip:
 
 
 def _display_name(row: RequestRow | None) -> str:
-    if row is None:
-        return "(gone)"
-    return row.person.identity.username or f"(hidden #{request_key(row)[-6:]})"
+    return "(gone)" if row is None else row.person_name
 
 
 def page(context: RequestContext) -> Response:
