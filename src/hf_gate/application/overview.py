@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 from msgspec.structs import asdict, replace
 
 from ..domain.activity import (
-    DAY,
     Activity,
     Answerer,
     wait_bucket,
@@ -20,7 +19,7 @@ from ..domain.activity import (
 )
 from ..domain.ids import Repo, parse_repo
 from ..domain.rows import RepoRow, WeeklyCount
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import DAY_MS, from_ms, to_ms
 from ..store.store import Store
 from ..store.weekly import read_weekly_counts
 from .overview_records import EndsRecord, OverviewCell, OverviewRecord, RuleUseRecord, UnprovedRecord, WeekRecord
@@ -49,7 +48,7 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
     still_open = Counter[int]()
     for day, n in open_days.items():
         if day >= week_start(first):
-            still_open[wait_bucket(max(0, at - day - DAY // 2))] += n
+            still_open[wait_bucket(max(0, at - day - DAY_MS // 2))] += n
     waits += still_open
     return OverviewRecord(
         as_of=_day(at),
@@ -116,7 +115,7 @@ def _open_days(counts: Iterable[WeeklyCount]) -> Counter[int]:
     """Return how many requests wait, by the day of the request (ms)."""
     days = Counter[int]()
     for each in counts:
-        days[week_start(each.week) + int(each.name) * DAY] += each.n
+        days[week_start(each.week) + int(each.name) * DAY_MS] += each.n
     return days
 
 

@@ -11,7 +11,7 @@ from ..domain.hand_terms import end_of_terms
 from ..domain.ids import RepoType
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import Outcome, OutcomeKind
-from ..domain.timestamps import ms_to_iso, to_iso, to_ms
+from ..domain.timestamps import HOUR_MS, ms_to_iso, to_iso, to_ms
 from .records import (
     AcceptRequirementRecord,
     AccountRecord,
@@ -81,7 +81,7 @@ def grant_end_record(row: RequestRow, now: datetime) -> GrantEndRecord:
         ends_at=ms_to_iso(state.ends_at),
         until=ms_to_iso(state.until),
         lapses_at=ms_to_iso(state.lapses_at),
-        late_hours=late // 3_600_000,
+        late_hours=late // HOUR_MS,
         user=known.username,
         user_id=known.user_id,
         request_id=state.hub_request,

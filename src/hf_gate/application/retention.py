@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import DAY_MS, to_ms
 from ..store import retention
 from .setting_keys import RETENTION_AT
 from .workspace import Workspace
 
-_DAY: Final = 86_400_000
 _BATCH: Final = 5_000  # requests of one transaction, which rebuilds the search index of SQLite once
 _MAX_IN_TURN: Final = 5_000  # requests of one turn of `run`; the next turn continues
 
@@ -49,7 +48,7 @@ def apply_retention(workspace: Workspace, actor: str, most: int = _MAX_IN_TURN) 
 def apply_daily(workspace: Workspace, actor: str) -> Mapping[str, int]:
     """Apply the retention once a day, or again at once while requests are left over from the last time."""
     store, now = workspace.store, to_ms(workspace.now())
-    if not workspace.location.config.retention or now - int(store.setting(RETENTION_AT) or 0) < _DAY:
+    if not workspace.location.config.retention or now - int(store.setting(RETENTION_AT) or 0) < DAY_MS:
         return {}
     done = apply_retention(workspace, actor)
     if sum(done.values()) < _MAX_IN_TURN:
@@ -59,4 +58,4 @@ def apply_daily(workspace: Workspace, actor: str) -> Mapping[str, int]:
 
 
 def _limit_of(workspace: Workspace, days: int) -> int:
-    return to_ms(workspace.now()) - days * _DAY
+    return to_ms(workspace.now()) - days * DAY_MS

@@ -21,7 +21,7 @@ from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.request_state import KnownRequest, RecordUpdate, diff_record, is_same_attempt
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RepoRow, RequestRow
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import DAY_MS, to_ms
 from ..errors import HfGateError
 from ..store.initial_load import defer_indexes
 from ..store.reclassification import reclassify_part
@@ -37,7 +37,6 @@ TRANSACTION_SIZE: Final = (
 )  # requests per transaction of a full sync; larger transactions rewrite fewer index pages
 MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared with the Hub's report
 QUICK_SYNC_PARTS: Final = 20  # transactions of one quick sync that reclassify requests; they take less than a second
-_DAY: Final = 24 * 3_600_000  # ms
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 
 T = TypeVar("T")
@@ -310,8 +309,8 @@ class _RepoSync:
             clear_restore_mark(self.store, write, self.repo)
         form = _form_fingerprint(write.find_or_create_repo(self.repo))
         if before is None or (
-            (before.complete, before.counts, before.at // _DAY, self.form_before)
-            != (complete, synced.counts, at // _DAY, form)
+            (before.complete, before.counts, before.at // DAY_MS, self.form_before)
+            != (complete, synced.counts, at // DAY_MS, form)
         ):
             ended = e.SyncEnded(complete=complete, counts=synced.counts, form=form)
             write.append(self.repo, [e.LedgerEntry(event=ended, at=at, actor=actor)])

@@ -11,10 +11,11 @@ import msgspec
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.rows import RepoRow
+from ..domain.timestamps import DAY_MS, HOUR_MS
 from ..store.store import Store
 
-FULL_SYNC_INTERVAL: Final = 24 * 3_600_000  # ms
-FULL_SYNC_RETRY: Final = 3_600_000  # ms to wait after a full sync that was not proved complete
+FULL_SYNC_INTERVAL: Final = DAY_MS  # ms
+FULL_SYNC_RETRY: Final = HOUR_MS  # ms to wait after a full sync that was not proved complete
 MIN_PAUSE, MAX_PAUSE = 60.0, 1800.0  # seconds between two quick syncs
 QUOTA_SHARE: Final = 0.05  # the largest share of the token's calls that quick syncs may use
 

@@ -11,7 +11,7 @@ from ..domain.ids import Repo
 from ..domain.outcomes import ErrorScope, OutcomeKind, classify_error
 from ..domain.rows import RunRow
 from ..domain.runs import UNFINISHED, ChangeState, RunKind
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import PolicyStart
@@ -36,7 +36,7 @@ from .turn_permissions import HaltedChanges, Refusal, TurnFilter, recent_refusal
 from .unattended import UnattendedStop, read_stop
 from .workspace import Workspace
 
-_REPORT_INTERVAL: Final = 3_600_000  # ms between two comparisons with the Hub's report
+_REPORT_INTERVAL: Final = HOUR_MS  # ms between two comparisons with the Hub's report
 
 
 @dataclass(slots=True)

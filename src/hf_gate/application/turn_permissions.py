@@ -16,7 +16,7 @@ from ..domain.ids import Repo
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import ChangeOrigin, RunState
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import Guarded
 from ..plan.guards import FirstTurnHold, PolicyStart
 from ..plan.model import Change, Plan
@@ -39,7 +39,7 @@ from ..store.store import Store
 from ..store.writer import Writer
 from .policy_saves import PolicyHold, read_active_holds, release_hold
 
-REFUSAL_PAUSE: Final = 3_600_000  # ms until a turn retries decisions at a repo where the Hub refused them
+REFUSAL_PAUSE: Final = HOUR_MS  # ms until a turn retries decisions at a repo where the Hub refused them
 
 
 def is_halted_change(halt: Halt, change: Change) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-WEEK: Final = 7 * 86_400_000  # ms
-DAY: Final = 86_400_000
-_FIRST_MONDAY: Final = 4 * DAY  # 1970-01-05
+from .timestamps import DAY_MS
+
+WEEK: Final = 7 * DAY_MS  # ms
+_FIRST_MONDAY: Final = 4 * DAY_MS  # 1970-01-05
 _SHORTEST: Final = 60_000  # ms; shorter waits are in the first bucket
 _RATIO: Final = 1.25
 LAST_BUCKET: Final = 71  # starts at 14.5 years
@@ -47,7 +48,7 @@ def week_start(week: int) -> int:
 
 def weekday_of(at: int) -> int:
     """Return the day of the week of a time in ms; Monday is 0."""
-    return (at - _FIRST_MONDAY) % WEEK // DAY
+    return (at - _FIRST_MONDAY) % WEEK // DAY_MS
 
 
 def wait_bucket(wait: int) -> int:

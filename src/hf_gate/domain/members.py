@@ -8,19 +8,21 @@ from typing import Final
 
 import msgspec
 
+from .timestamps import DAY_MS, HOUR_MS
+
 MEMBER_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 """The pattern of member names."""
 
 RESERVED_NAMES: Final = frozenset({"outside", "desk", "policy", "local"})
 """Names of other actors in the ledger, which no member can have."""
 
-SESSION_LIFETIME: Final = 12 * 3_600_000
+SESSION_LIFETIME: Final = 12 * HOUR_MS
 """Milliseconds from the start of a session to its end."""
 MAX_SAVED_VIEWS: Final = 50  # of one member at a time
 
 TEAM_UNTIL_SETTING: Final = "team until"
 """The setting with the time (ms) until which a removed admin still counts as present."""
-TEAM_GRACE: Final = 24 * 3_600_000  # ms
+TEAM_GRACE: Final = DAY_MS  # ms
 
 
 class MemberRole(StrEnum):

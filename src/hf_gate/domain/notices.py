@@ -17,7 +17,7 @@ from . import events as e
 from .display_text import pluralize
 from .ids import Repo
 from .lifecycle import Status
-from .timestamps import from_ms, to_iso, to_ms
+from .timestamps import DAY_MS, HOUR_MS, from_ms, to_iso, to_ms
 
 
 class NoticeEvent(StrEnum):
@@ -167,15 +167,15 @@ class Condition(NamedTuple):
     item: NoticeItem
 
 
-REMIND_MS: Final = 24 * 3_600_000
+REMIND_MS: Final = DAY_MS
 """How often a condition that lasts is told again."""
 
 # ---- when ------------------------------------------------------------------------------------------------------------
 
 FIRST_WAIT_MS: Final = 10_000
-LONGEST_WAIT_MS: Final = 12 * 3_600_000
+LONGEST_WAIT_MS: Final = 12 * HOUR_MS
 LONGEST_ALARM_WAIT_MS: Final = 5 * 60_000
-GIVE_UP_MS: Final = 7 * 24 * 3_600_000
+GIVE_UP_MS: Final = 7 * DAY_MS
 """After this time without success, a message is a dead letter."""
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, NamedTuple
 
+from ..domain.timestamps import DAY_MS
 from .accounts import InventedAccount, Persona
 from .gates import DemoField, DemoGate
-from .request_schedule import DAY
 from .text_pools import Pools
 
 MISSING: Final = "\0missing"  # the answer is left out
@@ -276,11 +276,11 @@ def _make_date_function(ask: str) -> AnswerFunction:
 
     def end(rng: Random, who: Requester) -> tuple[str, str]:
         x = rng.random()
-        months = _get_year(who.asked_ms) * 12 + int(who.asked_ms // (30.44 * DAY)) % 12 + 3 + int(x * 30)
+        months = _get_year(who.asked_ms) * 12 + int(who.asked_ms // (30.44 * DAY_MS)) % 12 + 3 + int(x * 30)
         return f"{months // 12}-{months % 12 + 1:02d}-{('28', '01', '15')[int(x * 1000) % 3]}", ""
 
     return birth if ask == "birth_date" else end
 
 
 def _get_year(ms: int) -> int:
-    return 1970 + int(ms // (365.2425 * DAY))
+    return 1970 + int(ms // (365.2425 * DAY_MS))

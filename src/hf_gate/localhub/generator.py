@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ..domain.timestamps import DAY_MS, HOUR_MS
 from .accounts import InventedAccount, Persona, PersonGenerator, ProfileOrg
 from .answer_texts import Requester
 from .answers import FormFiller
@@ -20,8 +21,6 @@ from .email_addresses import CLASSES
 from .gates import DemoGate, demo_gates
 from .request_schedule import (
     BLOCK_SIZE,
-    DAY,
-    HOUR,
     MINUTE,
     Burst,
     RequestPlanner,
@@ -294,7 +293,7 @@ def _draw_review_time(rng: Random, outline: _RowOutline, now_ms: int) -> int | N
         return None
     asked_ms = outline.asked_ms
     wait = 1 + int(-3 * log(1 - rng.random()))
-    reviewed = (asked_ms // DAY + wait) * DAY + 12 * HOUR + int(rng.random() * 55 * MINUTE)
+    reviewed = (asked_ms // DAY_MS + wait) * DAY_MS + 12 * HOUR_MS + int(rng.random() * 55 * MINUTE)
     return reviewed if reviewed <= now_ms else asked_ms + int((now_ms - asked_ms) * rng.random())
 
 

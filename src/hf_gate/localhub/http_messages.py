@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from ..domain.timestamps import DAY_MS
+
 JSON_TYPE = "application/json; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
@@ -131,7 +133,7 @@ _MINUTES = [f"{hour:02d}:{minute:02d}:" for hour in range(24) for minute in rang
 
 def format_ms(ms: int) -> str:
     """Format milliseconds since 1970 as the Hub does: `2026-10-06T13:49:34.895Z`."""
-    day, rest = divmod(ms, 86_400_000)
+    day, rest = divmod(ms, DAY_MS)
     return f"{_format_day(day)}{_MINUTES[rest // 60_000]}{rest % 60_000 // 1000:02d}.{rest % 1000:03d}Z"
 
 

@@ -8,14 +8,13 @@ from math import exp, gcd, log
 from random import Random
 from typing import Final, NamedTuple
 
+from ..domain.timestamps import DAY_MS, HOUR_MS
 from .accounts import PersonGenerator
 from .gates import DemoGate
 from .text_pools import Institution, Pools
 
-DAY: Final = 86_400_000
-HOUR: Final = 3_600_000
 MINUTE: Final = 60_000
-_MONDAY: Final = 4 * DAY  # 1970-01-05
+_MONDAY: Final = 4 * DAY_MS  # 1970-01-05
 _WEEKEND: Final = 0.6
 # Activity at each hour of the local day, and the share of people at each offset from UTC.
 _AWAKE: Final = (2, 1, 1, 1, 1, 2, 3, 5, 8, 11, 12, 12, 10, 10, 12, 12, 12, 11, 9, 8, 8, 8, 6, 4)
@@ -45,13 +44,13 @@ _CURVE: Final = _build_day_curve()
 
 
 def _share_before(ms_of_day: int) -> float:
-    hour, rest = divmod(ms_of_day, HOUR)
-    return _CURVE[hour] + (_CURVE[hour + 1] - _CURVE[hour]) * rest / HOUR
+    hour, rest = divmod(ms_of_day, HOUR_MS)
+    return _CURVE[hour] + (_CURVE[hour + 1] - _CURVE[hour]) * rest / HOUR_MS
 
 
 def _time_of_day(share: float) -> int:
     hour = min(23, bisect_right(_CURVE, share) - 1)
-    return int((hour + (share - _CURVE[hour]) / (_CURVE[hour + 1] - _CURVE[hour])) * HOUR)
+    return int((hour + (share - _CURVE[hour]) / (_CURVE[hour + 1] - _CURVE[hour])) * HOUR_MS)
 
 
 class Timeline:
@@ -64,20 +63,20 @@ class Timeline:
     ) -> None:
         """`launches` are (days after the start, height of the peak, days until the rate has fallen to a third of the peak)."""
         self.start = start_ms
-        self._first = start_ms // DAY
-        days = now_ms // DAY - self._first + 1
+        self._first = start_ms // DAY_MS
+        days = now_ms // DAY_MS - self._first + 1
         self._edges = [0.0]
         self._lead: list[float] = []
         self._scale: list[float] = []
         for day in range(days):
-            low = _share_before(start_ms % DAY) if day == 0 else 0.0
-            high = _share_before(now_ms % DAY) if day == days - 1 else 1.0
+            low = _share_before(start_ms % DAY_MS) if day == 0 else 0.0
+            high = _share_before(now_ms % DAY_MS) if day == days - 1 else 1.0
             self._lead.append(low)
             self._scale.append(max(0.0, high - low))
             self._edges.append(self._edges[-1] + self._weight(day, launches, base) * self._scale[-1])
 
     def _weight(self, day: int, launches: tuple[tuple[float, float, float], ...], base: float) -> float:
-        weekday = (((self._first + day) * DAY - _MONDAY) // DAY) % 7
+        weekday = (((self._first + day) * DAY_MS - _MONDAY) // DAY_MS) % 7
         weight = base
         for begin, height, fall in launches:
             if day >= begin:
@@ -91,7 +90,9 @@ class Timeline:
         day = min(len(self._scale), bisect_right(edges, wanted)) - 1
         width = edges[day + 1] - edges[day]
         within = (wanted - edges[day]) / width if width else 0.0
-        return (self._first + day) * DAY + _time_of_day(min(0.999999999, self._lead[day] + within * self._scale[day]))
+        return (self._first + day) * DAY_MS + _time_of_day(
+            min(0.999999999, self._lead[day] + within * self._scale[day])
+        )
 
 
 class Burst(NamedTuple):
@@ -163,27 +164,27 @@ class RequestPlanner:
         """Add accounts older than the oldest repo, so that they can ask anywhere; one in a hundred is a second account."""
         rng = self._rng
         for i in range(count):
-            age = HOUR + int(-420 * DAY * log(1 - rng.random()))
-            created = before_ms - min(age, 7 * 365 * DAY)
+            age = HOUR_MS + int(-420 * DAY_MS * log(1 - rng.random()))
+            created = before_ms - min(age, 7 * 365 * DAY_MS)
             if i and rng.random() < 0.01:
-                self._crowd.add_twin(min(before_ms - HOUR, created + 90 * DAY))
+                self._crowd.add_twin(min(before_ms - HOUR_MS, created + 90 * DAY_MS))
             else:
                 self._crowd.add_person(created)
 
     def _add_new_accounts(self, timeline: Timeline, main: int) -> None:
         for mine in range(main * NEW_IN_TEN // 10):
             slot = -(-(mine + 1) * 10 // NEW_IN_TEN) - 1
-            self._crowd.add_person(timeline.get_time(slot / main) - MINUTE - int(self._rng.random() ** 6 * 20 * DAY))
+            self._crowd.add_person(timeline.get_time(slot / main) - MINUTE - int(self._rng.random() ** 6 * 20 * DAY_MS))
 
     def _draw_timeline(self, *, quiet: bool) -> Timeline:
         rng, now = self._rng, self._now
         if self._preset == "class":
-            start = now - int(9 + rng.random() * 8) * DAY
+            start = now - int(9 + rng.random() * 8) * DAY_MS
             return Timeline(start, now, ((float(2 + int(rng.random() * 3)), 100.0, 0.7),), 1.5)
         if quiet:
-            return Timeline(now - _QUIET * 7 * DAY, now, (), 1.0)
-        start = now - int((0.25 + rng.random() * 0.7) * 600 * DAY) - int(rng.random() * 12) * HOUR
-        days = (now - start) / DAY
+            return Timeline(now - _QUIET * 7 * DAY_MS, now, (), 1.0)
+        start = now - int((0.25 + rng.random() * 0.7) * 600 * DAY_MS) - int(rng.random() * 12) * HOUR_MS
+        days = (now - start) / DAY_MS
         later = tuple(
             (days * (0.3 + 0.6 * rng.random()), 8.0 + rng.random() * 10, 1.5 + rng.random())
             for _ in range(int(days // 150))
@@ -211,25 +212,25 @@ class RequestPlanner:
     def _add_course(self, count: int, timeline: Timeline, topic: str) -> Burst:
         """Add a class that asks within an hour, from one university and with the same text."""
         rng, first = self._rng, len(self._crowd.accounts)
-        start = timeline.get_time(0.1 + 0.8 * rng.random()) // HOUR * HOUR + 5 * MINUTE
-        start = min(start, self._now - HOUR)
+        start = timeline.get_time(0.1 + 0.8 * rng.random()) // HOUR_MS * HOUR_MS + 5 * MINUTE
+        start = min(start, self._now - HOUR_MS)
         place = draw_university(self._words, rng)
         tasks = self._words.texts.tasks[topic]
         task = tasks[int(rng.random() * len(tasks))].replace("{language}", "English")
         text = f"We need it in our course at {place.short} to {task}."
         for _ in range(count):
-            created = start - 10 * MINUTE - int(rng.random() ** 3 * 300 * DAY)
+            created = start - 10 * MINUTE - int(rng.random() ** 3 * 300 * DAY_MS)
             self._crowd.add_person(created, course=(place, text))
         return Burst("accepted", first, start, count, 55 * MINUTE // count)
 
     def _add_bots(self, count: int, timeline: Timeline) -> Burst:
         rng, first = self._rng, len(self._crowd.accounts)
-        start = min(timeline.get_time(0.2 + 0.75 * rng.random()), self._now - HOUR)
+        start = min(timeline.get_time(0.2 + 0.75 * rng.random()), self._now - HOUR_MS)
         stem = _BOT_STEMS[int(rng.random() * len(_BOT_STEMS))]
         domain = _BOT_DOMAINS[int(rng.random() * len(_BOT_DOMAINS))]
         number = int(rng.random() * 9000 + 100)
         for i in range(count):
-            self._crowd.add_bot(start - 3 * HOUR + i * 41_000 + int(rng.random() * 9000), stem, number + i, domain)
+            self._crowd.add_bot(start - 3 * HOUR_MS + i * 41_000 + int(rng.random() * 9000), stem, number + i, domain)
         return Burst("rejected", first, start, count, 4_000 + int(rng.random() * 9_000))
 
 

@@ -9,13 +9,13 @@ import msgspec
 
 from ..domain.ids import Repo, RepoType
 from ..domain.lifecycle import Status
+from ..domain.timestamps import DAY_MS
 from .gates import DemoGate
 from .generator import GeneratedData, GeneratedRequest, encode_oracle_line, generate_data
 from .handlers_files import commit_files
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
 from .world import World
 
-DAY_MS = 86_400_000
 # The staff. The owner is the first user whose namespace has a gate, or this one.
 OWNER = "lena-brandt"
 STAFF = (

@@ -15,7 +15,7 @@ from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, Status
 from ..domain.request_state import RequestState
 from ..domain.request_version import content_digest
 from ..domain.requests import AccessRequest, Target
-from ..domain.timestamps import to_iso
+from ..domain.timestamps import DAY_MS, HOUR_MS, to_iso
 from ..policy.fact_table import is_identity_fact
 from ..policy.model import ConditionTrace, Verdict
 from ..policy.opinions import STATUS_AFTER, ends_of, terms_of
@@ -210,7 +210,7 @@ def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None
     if after is None or state.status != Status.ACCEPTED or end is None or state.open_after is not None:
         return None
     late = at.timestamp() * 1000 - end
-    facts = {"until": end, "days_late": int(late / 86_400_000), "hours_late": int(late / 3_600_000)}
+    facts = {"until": end, "days_late": int(late / DAY_MS), "hours_late": int(late / HOUR_MS)}
     if state.lapses_at == end:
         facts["lapsed"] = True
     because = [ChangeReason(expr=END_EXPRESSION, value=True, facts=facts)]

@@ -35,6 +35,7 @@ from ..domain.notices import (
     next_digest_ms,
     retry_wait,
 )
+from ..domain.timestamps import DAY_MS, HOUR_MS
 from .notice_queue import Subscription, insert_message, queue, read_subscriptions
 from .sql import Database, Row
 from .store import Store
@@ -46,10 +47,10 @@ LEASE_MS: Final = 120_000
 SEND_WITHIN_MS: Final = 60_000
 """After this time since the claim, a process must not begin to send: the lease could end before the sending does."""
 
-KEPT_MS: Final = 7 * 24 * 3_600_000
+KEPT_MS: Final = 7 * DAY_MS
 """How long a delivered message stays listed."""
 
-_GROWTH_MS: Final = 3_600_000  # a state that grows is told again after this time
+_GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
 _CHECKED_AT: Final = "notices checked at"  # a setting: when the conditions of each event were last compared, as JSON
 _COLUMNS: Final = (
     "id, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts, tried_at, ended_at, outcome,"

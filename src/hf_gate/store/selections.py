@@ -9,6 +9,7 @@ from typing import Final
 from ..domain.query import Query
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
 from ..domain.rows import CARRIED, GONE, HELD, MOVED, OWN, PROTECTED, STATUS_REASON, SelectionBucket, SelectionScope
+from ..domain.timestamps import DAY_MS
 from .query_sql import build_conditions
 from .search import Key, PageRequest, find_keys
 from .sql import Database
@@ -76,8 +77,8 @@ class Selections:
         """Copy a selection to one that gets no more requests; return its size. Copies older than a day are deleted."""
         with self._store.writing() as write:
             old = "SELECT id FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?"
-            write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - 86_400_000,))
-            write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - 86_400_000,))
+            write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - DAY_MS,))
+            write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - DAY_MS,))
             write.db.run("INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?)", (into, member, at))
             copy = f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, request_id, {_SEEN} FROM picked WHERE pick = ?"
             return write.db.run(copy, (into, pick))

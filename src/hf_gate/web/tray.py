@@ -12,7 +12,7 @@ from ..application.inputs import parse_note, parse_reason
 from ..application.tray import DecisionRequest, QueueResult
 from ..domain.events import EventKind
 from ..domain.rows import RequestRow
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import DAY_MS, from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from . import formatting
 from .access_end import end_day
@@ -103,9 +103,7 @@ class SentDecision:
 def _list_sent(context: RequestContext) -> list[SentDecision]:
     """Return the member's sent decisions of the last days, the latest first."""
     app_state = context.app_state
-    held = app_state.workspace.tray.list_sent(
-        context.member.id, to_ms(context.now) - _SENT_DAYS * 86_400_000, _MAX_SENT
-    )
+    held = app_state.workspace.tray.list_sent(context.member.id, to_ms(context.now) - _SENT_DAYS * DAY_MS, _MAX_SENT)
     rows = {
         row.id: row
         for row in app_state.workspace.store.requests([one.request for one in held]).values()
