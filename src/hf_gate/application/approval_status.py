@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.approvals import Approval, Approver, ReviewerNeed, is_current
-from ..domain.ids import Repo
+from ..domain.ids import group_by_repo
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms
 from .approval_needs import BundleReader, read_needs
@@ -66,13 +66,10 @@ def read_approval_status(
     workspace: Workspace, rows: Iterable[RequestRow], me: Approver, read_bundle: BundleReader | None = None
 ) -> dict[int, ApprovalStatus]:
     """Return the status of each request that needs two people, from the point of view of one person."""
-    by_repo: dict[Repo, list[RequestRow]] = {}
-    for row in rows:
-        by_repo.setdefault(row.repo, []).append(row)
     needs, now, store = read_needs(workspace, read_bundle), workspace.now(), workspace.store
     book = ApprovalBook(store, store.reads)
     found = {}
-    for repo, here in by_repo.items():
+    for repo, here in group_by_repo(rows).items():
         wanted = needs.compute(repo, here, now)
         some = [row for row in here if row.id in wanted]
         approvals = book.list_stored([row.id for row in some])

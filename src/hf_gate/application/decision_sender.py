@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ..domain import events as e
 from ..domain.hand_terms import GrantEnd
-from ..domain.ids import Person, Repo
+from ..domain.ids import Person, Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -36,7 +36,6 @@ from .decisions import (
     DecisionTarget,
     PendingDecision,
     final_outcome,
-    group_by_repo,
     make_change_of,
     make_change_row,
     note_entry,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,13 +74,9 @@ class PendingDecision:
     early_outcome: Outcome | None = None
     is_duplicate: bool = False  # another decision of the run is about the same request
 
-
-def group_by_repo(cases: Iterable[PendingDecision]) -> dict[Repo, list[PendingDecision]]:
-    """Group decisions by repo, in the order of their first decision."""
-    found: dict[Repo, list[PendingDecision]] = {}
-    for case in cases:
-        found.setdefault(case.subject.repo, []).append(case)
-    return found
+    @property
+    def repo(self) -> Repo:
+        return self.subject.repo
 
 
 def outcome_before_send(case: PendingDecision, *, complete: bool) -> Outcome | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
-from ..domain.ids import Repo
+from ..domain.ids import Repo, group_by_repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, UsageError
 from ..policy.phrases import name_fact
@@ -28,11 +28,10 @@ class TermsReader:
 
     def read_terms(self, rows: Iterable[RequestRow], now: datetime) -> dict[int, HandTerms]:
         """Return the terms of requests by row id, whatever their status."""
-        groups: dict[Repo, list[RequestRow]] = {}
-        for row in rows:
-            groups.setdefault(row.repo, []).append(row)
         return {
-            ident: terms for repo, group in groups.items() for ident, terms in self._read_at(repo, group, now).items()
+            ident: terms
+            for repo, group in group_by_repo(rows).items()
+            for ident, terms in self._read_terms_at(repo, group, now).items()
         }
 
     def without_request(self, repo: Repo) -> HandTerms:
@@ -48,17 +47,17 @@ class TermsReader:
         rows = [row for row in self.workspace.store.repos() if str(row.repo) == repo]
         return self.without_request(rows[0].repo) if rows else NO_HAND_TERMS
 
-    def is_governed(self, repo: Repo) -> bool:
-        """Tell whether `run` would end an access at this repo: it belongs to the workspace."""
+    def can_end_access(self, repo: Repo) -> bool:
+        """Tell whether `run` can end an access at this repo, because a workspace with a folder contains it."""
         location = self.workspace.location
         return location.folder is not None and location.config.includes(repo)
 
     def _policies(self, repo: Repo) -> RepoPolicies | None:
-        if not self.is_governed(repo):
+        if not self.can_end_access(repo):
             return None
         return self.policies_of(self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo))
 
-    def _read_at(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> Mapping[int, HandTerms]:
+    def _read_terms_at(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> Mapping[int, HandTerms]:
         try:
             policies = self._policies(repo)
         except HfGateError:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from pathlib import Path
 
 from ..domain.events import canonical_json
 from ..domain.forms import form_from_json
@@ -25,7 +26,7 @@ from ..sources.workspace_folder import (
     read_tables,
 )
 from ..store.store import Store
-from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
+from .evaluation import CurrentVerdicts, RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
 from .table_store import read_row_counts, use_versions
 from .workspace import Workspace
 
@@ -63,6 +64,19 @@ class PolicyBundle:
     def is_governed(self, repo: Repo) -> bool:
         """Tell whether a repo belongs to the workspace."""
         return self.config.includes(repo)
+
+
+def read_current_verdicts(folder: Path | None) -> CurrentVerdicts:
+    """Return the recorded verdicts that still apply under the policy files of a folder, without compiling them.
+
+    If a file cannot be read, every recorded verdict applies.
+    """
+    try:
+        parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]
+    except HfGateError:
+        return CurrentVerdicts(None)
+    is_readable = folder is not None and None not in parsed
+    return CurrentVerdicts([policy for policy in parsed if policy is not None] if is_readable else None)
 
 
 def load_policies(workspace: Workspace) -> PolicyBundle:

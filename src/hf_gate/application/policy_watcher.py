@@ -54,7 +54,7 @@ class PolicyWatcher:
 
     @property
     def current_verdicts(self) -> CurrentVerdicts:
-        """The recorded verdicts that still apply under the current policies."""
+        """The recorded verdicts that still apply under the current policies; see `read_current_verdicts`."""
         bundle = self.current
         return CurrentVerdicts(None if bundle is None else bundle.policies)
 

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..domain import events as e
-from ..domain.ids import Repo
+from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.request_state import LIST_LAG, was_just_moved
@@ -118,7 +118,7 @@ class RunExecutor:
     def settle_started(self, run: RunRow) -> None:
         """Read back changes that were started but not settled; send nothing."""
         left = self._read_items(run, UNSETTLED)
-        for repo, items in _group_by_repo(left).items():
+        for repo, items in group_by_repo(left).items():
             for start in range(0, len(items), READ_BATCH):
                 self._settle_batch(run, repo, items[start : start + READ_BATCH])
 
@@ -369,13 +369,6 @@ class RunExecutor:
             for row in rows
             if row.request is None or row.request in known
         ]
-
-
-def _group_by_repo(items: Iterable[RunItem]) -> dict[Repo, list[RunItem]]:
-    found: dict[Repo, list[RunItem]] = {}
-    for item in items:
-        found.setdefault(item.repo, []).append(item)
-    return found
 
 
 def halt_run(store: Store, run: RunRow, request: str, at: int) -> RunRow:

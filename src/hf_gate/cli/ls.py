@@ -101,13 +101,8 @@ def ls(
         )
     announce(run)
     reader = _ListingReader(run, named or _own_repos(run), statuses, is_named=bool(named))
-    with_quality = run.out.format in {
-        Format.JSON,
-        Format.JSONL,
-        Format.AGENT,
-    }  # the other formats do not show the column
     rows: Iterable[RequestRecord] = (
-        request_record(request, with_quality=with_quality) for request in reader.requests()
+        request_record(request, with_quality=run.out.should_rate_answers) for request in reader.requests()
     )
     columns: Sequence[Column[RequestRecord]] = ()
     if run.out.is_human:

@@ -104,6 +104,11 @@ class Output:
         """Return whether the format is human."""
         return self.format is Format.HUMAN
 
+    @property
+    def should_rate_answers(self) -> bool:
+        """Return whether the format shows the quality of answers; rating them takes longest in a list."""
+        return self.format in {Format.JSON, Format.JSONL, Format.AGENT}
+
     # ---- messages: stderr---------------------------------------------------------------------------------------------
 
     def say(self, text: str, style: str = "") -> None:

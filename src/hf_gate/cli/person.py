@@ -21,7 +21,6 @@ from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Format, format_age
 from .request_details import history_lines
 from .request_table import repo_argument, target_argument, verdict_cell
-from .store_listing import current_verdicts
 from .workspace import announce, open_stored_workspace, select_repos
 
 if TYPE_CHECKING:
@@ -117,7 +116,9 @@ def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
 
 
 def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
-    verdicts = current_verdicts(workspace.location.folder)
+    from ..application.policy_bundle import read_current_verdicts
+
+    verdicts = read_current_verdicts(workspace.location.folder)
     return [stored_attempt(row, verdicts) for row in _attempts(workspace, user, repo)]
 
 
@@ -153,13 +154,15 @@ def _lines(run: Run, workspace: Workspace, user: str, repo: Repo | None) -> Iter
 
 
 def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]) -> Iterator[str]:
+    from ..application.policy_bundle import read_current_verdicts
+
     who = attempts[-1].person
     known = who.identity
     names = [text for text in (known.fullname, known.email, known.user_id) if text]
-    yield f"{known.username or '(hidden)'}  {'  '.join(names)}  {who.pseudonym}"
+    yield f"{attempts[-1].person_name}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        yield f"  {_attempt_line(stored_attempt(theirs[-1], current_verdicts(workspace.location.folder)), run.now())}"
+        yield f"  {_attempt_line(stored_attempt(theirs[-1], read_current_verdicts(workspace.location.folder)), run.now())}"
         yield from history_lines(history_records(workspace.store, theirs))
 
 

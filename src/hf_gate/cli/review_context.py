@@ -14,7 +14,6 @@ from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
 from .hand_ends import describe_end, parse_typed_end, terms_reader_for
 from .output import format_age
-from .store_listing import current_verdicts
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
@@ -115,13 +114,18 @@ class ReviewContext:
             yield from self._explain_lines(verdict, row)
         elif self._problem:
             yield f"  verdict   none, because the policies cannot be read: {clip(self._problem, _MAX_COLUMNS)}"
-        elif (
-            self._workspace is not None
-            and (recorded := current_verdicts(self._workspace.location.folder).verdict_of(row)) is not None
-        ):
+        elif (recorded := self._read_recorded(row)) is not None:
             action, policy, rule, _ = recorded
             by = f" of policy `{policy}`" if policy else ""
             yield f"  verdict   {label_verdict(action)}: rule `{rule}`{by}, as last recorded"
+
+    def _read_recorded(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
+        """Return the recorded verdict if it still applies."""
+        if self._workspace is None:
+            return None
+        from ..application.policy_bundle import read_current_verdicts
+
+        return read_current_verdicts(self._workspace.location.folder).verdict_of(row)
 
     def _explain_lines(self, verdict: Verdict, row: RequestRow) -> Iterator[str]:
         """Return why in one sentence, the rule with its terms, and its conditions."""

@@ -24,7 +24,6 @@ from .framework import Run, command, repo_type_option
 from .name_suggestions import did_you_mean
 from .request_details import history_lines, request_lines
 from .request_table import target_argument, verdict_cell
-from .store_listing import current_verdicts
 from .targets import read_targets
 from .text_layout import terminal_width
 from .workspace import announce, open_stored_workspace
@@ -115,7 +114,9 @@ def _current_request(
     run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestFields, AccessRequest]:
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
-    verdicts = current_verdicts(None if workspace is None else workspace.location.folder)
+    from ..application.policy_bundle import read_current_verdicts
+
+    verdicts = read_current_verdicts(None if workspace is None else workspace.location.folder)
     try:
         request = find_request(run, request_target)
     except RequestNotFound:

@@ -12,15 +12,11 @@ from ..domain.lifecycle import STATUSES
 from ..domain.query import Pattern, Query, Term
 from ..domain.query_parser import parse_query
 from ..domain.timestamps import from_ms, to_ms
-from ..errors import HfGateError
 from .output import FIRST_ROWS, Column, Format, format_age
 from .request_table import display_name, ls_columns, target_argument
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ..application.evaluation import CurrentVerdicts
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.rows import RepoRow, RequestRow
@@ -59,6 +55,8 @@ class StoreListing:
     """The requests in the store that match a listing query."""
 
     def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], arguments: ListingQuery) -> None:
+        from ..application.policy_bundle import read_current_verdicts
+
         self.workspace, self.repos, self.arguments = workspace, repos, arguments
         own = parse_query(arguments.query)
         keys = {term.key for term in own.terms if not term.is_not}
@@ -67,7 +65,7 @@ class StoreListing:
             terms.append(_one_of("status", arguments.statuses))
         self.query = Query((*terms, *own.terms))
         self.is_unfiltered = not own.terms
-        self.verdicts = current_verdicts(workspace.location.folder)
+        self.verdicts = read_current_verdicts(workspace.location.folder)
 
     # ---- rows ----------------------------------------------------------------------------------------------------------
 
@@ -130,19 +128,6 @@ class StoreListing:
         return format_age(from_ms(min(read)), self.workspace.now())
 
 
-def current_verdicts(folder: Path | None) -> CurrentVerdicts:
-    """Return the verdicts that are valid for the current policy files of a workspace."""
-    from ..application.evaluation import CurrentVerdicts
-    from ..sources.workspace_folder import read_folder
-
-    try:
-        parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]
-    except HfGateError:
-        return CurrentVerdicts(None)
-    is_readable = folder is not None and None not in parsed
-    return CurrentVerdicts([policy for policy in parsed if policy is not None] if is_readable else None)
-
-
 def _one_of(key: str, values: Sequence[str]) -> Term:
     return Term(key, tuple(Pattern((value,)) for value in values))
 
@@ -150,11 +135,12 @@ def _one_of(key: str, values: Sequence[str]) -> Term:
 def print_listing(run: Run, listing: StoreListing, limit: int | None, *, allow_incomplete: bool) -> int:
     """Print the listing, and its age and completeness on stderr; return the exit code."""
     out = run.out
-    with_quality = out.format in {Format.JSON, Format.JSONL, Format.AGENT}
     shortened = out.format in {Format.HUMAN, Format.AGENT}
     wanted = FIRST_ROWS if limit is None and shortened else limit
     wanted = None if wanted is not None and wanted < 0 else wanted
-    rows: Iterable[RequestRecord] = listing.rows(None if wanted is None else wanted + 1, with_quality=with_quality)
+    rows: Iterable[RequestRecord] = listing.rows(
+        None if wanted is None else wanted + 1, with_quality=out.should_rate_answers
+    )
     columns: Sequence[Column[RequestRecord]] = ()
     if out.is_human:
         rows = list(rows)

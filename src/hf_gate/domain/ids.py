@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..errors import InvalidRepo, SpaceNotSupported, UsageError
@@ -142,6 +144,24 @@ def name_person(username: str | None, user_id: str | None, request_id: str | Non
     """
     ident = user_id or request_id
     return username or (f"(hidden #{ident[-6:]})" if ident else "(hidden)")
+
+
+class HasRepo(Protocol):
+    """Anything that belongs to one repo."""
+
+    @property
+    def repo(self) -> Repo: ...
+
+
+_Item = TypeVar("_Item", bound=HasRepo)
+
+
+def group_by_repo(items: Iterable[_Item]) -> dict[Repo, list[_Item]]:
+    """Group items by repo, in the order in which the repos come first."""
+    found: dict[Repo, list[_Item]] = {}
+    for item in items:
+        found.setdefault(item.repo, []).append(item)
+    return found
 
 
 def is_id(text: str) -> bool:

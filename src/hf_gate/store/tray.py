@@ -45,6 +45,11 @@ class Tray:
         """Return all decisions without an outcome; those that are sent first come first."""
         return self._select("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
 
+    def list_unsent(self, member: str) -> list[QueuedDecision]:
+        """Return a member's decisions that are not part of a run yet, in the order of `list_waiting`."""
+        where = "outcome IS NULL AND run IS NULL AND member = ? ORDER BY leaves_at IS NULL, leaves_at, id"
+        return self._select(where, member)
+
     def list_due(self, now: int) -> list[QueuedDecision]:
         """Return the decisions that are due and not part of a run, in the order in which they were made."""
         return self._select("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)

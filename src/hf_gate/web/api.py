@@ -217,7 +217,7 @@ class _Api:
 
     async def tray(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            mine = _own_decisions(context)
+            mine = context.workspace.tray.list_unsent(context.member.id)
             rows = context.workspace.store.requests([item.request for item in mine])
             return TrayOut(held=[_queued_out(item, rows.get(item.request)) for item in mine])
 
@@ -225,18 +225,14 @@ class _Api:
 
     async def undo(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            ids = [item.id for item in _own_decisions(context)]
+            ids = [item.id for item in context.workspace.tray.list_unsent(context.member.id)]
             return CountOut(count=context.workspace.tray.undo(ids, to_ms(context.now)))
 
         return await self._handle(request, MemberRole.REVIEWER, work)
 
     async def send(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            count = context.workspace.tray.set_departure(
-                [item.id for item in _own_decisions(context)], to_ms(context.now)
-            )
-            context.app_state.wake.set()
-            return CountOut(count=count)
+            return CountOut(count=context.app_state.send_now(context.workspace.tray.list_unsent(context.member.id)))
 
         return await self._handle(request, MemberRole.REVIEWER, work)
 
@@ -303,12 +299,6 @@ def _parse_until(context: RequestContext, decisions: DecisionsIn) -> str | None:
     if decisions.verb != "accept":
         raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
     return decisions.until if decisions.until == NO_END_WORD else context.parse_end(decisions.until)
-
-
-def _own_decisions(context: RequestContext) -> list[QueuedDecision]:
-    return [
-        item for item in context.workspace.tray.list_waiting() if item.member == context.member.id and item.run is None
-    ]
 
 
 def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:

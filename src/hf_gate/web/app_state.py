@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -20,6 +20,8 @@ from ..application.policy_watcher import PolicyWatcher
 from ..application.tray import TrayService
 from ..application.workspace import Workspace
 from ..domain.members import Member
+from ..domain.timestamps import to_ms
+from ..domain.tray import QueuedDecision
 from ..errors import HfGateError, UsageError
 from ..hub.credentials import PUBLIC_HUB
 from ..hub.local_hub_headers import get_world_id
@@ -113,6 +115,12 @@ class AppState:
     def now(self) -> datetime:
         """Return the current time by the Hub client's clock."""
         return self.workspace.clock.now()
+
+    def send_now(self, items: Iterable[QueuedDecision]) -> int:
+        """Let the background worker send unsent decisions at once; return how many leave."""
+        count = self.workspace.tray.set_departure([item.id for item in items], to_ms(self.now()))
+        self.wake.set()
+        return count
 
     def _has_calls_left(self) -> bool:
         """Whether the Hub's limit leaves room for calls that can wait."""

@@ -21,7 +21,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role, role_of
 from ..domain.rows import Identity, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
-from ..domain.tray import QueuedDecision
+from ..domain.tray import VERBS, QueuedDecision
 from ..policy.fact_values import EmailFacts
 from . import formatting
 from .app_state import AppState
@@ -201,7 +201,7 @@ def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
     known = {
         line.row.id: line.verdict.terms
         for line in able
-        if line.verdict is not None and line.verdict.terms and reader.is_governed(line.row.repo)
+        if line.verdict is not None and line.verdict.terms and reader.can_end_access(line.row.repo)
     }
     read = reader.read_terms([one.row for one in able if one.row.id not in known], context.now)
     for line in able:
@@ -266,7 +266,7 @@ def _list_late_flags(row: RequestRow, context: RequestContext) -> list[str]:
 def possible_verbs(status: str) -> tuple[str, ...]:
     """Return the verbs possible in a status, the mildest first."""
     able = {move.verb for move in MOVES if move.before == status}
-    return tuple(verb for verb in ("accept", "reset", "reject", "cancel") if verb in able)
+    return tuple(verb for verb in VERBS if verb in able)
 
 
 def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:

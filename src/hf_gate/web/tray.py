@@ -215,11 +215,9 @@ def _rows_response(
 # ---- undo, hold, send ----------------------------------------------------------------------------------------------------
 
 
-def _own_decisions(context: RequestContext) -> list[QueuedDecision]:
+def _chosen_decisions(context: RequestContext) -> list[QueuedDecision]:
     """Return the member's unsent decisions: of one request, of the latest batch (`last`), or all."""
-    waiting = [
-        one for one in context.workspace.tray.list_waiting() if one.member == context.member.id and one.run is None
-    ]
+    waiting = context.workspace.tray.list_unsent(context.member.id)
     if context.form_value("key"):
         row = context.find_request(context.form_value("key"))
         return [one for one in waiting if one.request == row.id]
@@ -231,7 +229,7 @@ def _own_decisions(context: RequestContext) -> list[QueuedDecision]:
 
 def undo(context: RequestContext) -> Response:
     """Undo unsent decisions."""
-    mine = _own_decisions(context)
+    mine = _chosen_decisions(context)
     count = context.workspace.tray.undo([one.id for one in mine], to_ms(context.now))
     text = f"{count} undone." if count else "Nothing to undo: it was sent already. To reverse it, open Unsent (g t)."
     lines = _decision_lines(context, mine)
@@ -240,16 +238,15 @@ def undo(context: RequestContext) -> Response:
 
 def hold(context: RequestContext) -> Response:
     """Hold unsent decisions until the member sends them."""
-    mine = _own_decisions(context)
+    mine = _chosen_decisions(context)
     context.workspace.tray.set_departure([one.id for one in mine], None)
     return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
 def send(context: RequestContext) -> Response:
     """Send unsent decisions now."""
-    mine = _own_decisions(context)
-    context.workspace.tray.set_departure([one.id for one in mine], to_ms(context.now))
-    context.app_state.wake.set()
+    mine = _chosen_decisions(context)
+    context.app_state.send_now(mine)
     return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} being sent.")
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..application.evaluation import CurrentVerdicts, RepoPolicies, build_inputs
 from ..domain.hand_terms import HandTerms
-from ..domain.ids import Repo
+from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
@@ -59,12 +59,9 @@ def read_verdicts(
     `hides`: hide what rules read of other repos.
     """
     repos = read_repos(app_state, rows) if repos is None else repos
-    groups: dict[Repo, list[RequestRow]] = {}
-    for row in rows:
-        groups.setdefault(row.repo, []).append(row)
     found: dict[int, VerdictSummary] = {}
     standing = app_state.policies.current_verdicts
-    for repo, group in groups.items():
+    for repo, group in group_by_repo(rows).items():
         policy_set = _policy_set(app_state, repos.get(repo))
         if policy_set is not None:
             found |= _evaluate(
