@@ -293,6 +293,33 @@ def _execute(path: Path, sql: str) -> None:
 # ---- backup and restore -------------------------------------------------------------------------------------------------
 
 
+def test_a_damaged_search_index_is_found_and_built_again(console: Console, place: Path) -> None:
+    with database(place / "desk.db") as db:
+        db.execute("UPDATE grams_data SET block = zeroblob(length(block)) WHERE id > 1000")
+    found = console.run("store", "check")
+    assert (found.code, "hf-gate store check --repair" in found.out) == (1, True), found.out
+    refused = console.run("sync")
+    assert refused.code != 0
+    assert "hf-gate store check --repair" in refused.err
+    repaired = console.run("store", "check", "--repair")
+    assert (repaired.code, "It was built again." in repaired.out) == (0, True), repaired.out
+    assert "No problems found" in repaired.out
+    again = console.run("store", "check", "--repair", "--json")
+    assert (again.code, again.json["repaired"]) == (0, False)
+    jsonschema.validate(again.json, SCHEMAS["store-check"])
+    listed = console.run("ls", "--status", "all", "--query", "sleep", "--json")
+    assert {row["user"] for row in listed.json} == {"ada-l", "bob"}
+    assert console.run("sync", "--full").code == 0
+    assert console.run("store", "check").code == 0
+
+
+def test_other_damage_is_not_repaired(console: Console, place: Path) -> None:
+    with database(place / "desk.db") as db:
+        db.execute("UPDATE requests SET status = 'rejected' WHERE status = 'accepted'")
+    ended = console.run("store", "check", "--repair", "--json")
+    assert (ended.code, ended.json["repaired"], len(ended.json["findings"])) == (1, False, 1), ended.json
+
+
 def test_a_backup_is_one_private_file_and_is_never_written_over(console: Console, place: Path) -> None:
     ended = console.run("store", "backup", "copy.db", "--json")
     assert ended.code == 0, ended.err

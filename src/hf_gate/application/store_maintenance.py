@@ -13,6 +13,7 @@ from ..errors import StoreDamaged
 from ..hub.local_hub_headers import get_world_id
 from ..store.backups import Restore, restore, write_backup
 from ..store.export import StoreReader, write_folder
+from ..store.index_repair import repair_search_index
 from ..store.opening import parse_path
 from ..store.removal import (
     count_unsettled,
@@ -34,7 +35,7 @@ from .workspace import Workspace
 
 __all__ = [
     "check_store", "count_unsettled", "export_store", "file_of_store", "files_of", "find_mode_faults", "name_of_server_store",
-    "remove_empty_folders", "remove_files", "remove_tables", "remove_traces", "restore_backup", "this_process",
+    "remove_empty_folders", "remove_files", "remove_tables", "remove_traces", "repair_search_index", "restore_backup", "this_process",
     "write_backup",
 ]  # fmt: skip
 

@@ -294,7 +294,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         heads=_map({"type": "array", "prefixItems": [_COUNT, _TEXT], "minItems": 2, "maxItems": 2}),
         digest=_TEXT,
     ),
-    "store-check": _document(store=_TEXT, ok=_BOOL, entries=_COUNT, findings=_array(_TEXT)),
+    "store-check": _document(store=_TEXT, ok=_BOOL, entries=_COUNT, findings=_array(_TEXT), repaired=_BOOL),
     "store-export": _document(folder=_TEXT, files=_map(_COUNT)),
     "store-backup": _document(store=_TEXT, file=_TEXT, bytes=_COUNT),
     "store-restore": _document(store=_TEXT, file=_TEXT, replaced=_MAYBE, repos=_array(_TEXT)),

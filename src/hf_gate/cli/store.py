@@ -79,10 +79,12 @@ def _require_file(run: Run, server_command: str) -> Path:
 # ---- check --------------------------------------------------------------------------------------------------------------
 
 
-@command("check", examples=("hf-gate store check", "hf-gate store check --json"))
-def store_check(run: Run) -> int:
-    """Check the store: the file, the audit log, derived tables and file permissions. Changes nothing.
+@command("check", examples=("hf-gate store check", "hf-gate store check --json", "hf-gate store check --repair"))
+@click.option("--repair", is_flag=True, help="Build a damaged search index again. Nothing else is repaired.")
+def store_check(run: Run, *, repair: bool) -> int:
+    """Check the store: the file, the audit log, derived tables and file permissions. Without --repair, changes nothing.
 
+    A search index has no data of its own, so it can be built again. For any other damage, restore a backup.
     Exits with 1 if there are findings.
     """
     path = store_path(run)
@@ -91,10 +93,11 @@ def store_check(run: Run) -> int:
         from ..application.store_maintenance import find_mode_faults
 
         findings += find_mode_faults(path)  # first, because opening a store corrects the permissions
-    entries = 0
+    entries, is_repaired = 0, False
     try:
         from ..application.store_maintenance import check_store
 
+        is_repaired = repair and path is not None and _repair_index(run, path)
         damage, entries = check_store(open_store(run))
         findings += damage
     except StoreDamaged as problem:
@@ -106,11 +109,29 @@ def store_check(run: Run) -> int:
         "ok": not findings,
         "entries": entries,
         "findings": findings,
+        "repaired": is_repaired,
     }
     run.out.document(
-        doc, lambda: findings or [f"No problems found; {pluralize(entries, 'entry', 'entries')} verified."]
+        doc,
+        lambda: [
+            *(["The search index was damaged. It was built again."] if is_repaired else []),
+            *(findings or [f"No problems found; {pluralize(entries, 'entry', 'entries')} verified."]),
+            *(["To build the search index again: hf-gate store check --repair"] if _is_index_damaged(findings) else []),
+        ],
     )
     return 1 if findings else 0
+
+
+def _repair_index(run: Run, path: Path) -> bool:
+    from .. import bootstrap
+    from ..application.store_maintenance import repair_search_index, this_process
+
+    who = this_process(click.get_current_context().command_path)
+    return repair_search_index(path, who, wait=bootstrap.store_wait(run.settings), on_wait=waiting_notice(run))
+
+
+def _is_index_damaged(findings: list[str]) -> bool:
+    return any("search index" in each or "grams" in each for each in findings)
 
 
 def _display_store(run: Run) -> str:

@@ -303,4 +303,6 @@ def _check_damage(db: Sqlite) -> None:
     finally:
         db.raw.set_progress_handler(None, 0)
     if found is not None and found != "ok":
-        raise StoreDamaged(f"{db.at} is damaged: {found}.")
+        is_index = "grams" in found
+        hint = "Build the search index again: hf-gate store check --repair" if is_index else None
+        raise StoreDamaged(f"{db.at} is damaged: {found}.", hint=hint)

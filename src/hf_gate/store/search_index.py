@@ -85,7 +85,7 @@ class SearchIndex:
         slower. The index is rebuilt if it is damaged, or if another version of the code may have indexed other trigrams.
         """
         if self._has_emptied and (self._must_rebuild or not self._is_of_this_version() or not self._merge()):
-            self._rebuild()
+            self.rebuild()
         self._has_emptied = self._must_rebuild = False
 
     def _merge(self) -> bool:
@@ -97,7 +97,10 @@ class SearchIndex:
             return False
         return True
 
-    def _rebuild(self) -> None:
+    def rebuild(self) -> None:
+        """Index all texts again, also if the index is damaged."""
+        if not self._db.is_sqlite:
+            return
         self._db.run("INSERT INTO grams (grams) VALUES ('delete-all')")
         last = 0
         while rows := self._db.rows("SELECT id, text FROM texts WHERE id > ? ORDER BY id LIMIT ?", (last, _BATCH)):
