@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from ..domain.display_text import pluralize
 from ..domain.events import VerdictReached, decode_event
 from ..domain.ids import Repo
-from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState, TurnEnd, TurnRow
 from ..policy.tables import Table
-from ..store.approvals import count_overdue, find_oldest_overdue
+from ..store.approvals import count_overdue
 from ..store.store import Store
 from ..store.turns import read_turns
+from ..store.waiting import find_oldest_overdue, find_undecided
 from .approval_alarms import describe_alarms, list_open_alarms
 from .grant_ends import held_ends_note, read_held_ends
 from .policy_saves import PolicyHold
@@ -33,7 +33,6 @@ MAX_AGE: Final = timedelta(minutes=30)
 _UNPROVED: Final = timedelta(hours=25)  # a full sync is due every 24 h
 _UNDONE: Final = timedelta(hours=24)  # after this time, a request should have the decision of its rule
 _NOT_ENDED: Final = timedelta(days=1)  # after this time, a grant that is due should have ended
-_DECIDED: Final = ("accept", "reset", "reject")
 _MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
 _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
@@ -234,17 +233,12 @@ def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[StuckProb
         rule = "" if row is None else f" The oldest waits for a person by {_describe_rule(store, row)}."
         words = f"{pluralize(overdue, 'request')} of {repo} past the due date of the rule: hf-gate ls {repo} --query due:over"
         yield StuckProblem(StuckKind.OVERDUE, str(repo), f"{words}.{rule}" if rule else words)
-    before = to_ms(now - _UNDONE)
-    waiting = islice(store.iterate_requests(repo, Status.PENDING, with_record=False), _MAX_READ)
-    for row in takewhile(lambda row: row.state.asked_at < before, waiting):
-        verdict = row.state.verdict
-        if verdict is not None and verdict[0] in _DECIDED and verdict[1] is not None:
-            ago = format_span(now - from_ms(row.state.asked_at))
-            words = (
-                f"A request of {repo} waits for {ago} although {_describe_rule(store, row)} decides it: hf-gate plan"
-            )
-            yield StuckProblem(StuckKind.UNDECIDED, str(repo), words)
-            return
+    found = find_undecided(store, repo, to_ms(now - _UNDONE), _MAX_READ)
+    row = None if found is None else store.request(found)
+    if row is not None:
+        ago = format_span(now - from_ms(row.state.asked_at))
+        words = f"A request of {repo} waits for {ago} although {_describe_rule(store, row)} decides it: hf-gate plan"
+        yield StuckProblem(StuckKind.UNDECIDED, str(repo), words)
 
 
 def _describe_rule(store: Store, row: RequestRow) -> str:

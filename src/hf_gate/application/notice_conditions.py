@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
-from ..domain.ids import Repo
 from ..domain.notices import Condition, NoticeEvent, NoticeItem
 from ..domain.timestamps import to_ms
 from ..domain.turns import TurnEnd, TurnRow
 from ..errors import NotAllowed
 from ..store.approvals import count_overdue
-from ..store.outbox import compare_conditions, count_older
+from ..store.outbox import compare_conditions
+from ..store.waiting import count_older
 from ..store.writer import Writer
 from .health import StuckKind, list_stuck
 from .policy_bundle import PolicyBundle
@@ -59,11 +59,11 @@ def is_refused_token(problem: BaseException) -> bool:
     return isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED
 
 
-def list_state_conditions(workspace: Workspace, repos: Iterable[Repo], bundle: PolicyBundle) -> list[Condition]:
+def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Condition]:
     """Return what lasts apart from turns: old and overdue requests of each repo, and what is stuck."""
-    store, now = workspace.store, workspace.now()
+    store, now, rows = workspace.store, workspace.now(), workspace.store.repos()
     found: list[Condition] = []
-    for repo in repos:
+    for repo in (row.repo for row in rows if bundle.config.includes(row.repo)):
         name = str(repo)
         if count := count_older(store, repo, to_ms(now - timedelta(days=OLD_DAYS)), MAX_OVERDUE):
             item = NoticeItem(event=NoticeEvent.AGEING, repo=name, count=count, facts={"days": OLD_DAYS})
@@ -72,7 +72,7 @@ def list_state_conditions(workspace: Workspace, repos: Iterable[Repo], bundle: P
             found.append(Condition(name, NoticeItem(event=NoticeEvent.OVERDUE, repo=name, count=count)))
     stuck = list_stuck(
         store,
-        store.repos(),
+        rows,
         now,
         held=read_held_counts(store),
         holds=read_workspace_holds(workspace),

@@ -55,9 +55,9 @@ class DrainResult:
     next_at: int | None = None
 
 
-def store_destinations(workspace: Workspace) -> None:
-    """Store which destinations hf-gate.yaml names now."""
-    config = workspace.location.config
+def store_destinations(workspace: Workspace, location: WorkspaceLocation | None = None) -> None:
+    """Store which destinations hf-gate.yaml names now. `location` replaces that of the workspace."""
+    config = (location or workspace.location).config
     modes = {one.name: one.modes for one in config.notify}
     digests = {one.name: one.digest_at for one in config.notify}
     outbox.store_destinations(workspace.store, modes, digests, config.timezone, to_ms(workspace.now()))
@@ -103,9 +103,14 @@ def drain(
     return result
 
 
-def drain_workspace(workspace: Workspace, *, should_stop: Callable[[], bool] = lambda: False) -> DrainResult:
-    """Send what is due to the destinations of a workspace."""
-    location = workspace.location
+def drain_workspace(
+    workspace: Workspace,
+    location: WorkspaceLocation | None = None,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> DrainResult:
+    """Send what is due to the destinations of a workspace. `location` replaces that of the workspace."""
+    location = location or workspace.location
     return drain(
         workspace.store,
         location.config.notify,

@@ -54,17 +54,17 @@ def run_recorded_turn(
         raise
     record_stop(store)
     ended = _summarize(turn, result, to_ms(clock.now()))
-    _store_end(store, ended, result.problems, _read_state(context, result))
+    _store_end(store, ended, result.problems, _read_state(context))
     follow(ended)
     return result
 
 
-def _read_state(context: TurnContext, result: TurnResult) -> list[Condition] | None:
+def _read_state(context: TurnContext) -> list[Condition] | None:
     """Return what lasts, for notices; None if nobody is told, or if it cannot be read."""
     if not context.workspace.location.config.notify:
         return None
     try:
-        return list_state_conditions(context.workspace, {one.repo: None for one in result.synced}, context.bundle)
+        return list_state_conditions(context.workspace, context.bundle)
     except HfGateError:
         return None
 

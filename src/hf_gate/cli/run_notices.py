@@ -47,6 +47,8 @@ class NoticeSender:
             self.next_at = run.now().timestamp() + 60.0
         except (HfGateError, OSError) as problem:
             run.out.warn(f"Notices were not sent: {problem}")
+        except Exception as problem:  # noqa: BLE001 - no notice may end the loop; an unexpected text may name people
+            run.out.warn(f"Notices were not sent: {type(problem).__name__}")
         else:
             self.next_at = None if result.next_at is None else result.next_at / 1000
             self._warn(result.problems)

@@ -130,6 +130,12 @@ def _add(one: NoticeItem, other: NoticeItem) -> NoticeItem:
     return msgspec.structs.replace(one, count=one.count + other.count, requests=requests, facts=facts)
 
 
+TOLD_EVENTS: Final = (
+    e.RequestSeen, e.ApprovalGiven, e.GrantNoticed, e.RunEnded, e.UnattendedStopped, e.UnattendedStarted
+)  # fmt: skip
+"""The entries of the ledger that can cause a notice."""
+
+
 def item_of(event: e.AnyEvent, repo: Repo | None, request: int | None) -> NoticeItem | None:
     """Return the item that an entry of the ledger causes; None for most entries."""
     place = None if repo is None else str(repo)

@@ -76,14 +76,6 @@ def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-def find_oldest_overdue(store: Store, repo: Repo, now: int) -> int | None:
-    """Return the request of a repo that a person should have decided first."""
-    where = f"{IS_OVERDUE} AND r.is_current AND o.type = ? AND o.namespace = ? AND o.name = ?"
-    sql = f"SELECT r.id FROM requests r JOIN repos o ON o.id = r.repo_id WHERE {where} ORDER BY r.due_at, r.id LIMIT 1"
-    row = store.reads.row(sql, (now, repo.type.value, repo.namespace, repo.name))
-    return None if row is None else int(row[0])
-
-
 # ---- authors of policy versions --------------------------------------------------------------------------------------
 
 

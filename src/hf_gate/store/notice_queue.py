@@ -11,8 +11,11 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.ids import Repo
-from ..domain.notices import NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
+from ..domain.notices import TOLD_EVENTS, NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
 from .sql import Database
+
+MAX_OPEN: Final = 20_000
+"""How many messages of a destination may be open."""
 
 MAX_LINES: Final = 50  # of a message
 _FEW_CHANGES: Final = 20  # a run of a person with so few changes is not told
@@ -59,9 +62,11 @@ class NoticeCollector:
 
     def add_event(self, event: e.AnyEvent, at: int, repo: Repo | None, request: int | None) -> None:
         """Add what an entry of the ledger tells."""
+        if not isinstance(event, TOLD_EVENTS) or not self.subscriptions:
+            return
         self._at = max(self._at, at)
         item = item_of(event, repo, request)
-        if item is not None and self.subscriptions:
+        if item is not None:
             self._found.append((item, event.asked_at if isinstance(event, e.RequestSeen) else at))
 
     def flush(self) -> None:
@@ -100,7 +105,9 @@ def queue(db: Database, one: Subscription, items: Iterable[NoticeItem], at: int)
 
 
 def insert_message(db: Database, destination: str, items: Sequence[NoticeItem], at: int) -> None:
-    """Add a message to the end of a destination's queue."""
+    """Add a message to the end of a destination's queue. A queue that is full has its last message extended."""
+    if _extend_last(db, destination, items):
+        return
     sql = "UPDATE notice_destinations SET sequence = sequence + 1 WHERE name = ? RETURNING sequence"
     found = db.row(sql, (destination,))
     assert found is not None, f"destination {destination} is not stored"
@@ -111,6 +118,20 @@ def insert_message(db: Database, destination: str, items: Sequence[NoticeItem], 
         " accepted) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, 0, '[]')",
         values,
     )
+
+
+def _extend_last(db: Database, destination: str, items: Sequence[NoticeItem]) -> bool:
+    """Add the items to the last message if the queue is full and nobody has tried to send that message."""
+    sql = "SELECT sequence FROM outbox WHERE destination = ? AND state IN ('waiting', 'sending') ORDER BY sequence"
+    first = db.row(f"{sql} LIMIT 1", (destination,))
+    sql = sql.replace("SELECT sequence", "SELECT sequence, id, items, attempts")
+    last = db.row(f"{sql} DESC LIMIT 1", (destination,))
+    if first is None or last is None or last[0] - first[0] < MAX_OPEN or last[3]:
+        return False
+    merged = merge_items([*msgspec.json.decode(last[2], type=list[NoticeItem]), *items])[:MAX_LINES]
+    is_alarm = any(item.event.is_alarm for item in merged)
+    db.run("UPDATE outbox SET items = ?, is_alarm = ? WHERE id = ?", (_encode(merged), is_alarm, last[1]))
+    return True
 
 
 def _encode(items: Sequence[NoticeItem]) -> str:

@@ -15,8 +15,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ..domain.ids import Repo
-from ..domain.lifecycle import Status
 from ..domain.notices import (
     GIVE_UP_MS,
     LONGEST_ALARM_WAIT_MS,
@@ -178,16 +176,6 @@ def _write_condition(db: Database, key: tuple[str, str], item: NoticeItem, began
         " told_at = excluded.told_at",
         (*key, msgspec.json.encode(item).decode(), began, told),
     )
-
-
-def count_older(store: Store, repo: Repo, before: int, most: int) -> int:
-    """Return how many pending requests of a repo were asked before a time (ms); at most `most`."""
-    where = "r.status = ? AND r.is_current AND r.asked_at < ? AND o.type = ? AND o.namespace = ? AND o.name = ?"
-    sql = (
-        f"SELECT count(*) FROM (SELECT 1 FROM requests r JOIN repos o ON o.id = r.repo_id WHERE {where} LIMIT ?) AS old"
-    )
-    row = store.reads.row(sql, (Status.PENDING.value, before, repo.type.value, repo.namespace, repo.name, most))
-    return 0 if row is None else int(row[0])
 
 
 # ---- delivery ----------------------------------------------------------------------------------------------------------

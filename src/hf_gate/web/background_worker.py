@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from .. import bootstrap
 from ..application.approval_alarms import raise_approval_alarms
 from ..application.evaluated_parts import RecordOnly
 from ..application.notifications import drain_workspace, store_destinations
@@ -17,6 +18,7 @@ from ..application.planning import propose_plan
 from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync_repo
 from ..application.sync_schedule import QUOTA_SHARE, choose_sync, next_pause, read_last_full_sync
+from ..application.workspace import CONFIG_FILE, Workspace
 from ..domain.ids import Repo
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, StoreBusy
@@ -42,7 +44,7 @@ class BackgroundWorker:
 
     def start(self) -> None:
         works = [("hf-gate-tray", self._run_tray), ("hf-gate-reader", self._run_sync)]
-        if self.app_state.workspace.location.config.notify:
+        if self.app_state.workspace.location.folder is not None:
             works.append(("hf-gate-notices", self._run_notices))
         for name, work in works:
             thread = threading.Thread(target=work, name=name, daemon=True)
@@ -98,13 +100,16 @@ class BackgroundWorker:
     # ---- notices -----------------------------------------------------------------------------------------------------
 
     def _run_notices(self) -> None:
-        workspace, is_stored = self.app_state.workspace, False
+        workspace, location = self.app_state.workspace, self.app_state.workspace.location
+        known: tuple[int, int] | None = None
         while not self._stop.is_set():
             try:
-                if not is_stored:
-                    store_destinations(workspace)
-                    is_stored = True
-                drain_workspace(workspace, should_stop=self._stop.is_set)
+                if (now := _fingerprint_config(workspace)) != known:
+                    location = bootstrap.read_location(workspace.settings)
+                    store_destinations(workspace, location)
+                    known = now
+                if location.config.notify:
+                    drain_workspace(workspace, location, should_stop=self._stop.is_set)
             except StoreBusy:  # the process that holds the store sends them
                 pass
             except (HfGateError, OSError) as problem:
@@ -193,3 +198,10 @@ class BackgroundWorker:
                 sources=workspace.sources,
                 change_filter=RecordOnly(),
             )
+
+
+def _fingerprint_config(workspace: Workspace) -> tuple[int, int] | None:
+    """Return the time and size of hf-gate.yaml, which the owner may edit while the desk is open."""
+    folder = workspace.location.folder
+    about = None if folder is None else (folder / CONFIG_FILE).stat()
+    return None if about is None else (about.st_mtime_ns, about.st_size)
