@@ -248,7 +248,9 @@ def test_a_row_counts_from_its_first_day_and_one_that_ends_before_is_unknown() -
 
 def test_the_column_key_holds_an_id_a_name_or_an_address() -> None:
     text = f"key,email,note\n{'a' * 24},,x\nbob,,y\ncem@example.org,,z\n"
-    rows = read(text, ("user_id", "username", "email")).rows
+    table = read(text, ("user_id", "username", "email"))
+    assert codes(table) == [], "the column stands for two others"
+    rows = table.rows
     assert [(row.user_id, row.username, row.email) for row in rows] == [
         ("a" * 24, None, None),
         (None, "bob", None),

@@ -239,7 +239,7 @@ def _go(page: Page, desk: Desk, path: str) -> None:
         _go_to_rows(page, desk, path)
     elif path == "a change of a table":
         page.goto(f"{url}/tables/people")
-        page.get_by_label("Or paste its rows").fill("email,version\nnew@x.example.org,3\n")
+        page.get_by_label("Or paste its lines").fill("email,version\nnew@x.example.org,3\n")
         page.get_by_label("Remove the rows that the file does not have").check()
         page.locator("form[enctype]").get_by_role("button", name="Show the effect").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Import")

@@ -135,13 +135,13 @@ def _make_table(
 ) -> Table:
     problems = list(read.problems)
     skipped = list(read.skipped)
+    has_key = has_key_column(read.header, key)
     problems += [
         TableProblem(1, "key_missing", f"No column {each}.", is_error=False)
         for each in key
-        if read.header and each not in read.header
+        if read.header and each not in read.header and not (has_key and each in {"user_id", "username"})
     ]
     rows: list[TableRow] = []
-    has_key = has_key_column(read.header, key)
     for line, raw in read.records:
         cells = spread_key(raw) if has_key else raw
         row = _TableRecord(cells, line, zone, problems).to_row(key)
