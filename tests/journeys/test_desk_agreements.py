@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +240,33 @@ def test_most_rows_of_a_table_go_only_if_that_is_said(desk: Desk) -> None:
     assert (refused.code, "19 of 20 rows would go, and 5 may" in refused.err) == (6, True)
     assert desk.run("table", "import", "agreements", file, "--replace", "--max-removed", "19", "--yes").code == 0
     assert desk.file.read_text("utf-8").count("@x.example.org") == 1
+
+
+def test_the_terms_of_access_are_in_every_listing(desk: Desk) -> None:
+    terms = (
+        '    until: tables.agreements.expires\n    keep_while: tables.agreements.state == "valid"\n    at_end: human\n'
+    )
+    (desk.folder / "policies" / "patients.yaml").write_text(POLICY + terms, "utf-8")
+    file = desk.signed(f"ada@uni.example.org,2099-01-01,,{HASH},2", header=HEAD)
+    assert desk.run("table", "import", "agreements", file, "--yes").code == 0
+    desk.turn()
+    rows = {row["user"]: row for row in desk.run("ls", "--status", "all", "--json").json}
+    assert rows["bob99"]["grant"] is None
+    grant = rows["ada-l"]["grant"]
+    assert grant["until"] == grant["ends_at"] is not None
+    assert grant["keep_while"] == ['tables.agreements.state == "valid"']
+    assert (grant["at_end"], grant["rule"], grant["is_final"]) == ("human", "patients/signed", False)
+    assert "agreements row " in grant["agreement"]
+    assert HASH in grant["agreement"]
+    who = f"ada-l@{DATASET}"
+    assert desk.run("show", who, "--json").json["grant"] == grant
+    assert [row["grant"] for row in desk.run("person", "show", "ada-l", "--json").json] == [grant]
+    access = next(one for one in desk.run("report", "access", "--json").json if one["user"] == "ada-l")
+    assert access["agreement"] == grant["agreement"]
+    (line,) = csv.DictReader(io.StringIO(desk.run("ls", "--status", "accepted", "--format", "csv").out))
+    assert (line["grant.keep_while"], line["grant.is_final"]) == (grant["keep_while"][0], "false")
+    assert line["grant.agreement"] == grant["agreement"]
+    (live,) = desk.run("ls", "--live", "--status", "accepted", "--json").json
+    assert live["grant"] is None
+    past = desk.run("show", who, "--as-of", access["as_of"], "--json")
+    assert past.json["grant"] == grant, past.err

@@ -207,7 +207,7 @@ def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(room: Room)
     with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE people SET username = NULL WHERE username = 'eve'")
     (row,) = room.app_state.workspace.store.find_by_identity(None, account)
-    record = structs.replace(stored_request(row, CurrentVerdicts(None)), user=None)
+    record = structs.replace(stored_request(row, CurrentVerdicts(None), None), user=None)
     number = f"(hidden #{account[-6:]})"
     assert number in room.visitor().get("/queue").body
     assert (row.person_name, display_name(record)) == (number, number)

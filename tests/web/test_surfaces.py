@@ -20,6 +20,7 @@ from hf_gate.application.records import (
     ChangeRecord,
     ExportedRequest,
     GrantEndRecord,
+    GrantRecord,
     HistoryRecord,
     OutcomeRecord,
     PersonRecord,
@@ -149,7 +150,8 @@ def _lines(text: str) -> list[Any]:
 def _check_table(text: str, kind: type[Record], rows: list[Any]) -> None:
     """One column for each field, and one for each key of a field that is spread; no cell of those is JSON."""
     head, *body = csv.reader(io.StringIO(text))
-    parts = {"verdict": [f"verdict.{key}" for key in keys_of(VerdictRecord)]}
+    nested: dict[str, type[Record]] = {"verdict": VerdictRecord, "grant": GrantRecord}
+    parts = {name: [f"{name}.{key}" for key in keys_of(part)] for name, part in nested.items()}
     plain = [part for key in keys_of(kind) if key not in {"quality", *SPREAD} for part in parts.get(key, [key])]
     spread = {f"{key}.{label}" for row in rows for key in SPREAD for label in row.get(key) or ()}
     assert head[: len(plain)] == plain

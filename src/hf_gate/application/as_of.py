@@ -19,6 +19,7 @@ from ..domain.lifecycle import Status
 from ..domain.rows import LedgerMoment, PastRequest, SyncMark
 from ..domain.timestamps import from_ms, ms_to_iso, to_ms
 from ..errors import HfGateError, UsageError
+from ..store.grant_terms import read_terms
 from ..store.past_requests import (
     find_moment,
     iterate_found_later,
@@ -32,6 +33,7 @@ from ..store.past_requests import (
 )
 from ..store.store import Store
 from .evaluation import CurrentVerdicts
+from .grant_records import build_grant_record
 from .ledger_entries import history_records
 from .past_records import AccessRecord, PastRequestRecord, ShownPastRequest
 from .ports import HubPort
@@ -156,7 +158,7 @@ class PastView:
     def records(self, statuses: Collection[str] | None, *, oldest_first: bool = False) -> Iterator[PastRequestRecord]:
         """Yield the same requests as records."""
         for certainty, past in self.requests(statuses, oldest_first=oldest_first):
-            yield past_request_record(certainty, past)
+            yield past_request_record(self.store, certainty, past)
 
     def access(self) -> Iterator[AccessRecord]:
         """Yield the people who had access by an accepted request."""
@@ -262,9 +264,9 @@ def find_past_attempts(store: Store, certainty: SyncCertainty, idents: Sequence[
     return sorted(found, key=lambda past: (past.row.state.asked_at, past.row.id))
 
 
-def past_request_record(certainty: SyncCertainty, past: PastRequest) -> PastRequestRecord:
+def past_request_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> PastRequestRecord:
     """Return the record of a request as it was."""
-    return PastRequestRecord(**_past_fields(certainty, past))
+    return PastRequestRecord(**_past_fields(store, certainty, past))
 
 
 class _PastRequestFields(AttemptFields):
@@ -275,9 +277,12 @@ class _PastRequestFields(AttemptFields):
     found_later: bool
 
 
-def _past_fields(certainty: SyncCertainty, past: PastRequest) -> _PastRequestFields:
+def _past_fields(store: Store, certainty: SyncCertainty, past: PastRequest) -> _PastRequestFields:
+    state, origin = past.row.state, past.grant
+    terms = {} if state.terms is None else read_terms(store, [state.terms])
+    grant = build_grant_record(state, terms, {} if origin is None else read_agreements(store, origin))
     return {
-        **attempt_fields(past.row, _ANY_VERDICT),
+        **attempt_fields(past.row, _ANY_VERDICT, grant),
         "as_of": ms_to_iso(certainty.moment.at),
         "proved_at": ms_to_iso(certainty.proved_at),
         "found_later": past.row.id in certainty.found_later,
@@ -288,7 +293,7 @@ def shown_past_request(store: Store, certainty: SyncCertainty, attempts: Sequenc
     """Return the record of the last of these attempts, with the history of all."""
     past, access = attempts[-1], access_record(store, certainty, attempts[-1])
     return ShownPastRequest(
-        **_past_fields(certainty, past),
+        **_past_fields(store, certainty, past),
         since=access.since,
         by=access.by,
         policy=access.policy,

@@ -21,6 +21,7 @@ from ..store.identity import read_full_identity
 from ..store.person_data import read_person_data
 from .erasure_places import find_places
 from .evaluation import CurrentVerdicts
+from .grant_records import pair_with_grants
 from .record_builders import change_record, person_record
 from .records import (
     BindingRecord,
@@ -49,7 +50,7 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
         made_at=to_iso(workspace.now()),
         endpoint=store.endpoint,
         person=person_record(person, current),
-        requests=[exported_request(row, verdicts) for row in attempts],
+        requests=[exported_request(row, verdicts, grant) for row, grant in pair_with_grants(store, attempts)],
         entries=_list_entries(workspace, attempts),
         changes=[_change(row.n, row) for row in data.changes],
         decisions=[

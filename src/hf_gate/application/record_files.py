@@ -1,7 +1,7 @@
 """Encodes records as JSON, JSON lines and CSV in bounded memory, for commands and for downloads from the desk.
 
-CSV has one column for each question, status or outcome in a map of a record, and for each part of a verdict:
-`answers.Purpose`, `counts.done`, `verdict.action`.
+CSV has one column for each question, status or outcome in a map of a record, and for each part of a verdict and a grant:
+`answers.Purpose`, `counts.done`, `verdict.action`, `grant.ends_at`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ import msgspec
 
 from ..domain.display_text import csv_cell, csv_value, make_visible, to_json
 from ..domain.flat_rows import ANSWER_COLUMNS, most_frequent_labels
-from .records import R, Record, VerdictRecord, keys_of
+from .records import GrantRecord, R, Record, VerdictRecord, keys_of
 
 SPREAD: Final = ("answers", "counts", "requests")
 """Fields that CSV spreads over columns. A requester can invent labels, so the number of columns is limited."""
 
 _LEFT_OUT: Final = frozenset({"quality", *SPREAD})
-_VERDICT: Final = {"verdict": [f"verdict.{key}" for key in keys_of(VerdictRecord)]}
+_NESTED: Final[dict[str, list[str]]] = {
+    name: [f"{name}.{key}" for key in keys_of(kind)]
+    for name, kind in (("verdict", VerdictRecord), ("grant", GrantRecord))
+}
 _IN_MEMORY: Final = 1 << 20  # bytes; larger output goes to an unnamed temporary file
 
 
@@ -45,7 +48,7 @@ def json_array(records: Iterable[Record]) -> Iterator[str]:
 
 def csv_lines(kind: type[R], records: Iterable[R]) -> Iterator[str]:
     """Yield the header and a line for each record."""
-    keys = [part for key in keys_of(kind) if key not in _LEFT_OUT for part in _VERDICT.get(key, [key])]
+    keys = [part for key in keys_of(kind) if key not in _LEFT_OUT for part in _NESTED.get(key, [key])]
     spread = [key for key in SPREAD if key in keys_of(kind)]
     if not spread:
         return _csv_sheet(keys, (msgspec.to_builtins(record) for record in records))
@@ -90,12 +93,17 @@ def _decode_row(line: bytes) -> dict[str, Any]:
 
 
 def _flatten(row: dict[str, Any], spread: Sequence[str], shown: set[tuple[str, str]]) -> dict[str, Any]:
-    row |= {f"verdict.{key}": value for key, value in (row.get("verdict") or {}).items()}
+    for name in _NESTED:
+        row |= {f"{name}.{key}": _cell(value) for key, value in (row.get(name) or {}).items()}
     for key in spread:
         values = row.pop(key) or {}
         row |= {f"{key}.{label}": value for label, value in values.items() if (key, label) in shown}
         row[f"other {key}"] = {label: value for label, value in values.items() if (key, label) not in shown} or None
     return row
+
+
+def _cell(value: object) -> object:
+    return " && ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _csv_sheet(keys: list[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -51,6 +51,19 @@ class VerdictRecord(Record, frozen=True, kw_only=True):
     due_at: Annotated[Time | None, Meta(description="until when a person should decide, by the rule")] = None
 
 
+class GrantRecord(Record, frozen=True, kw_only=True):
+    """The access that a request gives, and what can end it."""
+
+    ends_at: Annotated[Time | None, Meta(description="the earlier of until and lapses_at; null: no end")]
+    until: Annotated[Time | None, Meta(description="the end by date")]
+    lapses_at: Annotated[Time | None, Meta(description="the end because a condition of keep_while is false")]
+    keep_while: Annotated[Sequence[str], Meta(description="the access ends when one of these conditions turns false")]
+    at_end: Annotated[str | None, Meta(description="reset, reject, or human: a person decides")]
+    rule: Annotated[str | None, Meta(description="the rule that set the end, as policy/rule")]
+    is_final: Annotated[bool, Meta(description="a person decided that the end is not extended")]
+    agreement: Annotated[str | None, Meta(description="the signed row that the last verdict names")]
+
+
 class RequestRecord(Record, frozen=True, kw_only=True):
     """One access request."""
 
@@ -67,6 +80,7 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     answers: Annotated[dict[str, str] | None, Meta(description="by question; null when no form was filled in")]
     quality: Annotated[dict[str, Quality] | None, Meta(description="of each text answer; checkboxes are not rated")]
     verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
+    grant: Annotated[GrantRecord | None, Meta(description="null without access, or if only the Hub was read")]
 
 
 class TermsRecord(Record, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from ..domain.ids import Person
 from ..domain.requests import AccessRequest
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso
-from .records import TICKS, AttemptRecord, ExportedRequest, RequestRecord, VerdictRecord
+from .records import TICKS, AttemptRecord, ExportedRequest, GrantRecord, RequestRecord, VerdictRecord
 
 if TYPE_CHECKING:
     from ..domain.ids import RepoType
@@ -36,6 +36,7 @@ class RequestFields(TypedDict):
     answers: dict[str, str] | None
     quality: dict[str, Quality] | None
     verdict: VerdictRecord | None
+    grant: GrantRecord | None
 
 
 class AttemptFields(RequestFields):
@@ -56,14 +57,16 @@ def request_record(request: AccessRequest, *, with_quality: bool = True) -> Requ
     return RequestRecord(**request_fields(request, with_quality=with_quality))
 
 
-def stored_request(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> RequestRecord:
+def stored_request(
+    row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None, *, with_quality: bool = True
+) -> RequestRecord:
     """Return the record of a stored request. `verdicts` drops a verdict that no longer applies."""
-    return RequestRecord(**stored_fields(row, verdicts, with_quality=with_quality))
+    return RequestRecord(**stored_fields(row, verdicts, grant, with_quality=with_quality))
 
 
-def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts) -> AttemptRecord:
+def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None) -> AttemptRecord:
     """Return the record of a stored request with its attempt number and its end."""
-    return AttemptRecord(**attempt_fields(row, verdicts))
+    return AttemptRecord(**attempt_fields(row, verdicts, grant))
 
 
 def attempt_record(request: AccessRequest) -> AttemptRecord:
@@ -71,10 +74,10 @@ def attempt_record(request: AccessRequest) -> AttemptRecord:
     return AttemptRecord(**request_fields(request), attempt=None, until=None)
 
 
-def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequest:
+def exported_request(row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None) -> ExportedRequest:
     """Return the record of a stored request for the export of the store."""
     return ExportedRequest(
-        **attempt_fields(row, verdicts, with_quality=False),
+        **attempt_fields(row, verdicts, grant, with_quality=False),
         id=row.id,
         person=row.person.id,
         follows=row.state.after,
@@ -89,30 +92,44 @@ def exported_request(row: RequestRow, verdicts: CurrentVerdicts) -> ExportedRequ
 
 
 def request_fields(
-    request: AccessRequest, verdict: VerdictRecord | None = None, *, with_quality: bool = True
+    request: AccessRequest,
+    verdict: VerdictRecord | None = None,
+    grant: GrantRecord | None = None,
+    *,
+    with_quality: bool = True,
 ) -> RequestFields:
     """Return the fields of a request read from the Hub."""
-    return _build_fields(request, request.person, request.email, verdict, with_quality=with_quality)
+    return _build_fields(request, request.person, request.email, verdict, grant, with_quality=with_quality)
 
 
-def stored_fields(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> RequestFields:
+def stored_fields(
+    row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None, *, with_quality: bool = True
+) -> RequestFields:
     """Return the fields of a stored request, with the person's latest names."""
     known, request = row.person.identity, row.request or _without_record(row)
     recorded = request.person
     username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
     person = Person(known.user_id or recorded.id, username, fullname)
     verdict = verdict_record(row, verdicts)
-    return _build_fields(request, person, known.email or request.email, verdict, with_quality=with_quality)
+    return _build_fields(request, person, known.email or request.email, verdict, grant, with_quality=with_quality)
 
 
-def attempt_fields(row: RequestRow, verdicts: CurrentVerdicts, *, with_quality: bool = True) -> AttemptFields:
+def attempt_fields(
+    row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None, *, with_quality: bool = True
+) -> AttemptFields:
     """Return the fields of a stored request with its attempt number and its end."""
-    fields = stored_fields(row, verdicts, with_quality=with_quality)
+    fields = stored_fields(row, verdicts, grant, with_quality=with_quality)
     return {**fields, "attempt": row.state.attempt, "until": ms_to_iso(row.state.ends_at)}
 
 
 def _build_fields(
-    request: AccessRequest, person: Person, email: str | None, verdict: VerdictRecord | None, *, with_quality: bool
+    request: AccessRequest,
+    person: Person,
+    email: str | None,
+    verdict: VerdictRecord | None,
+    grant: GrantRecord | None,
+    *,
+    with_quality: bool,
 ) -> RequestFields:
     return {
         "repo": request.repo.id,
@@ -128,6 +145,7 @@ def _build_fields(
         "answers": dict(request.answers) if request.has_form else None,
         "quality": rate_answers(request) if with_quality else None,
         "verdict": verdict,
+        "grant": grant,
     }
 
 

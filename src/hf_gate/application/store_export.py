@@ -14,6 +14,7 @@ from ..domain.timestamps import ms_to_iso, to_iso
 from ..store.export import StoreReader
 from ..store.store import Store
 from .evaluation import CurrentVerdicts
+from .grant_records import pair_with_grants
 from .ledger_files import checkpoint_to_dict, export_ledger
 from .request_record_builders import exported_request
 
@@ -52,7 +53,8 @@ def export_files(
     """Yield file names with their lines, to be written within `dump.snapshot`. `owned` are files of the workspace."""
     verdicts = CurrentVerdicts(None)
     yield "README.txt", [_format_readme(store.endpoint, now).encode()]
-    yield "requests.jsonl", (_encode_line(exported_request(row, verdicts)) for row in dump.requests())
+    pairs = pair_with_grants(store, dump.requests())
+    yield "requests.jsonl", (_encode_line(exported_request(row, verdicts, grant)) for row, grant in pairs)
     yield "ledger.jsonl", export_ledger(store, now, personal=True)
     yield "checkpoints.jsonl", (_encode_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())
     for table in TABLES:

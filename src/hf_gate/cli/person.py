@@ -104,22 +104,26 @@ def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
         )
     if run.out.format is Format.HUMAN:
         for certainty, past in found:
-            run.out.line(_attempt_line(past_request_record(certainty, past[-1]), view.at, past[-1].row.person))
+            run.out.line(
+                _attempt_line(past_request_record(workspace.store, certainty, past[-1]), view.at, past[-1].row.person)
+            )
             before = certainty.moment.entry + 1
             for line in history_lines(history_records(workspace.store, [each.row for each in past], before)):
                 run.out.line(to_one_line(line))
     else:
-        rows = [past_request_record(certainty, each) for certainty, past in found for each in past]
+        rows = [past_request_record(workspace.store, certainty, each) for certainty, past in found for each in past]
         run.out.records(PastRequestRecord, rows, (), name=target_argument, limit=-1)
     print_certainty(run, view)
     return 0
 
 
 def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
+    from ..application.grant_records import pair_with_grants
     from ..application.policy_bundle import read_current_verdicts
 
     verdicts = read_current_verdicts(workspace.location.folder)
-    return [stored_attempt(row, verdicts) for row in _attempts(workspace, user, repo)]
+    pairs = pair_with_grants(workspace.store, _attempts(workspace, user, repo))
+    return [stored_attempt(row, verdicts, grant) for row, grant in pairs]
 
 
 def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[RequestRow]:
@@ -162,7 +166,8 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
     yield f"{attempts[-1].person_name}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        yield f"  {_attempt_line(stored_attempt(theirs[-1], read_current_verdicts(workspace.location.folder)), run.now())}"
+        last = stored_attempt(theirs[-1], read_current_verdicts(workspace.location.folder), grant=None)
+        yield f"  {_attempt_line(last, run.now())}"
         yield from history_lines(history_records(workspace.store, theirs))
 
 

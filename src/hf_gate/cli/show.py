@@ -114,16 +114,18 @@ def _current_request(
     run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestFields, AccessRequest]:
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
+    from ..application.grant_records import read_grant
     from ..application.policy_bundle import read_current_verdicts
 
     verdicts = read_current_verdicts(None if workspace is None else workspace.location.folder)
+    grant = read_grant(workspace.store, attempts[-1]) if workspace is not None and attempts else None
     try:
         request = find_request(run, request_target)
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
-        return stored_fields(attempts[-1], verdicts), attempts[-1].request
-    return request_fields(request, verdict_record(attempts[-1], verdicts) if attempts else None), request
+        return stored_fields(attempts[-1], verdicts, grant), attempts[-1].request
+    return request_fields(request, verdict_record(attempts[-1], verdicts) if attempts else None, grant), request
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:

@@ -89,11 +89,16 @@ class StoreListing:
 
     def rows(self, limit: int | None, *, with_quality: bool) -> Iterable[RequestRecord]:
         """Return the records that `ls` prints, grouped by person if requested."""
-        if not self.arguments.by_person:
-            return (stored_request(row, self.verdicts, with_quality=with_quality) for row in self.requests(limit))
+        from ..application.grant_records import pair_with_grants
+
+        is_grouped, store = self.arguments.by_person, self.workspace.store
+        pairs = pair_with_grants(store, self.requests(None if is_grouped else limit))
+        if not is_grouped:
+            return (stored_request(row, self.verdicts, grant, with_quality=with_quality) for row, grant in pairs)
         people: dict[int, list[RequestRecord]] = {}
-        for row in self.requests(None):
-            people.setdefault(row.person.id, []).append(stored_request(row, self.verdicts, with_quality=with_quality))
+        for row, grant in pairs:
+            record = stored_request(row, self.verdicts, grant, with_quality=with_quality)
+            people.setdefault(row.person.id, []).append(record)
         return (row for rows in people.values() for row in rows)
 
     # ---- text ----------------------------------------------------------------------------------------------------------

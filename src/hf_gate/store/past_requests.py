@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ..domain.events import EventKind, SyncEnded, decode_event
+from ..domain.events import EventKind, SyncEnded, VerdictReached, decode_event
 from ..domain.grant_origin import DatedEvent, GrantOrigin, PastState, apply_dated_event
 from ..domain.ids import Repo
 from ..domain.rows import Identity, LedgerMoment, PastRequest, PersonRow, RequestRow, SyncMark
@@ -184,6 +184,31 @@ def read_agreements(store: Store, grant: GrantOrigin) -> Mapping[str, Mapping[st
     private = _read_private(store, [grant.verdict_entry]).get(grant.verdict_entry, {})
     found = private.get("agreements")
     return found if isinstance(found, Mapping) else {}
+
+
+def read_current_agreements(store: Store, requests: Sequence[int]) -> dict[int, Mapping[str, Mapping[str, str]]]:
+    """Return the signed rows that the last verdict on each request names, by request and table.
+
+    If the personal data was deleted, only the digest of the row is left.
+    """
+    if not requests:
+        return {}
+    among, value = store.reads.in_clause(list(requests))
+    sql = (
+        "SELECT l.request_id, l.id, l.body FROM ledger l JOIN (SELECT max(id) AS last FROM ledger"
+        f" WHERE request_id {among} AND kind = ? GROUP BY request_id) v ON v.last = l.id"
+    )
+    named: dict[int, tuple[int, Mapping[str, str]]] = {}
+    for request, entry, body in store.reads.rows(sql, (value, EventKind.VERDICT_REACHED.value)):
+        event = decode_event(body.encode())
+        if isinstance(event, VerdictReached) and event.agreements:
+            named[request] = entry, event.agreements
+    private = _read_private(store, [entry for entry, _ in named.values()]) if named else {}
+    found: dict[int, Mapping[str, Mapping[str, str]]] = {}
+    for request, (entry, rows) in named.items():
+        full = private.get(entry, {}).get("agreements")
+        found[request] = full if isinstance(full, Mapping) else {name: {"row": row} for name, row in rows.items()}
+    return found
 
 
 def _find_superseded(store: Store, idents: Collection[int], moment: LedgerMoment) -> tuple[set[int], dict[int, int]]:

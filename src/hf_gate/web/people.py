@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.grant_records import pair_with_grants
 from ..application.last_transition import LastTransition, last_transition
 from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
@@ -245,7 +246,8 @@ def _export(context: RequestContext, name: str, kind: str) -> Response:
     if context.is_masked or not people:
         raise NotFound
     verdicts = context.app_state.policies.current_verdicts
-    rows = [stored_attempt(row, verdicts) for person in people for row in _list_attempts(context, person)]
+    attempts = (row for person in people for row in _list_attempts(context, person))
+    rows = [stored_attempt(row, verdicts, grant) for row, grant in pair_with_grants(context.workspace.store, attempts)]
     return export_response("person", kind, AttemptRecord, rows)
 
 

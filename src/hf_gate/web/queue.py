@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.grant_records import pair_with_grants
 from ..application.hold_reasons import count_holds, format_holds
 from ..application.records import RequestRecord
 from ..application.request_record_builders import stored_request
@@ -338,7 +339,8 @@ def export(context: RequestContext) -> Response:
 def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
     """Yield the records of requests. The quality of answers is not computed for CSV."""
     verdicts = context.app_state.policies.current_verdicts
-    return (stored_request(row, verdicts, with_quality=context.params.get("kind") != "csv") for row in rows)
+    with_quality, pairs = context.params.get("kind") != "csv", pair_with_grants(context.workspace.store, rows)
+    return (stored_request(row, verdicts, grant, with_quality=with_quality) for row, grant in pairs)
 
 
 def _list_all(context: RequestContext, asked: QueueQuery) -> Iterator[RequestRow]:

@@ -1,0 +1,59 @@
+"""Reads the terms of grants for output records: ends, conditions of `keep_while`, and the agreements on which access rests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from ..domain.event_descriptions import describe_agreements
+from ..domain.grants import GrantTerms
+from ..domain.lifecycle import Status
+from ..domain.request_state import RequestState
+from ..domain.rows import RequestRow
+from ..domain.timestamps import ms_to_iso
+from ..store.grant_terms import read_terms
+from ..store.past_requests import read_current_agreements
+from ..store.store import Store
+from .records import GrantRecord
+
+_CHUNK: Final = 500  # requests whose terms are read together
+
+
+def pair_with_grants(store: Store, rows: Iterable[RequestRow]) -> Iterator[tuple[RequestRow, GrantRecord | None]]:
+    """Iterate over requests with the record of the access that each gives now; None if it gives none."""
+    left = iter(rows)
+    while chunk := list(islice(left, _CHUNK)):
+        accepted = [row for row in chunk if row.state.status == Status.ACCEPTED]
+        terms = read_terms(store, {row.state.terms for row in accepted if row.state.terms is not None})
+        agreements = read_current_agreements(store, [row.id for row in accepted])
+        for row in chunk:
+            yield row, build_grant_record(row.state, terms, agreements.get(row.id, {}))
+
+
+def read_grant(store: Store, row: RequestRow) -> GrantRecord | None:
+    """Return the record of the access that one request gives now."""
+    return next(grant for _, grant in pair_with_grants(store, [row]))
+
+
+def build_grant_record(
+    state: RequestState, terms: Mapping[str, GrantTerms], agreements: Mapping[str, Mapping[str, str]]
+) -> GrantRecord | None:
+    """Return the record of an access from the state of its request. `terms` are known terms by their digest."""
+    if state.status != Status.ACCEPTED:
+        return None
+    own = terms.get(state.terms or "")
+    return GrantRecord(
+        ends_at=ms_to_iso(state.ends_at),
+        until=ms_to_iso(state.until),
+        lapses_at=ms_to_iso(state.lapses_at),
+        keep_while=_conditions(own),
+        at_end=state.at_end,
+        rule=state.until_rule,
+        is_final=state.is_final,
+        agreement=describe_agreements(agreements) or None,
+    )
+
+
+def _conditions(terms: GrantTerms | None) -> Sequence[str]:
+    return () if terms is None else tuple(condition.expr for condition in terms.keep_while)
