@@ -199,7 +199,7 @@ class Evaluated:
         """Delete the private parts of a person."""
         with self.store.writing() as write:
             write.db.run("DELETE FROM private WHERE person_id = ?", (person,))
-            write.clear_classifications(person)
+            write.clear_classifications([row.id for row in self.store.attempts(None, person)])
 
     def current(self) -> list[RequestRow]:
         idents = [ident for (ident,) in self.store.reads.rows("SELECT id FROM requests WHERE is_current ORDER BY id")]

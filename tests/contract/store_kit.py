@@ -15,7 +15,7 @@ import pytest
 
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
-from hf_gate.domain.request_version import content_digest
+from hf_gate.domain.request_version import RequestVersion, content_digest
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.policy.request_classifier import AnswerClassifier
 from hf_gate.protocol.codec import read_page
@@ -30,6 +30,13 @@ ENDPOINT = "https://huggingface.co"
 EEG = Repo(RepoType.DATASET, "acme", "eeg-1")
 MED = Repo(RepoType.MODEL, "acme", "med-7b")
 _schemas = itertools.count(1)
+
+
+def read_selected(store: Store, pick: str) -> dict[int, RequestVersion]:
+    """The requests of a selection by number, with the versions that were selected."""
+    sql = "SELECT request_id, status, asked_at, last_moved_at, answers FROM picked WHERE pick = ? ORDER BY request_id"
+    rows = store.reads.rows(sql, (pick,))
+    return {row[0]: RequestVersion(row[1], row[2], row[3], bytes(row[4])) for row in rows}
 
 
 def new_schema(uri: str) -> str:

@@ -172,7 +172,7 @@ def test_erasing_a_person_clears_their_classification_for_good(store: Store) -> 
     person = store.requests([1])[1].person.id
     with store.writing() as write:
         write.db.run("DELETE FROM private WHERE person_id = ?", (person,))
-        write.clear_classifications(person)
+        write.clear_classifications([1])
     assert _columns(store)[0] == (None, None, False)
     assert _ids(store, "same:2") == [2]
     assert _ids(store, "-quality:good") == [1]

@@ -18,7 +18,7 @@ from hf_gate.domain.request_version import RequestVersion
 from hf_gate.domain.rows import MOVED, RequestRow, SelectionScope
 from hf_gate.store.selections import Selections
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, place, record, store, take
+from tests.contract.store_kit import EEG, place, read_selected, record, store, take
 
 __all__ = ["place", "store"]
 _numbers = itertools.count(1)
@@ -105,7 +105,7 @@ def _look(play: Play) -> tuple[str, RequestVersion]:
     """Select the request as it is now; the selection, and what it keeps of the request."""
     pick, picks = f"p{next(_picks)}", Selections(play.store)
     picks.add(pick, "m_1", [play.ident], play.at)
-    (kept,) = picks.read_versions(pick).values()
+    (kept,) = read_selected(play.store, pick).values()
     return pick, kept
 
 
@@ -188,4 +188,4 @@ def test_a_rename_counts_only_where_the_rule_read_the_name(store: Store) -> None
 def test_a_query_is_selected_as_it_is(store: Store) -> None:
     play = Play(store)
     Selections(store).fill("q1", "m_1", Query(()), play.at, UTC)
-    assert Selections(store).read_versions("q1")[play.ident].difference(play.row.version) is None
+    assert read_selected(store, "q1")[play.ident].difference(play.row.version) is None

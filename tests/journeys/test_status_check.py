@@ -13,7 +13,7 @@ import pytest
 from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
-from hf_gate.store.turns import ALL_RUNS, begin_turn, end_turn, read_turns
+from hf_gate.store.turns import ALL_RUNS, begin_turn, read_turns, write_turn_end
 from hf_gate.testing import LocalHub
 
 from .console import DATASET, MODEL, Console, fill, status_of
@@ -123,7 +123,8 @@ def _store_turns(
         for end in ends:
             turn = TurnRow(id=begin_turn(store, at, 60), started_at=at, ended_at=at, end=end, repos=1)
             if end is not None:
-                end_turn(store, turn)
+                with store.writing() as write:
+                    write_turn_end(write, turn)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.timestamps import to_ms
+from tests.contract.store_kit import read_selected
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
 
@@ -22,7 +23,7 @@ def _ids(room: Room, query: str) -> set[int]:
 def _picked(room: Room, name: str = "lena-brandt") -> set[int]:
     member = room.app_state.membership.find(name)
     assert member is not None
-    return set(room.app_state.workspace.selections.read_versions(f"s_{member.id}"))
+    return set(read_selected(room.app_state.workspace.store, f"s_{member.id}"))
 
 
 def _begin(visitor: Visitor, verb: str) -> str:

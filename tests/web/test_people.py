@@ -10,6 +10,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
+from tests.contract.store_kit import read_selected
 from tests.web.hostile import PAYLOADS
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 
@@ -102,7 +103,7 @@ def test_a_decision_about_one_person_leaves_what_else_is_selected(three: Room) -
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     picks = _picks(lena.get(path).body)
     assert _decide(lena, path, "reset", picks[:2], reason="Say more").status == 303
-    left = three.app_state.workspace.selections.read_versions(f"s_{three.app_state.membership.owner_member.id}")
+    left = read_selected(three.app_state.workspace.store, f"s_{three.app_state.membership.owner_member.id}")
     assert three.row("bob").id in left
     assert len(left) == len(_repos(three)) + 1 - 2
 

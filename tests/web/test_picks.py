@@ -9,7 +9,7 @@ from hf_gate.domain.rows import GONE, OWN, PROTECTED, SelectionScope
 from hf_gate.store.opening import open_store
 from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.store.selections import Selections
-from tests.contract.store_kit import EEG, ENDPOINT, place, record, take
+from tests.contract.store_kit import EEG, ENDPOINT, place, read_selected, record, take
 
 __all__ = ["place"]
 AT = 1_900_000_000_000
@@ -21,7 +21,7 @@ def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> Non
         picks, repo = Selections(store), store.repo(EEG)
         assert repo is not None
         picks.fill("b_x", "lena", parse_query("status:pending"), AT, UTC)
-        everybody = set(picks.read_versions("b_x"))
+        everybody = set(read_selected(store, "b_x"))
         assert everybody == {row.id for row in store.iterate_requests(EEG, "pending")}
         one = store.request(min(everybody))
         assert one is not None
@@ -36,14 +36,14 @@ def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> Non
         assert picks.count_left_out("b_x") == 1
         assert picks.find_owner("b_x-out") == "lena"
         picks.put_back("b_x")
-        assert (picks.count_left_out("b_x"), set(picks.read_versions("b_x"))) == (0, everybody)
+        assert (picks.count_left_out("b_x"), set(read_selected(store, "b_x"))) == (0, everybody)
         with store.writing() as write:
             write.db.run("UPDATE requests SET quality = CASE WHEN id % 3 = 0 THEN 'good' ELSE 'junk' END")
         good = {ident for ident in everybody - {one.id} if ident % 3 == 0}
         assert picks.count_by_quality(aim, ["good"]) == len(good)
         assert picks.count_by_quality(aim, ["good", "junk"]) == len(everybody) - 1
         picks.leave_out_by_quality(aim, ["good"])
-        assert set(picks.read_versions("b_x")) == everybody - good
+        assert set(read_selected(store, "b_x")) == everybody - good
         picks.put_back("b_x")
         assert {
             h.why for h in Selections(store).count_buckets(SelectionScope("b_x", {"accepted"}, [repo.id], {""}))
@@ -91,5 +91,5 @@ def test_what_another_selection_has_is_let_go_and_nothing_else(place: str) -> No
         picks.add("s_lena", "lena", idents[:4], AT)
         picks.add("b_x", "lena", idents[2:], AT)
         picks.remove_selected_in("s_lena", "b_x")
-        assert list(picks.read_versions("s_lena")) == sorted(idents[:2])
-        assert list(picks.read_versions("b_x")) == sorted(idents[2:])
+        assert list(read_selected(store, "s_lena")) == sorted(idents[:2])
+        assert list(read_selected(store, "b_x")) == sorted(idents[2:])

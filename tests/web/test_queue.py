@@ -141,7 +141,7 @@ def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(room
     visitor, path = room.visitor(), "/queue?q=-quality:thin"
     assert "2 of 2 requests" in visitor.get(path).body
     with room.app_state.workspace.store.writing() as write:
-        write.clear_classifications(room.row("ada").person.id)
+        write.clear_classifications([room.row("ada").id])
     assert "2 of 2 requests" in visitor.get(path).body
     assert "1 of 1 requests" in visitor.get("/queue?q=quality:good").body
 

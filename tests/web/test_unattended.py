@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.turns import TurnEnd, TurnRow
-from hf_gate.store.turns import begin_turn, end_turn
+from hf_gate.store.turns import begin_turn, write_turn_end
 from tests.web.kit import Room, a_room, parsed
 
 
@@ -21,7 +21,8 @@ def _end(room: Room, minutes: int, end: TurnEnd, problem: str | None = None) -> 
     at = round((room.app_state.now().timestamp() - 60 * minutes) * 1000)
     store = room.app_state.workspace.store
     turn = TurnRow(id=begin_turn(store, at, None), started_at=at, ended_at=at + 1, end=end, problem=problem)
-    end_turn(store, turn)
+    with store.writing() as write:
+        write_turn_end(write, turn)
 
 
 def test_a_failed_turn_is_named_on_every_page(room: Room) -> None:

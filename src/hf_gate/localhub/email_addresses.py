@@ -57,7 +57,7 @@ _FREE: Final[dict[str, str]] = {
     "UA": "gmail.com:88 ukr.net:12",
     "US": "gmail.com:82 outlook.com:5 yahoo.com:5 icloud.com:3.5 hotmail.com:2 proton.me:1.5 aol.com:1",
 }
-_DISPOSABLE: Final = (
+DISPOSABLE_DOMAINS: Final = (
     "mailinator.com",
     "guerrillamail.com",
     "yopmail.com",
@@ -66,7 +66,13 @@ _DISPOSABLE: Final = (
     "sharklasers.com",
     "maildrop.cc",
 )
-_RELAY: Final = ("privaterelay.appleid.com", "users.noreply.github.com", "duck.com", "gmail.com", "simplelogin.com")
+RELAY_DOMAINS: Final = (
+    "privaterelay.appleid.com",
+    "users.noreply.github.com",
+    "duck.com",
+    "gmail.com",
+    "simplelogin.com",
+)
 _LOOKALIKE: Final = (
     "gmail.com.example.org",
     "harvard.edu.example.net",
@@ -79,7 +85,6 @@ _LOOKALIKE: Final = (
     "gmaill.test",
     "student.oxford.invalid",
 )
-_RESERVED: Final = ("test", "invalid", "example.org", "example.net", "example.com")
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -91,15 +96,6 @@ def _expand_weights(text: str) -> tuple[str, ...]:
 
 
 FREE_DOMAINS: Final = {country: _expand_weights(text) for country, text in _FREE.items()}
-_KNOWN: Final = frozenset(domain for table in FREE_DOMAINS.values() for domain in table) | {*_DISPOSABLE, *_RELAY}
-
-
-def is_allowed(address: str, places: frozenset[str]) -> bool:
-    """Return whether the generator may use this address: of a public mail service, a domain of `places` or a reserved name."""
-    domain = address.rpartition("@")[2].lower().rstrip(".")
-    return (
-        domain in _KNOWN or domain in places or any(domain == name or domain.endswith("." + name) for name in _RESERVED)
-    )
 
 
 def draw_free_address(rng: Random, country: str, given: str, family: str) -> str:
@@ -164,7 +160,7 @@ def draw_unusual_address(rng: Random, kind: str, given: str, family: str) -> str
     """Return an address of the classes relay, disposable, lookalike or odd; None for absent."""
     number = int(rng.random() * 9000 + 1000)
     if kind == "relay":
-        domain = _RELAY[int(rng.random() * len(_RELAY))]
+        domain = RELAY_DOMAINS[int(rng.random() * len(RELAY_DOMAINS))]
         if domain == "gmail.com":
             return f"{given}{family}{number}+hf@{domain}"
         return (
@@ -173,7 +169,7 @@ def draw_unusual_address(rng: Random, kind: str, given: str, family: str) -> str
             else f"{_draw_letters(rng, 10)}@{domain}"
         )
     if kind == "disposable":
-        return f"{_draw_letters(rng, 9)}@{_DISPOSABLE[int(rng.random() * len(_DISPOSABLE))]}"
+        return f"{_draw_letters(rng, 9)}@{DISPOSABLE_DOMAINS[int(rng.random() * len(DISPOSABLE_DOMAINS))]}"
     if kind == "lookalike":
         return f"{given}.{family}{number % 100}@{_LOOKALIKE[int(rng.random() * len(_LOOKALIKE))]}"
     return draw_odd_address(rng, given, family) if kind == "odd" else None

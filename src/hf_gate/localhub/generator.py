@@ -176,10 +176,6 @@ class GeneratedData:
         return sum(block.high - block.low for block in self._blocks)
 
     @property
-    def block_count(self) -> int:
-        return len(self._blocks)
-
-    @property
     def rows(self) -> Iterator[GeneratedRequest]:
         """A new iterator over all rows, repo after repo."""
         for block in range(len(self._blocks)):

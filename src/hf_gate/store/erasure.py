@@ -124,7 +124,7 @@ class Eraser:
     def _clear_requests(self, requests: Sequence[int]) -> None:
         """Delete what the rows of requests hold about people, and every row of other tables about these requests."""
         self._write.clear_search_texts(requests)
-        self._write.clear_classifications_of(requests)
+        self._write.clear_classifications(requests)
         among, value = self._db.in_clause(requests)
         self._db.run(
             "UPDATE requests SET record_id = NULL, raw = ?, answers = ?, identity = ?, domain = NULL, country = NULL,"

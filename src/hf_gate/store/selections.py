@@ -7,7 +7,7 @@ from datetime import tzinfo
 from typing import Final
 
 from ..domain.query import Query
-from ..domain.request_version import VERSION_COLUMNS, RequestVersion
+from ..domain.request_version import VERSION_COLUMNS
 from ..domain.rows import CARRIED, GONE, HELD, MOVED, OWN, PROTECTED, STATUS_REASON, SelectionBucket, SelectionScope
 from ..domain.timestamps import DAY_MS
 from .query_sql import build_conditions
@@ -100,12 +100,6 @@ class Selections:
             f"SELECT request_id FROM picked WHERE pick = ? AND request_id {among}", (pick, value)
         )
         return frozenset(row[0] for row in rows)
-
-    def read_versions(self, pick: str) -> dict[int, RequestVersion]:
-        """Return the version of each request when it was selected, ordered by number."""
-        sql = f"SELECT request_id, {_SEEN} FROM picked WHERE pick = ? ORDER BY request_id"
-        rows = self._store.reads.rows(sql, (pick,))
-        return {row[0]: RequestVersion(row[1], row[2], row[3], bytes(row[4])) for row in rows}
 
     # ---- requests left out of a copy ---------------------------------------------------------------------------------
 

@@ -24,12 +24,6 @@ def begin_turn(store: Store, started_at: int, interval_s: int | None) -> int:
         return ident
 
 
-def end_turn(store: Store, turn: TurnRow) -> None:
-    """Store the end of a turn."""
-    with store.writing() as write:
-        write_turn_end(write, turn)
-
-
 def write_turn_end(write: Writer, turn: TurnRow) -> None:
     """Store the end of a turn, in a transaction with what follows from it."""
     sql = "UPDATE turns SET ended_at = ?, ending = ?, problem = ?, repos = ?, news = ?, done = ?, deferred = ? WHERE id = ?"

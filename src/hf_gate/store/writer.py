@@ -192,12 +192,7 @@ class Writer:
             self._rows.set_classification(ident, now[ident])
         self._rows.flush()
 
-    def clear_classifications(self, person: int) -> None:
-        """Remove what was derived from the answers and the e-mail address of a person, because these are being erased."""
-        rows = self._db.rows("SELECT id FROM requests WHERE person_id = ?", (person,))
-        self.clear_classifications_of([ident for (ident,) in rows])
-
-    def clear_classifications_of(self, requests: Sequence[int]) -> None:
+    def clear_classifications(self, requests: Sequence[int]) -> None:
         """Remove what was derived from the answers and e-mail addresses of these requests."""
         self._rows.load(requests)
         for ident in requests:
