@@ -41,7 +41,7 @@ FORMS = {
     "acme/model": parse_gate_form(_CARD),
     "datasets/acme/eeg": parse_gate_form("---\nextra_gated_fields:\n  Name: text\n---\n"),
 }
-EXAMPLES = ("consumer", "academic", "medical", "class")
+EXAMPLES = ("consumer", "academic", "medical", "class", "deny")
 
 
 def policy(rules: str, more: str = "", repos: str = "acme/model") -> str:
@@ -248,6 +248,9 @@ def test_a_reject_on_what_people_say_asks_whether_a_reset_was_meant() -> None:
 
 def test_a_policy_without_a_catch_all_is_reported() -> None:
     assert "no_catch_all" in codes(checked(policy("- id: a\n  when: email.free\n  then: human")))
+    deny = "- id: a\n  when: tables.partners\n  then: reject\n  reason: No."
+    assert "no_catch_all" in codes(checked(policy(deny)))
+    assert "no_catch_all" not in codes(checked(policy(deny, "judges: [pending, accepted]\n")))
 
 
 def test_a_rule_that_uses_the_time_is_reported_because_every_turn_evaluates_it() -> None:

@@ -202,6 +202,7 @@ class Scene:
             "/policies/{name}/compare": [f"/policies/turn-{turn}/compare"],
             "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],
             "/tables": ["/tables", f"/tables?{asked}"],
+            "/tables.{kind}": [f"/tables.{kind}" for kind in ("json", "jsonl", "csv")],
             "/tables/{name}": ["/tables/people", f"/tables/people?{asked}", f"/tables/people?{urlencode({'q': text})}"],
             "/audit": ["/audit", f"/audit?repo={quote(str(repo), safe='')}", f"/audit?{asked}"]
             + [f"/audit?{urlencode({key: text})}" for key in ("repo", "kind", "actor", "person", "before")],

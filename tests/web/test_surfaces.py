@@ -37,6 +37,7 @@ from hf_gate.application.records import (
     VerdictRecord,
     keys_of,
 )
+from hf_gate.application.table_records import TableRecord
 from tests.journeys.console import Console
 from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room
 from tests.web.test_api import _post
@@ -53,6 +54,7 @@ COMMANDS: Mapping[str, tuple[Sequence[str], type[Record]]] = {
     "runs ls": (["runs", "ls"], RunRecord),
     "expire ls": (["expire", "ls"], GrantEndRecord),
     "audit ls": (["audit", "ls"], AuditRecord),
+    "table ls": (["table", "ls"], TableRecord),
 }
 """Commands that print many records."""
 
@@ -83,6 +85,7 @@ FILES: Mapping[str, tuple[str, type[Record], str]] = {
     "people": ("/people.{kind}", PersonRecord, "people"),
     "repos": ("/repos.{kind}", RepoRecord, "repos-ls"),
     "policies": ("/policies.{kind}", PolicyRecord, "policies"),
+    "tables": ("/tables.{kind}", TableRecord, "table-ls"),
     "plans": ("/plans.{kind}", PlanRecord, "plans"),
     "plan": ("/plans/PLAN.{kind}", ChangeRecord, "changes"),
     "run": ("/runs/RUN.{kind}", ChangeRecord, "changes"),
@@ -139,7 +142,8 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("desk")
-    with a_room(folder, POLICY + "  - id: late\n    then: human\n") as room:
+    tables = 'tables: {partners: ["@partner.example"]}\n'
+    with a_room(folder, POLICY + "  - id: late\n    then: human\n", desk=tables) as room:
         yield Scene(room, folder)
 
 

@@ -21,7 +21,7 @@ from .policy_tables import relative_name
 if TYPE_CHECKING:
     from ..policy.workspace_config import WorkspaceConfig
 
-EXAMPLES: Final = ("consumer", "academic", "medical", "class")
+EXAMPLES: Final = ("consumer", "academic", "medical", "class", "deny")
 
 
 @command("new", examples=("hf-gate policy new eeg --like academic", "hf-gate policy new course --like class --dry-run"))
@@ -32,7 +32,7 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     """Create a policy in the workspace from a shipped example, in shadow mode, for the workspace's repos.
 
     consumer accepts everybody who states a purpose, for an open model. academic accepts university e-mail addresses.
-    medical needs a signed agreement, and class a roster. Each example contains tests.
+    medical needs a signed agreement, and class a roster. deny rejects the people on a list. Each example contains tests.
     """
     found = read_policies(run, needs_workspace=True)
     if found.folder is None or found.config is None:

@@ -192,6 +192,8 @@ def _weak_accepts(policy: Policy, requirements: tuple[AcceptRequirement, ...]) -
 
 
 def _no_catch_all(policy: Policy) -> Iterator[PolicyProblem]:
+    if all(rule.then is Action.REJECT for rule in policy.rules) and Status.ACCEPTED in policy.judges:
+        return  # a deny list: a rule for all others would overrule the other policies
     if all(rule.when is not None or rule.unless is not None for rule in policy.rules):
         words = "no catch-all rule: the policy has no opinion on requests that match no rule."
         yield _warning(

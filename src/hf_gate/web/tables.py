@@ -11,12 +11,13 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from ..application.own_tables import OwnTable, columns_of, list_own_tables, matches_text, name_row, read_own_tables
-from ..application.table_records import describe_binding, table_row_record
+from ..application.table_records import TableRecord, describe_binding, table_record, table_row_record
 from ..domain.grants import last_day
 from ..domain.members import MemberRole
 from ..errors import HfGateError
 from ..policy.tables import TableRow
 from .drafts import can_see_policy, visible_tables
+from .exports import export_response
 from .request_context import NotFound, Refused, RequestContext
 
 PAGE_SIZE: Final = 100
@@ -90,6 +91,12 @@ def read_visible_tables(context: RequestContext) -> TablesOfDesk:
 def index(context: RequestContext) -> Response:
     """Show the tables with their files, sizes and problems."""
     return context.render("tables.html", title="Tables", tables=read_visible_tables(context).tables)
+
+
+def export(context: RequestContext) -> Response:
+    """Return the same tables as a file, without their rows."""
+    rows = [table_record(own) for own in read_visible_tables(context).tables]
+    return export_response("tables", context.params["kind"], TableRecord, rows)
 
 
 def page(context: RequestContext) -> Response:
