@@ -191,7 +191,7 @@ def test_members_who_bypass_the_gate_are_listed_or_it_is_said_that_they_were_not
     listed = console.run("report", "access", MODEL, "--as-of", first, "--json").json
     members = [row for row in listed if row["through"] == "member"]
     assert "lena-brandt" in {row["user"] for row in members}
-    assert all("no past members" in row["note"] for row in members)
+    assert all("no earlier members" in row["note"] for row in members)
     console.hub.set_faults(["fail_before:status=403:on=members"])
     ended = console.run("report", "access", MODEL, "--as-of", first, "--json")
     (unread,) = [row for row in ended.json if row["through"] == "member"]
