@@ -128,6 +128,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.store.schema": "SQLAlchemy's tables",
     "hf_gate.store.schema_setup": "creates stores; loads SQLAlchemy and Alembic",
     "hf_gate.store.selections": "a facet of the store that few commands need",
+    "hf_gate.store.sessions": "a facet of the store that few commands need",
     "hf_gate.store.tray": "a facet of the store that few commands need",
     "hf_gate.web.account_proofs": "the web desk's accounts",
     "hf_gate.web.app_state": "the web desk",

@@ -83,6 +83,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "web": (
         "tests/web/test_hub_sign_in.py",
+        "tests/web/test_links_and_sessions.py",
         "tests/web/test_forms.py",
         "tests/web/test_axe.py",
         "tests/web/test_bulk_many.py",

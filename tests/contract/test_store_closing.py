@@ -6,9 +6,10 @@ import itertools
 import threading
 from collections.abc import Callable
 
+from hf_gate.domain.sessions import NewSession, SignInMethod
 from hf_gate.errors import HfGateError, StoreUnavailable
-from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
+from hf_gate.store.sessions import Sessions
 from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, ENDPOINT, place, record, store, take
 
@@ -31,13 +32,17 @@ def test_threads_at_work_learn_that_the_store_is_closed(place: str) -> None:
     numbers = itertools.count()
     for _ in range(8):
         desk = open_store(place, endpoint=ENDPOINT)
-        members = Members(desk)
+        sessions = Sessions(desk)
 
         def read(desk: Store = desk) -> None:
             assert len(list(desk.iterate_requests(EEG, "pending"))) == 300
 
-        def write(members: Members = members) -> None:
-            members.open_session(str(next(numbers)), "lena", 0)
+        def write(sessions: Sessions = sessions) -> None:
+            sessions.open(
+                str(next(numbers)),
+                NewSession(member="lena", method=SignInMethod.TERMINAL, browser="", began_at=0),
+                at=0,
+            )
 
         ends = list[Exception]()
         works = [read, read, read, write]

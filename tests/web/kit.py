@@ -159,11 +159,18 @@ class Room:
         """Somebody who is signed in: the owner, or a member who is invited on the way."""
         visitor = Visitor(self.app)
         if member is None:
-            link = self.door.make_link()
-        else:
-            link = f"link-of-{member.name}"
-            self.app_state.membership.invite(member, link)
-        assert visitor.get(f"/sign-in?t={link}").status == 303
+            assert visitor.get(f"/sign-in?t={self.door.make_link()}").status == 303
+            return visitor
+        link = f"link-of-{member.name}"
+        self.app_state.membership.invite(member, link)
+        return self.by_link(link, visitor)
+
+    def by_link(self, link: str, visitor: Visitor | None = None) -> Visitor:
+        """Somebody who opens a personal link and presses its button."""
+        visitor = visitor or Visitor(self.app)
+        shown = visitor.get(f"/sign-in?t={link}")
+        assert (shown.status, f'name="link" type="hidden" value="{link}"' in shown.body) == (200, True), shown.body
+        assert visitor.post("/sign-in", {"link": link, "stay": "1"}).status == 303
         return visitor
 
     def out(self, name: str) -> None:
@@ -182,8 +189,7 @@ class Room:
         told = self.prove(link[1], self.local.tokens[member.name])
         assert told.status == 200, told.body
         assert visitor.get("/queue").status == 401
-        assert visitor.get(told.json["link"].removeprefix(f"http://{HOST}")).status == 303
-        return visitor
+        return self.by_link(told.json["link"].removeprefix(f"http://{HOST}/sign-in?t="), visitor)
 
     def prove(self, code: str, token: str) -> Answer:
         """What `hf-gate ui prove` sends."""

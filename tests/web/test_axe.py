@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, expect
 
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES
 from tests.web.hostile_scene import a_hostile_room
 from tests.web.kit import POLICY, Room, a_room, served
@@ -22,7 +23,8 @@ TABLES: Final = "desk: {may_write_tables: true}\ntables: {people: {file: tables/
 TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
 SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")
 FILES: Final = (".{kind}", "/export", "/events")
-MIAS_LINK: Final = "link-of-mia"  # as `Room.reviewer` makes it
+MIAS_LINK: Final = "link-of-mia"
+LINKS: Final = ("a link", "another device", "a link of another site", "a link at another address", "a proof")
 PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
 """Shown within a page that is looked at, or leading to one."""
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
@@ -110,7 +112,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/keys": ("/keys",),
         "/settings": ("/settings",),
         "/first-steps": ("/first-steps",),
-        "elsewhere": ("/nothing", "the sheet", "a draft", "a link", "signed out", "a link of another site", "a link at another address",
+        "elsewhere": ("/nothing", "the sheet", "a draft", "a link", "another device", "signed out", "a link of another site", "a link at another address",
                       "a proof"),
     }  # fmt: skip
 
@@ -221,6 +223,45 @@ def _go_to_rows(page: Page, desk: Desk, path: str) -> None:
             expect(page.locator(".effect")).to_contain_text("access")
 
 
+def _invite_mia(desk: Desk) -> None:
+    """Invite mia anew: her link works in one browser only."""
+    desk.room.app_state.membership.invite(Member(name="mia", role=MemberRole.REVIEWER), MIAS_LINK)
+
+
+def _go_to_link(page: Page, desk: Desk, path: str) -> None:
+    """Open a page of links and proofs."""
+    url = desk.url
+    if path == "a link":
+        page.goto(f"{url}/settings")
+        page.get_by_label("Name", exact=True).fill("noor")
+        page.get_by_role("button", name="Create link").click()
+        expect(page.locator(".msg-ok code").first).to_be_visible()
+    elif path == "a link of another site":
+        _invite_mia(desk)
+        page.goto(f"{url}/queue".replace("127.0.0.1", "localhost"))
+        page.evaluate("url => { location.href = url }", f"{url}/sign-in?t={MIAS_LINK}")
+        expect(page.get_by_role("heading", name="Sign in as mia?")).to_be_visible()
+    elif path == "a link at another address":
+        _invite_mia(desk)
+        page.goto(f"{url}/queue")
+        desk.room.door.private_origin = "http://desk-0.localhost:1"
+        page.get_by_label("Your link").fill(MIAS_LINK)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Choose an address")).to_be_visible()
+        desk.room.door.private_origin = None
+    elif path == "a proof":
+        _invite_mia(desk)
+        page.goto(f"{url}/sign-in?t={MIAS_LINK}")
+        page.get_by_role("button", name="Sign in as mia").click()
+        page.goto(f"{url}/settings")
+        page.get_by_role("button", name="Prove").click()
+        expect(page.get_by_text("hf-gate ui prove")).to_be_visible()
+    elif path == "another device":
+        page.goto(f"{url}/settings")
+        page.get_by_role("button", name="Make a link for another device").click()
+        expect(page.locator(".msg-ok code").first).to_be_visible()
+
+
 def _go(page: Page, desk: Desk, path: str) -> None:
     url = desk.url
     if path == "the sheet":
@@ -243,27 +284,8 @@ def _go(page: Page, desk: Desk, path: str) -> None:
         page.get_by_label("Remove the rows that the file does not have").check()
         page.locator("form[enctype]").get_by_role("button", name="Show the effect").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Import")
-    elif path == "a link":
-        page.goto(f"{url}/settings")
-        page.get_by_label("Name", exact=True).fill("noor")
-        page.get_by_role("button", name="Create link").click()
-        expect(page.locator(".msg-ok code").first).to_be_visible()
-    elif path == "a link of another site":
-        page.goto(f"{url}/queue".replace("127.0.0.1", "localhost"))
-        page.evaluate("url => { location.href = url }", f"{url}/sign-in?t={MIAS_LINK}")
-        expect(page.get_by_role("heading", name="Sign in as mia?")).to_be_visible()
-    elif path == "a link at another address":
-        page.goto(f"{url}/queue")
-        desk.room.door.private_origin = "http://desk-0.localhost:1"
-        page.get_by_label("Your link").fill(MIAS_LINK)
-        page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_role("heading", name="Choose an address")).to_be_visible()
-        desk.room.door.private_origin = None
-    elif path == "a proof":
-        page.goto(f"{url}/sign-in?t={MIAS_LINK}")
-        page.goto(f"{url}/settings")
-        page.get_by_role("button", name="Prove").click()
-        expect(page.get_by_text("hf-gate ui prove")).to_be_visible()
+    elif path in LINKS:
+        _go_to_link(page, desk, path)
     elif path == "signed out":
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("heading", level=1)).to_be_visible()

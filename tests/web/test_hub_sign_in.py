@@ -64,8 +64,7 @@ def test_the_owner_signs_in_with_their_account(desk: Room) -> None:
 
 def test_a_member_who_signs_in_is_proven_and_the_link_that_the_inviter_saw_is_over(desk: Room) -> None:
     _invited(desk)
-    with_link = Visitor(desk.app)
-    assert with_link.get("/sign-in?t=link-of-mia").status == 303
+    with_link = desk.by_link("link-of-mia")
     browser, answer = sign_in(desk, "mia-hub")
     assert answer.status == 303
     assert "mia-hub, proven" in text_of(browser.get("/settings").body)
@@ -91,8 +90,7 @@ def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(desk: Ro
     _, answer = sign_in(desk, "mia")
     assert answer.status == 403
     assert "does not name a Hub account. Open your personal link first" in text_of(answer.body)
-    own = Visitor(desk.app)
-    assert own.get("/sign-in?t=link-of-mia").status == 303
+    own = desk.by_link("link-of-mia")
     browser, answer = sign_in(desk, "mia", own)
     assert answer.status == 303
     assert "mia, proven" in text_of(browser.get("/settings").body)

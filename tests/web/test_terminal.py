@@ -149,6 +149,22 @@ def _post(url: str, cookie: str, values: dict[str, str]) -> tuple[int, str]:
         connection.close()
 
 
+def _press(link: str) -> str:
+    """Open a personal link and press its button; the session's cookie."""
+    parts = urlsplit(link)
+    connection = HTTPConnection(parts.netloc, timeout=20)
+    headers = {"origin": f"http://{parts.netloc}", "content-type": "application/x-www-form-urlencoded"}
+    try:
+        connection.request("POST", "/sign-in", urlencode({"link": link}), headers)
+        reply = connection.getresponse()
+        reply.read()
+    finally:
+        connection.close()
+    assert reply.status == 303
+    cookies = [value.partition(";")[0] for name, value in reply.getheaders() if name.lower() == "set-cookie"]
+    return next(cookie for cookie in cookies if "-device=" not in cookie)
+
+
 def test_a_second_start_gives_another_link_to_the_first(program: Program, folder: Path, local: LocalHub) -> None:
     again = _json(_run(folder, local, "ui", "--no-open", "--json"))
     assert (again["url"], again["pid"]) == (program.url, program.process.pid)
@@ -160,9 +176,17 @@ def test_a_second_start_gives_another_link_to_the_first(program: Program, folder
 def test_others_are_invited_and_uninvited_from_the_terminal(program: Program, folder: Path, local: LocalHub) -> None:
     told = _json(_run(folder, local, "ui", "invite", "mia", "--role", "viewer", "--json"))
     assert told["role"] == "viewer"
-    status, cookie = _get(told["link"])
-    assert status == 303
+    assert _get(told["link"])[0] == 200, "a page with a button"
+    cookie = _press(told["link"])
     assert _get(f"{program.url}/queue", cookie)[0] == 200
+    (session,) = [
+        one for one in _json(_run(folder, local, "ui", "sessions", "--json"))["sessions"] if one["member"] == "mia"
+    ]
+    assert (session["method"], session["browser"]) == ("link", "another program")
+    assert _run(folder, local, "ui", "end", session["id"]).returncode == 0
+    assert _get(f"{program.url}/queue", cookie)[0] == 401
+    for wrong in (session["id"], "", "0" * 12):
+        assert _run(folder, local, "ui", "end", wrong).returncode == 2
     assert [one["name"] for one in _json(_run(folder, local, "ui", "members", "--json"))["members"]] == ["mia"]
     assert _run(folder, local, "ui", "revoke", "mia").returncode == 0
     assert _get(f"{program.url}/queue", cookie)[0] == 401
@@ -176,7 +200,7 @@ def test_a_member_proves_their_account_from_the_terminal(program: Program, folde
         local.add_people([{"username": "noor"}])
     told = _json(_run(folder, local, "ui", "invite", "noor", "--role", "admin", "--json"))
     assert told["account_id"]
-    cookie = _get(told["link"])[1]
+    cookie = _press(told["link"])
     page = _post(f"{program.url}/settings/prove", cookie, {})[1]
     link = page.partition("ui prove '")[2].partition("'")[0]
     assert link.startswith(f"{program.url}/settings#prove=")
@@ -185,7 +209,7 @@ def test_a_member_proves_their_account_from_the_terminal(program: Program, folde
     assert (unasked.returncode, "Add --yes" in unasked.stderr) == (6, True)
     done = _json(_run(folder, local, *as_noor, "ui", "prove", link, "--yes", "--json"))
     assert done["account"] == "noor"
-    assert (_get(told["link"])[0], _get(f"{program.url}/queue", cookie)[0], _get(done["link"])[0]) == (401, 401, 303)
+    assert (_get(told["link"])[0], _get(f"{program.url}/queue", cookie)[0], _get(done["link"])[0]) == (401, 401, 200)
     (noor,) = [one for one in _json(_run(folder, local, "ui", "members", "--json"))["members"] if one["name"] == "noor"]
     assert noor["proven"] is True
     assert _run(folder, local, "ui", "prove", "http://desk.example.org/settings#prove=x", "--yes").returncode == 2

@@ -95,7 +95,7 @@ def _prove(membership: Membership, member: Member, identity: HubIdentity) -> Mem
         return member
     at, members = to_ms(membership.workspace.now()), membership.workspace.members
     secret = secrets.token_urlsafe(32)  # nobody gets it
-    if not members.prove_account(member, identity.username, identity.user_id, secret, at):
+    if not members.prove_account(member, identity.username, identity.user_id, secret, at, is_given=False):
         raise SignInFailed(f"{member.name} was revoked.", hint="Ask an admin to invite you again.", status=403)
     found = membership.find_by_id(member.id)
     if found is None:

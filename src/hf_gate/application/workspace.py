@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..store.plans_and_runs import PlansAndRuns
     from ..store.queue_queries import QueueQueries
     from ..store.selections import Selections
+    from ..store.sessions import Sessions
     from ..store.store import Store
     from ..store.tray import Tray
     from .ports import ClockPort
@@ -106,10 +107,17 @@ class Workspace:
 
     @cached_property
     def members(self) -> Members:
-        """The members of the desk, with sessions and saved views."""
+        """The members of the desk, with saved views."""
         from ..store.members import Members
 
         return Members(self.store)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The sessions of members, and the devices on which their links work."""
+        from ..store.sessions import Sessions
+
+        return Sessions(self.store)
 
     @cached_property
     def selections(self) -> Selections:

@@ -37,11 +37,16 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
         "hf-gate ui invite mia --role reviewer --repo datasets/acme/eeg-*",
         "hf-gate ui invite mia --account mia-schmidt",
         "hf-gate ui revoke mia",
+        "hf-gate ui sessions",
+        "hf-gate ui end 3f2a9c01b4d7",
         "hf-gate ui prove 'https://desk.example.org/settings#prove=...'",
     ),
 )
 @click.argument(
-    "what", required=False, type=click.Choice(["link", "invite", "revoke", "members", "prove"]), metavar="[WHAT]"
+    "what",
+    required=False,
+    type=click.Choice(["link", "invite", "revoke", "members", "sessions", "end", "prove"]),
+    metavar="[WHAT]",
 )
 @click.argument("name", required=False, metavar="[NAME]")
 @click.option(
@@ -89,7 +94,8 @@ def ui(
     decisions stay in the tray. With --json, the first line has url, login_url and pid.
 
     WHAT calls the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link, `revoke NAME`
-    revokes it, and `members` lists the members.
+    removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends one.
+    A personal link must be used within 7 days. It then works only in the browser that used it.
 
     `prove LINK` proves to a desk, even on another machine, that a Hub account is yours. Until then, you do not count as
     a second person there. LINK is on the desk's settings page. The desk asks the Hub for the token's account, and
@@ -169,8 +175,9 @@ def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]
 
     if desk is None:
         raise UsageError("no desk is running for this store on this machine.", hint="Start the desk: hf-gate ui")
-    if call["do"] in {"invite", "revoke"} and not call["name"]:
-        raise UsageError("NAME is missing.", hint=f"hf-gate ui {call['do']} NAME")
+    if call["do"] in {"invite", "revoke", "end"} and not call["name"]:
+        what = "SESSION" if call["do"] == "end" else "NAME"
+        raise UsageError(f"{what} is missing.", hint=f"hf-gate ui {call['do']} {what}")
     answer = send_command(desk, call)
     document = {"schema_version": 1, **answer}
     run.out.document(
@@ -183,21 +190,38 @@ def _answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
     if "login_url" in answer:
         yield f"Sign in once, within 15 minutes: {answer['login_url']}"
     elif "link" in answer:
-        yield f"Anyone with this link can sign in as {answer['name']} ({answer['role']}) until it is revoked:"
+        yield f"Send this link to {answer['name']} ({answer['role']}). It must be used within 7 days:"
         yield str(answer["link"])
         if answer["account_id"]:
             yield f"Hub account: {answer['account']}, not proven until they run the command on the settings page."
         else:
             yield f"The Hub account of {answer['name']} is unknown. Name the account with --account, or let the member prove it."
     elif "members" in answer:
-        for one in answer["members"]:
-            where = ", ".join(one["repos"]) or "all repos"
-            account = f"  {one['account'] or 'account unknown'}{', proven' if one['proven'] else ', not proven'}"
-            yield f"{one['name']}  {one['role']}  {where}{account if one['link'] else '  (revoked)'}"
-        if not answer["members"]:
-            yield "No members; only the owner of the token can sign in."
+        yield from _member_lines(answer["members"])
+    elif "sessions" in answer:
+        yield from _session_lines(answer["sessions"])
+    elif "session" in answer:
+        yield f"The session {answer['session']} has ended."
     else:
         yield f"{answer['name']} is removed: the link is invalid, and all sessions have ended."
+
+
+def _member_lines(members: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in members:
+        where = ", ".join(one["repos"]) or "all repos"
+        account = f"  {one['account'] or 'account unknown'}{', proven' if one['proven'] else ', not proven'}"
+        state = f"  link: {one['link_state']}{account}" if one["link"] else "  (revoked)"
+        yield f"{one['name']}  {one['role']}  {where}{state}"
+    if not members:
+        yield "No members; only the owner of the token can sign in."
+
+
+def _session_lines(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in sessions:
+        times = f"since {one['began_at']}  seen {one['seen_at']}"
+        yield f"{one['id']}  {one['member']}  {one['method']}  {one['browser']}  {times}"
+    if not sessions:
+        yield "Nobody is signed in."
 
 
 def _repos_to_sync(run: Run, workspace: Workspace) -> Callable[[], Sequence[Repo]]:

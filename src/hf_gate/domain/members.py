@@ -69,6 +69,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     user_id: str | None = None
     proven_at: int | None = None  # ms
+    link_until: int | None = None  # ms until which the link must be used first; None: it was used, or nobody has it
     origin: MemberOrigin = MemberOrigin.INVITATION
 
     @property

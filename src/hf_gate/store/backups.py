@@ -35,6 +35,7 @@ _CHUNK: Final = 1 << 20
 _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _DISARM_SQL: Final = (
     "DELETE FROM sessions",
+    "DELETE FROM devices",
     "DELETE FROM picked",
     "DELETE FROM picks",
     "UPDATE members SET link = NULL",

@@ -10,7 +10,7 @@ from ..domain.events import canonical_json
 from ..domain.members import Member, MemberOrigin, MemberRole
 from .sql import Database, Row
 
-_COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at, origin"
+_COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at, link_until, origin"
 
 
 def read_members(db: Database) -> list[Member]:
@@ -43,13 +43,14 @@ def write_member(db: Database, member: Member, link: str | None) -> None:
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (
         member.id, member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,
-        member.made_at, member.account, member.user_id, member.proven_at, member.origin.value,
+        member.made_at, member.account, member.user_id, member.proven_at,
+        member.link_until, member.origin.value,
     )  # fmt: skip
     db.run(f"INSERT INTO members ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
 
 
 def _member(row: Row) -> Member:
-    ident, name, role, repos, link, made_at, account, user_id, proven_at, origin = row
+    ident, name, role, repos, link, made_at, account, user_id, proven_at, link_until, origin = row
     return Member(
         name=name,
         role=MemberRole(role),
@@ -60,5 +61,6 @@ def _member(row: Row) -> Member:
         account=account,
         user_id=user_id,
         proven_at=proven_at,
+        link_until=link_until,
         origin=MemberOrigin(origin),
     )

@@ -1,11 +1,8 @@
-"""Stores members, their sessions and their saved views. Browser secrets are stored only as digests."""
+"""Stores members and their saved views. Personal links are stored only as digests."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-from contextlib import suppress
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -13,20 +10,16 @@ from ..domain import events as e
 from ..domain.events import LedgerEntry
 from ..domain.members import (
     MAX_SAVED_VIEWS,
-    SESSION_LIFETIME,
     TEAM_GRACE,
     TEAM_UNTIL_SETTING,
     Member,
     MemberOrigin,
     MemberRole,
 )
-from ..errors import StoreBusy
+from ..domain.sessions import LINK_LIFETIME, digest_of
 from . import member_rows
 from .store import Store
 from .writer import Writer
-
-IDLE_MS: Final = 30 * 60_000
-MAX_SESSIONS: Final = 20  # sessions of one member; beyond this number, the least recently used one ends
 
 
 def create_member_id() -> str:
@@ -34,13 +27,8 @@ def create_member_id() -> str:
     return f"m_{secrets.token_hex(8)}"
 
 
-def digest_of(secret: str) -> str:
-    """Return the digest of 256 random bits. Nobody can recover the bits by guessing."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
 class Members:
-    """Members, sessions and saved views of a store."""
+    """Members and saved views of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -63,7 +51,7 @@ class Members:
         return member_rows.read_member_by_link(self._store.reads, digest_of(secret))
 
     def invite(self, member: Member, secret: str, by: str, at: int) -> Member:
-        """Give a member a new link and end their sessions.
+        """Give a member a new link, which must be used within 7 days, and end their sessions.
 
         Their account becomes unproven, because the inviter saw the link. A current member of that name keeps their id,
         unless the invitation names another Hub account.
@@ -73,7 +61,10 @@ class Members:
             known = next(
                 (one for one in member_rows.read_members(write.db) if one.name == member.name and one.has_link), None
             )
-            made = replace(member, id=create_member_id(), has_link=True, proven_at=None, origin=MemberOrigin.INVITATION)
+            made = replace(
+                member, id=create_member_id(), has_link=True, proven_at=None, link_until=at + LINK_LIFETIME,
+                origin=MemberOrigin.INVITATION,
+            )  # fmt: skip
             if known is not None and member.user_id in {None, known.user_id}:
                 made = replace(made, id=known.id, account=member.account or known.account, user_id=known.user_id)
             elif known is not None:
@@ -93,7 +84,7 @@ class Members:
         member; None if they were revoked, or somebody else took the name, meanwhile.
         """
         link = digest_of(secret)
-        made = replace(member, id=member.id or create_member_id(), has_link=True, proven_at=at)
+        made = replace(member, id=member.id or create_member_id(), has_link=True, proven_at=at, link_until=None)
         seal = member_rows.seal_of(made, link)
         event = e.MemberInvited(member=made.id, role=made.role.value, repos=made.repos, account=made.user_id, seal=seal)
         proof = e.AccountProven(member=made.id, account=made.user_id or "", seal=seal)
@@ -113,17 +104,19 @@ class Members:
         """Remove a member's link, sessions and saved views. `origin` says whether an admin did it."""
         if not member.has_link:
             return
-        gone = replace(member, has_link=False, proven_at=None, origin=origin)
+        gone = replace(member, has_link=False, proven_at=None, link_until=None, origin=origin)
         with self._store.writing() as write:
             write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
             _delete_approvals(write, member)
             self._write_member(write, gone, None, LedgerEntry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
 
-    def prove_account(self, member: Member, account: str, user_id: str, secret: str, at: int) -> bool:
+    def prove_account(
+        self, member: Member, account: str, user_id: str, secret: str, at: int, *, is_given: bool = True
+    ) -> bool:
         """Bind a member to a proven Hub account.
 
-        The person with the proof gets the new link; all other sessions and links end. Return False and change nothing
-        if the member was revoked meanwhile.
+        The person with the proof gets the new link if `is_given`; all other sessions and links end. Return False and
+        change nothing if the member was revoked meanwhile.
         """
         link = digest_of(secret)
         with self._store.writing() as write:
@@ -132,7 +125,8 @@ class Members:
             )
             if known is None:
                 return False
-            made = replace(known, account=account, user_id=user_id, proven_at=at)
+            until = at + LINK_LIFETIME if is_given else None
+            made = replace(known, account=account, user_id=user_id, proven_at=at, link_until=until)
             seal = member_rows.seal_of(made, link)
             event = e.AccountProven(member=member.id, account=user_id, seal=seal)
             self._write_member(write, made, link, LedgerEntry(event=event, at=at, actor=member.name))
@@ -145,51 +139,9 @@ class Members:
             write.write_setting(TEAM_UNTIL_SETTING, str(entry.at + TEAM_GRACE))
         member_rows.write_member(write.db, member, link)
         write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
+        write.db.run("DELETE FROM devices WHERE member = ?", (member.id,))
+        write.db.run("DELETE FROM devices WHERE member NOT IN (SELECT id FROM members)")
         write.append(None, [entry])
-
-    # ---- sessions ----------------------------------------------------------------------------------------------------
-
-    def open_session(self, secret: str, member: str, at: int, link: str | None = None) -> bool:
-        """Store a new session and delete expired ones.
-
-        `link` is the link used to sign in. Return False if the link no longer belongs to the member.
-        """
-        with self._store.writing() as write:
-            theirs = "SELECT 1 FROM members WHERE name = ? AND link = ?"
-            if link is not None and write.db.row(theirs, (member, digest_of(link))) is None:
-                return False
-            write.db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE_MS, at - SESSION_LIFETIME))
-            newest = "SELECT id FROM sessions WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
-            oldest = f"DELETE FROM sessions WHERE member = ? AND id NOT IN ({newest})"
-            write.db.run(oldest, (member, member, MAX_SESSIONS - 1))
-            values = (digest_of(secret), member, at, at)
-            write.db.run("INSERT INTO sessions (id, member, made_at, seen_at) VALUES (?, ?, ?, ?)", values)
-        return True
-
-    def session_member(self, secret: str, at: int, *, renew: bool = True) -> str | None:
-        """Return the member of a session that has not ended. `renew` extends the session, because it is being used."""
-        row = self._store.reads.row(
-            "SELECT member, seen_at FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?",
-            (digest_of(secret), at - IDLE_MS, at - SESSION_LIFETIME),
-        )
-        if row is None:
-            return None
-        if renew and at - row[1] > 60_000:  # an update once a minute is precise enough
-            with suppress(StoreBusy), self._store.hold_write_lock(wait=0.0), self._store.writing() as write:
-                write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
-        return str(row[0])
-
-    def close_session(self, secret: str) -> None:
-        """End one session."""
-        with self._store.writing() as write:
-            write.db.run("DELETE FROM sessions WHERE id = ?", (digest_of(secret),))
-
-    def list_sessions(self, at: int) -> list[tuple[str, int, int]]:
-        """Return the member, start and last use (ms) of each open session."""
-        return self._store.reads.rows(
-            "SELECT member, made_at, seen_at FROM sessions WHERE seen_at >= ? AND made_at >= ? ORDER BY seen_at DESC",
-            (at - IDLE_MS, at - SESSION_LIFETIME),
-        )
 
     # ---- saved views -------------------------------------------------------------------------------------------------
 

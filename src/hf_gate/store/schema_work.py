@@ -259,6 +259,9 @@ members = Table(
     text_column("account", null=True),  # name of the Hub account if it differs from the member's name
     text_column("user_id", null=True),  # id of the Hub account
     integer_column("proven_at", null=True),  # null: the account is not proven
+    integer_column(
+        "link_until", null=True
+    ),  # ms until which the link must be used first; null: it was used, or nobody has it
     Column("origin", Text, nullable=False, server_default="invitation"),  # a MemberOrigin
 )
 
@@ -267,7 +270,17 @@ sessions = Table(
     metadata,
     Column("id", Text, primary_key=True),  # digest of the browser's secret
     text_column("member"),
+    text_column("method"),  # a SignInMethod
+    text_column("browser"),  # a label such as "Firefox on Linux"
     integer_column("made_at"),
+    integer_column("seen_at"),
+)
+
+devices = Table(  # browsers in which a personal link works
+    "devices",
+    metadata,
+    Column("id", Text, primary_key=True),  # digest of the browser's device cookie
+    Column("member", Text, primary_key=True),  # id of the member
     integer_column("seen_at"),
 )
 

@@ -320,6 +320,7 @@ class DeskApp:
             current_url=f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
             page_url=_desk_url(request, "hx-current-url"),
             referring_url=_desk_url(request, "referer"),
+            session=self.authenticator.session_id(request),
             now=self.app_state.now(),
         )
 

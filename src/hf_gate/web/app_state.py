@@ -61,6 +61,7 @@ class AppState:
     sync_status: SyncStatus = field(default_factory=SyncStatus)
     wake: threading.Event = field(default_factory=threading.Event)
     request_sync: Callable[[], None] = lambda: None
+    make_device_link: Callable[[Member, str], str | None] = lambda _, __: None
     presence: Presence = field(default_factory=Presence)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
     drafts: DraftPool = field(default_factory=DraftPool)

@@ -60,6 +60,7 @@ class RequestContext:
     current_url: str = ""
     page_url: str = ""  # the page that a part is inserted into
     referring_url: str = ""  # the page of the desk that led here, if the browser names it
+    session: str = ""  # the id of the browser's session
     now: datetime = field(default_factory=lambda: formatting.EPOCH)
     _visible: list[VisibleRepos] = field(default_factory=list, repr=False, compare=False)
 

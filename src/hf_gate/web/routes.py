@@ -140,6 +140,8 @@ ROUTES: Final = (
     Route("GET", "/first-steps", _VIEWER, first_steps.page),
     Route("GET", "/settings", _VIEWER, settings_page.page),
     Route("POST", "/settings/prove", _VIEWER, settings_page.prove),
+    Route("POST", "/settings/device", _VIEWER, settings_page.make_device_link),
+    Route("POST", "/settings/sessions/end", _VIEWER, settings_page.end_session),
     Route("POST", "/unattended/stop", _REVIEWER, unattended.stop),
     Route("POST", "/unattended/start", _ADMIN, unattended.start),
     Route("POST", "/notices/retry", _ADMIN, notices.retry),

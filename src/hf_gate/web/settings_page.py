@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from starlette.responses import Response
 
 from .. import bootstrap
 from ..domain.ids import Repo
-from ..domain.members import MEANING, ROLES, MemberRole
+from ..domain.members import MEANING, ROLES, Member, MemberRole
+from ..domain.sessions import METHOD_LABELS
 from ..domain.timestamps import from_ms, to_ms
 from . import formatting
 from .account_proofs import make_proof_link
 from .ledger_proofs import require_all_repos, sees_all_repos
 from .notices import read_section
 from .request_context import Refused, RequestContext
-from .terminal import account_name, parse_invitation
+from .terminal import account_name, describe_link, parse_invitation
 from .unattended import describe_health
 
 PERMISSIONS: Final = (
@@ -46,24 +48,55 @@ def _visible_repos(context: RequestContext) -> list[tuple[Repo, str]]:
     return [(row.repo, may) for row in context.app_state.membership.repos(context.member)]
 
 
+class SessionLine(NamedTuple):
+    """A row of the list of sessions."""
+
+    id: str
+    member: str
+    method: str
+    browser: str
+    since: str
+    seen: str
+    is_current: bool
+
+
+def _list_sessions(context: RequestContext, *, is_admin: bool) -> list[SessionLine]:
+    """Return the open sessions: all of them for an admin of all repos, else the member's own."""
+    clock = bootstrap.utc_now()
+    found = context.workspace.sessions.list_open(to_ms(clock), None if is_admin else context.member.name)
+    return [
+        SessionLine(
+            one.id, one.member, METHOD_LABELS[one.method], one.browser, formatting.format_age(from_ms(one.began_at), clock),
+            formatting.format_age(from_ms(one.seen_at), clock), one.id == context.session,
+        )
+        for one in found
+    ]  # fmt: skip
+
+
+def _describe_links(context: RequestContext, members: Sequence[Member]) -> dict[str, str]:
+    """Return the state of each member's personal link, by member id."""
+    at = to_ms(context.now)
+    devices = context.workspace.sessions.count_devices(at) if members else {}
+    return {one.id: describe_link(one, devices.get(one.id, 0), at) for one in members}
+
+
 def page(
-    context: RequestContext, link: str | None = None, invited: str | None = None, proof: str | None = None
+    context: RequestContext,
+    link: str | None = None,
+    invited: str | None = None,
+    proof: str | None = None,
+    device_link: str | None = None,
 ) -> Response:
     """Show the settings. A new link is shown only once, in the response that makes it."""
     is_admin = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
-    clock = bootstrap.utc_now()
+    members = context.workspace.members.list_all() if is_admin else []
     return context.render(
         "settings.html",
         title="Settings",
-        members=context.workspace.members.list_all() if is_admin else [],
-        sessions=[
-            (
-                name,
-                formatting.format_age(from_ms(since), clock),
-                formatting.format_age(from_ms(seen), clock),
-            )
-            for name, since, seen in (context.workspace.members.list_sessions(to_ms(clock)) if is_admin else [])
-        ],
+        members=members,
+        links=_describe_links(context, members),
+        sessions=_list_sessions(context, is_admin=is_admin),
+        device_link=device_link,
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in PERMISSIONS],
         where=_visible_repos(context),
@@ -97,6 +130,23 @@ def prove(context: RequestContext) -> Response:
     if context.member.proven_account is not None:
         raise Refused("Your account is already proven.")
     return page(context, proof=make_proof_link(context.app_state, context.member))
+
+
+def make_device_link(context: RequestContext) -> Response:
+    """Make a link that signs the member in on another device."""
+    secret = context.app_state.make_device_link(context.member, context.session)
+    if secret is None:
+        raise Refused("Your session has ended.", hint="Sign in again.", status=409)
+    return page(context, device_link=secret)
+
+
+def end_session(context: RequestContext) -> Response:
+    """End a session: a member's own one, or any for an admin of all repos."""
+    may_end_all = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
+    whose = None if may_end_all else context.member.name
+    if not context.workspace.sessions.end(context.form_value("session")[:100], whose):
+        raise Refused("There is no such session of yours.", hint="It may have ended meanwhile.", status=409)
+    return context.redirect_back("/settings")
 
 
 def _require_all_repos(context: RequestContext) -> None:

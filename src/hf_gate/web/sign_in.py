@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from .. import bootstrap
 from ..domain.members import SESSION_LIFETIME, Member
+from ..domain.sessions import DEVICE_LIFETIME, DEVICE_LINK_LIFETIME, LinkState, NewSession, SignInMethod, digest_of
 from ..domain.timestamps import to_ms
 from ..errors import StoreBusy
 from . import private_host
 from .app_state import AppState
+from .browser_names import name_browser
 from .request_context import ENVIRONMENT
 
 _MAX_WRONG_LINKS: Final = 10  # a minute, from all clients together; a link has 256 bits
 _WINDOW: Final = 60.0
 _LINK_LIFETIME: Final = 15 * 60.0  # seconds
+_MAX_LINKS: Final = 1000  # one-time links at a time
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+_LINK_PROBLEMS: Final = {
+    LinkState.EXPIRED: "The link has expired. Ask an admin for a new one.",
+    LinkState.OTHER_DEVICE: "The link works only in the browser that used it first. Sign in there, and make a link for this device "
+    "in Settings; or ask an admin for a new link.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeLink:
+    """A link that signs a member in once. `until` is monotonic; `began_at` and `parent` are those of the session behind it."""
+
+    member: str  # id
+    method: SignInMethod
+    until: float
+    began_at: int | None = None
+    parent: str | None = None
+
+
+class FoundLink(NamedTuple):
+    """A link with its member, if there is one, and what it can do now."""
+
+    member: Member | None
+    state: LinkState
+    one_time: OneTimeLink | None = None
 
 
 @dataclass
@@ -34,22 +63,41 @@ class Authenticator:
     is_https: bool = False
     private_origin: str | None = None  # http://NAME.localhost:PORT
     _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    _links: dict[str, tuple[str, float]] = field(default_factory=dict)  # member id and end, by secret
+    _links: dict[str, OneTimeLink] = field(default_factory=dict)
     _wrong_links: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Store the owner: the account of the token in use."""
         self.app_state.membership.admit_owner()
+        self.app_state.make_device_link = self.make_device_link
 
-    def make_link(self, member: Member | None = None, lifetime: float = _LINK_LIFETIME) -> str:
-        """Return a new secret that signs a member in once, within `lifetime` seconds; None means the owner."""
+    def make_link(self) -> str:
+        """Return a new secret that signs the owner in once, within 15 minutes."""
+        owner = self.app_state.membership.owner_member
+        return self._add_link(OneTimeLink(owner.id, SignInMethod.TERMINAL, time.monotonic() + _LINK_LIFETIME))
+
+    def make_device_link(self, member: Member, session: str) -> str | None:
+        """Return a new secret that signs the member of a session in on another device, within 10 minutes.
+
+        The new session ends when the given one would. None: the session has ended.
+        """
+        found = next((one for one in self.app_state.workspace.sessions.list_open(_now()) if one.id == session), None)
+        if found is None:
+            return None
+        until = time.monotonic() + DEVICE_LINK_LIFETIME
+        return self._add_link(OneTimeLink(member.id, SignInMethod.DEVICE, until, found.began_at, session))
+
+    def _add_link(self, link: OneTimeLink) -> str:
         secret, now = secrets.token_urlsafe(32), time.monotonic()
-        ident = (member or self.app_state.membership.owner_member).id
         with self._lock:
-            self._links = {key: one for key, one in self._links.items() if one[1] > now}
-            self._links[secret] = (ident, now + lifetime)
+            self._links = {key: one for key, one in self._links.items() if one.until > now}
+            while len(self._links) >= _MAX_LINKS:
+                self._links.pop(next(iter(self._links)))
+            self._links[secret] = link
         return secret
+
+    # ---- sessions ----------------------------------------------------------------------------------------------------
 
     def session_member(self, request: Request) -> str | None:
         """Return the name of the member whose session the browser has."""
@@ -57,13 +105,23 @@ class Authenticator:
         name = (
             None
             if secret is None
-            else self.app_state.workspace.members.session_member(
+            else self.app_state.workspace.sessions.session_member(
                 secret, _now(), renew=not _is_background_request(request)
             )
         )
         if name is not None:
             self.app_state.record_visit()
         return name
+
+    def signed_in_member(self, request: Request) -> Member | None:
+        """Return the member who uses this browser."""
+        name = self.session_member(request)
+        return None if name is None else self.app_state.membership.find(name)
+
+    def session_id(self, request: Request) -> str:
+        """Return the id of the browser's session; empty without one."""
+        secret = self._session_of(request.cookies.get(self.cookie, ""))
+        return "" if secret is None else digest_of(secret)
 
     def _session_of(self, cookie: str) -> str | None:
         """Return the session that belongs to a cookie. Without HTTPS, a session ends with this process.
@@ -72,39 +130,52 @@ class Authenticator:
         """
         return None if not cookie else cookie if self.is_https else f"{self._key}{cookie}"
 
-    def open_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
-        """Answer a link that a browser opened: redirect to the private host, ask if another site opened it, or sign in.
+    # ---- links -------------------------------------------------------------------------------------------------------
 
-        Only signing in uses the link up. `is_staying`: the user chose the current address.
+    def open_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
+        """Answer a link that a browser opened: redirect to the private host, show a button, or sign in.
+
+        Only signing in uses the link up. The link of the terminal needs no button, unless another site led here.
+        `is_staying`: the user chose the current address.
         """
-        member = self._member_of_link(secret)
-        if member is not None and self._should_redirect(request, is_staying=is_staying):
+        found = self._find_link(request, secret)
+        if found.member is not None and self._should_redirect(request, is_staying=is_staying):
             return self._redirect_to_private_host(request, secret)
-        if member is not None and _is_unintended(request):
-            now = self.signed_in_member(request)
-            return self._page(
-                "sign-in-confirm.html", name=member.name, now=None if now is None else now.name, secret=secret
-            )
+        if found.member is None or found.state is not LinkState.VALID:
+            return self._refuse(found.state)
+        is_direct = found.one_time is not None and found.one_time.method is SignInMethod.TERMINAL
+        if is_direct and not _is_unintended(request):
+            return self.sign_in(request, secret)
+        now = self.signed_in_member(request)
+        answer = self._page(
+            "sign-in-confirm.html", name=found.member.name, now=None if now is None else now.name, secret=secret,
+            is_led="1" if _is_unintended(request) else None, is_first="1" if found.member.link_until else None,
+        )  # fmt: skip
+        self._set_device_cookie(request, answer, found)
+        return answer
+
+    def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
+        """Answer a pasted link, or the button of the confirmation page."""
+        found = self._find_link(request, secret)
+        if found.member is not None and self._should_redirect(request, is_staying=is_staying):
+            return self._show_addresses(secret)
         return self.sign_in(request, secret)
 
     def enter(self, request: Request, member: Member) -> Response:
         """Sign in a member whom the Hub named. At an address whose cookies others receive, hand over to the private one."""
         if self._should_redirect(request, is_staying=False):
-            return self._redirect_to_private_host(request, self.make_link(member, _WINDOW))
-        return self._begin_session(request, member.name)
+            link = OneTimeLink(member.id, SignInMethod.HUB, time.monotonic() + _WINDOW)
+            return self._redirect_to_private_host(request, self._add_link(link))
+        return self._begin_session(request, member, SignInMethod.HUB)
 
     def _redirect_to_private_host(self, request: Request, secret: str) -> Response:
-        there = f"{self.private_origin}/sign-in?t={secret}"
         if private_host.resolves_localhost(request):
-            return RedirectResponse(there, 303)
-        return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
+            return RedirectResponse(f"{self.private_origin}/sign-in?t={secret}", 303)
+        return self._show_addresses(secret)
 
-    def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
-        """Answer a pasted link, or the button of the confirmation page."""
-        if self._member_of_link(secret) is not None and self._should_redirect(request, is_staying=is_staying):
-            there = f"{self.private_origin}/sign-in?t={secret}"
-            return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
-        return self.sign_in(request, secret)
+    def _show_addresses(self, secret: str) -> Response:
+        there = f"{self.private_origin}/sign-in?t={secret}"
+        return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
 
     def _should_redirect(self, request: Request, *, is_staying: bool) -> bool:
         """Whether a browser opens the desk at an address whose cookies other programs receive."""
@@ -114,47 +185,105 @@ class Authenticator:
 
     def sign_in(self, request: Request, secret: str) -> Response:
         """Check a link and replace the session. A valid link works even while wrong ones are being limited."""
-        member, until = self._use_link(secret)
-        if member is None:
-            return self._refuse(self._seconds_to_wait())
+        with self._lock:
+            one_time = self._links.pop(secret, None)
+        found = self._find_link(request, secret, one_time)
+        if found.member is None:
+            return self._refuse(found.state)
+        method = SignInMethod.LINK if one_time is None else one_time.method
         try:
-            return self._begin_session(request, member.name, secret if until is None else None)
+            return self._begin_session(request, found.member, method, one_time, link=secret)
         except StoreBusy as problem:
-            if until is not None:  # a failure of ours: the link works again
+            if one_time is not None:  # a failure of ours: the link works again
                 with self._lock:
-                    self._links[secret] = (member.id, until)
+                    self._links[secret] = one_time
             return self.sign_in_page(503, f"{problem} Open the link again in a moment.")
 
-    def _begin_session(self, request: Request, name: str, by_link: str | None = None) -> Response:
-        """Replace the browser's session. `by_link`: the personal link that was used."""
-        cookie = secrets.token_urlsafe(32)
-        self.sign_out(request)
-        if not self.app_state.workspace.members.open_session(self._session_of(cookie) or "", name, _now(), by_link):
-            return self._refuse(self._seconds_to_wait())  # revoked meanwhile
-        answer = RedirectResponse("/queue", 303)
-        answer.set_cookie(
-            self.cookie,
-            cookie,
-            max_age=SESSION_LIFETIME // 1000,
-            httponly=True,
-            samesite="lax",
-            secure=self.is_https,
-            path="/",
+    def _begin_session(
+        self,
+        request: Request,
+        member: Member,
+        method: SignInMethod,
+        one_time: OneTimeLink | None = None,
+        link: str = "",
+    ) -> Response:
+        """Replace the browser's session. `link` is the secret of a personal link."""
+        cookie, at = secrets.token_urlsafe(32), _now()
+        began_at, parent = (at, None) if one_time is None else (one_time.began_at or at, one_time.parent)
+        browser = name_browser(request.headers.get("user-agent", ""))
+        new = NewSession(member=member.name, method=method, browser=browser, began_at=began_at, parent=parent)
+        sessions, session, link_at = (
+            self.app_state.workspace.sessions,
+            self._session_of(cookie) or "",
+            self._link_time(),
         )
+        device = self._device_of(request) or secrets.token_urlsafe(32)
+        if method is SignInMethod.LINK:
+            state = sessions.open_by_link(session, new, link, device, at=at, link_at=link_at)
+            if state is not LinkState.VALID:
+                return self._refuse(state)
+        elif not sessions.open(
+            session, new, at=at, device=device if method is SignInMethod.DEVICE else "", link_at=link_at
+        ):
+            return self._refuse(LinkState.EXPIRED)
+        self.sign_out(request)
+        answer = RedirectResponse("/queue", 303)
+        self._set_cookie(answer, self.cookie, cookie, SESSION_LIFETIME)
+        if method in {SignInMethod.LINK, SignInMethod.DEVICE}:
+            self._set_cookie(answer, self._device_cookie, device, DEVICE_LIFETIME)
         return answer
 
-    def signed_in_member(self, request: Request) -> Member | None:
-        """Return the member who uses this browser."""
-        name = self.session_member(request)
-        return None if name is None else self.app_state.membership.find(name)
-
-    def _refuse(self, wait: float) -> Response:
-        if wait:
-            return self.sign_in_page(
-                429, f"Too many wrong links. Try again in {wait:.0f} s.", {"retry-after": f"{wait:.0f}"}
-            )
+    def _refuse(self, state: LinkState) -> Response:
+        """Answer a link that does not sign in. Only a wrong link counts as a guess."""
+        if state is not LinkState.INVALID:
+            return self.sign_in_page(403, _LINK_PROBLEMS[state])
+        if wait := self._seconds_to_wait():
+            headers = {"retry-after": f"{wait:.0f}"}
+            return self.sign_in_page(429, f"Too many wrong links. Try again in {wait:.0f} s.", headers)
         self._wrong_links.append(time.monotonic())
         return self.sign_in_page(401, "The link is not valid, or was used before.")
+
+    def _find_link(self, request: Request, secret: str, one_time: OneTimeLink | None = None) -> FoundLink:
+        """Return what a link can do in this browser, without using it up."""
+        one_time = one_time or self._links.get(secret)
+        if one_time is None:
+            device = self._device_of(request)
+            return FoundLink(*self.app_state.workspace.sessions.check_link(secret, device, self._link_time()))
+        member = self.app_state.membership.find_by_id(one_time.member) if time.monotonic() < one_time.until else None
+        return FoundLink(member, LinkState.INVALID if member is None else LinkState.VALID, one_time)
+
+    def _seconds_to_wait(self) -> float:
+        """Return the seconds until wrong links are checked again."""
+        now = time.monotonic()
+        while self._wrong_links and now - self._wrong_links[0] > _WINDOW:
+            self._wrong_links.popleft()
+        return 0.0 if len(self._wrong_links) < _MAX_WRONG_LINKS else _WINDOW - (now - self._wrong_links[0])
+
+    def _link_time(self) -> int:
+        """Return the time for links and devices: the desk's clock, which also invites."""
+        return to_ms(self.app_state.now())
+
+    # ---- cookies -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _device_cookie(self) -> str:
+        return f"{self.cookie}-device"
+
+    def _device_of(self, request: Request) -> str:
+        """Return the browser's device secret; empty if it has none of the right form."""
+        found = request.cookies.get(self._device_cookie, "")
+        return found if _SECRET.fullmatch(found) else ""
+
+    def _set_device_cookie(self, request: Request, answer: Response, found: FoundLink) -> None:
+        """Give a browser its device secret before the button: a second press is then of the same device."""
+        is_bound = found.one_time is None or found.one_time.method is SignInMethod.DEVICE
+        if is_bound and not self._device_of(request):
+            self._set_cookie(answer, self._device_cookie, secrets.token_urlsafe(32), DEVICE_LIFETIME)
+
+    def _set_cookie(self, answer: Response, name: str, value: str, lifetime: int) -> None:
+        answer.set_cookie(
+            name, value, max_age=lifetime // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
+        )
 
     def delete_cookie(self, answer: Response) -> Response:
         """Delete the session cookie in a response."""
@@ -165,7 +294,7 @@ class Authenticator:
         """End the browser's session."""
         old = self._session_of(request.cookies.get(self.cookie, ""))
         if old is not None:
-            self.app_state.workspace.members.close_session(old)
+            self.app_state.workspace.sessions.close(old)
 
     def sign_in_page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
         """Return the sign-in page, which every address shows without a session."""
@@ -180,33 +309,6 @@ class Authenticator:
     ) -> Response:
         text = ENVIRONMENT.get_template(template).render(app_state=self.app_state, **values)
         return Response(text, status, headers, media_type="text/html")
-
-    def _use_link(self, secret: str) -> tuple[Member | None, float | None]:
-        """Return the member of a link, and the end of a one-time link, which is used up."""
-        with self._lock:
-            found = self._links.pop(secret, None)
-        if found is None:
-            return self._member_of_personal_link(secret), None
-        return self._member_by_id(*found), found[1]
-
-    def _member_of_link(self, secret: str) -> Member | None:
-        """Return the member that a link signs in, without using it up."""
-        with self._lock:
-            found = self._links.get(secret)
-        return self._member_of_personal_link(secret) if found is None else self._member_by_id(*found)
-
-    def _member_by_id(self, ident: str, until: float) -> Member | None:
-        return self.app_state.membership.find_by_id(ident) if time.monotonic() < until else None
-
-    def _member_of_personal_link(self, secret: str) -> Member | None:
-        return self.app_state.workspace.members.find_by_link(secret) if secret else None
-
-    def _seconds_to_wait(self) -> float:
-        """Return the seconds until wrong links are checked again."""
-        now = time.monotonic()
-        while self._wrong_links and now - self._wrong_links[0] > _WINDOW:
-            self._wrong_links.popleft()
-        return 0.0 if len(self._wrong_links) < _MAX_WRONG_LINKS else _WINDOW - (now - self._wrong_links[0])
 
 
 def _is_unintended(request: Request) -> bool:

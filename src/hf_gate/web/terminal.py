@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse, Response
@@ -18,7 +18,8 @@ from .. import bootstrap
 from ..application.workspace import WorkspaceLocation
 from ..config import Settings
 from ..domain.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
-from ..domain.timestamps import to_ms
+from ..domain.sessions import Session
+from ..domain.timestamps import from_ms, ms_to_iso, to_ms
 from ..errors import HfGateError, UsageError
 from ..locks import read_announcement
 from .account_proofs import find_account
@@ -30,6 +31,9 @@ def _announcement_file(settings: Settings, place: WorkspaceLocation) -> Path:
     """Return the file where a running desk announces its address and key; one for each store."""
     name = hashlib.sha256(bootstrap.store_url(settings, place).encode()).hexdigest()[:16]
     return settings.paths.state / "ui" / f"{name}.json"
+
+
+_SHOWN_ID: Final = 12  # letters of a session's id
 
 
 # ---- the desk's side ---------------------------------------------------------------------------------------------------
@@ -78,9 +82,25 @@ class Terminal:
                 app_state.run_worker.stop_runs_of(known)
                 return {"name": known.name}
             case "members":
-                return {"members": [_member_to_dict(one) for one in app_state.workspace.members.list_all()]}
+                at = to_ms(app_state.now())
+                devices = app_state.workspace.sessions.count_devices(at)
+                rows = app_state.workspace.members.list_all()
+                return {"members": [_member_to_dict(one, devices.get(one.id, 0), at) for one in rows]}
+            case "sessions":
+                found = app_state.workspace.sessions.list_open(to_ms(bootstrap.utc_now()))
+                return {"sessions": [_session_to_dict(one) for one in found]}
+            case "end":
+                return {"session": self._end_session(str(asked.get("name")))}
             case _:
                 raise UsageError("the desk does not know this command.")
+
+    def _end_session(self, ident: str) -> str:
+        """End the session whose id begins so. Raises UsageError unless there is exactly one."""
+        sessions = self._app_state.workspace.sessions
+        found = [one.id for one in sessions.list_open(to_ms(bootstrap.utc_now())) if one.id.startswith(ident)]
+        if len(ident) < _SHOWN_ID or len(found) != 1 or not sessions.end(found[0]):
+            raise UsageError(f"there is no session {ident!r}.", hint="hf-gate ui sessions lists them.")
+        return ident
 
 
 def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
@@ -116,12 +136,34 @@ def account_name(member: Member) -> str | None:
     return member.account or (member.name if member.user_id else None)
 
 
-def _member_to_dict(member: Member) -> dict[str, Any]:
+def describe_link(member: Member, devices: int, at: int) -> str:
+    """Return the state of a member's personal link in words."""
+    if not member.has_link:
+        return "revoked"
+    if member.link_until is None:
+        return f"works in {devices} browser{'s' if devices != 1 else ''}" if devices else "none"
+    day = f"{from_ms(member.link_until):%Y-%m-%d}"
+    return f"not used yet, until {day}" if at <= member.link_until else f"expired on {day}"
+
+
+def _session_to_dict(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id[:_SHOWN_ID],
+        "member": session.member,
+        "method": session.method.value,
+        "browser": session.browser,
+        "began_at": ms_to_iso(session.began_at),
+        "seen_at": ms_to_iso(session.seen_at),
+    }
+
+
+def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
     return {
         "name": member.name,
         "role": member.role.value,
         "repos": list(member.repos or ()),
         "link": member.has_link,
+        "link_state": describe_link(member, devices, at),
         "account": account_name(member),
         "proven": member.proven_account is not None,
     }

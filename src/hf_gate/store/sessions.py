@@ -1,0 +1,139 @@
+"""Stores the sessions of members, and the devices on which personal links work. Browser secrets are stored as digests only."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from ..domain.members import SESSION_LIFETIME, Member
+from ..domain.sessions import DEVICE_LIFETIME, LinkState, NewSession, Session, SignInMethod, digest_of
+from ..errors import StoreBusy
+from . import member_rows
+from .sql import Database
+from .store import Store
+
+IDLE_MS: Final = 30 * 60_000
+MAX_SESSIONS: Final = 20  # sessions of one member; beyond this number, the least recently used one ends
+MAX_DEVICES: Final = 20  # devices of one member; beyond this number, the least recently used one is forgotten
+_COLUMNS: Final = "id, member, method, browser, made_at, seen_at"
+
+
+class Sessions:
+    """Sessions and devices of a store. `at` is the time of sessions; `link_at` the time of links and devices, in ms."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # ---- personal links ----------------------------------------------------------------------------------------------
+
+    def check_link(self, link: str, device: str, link_at: int) -> tuple[Member | None, LinkState]:
+        """Return the member of a personal link, and what the link can do in the browser with this device secret."""
+        return _check_link(self._store.reads, link, device, link_at)
+
+    def open_by_link(self, secret: str, new: NewSession, link: str, device: str, *, at: int, link_at: int) -> LinkState:
+        """Open a session by a personal link. The first use binds the link to the browser with this device secret.
+
+        Nothing is stored unless the link is valid.
+        """
+        with self._store.writing() as write:
+            member, state = _check_link(write.db, link, device, link_at)
+            if member is None or state is not LinkState.VALID or member.name != new.member:
+                return LinkState.INVALID if state is LinkState.VALID else state
+            if member.link_until is not None:
+                write.db.run("UPDATE members SET link_until = NULL WHERE id = ?", (member.id,))
+            _bind_device(write.db, member.id, device, link_at)
+            _insert_session(write.db, secret, new, at)
+        return LinkState.VALID
+
+    def open(self, secret: str, new: NewSession, *, at: int, device: str = "", link_at: int = 0) -> bool:
+        """Open a session without a personal link. With `device`, the member's personal link works in this browser.
+
+        Return False if the parent session has ended.
+        """
+        with self._store.writing() as write:
+            alive = (new.parent, at - IDLE_MS, at - SESSION_LIFETIME)
+            sql = "SELECT 1 FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?"
+            if new.parent is not None and write.db.row(sql, alive) is None:
+                return False
+            known = next((one for one in member_rows.read_members(write.db) if one.name == new.member), None)
+            if device and known is not None and known.has_link:
+                _bind_device(write.db, known.id, device, link_at)
+            _insert_session(write.db, secret, new, at)
+        return True
+
+    # ---- sessions ----------------------------------------------------------------------------------------------------
+
+    def session_member(self, secret: str, at: int, *, renew: bool = True) -> str | None:
+        """Return the member of a session that has not ended. `renew` extends the session, because it is being used."""
+        row = self._store.reads.row(
+            "SELECT member, seen_at FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?",
+            (digest_of(secret), at - IDLE_MS, at - SESSION_LIFETIME),
+        )
+        if row is None:
+            return None
+        if renew and at - row[1] > 60_000:  # an update once a minute is precise enough
+            with suppress(StoreBusy), self._store.hold_write_lock(wait=0.0), self._store.writing() as write:
+                write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
+        return str(row[0])
+
+    def close(self, secret: str) -> None:
+        """End one session."""
+        self.end(digest_of(secret))
+
+    def end(self, ident: str, member: str | None = None) -> bool:
+        """End the session with this id; with `member`, only if it is theirs. Return whether there was one."""
+        with self._store.writing() as write:
+            row = write.db.row("SELECT member FROM sessions WHERE id = ?", (ident,))
+            if row is None or member not in {None, row[0]}:
+                return False
+            write.db.run("DELETE FROM sessions WHERE id = ?", (ident,))
+        return True
+
+    def list_open(self, at: int, member: str | None = None) -> list[Session]:
+        """Return the open sessions of a member, or of all, the most recently used first."""
+        rows = self._store.reads.rows(
+            f"SELECT {_COLUMNS} FROM sessions WHERE seen_at >= ? AND made_at >= ? ORDER BY seen_at DESC, id",
+            (at - IDLE_MS, at - SESSION_LIFETIME),
+        )
+        return [
+            Session(
+                id=row[0], member=row[1], method=SignInMethod(row[2]), browser=row[3], began_at=row[4], seen_at=row[5]
+            )
+            for row in rows
+            if member in {None, row[1]}
+        ]
+
+    def count_devices(self, link_at: int) -> dict[str, int]:
+        """Return the number of devices on which the personal link works, by member id."""
+        sql = "SELECT member, count(*) FROM devices WHERE seen_at >= ? GROUP BY member"
+        return {row[0]: row[1] for row in self._store.reads.rows(sql, (link_at - DEVICE_LIFETIME,))}
+
+
+def _check_link(db: Database, link: str, device: str, link_at: int) -> tuple[Member | None, LinkState]:
+    member = member_rows.read_member_by_link(db, digest_of(link)) if link else None
+    if member is None:
+        return None, LinkState.INVALID
+    if member.link_until is not None:
+        return member, LinkState.VALID if link_at <= member.link_until else LinkState.EXPIRED
+    theirs = "SELECT 1 FROM devices WHERE id = ? AND member = ? AND seen_at >= ?"
+    is_bound = bool(device) and db.row(theirs, (digest_of(device), member.id, link_at - DEVICE_LIFETIME)) is not None
+    return member, LinkState.VALID if is_bound else LinkState.OTHER_DEVICE
+
+
+def _bind_device(db: Database, member: str, device: str, link_at: int) -> None:
+    """Make the personal link of a member work in a browser for the next 90 days."""
+    new = digest_of(device)
+    db.run("DELETE FROM devices WHERE (id = ? AND member = ?) OR seen_at < ?", (new, member, link_at - DEVICE_LIFETIME))
+    newest = "SELECT id FROM devices WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
+    db.run(f"DELETE FROM devices WHERE member = ? AND id NOT IN ({newest})", (member, member, MAX_DEVICES - 1))
+    db.run("INSERT INTO devices (id, member, seen_at) VALUES (?, ?, ?)", (new, member, link_at))
+
+
+def _insert_session(db: Database, secret: str, new: NewSession, at: int) -> None:
+    """Store a session. Expired ones, and the oldest beyond the limit, are deleted."""
+    db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE_MS, at - SESSION_LIFETIME))
+    newest = "SELECT id FROM sessions WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
+    oldest = f"DELETE FROM sessions WHERE member = ? AND id NOT IN ({newest})"
+    db.run(oldest, (new.member, new.member, MAX_SESSIONS - 1))
+    values = (digest_of(secret), new.member, new.method.value, new.browser, new.began_at, at)
+    db.run(f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", values)

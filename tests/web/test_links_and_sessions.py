@@ -1,0 +1,321 @@
+"""Personal links that work in one browser, links for another device, and sessions that can be ended."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from hf_gate import bootstrap
+from hf_gate.domain.members import SESSION_LIFETIME, Member, MemberRole
+from hf_gate.domain.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, SignInMethod
+from hf_gate.domain.timestamps import to_ms
+from hf_gate.store.members import Members
+from hf_gate.store.opening import open_store
+from hf_gate.store.sessions import MAX_DEVICES, Sessions
+from hf_gate.store.store import Store
+from hf_gate.web.browser_names import name_browser
+from tests.contract.store_kit import ENDPOINT, place, store
+from tests.web.kit import Room, Visitor, text_of
+
+__all__ = ["place", "store"]
+
+MIA = Member(name="mia", role=MemberRole.REVIEWER)
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0"
+
+
+def _link(room: Room, member: Member = MIA) -> str:
+    link = f"link-of-{member.name}"
+    room.app_state.membership.invite(member, link)
+    return link
+
+
+def _press(visitor: Visitor, link: str, **headers: str) -> int:
+    return visitor.post("/sign-in", {"link": link, "stay": "1"}, **headers).status
+
+
+# ---- personal links ----------------------------------------------------------------------------------------------------
+
+
+def test_a_personal_link_always_shows_a_button(room: Room) -> None:
+    link, mia = _link(room), Visitor(room.app)
+    for site in ("none", "same-origin", "cross-site"):
+        shown = mia.get(f"/sign-in?t={link}", sec_fetch_site=site)
+        assert shown.status == 200
+        assert "Afterwards, your link works only in this browser." in text_of(shown.body)
+    assert "hf-gate" not in mia.cookies
+    assert _press(mia, link) == 303
+
+
+def test_a_used_link_works_only_in_the_browser_that_used_it(room: Room) -> None:
+    link = _link(room)
+    mia = room.by_link(link)
+    assert mia.post("/sign-out").status == 200
+    room.by_link(link, mia)
+    thief = Visitor(room.app)
+    opened = thief.get(f"/sign-in?t={link}")
+    assert opened.status == 403
+    assert "The link works only in the browser that used it first." in text_of(opened.body)
+    assert _press(thief, link) == 403
+    planted = Visitor(room.app, {"hf-gate-device": "a" * 43})
+    assert _press(planted, link) == 403
+    assert "hf-gate" not in thief.cookies | planted.cookies
+
+
+def test_two_presses_of_the_button_are_of_one_browser(room: Room) -> None:
+    """The answer of the first press may be lost."""
+    link, mia = _link(room), Visitor(room.app)
+    mia.get(f"/sign-in?t={link}")
+    before = dict(mia.cookies)
+    assert [_press(Visitor(room.app, dict(before)), link) for _ in range(2)] == [303, 303]
+
+
+def test_the_device_cookie_alone_signs_nobody_in(room: Room) -> None:
+    mia = room.by_link(_link(room))
+    bare = Visitor(room.app, {"hf-gate-device": mia.cookies["hf-gate-device"]})
+    assert bare.get("/queue").status == 401
+    other = Member(name="noor", role=MemberRole.ADMIN)
+    room.by_link(_link(room, other))
+    assert _press(bare, "link-of-noor") == 403, "and is no key to the link of somebody else"
+
+
+def test_two_members_may_share_a_browser(room: Room) -> None:
+    noor = Member(name="noor", role=MemberRole.ADMIN)
+    shared = room.by_link(_link(room))
+    room.by_link(_link(room, noor), shared)
+    assert "noor" in shared.get("/settings").body
+    room.by_link("link-of-mia", shared)
+
+
+def test_only_digests_are_stored(room: Room) -> None:
+    mia = room.by_link(_link(room))
+    rows = room.app_state.workspace.store.reads.rows("SELECT id FROM devices")
+    assert len(rows) == 1
+    assert (len(rows[0][0]), rows[0][0] != mia.cookies["hf-gate-device"]) == (64, True)
+
+
+def test_the_settings_say_what_a_link_can_do(room: Room) -> None:
+    lena, link = room.visitor(), _link(room)
+    assert "not used yet, until" in text_of(lena.get("/settings").body)
+    room.by_link(link)
+    assert "works in 1 browser" in text_of(lena.get("/settings").body)
+    room.out("mia")
+    assert "revoked" in text_of(lena.get("/settings").body)
+    assert room.app_state.workspace.sessions.count_devices(0) == {}
+
+
+NOW = 10 * DEVICE_LIFETIME
+NEW = NewSession(member="mia", method=SignInMethod.LINK, browser="", began_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("later", "state"),
+    [(LINK_LIFETIME, LinkState.VALID), (LINK_LIFETIME + 1, LinkState.EXPIRED)],
+)
+def test_a_link_must_be_used_within_seven_days(store: Store, later: int, state: LinkState) -> None:
+    Members(store).invite(MIA, "link", "lena", NOW)
+    assert Sessions(store).check_link("link", "", NOW + later)[1] is state
+    assert Sessions(store).open_by_link("s", NEW, "link", "d", at=NOW, link_at=NOW + later) is state
+    assert bool(Sessions(store).list_open(NOW)) == (state is LinkState.VALID)
+
+
+@pytest.mark.parametrize(
+    ("later", "state"),
+    [(DEVICE_LIFETIME, LinkState.VALID), (DEVICE_LIFETIME + 1, LinkState.OTHER_DEVICE)],
+)
+def test_a_device_is_kept_for_ninety_days_after_its_last_use(store: Store, later: int, state: LinkState) -> None:
+    sessions = Sessions(store)
+    Members(store).invite(MIA, "link", "lena", NOW)
+    for at in (NOW, NOW + DEVICE_LIFETIME):  # used again on the last day
+        assert sessions.open_by_link(f"s{at}", NEW, "link", "d", at=NOW, link_at=at) is LinkState.VALID
+    assert sessions.check_link("link", "d", NOW + DEVICE_LIFETIME + later)[1] is state
+
+
+def test_a_member_has_twenty_devices_at_most(store: Store) -> None:
+    sessions = Sessions(store)
+    mia = Members(store).invite(MIA, "link", "lena", NOW)
+    assert sessions.open_by_link("s", NEW, "link", "d", at=NOW, link_at=NOW) is LinkState.VALID
+    for number in range(MAX_DEVICES):
+        new = NewSession(member="mia", method=SignInMethod.DEVICE, browser="", began_at=NOW)
+        assert sessions.open(f"s{number}", new, at=NOW, device=f"d{number}", link_at=NOW + number + 1)
+    assert sessions.count_devices(NOW) == {mia.id: MAX_DEVICES}
+    assert sessions.check_link("link", "d", NOW)[1] is LinkState.OTHER_DEVICE, (
+        "the one that was used longest ago is forgotten"
+    )
+
+
+class Links(RuleBasedStateMachine):
+    """One member, one link and three browsers: a model of which browser the link works in."""
+
+    store: ClassVar[Store]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at, self.number, self.link, self.until = NOW, 0, "", 0
+        self.devices = dict[str, int]()
+        self.members, self.sessions = Members(self.store), Sessions(self.store)
+        self.invite()
+
+    @rule()
+    def invite(self) -> None:
+        Links.counter += 1
+        self.link, self.until, self.devices = f"link{Links.counter}", self.at + LINK_LIFETIME, {}
+        self.members.invite(MIA, self.link, "lena", self.at)
+
+    counter: ClassVar[int] = 0
+
+    @rule(days=st.sampled_from([1, 6, 8, 89, 91]))
+    def wait(self, days: int) -> None:
+        self.at += days * 86_400_000
+
+    @rule(device=st.sampled_from(["a", "b", "c"]))
+    def press(self, device: str) -> None:
+        expected = LinkState.VALID
+        if self.until and self.at > self.until:
+            expected = LinkState.EXPIRED
+        elif not self.until and self.at - self.devices.get(device, -NOW) > DEVICE_LIFETIME:
+            expected = LinkState.OTHER_DEVICE
+        new = NewSession(member="mia", method=SignInMethod.LINK, browser="", began_at=self.at)
+        found = self.sessions.open_by_link(f"s{self.at}", new, self.link, device, at=self.at, link_at=self.at)
+        assert found is expected
+        self.sessions.close(f"s{self.at}")
+        if found is LinkState.VALID:
+            self.until, self.devices[device] = 0, self.at
+
+    @precondition(lambda self: self.devices)
+    @rule(device=st.sampled_from(["a", "b", "c"]))
+    def use_a_device_link(self, device: str) -> None:
+        new = NewSession(member="mia", method=SignInMethod.DEVICE, browser="", began_at=self.at)
+        assert self.sessions.open("x", new, at=self.at, device=device, link_at=self.at)
+        self.sessions.close("x")
+        self.devices[device] = self.at
+
+    @rule()
+    def revoke(self) -> None:
+        mia = self.members.find_by_name("mia")
+        assert mia is not None
+        self.members.revoke(mia, "lena", self.at)
+        assert self.sessions.check_link(self.link, "a", self.at)[1] is LinkState.INVALID
+        assert self.sessions.count_devices(self.at) == {}
+        self.invite()
+
+
+def test_a_link_works_where_it_was_used_and_nowhere_else(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with open_store(f"sqlite:///{tmp_path_factory.mktemp('links') / 'desk.db'}", endpoint=ENDPOINT) as made:
+        Links.store = made
+        case = Links.TestCase
+        case.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+        case("runTest").runTest()
+
+
+# ---- another device ----------------------------------------------------------------------------------------------------
+
+
+def _device_link(visitor: Visitor) -> str:
+    page = visitor.post("/settings/device")
+    assert page.status == 200
+    found = re.search(r"/sign-in\?t=([\w-]+)", page.body)
+    assert found is not None
+    return found[1]
+
+
+def test_a_signed_in_browser_lets_another_device_in(room: Room) -> None:
+    link = _link(room)
+    mia, phone = room.by_link(link), Visitor(room.app)
+    once = _device_link(mia)
+    assert phone.get(f"/sign-in?t={once}").status == 200
+    assert _press(phone, once) == 303
+    assert phone.get("/queue").status == 200
+    assert _press(Visitor(room.app), once) == 401, "once"
+    phone.post("/sign-out")
+    room.by_link(link, phone)
+    assert "works in 2 browsers" in text_of(room.visitor().get("/settings").body)
+
+
+def test_a_device_link_is_over_with_the_session_that_made_it(room: Room) -> None:
+    mia = room.by_link(_link(room))
+    once = _device_link(mia)
+    mia.post("/sign-out")
+    assert _press(Visitor(room.app), once) == 403
+    mia = room.by_link("link-of-mia", mia)
+    once = _device_link(mia)
+    room.out("mia")
+    assert _press(Visitor(room.app), once) == 401
+
+
+def test_a_device_link_does_not_make_a_session_longer(room: Room) -> None:
+    """Else a member who left an organisation would go on for ever, from device to device."""
+    mia, phone = room.by_link(_link(room)), Visitor(room.app)
+    sessions, at = room.app_state.workspace.sessions, to_ms(bootstrap.utc_now())
+    with room.app_state.workspace.store.writing() as write:
+        write.db.run("UPDATE sessions SET made_at = ?", (at - SESSION_LIFETIME + 60_000,))
+    assert _press(phone, _device_link(mia)) == 303
+    began = {one.method: one.began_at for one in sessions.list_open(at, "mia")}
+    assert began[SignInMethod.DEVICE] == began[SignInMethod.LINK] == at - SESSION_LIFETIME + 60_000
+
+
+def test_the_owner_lets_another_device_in_too(room: Room) -> None:
+    phone = Visitor(room.app)
+    assert _press(phone, _device_link(room.visitor())) == 303
+    assert "lena-brandt" in phone.get("/settings").body
+
+
+# ---- sessions ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_member_sees_and_ends_their_own_sessions(room: Room) -> None:
+    link = _link(room)
+    mia, noor = room.by_link(link), room.reviewer("noor")
+    phone = Visitor(room.app)
+    assert _press(phone, _device_link(mia), user_agent=FIREFOX) == 303
+    page = mia.get("/settings").body
+    words = text_of(page)
+    assert "mia (this browser) personal link another program" in words
+    assert "mia link for another device Firefox on Linux" in words
+    assert "noor" not in words
+    phones = _session(page, "Firefox on Linux")
+    theirs = _session(noor.get("/settings").body, "another program")
+    assert mia.post("/settings/sessions/end", {"session": theirs}).status == 409
+    assert noor.get("/queue").status == 200
+    assert mia.post("/settings/sessions/end", {"session": phones}).status == 303
+    assert (phone.get("/queue").status, mia.get("/queue").status) == (401, 200)
+    assert mia.post("/settings/sessions/end", {"session": phones}).status == 409
+
+
+def test_an_admin_ends_any_session_and_an_admin_of_some_repos_only_their_own(room: Room) -> None:
+    mia, lena = room.by_link(_link(room)), room.visitor()
+    some = room.visitor(Member(name="arno", role=MemberRole.ADMIN, repos=("acme/*",)))
+    theirs = _session(mia.get("/settings").body, "another program")
+    assert some.post("/settings/sessions/end", {"session": theirs}).status == 409
+    assert lena.post("/settings/sessions/end", {"session": theirs}).status == 303
+    assert mia.get("/queue").status == 401
+
+
+def _session(page: str, browser: str) -> str:
+    rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
+    found = next(row for row in rows if browser in row and 'name="session"' in row)
+    ident = re.search(r'value="([0-9a-f]{64})"', found)
+    assert ident is not None
+    return ident[1]
+
+
+@pytest.mark.parametrize(
+    ("header", "label"),
+    [
+        (FIREFOX, "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1",
+            "Safari on iPhone",
+        ),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0", "Edge on Windows"),
+        ("<script>alert(1)</script>", "another program"),
+        ("", "another program"),
+        ("x" * 5000 + "Firefox/1", "another program"),
+    ],
+)
+def test_a_browser_is_named_in_known_words_only(header: str, label: str) -> None:
+    assert name_browser(header) == label
