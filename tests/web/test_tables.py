@@ -220,6 +220,30 @@ def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Room) 
     assert _write(lena, "rows", {"line": "3"}, keep="yes").status == 303
 
 
+def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room: Room) -> None:
+    lena = room.visitor()
+    run = lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"]
+    ended(room, run)
+    shown = lena.post("/tables/dua/rows", {"line": "3"})
+    assert "End access…" in shown.body
+    asked = lena.post("/tables/dua/rows", {**_hidden(shown), "do": "end"})
+    assert asked.status == 303
+    path = html.unescape(asked.headers["location"])
+    page = lena.get(path).body
+    assert "ada" in page
+    assert "bob" not in re.sub(r"<[^>]*>", "", page)
+    assert room.row("ada").state.status == "accepted", "nothing was decided yet"
+    done = lena.post(
+        path.partition("?")[0], {"verb": "reset", "reason": "The agreement ended.", "count": "1", "next": "/tables/dua"}
+    )
+    assert done.status == 303, done.body
+    room.leave()
+    assert room.row("ada").state.status == "reset"
+    assert _write(lena, "rows", {"line": "3"}).status == 303, "no access rests on the row any more"
+    again = lena.post("/tables/dua/rows", {"line": "3", "do": "end"})
+    assert (again.status, "No access rests on these rows" in again.body) == (409, True)
+
+
 @pytest.mark.parametrize("way", ["rows", "import"])
 def test_only_an_admin_of_all_repos_writes_and_only_where_the_owner_allowed_it(tmp_path: Path, way: str) -> None:
     values = {"line": "4", "rows": "email\nbob@ethz.ch\n"}

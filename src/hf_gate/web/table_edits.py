@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
@@ -21,7 +22,9 @@ from ..application.own_tables import (
 from ..application.table_effects import iterate_effects
 from ..application.table_imports import prepare_import
 from ..application.table_records import ImportMatchesRecord, import_matches_record, table_effect_record
+from ..application.workspace import new_id
 from ..domain.display_text import make_visible
+from ..domain.timestamps import to_ms
 from ..errors import Guarded, Stale, UsageError
 from ..sources.table_files import SHRINK_LIMIT, is_json_lines
 from .request_context import RequestContext
@@ -62,6 +65,8 @@ def _change(context: RequestContext, make: Any) -> Response:  # noqa: ANN401 - o
     check_may_write(context, desk)
     try:
         view: DraftView = make(context, own)
+        if context.form_value("do") == "end":
+            return _select_grants(context, own, view)
         if context.form_value("do") == "write":
             _write(context, view)
             context.app_state.policies.expire()
@@ -142,11 +147,22 @@ def _write(context: RequestContext, view: DraftView) -> None:
     )  # fmt: skip
 
 
+def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
+    """Select the requests whose access rests on the rows that would go, and open the page that ends this access."""
+    grants = find_grants(context.workspace, view.draft)
+    if not grants:
+        raise Stale("No access rests on these rows any more.", hint="Show the effect again.")
+    pick, ids = new_id("b"), [grant.request.id for grant in grants]
+    context.workspace.selections.add(pick, context.member.id, ids, to_ms(context.now))
+    return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': 'reset', 'next': f'/tables/{own.name}'})}", 303)
+
+
 def _check_grants(draft: TableDraft, grants: Any) -> None:  # noqa: ANN401 - the result of `find_grants`
     try:
         check_no_grant_rests(draft.own.name, grants)
     except Guarded as problem:
-        raise Guarded(str(problem), hint="End the access first, or tick the box to keep the digests.") from None
+        hint = "Show the effect again. Press End access there, or tick the box to keep the digests."
+        raise Guarded(str(problem), hint=hint) from None
 
 
 def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
