@@ -1,6 +1,6 @@
 # Start with `make demo` or `make test`. They need Python >= 3.11, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test torture check bench docs transcript live lock witness chromium clean run-env dev-env
+.PHONY: help demo smoke test torture check bench docs transcript night live lock witness chromium clean run-env dev-env
 
 N ?= 2
 ARGS ?=
@@ -45,6 +45,9 @@ docs: dev-env ## regenerate pages and tables
 
 transcript: dev-env ## run the commands of docs/auditing.md, and write what they print
 	@$(PY) tools/transcript.py
+
+night: dev-env ## play the bad night of docs/notices.md, and write what arrives
+	@$(PY) tools/night.py
 
 live: run-env ## test against your own sandbox on the real Hub: make live REPO=datasets/you/sandbox
 	@if [ -z "$(REPO)" ]; then echo "make: name a gated repo of your own that may be changed: make live REPO=datasets/you/sandbox" >&2; exit 2; fi

@@ -10,9 +10,10 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import time
 from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
@@ -21,6 +22,11 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from hf_gate.domain import events as e
+from hf_gate.domain.notices import Delivery, DeliveryKind, MessageState, NoticeEvent, NoticeItem, NoticeMode
+from hf_gate.store import outbox
+from hf_gate.store.store import Store
 
 HOOK_KEY = "a-key-of-the-tests-0123456789"
 
@@ -204,3 +210,39 @@ def open_mailbox(certificate: tuple[Path, Path] | None, *, password: str | None 
         yield found
     finally:
         server.stop()
+
+
+# ---- outboxes ----------------------------------------------------------------------------------------------------------
+
+T0 = 1_790_000_000_000
+EVERYTHING = dict.fromkeys(NoticeEvent, NoticeMode.IMMEDIATE)
+
+
+def turn_on(
+    store: Store, names: Sequence[str] = ("a",), modes: Mapping[NoticeEvent, NoticeMode] = EVERYTHING, at: int = T0
+) -> None:
+    """These destinations are on since a time (ms), and no other."""
+    outbox.store_destinations(store, dict.fromkeys(names, modes), dict.fromkeys(names, time(8)), "UTC", at)
+
+
+def tell(store: Store, at: int) -> None:
+    """Something happens that is told at once."""
+    with store.writing() as write:
+        write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=at, actor="lena")])
+
+
+def told_items(store: Store) -> list[NoticeItem]:
+    """The items of all messages, the oldest first."""
+    rows = outbox.read_messages(store, list(MessageState), 1000)
+    return [item for row in sorted(rows, key=lambda row: row.sequence) for item in row.items]
+
+
+def leave_dead_letters(store: Store, problems: Sequence[str]) -> None:
+    """A destination refused messages for these reasons; one more waits."""
+    turn_on(store, ["team"])
+    for problem in problems:
+        tell(store, T0)
+        row = outbox.claim(store, "team", "w", T0)
+        assert row is not None
+        outbox.settle(store, row, "w", Delivery(DeliveryKind.REFUSED, problem), T0)
+    tell(store, T0)

@@ -30,7 +30,6 @@ from hf_gate.domain.notices import (
     MessageState,
     NoticeEvent,
     NoticeItem,
-    NoticeMode,
     OutboxRow,
     OutgoingMessage,
     merge_items,
@@ -39,18 +38,17 @@ from hf_gate.domain.notices import (
 )
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.store import outbox
-from hf_gate.store.notice_queue import queue, read_subscriptions
+from hf_gate.store.notice_queue import MAX_OPEN, queue, read_subscriptions
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 
+from .notice_kit import EVERYTHING, T0, tell, turn_on
 from .store_kit import EEG as REPO
 from .store_kit import ENDPOINT, new_schema, place, record, store, take
 
 __all__ = ["place", "store"]
 
-T0 = 1_790_000_000_000
 NAMES = ("a", "b")
-EVERYTHING = dict.fromkeys(NoticeEvent, NoticeMode.IMMEDIATE)
 
 
 @dataclass
@@ -87,19 +85,6 @@ class Receiver:
 
 def destination(name: str = "a") -> Destination:
     return Destination(name=name, kind=ChannelKind.WEBHOOK, modes=EVERYTHING)
-
-
-def turn_on(
-    store: Store, names: Sequence[str] = ("a",), modes: dict[NoticeEvent, NoticeMode] | None = None, at: int = T0
-) -> None:
-    wanted = dict.fromkeys(names, EVERYTHING if modes is None else modes)
-    outbox.store_destinations(store, wanted, dict.fromkeys(names, time(8)), "UTC", at)
-
-
-def tell(store: Store, at: int, event: e.AnyEvent | None = None) -> None:
-    """Something happens that is told at once."""
-    with store.writing() as write:
-        write.append(None, [e.LedgerEntry(event=event or e.UnattendedStopped(), at=at, actor="lena")])
 
 
 def states(store: Store) -> list[MessageState]:
@@ -181,6 +166,18 @@ def test_turning_off_and_on_again_starts_anew(store: Store) -> None:
     tell(store, T0 + 4)
     rows = outbox.read_messages(store, list(MessageState), 10)
     assert [(row.sequence, row.state) for row in rows] == [(2, MessageState.WAITING), (1, MessageState.DEAD)]
+
+
+def test_a_full_queue_is_extended_in_its_last_message(store: Store) -> None:
+    turn_on(store)
+    tell(store, T0)
+    with store.writing() as write:
+        write.db.run("UPDATE notice_destinations SET sequence = ?", (MAX_OPEN,))
+    tell(store, T0)
+    take(store, REPO, [record(1, day=300)], T0)
+    tell(store, T0)
+    rows = outbox.read_messages(store, [MessageState.WAITING], 10)[::-1]
+    assert sorted((row.sequence, len(row.items)) for row in rows) == [(1, 1), (MAX_OPEN + 1, 2)]
 
 
 # ---- conditions --------------------------------------------------------------------------------------------------------
@@ -270,7 +267,6 @@ def test_a_refused_message_is_dead_at_once_and_the_next_goes_on(store: Store) ->
 def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: Store) -> None:
     clock = TestClock()
     turn_on(store)
-    tell(store, T0, e.PlanApproved(run="r_1", changes=1))
     with store.writing() as write:
         ended = e.RunEnded(run="r_1", state="ended", counts={"done": 30})
         queue(

@@ -18,6 +18,7 @@ from hf_gate.domain.events import LedgerEntry, StatusMoved
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.errors import UsageError
+from tests.contract.notice_kit import leave_dead_letters
 from tests.web.kit import Room, Visitor, a_room
 from tests.web.payloads import CLASSES, payload
 from tests.web.test_plans import ended, made
@@ -267,6 +268,7 @@ def a_hostile_room(folder: Path) -> Iterator[Scene]:
         run = visitor.post(plan, {"do": "apply", "count": str(len(TURNS))}).headers["location"]
         ended(room, run)
         _spoil(room, repos, waiting, sent_back, visitor)
+        leave_dead_letters(room.app_state.workspace.store, [payload(Field.QUERY, turn) for turn in TURNS])
         visitor.post("/selection", {"do": "all", "q": "status:pending"})
         bulk = visitor.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
         yield Scene(room, repos, waiting, sent_back, refused, plan, run, bulk, visitor)

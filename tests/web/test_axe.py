@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES
+from tests.contract.notice_kit import leave_dead_letters
 from tests.web.hostile_scene import a_hostile_room
 from tests.web.kit import POLICY, Room, a_room, served
 from tests.web.test_plans import ended, made
@@ -79,6 +80,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     (folder / "policies" / "wrong.yaml").write_text(
         POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
     )
+    leave_dead_letters(room.app_state.workspace.store, ["the receiver answered 400", "the receiver answered 410"])
     entry = room.app_state.workspace.store.entries(limit=1)[0].link
     repo = f"/repos/{room.repo.type.value}s/{room.repo.id}"
     return {

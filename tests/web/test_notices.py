@@ -72,6 +72,22 @@ def test_nobody_else_sees_or_sends_notices(told: Room) -> None:
     assert states(told.app_state.workspace.store)[0] is MessageState.DEAD
 
 
+def test_an_open_desk_follows_the_file(told: Room, hook: Hook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    arrived = threading.Event()
+    with open_hook() as other:
+        other.on_call = arrived.set
+        monkeypatch.setenv("OTHER", other.url)
+        desk = tmp_path / "hf-gate.yaml"
+        desk.write_text(desk.read_text("utf-8").replace("env:HOOK,", "env:OTHER,"), "utf-8")
+        worker = BackgroundWorker(told.app_state, list)
+        worker.start()
+        try:
+            assert arrived.wait(60)
+        finally:
+            worker.stop()
+    assert (len(other.calls), len(hook.calls)) == (1, 0)
+
+
 def test_the_settings_say_how_to_name_a_destination(room: Room) -> None:
     assert "There is no destination." in room.visitor().get("/settings").body
 

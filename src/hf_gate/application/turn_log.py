@@ -125,7 +125,8 @@ def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
 
 def _first_problem(result: TurnResult) -> str | None:
     for repo, problem in result.failed.items():
-        return _shorten(f"{repo}: {problem}")
+        text = str(problem)
+        return _shorten(text if text.startswith(str(repo)) else f"{repo}: {text}")
     if result.stopped is not None:
         return _shorten(str(result.stopped))
     for repo, refusal in result.refused.items():

@@ -153,9 +153,8 @@ def compare_conditions(write: Writer, events: Collection[NoticeEvent], current: 
             before is not None and item.event in STANDING and item.count > before.count and at - told >= _GROWTH_MS
         )
         if before is None or has_grown or at - told >= REMIND_MS:
-            told = at
             news.append((item, at if has_grown else began))
-        _write_condition(db, key, item, began, told)
+            _write_condition(db, key, item, began, at)  # what was told last
     for (event, line), (item, began, _) in known.items():
         db.run("DELETE FROM notice_conditions WHERE event = ? AND line = ?", (event, line))
         if item.event.is_alarm:

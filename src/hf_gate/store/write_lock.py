@@ -75,7 +75,11 @@ class FileLock:
         except OSError as problem:
             self._lock.release()
             raise StoreUnavailable(f"{path} cannot be locked: {problem.strerror}.") from problem
-        self._write_holder(has_store=self.has_store)
+        try:
+            self._write_holder(has_store=self.has_store)
+        except StoreUnavailable:
+            os.close(self._holder)
+            raise
 
     def acquire(self, wait: float | None = None) -> bool:
         """Acquire the lock, waiting at most `wait` seconds (default: those of the constructor).
@@ -117,8 +121,12 @@ class FileLock:
     def _write_holder(self, *, has_store: bool) -> None:
         about = {"pid": self._who.pid, "host": self._who.host[:128], "command": self._who.command[:128]}
         text = json.dumps({**about, "turn": self._turn, "has_store": has_store})
-        os.lseek(self._holder, 0, os.SEEK_SET)
-        os.write(self._holder, text.encode().ljust(_SIZE - 1) + b"\n")
+        try:
+            os.lseek(self._holder, 0, os.SEEK_SET)
+            os.write(self._holder, text.encode().ljust(_SIZE - 1) + b"\n")
+        except OSError as problem:  # a full disk, for example
+            self._lock.release()
+            raise StoreUnavailable(f"{self._store} cannot be written: {problem.strerror}.") from problem
 
     def _read_holder(self) -> dict[str, Any]:
         os.lseek(self._holder, 0, os.SEEK_SET)

@@ -1,0 +1,63 @@
+"""What the desk does is told: approvals, runs, ends of access, and what lasts; a person's single decision is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.notices import NoticeEvent, NoticeItem
+from hf_gate.domain.timestamps import to_ms
+from tests.torture.near import Near
+from tests.torture.scene import Scene
+
+from .ends_kit import DAY, SIGNED, EndsScene
+from .notice_kit import told_items, turn_on
+from .test_approvals import DOUBLE, OWNER, author, decide, member, use
+from .test_approvals import scene as two_people
+
+__all__ = ["two_people"]
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Iterator[EndsScene]:
+    made = EndsScene(tmp_path, Near(repos=1))
+    yield made
+    made.close()
+
+
+def told(scene: Scene, event: NoticeEvent) -> list[NoticeItem]:
+    return [item for item in told_items(scene.store) if item.event is event]
+
+
+def test_the_first_approval_is_told_and_the_second_is_not(two_people: Scene) -> None:
+    turn_on(two_people.store, at=0)
+    mia = member(two_people, "mia")
+    decide(two_people, author(mia))
+    (item,) = told(two_people, NoticeEvent.SECOND_APPROVAL)
+    assert (item.repo, item.count, len(item.requests)) == (str(two_people.repos[0]), 1, 1)
+    decide(two_people, OWNER)
+    assert two_people.where("ada") == "accepted"
+    assert len(told(two_people, NoticeEvent.SECOND_APPROVAL)) == 1
+
+
+def test_a_single_decision_of_a_person_is_no_run_to_tell(two_people: Scene) -> None:
+    turn_on(two_people.store, at=0)
+    use(two_people, DOUBLE.replace("reviewers: 2", "reviewers: 1"))
+    decide(two_people, OWNER)
+    assert two_people.where("ada") == "accepted"
+    assert told(two_people, NoticeEvent.RUN_RESULT) == []
+
+
+def test_an_unattended_run_and_the_notice_of_an_end_are_told(ends: EndsScene) -> None:
+    turn_on(ends.store, at=0)
+    ends.let_in({"ada": 100}, SIGNED, "notice: [30d]")
+    (run,) = told(ends, NoticeEvent.RUN_RESULT)
+    assert (run.facts["state"], run.facts["done"]) == ("ended", 1)
+    assert told(ends, NoticeEvent.ENDS_SOON) == []
+    ends.near.time.advance(75 * DAY)
+    ends.turn()
+    (soon,) = told(ends, NoticeEvent.ENDS_SOON)
+    assert (soon.count, soon.requests) == (1, (ends.row("ada").id,))
+    assert to_ms(ends.now) > 0

@@ -1,0 +1,198 @@
+"""Plays a bad night on a local Hub's clock, and writes into docs/notices.md which notice arrived when and where.
+
+    python tools/night.py          # or: make night
+
+A turn takes place every 20 minutes. tests/journeys/test_night.py compares the page with a night of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from hf_gate.testing import LocalHub  # noqa: E402 - the path is set above
+from tests.contract.notice_kit import HOOK_KEY, Hook, Mailbox, open_hook, open_mailbox  # noqa: E402
+from tests.journeys.console import DATASET, PROGRAM, Console, fill  # noqa: E402
+
+PAGE: Final = ROOT / "docs" / "notices.md"
+_MARKED: Final = re.compile(r"(<!-- night -->\n).*?(<!-- end night -->)", re.DOTALL)
+_STEP: Final = timedelta(minutes=20)
+_LATER_S: Final = (
+    5  # by which each turn is later in its minutes than the one before, so that an hour is over for certain
+)
+_BASH: Final = shutil.which("bash") or "bash"
+_POLICY: Final = f"""\
+version: 1
+policy: voices
+applies_to: [{DATASET}]
+mode: enforce
+rules:
+  - {{id: all, then: accept}}
+"""
+_EVENTS: Final = {
+    "22:00": "two people ask",
+    "02:00": "the token is revoked",
+    "02:40": "a new token is in its file",
+    "03:00": "the Hub does not answer",
+    "03:40": "the Hub answers again",
+    "04:00": "the disk is full",
+    "05:20": "there is room again",
+}
+
+
+@dataclass
+class Night:
+    """The state of the night. `rows`: the time, what happened, and the messages that arrived at each place."""
+
+    hub: LocalHub
+    folder: Path
+    hook: Hook
+    mailbox: Mailbox
+    is_revoked: bool = False
+    is_full: bool = False
+    turns: int = 0
+    seen: tuple[int, int] = (0, 0)
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def play(self) -> None:
+        """Play from 22:00 to 08:20."""
+        self._advance_to("21:40")
+        self._turn()
+        while (moment := self._next()) != "08:40":
+            self._happen(moment)
+            self._turn()
+            if (arrived := self._collect()) or moment in _EVENTS:
+                self.rows.append((moment, _EVENTS.get(moment, ""), arrived))
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.hub.clock.now(), UTC)
+
+    def _advance_to(self, moment: str) -> None:
+        now = self._now()
+        due = now.replace(hour=int(moment[:2]), minute=int(moment[3:]), second=0, microsecond=0)
+        due += timedelta(days=due <= now, seconds=_LATER_S * self.turns)
+        self.hub.clock.advance(f"{round((due - now).total_seconds())}s")
+
+    def _next(self) -> str:
+        now = self._now()
+        due = now + _STEP - timedelta(minutes=now.minute % 20)
+        moment = f"{due:%H:%M}"
+        self._advance_to(moment)
+        return moment
+
+    def _happen(self, moment: str) -> None:
+        match moment:
+            case "22:00":
+                fill(self.hub, ["bob", "cy"], DATASET)
+            case "02:00" | "02:40":
+                self.is_revoked = moment == "02:00"
+            case "03:00":
+                self.hub.set_faults(["down:s=100000"])
+            case "03:40":
+                self.hub.set_faults([])
+            case "04:00" | "05:20":
+                self.is_full = moment == "04:00"
+            case _:
+                pass
+
+    def _turn(self) -> None:
+        self.turns += 1
+        console = Console(self.hub, "hf_local_revoked" if self.is_revoked else "owner")
+        words = ["run", "--once", "--max-wait", "1s"]
+        if self.is_full:  # no file may grow, as on a full disk
+            script = 'ulimit -f 0; exec "$@"'
+            subprocess.run(
+                [_BASH, "-c", script, "bash", *PROGRAM, *words],
+                env=console.environment(),
+                check=False,
+                capture_output=True,
+            )
+        else:
+            console.run(*words)
+
+    def _collect(self) -> str:
+        calls, mails = self.hook.calls[self.seen[0] :], self.mailbox.mails[self.seen[1] :]
+        self.seen = len(self.hook.calls), len(self.mailbox.mails)
+        found = [f"team: {item['text']}" for call in calls for item in call.document["items"]]
+        found += [f"office: {line}" for _, mail in mails for line in _read_lines(mail)]
+        return "<br>".join(_shorten(text) for text in found)
+
+
+def _read_lines(mail: Message) -> list[str]:
+    """Return the lines of a mail above its last paragraph, which names the Hub and the workspace."""
+    content = mail.get_payload(decode=True)
+    text = content.decode() if isinstance(content, bytes) else ""
+    return text.replace("\r\n", "\n").partition("\n\n")[0].splitlines()
+
+
+def _shorten(text: str) -> str:
+    text = re.sub(r"http://127\.0\.0\.1:\d+|127\.0\.0\.1:\d+", "the Hub", text.strip())
+    text = re.sub(r"(?<=\s)/\S+", "the store", text)
+    return re.sub(r"\br_\w{12}\b", "r_...", text).replace("|", "/")
+
+
+@contextmanager
+def _night(folder: Path) -> Iterator[Night]:
+    with LocalHub(requests=0, repos=3) as hub, open_hook() as hook, open_mailbox(None) as mailbox:
+        before = dict(os.environ), Path.cwd()
+        more = {
+            "HOOK": hook.url,
+            "HOOK_KEY": HOOK_KEY,
+            "HF_GATE_CLOCK": "hub",
+            "HOME": str(folder),
+            "XDG_STATE_HOME": str(folder / "state"),
+        }
+        os.environ.update(more)
+        os.chdir(folder)
+        try:
+            fill(hub, ["ada-l"], DATASET)
+            Console(hub).run("init", DATASET)
+            (folder / "policies" / "starter.yaml").write_text(_POLICY, "utf-8")
+            with (folder / "hf-gate.yaml").open("a", encoding="utf-8") as file:
+                file.write(
+                    "notify:\n  - {name: team, webhook: env:HOOK, key: env:HOOK_KEY, events: {run_result: off}}\n"
+                    f"  - {{name: office, smtp: 'localhost:{mailbox.port}', from: gate@example.org, to: [office@example.org],\n"
+                    "     events: {token: immediate, failed_turn: off, stuck: off, unattended: off}}\n"
+                )
+            yield Night(hub, folder, hook, mailbox)
+        finally:
+            os.environ.clear()
+            os.environ.update(before[0])
+            os.chdir(before[1])
+
+
+def make_table() -> str:
+    """Play the night; return its table in Markdown."""
+    with tempfile.TemporaryDirectory() as folder, _night(Path(folder)) as night:
+        night.play()
+        lines = [f"| {moment} | {what} | {arrived} |" for moment, what, arrived in night.rows]
+    return "\n".join(["| time | what happens | what arrives |", "|---|---|---|", *lines]) + "\n"
+
+
+def renew(page: str, table: str) -> str:
+    """Return the page with this table."""
+    return _MARKED.sub(lambda found: f"{found[1]}{table}{found[2]}", page)
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(renew(PAGE.read_text("utf-8"), make_table()), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
