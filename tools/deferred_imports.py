@@ -59,6 +59,8 @@ DEFERRED: Final[Mapping[str, str]] = {
     "apprise": "an optional package with 190 services",
     "hf_gate.application.notice_records": "loads the store",
     "hf_gate.application.notifications": "loads the store",
+    "hf_gate.application.letters": "loads the store",
+    "hf_gate.notify.letter_mail": "a client for mail",
     "hf_gate.notify.channels": "clients for HTTP and mail",
     "hf_gate.notify.heartbeat": "a client for HTTP",
     "hf_gate.notify.secret_references": "only with a heartbeat",

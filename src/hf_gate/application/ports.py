@@ -10,6 +10,7 @@ from ..domain.accounts import Account, Gate, Profile
 from ..domain.completeness import Completeness
 from ..domain.forms import GateForm
 from ..domain.ids import Person, Repo
+from ..domain.letters import LetterText
 from ..domain.notices import Delivery, OutgoingMessage
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision
@@ -87,3 +88,9 @@ class ChannelPort(Protocol):
 
     def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str]) -> Delivery:
         """Send a message, except to the recipients whose digests are in `accepted`."""
+
+
+class LetterPort(Protocol):
+    """A way to send letters to applicants. `send` ends within a bounded time and raises nothing."""
+
+    def send(self, ident: str, to: str, text: LetterText, sent_at: datetime) -> Delivery: ...

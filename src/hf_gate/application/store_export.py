@@ -39,6 +39,7 @@ TABLES: Final[Mapping[str, str]] = {
     "outbox": "notices that wait, died or were delivered lately; they name requests by number",
     "notice_lines": "lines of the next digest of notices",
     "notice_conditions": "states that were told and may last, such as a failing turn",
+    "letters": "letters to applicants and what became of them, without text and address",
     "first_turns": "policy versions that completed their first turn at a repo",
     "halted_versions": "policy versions that wait because a person paused or stopped a run",
     "halted_ends": "ends of grants that wait for the same reason",

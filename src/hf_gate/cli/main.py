@@ -62,6 +62,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "stop": CommandEntry("stop:stop", "Stop everything that works unattended.", _WORKSPACE, has_effect=True),
     "start": CommandEntry("stop:start", "Let unattended work continue after `stop`.", _WORKSPACE, has_effect=True),
     "notify": CommandEntry("notify:notify", "Notices to the staff: test, ls, retry.", _WORKSPACE),
+    "letters": CommandEntry("letters:letters", "Letters to applicants: ls, preview, mark-sent, retry.", _WORKSPACE),
     "expire": CommandEntry("expire:expire", "Grants that end: ls, renew, drop, adopt, confirm, no-renew.", _WORKSPACE),
     "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _WORKSPACE),
     "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _TRY),

@@ -226,12 +226,14 @@ class _Loop:
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool
+        from ..application.letters import store_subscription
         from ..application.notifications import store_destinations
         from ..application.turn import TurnContext, turn_to_dict
         from ..application.turn_log import has_found_no_repo, run_recorded_turn
         from ..application.workspace import new_id
 
         store_destinations(workspace)
+        store_subscription(workspace)
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
                 workspace,

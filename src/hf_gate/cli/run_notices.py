@@ -1,4 +1,4 @@
-"""Sends notices between and after the turns of `hf-gate run`, and alarms directly while the store cannot be written."""
+"""Sends notices and letters between and after the turns of `hf-gate run`, and alarms directly while the store cannot be written."""
 
 from __future__ import annotations
 
@@ -32,17 +32,20 @@ class NoticeSender:
     def send(self) -> None:
         """Send what is due. Other processes can use the store meanwhile."""
         from .. import bootstrap
+        from ..application.letters import send_letters
         from ..application.notifications import drain_workspace, store_destinations
 
         run = self.run
         self.next_at = None
         try:
-            if not run.location.config.notify or not bootstrap.has_store(run.settings, run.location):
+            config = run.location.config
+            if not (config.notify or config.letters.kinds) or not bootstrap.has_store(run.settings, run.location):
                 return
             self._touch_stamp()
             with bootstrap.open_workspace(run.connection, run.location, lends=True, command="hf-gate run") as workspace:
                 store_destinations(workspace)
                 result = drain_workspace(workspace)
+                letters = send_letters(workspace)
         except StoreBusy:  # the process that holds the store may send them
             self.next_at = run.now().timestamp() + 60.0
         except (HfGateError, OSError) as problem:
@@ -52,6 +55,8 @@ class NoticeSender:
         else:
             self.next_at = None if result.next_at is None else result.next_at / 1000
             self._warn(result.problems)
+            if letters.problem:
+                run.out.warn(f"A letter to an applicant was not sent: {letters.problem}. See hf-gate letters preview")
 
     def _warn(self, problems: dict[str, str]) -> None:
         """Warn about each destination whose problem is new."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..application.letters import LetterRecord, SampleRecord
 from ..application.notice_records import DestinationRecord, MessageRecord
 from ..application.overview_records import OverviewRecord
 from ..application.past_records import AccessRecord, ComparisonRecord, PastRequestRecord, ShownPastRequest
@@ -269,6 +270,14 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "notify-test": _document(
         ok=_BOOL, results=_array(_object(destination=_TEXT, outcome={"enum": list(DeliveryKind)}, problem=_MAYBE))
     ),
+    "letters-ls": _array(_record(LetterRecord)),
+    "letters-preview": _document(
+        sends=_BOOL,
+        samples=_array(_record(SampleRecord)),
+        due=_array(_record(LetterRecord)),
+        problems=_array(_record(LetterRecord)),
+    ),
+    "letters-mark": _document(state=_TEXT, letters=_array(_TEXT)),
     "notify-ls": _document(destinations=_array(_record(DestinationRecord)), messages=_array(_record(MessageRecord))),
     "notify-retry": _document(queued=_array(_TEXT)),
     "notice": _record(OutgoingMessage),

@@ -1,4 +1,4 @@
-"""Sends notices by mail through the owner's own server, with STARTTLS or TLS, and with a password if one is set."""
+"""Sends mail through the owner's own server, with STARTTLS or TLS, and with a password if one is set."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP as MAIL_POLICY
 from email.utils import format_datetime
+from functools import partial
 from threading import Timer
 from typing import Final
 
@@ -43,52 +44,66 @@ class MailChannel:
         to = [address for address in self._server.to if digest_address(address) not in accepted]
         if not to:
             return Delivery(DeliveryKind.DELIVERED)
-        has_begun = False
-        try:
-            mail = _compose(message, sent_at, self._server, to)
-            with self._connect() as connection:
-                if isinstance(connection, Delivery):
-                    return connection
-                has_begun = True
-                refused = connection.send_message(mail, self._server.sender, to)
-        except smtplib.SMTPRecipientsRefused as problem:
-            return _classify_recipients(to, problem.recipients)
-        except smtplib.SMTPResponseException as problem:  # the server answered, so it did not take the mail
-            return _classify_code(problem.smtp_code)
-        except (smtplib.SMTPServerDisconnected, OSError) as problem:
-            kind = DeliveryKind.UNKNOWN if has_begun or isinstance(problem, TimeoutError) else DeliveryKind.FAILED
-            return Delivery(kind, f"the connection broke: {type(problem).__name__}")
-        except (smtplib.SMTPException, UnicodeError, ValueError) as problem:
-            return Delivery(DeliveryKind.FAILED, f"the mail could not be sent: {type(problem).__name__}")
-        return _classify_recipients(to, refused)
+        compose = partial(_compose, message, sent_at, self._server, to)
+        return send_mail(self._server, self._password, compose, to, before=DeliveryKind.UNKNOWN)
 
-    @contextmanager
-    def _connect(self) -> Iterator[smtplib.SMTP | Delivery]:
-        """Yield a connection that may carry the mail, or why there is none. It is cut off after 30 seconds."""
-        host, port = self._server.host, self._server.port
-        context = ssl.create_default_context()
-        if port == _TLS_PORT:
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
-        else:
-            connection = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
-        timer = Timer(DEADLINE_S, _cut_off, [connection])
-        timer.start()
-        try:
+
+def send_mail(
+    server: MailServer,
+    password: str | None,
+    compose: Callable[[], EmailMessage],
+    to: Sequence[str],
+    *,
+    before: DeliveryKind = DeliveryKind.FAILED,
+) -> Delivery:
+    """Send one mail in a conversation of its own. `before` is the result of a timeout before anything was sent."""
+    has_begun = False
+    try:
+        mail = compose()
+        with _connect(server, password) as connection:
+            if isinstance(connection, Delivery):
+                return connection
+            has_begun = True
+            refused = connection.send_message(mail, server.sender, to)
+    except smtplib.SMTPRecipientsRefused as problem:
+        return _classify_recipients(to, problem.recipients)
+    except smtplib.SMTPResponseException as problem:  # the server answered, so it did not take the mail
+        return _classify_code(problem.smtp_code)
+    except (smtplib.SMTPServerDisconnected, OSError) as problem:
+        early = before if isinstance(problem, TimeoutError) else DeliveryKind.FAILED
+        return Delivery(DeliveryKind.UNKNOWN if has_begun else early, f"the connection broke: {type(problem).__name__}")
+    except (smtplib.SMTPException, UnicodeError, ValueError) as problem:
+        return Delivery(DeliveryKind.FAILED, f"the mail could not be sent: {type(problem).__name__}")
+    return _classify_recipients(to, refused)
+
+
+@contextmanager
+def _connect(server: MailServer, password: str | None) -> Iterator[smtplib.SMTP | Delivery]:
+    """Yield a connection that may carry the mail, or why there is none. It is cut off after 30 seconds."""
+    host, port = server.host, server.port
+    context = ssl.create_default_context()
+    if port == _TLS_PORT:
+        connection: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
+    else:
+        connection = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
+    timer = Timer(DEADLINE_S, _cut_off, [connection])
+    timer.start()
+    try:
+        connection.ehlo()
+        if port != _TLS_PORT and connection.has_extn("starttls"):
+            connection.starttls(context=context)
             connection.ehlo()
-            if port != _TLS_PORT and connection.has_extn("starttls"):
-                connection.starttls(context=context)
-                connection.ehlo()
-            elif port != _TLS_PORT and not is_loopback_host(host):
-                yield Delivery(DeliveryKind.FAILED, "the mail server offers no TLS, so nothing was sent")
-                return
-            if self._server.user is not None and self._password is not None:
-                connection.login(self._server.user, self._password)
-            yield connection
-        finally:
-            timer.cancel()
-            timer.join()
-            with suppress(smtplib.SMTPException, OSError):
-                connection.close()
+        elif port != _TLS_PORT and not is_loopback_host(host):
+            yield Delivery(DeliveryKind.FAILED, "the mail server offers no TLS, so nothing was sent")
+            return
+        if server.user is not None and password is not None:
+            connection.login(server.user, password)
+        yield connection
+    finally:
+        timer.cancel()
+        timer.join()
+        with suppress(smtplib.SMTPException, OSError):
+            connection.close()
 
 
 def _cut_off(connection: smtplib.SMTP) -> None:

@@ -78,7 +78,7 @@ def _read_destination(reader: NodeReader, node: Node) -> Destination | None:
     for other in ("key", "from", "to", "user", "password"):
         if other in keys and other not in _ALLOWED[kind]:
             reader.add_problem(keys[other][0], "other_channel", f"`{other}` does not belong to {kind.value}.")
-    mail = _read_mail(reader, keys, node) if kind is ChannelKind.SMTP else None
+    mail = read_mail_server(reader, keys, node) if kind is ChannelKind.SMTP else None
     if kind is ChannelKind.SMTP and mail is None:
         return None
     if kind is ChannelKind.WEBHOOK and "key" not in keys:
@@ -132,28 +132,35 @@ def _parse_time(text: str) -> time:
     return time(int(match[1]), int(match[2]))
 
 
-def _read_mail(reader: NodeReader, keys: Keys, node: Node) -> MailServer | None:
-    if missing := [name for name in ("from", "to") if name not in keys]:
+def read_mail_server(reader: NodeReader, keys: Keys, node: Node, *, has_recipients: bool = True) -> MailServer | None:
+    """Read a mail server with its sender and login, and its recipients if it has any."""
+    needed = ("from", "to") if has_recipients else ("from",)
+    if missing := [name for name in needed if name not in keys]:
         reader.add_problem(
             node, "no_address", f"smtp needs `{missing[0]}`.", hint=f"Write `{missing[0]}: gate@example.org`."
         )
         return None
     server = reader.parse(keys["smtp"][1], "smtp", "bad_server", _parse_server)
     sender = reader.parse(keys["from"][1], "from", "bad_address", _parse_address)
-    items = reader.read_items(keys["to"][1], "to", "`to: [office@example.org]`")
-    to = [text for item in items if (text := reader.parse(item, "to", "bad_address", _parse_address)) is not None]
+    to = _read_recipients(reader, keys["to"][1]) if has_recipients else ()
     user = reader.read_text(keys["user"][1], "user") if "user" in keys else None
     if ("user" in keys) != ("password" in keys):
         reader.add_problem(node, "half_login", "smtp needs both `user` and `password`, or neither.")
         return None
-    if len(to) > _MAX_RECIPIENTS:
-        reader.add_problem(keys["to"][1], "too_many", f"A destination has at most {_MAX_RECIPIENTS} recipients.")
-        return None
-    if server is None or sender is None or not to or len(to) != len(items):
+    if server is None or sender is None or to is None:
         return None
     host, port = server
     password = read_reference(reader, keys, "password")
-    return MailServer(host=host, port=port, sender=sender, to=tuple(dict.fromkeys(to)), user=user, password=password)
+    return MailServer(host=host, port=port, sender=sender, to=to, user=user, password=password)
+
+
+def _read_recipients(reader: NodeReader, node: Node) -> tuple[str, ...] | None:
+    items = reader.read_items(node, "to", "`to: [office@example.org]`")
+    to = [text for item in items if (text := reader.parse(item, "to", "bad_address", _parse_address)) is not None]
+    if len(to) > _MAX_RECIPIENTS:
+        reader.add_problem(node, "too_many", f"A destination has at most {_MAX_RECIPIENTS} recipients.")
+        return None
+    return tuple(dict.fromkeys(to)) if to and len(to) == len(items) else None
 
 
 def _parse_server(text: str) -> tuple[str, int]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import time
 
 from ..domain.ids import Repo
+from ..domain.letters import LetterConfig
 from ..domain.members import MEMBER_NAME
 from ..domain.notices import Destination
 from ..domain.yaml_parser import Mapping, Node, Scalar
+from .letter_config import read_letters
 from .literals import Hours, Rate, glob_matches, parse_hours, parse_rate
 from .model import PolicyProblem, TableSpec
 from .node_reader import Keys, NodeReader
@@ -23,7 +25,7 @@ from .strict_yaml import read_yaml
 
 KEYS = (
     "version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url", "retention",
-    "queues", "notify", "sign_in",
+    "queues", "notify", "sign_in", "letters",
 )  # fmt: skip
 DESK_KEYS = ("may_write_policies", "may_write_tables")
 _SYNONYMS = {
@@ -114,6 +116,7 @@ class WorkspaceConfig:
     queues: Map[str, tuple[str, ...]] = field(default_factory=dict)  # the members that a queue is for, by its name
     notify: tuple[Destination, ...] = ()  # where notices to the staff go
     sign_in: SignInConfig = field(default_factory=SignInConfig)
+    letters: LetterConfig = field(default_factory=LetterConfig)  # mail to applicants; off without kinds
     source: str = "hf-gate.yaml"
 
     def queues_of_others(self, member: str) -> tuple[str, ...]:
@@ -174,6 +177,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         queues=_read_queues(reader, keys["queues"][1]) if "queues" in keys else {},
         notify=read_destinations(reader, keys["notify"][1]) if "notify" in keys else (),
         sign_in=read_sign_in(reader, keys["sign_in"][1]) if "sign_in" in keys else SignInConfig(),
+        letters=read_letters(reader, keys["letters"][1]) if "letters" in keys else LetterConfig(),
         **(_read_desk(reader, keys["desk"][1]) if "desk" in keys else {}),
         source=reader.source.name,
     )

@@ -25,7 +25,7 @@ TO_SCRUB: Final = "to scrub"
 """The setting that says that deleted data may still be in free pages and in the log of the database."""
 
 _SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
-REQUEST_TABLES: Final = ("hits", "picked", "tray", "approvals", "approval_alarms")
+REQUEST_TABLES: Final = ("hits", "picked", "tray", "approvals", "approval_alarms", "letters")
 """Tables whose rows about an erased request are deleted."""
 _CHANGE: Final[dict[str, object]] = {
     "user_id": None,

@@ -221,6 +221,27 @@ notice_conditions = Table(  # states that last, such as a failing turn
     sqlite_with_rowid=False,
 )
 
+letters = Table(  # mail to applicants; no text and no address, which are read when a letter is sent
+    "letters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    text_column("kind"),
+    foreign_key_column("requests", "request_id"),
+    integer_column("person_id"),
+    Column("key", Text, nullable=False, server_default=""),  # the rule, or the end that is near
+    text_column("state"),
+    integer_column("made_at"),
+    integer_column("next_at"),
+    integer_column("attempts"),
+    integer_column("started_at", null=True),  # of the intent to send it
+    integer_column("ended_at", null=True),
+    text_column("problem", null=True),
+    text_column("lease", null=True),  # of the process that sends it
+    Index("letters_once", "request_id", "kind", "key", unique=True),
+    Index("letters_person", "person_id", "started_at"),
+    partial_index("letters_open", "next_at", "id", where="state IN ('due', 'sending')"),
+)
+
 # ---- desk ------------------------------------------------------------------------------------------------------------
 
 tray = Table(  # unsent decisions, and for some time the outcomes of sent ones

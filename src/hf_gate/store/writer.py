@@ -24,6 +24,7 @@ from . import runs
 from .compression import build_dictionary, encode_record_part
 from .erased import find_erased_meanwhile, link_new_request
 from .ledger import ChainWriter
+from .letter_queue import LetterCollector
 from .notice_queue import NoticeCollector
 from .people import People, StoredPerson
 from .projection import Projection, mark_people_due
@@ -50,6 +51,7 @@ class Writer:
         self._rows = Projection(db, memory)
         self._index = SearchIndex(db)
         self._notices = NoticeCollector(db)
+        self._letters = LetterCollector(db)
         self._taken: dict[
             tuple[int, int], tuple[int, RecordUpdate]
         ] = {}  # the request and record of each person in a repo
@@ -137,6 +139,7 @@ class Writer:
             if isinstance(event, e.RequestSeen):
                 ident = self._create_attempt(one, event, repo_id, person, log, at)
                 self._notices.add_event(event, at, one.request.repo, ident)
+                self._letters.add_event(event, at, ident)
                 if len(events) > 1:  # later events need the new row, which refers to a row of people
                     self._people.flush()
                     self._rows.load([ident])
@@ -207,6 +210,7 @@ class Writer:
     def finish(self) -> None:
         """Do what is done once at the end of a transaction."""
         self._notices.flush()
+        self._letters.flush()
         self._index.finish()
 
     def _flush(self, log: ChainWriter) -> None:
@@ -250,6 +254,7 @@ class Writer:
             ident = log.add(entry.event, entry.at, entry.actor, entry.request, entry.person, salt, private)
             done += [(verb, ident, entry.at) for verb in _counted_verbs(entry.event, before)]
             self._notices.add_event(entry.event, entry.at, repo, entry.request)
+            self._letters.add_event(entry.event, entry.at, entry.request)
             if entry.request is not None:
                 self._apply_entry(entry, entry.request)
         self._db.run_many("INSERT INTO done (verb, ledger_id, at) VALUES (?, ?, ?)", done)

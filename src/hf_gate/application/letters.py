@@ -1,0 +1,263 @@
+"""Writes letters to applicants, and sends those that are due: each at most once.
+
+Guarantees:
+1. A letter is sent only after its intent is stored, and one whose outcome is unknown is never sent again by itself.
+2. A letter goes only to the account's e-mail address as the Hub gave it.
+3. The store keeps no text and no address of a letter, so an erasure of a person needs no other step.
+4. Work ends after a bounded time and number of letters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from math import ceil
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from msgspec import Meta
+
+from ..domain.ids import Repo
+from ..domain.letter_texts import LETTER_TEXTS
+from ..domain.letters import (
+    DAY_MS,
+    LetterCase,
+    LetterConfig,
+    LetterKind,
+    LetterState,
+    LetterText,
+    fill_text,
+    join_languages,
+)
+from ..domain.network_hosts import is_loopback_host
+from ..domain.notices import Delivery, DeliveryKind
+from ..domain.rows import RequestRow
+from ..domain.timestamps import from_ms, ms_to_iso, to_ms
+from ..errors import HfGateError
+from ..store import letters
+from .ports import LetterPort
+from .records import Record, Time
+from .unattended import read_stop
+from .workspace import Workspace, new_id
+
+MAX_IN_TURN: Final = 100
+BUDGET_S: Final = 60.0
+"""How long one call of `send_letters` sends. The letter in progress may take 30 seconds more."""
+_SAMPLE_END: Final = 7  # days
+SHOWN: Final = (LetterState.UNKNOWN, LetterState.SENDING, LetterState.FAILED)
+"""The states that a person should look at."""
+
+
+class LetterRecord(Record, frozen=True, kw_only=True):
+    """A letter to an applicant."""
+
+    id: str
+    kind: str
+    state: str
+    repo: str
+    repo_type: str
+    user: str | None
+    user_id: str | None
+    email: Annotated[str | None, Meta(description="the account's address; null unless the letter is due")]
+    made_at: Time
+    tried_at: Time | None
+    problem: str | None
+    subject: Annotated[str | None, Meta(description="null unless the letter is due")]
+    text: Annotated[str | None, Meta(description="null unless the letter is due")]
+
+
+class SampleRecord(Record, frozen=True, kw_only=True):
+    """A text of a kind of letter with invented values."""
+
+    kind: str
+    subject: str
+    text: str
+
+
+@dataclass(slots=True)
+class SendResult:
+    """What one call of `send_letters` did: letters by outcome, and the last problem."""
+
+    counts: Counter[DeliveryKind] = field(default_factory=Counter)
+    problem: str | None = None
+
+
+def store_subscription(workspace: Workspace) -> None:
+    """Store which kinds of letters hf-gate.yaml names now, with the moment."""
+    letters.store_subscription(workspace.store, workspace.location.config.letters, to_ms(workspace.now()))
+
+
+# ---- sending ---------------------------------------------------------------------------------------------------------
+
+
+def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> SendResult:
+    """Send the letters that are due; nothing without a mail server, or while unattended work is stopped.
+
+    The first letter that was not delivered ends the call, because the others would fare alike, except one refused letter.
+    """
+    store, config, result = workspace.store, workspace.location.config.letters, SendResult()
+    began, worker = workspace.now(), new_id("w")
+    letters.tidy(store, to_ms(began))
+    if not config.kinds or config.mail is None or read_stop(store) is not None:
+        return result
+    if problem := _find_problem(workspace):
+        result.problem = problem
+        return result
+    while result.counts.total() < MAX_IN_TURN and (workspace.now() - began).total_seconds() < BUDGET_S:
+        try:
+            channel = channel or _open_channel(workspace)
+        except HfGateError as missing:  # a secret: nothing is claimed before it is there
+            result.problem = f"{missing} {missing.hint or ''}".strip()
+            return result
+        case = letters.claim(store, config, worker, to_ms(workspace.now()))
+        if case is None:
+            return result
+        done = _send(workspace, channel, case)
+        letters.settle(store, case, worker, done, to_ms(workspace.now()))
+        result.counts[done.kind] += 1
+        result.problem = done.problem or result.problem
+        if done.kind in (DeliveryKind.FAILED, DeliveryKind.UNKNOWN):
+            return result
+    return result
+
+
+def _send(workspace: Workspace, channel: LetterPort, case: LetterCase) -> Delivery:
+    claimed_at = workspace.now()
+    row = workspace.store.request(case.request)
+    if row is None or case.email is None:
+        return Delivery(DeliveryKind.REFUSED, "the request is not in the store any more")
+    text = render(case, row, workspace.location.config.letters, workspace.store.endpoint, workspace.zone, claimed_at)
+    if (workspace.now() - claimed_at).total_seconds() * 1000 > letters.SEND_WITHIN_MS:
+        return Delivery(DeliveryKind.FAILED, "this process was asleep")
+    return channel.send(case.id, case.email, text, workspace.now())
+
+
+def _open_channel(workspace: Workspace) -> LetterPort:
+    from ..notify.letter_mail import open_letter_channel
+
+    location = workspace.location
+    assert location.folder is not None, "letters are configured by a file in a folder"  # noqa: S101 - for the type checker
+    assert location.config.letters.mail is not None, "there is a mail server"  # noqa: S101 - as above
+    return open_letter_channel(location.config.letters.mail, location.folder)
+
+
+def _find_problem(workspace: Workspace) -> str | None:
+    """Return why nothing may be sent at all: the people of a local Hub are invented, their addresses may not be."""
+    mail = workspace.location.config.letters.mail
+    is_local = is_loopback_host(urlsplit(workspace.store.endpoint).hostname or "")
+    if mail is not None and is_local and not is_loopback_host(mail.host):
+        return "letters about requests at a local Hub go only to a mail server on this machine"
+    return None
+
+
+def mark_letters(workspace: Workspace, idents: Sequence[str], state: LetterState) -> list[str]:
+    """Set letters to `sent` or `due` as a person says; return the ids of those that could be set."""
+    return letters.mark(workspace.store, idents, state, to_ms(workspace.now()))
+
+
+# ---- texts -----------------------------------------------------------------------------------------------------------
+
+
+def render(
+    case: LetterCase, row: RequestRow, config: LetterConfig, endpoint: str, zone: tzinfo, now: datetime
+) -> LetterText:
+    """Return a letter as its recipient reads it, in each language of the workspace."""
+    identity = row.person.identity
+    user = identity.username or ""
+    values = _place(row.repo, endpoint) | {"user": user, "name": identity.fullname or user}
+    if case.ends_at is not None:
+        left = case.ends_at - to_ms(now)
+        values |= {"days": str(ceil(left / DAY_MS)), "date": f"{from_ms(case.ends_at).astimezone(zone):%Y-%m-%d}"}
+    return _fill(case.kind, config, values, config.needs.get(case.rule or "", {}))
+
+
+def _place(repo: Repo, endpoint: str) -> dict[str, str]:
+    return {"repo": str(repo), "link": f"{endpoint}/{repo.web_path}"}
+
+
+def _fill(kind: LetterKind, config: LetterConfig, values: dict[str, str], needs: object) -> LetterText:
+    parts = []
+    for language in config.languages:
+        own = config.texts.get(kind, {}).get(language)
+        needed = needs.get(language) or next(iter(needs.values()), "") if isinstance(needs, dict) else ""
+        parts.append(fill_text(own or LETTER_TEXTS[kind][language], {**values, "needed": needed}))
+    return join_languages(parts)
+
+
+def list_samples(workspace: Workspace) -> list[SampleRecord]:
+    """Return the text of each kind that is on, with invented values; one for each rule for which something is needed."""
+    config, now = workspace.location.config.letters, workspace.now()
+    ends_at = from_ms(to_ms(now) + _SAMPLE_END * DAY_MS).astimezone(workspace.zone)
+    values = {
+        "repo": "datasets/acme/example", "link": f"{workspace.store.endpoint}/datasets/acme/example",
+        "user": "ada-l", "name": "Ada Lovelace", "days": str(_SAMPLE_END), "date": f"{ends_at:%Y-%m-%d}",
+    }  # fmt: skip
+    found = []
+    for kind in config.kinds:
+        for needs in config.needs.values() if kind is LetterKind.NEEDED else ({},):
+            text = _fill(kind, config, values, needs)
+            found.append(SampleRecord(kind=kind.value, subject=text.subject, text=text.body))
+    return found
+
+
+# ---- lists -----------------------------------------------------------------------------------------------------------
+
+
+def list_due(workspace: Workspace, limit: int) -> list[LetterRecord]:
+    """Return the letters that would be sent now, with their recipients and texts."""
+    store, config, now = workspace.store, workspace.location.config.letters, workspace.now()
+    cases = letters.list_due(store, config, to_ms(now), limit)
+    rows = store.requests([case.request for case in cases])
+    return [
+        _record(
+            case.id, case.kind, LetterState.DUE, rows[case.request], case.made_at, email=case.email,
+            text=render(case, rows[case.request], config, store.endpoint, workspace.zone, now),
+        )
+        for case in cases
+        if case.request in rows
+    ]  # fmt: skip
+
+
+def list_open(workspace: Workspace, limit: int) -> list[LetterRecord]:
+    """Return the letters whose outcome is unknown, and those that failed, the newest first."""
+    found = letters.list_letters(workspace.store, SHOWN, limit)
+    rows = workspace.store.requests([one.request for one in found])
+    return [
+        _record(
+            one.id, one.kind, one.state, rows[one.request], one.made_at, tried_at=one.started_at, problem=one.problem
+        )
+        for one in found
+        if one.request in rows
+    ]
+
+
+def _record(
+    ident: str,
+    kind: LetterKind,
+    state: LetterState,
+    row: RequestRow,
+    made_at: int,
+    *,
+    tried_at: int | None = None,
+    problem: str | None = None,
+    email: str | None = None,
+    text: LetterText | None = None,
+) -> LetterRecord:
+    identity = row.person.identity
+    return LetterRecord(
+        id=ident,
+        kind=kind.value,
+        state=state.value,
+        repo=row.repo.id,
+        repo_type=row.repo.type.value,
+        user=identity.username,
+        user_id=identity.user_id,
+        email=email,
+        made_at=ms_to_iso(made_at),
+        tried_at=ms_to_iso(tried_at),
+        problem=problem,
+        subject=None if text is None else text.subject,
+        text=None if text is None else text.body,
+    )

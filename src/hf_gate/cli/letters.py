@@ -1,0 +1,166 @@
+"""letters: mail to applicants. Show what would be sent and to whom, and decide about letters whose outcome is unknown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+import msgspec
+
+from ..domain.display_text import join_words, make_visible, pluralize
+from ..domain.letters import LetterState
+from ..errors import UsageError
+from .framework import CommandEntry, GateGroup, command
+from .output import Column
+from .workspace import open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..application.letters import LetterRecord, SampleRecord
+    from .framework import Run
+
+_LISTED: Final = 10_000
+_PREVIEWED: Final = 50
+
+
+class LetterGroup(GateGroup):
+    """The group `letters`. Alone, it lists the letters that would be sent."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        if ctx._protected_args or ctx.args:  # noqa: SLF001 - click has no public way to see that no command was given
+            return super().invoke(ctx)
+        with letters_ls.make_context("ls", [], parent=ctx) as inner:
+            return letters_ls.invoke(inner)
+
+
+letters = LetterGroup(
+    "letters",
+    {
+        "ls": CommandEntry("letters:letters_ls", "List the letters that would be sent now."),
+        "preview": CommandEntry("letters:letters_preview", "Show each text, and who would get it."),
+        "mark-sent": CommandEntry("letters:letters_mark_sent", "Say that you sent letters yourself.", has_effect=True),
+        "retry": CommandEntry("letters:letters_retry", "Send failed or unknown letters again.", has_effect=True),
+    },
+    help="Letters to applicants. Without a command: the letters that would be sent now.",
+)
+
+
+@command("ls", examples=("hf-gate letters ls --json", "hf-gate letters ls --format csv"))
+def letters_ls(run: Run) -> int:
+    """List the letters that would be sent now, with recipients and texts. Nothing is sent.
+
+    With --format csv the list fits a mail merge. Then say which letters you sent: hf-gate letters mark-sent ID...
+    """
+    from ..application.letters import LetterRecord, list_due, list_open
+
+    workspace = open_workspace(run, needs_folder=True)
+    rows = list_due(workspace, _LISTED)
+    columns: Sequence[Column[LetterRecord]] = (
+        Column("LETTER", lambda row: row.id),
+        Column("KIND", lambda row: row.kind),
+        Column("TO", lambda row: f"{row.user or row.user_id or ''} <{row.email}>"),
+        Column("SUBJECT", lambda row: row.subject or "", is_flexible=True),
+    )
+    run.out.records(LetterRecord, rows, columns, name=lambda row: row.id, empty="No letter is due.")
+    if count := len(list_open(workspace, _LISTED)):
+        run.out.warn(f"{pluralize(count, 'letter')} failed or unknown. To list them: hf-gate letters preview")
+    return 0
+
+
+@command("preview", examples=("hf-gate letters preview", "hf-gate letters preview --json"))
+def letters_preview(run: Run) -> int:
+    """Show the text of each kind that is on, the letters that would be sent now, and those with an unknown outcome."""
+    from ..application.letters import list_due, list_open, list_samples
+
+    workspace = open_workspace(run, needs_folder=True)
+    config = workspace.location.config.letters
+    samples = list_samples(workspace)
+    due, problems = list_due(workspace, _PREVIEWED), list_open(workspace, _PREVIEWED)
+    document = {
+        "schema_version": 1,
+        "sends": bool(config.kinds) and config.mail is not None,
+        "samples": [msgspec.structs.asdict(one) for one in samples],
+        "due": [msgspec.structs.asdict(one) for one in due],
+        "problems": [msgspec.structs.asdict(one) for one in problems],
+    }
+    run.out.document(
+        document,
+        lambda: _lines(samples, due, problems, has_server=config.mail is not None),
+        quiet=[one.id for one in due],
+    )
+    return 0
+
+
+def _lines(
+    samples: Sequence[SampleRecord], due: Sequence[LetterRecord], problems: Sequence[LetterRecord], *, has_server: bool
+) -> Iterator[str]:
+    if not samples:
+        yield "Letters are off. Name kinds in hf-gate.yaml under `letters`; see docs/letters.md."
+    elif not has_server:
+        yield "There is no mail server, so hf-gate sends nothing. For a mail merge: hf-gate letters --format csv"
+    for one in samples:
+        yield f"--- {one.kind}, with invented values"
+        yield from _text_lines(one.subject, one.text)
+    for letter in due:
+        yield f"--- {letter.id}: {letter.kind}, to {letter.user or letter.user_id} <{letter.email}>"
+        yield from _text_lines(letter.subject or "", letter.text or "")
+    if samples and not due:
+        yield "No letter is due."
+    for letter in problems:
+        why = f": {letter.problem}" if letter.problem else ""
+        yield f"{letter.id}  {letter.state}  {letter.kind}  {letter.user or letter.user_id}  {letter.tried_at}{why}"
+    if problems:
+        yield "None of these is sent again by itself: hf-gate letters retry ID, or hf-gate letters mark-sent ID"
+
+
+def _text_lines(subject: str, text: str) -> Iterator[str]:
+    yield f"Subject: {make_visible(subject, one_line=True)}"
+    yield ""
+    for line in text.splitlines():
+        yield f"  {make_visible(line, one_line=True)}"
+    yield ""
+
+
+@command(
+    "mark-sent",
+    examples=(
+        "hf-gate letters mark-sent l_0123456789abcdef01234567",
+        "hf-gate letters mark-sent l_0123456789abcdef01234567 --json",
+    ),
+)
+@click.argument("idents", nargs=-1, required=True, metavar="ID...")
+def letters_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
+    """Say that you sent letters yourself, or that unknown ones arrived. hf-gate does not send them."""
+    return _mark(run, idents, LetterState.SENT)
+
+
+@command(
+    "retry",
+    examples=(
+        "hf-gate letters retry l_0123456789abcdef01234567",
+        "hf-gate letters retry l_0123456789abcdef01234567 --json",
+    ),
+)
+@click.argument("idents", nargs=-1, required=True, metavar="ID...")
+def letters_retry(run: Run, idents: tuple[str, ...]) -> int:
+    """Let the next turn of `run` send failed letters again, or unknown ones, which may arrive twice."""
+    return _mark(run, idents, LetterState.DUE)
+
+
+def _mark(run: Run, idents: Sequence[str], state: LetterState) -> int:
+    from ..application.letters import mark_letters
+
+    if len(idents) > _LISTED:
+        raise UsageError(f"more than {_LISTED:,} ids.", hint="Call the command several times.")
+    with open_workspace(run, needs_folder=True, writes=True, lends=True) as workspace:
+        done = mark_letters(workspace, idents, state)
+    if left := sorted(set(idents) - set(done)):
+        wanted = "due or unknown" if state is LetterState.SENT else "failed or unknown"
+        run.out.warn(f"{join_words(left[:5], 'and')}: not a letter that is {wanted}.")
+    run.out.document(
+        {"schema_version": 1, "state": state.value, "letters": done},
+        lambda: [f"{pluralize(len(done), 'letter')} marked as {state}."],
+        quiet=done,
+    )
+    return 1 if left else 0

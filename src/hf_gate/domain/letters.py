@@ -1,0 +1,162 @@
+"""Letters to applicants: which there are, their placeholders and limits, and how a template becomes a text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from .display_text import make_visible
+from .lifecycle import Status
+from .notices import MailServer
+
+
+class LetterKind(StrEnum):
+    """What a letter says to an applicant."""
+
+    RECEIVED = "received"  # the request arrived
+    NEEDED = "needed"  # what is still missing, and how to send it
+    ENDS = "ends"  # access ends soon
+    ENDED = "ended"  # access ended, and the person may ask again
+
+
+class LetterState(StrEnum):
+    """The state of a letter. `sending`: an intent is stored, and the outcome is not known yet."""
+
+    DUE = "due"
+    SENDING = "sending"
+    SENT = "sent"
+    UNKNOWN = "unknown"  # it may have arrived; it is never sent again by itself
+    FAILED = "failed"  # it did not arrive, and is not tried again
+    DROPPED = "dropped"  # nothing was sent, because it no longer applies or a limit was reached
+
+
+DAY_MS: Final = 86_400_000
+SAME_KIND_MS: Final = 7 * DAY_MS
+"""In this time, a person gets at most one letter of a kind."""
+PERSON_MS: Final = 30 * DAY_MS
+"""In this time, a person gets at most `per_person` letters."""
+PER_PERSON: Final = 4
+ON_HOLD: Final = "wait"
+"""The action of a verdict that keeps a request on hold."""
+MAX_TEXT: Final = 4000
+MAX_SUBJECT: Final = 150
+_MAX_VALUE: Final = 500  # characters of one filled-in value
+
+_COMMON: Final = ("name", "user", "repo", "link")
+PLACEHOLDERS: Final[Mapping[LetterKind, tuple[str, ...]]] = {
+    LetterKind.RECEIVED: _COMMON,
+    LetterKind.NEEDED: (*_COMMON, "needed"),
+    LetterKind.ENDS: (*_COMMON, "days", "date"),
+    LetterKind.ENDED: _COMMON,
+}
+"""The placeholders that the texts of each kind can use."""
+_BRACES: Final = re.compile(r"\{[^{}\n]*\}|[{}]")
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
+
+
+class LetterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The key `letters` of hf-gate.yaml. Without kinds, there are no letters; without `mail`, nothing is sent."""
+
+    kinds: tuple[LetterKind, ...] = ()
+    languages: tuple[str, ...] = ("en",)
+    texts: Mapping[LetterKind, Mapping[str, str]] = {}  # by kind and language
+    needs: Mapping[str, Mapping[str, str]] = {}  # what people on hold must send, by rule and language
+    per_person: int = PER_PERSON
+    mail: MailServer | None = None
+
+
+class LetterText(NamedTuple):
+    """A letter as it is read. Both parts are plain text."""
+
+    subject: str
+    body: str
+
+
+class PastLetter(NamedTuple):
+    """A letter that a person got, or may have got."""
+
+    kind: str
+    at: int  # ms
+
+
+class LetterCase(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter with what is true of its request now. Times are in ms."""
+
+    id: str
+    kind: LetterKind
+    person: int
+    request: int
+    rule: str | None
+    made_at: int
+    attempts: int
+    status: str
+    is_current: bool
+    ends_at: int | None
+    verdict: tuple[str | None, str | None]  # action and rule
+    email: str | None
+
+
+def find_text_fault(text: str, kind: LetterKind) -> str | None:
+    """Return what is wrong with a template, as a sentence; None if it can be used."""
+    subject, _, body = text.strip().partition("\n")
+    known = PLACEHOLDERS[kind]
+    for found in _BRACES.finditer(text):
+        if found[0][1:-1] not in known or len(found[0]) < 3:
+            names = ", ".join(f"{{{name}}}" for name in known)
+            return f"{found[0][:40]} is not a placeholder of {kind}; use {names}."
+    if not body.strip():
+        return f"the text of {kind} needs a subject in its first line, and a body below it."
+    if len(subject) > MAX_SUBJECT or len(text) > MAX_TEXT:
+        return f"the text of {kind} has more than {MAX_SUBJECT} characters in its first line, or {MAX_TEXT:,} in all."
+    return None
+
+
+def fill_text(template: str, values: Mapping[str, str]) -> LetterText:
+    """Return a template with its values. Values are one line each, and placeholders in them stay as they are."""
+    clean = {name: make_visible(value, one_line=True)[:_MAX_VALUE] for name, value in values.items()}
+    subject, _, body = template.strip().partition("\n")
+
+    def fill(text: str) -> str:
+        return _BRACES.sub(lambda match: clean.get(match[0][1:-1], match[0]), text)
+
+    return LetterText(make_visible(fill(subject), one_line=True)[: 2 * MAX_SUBJECT], fill(body).strip())
+
+
+def join_languages(parts: list[LetterText]) -> LetterText:
+    """Return one letter with each language below the other; the subject is that of the first one."""
+    bodies = [parts[0].body, *(f"{one.subject}\n\n{one.body}" for one in parts[1:])]
+    return LetterText(parts[0].subject, "\n\n-----\n\n".join(bodies))
+
+
+def is_mail_address(text: str | None) -> bool:
+    """Tell whether a letter can be addressed to this. Lists, names, comments and line breaks are not addresses."""
+    return bool(text and _ADDRESS.match(text))
+
+
+def find_obstacle(case: LetterCase, config: LetterConfig, now: int) -> str | None:
+    """Return why a letter no longer applies; None if it does."""
+    kind, is_pending = case.kind, case.status == Status.PENDING and case.is_current
+    if kind not in config.kinds:
+        return "letters of this kind are off"
+    if not is_mail_address(case.email):
+        return "the Hub gave no e-mail address that a letter can go to"
+    applies = {
+        LetterKind.RECEIVED: is_pending,
+        LetterKind.NEEDED: is_pending and case.verdict == (ON_HOLD, case.rule) and case.rule in config.needs,
+        LetterKind.ENDS: case.status == Status.ACCEPTED and case.ends_at is not None and case.ends_at > now,
+        LetterKind.ENDED: case.status == Status.RESET and case.is_current,
+    }
+    return None if applies[kind] else "the request has changed since"
+
+
+def find_limit(kind: LetterKind, past: list[PastLetter], per_person: int, now: int) -> str | None:
+    """Return the limit that forbids another letter to a person; None if it may be sent."""
+    if any(one.kind == kind and now - one.at < SAME_KIND_MS for one in past):
+        return "the person got a letter of this kind in the last 7 days"
+    if sum(now - one.at < PERSON_MS for one in past) >= per_person:
+        return f"the person got {per_person} letters in the last 30 days"
+    return None

@@ -1,0 +1,93 @@
+"""Parses letters to applicants: the map `letters` of hf-gate.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from typing import Final
+
+from ..domain.letter_texts import LETTER_TEXTS
+from ..domain.letters import PER_PERSON, LetterConfig, LetterKind, find_text_fault
+from ..domain.yaml_parser import Mapping, Node, Scalar
+from .node_reader import Keys, NodeReader
+from .notice_config import read_mail_server
+
+LETTER_KEYS: Final = (
+    "kinds", "languages", "texts", "needs", "per_person", "smtp", "from", "user", "password",
+)  # fmt: skip
+LETTER_LANGUAGES: Final = tuple(LETTER_TEXTS[LetterKind.RECEIVED])
+_SYNONYMS: Final = {"events": "kinds", "on": "kinds", "language": "languages", "templates": "texts", "sender": "from"}
+_MAX_NEED: Final = 500  # characters; longer values are cut when a text is filled
+
+
+def read_letters(reader: NodeReader, node: Node) -> LetterConfig:
+    """Read the letters. Problems are added to the reader."""
+    keys = reader.read_keys(node, "letters", LETTER_KEYS, synonyms=_SYNONYMS)
+    if keys is None:
+        return LetterConfig()
+    if "kinds" not in keys:
+        reader.add_problem(node, "no_kinds", "letters needs `kinds`.", hint="Write `kinds: [received, ends]`.")
+    kinds = _read_choices(reader, keys, "kinds", tuple(kind.value for kind in LetterKind))
+    languages = _read_choices(reader, keys, "languages", LETTER_LANGUAGES) or ("en",)
+    needs = _read_needs(reader, keys["needs"][1]) if "needs" in keys else {}
+    if LetterKind.NEEDED in kinds and not needs:
+        words = "letters of the kind needed require `needs`: what people must send, for each rule with `then: wait`."
+        reader.add_problem(keys["kinds"][1], "no_needs", words, hint="Write `needs: {RULE: Send ... to ...}`.")
+    number = reader.read_number(keys["per_person"][1], "per_person", 1, 30) if "per_person" in keys else None
+    mail = [name for name in ("from", "user", "password") if name in keys and "smtp" not in keys]
+    if mail:
+        reader.add_problem(keys[mail[0]][0], "no_server", f"letters has `{mail[0]}` but no `smtp`.")
+    return LetterConfig(
+        kinds=tuple(LetterKind(kind) for kind in kinds),
+        languages=languages,
+        texts=_read_texts(reader, keys["texts"][1]) if "texts" in keys else {},
+        needs=needs,
+        per_person=number or PER_PERSON,
+        mail=read_mail_server(reader, keys, node, has_recipients=False) if "smtp" in keys else None,
+    )
+
+
+def _read_choices(reader: NodeReader, keys: Keys, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    if name not in keys:
+        return ()
+    items = reader.read_items(keys[name][1], name, f"`{name}: [{known[0]}]`")
+    found = [text for item in items if (text := reader.read_choice(item, name, known)) is not None]
+    return tuple(dict.fromkeys(text for text in found if text in known))
+
+
+def _read_texts(reader: NodeReader, node: Node) -> dict[LetterKind, dict[str, str]]:
+    found: dict[LetterKind, dict[str, str]] = {}
+    keys = reader.read_keys(node, "texts", [kind.value for kind in LetterKind]) or {}
+    for name, (_, value) in keys.items():
+        kind = LetterKind(name)
+        found[kind] = _read_languages(reader, value, f"texts of {name}")
+        faults = (find_text_fault(text, kind) for text in found[kind].values())
+        if fault := next((fault for fault in faults if fault), None):
+            reader.add_problem(value, "bad_text", f"letters: {fault}")
+    return found
+
+
+def _read_needs(reader: NodeReader, node: Node) -> Map[str, Map[str, str]]:
+    found: dict[str, Map[str, str]] = {}
+    if not isinstance(node, Mapping):
+        reader.add_problem(node, "not_a_map", "Write needs as `rule: text` lines.")
+        return found
+    for key, value in node.pairs:
+        rule = reader.read_id(key, "A rule's name") if isinstance(key, Scalar) else None
+        if rule is None:
+            continue
+        texts = _read_languages(reader, value, f"needs of {rule}")
+        if any(len(text) > _MAX_NEED for text in texts.values()):
+            reader.add_problem(value, "too_long", f"needs of {rule} has more than {_MAX_NEED} characters.")
+        if texts:
+            found[rule] = texts
+    return found
+
+
+def _read_languages(reader: NodeReader, node: Node, what: str) -> dict[str, str]:
+    """Read one text for each language; a text alone is in English."""
+    if isinstance(node, Scalar):
+        text = reader.read_text(node, what)
+        return {} if text is None else {"en": text}
+    keys = reader.read_keys(node, what, LETTER_LANGUAGES) or {}
+    texts = {name: reader.read_text(value, f"{what} in {name}") for name, (_, value) in keys.items()}
+    return {name: text for name, text in texts.items() if text is not None}

@@ -1,0 +1,86 @@
+"""Queues letters to applicants in the transaction of what they tell. Nobody who asked before letters were on gets one."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.letters import ON_HOLD, LetterKind
+from ..domain.lifecycle import Status
+from ..domain.outcomes import OutcomeKind
+from .sql import Database
+
+SETTING: Final = "letters"
+"""The setting that holds `LetterSubscription` as JSON; there is none while letters are off."""
+
+
+class LetterSubscription(msgspec.Struct, frozen=True):
+    """The kinds of letters that are on, since when (ms), and the rules for which something is needed."""
+
+    since: dict[str, int]
+    rules: tuple[str, ...] = ()
+
+
+class LetterCollector:
+    """Collects the letters of one transaction, and writes them at its end."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._found: dict[tuple[int, LetterKind, str], int] = {}  # request, kind and key; the time
+
+    def add_event(self, event: e.AnyEvent, at: int, request: int | None) -> None:
+        """Add the letter that an entry of the ledger causes, if any."""
+        kind = None if request is None else _kind_of(event)
+        if kind is not None and request is not None:
+            key = event.rule if isinstance(event, e.VerdictReached) else ""
+            if isinstance(event, e.GrantNoticed):
+                key = f"{event.until} {event.step}"
+            self._found[request, kind, key] = at
+
+    def flush(self) -> None:
+        """Write the collected letters of kinds that are on, to people who asked since then."""
+        if not self._found:
+            return
+        found, self._found = self._found, {}
+        setting = self._db.row("SELECT value FROM settings WHERE key = ?", (SETTING,))
+        if setting is None:
+            return
+        on = msgspec.json.decode(setting[0], type=LetterSubscription)
+        wanted = {
+            key: at
+            for key, at in found.items()
+            if key[1] in on.since and (key[1] is not LetterKind.NEEDED or key[2] in on.rules)
+        }
+        among, value = self._db.in_clause(list({request for request, _, _ in wanted}))
+        sql = (
+            "SELECT r.id, r.person_id, r.asked_at FROM requests r JOIN people p ON p.id = r.person_id"
+            f" WHERE r.id {among} AND r.record_id IS NOT NULL AND p.email IS NOT NULL"
+        )
+        about = {ident: (person, asked_at) for ident, person, asked_at in self._db.rows(sql, (value,))}
+        rows = [
+            (f"l_{secrets.token_hex(12)}", kind.value, request, about[request][0], key, at, at)
+            for (request, kind, key), at in wanted.items()
+            if request in about and about[request][1] >= on.since[kind]
+        ]
+        self._db.run_many(
+            "INSERT INTO letters (id, kind, request_id, person_id, key, state, made_at, next_at, attempts)"
+            " VALUES (?, ?, ?, ?, ?, 'due', ?, ?, 0) ON CONFLICT (request_id, kind, key) DO NOTHING",
+            rows,
+        )
+
+
+def _kind_of(event: e.AnyEvent) -> LetterKind | None:
+    match event:
+        case e.RequestSeen(status=Status.PENDING):
+            return LetterKind.RECEIVED
+        case e.VerdictReached(action=action) if action == ON_HOLD:
+            return LetterKind.NEEDED
+        case e.GrantNoticed():
+            return LetterKind.ENDS
+        case e.ChangeSettled(kind=OutcomeKind.DONE, after=Status.RESET, is_end=True):
+            return LetterKind.ENDED
+        case _:
+            return None

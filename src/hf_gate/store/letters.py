@@ -1,0 +1,212 @@
+"""Stores letters to applicants: which are due, the intent to send one, and what became of it.
+
+Guarantees:
+1. A letter leaves the state `due` in a transaction that ends before it is sent, and only one process can do that.
+2. It becomes `due` again only if nothing arrived, by the process that tried, or if a person says so.
+3. A letter whose outcome is not known stays `unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from ..domain.letters import (
+    DAY_MS,
+    PERSON_MS,
+    LetterCase,
+    LetterConfig,
+    LetterKind,
+    LetterState,
+    PastLetter,
+    find_limit,
+    find_obstacle,
+)
+from ..domain.notices import Delivery, DeliveryKind, retry_wait
+from .letter_queue import SETTING, LetterSubscription
+from .sql import Database, Row
+from .store import Store
+
+LEASE_MS: Final = 600_000
+"""After this time without an outcome, a letter counts as unknown."""
+SEND_WITHIN_MS: Final = 60_000
+"""After this time since the claim, a process must not begin to send."""
+MAX_ATTEMPTS: Final = 12
+_SKIPPED_AT_ONCE: Final = 500  # letters that one claim drops at most
+_KEPT_DAYS: Final = 400
+_DUE_DAYS: Final = 30
+_SELECT: Final = (
+    "SELECT l.id, l.kind, l.person_id, l.request_id, l.key, l.made_at, l.attempts, r.status, r.is_current, r.ends_at,"
+    " v.action, v.rule, p.email FROM letters l JOIN requests r ON r.id = l.request_id"
+    " JOIN people p ON p.id = l.person_id LEFT JOIN verdicts v ON v.id = r.verdict_id"
+)
+_ORDER: Final = "ORDER BY l.made_at, l.id"
+_DELIVERED_BY: Final = {DeliveryKind.DELIVERED: LetterState.SENT, DeliveryKind.UNKNOWN: LetterState.UNKNOWN}
+
+
+class LetterRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored letter. Times are in ms."""
+
+    id: str
+    kind: LetterKind
+    request: int
+    key: str
+    state: LetterState
+    made_at: int
+    next_at: int
+    attempts: int
+    started_at: int | None
+    ended_at: int | None
+    problem: str | None
+
+
+# ---- what is on ------------------------------------------------------------------------------------------------------
+
+
+def store_subscription(store: Store, config: LetterConfig, now: int) -> None:
+    """Store which kinds are on, and since when. Letters of kinds that are off now are dropped."""
+    text = store.setting(SETTING)
+    before = LetterSubscription({}) if text is None else msgspec.json.decode(text, type=LetterSubscription)
+    after = LetterSubscription(
+        {kind.value: before.since.get(kind, now) for kind in config.kinds}, tuple(sorted(config.needs))
+    )
+    if before == after or not (before.since or after.since):
+        return
+    with store.writing() as write:
+        write.write_setting(SETTING, msgspec.json.encode(after).decode() if after.since else None)
+        for kind in before.since.keys() - after.since.keys():
+            sql = "UPDATE letters SET state = 'dropped', ended_at = ?, problem = ? WHERE state = 'due' AND kind = ?"
+            write.db.run(sql, (now, "letters of this kind were turned off", kind))
+
+
+def tidy(store: Store, now: int) -> None:
+    """Mark letters without an outcome as unknown, drop those that were due for long, and delete old rows."""
+    sql = (
+        "SELECT 1 FROM letters WHERE (state = 'sending' AND started_at < ?) OR (state = 'due' AND made_at < ?)"
+        " OR ended_at < ? LIMIT 1"
+    )
+    limits = (now - LEASE_MS, now - _DUE_DAYS * DAY_MS, now - _KEPT_DAYS * DAY_MS)
+    if store.reads.row(sql, limits) is None:
+        return
+    with store.writing() as write:
+        write.db.run(
+            "UPDATE letters SET state = 'unknown', ended_at = ?, problem = ? WHERE state = 'sending' AND started_at < ?",
+            (now, "the process that sent it ended before it stored the outcome", limits[0]),
+        )
+        write.db.run(
+            "UPDATE letters SET state = 'dropped', ended_at = ?, problem = ? WHERE state = 'due' AND made_at < ?",
+            (now, f"it was due for {_DUE_DAYS} days", limits[1]),
+        )
+        write.db.run("DELETE FROM letters WHERE ended_at < ? AND state <> 'unknown'", (limits[2],))
+
+
+# ---- sending ---------------------------------------------------------------------------------------------------------
+
+
+def claim(store: Store, config: LetterConfig, worker: str, now: int) -> LetterCase | None:
+    """Store the intent to send the oldest letter that is due, and return it. Letters that do not apply are dropped."""
+    if store.reads.row("SELECT 1 FROM letters WHERE state = 'due' AND next_at <= ? LIMIT 1", (now,)) is None:
+        return None
+    with store.writing() as write:
+        sql = f"{_SELECT} WHERE l.state = 'due' AND l.next_at <= ? {_ORDER} LIMIT ?"
+        for row in write.db.rows(sql, (now, _SKIPPED_AT_ONCE)):
+            case = _decode_case(row)
+            past = _read_past(write.db, case.person, now)
+            problem = find_obstacle(case, config, now) or find_limit(case.kind, past, config.per_person, now)
+            if problem is None:
+                changed = write.db.run(
+                    "UPDATE letters SET state = 'sending', started_at = ?, attempts = attempts + 1, lease = ?, problem = NULL"
+                    " WHERE id = ? AND state = 'due'",
+                    (now, worker, case.id),
+                )
+                if changed:
+                    return case
+                continue
+            sql = "UPDATE letters SET state = 'dropped', ended_at = ?, problem = ? WHERE id = ? AND state = 'due'"
+            write.db.run(sql, (now, problem, case.id))
+    return None
+
+
+def settle(store: Store, case: LetterCase, worker: str, result: Delivery, now: int) -> bool:
+    """Store what became of a letter; return False if a person or an erasure has decided about it meanwhile."""
+    attempts = case.attempts + 1
+    state = _DELIVERED_BY.get(result.kind, LetterState.FAILED)
+    if result.kind is DeliveryKind.FAILED and attempts < MAX_ATTEMPTS:
+        state = LetterState.DUE
+    next_at = now + retry_wait(attempts, is_alarm=False)
+    ended_at = None if state is LetterState.DUE else now
+    only = "state = 'sending'" if state is LetterState.DUE else "state IN ('sending', 'unknown')"
+    with store.writing() as write:
+        changed = write.db.run(
+            "UPDATE letters SET state = ?, next_at = ?, ended_at = ?, problem = ?, lease = NULL,"
+            f" started_at = CASE WHEN ? THEN NULL ELSE started_at END WHERE id = ? AND lease = ? AND {only}",
+            (state.value, next_at, ended_at, result.problem or None, state is LetterState.DUE, case.id, worker),
+        )
+    return bool(changed)
+
+
+def mark(store: Store, idents: Sequence[str], state: LetterState, now: int) -> list[str]:
+    """Set letters as a person says: `sent` of those due or unknown, `due` of those unknown or failed. Return their ids."""
+    among, after = ("due", "unknown"), "ended_at = ?, started_at = coalesce(started_at, ?)"
+    values: tuple[int, ...] = (now, now)
+    if state is LetterState.DUE:
+        among, after = ("unknown", "failed"), "ended_at = NULL, started_at = NULL, attempts = 0, next_at = ?"
+        values = (now,)
+    sql = f"UPDATE letters SET state = ?, problem = NULL, lease = NULL, {after} WHERE id = ? AND state IN (?, ?)"
+    with store.writing() as write:
+        return [ident for ident in idents if write.db.run(sql, (state.value, *values, ident, *among))]
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def list_due(store: Store, config: LetterConfig, now: int, limit: int) -> list[LetterCase]:
+    """Return the letters that would be sent, the oldest first."""
+    found: list[LetterCase] = []
+    past: dict[int, list[PastLetter]] = {}
+    for row in store.reads.rows(f"{_SELECT} WHERE l.state = 'due' {_ORDER}"):
+        case = _decode_case(row)
+        if find_obstacle(case, config, now) is not None:
+            continue
+        known = past.setdefault(case.person, _read_past(store.reads, case.person, now))
+        if find_limit(case.kind, known, config.per_person, now) is None:
+            known.append(PastLetter(case.kind, now))
+            found.append(case)
+        if len(found) >= limit:
+            break
+    return found
+
+
+def list_letters(store: Store, states: Sequence[LetterState], limit: int) -> list[LetterRow]:
+    """Return letters in these states, the newest first."""
+    among, value = store.reads.in_clause([state.value for state in states])
+    sql = (
+        "SELECT id, kind, request_id, key, state, made_at, next_at, attempts, started_at, ended_at, problem FROM letters"
+        f" WHERE state {among} ORDER BY made_at DESC, id LIMIT ?"
+    )
+    return [
+        LetterRow(
+            id=ident, kind=LetterKind(kind), request=request, key=key, state=LetterState(state), made_at=made_at,
+            next_at=next_at, attempts=attempts, started_at=started_at, ended_at=ended_at, problem=problem,
+        )
+        for ident, kind, request, key, state, made_at, next_at, attempts, started_at, ended_at, problem
+        in store.reads.rows(sql, (value, limit))
+    ]  # fmt: skip
+
+
+def _read_past(db: Database, person: int, now: int) -> list[PastLetter]:
+    sql = (
+        "SELECT kind, started_at FROM letters WHERE person_id = ? AND started_at > ?"
+        " AND state IN ('sending', 'sent', 'unknown')"
+    )
+    return [PastLetter(kind, at) for kind, at in db.rows(sql, (person, now - PERSON_MS))]
+
+
+def _decode_case(row: Row) -> LetterCase:
+    ident, kind, person, request, key, made_at, attempts, status, is_current, ends_at, action, rule, email = row
+    return LetterCase(
+        id=ident, kind=LetterKind(kind), person=person, request=request, rule=key or None, made_at=made_at,
+        attempts=attempts, status=status, is_current=bool(is_current), ends_at=ends_at, verdict=(action, rule), email=email,
+    )  # fmt: skip

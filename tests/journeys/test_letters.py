@@ -1,0 +1,320 @@
+"""Letters reach applicants at most once, in a text that the owner saw before; nobody who asked before gets one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from email.header import decode_header, make_header
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.contract.notice_kit import Mailbox, make_certificate, open_mailbox
+from tests.house.tree import ROOT
+
+from .console import DATASET, HOSTILE, Console, fill
+
+PASSWORD = "a-password-of-the-tests"
+POLICY = f"""\
+version: 1
+policy: voices
+applies_to: [{DATASET}]
+mode: enforce
+rules:
+  - id: agreement
+    when: answers.purpose.text == "wait"
+    then: wait
+    at_most: 30d
+    after: human
+  - id: students
+    when: answers.purpose.text == "student"
+    then: accept
+    until: 30d
+    at_end: reset
+    end_reason: The time is over.
+    notice: [7d]
+  - {{id: all, then: human}}
+"""
+LETTERS = """\
+letters:
+  kinds: [received, needed, ends, ended]
+  smtp: 127.0.0.1:PORT
+  from: access@example.org
+  user: gate
+  password: env:MAIL_PASSWORD
+  needs: {agreement: Send the signed agreement.}
+"""
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def mailbox(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    """A server that wants STARTTLS and a login; its certificate is trusted."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
+    with open_mailbox(certificate, password=PASSWORD) as found:
+        yield found
+
+
+@pytest.fixture
+def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox) -> Console:
+    """A workspace with letters; one person asked before they were turned on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
+    console = Console(fresh)
+    ask(console, "ada-l")
+    assert console.run("init", DATASET).code == 0
+    (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
+    configure(LETTERS.replace("PORT", str(mailbox.port)))
+    run_once(console)
+    console.hub.clock.advance("1m")
+    return console
+
+
+def configure(letters: str) -> None:
+    """Replace the letters of the workspace in the current folder."""
+    desk = Path("hf-gate.yaml")
+    desk.write_text(desk.read_text("utf-8").partition("letters:")[0] + letters, "utf-8")
+
+
+def ask(console: Console, name: str, purpose: str = "to listen", fullname: str | None = None, email: str = "") -> None:
+    person = {"username": name, "fullname": fullname or name.title(), "email": email or f"{name}@example.org"}
+    if name not in console.hub.tokens:
+        console.hub.add_people([person])
+    fill(console.hub, [name], DATASET, {"Purpose": purpose})
+
+
+def run_once(console: Console, code: int = 0) -> str:
+    ended = console.run("run", "--once")
+    assert ended.code == code, ended.err
+    return ended.err
+
+
+def subjects(mailbox: Mailbox) -> list[tuple[tuple[str, ...], str]]:
+    texts = [str(make_header(decode_header(mail["subject"]))) for _, mail in mailbox.mails]
+    return [(to, " ".join(text.split())) for (to, _), text in zip(mailbox.mails, texts, strict=True)]
+
+
+def body(mailbox: Mailbox, number: int = -1) -> str:
+    content = mailbox.mails[number][1].get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content.decode()
+
+
+def test_people_hear_of_their_request_of_what_is_needed_and_of_the_end(console: Console, mailbox: Mailbox) -> None:
+    ask(console, "bob")
+    ask(console, "cy", "wait")
+    ask(console, "dee", "student")
+    run_once(console)
+    assert sorted(subjects(mailbox)) == [
+        (("bob@example.org",), f"Your request for {DATASET} arrived"),
+        (("cy@example.org",), f"Something is missing for your access to {DATASET}"),
+        (("cy@example.org",), f"Your request for {DATASET} arrived"),
+    ]
+    mail = mailbox.mails[0][1]
+    assert mail["auto-submitted"] == "auto-generated"
+    assert mail.get_content_type() == "text/plain"
+    assert mailbox.logins[0] == ("gate", True)
+    assert any("Send the signed agreement." in body(mailbox, number) for number in range(3))
+    mailbox.mails.clear()
+    run_once(console)
+    console.hub.clock.advance("24d")
+    run_once(console)
+    assert subjects(mailbox) == [(("dee@example.org",), f"Your access to {DATASET} ends in 6 days")]
+    console.hub.clock.advance("7d")
+    run_once(console)
+    run_once(console)
+    assert subjects(mailbox)[1:] == [(("dee@example.org",), f"Your access to {DATASET} ended")]
+
+
+def test_nobody_who_asked_before_gets_a_letter(console: Console, mailbox: Mailbox) -> None:
+    text = POLICY.replace('when: answers.purpose.text == "wait"', "when: request.age_days >= 0")
+    Path("policies/starter.yaml").write_text(text, "utf-8")
+    run_once(console)
+    assert console.run("show", "--json", f"ada-l@{DATASET}").json["verdict"]["action"] == "wait"
+    before = Console(console.hub)
+    configure("")
+    run_once(before)
+    console.hub.clock.advance("1m")
+    ask(console, "bob")
+    run_once(before)
+    console.hub.clock.advance("1m")
+    configure(LETTERS.replace("PORT", str(mailbox.port)))
+    run_once(before)
+    assert mailbox.mails == []
+
+
+@pytest.mark.parametrize(("how", "state"), [("dies", "unknown"), ("refuses", "failed"), ("is busy", "due")])
+def test_what_became_of_a_letter_is_shown_and_only_a_person_sends_an_unknown_one_again(
+    console: Console, mailbox: Mailbox, how: str, state: str
+) -> None:
+    mailbox.dies = how == "dies"
+    mailbox.refusals = {"bob@example.org": "550 no such user"} if how == "refuses" else {}
+    mailbox.content_answer = "451 later" if how == "is busy" else "250 OK"
+    ask(console, "bob")
+    assert "A letter to an applicant was not sent" in run_once(console)
+    mailbox.dies, mailbox.refusals, mailbox.content_answer = False, {}, "250 OK"
+    first = len(mailbox.mails)
+    found = console.run("letters", "preview", "--json").json
+    assert [one["state"] for one in found["due"] + found["problems"]] == [state]
+    ident = (found["due"] + found["problems"])[0]["id"]
+    console.hub.clock.advance("1h")
+    run_once(console)
+    assert len(mailbox.mails) - first == (1 if state == "due" else 0)
+    if state != "due":
+        assert state in console.run("letters", "preview").out
+        assert console.run("letters", "retry", ident).out == "1 letter marked as due.\n"
+        run_once(console)
+        assert len(mailbox.mails) - first == 1
+    assert console.run("letters", "retry", ident).code == 1
+    assert console.run("letters", "preview", "--json").json["problems"] == []
+
+
+def test_a_server_that_is_away_holds_letters_and_sends_nothing_twice(
+    console: Console, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "wrong")
+    for name in ("bob", "cy"):
+        ask(console, name)
+    run_once(console)
+    assert len(mailbox.logins) == 2, "one conversation, two ways to log in: the other letter would fare alike"
+    monkeypatch.delenv("MAIL_PASSWORD")
+    console.hub.clock.advance("1h")
+    assert "MAIL_PASSWORD is not set" in run_once(console)
+    monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
+    run_once(console)
+    run_once(console)
+    assert sorted(to for to, _ in mailbox.mails) == [("bob@example.org",), ("cy@example.org",)]
+
+
+def test_a_letter_that_no_longer_applies_or_exceeds_a_limit_is_dropped(console: Console, mailbox: Mailbox) -> None:
+    ask(console, "bob")
+    assert console.run("stop").code == 0
+    run_once(console)
+    assert mailbox.mails == []
+    assert console.run("accept", DATASET, "bob", "--yes").code == 0
+    assert console.run("start").code == 0
+    run_once(console)
+    assert mailbox.mails == []
+    ask(console, "cy")
+    run_once(console)
+    assert len(mailbox.mails) == 1
+    assert console.run("reset", DATASET, "cy", "--reason", "more", "--yes").code == 0
+    console.hub.clock.advance("1h")
+    ask(console, "cy")
+    run_once(console)
+    assert len(mailbox.mails) == 1, "one of a kind in 7 days"
+    assert console.run("reset", DATASET, "cy", "--reason", "more", "--yes").code == 0
+    console.hub.clock.advance("8d")
+    ask(console, "cy")
+    run_once(console)
+    assert len(mailbox.mails) == 2
+
+
+def test_hostile_names_and_addresses_change_neither_headers_nor_recipients(console: Console, mailbox: Mailbox) -> None:
+    ask(console, "bob", fullname=f"{HOSTILE}\r\nBcc: all@example.org {{link}}")
+    ask(console, "cy", email="cy@example.org, all@example.org")
+    ask(console, "dee", email="dee@example.org\r\nBcc: all@example.org")
+    run_once(console)
+    ((to, mail),) = mailbox.mails
+    assert to == ("bob@example.org",)
+    assert mail["bcc"] is None
+    text = body(mailbox)
+    assert "Bcc: all@example.org {link}" in text
+    assert not {"\x1b", "\u202e", "\x07"} & set(text)
+
+
+def test_the_list_for_a_mail_merge_needs_no_server_and_holds_no_formula(console: Console, mailbox: Mailbox) -> None:
+    configure('letters: {kinds: [received], texts: {received: "={name} asked\\n\\n=1+1 {name}"}}\n')
+    run_once(console)
+    console.hub.clock.advance("1m")
+    ask(console, "bob", fullname="=cmd|' /C calc'!A0")
+    run_once(console)
+    ended = console.run("letters", "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(ended.out))
+    assert (row["email"], row["kind"], row["user"]) == ("bob@example.org", "received", "bob")
+    assert not any(line.startswith(("=", "+", "-", "@")) for cell in row.values() for line in cell.splitlines())
+    jsonschema.validate(console.run("letters", "--json").json, console.run("schema", "letters-ls").json)
+    assert console.run("letters", "mark-sent", row["id"]).code == 0
+    assert console.run("letters", "--json").json == []
+    assert mailbox.mails == []
+
+
+def test_the_preview_names_recipients_and_shows_each_text(console: Console) -> None:
+    ask(console, "bob")
+    assert console.run("stop").code == 0
+    run_once(console)
+    ended = console.run("letters", "preview")
+    assert "received, to bob <bob@example.org>" in ended.out
+    assert ended.out.count("with invented values") == 4
+    jsonschema.validate(console.run("letters", "preview", "--json").json, console.run("schema", "letters-preview").json)
+
+
+def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> None:
+    page = (ROOT / "docs" / "letters.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(letters:.*?)```", page, re.DOTALL)
+    configure(example)
+    assert console.run("policy", "check").code == 0
+    samples = console.run("letters", "preview", "--json").json["samples"]
+    assert [one["kind"] for one in samples] == ["received", "needed", "ends", "ended"]
+    assert samples[3]["subject"] == "Your access to datasets/acme/example is over"
+    assert "Ihr Zugang zu datasets/acme/example ist beendet" in samples[3]["text"]
+    ask(console, "bob")
+    assert "only to a mail server on this machine" in run_once(console)
+    assert mailbox.mails == []
+
+
+@pytest.mark.parametrize(
+    ("letters", "why"),
+    [
+        ("{}", "needs `kinds`"),
+        ("{kinds: [receive]}", "Did you mean `received`"),
+        ("{kinds: [needed]}", "require `needs`"),
+        ("{kinds: [received], languages: [xx]}", "languages must be"),
+        ('{kinds: [received], texts: {received: "Hi\\n{nam}"}}', "{nam} is not a placeholder of received"),
+        ('{kinds: [received], texts: {received: "Hi\\n{days}"}}', "{days} is not a placeholder of received"),
+        ('{kinds: [received], texts: {received: "Hi\\n{ name"}}', "{ is not a placeholder of received"),
+        ("{kinds: [received], texts: {received: Hi}}", "needs a subject in its first line"),
+        ("{kinds: [received], smtp: mail.example}", "smtp needs `from`"),
+        ("{kinds: [received], from: a@example.org}", "no `smtp`"),
+        ("{kinds: [received], smtp: mail.example, from: a@example.org, user: u, password: abc}", "is a secret"),
+        ("{kinds: [received], smtp: 'mail.example:25', from: a@example.org}", "port 25"),
+        ("{kinds: [received], per_person: 0}", "from 1 to 30"),
+    ],
+)
+def test_letters_that_cannot_be_read_are_one_line(console: Console, letters: str, why: str) -> None:
+    configure(f"letters: {letters}\n")
+    for command in (("policy", "check"), ("run", "--once"), ("letters", "preview")):
+        ended = console.run(*command)
+        assert ended.code == 2, command
+        assert why in ended.out + ended.err, ended.out + ended.err
+
+
+def test_letters_are_off_by_default_and_in_the_demo(console: Console, mailbox: Mailbox) -> None:
+    configure("")
+    run_once(console)
+    console.hub.clock.advance("1m")
+    ask(console, "bob")
+    run_once(console)
+    assert "Letters are off." in console.run("letters", "preview").out
+    assert mailbox.mails == []
+    assert "letters" not in (ROOT / "src/hf_gate/cli/demo_workspace.py").read_text("utf-8")
+
+
+def test_the_store_holds_no_text_and_no_address_of_a_letter(console: Console, tmp_path: Path) -> None:
+    ask(console, "bob")
+    run_once(console)
+    out = tmp_path / "out"
+    assert console.run("store", "export", str(out)).code == 0
+    (line,) = (json.loads(text) for text in (out / "letters.jsonl").read_text("utf-8").splitlines())
+    assert line["state"] == "sent"
+    assert "bob" not in json.dumps(line)
