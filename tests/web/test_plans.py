@@ -45,9 +45,9 @@ def made(room: Room, visitor: Visitor) -> str:
 
 def ended(room: Room, location: str) -> None:
     """Waits until nobody carries a run any more."""
-    load = room.app_state.run_worker.find_job(location.rpartition("/")[2])
-    assert load is not None
-    assert load.ended.wait(60.0)
+    job = room.app_state.run_worker.find_job(location.rpartition("/")[2])
+    assert job is not None
+    assert job.ended.wait(60.0)
 
 
 @pytest.fixture

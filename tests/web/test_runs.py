@@ -291,7 +291,9 @@ def _one_of(room: Room, plan: str) -> Plan:
 
 
 def test_news_is_heard_until_the_run_is_over() -> None:
-    moments = iter([RunJob("r_x", beat=1), RunJob("r_x", beat=1), RunJob("r_x", beat=7), RunJob("r_x", is_over=True)])
+    moments = iter(
+        [RunJob("r_x", revision=1), RunJob("r_x", revision=1), RunJob("r_x", revision=7), RunJob("r_x", is_over=True)]
+    )
     heard: list[bytes] = []
 
     async def receive() -> dict[str, Any]:
@@ -302,7 +304,7 @@ def test_news_is_heard_until_the_run_is_over() -> None:
         heard.append(message.get("body", b""))
 
     asyncio.run(RunEventStream(lambda: next(moments), pause=0.01)({"type": "http"}, receive, send))
-    assert b"".join(heard) == b"event: beat\ndata: 1\n\nevent: beat\ndata: 7\n\nevent: end\ndata: 0\n\n"
+    assert b"".join(heard) == b"event: change\ndata: 1\n\nevent: change\ndata: 7\n\nevent: end\ndata: 0\n\n"
 
 
 def test_who_hung_up_is_told_nothing_more() -> None:
@@ -314,8 +316,8 @@ def test_who_hung_up_is_told_nothing_more() -> None:
     async def send(message: Any) -> None:
         heard.append(message.get("body", b""))
 
-    asyncio.run(RunEventStream(lambda: RunJob("r_x", beat=1), pause=0.01)({"type": "http"}, receive, send))
-    assert b"".join(heard).count(b"beat") <= 1
+    asyncio.run(RunEventStream(lambda: RunJob("r_x", revision=1), pause=0.01)({"type": "http"}, receive, send))
+    assert b"".join(heard).count(b"change") <= 1
 
 
 def test_what_nobody_carries_has_no_news(asked: Room) -> None:

@@ -87,19 +87,21 @@ class DecisionSender:
 
         An error after the run is stored is returned in the result.
         """
-        cases = [PendingDecision(n, ask) for n, ask in enumerate(targets, start=1)]
-        stop: BaseException | None = self._find_requests(cases, choice)
+        decisions = [PendingDecision(n, target) for n, target in enumerate(targets, start=1)]
+        stop: BaseException | None = self._find_requests(decisions, choice)
         self.approvals.note = choice.note
-        early = [one for case in cases if (one := case.early_outcome) is not None and one.kind in UNSENT_KINDS]
-        if len(early) == len(cases):
+        early = [
+            one for decision in decisions if (one := decision.early_outcome) is not None and one.kind in UNSENT_KINDS
+        ]
+        if len(early) == len(decisions):
             return DecisionResult(None, early, stop)
         if self.choose_ends is not None and choice.to is Status.ACCEPTED:
-            ready = [case for case in cases if case.early_outcome is None]
-            for case, end in zip(ready, self.choose_ends(ready) if ready else (), strict=True):
-                case.subject = replace(case.subject, end=end)
-        run = self._store_run(cases, choice, run_id)
+            ready = [decision for decision in decisions if decision.early_outcome is None]
+            for decision, end in zip(ready, self.choose_ends(ready) if ready else (), strict=True):
+                decision.subject = replace(decision.subject, end=end)
+        run = self._store_run(decisions, choice, run_id)
         outcomes: list[Outcome] = []
-        sender: SendPort = _SingleCalls(self.hub) if len(cases) == 1 else self.hub
+        sender: SendPort = _SingleCalls(self.hub) if len(decisions) == 1 else self.hub
         executor = RunExecutor(
             self.store,
             sender,
@@ -112,10 +114,10 @@ class DecisionSender:
         )
         try:
             executor.execute(run)
-            self._store_after_outcomes(cases, choice, run)
+            self._store_after_outcomes(decisions, choice, run)
         except BaseException as problem:  # noqa: BLE001 - the caller reports the outcomes, then raises it
             stop = stop or problem
-        return DecisionResult(run_id, self._collect_outcomes(cases, run, outcomes, stop), stop)
+        return DecisionResult(run_id, self._collect_outcomes(decisions, run, outcomes, stop), stop)
 
     def add_note(self, request: AccessRequest, text: str) -> None:
         """Store a reviewer's note about a request read from the Hub; send nothing."""
@@ -129,13 +131,13 @@ class DecisionSender:
 
     # ---- finding requests --------------------------------------------------------------------------------------------
 
-    def _find_requests(self, cases: Sequence[PendingDecision], choice: Choice) -> HfGateError | None:
+    def _find_requests(self, decisions: Sequence[PendingDecision], choice: Choice) -> HfGateError | None:
         """Find the request of each decision, and set outcomes that need no call.
 
         Return the first error of a single repo.
         """
         stop: HfGateError | None = None
-        for repo, here in group_by_repo(cases).items():
+        for repo, here in group_by_repo(decisions).items():
             try:
                 self._find_requests_at(repo, here, choice)
             except HfGateError as problem:
@@ -143,33 +145,35 @@ class DecisionSender:
                 if rule.scope is not ErrorScope.REPO:
                     raise
                 stop = stop or problem
-                kind, why = rule.kind if len(cases) == 1 else OutcomeKind.OPEN, f"not sent: {problem}"
-                for case in here:
-                    if case.early_outcome is None:
-                        case.early_outcome = build_outcome(kind, repo, case.subject.target, why, problem)
+                kind, why = rule.kind if len(decisions) == 1 else OutcomeKind.OPEN, f"not sent: {problem}"
+                for decision in here:
+                    if decision.early_outcome is None:
+                        decision.early_outcome = build_outcome(kind, repo, decision.target, why, problem)
         seen: set[int] = set()
-        for case in cases:
-            if case.row is not None and case.early_outcome is None:
-                if case.row.id in seen:
-                    subject, case.is_duplicate = case.subject, True
-                    case.early_outcome = build_outcome(OutcomeKind.ALREADY, subject.repo, subject.target, DUPLICATE)
-                seen.add(case.row.id)
+        for decision in decisions:
+            if decision.row is not None and decision.early_outcome is None:
+                if decision.row.id in seen:
+                    decision.is_duplicate = True
+                    decision.early_outcome = build_outcome(
+                        OutcomeKind.ALREADY, decision.repo, decision.target, DUPLICATE
+                    )
+                seen.add(decision.row.id)
         return stop
 
-    def _find_requests_at(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
+    def _find_requests_at(self, repo: Repo, decisions: Sequence[PendingDecision], choice: Choice) -> None:
         sought = []
-        for case in cases:
-            target = case.subject.target
+        for decision in decisions:
+            target = decision.target
             if target.request is not None and target.request.status == choice.to:
-                case.row = self._find_stored(repo, target)
-                case.early_outcome = build_outcome(OutcomeKind.ALREADY, repo, target, f"already {choice.to}")
+                decision.row = self._find_stored(repo, target)
+                decision.early_outcome = build_outcome(OutcomeKind.ALREADY, repo, target, f"already {choice.to}")
             else:
-                sought.append(case)
+                sought.append(decision)
         if sought:
             self._read_requests(repo, sought, choice)
 
-    def _read_requests(self, repo: Repo, cases: Sequence[PendingDecision], choice: Choice) -> None:
-        targets = [self._add_stored_record(repo, case.subject.target) for case in cases]
+    def _read_requests(self, repo: Repo, decisions: Sequence[PendingDecision], choice: Choice) -> None:
+        targets = [self._add_stored_record(repo, decision.target) for decision in decisions]
         if len(targets) == 1 and targets[0].username is None and targets[0].request is None:
             found, complete = self._read_first_page(repo, targets[0], choice), False
         else:
@@ -178,9 +182,9 @@ class DecisionSender:
         idents = store_records(self.store, repo, list(found.values()), self._at(), self.hub.skew or 0.0)
         rows = self._settle_interrupted(self.store.requests(idents))
         numbers = dict(zip(found, idents, strict=True))
-        for index, case in enumerate(cases):
-            case.row = rows.get(numbers.get(index, 0))
-            case.early_outcome = outcome_before_send(case, complete=complete)
+        for index, decision in enumerate(decisions):
+            decision.row = rows.get(numbers.get(index, 0))
+            decision.early_outcome = outcome_before_send(decision, complete=complete)
 
     def _add_stored_record(self, repo: Repo, target: Target) -> Target:
         """Add the stored record, whose status says which list to read first.
@@ -223,32 +227,38 @@ class DecisionSender:
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
-    def _store_run(self, cases: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
+    def _store_run(self, decisions: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
         """Store the approved run, its changes and the note in one transaction, before anything is sent."""
         at = self._at()
-        verbs = Counter(make_change_of(case, choice).action for case in cases if case.early_outcome is None)
+        verbs = Counter(
+            make_change_of(decision, choice).action for decision in decisions if decision.early_outcome is None
+        )
         run = RunRow(
-            id=ident, kind=RunKind.DIRECT, actor=self.actor, state=RunState.READY, made_at=at, total=len(cases), verbs=verbs,
+            id=ident, kind=RunKind.DIRECT, actor=self.actor, state=RunState.READY, made_at=at, total=len(decisions), verbs=verbs,
             member=self.author.member, account=self.author.account, is_free=self.author.is_free,
         )  # fmt: skip
-        changes = [make_change_row(run, case, choice) for case in cases]
-        approved = e.PlanApproved(run=ident, changes=len(cases))
+        changes = [make_change_row(run, decision, choice) for decision in decisions]
+        approved = e.PlanApproved(run=ident, changes=len(decisions))
         with self.store.writing() as write:
             write.write_run(run)
             write.write_changes(changes)
             write.append(None, [e.LedgerEntry(event=approved, at=at, actor=self.actor)])
-            for repo, here in group_by_repo(cases).items():
-                entries = [entry for case in here for entry in self._make_early_entries(case, choice, run, at)]
+            for repo, here in group_by_repo(decisions).items():
+                entries = [entry for decision in here for entry in self._make_early_entries(decision, choice, run, at)]
                 write.append(repo, entries)
-                self._append_notes(write, repo, [case.row for case in here if case.row is not None], choice, at)
+                self._append_notes(
+                    write, repo, [decision.row for decision in here if decision.row is not None], choice, at
+                )
         return run
 
-    def _make_early_entries(self, case: PendingDecision, choice: Choice, run: RunRow, at: int) -> list[e.LedgerEntry]:
+    def _make_early_entries(
+        self, decision: PendingDecision, choice: Choice, run: RunRow, at: int
+    ) -> list[e.LedgerEntry]:
         """Return the ledger entries for an outcome without a call; none without a stored request or a final outcome."""
-        early = case.early_outcome
-        if early is None or early.kind in UNSENT_KINDS or case.is_duplicate or case.row is None:
+        early = decision.early_outcome
+        if early is None or early.kind in UNSENT_KINDS or decision.is_duplicate or decision.row is None:
             return []
-        item = RunItem(case.n, make_change_of(case, choice), case.row, case.subject.repo)
+        item = RunItem(decision.n, make_change_of(decision, choice), decision.row, decision.repo)
         settled = SettledItem(item, early.kind, early.why, "read")
         return make_outcome_entries(settled, run, at, self.zone, self.hub.skew or 0.0)
 
@@ -257,15 +267,21 @@ class DecisionSender:
             unique = {row.id: row for row in rows}
             write.append(repo, [note_entry(row, choice.note, self.actor, at) for row in unique.values()])
 
-    def _store_after_outcomes(self, cases: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
+    def _store_after_outcomes(self, decisions: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
         """Store what depends on outcomes: the ends of grants that already existed, and notes on requests found only now."""
         if not (choice.note or choice.until):
             return
         at = self._at()
         states = {row.n: row.state for row in self.store.changes(run.id)}
-        for repo, here in group_by_repo(cases).items():
-            new = [row for case in here if case.row is None and (row := self._find_stored(repo, case.subject.target))]
-            was = {case.row.id: case.row for case in here if case.row and states.get(case.n) == ChangeState.ALREADY}
+        for repo, here in group_by_repo(decisions).items():
+            new = [
+                row for decision in here if decision.row is None and (row := self._find_stored(repo, decision.target))
+            ]
+            was = {
+                decision.row.id: decision.row
+                for decision in here
+                if decision.row and states.get(decision.n) == ChangeState.ALREADY
+            }
             with self.store.writing() as write:
                 self._append_notes(write, repo, new, choice, at)
                 if choice.until:
@@ -276,12 +292,12 @@ class DecisionSender:
     # ---- outcomes ----------------------------------------------------------------------------------------------------
 
     def _collect_outcomes(
-        self, cases: Sequence[PendingDecision], run: RunRow, outcomes: Sequence[Outcome], stop: BaseException | None
+        self, decisions: Sequence[PendingDecision], run: RunRow, outcomes: Sequence[Outcome], stop: BaseException | None
     ) -> list[Outcome]:
         """Return the outcome of each decision from its stored change, with the Hub client's own words if available."""
         states = {row.n: row for row in self.store.changes(run.id)}
         outcomes_by_key = {key: one for one in outcomes for key in match_keys(one.repo, one.request_id, one.person)}
-        return [final_outcome(case, states.get(case.n), outcomes_by_key, stop) for case in cases]
+        return [final_outcome(decision, states.get(decision.n), outcomes_by_key, stop) for decision in decisions]
 
     def _at(self) -> int:
         return to_ms(self.clock.now())

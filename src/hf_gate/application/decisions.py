@@ -78,50 +78,55 @@ class PendingDecision:
     def repo(self) -> Repo:
         return self.subject.repo
 
+    @property
+    def target(self) -> Target:
+        return self.subject.target
 
-def outcome_before_send(case: PendingDecision, *, complete: bool) -> Outcome | None:
+
+def outcome_before_send(decision: PendingDecision, *, complete: bool) -> Outcome | None:
     """Return the outcome if the request changed or disappeared since the caller read it; None if the decision must be sent."""
-    target, now = case.subject.target, None if case.row is None else case.row.request
-    return None if target.request is None else check_unchanged(case.subject.repo, target, now, complete=complete)
+    target, now = decision.target, None if decision.row is None else decision.row.request
+    return None if target.request is None else check_unchanged(decision.repo, target, now, complete=complete)
 
 
-def make_change_of(case: PendingDecision, choice: Choice) -> Change:
+def make_change_of(decision: PendingDecision, choice: Choice) -> Change:
     """Return the change that a run executes for one decision."""
-    reason, end = case.subject.reason, GrantEnd(choice.until) if choice.until else case.subject.end
-    if case.row is not None and case.row.request is not None:
-        return make_direct_change(case.row, choice.to, reason, end=end)
+    reason, end = decision.subject.reason, GrantEnd(choice.until) if choice.until else decision.subject.end
+    if decision.row is not None and decision.row.request is not None:
+        return make_direct_change(decision.row, choice.to, reason, end=end)
     rule = ChangeOrigin.GRANT if choice.is_grant else ChangeOrigin.DIRECT
-    target = case.subject.target
-    if case.row is not None and case.row.state.hub_request is not None:  # erased: the name must not be stored again
-        target = Target(request_id=case.row.state.hub_request)
-    return make_change_without_request(case.subject.repo, target, choice.to, rule=rule, reason=reason, end=end)
+    target = decision.target
+    if decision.row is not None and decision.row.state.hub_request is not None:
+        # The record was erased, so the name must not be stored again.
+        target = Target(request_id=decision.row.state.hub_request)
+    return make_change_without_request(decision.repo, target, choice.to, rule=rule, reason=reason, end=end)
 
 
-def make_change_row(run: RunRow, case: PendingDecision, choice: Choice) -> ChangeRow:
+def make_change_row(run: RunRow, decision: PendingDecision, choice: Choice) -> ChangeRow:
     """Return the stored form of a decision's change, with its state if the outcome needs no call."""
-    early, row = case.early_outcome, case.row
+    early, row = decision.early_outcome, decision.row
     if early is None:
         state = ChangeState.PLANNED
     else:
         state = ChangeState.UNSENT if early.kind in UNSENT_KINDS else ChangeState(early.kind)
-    has_entry = early is None or (early.kind not in UNSENT_KINDS and not case.is_duplicate)
+    has_entry = early is None or (early.kind not in UNSENT_KINDS and not decision.is_duplicate)
     return ChangeRow(
         run=run.id,
-        n=case.n,
-        repo=case.subject.repo,
+        n=decision.n,
+        repo=decision.repo,
         request=row.id if row is not None and row.request is not None and has_entry else None,
-        change=msgspec.json.encode(make_change_of(case, choice)),
+        change=msgspec.json.encode(make_change_of(decision, choice)),
         state=state,
         why="" if early is None else early.why,
     )
 
 
 def final_outcome(
-    case: PendingDecision, row: ChangeRow | None, outcomes: Mapping[str, Outcome], stop: BaseException | None
+    decision: PendingDecision, row: ChangeRow | None, outcomes: Mapping[str, Outcome], stop: BaseException | None
 ) -> Outcome:
     """Return the outcome for the target. An outcome reported by the Hub counts even if it could not be stored."""
-    if case.early_outcome is not None:
-        return case.early_outcome
+    if decision.early_outcome is not None:
+        return decision.early_outcome
     keys = [] if row is None else _keys_in(row)
     reported = next((outcomes[key] for key in keys if key in outcomes), None)
     if row is not None and row.state in _SETTLED:
@@ -133,9 +138,9 @@ def final_outcome(
     error = stop if kind is OutcomeKind.OPEN and isinstance(stop, Exception) else None
     if reported is not None:
         error = reported.error
-    target = case.subject.target
+    target = decision.target
     hub_id = None if reported is None else reported.hub_request_id
-    return Outcome(kind, case.subject.repo, get_person(target), target.request_id, why, hub_id, error)
+    return Outcome(kind, decision.repo, get_person(target), target.request_id, why, hub_id, error)
 
 
 def _keys_in(row: ChangeRow) -> list[str]:

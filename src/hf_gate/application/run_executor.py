@@ -288,12 +288,12 @@ class RunExecutor:
         """
         at, needs = self._at(), self.approvals.read_needs(repo, items)
         with self.store.writing() as write:
-            held = self.approvals.admit(write, run, items, needs, at)
-            left_out = {one.item.n for one in held}
+            deferred = self.approvals.admit(write, run, items, needs, at)
+            left_out = {one.item.n for one in deferred}
             ready = [item for item in items if item.n not in left_out]
             write.append(repo, [make_intent_entry(item, run, at) for item in ready])
             write.set_change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in ready])
-        self._store_settled(run, repo, held)
+        self._store_settled(run, repo, deferred)
         return ready
 
     def _store_settled(self, run: RunRow, repo: Repo, settled: Sequence[SettledItem]) -> None:

@@ -189,7 +189,7 @@ class TrayService:
             return over
         run = new_id()
         self.workspace.tray.set_run([item.id for item in ready], run)
-        asks = [
+        targets = [
             DecisionTarget(
                 rows[item.request].repo,
                 _target_of(rows[item.request]),
@@ -201,7 +201,7 @@ class TrayService:
         chosen = first.until if first.hand_terms is None else None
         try:
             decided = self.membership.make_decision_sender(first.actor, first.member).decide(
-                asks, Choice(STATUS_AFTER_VERB[first.verb], until=chosen, note=first.note), run_id=run
+                targets, Choice(STATUS_AFTER_VERB[first.verb], until=chosen, note=first.note), run_id=run
             )
         except HfGateError as problem:
             self._keep_unsent(ready, str(problem), now)

@@ -52,19 +52,21 @@ def make_end_chooser(
     """Return a function that chooses the end of each acceptance, says it, and asks where it is not known."""
     reader = terms_reader_for(workspace)
 
-    def choose(cases: Sequence[PendingDecision]) -> list[GrantEnd | None]:
+    def choose(decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
         now = workspace.clock.now()
-        known = reader.read_terms([case.row for case in cases if case.row is not None and case.row.request], now)
+        known = reader.read_terms(
+            [decision.row for decision in decisions if decision.row is not None and decision.row.request], now
+        )
         terms = [
-            known[case.row.id]
-            if case.row is not None and case.row.id in known
-            else reader.without_request(case.subject.repo)
-            for case in cases
+            known[decision.row.id]
+            if decision.row is not None and decision.row.id in known
+            else reader.without_request(decision.repo)
+            for decision in decisions
         ]
         for each, count in Counter(one for one in terms if not one.needs_choice).items():
             if each != NO_HAND_TERMS or len(set(terms)) > 1:
                 run.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, workspace.zone)}.")
-        unknown = [(case, each) for case, each in zip(cases, terms, strict=True) if each.needs_choice]
+        unknown = [(decision, each) for decision, each in zip(decisions, terms, strict=True) if each.needs_choice]
         chosen = _ask_end(run, workspace, unknown, may_ask=may_ask) if unknown else None
         return [chosen if each.needs_choice else end_of_terms(each) for each in terms]
 
@@ -92,8 +94,8 @@ def _ask_end(
     """Ask for the end of these acceptances. Raises EndNeeded if no question can be asked."""
     from ..application.hand_terms import describe_terms_problem
 
-    case, terms = unknown[0]
-    who = case.subject.target.username or case.subject.target.user_id or "the person"
+    decision, terms = unknown[0]
+    who = decision.target.username or decision.target.user_id or "the person"
     others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     problem = f"the end of access of {to_one_line(who)}{others} is {to_one_line(describe_terms_problem(terms))}"
     if not may_ask:
@@ -117,13 +119,13 @@ def parse_typed_end(run: Run, workspace: Workspace, text: str) -> GrantEnd | Non
 
 
 def check_shown_end(
-    workspace: Workspace, cases: Sequence[PendingDecision], end: GrantEnd | None, shown: str | None
+    workspace: Workspace, decisions: Sequence[PendingDecision], end: GrantEnd | None, shown: str | None
 ) -> list[GrantEnd | None]:
-    """Return the end for each case. Raises EndNeeded if the `shown` terms (None: a chosen end) no longer apply."""
-    if shown is not None and cases:
+    """Return the end for each decision. Raises EndNeeded if the `shown` terms (None: a chosen end) no longer apply."""
+    if shown is not None and decisions:
         reader = terms_reader_for(workspace)
-        rows = [case.row for case in cases if case.row is not None]
+        rows = [decision.row for decision in decisions if decision.row is not None]
         found = [*reader.read_terms(rows, workspace.clock.now()).values()]
         if any(terms.token != shown for terms in found):
             raise EndNeeded("Not sent: the access would end at another time than was shown.", hint=HINT)
-    return [end for _ in cases]
+    return [end for _ in decisions]

@@ -344,7 +344,7 @@ class SelectionBucket(NamedTuple):
     terms: HandTerms | None = None
 
 
-GONE, MOVED, OWN, PROTECTED, HELD, CARRIED = "gone", "moved", "own", "protected", "held", "carried"
+GONE, MOVED, OWN, PROTECTED, QUEUED, IN_RUN = "gone", "moved", "own", "protected", "queued", "in run"
 """Why a request of a selection is skipped."""
 STATUS_REASON: Final = "status "
 """The prefix of the reason if the verb does not apply to the status; the status follows the prefix."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..domain.query import Query
 from ..domain.request_version import VERSION_COLUMNS
-from ..domain.rows import CARRIED, GONE, HELD, MOVED, OWN, PROTECTED, STATUS_REASON, SelectionBucket, SelectionScope
+from ..domain.rows import GONE, IN_RUN, MOVED, OWN, PROTECTED, QUEUED, STATUS_REASON, SelectionBucket, SelectionScope
 from ..domain.timestamps import DAY_MS
 from .query_sql import build_conditions
 from .search import Key, PageRequest, find_keys
@@ -230,8 +230,8 @@ def _exclusion_reason(db: Database, scope: SelectionScope) -> tuple[str, Sequenc
         f" WHEN NOT (r.status {able}) THEN '{STATUS_REASON}' || r.status"
         f" WHEN NOT (r.is_current AND {_IS_SAME}) THEN '{MOVED}'"
         f" WHEN {is_own} THEN '{OWN}'{is_kept}"
-        f" WHEN r.id IN (SELECT y.request_id FROM tray y WHERE y.outcome IS NULL) THEN '{HELD}'"
-        f" WHEN r.open_run IS NOT NULL THEN '{CARRIED}' ELSE '' END"
+        f" WHEN r.id IN (SELECT y.request_id FROM tray y WHERE y.outcome IS NULL) THEN '{QUEUED}'"
+        f" WHEN r.open_run IS NOT NULL THEN '{IN_RUN}' ELSE '' END"
     )
     more = (kept_value, kept_value) if scope.protected else ()
     return sql, (repos_value, able_value, *own_values, *more)

@@ -94,7 +94,7 @@ class DecisionsOut(Record, frozen=True, kw_only=True):
     lost: list[str]
 
 
-class HeldOut(Record, frozen=True, kw_only=True):
+class QueuedDecisionOut(Record, frozen=True, kw_only=True):
     """One decision in the tray."""
 
     id: int
@@ -111,7 +111,7 @@ class TrayOut(Record, frozen=True, kw_only=True):
     """The unsent decisions of the member."""
 
     schema_version: int = 1
-    held: list[HeldOut]
+    held: list[QueuedDecisionOut]
 
 
 class CountOut(Record, frozen=True, kw_only=True):
@@ -220,7 +220,7 @@ class _Api:
         def work(context: RequestContext) -> Record:
             mine = context.workspace.tray.list_unsent(context.member.id)
             rows = context.workspace.store.requests([item.request for item in mine])
-            return TrayOut(held=[_queued_out(item, rows.get(item.request)) for item in mine])
+            return TrayOut(held=[_describe_queued(item, rows.get(item.request)) for item in mine])
 
         return await self._handle(request, MemberRole.REVIEWER, work)
 
@@ -326,8 +326,8 @@ def _make_document(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _queued_out(item: QueuedDecision, row: RequestRow | None) -> HeldOut:
-    return HeldOut(
+def _describe_queued(item: QueuedDecision, row: RequestRow | None) -> QueuedDecisionOut:
+    return QueuedDecisionOut(
         id=item.id,
         verb=item.verb,
         request=None if row is None else request_key(row),

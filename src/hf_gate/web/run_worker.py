@@ -33,7 +33,7 @@ PAUSE, STOP = "pause", "stop"
 
 @dataclass(slots=True)
 class RunJob:
-    """A run in this process. Times are monotonic; `beat` grows with every change that a page can show."""
+    """A run in this process. Times are monotonic; `revision` grows with every change that a page can show."""
 
     run: str
     begin: Callable[[], RunRow] | None = None  # stores the run
@@ -43,7 +43,7 @@ class RunJob:
     problem: str | None = None
     hint: str = ""
     is_over: bool = False
-    beat: int = 0
+    revision: int = 0
     stored: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -73,8 +73,8 @@ class RunWorker:
 
     def is_live(self, run: str) -> bool:
         """Return whether a run is executed or queued in this process."""
-        load = self._jobs.get(run)
-        return load is not None and not load.is_over
+        job = self._jobs.get(run)
+        return job is not None and not job.is_over
 
     def enqueue(self, run: str, begin: Callable[[], RunRow] | None = None) -> RunJob:
         """Queue a run; `begin` stores it first. A run that is queued or executed already is returned as it is."""
@@ -82,16 +82,16 @@ class RunWorker:
             known = self._jobs.get(run)
             if known is not None and not known.is_over:
                 return known
-            load = self._jobs[run] = RunJob(run, begin)
+            job = self._jobs[run] = RunJob(run, begin)
             self._jobs.move_to_end(run)
             while len(self._jobs) > _MAX_JOBS and next(iter(self._jobs.values())).is_over:
                 self._jobs.popitem(last=False)
-            self._waiting.append(load)
+            self._waiting.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="hf-gate-runs", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
-            return load
+            return job
 
     def stop_runs_of(self, member: Member) -> None:
         """Stop the runs of a member: nothing more is sent, but unknown outcomes are read back."""
@@ -116,62 +116,62 @@ class RunWorker:
                 self._changed.wait_for(lambda: self._waiting or self._is_ending)
                 if self._is_ending:
                     return
-                load = self._waiting.popleft()
+                job = self._waiting.popleft()
             try:
                 with (
                     self._app_state.workspace.store.hold_write_lock()
                 ):  # other processes must not take this run for an interrupted one
-                    self._execute(load)
+                    self._execute(job)
             except HfGateError as problem:
-                load.problem, load.hint = str(problem), problem.hint or ""
+                job.problem, job.hint = str(problem), problem.hint or ""
             except Exception:  # noqa: BLE001 - without the thread no further run would be executed
-                _log.exception("run %s failed", load.run)
-                load.problem, load.hint = "hf-gate failed; the log has the traceback.", "Please report it."
-            load.is_over = True
-            load.beat += 1
-            load.stored.set()
-            load.ended.set()
+                _log.exception("run %s failed", job.run)
+                job.problem, job.hint = "hf-gate failed; the log has the traceback.", "Please report it."
+            job.is_over = True
+            job.revision += 1
+            job.stored.set()
+            job.ended.set()
 
     def _execute(self, job: RunJob) -> None:
         app_state, store = self._app_state, self._app_state.workspace.store
         run = job.begin() if job.begin is not None else store.run(job.run)
         job.begin = None
-        job.beat += 1
+        job.revision += 1
         job.stored.set()
         if run is None or run.id != job.run or is_over(run) or self._is_ending:
             return
         job.started = time.monotonic()
 
-        def watch() -> str | None:
+        def read_stop_request() -> str | None:
             job.stop_request = PAUSE if self._is_ending else store.stop_request(job.run)
             if job.stop_request != PAUSE and not app_state.membership.can_continue(run):
                 job.stop_request = STOP
             return job.stop_request
 
-        def progress(_: int) -> None:
-            job.beat += 1
+        def count_progress(_: int) -> None:
+            job.revision += 1
 
         def note_outcome(_: Outcome) -> None:
             job.answered += 1
-            job.beat += 1
+            job.revision += 1
 
-        def carry(run: RunRow) -> RunRow:
-            carrier = RunExecutor(
+        def execute(run: RunRow) -> RunRow:
+            executor = RunExecutor(
                 store,
                 app_state.workspace.hub,
                 app_state.workspace.clock,
                 app_state.workspace.zone,
                 ApprovalGate(app_state.workspace),
-                read_stop_request=watch,
-                progress=progress,
+                read_stop_request=read_stop_request,
+                progress=count_progress,
                 on_outcome=note_outcome,
             )
-            return carrier.execute(run)
+            return executor.execute(run)
 
-        ended = carry(run)
+        ended = execute(run)
         if ended.state is RunState.PAUSED and not store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1):
             store.request_stop(run.id, None)  # the pause came after the last change was sent
-            carry(ended)
+            execute(ended)
 
 
 def run_state(app_state: AppState, run: RunRow) -> str:

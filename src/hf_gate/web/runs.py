@@ -43,7 +43,7 @@ MEANING: Final = {
     "gone": "the request no longer exists", "refused": "the Hub refused it", "deferred": "left for a later run by a limit",
     "open": "not sent, or outcome unknown",
 }  # fmt: skip
-_BEAT: Final = 1.0  # seconds between two checks for changes
+_CHECK_INTERVAL: Final = 1.0  # seconds between two checks for changes
 _MAX_QUIET: Final = 5.0  # seconds after which a page updates without a change, to show the remaining time
 _MAX_STREAMS: Final = 8  # open event streams of one member
 _OTHERS_MAY: Final = "Ask another admin with a proven account to resume this run, or stop it."
@@ -123,42 +123,41 @@ class RunView:
 
 def _read_run(context: RequestContext) -> RunView:
     app_state, ident = context.app_state, context.params["id"]
-    carrying, run = app_state.run_worker, app_state.workspace.store.run(ident)
-    load = carrying.find_job(ident)
+    run, job = app_state.workspace.store.run(ident), app_state.run_worker.find_job(ident)
     if run is None:
         raise NotFound
-    carried = app_state.workspace.plans_and_runs
-    repos = visible_repos(context, carried.read_repos(ident))
+    stored = app_state.workspace.plans_and_runs
+    repos = visible_repos(context, stored.read_repos(ident))
     if repos is not None and not repos:
         raise NotFound
-    states = carried.count_changes(ident, repos)
+    states = stored.count_changes(ident, repos)
     counts = Counter[str]()
     for state, n in states.items():
         counts[OutcomeKind.OPEN.value if state in OPEN_STATES else state] += n
     outlook = app_state.workspace.hub.outlook()
     return RunView(
         run,
-        _state(context, run, load),
+        _state(context, run, job),
         dict(counts),
         states,
         repos,
-        load,
+        job,
         outlook,
-        _time_left(load, counts[OutcomeKind.OPEN.value]),
+        _time_left(job, counts[OutcomeKind.OPEN.value]),
     )
 
 
-def _state(context: RequestContext, run: RunRow, load: RunJob | None) -> str:
-    if load is None or load.is_over:
+def _state(context: RequestContext, run: RunRow, job: RunJob | None) -> str:
+    if job is None or job.is_over:
         return run_state(context.app_state, run)
-    if load.stop_request is not None or (wish := context.workspace.store.stop_request(run.id)) is not None:
-        return {PAUSE: "pausing", STOP: "stopping"}.get(load.stop_request or wish or "", "running")
-    return "waiting" if load.started is None else "running"
+    if job.stop_request is not None or (request := context.workspace.store.stop_request(run.id)) is not None:
+        return {PAUSE: "pausing", STOP: "stopping"}.get(job.stop_request or request or "", "running")
+    return "waiting" if job.started is None else "running"
 
 
-def _time_left(load: RunJob | None, count: int) -> tuple[timedelta, timedelta] | None:
+def _time_left(job: RunJob | None, count: int) -> tuple[timedelta, timedelta] | None:
     """Return the shortest and longest estimate of the remaining time."""
-    rate = None if load is None or load.is_over else load.rate(time.monotonic())
+    rate = None if job is None or job.is_over else job.rate(time.monotonic())
     if not rate or not count:
         return None
     return timedelta(seconds=count / rate * _SPREAD[0]), timedelta(seconds=count / rate * _SPREAD[1])
@@ -179,8 +178,8 @@ def format_time_left(left: tuple[timedelta, timedelta] | None) -> str:
 
 def page(context: RequestContext) -> Response:
     """Show the run with its changes, by default those with problems."""
-    load = context.app_state.run_worker.find_job(context.params["id"])
-    if load is not None and not load.stored.is_set():
+    job = context.app_state.run_worker.find_job(context.params["id"])
+    if job is not None and not job.stored.is_set():
         return context.render("run-begins.html", title="The run is starting")
     return _page(context, _read_run(context))
 
@@ -340,7 +339,7 @@ def _stop(context: RequestContext, view: RunView) -> Response:
     """Stop permanently: nothing more is sent, but unknown outcomes are read back."""
     if view.is_live or view.can_resume:
         context.workspace.store.request_stop(view.run.id, STOP)
-        context.app_state.run_worker.enqueue(view.run.id).ended.wait(_BEAT)
+        context.app_state.run_worker.enqueue(view.run.id).ended.wait(_CHECK_INTERVAL)
     return _redirect_to_run(view)
 
 
@@ -388,7 +387,7 @@ def _redirect_to_plan(digest: str) -> Response:
 
 
 def events(context: RequestContext) -> Response:
-    """Send server-sent events during a run: `beat` on changes, `end` when this process no longer executes it."""
+    """Send server-sent events during a run: `change` during the run, `end` when this process no longer executes it."""
     view, streams = _read_run(context), context.app_state.streams
     if streams[context.member.id] >= _MAX_STREAMS:
         raise Refused(f"You already watch {_MAX_STREAMS} runs.", hint="Close the page of another run.", status=429)
@@ -403,10 +402,13 @@ class RunEventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, load: Callable[[], RunJob | None], pause: float = _BEAT, counted: tuple[Counter[str], str] | None = None
+        self,
+        find_job: Callable[[], RunJob | None],
+        pause: float = _CHECK_INTERVAL,
+        counted: tuple[Counter[str], str] | None = None,
     ) -> None:
         super().__init__(None, 200, {"x-accel-buffering": "no"}, "text/event-stream")
-        self._load, self._pause, self._counted = load, pause, counted
+        self._find_job, self._pause, self._counted = find_job, pause, counted
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
@@ -431,14 +433,14 @@ class RunEventStream(Response):
     async def _send_events(self, send: Send, gone: asyncio.Task[None]) -> None:
         seen, quiet = -1, 0.0
         while not gone.done():
-            load = self._load()
-            if load is None or load.is_over:
+            job = self._find_job()
+            if job is None or job.is_over:
                 await send({"type": "http.response.body", "body": b"event: end\ndata: 0\n\n", "more_body": True})
                 return
-            if load.beat != seen or quiet >= _MAX_QUIET:
-                text = f"event: beat\ndata: {load.beat}\n\n"
+            if job.revision != seen or quiet >= _MAX_QUIET:
+                text = f"event: change\ndata: {job.revision}\n\n"
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-                seen, quiet = load.beat, 0.0
+                seen, quiet = job.revision, 0.0
             await asyncio.wait({gone}, timeout=self._pause)
             quiet += self._pause
 

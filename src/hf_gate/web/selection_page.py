@@ -7,14 +7,14 @@ from typing import Final
 from starlette.responses import Response
 
 from ..domain.lifecycle import STATUSES
-from ..domain.rows import CARRIED, GONE, HELD, MOVED, SelectionScope
+from ..domain.rows import GONE, IN_RUN, MOVED, QUEUED, SelectionScope
 from .queue_query import queue_url
 from .request_context import RequestContext, local_path
 from .selection_rows import read_selection_page
 
 _NOT_SHOWN: Final = {
-    GONE: "no longer there", MOVED: "changed since they were selected", HELD: "already in a tray",
-    CARRIED: "in a run that has not ended",
+    GONE: "no longer there", MOVED: "changed since they were selected", QUEUED: "already in a tray",
+    IN_RUN: "in a run that has not ended",
 }  # fmt: skip
 
 

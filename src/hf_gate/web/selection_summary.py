@@ -10,12 +10,12 @@ from typing import Final
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms
 from ..domain.lifecycle import MOVES
 from ..domain.rows import (
-    CARRIED,
     GONE,
-    HELD,
+    IN_RUN,
     MOVED,
     OWN,
     PROTECTED,
+    QUEUED,
     RequestRow,
     SelectionBucket,
     SelectionScope,
@@ -30,8 +30,8 @@ _WHY_EXCLUDED: Final = {
     MOVED: "changed since they were selected",
     OWN: "your own request",
     PROTECTED: "protected by hf-gate.yaml",
-    HELD: "already in a tray",
-    CARRIED: "in a run that has not ended",
+    QUEUED: "already in a tray",
+    IN_RUN: "in a run that has not ended",
 }
 
 

@@ -103,15 +103,15 @@ class SentDecision:
 def _list_sent(context: RequestContext) -> list[SentDecision]:
     """Return the member's sent decisions of the last days, the latest first."""
     app_state = context.app_state
-    held = app_state.workspace.tray.list_sent(context.member.id, to_ms(context.now) - _SENT_DAYS * DAY_MS, _MAX_SENT)
+    sent = app_state.workspace.tray.list_sent(context.member.id, to_ms(context.now) - _SENT_DAYS * DAY_MS, _MAX_SENT)
     rows = {
         row.id: row
-        for row in app_state.workspace.store.requests([one.request for one in held]).values()
+        for row in app_state.workspace.store.requests([one.request for one in sent]).values()
         if context.can_see(row.repo)
     }
     lines = {line.row.id: line for line in request_lines(context, list(rows.values()))}
     latest: dict[int, int] = {}
-    for one in held:
+    for one in sent:
         latest.setdefault(one.request, one.id)
     return [
         SentDecision(
@@ -120,7 +120,7 @@ def _list_sent(context: RequestContext) -> list[SentDecision]:
             context.format_time(from_ms(one.ended_at or one.made_at)),
             find_reversal(context, rows[one.request]) if latest[one.request] == one.id else None,
         )
-        for one in held
+        for one in sent
         if one.request in rows
     ]
 

@@ -1,4 +1,4 @@
-/* Updates the page of a run at each `beat` event. Without this script the page has a link to reload. */
+/* Updates the page of a run at each `change` event. Without this script the page has a link to reload. */
 
 const POLL_MS = 2000; // if the stream of events cannot be opened
 const ANNOUNCE_MS = 10000;
@@ -37,7 +37,7 @@ function watchRun(eventsUrl) {
     htmx.ajax("GET", url, { target: "#live", swap: "outerHTML" }).finally(showAnswer);
   }
 
-  source.addEventListener("beat", refresh);
+  source.addEventListener("change", refresh);
   source.addEventListener("end", end);
   source.addEventListener("error", () => {
     if (source.readyState === EventSource.CLOSED && !poll) poll = setInterval(refresh, POLL_MS);
