@@ -20,6 +20,7 @@ from hf_gate.domain.hand_terms import HandTerms, TermsKind
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import Change
+from hf_gate.web.selection_summary import MAX_IN_TRAY
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 
 POLICY = """\
@@ -241,6 +242,24 @@ def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(ro
     rules = {name: room.row(name).state.until_rule for name in ("ada", "bob", "cyd")}
     assert rules == {"ada": "house/academic", "bob": None, "cyd": "direct"}
     assert {room.row(name).state.status for name in rules} == {"accepted"}
+
+
+def test_the_page_of_very_many_says_that_its_ends_are_those_of_the_last_evaluation(tmp_path: Path) -> None:
+    with a_room(tmp_path, POLICY.replace("UNTIL", "1y"), requests=2_400) as room:
+        lena = room.visitor()
+        lena.post("/selection", {"do": "all", "q": "status:pending"})
+        path = lena.post("/bulk", {"verb": "accept"}).headers["location"]
+        count = int(_field(lena.get(path), "count"))
+        assert count > MAX_IN_TRAY
+        assert "these are the ends of the last evaluation" in lena.get(path).body
+    assert "the last evaluation" not in _few(tmp_path / "few")
+
+
+def _few(folder: Path) -> str:
+    folder.mkdir()
+    with a_room(folder, POLICY.replace("UNTIL", "1y")) as room:
+        room.ask(PEOPLE, {"Purpose": GOOD})
+        return _open(room.visitor())[1].body
 
 
 def test_one_end_can_be_chosen_for_all_of_many(room: Room) -> None:

@@ -205,6 +205,7 @@ def _page(
         preview=preview_reason(verb, EACH_PERSON, typed.reason or chosen) if verb in VERBS_WITH_REASON else None,
         shown=read_selection_page(context, weighed.scope, weighed.count, typed.after),
         ends=summarize_ends(context, weighed.terms, typed.grants),
+        are_ends_stored=weighed.are_terms_stored,
         chosen_end=context.form_value("until"),
         chosen_day=context.form_value("day"),
         contrary=contrary if contrary < weighed.count else 0,

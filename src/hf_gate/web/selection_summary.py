@@ -49,6 +49,11 @@ class SelectionSummary:
     remarkable: Counter[str] = field(default_factory=Counter)
     terms: Counter[HandTerms] = field(default_factory=Counter)
 
+    @property
+    def are_terms_stored(self) -> bool:
+        """Whether `terms` are those of the last evaluation, because so many are not evaluated for a page."""
+        return self.count > MAX_IN_TRAY
+
 
 def summarize_selection(context: RequestContext, pick: str, verb: str) -> SelectionSummary:
     """Count the selection by its current state, in the store, because it may be very large."""
@@ -74,7 +79,7 @@ def _count_terms(
     context: RequestContext, found: SelectionSummary, buckets: Iterable[SelectionBucket]
 ) -> Counter[HandTerms]:
     """Count the terms of acceptances: as they are now, or for very many as stored with the verdicts."""
-    if found.count <= MAX_IN_TRAY:
+    if not found.are_terms_stored:
         parts = (read_terms(context, part).values() for part in read_rows(context, found))
         return Counter(terms.without_document for part in parts for terms in part)
     counts, reader = Counter[HandTerms](), context.app_state.terms_reader
