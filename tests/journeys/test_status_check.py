@@ -234,6 +234,19 @@ def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(co
     assert "although rule all of policy voices decides it" in lines[1], "what is counted is named"
 
 
+def test_a_request_whose_profile_is_never_read_is_stuck_and_the_fact_is_named(console: Console, tmp_path: Path) -> None:
+    rule = "when: person.followers > 3, then: accept}\n  - {id: rest, then: human"
+    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", rule), "utf-8")
+    assert console.run("run", "--once", "--profiles", "0", env=CLOCK).code == 0
+    assert _check(console) == (0, "fine")
+    console.hub.clock.advance("25h")
+    assert console.run("run", "--once", "--profiles", "0", env=CLOCK).code == 0
+    assert _check(console) == (1, "stuck")
+    out = console.run("status", "--check", env=CLOCK).out
+    assert "because a profile was not read" in out
+    assert "(unknown: person.followers)" in out
+
+
 # ---- stop and start ------------------------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,7 @@ _UNPROVED: Final = timedelta(hours=25)  # a full sync is due every 24 h
 _UNDONE: Final = timedelta(hours=24)  # after this time, a request should have the decision of its rule
 _NOT_ENDED: Final = timedelta(days=1)  # after this time, a grant that is due should have ended
 _MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
+_DECIDED: Final = ("accept", "reset", "reject")
 _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL)
@@ -237,7 +238,12 @@ def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[StuckProb
     row = None if found is None else store.request(found)
     if row is not None:
         ago = format_span(now - from_ms(row.state.asked_at))
-        words = f"A request of {repo} waits for {ago} although {_describe_rule(store, row)} decides it: hf-gate plan"
+        rule, is_decided = (
+            _describe_rule(store, row),
+            row.state.verdict is not None and row.state.verdict[0] in _DECIDED,
+        )
+        why = f"although {rule} decides it" if is_decided else f"because a profile was not read: {rule}"
+        words = f"A request of {repo} waits for {ago} {why}: hf-gate plan"
         yield StuckProblem(StuckKind.UNDECIDED, str(repo), words)
 
 

@@ -12,7 +12,7 @@ from .store import Store
 _OF_REPO: Final = (
     "JOIN repos o ON o.id = r.repo_id WHERE o.type = ? AND o.namespace = ? AND o.name = ? AND r.is_current"
 )
-_DECIDED: Final = "v.policy IS NOT NULL AND v.action IN ('accept', 'reset', 'reject')"
+_DECIDED: Final = "v.policy IS NOT NULL AND (v.action IN ('accept', 'reset', 'reject') OR old.outcome = 'profile')"
 
 
 def count_older(store: Store, repo: Repo, before: int, most: int) -> int:
@@ -30,9 +30,12 @@ def find_oldest_overdue(store: Store, repo: Repo, now: int) -> int | None:
 
 
 def find_undecided(store: Store, repo: Repo, before: int, most: int) -> int | None:
-    """Return the oldest request that waits although a rule decides it, among the `most` oldest before a time (ms)."""
+    """Return the oldest request that a rule decides, or would decide with a profile that was not read.
+
+    It is searched for among the `most` oldest before a time (ms).
+    """
     oldest = (
-        f"SELECT r.id, r.verdict_id, r.asked_at FROM requests r {_OF_REPO} AND r.status = ? AND r.asked_at < ?"
+        f"SELECT r.id, r.verdict_id, r.asked_at, r.outcome FROM requests r {_OF_REPO} AND r.status = ? AND r.asked_at < ?"
         " ORDER BY r.asked_at, r.id LIMIT ?"
     )
     sql = (
