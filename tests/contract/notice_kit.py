@@ -82,7 +82,7 @@ def open_hook(*, is_serial: bool = False) -> Iterator[Hook]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            length = int(self.headers["content-length"])
+            length = int(self.headers.get("content-length", "0"))
             body = self.rfile.read(length)
             if len(body) < length:  # the sender died
                 return
@@ -120,6 +120,28 @@ def open_hook(*, is_serial: bool = False) -> Iterator[Hook]:
         found.let_go.set()
         server.shutdown()
         server.server_close()
+        thread.join()
+
+
+@contextmanager
+def open_endless_server(part: bytes, pause_s: float) -> Iterator[int]:
+    """A server that sends the same bytes to everybody until the client goes; its port."""
+    server, is_over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def send() -> None:
+        with suppress(OSError), server.accept()[0] as connection:
+            while not is_over.wait(pause_s):
+                connection.sendall(part)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        is_over.set()
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
         thread.join()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +20,11 @@ from hf_gate.domain.notices import (
 )
 from hf_gate.errors import UsageError
 from hf_gate.notify.apprise_channel import AppriseChannel, to_plain_text
+from hf_gate.notify.heartbeat import call_heartbeat
 from hf_gate.notify.smtp import MailChannel, digest_address
 from hf_gate.notify.webhook import Webhook
 
-from .notice_kit import HOOK_KEY, Hook, Mailbox, make_certificate, open_hook, open_mailbox
+from .notice_kit import HOOK_KEY, Hook, Mailbox, make_certificate, open_endless_server, open_hook, open_mailbox
 
 NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
 PASSWORD = "a-password-of-the-tests"
@@ -98,6 +102,37 @@ def test_a_webhook_that_hangs_is_unknown_after_ten_seconds(hook: Hook) -> None:
 
 def test_nobody_listening_is_a_failure() -> None:
     assert Webhook("team", "http://127.0.0.1:1/x", HOOK_KEY).send(message(), NOW).kind is DeliveryKind.FAILED
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_receiver_on_this_machine_is_never_called_through_a_proxy(
+    hook: Hook, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert Webhook("team", hook.url, HOOK_KEY).send(message(), NOW).kind is DeliveryKind.DELIVERED
+    assert call_heartbeat(hook.url) is None
+    address = hook.url.replace("http://", "json://")
+    with pytest.raises(UsageError, match="the environment names a proxy") as refused:
+        AppriseChannel("chat", address)
+    assert "9a1b" not in str(refused.value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert AppriseChannel("chat", address).send(message(), NOW).kind is DeliveryKind.DELIVERED
+
+
+def test_no_log_names_the_address_of_a_receiver(hook: Hook) -> None:
+    root, text = logging.getLogger(), io.StringIO()
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        Webhook("team", hook.url, HOOK_KEY).send(message(), NOW)
+        call_heartbeat(hook.url)
+        AppriseChannel("chat", hook.url.replace("http://", "json://")).send(message(), NOW)
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+    assert len(hook.calls) == 3
+    assert "9a1b" not in text.getvalue()
 
 
 # ---- mail --------------------------------------------------------------------------------------------------------------
@@ -180,6 +215,26 @@ def test_a_server_that_dies_after_the_content_is_unknown(mailbox: Mailbox) -> No
 def test_no_server_is_a_failure() -> None:
     gone = Mailbox(port=1)
     assert mail_to(gone).send(message(), NOW).kind is DeliveryKind.FAILED
+
+
+def test_a_server_whose_greeting_never_ends_is_given_up() -> None:
+    with open_endless_server(b"220-wait\r\n", 0.01) as port:
+        server = MailServer(host="127.0.0.1", port=port, sender="gate@example.org", to=TO)
+        done = MailChannel("office", server, None, 0.3).send(message(), NOW)
+    assert (done.kind, done.problem) == (DeliveryKind.FAILED, "the connection broke: SMTPServerDisconnected")
+
+
+def test_a_server_that_floods_its_greeting_fills_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        with open_endless_server((b"220-" + b"x" * 8000 + b"\r\n") * 10, 0.0) as port:
+            server = MailServer(host="127.0.0.1", port=port, sender="gate@example.org", to=TO)
+            done = MailChannel("office", server, None, 5.0).send(message(), NOW)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert done.kind is DeliveryKind.FAILED
+    assert peak < 8 << 20
 
 
 def test_no_text_adds_a_header_or_a_recipient(mailbox: Mailbox) -> None:

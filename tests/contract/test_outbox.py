@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from hf_gate.application.notifications import drain
 from hf_gate.domain import events as e
+from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.notices import (
     DEFAULT_MODES,
     GIVE_UP_MS,
@@ -36,9 +37,9 @@ from hf_gate.domain.notices import (
     next_digest,
     retry_wait,
 )
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.domain.timestamps import DAY_MS, from_ms
 from hf_gate.store import outbox
-from hf_gate.store.notice_queue import MAX_OPEN, queue, read_subscriptions
+from hf_gate.store.notice_queue import MAX_LINES, MAX_OPEN, queue, read_subscriptions
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 
@@ -146,6 +147,18 @@ def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
     assert [item.text for item in message.items] == [f"3 new requests at {REPO}."]
     drained(store, receiver)
     assert len(receiver.got) == 1
+
+
+def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
+    clock = TestClock()
+    turn_on(store, modes=dict(DEFAULT_MODES), at=0)
+    for number in range(120):
+        take(store, Repo(RepoType.MODEL, "acme", f"set-{number}"), [record(1)], T0)
+    clock.at += DAY_MS
+    receiver = Receiver(clock)
+    drained(store, receiver)
+    assert len({item.repo for message in receiver.got for item in message.items}) == 120
+    assert max(len(message.items) for message in receiver.got) == MAX_LINES
 
 
 def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:

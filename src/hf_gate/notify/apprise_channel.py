@@ -10,6 +10,7 @@ from typing import Any, Final
 from ..domain.network_hosts import is_loopback_host
 from ..domain.notices import Delivery, DeliveryKind, OutgoingMessage
 from ..errors import UsageError
+from .private_calls import hide_address, is_proxied_here
 
 TIMEOUT_S: Final = 10.0
 _LONGEST: Final = 2000  # characters of an address
@@ -29,7 +30,8 @@ class AppriseChannel:
         """Send a message once, as plain text."""
         body = "\n".join(to_plain_text(line) for line in message.lines)
         try:
-            is_delivered = self._service.notify(body=body, title=message.subject, body_format="text")
+            with hide_address():
+                is_delivered = self._service.notify(body=body, title=message.subject, body_format="text")
         except Exception as problem:  # noqa: BLE001 - 190 services, each with its own errors
             return Delivery(DeliveryKind.UNKNOWN, f"the service failed: {type(problem).__name__}")
         if is_delivered:
@@ -65,6 +67,11 @@ def _open_service(name: str, address: str) -> Any:  # noqa: ANN401 - an object o
         raise UsageError(
             f"apprise of {name} holds an address without TLS.",
             hint="Use the service's form with TLS, such as jsons://.",
+        )
+    if is_proxied_here("https" if is_secure else "http", service.host or ""):
+        raise UsageError(
+            f"apprise of {name} is on this machine, but the environment names a proxy for it.",
+            hint="Set NO_PROXY=localhost,127.0.0.1 for this process.",
         )
     service.redirects = False  # also if the address asks for them
     service.socket_connect_timeout = service.socket_read_timeout = TIMEOUT_S / 2

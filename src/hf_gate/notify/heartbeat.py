@@ -7,6 +7,7 @@ from typing import Final
 
 import httpx2
 
+from .private_calls import hide_address, open_client
 from .webhook import TIMEOUT_S, check_web_address
 
 KEY: Final = "heartbeat_url"
@@ -36,9 +37,10 @@ def call_heartbeat(address: str) -> str | None:
 
 
 async def _call(url: str) -> int:
-    async with (
-        asyncio.timeout(TIMEOUT_S),  # of the whole call, because a server can send its headers one byte at a time
-        httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client,
-        client.stream("GET", url, headers={"user-agent": "hf-gate"}) as answer,
-    ):
-        return int(answer.status_code)
+    with hide_address():
+        async with (
+            asyncio.timeout(TIMEOUT_S),  # of the whole call, because a server can send its headers one byte at a time
+            open_client(url, TIMEOUT_S) as client,
+            client.stream("GET", url, headers={"user-agent": "hf-gate"}) as answer,
+        ):
+            return int(answer.status_code)

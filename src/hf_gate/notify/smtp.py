@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import smtplib
-import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,12 +17,11 @@ from typing import Final
 
 from ..domain.network_hosts import is_loopback_host
 from ..domain.notices import Delivery, DeliveryKind, MailServer, OutgoingMessage
+from .smtp_connection import TLS_PORT, MailConnection, TlsMailConnection
 
-TIMEOUT_S: Final = 10.0  # of one step
 DEADLINE_S: Final = 30.0
 """Of the whole conversation: a server may answer each step slowly."""
 
-_TLS_PORT: Final = 465
 _PASSING: Final = frozenset({530, 534, 535, 538})
 """Refusals of the login: another message would fare alike, so this one waits."""
 
@@ -36,8 +34,8 @@ def digest_address(address: str) -> str:
 class MailChannel:
     """A mail server with the recipients of one destination."""
 
-    def __init__(self, name: str, server: MailServer, password: str | None) -> None:
-        self.name, self._server, self._password = name, server, password
+    def __init__(self, name: str, server: MailServer, password: str | None, deadline_s: float = DEADLINE_S) -> None:
+        self.name, self._server, self._password, self._deadline_s = name, server, password, deadline_s
 
     def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str] = ()) -> Delivery:
         """Send one mail to the recipients that do not have it yet."""
@@ -45,7 +43,8 @@ class MailChannel:
         if not to:
             return Delivery(DeliveryKind.DELIVERED)
         compose = partial(_compose, message, sent_at, self._server, to)
-        return send_mail(self._server, self._password, compose, to, before=DeliveryKind.UNKNOWN)
+        early, end = DeliveryKind.UNKNOWN, self._deadline_s
+        return send_mail(self._server, self._password, compose, to, before=early, deadline_s=end)
 
 
 def send_mail(
@@ -55,12 +54,13 @@ def send_mail(
     to: Sequence[str],
     *,
     before: DeliveryKind = DeliveryKind.FAILED,
+    deadline_s: float = DEADLINE_S,
 ) -> Delivery:
     """Send one mail in a conversation of its own. `before` is the result of a timeout before anything was sent."""
     has_begun = False
     try:
         mail = compose()
-        with _connect(server, password) as connection:
+        with _connect(server, password, deadline_s) as connection:
             if isinstance(connection, Delivery):
                 return connection
             has_begun = True
@@ -78,22 +78,20 @@ def send_mail(
 
 
 @contextmanager
-def _connect(server: MailServer, password: str | None) -> Iterator[smtplib.SMTP | Delivery]:
-    """Yield a connection that may carry the mail, or why there is none. It is cut off after 30 seconds."""
+def _connect(server: MailServer, password: str | None, deadline_s: float) -> Iterator[smtplib.SMTP | Delivery]:
+    """Yield a connection that may carry the mail, or why there is none. It is cut off after the deadline."""
     host, port = server.host, server.port
     context = ssl.create_default_context()
-    if port == _TLS_PORT:
-        connection: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
-    else:
-        connection = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
-    timer = Timer(DEADLINE_S, _cut_off, [connection])
+    connection = TlsMailConnection(host, context) if port == TLS_PORT else MailConnection(host)
+    timer = Timer(deadline_s, connection.cut_off)
     timer.start()
     try:
+        connection.open(port)
         connection.ehlo()
-        if port != _TLS_PORT and connection.has_extn("starttls"):
+        if port != TLS_PORT and connection.has_extn("starttls"):
             connection.starttls(context=context)
             connection.ehlo()
-        elif port != _TLS_PORT and not is_loopback_host(host):
+        elif port != TLS_PORT and not is_loopback_host(host):
             yield Delivery(DeliveryKind.FAILED, "the mail server offers no TLS, so nothing was sent")
             return
         if server.user is not None and password is not None:
@@ -104,12 +102,6 @@ def _connect(server: MailServer, password: str | None) -> Iterator[smtplib.SMTP 
         timer.join()
         with suppress(smtplib.SMTPException, OSError):
             connection.close()
-
-
-def _cut_off(connection: smtplib.SMTP) -> None:
-    if connection.sock is not None:
-        with suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _compose(message: OutgoingMessage, sent_at: datetime, server: MailServer, to: Sequence[str]) -> EmailMessage:

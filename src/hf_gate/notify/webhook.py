@@ -16,6 +16,7 @@ import msgspec
 from ..domain.network_hosts import is_loopback_host
 from ..domain.notices import Delivery, DeliveryKind, OutgoingMessage
 from ..errors import UsageError
+from .private_calls import hide_address, open_client
 
 TIMEOUT_S: Final = 10.0
 SIGNATURE_HEADER: Final = "x-hf-gate-signature"
@@ -91,9 +92,10 @@ def _classify(status: int) -> Delivery:
 
 
 async def _post(url: str, headers: dict[str, str], body: bytes) -> int:
-    async with (
-        asyncio.timeout(TIMEOUT_S),  # of the whole call, because a server can send its headers one byte at a time
-        httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client,
-        client.stream("POST", url, headers=headers, content=body) as answer,
-    ):
-        return int(answer.status_code)
+    with hide_address():
+        async with (
+            asyncio.timeout(TIMEOUT_S),  # of the whole call, because a server can send its headers one byte at a time
+            open_client(url, TIMEOUT_S) as client,
+            client.stream("POST", url, headers=headers, content=body) as answer,
+        ):
+            return int(answer.status_code)

@@ -105,14 +105,22 @@ def queue(db: Database, one: Subscription, items: Iterable[NoticeItem], at: int)
 
 
 def insert_message(db: Database, destination: str, items: Sequence[NoticeItem], at: int) -> None:
-    """Add a message to the end of a destination's queue. A queue that is full has its last message extended."""
-    if _extend_last(db, destination, items):
-        return
+    """Add a message to the end of a destination's queue; several, if it has too many lines.
+
+    A queue that is full has its last message extended, as long as that has room.
+    """
+    for start in range(0, len(items), MAX_LINES):
+        page = items[start : start + MAX_LINES]
+        if not _extend_last(db, destination, page):
+            _insert_page(db, destination, page, at)
+
+
+def _insert_page(db: Database, destination: str, items: Sequence[NoticeItem], at: int) -> None:
     sql = "UPDATE notice_destinations SET sequence = sequence + 1 WHERE name = ? RETURNING sequence"
     found = db.row(sql, (destination,))
     assert found is not None, f"destination {destination} is not stored"
     is_alarm = any(item.event.is_alarm for item in items)
-    values = (f"n_{secrets.token_hex(12)}", destination, found[0], _encode(items[:MAX_LINES]), is_alarm, at, at, at)
+    values = (f"n_{secrets.token_hex(12)}", destination, found[0], _encode(items), is_alarm, at, at, at)
     db.run(
         "INSERT INTO outbox (id, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts,"
         " accepted) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, 0, '[]')",
@@ -128,7 +136,9 @@ def _extend_last(db: Database, destination: str, items: Sequence[NoticeItem]) ->
     last = db.row(f"{sql} DESC LIMIT 1", (destination,))
     if first is None or last is None or last[0] - first[0] < MAX_OPEN or last[3]:
         return False
-    merged = merge_items([*msgspec.json.decode(last[2], type=list[NoticeItem]), *items])[:MAX_LINES]
+    merged = merge_items([*msgspec.json.decode(last[2], type=list[NoticeItem]), *items])
+    if len(merged) > MAX_LINES:
+        return False
     is_alarm = any(item.event.is_alarm for item in merged)
     db.run("UPDATE outbox SET items = ?, is_alarm = ? WHERE id = ?", (_encode(merged), is_alarm, last[1]))
     return True
