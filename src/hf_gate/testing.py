@@ -122,7 +122,7 @@ class LocalHub:
         self.tokens[person["username"]] = person["token"]
 
     def set_role(self, org: str, user: str, role: str | None) -> None:
-        """Give a person a role in an organisation (admin, write, contributor, read); None removes the person."""
+        """Give a person a role in an organisation (admin, write, contributor, read, no_access); None removes the person."""
         self.control("POST", "roles", {"org": org, "user": user, "role": role})
 
     def set_card(self, repo: str, text: str, repo_type: str | None = None) -> None:

@@ -19,7 +19,7 @@ from hf_gate.domain.sign_in import HubIdentity, SignInFailed, find_role
 from hf_gate.hub.credentials import Secret
 from hf_gate.hub.openid import OpenIdClient
 from hf_gate.testing import LocalHub
-from hf_gate.web.hub_sign_in import build_hub_sign_in
+from hf_gate.web.hub_sign_in import build_hub_sign_in, find_space_origin
 from hf_gate.web.sign_in_attempts import SignInAttempts
 from tests.web.kit import Room, Visitor, a_room, text_of
 from tests.web.sign_in_kit import CLIENT, ORG, ROLES, SIGN_IN, a_desk_with_sign_in, begin, choose, sign_in
@@ -161,6 +161,42 @@ def test_whom_an_admin_removed_does_not_come_back_by_the_organisation(orgs: Room
 def test_a_role_that_is_not_in_the_map_lets_nobody_in(orgs: Room) -> None:
     orgs.local.set_role(ORG, "kim", "contributor")
     assert sign_in(orgs, "kim")[1].status == 403
+
+
+def test_a_member_without_access_to_the_organisation_gets_no_role(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_desk_with_sign_in(tmp_path, monkeypatch, f"{SIGN_IN}  roles:\n    {ORG}: viewer\n", repos=3) as room:
+        room.local.add_people([{"username": "kim"}])
+        room.local.set_role(ORG, "kim", "no_access")
+        assert sign_in(room, "kim")[1].status == 403
+        room.local.set_role(ORG, "kim", "contributor")
+        assert sign_in(room, "kim")[1].status == 303
+
+
+def test_who_did_not_pass_the_sign_in_of_the_organisation_gets_no_role(orgs: Room) -> None:
+    orgs.local.set_role(ORG, "kim", "admin")
+    browser = Visitor(orgs.app)
+    led = begin(orgs, browser, "kim")
+    orgs.local.set_faults(["bad_sign_in:how=no_sso"])
+    answer = browser.get(led)
+    assert answer.status == 403
+    assert f"The organisation {ORG} does not let kim in now. Open a page of this organisation" in text_of(answer.body)
+    assert orgs.app_state.workspace.members.list_all() == []
+    orgs.local.set_faults([])
+    assert sign_in(orgs, "kim", browser)[1].status == 303
+
+
+def test_an_invitation_that_guessed_the_account_does_not_keep_a_member_of_the_organisation_out(orgs: Room) -> None:
+    _invited(orgs, account=None)
+    orgs.local.set_role(ORG, "mia", "read")
+    browser, answer = sign_in(orgs, "mia")
+    assert answer.status == 303
+    assert browser.post("/tray").status == 403, "as a viewer"
+    found = orgs.app_state.workspace.members.find_by_name("mia")
+    assert found is not None
+    assert (found.role, found.proven_account) == (MemberRole.REVIEWER, None)
+    assert _is_sound(orgs)
 
 
 @pytest.mark.parametrize("name", ["lena-brandt", "desk", "mia"])
@@ -382,6 +418,15 @@ def test_a_cookie_and_a_state_fit_only_if_they_were_made_together_and_only_once(
             used.add(cookie)
 
 
+def test_strangers_who_use_up_many_attempts_keep_nobody_out() -> None:
+    attempts = SignInAttempts()
+    for cookie, attempt in (attempts.begin() for _ in range(10_000)):
+        assert attempts.take(cookie, attempt.state) is not None
+    cookie, attempt = attempts.begin()
+    assert attempts.take(cookie, attempt.state) == attempt
+    assert attempts.take(cookie, attempt.state) is None
+
+
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_an_invented_cookie_fits_no_state(cookie: str, state: str) -> None:
     assert SignInAttempts().take(cookie, state) is None
@@ -428,6 +473,11 @@ def test_a_space_brings_its_own_client(room: Room) -> None:
     made = build_hub_sign_in(room.app_state.workspace, SPACE, "https://acme-desk.hf.space", "0.0.0.0", 7860)  # noqa: S104
     assert made.client is not None
     assert made.redirect == "https://acme-desk.hf.space/sign-in/hub/callback"
+
+
+def test_a_space_with_its_own_domain_has_one_address() -> None:
+    hosts = {"SPACE_HOST": "acme-desk.hf.space,desk.example.org"}
+    assert find_space_origin(hosts) == "https://acme-desk.hf.space"
 
 
 def test_another_address_of_the_desk_leads_to_the_registered_one(desk: Room) -> None:

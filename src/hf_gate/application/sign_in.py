@@ -37,6 +37,13 @@ def admit_identity(
     if found is not None and found.origin is not MemberOrigin.ORGANIZATION:
         return _prove(membership, found, identity)
     role = find_role(identity, roles)
+    closed = sorted(identity.restricted & roles.keys())
+    if role is None and closed:
+        raise SignInFailed(
+            f"the organisation {closed[0]} does not let {identity.username} in now.",
+            hint="Open a page of this organisation on the Hub, sign in there as it asks, then sign in here again.",
+            status=403,
+        )
     if found is not None and role is None:
         membership.revoke(found, ACTOR, origin=MemberOrigin.ORGANIZATION)
         on_loss(found)
@@ -122,7 +129,11 @@ def _refuse(membership: Membership, identity: HubIdentity) -> SignInFailed:
 def _choose_name(membership: Membership, identity: HubIdentity) -> str:
     """Return the username as a member's name; with a part of the id if that name is not free."""
     name = identity.username.lower()
-    rows = [one for one in membership.workspace.members.list_all() if one.user_id != identity.user_id]
+    rows = [
+        one
+        for one in membership.workspace.members.list_all()
+        if one.has_link or one.user_id != identity.user_id  # an invitation may have guessed this account
+    ]
     taken = {membership.owner.lower(), *RESERVED_NAMES, *(one.name for one in rows)}
     if MEMBER_NAME.match(name) and name not in taken:
         return name

@@ -10,6 +10,8 @@ from .members import ROLES, MemberRole
 
 ORG_ROLES: Final = ("admin", "write", "contributor", "read")
 """The roles of an organisation's members on the Hub."""
+NO_ACCESS: Final = "no_access"
+"""The role on the Hub of a member who may see nothing of the organisation. It gives no role in the desk."""
 ANY_ROLE: Final = "any"
 """Stands for every role of the Hub in a role map."""
 
@@ -27,11 +29,15 @@ class SignInFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HubIdentity:
-    """A Hub account that signed in. `org_roles`: its role in each of its organisations, by name in lower case."""
+    """A Hub account that signed in. `org_roles`: its role in each of its organisations, by name in lower case.
+
+    `restricted`: organisations that do not let it in now, for example until it passes their own sign-in.
+    """
 
     user_id: str
     username: str
     org_roles: Mapping[str, str] = field(default_factory=dict)
+    restricted: frozenset[str] = frozenset()
 
 
 def find_role(identity: HubIdentity, roles: RoleMap) -> MemberRole | None:
@@ -39,7 +45,7 @@ def find_role(identity: HubIdentity, roles: RoleMap) -> MemberRole | None:
     found = []
     for org, by_role in roles.items():
         theirs = identity.org_roles.get(org)
-        role = None if theirs is None else by_role.get(theirs, by_role.get(ANY_ROLE))
+        role = None if theirs is None or theirs == NO_ACCESS else by_role.get(theirs, by_role.get(ANY_ROLE))
         if role is not None:
             found.append(role)
     return max(found, key=ROLES.index, default=None)

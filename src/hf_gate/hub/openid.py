@@ -64,9 +64,15 @@ class _Tokens(msgspec.Struct, frozen=True):
     id_token: str
 
 
-class _Org(msgspec.Struct, frozen=True, rename={"role": "roleInOrg"}):
+class _Org(msgspec.Struct, frozen=True, rename={"role": "roleInOrg", "restrictions": "securityRestrictions"}):
     preferred_username: str
     role: str | None = None
+    restrictions: list[str] = []
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether the organisation keeps the account out now. A policy about tokens does not concern the person."""
+        return any(one != "token-policy" for one in self.restrictions)
 
 
 class _Person(msgspec.Struct, frozen=True):
@@ -107,8 +113,10 @@ class OpenIdClient:
             person = _decode(calls.ask("GET", provider.userinfo_endpoint, headers=headers), _Person)
         if person.sub != claims["sub"] or not is_id(person.sub) or not person.preferred_username:
             raise SignInFailed("the provider named two different accounts, so nobody was signed in.", hint=_WRONG)
-        roles = {org.preferred_username.lower(): org.role for org in person.orgs[:_MAX_ORGS] if org.role}
-        return HubIdentity(person.sub, person.preferred_username[:200], roles)
+        orgs = person.orgs[:_MAX_ORGS]
+        roles = {org.preferred_username.lower(): org.role for org in orgs if org.role and not org.is_restricted}
+        restricted = frozenset(org.preferred_username.lower() for org in orgs if org.is_restricted)
+        return HubIdentity(person.sub, person.preferred_username[:200], roles, restricted)
 
     @contextmanager
     def _calls(self) -> Iterator[_Calls]:

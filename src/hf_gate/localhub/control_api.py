@@ -20,7 +20,7 @@ from .records import HubAccount, HubRepo
 from .world import World
 
 PREFIX = "/_hf_gate/"
-_ORG_ROLES = ("admin", "write", "contributor", "read")
+_ORG_ROLES = ("admin", "write", "contributor", "read", "no_access")
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 

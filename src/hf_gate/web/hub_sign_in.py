@@ -38,7 +38,7 @@ class HubSignIn:
 
 def find_space_origin(environ: Mapping[str, str]) -> str | None:
     """Return the public address of the Space in which this process runs; None elsewhere."""
-    host = environ.get("SPACE_HOST", "").strip()
+    host = environ.get("SPACE_HOST", "").partition(",")[0].strip()  # a Space with its own domain has several
     return f"https://{host}" if host else None
 
 

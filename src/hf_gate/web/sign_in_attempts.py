@@ -44,9 +44,10 @@ class SignInAttempts:
         if not 0 <= now + 1 - int(begun) <= LIFETIME:
             return None
         with self._lock:
-            self._used = {key: at for key, at in self._used.items() if now - at <= LIFETIME + 1}
-            if state in self._used or len(self._used) >= _MAX_USED:
+            if state in self._used:
                 return None
+            while self._used and (len(self._used) >= _MAX_USED or now - next(iter(self._used.values())) > LIFETIME + 1):
+                del self._used[next(iter(self._used))]  # the oldest: the provider accepts its code once anyway
             self._used[state] = now
         return attempt
 
