@@ -87,7 +87,7 @@ def _measure_size(here: Desk, count: int) -> Row:
 
 
 def _measure_queries(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
-    with open_store(here.store, endpoint=here.env["HF_ENDPOINT"], world=_read_world_id(here), read_only=True) as opened:
+    with open_store(here.store, endpoint=here.env["HF_ENDPOINT"], world=read_world_id(here), read_only=True) as opened:
         queries, searches = store.time_queries(opened, store.QUERIES), store.time_queries(opened, store.SEARCHES)
     for key, what, asked, most in (
         ("desk-query", "a page of a query", queries, 5),
@@ -104,7 +104,8 @@ def _measure_queries(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
     )  # fmt: skip
 
 
-def _read_world_id(here: Desk) -> str | None:
+def read_world_id(here: Desk) -> str | None:
+    """Return the id of the world of the local Hub, which the store is bound to."""
     from hf_gate.hub.local_hub_headers import get_world_id
 
     return get_world_id(here.env["HF_ENDPOINT"])

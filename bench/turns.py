@@ -1,14 +1,23 @@
-"""Measures the CPU time of one turn of `hf-gate run` on a large store, by what changed since the turn before."""
+"""Measures the CPU time of one turn of `hf-gate run` on a large store, by what changed since the turn before.
+
+Everybody who has access has it on a condition, whose table the turn reads.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+from hf_gate.domain.events import GrantDated, LedgerEntry
+from hf_gate.domain.grants import GrantCondition, GrantTerms
+from hf_gate.store.grant_terms import write_terms
+from hf_gate.store.opening import open_store
+
 from .cli_process import CommandRun, Desk, create_desk
-from .desk import build_policy
+from .desk import build_policy, read_world_id
 from .hub_process import RunningHub, run_local_hub
 from .results import Row, is_met_if_large, target_if_large
 from .sizes import Sizes
@@ -17,7 +26,11 @@ KEYS = ("turn-first", "turn-none", "turn-new", "turn-row", "turn-full")
 _RULE = "  - id: listed\n    when: tables.partners\n    then: human\n"
 _TABLE = "tables: {partners: {file: partners.csv, key: email}}\n"
 _ROWS = 10_000
+_CONDITION = GrantCondition(policy="bench", rule="listed", expr='tables.partners.state != "expired"', grace="14d")
+_TERMS = GrantTerms(keep_while=(_CONDITION,), notice=("30d",))
+_END = 4_000_000_000_000  # in 2096
 _NEW = 1_000
+_CHUNK = 1_000
 
 
 def measure_turns(sizes: Sizes) -> Iterator[Row]:
@@ -26,10 +39,15 @@ def measure_turns(sizes: Sizes) -> Iterator[Row]:
     with run_local_hub(sizes.turn_requests, 3) as hub, create_desk(hub, policy) as here:
         _add_table(here)
         here.run("sync", "--full", "--json")
-        count = sum(int(row["pending"]) for row in hub.repos)
+        count, grants = sum(int(row["pending"]) for row in hub.repos), _give_terms(here)
         first = _turn(here)
-        yield Row("turn-first", f"the first turn, which evaluates {count:,} pending requests", _format(first))
-        yield _row("turn-none", f"a turn with nothing new, {count:,} pending", _turn(here), count, 2)
+        yield Row(
+            "turn-first",
+            f"the first turn, which evaluates {count:,} pending requests and reviews {grants:,} conditions of access",
+            _format(first),
+        )
+        what = f"a turn with nothing new, {count:,} pending, {grants:,} with access on a condition"
+        yield _row("turn-none", what, _turn(here), count, 2)
         new = min(_NEW, count)
         _add_requests(hub, new)
         yield _row("turn-new", f"a turn with {new:,} new requests", _turn(here), count, 5)
@@ -59,6 +77,22 @@ def _add_table(here: Desk) -> None:
     settings.write_text(settings.read_text("utf-8") + _TABLE, "utf-8")
     rows = [f"person{number}@partner.example,a" for number in range(_ROWS)]
     (here.folder / "partners.csv").write_text("\n".join(["email,note", *rows]) + "\n", "utf-8")
+
+
+def _give_terms(here: Desk) -> int:
+    """Let the access of everybody depend on a condition that is true, and return how many people have access."""
+    number = 0
+    with open_store(here.store, endpoint=here.env["HF_ENDPOINT"], world=read_world_id(here)) as store:
+        with store.writing() as write:
+            write_terms(write, [_TERMS])
+        event = GrantDated(until=_END, at_end="reset", terms=_TERMS.digest)
+        for repo in [row.repo for row in store.repos()]:
+            rows = store.iterate_requests(repo, "accepted")
+            while chunk := list(islice(rows, _CHUNK)):
+                with store.writing() as write:
+                    write.append(repo, [LedgerEntry(event=event, at=1, actor="bench", request=row.id) for row in chunk])
+                number += len(chunk)
+    return number
 
 
 def _change_row(here: Desk) -> None:
