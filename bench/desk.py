@@ -151,6 +151,8 @@ def measure_erasure(here: Desk, count: int) -> Row:
     """Erase one rejected person without access elsewhere, and check that no file of the store has the name."""
     rows = json.loads(here.run("ls", "--status", "rejected", "--limit", "200", "--json").output)
     for name in dict.fromkeys(row["user"] for row in rows if row["user"]):
+        if _is_part_of_another_name(here, name):
+            continue  # it would be found in the files after the erasure too
         try:
             done = here.run("person", "erase", name, "--yes", "--json")
         except RuntimeError:  # this person has access somewhere
@@ -163,3 +165,13 @@ def measure_erasure(here: Desk, count: int) -> Row:
             why="Almost all of it is SQLite writing the whole file again (VACUUM), twice because of its log.",
         )  # fmt: skip
     raise RuntimeError("every rejected person has access somewhere")
+
+
+def _is_part_of_another_name(here: Desk, name: str) -> bool:
+    sql = (
+        "SELECT 1 FROM texts t JOIN requests r ON r.id = t.id JOIN people p ON p.id = r.person_id"
+        " WHERE instr(t.text, ?) > 0 AND p.username <> ? LIMIT 1"
+    )
+    world = read_world_id(here)
+    with open_store(here.store, endpoint=here.env["HF_ENDPOINT"], world=world, read_only=True) as opened:
+        return opened.reads.row(sql, (name.lower(), name)) is not None
