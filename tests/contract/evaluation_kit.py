@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from hf_gate.application.end_reviews import ChangedEnds, EndReview, review_ends
-from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
+from hf_gate.application.evaluated_parts import ChangeFilter, EvaluatedPart, PlanBuffer, evaluate_part
 from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.application.grant_ends import refresh_ends
 from hf_gate.application.planning import PlanProposal, propose_plan
@@ -30,8 +31,10 @@ from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Offline
 from hf_gate.hub.client import Hub
-from hf_gate.plan.model import encode_plan
+from hf_gate.plan.guards import apply_budgets
+from hf_gate.plan.model import Change, encode_plan
 from hf_gate.policy.fact_values import ProfileFact
+from hf_gate.policy.literals import Rate
 from hf_gate.sources.profile import encode_profile
 from hf_gate.store.grant_terms import write_terms
 from hf_gate.store.opening import open_store
@@ -227,10 +230,11 @@ class Evaluated:
     def propose(
         self,
         bundle: PolicyBundle,
-        turn: TurnFilter | None = None,
+        turn: ChangeFilter | None = None,
         *,
         is_full: bool = False,
         between: Callable[[], None] = lambda: None,
+        room: Mapping[str, int] | None = None,
     ) -> PlanProposal:
         """Make a plan: by a full evaluation that stores nothing, or as every turn does.
 
@@ -252,6 +256,7 @@ class Evaluated:
             should_record=not is_full,
             change_filter=turn,
             sources=self.workspace.sources,
+            room=room,
         )
 
     def evaluate(self) -> int:
@@ -265,8 +270,19 @@ class Evaluated:
         assert encode_plan(turn.plan) == encode_plan(full_turn.plan)
         assert {one.id for one in done.missing_profiles} == {one.id for one in full.missing_profiles}
         assert turns[1].held_counts == turns[0].held_counts
+        for room in ROOMS:
+            self._check_room(bundle, room, full)
         self._check_stored(bundle)
         return done.evaluated
+
+    def _check_room(self, bundle: PolicyBundle, room: Mapping[str, int], whole: PlanProposal) -> None:
+        """With room for few changes, a plan has those of the whole plan that the guards allow, and counts the others."""
+        rates = {guard: Rate(number, 60) for guard, number in room.items()}
+        allowed, deferred = apply_budgets(whole.plan.changes, rates, {})
+        for found in (self.propose(bundle, room=room), self.propose(bundle, is_full=True, room=room)):
+            assert sorted(found.plan.changes, key=_order) == sorted(allowed, key=_order)
+            assert +Counter(found.left_out) == Counter(change.guard for change in deferred)
+            assert found.plan.summary == whole.plan.summary
 
     def _check_stored(self, bundle: PolicyBundle) -> None:
         """What is stored is what a full evaluation stores."""
@@ -302,6 +318,13 @@ class Evaluated:
         if self.hub.skew != SKEWED:
             assert {rows[ident].evaluation.review_at for ident in differing} <= {EVALUATE_NOW}
         return done.reviewed
+
+
+def _order(change: Change) -> int:
+    return change.row
+
+
+ROOMS: tuple[Mapping[str, int], ...] = ({"accept": 1, "reset": 0, "reject": 2, "remove": 1}, {"reset": 3})
 
 
 def _summary(review: EndReview) -> tuple[object, ...]:

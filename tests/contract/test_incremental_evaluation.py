@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.evaluated_parts import AllowAll
 from hf_gate.application.evaluation_basis import compute_basis
 from hf_gate.application.evaluation_recorder import EvaluationRecorder
 from hf_gate.domain import events as e
 from hf_gate.domain.evaluations import EvaluationOutcome, EvaluationResult
+from hf_gate.plan.model import Change
 from hf_gate.sources.fact_sources import FactSources
 from hf_gate.sources.rule_versions import digest_folder
 from tests.contract.evaluation_kit import CARD, START, Evaluated
@@ -193,6 +195,27 @@ def test_only_requests_whose_verdict_depends_on_the_time_are_evaluated_every_tur
     desk.wait(hours=1)
     assert desk.evaluate() == 1
     assert desk.row(1).state.verdict != desk.row(2).state.verdict
+
+
+def test_changes_that_a_guard_defers_are_counted_and_not_built_again(desk: Evaluated) -> None:
+    desk.write_policy("  - {id: all, then: reset, reason: Please ask again.}\n")
+    desk.read(EEG, *range(1, 2_101))
+    bundle = desk.bundle
+    whole = desk.propose(bundle).plan
+    built: list[Change] = []
+
+    class Counting(AllowAll):
+        def allows(self, change: Change) -> bool:
+            built.append(change)
+            return True
+
+    for room, most in ((0, 0), (5, 1_000), (1_500, 2_000)):
+        built.clear()
+        found = desk.propose(bundle, Counting(), room={"reset": room})
+        assert len(built) <= most
+        assert [change.row for change in found.plan.changes] == [change.row for change in whole.changes][:room]
+        assert found.left_out == {"reset": 2_099 - room}  # user3 is protected
+        assert found.plan.summary == whole.summary
 
 
 def test_a_clock_that_was_set_back_has_everything_evaluated(desk: Evaluated) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -74,6 +74,8 @@ class PlanBuffer:
 
     Once the buffer is full, there is no room for changes of requests newer than `newest` (ms). If the plan is for an
     assumed time, `should_record` is false and no verdict is recorded. `protected` counts changes that guards forbid.
+
+    `room` has how many changes of each guard a turn may send; the oldest are kept, and `left_out` counts the others.
     """
 
     limit: int = MAX_CHANGES
@@ -84,6 +86,9 @@ class PlanBuffer:
     changes: list[Change] = field(default_factory=list)
     dropped: int = 0
     newest: int | None = None
+    room: Mapping[str, int] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    _kept: Counter[str] = field(default_factory=Counter)  # by guard, if the guard is in `room`
 
     def offer(self, change: Change) -> None:
         """Add a change if the guards and the filter allow it; older changes may displace it."""
@@ -95,6 +100,10 @@ class PlanBuffer:
     def add(self, change: Change) -> None:
         """Add a change; older changes may displace it."""
         self.changes.append(change)
+        if change.guard in self.room:
+            self._kept[change.guard] += 1
+            if self._kept[change.guard] > self.room[change.guard] + CHUNK:
+                self._trim(change.guard)
         if len(self.changes) >= 2 * self.limit or (self.newest is None and len(self.changes) > self.limit):
             self.close()
 
@@ -102,8 +111,28 @@ class PlanBuffer:
         """Add the small starts and return the changes of the plan."""
         for change in self.filter.small_starts():
             self.add(change)
+        for guard in self.room:
+            self._trim(guard)
         self.close()
         return self.changes
+
+    def newest_of(self, guard: str) -> int | None:
+        """Return the time (ms) of the newest change of a guard for which there is room; None if there is room for all."""
+        if self._kept[guard] < self.room.get(guard, MAX_CHANGES + 1):
+            return None
+        self._trim(guard)
+        kept = [change.asked_at for change in self.changes if change.guard == guard]
+        return to_ms(datetime.fromisoformat(max(kept))) if kept else NO_ROOM
+
+    def _trim(self, guard: str) -> None:
+        """Leave out the newest changes of a guard for which there is no room."""
+        mine = [change for change in self.changes if change.guard == guard]
+        if len(mine) > self.room[guard]:
+            mine.sort(key=lambda one: (one.asked_at, one.sort_key))
+            self.left_out[guard] += len(mine) - self.room[guard]
+            del mine[self.room[guard] :]
+            self.changes = [change for change in self.changes if change.guard != guard] + mine
+        self._kept[guard] = len(mine)
 
     def close(self) -> None:
         """Drop the newest changes beyond the limit."""

@@ -129,6 +129,13 @@ class ListEvaluation:
         return group.policy or "", group.digest or "", str(self.policy_set.repo)
 
 
+def verb_of_group(status: str, group: EvaluationCount) -> str:
+    """Return the verb of the planned changes of a group; it is their guard too."""
+    return (
+        "remove" if status == Status.ACCEPTED else VERB_FOR_STATUS[STATUS_AFTER[Status(status), Action(group.action)]]
+    )
+
+
 def summarize_group(status: str, group: EvaluationCount) -> Counter[str]:
     """Return what a group adds to the summary of a plan."""
     counts: Counter[str] = Counter(judged=group.n)
@@ -138,8 +145,7 @@ def summarize_group(status: str, group: EvaluationCount) -> Counter[str]:
         case EvaluationOutcome.PEOPLE:
             counts.update(human=group.n, accept_human=group.n)
         case EvaluationOutcome.CHANGE:
-            after = STATUS_AFTER[Status(status), Action(group.action)]
-            counts["remove" if status == Status.ACCEPTED else VERB_FOR_STATUS[after]] += group.n
+            counts[verb_of_group(status, group)] += group.n
         case _:
             if group.action in (Action.HUMAN, Action.WAIT):
                 counts[group.action] += group.n
@@ -147,17 +153,23 @@ def summarize_group(status: str, group: EvaluationCount) -> Counter[str]:
     return counts
 
 
-def count_protected(store: Store, lists: Sequence[ListEvaluation], names: Iterable[str]) -> Counter[PolicyStart]:
-    """Count the stored changes, other than accepts, of protected names or account ids, by policy version and repo."""
+def find_protected(store: Store, lists: Sequence[ListEvaluation], names: Iterable[str]) -> list[RequestRow]:
+    """Return the requests of protected names or account ids with a stored change that is no accept."""
     places = {(one.policy_set.repo, one.status) for one in lists}
     wanted = {name.lower() for name in names}
     rows = {row.id: row for name in wanted for row in store.find_by_identity(None, name)}
-    found: Counter[PolicyStart] = Counter()
+    found = []
     for row in rows.values():
         verdict, person = row.state.verdict, row.request.person if row.request else None
         if person is None or verdict is None or (row.repo, row.state.status) not in places:
             continue
         is_named = {str(value).lower() for value in (person.username, person.id) if value} & wanted
         if is_named and row.evaluation.outcome == EvaluationOutcome.CHANGE and verdict[0] != Action.ACCEPT:
-            found[verdict[1] or "", verdict[3] or "", str(row.repo)] += 1
+            found.append(row)
     return found
+
+
+def start_of_row(row: RequestRow) -> PolicyStart:
+    """Return the policy version that plans the change of a request."""
+    _, policy, _, digest = row.state.verdict or ("", None, "", None)
+    return policy or "", digest or "", str(row.repo)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
 from ..domain.evaluations import EvaluationCount, EvaluationOutcome
 from ..domain.lifecycle import Status
-from ..domain.rows import PersonRow
+from ..domain.rows import PersonRow, RequestRow
 from ..plan.guards import PolicyStart
 from ..store.evaluations import find_removals
 from ..store.store import Store
 from .evaluated_parts import NO_ROOM, EvaluatedPart, EvaluateList, PartEvaluation, PlanBuffer, evaluate_requests
 from .evaluation import CHUNK, RepoPolicies, SourcesPort
-from .evaluation_recorder import EvaluationRecorder, ListEvaluation, count_protected, summarize_group
+from .evaluation_recorder import (
+    EvaluationRecorder,
+    ListEvaluation,
+    find_protected,
+    start_of_row,
+    summarize_group,
+    verb_of_group,
+)
 
 
 class PlanLists:
@@ -106,34 +113,49 @@ class PlanLists:
                 for rows in islice(one.iterate_rows(group), 1 + self._max_profiles // CHUNK):
                     self._add(EvaluatedPart(missing_profiles=[row.person for row in rows[: self._max_profiles]]))
         planned = [(one, group) for one, group in groups if group.outcome == EvaluationOutcome.CHANGE]
-        refused = self._refuse(lists, planned) if planned else set()
+        protected = find_protected(self._store, lists, self._protected) if planned else []
+        refused = self._refuse(lists, planned, Counter(map(start_of_row, protected))) if planned else set()
         for one, group in planned:
             if one.start_of(group) not in refused:
-                self._rebuild_changes(one, group)
+                mine = [row for row in protected if row.state.status == one.status and group.has(row.state)]
+                self._rebuild_changes(one, group, mine)
 
     def _refuse(
-        self, lists: Sequence[ListEvaluation], planned: Sequence[tuple[ListEvaluation, EvaluationCount]]
+        self,
+        lists: Sequence[ListEvaluation],
+        planned: Sequence[tuple[ListEvaluation, EvaluationCount]],
+        guarded: Mapping[PolicyStart, int],
     ) -> set[PolicyStart]:
         """Return the policy versions whose changes at a repo the filter refuses as a whole; they are counted there."""
-        guarded = count_protected(self._store, lists, self._protected)
         totals: Counter[PolicyStart] = Counter()
         for one, group in planned:
             totals[one.start_of(group)] += group.n
         refused, repo = set(), lists[0].policy_set.repo
         for start, n in totals.items():
-            if self._buffer.filter.refuses(start, repo, n - guarded[start]):
+            own = guarded.get(start, 0)
+            if self._buffer.filter.refuses(start, repo, n - own):
                 refused.add(start)
-                self._buffer.protected += guarded[start]
+                self._buffer.protected += own
         return refused
 
-    def _rebuild_changes(self, one: ListEvaluation, group: EvaluationCount) -> None:
-        """Add the changes of a group, the oldest first, until the plan has no room for newer ones."""
+    def _rebuild_changes(self, one: ListEvaluation, group: EvaluationCount, protected: Sequence[RequestRow]) -> None:
+        """Add the changes of a group, the oldest first, until the plan has no room for newer ones.
+
+        Changes for which a guard of the turn has no room are only counted; `protected` has those that no turn sends.
+        """
         if self._sources is None:
             return
         evaluation, left = PartEvaluation(self._store, one.policy_set, self._now, self._buffer), group.n
+        guard, done_to = verb_of_group(one.status, group), (NO_ROOM, 0)
         for rows in one.iterate_rows(group):
+            if (newest := self._buffer.newest_of(guard)) is not None and rows[0].state.asked_at > newest:
+                own = sum((row.state.asked_at, row.id) > done_to for row in protected)
+                self._buffer.protected += own
+                self._buffer.left_out[guard] += left - own
+                return
             if self._buffer.newest is not None and rows[0].state.asked_at > self._buffer.newest:
                 break
+            done_to = (rows[-1].state.asked_at, rows[-1].id)
             evaluation.evaluate_rows(self._store, self._sources, rows)
             done = evaluation.take_results()
             self._add(EvaluatedPart(done.changes, done.late_count))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -39,6 +39,7 @@ class PlanProposal:
     plan: Plan
     missing_profiles: list[PersonRow] = field(default_factory=list)
     evaluated: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)  # changes that the guards have no room for, by guard
 
 
 def propose_plan(
@@ -58,14 +59,17 @@ def propose_plan(
     sources: SourcesPort | None = None,
     is_full: bool = False,
     max_profiles: int = MAX_CHANGES,
+    room: Mapping[str, int] | None = None,
 ) -> PlanProposal:
     """Evaluate the requests of these repos in the statuses that the policies cover; return the plan of changes.
 
     New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
     that `is_governed` accepts, evaluated or not, except grants in `undecided`. With `sources`, only requests for which
-    something changed are evaluated unless `is_full`, and the rest of the plan comes from the stored evaluations.
+    something changed are evaluated unless `is_full`, and the rest of the plan comes from the stored evaluations. `room` has
+    how many changes of each guard can be sent; of these guards, the plan has only the oldest changes.
     """
     buffer = PlanBuffer(limit, should_record, change_filter or AllowAll(), guards.protection_check(protected))
+    buffer.room = room or {}
     lists = PlanLists(store, buffer, now, sources, protected, max_profiles, is_full=is_full)
     lists.add_all(policy_sets, evaluate)
     counts = lists.counts
@@ -89,7 +93,7 @@ def propose_plan(
         most=limit,
         dropped=buffer.dropped,
     )
-    return PlanProposal(plan, list(lists.missing_profiles.values()), lists.evaluated)
+    return PlanProposal(plan, list(lists.missing_profiles.values()), lists.evaluated, buffer.left_out)
 
 
 def _shadow_counts(counts: Counter[str]) -> dict[str, int]:
@@ -151,6 +155,7 @@ class PlanResult:
     skew: float | None = None
     ends: EndRefresh = field(default_factory=EndRefresh)
     evaluated: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_plan(
@@ -163,11 +168,13 @@ def make_plan(
     valid: timedelta = VALIDITY,
     make_filter: Callable[[], ChangeFilter] = AllowAll,
     is_full: bool = False,
+    room: Mapping[str, int] | None = None,
 ) -> PlanResult:
     """Return a plan. If profiles can change verdicts, read at most `profile_budget` profiles and plan again.
 
     Before that, the ends of grants are moved. With a `moment`, nothing is read from the Hub, bound, moved or recorded.
     `make_filter` is called once for each planning pass. With `is_full`, every request is evaluated, changed or not.
+    `room` is as in `propose_plan`.
     """
     store, sources = workspace.store, workspace.sources
     now, is_now = moment or workspace.clock.now(), moment is None
@@ -194,6 +201,7 @@ def make_plan(
             sources=sources,
             is_full=is_full,
             max_profiles=profile_budget,
+            room=room,
         )
 
     proposal, read = propose_once(), 0
@@ -208,7 +216,7 @@ def make_plan(
     if any(extra.values()):  # all interfaces show the summary
         shown = {**plan.summary, **{key: number for key, number in extra.items() if number}}
         plan = make_partial_plan(replace(plan, summary=shown), plan.changes)
-    return PlanResult(plan, read, skew, ends, evaluated)
+    return PlanResult(plan, read, skew, ends, evaluated, proposal.left_out)
 
 
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:

@@ -56,6 +56,7 @@ class TurnResult:
     run: RunRow | None = None
     stopped: HfGateError | None = None  # the error that ended the run early
     deferred: list[Change] = field(default_factory=list)
+    left_out: Mapping[str, int] = field(default_factory=dict)  # further changes that exceed a guard, by guard
     held: Mapping[PolicyStart, int] = field(default_factory=dict)
     skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # see `TurnFilter`
     halted: list[HaltedChanges] = field(default_factory=list)
@@ -72,6 +73,20 @@ class TurnResult:
     def problems(self) -> list[HfGateError]:
         """The errors of repos, and the error that ended the run early."""
         return [*self.failed.values(), *([self.stopped] if self.stopped else [])]
+
+    @property
+    def deferred_by_guard(self) -> Counter[str]:
+        """The number of changes that are left for a later turn, by guard."""
+        return Counter(change.guard for change in self.deferred) + self._sendable_left_out
+
+    @property
+    def deferred_by_verb(self) -> Counter[str]:
+        """The number of changes that are left for a later turn, by verb: an end is a reset or a reject."""
+        return Counter(change.verb for change in self.deferred) + self._sendable_left_out
+
+    @property
+    def _sendable_left_out(self) -> Counter[str]:
+        return Counter(self.left_out if self.stop is None else {})
 
     @property
     def has_changes(self) -> bool:
@@ -192,18 +207,34 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
         return made[-1]
 
     found = make_plan(
-        workspace, bundle, evaluate, profile_budget=profile_budget, make_filter=make_filter, is_full=context.is_full
+        workspace,
+        bundle,
+        evaluate,
+        profile_budget=profile_budget,
+        make_filter=make_filter,
+        is_full=context.is_full,
+        room=_read_room(context, now),
     )
     last = made[-1]
     result.profiles, result.held, result.halted = found.profiles, last.held_counts, list(last.halted.values())
     result.refused = {repo: refusal for repo, refusal in refusals.items() if last.skipped_counts[str(repo)]}
     result.skipped_versions, result.skew, result.ends = last.skipped_versions, found.skew, found.ends
     result.holds, result.saved_counts = last.holds, last.saved_counts
-    result.evaluated = found.evaluated
+    result.evaluated, result.left_out = found.evaluated, found.left_out
     return found
 
 
 # ---- budgets and first turns -------------------------------------------------------------------------------------------
+
+
+def _read_room(context: TurnContext, now: int) -> dict[str, int]:
+    """Return how many changes of each guard with a budget can be sent now. The plan has every end, whose hours count too."""
+    budgets, store = context.bundle.config.guards.budgets, context.workspace.store
+    return {
+        verb: max(0, rate.limit - store.count_done(verb, now - rate.seconds * 1000))
+        for verb, rate in budgets.items()
+        if verb != "ends"
+    }
 
 
 def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list[Change]:
@@ -277,10 +308,10 @@ def turn_to_dict(result: TurnResult) -> dict[str, object]:
         "evaluated": result.evaluated,
         "clock_skew_s": None if result.skew is None else round(result.skew),
         "resumed": list(map(run_record, result.resumed)),
-        "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in result.halted) + sum(result.saved_counts.values()),
+        "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in result.halted) + sum(result.saved_counts.values()) + sum(result.left_out.values()),
         "run": None if run is None else run.id,
         "counts": {} if run is None else dict(run.counts),
-        "deferred": dict(Counter(change.guard for change in result.deferred)),
+        "deferred": dict(result.deferred_by_guard),
         "ends": ends_to_dict(result),
         "held": held,
         "saved": dict(sorted(result.saved_counts.items())),

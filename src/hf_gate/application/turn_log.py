@@ -119,7 +119,7 @@ def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
         repos=len({one.repo for one in result.synced}),
         news=sum(one.change_count for one in result.synced),
         done=0 if result.run is None else result.run.counts.get(OutcomeKind.DONE, 0),
-        deferred=len(result.deferred),
+        deferred=result.deferred_by_guard.total(),
     )
 
 

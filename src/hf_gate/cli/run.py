@@ -341,7 +341,7 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     if done.plan is not None:
         yield from (f"  {line}" for line in render_shadow_actions(done.plan))
     if done.stop is not None and done.plan is not None:
-        count = len(done.plan.changes)
+        count = len(done.plan.changes) + sum(done.left_out.values())
         said = f"{pluralize(count, 'change')} not made" if count else "Nothing is decided"
         yield f"  {said}: {done.stop.by} stopped all unattended work. An admin starts it again: hf-gate start"
     yield from _describe_remaining(done)
@@ -402,7 +402,7 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
         )
     if done.stopped is not None:
         yield f"  stopped: {done.stopped}"
-    for verb, number in _count_names(change.verb for change in done.deferred):
+    for verb, number in sorted(done.deferred_by_verb.items()):
         yield (
             f"  {number:,} to {verb} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later turn."
             " Earlier, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
@@ -431,7 +431,3 @@ def _resume_hint(waiting: HaltedChanges) -> str:
 
 def _join_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if number)
-
-
-def _count_names(names: Iterator[str]) -> list[tuple[str, int]]:
-    return sorted(Counter(names).items())

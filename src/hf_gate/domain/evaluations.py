@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from .hand_terms import HandTerms
+from .request_state import RequestState
+
 EVALUATE_NOW: Final = 0
 """The time of a request that every turn evaluates: a new or changed request, or one whose rules name `now`."""
 
@@ -86,5 +89,11 @@ class EvaluationCount(NamedTuple):
     rule: str
     digest: str | None
     shadow: tuple[tuple[str, str, str], ...]  # policy, rule, action
+    hand_terms: HandTerms | None
     verdict_id: int
     n: int
+
+    def has(self, state: RequestState) -> bool:
+        """Tell whether a request in this state has the verdict of this group."""
+        verdict = (self.action, self.policy, self.rule, self.digest)
+        return (state.verdict, state.shadow, state.hand_terms) == (verdict, self.shadow, self.hand_terms)

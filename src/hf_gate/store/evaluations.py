@@ -100,9 +100,9 @@ def read_counts(store: Store, repo_id: int, status: str) -> list[EvaluationCount
     sql = "SELECT outcome, verdict_id, n FROM evaluation_counts WHERE repo_id = ? AND status = ? AND n > 0"
     found = []
     for outcome, ident, n in store.reads.rows(f"{sql} ORDER BY outcome, verdict_id", (repo_id, status)):
-        verdict, shadow, _ = look(ident)
+        verdict, shadow, hand_terms = look(ident)
         assert verdict is not None
-        found.append(EvaluationCount(outcome, *verdict, shadow, ident, n))
+        found.append(EvaluationCount(outcome, *verdict, shadow, hand_terms, ident, n))
     return found
 
 
