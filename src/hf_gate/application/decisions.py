@@ -12,6 +12,7 @@ from ..domain import events as e
 from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
+from ..domain.members import Member
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target
 from ..domain.rows import ChangeRow, RequestRow, RunRow
@@ -158,6 +159,13 @@ def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry
     return e.LedgerEntry(
         event=e.NoteWritten(), at=at, actor=actor, request=row.id, person=row.person.id, private={"note": note}
     )
+
+
+def reveal_entry(row: RequestRow, reason: str, member: Member, at: int) -> e.LedgerEntry:
+    """Return the ledger entry of a viewer who looks at the personal data of a request."""
+    event = e.DataRevealed(member=member.id)
+    person = row.person.id
+    return e.LedgerEntry(event=event, at=at, actor=member.name, request=row.id, person=person, private={"note": reason})
 
 
 def renewal_entry(row: RequestRow, actor: str, at: int, *, is_blocked: bool) -> e.LedgerEntry:

@@ -41,6 +41,8 @@ def describe_event(
             return f"gone from all lists, was {event.before}"
         case e.VerdictReached():
             return _describe_verdict(event, private)
+        case e.DataRevealed():
+            return f"personal data shown to viewer {event.member}{_quote((private or {}).get('note'))}"
         case e.NoteWritten():
             return f"note{_quote((private or {}).get('note'))}"
         case _:
@@ -166,6 +168,10 @@ def _describe_member_event(event: e.AnyEvent) -> str:
             return f"member {event.member} revoked"
         case e.AccountProven():
             return f"member {event.member} proved that they own Hub account {event.account}"
+        case e.DeputyNamed():
+            if event.deputy is None or event.until is None:
+                return f"member {event.member} is back"
+            return f"member {event.deputy} stands in for member {event.member} until {_format_time(event.until)}"
         case e.PlanAgreed():
             return (
                 f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}, as Hub account {event.account}"

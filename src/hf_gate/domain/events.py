@@ -37,6 +37,8 @@ class EventKind(StrEnum):
     GRANT_NOTICED = "GrantNoticed"
     RENEWAL_BLOCKED = "RenewalBlocked"
     NOTE_WRITTEN = "NoteWritten"
+    DATA_REVEALED = "DataRevealed"
+    DEPUTY_NAMED = "DeputyNamed"
     POLICY_PROMOTED = "PolicyPromoted"
     POLICY_SAVED = "PolicySaved"
     TABLE_ACCEPTED = "TableAccepted"
@@ -184,6 +186,20 @@ class RenewalBlocked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
 
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
     """A reviewer wrote a note. The requester never sees it."""
+
+
+class DataRevealed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.DATA_REVEALED.value):
+    """A viewer looked at the name, e-mail address and answers of one request. The reason is in the private part."""
+
+    member: str  # id
+
+
+class DeputyNamed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.DEPUTY_NAMED.value):
+    """A member is away, and another one stands in; without a deputy, the member is back."""
+
+    member: str  # id
+    deputy: str | None = None  # id
+    until: int | None = None  # ms
 
 
 class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.POLICY_PROMOTED.value):
@@ -347,6 +363,8 @@ AnyEvent: TypeAlias = (
     | GrantDated
     | GrantNoticed
     | RenewalBlocked
+    | DataRevealed
+    | DeputyNamed
     | NoteWritten
     | PolicyPromoted
     | PolicySaved

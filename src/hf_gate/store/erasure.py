@@ -201,7 +201,7 @@ def _names_person(one: StoredIdentity, change: bytes) -> bool:
 def find_notes_about(db: Database, one: StoredIdentity) -> list[int]:
     """Return the entries with notes about other people that name this person."""
     packer = Packer(lambda number: read_dictionary(db, number))
-    among, kinds = db.in_clause([EventKind.NOTE_WRITTEN.value, EventKind.APPROVAL_GIVEN.value])
+    among, kinds = db.in_clause([EventKind.NOTE_WRITTEN, EventKind.APPROVAL_GIVEN, EventKind.DATA_REVEALED])
     rows = db.rows(
         f"SELECT x.id, x.data FROM ledger l JOIN private x ON x.id = l.id WHERE l.kind {among} AND x.person_id <> ?",
         (kinds, one.id),

@@ -228,6 +228,14 @@ def count_changed_ends(store: Store, since: int) -> list[tuple[str, int]]:
     ]
 
 
+def count_entries(store: Store, kind: EventKind, actor: str, since: int) -> int:
+    """Return the number of entries of one kind by an actor since a time (ms)."""
+    top = _read_number(store.reads, "SELECT max(id) FROM ledger")
+    sql = "SELECT count(*) FROM ledger WHERE id > ? AND kind = ? AND actor = ? AND at >= ?"
+    row = store.reads.row(sql, (top - MAX_LOOK_BACK, kind, actor, since))
+    return 0 if row is None else int(row[0])
+
+
 @dataclass(slots=True)
 class _Where:
     """Conditions on entries. `floor` is where the next page continues if the matching entries do not fill a page."""

@@ -297,6 +297,14 @@ sessions = Table(
     integer_column("seen_at"),
 )
 
+absences = Table(
+    "absences",
+    metadata,
+    Column("member", Text, primary_key=True),  # id of the member who is away
+    text_column("deputy"),  # id of the member who stands in
+    integer_column("until"),  # ms; the end of the last day
+)
+
 devices = Table(  # browsers in which a personal link works
     "devices",
     metadata,

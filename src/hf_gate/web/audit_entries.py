@@ -36,6 +36,8 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.GRANT_NOTICED: "notice of end",
     EventKind.RENEWAL_BLOCKED: "renewal",
     EventKind.NOTE_WRITTEN: "note",
+    EventKind.DATA_REVEALED: "data shown to a viewer",
+    EventKind.DEPUTY_NAMED: "deputy",
     EventKind.POLICY_PROMOTED: "policy promoted",
     EventKind.POLICY_SAVED: "policy saved",
     EventKind.TABLE_ACCEPTED: "table accepted",

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.deputies import list_stood_in_for
 from ..application.grant_records import pair_with_grants
 from ..application.hold_reasons import count_holds, format_holds
 from ..application.records import RequestRecord
@@ -205,7 +206,8 @@ def _own_queues_view(context: RequestContext) -> list[tuple[str, str]]:
     """Return the view without the queues that are for other members; none if no queue is."""
     bundle = context.app_state.policies.current
     config = context.workspace.location.config if bundle is None else bundle.config
-    others = config.queues_of_others(context.member.name)
+    away = list_stood_in_for(context.app_state.membership, context.member, context.now)
+    others = config.queues_of_others(context.member.name, away)
     return [("For you", f"{PENDING} -queue:{','.join(others)}")] if others else []
 
 

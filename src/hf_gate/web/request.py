@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.decisions import note_entry
 from ..application.inputs import parse_note
+from ..application.reveals import may_reveal
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.lifecycle import MEANING, Status
@@ -47,6 +48,7 @@ def page(context: RequestContext) -> Response:
         title=f"{line.who} asks for {row.repo}",
         line=line,
         alarm=find_alarm(context, row),
+        can_reveal=context.is_masked and may_reveal(context.workspace),
         attempts=attempts,
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from starlette.responses import Response
 
 from .. import bootstrap
+from ..application.deputies import describe_absence, list_deputies, list_stood_in_for
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Member, MemberRole
 from ..domain.sessions import METHOD_LABELS
@@ -25,6 +26,11 @@ PERMISSIONS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
     ("try a policy draft on requests", MemberRole.REVIEWER, "POST /policies"),
     ("read names, e-mail addresses, answers, reasons and notes", MemberRole.REVIEWER, "GET /requests/{id}/{verb}"),
+    (
+        "see personal data of one request with a reason, if hf-gate.yaml allows it",
+        MemberRole.VIEWER,
+        "POST /requests/{id}/reveal",
+    ),
     ("download rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
     ("accept, send back, reject and return to pending, one by one", MemberRole.REVIEWER, "POST /tray"),
     ("decide many selected requests at once", MemberRole.REVIEWER, "POST /bulk"),
@@ -97,6 +103,9 @@ def page(
         links=_describe_links(context, members),
         sessions=_list_sessions(context, is_admin=is_admin),
         device_link=device_link,
+        absence=describe_absence(context.app_state.membership, context.member, context.now),
+        stood_in_for=list_stood_in_for(context.app_state.membership, context.member, context.now),
+        deputies=list_deputies(context.app_state.membership, context.member) if not context.is_masked else [],
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in PERMISSIONS],
         where=_visible_repos(context),

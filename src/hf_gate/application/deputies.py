@@ -1,0 +1,78 @@
+"""Deputies: a member who is away names another one, who sees the queues of both until a date."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from ..domain.grants import end_of_day
+from ..domain.members import Member, MemberRole
+from ..domain.timestamps import from_ms, to_ms
+from ..errors import UsageError
+from ..store.absences import read_absences, write_absence
+from .members import Membership
+
+MAX_ABSENCE: Final = timedelta(days=366)
+
+
+def set_deputy(membership: Membership, member: Member, deputy: str, until: str, *, by: str, now: datetime) -> str:
+    """Store that a member is away, and return the last day. Raises UsageError for a wrong deputy or day."""
+    found = membership.find(deputy.strip().lower())
+    if found is None or found.id == member.id:
+        raise UsageError(f"{deputy.strip()[:40]!r} cannot stand in.", hint="Name another member of this desk.")
+    if not found.role.covers(MemberRole.REVIEWER):
+        raise UsageError(f"{found.name} is a viewer and decides nothing.", hint="Name a reviewer or an admin.")
+    zone = membership.workspace.zone
+    try:
+        day = date.fromisoformat(until.strip())
+        end = end_of_day(day, zone)
+    except (ValueError, OverflowError):
+        raise UsageError("That is not a day.", hint="Write it like 2027-01-31.") from None
+    if not now <= end <= now + MAX_ABSENCE:
+        raise UsageError("The day must be from today on, and within a year.", hint="Write a day like 2027-01-31.")
+    write_absence(membership.workspace.store, member.id, found.id, to_ms(end), by=by, at=to_ms(now))
+    return day.isoformat()
+
+
+def end_absence(membership: Membership, member: Member, *, by: str, now: datetime) -> None:
+    """Store that a member is back; nothing happens if they are not away."""
+    if any(one.member == member.id for one in read_absences(membership.workspace.store, to_ms(now))):
+        write_absence(membership.workspace.store, member.id, None, None, by=by, at=to_ms(now))
+
+
+def list_stood_in_for(membership: Membership, member: Member, now: datetime) -> Mapping[str, str]:
+    """Return the members for whom this one stands in, by name, each with the last day.
+
+    If a deputy is away too, their deputy stands in for both.
+    """
+    absences = {one.member: one for one in read_absences(membership.workspace.store, to_ms(now))}
+    found = {}
+    for ident, absence in absences.items():
+        deputy, seen = absence.deputy, {ident}
+        while deputy in absences and deputy not in seen:
+            seen.add(deputy)
+            deputy = absences[deputy].deputy
+        away = membership.find_by_id(ident)
+        if deputy == member.id and away is not None and away.id != member.id:
+            found[away.name] = _last_day(absence.until, membership)
+    return found
+
+
+def describe_absence(membership: Membership, member: Member, now: datetime) -> tuple[str, str] | None:
+    """Return the deputy of a member who is away, and the last day; None if the member is there."""
+    for one in read_absences(membership.workspace.store, to_ms(now)):
+        if one.member == member.id:
+            deputy = membership.find_by_id(one.deputy)
+            return ("nobody" if deputy is None else deputy.name), _last_day(one.until, membership)
+    return None
+
+
+def list_deputies(membership: Membership, member: Member) -> Collection[str]:
+    """Return the names of the members who could stand in."""
+    every = [membership.owner_member, *membership.workspace.members.list_all()]
+    return [one.name for one in every if one.has_link and one.id != member.id and one.role.covers(MemberRole.REVIEWER)]
+
+
+def _last_day(until: int, membership: Membership) -> str:
+    return f"{from_ms(until - 1).astimezone(membership.workspace.zone):%Y-%m-%d}"
