@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hf_gate.application.grant_ends import read_held_ends, refresh_ends
 from hf_gate.domain import events as e
 from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.rows import RequestRow
+from hf_gate.domain.timestamps import to_ms
 from tests.contract.evaluation_kit import CARD, EXPIRES, Evaluated, kept
 from tests.contract.store_kit import EEG, MED, place
 
@@ -104,6 +106,25 @@ def test_an_unknown_condition_keeps_access_though_nothing_is_reviewed(desk: Eval
     for reviewed in (2, 0):
         done = refresh_ends(desk.workspace, desk.bundle, desk.now)
         assert (done.reviewed, done.undecided) == (reviewed, frozenset({rows[0].id}))
+
+
+def test_a_condition_without_a_grace_ends_access_while_the_grace_of_another_runs(desk: Evaluated) -> None:
+    strict = kept("!email.free", None)
+    both = GrantTerms(keep_while=(kept('tables.dua.state == "valid"', "14d"), strict))
+    desk.read(EEG, 1, status="accepted", email="user1@example.org")
+    sign(desk)
+    desk.give_terms(both, desk.row(1))
+    sign(desk, user1=None)
+    desk.review()
+    assert desk.row(1).state.ends_at == to_ms(desk.now + timedelta(days=14))
+    desk.wait(days=1)
+    desk.read(EEG, 1, status="accepted", email="user1@gmail.com")
+    desk.review()
+    assert desk.row(1).state.ends_at == to_ms(desk.now)
+    desk.wait(days=1)
+    ended = desk.row(1).state.ends_at
+    desk.review()
+    assert desk.row(1).state.ends_at == ended, "each condition counts from the turn in which it turned false"
 
 
 def test_a_full_review_reviews_everybody(desk: Evaluated) -> None:

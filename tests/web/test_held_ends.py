@@ -107,6 +107,17 @@ def test_ends_that_changed_since_the_page_was_opened_are_not_confirmed(held: Roo
     assert _years(held) == {2090, 2091}
 
 
+def test_ends_whose_dates_changed_since_the_page_was_opened_are_not_confirmed(held: Room) -> None:
+    noor = held.reviewer("noor")
+    found = re.search(r'name="seen" value="([0-9a-f]+)"', noor.get("/ends").body)
+    assert found is not None
+    _write_rows(held, 21, "2028-01-01")
+    assert _confirm(noor, "21", found[1]).status == 409
+    assert _years(held) == {2090}
+    assert _confirm(noor, "21").status == 303
+    assert _years(held) == {2028}
+
+
 def test_only_reviewers_of_all_repos_confirm_and_others_see_their_own_repos(held: Room) -> None:
     other = next(row.repo for row in held.app_state.workspace.store.repos() if row.repo != held.repo)
     vic, rob, eve = held.viewer(), held.reviewer("rob", str(held.repo)), held.reviewer("eve", str(other))

@@ -101,10 +101,16 @@ def _next_date(
 def _next_lapse(
     state: RequestState, terms: GrantTerms, facts: Facts, evaluator: TermsEvaluator, now: datetime
 ) -> int | None:
-    """Return when access ends because a condition is false (ms); None if all are true. Unknown changes nothing."""
+    """Return when access ends because a condition is false (ms); None if all are true. Unknown changes nothing.
+
+    A second condition that turns false can bring the time nearer, because its grace is shorter.
+    """
     kept = [evaluator.is_kept(condition, facts) for condition in terms.keep_while]
     if False in kept:
-        return state.lapses_at if state.lapses_at is not None else to_ms(_first_lapse(terms, kept, now))
+        first = to_ms(_first_lapse(terms, kept, now))
+        if state.lapses_at is None:
+            return first
+        return min(state.lapses_at, first) if len(kept) > 1 else state.lapses_at
     return state.lapses_at if None in kept else None
 
 

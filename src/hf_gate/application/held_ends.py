@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import DAY_MS, to_ms
 from .end_moves import EndMove
 from .end_reviews import review_ends
 from .grant_ends import record_moves, require_right_clock, store_held_ends
@@ -21,8 +21,17 @@ def list_held_moves(workspace: Workspace, bundle: PolicyBundle, now: datetime) -
 
 
 def digest_of_moves(moves: Sequence[EndMove]) -> str:
-    """Return what tells these moves from others. Times are left out, because some count from now."""
-    seen = [[move.row.id, move.row.version.token, move.row.state.ends_at, list(move.kinds)] for move in moves]
+    """Return what tells these moves from others. The new dates count by day, because some count from now."""
+    seen = [
+        [
+            move.row.id,
+            move.row.version.token,
+            move.row.state.ends_at,
+            list(move.kinds),
+            None if move.event.until is None else move.event.until // DAY_MS,
+        ]
+        for move in moves
+    ]
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
 
