@@ -87,7 +87,9 @@ def _find_origin(public_url: str | None, host: str, port: int | None) -> str:
     if public_url is not None:
         return public_url
     if not is_loopback_host(host) or host == "::1":
-        raise UsageError("other machines reach this desk without TLS.", hint="Start it with --public-url https://HOST.")
+        raise UsageError(
+            "other machines reach this desk without TLS.", hint="Start it with --public-url and its https address."
+        )
     if port is None:
         raise UsageError(
             "the port changes with each start, so it cannot be registered.", hint="Start the desk with a fixed --port."
