@@ -1,0 +1,359 @@
+"""A letter is sent at most once, whatever receivers, processes and clocks do; nothing of it outlives an erasure."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
+
+from hf_gate.application.letters import list_due, list_open, mark_letters, send_letters, store_subscription
+from hf_gate.application.ready_texts import LANGUAGES
+from hf_gate.application.unattended import start_unattended, stop_unattended
+from hf_gate.application.workspace import Workspace, WorkspaceLocation
+from hf_gate.config import Settings, resolve_paths
+from hf_gate.domain.letter_texts import LETTER_TEXTS
+from hf_gate.domain.letters import LetterConfig, LetterKind, LetterState, LetterText, fill_text, find_text_fault
+from hf_gate.domain.notices import Delivery, DeliveryKind, MailServer
+from hf_gate.domain.timestamps import from_ms, to_ms
+from hf_gate.notify.letter_mail import open_letter_channel
+from hf_gate.policy.workspace_config import WorkspaceConfig
+from hf_gate.store.erasure_file import append_record, make_record, repeat_erasures
+from hf_gate.store.letters import list_letters
+from hf_gate.store.opening import open_store
+from hf_gate.store.retention import delete_expired
+from hf_gate.store.store import Store
+
+from .notice_kit import open_mailbox
+from .store_kit import EEG as REPO
+from .store_kit import ENDPOINT, country_of, load_classifier, new_schema, place, record, store, take
+
+__all__ = ["place", "store"]
+
+T0 = 1_767_225_600_000  # 2026-01-01, before every request
+MAIL = MailServer(host="127.0.0.1", port=2525, sender="access@example.org", to=())
+CONFIG = LetterConfig(kinds=tuple(LetterKind), needs={"agreement": {"en": "Sign."}}, mail=MAIL, per_person=30)
+DAY = 86_400
+
+
+class KilledError(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until somebody moves it."""
+
+    at: int = T0
+
+    def now(self) -> datetime:
+        return from_ms(self.at)
+
+    def sleep(self, seconds: float) -> None:
+        self.at += round(seconds * 1000)
+
+
+@dataclass
+class Post:
+    """A mail server. `answers`: how the next sendings end, and whether the letter arrives; then all are delivered."""
+
+    answers: list[tuple[DeliveryKind | None, bool]] = field(default_factory=list)
+    arrived: Counter[str] = field(default_factory=Counter)
+    to: list[str] = field(default_factory=list)
+    on_send: Callable[[], object] = lambda: None
+
+    def send(self, ident: str, to: str, text: LetterText, sent_at: datetime) -> Delivery:
+        assert text.subject
+        assert sent_at.tzinfo is not None
+        self.on_send()
+        kind, arrives = self.answers.pop(0) if self.answers else (DeliveryKind.DELIVERED, True)
+        if arrives:
+            self.arrived[ident] += 1
+            self.to.append(to)
+        if kind is None:
+            raise KilledError
+        return Delivery(kind, "" if kind is DeliveryKind.DELIVERED else "no")
+
+
+def open_desk(store: Store, clock: Clock, config: LetterConfig = CONFIG) -> Workspace:
+    location = WorkspaceLocation(Path(), WorkspaceConfig(letters=config))
+
+    wanted = Settings(paths=resolve_paths({}, Path()))
+    return Workspace(wanted, location, store, clock=clock, open_hub=lambda: cast("Any", None))
+
+
+@pytest.fixture
+def desk(store: Store) -> Workspace:
+    found = open_desk(store, Clock())
+    store_subscription(found)
+    return found
+
+
+def states(workspace: Workspace) -> list[str]:
+    return sorted(one.state.value for one in list_letters(workspace.store, list(LetterState), 1000))
+
+
+def read_in(workspace: Workspace, records: Sequence[dict[str, Any]]) -> None:
+    """Read records as a sync does now."""
+    take(workspace.store, REPO, records, at=to_ms(workspace.now()))
+
+
+def advance(workspace: Workspace, seconds: int) -> None:
+    workspace.clock.sleep(seconds)
+
+
+def test_nobody_who_asked_before_a_kind_was_on_gets_a_letter(store: Store) -> None:
+    clock = Clock()
+    store_subscription(open_desk(store, clock, LetterConfig(kinds=(LetterKind.ENDS,), mail=MAIL)))
+    clock.at += 40 * DAY * 1000
+    desk = open_desk(store, clock)
+    store_subscription(desk)
+    read_in(desk, [record(1, day=20), record(2, day=60)])
+    post = Post()
+    send_letters(desk, post)
+    assert post.to == ["user2@example.org"]
+
+
+def test_each_language_has_each_kind_of_letter_and_all_can_be_filled() -> None:
+    for kind in LetterKind:
+        assert set(LETTER_TEXTS[kind]) == set(LANGUAGES)
+        for text in LETTER_TEXTS[kind].values():
+            assert find_text_fault(text, kind) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["Hi\n{0}", "Hi\n{name!r}", "Hi\n{name.x}", "Hi\n{", "Hi\n}", "Hi\n{}", "{nam}\nx", "x" * 151 + "\ny"]
+)
+def test_a_text_with_anything_but_known_placeholders_is_refused(text: str) -> None:
+    assert find_text_fault(text, LetterKind.RECEIVED) is not None
+
+
+@pytest.mark.parametrize("value", ["{link}", "a\r\nBcc: x@example.org", "{0}", "\u202e", "x" * 10_000])
+def test_a_value_stays_one_line_and_is_never_a_template(value: str) -> None:
+    text = fill_text("To {name}\n{name} {link}", {"name": value, "link": "L"})
+    assert "\n" not in text.subject
+    assert "\r" not in text.subject + text.body
+    assert len(text.subject) <= 300
+    assert text.body.endswith(" L")
+
+
+def test_two_senders_never_send_the_same_letter(desk: Workspace) -> None:
+    read_in(desk, [record(number) for number in range(3)])
+    post = Post()
+    post.on_send = lambda: send_letters(desk, inner)
+    inner = Post()
+    send_letters(desk, post)
+    assert sorted((post.arrived + inner.arrived).values()) == [1, 1, 1]
+    assert inner.arrived, "the inner one sent what was left"
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: Workspace, arrives: bool) -> None:
+    read_in(desk, [record(1)])
+    post = Post([(None, arrives)])
+    with suppress(KilledError):
+        send_letters(desk, post)
+    for _ in range(5):
+        advance(desk, DAY)
+        send_letters(desk, post)
+    assert states(desk) == ["unknown"]
+    (letter,) = list_open(desk, 10)
+    assert letter.problem == "the process that sent it ended before it stored the outcome"
+    assert post.arrived.total() == arrives
+    assert mark_letters(desk, [letter.id], LetterState.DUE) == [letter.id]
+    send_letters(desk, post)
+    assert post.arrived.total() == arrives + 1, "a person said so"
+
+
+def test_one_bad_letter_ends_a_turn_except_a_refused_one(desk: Workspace) -> None:
+    read_in(desk, [record(number) for number in range(4)])
+    post = Post([(DeliveryKind.REFUSED, False), (DeliveryKind.DELIVERED, True), (DeliveryKind.FAILED, False)])
+    result = send_letters(desk, post)
+    assert dict(result.counts) == {DeliveryKind.REFUSED: 1, DeliveryKind.DELIVERED: 1, DeliveryKind.FAILED: 1}
+    assert states(desk) == ["due", "due", "failed", "sent"]
+
+
+def test_a_turn_sends_a_bounded_number(desk: Workspace) -> None:
+    read_in(desk, [record(number) for number in range(120)])
+    post = Post()
+    send_letters(desk, post)
+    assert post.arrived.total() == 100
+    send_letters(desk, post)
+    assert post.arrived.total() == 120
+
+
+def test_nothing_is_sent_while_unattended_work_is_stopped(desk: Workspace) -> None:
+    read_in(desk, [record(1)])
+    stop_unattended(desk.store, "mia", T0)
+    assert send_letters(desk, Post()).counts.total() == 0
+    start_unattended(desk.store, "lena", T0)
+    assert send_letters(desk, Post()).counts.total() == 1
+
+
+def test_a_person_without_an_address_gets_no_letter_and_an_answer_is_no_address(desk: Workspace) -> None:
+    answers = {"E-mail": "other@example.org"}
+    read_in(
+        desk,
+        [record(1, email=None, answers=answers), record(2, answers=answers), record(3, is_hidden=True)],
+    )
+    post = Post()
+    send_letters(desk, post)
+    assert post.to == ["user2@example.org"]
+
+
+def test_a_person_gets_so_many_letters_in_thirty_days(store: Store) -> None:
+    desk = open_desk(store, Clock(), LetterConfig(kinds=(LetterKind.RECEIVED,), mail=MAIL, per_person=2))
+    store_subscription(desk)
+    post = Post()
+    for n in range(4):
+        read_in(desk, [record(1, day=30 * (n // 4) + n, request=100 + n)])
+        send_letters(desk, post)
+        advance(desk, 8 * DAY)
+    assert post.arrived.total() == 2
+    assert states(desk) == ["dropped", "dropped", "sent", "sent"]
+    assert list_due(desk, 10) == []
+
+
+def test_an_erased_person_leaves_no_letter(desk: Workspace) -> None:
+    store = desk.store
+    read_in(desk, [record(1), record(2)])
+    with suppress(KilledError):
+        send_letters(desk, Post([(DeliveryKind.DELIVERED, True), (None, False)]))
+    (row,) = store.find_by_identity(None, "user1")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "erasures.jsonl"
+        append_record(file, make_record(store.reads, row.person.id, T0))
+        repeat_erasures(store, file)
+    assert [one.request == row.id for one in list_letters(store, list(LetterState), 10)] == [False]
+    read_in(desk, [record(1)])
+    advance(desk, DAY)
+    post = Post()
+    send_letters(desk, post)
+    assert post.arrived.total() == 0
+
+
+def test_retention_deletes_the_letters_of_old_requests(desk: Workspace) -> None:
+    read_in(desk, [record(1, status="pending")])
+    send_letters(desk, Post())
+    read_in(desk, [record(1, status="rejected")])
+    assert delete_expired(desk.store, "rejected", T0 + 1, limit=10, at=T0 + 2, actor="lena") == 1
+    assert states(desk) == []
+
+
+_endings = st.sampled_from(
+    [
+        (DeliveryKind.DELIVERED, True),
+        (DeliveryKind.FAILED, False),
+        (DeliveryKind.REFUSED, False),
+        (DeliveryKind.UNKNOWN, True),
+        (DeliveryKind.UNKNOWN, False),
+        (None, True),
+        (None, False),
+    ]
+)
+
+
+class LetterMachine(RuleBasedStateMachine):
+    """A workspace whose senders are killed, and whose mail server does what it likes."""
+
+    make_place: Callable[[Path], str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.place = type(self).make_place(Path(self.folder.name))
+        self.clock, self.post, self.people = Clock(), Post(), 0
+        self.retried: set[str] = set()
+        self.open()
+        store_subscription(self.desk)
+
+    def open(self) -> None:
+        self.store = open_store(self.place, endpoint=ENDPOINT, country_of=country_of, load_classifier=load_classifier)
+        self.desk = open_desk(self.store, self.clock)
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+    @rule(count=st.integers(1, 3))
+    def people_ask(self, count: int) -> None:
+        read_in(self.desk, [record(self.people + n) for n in range(count)])
+        self.people += count
+
+    @rule(status=st.sampled_from(["accepted", "rejected"]))
+    def somebody_decides(self, status: str) -> None:
+        if self.people:
+            read_in(self.desk, [record(self.people - 1, status=status, reviewedAt="2026-02-02T10:00:00.000Z")])
+
+    @rule(seconds=st.sampled_from([1, 60, 700, 13 * 3600, 8 * DAY]), endings=st.lists(_endings, min_size=1, max_size=4))
+    def a_turn_sends(self, seconds: int, endings: list[tuple[DeliveryKind | None, bool]]) -> None:
+        self.clock.at += 1000 * seconds
+        self.post.answers = list(endings)
+        try:
+            send_letters(self.desk, self.post)
+        except KilledError:
+            self.store.close()
+            self.open()
+        self.post.answers = []
+
+    @rule()
+    def the_hub_is_read_again(self) -> None:
+        read_in(self.desk, [record(n) for n in range(self.people)])
+
+    @precondition(lambda self: bool(list_open(self.desk, 1)))
+    @rule(state=st.sampled_from([LetterState.SENT, LetterState.DUE]))
+    def a_person_says(self, state: LetterState) -> None:
+        idents = [one.id for one in list_open(self.desk, 10)]
+        done = mark_letters(self.desk, idents, state)
+        if state is LetterState.DUE:
+            self.retried |= set(done)
+
+    @precondition(lambda self: self.people > 3)
+    @rule()
+    def letters_are_turned_off_and_on(self) -> None:
+        store_subscription(open_desk(self.store, self.clock, LetterConfig()))
+        store_subscription(self.desk)
+
+    @invariant()
+    def no_letter_arrives_twice(self) -> None:
+        twice = {ident for ident, count in self.post.arrived.items() if count > 1}
+        assert twice <= self.retried
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_whatever_happens_no_letter_arrives_twice(kind: str, request: pytest.FixtureRequest) -> None:
+    uri = request.getfixturevalue("postgres_uri") if kind == "postgresql" else None
+
+    def make_place(folder: Path) -> str:
+        return f"sqlite:///{folder / 'desk.db'}" if uri is None else new_schema(uri)
+
+    machine = type("LetterMachine", (LetterMachine,), {"make_place": staticmethod(make_place)})
+    effort = settings() if kind == "sqlite" else settings(max_examples=max(5, settings().max_examples // 5))
+    run_state_machine_as_test(machine, settings=effort)
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_before_it_says_anything_got_no_letter() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        mail = replace(MAIL, port=server.getsockname()[1])
+        done = open_letter_channel(mail, Path()).send("l_1", "a@example.org", LetterText("S", "B"), from_ms(T0))
+    assert (done.kind, done.problem) == (DeliveryKind.FAILED, "the connection broke: SMTPServerDisconnected")
+
+
+def test_a_header_cannot_be_injected_through_a_letter(tmp_path: Path) -> None:
+    with open_mailbox(None) as box:
+        channel = open_letter_channel(replace(MAIL, port=box.port), tmp_path)
+        for to, subject in (("a@example.org", "S\r\nBcc: b@example.org"), ("a@example.org\r\nBcc: b@example.org", "S")):
+            assert channel.send("l_1", to, LetterText(subject, "B"), from_ms(T0)).kind is not DeliveryKind.DELIVERED
+    assert box.mails == []
