@@ -189,6 +189,7 @@ class Scene:
             "/repos": ["/repos", f"/repos?{asked}"],
             "/repos.{kind}": [f"/repos.{kind}" for kind in ("json", "jsonl", "csv")],
             "/repos/{type}/{ns}/{name}": [path, f"{path}?{asked}"],
+            "/letters": ["/letters", f"/letters?{asked}"],
             "/ends": ["/ends", f"/ends?done=1&{asked}"],
             "/access": ["/access", f"/access?repo={quote(str(repo), safe='')}", f"/access?{asked}"]
             + [f"/access?{urlencode({key: text})}" for key in ("repo", "as_of", "before")],

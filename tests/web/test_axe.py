@@ -20,6 +20,7 @@ from tests.web.kit import POLICY, Room, a_room, served
 from tests.web.test_plans import ended, made
 
 pytestmark = pytest.mark.slow
+LETTERS: Final = "letters: {kinds: [received, ends], languages: [en, ar, ja]}\n"
 TABLES: Final = "desk: {may_write_tables: true}\ntables: {people: {file: tables/people.csv, key: email}}\n"
 TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
 SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")
@@ -50,7 +51,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     (folder / "tables" / "people.csv").write_text(
         "email,note,version\n" + "".join(f"p{n}@x.example.org,by post,2\n" for n in range(120))
     )
-    with a_room(folder, desk=TEMPLATES + TABLES, requests=120, repos=2) as room:
+    with a_room(folder, desk=TEMPLATES + TABLES + LETTERS, requests=120, repos=2) as room:
         (folder / "policies" / "watcher.yaml").write_text(SHADOW, "utf-8")
         with served(room) as url:
             yield Desk(url, room, room.door.make_link(), _pages(room, folder))
@@ -98,6 +99,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/overview": ("/overview",),
         "/repos": ("/repos",),
         "/repos/{type}/{ns}/{name}": (repo,),
+        "/letters": ("/letters",),
         "/ends": ("/ends",),
         "/access": ("/access", "/access?as_of=2001-01-01"),
         "/people": ("/people", "/people?q=nobody-at-all"),

@@ -32,7 +32,7 @@ LEAST: Final[Mapping[tuple[str, str], MemberRole]] = {**{(way.method, way.path):
 PATHS: Final = tuple(sorted(LEAST))
 WHOLE: Final = frozenset({
     "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
-    "/notices/retry",
+    "/notices/retry", "/letters",
     "/policies/{name}/save", "/people/{id}/erase", "/people/{id}/export",
     "/tables/{name}/rows", "/tables/{name}/import",
 })  # fmt: skip

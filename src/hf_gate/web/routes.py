@@ -19,6 +19,7 @@ from . import (
     held_ends,
     help_page,
     ledger_proofs,
+    letters,
     notices,
     overview,
     people,
@@ -150,6 +151,7 @@ ROUTES: Final = (
     Route("POST", "/unattended/stop", _REVIEWER, unattended.stop),
     Route("POST", "/unattended/start", _ADMIN, unattended.start),
     Route("POST", "/notices/retry", _ADMIN, notices.retry),
+    Route("GET", "/letters", _ADMIN, letters.page),
     Route("POST", "/settings/invite", _ADMIN, settings_page.invite),
     Route("POST", "/settings/revoke", _ADMIN, settings_page.revoke),
 )

@@ -39,6 +39,7 @@ PERMISSIONS: Final = (
     ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),
     ("start unattended work again", MemberRole.ADMIN, "POST /unattended/start"),
     ("send notices to the staff again", MemberRole.ADMIN, "POST /notices/retry"),
+    ("see the letters to applicants and who would get them", MemberRole.ADMIN, "GET /letters"),
     ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
     ("export or erase all that is held about one person", MemberRole.ADMIN, "POST /people/{id}/erase"),
     ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),

@@ -1,0 +1,30 @@
+"""Letters to applicants in the desk: each text, who would get it, and letters whose outcome is unknown. Nothing is sent."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from ..application.letters import list_due, list_open, list_samples
+from .ledger_proofs import require_all_repos
+from .request_context import RequestContext
+
+_SHOWN: Final = 50
+
+
+def page(context: RequestContext) -> Response:
+    """Show the letters of the workspace to an admin of all repos."""
+    require_all_repos(context, "Only an admin of all repos sees letters to applicants.")
+    workspace = context.workspace
+    config = workspace.location.config.letters
+    return context.render(
+        "letters.html",
+        title="Letters",
+        config=config,
+        samples=list_samples(workspace),
+        due=list_due(workspace, _SHOWN),
+        problems=list_open(workspace, _SHOWN),
+        shown=_SHOWN,
+        headers={"cache-control": "no-store"},
+    )

@@ -1,0 +1,57 @@
+"""Admins of all repos see each letter and its recipient in the desk, as text; the desk itself sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application.letters import store_subscription
+from hf_gate.domain.members import Member, MemberRole
+from tests.contract.notice_kit import Mailbox, open_mailbox
+from tests.web.kit import Room, a_room, parsed
+
+HOSTILE = '<img src=x onerror="window.__x=1">\u202e'
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with open_mailbox(None) as found:
+        yield found
+
+
+@pytest.fixture
+def desk(mailbox: Mailbox, tmp_path: Path) -> Iterator[Room]:
+    """A desk with letters, and one person with a hostile name who asked since they were turned on."""
+    letters = f"letters: {{kinds: [received, ended], smtp: '127.0.0.1:{mailbox.port}', from: gate@example.org}}\n"
+    with a_room(tmp_path, repos=2, desk=letters) as room:
+        store_subscription(room.app_state.workspace)
+        room.local.clock.advance("1h")
+        room.ask([{"username": "bob", "fullname": HOSTILE, "email": "bob@example.org"}], {"Purpose": "to listen"})
+        yield room
+
+
+def test_an_admin_sees_each_text_and_who_would_get_it(desk: Room, mailbox: Mailbox) -> None:
+    body = desk.visitor().get("/letters").body
+    words = " ".join(" ".join(parsed(body).text).split())
+    assert "received, to bob (bob@example.org)" in words
+    assert "Hello Ada Lovelace," in words
+    assert '<img src=x onerror="window.__x=1">' in words
+    assert "<img src=x" not in body
+    assert "\u202e" not in body
+    assert mailbox.mails == []
+
+
+def test_nobody_else_sees_letters(desk: Room) -> None:
+    bound = desk.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(desk.repo),)))
+    for visitor in (desk.reviewer(), desk.viewer(), bound):
+        answer = visitor.get("/letters")
+        assert answer.status in {403, 404}
+        assert "bob@example.org" not in answer.body
+        assert "/letters" not in visitor.get("/settings").body
+
+
+def test_the_settings_lead_to_the_letters_and_say_that_they_are_off(room: Room) -> None:
+    assert 'href="/letters"' in room.visitor().get("/settings").body
+    assert "Letters are off." in room.visitor().get("/letters").body
