@@ -263,6 +263,14 @@ def test_a_chat_gets_plain_text_without_redirects(hook: Hook) -> None:
     assert len(hook.calls) == 2, "the redirect is not followed"
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+def test_a_chat_service_whose_answer_never_ends_is_given_up(pause_s: float) -> None:
+    """Its process is killed, or has no memory left before."""
+    with open_endless_server(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_000_000, pause_s) as port:
+        done = AppriseChannel("chat", f"json://127.0.0.1:{port}/x", 5.0).send(message(), NOW)
+    assert done.kind is DeliveryKind.UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("address", "why"),
     [

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from ..domain.network_hosts import is_loopback_host
 from ..domain.notices import Delivery, DeliveryKind, OutgoingMessage
 from ..errors import UsageError
-from .private_calls import hide_address, is_proxied_here
+from .private_calls import is_proxied_here
 
 TIMEOUT_S: Final = 10.0
+DEADLINE_S: Final = 30.0  # of a whole call
 _LONGEST: Final = 2000  # characters of an address
 _HARMLESS: Final = str.maketrans(
     {"@": "(at)", "<": "‹", ">": "›", "*": "∗", "`": "'", "[": "(", "]": ")", "|": "/", "~": "∼"}
@@ -20,23 +25,42 @@ _HARMLESS: Final = str.maketrans(
 """Characters that chat services read as mentions, links or markup."""
 
 
+class ChatMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as the process that sends it gets it."""
+
+    name: str
+    address: str
+    title: str
+    body: str
+
+
 class AppriseChannel:
     """One service, named by an address of `apprise`. The address is a secret; it never appears in messages."""
 
-    def __init__(self, name: str, address: str) -> None:
-        self._service = _open_service(name, address)
+    def __init__(self, name: str, address: str, deadline_s: float = DEADLINE_S) -> None:
+        open_service(name, address)
+        self._name, self._address, self._deadline_s = name, address, deadline_s
 
     def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str] = ()) -> Delivery:  # noqa: ARG002 - the service has its own clock
-        """Send a message once, as plain text."""
+        """Send a message once, as plain text, in a process of its own."""
         body = "\n".join(to_plain_text(line) for line in message.lines)
+        sent = ChatMessage(name=self._name, address=self._address, title=message.subject, body=body)
         try:
-            with hide_address():
-                is_delivered = self._service.notify(body=body, title=message.subject, body_format="text")
-        except Exception as problem:  # noqa: BLE001 - 190 services, each with its own errors
-            return Delivery(DeliveryKind.UNKNOWN, f"the service failed: {type(problem).__name__}")
-        if is_delivered:
+            done = subprocess.run(  # the address does not appear in the list of processes
+                [sys.executable, "-P", "-m", "hf_gate.notify.apprise_process"],
+                input=msgspec.json.encode(sent), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
+                timeout=self._deadline_s,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return Delivery(DeliveryKind.UNKNOWN, f"no answer within {self._deadline_s:g} seconds")
+        except OSError as problem:
+            return Delivery(DeliveryKind.FAILED, f"no process could be started: {type(problem).__name__}")
+        result = done.stdout.decode("ascii", "replace")[:50] or "its process died"
+        if result == DeliveryKind.DELIVERED:
             return Delivery(DeliveryKind.DELIVERED)
-        return Delivery(DeliveryKind.UNKNOWN, "the service did not confirm the message")
+        if result == DeliveryKind.UNKNOWN:
+            return Delivery(DeliveryKind.UNKNOWN, "the service did not confirm the message")
+        return Delivery(DeliveryKind.UNKNOWN, f"the service failed: {result}")
 
 
 def to_plain_text(text: str) -> str:
@@ -44,7 +68,8 @@ def to_plain_text(text: str) -> str:
     return text.translate(_HARMLESS).replace("://", ": //")
 
 
-def _open_service(name: str, address: str) -> Any:  # noqa: ANN401 - an object of an optional package
+def open_service(name: str, address: str) -> Any:  # noqa: ANN401 - an object of an optional package
+    """Return the service of an address. Raises UsageError, without the address, if it cannot be used."""
     try:
         import apprise
     except ImportError:
