@@ -158,6 +158,16 @@ def test_whom_an_admin_removed_does_not_come_back_by_the_organisation(orgs: Room
     assert _is_sound(orgs)
 
 
+def test_whom_an_admin_removed_stays_out_after_the_name_was_given_to_another_account(orgs: Room) -> None:
+    orgs.local.set_role(ORG, "kim", "admin")
+    sign_in(orgs, "kim")
+    orgs.out("kim")
+    _invited(orgs, "kim", "kim-b")
+    assert sign_in(orgs, "kim")[1].status == 403
+    assert sign_in(orgs, "kim-b")[1].status == 303
+    assert _is_sound(orgs)
+
+
 def test_a_role_that_is_not_in_the_map_lets_nobody_in(orgs: Room) -> None:
     orgs.local.set_role(ORG, "kim", "contributor")
     assert sign_in(orgs, "kim")[1].status == 403

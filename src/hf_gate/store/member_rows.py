@@ -39,7 +39,15 @@ def read_seals(db: Database) -> dict[str, str]:
 
 
 def write_member(db: Database, member: Member, link: str | None) -> None:
-    """Store a member, replacing the one with the same name. `link` is the digest of the personal link."""
+    """Store a member, replacing the one with the same name. `link` is the digest of the personal link.
+
+    An account that an admin removed stays known under another name, so that it cannot come back by an organisation.
+    """
+    db.run(
+        "UPDATE members SET name = name || '~' || id WHERE name = ? AND link IS NULL AND origin = ?"
+        " AND user_id IS NOT NULL AND user_id <> ?",
+        (member.name, MemberOrigin.REMOVED.value, member.user_id or ""),
+    )
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (
         member.id, member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,
