@@ -339,8 +339,8 @@ def test_twenty_eight_ends_are_not_counted_as_removals(scene: EndsScene) -> None
     done = scene.turn()
     assert done.deferred == []
     assert {scene.where(name) for name in names} == {"reset"}
-    assert scene.store.count_done("ends", 0) == 28
-    assert scene.store.count_done("remove", 0) == 0
+    assert scene.store.count_unattended_changes("ends", 0) == 28
+    assert scene.store.count_unattended_changes("remove", 0) == 0
 
 
 def test_the_guard_of_ends_defers_the_rest(scene: EndsScene) -> None:

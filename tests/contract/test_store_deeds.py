@@ -155,8 +155,14 @@ def test_what_is_done_unattended_is_counted_by_verb_and_by_time(store: Store) ->
         _settle(store, ident, "pending", "accepted", at=at * 10)
     _settle(store, idents[0], "accepted", "reset", at=500)
     _settle(store, idents[1], "accepted", "rejected", at=600, kind="refused")
-    assert [store.count_done(verb, 0) for verb in ("accept", "reset", "reject", "remove", "cancel")] == [4, 0, 0, 1, 0]
-    assert [store.count_done("accept", since) for since in (101, 102, 131, 132)] == [4, 3, 1, 0]
+    assert [store.count_unattended_changes(verb, 0) for verb in ("accept", "reset", "reject", "remove", "cancel")] == [
+        4,
+        0,
+        0,
+        1,
+        0,
+    ]
+    assert [store.count_unattended_changes("accept", since) for since in (101, 102, 131, 132)] == [4, 3, 1, 0]
     history = store.history(EEG, [row.person.id for row in store.requests(idents).values()])
     assert [(h.accepted, h.resets, h.rejected, h.last_decision) for h in history.values()][:2] == [
         (1, 1, 0, "reset"),

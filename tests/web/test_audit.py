@@ -13,7 +13,7 @@ from hf_gate import Hub
 from hf_gate.application.ledger_files import read_checkpoint, verify_exported_ledger
 from hf_gate.domain.events import KINDS
 from hf_gate.domain.rows import LedgerRow, TimelineFilter
-from hf_gate.store.ledger import read_timeline
+from hf_gate.store.ledger import search_entries
 from hf_gate.web.audit_entries import KIND_LABELS
 from tests.web.kit import GOOD, Room
 
@@ -146,8 +146,8 @@ def test_grouped_pages_miss_nothing_and_tell_nothing_twice(decided: Room) -> Non
     assert counts == len(lena.get(f"/audit.json?repo={decided.repo}").json)
 
 
-@pytest.mark.parametrize("look", [1, 2, 7, 1000])
-def test_looking_back_in_short_stretches_misses_nothing(told: Room, look: int) -> None:
+@pytest.mark.parametrize("max_searched", [1, 2, 7, 1000])
+def test_looking_back_in_short_stretches_misses_nothing(told: Room, max_searched: int) -> None:
     store, mine = told.app_state.workspace.store, told.row("ada").id
     whole = store.entries(limit=1000)
     for wanted, found in (
@@ -164,7 +164,7 @@ def test_looking_back_in_short_stretches_misses_nothing(told: Room, look: int) -
         got: list[LedgerRow] = []
         before = None
         while True:
-            some = read_timeline(store, wanted, limit=2, before=before, look=look)
+            some = search_entries(store, wanted, limit=2, before=before, max_searched=max_searched)
             got += some.rows
             before = some.next
             if before is None:

@@ -88,7 +88,7 @@ def _name_missing(name: str) -> str:
     return name if " " in name else name_fact(name)
 
 
-def end_needed(who: str | None, terms: HandTerms) -> UsageError:
+def make_end_choice_error(who: str | None, terms: HandTerms) -> UsageError:
     """Return the error for an acceptance whose end a person must choose."""
     return UsageError(
         f"The end of access of {who or 'this person'} is {describe_terms_problem(terms)}. Nothing was sent.",

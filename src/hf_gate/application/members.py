@@ -21,7 +21,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
-from ..store.ledger import count_changed_ends
+from ..store.ledger import count_ends_changed_outside_runs
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.store import Store
 from . import setting_keys
@@ -187,7 +187,7 @@ def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
     accounts = {one.name: one.proven_account for one in team.all_members}
     changed = sum(
         count
-        for actor, count in count_changed_ends(store, to_ms(now - LIMIT_WINDOW))
+        for actor, count in count_ends_changed_outside_runs(store, to_ms(now - LIMIT_WINDOW))
         if not _is_policy_or_program(actor) and not _is_another(team.me, accounts.get(actor))
     )
     return max(0, SINGLE_PERSON_LIMIT - changed)

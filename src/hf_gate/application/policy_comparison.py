@@ -239,11 +239,11 @@ def compare_policy(
 
 
 def select_decisions(
-    store: Store, repos: Collection[int], selection: DecisionSelection, *, look: int | None = None
+    store: Store, repos: Collection[int], selection: DecisionSelection, *, max_searched: int | None = None
 ) -> Iterable[PersonDecision]:
     """Return the selected decisions at these repos (ids), the newest first."""
     if selection.requests is None:
-        return iterate_person_decisions(store, repos, since=selection.since, look=look)
+        return iterate_person_decisions(store, repos, since=selection.since, max_searched=max_searched)
     return [one for one in read_person_decisions(store, selection.requests) if one.repo_id in repos]
 
 

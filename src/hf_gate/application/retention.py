@@ -14,7 +14,7 @@ _BATCH: Final = 5_000  # requests of one transaction, which rebuilds the search 
 _MAX_IN_TURN: Final = 5_000  # requests of one turn of `run`; the next turn continues
 
 
-def count_expired(workspace: Workspace) -> dict[str, int]:
+def count_expired_by_status(workspace: Workspace) -> dict[str, int]:
     """Return how many requests of each configured status have been kept long enough."""
     periods = workspace.location.config.retention
     return {

@@ -26,7 +26,7 @@ from ..errors import HfGateError, NotAllowed, UsageError
 from .approval_status import read_approval_status
 from .approvals import as_approver
 from .decisions import Choice, DecisionTarget
-from .hand_terms import TermsReader, end_needed
+from .hand_terms import TermsReader, make_end_choice_error
 from .members import Membership
 from .run_executor import RunExecutor
 from .runs import is_over
@@ -143,7 +143,7 @@ class TrayService:
             elif request.until_if_unknown:
                 ends[row.id] = _chosen_end(request.until_if_unknown)
             else:
-                raise end_needed(row.person.identity.username, terms)
+                raise make_end_choice_error(row.person.identity.username, terms)
         return ends, retermed
 
     def _check_approvals(self, rows: Sequence[RequestRow], request: DecisionRequest) -> frozenset[int]:

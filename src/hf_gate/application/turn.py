@@ -240,7 +240,9 @@ def _read_room(context: TurnContext, now: int) -> dict[str, int]:
 def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list[Change]:
     limits, store, moment = context.bundle.config.guards, context.workspace.store, context.workspace.clock.now()
     now, is_open = to_ms(moment), limits.may_end_at(moment.astimezone(context.bundle.zone).time())
-    used = {verb: store.count_done(verb, now - rate.seconds * 1000) for verb, rate in limits.budgets.items()}
+    used = {
+        verb: store.count_unattended_changes(verb, now - rate.seconds * 1000) for verb, rate in limits.budgets.items()
+    }
     timely = [change for change in plan.changes if is_open or not change.is_end]
     result.closed = len(plan.changes) - len(timely)
     allowed, result.deferred = guards.apply_budgets(timely, limits.budgets, used)

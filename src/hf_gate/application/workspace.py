@@ -142,9 +142,9 @@ class Workspace:
 
     def timeline(self, wanted: TimelineFilter, *, limit: int, before: int | None = None) -> TimelinePage:
         """Return entries of the audit log before the entry `before`, newest first."""
-        from ..store.ledger import read_timeline
+        from ..store.ledger import search_entries
 
-        return read_timeline(self.store, wanted, limit=limit, before=before)
+        return search_entries(self.store, wanted, limit=limit, before=before)
 
     def now(self) -> datetime:
         """Return the current time in UTC."""

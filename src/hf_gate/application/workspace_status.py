@@ -73,7 +73,10 @@ class WorkspaceStatus:
 def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime) -> WorkspaceStatus:
     """Return the status from the store, without a call to the Hub."""
     at = to_ms(now)
-    budgets = [BudgetUse(name, rate, store.count_done(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
+    budgets = [
+        BudgetUse(name, rate, store.count_unattended_changes(name, at - rate.seconds * 1000))
+        for name, rate in rates.items()
+    ]
     runs = [run for run in store.runs() if _needs_attention(run)]
     repos = [read_repo_status(store, row, now) for row in store.repos()]
     return WorkspaceStatus(now, repos, budgets, runs, read_held_counts(store))

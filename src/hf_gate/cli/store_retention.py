@@ -30,7 +30,7 @@ def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
         raise UsageError(
             "hf-gate.yaml has no retention, so nothing is deleted.", hint="For example: retention: {rejected: 180d}"
         )
-    counts = retention.count_expired(workspace)
+    counts = retention.count_expired_by_status(workspace)
     total = sum(counts.values())
     if not dry_run and total:
         if not yes and not run.may_ask:

@@ -94,7 +94,7 @@ def _is_generic(word: str) -> bool:
     return word in _GENERIC or (not word.isascii() and _ATTACHED.sub("", word) in _GENERIC)
 
 
-def _is_thin_place(given: AnswerText) -> bool:
+def _is_thin_affiliation(given: AnswerText) -> bool:
     if given.joined_words in _GREETINGS or (len(given.letters) == 1 and not given.letters.isascii()):
         return True
     if len(given.letters) == 3 and len(set(given.letters)) == 1:
@@ -124,7 +124,7 @@ def _is_thin_job(given: AnswerText) -> bool:
 
 THIN: dict[Role, Callable[[AnswerText], bool]] = {
     Role.PURPOSE: _is_thin_purpose,
-    Role.AFFILIATION: _is_thin_place,
+    Role.AFFILIATION: _is_thin_affiliation,
     Role.EMAIL: _is_thin_email,
     Role.BIRTH_DATE: _is_thin_date,
     Role.NAME: _is_thin_name,

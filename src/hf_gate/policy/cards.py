@@ -15,7 +15,7 @@ from ..domain.display_text import clip, make_visible
 from ..domain.yaml_parser import Mapping as YamlMapping
 from ..domain.yaml_parser import Node, Scalar
 from .card_text import CardError, RuleLayout, TextEdit, read_layout, replace_scalar
-from .expression_tokens import SourceToken, is_wrapped, negated_tokens, outside_brackets, tokenize
+from .expression_tokens import SourceToken, find_tokens_outside_brackets, is_wrapped, negated_tokens, tokenize
 from .fact_conditions import IS_TRUE, FactCondition, parse_fact_condition
 from .fact_table import CelType, find_declaration
 from .model import Action
@@ -217,7 +217,7 @@ def _read_parts(
 ) -> list[CardPart]:
     """Return a part for each joined condition of `when`, or one for the whole of `unless`."""
     tokens = tokenize(node.text).tokens
-    outside = outside_brackets(tokens)
+    outside = find_tokens_outside_brackets(tokens)
     has_others = any(tokens[index].text in ("||", "?") for index in outside)
     cuts = [index for index in outside if tokens[index].text == "&&"]
     if not holds or has_others:

@@ -70,11 +70,11 @@ class TokenizedSource:
             for index in range(first, last + 1):
                 last = max(last, self.matching_bracket[index])
                 first = min(first, self.matching_bracket[index])
-            first = self._chain(first)
+            first = self._find_operand_start(first)
             if (first, last) == before:
                 return before
 
-    def _chain(self, first: int) -> int:
+    def _find_operand_start(self, first: int) -> int:
         """Move back over a callee before `(` and an operand before `.` to the start of the operand."""
         while first > 0:
             before = self.tokens[first - 1]
@@ -126,8 +126,11 @@ def is_wrapped(tokens: Sequence[SourceToken]) -> bool:
     return True
 
 
-def outside_brackets(tokens: Sequence[SourceToken]) -> list[int]:
-    """Return the indexes of the tokens outside all brackets, except texts."""
+def find_tokens_outside_brackets(tokens: Sequence[SourceToken]) -> list[int]:
+    """Return the indexes of the tokens outside all brackets.
+
+    The closing bracket of an outermost pair counts as outside; literals of text are left out.
+    """
     found, depth = [], 0
     for index, token in enumerate(tokens):
         depth += _depth_change(token)
@@ -141,7 +144,9 @@ def negated_tokens(tokens: Sequence[SourceToken]) -> Sequence[SourceToken] | Non
     if not tokens or tokens[0].text != "!":
         return None
     inner = tokens[1:]
-    is_whole = is_wrapped(inner) or not any(inner[index].text in _RELATIONS for index in outside_brackets(inner))
+    is_whole = is_wrapped(inner) or not any(
+        inner[index].text in _RELATIONS for index in find_tokens_outside_brackets(inner)
+    )
     return inner if is_whole else None
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from ..domain.display_text import join_words
-from .expression_tokens import SourceToken, is_wrapped, negated_tokens, outside_brackets, tokenize
+from .expression_tokens import SourceToken, find_tokens_outside_brackets, is_wrapped, negated_tokens, tokenize
 from .model import Action, Policy, Rule
 from .phrases import describe_expression, quote_expression
 from .policy_digest import normalize_expression
@@ -114,7 +114,7 @@ def _leaves(tree: ConditionTree) -> Iterator[ConditionTree]:
 
 def _split(tokens: Sequence[SourceToken], source: str) -> ConditionTree:
     text = normalize_expression(source[tokens[0].start : tokens[-1].end] if tokens else source)
-    outside = outside_brackets(tokens)
+    outside = find_tokens_outside_brackets(tokens)
     if any(tokens[index].text == "?" for index in outside):
         return ConditionTree(text)
     for op in ("||", "&&"):

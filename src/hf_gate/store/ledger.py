@@ -111,20 +111,20 @@ def read_repos_by_number(db: Database) -> dict[int, Repo]:
 
 def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:
     """Return the stored length and last hash of each chain; (0, b"") for entries whose chain has no stored head."""
-    called = read_chain_names(db)
+    chain_names = read_chain_names(db)
     heads = {repo_id: (seq, bytes(head)) for repo_id, seq, head in db.rows("SELECT repo_id, seq, head FROM chains")}
     headless = {repo_id: (0, b"") for (repo_id,) in db.rows(_REPOS_WITH_ENTRIES)}
-    return dict(sorted((called[repo_id], head) for repo_id, head in (headless | heads).items()))
+    return dict(sorted((chain_names[repo_id], head) for repo_id, head in (headless | heads).items()))
 
 
-def read_links(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
+def iterate_chain(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
     """Iterate over the stored entries of a chain, starting at number `first`."""
     for page in _iterate_chain_pages(db, f"SELECT {_LINK} FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
 
 
-def read_links_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
+def iterate_chain_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
     """Iterate over entries, each with its stored run.
 
     The run column is not hashed, so the body must name the same run.
@@ -134,7 +134,7 @@ def read_links_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
 
-def read_links_with_private_parts(
+def iterate_chain_with_private_parts(
     db: Database, packer: Packer, chain: str, first: int
 ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
     """Iterate over entries, each with its salt and private part; both are None if they were erased.
@@ -162,10 +162,10 @@ def _iterate_chain_pages(db: Database, select: str, chain: str, first: int) -> I
         first = page[-1][0] + 1
 
 
-def read_entries(
+def read_latest_entries(
     db: Database, packer: Packer, *, request: int | None, run: str | None, limit: int, before: int | None
 ) -> list[LedgerRow]:
-    """Return entries, the latest first."""
+    """Return the entries about a request or of a run, the latest first, however old they are."""
     wanted = [("l.request_id = ?", request), ("l.run = ?", run), ("l.id < ?", before)]
     parts = [(sql, value) for sql, value in wanted if value is not None]
     where = " AND ".join(sql for sql, _ in parts) or "1 = 1"
@@ -173,11 +173,11 @@ def read_entries(
     return _build_rows(found, read_chain_names(db), packer)
 
 
-def _build_rows(found: Sequence[Row], called: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
+def _build_rows(found: Sequence[Row], chain_names: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
     """Convert rows selected by `_ENTRY`."""
     rows = []
     for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in found:
-        link = LedgerLink(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
+        link = LedgerLink(chain_names[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
         private = None if data is None else decode_private_part(packer.unpack(data))
         rows.append(LedgerRow(id=ident, link=link, private=private, person=person))
     return rows
@@ -188,7 +188,7 @@ def read_checkpoints(db: Database) -> list[Checkpoint]:
     return [Checkpoint(at, _heads(heads)) for at, heads in db.rows("SELECT at, heads FROM checkpoints ORDER BY id")]
 
 
-def count_done(db: Database, verb: str, since: int) -> int:
+def count_unattended_changes(db: Database, verb: str, since: int) -> int:
     """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
     found = db.row(
         "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
@@ -201,21 +201,21 @@ def count_done(db: Database, verb: str, since: int) -> int:
 # ---- newest entries first --------------------------------------------------------------------------------------------
 
 
-def read_timeline(
-    store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, look: int = MAX_LOOK_BACK
+def search_entries(
+    store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, max_searched: int = MAX_LOOK_BACK
 ) -> TimelinePage:
-    """Return the newest matching entries before entry number `before`; at most `look` entries are searched."""
-    db, called = store.reads, read_chain_names(store.reads)
-    where = _build_conditions(db, wanted, called, before, look)
+    """Return the newest entries that match a filter, before entry number `before`; at most `max_searched` are searched."""
+    db, chain_names = store.reads, read_chain_names(store.reads)
+    where = _build_conditions(db, wanted, chain_names, before, max_searched)
     sql = f"{_ENTRY} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
     found = db.rows(sql, (*where.values, limit + 1))
-    rows = _build_rows(found[:limit], called, Packer(lambda number: read_dictionary(db, number)))
+    rows = _build_rows(found[:limit], chain_names, Packer(lambda number: read_dictionary(db, number)))
     if len(found) > limit:
         return TimelinePage(rows, rows[-1].id)
     return TimelinePage(rows, where.floor, is_cut=True) if where.floor is not None else TimelinePage(rows)
 
 
-def count_changed_ends(store: Store, since: int) -> list[tuple[str, int]]:
+def count_ends_changed_outside_runs(store: Store, since: int) -> list[tuple[str, int]]:
     """Return the number of grants whose end each actor changed since a time (ms), not counting changes by runs."""
     top = _read_number(store.reads, "SELECT max(id) FROM ledger")
     sql = (
@@ -251,49 +251,49 @@ class _Where:
 
 
 def _build_conditions(
-    db: Database, wanted: TimelineFilter, called: Mapping[int, str], before: int | None, look: int
+    db: Database, wanted: TimelineFilter, chain_names: Mapping[int, str], before: int | None, max_searched: int
 ) -> _Where:
     where = _Where()
     if wanted.kind is not None:
         where.add("l.kind = ?", wanted.kind)
     if wanted.actor is not None:
         where.add("(l.actor = ? OR substr(l.actor, 1, ?) = ?)", wanted.actor, len(wanted.actor) + 1, f"{wanted.actor}@")
-    own = _select_chains(wanted, called)
+    own = _select_chains(wanted, chain_names)
     if wanted.requests is not None:  # an index finds the entries, however old they are
         among, value = db.in_clause(list(wanted.requests))
         where.add(f"l.request_id {among}", value)
         if before is not None:
             where.add("l.id < ?", before)
     elif own is not None and len(own) == 1:
-        _add_chain_range(db, where, own[0], before, look)
+        _add_chain_range(db, where, own[0], before, max_searched)
         return where
     else:
         top = before if before is not None else _read_number(db, "SELECT max(id) FROM ledger") + 1
-        where.add("l.id >= ? AND l.id < ?", top - look, top)
-        where.floor = top - look if top - look > 1 else None
+        where.add("l.id >= ? AND l.id < ?", top - max_searched, top)
+        where.floor = top - max_searched if top - max_searched > 1 else None
     if own is not None:
         among, value = db.in_clause(own)
         where.add(f"+l.repo_id {among}", value)  # `+` makes SQLite scan in entry order, not repo by repo
     return where
 
 
-def _select_chains(wanted: TimelineFilter, called: Mapping[int, str]) -> list[int] | None:
+def _select_chains(wanted: TimelineFilter, chain_names: Mapping[int, str]) -> list[int] | None:
     """Return the numbers of the wanted chains; None means all."""
     if wanted.repos is None and wanted.with_desk:
         return None
     chains = None if wanted.repos is None else {chain_of(repo) for repo in wanted.repos}
-    return [n for n, name in called.items() if (wanted.with_desk if n == 0 else chains is None or name in chains)]
+    return [n for n, name in chain_names.items() if (wanted.with_desk if n == 0 else chains is None or name in chains)]
 
 
-def _add_chain_range(db: Database, where: _Where, chain: int, before: int | None, look: int) -> None:
+def _add_chain_range(db: Database, where: _Where, chain: int, before: int | None, max_searched: int) -> None:
     """Limit the search to one chain, which has its own index."""
     last = "SELECT max(seq) FROM ledger WHERE repo_id = ?"
     at = "SELECT seq FROM ledger WHERE repo_id = ? AND id = ?"
     top = _read_number(db, last, chain) + 1 if before is None else _read_number(db, at, chain, before)
-    where.add("l.repo_id = ? AND l.seq >= ? AND l.seq < ?", chain, top - look, top)
+    where.add("l.repo_id = ? AND l.seq >= ? AND l.seq < ?", chain, top - max_searched, top)
     where.order = "l.seq"
-    if top - look > 1:
-        where.floor = _read_number(db, "SELECT id FROM ledger WHERE repo_id = ? AND seq = ?", chain, top - look)
+    if top - max_searched > 1:
+        where.floor = _read_number(db, "SELECT id FROM ledger WHERE repo_id = ? AND seq = ?", chain, top - max_searched)
 
 
 def _read_number(db: Database, sql: str, *values: object) -> int:

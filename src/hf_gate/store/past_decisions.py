@@ -21,14 +21,14 @@ _COLUMNS: Final = "id, seq, repo_id, request_id, at, actor, body"
 
 
 def iterate_person_decisions(
-    store: Store, repos: Collection[int], *, since: int | None = None, look: int | None = None
+    store: Store, repos: Collection[int], *, since: int | None = None, max_searched: int | None = None
 ) -> Iterator[PersonDecision]:
     """Iterate over the decisions of people at these repos (ids), the newest first.
 
-    `since` (ms) ends the search at an earlier entry. At most `look` entries of the ledger are searched.
+    `since` (ms) ends the search at an earlier entry. At most `max_searched` entries of the ledger are searched.
     """
     top = int((store.reads.row("SELECT max(id) FROM ledger") or (0,))[0] or 0) + 1
-    floor = 0 if look is None else top - look
+    floor = 0 if max_searched is None else top - max_searched
     sql = f"SELECT {_COLUMNS} FROM ledger WHERE id < ? AND id >= ? AND kind IN (?, ?) ORDER BY id DESC LIMIT {_PAGE}"
     while page := store.reads.rows(sql, (top, floor, *_KINDS)):
         for row in page:

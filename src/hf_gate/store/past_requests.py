@@ -107,11 +107,17 @@ def iterate_past_requests(
 
 
 def read_past_page(
-    store: Store, moment: LedgerMoment, status: str, *, limit: int, before: int | None, look: int = MAX_LOOK_BACK
+    store: Store,
+    moment: LedgerMoment,
+    status: str,
+    *,
+    limit: int,
+    before: int | None,
+    max_searched: int = MAX_LOOK_BACK,
 ) -> tuple[list[PastRequest], int | None]:
     """Return the latest attempts with one status, the newest first, and the cursor of the next page.
 
-    `before` is that cursor. At most about `look` entries of the chain are searched, so a page can have fewer rows.
+    `before` is that cursor. At most about `max_searched` entries of the chain are searched, so a page can have fewer rows.
     """
     top = moment.seq + 1 if before is None else min(before, moment.seq + 1)
     found: list[PastRequest] = []
@@ -119,7 +125,7 @@ def read_past_page(
         "SELECT seq, request_id FROM ledger WHERE repo_id = ? AND seq < ? AND seq >= ? AND kind = ?"
         " ORDER BY seq DESC LIMIT ?"
     )
-    floor, size = top - look, 2 * limit
+    floor, size = top - max_searched, 2 * limit
     while page := store.reads.rows(sql, (moment.repo_id, top, floor, _FIRST_SEEN, size)):
         past = read_past_requests(store, moment, [request for _, request in page])
         for seq, request in page:

@@ -323,23 +323,25 @@ class Store(StoreConnections):
 
     def links(self, chain: str, first: int = 1) -> Iterator[LedgerLink]:
         """Iterate over the stored entries of a chain, starting at number `first`."""
-        return ledger.read_links(self.reads, chain, first)
+        return ledger.iterate_chain(self.reads, chain, first)
 
     def links_with_runs(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
         """Iterate over the entries, each with the run in its index column."""
-        return ledger.read_links_with_runs(self.reads, chain, first)
+        return ledger.iterate_chain_with_runs(self.reads, chain, first)
 
     def links_with_private_parts(
         self, chain: str, first: int = 1
     ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
         """Iterate over the entries, each with the salt and private part for its commitment; None if they were erased."""
-        return ledger.read_links_with_private_parts(self.reads, self._packer, chain, first)
+        return ledger.iterate_chain_with_private_parts(self.reads, self._packer, chain, first)
 
     def entries(
         self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None
     ) -> Sequence[LedgerRow]:
         """Return entries, the latest first. `before` is the `id` of the last row of the previous page."""
-        return ledger.read_entries(self.reads, self._packer, request=request, run=run, limit=limit, before=before)
+        return ledger.read_latest_entries(
+            self.reads, self._packer, request=request, run=run, limit=limit, before=before
+        )
 
     def find_trigger_faults(self) -> list[str]:
         """Return the faults of the triggers that protect the ledger."""
@@ -353,9 +355,9 @@ class Store(StoreConnections):
         """Return all checkpoints in the order in which they were made."""
         return ledger.read_checkpoints(self.reads)
 
-    def count_done(self, verb: str, since: int) -> int:
+    def count_unattended_changes(self, verb: str, since: int) -> int:
         """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
-        return ledger.count_done(self.reads, verb, since)
+        return ledger.count_unattended_changes(self.reads, verb, since)
 
     # ---- profiles, settings, stop requests ---------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ class DraftPool:
             with self._lock:
                 self._busy.discard(member)
 
-    def report_on_file(self, draft: Draft) -> DraftReport:
+    def check_saved_policy(self, draft: Draft) -> DraftReport:
         """Check a saved policy within the limits of a draft, once for each version.
 
         Raises DraftStopped, for some minutes without checking again: each visitor would wait for the time limit.
@@ -173,27 +173,27 @@ class DraftProcess:
 
     def check(self, draft: Draft) -> DraftReport:
         """Check a draft. The other methods use the draft that was checked last."""
-        return cast("DraftReport", self._ask(draft))
+        return cast("DraftReport", self._call_worker(draft))
 
     def change_cards(self, text: str, file: str, changes: CardChanges) -> ChangedText:
         """Return the text after what a person entered on its cards."""
-        return cast("ChangedText", self._ask(ChangeCards(text, file, changes)))
+        return cast("ChangedText", self._call_worker(ChangeCards(text, file, changes)))
 
     def evaluate(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
         """Return the verdict of each request."""
-        return cast("Verdicts", self._ask(EvaluateRequests(facts, now)))
+        return cast("Verdicts", self._call_worker(EvaluateRequests(facts, now)))
 
     def compare(self, facts: Sequence[Facts], moments: Sequence[datetime]) -> Answers:
         """Return what the policy says on each request, each at its own time."""
-        return cast("Answers", self._ask(CompareRequests(facts, moments)))
+        return cast("Answers", self._call_worker(CompareRequests(facts, moments)))
 
     def explain(self, facts: Facts, now: datetime) -> tuple[ExplanationLine, ...]:
         """Return the verdict of one request with all reasons."""
-        return cast("tuple[ExplanationLine, ...]", self._ask(ExplainRequest(facts, now)))
+        return cast("tuple[ExplanationLine, ...]", self._call_worker(ExplainRequest(facts, now)))
 
-    def _ask(self, ask: WorkerTask) -> object:
+    def _call_worker(self, task: WorkerTask) -> object:
         try:
-            self._pipe.send(ask)
+            self._pipe.send(task)
         except OSError:
             self._is_stopped = True
             raise DraftStopped("The draft needed too much memory or time and was stopped.") from None

@@ -201,7 +201,7 @@ def add_test_results(context: RequestContext, text: PolicyText, folder: Workspac
     if text.policy is None:
         return _with_report(text, None)
     try:
-        return _with_report(text, context.app_state.drafts.report_on_file(draft))
+        return _with_report(text, context.app_state.drafts.check_saved_policy(draft))
     except DraftStopped as stopped:
         problem = _stop_problem(stopped, text.file)
         return _with_report(

@@ -127,7 +127,9 @@ def _notice_metrics(app_state: AppState) -> Iterator[MetricFamily]:
 def _guards(app_state: AppState) -> Iterator[MetricSample]:
     now, store = to_ms(app_state.now()), app_state.workspace.store
     for verb, rate in app_state.workspace.location.config.guards.budgets.items():
-        yield MetricSample(store.count_done(verb, now - rate.seconds * 1000), {"guard": verb, "what": "used"})
+        yield MetricSample(
+            store.count_unattended_changes(verb, now - rate.seconds * 1000), {"guard": verb, "what": "used"}
+        )
         yield MetricSample(rate.limit, {"guard": verb, "what": "limit"})
 
 

@@ -34,7 +34,7 @@ from .request_context import NotFound, RequestContext
 
 _PEOPLE: Final = ("accept", "reset", "reject")
 _POLICY: Final = (*(action.value for action in Action), UNKNOWN)
-_LOOK: Final = 200_000  # entries of the ledger that are searched for decisions
+_MAX_SEARCHED: Final = 200_000  # entries of the ledger that are searched for decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _compare(process: DraftProcess, context: RequestContext, trial: DraftTrial) 
     older = {row.id: found for row in rows if (found := trial.policy_set_of(without_form(row))) is not None}
     reader = PastFactReader(store, offline_sources(), current, older, context.repo_ids)
     selection = DecisionSelection(trial.max_requests)
-    decisions = select_decisions(store, current.keys(), selection, look=_LOOK)
+    decisions = select_decisions(store, current.keys(), selection, max_searched=_MAX_SEARCHED)
 
     def evaluate(facts: Sequence[Facts], moments: Sequence[datetime]) -> Sequence[PolicyAnswer]:
         return process.compare([resolve_facts(each) for each in facts], moments)
