@@ -51,7 +51,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.evaluation_pool": "starts processes; loads all of planning",
     "hf_gate.application.table_store": "versions of tables; loads CEL",
     "hf_gate.application.turn_permissions": "loads policies and the store",
-    "hf_gate.application.hand_terms": "evaluates policies; loads CEL",
+    "hf_gate.application.terms_reader": "evaluates policies; loads CEL",
     "hf_gate.application.end_changes": "changes ends of access; loads the store",
     "hf_gate.application.grant_ends": "evaluates the terms of grants; loads CEL",
     "hf_gate.application.grant_records": "loads the store",

@@ -16,10 +16,10 @@ from pathlib import Path
 from hf_gate.application import setting_keys
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.hand_terms import TermsReader
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.application.terms_reader import TermsReader
 from hf_gate.domain.hand_terms import end_of_terms
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor

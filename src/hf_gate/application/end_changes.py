@@ -27,7 +27,7 @@ from ..store.grant_terms import read_terms_of, write_terms
 from ..store.store import Store
 from ..store.writer import Writer
 from .end_moves import SHORTEN_AHEAD
-from .hand_terms import describe_terms_problem
+from .terms_reader import describe_terms_problem
 
 _PAGE = 1000
 

@@ -26,10 +26,10 @@ from ..errors import HfGateError, NotAllowed, UsageError
 from .approval_status import read_approval_status
 from .approvals import as_approver
 from .decisions import Choice, DecisionTarget
-from .hand_terms import TermsReader, make_end_choice_error
 from .members import Membership
 from .run_executor import RunExecutor
 from .runs import is_over
+from .terms_reader import TermsReader, make_end_choice_error
 from .workspace import Workspace, new_id
 
 RETRY_PAUSE: Final = 30_000  # ms until unsent decisions are retried

@@ -149,7 +149,7 @@ def _check_governed(bundle: PolicyBundle, repo: Repo) -> None:
 def _read_terms(
     workspace: Workspace, bundle: PolicyBundle, rows: Sequence[RequestRow], now: datetime
 ) -> dict[int, HandTerms]:
-    from ..application.hand_terms import TermsReader
+    from ..application.terms_reader import TermsReader
 
     return TermsReader(workspace, lambda row: bundle.for_repo(row, workspace.sources)).read_terms(rows, now)
 

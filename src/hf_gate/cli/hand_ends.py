@@ -17,7 +17,7 @@ from ..errors import EndNeeded, HfGateError, UsageError
 if TYPE_CHECKING:
     from ..application.decisions import PendingDecision
     from ..application.evaluation import RepoPolicies
-    from ..application.hand_terms import TermsReader
+    from ..application.terms_reader import TermsReader
     from ..application.workspace import Workspace
     from ..domain.rows import RepoRow
     from .framework import Run
@@ -27,8 +27,8 @@ HINT = "Choose an end: --until 1y, --until 2027-06-30, or --until none."
 
 def terms_reader_for(workspace: Workspace) -> TermsReader:
     """Return the reader of terms by the policies of a workspace. Without a workspace there is no end."""
-    from ..application.hand_terms import TermsReader
     from ..application.policy_bundle import PolicyBundle, load_policies
+    from ..application.terms_reader import TermsReader
 
     bundle: PolicyBundle | None = None
     problem: HfGateError | None = None
@@ -76,7 +76,7 @@ def make_end_chooser(
 def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
     """Return the end of an acceptance in words: `access ends 2027-11-26 09:30, by rule eeg/signed`."""
     if terms.needs_choice:
-        from ..application.hand_terms import describe_terms_problem
+        from ..application.terms_reader import describe_terms_problem
 
         return f"the end of access is {to_one_line(describe_terms_problem(terms))}; you choose it"
     end = end_of_terms(terms)
@@ -92,7 +92,7 @@ def _ask_end(
     run: Run, workspace: Workspace, unknown: Sequence[tuple[PendingDecision, HandTerms]], *, may_ask: bool
 ) -> GrantEnd | None:
     """Ask for the end of these acceptances. Raises EndNeeded if no question can be asked."""
-    from ..application.hand_terms import describe_terms_problem
+    from ..application.terms_reader import describe_terms_problem
 
     decision, terms = unknown[0]
     who = decision.target.username or decision.target.user_id or "the person"

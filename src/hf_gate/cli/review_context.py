@@ -18,8 +18,8 @@ from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.evaluation import RepoPolicies
-    from ..application.hand_terms import TermsReader
     from ..application.policy_bundle import PolicyBundle
+    from ..application.terms_reader import TermsReader
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest

@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms
 from ..domain.lifecycle import Status
+from .accept_rules import AcceptMatch, AcceptRules, compile_accept_rules, find_accept_match, terms_by_hand
 from .expression_problems import ExpressionProblem
 from .expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets
 from .fact_table import CelType
 from .facts import RequestFacts
-from .hand_terms import AcceptMatch, AcceptRules, compile_accept_rules, find_accept_match, terms_by_hand
 from .merged_conditions import NO_MATCH, MergedConditions, evaluate_condition, merge_conditions
 from .model import (
     Abstention,

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from ..application.decisions import renewal_entry
 from ..application.end_changes import change_end_by_hand, write_end_changes
 from ..application.grant_ends import require_right_clock
-from ..application.hand_terms import describe_terms_problem
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
+from ..application.terms_reader import describe_terms_problem
 from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS
 from ..domain.lifecycle import Status

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import Final
 
 from .. import bootstrap
-from ..application.hand_terms import TermsReader
 from ..application.list_lookup import ProfileLookup
 from ..application.members import Membership
 from ..application.policy_watcher import PolicyWatcher
+from ..application.terms_reader import TermsReader
 from ..application.tray import TrayService
 from ..application.workspace import Workspace
 from ..domain.members import Member

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..application.bulk_decisions import BulkEnds
 from ..application.grants_in_advance import Grant
-from ..application.hand_terms import describe_terms_problem, sort_terms
+from ..application.terms_reader import describe_terms_problem, sort_terms
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, end_of_terms
 from ..domain.rows import RequestRow
 from .access_end import EndChoices, end_day, list_end_choices

@@ -1,4 +1,4 @@
-"""Finds the terms of an acceptance by hand: those of the first accept rule of each policy whose own conditions hold.
+"""The accept rules of policies, and the terms that they give an acceptance by hand: of the first whose own conditions hold.
 
 They apply whatever the verdict is: a steward may accept a person whom the rules leave to people.
 """
