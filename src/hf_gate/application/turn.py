@@ -231,7 +231,7 @@ def _read_room(context: TurnContext, now: int) -> dict[str, int]:
     """Return how many changes of each guard with a budget can be sent now. The plan has every end, whose hours count too."""
     budgets, store = context.bundle.config.guards.budgets, context.workspace.store
     return {
-        verb: max(0, rate.limit - store.count_done(verb, now - rate.seconds * 1000))
+        verb: max(0, rate.limit - store.count_unattended_changes(verb, now - rate.seconds * 1000))
         for verb, rate in budgets.items()
         if verb != "ends"
     }
