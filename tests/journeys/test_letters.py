@@ -318,3 +318,24 @@ def test_the_store_holds_no_text_and_no_address_of_a_letter(console: Console, tm
     (line,) = (json.loads(text) for text in (out / "letters.jsonl").read_text("utf-8").splitlines())
     assert line["state"] == "sent"
     assert "bob" not in json.dumps(line)
+
+
+def test_a_restored_backup_sends_no_letter_again(console: Console, mailbox: Mailbox, tmp_path: Path) -> None:
+    mailbox.content_answer = "451 later"
+    ask(console, "bob")
+    run_once(console)
+    backup = str(tmp_path / "backup.db")
+    assert console.run("store", "backup", backup).code == 0
+    mailbox.content_answer = "250 OK"
+    console.hub.clock.advance("1h")
+    ask(console, "cy")
+    run_once(console)
+    run_once(console)
+    assert len(mailbox.mails) == 2
+    ended = console.run("store", "restore", backup, "--yes")
+    assert ended.code == 0, ended.err
+    console.hub.clock.advance("1h")
+    run_once(console)
+    assert len(mailbox.mails) == 2
+    (letter,) = console.run("letters", "preview", "--json").json["problems"]
+    assert (letter["state"], letter["problem"]) == ("unknown", "the store was restored from a backup")

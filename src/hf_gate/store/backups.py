@@ -34,6 +34,11 @@ _PAGES_PER_STEP: Final = 2_000  # pages copied in one step; Ctrl-C interrupts be
 _CHUNK: Final = 1 << 20
 _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _DISARM_SQL: Final = (
+    "DELETE FROM settings WHERE key = 'letters'",  # the next turn turns letters on anew
+    (
+        "UPDATE letters SET state = 'unknown', lease = NULL, problem = 'the store was restored from a backup'"
+        " WHERE state IN ('due', 'sending')"
+    ),
     "DELETE FROM sessions",
     "DELETE FROM devices",
     "DELETE FROM picked",
