@@ -339,7 +339,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
 ) -> None:
     _invite(console.hub, place / "desk.db", "mara")
     with database(place / "desk.db") as db:
-        db.execute("INSERT INTO sessions VALUES ('digest', 'mara', 1, 9999999999999)")
+        db.execute("INSERT INTO sessions VALUES ('digest', 'mara', 'link', 'Firefox on Linux', 1, 1)")
         db.execute(
             "INSERT INTO tray (id, request_id, version, verb, actor, batch, made_at, leaves_at)"
             " VALUES (1, 2, 'x', 'accept', 'mara', 'b', 1, 2)"
