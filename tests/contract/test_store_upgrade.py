@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.opening import open_store, parse_path
 from hf_gate.store.removal import remove_files, remove_tables
 from hf_gate.store.revisions import REVISIONS, Revisions
+from hf_gate.store.schema_setup import creation_statements
 from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import (
     EEG,
@@ -25,6 +27,10 @@ from tests.contract.store_kit import (
 )
 
 __all__ = ["place"]
+
+
+BASELINE = ("0014", "17d015ad35bfb2ec")
+"""The number of the baseline, and the digest of its statements."""
 
 
 @pytest.fixture
@@ -50,6 +56,13 @@ def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Revisions) 
         assert mode_of(copy) == 0o600
         with open_store(copy, endpoint=ENDPOINT) as kept:
             assert kept.setting("a") == "1"
+
+
+def test_another_schema_has_another_number() -> None:
+    """Else a store of yesterday would be opened and fail at the first new column, instead of being refused."""
+    statements = (*creation_statements(is_sqlite=True), *creation_statements(is_sqlite=False))
+    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()[:16]
+    assert (REVISIONS.names[0], digest) == BASELINE, "give the baseline its next number, then store the new digest here"
 
 
 def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: Path) -> None:
