@@ -139,6 +139,17 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.SyncEnded(complete=False), None, "full sync not proved complete"),
     (e.UnattendedStopped(), None, "all unattended work stopped"),
     (e.UnattendedStarted(), None, "unattended work started again"),
+    (
+        e.DataRevealed(member="m_2"),
+        {"note": "asked by mail"},
+        'personal data shown to viewer m_2 "asked by mail"',
+    ),
+    (
+        e.DeputyNamed(member="m_1", deputy="m_2", until=1_800_000_000_000),
+        None,
+        "member m_2 stands in for member m_1 until 2027-01-15 08:00 UTC",
+    ),
+    (e.DeputyNamed(member="m_1"), None, "member m_1 is back"),
 ]
 
 
