@@ -35,6 +35,8 @@ TAGS = {
     e.ApprovalAlarmClosed: "ApprovalAlarmClosed",
     e.RunEnded: "RunEnded",
     e.SyncEnded: "SyncEnded",
+    e.DataRevealed: "DataRevealed",
+    e.DeputyNamed: "DeputyNamed",
     e.UnattendedStopped: "UnattendedStopped",
     e.UnattendedStarted: "UnattendedStarted",
 }
