@@ -66,6 +66,7 @@ def local_hub() -> None:
         assert_type(hub.add_requests([{"repo": "acme/eeg", "user": "max", "answers": {}}]), list[dict[str, str]])
         hub.rename("max", "moritz")
         hub.set_card("acme/eeg", "# EEG", repo_type="dataset")
+        hub.set_role("acme", "mia", "write")
         hub.reset()
         hub.control("POST", "save", {})
         hub.clock.advance(48)  # type: ignore[arg-type]

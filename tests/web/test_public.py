@@ -115,7 +115,7 @@ def test_a_monitor_on_this_machine_reads_figures_that_name_nobody(room: Room) ->
     lines = [line for line in answer.body.splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r'hf_gate_\w+(\{(\w+="[^"]*",?)+\})? [\d.e+-]+', line) for line in lines), answer.body
     names = re.findall(r"^# TYPE (\w+) gauge$", answer.body, re.MULTILINE)
-    assert len(names) == len(set(names)) == 12
+    assert len(names) == len(set(names)) == 15
 
 
 @pytest.mark.parametrize("header", ["x_forwarded_for", "x_forwarded_server", "forwarded", "via", "x_real_ip"])
