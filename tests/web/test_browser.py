@@ -39,12 +39,16 @@ def _ask(local: LocalHub, names: list[str], **answers: str) -> None:
 
 @contextmanager
 def _page(browser: Browser, url: str) -> Iterator[Page]:
-    """A browser of somebody's own, signed in by a link."""
+    """A browser of somebody's own, signed in by a link; the page of a personal link asks first."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     try:
         page = context.new_page()
         page.add_init_script(WATCH)
         page.goto(url)
+        confirm = page.locator("form:has(input[name=link]) button")
+        if confirm.count():
+            confirm.first.click()
+            page.wait_for_url("**/queue*")
         yield page
     finally:
         context.close()

@@ -115,6 +115,8 @@ def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page:
     key = (page.locator(".row").first.get_attribute("id") or "").removeprefix("r-")
     with _page(browser) as other:
         other.goto(link)
+        other.locator("form:has(input[name=link]) button").first.click()
+        other.wait_for_url("**/queue*")
         with other.expect_response(f"**/requests/{key}/looking"):
             other.goto(f"{origin_of(other)}/requests/{key}")
         page.goto(f"{origin_of(page)}/queue?q=cyd")
