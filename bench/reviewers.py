@@ -121,13 +121,12 @@ async def _time(call: Any) -> tuple[httpx2.Response, float]:  # noqa: ANN401 - a
 @contextmanager
 def _serve_apart(folder: Path, count: int) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
     command = [sys.executable, "-m", "bench.reviewers", str(folder), str(count)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        told = json.loads(process.stdout.readline() if process.stdout else "")
-        yield process, told["url"], told["links"]
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = json.loads(process.stdout.readline() if process.stdout else "")
+            yield process, told["url"], told["links"]
+        finally:
+            process.kill()
 
 
 def _end(process: subprocess.Popen[str]) -> dict[str, int]:

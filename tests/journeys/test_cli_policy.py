@@ -106,7 +106,10 @@ def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: P
     (folder / "tables" / "partners.csv").unlink()
     ended = run(fresh, folder, "check")
     assert ended.code == 2
-    assert "tables/partners.csv: error: table partners: partners.csv does not exist; create it with the columns" in ended.out
+    assert (
+        "tables/partners.csv: error: table partners: partners.csv does not exist; create it with the columns"
+        in ended.out
+    )
 
 
 @pytest.mark.parametrize("name", ["hf-gate.yaml", "policies/eeg.yaml", "tables/partners.csv"])

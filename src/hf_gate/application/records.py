@@ -1,8 +1,6 @@
 """Output records, one struct for each kind, used by `--json`, CSV, the desk's files, the JSON API and `schema`.
 
-To add a field, add it to the struct here and to its function in `record_builders.py`, for requests in
-`request_record_builders.py`; every output then contains it.
-A value that is absent, unknown or hidden from the reader is null; its key is never missing.
+A value that is absent, unknown or hidden is null; its key is never missing. `*record_builders.py` fill the records.
 """
 
 from __future__ import annotations
@@ -21,8 +19,7 @@ from ..domain.turns import HealthState, TurnEnd
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Count = Annotated[int, Meta(ge=0)]
 Quality = Literal["good", "thin", "junk", "empty", "missing"]
-TICKS: Final = frozenset({"true", "false", "on", "off"})
-"""The values of a checkbox in the Hub's answers."""
+TICKS: Final = frozenset({"true", "false", "on", "off"})  # the values of a checkbox in the Hub's answers
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):

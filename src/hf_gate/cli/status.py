@@ -21,8 +21,11 @@ from .workspace import describe_refusal, no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.health import Health
+    from ..application.unknown_conditions import UnknownConditions
     from ..application.workspace import Workspace
     from ..application.workspace_status import BudgetUse, RepoStatus, WorkspaceStatus
+    from ..domain.approvals import ApprovalAlarm
+    from ..domain.rows import RequestRow
     from ..policy.tables import Table
 
 
@@ -96,21 +99,8 @@ def _show_status(run: Run, *, markdown: bool) -> int:
             {"table": table.name, "why": table.file_problem, "in_force_since": _since(table)} for table in refused
         ],
         "held_ends": held_ends,
-        "unknown_conditions": [
-            {"repo": one.repo.id, "repo_type": one.repo.type.value, "grants": one.grants, "tables": list(one.tables)}
-            for one in unknown
-        ],
-        "approvals_missing": [
-            {
-                "request_id": row.state.hub_request,
-                "repo": row.repo.id,
-                "repo_type": row.repo.type.value,
-                "at": to_iso(from_ms(one.at)),
-                "given": one.given,
-                "needed": one.needed,
-            }
-            for one, row in alarms
-        ],
+        "unknown_conditions": [_unknown_record(one) for one in unknown],
+        "approvals_missing": [_alarm_record(one, row) for one, row in alarms],
         "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
     alarm = describe_alarms(row.repo for _, row in alarms)
@@ -127,6 +117,16 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         quiet=[str(one.repo) for one in found.repos if one.waiting],
     )
     return 4 if token["ok"] is False else 0
+
+
+def _unknown_record(found: UnknownConditions) -> dict[str, object]:
+    place = {"repo": found.repo.id, "repo_type": found.repo.type.value}
+    return {**place, "grants": found.grants, "tables": list(found.tables)}
+
+
+def _alarm_record(alarm: ApprovalAlarm, row: RequestRow) -> dict[str, object]:
+    place = {"request_id": row.state.hub_request, "repo": row.repo.id, "repo_type": row.repo.type.value}
+    return {**place, "at": to_iso(from_ms(alarm.at)), "given": alarm.given, "needed": alarm.needed}
 
 
 def _since(table: Table) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +12,6 @@ from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import RedirectResponse, Response
-from starlette.types import Receive, Scope, Send
 
 from ..application import runs as run_cases
 from ..application.record_builders import change_record
@@ -31,6 +29,7 @@ from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .exports import export_response
 from .plan_maker import store_plan
 from .request_context import NotFound, Refused, RequestContext
+from .run_events import CHECK_INTERVAL, RunEventStream
 from .run_worker import PAUSE, STOP, RunJob, run_state
 
 PAGE_SIZE: Final = 50
@@ -43,8 +42,6 @@ MEANING: Final = {
     "gone": "the request no longer exists", "refused": "the Hub refused it", "deferred": "left for a later run by a limit",
     "open": "not sent, or outcome unknown",
 }  # fmt: skip
-_CHECK_INTERVAL: Final = 1.0  # seconds between two checks for changes
-_MAX_QUIET: Final = 5.0  # seconds after which a page updates without a change, to show the remaining time
 _MAX_STREAMS: Final = 8  # open event streams of one member
 _OTHERS_MAY: Final = "Ask another admin with a proven account to resume this run, or stop it."
 _SPREAD: Final = (0.8, 1.4)  # shortest and longest remaining time, as factors of the estimate
@@ -339,7 +336,7 @@ def _stop(context: RequestContext, view: RunView) -> Response:
     """Stop permanently: nothing more is sent, but unknown outcomes are read back."""
     if view.is_live or view.can_resume:
         context.workspace.store.request_stop(view.run.id, STOP)
-        context.app_state.run_worker.enqueue(view.run.id).ended.wait(_CHECK_INTERVAL)
+        context.app_state.run_worker.enqueue(view.run.id).ended.wait(CHECK_INTERVAL)
     return _redirect_to_run(view)
 
 
@@ -394,59 +391,3 @@ def events(context: RequestContext) -> Response:
     return RunEventStream(
         lambda: context.app_state.run_worker.find_job(view.run.id), counted=(streams, context.member.id)
     )
-
-
-class RunEventStream(Response):
-    """Streams the events of a run; checks for changes once a second, in memory. The page loads its content itself."""
-
-    media_type = "text/event-stream"
-
-    def __init__(
-        self,
-        find_job: Callable[[], RunJob | None],
-        pause: float = _CHECK_INTERVAL,
-        counted: tuple[Counter[str], str] | None = None,
-    ) -> None:
-        super().__init__(None, 200, {"x-accel-buffering": "no"}, "text/event-stream")
-        self._find_job, self._pause, self._counted = find_job, pause, counted
-        del self.headers["content-length"]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        gone = asyncio.create_task(_wait_for_disconnect(receive))
-        self._count(1)
-        try:
-            await self._send_events(send, gone)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            gone.cancel()
-            self._count(-1)
-
-    def _count(self, change: int) -> None:
-        """Count the open streams of the member; called in the event loop only."""
-        if self._counted is not None:
-            streams, member = self._counted
-            streams[member] += change
-            if not streams[member]:
-                del streams[member]
-
-    async def _send_events(self, send: Send, gone: asyncio.Task[None]) -> None:
-        seen, quiet = -1, 0.0
-        while not gone.done():
-            job = self._find_job()
-            if job is None or job.is_over:
-                await send({"type": "http.response.body", "body": b"event: end\ndata: 0\n\n", "more_body": True})
-                return
-            if job.revision != seen or quiet >= _MAX_QUIET:
-                text = f"event: change\ndata: {job.revision}\n\n"
-                await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-                seen, quiet = job.revision, 0.0
-            await asyncio.wait({gone}, timeout=self._pause)
-            quiet += self._pause
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    heard = await receive()
-    while heard["type"] != "http.disconnect":
-        await asyncio.sleep(0)  # a message that is already there would not yield to other tasks
-        heard = await receive()
