@@ -316,9 +316,9 @@ class _Watched:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("share", [8, pytest.param(1, marks=pytest.mark.torture)])
 def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, scene: Scene, share: int) -> None:
-    """Every fifth page, others in each turn; all of them in `make torture`."""
+    """Every eighth page, others in each turn; all of them in `make torture`."""
     with served(scene.room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         watched = _Watched(context.new_page(), url)
