@@ -1,1 +1,1 @@
-"""Calls and messages that leave the workspace for services that watch it."""
+"""Calls and messages that leave the workspace: notices, letters and heartbeats."""

@@ -38,7 +38,7 @@ PERMISSIONS: Final = (
     ("sync now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
     ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),
     ("start unattended work again", MemberRole.ADMIN, "POST /unattended/start"),
-    ("send notices to the staff again", MemberRole.ADMIN, "POST /notices/retry"),
+    ("send notices to the team again", MemberRole.ADMIN, "POST /notices/retry"),
     ("see the letters to applicants and who would get them", MemberRole.ADMIN, "GET /letters"),
     ("make a plan from the policies, and apply it", MemberRole.ADMIN, "POST /plans"),
     ("export or erase all that is held about one person", MemberRole.ADMIN, "POST /people/{id}/erase"),
