@@ -354,7 +354,7 @@ def test_an_open_alarm_is_stuck(scene: Scene) -> None:
     ]
 
 
-def settled(scene: Scene) -> list[tuple[str, str]]:
+def list_settled(scene: Scene) -> list[tuple[str, str]]:
     """The outcomes of ada's changes, the latest first."""
     events = [e.decode_event(one.link.body) for one in scene.store.entries(request=scene.row("ada").id)]
     return [(one.kind, one.how) for one in events if isinstance(one, e.ChangeSettled)]
@@ -367,7 +367,7 @@ def test_an_acceptance_outside_that_our_own_run_finds_raises_an_alarm(scene: Sce
     alarms(scene)
     scene.decide("ada", "accepted")
     scene.carry(run)
-    assert settled(scene) == [("already", "read")]
+    assert list_settled(scene) == [("already", "read")]
     scene.sync()
     assert alarms(scene) == [("ada", 0, 2)]
     close_alarm(scene.workspace, scene.row("ada"), Member(name="owner", role=MemberRole.ADMIN))
@@ -383,7 +383,7 @@ def test_an_acceptance_outside_that_a_later_read_takes_for_ours_raises_an_alarm(
     alarms(scene)
     scene.decide("ada", "accepted")
     scene.carry(scene.again(run))
-    assert settled(scene)[0] == ("done", "read")
+    assert list_settled(scene)[0] == ("done", "read")
     scene.sync()
     assert ("ada", 0, 2) in alarms(scene)
 

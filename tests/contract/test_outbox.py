@@ -92,7 +92,7 @@ def states(store: Store) -> list[MessageState]:
     return [row.state for row in outbox.read_messages(store, list(MessageState), 1000)][::-1]
 
 
-def drained(store: Store, receiver: Receiver, name: str = "a") -> None:
+def drain_until_idle(store: Store, receiver: Receiver, name: str = "a") -> None:
     drain(store, [destination(name)], lambda _: receiver, receiver.clock)
 
 
@@ -139,13 +139,13 @@ def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
     take(store, REPO, [record(1), record(2)], T0)
     take(store, REPO, [record(3)], T0)
     receiver = Receiver(clock)
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     assert receiver.got == []
     clock.at = round(datetime(2027, 1, 1, 8, tzinfo=UTC).timestamp() * 1000)
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     (message,) = receiver.got
     assert [item.text for item in message.items] == [f"3 new requests at {REPO}."]
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     assert len(receiver.got) == 1
 
 
@@ -156,7 +156,7 @@ def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
         take(store, Repo(RepoType.MODEL, "acme", f"set-{number}"), [record(1)], T0)
     clock.at += DAY_MS
     receiver = Receiver(clock)
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     assert len({item.repo for message in receiver.got for item in message.items}) == 120
     assert max(len(message.items) for message in receiver.got) == MAX_LINES
 
@@ -272,7 +272,7 @@ def test_a_refused_message_is_dead_at_once_and_the_next_goes_on(store: Store) ->
     for _ in range(3):
         tell(store, T0)
     receiver = Receiver(TestClock(), lambda one: DeliveryKind.REFUSED if one.sequence == 2 else DeliveryKind.DELIVERED)
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     assert [one.sequence for one in receiver.got] == [1, 3]
     assert states(store) == [MessageState.DELIVERED, MessageState.DEAD, MessageState.DELIVERED]
 
@@ -297,7 +297,7 @@ def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: 
 
     receiver.answer = answer
     while clock.at < T0 + 20 * 3_600_000:
-        drained(store, receiver)
+        drain_until_idle(store, receiver)
         clock.at = outbox.next_due(store, clock.at) or clock.at
     gaps = [later - one for one, later in pairwise(tries)]
     assert gaps[:4] == [10_000, 30_000, 90_000, 270_000]
@@ -306,7 +306,7 @@ def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: 
     tries.clear()
     began = clock.at
     while clock.at < began + 3_600_000:
-        drained(store, receiver)
+        drain_until_idle(store, receiver)
         clock.at = outbox.next_due(store, clock.at) or clock.at
     gaps = [later - one for one, later in pairwise(tries)]
     assert len(tries) >= 11
@@ -320,7 +320,7 @@ def test_a_message_that_nobody_takes_for_a_week_is_dead(store: Store) -> None:
     receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
     while (due := outbox.next_due(store, clock.at)) is not None:
         clock.at = max(due, clock.at)
-        drained(store, receiver)
+        drain_until_idle(store, receiver)
     assert GIVE_UP_MS <= clock.at - T0 <= GIVE_UP_MS + LONGEST_WAIT_MS
     assert states(store) == [MessageState.DEAD]
 
@@ -330,11 +330,11 @@ def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
     turn_on(store)
     tell(store, clock.at)
     receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     assert outbox.claim(store, "a", "w9", clock.at + 60_000) is not None
     clock.at = T0 + 1000
     receiver.answer = lambda _: DeliveryKind.DELIVERED
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     assert len(receiver.got) == 1
 
 
@@ -350,7 +350,7 @@ def test_a_process_that_slept_after_its_claim_sends_nothing(store: Store) -> Non
     drain(store, [destination()], asleep, receiver.clock)
     assert receiver.got == []
     receiver.clock.at += outbox.LEASE_MS
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     assert len(receiver.got) == 1
 
 
@@ -359,7 +359,7 @@ def test_a_drain_ends_in_bounded_time(store: Store) -> None:
     for _ in range(20):
         tell(store, T0)
     receiver = Receiver(TestClock(), cost=10_000)
-    drained(store, receiver)
+    drain_until_idle(store, receiver)
     assert len(receiver.got) == 6
 
 
@@ -470,7 +470,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.retry_all()
             receiver = Receiver(self.clock)
             self.clock.at += outbox.LEASE_MS + LONGEST_WAIT_MS
-            drained(self.store, receiver, name)
+            drain_until_idle(self.store, receiver, name)
             self.got[name] += [(one.sequence, one.id) for one in receiver.got]
             assert {number for number, _ in self.got[name]} == set(range(1, self.told + 1))
             assert len({ident for _, ident in self.got[name]}) == self.told
