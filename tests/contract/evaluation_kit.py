@@ -187,11 +187,11 @@ class Evaluated:
             self.append(row, started, e.ChangeSettled(run="r1", kind="done", after=after))
 
     def give_terms(
-        self, terms: GrantTerms, *rows: RequestRow, days: int | None = None, lapses: int | None = None
+        self, terms: GrantTerms, *rows: RequestRow, days: int | None = None, lapses: Sequence[int | None] = ()
     ) -> None:
         """Grants of these people end after so many days, or by these terms."""
-        until, soon = (None if n is None else to_ms(self.now + timedelta(days=n)) for n in (days, lapses))
-        event = e.GrantDated(until=until, at_end="reset", terms=terms.digest, lapses=soon)
+        until, *soon = (None if n is None else to_ms(self.now + timedelta(days=n)) for n in (days, *lapses))
+        event = e.GrantDated(until=until, at_end="reset", terms=terms.digest, lapses=tuple(soon))
         with self.store.writing() as write:
             write_terms(write, [terms])
             for row in rows:
@@ -328,7 +328,7 @@ ROOMS: tuple[Mapping[str, int], ...] = ({"accept": 1, "reset": 0, "reject": 2, "
 
 
 def _summary(review: EndReview) -> tuple[object, ...]:
-    moves = sorted((move.row.id, move.kinds, move.event.until or 0, move.event.lapses or 0) for move in review.moves)
+    moves = sorted((move.row.id, move.kinds, move.event.until or 0, str(move.event.lapses)) for move in review.moves)
     return moves, sorted((row.id, event.until, event.step) for row, event in review.notices), review.undecided
 
 

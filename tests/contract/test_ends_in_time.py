@@ -8,25 +8,34 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from hf_gate.domain.timestamps import from_ms
-from tests.contract.ends_kit import GONE, KEPT, SIGNED, EndsScene, make_scene
+from tests.contract.ends_kit import GONE, KEPT, OTHERS, SIGNED, EndsScene, make_scene
 
 PEOPLE = ("ada", "bo", "cy")
 SHORTEN = timedelta(days=7)
-GRACE = timedelta(days=5)
+GRACES = {"dua": timedelta(days=5), "training": timedelta(days=3)}
+TRAINING = """\
+version: 1
+policy: training
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+tables: {training: {file: tables/training.csv, key: user_id}}
+rules:
+  - {id: trained, when: tables.training, then: accept, keep_while: tables.training, grace: 3d}
+"""
 TURN = timedelta(hours=11)  # no divisor of a day, so that the hours of the window are met at every time
 LEEWAY = timedelta(minutes=10)  # what the calls of a turn take
 
 
 @dataclass
 class Agreement:
-    """What is true about one person: the last known end, and since when the condition is known to be false."""
+    """What is true about one person: the last known end, and since when each condition is known to be false."""
 
     end: datetime
-    false_since: datetime | None = None
+    false_since: dict[str, datetime | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,10 +46,14 @@ class Year:
     rows: dict[str, int | str | None] = field(default_factory=dict)
     people: dict[str, Agreement] = field(default_factory=dict)
     dates: dict[str, datetime | None] = field(default_factory=dict)
-    is_readable: bool = True
+    untrained: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)  # tables that cannot be read
 
     def start(self, days: dict[str, int], guards: str) -> None:
         self.rows = dict(days)
+        (self.scene.folder / "policies").mkdir(exist_ok=True)
+        (self.scene.folder / "policies" / "training.yaml").write_text(TRAINING)
+        self.write_training()
         self.scene.let_in(self.rows, SIGNED, f"{KEPT}\ngrace: 5d", guards=guards)
         for name in PEOPLE:
             end = self.scene.row(name).state.until
@@ -51,24 +64,39 @@ class Year:
     def change(self, name: str, days: int | str | None) -> None:
         """Somebody edits the table."""
         self.rows[name] = days
-        self.is_readable = True
+        self.lost.discard("dua")
         self.scene.set_rows(self.rows)
 
-    def lose(self) -> None:
-        self.is_readable = False
-        self.scene.lose_table()
+    def train(self, name: str) -> None:
+        """Somebody enters a person into the second table, or removes the person."""
+        self.untrained ^= {name}
+        self.lost.discard("training")
+        self.write_training()
+
+    def write_training(self) -> None:
+        trained = [f"{self.scene.id_of(name)}\n" for name in PEOPLE if name not in self.untrained]
+        others = [f"{n:024x}\n" for n in range(OTHERS)]
+        table = self.scene.folder / "tables" / "training.csv"
+        table.parent.mkdir(exist_ok=True)
+        table.write_text("user_id\n" + "".join([*others, *trained]))
+
+    def lose(self, table: str) -> None:
+        self.lost.add(table)
+        (self.scene.folder / "tables" / f"{table}.csv").write_text("nothing that is a table")
 
     def read(self) -> None:
         """What this turn knows: of a table that cannot be read, the rows of its last good version."""
-        if not self.is_readable:
+        if "dua" in self.lost:
             return
         table = {row.user_id: row.expires for row in self.scene.bundle.tables["dua"].rows}
         self.dates = {name: table.get(self.scene.id_of(name)) for name in self.people}
 
-    def is_kept(self, name: str) -> bool | None:
-        """The condition: whether a row counts now; None if a lost table had no row."""
-        if self.rows[name] == GONE:
-            return False if self.is_readable else None
+    def is_kept(self, name: str, table: str) -> bool | None:
+        """A condition: whether a row of the table counts now; None if a lost table had no row."""
+        if name in self.untrained if table == "training" else self.rows[name] == GONE:
+            return None if table in self.lost else False
+        if table == "training":
+            return True
         date = self.dates[name]
         return date is None or date > self.scene.now  # a row without a date does not expire
 
@@ -80,16 +108,18 @@ class Year:
             date = self.dates[name]
             if date is not None:
                 agreement.end = date if date >= agreement.end else min(agreement.end, max(date, now + SHORTEN))
-            kept = self.is_kept(name)
-            if kept is not None:
-                agreement.false_since = None if kept else agreement.false_since or now
+            for table in GRACES:
+                kept = self.is_kept(name, table)
+                if kept is not None:
+                    agreement.false_since[table] = None if kept else agreement.false_since.get(table) or now
 
     def must_have_ended(self, name: str, now: datetime) -> bool:
         """Whether access is over at a time: by a known date, or by a condition that is known to be false."""
         agreement = self.people[name]
-        lapse = agreement.false_since
-        by_condition = lapse is not None and self.is_kept(name) is not None and lapse + GRACE <= now
-        return agreement.end <= now or by_condition
+        return agreement.end <= now or any(
+            since is not None and self.is_kept(name, table) is False and since + GRACES[table] <= now
+            for table, since in agreement.false_since.items()
+        )
 
     def turn(self, hours: tuple[int, int], rate: int) -> None:
         self.expect()
@@ -112,12 +142,18 @@ _edits = st.one_of(
     st.tuples(
         st.just("edit"), st.sampled_from(PEOPLE), st.one_of(_days, st.none(), st.just(GONE), st.integers(-20, 0))
     ),
-    st.tuples(st.just("lose"), st.just(""), st.none()),
+    st.tuples(st.just("train"), st.sampled_from(PEOPLE), st.none()),
+    st.tuples(st.just("lose"), st.sampled_from(sorted(GRACES)), st.none()),
     st.tuples(st.just("read"), st.just(""), st.none()),
 )
 
 
+_OPPOSITE = [(("train", "ada", None), 5), (("edit", "ada", GONE), 1), (("train", "ada", None), 12)]
+"""The person loses the training, then the agreement, and is trained again before the grace of the first is over."""
+
+
 @pytest.mark.slow
+@example(start=dict.fromkeys(PEOPLE, 20), steps=_OPPOSITE, hours=(0, 24), rate=9)
 @given(
     start=st.fixed_dictionaries(dict.fromkeys(PEOPLE, st.integers(2, 20))),
     steps=st.lists(st.tuples(_edits, st.integers(1, 12)), min_size=1, max_size=8),
@@ -144,8 +180,10 @@ def test_access_ends_neither_early_nor_on_unknown_nor_late(
             for (kind, name, days), turns in steps:
                 if kind == "edit":
                     year.change(name, days)
+                elif kind == "train":
+                    year.train(name)
                 elif kind == "lose":
-                    year.lose()
+                    year.lose(name)
                 else:
                     year.change(PEOPLE[0], year.rows[PEOPLE[0]])
                 for _ in range(turns):

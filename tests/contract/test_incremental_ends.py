@@ -13,9 +13,9 @@ from hf_gate.application.grant_ends import read_held_ends, refresh_ends
 from hf_gate.domain import events as e
 from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.domain.timestamps import from_ms, to_ms
 from tests.contract.evaluation_kit import CARD, EXPIRES, Evaluated, kept
-from tests.contract.store_kit import EEG, MED, place
+from tests.contract.store_kit import EEG, MED, hub_id, place
 
 __all__ = ["place"]
 SIGNED = GrantTerms(until=(EXPIRES,), notice=("7d",))
@@ -125,6 +125,77 @@ def test_a_condition_without_a_grace_ends_access_while_the_grace_of_another_runs
     ended = desk.row(1).state.ends_at
     desk.review()
     assert desk.row(1).state.ends_at == ended, "each condition counts from the turn in which it turned false"
+
+
+BOTH = GrantTerms(
+    keep_while=(kept('tables.dua.state == "valid"', "14d"), kept("!email.free", "14d")),
+)
+
+
+def agree(desk: Evaluated, *, is_valid: bool = True) -> None:
+    desk.write_table(*[f"{hub_id(1)},,,2026-06-30,"] * is_valid)
+
+
+def mail(desk: Evaluated, domain: str) -> None:
+    desk.read(EEG, 1, status="accepted", email=f"user1@{domain}")
+    desk.review()
+
+
+def days_left(desk: Evaluated) -> float | None:
+    end = desk.row(1).state.ends_at
+    return None if end is None else (from_ms(end) - desk.now) / timedelta(days=1)
+
+
+def test_the_grace_of_each_condition_counts_from_when_that_condition_turned_false(desk: Evaluated) -> None:
+    desk.read(EEG, 1, status="accepted", email="user1@example.org")
+    agree(desk)
+    desk.give_terms(BOTH, desk.row(1))
+    agree(desk, is_valid=False)
+    desk.review()
+    assert days_left(desk) == 14
+    desk.wait(days=10)
+    agree(desk)
+    mail(desk, "gmail.com")
+    assert days_left(desk) == 14, "the first condition is true again, and the second one has just turned false"
+    desk.wait(days=2)
+    agree(desk, is_valid=False)
+    desk.review()
+    assert days_left(desk) == 12
+    mail(desk, "example.org")
+    assert days_left(desk) == 14
+    agree(desk)
+    desk.review()
+    assert days_left(desk) is None
+
+
+def test_one_condition_ends_access_on_its_day_while_another_is_unknown(desk: Evaluated) -> None:
+    desk.read(EEG, 1, status="accepted", email="user1@example.org")
+    agree(desk)
+    desk.give_terms(BOTH, desk.row(1))
+    agree(desk, is_valid=False)
+    desk.review()
+    desk.wait(days=10)
+    mail(desk, "gmail.com")
+    (desk.folder / "dua.csv").write_text("no table")
+    desk.wait(days=5)
+    for days, is_waiting in ((0, True), (8, True), (1, False), (1, False)):
+        desk.wait(days=days)
+        desk.review()
+        assert days_left(desk) is not None
+        assert (refresh_ends(desk.workspace, desk.bundle, desk.now).undecided != frozenset()) is is_waiting
+
+
+def test_a_date_ends_access_while_a_condition_is_unknown(desk: Evaluated) -> None:
+    sign(desk)
+    desk.read(EEG, 1, status="accepted")
+    desk.give_terms(KEPT, desk.row(1), days=20)
+    sign(desk, user1=None)
+    desk.review()
+    (desk.folder / "dua.csv").write_text("no table")
+    for days, waiting in ((15, 1), (4, 1), (1, 0)):
+        desk.wait(days=days)
+        desk.review()
+        assert len(refresh_ends(desk.workspace, desk.bundle, desk.now).undecided) == waiting
 
 
 def test_a_full_review_reviews_everybody(desk: Evaluated) -> None:

@@ -77,8 +77,8 @@ class _Machine(RuleBasedStateMachine):
 
     # ---- grants ------------------------------------------------------------------------------------------------------
 
-    @rule(number=_people, terms=_terms, days=_days, lapses=st.none() | st.integers(1, 9))
-    def grant(self, number: int, terms: GrantTerms, days: int | None, lapses: int | None) -> None:
+    @rule(number=_people, terms=_terms, days=_days, lapses=st.lists(st.none() | st.integers(1, 9), max_size=2))
+    def grant(self, number: int, terms: GrantTerms, days: int | None, lapses: list[int | None]) -> None:
         row = self.desk.row(number)
         if row.state.status != "accepted":
             self.desk.decide(row, "accepted")

@@ -94,9 +94,9 @@ class _Machine(RuleBasedStateMachine):
         data=st.data(),
         terms=st.sampled_from(TERMS),
         days=st.none() | st.integers(1, 60),
-        lapses=st.none() | st.integers(1, 9),
+        lapses=st.lists(st.none() | st.integers(1, 9), max_size=2),
     )
-    def grant(self, data: st.DataObject, terms: GrantTerms, days: int | None, lapses: int | None) -> None:
+    def grant(self, data: st.DataObject, terms: GrantTerms, days: int | None, lapses: list[int | None]) -> None:
         if (row := self._any(data)) is not None:
             if row.state.status != "accepted":
                 self.desk.decide(row, "accepted")

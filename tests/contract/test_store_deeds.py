@@ -212,7 +212,7 @@ def test_an_end_by_a_condition_comes_due_like_one_by_date(store: Store) -> None:
     kept = GrantCondition(policy="p", rule="r", expr="tables.dua", grace="14d")
     terms = GrantTerms(until=("tables.dua.expires",), keep_while=(kept,), notice=("30d",))
     idents = take(store, EEG, [record(n, "accepted") for n in range(1, 4)])
-    ends = [(200, 50), (None, 70), (300, None)]
+    ends: list[tuple[int | None, tuple[int | None, ...]]] = [(200, (50,)), (None, (None, 70)), (300, ())]
     with store.writing() as write:
         write_terms(write, [terms, terms])
         write_terms(write, [terms])

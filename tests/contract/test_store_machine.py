@@ -93,7 +93,7 @@ class StoreMachine(RuleBasedStateMachine):
                 st.builds(e.ChangeStarted, run=st.just("r1"), before=_statuses, after=_statuses),
                 st.builds(e.ChangeSettled, run=st.just("r1"), kind=st.sampled_from(["done", "open", "refused", "already"]), after=_statuses),
                 st.builds(
-                    e.GrantDated, until=st.none() | _times, at_end=st.just("reset"), lapses=st.none() | _times,
+                    e.GrantDated, until=st.none() | _times, at_end=st.just("reset"), lapses=st.lists(st.none() | _times, max_size=2).map(tuple),
                     terms=st.none() | st.just("t"),
                 ),
                 st.builds(e.GrantNoticed, until=_times, step=st.just("7d")),

@@ -103,7 +103,7 @@ def _fill(store: Store) -> None:
                 dated = chance.choice(
                     [
                         GrantDated(until=day),
-                        GrantDated(until=None, lapses=day, terms="t"),
+                        GrantDated(until=None, lapses=(day,), terms="t"),
                         GrantDated(until=None, terms="t"),
                     ]
                 )

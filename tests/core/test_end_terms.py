@@ -123,8 +123,9 @@ def test_a_later_end_starts_the_notices_again_and_an_earlier_one_keeps_them() ->
     assert (state.ends_at, state.noticed_at) == (1000, 10)
     state = after(e.GrantNoticed(until=1000, step="30d"), 500)
     assert state.noticed_at == 500
-    state = after(e.GrantDated(until=1000, lapses=700, terms="t"), 600)
+    state = after(e.GrantDated(until=1000, lapses=(None, 700), terms="t"), 600)
     assert (state.ends_at, state.noticed_at) == (700, 500)
+    assert state.lapses == (None, 700)
     state = after(e.GrantDated(until=2000, terms="t"), 650)
     assert (state.ends_at, state.lapses_at, state.noticed_at) == (2000, None, 650)
     state = after(e.GrantDated(until=None, terms="t"), 660)

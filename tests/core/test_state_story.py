@@ -65,7 +65,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "access lasts while its conditions hold (a condition of `keep_while` has changed)",
     ),
     (
-        e.GrantDated(until=86_400_000, lapses=0, at_end="human", cause="fact"),
+        e.GrantDated(until=86_400_000, lapses=(0,), at_end="human", cause="fact"),
         None,
         "access ends 1970-01-01 00:00 UTC, then human (the date in `until` has moved)",
     ),

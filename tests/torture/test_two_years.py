@@ -86,7 +86,7 @@ class Life(Year):
         name = self.rng.choice(list(self.days))
         kind = self.rng.choice(["extend", "extend", "shorten", "withdraw", "no date", "lose", "read"])
         if kind == "lose":
-            self.lose()
+            self.lose("dua")
             return
         dates: dict[str, date | str | None] = {
             "extend": self.today + timedelta(days=self.rng.randint(10, DAYS // 2)),
@@ -98,7 +98,7 @@ class Life(Year):
         self.write()
 
     def write(self) -> None:
-        self.is_readable = True
+        self.lost.discard("dua")
         self.rows = {name: (day - self.today).days if isinstance(day, date) else day for name, day in self.days.items()}
         self.scene.set_rows(self.rows)
 

@@ -5,14 +5,15 @@ Unknown facts move no end and end no access.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import chain, repeat, zip_longest
 from typing import Final
 
 from ..domain import events as e
-from ..domain.grants import GrantTerms, is_fact_name, parse_grant_end, read_duration
+from ..domain.grants import GrantCondition, GrantTerms, first_lapse, is_fact_name, parse_grant_end, read_duration
 from ..domain.request_state import RequestState, apply_event, current_end
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
@@ -28,7 +29,7 @@ class MoveKind(StrEnum):
     LATER = "later"  # the date in a table is later
     EARLIER = "earlier"  # the date in a table is earlier
     LAPSED = "lapsed"  # a condition of `keep_while` turned false
-    RESTORED = "restored"  # the conditions are true again
+    RESTORED = "restored"  # a condition is true again
 
 
 _EARLIER_KINDS: Final = (MoveKind.EARLIER, MoveKind.LAPSED)
@@ -64,14 +65,17 @@ def plan_move(
 ) -> EndMove | None:
     """Return how the end of a grant moves; None if it stays."""
     state = row.state
-    until, lapses = _next_date(state, terms, facts, evaluator, now), _next_lapse(state, terms, facts, evaluator, now)
-    if (until, lapses) == (state.until, state.lapses_at):
+    until, lapses = _next_date(state, terms, facts, evaluator, now), _next_lapses(state, terms, facts, evaluator, now)
+    if (until, lapses) == (state.until, state.lapses):
         return None
     kinds: list[MoveKind] = []
     if until is not None and until != state.until:
         kinds.append(MoveKind.EARLIER if state.until is not None and until < state.until else MoveKind.LATER)
-    if lapses != state.lapses_at:
-        kinds.append(MoveKind.RESTORED if lapses is None else MoveKind.LAPSED)
+    pairs = list(zip_longest(state.lapses, lapses))
+    if any(before is None and after is not None for before, after in pairs):
+        kinds.append(MoveKind.LAPSED)
+    if any(before is not None and after is None for before, after in pairs):
+        kinds.append(MoveKind.RESTORED)
     cause = "fact" if until != state.until else "keep_while"
     end = current_end(state)
     event = e.GrantDated(until=until, at_end=end.at_end, rule=end.rule, terms=end.terms, lapses=lapses, cause=cause)
@@ -98,34 +102,47 @@ def _next_date(
     return min(state.until, max(wanted, to_ms(now + SHORTEN_AHEAD)))
 
 
-def _next_lapse(
+def _next_lapses(
     state: RequestState, terms: GrantTerms, facts: Facts, evaluator: TermsEvaluator, now: datetime
-) -> int | None:
-    """Return when access ends because a condition is false (ms); None if all are true. Unknown changes nothing.
+) -> tuple[int | None, ...]:
+    """Return when each condition that is false ends access (ms); nothing if none is. Unknown changes nothing.
 
-    A second condition that turns false can bring the time nearer, because its grace is shorter.
+    The grace of each condition counts from the turn that found it false.
     """
-    kept = [evaluator.is_kept(condition, facts) for condition in terms.keep_while]
-    if False in kept:
-        first = to_ms(_first_lapse(terms, kept, now))
-        if state.lapses_at is None:
-            return first
-        return min(state.lapses_at, first) if len(kept) > 1 else state.lapses_at
-    return state.lapses_at if None in kept else None
+    lapses = tuple(
+        _next_lapse(known, condition, evaluator.is_kept(condition, facts), now)
+        for condition, known in pair_with_lapses(terms, state)
+    )
+    return () if first_lapse(lapses) is None else lapses
 
 
-def _first_lapse(terms: GrantTerms, kept: Sequence[bool | None], now: datetime) -> datetime:
-    graces = [one.grace for one, is_true in zip(terms.keep_while, kept, strict=True) if is_true is False]
-    lengths = [read_duration(grace) if grace else None for grace in graces]
-    return min(now if length is None else length.after(now) for length in lengths)
+def _next_lapse(known: int | None, condition: GrantCondition, is_kept: bool | None, now: datetime) -> int | None:
+    if is_kept is None or (known is not None and not is_kept):
+        return known
+    if is_kept:
+        return None
+    grace = read_duration(condition.grace) if condition.grace else None
+    return to_ms(now if grace is None else grace.after(now))
 
 
-def is_undecided(state: RequestState, terms: GrantTerms, facts: Facts, evaluator: TermsEvaluator) -> bool:
+def pair_with_lapses(terms: GrantTerms, state: RequestState) -> Iterator[tuple[GrantCondition, int | None]]:
+    """Yield each condition of the terms with the time when it ends access (ms), if it was found false."""
+    return zip(terms.keep_while, chain(state.lapses, repeat(None)), strict=False)
+
+
+def find_certain_end(state: RequestState, terms: GrantTerms, facts: Facts, evaluator: TermsEvaluator) -> int | None:
+    """Return when access ends (ms) by its date or by a condition that is known to be false; None if by neither."""
+    false = (
+        at
+        for condition, at in pair_with_lapses(terms, state)
+        if at is not None and evaluator.is_kept(condition, facts) is False
+    )
+    return min((at for at in (state.until, *false) if at is not None), default=None)
+
+
+def is_undecided(state: RequestState, certain_end: int | None, now: datetime) -> bool:
     """Tell whether access would end by a condition that is unknown now. Unknown ends nothing, so it waits."""
-    if state.lapses_at is None or state.ends_at != state.lapses_at or state.until == state.lapses_at:
-        return False
-    kept = [evaluator.is_kept(condition, facts) for condition in terms.keep_while]
-    return False not in kept
+    return state.ends_at != certain_end and (certain_end is None or certain_end > to_ms(now))
 
 
 def plan_notice(state: RequestState, terms: GrantTerms, now: datetime) -> e.GrantNoticed | None:

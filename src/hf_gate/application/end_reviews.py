@@ -27,7 +27,7 @@ from ..sources.profile import MAX_AGE
 from ..store.end_reviews import END_LIST, find_due_reviews, find_undecided, write_reviews
 from ..store.evaluations import EvaluatedList, read_list, read_table_digests, write_list
 from ..store.grant_terms import has_terms, iterate_grants_with_terms, read_shapes, read_terms
-from .end_moves import EndMove, is_undecided, plan_move, plan_notice, state_after
+from .end_moves import EndMove, find_certain_end, is_undecided, plan_move, plan_notice, state_after
 from .evaluated_tables import LookupHasher, note_tables
 from .evaluation import CHUNK, EvaluationInput, build_inputs, policies_for_terms
 from .evaluation_basis import compute_basis
@@ -187,7 +187,8 @@ class _RepoEnds:
         if move is not None:
             review.moves.append(move)
             state = state_after(state, move.event, to_ms(now))
-        is_open = is_undecided(state, terms, facts, self._evaluator)
+        certain_end = find_certain_end(state, terms, facts, self._evaluator) if state.lapses else state.ends_at
+        is_open = is_undecided(state, certain_end, now)
         if is_open:
             review.undecided.add(row.id)
         if (notice := plan_notice(state, terms, now)) is not None:
@@ -197,15 +198,15 @@ class _RepoEnds:
             add_lookups(known, self._hasher.hash_request(facts.inputs)) if isinstance(facts, RequestFacts) else known
         )
         is_due = move is not None or notice is not None
-        next_at = EVALUATE_NOW if is_due else self._next_review(state, terms, facts)
+        next_at = EVALUATE_NOW if is_due else self._next_review(state, terms, facts, certain_end if is_open else None)
         return ReviewResult(row.id, row.evaluation.version, next_at, is_open, lookups)
 
     # ---- time --------------------------------------------------------------------------------------------------------
 
-    def _next_review(self, state: RequestState, terms: GrantTerms, facts: Facts) -> int | None:
+    def _next_review(self, state: RequestState, terms: GrantTerms, facts: Facts, waits_until: int | None) -> int | None:
         """Return when time alone can change the result of a review, in ms; None if it cannot.
 
-        A moment that is too early is harmless, because the grant is then reviewed again.
+        `waits_until` is when access ends at the latest, while it waits for a condition that is unknown. A moment that is too early is harmless, because the grant is then reviewed again.
         """
         used = self._evaluator.facts_of(terms)
         is_relative = any(
@@ -216,6 +217,8 @@ class _RepoEnds:
         at = facts.inputs
         moments = [*iterate_day_changes(at, self._thresholds_of(terms), self._now), *self._notice_times(state, terms)]
         moments += [hit.changes_at for hit in at.tables.values() if hit.changes_at is not None]
+        if waits_until is not None:
+            moments.append(from_ms(waits_until))
         if at.profile is not None and at.profile.read_at is not None:
             moments.append(at.profile.read_at + MAX_AGE)
         return min(map(to_ms, moments), default=None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from ..domain import events as e
-from ..domain.grants import GrantTerms
+from ..domain.grants import GrantTerms, first_lapse
 from ..domain.hand_terms import GrantEnd
 from ..domain.lifecycle import Status
 from ..domain.members import NO_AUTHOR, RunAuthor
@@ -211,7 +211,7 @@ def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[s
             moved += 1
             continue
         end, is_final = _end_before(store, run, request) if change.before == Status.ACCEPTED else (None, False)
-        if end is not None and min(end.until or _NEVER, end.lapses or _NEVER) <= to_ms(now):
+        if end is not None and min(end.until or _NEVER, first_lapse(end.lapses) or _NEVER) <= to_ms(now):
             over += 1
             continue
         terms = None if end is None else read_terms_of(store, end.terms)
@@ -252,7 +252,11 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> tuple[e.Grant
                 is_before = True
             case e.GrantDated() as dated if is_before:
                 end = end or dated
-                if (dated.until, dated.lapses, dated.terms) == (None, None, None):  # removes the end and the mark
+                if (dated.until, first_lapse(dated.lapses), dated.terms) == (
+                    None,
+                    None,
+                    None,
+                ):  # removes the end and the mark
                     is_final = bool(is_final)
             case e.RenewalBlocked() as mark if is_before and is_final is None:
                 is_final = mark.is_blocked

@@ -7,6 +7,7 @@ from typing import Final
 
 from . import events as e
 from .display_text import pluralize
+from .grants import first_lapse
 from .lifecycle import label_verdict
 from .runs import ChangeOrigin
 from .timestamps import from_ms
@@ -83,7 +84,7 @@ def _format_time(at: int) -> str:
 
 def _describe_end(event: e.GrantDated, format_time: Callable[[int], str]) -> str:
     cause = f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
-    ends = [at for at in (event.until, event.lapses) if at is not None]
+    ends = [at for at in (event.until, first_lapse(event.lapses)) if at is not None]
     if ends:
         return f"access ends {format_time(min(ends))}, then {event.at_end}{cause}"
     return f"access lasts while its conditions hold{cause}" if event.terms else f"access no longer has an end{cause}"

@@ -167,7 +167,7 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     rule: str | None = None
     written: str | None = None  # as written in the rule: `30d`, `2027-06-30`
     terms: str | None = None  # digest of what can move the end later; see `domain.grants.GrantTerms`
-    lapses: int | None = None  # ms; when access ends because a condition of `keep_while` is false
+    lapses: tuple[int | None, ...] = ()  # ms; of each condition of `keep_while` that is false, when it ends access
     cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside; None: set with the acceptance, or by hand
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
@@ -54,6 +54,11 @@ class GrantTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _TERMS_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
+
+def first_lapse(lapses: Iterable[int | None]) -> int | None:
+    """Return when access ends first because a condition is false; None if no condition is."""
+    return min((at for at in lapses if at is not None), default=None)
 
 
 def is_fact_name(written: str) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from . import events as e
+from .grants import first_lapse
 from .hand_terms import HandTerms
 from .lifecycle import WITHDRAWN, Status
 from .outcomes import OutcomeKind
@@ -21,7 +22,8 @@ LIST_LAG: Final = 10_000
 
 
 _NO_END: Final[dict[str, Any]] = {
-    **dict.fromkeys(("until", "at_end", "until_rule", "terms", "lapses_at", "noticed_at")),
+    **dict.fromkeys(("until", "at_end", "until_rule", "terms", "noticed_at")),
+    "lapses": (),
     "is_final": False,
 }
 
@@ -51,7 +53,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     open_after: str | None = None
     moved_at: int | None = None  # our last change, by the Hub's clock if known
     terms: str | None = None  # digest of what can move the end; see `domain.grants.GrantTerms`
-    lapses_at: int | None = None  # when access ends because a condition of `keep_while` is false
+    lapses: tuple[int | None, ...] = ()  # of each condition of `keep_while` that is false, when it ends access
     noticed_at: int | None = None  # the steps of `notice` up to this time are done
     last_moved_at: int = 0  # when the store recorded the last change of status, whoever made it; always increases
     version: int = 0
@@ -61,6 +63,11 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     def is_overdue(self, now: int) -> bool:
         """Tell whether a person should have decided before this time (ms)."""
         return self.status == Status.PENDING and self.due is not None and self.due < now
+
+    @property
+    def lapses_at(self) -> int | None:
+        """When access ends first because a condition of `keep_while` is false (ms); None if no condition is."""
+        return first_lapse(self.lapses)
 
     @property
     def ends_at(self) -> int | None:
@@ -116,7 +123,7 @@ def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed | e.Ren
         return replace(state, noticed_at=at)
     if isinstance(event, e.RenewalBlocked):
         return replace(state, is_final=event.is_blocked and state.ends_at is not None)
-    if event.until is None and event.lapses is None and event.terms is None:
+    if event.until is None and first_lapse(event.lapses) is None and event.terms is None:
         return replace(state, **_NO_END)
     dated = replace(
         state,
@@ -124,7 +131,7 @@ def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed | e.Ren
         at_end=event.at_end,
         until_rule=event.rule,
         terms=event.terms,
-        lapses_at=event.lapses,
+        lapses=event.lapses,
     )
     before, after = state.ends_at, dated.ends_at
     is_earlier = after is not None and state.noticed_at is not None and (before is None or after < before)
@@ -300,7 +307,7 @@ def current_end(state: RequestState) -> e.GrantDated:
         at_end=state.at_end or "reset",
         rule=state.until_rule,
         terms=state.terms,
-        lapses=state.lapses_at,
+        lapses=state.lapses,
     )
 
 

@@ -113,9 +113,9 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     text_column("open_after", null=True),
     integer_column("moved_at", null=True),
     text_column("terms", null=True),
-    integer_column("lapses_at", null=True),
+    text_column("lapses", null=True),  # the time of each condition as JSON; null: no condition is false
     integer_column("noticed_at", null=True),
-    integer_column("ends_at", null=True),  # the earlier of `until_at` and `lapses_at`
+    integer_column("ends_at", null=True),  # the earlier of `until_at` and the first of `lapses`
     Column("last_moved_at", BIG_INTEGER, nullable=False, server_default="0"),
     integer_column("version"),
     boolean_column("is_final"),  # the end is not extended

@@ -23,7 +23,7 @@ NO_VERDICT: Final[Verdict] = (None, (), None)
 
 COLUMNS: Final = (
     "status", "asked_at", "attempt", "hub_request", "reviewed_at", "after_id", "verdict_id", "queue", "until_at", "at_end",
-    "until_rule", "open_run", "open_before", "open_after", "moved_at", "terms", "lapses_at", "noticed_at", "ends_at",
+    "until_rule", "open_run", "open_before", "open_after", "moved_at", "terms", "lapses", "noticed_at", "ends_at",
     "last_moved_at", "version", "is_final", "due_at",
 )  # fmt: skip
 SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
@@ -36,7 +36,7 @@ def values_of(state: RequestState, verdict_id: int | None) -> Row:
     return (
         state.status, state.asked_at, state.attempt, state.hub_request, state.reviewed_at, state.after, verdict_id,
         state.queue, state.until, state.at_end, state.until_rule, state.open_run, state.open_before,
-        state.open_after, state.moved_at, state.terms, state.lapses_at, state.noticed_at, state.ends_at,
+        state.open_after, state.moved_at, state.terms, _encode_lapses(state.lapses), state.noticed_at, state.ends_at,
         state.last_moved_at, state.version, state.is_final, state.due,
     )  # fmt: skip
 
@@ -45,15 +45,23 @@ def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) 
     """Build the state whose `SELECT_STATE` columns start at index `start`."""
     (
         person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict_id, queue, until, at_end, until_rule,
-        open_run, open_before, open_after, moved_at, terms, lapses_at, noticed_at, _, last_moved_at, version,
+        open_run, open_before, open_after, moved_at, terms, lapses, noticed_at, _, last_moved_at, version,
         is_final, due,
     ) = row[start : start + WIDTH]  # fmt: skip
     verdict, shadow, hand_terms = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
     return RequestState(
         person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict, shadow, queue, hand_terms, until, at_end,
-        until_rule, open_run, open_before, open_after, moved_at, terms, lapses_at, noticed_at, last_moved_at, version,
+        until_rule, open_run, open_before, open_after, moved_at, terms, _decode_lapses(lapses), noticed_at, last_moved_at, version,
         bool(is_final), due,
     )  # fmt: skip
+
+
+def _encode_lapses(lapses: tuple[int | None, ...]) -> str | None:
+    return json.dumps(lapses) if lapses else None
+
+
+def _decode_lapses(stored: str | None) -> tuple[int | None, ...]:
+    return () if stored is None else tuple(json.loads(stored))
 
 
 def encode_hand_terms(terms: HandTerms | None) -> str | None:
