@@ -114,6 +114,14 @@ def test_the_why_of_a_row_tells_them_no_value_of_a_person(room: Room) -> None:
         assert "ethz.ch" not in body, path
 
 
+def test_the_page_of_a_repo_quotes_no_condition_that_may_name_somebody(room: Room) -> None:
+    path = f"/repos/{room.repo.type.value}s/{room.repo.id}"
+    assert "ethz.ch" in room.visitor().get(path).body
+    body = room.viewer().get(path).body
+    assert "ethz.ch" not in body
+    assert 'class="laws"' in body
+
+
 def test_no_page_that_a_link_leads_them_to_names_anybody(room: Room) -> None:
     """With a plan, a run, notes and reasons: all that the desk can show."""
     lena, row = room.visitor(), room.row("bob")

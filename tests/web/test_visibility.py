@@ -106,6 +106,24 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
         room.app_state.policies.expire()
 
 
+def test_the_page_of_a_repo_quotes_no_policy_that_one_may_not_read(
+    two: tuple[Room, Repo, Repo], rob: Visitor
+) -> None:
+    room, mine, other = two
+    assert room.app_state.workspace.location.folder is not None
+    file, path = room.app_state.workspace.location.folder / "policies" / "house.yaml", f"/repos/{mine.type.value}s/{mine.id}"
+    before = file.read_text("utf-8")
+    rules = f'    when: request.repo != "{other.id}"\n    then: human\n'
+    try:
+        file.write_text(POLICY.format(mine=mine, other=other).partition("    when")[0] + rules + REST, "utf-8")
+        room.app_state.policies.expire()
+        assert other.name in room.visitor().get(path).body
+        assert other.name not in rob.get(path).body
+    finally:
+        file.write_text(before, "utf-8")
+        room.app_state.policies.expire()
+
+
 def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
     room, mine, _ = two
     values = {"src": DRAFT.format(mine=mine), "do": "try", "who": f"fay@{mine}"}

@@ -53,7 +53,7 @@ from .policy_cards import (
     write_exact_text,
 )
 from .policy_save import can_save, check_may_save, find_hold, read_base, save_text
-from .redaction import names_other_repos
+from .redaction import has_constant, names_other_repos
 from .request_context import NotFound, Refused, RequestContext
 
 _DRAFT_FILE: Final = "draft.yaml"  # the name of a draft without a file
@@ -345,11 +345,6 @@ def _policy_response(
         problem="" if result is None else result.problem,
         action="/policies" if is_new else f"/policies/{(shown.file_in_folder or text).name}",
     )
-
-
-def has_constant(words: str) -> bool:
-    """Whether words of a rule hold a text of the policy, an address or a repo, which may name people or other repos."""
-    return any(mark in words for mark in '\u201c"@/')
 
 
 def _fill_policy(text: PolicyText, folder: WorkspaceFolder) -> Policy | None:

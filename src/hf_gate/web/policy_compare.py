@@ -29,7 +29,8 @@ from ..policy.model import Action, Facts
 from .draft_pool import DraftProcess
 from .draft_trial import DraftTrial, offline_sources, resolve_facts
 from .drafts import PolicyText, check_draft, list_policy_texts, read_workspace_folder
-from .policies import has_constant, is_text_hidden
+from .policies import is_text_hidden
+from .redaction import has_constant
 from .request_context import NotFound, RequestContext
 
 _PEOPLE: Final = ("accept", "reset", "reject")

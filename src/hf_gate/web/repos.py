@@ -25,8 +25,10 @@ from ..errors import HfGateError
 from ..policy.descriptions import describe_policies
 from ..policy.literals import glob_matches
 from ..policy.model import Policy
+from .explanations import can_read_policy
 from .exports import export_response
 from .markdown import parse_markdown
+from .redaction import has_constant
 from .request_context import NotFound, RequestContext
 
 GATE_MODES: Final = {
@@ -202,10 +204,18 @@ def repo_page(context: RequestContext) -> Response:
         quick=None if row.quick_at is None else from_ms(row.quick_at),
         full=None if row.full_at is None else from_ms(row.full_at),
         write_only=WRITE_ONLY,
-        said_lines=describe_policies(line.policies) if line.policies else [],
+        said_lines=_describe_policies(context, line.policies),
         problem=app_state.policy_problem_for(context.member),
         hub_url=f"{app_state.workspace.store.endpoint}/{row.repo.web_path}",
     )
+
+
+def _describe_policies(context: RequestContext, policies: Sequence[Policy]) -> list[str]:
+    """Return the policies in sentences, without those that could name people or other repos to this member."""
+    lines = list(describe_policies(policies)) if policies else []
+    if context.is_masked or not all(can_read_policy(context, each) for each in policies):
+        return [line for line in lines if not has_constant(line)]
+    return lines
 
 
 def sync_now(context: RequestContext) -> Response:
