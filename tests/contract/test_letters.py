@@ -148,6 +148,18 @@ def test_a_value_stays_one_line_and_is_never_a_template(value: str) -> None:
     assert text.body.endswith(" L")
 
 
+@pytest.mark.parametrize(
+    "name", ["=?utf-8?q?=00?=", "=?utf-8?q?a=0D=0ABcc:_b@example.org?=", "=?utf-8?b?4oCuYQ==?=", "==?utf-8?q?=00?=?"]
+)
+def test_a_name_that_mail_programs_would_decode_stays_as_it_is_written(tmp_path: Path, name: str) -> None:
+    text = fill_text("For {name}\nHello {name}", {"name": name})
+    with open_mailbox(None) as box:
+        channel = open_letter_channel(replace(MAIL, port=box.port), tmp_path)
+        assert channel.send("l_1", "a@example.org", text, from_ms(T0)).kind is DeliveryKind.DELIVERED
+    ((_, mail),) = box.mails
+    assert mail["Subject"] == f"For {name.replace('=?', '= ?')}"
+
+
 def test_two_senders_never_send_the_same_letter(desk: Workspace) -> None:
     read_in(desk, [record(number) for number in range(3)])
     post = Post()

@@ -55,6 +55,8 @@ PLACEHOLDERS: Final[Mapping[LetterKind, tuple[str, ...]]] = {
 }
 """The placeholders that the texts of each kind can use."""
 _BRACES: Final = re.compile(r"\{[^{}\n]*\}|[{}]")
+_ENCODED_WORD: Final = "=?"
+"""Mail programs decode what begins so in a header, to any characters."""
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
 
 
@@ -123,7 +125,8 @@ def fill_text(template: str, values: Mapping[str, str]) -> LetterText:
     def fill(text: str) -> str:
         return _BRACES.sub(lambda match: clean.get(match[0][1:-1], match[0]), text)
 
-    return LetterText(make_visible(fill(subject), one_line=True)[: 2 * MAX_SUBJECT], fill(body).strip())
+    line = make_visible(fill(subject), one_line=True).replace(_ENCODED_WORD, "= ?")
+    return LetterText(line[: 2 * MAX_SUBJECT], fill(body).strip())
 
 
 def join_languages(parts: list[LetterText]) -> LetterText:
