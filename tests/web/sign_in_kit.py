@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -54,6 +55,13 @@ def begin(room: Room, browser: Visitor, user: str) -> str:
     led = browser.get("/sign-in/hub")
     assert led.status == 303, led.body
     return choose(room, led.headers["location"], user=user)
+
+
+def connect(browser: Visitor, answer: Answer) -> Answer:
+    """Presses the button of the page that asks whether a Hub account is theirs."""
+    question = re.search(r'name="question" type="hidden" value="([\w-]+)"', answer.body)
+    assert question is not None, answer.body
+    return browser.post("/sign-in/hub/connect", {"question": question[1]})
 
 
 def sign_in(room: Room, user: str, browser: Visitor | None = None) -> tuple[Visitor, Answer]:

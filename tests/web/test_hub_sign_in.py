@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +23,8 @@ from hf_gate.hub.openid import OpenIdClient
 from hf_gate.testing import LocalHub
 from hf_gate.web.hub_sign_in import build_hub_sign_in, find_space_origin
 from hf_gate.web.sign_in_attempts import SignInAttempts
-from tests.web.kit import Room, Visitor, a_room, text_of
-from tests.web.sign_in_kit import CLIENT, ORG, ROLES, SIGN_IN, a_desk_with_sign_in, begin, choose, sign_in
+from tests.web.kit import HOME, Answer, Room, Visitor, a_room, called, text_of
+from tests.web.sign_in_kit import CLIENT, ORG, ROLES, SIGN_IN, a_desk_with_sign_in, begin, choose, connect, sign_in
 
 MIA = Member(name="mia", role=MemberRole.REVIEWER, account="mia-hub")
 
@@ -92,9 +94,23 @@ def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(desk: Ro
     assert "does not name a Hub account. Open your personal link first" in text_of(answer.body)
     own = desk.by_link("link-of-mia")
     browser, answer = sign_in(desk, "mia", own)
-    assert answer.status == 303
+    assert connect(browser, answer).status == 303
     assert "mia, proven" in text_of(browser.get("/settings").body)
     assert _is_sound(desk)
+
+
+def test_a_site_that_leads_a_member_through_a_sign_in_binds_no_account(desk: Room) -> None:
+    """The browser may be signed in to the Hub with an account that several people use."""
+    mia, stranger = desk.reviewer("mia"), desk.reviewer("noor")
+    desk.local.add_people([{"username": "shared"}])
+    _, answer = sign_in(desk, "shared", mia)
+    assert (answer.status, "Is shared your Hub account?" in text_of(answer.body)) == (200, True)
+    assert mia.get("/queue").status == 200, "her session goes on"
+    assert connect(stranger, answer).status == 403, "the question is for one member"
+    assert connect(mia, answer).status == 403, "and for one answer"
+    found = desk.app_state.workspace.members.find_by_name("mia")
+    assert found is not None
+    assert found.proven_account is None
 
 
 def test_the_browser_of_one_member_does_not_confirm_the_account_of_another(desk: Room) -> None:
@@ -387,6 +403,63 @@ def test_a_code_of_another_sign_in_does_not_fit_the_verifier(desk: Room) -> None
     code = begin(desk, browser, "lena-brandt").partition("code=")[2].partition("&")[0]
     state = begin(desk, thief, "lena-brandt").partition("state=")[2]
     assert thief.get(f"/sign-in/hub/callback?code={code}&state={state}").status == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/sign-in/hub", "/sign-in/hub/callback", "/sign-in/hub/callback?error=access_denied&state=1.a.b"]
+)
+def test_a_site_that_opens_an_address_of_the_sign_in_ends_no_sign_in_under_way(desk: Room, path: str) -> None:
+    browser = Visitor(desk.app)
+    led = begin(desk, browser, "lena-brandt")
+    browser.get(path, sec_fetch_site="cross-site")
+    assert browser.get(led).status == 303
+
+
+def test_sign_ins_in_two_tabs_do_not_disturb_each_other(desk: Room) -> None:
+    browser = Visitor(desk.app)
+    first, second = begin(desk, browser, "lena-brandt"), begin(desk, browser, "lena-brandt")
+    cookies = dict(browser.cookies)
+    assert browser.get(first).status == 303
+    assert Visitor(desk.app, cookies).get(second).status == 303
+
+
+def test_one_network_does_not_take_all_places_of_those_who_sign_in(desk: Room) -> None:
+    """A stranger sends invented codes while the provider is slow."""
+    client = desk.app_state.hub_sign_in.client
+    assert client is not None
+    client.max_seconds = 3.0
+    desk.app_state.url = "https://desk.example.org"  # the proxy names the client's address
+    states = [(dict(browser.cookies), led) for browser, led in (_begun(desk) for _ in range(24))]
+    desk.local.set_faults(["slow_body:bps=1:on=openid-token"])
+
+    async def flood() -> bool:
+        junk = [
+            asyncio.create_task(
+                _ask(desk, f"{led.partition('?')[0]}?code=x&{led.partition('&')[2]}", cookies, "203.0.113.9")
+            )
+            for cookies, led in states
+        ]
+        answers = [await _ask(desk, "/sign-in/hub", {}, "198.51.100.7") for _ in range(50)]
+        is_first = {answer.status for answer in answers} == {303} and not any(task.done() for task in junk)
+        for task in junk:
+            task.cancel()
+        await asyncio.gather(*junk, return_exceptions=True)
+        return is_first
+
+    with ThreadPoolExecutor(1) as apart:
+        assert apart.submit(asyncio.run, flood()).result()
+
+
+def _begun(room: Room) -> tuple[Visitor, str]:
+    browser = Visitor(room.app)
+    return browser, begin(room, browser, "lena-brandt")
+
+
+async def _ask(room: Room, path: str, cookies: dict[str, str], address: str) -> Answer:
+    cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return await called(
+        room.app, "GET", path, b"", {**HOME, "cookie": cookie, "x-forwarded-for": f"1.2.3.4, {address}"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ VIEWER, REVIEWER, ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.ADM
 OPEN: Final = frozenset({
     ("GET", "/static/{version}/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out"), ("GET", "/healthz"),
     ("GET", "/readyz"), ("POST", "/terminal"), ("GET", "/metrics"), ("POST", "/account/prove"), ("GET", "/sign-in/hub"), ("GET", "/sign-in/hub/callback"),
+    ("POST", "/sign-in/hub/connect"),
 })  # fmt: skip
 """In front of the sign-in; what each of them gives a stranger is tested where it is made."""
 API: Final[Mapping[tuple[str, str], MemberRole]] = {

@@ -106,12 +106,13 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
         room.app_state.policies.expire()
 
 
-def test_the_page_of_a_repo_quotes_no_policy_that_one_may_not_read(
-    two: tuple[Room, Repo, Repo], rob: Visitor
-) -> None:
+def test_the_page_of_a_repo_quotes_no_policy_that_one_may_not_read(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
     room, mine, other = two
     assert room.app_state.workspace.location.folder is not None
-    file, path = room.app_state.workspace.location.folder / "policies" / "house.yaml", f"/repos/{mine.type.value}s/{mine.id}"
+    file, path = (
+        room.app_state.workspace.location.folder / "policies" / "house.yaml",
+        f"/repos/{mine.type.value}s/{mine.id}",
+    )
     before = file.read_text("utf-8")
     rules = f'    when: request.repo != "{other.id}"\n    then: human\n'
     try:

@@ -27,7 +27,7 @@ def admit_identity(
 ) -> Member:
     """Return the member of a Hub account, whose account is proven from now on.
 
-    `roles` is the map of organisations; `signed_in` is the member who uses the browser now. Raises SignInFailed if the
+    `roles` is the map of organisations; `signed_in` is a member who says that the account is theirs. Raises SignInFailed if the
     account may not enter. A member who came by an organisation and left it is revoked at that moment. `on_loss` is called
     with a member who lost the role.
     """
@@ -69,6 +69,13 @@ def admit_identity(
     if admitted is None:
         raise SignInFailed(f"the member {name} changed meanwhile.", hint="Sign in again.", status=409)
     return admitted
+
+
+def can_connect(membership: Membership, identity: HubIdentity, signed_in: Member) -> bool:
+    """Return whether the sign-in would bind the member who uses the browser to this account, which nobody else has."""
+    if identity.user_id == membership.owner_id or _find_member(membership, identity, None) is not None:
+        return False
+    return _find_member(membership, identity, signed_in) is not None
 
 
 def _find_member(membership: Membership, identity: HubIdentity, signed_in: Member | None) -> Member | None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,10 +22,11 @@ from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, 
 from . import account_proofs, api, first_steps, metrics, private_host, static_files, tray, unattended
 from .access_end import end_day
 from .app_state import AppState
+from .client_networks import find_network
 from .draft_pool import DraftBusy
 from .exports import EscapedJSON
 from .forms import parse_form
-from .hub_sign_in import CALLBACK_PATH, START_PATH
+from .hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
 from .hub_sign_in_pages import HubSignInPages
 from .member_limits import MemberLimits
 from .missing_pages import MissingPage, describe_missing
@@ -46,7 +48,7 @@ _T = TypeVar("_T")
 _THREADS: Final = 6
 _DRAFT_THREADS: Final = 2
 _PROVIDER_THREADS: Final = 4
-_MAX_PROVIDER_WAITING: Final = 40  # sign-ins that wait for the provider or for a thread
+_MAX_PROVIDER_WAITING: Final = 40  # sign-ins that use a thread or wait for one
 _NO_TELEMETRY: Final[TelemetryConfig] = {
     "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
 }  # fmt: skip
@@ -100,7 +102,7 @@ class DeskApp:
             terminal,
             drafts,
         )
-        self._turns = MemberLimits()
+        self._turns, self._networks = MemberLimits(), MemberLimits()
         self._hub_sign_in = HubSignInPages(app_state, authenticator)
         self._provider_calls = ThreadPoolExecutor(_PROVIDER_THREADS, "hf-gate-sign-in")
         self._provider_waiting = 0
@@ -146,6 +148,7 @@ class DeskApp:
             ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz), ("POST", "/terminal", self.terminal),
             ("GET", "/metrics", self.metrics), ("POST", "/account/prove", self.prove_account),
             ("GET", START_PATH, self.begin_hub_sign_in), ("GET", CALLBACK_PATH, self.finish_hub_sign_in),
+            ("POST", CONNECT_PATH, self.connect_hub_account),
         )  # fmt: skip
 
     async def static(self, version: str, name: str) -> Response:
@@ -174,21 +177,32 @@ class DeskApp:
 
     async def begin_hub_sign_in(self, request: Request) -> Response:
         """Send the browser to the sign-in provider."""
-        return await self._ask_provider(lambda: self._hub_sign_in.begin(request))
+        return await self._ask_provider(request, lambda: self._hub_sign_in.begin(request))
 
     async def finish_hub_sign_in(self, request: Request) -> Response:
         """Answer the sign-in provider's redirect."""
-        return await self._ask_provider(lambda: self._hub_sign_in.finish(request))
+        refusal = await self.run_in_thread(lambda: self._hub_sign_in.check(request))
+        return refusal or await self._ask_provider(request, lambda: self._hub_sign_in.finish(request))
 
-    async def _ask_provider(self, work: Callable[[], Response]) -> Response:
-        """Run a part of a sign-in in threads of its own: a provider that does not answer must not delay pages."""
-        if self._provider_waiting >= _MAX_PROVIDER_WAITING:
-            return self.authenticator.sign_in_page(503, "Too many people are signing in. Try again in a moment.")
-        self._provider_waiting += 1
-        try:
-            return await self.run_in_thread(work, self._provider_calls)
-        finally:
-            self._provider_waiting -= 1
+    async def connect_hub_account(self, request: Request) -> Response:
+        """Bind the signed-in member to the Hub account that they confirm."""
+        secret = parse_fields((await _read_body(request)).decode("utf-8", "replace")).get("question", [""])[-1]
+        return await self.run_in_thread(lambda: self._hub_sign_in.connect(request, secret))
+
+    async def _ask_provider(self, request: Request, work: Callable[[], Response]) -> Response:
+        """Run a part of a sign-in in threads of its own: a provider that does not answer must not delay pages.
+
+        One network gets half of these threads at most, so that nobody can keep all others out.
+        """
+        network = find_network(request, is_proxied=self.app_state.is_https)
+        async with nullcontext(True) if network is None else self._networks.acquire(network) as has_turn:
+            if not has_turn or self._provider_waiting >= _MAX_PROVIDER_WAITING:
+                return self.authenticator.sign_in_page(503, "Too many people are signing in. Try again in a moment.")
+            self._provider_waiting += 1
+            try:
+                return await self.run_in_thread(work, self._provider_calls)
+            finally:
+                self._provider_waiting -= 1
 
     async def sign_out(self, request: Request) -> Response:
         """End the session in the browser and in the store."""

@@ -19,6 +19,7 @@ from ..notify.secret_references import read_secret
 
 START_PATH: Final = "/sign-in/hub"
 CALLBACK_PATH: Final = "/sign-in/hub/callback"
+CONNECT_PATH: Final = "/sign-in/hub/connect"
 
 
 @dataclass(frozen=True, slots=True)

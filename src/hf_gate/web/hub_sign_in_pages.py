@@ -1,16 +1,19 @@
-"""Answers the two addresses of a sign-in with the Hub: the link that begins it, and the provider's redirect."""
+"""Answers the addresses of a sign-in with the Hub: the link that begins it, the provider's redirect, and a confirmation."""
 
 from __future__ import annotations
 
+import secrets
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..application.sign_in import admit_identity
+from ..application.sign_in import admit_identity, can_connect
 from ..domain.members import Member
-from ..domain.sign_in import SignInFailed
+from ..domain.sign_in import HubIdentity, SignInFailed
 from ..errors import HfGateError
 from ..hub.openid import OpenIdClient
 from .app_state import AppState
@@ -19,25 +22,30 @@ from .sign_in import Authenticator
 from .sign_in_attempts import LIFETIME, SignInAttempts
 
 _MAX_CODE: Final = 2000  # characters
+_MAX_QUESTIONS: Final = 1000
 _AGAIN: Final = "Sign in again."
 
 
 @dataclass
 class HubSignInPages:
-    """Answers the two addresses of a sign-in. Neither needs a session."""
+    """Answers the addresses of a sign-in. None needs a session."""
 
     app_state: AppState
     authenticator: Authenticator
     _attempts: SignInAttempts = field(default_factory=SignInAttempts)
+    _questions: dict[str, tuple[float, str, HubIdentity]] = field(
+        default_factory=dict
+    )  # by secret: end, member id, account
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, request: Request) -> Response:
         """Send the browser to the provider. A GET link leads here: a form could not be redirected to another origin."""
         sign_in = self.app_state.hub_sign_in
         if sign_in.client is None:
-            return self.authenticator.sign_in_page(404, "Sign-in with the Hub is off here. Use your link.")
+            return self._say_off()
         if not self._is_at(request, sign_in.origin):
             return RedirectResponse(f"{sign_in.origin}{START_PATH}", 303)
-        cookie, attempt = self._attempts.begin()
+        cookie, attempt = self._attempts.begin(request.cookies.get(self._cookie, ""))
         try:
             there = sign_in.client.authorization_url(attempt, sign_in.redirect)
         except SignInFailed as problem:
@@ -49,20 +57,58 @@ class HubSignInPages:
         )  # fmt: skip
         return answer
 
+    def check(self, request: Request) -> Response | None:
+        """Refuse a redirect that belongs to no sign-in of this browser; the provider is not asked then. None: it does."""
+        if self.app_state.hub_sign_in.client is None:
+            return self._say_off()
+        cookie, state = request.cookies.get(self._cookie, ""), request.query_params.get("state", "")
+        return self._refuse(_unknown_attempt()) if self._attempts.find(cookie, state) is None else None
+
     def finish(self, request: Request) -> Response:
-        """Answer the provider's redirect: sign the member in, or say in one line why not."""
+        """Answer the provider's redirect: sign the member in, ask a question first, or say in one line why not."""
         sign_in = self.app_state.hub_sign_in
         if sign_in.client is None:
-            return self.authenticator.sign_in_page(404, "Sign-in with the Hub is off here. Use your link.")
+            return self._say_off()
         try:
-            member = self._identify(request, sign_in, sign_in.client)
-            answer = self.authenticator.enter(request, member)
+            identity = self._identify(request, sign_in, sign_in.client)
+            now = self.authenticator.signed_in_member(request)
+            if now is not None and can_connect(self.app_state.membership, identity, now):
+                return self._ask(now, identity)
+            answer = self.authenticator.enter(request, self._admit(identity))
         except SignInFailed as problem:
-            answer = self._refuse(problem)
+            return self._refuse(problem)
         except HfGateError as problem:
-            answer = self.authenticator.sign_in_page(503, f"{problem} {_AGAIN}")
+            return self.authenticator.sign_in_page(503, f"{problem} {_AGAIN}")
         answer.delete_cookie(self._cookie, path="/", secure=self.authenticator.is_https, httponly=True, samesite="lax")
         return answer
+
+    def connect(self, request: Request, secret: str) -> Response:
+        """Answer the button of the question: bind the signed-in member to the account."""
+        try:
+            now = self.authenticator.signed_in_member(request)
+            with self._lock:
+                until, ident, identity = self._questions.pop(secret, (0.0, "", HubIdentity("", "")))
+            if now is None or now.id != ident or time.monotonic() > until:
+                raise _unknown_attempt()
+            return self.authenticator.enter(request, self._admit(identity, now))
+        except SignInFailed as problem:
+            return self._refuse(problem)
+        except HfGateError as problem:
+            return self.authenticator.sign_in_page(503, f"{problem} {_AGAIN}")
+
+    def _ask(self, member: Member, identity: HubIdentity) -> Response:
+        """Ask the member whether the account is theirs. Another site may have begun this, in a browser of several people."""
+        secret, now = secrets.token_urlsafe(32), time.monotonic()
+        with self._lock:
+            kept = {key: one for key, one in self._questions.items() if one[0] > now and one[1] != member.id}
+            while len(kept) >= _MAX_QUESTIONS:
+                kept.pop(next(iter(kept)))
+            self._questions = {**kept, secret: (now + LIFETIME, member.id, identity)}
+        return self.authenticator.connect_page(member.name, identity.username, secret)
+
+    def _admit(self, identity: HubIdentity, signed_in: Member | None = None) -> Member:
+        roles, stop = self.app_state.hub_sign_in.roles, self.app_state.run_worker.stop_runs_of
+        return admit_identity(self.app_state.membership, identity, roles, signed_in=signed_in, on_loss=stop)
 
     @property
     def _cookie(self) -> str:
@@ -72,24 +118,29 @@ class HubSignInPages:
     def _is_at(request: Request, origin: str) -> bool:
         return request.headers.get("host", "").lower() == origin.partition("://")[2]
 
-    def _identify(self, request: Request, sign_in: HubSignIn, client: OpenIdClient) -> Member:
+    def _identify(self, request: Request, sign_in: HubSignIn, client: OpenIdClient) -> HubIdentity:
         query = request.query_params
         attempt = self._attempts.take(request.cookies.get(self._cookie, ""), query.get("state", ""))
         if attempt is None:
-            raise SignInFailed(
-                "This sign-in began in another browser, was used before, or took longer than 10 minutes.",
-                hint=_AGAIN, status=403,
-            )  # fmt: skip
+            raise _unknown_attempt()
         if query.get("error") == "access_denied":
             raise SignInFailed("You did not allow the sign-in.", hint=_AGAIN, status=403)
         code = query.get("code", "")
         if "error" in query or not 0 < len(code) <= _MAX_CODE or query.get("iss", client.issuer) != client.issuer:
             raise SignInFailed("The provider refused the sign-in.", hint=_AGAIN, status=403)
-        identity = client.fetch_identity(attempt, code, sign_in.redirect)
-        now = self.authenticator.signed_in_member(request)
-        stop = self.app_state.run_worker.stop_runs_of
-        return admit_identity(self.app_state.membership, identity, sign_in.roles, signed_in=now, on_loss=stop)
+        return client.fetch_identity(attempt, code, sign_in.redirect)
+
+    def _say_off(self) -> Response:
+        return self.authenticator.sign_in_page(404, "Sign-in with the Hub is off here. Use your link.")
 
     def _refuse(self, problem: SignInFailed) -> Response:
         text = str(problem)
         return self.authenticator.sign_in_page(problem.status, f"{text[:1].upper()}{text[1:]} {problem.hint}".strip())
+
+
+def _unknown_attempt() -> SignInFailed:
+    return SignInFailed(
+        "This sign-in began in another browser, was used before, or took longer than 10 minutes.",
+        hint=_AGAIN,
+        status=403,
+    )

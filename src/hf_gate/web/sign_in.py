@@ -300,6 +300,10 @@ class Authenticator:
         """Return the sign-in page, which every address shows without a session."""
         return self._page("sign-in.html", status, headers, problem=problem)
 
+    def connect_page(self, name: str, account: str, secret: str) -> Response:
+        """Return the page that asks a signed-in member whether a Hub account is theirs."""
+        return self._page("sign-in-connect.html", name=name, account=account, secret=secret)
+
     def busy_page(self) -> Response:
         """Return the page for a member with too many requests under way; it reads nothing from the store."""
         return self._page("busy.html", 429, {"retry-after": "5"})
