@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from collections.abc import Sequence
@@ -10,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate import Hub
+from hf_gate.application import setting_keys
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.hub.local_hub_headers import get_world_id
+from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.turns import ALL_RUNS, begin_turn, read_turns, write_turn_end
 from hf_gate.testing import LocalHub
@@ -267,6 +272,65 @@ def test_after_a_stop_nothing_is_decided_until_an_admin_starts_it(console: Conso
     assert (kinds.count("UnattendedStopped"), kinds.count("UnattendedStarted")) == (1, 1)
     assert console.run("audit", "verify").code == 0
     assert "was not stopped" in console.run("start").out
+
+
+@pytest.mark.parametrize(
+    ("holder", "code"),
+    [("owner", 0), ("admin", 0), ("writer", 0), ("fine_decide", 4), ("fine_look", 4), ("reader", 4), ("stranger", 4)],
+)
+def test_where_no_desk_was_opened_only_an_account_that_decides_at_every_repo_starts(
+    console: Console, holder: str, code: int
+) -> None:
+    assert console.run("stop").code == 0
+    ended = Console(console.hub, holder).run("start")
+    assert ended.code == code, ended.err
+    assert _check(console)[1] == ("stopped" if code else "idle")
+    if code:
+        assert "you cannot decide at" in ended.error
+        assert "stays stopped" in ended.error
+
+
+@pytest.mark.parametrize(
+    ("holder", "code"),
+    [("owner", 0), ("admin", 0), ("claimed", 4), ("bound", 4), ("writer", 4), ("reader", 4), ("stranger", 4)],
+)
+def test_where_the_desk_has_an_owner_only_the_owner_and_proven_admins_of_all_repos_start(
+    console: Console, tmp_path: Path, holder: str, code: int
+) -> None:
+    _admit_team(console, tmp_path, holder)
+    assert console.run("stop").code == 0
+    ended = Console(console.hub, "admin" if holder in {"claimed", "bound"} else holder).run("start")
+    assert ended.code == code, ended.err
+    assert _check(console)[1] == ("stopped" if code else "idle")
+    if code:
+        assert "cannot start unattended work" in ended.error
+
+
+def test_without_a_token_nobody_starts(console: Console) -> None:
+    assert console.run("stop").code == 0
+    assert console.run("start", env={"HF_TOKEN": ""}).code == 4
+    assert _check(console) == (1, "stopped")
+
+
+def _admit_team(console: Console, folder: Path, holder: str) -> None:
+    """The owner opened the desk and invited two people. One is an admin, by a claim or for one repo if `holder` says so."""
+    accounts = {}
+    for name in ("owner", "admin", "writer"):
+        with Hub(console.hub.tokens[name], console.hub.url) as hub:
+            accounts[name] = hub.whoami()
+    world = get_world_id(console.hub.url)
+    with open_store(folder / "desk.db", endpoint=console.hub.url, world=world) as store:
+        owner, members = accounts["owner"], Members(store)
+        with store.writing() as write:
+            write.write_setting(setting_keys.OWNER, json.dumps({"name": owner.name, "user_id": owner.id}))
+        for name, role in (("admin", MemberRole.ADMIN), ("writer", MemberRole.REVIEWER)):
+            account = accounts[name]
+            repos = (DATASET,) if holder == "bound" else None
+            made = members.invite(
+                Member(name=name, role=role, account=account.name, user_id=account.id, repos=repos), name, "lena", 1
+            )
+            if holder != "claimed":
+                assert members.prove_account(made, account.name, account.id or "", f"{name}-new", 2)
 
 
 def test_a_person_still_decides_while_all_is_stopped(console: Console) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from ..domain.accounts import Account
 from ..domain.events import POLICY_ACTOR
 from ..domain.ids import Repo
 from ..domain.members import RESERVED_NAMES, Member, MemberOrigin, MemberRole, RunAuthor, make_owner_member
@@ -167,6 +168,19 @@ def _count_recent_changes(
         if item.run not in written and not _is_another(team.me, accounts.get(item.member or "")):
             found[item.verb] += 1
     return found
+
+
+def can_start_unattended(store: Store, account: Account | None) -> bool | None:
+    """Tell whether an account is the owner or a proven admin of all repos; None if there is no owner and no member."""
+    deciders = read_deciders(store)
+    if not deciders or account is None:
+        return False if deciders else None
+    me = make_owner_member(account.name, account.id)
+    return any(
+        one.id == me.id or (account.id is not None and one.proven_account == account.id)
+        for one in deciders
+        if one.role is MemberRole.ADMIN and one.repos is None
+    )
 
 
 def explain_end_limit(store: Store, team: Team, now: datetime) -> str:

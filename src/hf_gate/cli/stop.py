@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from ..domain.display_text import pluralize
+from ..domain.lifecycle import Status
 from ..domain.timestamps import to_ms
-from ..errors import HfGateError, StoreBusy
+from ..errors import HfGateError, NotAllowed, RepoNotFound, StoreBusy
 from .framework import Run, command
-from .workspace import actor_of, local_user, no_store_error, open_workspace
+from .token_rights import DECIDE_HINT, check_decide_right, read_rights
+from .workspace import actor_of, local_user, no_store_error, open_workspace, select_repos
+
+if TYPE_CHECKING:
+    from ..application.workspace import Workspace
+
+_STILL_STOPPED: Final = "unattended work stays stopped"
 
 
 @command("stop", examples=("hf-gate stop", "hf-gate stop --workspace ~/workspaces/eeg"))
@@ -43,14 +51,53 @@ def stop(run: Run) -> int:
 
 @command("start", examples=("hf-gate start", "hf-gate start --workspace ~/workspaces/eeg"))
 def start(run: Run) -> int:
-    """Let unattended work continue after `hf-gate stop`. This does not start a loop: `hf-gate run --every auto` does."""
+    """Let unattended work continue after `hf-gate stop`. This does not start a loop: `hf-gate run --every auto` does.
+
+    Only the owner of the desk and admins of all its repos may. If no desk was ever opened here, your token must be able
+    to decide at every repo of the workspace.
+    """
     from ..application.unattended import start_unattended
 
     with open_workspace(run, writes=True) as workspace:
+        _check_starter(run, workspace)
         is_changed = start_unattended(workspace.store, actor_of(run), to_ms(workspace.now()))
     said = "Unattended work runs again from the next turn on." if is_changed else "Unattended work was not stopped."
     run.out.document({"schema_version": 1, "stopped": False, "changed": is_changed}, lambda: [said])
     return 0
+
+
+def _check_starter(run: Run, workspace: Workspace) -> None:
+    """Raise NotAllowed unless this account may start unattended work."""
+    from ..application.members import can_start_unattended
+
+    account = run.connection.read_account()
+    is_starter = can_start_unattended(workspace.store, account)
+    if is_starter is None:
+        _check_decides_everywhere(run)
+    elif not is_starter:
+        who = "without a known account, you" if account is None else f"{account.name} is no admin of this desk and"
+        raise NotAllowed(
+            f"{who} cannot start unattended work; {_STILL_STOPPED}.",
+            hint="Ask its owner or an admin of all repos. An admin must have proven this account in Settings.",
+        )
+
+
+def _check_decides_everywhere(run: Run) -> None:
+    """Raise NotAllowed unless this token can decide at every repo that `hf-gate run` would find with it."""
+    repos, rights = select_repos(run, (), None), read_rights(run)
+    if not repos:
+        raise NotAllowed(
+            f"this token finds no repo of the workspace; {_STILL_STOPPED}.", hint="Use a token that can decide there."
+        )
+    for repo in repos:
+        can_decide, why = check_decide_right(rights, repo)
+        if can_decide is False:
+            raise NotAllowed(f"you cannot decide at {repo}: {why}; {_STILL_STOPPED}.", hint=DECIDE_HINT)
+        try:
+            run.hub.head(repo, Status.PENDING)  # the rights of a token do not say what its account may do
+        except (NotAllowed, RepoNotFound) as problem:
+            hint = f"Remove {repo} from hf-gate.yaml if it is gone. {DECIDE_HINT}"
+            raise NotAllowed(f"you cannot decide at {repo}; {_STILL_STOPPED}.", hint=hint) from problem
 
 
 def _actor(run: Run) -> str:
