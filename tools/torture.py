@@ -65,6 +65,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_approval_machine.py",
         "tests/contract/test_letters.py",
         "tests/contract/test_outbox.py",
+        "tests/contract/test_reminders.py",
         "tests/contract/test_store_machine.py",
         "tests/contract/test_sync_machine.py",
     ),

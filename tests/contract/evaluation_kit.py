@@ -117,11 +117,14 @@ class Evaluated:
     def __post_init__(self) -> None:
         (self.folder / "policies").mkdir(parents=True)
         (self.folder / "hf-gate.yaml").write_text(WORKSPACE)
-        self.rows: list[str] = []
         self.write_table()
+        self.store = open_store(self.place, endpoint=ENDPOINT)
+        self.open_workspace()
+
+    def open_workspace(self) -> None:
+        """Read hf-gate.yaml, as each turn does."""
         paths = Paths(*(self.folder / name for name in "cdsk"))
         settings = Settings(paths, endpoint=ENDPOINT, workspace=self.folder)
-        self.store = open_store(self.place, endpoint=ENDPOINT)
         where = read_location(settings)
         self.workspace = Workspace(
             settings, where, self.store, clock=self.clock, open_hub=lambda: cast("Hub", self.hub)
@@ -135,6 +138,13 @@ class Evaluated:
         return self.clock.at
 
     # ---- what happens ------------------------------------------------------------------------------------------------
+
+    def turn_reminders(self, *, on: bool) -> None:
+        """Turn reminders to people on hold on or off in hf-gate.yaml."""
+        mail = "smtp: 127.0.0.1:2525, from: access@example.org, per_person: 30"
+        letters = f"letters: {{kinds: [reminder], needs: {{r0: Sign it.}}, {mail}}}\n" if on else ""
+        (self.folder / "hf-gate.yaml").write_text(WORKSPACE + letters)
+        self.open_workspace()
 
     def write_policy(self, rules: str, name: str = "main", **more: str) -> None:
         """Write a policy with these rules, in flow style."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +24,7 @@ from hf_gate.application.workspace import Workspace, WorkspaceLocation
 from hf_gate.config import Settings, resolve_paths
 from hf_gate.domain.letter_texts import LETTER_TEXTS
 from hf_gate.domain.letters import LetterConfig, LetterKind, LetterState, LetterText, fill_text, find_text_fault
-from hf_gate.domain.notices import Delivery, DeliveryKind, MailServer
+from hf_gate.domain.notices import DeliveryKind, MailServer
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.notify.letter_mail import open_letter_channel
 from hf_gate.policy.workspace_config import WorkspaceConfig
@@ -35,6 +34,7 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.retention import delete_expired
 from hf_gate.store.store import Store
 
+from .letter_kit import ENDINGS, KilledError, Post
 from .notice_kit import open_mailbox
 from .store_kit import EEG as REPO
 from .store_kit import ENDPOINT, country_of, load_classifier, new_schema, place, record, store, take
@@ -45,10 +45,6 @@ T0 = 1_767_225_600_000  # 2026-01-01, before every request
 MAIL = MailServer(host="127.0.0.1", port=2525, sender="access@example.org", to=())
 CONFIG = LetterConfig(kinds=tuple(LetterKind), needs={"agreement": {"en": "Sign."}}, mail=MAIL, per_person=30)
 DAY = 86_400
-
-
-class KilledError(BaseException):
-    """The process dies here."""
 
 
 @dataclass
@@ -62,28 +58,6 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.at += round(seconds * 1000)
-
-
-@dataclass
-class Post:
-    """A mail server. `answers`: how the next sendings end, and whether the letter arrives; then all are delivered."""
-
-    answers: list[tuple[DeliveryKind | None, bool]] = field(default_factory=list)
-    arrived: Counter[str] = field(default_factory=Counter)
-    to: list[str] = field(default_factory=list)
-    on_send: Callable[[], object] = lambda: None
-
-    def send(self, ident: str, to: str, text: LetterText, sent_at: datetime) -> Delivery:
-        assert text.subject
-        assert sent_at.tzinfo is not None
-        self.on_send()
-        kind, arrives = self.answers.pop(0) if self.answers else (DeliveryKind.DELIVERED, True)
-        if arrives:
-            self.arrived[ident] += 1
-            self.to.append(to)
-        if kind is None:
-            raise KilledError
-        return Delivery(kind, "" if kind is DeliveryKind.DELIVERED else "no")
 
 
 def open_desk(store: Store, clock: Clock, config: LetterConfig = CONFIG) -> Workspace:
@@ -183,7 +157,7 @@ def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: 
     (letter,) = list_open(desk, 10)
     assert letter.problem == "the process that sent it ended before it stored the outcome"
     assert post.arrived.total() == arrives
-    assert mark_letters(desk, [letter.id], LetterState.DUE) == [letter.id]
+    assert mark_letters(desk, [letter.id], LetterState.DUE, "lena") == [letter.id]
     send_letters(desk, post)
     assert post.arrived.total() == arrives + 1, "a person said so"
 
@@ -263,19 +237,6 @@ def test_retention_deletes_the_letters_of_old_requests(desk: Workspace) -> None:
     assert states(desk) == []
 
 
-_endings = st.sampled_from(
-    [
-        (DeliveryKind.DELIVERED, True),
-        (DeliveryKind.FAILED, False),
-        (DeliveryKind.REFUSED, False),
-        (DeliveryKind.UNKNOWN, True),
-        (DeliveryKind.UNKNOWN, False),
-        (None, True),
-        (None, False),
-    ]
-)
-
-
 class LetterMachine(RuleBasedStateMachine):
     """A workspace whose senders are killed, and whose mail server does what it likes."""
 
@@ -308,7 +269,7 @@ class LetterMachine(RuleBasedStateMachine):
         if self.people:
             read_in(self.desk, [record(self.people - 1, status=status, reviewedAt="2026-02-02T10:00:00.000Z")])
 
-    @rule(seconds=st.sampled_from([1, 60, 700, 13 * 3600, 8 * DAY]), endings=st.lists(_endings, min_size=1, max_size=4))
+    @rule(seconds=st.sampled_from([1, 60, 700, 13 * 3600, 8 * DAY]), endings=st.lists(ENDINGS, min_size=1, max_size=4))
     def a_turn_sends(self, seconds: int, endings: list[tuple[DeliveryKind | None, bool]]) -> None:
         self.clock.at += 1000 * seconds
         self.post.answers = list(endings)
@@ -327,7 +288,7 @@ class LetterMachine(RuleBasedStateMachine):
     @rule(state=st.sampled_from([LetterState.SENT, LetterState.DUE]))
     def a_person_says(self, state: LetterState) -> None:
         idents = [one.id for one in list_open(self.desk, 10)]
-        done = mark_letters(self.desk, idents, state)
+        done = mark_letters(self.desk, idents, state, "lena")
         if state is LetterState.DUE:
             self.retried |= set(done)
 

@@ -29,7 +29,7 @@ from tests.contract.store_kit import (
 __all__ = ["place"]
 
 
-BASELINE = ("0015", "126c4872bdde538e")
+BASELINE = ("0016", "66f652e60e4dd319")
 """The number of the baseline, and the digest of its statements."""
 
 

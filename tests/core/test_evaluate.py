@@ -222,6 +222,7 @@ def test_a_judge_names_all_facts_that_it_wants() -> None:
         "tables.partners",
         "person.account_days",
         "request.asked_at",
+        "request.reminders",
     }
 
 

@@ -261,7 +261,7 @@ def test_the_preview_names_recipients_and_shows_each_text(console: Console) -> N
 
 def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> None:
     page = (ROOT / "docs" / "letters.md").read_text("utf-8")
-    (example,) = re.findall(r"```yaml\n(letters:.*?)```", page, re.DOTALL)
+    example, _ = re.findall(r"```yaml\n(letters:.*?)```", page, re.DOTALL)
     configure(example)
     assert console.run("policy", "check").code == 0
     samples = console.run("letters", "preview", "--json").json["samples"]
@@ -279,6 +279,9 @@ def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> No
         ("{}", "needs `kinds`"),
         ("{kinds: [receive]}", "Did you mean `received`"),
         ("{kinds: [needed]}", "require `needs`"),
+        ("{kinds: [reminder]}", "kind reminder require `needs`"),
+        ("{kinds: [needed, reminder], needs: {agreement: Sign.}}", "say the same at the same time"),
+        ('{kinds: [received], texts: {reminder: "Hi\\n{days}"}}', "{days} is not a placeholder of reminder"),
         ("{kinds: [received], languages: [xx]}", "languages must be"),
         ('{kinds: [received], texts: {received: "Hi\\n{nam}"}}', "{nam} is not a placeholder of received"),
         ('{kinds: [received], texts: {received: "Hi\\n{days}"}}', "{days} is not a placeholder of received"),

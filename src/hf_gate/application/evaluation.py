@@ -71,6 +71,7 @@ class RepoPolicies:
     tables: Mapping[str, Table]
     statuses: tuple[str, ...]
     list_versions: Mapping[str, str] = field(default_factory=dict)
+    has_reminders: bool = False  # letters remind people on hold
 
     @property
     def should_read_profiles(self) -> bool:
@@ -96,6 +97,7 @@ def policies_of_repo(
     sources: SourcesPort,
     *,
     zone: tzinfo,
+    has_reminders: bool,
     cache: QualityCache | None = None,
 ) -> RepoPolicies | None:
     """Return the policies of a repo; None if no policy applies.
@@ -113,16 +115,22 @@ def policies_of_repo(
     reader = FactReader(evaluator.facts, sources.countries, cache)
     versions = _versions_of_used_lists(evaluator, sources)
     versions |= {f"table:{name}": table.digest[:8] for name, table in known.items()}
-    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions)
+    return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions, has_reminders)
 
 
 def policies_without_rules(
-    row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
+    row: RepoRow,
+    policy: Policy,
+    facts: Iterable[str],
+    tables: Mapping[str, Table],
+    sources: SourcesPort,
+    *,
+    has_reminders: bool,
 ) -> RepoPolicies:
     """Return policies without rules, which only read facts, for a policy that is evaluated elsewhere."""
     form = form_roles(_form_of(row), labels_of_roles(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
-    return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
+    return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges, has_reminders=has_reminders)
 
 
 def policies_for_terms(
@@ -292,11 +300,23 @@ def build_inputs(
         profile = sources.profile(request.person, stored, now) if policy_set.should_read_profiles else None
         past = _history(row, history.get(row.person.id), repo, complete=complete)
         facts = policy_set.reader.compute_facts(
-            request, now=now, form=policy_set.form, email=email, profile=profile, tables=hits, history=past
+            request,
+            now=now,
+            form=policy_set.form,
+            email=email,
+            profile=profile,
+            tables=hits,
+            history=past,
+            reminders=reminders_of(row.state) if policy_set.has_reminders else None,
         )
         listed = tuple(sorted(name for name, hit in hits.items() if hit.state == "valid"))
         signed = {name: hits[name].evidence or {} for name in listed if hits[name].evidence}
         yield EvaluationInput(row, facts, listed, signed)
+
+
+def reminders_of(state: RequestState) -> dict[str, datetime]:
+    """Return when the reminder of each rule was accepted."""
+    return {rule: from_ms(at) for rule, at in state.reminders}
 
 
 def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> DecisionHistory:

@@ -33,6 +33,7 @@ def compute_basis(
             [one.policy.name, one.policy.digest, one.policy.mode.value, sorted(one.policy.judges)]
             for one in policy_set.evaluator.policies
         ],
+        "reminders": policy_set.has_reminders,
         "form": _form_document(policy_set.form),
         "zone": str(policy_set.evaluator.zone),
         "complete": policy_set.should_read_history and row is not None and row.full_at is not None,

@@ -64,8 +64,9 @@ class EvaluationTimes:
         """Yield when the facts that count days, and the actions of waiting rules, change next."""
         yield from iterate_day_changes(at, self._thresholds, self._now)
         for span in self._waits:
-            if (over := span.after(at.request.asked_at)) > self._now:
-                yield over
+            for start in (at.request.asked_at, *(at.reminders or {}).values()):
+                if (over := span.after(start)) > self._now:
+                    yield over
 
     def _sources(self, at: FactInputs) -> Iterator[datetime]:
         """Yield when a row of a table starts or expires, and when a profile becomes too old."""

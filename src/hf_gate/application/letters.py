@@ -23,6 +23,7 @@ from ..domain.ids import Repo
 from ..domain.letter_texts import LETTER_TEXTS
 from ..domain.letters import (
     DAY_MS,
+    OF_RULES,
     LetterCase,
     LetterConfig,
     LetterKind,
@@ -34,11 +35,12 @@ from ..domain.letters import (
 from ..domain.network_hosts import is_loopback_host
 from ..domain.notices import Delivery, DeliveryKind
 from ..domain.rows import RequestRow
-from ..domain.timestamps import from_ms, ms_to_iso, to_ms
+from ..domain.timestamps import from_ms, ms_to_iso, to_iso, to_ms
 from ..errors import HfGateError
 from ..store import letters
 from .ports import LetterPort
 from .records import Record, Time
+from .reminders import ReminderTimes, read_reminder_times
 from .unattended import read_stop
 from .workspace import Workspace, new_id
 
@@ -66,6 +68,10 @@ class LetterRecord(Record, frozen=True, kw_only=True):
     problem: str | None
     subject: Annotated[str | None, Meta(description="null unless the letter is due")]
     text: Annotated[str | None, Meta(description="null unless the letter is due")]
+    wait_ends_at: Annotated[Time | None, Meta(description="when the wait ends if this reminder is sent now; else null")]
+    counts_until: Annotated[
+        Time | None, Meta(description="a reminder that is accepted later does not count; else null")
+    ]
 
 
 class SampleRecord(Record, frozen=True, kw_only=True):
@@ -128,7 +134,14 @@ def _send(workspace: Workspace, channel: LetterPort, case: LetterCase) -> Delive
     row = workspace.store.request(case.request)
     if row is None or case.email is None:
         return Delivery(DeliveryKind.REFUSED, "the request is not in the store any more")
-    text = render(case, row, workspace.location.config.letters, workspace.store.endpoint, workspace.zone, claimed_at)
+    try:
+        times = read_reminder_times(workspace, [case], {row.id: row}, claimed_at).get(case.id)
+    except HfGateError:
+        return Delivery(DeliveryKind.FAILED, "a policy could not be read, so the date of the reminder is not known")
+    if case.kind is LetterKind.REMINDER and (times is None or times.last_at <= claimed_at):
+        return Delivery(DeliveryKind.REFUSED, "the time of the wait is over, so a reminder does not count any more")
+    config, ends_at = workspace.location.config.letters, None if times is None else times.ends_at
+    text = render(case, row, config, workspace.store.endpoint, workspace.zone, claimed_at, ends_at)
     if (workspace.now() - claimed_at).total_seconds() * 1000 > letters.SEND_WITHIN_MS:
         return Delivery(DeliveryKind.FAILED, "this process was asleep")
     return channel.send(case.id, case.email, text, workspace.now())
@@ -152,24 +165,35 @@ def _find_problem(workspace: Workspace) -> str | None:
     return None
 
 
-def mark_letters(workspace: Workspace, idents: Sequence[str], state: LetterState) -> list[str]:
+def mark_letters(workspace: Workspace, idents: Sequence[str], state: LetterState, actor: str) -> list[str]:
     """Set letters to `sent` or `due` as a person says; return the ids of those that could be set."""
-    return letters.mark(workspace.store, idents, state, to_ms(workspace.now()))
+    return letters.mark(workspace.store, idents, state, actor, to_ms(workspace.now()))
 
 
 # ---- texts -----------------------------------------------------------------------------------------------------------
 
 
 def render(
-    case: LetterCase, row: RequestRow, config: LetterConfig, endpoint: str, zone: tzinfo, now: datetime
+    case: LetterCase,
+    row: RequestRow,
+    config: LetterConfig,
+    endpoint: str,
+    zone: tzinfo,
+    now: datetime,
+    wait_ends: datetime | None = None,
 ) -> LetterText:
-    """Return a letter as its recipient reads it, in each language of the workspace."""
+    """Return a letter as its recipient reads it, in each language of the workspace.
+
+    `wait_ends` is when the wait of a reminder ends if the reminder is sent now.
+    """
     identity = row.person.identity
     user = identity.username or ""
     values = _place(row.repo, endpoint) | {"user": user, "name": identity.fullname or user}
     if case.ends_at is not None:
         left = case.ends_at - to_ms(now)
         values |= {"days": str(ceil(left / DAY_MS)), "date": f"{from_ms(case.ends_at).astimezone(zone):%Y-%m-%d}"}
+    if case.kind is LetterKind.REMINDER:
+        values["date"] = "?" if wait_ends is None else f"{wait_ends.astimezone(zone):%Y-%m-%d}"
     return _fill(case.kind, config, values, config.needs.get(case.rule or "", {}))
 
 
@@ -196,7 +220,7 @@ def list_samples(workspace: Workspace) -> list[SampleRecord]:
     }  # fmt: skip
     found = []
     for kind in config.kinds:
-        for needs in config.needs.values() if kind is LetterKind.NEEDED else ({},):
+        for needs in config.needs.values() if kind in OF_RULES else ({},):
             text = _fill(kind, config, values, needs)
             found.append(SampleRecord(kind=kind.value, subject=text.subject, text=text.body))
     return found
@@ -210,14 +234,20 @@ def list_due(workspace: Workspace, limit: int) -> list[LetterRecord]:
     store, config, now = workspace.store, workspace.location.config.letters, workspace.now()
     cases = letters.list_due(store, config, to_ms(now), limit)
     rows = store.requests([case.request for case in cases])
-    return [
-        _record(
-            case.id, case.kind, LetterState.DUE, rows[case.request], case.made_at, email=case.email,
-            text=render(case, rows[case.request], config, store.endpoint, workspace.zone, now),
-        )
-        for case in cases
-        if case.request in rows
-    ]  # fmt: skip
+    try:
+        times = read_reminder_times(workspace, cases, rows, now)
+    except HfGateError:
+        times = {}  # policy check tells which policy cannot be read
+    found = []
+    for case in cases:
+        if (row := rows.get(case.request)) is not None:
+            own = times.get(case.id)
+            ends_at = None if own is None else own.ends_at
+            text = render(case, row, config, store.endpoint, workspace.zone, now, ends_at)
+            found.append(
+                _record(case.id, case.kind, LetterState.DUE, row, case.made_at, email=case.email, text=text, times=own)
+            )
+    return found
 
 
 def list_open(workspace: Workspace, limit: int) -> list[LetterRecord]:
@@ -244,6 +274,7 @@ def _record(
     problem: str | None = None,
     email: str | None = None,
     text: LetterText | None = None,
+    times: ReminderTimes | None = None,
 ) -> LetterRecord:
     identity = row.person.identity
     return LetterRecord(
@@ -260,4 +291,6 @@ def _record(
         problem=problem,
         subject=None if text is None else text.subject,
         text=None if text is None else text.body,
+        wait_ends_at=None if times is None else to_iso(times.ends_at),
+        counts_until=None if times is None else to_iso(times.last_at),
     )

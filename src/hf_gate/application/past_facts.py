@@ -22,7 +22,7 @@ from ..policy.tables import Table
 from ..store.past_decisions import read_person_events
 from ..store.past_requests import iterate_sync_marks, read_past_requests
 from ..store.store import Store
-from .evaluation import RepoPolicies, SourcesPort
+from .evaluation import RepoPolicies, SourcesPort, reminders_of
 
 _TABLE_CHANGED: Final = "the table as it was then is not kept"
 
@@ -91,6 +91,7 @@ class PastFactReader:
             profile=self.sources.profile(request.person, known, at) if policy_set.should_read_profiles else None,
             tables={name: self._look_up(name, table, past, email, at) for name, table in policy_set.tables.items()},
             history=self._read_history(decision, past, marks) if policy_set.should_read_history else None,
+            reminders=reminders_of(past.row.state) if policy_set.has_reminders else None,
         )
 
     def _policies_for(self, repo_id: int, past: PastRequest, marks: list[SyncMark]) -> RepoPolicies:

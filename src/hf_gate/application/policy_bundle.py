@@ -54,7 +54,15 @@ class PolicyBundle:
 
     def for_repo(self, row: RepoRow, sources: SourcesPort) -> RepoPolicies | None:
         """Return the policies of a repo; None if no policy applies to it."""
-        return policies_of_repo(row, self.compiled, self.tables, sources, zone=self.zone, cache=self.cache)
+        return policies_of_repo(
+            row,
+            self.compiled,
+            self.tables,
+            sources,
+            zone=self.zone,
+            has_reminders=self.config.letters.has_reminders,
+            cache=self.cache,
+        )
 
     def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
         """Return the policies of each workspace repo to which a policy applies, sorted by repo."""

@@ -221,8 +221,10 @@ def compare_policy(
     compiled = compile_policies([enforced], tables)
     evaluator = Evaluator(list(compiled.values()), zone=workspace.zone)
 
+    has_reminders = workspace.location.config.letters.has_reminders
+
     def policies_of(row: RepoRow) -> RepoPolicies | None:
-        return policies_of_repo(row, compiled, tables, sources, zone=workspace.zone)
+        return policies_of_repo(row, compiled, tables, sources, zone=workspace.zone, has_reminders=has_reminders)
 
     rows = [row for row in store.repos() if workspace.location.config.includes(row.repo)]
     current = {row.id: found for row in rows if (found := policies_of(row)) is not None}

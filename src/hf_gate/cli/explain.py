@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.request_state import RequestState
     from ..domain.rows import RepoRow, RequestRow
-    from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, RuleTrace, Verdict
+    from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, RuleTrace, Verdict, WaitEnd
 
 
 @command(
@@ -159,7 +159,12 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
     tables = read_tables(read_folder(drafts.folder), policies, now=workspace.clock.now(), previous={})
     row = _repo_row(workspace, repo)
     policy_set = policies_of_repo(
-        row, compile_policies(policies, tables), tables, workspace.sources, zone=workspace.zone
+        row,
+        compile_policies(policies, tables),
+        tables,
+        workspace.sources,
+        zone=workspace.zone,
+        has_reminders=drafts.config.letters.has_reminders,
     )
     if policy_set is None:
         globs = ", ".join(glob for policy in policies for glob in policy.applies_to)
@@ -185,7 +190,7 @@ def _lines(
     evaluation: Evaluation, transition: LastTransition | None, says: str, now: datetime, zone: tzinfo
 ) -> Iterator[str]:
     from ..policy.explain import explain_verdict
-    from ..policy.why import RecordedTraces, explain_shadow_in_words
+    from ..policy.why import RecordedTraces, describe_wait_end, explain_shadow_in_words
 
     row = evaluation.row
     asked = from_ms(row.state.asked_at)
@@ -204,6 +209,8 @@ def _lines(
     if says:
         yield f"  the rule in words: {make_visible(says, one_line=True)}"
     yield from map(str, lines)
+    if evaluation.verdict.wait_end is not None:
+        yield describe_wait_end(evaluation.verdict.wait_end, now, zone)
     if (terms := evaluation.verdict.by_hand) != NO_HAND_TERMS and row.state.status != Status.ACCEPTED:
         yield f"An acceptance by hand: {describe_end(terms, now, zone)}."
     recorded = row.state.verdict
@@ -276,7 +283,18 @@ def _document(evaluation: Evaluation, transition: LastTransition | None, says: s
         if recorded is None
         else dict(zip(("action", "policy", "rule", "digest"), recorded, strict=True)),
         "by_hand": terms_record(verdict.by_hand, now, zone),
+        "wait": None if verdict.wait_end is None else _wait_row(verdict.wait_end),
         "policies": [_policy_row(each) for each in _all_opinions(verdict)],
+    }
+
+
+def _wait_row(end: WaitEnd) -> Row:
+    return {
+        "ends_at": to_iso(end.at),
+        "then": str(end.action),
+        "counts_from": to_iso(end.counts_from),
+        "is_reminded": end.is_reminded,
+        "lacks_reminder": end.lacks_reminder,
     }
 
 

@@ -12,7 +12,7 @@ from ..domain.letters import LetterState
 from ..errors import UsageError
 from .framework import CommandEntry, GateGroup, command
 from .output import Column
-from .workspace import open_workspace
+from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,6 +105,10 @@ def _lines(
     for letter in due:
         yield f"--- {letter.id}: {letter.kind}, to {letter.user or letter.user_id} <{letter.email}>"
         yield from _text_lines(letter.subject or "", letter.text or "")
+        if letter.wait_ends_at is not None:
+            yield f"  Sent now, the wait ends at {letter.wait_ends_at}: `at_most` counts from this reminder."
+            yield f"  A reminder after {letter.counts_until} does not count. Then a person decides."
+            yield ""
     if samples and not due:
         yield "No letter is due."
     for letter in problems:
@@ -154,7 +158,7 @@ def _mark(run: Run, idents: Sequence[str], state: LetterState) -> int:
     if len(idents) > _LISTED:
         raise UsageError(f"more than {_LISTED:,} ids.", hint="Call the command several times.")
     with open_workspace(run, needs_folder=True, writes=True, lends=True) as workspace:
-        done = mark_letters(workspace, idents, state)
+        done = mark_letters(workspace, idents, state, actor_of(run))
     if left := sorted(set(idents) - set(done)):
         wanted = "due or unknown" if state is LetterState.SENT else "failed or unknown"
         run.out.warn(f"{join_words(left[:5], 'and')}: not a letter that is {wanted}.")

@@ -354,6 +354,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         verdict=_object(**_TERMS, policy=_MAYBE, digest=_MAYBE, says=_MAYBE),
         ledger=_maybe(_object(action=_TEXT, policy=_MAYBE, rule=_TEXT, digest=_MAYBE)),
         by_hand=_record(TermsRecord),
+        wait=_maybe(_object(ends_at=_TIME, then=_TEXT, counts_from=_TIME, is_reminded=_BOOL, lacks_reminder=_BOOL)),
         policies=_array(
             _object(policy=_TEXT, digest=_TEXT, mode=_MODE, opinion=_maybe(_object(**_TERMS)), tried=_array(_RULE))
         ),

@@ -36,6 +36,7 @@ class EventKind(StrEnum):
     GRANT_DATED = "GrantDated"
     GRANT_NOTICED = "GrantNoticed"
     RENEWAL_BLOCKED = "RenewalBlocked"
+    REMINDER_ACCEPTED = "ReminderAccepted"
     NOTE_WRITTEN = "NoteWritten"
     DATA_REVEALED = "DataRevealed"
     DEPUTY_NAMED = "DeputyNamed"
@@ -63,16 +64,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_SEEN.value):
-    """A new request, or a new attempt, was found on the Hub.
-
-    `hub_request` is the Hub's request id, if the Hub sent one.
-    """
+    """A new request, or a new attempt, was found on the Hub."""
 
     person: str
     status: str
     asked_at: int  # ms
     attempt: int = 1
-    hub_request: str | None = None
+    hub_request: str | None = None  # the Hub's request id, if it sent one
     reviewed_at: int | None = None
     answers: str | None = None  # digest of the answers, salted like the commitment
     via: str = "sync"  # sync, import
@@ -182,6 +180,14 @@ class RenewalBlocked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     """A person decided that the end of a grant is not extended, or that it may be extended again."""
 
     is_blocked: bool
+
+
+class ReminderAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REMINDER_ACCEPTED.value):
+    """The mail server took the reminder of a `wait` rule, or a person says that it was sent."""
+
+    rule: str
+    letter: str  # id
+    how: str = "server"  # server; hand: a person said so
 
 
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
@@ -321,15 +327,11 @@ class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKi
 
 
 class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.SYNC_ENDED.value):
-    """A full sync ended. `complete` says whether it is proved complete.
+    """A full sync ended. Recorded when `complete`, the counts or the form change, and once a day."""
 
-    Recorded when `complete`, the counts or the form change, and once a day. `form` is the fingerprint of the gate form:
-    "" without fields, None if the form was never read.
-    """
-
-    complete: bool
+    complete: bool  # proved complete
     counts: Mapping[str, int] = {}
-    form: str | None = None
+    form: str | None = None  # the fingerprint of the gate form: "" without fields, None if it was never read
 
 
 class PrivatePartsDeleted(
@@ -363,6 +365,7 @@ AnyEvent: TypeAlias = (
     | GrantDated
     | GrantNoticed
     | RenewalBlocked
+    | ReminderAccepted
     | DataRevealed
     | DeputyNamed
     | NoteWritten

@@ -19,6 +19,7 @@ class LetterKind(StrEnum):
 
     RECEIVED = "received"  # the request arrived
     NEEDED = "needed"  # what is still missing, and how to send it
+    REMINDER = "reminder"  # the same, with a date; the time of a `wait` counts from it
     ENDS = "ends"  # access ends soon
     ENDED = "ended"  # access ended, and the person may ask again
 
@@ -34,6 +35,8 @@ class LetterState(StrEnum):
     DROPPED = "dropped"  # nothing was sent, because it no longer applies or a limit was reached
 
 
+OF_RULES: Final = (LetterKind.NEEDED, LetterKind.REMINDER)
+"""The kinds that a `wait` rule causes: each says what `needs` has for the rule."""
 DAY_MS: Final = 86_400_000
 SAME_KIND_MS: Final = 7 * DAY_MS
 """In this time, a person gets at most one letter of a kind."""
@@ -50,6 +53,7 @@ _COMMON: Final = ("name", "user", "repo", "link")
 PLACEHOLDERS: Final[Mapping[LetterKind, tuple[str, ...]]] = {
     LetterKind.RECEIVED: _COMMON,
     LetterKind.NEEDED: (*_COMMON, "needed"),
+    LetterKind.REMINDER: (*_COMMON, "needed", "date"),
     LetterKind.ENDS: (*_COMMON, "days", "date"),
     LetterKind.ENDED: _COMMON,
 }
@@ -69,6 +73,11 @@ class LetterConfig(msgspec.Struct, frozen=True, kw_only=True):
     needs: Mapping[str, Mapping[str, str]] = {}  # what people on hold must send, by rule and language
     per_person: int = PER_PERSON
     mail: MailServer | None = None
+
+    @property
+    def has_reminders(self) -> bool:
+        """Whether the time of a `wait` counts from a reminder."""
+        return LetterKind.REMINDER in self.kinds
 
 
 class LetterText(NamedTuple):
@@ -147,9 +156,11 @@ def find_obstacle(case: LetterCase, config: LetterConfig, now: int) -> str | Non
         return "letters of this kind are off"
     if not is_mail_address(case.email):
         return "the Hub gave no e-mail address that a letter can go to"
+    lacks = is_pending and case.verdict == (ON_HOLD, case.rule) and case.rule in config.needs
     applies = {
         LetterKind.RECEIVED: is_pending,
-        LetterKind.NEEDED: is_pending and case.verdict == (ON_HOLD, case.rule) and case.rule in config.needs,
+        LetterKind.NEEDED: lacks,
+        LetterKind.REMINDER: lacks,
         LetterKind.ENDS: case.status == Status.ACCEPTED and case.ends_at is not None and case.ends_at > now,
         LetterKind.ENDED: case.status == Status.RESET and case.is_current,
     }

@@ -59,6 +59,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     version: int = 0
     is_final: bool = False  # the end is not extended
     due: int | None = None  # ms: until when a person should decide, by the rule
+    reminders: tuple[tuple[str, int], ...] = ()  # by rule: when the last reminder was accepted
 
     def is_overdue(self, now: int) -> bool:
         """Tell whether a person should have decided before this time (ms)."""
@@ -114,7 +115,13 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
         case e.GrantDated() | e.GrantNoticed() | e.RenewalBlocked():
             return _apply_end(state, event, at)
         case _:
-            return state
+            return _apply_reminder(state, event, at)
+
+
+def _apply_reminder(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
+    if not isinstance(event, e.ReminderAccepted):
+        return state
+    return replace(state, reminders=tuple(sorted({**dict(state.reminders), event.rule: at}.items())))
 
 
 def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed | e.RenewalBlocked, at: int) -> RequestState:

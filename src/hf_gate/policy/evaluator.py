@@ -7,6 +7,7 @@ Both give the same verdict: if a value is unknown or fails, `evaluate` evaluates
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import TypeAlias
@@ -16,7 +17,7 @@ from ..domain.lifecycle import Status
 from .accept_rules import AcceptMatch, AcceptRules, compile_accept_rules, find_accept_match, terms_by_hand
 from .expression_problems import ExpressionProblem
 from .expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets
-from .fact_table import CelType
+from .fact_table import REMINDERS, CelType
 from .facts import RequestFacts
 from .merged_conditions import NO_MATCH, MergedConditions, evaluate_condition, merge_conditions
 from .model import (
@@ -32,6 +33,7 @@ from .model import (
     Rule,
     RuleTrace,
     Verdict,
+    WaitEnd,
 )
 from .opinions import (
     EVALUATED_STATUSES,
@@ -39,6 +41,7 @@ from .opinions import (
     EvaluationTime,
     combine_opinions,
     current_action,
+    find_wait_end,
     form_opinion,
     unknown_branch,
 )
@@ -175,6 +178,27 @@ def _known_values(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
     return known
 
 
+def _read_reminders(facts: Facts) -> dict[str, datetime] | None:
+    """Return when the reminder of each rule was accepted; None if reminders are off. Other texts count as none."""
+    fact = facts.get(REMINDERS)
+    if fact is None or not isinstance(fact.value, Mapping):
+        return None
+    found = {}
+    for rule, text in fact.value.items():
+        with suppress(ValueError):
+            found[rule] = datetime.fromisoformat(text)
+    return found
+
+
+def _find_wait_end(policies: Iterable[CompiledPolicy], verdict: Verdict, moment: EvaluationTime) -> WaitEnd | None:
+    """Return the end of the wait of the rule that decided; None if that rule does not wait."""
+    for each in policies:
+        for rule in each.policy.rules:
+            if (each.policy.name, rule.id) == (verdict.policy, verdict.rule):
+                return find_wait_end(rule, moment)
+    return None
+
+
 def _sets_terms(compiled: CompiledPolicy) -> bool:
     """Tell whether a policy can limit an acceptance by hand: a policy in shadow mode cannot."""
     return compiled.accept_rules is not None and compiled.policy.mode is PolicyMode.ENFORCE
@@ -200,7 +224,7 @@ class Evaluator:
         self.policies = tuple(sorted(policies, key=lambda each: each.policy.name))
         self.zone = zone
         names = frozenset[str]().union(*(each.facts for each in self.policies))
-        self.facts: frozenset[str] = names | {_ASKED_AT} if self._has_wait_rule() else names
+        self.facts: frozenset[str] = names | {_ASKED_AT, REMINDERS} if self._has_wait_rule() else names
         self._shared_facts = frozenset[str]().union(*(each.facts for each in self.policies if not each.lets))
         self._ends = frozenset[str]().union(*(each.ends for each in self.policies))
         self._has_terms = bool(self._ends) or any(keep for each in self.policies for keep in each.keep)
@@ -228,6 +252,7 @@ class Evaluator:
             return None
         moment = self.evaluation_time(facts, now, since, policies)
         verdict = self._combine((_evaluate_rules(each, facts, moment) for each in policies), moment)
+        verdict = replace(verdict, wait_end=_find_wait_end(policies, verdict, moment))
         if status != Status.PENDING:
             return verdict
         return replace(verdict, by_hand=self.terms_by_hand(facts, now=now, since=since))
@@ -326,9 +351,8 @@ class Evaluator:
         own = tuple(policies) if self._has_terms else ()
         known = _known_values(facts, self._ends) if own else {}
         ends = {name: value for name, value in known.items() if isinstance(value, datetime)}
-        return EvaluationTime(
-            now, since, self.zone, ends, frozenset(key for each in own for key in _find_kept_rules(each, facts))
-        )
+        kept = frozenset(key for each in own for key in _find_kept_rules(each, facts))
+        return EvaluationTime(now, since, self.zone, ends, kept, _read_reminders(facts))
 
     def _find_results(
         self, policies: tuple[CompiledPolicy, ...], facts: Facts, moment: EvaluationTime, *, by_hand: bool

@@ -206,6 +206,12 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
     FactDeclaration("now", _T, _CLAIMED, "clock", "The time of the evaluation."),
 )
 
+REMINDERS: Final = "request.reminders"
+_INPUTS: Final[Mapping[str, FactDeclaration]] = MappingProxyType({
+    REMINDERS: FactDeclaration(REMINDERS, _M, _YOURS, "letters", "When the reminder of each rule was accepted."),
+})  # fmt: skip
+"""What an evaluation reads besides facts. No expression can name it."""
+
 _IDENTITY: Final = frozenset({"person.hidden", "person.username", "person.fullname"})
 FACTS: Mapping[str, FactDeclaration] = MappingProxyType({each.name: each for each in _DECLARATIONS})
 
@@ -223,7 +229,9 @@ def is_identity_fact(name: str) -> bool:
 
 
 def find_declaration(name: str) -> FactDeclaration | None:
-    """Return the declaration of the fact with a dotted name; None if there is no such fact."""
+    """Return the declaration of the fact or input with a dotted name; None if there is none."""
+    if name in _INPUTS:
+        return _INPUTS[name]
     if name in FACTS:
         return FACTS[name] if "ROLE" not in name and "NAME" not in name else None
     head, _, rest = name.partition(".")

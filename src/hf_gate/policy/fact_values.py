@@ -13,7 +13,9 @@ import msgspec
 from ..domain.accounts import Profile
 from ..domain.requests import AccessRequest
 from ..domain.roles import Role
+from ..domain.timestamps import to_iso
 from .countries import country_code
+from .fact_table import REMINDERS
 from .form_facts import AnswerLayout, FormRoles, QualityCache, best_answer, contains_address, is_ticked, layout_answers
 from .model import FactValue, UnknownReason
 
@@ -100,6 +102,7 @@ _NO_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub shows no e-mail addr
 _BAD_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the account's e-mail address is not valid")
 _NO_FIELD = UnknownValue(UnknownReason.UNAVAILABLE, "the form has no such field")
 _NO_STORE = UnknownValue(UnknownReason.UNAVAILABLE, "the history has not been read")
+_NO_REMINDERS = UnknownValue(UnknownReason.UNAVAILABLE, "reminders are off")
 _NOT_FULL = UnknownValue(UnknownReason.UNAVAILABLE, "no full sync has been done: run hf-gate sync --full")
 
 
@@ -119,7 +122,7 @@ class FactInputs:
     """The inputs for the facts of one request; values that several facts need are computed once, when first used."""
 
     __slots__ = (
-        "_layout", "_raw_account", "countries", "email", "form", "history", "memo", "now", "profile", "request", "tables",
+        "_layout", "_raw_account", "countries", "email", "form", "history", "memo", "now", "profile", "reminders", "request", "tables",
     )  # fmt: skip
 
     def __init__(
@@ -133,10 +136,12 @@ class FactInputs:
         history: DecisionHistory | None,
         countries: Mapping[str, str],
         memo: QualityCache | None,
+        *,
+        reminders: Mapping[str, datetime] | None = None,  # by rule, when accepted; None: reminders are off
     ) -> None:
         self.request, self.now, self.form, self.email = request, now, form, email
         self.profile, self.tables, self.history = profile, tables, history
-        self.countries, self.memo = countries, memo
+        self.countries, self.memo, self.reminders = countries, memo, reminders
         self._layout: AnswerLayout | None = None
         self._raw_account: _RawAccount | None = None
 
@@ -348,6 +353,12 @@ def _since_last(at: FactInputs) -> int | UnknownValue:
     )
 
 
+def _reminders(at: FactInputs) -> Mapping[str, str] | UnknownValue:
+    if at.reminders is None:
+        return _NO_REMINDERS
+    return {rule: to_iso(accepted) or "" for rule, accepted in at.reminders.items()}
+
+
 GETTERS: Mapping[str, Getter] = {
     "request.id": lambda at: at.request.request_id or _NOT_SENT,
     "request.status": lambda at: clean_text(str(at.request.status)),
@@ -384,6 +395,7 @@ GETTERS: Mapping[str, Getter] = {
     "history.elsewhere": _history_getter(lambda at: at.elsewhere),
     "history.last_decision": _history_getter(lambda at: at.last_decision),
     "history.days_since_last": _since_last,
+    REMINDERS: _reminders,
     "now": lambda at: at.now,
 }
 """The getters by fact name; `answer_getters` and `table_getters` make the getters of roles and tables."""

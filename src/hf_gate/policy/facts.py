@@ -55,9 +55,11 @@ class FactReader:
         profile: ProfileFact | None = None,
         tables: Mapping[str, TableHit] = _NO_TABLES,
         history: DecisionHistory | None = None,
+        reminders: Mapping[str, datetime] | None = None,
     ) -> RequestFacts:
         """Return the facts of one request; unknown ones have a reason."""
-        at = FactInputs(request, now, form, email, profile, tables, history, self._countries, self._memo)
+        more = (self._countries, self._memo)
+        at = FactInputs(request, now, form, email, profile, tables, history, *more, reminders=reminders)
         return RequestFacts(at, self._declarations, {name: get(at) for name, get in self._getters})
 
 
@@ -151,7 +153,7 @@ def _source_and_age(
         return "history", at.history.as_of if at.history else None
     if declaration.source == "profile" or (declaration.source == "account id" and at.profile and at.profile.profile):
         return "profile", at.profile.read_at if at.profile else None
-    if declaration.source == "clock":
-        return "clock", at.now
+    if declaration.source in ("clock", "letters"):
+        return declaration.source, at.now
     version = at.email.versions.get(declaration.source.removeprefix("list:")) if at.email else None
     return (f"{declaration.source}@{version}" if version else declaration.source), seen

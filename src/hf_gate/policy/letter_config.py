@@ -6,7 +6,7 @@ from collections.abc import Mapping as Map
 from typing import Final
 
 from ..domain.letter_texts import LETTER_TEXTS
-from ..domain.letters import PER_PERSON, LetterConfig, LetterKind, find_text_fault
+from ..domain.letters import OF_RULES, PER_PERSON, LetterConfig, LetterKind, find_text_fault
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .node_reader import Keys, NodeReader
 from .notice_config import read_mail_server
@@ -29,9 +29,15 @@ def read_letters(reader: NodeReader, node: Node) -> LetterConfig:
     kinds = _read_choices(reader, keys, "kinds", tuple(kind.value for kind in LetterKind))
     languages = _read_choices(reader, keys, "languages", LETTER_LANGUAGES) or ("en",)
     needs = _read_needs(reader, keys["needs"][1]) if "needs" in keys else {}
-    if LetterKind.NEEDED in kinds and not needs:
-        words = "letters of the kind needed require `needs`: what people must send, for each rule with `then: wait`."
+    about_rules = [kind for kind in OF_RULES if kind in kinds]
+    if about_rules and not needs:
+        words = f"letters of the kind {about_rules[0]} require `needs`: what people must send, for each rule with `then: wait`."
         reader.add_problem(keys["kinds"][1], "no_needs", words, hint="Write `needs: {RULE: Send ... to ...}`.")
+    if len(about_rules) > 1:
+        words = "letters of the kinds needed and reminder say the same at the same time."
+        reader.add_problem(
+            keys["kinds"][1], "kinds_clash", words, hint="Remove `needed`: a reminder also names a date."
+        )
     number = reader.read_number(keys["per_person"][1], "per_person", 1, 30) if "per_person" in keys else None
     mail = [name for name in ("from", "user", "password") if name in keys and "smtp" not in keys]
     if mail:

@@ -261,6 +261,7 @@ class Opinion:
     reviewers: int = 1
     at_most: Duration | None = None
     after: Action | None = None
+    lacks_reminder: bool = False  # a `wait` is over without a reminder, so a person decides
     rule_traces: tuple[RuleTrace, ...] = ()
     needs: tuple[str, ...] = ()  # facts to fetch for the next turn, because they can change the action
     missing: tuple[str, ...] = ()  # unavailable facts and failed rules that led to `human`
@@ -276,6 +277,17 @@ class Abstention:
     digest: str
     mode: PolicyMode
     rule_traces: tuple[RuleTrace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEnd:
+    """When the time of a `wait` is over, what follows, and what the time counts from."""
+
+    at: datetime
+    action: Action
+    counts_from: datetime
+    is_reminded: bool = False  # the time counts from a reminder
+    lacks_reminder: bool = False  # no reminder was accepted in time, so a person decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +319,7 @@ class Verdict:
     missing: tuple[str, ...] = ()
     possible: tuple[Action, ...] = ()
     by_hand: HandTerms = NO_HAND_TERMS  # of an acceptance by hand, whatever the action is
+    wait_end: WaitEnd | None = None  # of the deciding rule, if it waits and its rules were traced
 
     @property
     def digest(self) -> str | None:

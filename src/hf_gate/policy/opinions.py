@@ -27,6 +27,7 @@ from .model import (
     UnknownReason,
     Until,
     Verdict,
+    WaitEnd,
 )
 from .policy_digest import lets_in
 
@@ -36,7 +37,7 @@ class EvaluationTime:
     """The time of an evaluation, the start of the request's wait (None if unknown), and the time zone.
 
     `ends` has the known values of the facts that `until` names; `kept` has the rules whose `keep_while` is true, as
-    policy and rule.
+    policy and rule. `reminders` has when the reminder of each rule was accepted; None: reminders are off.
     """
 
     now: datetime
@@ -44,6 +45,7 @@ class EvaluationTime:
     zone: tzinfo
     ends: Mapping[str, datetime] = field(default_factory=dict)
     kept: frozenset[tuple[str, str]] = frozenset()
+    reminders: Mapping[str, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,26 @@ class Branch:
     unavailable: frozenset[str] = frozenset()
 
 
+def find_wait_end(rule: Rule, moment: EvaluationTime) -> WaitEnd | None:
+    """Return the end of a rule's wait; None if the rule does not wait, or the start is not known.
+
+    With reminders on, the time counts from the reminder. Without one in the first `at_most`, a person decides.
+    """
+    if rule.then is not Action.WAIT or not rule.at_most or not rule.after or moment.since is None:
+        return None
+    limit = rule.at_most.after(moment.since)
+    if moment.reminders is None:
+        return WaitEnd(limit, rule.after, moment.since)
+    accepted = moment.reminders.get(rule.id)
+    if accepted is None or accepted >= limit:
+        return WaitEnd(limit, Action.HUMAN, moment.since, lacks_reminder=True)
+    return WaitEnd(rule.at_most.after(accepted), rule.after, accepted, is_reminded=True)
+
+
 def current_action(rule: Rule, moment: EvaluationTime) -> Action:
-    """Return the current action of a rule: `after` once the time of a `wait` is over."""
-    if rule.then is Action.WAIT and rule.at_most and rule.after and moment.since is not None:
-        return rule.after if rule.at_most.after(moment.since) <= moment.now else Action.WAIT
-    return rule.then
+    """Return the current action of a rule: what follows once the time of a `wait` is over."""
+    end = find_wait_end(rule, moment)
+    return rule.then if end is None or end.at > moment.now else end.action
 
 
 def unknown_branch(rule_index: int, action: Action, rule: Rule, truth: TruthValue, facts: Facts) -> Branch:
@@ -206,6 +223,7 @@ def opinion_of_rule(policy: Policy, rule_index: int, action: Action, moment: Eva
         reviewers=rule.reviewers,
         at_most=rule.at_most if waits else None,
         after=rule.after if waits else None,
+        lacks_reminder=action is Action.HUMAN and rule.then is Action.WAIT and rule.after is not Action.HUMAN,
     )
 
 

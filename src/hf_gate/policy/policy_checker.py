@@ -19,6 +19,7 @@ from .model import Policy, PolicyProblem, SourcePosition
 from .policy_parser import ParsedPolicy
 from .reasons import choose_text, reason_length_problem
 from .reference_checks import check_constants, check_labels, check_roles
+from .reminder_checks import check_reminders
 from .strict_yaml import ScalarSource, items_of, nodes_of_lets, nodes_of_rules, position_of, suggest, value_of
 from .test_facts import check_tests
 from .workspace_config import WorkspaceConfig
@@ -118,6 +119,7 @@ class _PolicyChecker:
         found += check_tests(self.parsed.document, self.policy, self.declared)
         if not any(each.is_error for each in found):
             found += lint_policy(self.parsed.document, self.policy, self.lets, self.conditions)
+            found += check_reminders(self.policy, self.config)
         return found
 
     # ---- expressions -------------------------------------------------------------------------------------------------

@@ -16,7 +16,18 @@ from ..domain.lifecycle import Status
 from .evaluator import Evaluator
 from .expressions import BoundFacts
 from .fact_conditions import FactCondition, parse_fact_condition
-from .model import Abstention, Action, ConditionTrace, Facts, Opinion, PolicyMode, Rule, RuleTrace, Verdict
+from .model import (
+    Abstention,
+    Action,
+    ConditionTrace,
+    Facts,
+    Opinion,
+    PolicyMode,
+    Rule,
+    RuleTrace,
+    Verdict,
+    WaitEnd,
+)
 from .opinions import why_people_decide
 from .phrases import (
     describe_expression,
@@ -30,6 +41,7 @@ MAX_NAMED: Final = 3  # the most conditions in a sentence
 NO_RULE_FITS: Final = "no rule fits"
 NO_POLICY: Final = "no policy covers this repo"
 ONLY_SHADOW: Final = "policies in shadow mode decide nothing"
+NO_REMINDER: Final = "no reminder reached this person; you decide"
 _CONSTANTS: Final = frozenset({"true", "false"})
 _LEADS: Final[Mapping[Action, str]] = MappingProxyType({
     Action.ACCEPT: "Would accept", Action.RESET: "Would send back", Action.REJECT: "Would reject",
@@ -118,7 +130,7 @@ def explain_verdict_in_words(
     if verdict.missing or verdict.needs:
         return WhySentence(lead, _describe_unknown(verdict))
     if own is not None:
-        return WhySentence(lead, _describe_cause(own, traces))
+        return WhySentence(lead, NO_REMINDER if own.lacks_reminder else _describe_cause(own, traces))
     silent = [each for each in verdict.abstentions if each.mode is PolicyMode.ENFORCE]
     if not silent:
         return WhySentence(lead, ONLY_SHADOW if verdict.shadow or verdict.abstentions else NO_POLICY)
@@ -127,6 +139,8 @@ def explain_verdict_in_words(
 
 def explain_opinion_in_words(opinion: Opinion, traces: TraceSource) -> WhySentence:
     """Explain the opinion of one policy in one sentence."""
+    if opinion.lacks_reminder:
+        return WhySentence(_LEADS[opinion.action], NO_REMINDER)
     is_unknown = opinion.missing or opinion.needs
     return WhySentence(
         _LEADS[opinion.action], _describe_unknown(opinion) if is_unknown else _describe_cause(opinion, traces)
@@ -195,6 +209,24 @@ def _join_named(found: Iterable[str]) -> str:
     words = list(dict.fromkeys(found))
     more = f" and {len(words) - MAX_NAMED} more" if len(words) > MAX_NAMED else ""
     return ", ".join(words[:MAX_NAMED]) + more
+
+
+_AFTER_WAIT: Final[Mapping[Action, str]] = MappingProxyType({
+    Action.RESET: "the request is sent back", Action.REJECT: "the request is rejected", Action.HUMAN: "a person decides",
+})  # fmt: skip
+
+
+def describe_wait_end(end: WaitEnd, now: datetime, zone: tzinfo) -> str:
+    """Return when a wait is over, what it counts from, and what follows, as one or two sentences."""
+    at, start = (f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}" for moment in (end.at, end.counts_from))
+    if end.lacks_reminder:
+        if end.at <= now:
+            return f"No reminder was accepted before {at}, so a person decides."
+        return f"No reminder was accepted yet. Without one before {at}, a person decides."
+    source = "the reminder that was accepted" if end.is_reminded else "the request"
+    follows = _AFTER_WAIT.get(end.action, "a person decides")
+    lead = "The wait was over" if end.at <= now else "The wait is over"
+    return f"{lead} {at}, counted from {source} {start}. Then {follows}."
 
 
 # ---- what decided ----------------------------------------------------------------------------------------------------

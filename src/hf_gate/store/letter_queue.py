@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from ..domain import events as e
-from ..domain.letters import ON_HOLD, LetterKind
+from ..domain.letters import OF_RULES, ON_HOLD, LetterKind
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from .sql import Database
@@ -32,9 +32,10 @@ class LetterCollector:
         self._found: dict[tuple[int, LetterKind, str], int] = {}  # request, kind and key; the time
 
     def add_event(self, event: e.AnyEvent, at: int, request: int | None) -> None:
-        """Add the letter that an entry of the ledger causes, if any."""
-        kind = None if request is None else _kind_of(event)
-        if kind is not None and request is not None:
+        """Add the letters that an entry of the ledger causes."""
+        if request is None:
+            return
+        for kind in _kinds_of(event):
             key = event.rule if isinstance(event, e.VerdictReached) else ""
             if isinstance(event, e.GrantNoticed):
                 key = f"{event.until} {event.step}"
@@ -52,7 +53,7 @@ class LetterCollector:
         wanted = {
             key: at
             for key, at in found.items()
-            if key[1] in on.since and (key[1] is not LetterKind.NEEDED or key[2] in on.rules)
+            if key[1] in on.since and (key[1] not in OF_RULES or key[2] in on.rules)
         }
         among, value = self._db.in_clause(list({request for request, _, _ in wanted}))
         sql = (
@@ -72,15 +73,15 @@ class LetterCollector:
         )
 
 
-def _kind_of(event: e.AnyEvent) -> LetterKind | None:
+def _kinds_of(event: e.AnyEvent) -> tuple[LetterKind, ...]:
     match event:
         case e.RequestSeen(status=Status.PENDING):
-            return LetterKind.RECEIVED
+            return (LetterKind.RECEIVED,)
         case e.VerdictReached(action=action) if action == ON_HOLD:
-            return LetterKind.NEEDED
+            return OF_RULES
         case e.GrantNoticed():
-            return LetterKind.ENDS
+            return (LetterKind.ENDS,)
         case e.ChangeSettled(kind=OutcomeKind.DONE, after=Status.RESET, is_end=True):
-            return LetterKind.ENDED
+            return (LetterKind.ENDED,)
         case _:
-            return None
+            return ()

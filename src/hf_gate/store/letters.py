@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from ..domain.events import LedgerEntry, ReminderAccepted
+from ..domain.ids import Repo
 from ..domain.letters import (
     DAY_MS,
     PERSON_MS,
@@ -27,13 +29,17 @@ from ..domain.letters import (
 from ..domain.notices import Delivery, DeliveryKind, retry_wait
 from .letter_queue import SETTING, LetterSubscription
 from .sql import Database, Row
+from .state_columns import repo_of
 from .store import Store
+from .writer import Writer
 
 LEASE_MS: Final = 600_000
 """After this time without an outcome, a letter counts as unknown."""
 SEND_WITHIN_MS: Final = 60_000
 """After this time since the claim, a process must not begin to send."""
 MAX_ATTEMPTS: Final = 12
+MAIL_ACTOR: Final = "letters"
+"""The actor of what the mail server said."""
 _SKIPPED_AT_ONCE: Final = 500  # letters that one claim drops at most
 _KEPT_DAYS: Final = 400
 _DUE_DAYS: Final = 30
@@ -144,10 +150,12 @@ def settle(store: Store, case: LetterCase, worker: str, result: Delivery, now: i
             f" started_at = CASE WHEN ? THEN NULL ELSE started_at END WHERE id = ? AND lease = ? AND {only}",
             (state.value, next_at, ended_at, result.problem or None, state is LetterState.DUE, case.id, worker),
         )
+        if changed and state is LetterState.SENT:
+            _record_reminders(write, [case.id], MAIL_ACTOR, now)
     return bool(changed)
 
 
-def mark(store: Store, idents: Sequence[str], state: LetterState, now: int) -> list[str]:
+def mark(store: Store, idents: Sequence[str], state: LetterState, actor: str, now: int) -> list[str]:
     """Set letters as a person says: `sent` of those due or unknown, `due` of those unknown or failed. Return their ids."""
     among, after = ("due", "unknown"), "ended_at = ?, started_at = coalesce(started_at, ?)"
     values: tuple[int, ...] = (now, now)
@@ -156,7 +164,27 @@ def mark(store: Store, idents: Sequence[str], state: LetterState, now: int) -> l
         values = (now,)
     sql = f"UPDATE letters SET state = ?, problem = NULL, lease = NULL, {after} WHERE id = ? AND state IN (?, ?)"
     with store.writing() as write:
-        return [ident for ident in idents if write.db.run(sql, (state.value, *values, ident, *among))]
+        done = [ident for ident in idents if write.db.run(sql, (state.value, *values, ident, *among))]
+        if state is LetterState.SENT:
+            _record_reminders(write, done, actor, now)
+    return done
+
+
+def _record_reminders(write: Writer, idents: Sequence[str], actor: str, now: int) -> None:
+    """Record in the ledger that these letters were sent, if they are reminders. The time of a `wait` counts from that."""
+    among, value = write.db.in_clause(list(idents))
+    sql = (
+        "SELECT l.id, l.key, l.request_id, l.person_id, o.type, o.namespace, o.name FROM letters l"
+        " JOIN requests r ON r.id = l.request_id JOIN repos o ON o.id = r.repo_id"
+        f" WHERE l.id {among} AND l.kind = '{LetterKind.REMINDER}' ORDER BY l.id"
+    )
+    groups: dict[Repo, list[LedgerEntry]] = {}
+    for ident, rule, request, person, *place in write.db.rows(sql, (value,)):
+        event = ReminderAccepted(rule=rule, letter=ident, how="server" if actor == MAIL_ACTOR else "hand")
+        entry = LedgerEntry(event=event, at=now, actor=actor, request=request, person=person)
+        groups.setdefault(repo_of(*place), []).append(entry)
+    for repo, entries in groups.items():
+        write.append(repo, entries)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

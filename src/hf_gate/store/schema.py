@@ -119,6 +119,7 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     Column("last_moved_at", BIG_INTEGER, nullable=False, server_default="0"),
     integer_column("version"),
     boolean_column("is_final"),  # the end is not extended
+    text_column("reminders", null=True),  # by rule: when the last reminder was accepted, as JSON
     Column("is_current", Boolean, nullable=False),
     boolean_column("has_notes"),
     integer_column("first_seen_at"),

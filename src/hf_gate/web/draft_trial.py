@@ -87,6 +87,7 @@ class DraftTrial:
             raise AssertionError("only a draft without errors is tried")
         self._process, self.context = process, context
         self._report, self.policy = text.report, text.report.usable
+        self._has_reminders = folder.config.letters.has_reminders
         known = visible_tables(context, folder)
         check_files(known, self.policy)
         self._tables = self._read_tables(folder, known)
@@ -117,7 +118,8 @@ class DraftTrial:
         """Return the same for a row of a repo."""
         if not any(glob_matches(glob, row.repo) for glob in self.policy.applies_to):
             return None
-        return policies_without_rules(row, self.policy, self._report.facts, self._tables, offline_sources())
+        facts, sources = self._report.facts, offline_sources()
+        return policies_without_rules(row, self.policy, facts, self._tables, sources, has_reminders=self._has_reminders)
 
     def try_all(self) -> TrialResult:
         """Try the draft on the pending requests of its repos, oldest first."""

@@ -13,7 +13,13 @@ from ..errors import HfGateError
 from ..policy.checklists import Checklist, build_checklist
 from ..policy.explain import ExplanationLine, explain_verdict
 from ..policy.model import Policy
-from ..policy.why import RecordedTraces, WhySentence, explain_shadow_in_words, explain_verdict_in_words
+from ..policy.why import (
+    RecordedTraces,
+    WhySentence,
+    describe_wait_end,
+    explain_shadow_in_words,
+    explain_verdict_in_words,
+)
 from .drafts import visible_policy_repos
 from .redaction import names_other_repos, redact_verdict
 from .request_context import RequestContext
@@ -32,6 +38,7 @@ class RequestExplanation:
     sentence: WhySentence | None = None
     checklist: Checklist | None = None
     shadow: tuple[tuple[str, WhySentence], ...] = ()
+    wait: str = ""  # when the wait of the deciding rule is over
 
 
 def explain_request(context: RequestContext, row: RequestRow) -> RequestExplanation:
@@ -48,6 +55,7 @@ def explain_request(context: RequestContext, row: RequestRow) -> RequestExplanat
         explain_verdict_in_words(verdict, traces, context.now, zone, status),
         build_checklist(verdict, traces),
         tuple(explain_shadow_in_words(verdict, traces)),
+        "" if verdict.wait_end is None else describe_wait_end(verdict.wait_end, context.now, zone),
     )
 
 

@@ -1,0 +1,59 @@
+"""Reads from the policies when a wait ends if its reminder is sent now, and until when a reminder counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from ..domain.ids import Repo
+from ..domain.letters import LetterCase, LetterKind
+from ..domain.rows import RequestRow
+from ..domain.timestamps import from_ms
+from ..errors import UsageError
+from ..policy.literals import glob_matches
+from ..policy.model import Action, Policy, PolicyMode, Rule
+from ..sources.workspace_folder import read_folder
+from .workspace import Workspace
+
+
+class ReminderTimes(NamedTuple):
+    """The times of a reminder that is due."""
+
+    ends_at: datetime  # of the wait, if the reminder is sent now
+    last_at: datetime  # a reminder that is accepted later does not count
+    after: Action  # what follows after the wait
+
+
+def read_reminder_times(
+    workspace: Workspace, cases: Iterable[LetterCase], rows: Mapping[int, RequestRow], now: datetime
+) -> dict[str, ReminderTimes]:
+    """Return the times of the reminders among these letters, by letter; without those whose rule does not wait now.
+
+    Raises an HfGateError if a policy cannot be read.
+    """
+    reminders = [case for case in cases if case.kind is LetterKind.REMINDER and case.request in rows]
+    if not reminders or workspace.location.folder is None:
+        return {}
+    parsed = read_folder(workspace.location.folder).files
+    policies = [one.policy for _, one in sorted(parsed.items()) if one.policy is not None]
+    if len(policies) != len(parsed):
+        raise UsageError("a policy cannot be read.", hint="`hf-gate policy check` shows every error with its line.")
+    found = {}
+    for case in reminders:
+        row = rows[case.request]
+        rule = find_wait_rule(policies, row.repo, case.rule)
+        if rule is not None and rule.at_most is not None and rule.after is not None:
+            last_at = rule.at_most.after(from_ms(row.state.asked_at))
+            found[case.id] = ReminderTimes(rule.at_most.after(now), last_at, rule.after)
+    return found
+
+
+def find_wait_rule(policies: Sequence[Policy], repo: Repo, rule_id: str | None) -> Rule | None:
+    """Return the waiting rule with this id in an enforced policy of the repo; None if there is none."""
+    for policy in sorted(policies, key=lambda one: one.name):
+        if policy.mode is PolicyMode.ENFORCE and any(glob_matches(glob, repo) for glob in policy.applies_to):
+            for rule in policy.rules:
+                if rule.id == rule_id and rule.then is Action.WAIT:
+                    return rule
+    return None

@@ -1,0 +1,428 @@
+"""The time of a `wait` counts from a reminder that the mail server took; without one, a person decides."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from hf_gate.application.evaluation import evaluate_request
+from hf_gate.application.letters import list_due, list_open, mark_letters, send_letters, store_subscription
+from hf_gate.domain import events as e
+from hf_gate.domain.letters import LetterState
+from hf_gate.domain.notices import DeliveryKind
+from hf_gate.domain.timestamps import from_ms
+from hf_gate.policy.why import RecordedTraces, describe_wait_end, explain_verdict_in_words
+from hf_gate.store.letters import list_letters
+from hf_gate.store.opening import open_store
+from hf_gate.store.retention import delete_expired
+
+from .evaluation_kit import START, Evaluated
+from .letter_kit import ENDINGS, KilledError, Post
+from .store_kit import EEG, ENDPOINT, new_schema, place
+
+__all__ = ["place"]
+
+WAIT = "then: wait, at_most: 10d, after: reset, reason: Please ask again."
+TODAY = 56  # the day of a request that came two hours before START
+SPAN = timedelta(days=10)
+SECOND = timedelta(seconds=1)
+
+
+def make_desk(place: str, folder: Path, rules: str = f"  - {{id: r0, {WAIT}}}\n", *, on: bool = True) -> Evaluated:
+    """A workspace with reminders since before the first request."""
+    made = Evaluated(place, folder)
+    made.write_policy(rules)
+    made.clock.at = START - timedelta(hours=3)
+    turn_reminders(made, on=on)
+    made.clock.at = START
+    return made
+
+
+def turn_reminders(desk: Evaluated, *, on: bool) -> None:
+    desk.turn_reminders(on=on)
+    store_subscription(desk.workspace)
+
+
+@pytest.fixture
+def desk(place: str, tmp_path: Path) -> Iterator[Evaluated]:
+    made = make_desk(place, tmp_path / "desk")
+    yield made
+    made.close()
+
+
+def take_turn(desk: Evaluated, post: Post | None = None) -> Post:
+    """Evaluate, then send letters, as each turn does."""
+    post = post or Post()
+    desk.evaluate()
+    send_letters(desk.workspace, post)
+    return post
+
+
+def action(desk: Evaluated, number: int = 1) -> str:
+    """The recorded verdict, after an evaluation of what changed that is compared with a full one."""
+    desk.evaluate()
+    verdict = desk.row(number).state.verdict
+    assert verdict is not None
+    return verdict[0]
+
+
+def asked_at(desk: Evaluated, number: int = 1) -> datetime:
+    return from_ms(desk.row(number).state.asked_at)
+
+
+def why(desk: Evaluated, number: int = 1) -> tuple[str, str]:
+    """The sentences about a request: why it has its verdict, and when its wait is over."""
+    row, store = desk.row(number), desk.store
+    repo = store.repo(row.repo)
+    assert repo is not None
+    policies = desk.bundle.for_repo(repo, desk.workspace.sources)
+    found = evaluate_request(store, policies, desk.workspace.sources, row, desk.now)
+    end = found.verdict.wait_end
+    assert end is not None
+    zone = desk.workspace.zone
+    sentence = explain_verdict_in_words(found.verdict, RecordedTraces(), desk.now, zone)
+    return str(sentence), describe_wait_end(end, desk.now, zone)
+
+
+def accepted(desk: Evaluated) -> list[e.ReminderAccepted]:
+    rows = desk.store.reads.rows("SELECT body FROM ledger ORDER BY id")
+    events = [e.decode_event(body.encode()) for (body,) in rows]
+    return [one for one in events if isinstance(one, e.ReminderAccepted)]
+
+
+def states(desk: Evaluated) -> list[str]:
+    return sorted(one.state.value for one in list_letters(desk.store, list(LetterState), 1000))
+
+
+def test_the_time_counts_from_the_moment_at_which_the_server_took_the_reminder(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    desk.wait(days=2)
+    post = take_turn(desk)
+    assert post.to == ["user1@example.org"]
+    assert "Sign it." in post.texts[0].body
+    assert "before 2026-03-13" in post.texts[0].body
+    taken = desk.now
+    (event,) = accepted(desk)
+    assert (event.rule, event.how) == ("r0", "server")
+    desk.clock.at = asked_at(desk) + SPAN + SECOND
+    assert action(desk) == "wait"
+    assert why(desk)[1] == (
+        "The wait is over 2026-03-13 13:00 CET, counted from the reminder that was accepted 2026-03-03 13:00 CET."
+        " Then the request is sent back."
+    )
+    desk.clock.at = taken + SPAN - SECOND
+    assert action(desk) == "wait"
+    desk.clock.at = taken + SPAN
+    assert action(desk) == "reset"
+    assert take_turn(desk).to == []
+
+
+def test_without_reminders_the_time_counts_from_the_request(place: str, tmp_path: Path) -> None:
+    desk = make_desk(place, tmp_path / "desk", on=False)
+    desk.read(EEG, 1, day=TODAY)
+    assert take_turn(desk).to == []
+    desk.clock.at = asked_at(desk) + SPAN - SECOND
+    assert action(desk) == "wait"
+    assert "counted from the request 2026-03-01 11:00 CET. Then the request is sent back." in why(desk)[1]
+    desk.wait(seconds=1)
+    assert action(desk) == "reset"
+    desk.close()
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"),
+    [
+        ((DeliveryKind.REFUSED, False), "failed"),
+        ((DeliveryKind.FAILED, False), "due"),
+        ((DeliveryKind.UNKNOWN, True), "unknown"),
+        ((None, True), "unknown"),
+        ((None, False), "unknown"),
+    ],
+)
+def test_a_reminder_that_was_not_surely_accepted_leaves_the_decision_to_a_person(
+    desk: Evaluated, ending: tuple[DeliveryKind | None, bool], state: str
+) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    with suppress(KilledError):
+        take_turn(desk, Post([ending]))
+    desk.clock.at = asked_at(desk) + SPAN - SECOND
+    take_turn(desk, Post([(DeliveryKind.FAILED, False)]))
+    assert action(desk) == "wait"
+    assert why(desk)[1] == "No reminder was accepted yet. Without one before 2026-03-11 11:00 CET, a person decides."
+    desk.wait(seconds=1)
+    assert states(desk) == [state]
+    assert take_turn(desk).to == []
+    assert action(desk) == "human"
+    assert why(desk) == (
+        "Needs you: no reminder reached this person; you decide.",
+        "No reminder was accepted before 2026-03-11 11:00 CET, so a person decides.",
+    )
+    desk.wait(days=400)
+    take_turn(desk)
+    assert action(desk) == "human"
+    assert accepted(desk) == []
+
+
+def test_a_person_without_an_address_is_left_to_a_person(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY, email=None)
+    assert take_turn(desk).to == []
+    desk.clock.at = asked_at(desk) + SPAN
+    assert action(desk) == "human"
+
+
+def test_turning_reminders_on_removes_nobody_who_waited_before(place: str, tmp_path: Path) -> None:
+    desk = make_desk(place, tmp_path / "desk", on=False)
+    desk.read(EEG, 1, 2, day=TODAY)
+    desk.read(EEG, 3, day=TODAY - 20)
+    desk.wait(days=5)
+    take_turn(desk)
+    assert [action(desk, number) for number in (1, 2, 3)] == ["wait", "wait", "reset"]
+    turn_reminders(desk, on=True)
+    assert take_turn(desk).to == [], "they asked before reminders were on"
+    assert [action(desk, number) for number in (1, 2, 3)] == ["wait", "wait", "human"]
+    desk.wait(days=50)
+    assert take_turn(desk).to == []
+    assert [action(desk, number) for number in (1, 2, 3)] == ["human", "human", "human"]
+    turn_reminders(desk, on=False)
+    assert [action(desk, number) for number in (1, 2, 3)] == ["reset", "reset", "reset"]
+    desk.close()
+
+
+def test_a_service_that_was_down_sends_no_reminder_after_the_time_and_removes_late(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    take_turn(desk)
+    desk.read(EEG, 2, day=TODAY)
+    desk.evaluate()  # the process died before it sent the letter
+    desk.wait(days=20)
+    post = Post()
+    send_letters(desk.workspace, post)
+    assert post.to == [], "the time is over, although no turn has evaluated the request yet"
+    (letter,) = list_open(desk.workspace, 10)
+    assert letter.problem == "the time of the wait is over, so a reminder does not count any more"
+    assert [action(desk, number) for number in (1, 2)] == ["reset", "human"]
+
+
+def test_two_processes_send_one_reminder_and_record_it_once(desk: Evaluated) -> None:
+    desk.read(EEG, 1, 2, day=TODAY)
+    desk.evaluate()
+    post, inner = Post(), Post()
+    post.on_send = lambda: send_letters(desk.workspace, inner)
+    send_letters(desk.workspace, post)
+    assert sorted((post.arrived + inner.arrived).values()) == [1, 1]
+    assert len({one.letter for one in accepted(desk)}) == len(accepted(desk)) == 2
+
+
+@pytest.mark.parametrize("before", ["due", "unknown"])
+def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evaluated, before: str) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    desk.evaluate()
+    if before == "unknown":
+        send_letters(desk.workspace, Post([(DeliveryKind.UNKNOWN, False)]))
+        (letter,) = list_open(desk.workspace, 10)
+    else:
+        (letter,) = list_due(desk.workspace, 10)
+        assert (letter.wait_ends_at, letter.counts_until) == ("2026-03-11T12:00:00.000Z", "2026-03-11T10:00:00.001Z")
+    desk.wait(days=3)
+    said = desk.now
+    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena") == [letter.id]
+    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena") == []
+    (event,) = accepted(desk)
+    assert event.how == "hand"
+    assert desk.store.reads.rows("SELECT actor FROM ledger WHERE kind = 'ReminderAccepted'") == [("lena",)]
+    desk.clock.at = said + SPAN - SECOND
+    assert action(desk) == "wait"
+    desk.wait(seconds=1)
+    assert action(desk) == "reset"
+
+
+def test_the_reminder_of_one_rule_does_not_count_for_another(place: str, tmp_path: Path) -> None:
+    rules = f"  - {{id: r0, when: '!tables.dua', {WAIT}}}\n  - {{id: r1, {WAIT}}}\n"
+    desk = make_desk(place, tmp_path / "desk", rules)
+    desk.read(EEG, 1, day=TODAY)
+    assert take_turn(desk).to == ["user1@example.org"]
+    desk.write_table(",user1@example.org,,,")
+    assert action(desk) == "wait"
+    assert "No reminder was accepted yet." in why(desk)[1]
+    desk.wait(days=30)
+    assert action(desk) == "human", "rule r1 has no text in `needs`, so nobody was reminded of it"
+    desk.write_table()
+    assert action(desk) == "reset"
+    desk.close()
+
+
+def test_a_new_attempt_needs_a_new_reminder(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    assert len(take_turn(desk).to) == 1
+    desk.wait(days=9)
+    desk.read(EEG, 1, day=TODAY + 8)
+    assert action(desk) == "wait"
+    assert "No reminder was accepted yet." in why(desk)[1]
+    assert len(take_turn(desk).to) == 1
+    assert "counted from the reminder" in why(desk)[1]
+
+
+def test_a_limit_that_forbids_the_reminder_leaves_the_decision_to_a_person(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    take_turn(desk)
+    desk.wait(days=5)
+    desk.read(EEG, 1, day=TODAY + 4)
+    assert take_turn(desk).to == [], "one of a kind in 7 days"
+    desk.wait(days=30)
+    assert action(desk) == "human"
+
+
+def test_a_broken_policy_delays_a_reminder_and_loses_none(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    desk.evaluate()
+    (desk.folder / "policies" / "main.yaml").write_text("rules: [")
+    result = send_letters(desk.workspace, post := Post())
+    assert (post.to, result.problem) == ([], "a policy could not be read, so the date of the reminder is not known")
+    desk.write_policy(f"  - {{id: r0, {WAIT}}}\n")
+    desk.wait(hours=1)
+    assert take_turn(desk).to == ["user1@example.org"]
+
+
+def test_the_ledger_says_what_a_verdict_read_of_reminders(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    take_turn(desk)
+    desk.wait(days=20)
+    assert action(desk) == "reset"
+    bodies = [body for (body,) in desk.store.reads.rows("SELECT body FROM ledger")]
+    assert not any("user1" in body or "example.org" in body for body in bodies)
+    facts = [
+        one.private["facts"]
+        for one in desk.store.entries(request=desk.row(1).id)
+        if one.private and "facts" in one.private
+    ]
+    assert facts[0]["request.reminders"] == {"r0": "2026-03-01T12:00:00.000Z"}
+
+
+def test_a_store_that_is_opened_again_knows_the_reminder(place: str, tmp_path: Path) -> None:
+    desk = make_desk(place, tmp_path / "desk")
+    desk.read(EEG, 1, day=TODAY)
+    take_turn(desk)
+    known = desk.row(1).state.reminders
+    desk.store.close()
+    desk.store = open_store(place, endpoint=ENDPOINT)
+    desk.open_workspace()
+    assert desk.row(1).state.reminders == known != ()
+    desk.close()
+
+
+def test_erasure_of_old_requests_leaves_no_letter_of_a_reminder(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    take_turn(desk)
+    desk.read(EEG, 1, day=TODAY, status="rejected")
+    at = int(desk.now.timestamp() * 1000)
+    assert delete_expired(desk.store, "rejected", at + 1, limit=10, at=at + 2, actor="lena") == 1
+    assert states(desk) == []
+
+
+# ---- whatever happens ------------------------------------------------------------------------------------------------
+
+
+class _Machine(RuleBasedStateMachine):
+    """A workspace whose mail server does what it likes, whose senders are killed, and whose owner changes their mind."""
+
+    places: ClassVar[list[str]]
+    uri: ClassVar[str] = ""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        where = Path(self.folder.name)
+        self.place = new_schema(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}"
+        self.desk = make_desk(self.place, where / "desk")
+        self.is_on, self.people, self.post = True, 0, Post()
+        self.surely: dict[int, datetime] = {}  # when a reminder was accepted, by person
+
+    def teardown(self) -> None:
+        if hasattr(self, "desk"):
+            self.check()
+            self.desk.close()
+            self.folder.cleanup()
+
+    @rule(count=st.integers(1, 2), has_address=st.booleans())
+    def people_ask(self, count: int, has_address: bool) -> None:
+        numbers = range(self.people, self.people + count)
+        day = TODAY + (self.desk.now - START).days
+        self.desk.read(EEG, *numbers, day=day, email="" if has_address else None)
+        self.people += count
+
+    @rule(endings=st.lists(ENDINGS, min_size=1, max_size=3), is_evaluated=st.booleans())
+    def a_turn_sends(self, endings: list[tuple[DeliveryKind | None, bool]], is_evaluated: bool) -> None:
+        if is_evaluated:
+            self.desk.evaluate()
+        before = {one.id for one in list_letters(self.desk.store, [LetterState.SENT], 1000)}
+        self.post.answers = list(endings)
+        with suppress(KilledError):
+            send_letters(self.desk.workspace, self.post)
+        self.note_sent(before)
+
+    def note_sent(self, before: set[str]) -> None:
+        for one in list_letters(self.desk.store, [LetterState.SENT], 1000):
+            if one.id not in before:
+                self.surely[one.request] = self.desk.now
+
+    @rule(state=st.sampled_from([LetterState.SENT, LetterState.DUE]))
+    def a_person_says(self, state: LetterState) -> None:
+        before = {one.id for one in list_letters(self.desk.store, [LetterState.SENT], 1000)}
+        idents = [one.id for one in list_open(self.desk.workspace, 10)]
+        mark_letters(self.desk.workspace, idents, state, "lena")
+        self.note_sent(before)
+
+    @rule(on=st.booleans())
+    def turn_reminders(self, on: bool) -> None:
+        turn_reminders(self.desk, on=on)
+        self.is_on = on
+
+    @rule(seconds=st.sampled_from([60, 700, 86_400, 5 * 86_400, 11 * 86_400]))
+    def wait(self, seconds: int) -> None:
+        self.desk.wait(seconds=seconds)
+
+    @rule()
+    def open_again(self) -> None:
+        self.desk.store.close()
+        self.desk.store = open_store(self.place, endpoint=ENDPOINT)
+        self.desk.open_workspace()
+
+    @rule()
+    def check(self) -> None:
+        """Evaluate, and compare each verdict with what follows from the times alone."""
+        self.desk.evaluate()
+        for row in self.desk.current():
+            verdict = row.state.verdict
+            assert verdict is not None
+            assert verdict[0] == self.expect(row.id, from_ms(row.state.asked_at))
+
+    def expect(self, request: int, asked: datetime) -> str:
+        now, limit, taken = self.desk.now, asked + SPAN, self.surely.get(request)
+        if not self.is_on:
+            return "reset" if now >= limit else "wait"
+        if taken is None or taken >= limit:
+            return "human" if now >= limit else "wait"
+        return "reset" if now >= taken + SPAN else "wait"
+
+
+def _settings(examples: int) -> settings:
+    return settings(max_examples=examples, stateful_step_count=min(25, settings().stateful_step_count), deadline=None)
+
+
+def test_whatever_happens_only_a_reminder_that_was_accepted_in_time_ends_a_wait() -> None:
+    run_state_machine_as_test(_Machine, settings=_settings(max(8, settings().max_examples // 4)))
+
+
+def test_whatever_happens_on_postgresql(postgres_uri: str) -> None:
+    class OnServer(_Machine):
+        uri = postgres_uri
+
+    run_state_machine_as_test(OnServer, settings=_settings(max(4, settings().max_examples // 10)))
