@@ -41,6 +41,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.as_of": "loads the store and CEL",
     "hf_gate.application.approval_alarms": "checks audit logs; loads the store",
     "hf_gate.application.approval_rules": "evaluates policies; loads CEL",
+    "hf_gate.application.approval_status": "reads approvals; loads the store",
     "hf_gate.application.approvals": "gates acceptances; loads the store",
     "hf_gate.application.decision_sender": "sends decisions; loads the store and the run executor",
     "hf_gate.application.decisions": "resolves people and requests; loads the store's rows and flows",

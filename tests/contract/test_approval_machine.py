@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from hf_gate.application import runs, setting_keys
+from hf_gate.application.approval_status import read_approval_status, resolve_approvals
 from hf_gate.application.approvals import ApprovalGate, withdraw_approval
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
@@ -26,6 +27,7 @@ from hf_gate.domain.approvals import Approver
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.requests import Target
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
@@ -226,6 +228,17 @@ class ApprovalMachine(RuleBasedStateMachine):
                 assert len(counted) > 1, (move, self.approved, self.able, self.authors)
                 self.approved[move["user"]].clear()
         self.seen = len(journal)
+
+    @invariant()
+    def the_query_finds_exactly_what_one_person_approved(self) -> None:
+        workspace, store = self.scene.workspace, self.scene.store
+        query = resolve_approvals(workspace, parse_query("status:pending approval:second"))
+        found = {row.id for row in store.query(query, now=to_ms(self.scene.clock.now())).rows}
+        pending = store.query(parse_query("status:pending"), now=to_ms(self.scene.clock.now())).rows
+        shown = read_approval_status(workspace, pending, Approver("", None, None))
+        assert found == {ident for ident, one in shown.items() if len(one.given) == 1}
+        possible = {row.id for row in pending if self.approved.get(str(row.person.identity.username))}
+        assert found <= possible, (found, self.approved)
 
     @invariant()
     def the_books_verify(self) -> None:

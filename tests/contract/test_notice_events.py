@@ -42,6 +42,16 @@ def test_the_first_approval_is_told_and_the_second_is_not(two_people: Scene) -> 
     assert len(told(two_people, NoticeEvent.SECOND_APPROVAL)) == 1
 
 
+def test_an_approval_after_one_that_lapsed_is_told(two_people: Scene) -> None:
+    turn_on(two_people.store, at=0)
+    decide(two_people, author(member(two_people, "mia")))
+    two_people.near.withdraw("ada", two_people.repos[0])
+    two_people.ask(["ada"])
+    two_people.sync()
+    decide(two_people, OWNER)
+    assert len(told(two_people, NoticeEvent.SECOND_APPROVAL)) == 2
+
+
 def test_a_single_decision_of_a_person_is_no_run_to_tell(two_people: Scene) -> None:
     turn_on(two_people.store, at=0)
     use(two_people, DOUBLE.replace("reviewers: 2", "reviewers: 1"))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from ..domain.approvals import Approval, Approver, ReviewerNeed, is_current
 from ..domain.ids import group_by_repo
+from ..domain.query import Query
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms
+from ..store.approvals import find_approved
 from .approval_needs import BundleReader, read_needs
 from .approvals import ApprovalBook
 from .workspace import Workspace
@@ -66,16 +68,36 @@ def read_approval_status(
     workspace: Workspace, rows: Iterable[RequestRow], me: Approver, read_bundle: BundleReader | None = None
 ) -> dict[int, ApprovalStatus]:
     """Return the status of each request that needs two people, from the point of view of one person."""
-    needs, now, store = read_needs(workspace, read_bundle), workspace.now(), workspace.store
-    book = ApprovalBook(store, store.reads)
-    found = {}
+    book = ApprovalBook(workspace.store, workspace.store.reads)
+    return {
+        row.id: _status_of(book, row, need, stored, me)
+        for row, need, stored in _iterate_doubles(workspace, book, rows, read_bundle)
+    }
+
+
+def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleReader | None = None) -> Query:
+    """Return a query with the requests that `approval:second` matches, under the policies and members as they are now."""
+    if not any(term.key == "approval" for term in query.terms):
+        return query
+    book = ApprovalBook(workspace.store, workspace.store.reads)
+    rows = workspace.store.requests(find_approved(workspace.store.reads)).values()
+    found = (
+        row.id
+        for row, need, stored in (_iterate_doubles(workspace, book, rows, read_bundle) if rows else ())
+        if 0 < len(book.select_counted(row, need, stored)) < need.count
+    )
+    return replace(query, half_approved=frozenset(found))
+
+
+def _iterate_doubles(
+    workspace: Workspace, book: ApprovalBook, rows: Iterable[RequestRow], read_bundle: BundleReader | None
+) -> Iterator[tuple[RequestRow, ReviewerNeed, Sequence[Approval]]]:
+    """Yield the requests that need two people, each with its need and its stored approvals."""
+    needs, now = read_needs(workspace, read_bundle), workspace.now()
     for repo, here in group_by_repo(rows).items():
         wanted = needs.compute(repo, here, now)
-        some = [row for row in here if row.id in wanted]
-        approvals = book.list_stored([row.id for row in some])
-        for row in some:
-            found[row.id] = _status_of(book, row, wanted[row.id], approvals.get(row.id, ()), me)
-    return found
+        stored = book.list_stored(wanted)
+        yield from ((row, wanted[row.id], stored.get(row.id, ())) for row in here if row.id in wanted)
 
 
 def _status_of(

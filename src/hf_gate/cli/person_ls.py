@@ -59,7 +59,9 @@ def person_ls(run: Run, *, query: str, limit: int | None) -> int:
 
 def _people(workspace: Workspace, text: str) -> Iterator[PersonRecord]:
     """Yield the people page by page; a person with several matching requests occurs once."""
-    query, now, cursor = parse_query(text), to_ms(workspace.now()), None
+    from ..application.approval_status import resolve_approvals
+
+    query, now, cursor = resolve_approvals(workspace, parse_query(text)), to_ms(workspace.now()), None
     while True:
         page = workspace.queue.read_people_page(
             query, now=now, zone=workspace.zone, limit=_PAGE, newest_first=True, cursor=cursor

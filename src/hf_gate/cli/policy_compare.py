@@ -98,11 +98,13 @@ def _choose_policy(workspace: Workspace, found: Policies, name: str | None) -> t
 
 
 def _selection(workspace: Workspace, last: int | None, since: str | None, query: str | None) -> DecisionSelection:
+    from ..application.approval_status import resolve_approvals
     from ..application.policy_comparison import DecisionSelection
 
     if query is not None:
+        asked = resolve_approvals(workspace, parse_query(query))
         page = workspace.store.query(
-            parse_query(query), now=to_ms(workspace.now()), zone=workspace.zone, limit=_MAX, with_record=False
+            asked, now=to_ms(workspace.now()), zone=workspace.zone, limit=_MAX, with_record=False
         )
         return DecisionSelection(_MAX, requests=[row.id for row in page.rows])
     if since is not None:

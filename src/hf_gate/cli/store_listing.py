@@ -55,6 +55,7 @@ class StoreListing:
     """The requests in the store that match a listing query."""
 
     def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], arguments: ListingQuery) -> None:
+        from ..application.approval_status import resolve_approvals
         from ..application.policy_bundle import read_current_verdicts
 
         self.workspace, self.repos, self.arguments = workspace, repos, arguments
@@ -63,7 +64,7 @@ class StoreListing:
         terms = [_one_of("repo", [str(row.repo) for row in repos])]
         if "status" not in keys and set(arguments.statuses) != set(STATUSES):
             terms.append(_one_of("status", arguments.statuses))
-        self.query = Query((*terms, *own.terms))
+        self.query = resolve_approvals(workspace, Query((*terms, *own.terms)))
         self.is_unfiltered = not own.terms
         self.verdicts = read_current_verdicts(workspace.location.folder)
 

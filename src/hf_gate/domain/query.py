@@ -141,9 +141,13 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Terms that must all match. Without terms, every request matches."""
+    """Terms that must all match. Without terms, every request matches.
+
+    `half_approved` are the requests that `approval:second` matches; `application/approval_status.py` computes them.
+    """
 
     terms: tuple[Term, ...] = ()
+    half_approved: frozenset[int] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
         return " ".join(map(str, self.terms))
@@ -189,7 +193,7 @@ KEYS: Final[dict[str, str]] = {
     "quality": "how much the purpose says: good, thin, junk, empty, missing",
     "mail": "the kind of e-mail address: university, free, throw-away, other, none",
     "due": "over: a person should have decided by now, by the rule",
-    "approval": "second: one person approved it as it is now, and another one is needed; missing: accepted outside without enough",
+    "approval": "second: an approval counts, and another person must approve; missing: accepted outside without enough",
     "same": "has the same long answer as the request with this number, in the same repo",
 }
 """The keys of terms and their meaning."""

@@ -9,7 +9,7 @@ from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
-from .query_sql import APPROVED_ROWS, IS_OVERDUE
+from .query_sql import IS_OVERDUE
 from .sql import Database, Row
 from .store import Store
 from .writer import Writer
@@ -17,6 +17,10 @@ from .writer import Writer
 _COLUMNS: Final = ("request_id", "account", "member", "actor", "at", *VERSION_COLUMNS, "identity", "need", "has_note")
 _SELECT: Final = f"SELECT {', '.join(f'a.{name}' for name in _COLUMNS)} FROM approvals a"
 _INSERT: Final = f"INSERT INTO approvals ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_APPROVED: Final = "SELECT a.request_id FROM approvals a JOIN requests r ON r.id = a.request_id AND " + " AND ".join(
+    f"a.{name} = r.{name}" for name in VERSION_COLUMNS
+)
+"""The requests with an approval of their current version."""
 
 
 # ---- approvals -------------------------------------------------------------------------------------------------------
@@ -51,10 +55,15 @@ def delete_approval(write: Writer, request: int, account: str) -> bool:
     return bool(write.db.run(sql, (request, account)))
 
 
+def find_approved(db: Database) -> list[int]:
+    """Return the current requests with an approval of their current version, whether it counts or not."""
+    return [row[0] for row in db.rows(f"{_APPROVED} WHERE r.is_current GROUP BY a.request_id")]
+
+
 def find_fully_approved(db: Database, repo: Repo, most: int) -> list[int]:
     """Return the requests of a repo whose current version has at least two approvals, whether they count or not."""
     where = "o.type = ? AND o.namespace = ? AND o.name = ? AND r.is_current"
-    sql = f"{APPROVED_ROWS} JOIN repos o ON o.id = r.repo_id WHERE {where} GROUP BY a.request_id HAVING count(*) > 1"
+    sql = f"{_APPROVED} JOIN repos o ON o.id = r.repo_id WHERE {where} GROUP BY a.request_id HAVING count(*) > 1"
     values = (repo.type.value, repo.namespace, repo.name, most)
     return [row[0] for row in db.rows(f"{sql} ORDER BY a.request_id LIMIT ?", values)]
 

@@ -12,6 +12,7 @@ import msgspec
 from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.notices import TOLD_EVENTS, NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
+from ..domain.request_version import VERSION_COLUMNS
 from .sql import Database
 
 MAX_OPEN: Final = 20_000
@@ -19,6 +20,13 @@ MAX_OPEN: Final = 20_000
 
 MAX_LINES: Final = 50  # of a message
 _FEW_CHANGES: Final = 20  # a run of a person with so few changes is not told
+_SAME_VERSION: Final = " AND ".join(f"b.{name} = a.{name}" for name in (*VERSION_COLUMNS, "need"))
+_FIRST_APPROVALS: Final = (
+    "SELECT a.request_id FROM approvals a WHERE a.request_id {among} AND NOT EXISTS (SELECT 1 FROM approvals b"
+    " WHERE b.request_id = a.request_id AND b.account <> a.account"
+    f" AND (b.at > a.at OR {_SAME_VERSION} AND (a.identity IS NULL OR b.identity = a.identity)))"
+)
+"""The requests whose latest approval is the only one of its version and rules; earlier ones have lapsed."""
 
 
 class Subscription(NamedTuple):
@@ -85,8 +93,7 @@ class NoticeCollector:
         told: set[object] = set()
         if approvals:
             among, value = self._db.in_clause(approvals)
-            sql = f"SELECT request_id FROM approvals WHERE request_id {among} GROUP BY request_id HAVING count(*) = 1"
-            told |= {row[0] for row in self._db.rows(sql, (value,))}
+            told |= {row[0] for row in self._db.rows(_FIRST_APPROVALS.format(among=among), (value,))}
         if runs:
             among, value = self._db.in_clause(runs)
             sql = f"SELECT id FROM runs WHERE id {among} AND (kind = 'auto' OR total > ?)"

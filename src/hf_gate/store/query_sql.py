@@ -12,7 +12,6 @@ from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.lifecycle import Status
 from ..domain.query import KEY_VALUES, MISSING_APPROVAL, OVERDUE, SECOND_APPROVAL, Day, Pattern, Query, Term
-from ..domain.request_version import VERSION_COLUMNS
 from .query_conditions import TEXT, Candidate, Conditions
 from .query_times import age_conditions, day_condition, end_conditions
 from .search_text import NAME, SHORT, clean, is_dense, label_mark
@@ -21,18 +20,13 @@ from .state_columns import repo_of
 
 # `|| ''` keeps SQLite from reading all pending requests by the index of their status
 IS_OVERDUE: Final = f"r.due_at IS NOT NULL AND r.status || '' = '{Status.PENDING.value}' AND r.due_at < ?"
-APPROVED_ROWS: Final = (
-    "SELECT a.request_id FROM approvals a JOIN requests r ON r.id = a.request_id AND "
-    + " AND ".join(f"a.{name} = r.{name}" for name in VERSION_COLUMNS)
-)
-"""The requests with an approval of their current version."""
 
 
 def build_conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
     """Translate a query for this store. `now` is in ms; days are in the time zone `zone`."""
     found = Conditions(compared_parts=sum(map(_count_parts, query.terms)))
     for term in query.terms:
-        _ADDERS[term.key](_ConditionBuilder(found, db, now, zone), term)
+        _ADDERS[term.key](_ConditionBuilder(found, db, now, zone, query.half_approved), term)
     return found
 
 
@@ -53,6 +47,7 @@ class _ConditionBuilder:
     db: Database
     now: int
     zone: tzinfo
+    half_approved: frozenset[int]
 
     def add_in(self, column: str, values: Sequence[object], *, is_not: bool) -> None:
         among, value = self.db.in_clause(values)
@@ -176,16 +171,12 @@ def _add_table(builder: _ConditionBuilder, term: Term) -> None:
 
 def _add_approval(builder: _ConditionBuilder, term: Term) -> None:
     """Match requests by their approvals. They are few, so their numbers are read first."""
-    parts = [sql for value, sql in _APPROVAL_SQL.items() if _matches_any(term.patterns, value)]
-    sql = " UNION ".join(parts) or "SELECT 0"
-    found = [row[0] for row in builder.db.rows(f"SELECT * FROM ({sql}) AS some LIMIT {MAX_CANDIDATES + 1}")]
-    if len(found) > MAX_CANDIDATES:
-        condition = f"r.id IN ({sql})"
-        builder.result.add(f"NOT {condition}" if term.is_not else condition)
-        return
-    if not term.is_not:
-        builder.result.restrict(set(found))
-    builder.add_in("r.id", found, is_not=term.is_not)
+    found = set(builder.half_approved) if _matches_any(term.patterns, SECOND_APPROVAL) else set()
+    if _matches_any(term.patterns, MISSING_APPROVAL):
+        found |= {row[0] for row in builder.db.rows(_MISSING_APPROVAL)}
+    if not term.is_not and len(found) <= MAX_CANDIDATES:
+        builder.result.restrict(found)
+    builder.add_in("r.id", sorted(found), is_not=term.is_not)
 
 
 def _add_due(builder: _ConditionBuilder, term: Term) -> None:
@@ -199,11 +190,10 @@ def _add_due(builder: _ConditionBuilder, term: Term) -> None:
         builder.result.add("1 = 0")
 
 
-_APPROVAL_SQL: Final = {
-    SECOND_APPROVAL: f"{APPROVED_ROWS} WHERE r.is_current GROUP BY a.request_id HAVING count(*) = 1",
-    MISSING_APPROVAL: "SELECT m.request_id FROM approval_alarms m JOIN requests r ON r.id = m.request_id"
-    f" WHERE r.status = '{Status.ACCEPTED.value}'",
-}
+_MISSING_APPROVAL: Final = (
+    "SELECT m.request_id FROM approval_alarms m JOIN requests r ON r.id = m.request_id"
+    f" WHERE r.status = '{Status.ACCEPTED.value}'"
+)
 
 
 def _add_country(builder: _ConditionBuilder, term: Term) -> None:

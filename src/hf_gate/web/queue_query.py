@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
+from ..application.approval_status import resolve_approvals
 from ..domain.query import VIEWER_KEYS, Pattern, Query, Term, is_open_to_viewers
 from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage
@@ -130,12 +131,13 @@ def _drop_terms_closed_to_viewers(asked: QueueQuery) -> QueueQuery:
 
 
 def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
-    """Return the query limited to the repos that the member can see; unchanged if they can see all."""
+    """Return the query limited to the repos that the member can see, with the requests of its `approval:` terms."""
     visible = context.list_visible_repos()
+    query = resolve_approvals(context.workspace, query, lambda: context.app_state.policies.current)
     if visible.are_all:
         return query
     paths = [str(row.repo) for row in visible.rows] or ["nobody/nothing"]
-    return Query((Term("repo", tuple(Pattern((path,)) for path in paths)), *query.terms))
+    return replace(query, terms=(Term("repo", tuple(Pattern((path,)) for path in paths)), *query.terms))
 
 
 def read_and_count(
