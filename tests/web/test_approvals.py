@@ -83,6 +83,24 @@ def test_the_first_approver_sees_why_another_press_does_not_count(room: Room) ->
     assert room.app_state.workspace.tray.list_waiting() == []
 
 
+def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(room: Room) -> None:
+    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    row = room.row("ada")
+    fresh = f'name="accept" value="{row.state.hub_request}:'
+    assert fresh in mia.get("/queue?q=user:ada").body
+    accept(room, mia)
+    assert "approving" in words(mia.get("/queue?q=user:ada"))
+    room.leave()
+    mine, theirs = mia.get("/queue?q=user:ada"), lena.get("/queue?q=user:ada")
+    assert fresh not in mine.body
+    assert 'data-key-label="approved by you"' in mine.body
+    assert "; another person must approve" in words(mine)
+    assert 'data-key-label="approve (2 of 2)"' in theirs.body
+    assert "another person must approve" not in words(theirs)
+    assert 'value="accept"' not in mia.get("/queue?by=person&q=user:ada").body.split('id="bulk"')[0]
+    assert 'data-do="accept"' in lena.get("/queue?by=person&q=user:ada").body
+
+
 def test_presses_of_two_people_at_the_same_moment_both_count(room: Room) -> None:
     lena, mia = room.visitor(), room.proven(reviewer("mia"))
     assert accept(room, mia).status == accept(room, lena).status == 303

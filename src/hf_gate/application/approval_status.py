@@ -52,6 +52,11 @@ class ApprovalStatus:
         return any(one.is_mine for one in self.given)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether enough people have approved."""
+        return len(self.given) >= self.needed
+
+    @property
     def next_number(self) -> int:
         """The number of the next approval: 1 for the first."""
         return min(len(self.given) + 1, self.needed)
@@ -59,7 +64,7 @@ class ApprovalStatus:
     @property
     def why_not(self) -> str:
         """Why the person cannot add an approval; "" if they can."""
-        if self.is_mine:
+        if self.is_mine and not self.is_complete:
             return "You approved this. Another person must approve it too."
         return f"Your approval would not count: {self.problem}." if self.problem else ""
 

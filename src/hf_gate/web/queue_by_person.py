@@ -66,6 +66,8 @@ class PersonRequests:
         """Return the verbs possible for at least one request; canceling a pending one changes nothing."""
         lines = [line for line in self.lines if not line.is_leaving]
         able = {verb for line in lines for verb in line.verbs if verb != "cancel" or line.status != Status.PENDING}
+        if all(line.approval is not None and line.approval.why_not for line in lines if "accept" in line.verbs):
+            able.discard("accept")
         return [verb for verb in VERBS if verb in able]
 
 

@@ -123,9 +123,11 @@ class RequestLine:
 
     @property
     def accept_verb(self) -> str:
-        """The verb of an acceptance: `Accept`, or `Approve (1 of 2)`."""
+        """The verb of an acceptance: `Accept`, or `Approve (1 of 2)` while approvals are missing."""
         two = self.approval
-        return formatting.LABEL["accept"] if two is None else f"Approve ({two.next_number} of {two.needed})"
+        if two is None or two.is_complete:
+            return formatting.LABEL["accept"]
+        return f"Approve ({two.next_number} of {two.needed})"
 
     @property
     def accept_label(self) -> str:
@@ -143,8 +145,10 @@ class RequestLine:
 
     @property
     def doing(self) -> str:
-        """The unsent decision as a verb form: `accepting`."""
-        return formatting.DOING[self.held.verb] if self.held is not None else ""
+        """The unsent decision as a verb form: `accepting`, or `approving` if two people must approve."""
+        if self.held is None:
+            return ""
+        return "approving" if self.held.verb == "accept" and self.approval else formatting.DOING[self.held.verb]
 
     @property
     def mark(self) -> str:

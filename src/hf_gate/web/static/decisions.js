@@ -15,7 +15,7 @@ export function decide(row, verb) {
   if (!row || isDecided(row)) return;
   const control = find(`[data-do="${verb}"]`, row);
   if (!control) {
-    announce("That cannot be decided here.");
+    refuse(row, verb);
     return;
   }
   if (isOfPerson(row)) {
@@ -52,7 +52,12 @@ export function decideByKey(verb) {
 export function openEndSheet(row) {
   const canAccept = row && !isOfPerson(row) && !isDecided(row) && find('[data-do="accept"]', row);
   if (canAccept) openSheet(`/requests/${keyOf(row)}/until`, row);
-  else announce("That cannot be decided here.");
+  else refuse(row, "accept");
+}
+
+function refuse(row, verb) {
+  const refusal = verb === "accept" && row && find("[data-refusal]", row);
+  announce(refusal ? refusal.dataset.refusal : "That cannot be decided here.");
 }
 
 /* Show at once that the row is decided. If the desk refuses, its answer replaces the row. */
@@ -61,7 +66,7 @@ export function showLeaving(row, verb) {
   decidedKeys.push(keyOf(row));
   const label = document.createElement("span");
   label.className = `v v-${verb}`;
-  label.textContent = PROGRESS[verb];
+  label.textContent = verb === "accept" && find("[data-label]", row) ? "approving" : PROGRESS[verb];
   find(".c-say", row).replaceChildren(label);
   find(".c-act", row).replaceChildren();
   const box = tickOf(row);

@@ -20,15 +20,19 @@ function showPosition(row) {
   if (!position) return;
   const list = allRows();
   position.textContent = `row ${list.indexOf(row) + 1} of ${list.length}`;
-  showEnd(find('[data-do="accept"]', row));
+  showAcceptance(row);
 }
 
-/* Say beside the key which end an acceptance of the current row has. */
-function showEnd(accept) {
-  const place = find("#accept-end");
-  if (!place) return;
+/* Say beside the key what it does for the current row: accept, approve or nothing, and until when. */
+function showAcceptance(row) {
+  const key = find("#accept-key");
+  if (!key) return;
+  const accept = find('[data-do="accept"]', row);
+  const refusal = find("[data-refusal]", row);
   const mustChoose = accept?.tagName === "A"; // it leads to the choice of an end
-  place.textContent = accept?.dataset.end ? `until ${accept.dataset.end}` : mustChoose ? "…" : "";
+  find(".v", key).textContent = (accept ?? refusal)?.dataset.keyLabel ?? "accept";
+  find("#accept-end").textContent = accept?.dataset.end ? `until ${accept.dataset.end}` : mustChoose ? "…" : "";
+  find("kbd", key).hidden = Boolean(refusal);
 }
 
 export function markCurrent(row) {
