@@ -13,8 +13,10 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 
 from hf_gate.application.tray import DecisionRequest
+from hf_gate.bootstrap import utc_now
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.web.member_limits import MAX_OPEN
+from hf_gate.domain.timestamps import to_ms
+from hf_gate.web.member_limits import MAX_OPEN, MAX_RUNNING
 from hf_gate.web.plan import read_plan
 from hf_gate.web.security import MAX_BODY
 from tests.web.kit import GOOD, HOME, Answer, Room, Visitor, a_room, called
@@ -244,6 +246,26 @@ def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> 
     refused = next(answer for answer in found if answer.status == 429)
     assert "Wait a moment, then reload this page." in refused.body
     assert refused.headers["content-type"].startswith("text/html")
+
+
+def test_requests_that_wait_while_the_session_ends_do_not_run(room: Room) -> None:
+    mia, slow = room.reviewer(), room.app_state.policies._lock
+    ident = room.app_state.workspace.sessions.list_open(to_ms(utc_now()), "mia")[0].id
+
+    async def then() -> None:
+        try:
+            answer = await asyncio.wait_for(called(mia.app, "GET", "/healthz", b"", HOME), 30)
+            assert answer.status == 200
+            assert room.app_state.workspace.sessions.end(ident)
+        finally:
+            slow.release()
+
+    slow.acquire()
+    with ThreadPoolExecutor(1) as apart:
+        found = apart.submit(asyncio.run, _asked_together(mia, ["/policies"] * MAX_OPEN, then)).result(60)
+    statuses = [answer.status for answer in found]
+    assert statuses.count(200) <= MAX_RUNNING, "those that ran already"
+    assert set(statuses) <= {200, 401}
 
 
 def test_a_member_has_twenty_sessions_at_most(room: Room) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import pytest
@@ -16,9 +19,10 @@ from hf_gate.domain.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, N
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
-from hf_gate.store.sessions import MAX_DEVICES, Sessions
+from hf_gate.store.sessions import MAX_DEVICES, MAX_SESSIONS, Sessions
 from hf_gate.store.store import Store
 from hf_gate.web.browser_names import name_browser
+from hf_gate.web.terminal import Terminal
 from tests.contract.store_kit import ENDPOINT, place, store
 from tests.web.kit import Room, Visitor, text_of
 
@@ -121,6 +125,25 @@ def test_a_link_must_be_used_within_seven_days(store: Store, later: int, state: 
     assert Sessions(store).check_link("link", "", NOW + later)[1] is state
     assert Sessions(store).open_by_link("s", NEW, "link", "d", at=NOW, link_at=NOW + later) is state
     assert bool(Sessions(store).list_open(NOW)) == (state is LinkState.VALID)
+
+
+def test_a_clock_that_was_set_back_leaves_no_session_or_link_for_years(store: Store) -> None:
+    """The machine started with a wrong clock, somebody signed in, and then the clock was set right."""
+    sessions, later = Sessions(store), NOW + 400 * DEVICE_LIFETIME
+    Members(store).invite(MIA, "link", "lena", later)
+    new = NewSession(member="mia", method=SignInMethod.HUB, browser="", began_at=later)
+    for number in range(MAX_SESSIONS):
+        assert sessions.open(f"wrong{number}", new, at=later)
+    assert sessions.session_member("wrong1", later) == "mia"
+    assert sessions.session_member("wrong1", NOW) is None
+    assert sessions.list_open(NOW) == []
+    assert sessions.check_link("link", "", NOW)[1] is LinkState.EXPIRED
+    for secret in ("a", "b"):
+        assert sessions.open(
+            secret, NewSession(member="mia", method=SignInMethod.HUB, browser="", began_at=NOW), at=NOW
+        )
+    assert [sessions.session_member(secret, NOW) for secret in ("a", "b")] == ["mia", "mia"]
+    assert sessions.session_member("a", NOW - 60_000) == "mia", "a small correction ends nothing"
 
 
 @pytest.mark.parametrize(
@@ -264,6 +287,23 @@ def test_the_owner_lets_another_device_in_too(room: Room) -> None:
     assert "lena-brandt" in phone.get("/settings").body
 
 
+def test_a_member_who_makes_many_links_leaves_those_of_others(room: Room) -> None:
+    owners, vic = room.door.make_link(), room.viewer()
+    first = _device_link(vic)
+    member, session = _member_and_session(room, vic)
+    last = [room.app_state.make_device_link(member, session) for _ in range(1000)][-1]
+    assert Visitor(room.app).get(f"/sign-in?t={owners}").status == 303
+    assert _press(Visitor(room.app), first) == 401
+    assert last is not None
+    assert _press(Visitor(room.app), last) == 303
+
+
+def _member_and_session(room: Room, visitor: Visitor) -> tuple[Member, str]:
+    member = room.app_state.membership.find("vic")
+    assert member is not None
+    return member, _session(visitor.get("/settings").body, "another program")
+
+
 # ---- sessions ----------------------------------------------------------------------------------------------------------
 
 
@@ -319,3 +359,43 @@ def _session(page: str, browser: str) -> str:
 )
 def test_a_browser_is_named_in_known_words_only(header: str, label: str) -> None:
     assert name_browser(header) == label
+
+
+# ---- a store that cannot be written -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _full_disk() -> Iterator[None]:
+    """No file of this process grows beyond a page, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_who_is_signed_in_sees_the_desk_while_the_disk_is_full(room: Room) -> None:
+    lena, link = room.visitor(), _link(room)
+    owners = room.door.make_link()
+    with room.app_state.workspace.store.writing() as write:
+        write.db.run("UPDATE sessions SET seen_at = seen_at - 120000")  # this use would be stored
+    terminal = Terminal(room.app_state, room.door, "http://127.0.0.1:7860")
+    with _full_disk():
+        assert lena.get("/queue").status == 200
+        invited = terminal.answer(f"Bearer {terminal._key}", b'{"do": "invite", "name": "noor"}')
+        pressed = Visitor(room.app).post("/sign-in", {"link": link, "stay": "1"})
+        opened = Visitor(room.app).get(f"/sign-in?t={owners}")
+        left = lena.post("/sign-out")
+    assert (invited.status_code, b"could not be read or written" in bytes(invited.body)) == (503, True)
+    for answer in (pressed, opened, left):
+        assert answer.status == 503
+        assert "The desk cannot use its store now." in text_of(answer.body)
+        assert "desk.db" not in answer.body, "a stranger learns no path"
+    room.by_link(link)
+    assert Visitor(room.app).get(f"/sign-in?t={owners}").status == 303, "the link was not used up"
+
+
+def test_a_stranger_who_signs_out_takes_no_write_lock(room: Room) -> None:
+    with _full_disk():
+        assert Visitor(room.app, {"hf-gate": "a" * 43}).post("/sign-out").status == 200

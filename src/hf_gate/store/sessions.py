@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Final
 
 from ..domain.members import SESSION_LIFETIME, Member
-from ..domain.sessions import DEVICE_LIFETIME, LinkState, NewSession, Session, SignInMethod, digest_of
-from ..errors import StoreBusy
+from ..domain.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, Session, SignInMethod, digest_of
+from ..errors import StoreUnavailable
 from . import member_rows
 from .sql import Database
 from .store import Store
@@ -15,6 +15,9 @@ from .store import Store
 IDLE_MS: Final = 30 * 60_000
 MAX_SESSIONS: Final = 20  # sessions of one member; beyond this number, the least recently used one ends
 MAX_DEVICES: Final = 20  # devices of one member; beyond this number, the least recently used one is forgotten
+_LEEWAY_MS: Final = 5 * 60_000
+"""A clock may be set back by this. What was made at a later time has ended: the clock was wrong when it was made."""
+_IS_OPEN: Final = "seen_at BETWEEN ? AND ? AND made_at BETWEEN ? AND ?"
 _COLUMNS: Final = "id, member, method, browser, made_at, seen_at"
 
 
@@ -51,9 +54,8 @@ class Sessions:
         Return False if the parent session has ended.
         """
         with self._store.writing() as write:
-            alive = (new.parent, at - IDLE_MS, at - SESSION_LIFETIME)
-            sql = "SELECT 1 FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?"
-            if new.parent is not None and write.db.row(sql, alive) is None:
+            sql = f"SELECT 1 FROM sessions WHERE id = ? AND {_IS_OPEN}"
+            if new.parent is not None and write.db.row(sql, (new.parent, *_open_times(at))) is None:
                 return False
             known = next((one for one in member_rows.read_members(write.db) if one.name == new.member), None)
             if device and known is not None and known.has_link:
@@ -66,13 +68,13 @@ class Sessions:
     def session_member(self, secret: str, at: int, *, renew: bool = True) -> str | None:
         """Return the member of a session that has not ended. `renew` extends the session, because it is being used."""
         row = self._store.reads.row(
-            "SELECT member, seen_at FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?",
-            (digest_of(secret), at - IDLE_MS, at - SESSION_LIFETIME),
+            f"SELECT member, seen_at FROM sessions WHERE id = ? AND {_IS_OPEN}",
+            (digest_of(secret), *_open_times(at)),
         )
         if row is None:
             return None
         if renew and at - row[1] > 60_000:  # an update once a minute is precise enough
-            with suppress(StoreBusy), self._store.hold_write_lock(wait=0.0), self._store.writing() as write:
+            with suppress(StoreUnavailable), self._store.hold_write_lock(wait=0.0), self._store.writing() as write:
                 write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
         return str(row[0])
 
@@ -82,8 +84,11 @@ class Sessions:
 
     def end(self, ident: str, member: str | None = None) -> bool:
         """End the session with this id; with `member`, only if it is theirs. Return whether there was one."""
+        sql = "SELECT member FROM sessions WHERE id = ?"
+        if self._store.reads.row(sql, (ident,)) is None:
+            return False  # strangers must not take the write lock
         with self._store.writing() as write:
-            row = write.db.row("SELECT member FROM sessions WHERE id = ?", (ident,))
+            row = write.db.row(sql, (ident,))
             if row is None or member not in {None, row[0]}:
                 return False
             write.db.run("DELETE FROM sessions WHERE id = ?", (ident,))
@@ -92,8 +97,7 @@ class Sessions:
     def list_open(self, at: int, member: str | None = None) -> list[Session]:
         """Return the open sessions of a member, or of all, the most recently used first."""
         rows = self._store.reads.rows(
-            f"SELECT {_COLUMNS} FROM sessions WHERE seen_at >= ? AND made_at >= ? ORDER BY seen_at DESC, id",
-            (at - IDLE_MS, at - SESSION_LIFETIME),
+            f"SELECT {_COLUMNS} FROM sessions WHERE {_IS_OPEN} ORDER BY seen_at DESC, id", _open_times(at)
         )
         return [
             Session(
@@ -109,12 +113,18 @@ class Sessions:
         return {row[0]: row[1] for row in self._store.reads.rows(sql, (link_at - DEVICE_LIFETIME,))}
 
 
+def _open_times(at: int) -> tuple[int, int, int, int]:
+    """Return the first and last time of use, and of the start, of a session that is open now: the values of `_IS_OPEN`."""
+    return at - IDLE_MS, at + _LEEWAY_MS, at - SESSION_LIFETIME, at + _LEEWAY_MS
+
+
 def _check_link(db: Database, link: str, device: str, link_at: int) -> tuple[Member | None, LinkState]:
     member = member_rows.read_member_by_link(db, digest_of(link)) if link else None
     if member is None:
         return None, LinkState.INVALID
     if member.link_until is not None:
-        return member, LinkState.VALID if link_at <= member.link_until else LinkState.EXPIRED
+        is_in_time = link_at <= member.link_until <= link_at + LINK_LIFETIME + _LEEWAY_MS
+        return member, LinkState.VALID if is_in_time else LinkState.EXPIRED
     theirs = "SELECT 1 FROM devices WHERE id = ? AND member = ? AND seen_at >= ?"
     is_bound = bool(device) and db.row(theirs, (digest_of(device), member.id, link_at - DEVICE_LIFETIME)) is not None
     return member, LinkState.VALID if is_bound else LinkState.OTHER_DEVICE
@@ -131,7 +141,7 @@ def _bind_device(db: Database, member: str, device: str, link_at: int) -> None:
 
 def _insert_session(db: Database, secret: str, new: NewSession, at: int) -> None:
     """Store a session. Expired ones, and the oldest beyond the limit, are deleted."""
-    db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE_MS, at - SESSION_LIFETIME))
+    db.run(f"DELETE FROM sessions WHERE NOT ({_IS_OPEN})", _open_times(at))
     newest = "SELECT id FROM sessions WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
     oldest = f"DELETE FROM sessions WHERE member = ? AND id NOT IN ({newest})"
     db.run(oldest, (new.member, new.member, MAX_SESSIONS - 1))

@@ -28,12 +28,12 @@ from .exports import EscapedJSON
 from .forms import parse_form
 from .hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
 from .hub_sign_in_pages import HubSignInPages
-from .member_limits import MemberLimits
+from .member_limits import MemberLimits, Turn
 from .missing_pages import MissingPage, describe_missing
 from .request_context import ENVIRONMENT, NotFound, Refused, RequestContext, local_path, parse_fields
 from .routes import COMPARE_PATH, ROUTES, Route
 from .security import MAX_BODY, SecurityMiddleware
-from .sign_in import Authenticator
+from .sign_in import STORE_FAILED, Authenticator
 from .terminal import Terminal
 
 ENVIRONMENT.globals |= {
@@ -75,6 +75,7 @@ def build_app(
     api.add_api(app, desk)
     app.add_exception_handler(404, desk.not_found)
     app.add_exception_handler(405, desk.not_found)
+    app.add_exception_handler(HfGateError, desk.store_failed)
     return SecurityMiddleware(app, hosts, public_origin)
 
 
@@ -130,8 +131,10 @@ class DeskApp:
         member = await self.run_in_thread(lambda: self._find_member(request))
         if member is None:
             return await self.run_in_thread(lambda: work(None), pool)
-        async with self._turns.acquire(member.id) as has_turn:
-            if has_turn:
+        async with self._turns.acquire(member.id) as turn:
+            if turn is Turn.WAITED or pool is not None:  # the session may have ended, or the member's role changed
+                return await self.run_in_thread(lambda: work(self._find_member(request)), pool)
+            if turn is Turn.AT_ONCE:
                 return await self.run_in_thread(lambda: work(member), pool)
         if private_host.is_navigation(request):
             return self.authenticator.busy_page()
@@ -195,8 +198,8 @@ class DeskApp:
         One network gets half of these threads at most, so that nobody can keep all others out.
         """
         network = find_network(request, is_proxied=self.app_state.is_https)
-        async with nullcontext(True) if network is None else self._networks.acquire(network) as has_turn:
-            if not has_turn or self._provider_waiting >= _MAX_PROVIDER_WAITING:
+        async with nullcontext(Turn.AT_ONCE) if network is None else self._networks.acquire(network) as turn:
+            if turn is Turn.REFUSED or self._provider_waiting >= _MAX_PROVIDER_WAITING:
                 return self.authenticator.sign_in_page(503, "Too many people are signing in. Try again in a moment.")
             self._provider_waiting += 1
             try:
@@ -210,9 +213,9 @@ class DeskApp:
         def leave() -> Response:
             try:
                 self.authenticator.sign_out(request)
-            except HfGateError as problem:
+            except HfGateError:
                 return self.authenticator.sign_in_page(
-                    503, f"You are still signed in: {problem} Sign out again in a moment."
+                    503, f"{STORE_FAILED} You are still signed in. Sign out again in a moment."
                 )
             return self.authenticator.delete_cookie(self.authenticator.sign_in_page(200, "You are signed out."))
 
@@ -266,6 +269,13 @@ class DeskApp:
                 return Response(f"{problem}\n", status_of(problem), media_type="text/plain")
 
         return await self.for_member(request, figures)
+
+    async def store_failed(self, request: Request, problem: Exception) -> Response:
+        """Answer while the store cannot even say who asks."""
+        _log.error("no page for %s: %s", request.method, problem)
+        if private_host.is_navigation(request):
+            return self.authenticator.sign_in_page(503, f"{STORE_FAILED} Try again in a moment.")
+        return EscapedJSON({"error": STORE_FAILED, "hint": "Try again in a moment."}, 503)
 
     def context_of(self, request: Request, member: Member) -> RequestContext:
         """Return the context of a request without a form."""

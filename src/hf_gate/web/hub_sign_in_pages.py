@@ -18,7 +18,7 @@ from ..errors import HfGateError
 from ..hub.openid import OpenIdClient
 from .app_state import AppState
 from .hub_sign_in import START_PATH, HubSignIn
-from .sign_in import Authenticator
+from .sign_in import STORE_FAILED, Authenticator
 from .sign_in_attempts import LIFETIME, SignInAttempts
 
 _MAX_CODE: Final = 2000  # characters
@@ -77,8 +77,8 @@ class HubSignInPages:
             answer = self.authenticator.enter(request, self._admit(identity))
         except SignInFailed as problem:
             return self._refuse(problem)
-        except HfGateError as problem:
-            return self.authenticator.sign_in_page(503, f"{problem} {_AGAIN}")
+        except HfGateError:
+            return self.authenticator.sign_in_page(503, f"{STORE_FAILED} {_AGAIN}")
         answer.delete_cookie(self._cookie, path="/", secure=self.authenticator.is_https, httponly=True, samesite="lax")
         return answer
 
@@ -93,8 +93,8 @@ class HubSignInPages:
             return self.authenticator.enter(request, self._admit(identity, now))
         except SignInFailed as problem:
             return self._refuse(problem)
-        except HfGateError as problem:
-            return self.authenticator.sign_in_page(503, f"{problem} {_AGAIN}")
+        except HfGateError:
+            return self.authenticator.sign_in_page(503, f"{STORE_FAILED} {_AGAIN}")
 
     def _ask(self, member: Member, identity: HubIdentity) -> Response:
         """Ask the member whether the account is theirs. Another site may have begun this, in a browser of several people."""

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum
 from typing import Final
 from weakref import WeakValueDictionary
 
 MAX_RUNNING: Final = 2  # requests of a member that run at the same time; there are six threads
 MAX_OPEN: Final = 24  # requests of a member that run or wait; a browser opens six connections
+
+
+class Turn(Enum):
+    """Whether a request may run."""
+
+    REFUSED = "refused"  # too many are open
+    AT_ONCE = "at once"
+    WAITED = "waited"  # what was true of the member before may have changed
 
 
 class _OpenRequests:
@@ -26,17 +35,18 @@ class MemberLimits:
         self._by_member: WeakValueDictionary[str, _OpenRequests] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def acquire(self, member: str) -> AsyncIterator[bool]:
-        """Wait until the member's request may run; yield False at once if too many are open."""
+    async def acquire(self, member: str) -> AsyncIterator[Turn]:
+        """Wait until the member's request may run; yield REFUSED at once if too many are open."""
         turns = self._by_member.get(member)
         if turns is None:
             turns = self._by_member[member] = _OpenRequests()
         if turns.count >= MAX_OPEN:
-            yield False
+            yield Turn.REFUSED
             return
         turns.count += 1
         try:
+            turn = Turn.WAITED if turns.semaphore.locked() else Turn.AT_ONCE
             async with turns.semaphore:
-                yield True
+                yield turn
         finally:
             turns.count -= 1

@@ -17,7 +17,7 @@ from .. import bootstrap
 from ..domain.members import SESSION_LIFETIME, Member
 from ..domain.sessions import DEVICE_LIFETIME, DEVICE_LINK_LIFETIME, LinkState, NewSession, SignInMethod, digest_of
 from ..domain.timestamps import to_ms
-from ..errors import StoreBusy
+from ..errors import HfGateError
 from . import private_host
 from .app_state import AppState
 from .browser_names import name_browser
@@ -27,7 +27,10 @@ _MAX_WRONG_LINKS: Final = 10  # a minute, from all clients together; a link has 
 _WINDOW: Final = 60.0
 _LINK_LIFETIME: Final = 15 * 60.0  # seconds
 _MAX_LINKS: Final = 1000  # one-time links at a time
+_MAX_OF_MEMBER: Final = 20  # of these, the links of one member of one kind
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+STORE_FAILED: Final = "The desk cannot use its store now."
+"""For pages without a session: the error itself names files of this machine."""
 _LINK_PROBLEMS: Final = {
     LinkState.EXPIRED: "The link has expired. Ask an admin for a new one.",
     LinkState.OTHER_DEVICE: "The link works only in the browser that used it first. Sign in there, and make a link for this device "
@@ -92,6 +95,9 @@ class Authenticator:
         secret, now = secrets.token_urlsafe(32), time.monotonic()
         with self._lock:
             self._links = {key: one for key, one in self._links.items() if one.until > now}
+            kind = [key for key, one in self._links.items() if (one.member, one.method) == (link.member, link.method)]
+            for key in kind[: len(kind) - _MAX_OF_MEMBER + 1]:
+                del self._links[key]
             while len(self._links) >= _MAX_LINKS:
                 self._links.pop(next(iter(self._links)))
             self._links[secret] = link
@@ -193,11 +199,11 @@ class Authenticator:
         method = SignInMethod.LINK if one_time is None else one_time.method
         try:
             return self._begin_session(request, found.member, method, one_time, link=secret)
-        except StoreBusy as problem:
+        except HfGateError:
             if one_time is not None:  # a failure of ours: the link works again
                 with self._lock:
                     self._links[secret] = one_time
-            return self.sign_in_page(503, f"{problem} Open the link again in a moment.")
+            return self.sign_in_page(503, f"{STORE_FAILED} Open the link again in a moment.")
 
     def _begin_session(
         self,

@@ -62,6 +62,8 @@ class Terminal:
             return JSONResponse(self._perform(asked if isinstance(asked, dict) else {}))
         except (ValueError, UsageError) as problem:
             return JSONResponse({"error": str(problem)}, 422)
+        except HfGateError as problem:
+            return JSONResponse({"error": str(problem)}, 503)
 
     def _perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         app_state = self._app_state
