@@ -156,6 +156,8 @@ def test_an_unreadable_record_is_quarantined_and_the_page_continues() -> None:
     assert len(keys(played)) == 2
     assert len([q for page in played.emitted for q in page.quarantined]) == 3
     assert "3 records" in played.result.why
+    played = listed(lambda _: reply([row(1), 7]))
+    assert "1 record of a page" in played.result.why
 
 
 def test_unexpected_types_are_read_and_unknown_statuses_stay() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,57 @@ def test_an_own_approval_can_be_taken_back(room: Room) -> None:
     room.leave()
     assert status(room) == "pending"
     assert "1 of 2: you," in words(lena.get("/queue"))
+
+
+def _select(room: Room, visitor: Visitor, *names: str) -> str:
+    """The address of the page that confirms the acceptance of these requests."""
+    visitor.post("/selection", {"do": "clear"})
+    keys = [str(room.row(name).state.hub_request) for name in names]
+    for key in keys:
+        visitor.post("/selection", {"do": "add", "key": key})
+    return visitor.post("/bulk", {"verb": "accept"}).headers["location"]
+
+
+def _confirm(visitor: Visitor, address: str, count: int) -> Answer:
+    return visitor.post(address.partition("?")[0], {"verb": "accept", "count": str(count), "do": "send"})
+
+
+def test_a_selection_says_that_first_approvals_send_nothing(room: Room) -> None:
+    mia, lena = room.proven(reviewer("mia")), room.visitor()
+    address = _select(room, mia, "ada", "bo")
+    page = words(mia.get(address))
+    assert "2 get your approval (1 of 2); nothing is sent." in page
+    assert "Approve 2" in page
+    assert "Recorded after 60 s in the tray" in page
+    assert "get access" not in page
+    assert "download at once" not in page
+    assert _confirm(mia, address, 2).status == 303
+    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
+    assert (status(room, "ada"), status(room, "bo")) == ("pending", "pending")
+    address = _select(room, lena, "ada", "bo")
+    page = words(lena.get(address))
+    assert "2 people get access; they can download at once." in page
+    assert "your approval" not in page
+    assert _confirm(lena, address, 2).status == 303
+    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=4))
+    assert (status(room, "ada"), status(room, "bo")) == ("accepted", "accepted")
+
+
+def test_a_selection_counts_those_that_still_lack_an_approval(room: Room) -> None:
+    mia, lena = room.proven(reviewer("mia")), room.visitor()
+    accept(room, mia)
+    room.leave()
+    page = words(lena.get(_select(room, lena, "ada", "bo")))
+    assert "1 gets your approval (1 of 2); nothing is sent 1 gets access" in page
+    assert "2 acceptances; those that get access can download at once." in page
+    assert "2 people get access" not in page
+    page = words(lena.get(_select(room, lena, "bo")))
+    assert page.startswith("Accept 1 request?")
+    assert "1 gets your approval (1 of 2); nothing is sent." in page
+    page = words(mia.get(_select(room, mia, "ada", "bo")))
+    assert "1 cannot be accepted: You approved this. Another person must approve it too. Untick it." in page
+    assert "1 gets your approval (1 of 2); nothing is sent" in page
+    assert "gets access" not in page
 
 
 def test_a_view_lists_what_needs_a_second_approval(room: Room) -> None:

@@ -32,6 +32,7 @@ from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import Change, make_plan
 from . import formatting
+from .bulk_approvals import summarize_approvals
 from .bulk_ends import lacks_choice, parse_bulk_ends, read_terms, summarize_ends
 from .exports import export_response
 from .grants import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
@@ -193,7 +194,7 @@ def _page(
     return context.render(
         "bulk.html",
         status,
-        title=f"{formatting.LABEL[verb]} {count:,} {'people' if typed.offered else 'requests'}?",
+        title=f"{formatting.LABEL[verb]} {pluralize(count, *(('person', 'people') if typed.offered else ('request',)))}?",
         pick=pick,
         weighed=weighed,
         verb=verb,
@@ -205,6 +206,7 @@ def _page(
         preview=preview_reason(verb, EACH_PERSON, typed.reason or chosen) if verb in VERBS_WITH_REASON else None,
         shown=read_selection_page(context, weighed.scope, weighed.count, typed.after),
         ends=summarize_ends(context, weighed.terms, typed.grants),
+        approvals=summarize_approvals(context, weighed, typed.grants),
         are_ends_stored=weighed.are_terms_stored,
         chosen_end=context.form_value("until"),
         chosen_day=context.form_value("day"),

@@ -8,6 +8,7 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 from ...domain.completeness import NO_RESET_LIST, PROVED, Completeness
+from ...domain.display_text import pluralize
 from ...domain.ids import Repo
 from ...domain.lifecycle import Status
 from ...domain.requests import AccessRequest
@@ -74,7 +75,7 @@ class _Pagination:
             self.oldest = min(times) if self.oldest is None else min(self.oldest, *times)
         self.empty_pages = 0 if fresh else self.empty_pages + 1
         if page.quarantined:
-            self.add_doubt(f"{len(page.quarantined)} records of a page could not be read")
+            self.add_doubt(f"{pluralize(len(page.quarantined), 'record')} of a page could not be read")
         return fresh
 
     def completeness(self) -> Completeness:
