@@ -37,7 +37,7 @@ from hf_gate.application.records import (
     VerdictRecord,
     keys_of,
 )
-from hf_gate.application.table_records import TableRecord
+from hf_gate.application.table_records import TableRecord, TableRowRecord
 from tests.journeys.console import Console
 from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room
 from tests.web.test_api import _post
@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, tuple[Sequence[str], type[Record]]] = {
     "expire ls": (["expire", "ls"], GrantEndRecord),
     "audit ls": (["audit", "ls"], AuditRecord),
     "table ls": (["table", "ls"], TableRecord),
+    "table show": (["table", "show", "partners"], TableRowRecord),
 }
 """Commands that print many records."""
 
@@ -86,6 +87,7 @@ FILES: Mapping[str, tuple[str, type[Record], str]] = {
     "repos": ("/repos.{kind}", RepoRecord, "repos-ls"),
     "policies": ("/policies.{kind}", PolicyRecord, "policies"),
     "tables": ("/tables.{kind}", TableRecord, "table-ls"),
+    "table": ("/tables/partners.{kind}", TableRowRecord, "table-show"),
     "plans": ("/plans.{kind}", PlanRecord, "plans"),
     "plan": ("/plans/PLAN.{kind}", ChangeRecord, "changes"),
     "run": ("/runs/RUN.{kind}", ChangeRecord, "changes"),
@@ -173,7 +175,9 @@ def test_a_command_prints_the_same_records_in_every_format(scene: Scene, name: s
     told = scene.run(args, "--format", "agent").splitlines()[0].split("\t")
     assert tuple(key.removeprefix("untrusted_") for key in told) == keys_of(kind)
     _check_table(scene.run(args, "--format", "csv"), kind, rows)
-    schema = "-".join(each for each in args[:2] if each.isalpha() and each.islower() and each != "ada")
+    schema = "-".join(
+        each for each in args[:2] if each.isalpha() and each.islower() and each not in {"ada", "partners"}
+    )
     jsonschema.validate(rows, json.loads(scene.run(["schema", schema])))
 
 
@@ -210,6 +214,12 @@ def test_the_queue_and_the_person_read_as_their_commands_do(scene: Scene) -> Non
     assert _lines(scene.file("/people/PERSON.{kind}", "jsonl")) == json.loads(
         scene.run(["person", "show", "ada"], "--json")
     )
+
+
+def test_the_rows_of_a_table_read_as_its_command_does(scene: Scene) -> None:
+    for kind in ("jsonl", "csv"):
+        command = scene.run(["table", "show", "partners"], "--format", kind)
+        assert scene.file("/tables/partners.{kind}", kind) == command
 
 
 def test_a_sheet_has_one_column_for_each_question(scene: Scene) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +106,51 @@ def test_viewers_see_no_row(room: Room) -> None:
     assert "Rows are hidden from viewers" in page
     assert "ethz" not in page
     assert "by post" not in page
+
+
+def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(room: Room) -> None:
+    rob = room.reviewer()
+    page = rob.get("/tables/dua?q=by+post").body
+    assert 'href="/tables/dua.csv?q=by+post" download' in page
+    sheet = list(csv.DictReader(io.StringIO(rob.get("/tables/dua.csv").body)))
+    assert [(row["line"], row["email"], row["row.note"], row["row.version"]) for row in sheet] == [
+        ("3", "ada@ethz.ch", "by post", "2"),
+        ("4", "old@ethz.ch", "", "1"),
+    ]
+    (found,) = rob.get("/tables/dua.json?q=by+post").json
+    assert (found["email"], found["row"]["note"]) == ("ada@ethz.ch", "by post")
+    assert rob.get("/tables/nothing.csv").status == rob.get("/tables/dua.exe").status == 404
+
+
+def test_a_viewer_gets_the_rows_of_a_table_without_people(room: Room) -> None:
+    rows = room.viewer().get("/tables/dua.json?q=ada").json
+    assert [(row["line"], row["state"]) for row in rows] == [(3, "valid"), (4, "valid")]
+    hidden = {"user_id", "username", "email", "domain", "account", "row"}
+    assert {row[key] for row in rows for key in hidden} == {None}
+    sheet = room.viewer().get("/tables/dua.csv").body
+    assert "ethz" not in sheet
+    assert "post" not in sheet
+
+
+def test_a_file_of_rows_starts_no_formula(room: Room) -> None:
+    cells = "=HYPERLINK(1)", "\t@SUM(A1)", "-1+2", f"+{EVIL}"
+    lines = "".join(f'p{n}@x.example.org,"{cell}"\n' for n, cell in enumerate(cells))
+    _file(room).write_text(f"email,=1+1\n{lines}", "utf-8")
+    room.app_state.policies.expire()
+    for row in csv.reader(io.StringIO(room.reviewer().get("/tables/dua.csv").body)):
+        assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t"))]
+        assert "\u202e" not in "".join(row)
+
+
+def test_a_refused_table_gives_no_file(room: Room) -> None:
+    room.app_state.policies.expire()
+    lena = room.visitor()
+    lena.post("/plans")
+    _file(room).write_bytes(b"")
+    room.app_state.policies.expire()
+    refused = lena.get("/tables/dua.csv")
+    assert refused.status == 409
+    assert "the file is empty" in refused.body
 
 
 def test_rows_come_in_pages_of_a_bounded_size(room: Room) -> None:

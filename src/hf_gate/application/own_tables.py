@@ -337,11 +337,14 @@ def index_rows(table: Table) -> dict[tuple[str, str], TableRow]:
     return {key: row for row in table.rows for key in keys_of_row(row)}
 
 
-def matches_text(row: TableRow, query: str) -> bool:
-    """Return whether any cell of a row contains a text, whatever its case."""
-    wanted = query.casefold()
-    cells = (row.user_id, row.username, row.email, row.domain, *row.columns.values())
-    return any(wanted in cell.casefold() for cell in cells if cell)
+def find_rows(own: OwnTable, text: str) -> list[TableRow]:
+    """Return the rows with a cell that contains a text, whatever its case; all rows for an empty text."""
+    wanted = text.casefold()
+    return [row for row in own.table.rows if not wanted or any(wanted in cell.casefold() for cell in _cells_of(row))]
+
+
+def _cells_of(row: TableRow) -> Iterator[str]:
+    return filter(None, (row.user_id, row.username, row.email, row.domain, *row.columns.values()))
 
 
 def name_row(row: TableRow) -> str:

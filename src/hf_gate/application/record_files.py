@@ -1,7 +1,7 @@
 """Encodes records as JSON, JSON lines and CSV in bounded memory, for commands and for downloads from the desk.
 
-CSV has one column for each question, status or outcome in a map of a record, and for each part of a verdict and a grant:
-`answers.Purpose`, `counts.done`, `verdict.action`, `grant.ends_at`.
+CSV has one column for each question, status, outcome or cell in a map of a record, and for each part of a verdict and a grant:
+`answers.Purpose`, `counts.done`, `row.note`, `verdict.action`, `grant.ends_at`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..domain.display_text import csv_cell, csv_value, make_visible, to_json
 from ..domain.flat_rows import ANSWER_COLUMNS, most_frequent_labels
 from .records import GrantRecord, R, Record, VerdictRecord, keys_of
 
-SPREAD: Final = ("answers", "counts", "requests")
+SPREAD: Final = ("answers", "counts", "requests", "row")
 """Fields that CSV spreads over columns. A requester can invent labels, so the number of columns is limited."""
 
 _LEFT_OUT: Final = frozenset({"quality", *SPREAD})

@@ -49,7 +49,7 @@ class TableRowRecord(Record, frozen=True, kw_only=True):
     expires: Time | None
     state: Annotated[State, Meta(description="unknown: a date cannot be read, or the username waits for an account")]
     account: Annotated[str | None, Meta(description="the account id to which the username is bound")]
-    row: Annotated[dict[str, str], Meta(description="the other columns")]
+    row: Annotated[dict[str, str] | None, Meta(description="the other columns; null: hidden from viewers")]
 
 
 class TableEffectRecord(Record, frozen=True, kw_only=True):
@@ -151,20 +151,24 @@ def table_record(own: OwnTable) -> TableRecord:
     )
 
 
-def table_row_record(row: TableRow, now: datetime, bindings: Mapping[str, str]) -> TableRowRecord:
-    """Return the record of one row. `bindings` are the accounts of usernames."""
+def table_row_record(
+    row: TableRow, now: datetime, bindings: Mapping[str, str], *, is_masked: bool = False
+) -> TableRowRecord:
+    """Return the record of one row. `bindings` are the accounts of usernames. A masked record names nobody."""
     account = bindings.get(row.username or "") or None
+    domain = None if row.domain is None else f"@{row.domain}"
+    shown = (None,) * 5 if is_masked else (row.user_id, row.username, row.email, domain, account)
     return TableRowRecord(
         line=row.line,
-        user_id=row.user_id,
-        username=row.username,
-        email=row.email,
-        domain=None if row.domain is None else f"@{row.domain}",
+        user_id=shown[0],
+        username=shown[1],
+        email=shown[2],
+        domain=shown[3],
         starts=None if row.starts is None else to_iso(row.starts),
         expires=None if row.expires is None else to_iso(row.expires),
         state=_state_of_row(row, now, is_bound=account is not None),
-        account=account,
-        row=dict(row.columns),
+        account=shown[4],
+        row=None if is_masked else dict(row.columns),
     )
 
 

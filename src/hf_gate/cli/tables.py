@@ -17,7 +17,7 @@ from ..application.own_tables import (
     draft_removal,
     draft_row,
     find_own_table,
-    matches_text,
+    find_rows,
     name_row,
     read_own_tables,
     save_draft,
@@ -94,14 +94,14 @@ def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> 
         run.out.warn(describe_refusal(own.table))
     zone = workspace.zone
     bindings, now = workspace.store.bindings(own.name), workspace.now()
-    found = [row for row in own.table.rows if query is None or matches_text(row, query)]
+    found = find_rows(own, query or "")
     columns: list[Column[TableRowRecord]] = [
         Column("LINE", lambda row: str(row.line), is_right_aligned=True, drop_rank=3),
         Column("WHO", who_of_record, is_flexible=True, min_width=12),
         Column("STATE", lambda row: row.state),
         Column("FROM", lambda row: _day(row.starts, zone), drop_rank=4),
         Column("EXPIRES", lambda row: _day(row.expires, zone, is_end=True), drop_rank=1),
-        Column("OTHER COLUMNS", lambda row: _other_cells(row.row), is_flexible=True, drop_rank=2),
+        Column("OTHER COLUMNS", lambda row: _other_cells(row.row or {}), is_flexible=True, drop_rank=2),
     ]
     is_whole = run.out.records(
         TableRowRecord,

@@ -129,6 +129,7 @@ ROUTES: Final = (
     Route("POST", "/policies/{name}/save", _ADMIN, policies.save_draft, is_draft=True),
     Route("GET", "/tables", _VIEWER, tables.index),
     Route("GET", "/tables.{kind}", _VIEWER, tables.export),
+    Route("GET", "/tables/{name}.{kind}", _VIEWER, tables.export_rows),
     Route("GET", "/tables/{name}", _VIEWER, tables.page),
     Route("POST", "/tables/{name}/rows", _ADMIN, table_edits.change_rows),
     Route("POST", "/tables/{name}/import", _ADMIN, table_edits.import_rows),

@@ -7,11 +7,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.own_tables import OwnTable, columns_of, list_own_tables, matches_text, name_row, read_own_tables
-from ..application.table_records import TableRecord, describe_binding, table_record, table_row_record
+from ..application.own_tables import OwnTable, columns_of, find_rows, list_own_tables, name_row, read_own_tables
+from ..application.table_records import (
+    TableRecord,
+    TableRowRecord,
+    describe_binding,
+    table_record,
+    table_row_record,
+)
 from ..domain.grants import last_day
 from ..domain.members import MemberRole
 from ..errors import HfGateError
@@ -105,13 +112,27 @@ def page(context: RequestContext) -> Response:
     return render_table(context, desk, desk.find(context.params["name"]))
 
 
+def export_rows(context: RequestContext) -> Response:
+    """Return the rows of one table as a file. Viewers get them without names, addresses and other columns."""
+    own = read_visible_tables(context).find(context.params["name"])
+    if own.table.outdated:
+        raise Refused(f"{own.table.file_problem}.", hint="Correct the file to get its rows.", status=409)
+    bindings, masked = context.workspace.store.bindings(own.name), context.is_masked
+    rows = own.table.rows if masked else find_rows(own, _search_text(context))
+    records = (table_row_record(row, context.now, bindings, is_masked=masked) for row in rows)
+    return export_response(f"table-{own.name}", context.params["kind"], TableRowRecord, records)
+
+
+def _search_text(context: RequestContext) -> str:
+    return context.query_value("q").strip()[:MAX_QUERY]
+
+
 def render_table(
     context: RequestContext, desk: TablesOfDesk, own: OwnTable, *, wrong: str = "", status: int = 200,
 ) -> Response:  # fmt: skip
     """Show the rows of one table. `wrong` says why nothing was written."""
-    text = context.query_value("q").strip()[:MAX_QUERY]
-    rows = () if context.is_masked else own.table.rows
-    found = [row for row in rows if not text or matches_text(row, text)]
+    text = _search_text(context)
+    found = [] if context.is_masked else find_rows(own, text)
     after = context.query_value("after")
     start = int(after) if after.isdecimal() and len(after) < 10 else 0
     shown = [row for row in found if row.line > start][: PAGE_SIZE + 1]
@@ -124,6 +145,7 @@ def render_table(
         title=f"Table {own.name}",
         own=own,
         text=text,
+        searched=f"?{urlencode({'q': text})}" if text else "",
         total=len(found),
         lines=[_make_line(context, own, row, bindings) for row in shown[:PAGE_SIZE]],
         next_line=shown[PAGE_SIZE - 1].line if len(shown) > PAGE_SIZE else None,
