@@ -239,6 +239,60 @@ def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(co
     assert "although rule all of policy voices decides it" in lines[1], "what is counted is named"
 
 
+def _write_policy(folder: Path, text: str) -> None:
+    (folder / "policies" / "starter.yaml").write_text(text, "utf-8")
+
+
+def test_an_old_request_is_not_stuck_at_the_moment_a_policy_is_enforced(console: Console, tmp_path: Path) -> None:
+    desk = tmp_path / "hf-gate.yaml"
+    desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
+    fill(console.hub, ["bob"], DATASET)
+    _write_policy(tmp_path, POLICY.replace("mode: enforce", "mode: shadow"))
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    console.hub.clock.advance("9d")
+    _write_policy(tmp_path, POLICY)
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert _check(console) == (0, "fine")
+    console.hub.clock.advance("25h")
+    assert console.run("stop", env=CLOCK).code == 0
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert console.run("start", env=CLOCK).code == 0
+    assert "waits for 25 h although rule all" in console.run("status", "--check", env=CLOCK).out
+
+
+def test_an_old_request_is_not_overdue_at_the_moment_a_rule_with_a_due_date_is_enforced(
+    console: Console, tmp_path: Path
+) -> None:
+    _write_policy(tmp_path, POLICY.replace("mode: enforce", "mode: shadow"))
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    console.hub.clock.advance("9d")
+    _write_policy(tmp_path, POLICY.replace("then: accept", "then: human, due: 2d"))
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert _check(console) == (0, "fine")
+    console.hub.clock.advance("3d")
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
+
+
+def test_a_held_policy_is_not_late_at_the_moment_of_its_promotion(console: Console) -> None:
+    fill(console.hub, [f"p{n:02}" for n in range(60)], DATASET)
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    console.hub.clock.advance("3d")
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    said = console.run("status", "--check", env=CLOCK).out
+    assert "policy promote" in said
+    assert console.run("policy", "promote", "voices", "--yes", "--max-changes", "61", env=CLOCK).code == 0
+    assert console.run("stop", env=CLOCK).code == 0
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert console.run("start", env=CLOCK).code == 0
+    assert "although rule all" not in console.run("status", "--check", env=CLOCK).out
+    console.hub.clock.advance("25h")
+    assert console.run("stop", env=CLOCK).code == 0
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert console.run("start", env=CLOCK).code == 0
+    assert "although rule all" in console.run("status", "--check", env=CLOCK).out
+
+
 def test_a_request_whose_profile_is_never_read_is_stuck_and_the_fact_is_named(console: Console, tmp_path: Path) -> None:
     rule = "when: person.followers > 3, then: accept}\n  - {id: rest, then: human"
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", rule), "utf-8")

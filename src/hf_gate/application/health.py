@@ -6,20 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from itertools import takewhile
 from typing import Final, NamedTuple
 
 from ..domain.display_text import pluralize
-from ..domain.events import VerdictReached, decode_event
+from ..domain.events import EventKind, PolicyPromoted, VerdictReached, decode_event
 from ..domain.ids import Repo
-from ..domain.rows import RepoRow, RequestRow
+from ..domain.rows import RepoRow, RequestRow, TimelineFilter
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState, TurnEnd, TurnRow
 from ..policy.tables import Table
 from ..store.approvals import count_overdue
+from ..store.ledger import search_entries
 from ..store.store import Store
 from ..store.turns import read_turns
-from ..store.waiting import find_oldest_overdue, find_undecided
+from ..store.waiting import find_overdue, find_undecided
 from .approval_alarms import describe_alarms, list_open_alarms
 from .grant_ends import held_ends_note, read_held_ends
 from .policy_saves import PolicyHold
@@ -34,6 +36,7 @@ _UNPROVED: Final = timedelta(hours=25)  # a full sync is due every 24 h
 _UNDONE: Final = timedelta(hours=24)  # after this time, a request should have the decision of its rule
 _NOT_ENDED: Final = timedelta(days=1)  # after this time, a grant that is due should have ended
 _MAX_READ: Final = 2000  # the oldest pending requests of a repo that are read
+_MAX_CHECKED: Final = 100  # of them, whose time under the rule is read
 _DECIDED: Final = ("accept", "reset", "reject")
 _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
@@ -227,17 +230,26 @@ def _list_access(store: Store, now: datetime) -> Iterator[StuckProblem]:
 
 
 def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[StuckProblem]:
-    """Yield which requests of a repo wait for too long: past the `due` of their rule, or a day after a rule decided."""
-    if overdue := count_overdue(store, repo, to_ms(now), MAX_OVERDUE):
-        oldest = find_oldest_overdue(store, repo, to_ms(now))
-        row = None if oldest is None else store.request(oldest)
-        rule = "" if row is None else f" The oldest waits for a person by {_describe_rule(store, row)}."
-        words = f"{pluralize(overdue, 'request')} of {repo} past the due date of the rule: hf-gate ls {repo} --query due:over"
-        yield StuckProblem(StuckKind.OVERDUE, str(repo), f"{words}.{rule}" if rule else words)
-    found = find_undecided(store, repo, to_ms(now - _UNDONE), _MAX_READ)
-    row = None if found is None else store.request(found)
+    """Yield which requests of a repo wait for too long: past the `due` of their rule, or a day after a rule decided.
+
+    The time counts from `_WaitClock.start`: a policy that was enforced just now is not late on an old queue.
+    """
+    clock, at = _WaitClock(store), to_ms(now)
+    overdue = store.requests(find_overdue(store, repo, at, _MAX_CHECKED)).values()
+    row = next((one for one in overdue if clock.start(one) + _due_span(one) < at), None)
     if row is not None:
-        ago = format_span(now - from_ms(row.state.asked_at))
+        count = pluralize(count_overdue(store, repo, at, MAX_OVERDUE), "request")
+        yield StuckProblem(
+            StuckKind.OVERDUE,
+            str(repo),
+            f"{count} of {repo} past the due date of the rule: hf-gate ls {repo} --query due:over."
+            f" The oldest waits for a person by {_describe_rule(store, row)}.",
+        )
+    before = to_ms(now - _UNDONE)
+    undecided = store.requests(find_undecided(store, repo, before, _MAX_CHECKED, _MAX_READ)).values()
+    row = next((one for one in undecided if clock.start(one) < before), None)
+    if row is not None:
+        ago = format_span(now - from_ms(clock.start(row)))
         rule, is_decided = (
             _describe_rule(store, row),
             row.state.verdict is not None and row.state.verdict[0] in _DECIDED,
@@ -245,6 +257,39 @@ def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[StuckProb
         why = f"although {rule} decides it" if is_decided else f"because a profile was not read: {rule}"
         words = f"A request of {repo} waits for {ago} {why}: hf-gate plan"
         yield StuckProblem(StuckKind.UNDECIDED, str(repo), words)
+
+
+def _due_span(row: RequestRow) -> int:
+    """Return the time (ms) that the `due` of the rule gives people."""
+    return 0 if row.state.due is None else max(0, row.state.due - row.state.asked_at)
+
+
+@dataclass(frozen=True)
+class _WaitClock:
+    """Finds since when requests wait under their rule."""
+
+    store: Store
+
+    @cached_property
+    def _promotions(self) -> Mapping[str, int]:
+        """When the version in force of each policy was promoted (ms)."""
+        wanted = TimelineFilter(repos=(), kind=EventKind.POLICY_PROMOTED)
+        rows = search_entries(self.store, wanted, limit=_ENTRIES).rows
+        found = [(decode_event(row.link.body), row.link.at) for row in reversed(rows)]
+        return {event.policy: at for event, at in found if isinstance(event, PolicyPromoted)}
+
+    def start(self, row: RequestRow) -> int:
+        """Return the latest of these times (ms): the request arrived, its rule began to apply, its policy was promoted."""
+        arrived = max(row.state.asked_at, row.state.last_moved_at or 0)
+        action, policy, rule, _ = row.state.verdict or ("", None, "", None)
+        began = 0
+        for entry in self.store.entries(request=row.id, limit=_ENTRIES):
+            event = decode_event(entry.link.body)
+            if isinstance(event, VerdictReached):
+                if (event.action, event.policy, event.rule) != (action, policy, rule):
+                    break
+                began = entry.link.at
+        return max(arrived, began, self._promotions.get(policy or "", 0))
 
 
 def _describe_rule(store: Store, row: RequestRow) -> str:

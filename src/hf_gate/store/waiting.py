@@ -23,16 +23,16 @@ def count_older(store: Store, repo: Repo, before: int, most: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-def find_oldest_overdue(store: Store, repo: Repo, now: int) -> int | None:
-    """Return the request of a repo that a person should have decided first."""
-    sql = f"SELECT r.id FROM requests r {_OF_REPO} AND {IS_OVERDUE} ORDER BY r.due_at, r.id LIMIT 1"
-    return _first(store.reads.row(sql, (*_values_of(repo), now)))
+def find_overdue(store: Store, repo: Repo, now: int, most: int) -> list[int]:
+    """Return at most `most` requests of a repo that a person should have decided by now, the first ones due."""
+    sql = f"SELECT r.id FROM requests r {_OF_REPO} AND {IS_OVERDUE} ORDER BY r.due_at, r.id LIMIT ?"
+    return [row[0] for row in store.reads.rows(sql, (*_values_of(repo), now, most))]
 
 
-def find_undecided(store: Store, repo: Repo, before: int, most: int) -> int | None:
-    """Return the oldest request that a rule decides, or would decide with a profile that was not read.
+def find_undecided(store: Store, repo: Repo, before: int, most: int, most_searched: int) -> list[int]:
+    """Return at most `most` requests that a rule decides, or would decide with a profile that was not read, the oldest first.
 
-    It is searched for among the `most` oldest before a time (ms).
+    They are searched for among the `most_searched` oldest before a time (ms).
     """
     oldest = (
         f"SELECT r.id, r.verdict_id, r.asked_at, r.outcome FROM requests r {_OF_REPO} AND r.status = ? AND r.asked_at < ?"
@@ -40,14 +40,11 @@ def find_undecided(store: Store, repo: Repo, before: int, most: int) -> int | No
     )
     sql = (
         f"SELECT old.id FROM ({oldest}) AS old JOIN verdicts v ON v.id = old.verdict_id WHERE {_DECIDED}"
-        " ORDER BY old.asked_at, old.id LIMIT 1"
+        " ORDER BY old.asked_at, old.id LIMIT ?"
     )
-    return _first(store.reads.row(sql, (*_values_of(repo), Status.PENDING.value, before, most)))
+    values = (*_values_of(repo), Status.PENDING.value, before, most_searched, most)
+    return [row[0] for row in store.reads.rows(sql, values)]
 
 
 def _values_of(repo: Repo) -> tuple[str, str, str]:
     return repo.type.value, repo.namespace, repo.name
-
-
-def _first(row: tuple[int, ...] | None) -> int | None:
-    return None if row is None else int(row[0])
