@@ -38,6 +38,7 @@ TAGS = {
     e.SyncEnded: "SyncEnded",
     e.DataRevealed: "DataRevealed",
     e.DeputyNamed: "DeputyNamed",
+    e.RequestAssigned: "RequestAssigned",
     e.UnattendedStopped: "UnattendedStopped",
     e.UnattendedStarted: "UnattendedStarted",
 }

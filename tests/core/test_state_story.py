@@ -152,6 +152,8 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
         "member m_2 stands in for member m_1 until 2027-01-15 08:00 UTC",
     ),
     (e.DeputyNamed(member="m_1"), None, "member m_1 is back"),
+    (e.RequestAssigned(member="m_1"), None, "assigned to member m_1"),
+    (e.RequestAssigned(), None, "assigned to nobody"),
 ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from hf_gate.application.evaluation import CurrentVerdicts
-from hf_gate.application.request_record_builders import stored_request
+from hf_gate.application.request_record_builders import NO_DETAILS, stored_request
 from hf_gate.cli.request_table import display_name
 from hf_gate.domain.ids import Repo, parse_repo
 from tests.web.hostile import PAYLOADS
@@ -207,7 +207,7 @@ def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(room: Room)
     with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE people SET username = NULL WHERE username = 'eve'")
     (row,) = room.app_state.workspace.store.find_by_identity(None, account)
-    record = structs.replace(stored_request(row, CurrentVerdicts(None), None), user=None)
+    record = structs.replace(stored_request(row, CurrentVerdicts(None), NO_DETAILS), user=None)
     number = f"(hidden #{account[-6:]})"
     assert number in room.visitor().get("/queue").body
     assert (row.person_name, display_name(record)) == (number, number)

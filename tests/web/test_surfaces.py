@@ -13,6 +13,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.application.overview_records import OverviewRecord
+from hf_gate.application.policy_records import PolicyRecord, ProblemRecord
 from hf_gate.application.record_files import SPREAD
 from hf_gate.application.records import (
     AttemptRecord,
@@ -25,8 +26,6 @@ from hf_gate.application.records import (
     OutcomeRecord,
     PersonRecord,
     PlanRecord,
-    PolicyRecord,
-    ProblemRecord,
     Record,
     RepoRecord,
     ReportRecord,

@@ -6,7 +6,6 @@ resumed run can send an acceptance without the approvals that the policies ask f
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from ..domain.approvals import (
 )
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.members import Member, MemberRole, make_owner_member
+from ..domain.members import Member, MemberRole, owner_of_setting
 from ..domain.outcomes import OutcomeKind
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.rows import RequestRow, RunRow
@@ -51,7 +50,7 @@ _ENTRIES: Final = 100  # of a request, searched for the notes of its approvals
 def read_deciders(store: Store) -> list[Member]:
     """Return the owner, if the desk was used, and the members who may sign in."""
     text = store.setting(setting_keys.OWNER)
-    owner = [] if text is None else [make_owner_member(**json.loads(text))]
+    owner = [] if text is None else [owner_of_setting(text)]
     return [*owner, *(one for one in store.members() if one.has_link)]
 
 

@@ -38,7 +38,7 @@ from .ledger_entries import history_records
 from .past_records import AccessRecord, PastRequestRecord, ShownPastRequest
 from .ports import HubPort
 from .records import keys_of
-from .request_record_builders import AttemptFields, attempt_fields
+from .request_record_builders import AttemptFields, RowDetails, attempt_fields
 from .sync import RowIdSet
 
 MAX_MEMBERS: Final = 10_000  # members of one organisation that are listed
@@ -282,7 +282,7 @@ def _past_fields(store: Store, certainty: SyncCertainty, past: PastRequest) -> _
     terms = {} if state.terms is None else read_terms(store, [state.terms])
     grant = build_grant_record(state, terms, {} if origin is None else read_agreements(store, origin))
     return {
-        **attempt_fields(past.row, _ANY_VERDICT, grant),
+        **attempt_fields(past.row, _ANY_VERDICT, RowDetails(grant)),
         "as_of": ms_to_iso(certainty.moment.at),
         "proved_at": ms_to_iso(certainty.proved_at),
         "found_later": past.row.id in certainty.found_later,

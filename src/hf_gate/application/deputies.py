@@ -10,7 +10,7 @@ from ..domain.grants import end_of_day
 from ..domain.members import Member, MemberRole
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
-from ..store.absences import read_absences, write_absence
+from ..store.absences import find_deputies, read_absences, write_absence
 from .members import Membership
 
 MAX_ABSENCE: Final = timedelta(days=366)
@@ -31,14 +31,16 @@ def set_deputy(membership: Membership, member: Member, deputy: str, until: str, 
         raise UsageError("That is not a day.", hint="Write it like 2027-01-31.") from None
     if not now <= end <= now + MAX_ABSENCE:
         raise UsageError("The day must be from today on, and within a year.", hint="Write a day like 2027-01-31.")
-    write_absence(membership.workspace.store, member.id, found.id, to_ms(end), by=by, at=to_ms(now))
+    with membership.workspace.store.writing() as write:
+        write_absence(write, member.id, found.id, to_ms(end), by=by, at=to_ms(now))
     return day.isoformat()
 
 
 def end_absence(membership: Membership, member: Member, *, by: str, now: datetime) -> None:
     """Store that a member is back; nothing happens if they are not away."""
-    if any(one.member == member.id for one in read_absences(membership.workspace.store, to_ms(now))):
-        write_absence(membership.workspace.store, member.id, None, None, by=by, at=to_ms(now))
+    if any(one.member == member.id for one in read_absences(membership.workspace.store.reads, to_ms(now))):
+        with membership.workspace.store.writing() as write:
+            write_absence(write, member.id, None, None, by=by, at=to_ms(now))
 
 
 def list_stood_in_for(membership: Membership, member: Member, now: datetime) -> Mapping[str, str]:
@@ -46,22 +48,18 @@ def list_stood_in_for(membership: Membership, member: Member, now: datetime) -> 
 
     If a deputy is away too, their deputy stands in for both.
     """
-    absences = {one.member: one for one in read_absences(membership.workspace.store, to_ms(now))}
-    found = {}
-    for ident, absence in absences.items():
-        deputy, seen = absence.deputy, {ident}
-        while deputy in absences and deputy not in seen:
-            seen.add(deputy)
-            deputy = absences[deputy].deputy
-        away = membership.find_by_id(ident)
-        if deputy == member.id and away is not None and away.id != member.id:
-            found[away.name] = _last_day(absence.until, membership)
+    absences = read_absences(membership.workspace.store.reads, to_ms(now))
+    deputies, found = find_deputies(absences), {}
+    for one in absences:
+        away = membership.find_by_id(one.member)
+        if deputies.get(one.member) == member.id and away is not None:
+            found[away.name] = _last_day(one.until, membership)
     return found
 
 
 def describe_absence(membership: Membership, member: Member, now: datetime) -> tuple[str, str] | None:
     """Return the deputy of a member who is away, and the last day; None if the member is there."""
-    for one in read_absences(membership.workspace.store, to_ms(now)):
+    for one in read_absences(membership.workspace.store.reads, to_ms(now)):
         if one.member == member.id:
             deputy = membership.find_by_id(one.deputy)
             return ("nobody" if deputy is None else deputy.name), _last_day(one.until, membership)

@@ -31,11 +31,6 @@ def pair_with_grants(store: Store, rows: Iterable[RequestRow]) -> Iterator[tuple
             yield row, build_grant_record(row.state, terms, agreements.get(row.id, {}))
 
 
-def read_grant(store: Store, row: RequestRow) -> GrantRecord | None:
-    """Return the record of the access that one request gives now."""
-    return next(grant for _, grant in pair_with_grants(store, [row]))
-
-
 def build_grant_record(
     state: RequestState, terms: Mapping[str, GrantTerms], agreements: Mapping[str, Mapping[str, str]]
 ) -> GrantRecord | None:

@@ -15,13 +15,22 @@ from msgspec.structs import replace
 from ..domain.accounts import Account
 from ..domain.events import POLICY_ACTOR
 from ..domain.ids import Repo
-from ..domain.members import RESERVED_NAMES, Member, MemberOrigin, MemberRole, RunAuthor, make_owner_member
+from ..domain.members import (
+    RESERVED_NAMES,
+    Member,
+    MemberOrigin,
+    MemberRole,
+    RunAuthor,
+    make_owner_member,
+    owner_of_setting,
+)
 from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.runs import UNSETTLED, ChangeState, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
+from ..store.assignments import free_assignments
 from ..store.ledger import count_ends_changed_outside_runs
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.store import Store
@@ -248,9 +257,14 @@ class Membership:
     def admit_owner(self) -> None:
         """Store who the owner is. A member who was invited under the owner's name is another person and is revoked."""
         stored = json.dumps({"name": self.owner, "user_id": self.owner_id})
-        if self.workspace.store.setting(setting_keys.OWNER) != stored:
+        known = self.workspace.store.setting(setting_keys.OWNER)
+        if known != stored:
+            former = None if known is None else owner_of_setting(known).id
             with self.workspace.store.writing() as write:
                 write.write_setting(setting_keys.OWNER, stored)
+                if former not in {None, self.owner_member.id}:
+                    at = to_ms(self.workspace.now())
+                    free_assignments(write, str(former), by=self.owner, at=at, keeps=lambda _: False)
         namesake = self.workspace.members.find_by_name(self.owner)
         if namesake is not None and namesake.has_link:
             self.revoke(namesake, self.owner)

@@ -19,9 +19,9 @@ from ..plan.model import Change
 from ..private_files import write_private_file
 from ..store.identity import read_full_identity
 from ..store.person_data import read_person_data
+from .assignments import pair_with_details
 from .erasure_places import find_places
 from .evaluation import CurrentVerdicts
-from .grant_records import pair_with_grants
 from .record_builders import change_record, person_record
 from .records import (
     BindingRecord,
@@ -45,12 +45,12 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
     current = {str(row.repo): row.state.status for row in attempts if row.is_current}
     repos = {row.id: row.repo for row in attempts}
     names = read_full_identity(store.reads, person.id).pattern.names
-    verdicts = CurrentVerdicts(None)
+    verdicts, pairs = CurrentVerdicts(None), pair_with_details(workspace, attempts, workspace.now())
     return PersonExportRecord(
         made_at=to_iso(workspace.now()),
         endpoint=store.endpoint,
         person=person_record(person, current),
-        requests=[exported_request(row, verdicts, grant) for row, grant in pair_with_grants(store, attempts)],
+        requests=[exported_request(row, verdicts, details) for row, details in pairs],
         entries=_list_entries(workspace, attempts),
         changes=[_change(row.n, row) for row in data.changes],
         decisions=[

@@ -12,16 +12,14 @@ from ..domain.ids import RepoType
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.timestamps import HOUR_MS, ms_to_iso, to_iso, to_ms
+from .policy_records import AcceptRequirementRecord, PolicyRecord, ProblemRecord
 from .records import (
-    AcceptRequirementRecord,
     AccountRecord,
     ChangeRecord,
     GrantEndRecord,
     HealthRecord,
     OutcomeRecord,
     PersonRecord,
-    PolicyRecord,
-    ProblemRecord,
     RepoRecord,
     RepoStatusRecord,
     RunRecord,

@@ -78,6 +78,8 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     quality: Annotated[dict[str, Quality] | None, Meta(description="of each text answer; checkboxes are not rated")]
     verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
     grant: Annotated[GrantRecord | None, Meta(description="null without access, or if only the Hub was read")]
+    assigned_to: Annotated[str | None, Meta(description="the member whom a person assigned the pending request to")]
+    deputy: Annotated[str | None, Meta(description="the member who stands in while that one is away")]
 
 
 class TermsRecord(Record, frozen=True, kw_only=True):
@@ -395,7 +397,7 @@ class PersonExportRecord(Record, frozen=True, kw_only=True):
     places: Annotated[list[PlaceRecord], Meta(description="your files that name the person")]
 
 
-# ---- audit log and policies --------------------------------------------------------------------------------------------
+# ---- audit log --------------------------------------------------------------------------------------------------------
 
 
 class AuditRecord(Record, frozen=True, kw_only=True):
@@ -410,41 +412,3 @@ class AuditRecord(Record, frozen=True, kw_only=True):
     request: Annotated[int | None, Meta(description="the number of its request in the store")]
     text: Annotated[str, Meta(description="the entry as a sentence")]
     body: Mapping[str, Any]
-
-
-class ProblemRecord(Record, frozen=True, kw_only=True):
-    """One problem of a policy or of `hf-gate.yaml`."""
-
-    file: str
-    line: Count
-    column: Count
-    length: Count
-    level: Literal["error", "warning"]
-    code: str
-    message: str
-    hint: str | None
-    fix: Annotated[str | None, Meta(description="the replacement for `length` characters from this position")]
-
-
-class AcceptRequirementRecord(Record, frozen=True, kw_only=True):
-    """The least that a requester must control to be accepted by one rule."""
-
-    rule: str
-    trust: Annotated[Literal["claimed", "account", "verified", "yours"] | None, Meta(description="null: nothing")]
-    facts: list[str]
-
-
-class PolicyRecord(Record, frozen=True, kw_only=True):
-    """One policy file. In the desk's list, `failing_tests` and `accepts` are null, because it does not run the tests."""
-
-    policy: str
-    file: str
-    mode: Annotated[Literal["shadow", "enforce"] | None, Meta(description="null when the file cannot be read")]
-    digest: str | None
-    applies_to: list[str]
-    rules: Count
-    tests: Count
-    errors: Count
-    warnings: Count
-    failing_tests: list[str] | None = None
-    accepts: list[AcceptRequirementRecord] | None = None

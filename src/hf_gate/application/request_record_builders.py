@@ -6,7 +6,7 @@ that lacks a field or that gets one twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from ..domain.ids import Person
 from ..domain.requests import AccessRequest
@@ -37,6 +37,19 @@ class RequestFields(TypedDict):
     quality: dict[str, Quality] | None
     verdict: VerdictRecord | None
     grant: GrantRecord | None
+    assigned_to: str | None
+    deputy: str | None
+
+
+class RowDetails(NamedTuple):
+    """What is known of a stored request beside its row: its access, and who should decide it."""
+
+    grant: GrantRecord | None = None
+    assigned_to: str | None = None
+    deputy: str | None = None
+
+
+NO_DETAILS: Final = RowDetails()
 
 
 class AttemptFields(RequestFields):
@@ -58,15 +71,15 @@ def request_record(request: AccessRequest, *, with_quality: bool = True) -> Requ
 
 
 def stored_request(
-    row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None, *, with_quality: bool = True
+    row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails, *, with_quality: bool = True
 ) -> RequestRecord:
     """Return the record of a stored request. `verdicts` drops a verdict that no longer applies."""
-    return RequestRecord(**stored_fields(row, verdicts, grant, with_quality=with_quality))
+    return RequestRecord(**stored_fields(row, verdicts, details, with_quality=with_quality))
 
 
-def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None) -> AttemptRecord:
+def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails) -> AttemptRecord:
     """Return the record of a stored request with its attempt number and its end."""
-    return AttemptRecord(**attempt_fields(row, verdicts, grant))
+    return AttemptRecord(**attempt_fields(row, verdicts, details))
 
 
 def attempt_record(request: AccessRequest) -> AttemptRecord:
@@ -74,10 +87,10 @@ def attempt_record(request: AccessRequest) -> AttemptRecord:
     return AttemptRecord(**request_fields(request), attempt=None, until=None)
 
 
-def exported_request(row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None) -> ExportedRequest:
+def exported_request(row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails) -> ExportedRequest:
     """Return the record of a stored request for the export of the store."""
     return ExportedRequest(
-        **attempt_fields(row, verdicts, grant, with_quality=False),
+        **attempt_fields(row, verdicts, details, with_quality=False),
         id=row.id,
         person=row.person.id,
         follows=row.state.after,
@@ -94,16 +107,16 @@ def exported_request(row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRec
 def request_fields(
     request: AccessRequest,
     verdict: VerdictRecord | None = None,
-    grant: GrantRecord | None = None,
+    details: RowDetails = NO_DETAILS,
     *,
     with_quality: bool = True,
 ) -> RequestFields:
     """Return the fields of a request read from the Hub."""
-    return _build_fields(request, request.person, request.email, verdict, grant, with_quality=with_quality)
+    return _build_fields(request, request.person, request.email, verdict, details, with_quality=with_quality)
 
 
 def stored_fields(
-    row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None, *, with_quality: bool = True
+    row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails, *, with_quality: bool = True
 ) -> RequestFields:
     """Return the fields of a stored request, with the person's latest names."""
     known, request = row.person.identity, row.request or _without_record(row)
@@ -111,14 +124,14 @@ def stored_fields(
     username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
     person = Person(known.user_id or recorded.id, username, fullname)
     verdict = verdict_record(row, verdicts)
-    return _build_fields(request, person, known.email or request.email, verdict, grant, with_quality=with_quality)
+    return _build_fields(request, person, known.email or request.email, verdict, details, with_quality=with_quality)
 
 
 def attempt_fields(
-    row: RequestRow, verdicts: CurrentVerdicts, grant: GrantRecord | None, *, with_quality: bool = True
+    row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails, *, with_quality: bool = True
 ) -> AttemptFields:
     """Return the fields of a stored request with its attempt number and its end."""
-    fields = stored_fields(row, verdicts, grant, with_quality=with_quality)
+    fields = stored_fields(row, verdicts, details, with_quality=with_quality)
     return {**fields, "attempt": row.state.attempt, "until": ms_to_iso(row.state.ends_at)}
 
 
@@ -127,7 +140,7 @@ def _build_fields(
     person: Person,
     email: str | None,
     verdict: VerdictRecord | None,
-    grant: GrantRecord | None,
+    details: RowDetails,
     *,
     with_quality: bool,
 ) -> RequestFields:
@@ -145,7 +158,9 @@ def _build_fields(
         "answers": dict(request.answers) if request.has_form else None,
         "quality": rate_answers(request) if with_quality else None,
         "verdict": verdict,
-        "grant": grant,
+        "grant": details.grant,
+        "assigned_to": details.assigned_to,
+        "deputy": details.deputy,
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from ..domain.ids import Repo
-from ..domain.members import TEAM_UNTIL_SETTING
+from ..domain.members import OWNER_SETTING, TEAM_UNTIL_SETTING
 from ..store import export
 
 RESTORED: Final = "restored"
 """When the store was restored from a backup (ms). Deleted once every repo has been fully synced again."""
 
-OWNER: Final = "desk owner"
+OWNER: Final = OWNER_SETTING
 """The account whose token the desk used last: name and id, as JSON."""
 
 PRIVATE_HOST: Final = export.PRIVATE_HOST

@@ -12,11 +12,11 @@ import msgspec
 
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..store.export import StoreReader
-from ..store.store import Store
+from .assignments import pair_with_details
 from .evaluation import CurrentVerdicts
-from .grant_records import pair_with_grants
 from .ledger_files import checkpoint_to_dict, export_ledger
 from .request_record_builders import exported_request
+from .workspace import Workspace
 
 TABLES: Final[Mapping[str, str]] = {
     "about": "the Hub and version of the store",
@@ -49,13 +49,13 @@ TABLES: Final[Mapping[str, str]] = {
 
 
 def export_files(
-    store: Store, dump: StoreReader, owned: Mapping[str, bytes], now: datetime
+    workspace: Workspace, dump: StoreReader, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Yield file names with their lines, to be written within `dump.snapshot`. `owned` are files of the workspace."""
-    verdicts = CurrentVerdicts(None)
+    store, verdicts = workspace.store, CurrentVerdicts(None)
     yield "README.txt", [_format_readme(store.endpoint, now).encode()]
-    pairs = pair_with_grants(store, dump.requests())
-    yield "requests.jsonl", (_encode_line(exported_request(row, verdicts, grant)) for row, grant in pairs)
+    pairs = pair_with_details(workspace, dump.requests(), now)
+    yield "requests.jsonl", (_encode_line(exported_request(row, verdicts, details)) for row, details in pairs)
     yield "ledger.jsonl", export_ledger(store, now, personal=True)
     yield "checkpoints.jsonl", (_encode_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())
     for table in TABLES:

@@ -69,7 +69,7 @@ def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes])
     """Export the store and the owner's files into a folder; return the number of lines of each file."""
     dump = StoreReader(workspace.store)
     with dump.snapshot():
-        return write_folder(folder, export_files(workspace.store, dump, owned, workspace.now()))
+        return write_folder(folder, export_files(workspace, dump, owned, workspace.now()))
 
 
 def restore_backup(

@@ -45,6 +45,8 @@ COMMANDS: dict[str, CommandEntry] = {
         "decision_commands:grant", "Grant access to people who have not asked.", _DECIDE, has_effect=True
     ),
     "revoke": CommandEntry("decision_commands:revoke", "End the access of accepted people.", _DECIDE, has_effect=True),
+    "assign": CommandEntry("assign:assign", "Assign requests to the member who should decide them.", _DECIDE),
+    "unassign": CommandEntry("assign:unassign", "Assign requests to nobody.", _DECIDE),
     "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _WORKSPACE),
     "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _WORKSPACE),
     "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _WORKSPACE),

@@ -12,7 +12,7 @@ import click
 from ..application.ledger_entries import history_records
 from ..application.past_records import PastRequestRecord
 from ..application.records import AttemptRecord
-from ..application.request_record_builders import attempt_record, stored_attempt
+from ..application.request_record_builders import NO_DETAILS, attempt_record, stored_attempt
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, RequestNotFound
@@ -118,12 +118,12 @@ def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
 
 
 def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
-    from ..application.grant_records import pair_with_grants
+    from ..application.assignments import pair_with_details
     from ..application.policy_bundle import read_current_verdicts
 
     verdicts = read_current_verdicts(workspace.location.folder)
-    pairs = pair_with_grants(workspace.store, _attempts(workspace, user, repo))
-    return [stored_attempt(row, verdicts, grant) for row, grant in pairs]
+    pairs = pair_with_details(workspace, _attempts(workspace, user, repo), workspace.now())
+    return [stored_attempt(row, verdicts, details) for row, details in pairs]
 
 
 def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[RequestRow]:
@@ -166,7 +166,7 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
     yield f"{attempts[-1].person_name}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        last = stored_attempt(theirs[-1], read_current_verdicts(workspace.location.folder), grant=None)
+        last = stored_attempt(theirs[-1], read_current_verdicts(workspace.location.folder), NO_DETAILS)
         yield f"  {_attempt_line(last, run.now())}"
         yield from history_lines(history_records(workspace.store, theirs))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.policy_records import PolicyRecord
 from ..application.record_builders import policy_record, problem_record
-from ..application.records import PolicyRecord
 from ..domain.display_text import make_visible, pluralize
 from ..domain.ids import Repo, RepoType
 from ..errors import UsageError

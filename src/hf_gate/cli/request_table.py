@@ -43,6 +43,8 @@ def ls_columns(
         columns.append(Column("REPO", repo_argument))
     if with_status:
         columns.append(Column("STATUS", lambda row: row.status))
+    if any(row.assigned_to for row in rows):
+        columns.append(Column("ASSIGNED", describe_assignee, is_flexible=True, min_width=8, drop_rank=4))
     if any(row.verdict for row in rows):
         columns.append(
             Column("VERDICT", lambda row: verdict_cell(row, now), is_flexible=True, min_width=10, drop_rank=5)
@@ -68,6 +70,11 @@ def verdict_cell(row: RequestRecord, now: datetime | None = None) -> str:
     is_late = row.status == Status.PENDING and due is not None and now is not None and due < now
     late = "OVERDUE · " if is_late else ""
     return f"{late}{label_verdict(verdict.action)} · {verdict.rule if verdict.policy else 'no rule'}"
+
+
+def describe_assignee(row: RequestRecord) -> str:
+    """Return the member who should decide a request, and who stands in."""
+    return f"{row.assigned_to or '-'}{f' ({row.deputy} stands in)' if row.deputy else ''}"
 
 
 def _columns_by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:

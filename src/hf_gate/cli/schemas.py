@@ -11,6 +11,7 @@ from ..application.letters import LetterRecord, SampleRecord
 from ..application.notice_records import DestinationRecord, MessageRecord
 from ..application.overview_records import OverviewRecord
 from ..application.past_records import AccessRecord, ComparisonRecord, PastRequestRecord, ShownPastRequest
+from ..application.policy_records import PolicyRecord, ProblemRecord
 from ..application.records import (
     AttemptRecord,
     AuditRecord,
@@ -22,8 +23,6 @@ from ..application.records import (
     PersonExportRecord,
     PersonRecord,
     PlanRecord,
-    PolicyRecord,
-    ProblemRecord,
     RepoRecord,
     ReportRecord,
     RepoStatusRecord,
@@ -235,6 +234,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "expire-ls": _array(_record(GrantEndRecord)),
     "expire-change": _document(changed=_COUNT, ends=_array(_record(GrantEndRecord)), left=_map(_COUNT)),
     "expire-no-renew": _document(changed=_COUNT, is_final=_BOOL),
+    "assign": _document(assigned_to=_MAYBE, assigned=_COUNT, already=_COUNT),
     "expire-confirm": _document(confirmed=_COUNT, kinds=_map(_COUNT)),
     "people": _array(_record(PersonRecord)),
     "plans": _array(_record(PlanRecord)),
@@ -418,6 +418,7 @@ ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("table-add", "table-remove"), "table-edit"),
     "table-diff": "table-import",
     "repos-form": "form-check",
+    "unassign": "assign",
 }
 
 

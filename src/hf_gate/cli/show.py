@@ -14,7 +14,13 @@ from ..application.ledger_entries import history_records
 from ..application.past_records import ShownPastRequest
 from ..application.record_builders import account_record
 from ..application.records import ShownRequest
-from ..application.request_record_builders import RequestFields, request_fields, stored_fields, verdict_record
+from ..application.request_record_builders import (
+    NO_DETAILS,
+    RequestFields,
+    request_fields,
+    stored_fields,
+    verdict_record,
+)
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import Status
@@ -23,7 +29,7 @@ from .as_of import as_of_option, open_ledger, print_certainty, read_view
 from .framework import Run, command, repo_type_option
 from .name_suggestions import did_you_mean
 from .request_details import history_lines, request_lines
-from .request_table import target_argument, verdict_cell
+from .request_table import describe_assignee, target_argument, verdict_cell
 from .targets import read_targets
 from .text_layout import terminal_width
 from .workspace import announce, open_stored_workspace
@@ -114,22 +120,26 @@ def _current_request(
     run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestFields, AccessRequest]:
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
-    from ..application.grant_records import read_grant
+    from ..application.assignments import pair_with_details
     from ..application.policy_bundle import read_current_verdicts
 
     verdicts = read_current_verdicts(None if workspace is None else workspace.location.folder)
-    grant = read_grant(workspace.store, attempts[-1]) if workspace is not None and attempts else None
+    details = NO_DETAILS
+    if workspace is not None and attempts:
+        details = next(one for _, one in pair_with_details(workspace, attempts[-1:], workspace.now()))
     try:
         request = find_request(run, request_target)
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
-        return stored_fields(attempts[-1], verdicts, grant), attempts[-1].request
-    return request_fields(request, verdict_record(attempts[-1], verdicts) if attempts else None, grant), request
+        return stored_fields(attempts[-1], verdicts, details), attempts[-1].request
+    return request_fields(request, verdict_record(attempts[-1], verdicts) if attempts else None, details), request
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
     yield from request_lines(request, now, shown.account, terminal_width(sys.stdout))
+    if shown.assigned_to:
+        yield f"  assigned  to {to_one_line(describe_assignee(shown))}"
     if shown.verdict:
         yield f"  verdict   {to_one_line(verdict_cell(shown))}"
     if shown.history:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from ..application.records import RequestRecord
 from ..application.request_record_builders import stored_request
 from ..domain.lifecycle import STATUSES
-from ..domain.query import Pattern, Query, Term
+from ..domain.query import ASSIGNED_TO_ME, Pattern, Query, Term
 from ..domain.query_parser import parse_query
 from ..domain.timestamps import from_ms, to_ms
+from .assign import member_at_terminal
 from .output import FIRST_ROWS, Column, Format, format_age
 from .request_table import display_name, ls_columns, target_argument
 from .workspace import open_stored_workspace
@@ -42,19 +43,30 @@ def find_listing(run: Run, arguments: ListingQuery) -> StoreListing | None:
     if workspace is None:
         return None
     known = {row.repo: row for row in workspace.store.repos() if row.full_at is not None}
+    asker = _find_asker(run, workspace, arguments.query)
     if arguments.repos:
         rows = [known[repo] for repo in arguments.repos if repo in known]
-        return StoreListing(workspace, rows, arguments) if len(rows) == len(arguments.repos) else None
+        return StoreListing(workspace, rows, arguments, asker) if len(rows) == len(arguments.repos) else None
     if workspace.location.folder is None:
         return None  # only the Hub knows which repos belong to the account
     rows = [row for repo, row in sorted(known.items()) if workspace.location.config.includes(repo)]
-    return StoreListing(workspace, rows, arguments) if rows else None
+    return StoreListing(workspace, rows, arguments, asker) if rows else None
+
+
+def _find_asker(run: Run, workspace: Workspace, query: str) -> str:
+    """Return the id of the member who uses the terminal, if the query names them."""
+    if not parse_query(query).names_asker:
+        return ""
+    from ..application.assignments import find_assignee
+
+    member = find_assignee(workspace, ASSIGNED_TO_ME, member_at_terminal(run))
+    return "" if member is None else member.id
 
 
 class StoreListing:
     """The requests in the store that match a listing query."""
 
-    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], arguments: ListingQuery) -> None:
+    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], arguments: ListingQuery, asker: str) -> None:
         from ..application.approval_status import resolve_approvals
         from ..application.policy_bundle import read_current_verdicts
 
@@ -64,7 +76,7 @@ class StoreListing:
         terms = [_one_of("repo", [str(row.repo) for row in repos])]
         if "status" not in keys and set(arguments.statuses) != set(STATUSES):
             terms.append(_one_of("status", arguments.statuses))
-        self.query = resolve_approvals(workspace, Query((*terms, *own.terms)))
+        self.query = resolve_approvals(workspace, Query((*terms, *own.terms)).asked_by(asker))
         self.is_unfiltered = not own.terms
         self.verdicts = read_current_verdicts(workspace.location.folder)
 
@@ -90,15 +102,15 @@ class StoreListing:
 
     def rows(self, limit: int | None, *, with_quality: bool) -> Iterable[RequestRecord]:
         """Return the records that `ls` prints, grouped by person if requested."""
-        from ..application.grant_records import pair_with_grants
+        from ..application.assignments import pair_with_details
 
-        is_grouped, store = self.arguments.by_person, self.workspace.store
-        pairs = pair_with_grants(store, self.requests(None if is_grouped else limit))
+        is_grouped, workspace = self.arguments.by_person, self.workspace
+        pairs = pair_with_details(workspace, self.requests(None if is_grouped else limit), workspace.now())
         if not is_grouped:
-            return (stored_request(row, self.verdicts, grant, with_quality=with_quality) for row, grant in pairs)
+            return (stored_request(row, self.verdicts, details, with_quality=with_quality) for row, details in pairs)
         people: dict[int, list[RequestRecord]] = {}
-        for row, grant in pairs:
-            record = stored_request(row, self.verdicts, grant, with_quality=with_quality)
+        for row, details in pairs:
+            record = stored_request(row, self.verdicts, details, with_quality=with_quality)
             people.setdefault(row.person.id, []).append(record)
         return (row for rows in people.values() for row in rows)
 

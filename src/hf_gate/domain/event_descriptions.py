@@ -176,6 +176,8 @@ def _describe_member_event(event: e.AnyEvent) -> str:
             if event.deputy is None or event.until is None:
                 return f"member {event.member} is back"
             return f"member {event.deputy} stands in for member {event.member} until {_format_time(event.until)}"
+        case e.RequestAssigned():
+            return "assigned to nobody" if event.member is None else f"assigned to member {event.member}"
         case e.PlanAgreed():
             return (
                 f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}, as Hub account {event.account}"

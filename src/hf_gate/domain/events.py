@@ -40,6 +40,7 @@ class EventKind(StrEnum):
     NOTE_WRITTEN = "NoteWritten"
     DATA_REVEALED = "DataRevealed"
     DEPUTY_NAMED = "DeputyNamed"
+    REQUEST_ASSIGNED = "RequestAssigned"
     POLICY_PROMOTED = "PolicyPromoted"
     POLICY_SAVED = "PolicySaved"
     TABLE_ACCEPTED = "TableAccepted"
@@ -208,6 +209,12 @@ class DeputyNamed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
     until: int | None = None  # ms
 
 
+class RequestAssigned(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_ASSIGNED.value):
+    """A pending request was assigned to a member; without a member, to nobody."""
+
+    member: str | None = None  # id
+
+
 class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.POLICY_PROMOTED.value):
     """This version of a policy may act without confirmation, from its first turn on."""
 
@@ -251,16 +258,13 @@ class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Eve
 
 
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):
-    """A member got a new link to the desk. `account` is the unproven Hub account id in the invitation.
-
-    `seal` is the digest of the member's row and of the link's digest. A changed seal reveals an edited row.
-    """
+    """A member got a new link to the desk."""
 
     member: str
     role: str
     repos: tuple[str, ...] | None = None
-    account: str | None = None
-    seal: str | None = None
+    account: str | None = None  # id of the Hub account in the invitation, not proven
+    seal: str | None = None  # digest of the member's row and link; a changed one reveals an edited row
 
 
 class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_REVOKED.value):
@@ -368,6 +372,7 @@ AnyEvent: TypeAlias = (
     | ReminderAccepted
     | DataRevealed
     | DeputyNamed
+    | RequestAssigned
     | NoteWritten
     | PolicyPromoted
     | PolicySaved
@@ -398,17 +403,14 @@ _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its time, actor and request (the store's number), as passed to the writer.
-
-    `private` needs `person`: the salt of that person protects the commitment.
-    """
+    """An event with its time, actor and request (the store's number), as passed to the writer."""
 
     event: AnyEvent
     at: int  # ms
     actor: str
     request: int | None = None
     person: int | None = None
-    private: Private | None = None
+    private: Private | None = None  # needs `person`, whose salt protects the commitment
 
 
 OUTSIDE = "outside"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from enum import StrEnum
 from typing import Final
@@ -13,8 +14,8 @@ from .timestamps import DAY_MS, HOUR_MS
 MEMBER_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 """The pattern of member names."""
 
-RESERVED_NAMES: Final = frozenset({"outside", "desk", "policy", "local"})
-"""Names of other actors in the ledger, which no member can have."""
+RESERVED_NAMES: Final = frozenset({"outside", "desk", "policy", "local", "me", "none", "nobody", "others"})
+"""Names of other actors in the ledger and words of queries, which no member can have."""
 
 SESSION_LIFETIME: Final = 12 * HOUR_MS
 """Milliseconds from the start of a session to its end."""
@@ -23,6 +24,9 @@ MAX_SAVED_VIEWS: Final = 50  # of one member at a time
 TEAM_UNTIL_SETTING: Final = "team until"
 """The setting with the time (ms) until which a removed admin still counts as present."""
 TEAM_GRACE: Final = DAY_MS  # ms
+
+OWNER_SETTING: Final = "desk owner"
+"""The setting with the account whose token the desk used last: name and id, as JSON."""
 
 
 class MemberRole(StrEnum):
@@ -98,6 +102,11 @@ def make_owner_member(name: str, user_id: str | None) -> Member:
     proven_at = None if user_id is None else 0
     ident = f"owner:{user_id or name}"
     return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
+
+
+def owner_of_setting(text: str) -> Member:
+    """Return the member for the desk's token from the setting `OWNER_SETTING`."""
+    return make_owner_member(**json.loads(text))
 
 
 class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):

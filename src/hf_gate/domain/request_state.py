@@ -60,6 +60,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     is_final: bool = False  # the end is not extended
     due: int | None = None  # ms: until when a person should decide, by the rule
     reminders: tuple[tuple[str, int], ...] = ()  # by rule: when the last reminder was accepted
+    assigned: str | None = None  # id of the member who should decide; only while the request is pending
 
     def is_overdue(self, now: int) -> bool:
         """Tell whether a person should have decided before this time (ms)."""
@@ -87,7 +88,8 @@ def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> Reque
         )  # fmt: skip
     if state is None:
         return None
-    return replace(_apply_move(state, event, at), version=state.version + 1)
+    after = replace(_apply_move(state, event, at), version=state.version + 1)
+    return after if after.assigned is None or after.status == Status.PENDING else replace(after, assigned=None)
 
 
 def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
@@ -108,10 +110,10 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
             reached = (event.action, event.policy, event.rule, event.digest)
             more: dict[str, Any] = {"queue": event.queue, "due": event.due, "hand_terms": event.hand_terms}
             return replace(state, verdict=reached, shadow=event.shadow, **more)
-        case e.ChangeStarted():
-            return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
-        case e.ChangeSettled():
-            return _apply_settled(state, event, at)
+        case e.ChangeStarted() | e.ChangeSettled():
+            return _apply_change(state, event, at)
+        case e.RequestAssigned():
+            return replace(state, assigned=event.member)
         case e.GrantDated() | e.GrantNoticed() | e.RenewalBlocked():
             return _apply_end(state, event, at)
         case _:
@@ -145,8 +147,10 @@ def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed | e.Ren
     return dated if is_earlier else replace(dated, noticed_at=at)
 
 
-def _apply_settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
-    """Apply an outcome. The kinds done and already change the status; the others do not."""
+def _apply_change(state: RequestState, event: e.ChangeStarted | e.ChangeSettled, at: int) -> RequestState:
+    """Apply the start or the outcome of a change. The kinds done and already change the status; the others do not."""
+    if isinstance(event, e.ChangeStarted):
+        return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
     if event.kind == OutcomeKind.OPEN:
         return state
     closed = replace(state, open_run=None, open_before=None, open_after=None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..domain import events as e
 from ..domain.events import LedgerEntry
-from .store import Store
+from .sql import Database
+from .writer import Writer
 
 
 class Absence(NamedTuple):
@@ -17,17 +19,33 @@ class Absence(NamedTuple):
     until: int
 
 
-def read_absences(store: Store, at: int) -> list[Absence]:
+def read_absences(db: Database, at: int) -> list[Absence]:
     """Return the absences that have not ended."""
-    rows = store.reads.rows("SELECT member, deputy, until FROM absences WHERE until >= ? ORDER BY member", (at,))
+    rows = db.rows("SELECT member, deputy, until FROM absences WHERE until >= ? ORDER BY member", (at,))
     return [Absence(*row) for row in rows]
 
 
-def write_absence(store: Store, member: str, deputy: str | None, until: int | None, *, by: str, at: int) -> None:
+def find_deputies(absences: Iterable[Absence]) -> dict[str, str]:
+    """Return who stands in for each member who is away, by id. If a deputy is away too, their deputy stands in for both.
+
+    In a circle of deputies, nobody stands in.
+    """
+    by_member = {one.member: one.deputy for one in absences}
+    found = {}
+    for member, first in by_member.items():
+        deputy, seen = first, {member}
+        while deputy in by_member and deputy not in seen:
+            seen.add(deputy)
+            deputy = by_member[deputy]
+        if deputy not in seen:
+            found[member] = deputy
+    return found
+
+
+def write_absence(write: Writer, member: str, deputy: str | None, until: int | None, *, by: str, at: int) -> None:
     """Store an absence with its ledger entry; without a deputy, the member is back."""
-    with store.writing() as write:
-        write.db.run("DELETE FROM absences WHERE member = ? OR until < ?", (member, at))
-        if deputy is not None and until is not None:
-            write.db.run("INSERT INTO absences (member, deputy, until) VALUES (?, ?, ?)", (member, deputy, until))
-        event = e.DeputyNamed(member=member, deputy=deputy, until=until)
-        write.append(None, [LedgerEntry(event=event, at=at, actor=by)])
+    write.db.run("DELETE FROM absences WHERE member = ? OR until < ?", (member, at))
+    if deputy is not None and until is not None:
+        write.db.run("INSERT INTO absences (member, deputy, until) VALUES (?, ?, ?)", (member, deputy, until))
+    event = e.DeputyNamed(member=member, deputy=deputy, until=until)
+    write.append(None, [LedgerEntry(event=event, at=at, actor=by)])

@@ -18,6 +18,7 @@ from ..domain.members import (
 )
 from ..domain.sessions import LINK_LIFETIME, digest_of
 from . import member_rows
+from .assignments import free_assignments, may_be_assigned
 from .store import Store
 from .writer import Writer
 
@@ -138,6 +139,15 @@ class Members:
         if known is not None and _is_admin(known) and not (_is_admin(member) and member.id == known.id):
             write.write_setting(TEAM_UNTIL_SETTING, str(entry.at + TEAM_GRACE))
         member_rows.write_member(write.db, member, link)
+        if known is not None:
+            is_same = known.id == member.id
+            free_assignments(
+                write,
+                known.id,
+                by=entry.actor,
+                at=entry.at,
+                keeps=lambda repo: is_same and may_be_assigned(member, repo),
+            )
         write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
         write.db.run("DELETE FROM devices WHERE member = ?", (member.id,))
         write.db.run("DELETE FROM devices WHERE member NOT IN (SELECT id FROM members)")

@@ -12,6 +12,7 @@ from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.lifecycle import Status
 from ..domain.query import KEY_VALUES, MISSING_APPROVAL, OVERDUE, SECOND_APPROVAL, Day, Pattern, Query, Term
+from .assigned_conditions import IS_FREE, assigned_conditions
 from .query_conditions import TEXT, Candidate, Conditions
 from .query_times import age_conditions, day_condition, end_conditions
 from .search_text import NAME, SHORT, clean, is_dense, label_mark
@@ -37,7 +38,7 @@ def _count_parts(term: Term) -> int:
     return sum(len(value.parts) if isinstance(value, Pattern) else 1 for value in term.values)
 
 
-_BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "queue", "quality", "mail"})
+_BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "queue", "assigned", "quality", "mail"})
 """Keys with so few distinct values that patterns are compared with these values instead of with rows."""
 
 
@@ -158,7 +159,20 @@ def _add_same(builder: _ConditionBuilder, term: Term) -> None:
 
 def _add_queue(builder: _ConditionBuilder, term: Term) -> None:
     names = [row[0] for row in builder.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'queue'")]
-    builder.add_in("r.queue", [name for name in names if _matches_any(term.patterns, name)], is_not=term.is_not)
+    among, value = builder.db.in_clause([name for name in names if _matches_any(term.patterns, name)])
+    builder.add_any([(f"r.queue {among} AND r.assigned IS NULL", (value,))], is_not=term.is_not)
+
+
+def _add_assigned(builder: _ConditionBuilder, term: Term) -> None:
+    """Match requests by the member they are assigned to. They are few, so their numbers are read first."""
+    parts = assigned_conditions(builder.db, term.patterns, builder.now)
+    builder.add_any(parts or [("1 = 0", ())], is_not=term.is_not)
+    if not term.is_not and all(sql != IS_FREE for sql, _ in parts):
+        sql = " OR ".join(f"({part})" for part, _ in parts) or "1 = 0"
+        few = f"SELECT r.id FROM requests r WHERE r.is_current AND r.assigned IS NOT NULL AND ({sql}) LIMIT {MAX_CANDIDATES + 1}"
+        found = {row[0] for row in builder.db.rows(few, [value for _, values in parts for value in values])}
+        if len(found) <= MAX_CANDIDATES:
+            builder.result.restrict(found)
 
 
 def _add_table(builder: _ConditionBuilder, term: Term) -> None:
@@ -347,7 +361,7 @@ _ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
     "": _add_word, "status": _add_status, "repo": _add_repo, "user": _add_user, "email": _add_email, "domain": _add_domain, "country": _add_country,
     "age": _add_age, "asked": _day_adder("r.asked_at"), "reviewed": _day_adder("r.reviewed_at"), "ends": _add_ends,
     "rule": _verdict_adder("rule"),
-    "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue, "approval": _add_approval, "due": _add_due,
+    "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue, "assigned": _add_assigned, "approval": _add_approval, "due": _add_due,
     "quality": _class_adder("quality"), "mail": _class_adder("mail"), "same": _add_same,
 }  # fmt: skip
 

@@ -105,6 +105,7 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     foreign_key_column("verdicts", "verdict_id", null=True),
     text_column("queue", null=True),
     integer_column("due_at", null=True),  # until when a person should decide
+    text_column("assigned", null=True),  # id of the member who should decide
     integer_column("until_at", null=True),
     text_column("at_end", null=True),
     text_column("until_rule", null=True),
@@ -153,6 +154,7 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     partial_index("requests_repo", "repo_id", "status", "asked_at", "id", where="is_current"),
     partial_index("requests_verdict", "verdict_id", "asked_at", "id", where="is_current AND verdict_id IS NOT NULL"),
     partial_index("requests_queue", "queue", "asked_at", "id", where="is_current AND queue IS NOT NULL"),
+    partial_index("requests_assigned", "assigned", "asked_at", "id", where="is_current AND assigned IS NOT NULL"),
     partial_index("requests_due", "due_at", "id", where="is_current AND due_at IS NOT NULL"),
     # good purposes and free e-mail addresses are so frequent that reading in order soon fills a page
     partial_index("requests_quality", "quality", "status", "asked_at", "id", where="is_current AND quality <> 'good'"),

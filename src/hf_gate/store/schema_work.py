@@ -339,5 +339,6 @@ picked = Table(
     integer_column("asked_at"),
     integer_column("last_moved_at"),
     bytes_column("answers"),
+    text_column("assigned", null=True),  # to whom it was assigned when it was selected
     sqlite_with_rowid=False,
 )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..application.grant_records import pair_with_grants
+from ..application.assignments import pair_with_details
 from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
 from ..application.record_builders import terms_record
 from ..application.records import Record, RequestRecord, TermsRecord
@@ -312,9 +312,9 @@ def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> lis
             id=request_key(row),
             version=version_with_terms(row, terms.get(row.id)),
             terms=terms_record(terms[row.id], context.now, zone) if row.id in terms else None,
-            **stored_fields(row, verdicts, grant),
+            **stored_fields(row, verdicts, details),
         )
-        for row, grant in pair_with_grants(context.workspace.store, found)
+        for row, details in pair_with_details(context.workspace, found, context.now)
     ]
 
 

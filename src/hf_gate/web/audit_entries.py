@@ -39,6 +39,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.NOTE_WRITTEN: "note",
     EventKind.DATA_REVEALED: "data shown to a viewer",
     EventKind.DEPUTY_NAMED: "deputy",
+    EventKind.REQUEST_ASSIGNED: "assigned",
     EventKind.POLICY_PROMOTED: "policy promoted",
     EventKind.POLICY_SAVED: "policy saved",
     EventKind.TABLE_ACCEPTED: "table accepted",

@@ -32,6 +32,7 @@ from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import Change, make_plan
 from . import formatting
+from .assignments import list_names
 from .bulk_approvals import summarize_approvals
 from .bulk_ends import lacks_choice, parse_bulk_ends, read_terms, summarize_ends
 from .exports import export_response
@@ -105,6 +106,7 @@ def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
     return {
         "picked": context.workspace.selections.count(context.selection_name),
         "query_text": text,
+        "assignable": list_names(context),
         "matching": count_matching(asked.query, list_counts(context)) if asked.problem is None else None,
     }
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.grant_records import pair_with_grants
+from ..application.assignments import pair_with_details
 from ..application.last_transition import LastTransition, last_transition
 from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
@@ -247,7 +247,8 @@ def _export(context: RequestContext, name: str, kind: str) -> Response:
         raise NotFound
     verdicts = context.app_state.policies.current_verdicts
     attempts = (row for person in people for row in _list_attempts(context, person))
-    rows = [stored_attempt(row, verdicts, grant) for row, grant in pair_with_grants(context.workspace.store, attempts)]
+    pairs = pair_with_details(context.workspace, attempts, context.now)
+    rows = [stored_attempt(row, verdicts, details) for row, details in pairs]
     return export_response("person", kind, AttemptRecord, rows)
 
 

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 from starlette.responses import Response
 
 from ..application.evaluation import fill_templates
+from ..application.policy_records import PolicyRecord
 from ..application.record_builders import policy_record
-from ..application.records import PolicyRecord
 from ..application.workspace import Workspace
 from ..domain.display_text import clip, make_visible
 from ..domain.lifecycle import Status

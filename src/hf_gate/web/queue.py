@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.assignments import pair_with_details
 from ..application.deputies import list_stood_in_for
-from ..application.grant_records import pair_with_grants
 from ..application.hold_reasons import count_holds, format_holds
 from ..application.records import RequestRecord
 from ..application.request_record_builders import stored_request
@@ -26,6 +26,7 @@ from ..domain.timestamps import format_span, from_ms, to_ms
 from ..errors import InvalidQuery
 from . import queue_by_person
 from .approvals import describe_open_alarms
+from .assignments import list_names
 from .drafts import visible_tables
 from .exports import export_response
 from .queue_by_person import PersonRequests
@@ -60,6 +61,7 @@ _NOT_OLDEST: Final = f"{PENDING} age:<=7d"
 _NEEDS_REVIEW: Final = f"{PENDING} verdict:human"
 _OVERDUE: Final = f"{PENDING} due:over"
 _SECOND_APPROVAL: Final = f"{PENDING} approval:second"
+_MINE: Final = f"{PENDING} assigned:me"
 _SECOND_CHANCE: Final = "status:rejected quality:good"
 VIEWS: Final = (
     ("Pending", PENDING),
@@ -127,6 +129,7 @@ def page(context: RequestContext) -> Response:
         picked=context.workspace.selections.count(context.selection_name),
         matching=matching,
         query_text=asked.text,
+        assignable=list_names(context),
         **({} if shown["lines"] else empty_state(context, asked, counters, standing[Status.PENDING], more)),
     )
 
@@ -203,19 +206,20 @@ def list_views(
 
 
 def _own_queues_view(context: RequestContext) -> list[tuple[str, str]]:
-    """Return the view without the queues that are for other members; none if no queue is."""
+    """Return the view without the queues and requests that are for other members, and the view of the member's own."""
     bundle = context.app_state.policies.current
     config = context.workspace.location.config if bundle is None else bundle.config
     away = list_stood_in_for(context.app_state.membership, context.member, context.now)
     others = config.queues_of_others(context.member.name, away)
-    return [("For you", f"{PENDING} -queue:{','.join(others)}")] if others else []
+    own = [("Assigned to you", _MINE)]
+    return [("For you", f"{PENDING} -queue:{','.join(others)} -assigned:others"), *own] if others else own
 
 
 def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pending: int | None) -> bool:
     """Tell whether a view is not empty and differs from Pending."""
     if view["query"] == _OLDEST:
         return bool(pending) and all(has_matches(context, parse_query(text)) for text in (_OLDEST, _NOT_OLDEST))
-    if view["query"] in {_OVERDUE, _SECOND_APPROVAL}:
+    if view["query"] in {_OVERDUE, _SECOND_APPROVAL, _MINE}:
         return has_matches(context, parse_query(str(view["query"])))
     if view["query"] == _SECOND_CHANCE and context.is_masked:
         return False
@@ -341,8 +345,8 @@ def export(context: RequestContext) -> Response:
 def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
     """Yield the records of requests. The quality of answers is not computed for CSV."""
     verdicts = context.app_state.policies.current_verdicts
-    with_quality, pairs = context.params.get("kind") != "csv", pair_with_grants(context.workspace.store, rows)
-    return (stored_request(row, verdicts, grant, with_quality=with_quality) for row, grant in pairs)
+    with_quality, pairs = context.params.get("kind") != "csv", pair_with_details(context.workspace, rows, context.now)
+    return (stored_request(row, verdicts, details, with_quality=with_quality) for row, details in pairs)
 
 
 def _list_all(context: RequestContext, asked: QueueQuery) -> Iterator[RequestRow]:

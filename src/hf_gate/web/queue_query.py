@@ -131,8 +131,8 @@ def _drop_terms_closed_to_viewers(asked: QueueQuery) -> QueueQuery:
 
 
 def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
-    """Return the query limited to the repos that the member can see, with the requests of its `approval:` terms."""
-    visible = context.list_visible_repos()
+    """Return the query as this member asks it: of repos that they can see, with the requests of its `approval:` terms."""
+    query, visible = query.asked_by(context.member.id), context.list_visible_repos()
     query = resolve_approvals(context.workspace, query, lambda: context.app_state.policies.current)
     if visible.are_all:
         return query

@@ -23,7 +23,7 @@ WORDS: Final = {
         "accept": "would accept", "human": "needs review", "wait": "on hold", "reset": "would send back",
         "reject": "would reject",
     },
-    "ends": {"none": "never"},
+    "ends": {"none": "never"}, "assigned": {"none": "to nobody", "me": "to you", "others": "to others"},
     "quality": {"junk": "meaningless", "empty": "left empty", "thin": "too short", "good": "answered", "missing": "not asked"},
 }  # fmt: skip
 """Values of keys in words; other values are shown as they are."""
@@ -31,7 +31,7 @@ WORDS: Final = {
 _NAMES: Final = {
     "repo": "Repo", "user": "Person", "email": "Address", "domain": "Mail domain", "country": "Country",
     "age": "Asked", "asked": "Asked", "reviewed": "Decided", "ends": "Access ends", "rule": "Rule", "shadow": "In shadow mode:",
-    "table": "Table", "reason": "Reason", "answer": "Any answer", "queue": "Queue", "approval": "Approval", "due": "Due", "quality": "Purpose",
+    "table": "Table", "reason": "Reason", "answer": "Any answer", "queue": "Queue", "assigned": "Assigned", "approval": "Approval", "due": "Due", "quality": "Purpose",
     "mail": "E-mail", "same": "Same text as request",
 }  # fmt: skip
 _UNITS: Final = {"h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}

@@ -15,6 +15,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .approvals import find_alarm
+from .assignments import list_names
 from .attempts import find_changes
 from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
@@ -48,6 +49,7 @@ def page(context: RequestContext) -> Response:
         title=f"{line.who} asks for {row.repo}",
         line=line,
         alarm=find_alarm(context, row),
+        assignable=list_names(context, row) if row.state.status == Status.PENDING else [],
         can_reveal=context.is_masked and may_reveal(context.workspace),
         attempts=attempts,
         changes=find_changes(context, row, attempts),

@@ -1,0 +1,134 @@
+"""assign and unassign: say which member should decide pending requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ..domain.display_text import pluralize
+from ..domain.members import Member, MemberRole
+from ..errors import RequestNotFound, Stale, UsageError
+from .framework import command, repo_type_option
+from .targets import read_targets
+from .workspace import actor_of, open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..application.targets import RequestTarget
+    from ..application.workspace import Workspace
+    from ..domain.rows import RequestRow
+    from .framework import Run
+
+
+def _target_options(function: Callable[..., object]) -> Callable[..., object]:
+    for option in reversed((
+        click.argument("targets", nargs=-1, metavar="[TARGET]..."),
+        click.option("--from", "file", metavar="FILE", help="Read targets from a file, one per line; - is stdin."),
+        click.option("--repo", metavar="REPO", help="The repo of all targets; allows request ids as targets."),
+        repo_type_option,
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+@command(
+    "assign",
+    examples=(
+        "hf-gate assign ada-l@datasets/acme/eeg --to mia",
+        "hf-gate assign datasets/acme/eeg ada-l bob99 --to me",
+        "hf-gate assign ada-l@datasets/acme/eeg --to kim --instead-of mia",
+        "hf-gate ls --query assigned:none --format jsonl | hf-gate assign - --to mia",
+    ),
+)
+@_target_options
+@click.option("--to", metavar="MEMBER", required=True, help="A member who may decide there; also `me` and `nobody`.")
+@click.option("--instead-of", metavar="MEMBER", help="Also reassign what is assigned to this member now.")
+def assign(
+    run: Run,
+    *,
+    targets: tuple[str, ...],
+    file: str | None,
+    repo: str | None,
+    repo_type: str | None,
+    to: str,
+    instead_of: str | None,
+) -> int:
+    """Assign pending requests to the member who should decide them. Nothing is sent to the Hub.
+
+    Others can still decide. What is assigned to somebody else stays so, unless --instead-of names that member.
+    """
+    return _assign(run, read_targets(targets, file, repo, repo_type), to, instead_of)
+
+
+@command("unassign", examples=("hf-gate unassign ada-l@datasets/acme/eeg",))
+@_target_options
+def unassign(run: Run, *, targets: tuple[str, ...], file: str | None, repo: str | None, repo_type: str | None) -> int:
+    """Assign pending requests to nobody: the queue of their rule has them again. The same as `assign --to nobody`."""
+    return _assign(run, read_targets(targets, file, repo, repo_type), "nobody", None)
+
+
+def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str | None) -> int:
+    from ..application.assignments import assign_requests, find_assignee, read_assignees
+
+    with open_workspace(run, writes=True, lends=True) as workspace:
+        me = member_at_terminal(run)
+        member = find_assignee(workspace, to, me)
+        former = None if instead_of is None else find_assignee(workspace, instead_of, me)
+        rows = [_find_request(workspace, target) for target in targets]
+        assignees = read_assignees(workspace, workspace.now())
+        if member is not None:
+            may_replace = {None, member.id, None if former is None else former.id}
+            taken = next((row for row in rows if row.state.assigned not in may_replace), None)
+            if taken is not None:
+                _refuse_taken(
+                    taken, assignees[taken.state.assigned or ""].name if taken.state.assigned in assignees else ""
+                )
+        seen = {row.id: row.state.assigned for row in rows}
+        result = assign_requests(workspace, rows, seen, member, by=me, now=workspace.now())
+    if result.changed:
+        raise Stale(
+            f"{pluralize(len(result.changed), 'request')} changed meanwhile; the others are assigned.",
+            hint="Run it again.",
+        )
+    name = None if member is None else member.name
+    document = {
+        "schema_version": 1,
+        "assigned_to": name,
+        "assigned": len(result.assigned),
+        "already": len(result.already),
+    }
+    already = f", {len(result.already):,} already were" if result.already else ""
+    words = f"{pluralize(len(result.assigned), 'request')} assigned to {name or 'nobody'}{already}."
+    run.out.document(document, lambda: [words])
+    return 0
+
+
+def member_at_terminal(run: Run) -> Member:
+    """Return who uses the terminal: the token's account, else the local user."""
+    account = run.account
+    user_id = None if account is None else account.id
+    proven_at = None if user_id is None else 0
+    return Member(name=actor_of(run), role=MemberRole.ADMIN, has_link=True, user_id=user_id, proven_at=proven_at)
+
+
+def _refuse_taken(row: RequestRow, name: str) -> None:
+    whose = name or "a member who is unknown"
+    raise UsageError(
+        f"the request of {row.person_name} at {row.repo} is assigned to {whose}. Nothing was assigned.",
+        hint=f"To take it over: --instead-of {name}" if name else "Free it first: hf-gate unassign",
+    )
+
+
+def _find_request(workspace: Workspace, target: RequestTarget) -> RequestRow:
+    """Return the stored request of a target."""
+    from ..application.evaluation import latest_request
+
+    known = target.target
+    key = known.request_id or known.user_id or known.username or ""
+    row = latest_request(workspace.store.find_by_identity(target.repo, key))
+    if row is None:
+        raise RequestNotFound(f"there is no request of {target} in the store.", hint="Read it: hf-gate sync")
+    return row

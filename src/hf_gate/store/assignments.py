@@ -1,0 +1,103 @@
+"""Stores which member should decide a pending request, and frees the requests of members who may not decide them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
+from typing import NamedTuple
+
+from ..domain import events as e
+from ..domain.events import LedgerEntry
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.members import Member, MemberRole
+from ..policy.literals import glob_matches
+from . import member_rows
+from .sql import Database
+from .state_columns import repo_of
+from .store import Store
+from .writer import Writer
+
+
+class AssignedRow(NamedTuple):
+    """A request that is assigned, or is to be: its number, person and repo, and the id of the member."""
+
+    request: int
+    person: int
+    repo: Repo
+    member: str | None
+
+
+class AssignmentResult(NamedTuple):
+    """The numbers of requests by what happened: assigned, assigned so before, changed meanwhile."""
+
+    assigned: list[int]
+    already: list[int]
+    changed: list[int]
+
+
+def write_assignments(
+    store: Store, seen: Mapping[int, str | None], member: Member | None, *, by: str, at: int
+) -> AssignmentResult | None:
+    """Assign pending requests to a member, or to nobody. `seen`: to whom each was assigned when it was looked at.
+
+    A request that is not pending any more, or that somebody else assigned meanwhile, is left as it is. Return None, and
+    change nothing, if the member was removed or changed meanwhile.
+    """
+    ident = None if member is None else member.id
+    result = AssignmentResult([], [], [])
+    with store.writing() as write:
+        if member is not None and not _is_current(write.db, member):
+            return None
+        among, value = write.db.in_clause(list(seen))
+        where = f"r.id {among} AND r.is_current AND r.status = '{Status.PENDING.value}'"
+        rows = _read_rows(write.db, where, (value,))
+        for row in rows:
+            if row.member == ident:
+                result.already.append(row.request)
+            elif row.member != seen[row.request]:
+                result.changed.append(row.request)
+            else:
+                result.assigned.append(row.request)
+        known = {row.request for row in rows}
+        result.changed.extend(one for one in seen if one not in known)
+        new = set(result.assigned)
+        _append(write, [row._replace(member=ident) for row in rows if row.request in new], by=by, at=at)
+    return result
+
+
+def free_assignments(write: Writer, ident: str, *, by: str, at: int, keeps: Callable[[Repo], bool]) -> None:
+    """Assign the requests of a member to nobody, except at the repos where `keeps` holds."""
+    rows = _read_rows(write.db, "r.assigned = ? AND r.is_current", (ident,))
+    _append(write, [row._replace(member=None) for row in rows if not keeps(row.repo)], by=by, at=at)
+
+
+def may_be_assigned(member: Member, repo: Repo) -> bool:
+    """Tell whether a member may decide at a repo."""
+    is_able = member.has_link and member.role.covers(MemberRole.REVIEWER)
+    return is_able and (member.repos is None or any(glob_matches(glob, repo) for glob in member.repos))
+
+
+def _is_current(db: Database, member: Member) -> bool:
+    """Tell whether a member is stored as it was read; the owner of the token is not in the table."""
+    return member.id.startswith("owner:") or member in member_rows.read_members(db)
+
+
+def _read_rows(db: Database, where: str, values: tuple[object, ...]) -> list[AssignedRow]:
+    rows = db.rows(
+        "SELECT r.id, r.person_id, o.type, o.namespace, o.name, r.assigned FROM requests r JOIN repos o ON o.id = r.repo_id"
+        f" WHERE {where} ORDER BY r.repo_id, r.id",
+        values,
+    )
+    return [AssignedRow(row[0], row[1], repo_of(*row[2:5]), row[5]) for row in rows]
+
+
+def _append(write: Writer, rows: Iterable[AssignedRow], *, by: str, at: int) -> None:
+    """Append the entries of assignments to the chain of each repo. The rows are ordered by repo."""
+    for repo, group in groupby(rows, key=lambda row: row.repo):
+        write.append(repo, [_make_entry(row, by, at) for row in group])
+
+
+def _make_entry(row: AssignedRow, by: str, at: int) -> LedgerEntry:
+    event = e.RequestAssigned(member=row.member)
+    return LedgerEntry(event=event, at=at, actor=by, request=row.request, person=row.person)

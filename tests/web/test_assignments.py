@@ -1,0 +1,174 @@
+"""A member assigns requests to a member who may decide there; a deputy has them while that one is away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.domain.members import Member, MemberRole
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, text_of
+
+QUEUES = "queues: {data-office: [mia], legal: [kim]}\n"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path, desk=QUEUES) as room:
+        room.ask([{"username": name} for name in ("eve", "bob", "cyd")], {"Purpose": GOOD})
+        yield room
+
+
+def _key(room: Room, who: str) -> str:
+    return room.row(who).state.hub_request or ""
+
+
+def _assign(room: Room, by: Visitor, who: str, to: str, seen: str | None = None) -> Answer:
+    seen = room.row(who).state.assigned if seen is None else seen
+    return by.post(f"/requests/{_key(room, who)}/assign", {"to": to, "seen": seen or ""})
+
+
+def _assigned(room: Room, who: str) -> str | None:
+    """The name of the member."""
+    member = room.app_state.membership.find_by_id(room.row(who).state.assigned)
+    return None if member is None else member.name
+
+
+def _found(by: Visitor, query: str) -> int:
+    return len(by.get(f"/queue?{urlencode({'q': query})}").rows)
+
+
+def test_a_request_is_assigned_shown_and_freed(desk: Room) -> None:
+    mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
+    assert _assign(desk, mia, "eve", "kim").status == 303
+    assert _assigned(desk, "eve") == "kim"
+    assert "assigned to kim" in text_of(mia.get("/queue").body)
+    assert "assigned to you" in text_of(kim.get("/queue").body)
+    assert "Assigned to you" in text_of(kim.get("/queue").body)
+    assert re.search(r"<option selected>kim", mia.get(f"/requests/{_key(desk, 'eve')}").body)
+    assert (_found(kim, "assigned:me"), _found(mia, "assigned:me"), _found(mia, "assigned:kim")) == (1, 0, 1)
+    assert (_found(mia, "assigned:none"), _found(mia, "assigned:others"), _found(mia, "assigned:*")) == (2, 1, 1)
+    assert (_found(mia, "-assigned:others"), _found(mia, "-assigned:none"), _found(kim, "assigned:others")) == (2, 1, 0)
+    assert {row["user"]: row["assigned_to"] for row in mia.get("/queue.json").json} == {
+        "eve": "kim",
+        "bob": None,
+        "cyd": None,
+    }
+    assert _assign(desk, kim, "eve", "nobody").status == 303
+    assert _found(mia, "assigned:none") == 3
+    kinds = desk.visitor().get("/audit.json?kind=RequestAssigned").json
+    assert [one["actor"] for one in kinds] == ["kim", "mia"]
+    bodies = desk.app_state.workspace.store.reads.rows("SELECT body FROM ledger WHERE kind = 'RequestAssigned'")
+    assert "kim" not in str(bodies)
+    assert verify_ledger(desk.app_state.workspace.store, with_tables=True).ok
+
+
+def test_an_assignment_wins_over_the_queue_of_the_rule(desk: Room) -> None:
+    mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
+    with desk.app_state.workspace.store.writing() as write:
+        write.db.run("UPDATE requests SET queue = 'legal'")
+        write.db.run("INSERT INTO counters (repo_id, kind, name, n) VALUES (1, 'queue', 'legal', 3)")
+    link = re.search(r'href="([^"]*assigned:others[^"]*)"', mia.get("/queue").body)
+    assert link is not None
+    for_mia = link[1].replace("&amp;", "&")
+    assert len(mia.get(for_mia).rows) == 0
+    assert _assign(desk, kim, "eve", "mia").status == 303
+    assert len(mia.get(for_mia).rows) == 1
+    assert (_found(kim, "queue:legal"), _found(kim, "-queue:legal")) == (2, 1)
+
+
+def test_the_ticked_requests_are_assigned_together(desk: Room) -> None:
+    mia = desk.reviewer("mia")
+    desk.reviewer("kim")
+    keys = [_key(desk, who) for who in ("eve", "bob")]
+    assert mia.post("/selection", {"do": "add", "key": keys[0]}).status == 303
+    assert mia.post("/assign", {"to": "kim", "key": keys[1]}).status == 303
+    assert [_assigned(desk, who) for who in ("eve", "bob", "cyd")] == ["kim", "kim", None]
+    assert "0 selected" in text_of(mia.get("/queue").body)
+    assert mia.post("/assign", {"to": "kim"}).status == 422
+    assert mia.post("/assign", {"key": keys[0]}).status == 422
+
+
+def test_the_later_one_wins_only_if_it_saw_the_former(desk: Room) -> None:
+    mia, kim, noor = (desk.reviewer(name) for name in ("mia", "kim", "noor"))
+    key, page = _key(desk, "eve"), mia.get("/queue").body
+    assert mia.post("/selection", {"do": "add", "key": key}).status == 303
+    assert _assign(desk, kim, "eve", "kim").status == 303
+    late = _assign(desk, mia, "eve", "mia", seen="")
+    assert (late.status, _assigned(desk, "eve")) == (409, "kim")
+    assert "Somebody else assigned or decided 1 request meanwhile" in text_of(late.body)
+    assert mia.post("/assign", {"to": "mia"}).status == 409, "selected before"
+    assert "assigned" not in re.findall(r'name="assigned"', page)
+    assert noor.post("/assign", {"to": "noor", "key": key}).status == 409, "ticked on a page that shows nobody"
+    (shown,) = re.findall(r'name="assigned" value="([^"]+)"', noor.get("/queue").body)
+    assert noor.post("/assign", {"to": "noor", "key": key, "assigned": shown}).status == 303
+    assert _assigned(desk, "eve") == "noor"
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("vic", "vic is a viewer and decides nothing."),
+        ("gone", "gone was removed from this desk."),
+        ("nemo", "there is no member 'nemo'."),
+        ("far", "far cannot decide at"),
+        ("eve", "eve cannot decide their own request"),
+        ("", "Nothing was assigned."),
+        ("x" * 5000, "there is no member"),
+        ("<b>", "there is no member '<b>'"),
+    ],
+)
+def test_who_cannot_decide_there_is_refused_in_one_line(desk: Room, to: str, words: str) -> None:
+    mia = desk.reviewer("mia")
+    desk.viewer("vic")
+    desk.reviewer("gone")
+    desk.out("gone")
+    desk.reviewer("eve")
+    desk.visitor(Member(name="far", role=MemberRole.REVIEWER, repos=("other/*",)))
+    answer = _assign(desk, mia, "eve", to)
+    assert (answer.status, words in text_of(answer.body)) == (422, True), text_of(answer.body)
+    assert desk.row("eve").state.assigned is None
+
+
+def test_nobody_assigns_their_own_request_or_one_that_they_cannot_see(desk: Room) -> None:
+    eve, far = desk.reviewer("eve"), desk.reviewer("far", "other/*")
+    desk.reviewer("mia")
+    assert _assign(desk, eve, "eve", "mia").status == 422
+    assert _assign(desk, far, "eve", "far").status == 404
+    assert far.post("/assign", {"to": "far", "key": _key(desk, "eve")}).status == 404
+    assert _assign(desk, desk.viewer(), "eve", "mia").status == 403
+
+
+def test_a_deputy_has_the_requests_until_the_day(desk: Room) -> None:
+    mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
+    assert _assign(desk, mia, "eve", "mia").status == 303
+    day = f"{desk.app_state.now() + timedelta(days=3):%Y-%m-%d}"
+    assert mia.post("/settings/away", {"deputy": "kim", "until": day}).status == 303
+    assert (_found(kim, "assigned:me"), _found(kim, "assigned:kim"), _found(mia, "assigned:me")) == (1, 1, 1)
+    assert "assigned to mia (you stand in)" in text_of(kim.get("/queue").body)
+    assert f"who is away until {day}" in text_of(kim.get(f"/requests/{_key(desk, 'eve')}").body)
+    (row,) = kim.get("/queue.json?q=assigned:me").json
+    assert (row["assigned_to"], row["deputy"]) == ("mia", "kim")
+    assert mia.post("/settings/back").status == 303
+    assert (_found(kim, "assigned:me"), _found(mia, "assigned:me")) == (0, 1)
+
+
+@pytest.mark.parametrize("how", ["removed", "viewer", "narrowed"])
+def test_a_member_who_may_not_decide_any_more_has_nothing_assigned(desk: Room, how: str) -> None:
+    mia = desk.reviewer("mia")
+    desk.reviewer("kim")
+    assert _assign(desk, mia, "eve", "kim").status == 303
+    if how == "removed":
+        desk.out("kim")
+    elif how == "viewer":
+        desk.viewer("kim")
+    else:
+        desk.reviewer("kim", "other/*")
+    assert desk.row("eve").state.assigned is None
+    assert _found(mia, "assigned:none") == 3
+    assert verify_ledger(desk.app_state.workspace.store, with_tables=True).ok
