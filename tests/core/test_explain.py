@@ -5,7 +5,9 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -24,6 +26,7 @@ from hf_gate.policy.explain import (
 from hf_gate.policy.model import (
     Action,
     Fact,
+    FactEnd,
     FactValue,
     Policy,
     PolicyMode,
@@ -31,6 +34,7 @@ from hf_gate.policy.model import (
     RuleTrace,
     Trust,
     UnknownReason,
+    Until,
     Verdict,
 )
 from tests.core.evaluate_model import DECLARED, Drawn, Tree, facts, policies
@@ -147,19 +151,31 @@ def test_values_of_all_types_are_shown_on_one_line() -> None:
         30: "30",
         "a\nb": '"a␊b"',
         ("x", "y"): '["x", "y"]',
-        NOW: "2026-11-25T12:00:00.000Z",
+        NOW: "2026-11-25 12:00 UTC",
     }
     assert {value: format_value(value) for value in values} == values
     assert format_value({"Use": "a\x1b[2J"}) == '{"Use": "a␛[2J"}'
     assert len(format_value("x" * 10_000)) < 100
-    assert (
-        format_fact("now", Fact(NOW, Trust.CLAIMED, "clock"), NOW) == "now = 2026-11-25T12:00:00.000Z (clock, claimed)"
-    )
+    assert format_fact("now", Fact(NOW, Trust.CLAIMED, "clock"), NOW) == "now = 2026-11-25 12:00 UTC (clock, claimed)"
 
 
 def test_the_summary_of_a_verdict_has_its_terms() -> None:
     verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=Duration(365), at_end=Action.REJECT, reviewers=2)
-    assert summarize_verdict(verdict) == "accept: rule `signed` of policy `eeg`; until 365d, then reject; 2 reviewers"
+    words = "accept: rule `signed` of policy `eeg`; until 365d, then reject; 2 reviewers"
+    assert summarize_verdict(verdict, UTC) == words
+
+
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [
+        (date(2027, 6, 30), "until 30 Jun 2027"),
+        (FactEnd("tables.dua.expires", datetime(2027, 6, 30, 22, tzinfo=UTC)), "until 30 Jun 2027"),
+        (FactEnd("tables.dua.expires"), "until the date in tables.dua.expires"),
+    ],
+)
+def test_an_end_is_the_last_day_in_the_zone_of_the_workspace(until: Until, words: str) -> None:
+    verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=until)
+    assert f"; {words}, then reset" in summarize_verdict(verdict, ZoneInfo("Europe/Zurich"))
 
 
 def test_an_accept_that_people_must_decide_is_explained() -> None:

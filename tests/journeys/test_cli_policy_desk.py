@@ -180,7 +180,9 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
     by = rf"policy:voices@[0-9a-f]{{8}}, by rule `known`, in run {applied['run']}"
     assert re.search(rf"^accepted \d{{4}}-\d\d-\d\d \d\d:\d\d by {by}$", shown, re.MULTILINE)
     assert re.search(
-        r"^Access ends \d{4}-\d\d-\d\d \(in 36[45] days\), then reset, by rule `[a-z-]+/known`\.$", shown, re.MULTILINE
+        r"^Access until \d{1,2} [A-Z][a-z]{2} \d{4} \(in 36[45] days\), then reset, by rule `[a-z-]+/known`\.$",
+        shown,
+        re.MULTILINE,
     )
     doc = at.run("explain", f"ada-l@{DATASET}", "--json").json
     jsonschema.validate(doc, SCHEMAS["explain"])

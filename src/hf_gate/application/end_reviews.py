@@ -206,7 +206,8 @@ class _RepoEnds:
     def _next_review(self, state: RequestState, terms: GrantTerms, facts: Facts, waits_until: int | None) -> int | None:
         """Return when time alone can change the result of a review, in ms; None if it cannot.
 
-        `waits_until` is when access ends at the latest, while it waits for a condition that is unknown. A moment that is too early is harmless, because the grant is then reviewed again.
+        `waits_until` is when access ends at the latest, while it waits for a condition that is unknown. A moment that is
+        too early is harmless, because the grant is then reviewed again.
         """
         used = self._evaluator.facts_of(terms)
         is_relative = any(

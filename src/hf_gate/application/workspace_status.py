@@ -14,7 +14,7 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNSETTLED, RunKind, RunState
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import MONTHS, from_ms, to_ms
 from ..policy.literals import Rate
 from ..store.approvals import count_overdue
 from ..store.store import Store
@@ -25,7 +25,6 @@ WAIT_ACTION: Final = "wait"
 
 MAX_OVERDUE: Final = 10_000
 _MAX_READ: Final = 20_000  # the most requests read to find the oldest complete one
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ def format_answered_line(answered_before: datetime | None, now: datetime, zone: 
         return ""
     day, today = answered_before.astimezone(zone), now.astimezone(zone)
     year = "" if day.year == today.year else f" {day.year}"
-    return f"Answered: every complete request made before {day.day} {_MONTHS[day.month - 1]}{year}"
+    return f"Answered: every complete request made before {day.day} {MONTHS[day.month - 1]}{year}"
 
 
 def _needs_attention(run: RunRow) -> bool:

@@ -14,10 +14,11 @@ from ..application.record_builders import terms_record
 from ..application.targets import RequestTarget
 from ..domain.display_text import make_visible
 from ..domain.event_descriptions import ORIGIN_PHRASES
+from ..domain.grants import last_day
 from ..domain.hand_terms import NO_HAND_TERMS
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status, label_verdict
-from ..domain.timestamps import from_ms, ms_to_iso, to_iso
+from ..domain.timestamps import format_day, from_ms, ms_to_iso, to_iso
 from ..errors import RequestNotFound, UsageError
 from ..policy.rule_phrases import describe_rule_of
 from .framework import Run, command, repo_type_option
@@ -198,7 +199,7 @@ def _lines(
     if transition is not None and row.state.status != Status.PENDING:
         yield f"{row.state.status} {_describe_transition(transition)}"
     if row.state.status == Status.ACCEPTED:
-        yield _describe_end(row.state, now)
+        yield _describe_end(row.state, now, zone)
     if not evaluation.is_judged:
         yield f"No policy evaluates {row.state.status} requests. If this request were pending:"
     yield _explain_in_words(evaluation, now, zone)
@@ -244,7 +245,7 @@ def _describe_transition(transition: LastTransition) -> str:
     return f"{when} by {transition.actor}, {ORIGIN_PHRASES.get(transition.rule, f'by rule `{transition.rule}`')}, in run {transition.run_id}"
 
 
-def _describe_end(state: RequestState, now: datetime) -> str:
+def _describe_end(state: RequestState, now: datetime, zone: tzinfo) -> str:
     if state.ends_at is None:
         return "Access lasts while its conditions hold." if state.terms else "Access has no end date."
     until = from_ms(state.ends_at)
@@ -252,7 +253,7 @@ def _describe_end(state: RequestState, now: datetime) -> str:
     then = "a person decides" if state.at_end == "human" else state.at_end
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule `{state.until_rule}`"
     why = ", because a condition is false" if state.ends_at == state.lapses_at else ""
-    return f"Access ends {until:%Y-%m-%d} ({when}){why}, then {then}{rule}."
+    return f"Access until {format_day(last_day(until, zone))} ({when}){why}, then {then}{rule}."
 
 
 def _verdict_key(verdict: Verdict) -> tuple[str, str | None, str]:

@@ -138,7 +138,7 @@ class ReviewContext:
             return
         now = workspace.clock.now()
         yield f"  why       {explain_verdict_in_words(verdict, traces, now, workspace.zone, row.state.status)}"
-        yield f"  verdict   {summarize_verdict(verdict)}"
+        yield f"  verdict   {summarize_verdict(verdict, workspace.zone)}"
         checklist = build_checklist(verdict, traces)
         items = () if checklist is None else checklist.items[:_MAX_REASONS]
         for item in items:

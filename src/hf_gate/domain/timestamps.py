@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, overload
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @overload
@@ -45,6 +46,11 @@ def ms_to_iso(milliseconds: int | None) -> str | None: ...
 def ms_to_iso(milliseconds: int | None) -> str | None:
     """Return milliseconds since 1970 as ISO 8601 in UTC."""
     return None if milliseconds is None else to_iso(from_ms(milliseconds))
+
+
+def format_day(day: date) -> str:
+    """Format a day in the same way in every locale: `26 Nov 2027`."""
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def format_span(length: timedelta) -> str:

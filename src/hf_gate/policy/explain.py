@@ -7,13 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from ..domain.display_text import clip, make_visible
+from ..domain.grants import last_day
 from ..domain.lifecycle import label_verdict
-from ..domain.timestamps import to_iso
-from .model import Action, ConditionFlip, ConditionTrace, Fact, FactValue, Opinion, PolicyMode, RuleTrace, Verdict
+from ..domain.timestamps import format_day
+from .model import (
+    Action,
+    ConditionFlip,
+    ConditionTrace,
+    Fact,
+    FactEnd,
+    FactValue,
+    Opinion,
+    PolicyMode,
+    RuleTrace,
+    Until,
+    Verdict,
+)
 from .opinions import why_people_decide
 
 VALUE_COLUMNS = 80  # columns of one value
@@ -50,15 +63,15 @@ def explain_verdict(verdict: Verdict, now: datetime, zone: tzinfo = UTC) -> tupl
     return tuple(_verdict_lines(verdict, now, zone))
 
 
-def summarize_verdict(verdict: Verdict) -> str:
+def summarize_verdict(verdict: Verdict, zone: tzinfo) -> str:
     """Return the verdict in one line: action, rule and policy, terms, and what is missing."""
     by = f"rule `{verdict.rule}` of policy `{verdict.policy}`" if verdict.policy else "no enforced rule matches"
-    return "; ".join([f"{label_verdict(verdict.action)}: {by}", *_describe_terms(verdict)])
+    return "; ".join([f"{label_verdict(verdict.action)}: {by}", *_describe_terms(verdict, zone)])
 
 
-def _describe_terms(verdict: Verdict | Opinion) -> Iterator[str]:
+def _describe_terms(verdict: Verdict | Opinion, zone: tzinfo) -> Iterator[str]:
     if verdict.until is not None:
-        yield f"until {verdict.until}, then {verdict.at_end or Action.RESET}"
+        yield f"until {_describe_end(verdict.until, zone)}, then {verdict.at_end or Action.RESET}"
     if verdict.reviewers > 1:
         yield f"{verdict.reviewers} reviewers"
     if verdict.queue:
@@ -75,14 +88,21 @@ def _describe_terms(verdict: Verdict | Opinion) -> Iterator[str]:
         yield f"possible: {' or '.join(outcomes)}"
 
 
+def _describe_end(until: Until, zone: tzinfo) -> str:
+    """Return the end: `26 Nov 2027` (the last day of access), or `1y` after the acceptance."""
+    if isinstance(until, FactEnd):
+        return f"the date in {until.name}" if until.at is None else format_day(last_day(until.at, zone))
+    return format_day(until) if isinstance(until, date) else str(until)
+
+
 def _verdict_lines(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[ExplanationLine]:
-    yield ExplanationLine(0, LineMark.PLAIN, summarize_verdict(verdict))
+    yield ExplanationLine(0, LineMark.PLAIN, summarize_verdict(verdict, zone))
     if (why := why_people_decide(verdict, now, zone)) is not None:
         yield ExplanationLine(1, LineMark.PLAIN, f"people decide: {why}")
     if verdict.reason:
         yield ExplanationLine(1, LineMark.PLAIN, f"reason: {_one_line(verdict.reason, EXPR_COLUMNS * 2)}")
     for opinion in (*verdict.opinions, *verdict.shadow):
-        yield from _opinion_lines(opinion, now)
+        yield from _opinion_lines(opinion, now, zone)
     for abstention in verdict.abstentions:
         yield ExplanationLine(
             1,
@@ -93,8 +113,8 @@ def _verdict_lines(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[Ex
             yield from explain_rule(trace, now)
 
 
-def _opinion_lines(opinion: Opinion, now: datetime) -> Iterator[ExplanationLine]:
-    terms = "; ".join([f"{opinion.action} by rule `{opinion.rule}`", *_describe_terms(opinion)])
+def _opinion_lines(opinion: Opinion, now: datetime, zone: tzinfo) -> Iterator[ExplanationLine]:
+    terms = "; ".join([f"{opinion.action} by rule `{opinion.rule}`", *_describe_terms(opinion, zone)])
     yield ExplanationLine(1, LineMark.PLAIN, f"policy `{opinion.policy}`{_shadow_note(opinion.mode)}: {terms}")
     for trace in opinion.rule_traces:
         yield from explain_rule(trace, now)
@@ -162,7 +182,7 @@ def format_value(value: FactValue) -> str:
     if isinstance(value, bool | int):
         return str(value).lower()
     if isinstance(value, datetime):
-        return to_iso(value)
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if isinstance(value, str):
         return f'"{_one_line(value)}"'
     if isinstance(value, Mapping):

@@ -10,10 +10,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..domain.display_text import make_visible
-from ..domain.timestamps import format_span
+from ..domain.timestamps import MONTHS, format_span
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TOKEN: Final = re.compile("⟨(?:U\\+[0-9A-F]{4,6}|\\+\\d+ marks)⟩|[\u2400-\u2421]")
 _MAX_SHOWN: Final = 20_000  # characters of one text
 _CYRILLIC_OR_GREEK: Final = re.compile(
@@ -131,7 +130,7 @@ def format_time(moment: datetime, zone: tzinfo, now: datetime | None = None) -> 
     """Format a time in the desk's zone: `19 Nov 2026, 15:02`; `now` omits the current year."""
     there = moment.astimezone(zone)
     year = "" if now is not None and there.year == now.astimezone(zone).year else f" {there.year}"
-    return f"{there.day} {_MONTHS[there.month - 1]}{year}, {there:%H:%M}"
+    return f"{there.day} {MONTHS[there.month - 1]}{year}, {there:%H:%M}"
 
 
 def format_last_day(moment: datetime, zone: tzinfo, now: datetime) -> str:
