@@ -75,6 +75,34 @@ def test_many_earlier_ends_wait_until_a_person_confirms_them(console: Console, p
     assert console.run("expire", "confirm").out == "No end waits to be confirmed.\n"
 
 
+def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
+    console: Console, fresh: LocalHub, place: Path
+) -> None:
+    file = place / "policies" / "starter.yaml"
+    two = "  - {id: pair, when: email.academic, then: accept, reviewers: 2}\n"
+    file.write_text(POLICY.replace("  - {id: rest", f"{two}  - {{id: rest"))
+    write_rows(place, "2089-01-01", NAMES)
+    console.run("run", "--once")
+    for _ in range(2):
+        first = console.run("expire", "confirm", "--yes", "--max-changes", "21", "--json")
+        assert (first.code, first.json["confirmed"], first.json["agreed"]) == (0, 0, 21), first.err
+        jsonschema.validate(first.json, SCHEMAS["expire-confirm"])
+    told = console.run("expire", "confirm", "--yes", "--max-changes", "21").out
+    assert (
+        f"approval 1 of 2: The policies of {DATASET} ask for two people. Nothing was moved. Ask another person" in told
+    )
+    assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2090-01-02"}
+    write_rows(place, "2088-01-01", NAMES)
+    admin = Console(fresh, "admin")
+    other = admin.run("expire", "confirm", "--yes", "--max-changes", "21")
+    assert "approval 1 of 2" in other.out, "the first person agreed to other dates"
+    write_rows(place, "2089-01-01", NAMES)
+    console.run("expire", "confirm", "--yes", "--max-changes", "21")
+    done = admin.run("expire", "confirm", "--yes", "--max-changes", "21")
+    assert done.out == "Moved 21 ends to an earlier time.\n", done.err
+    assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
+
+
 def test_no_earlier_end_is_confirmed_by_a_wrong_clock(console: Console, fresh: LocalHub, place: Path) -> None:
     write_rows(place, "2089-01-01", NAMES)
     console.run("run", "--once")

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.grant_ends import read_held_ends
+from hf_gate.application.ledger_entries import read_newest
 from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.domain.event_descriptions import describe_event
+from hf_gate.domain.events import decode_event
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import from_ms
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
@@ -64,11 +67,14 @@ def held(tmp_path: Path) -> Iterator[Room]:
         yield room
 
 
-def _confirm(visitor: Visitor, count: str, seen: str | None = None) -> Answer:
-    if seen is None:
-        found = re.search(r'name="seen" value="([0-9a-f]+)"', visitor.get("/ends").body)
-        seen = found[1] if found else ""
-    return visitor.post("/ends", {"seen": seen, "count": count})
+def _seen(visitor: Visitor) -> str:
+    """What a page sends to say which ends it showed."""
+    found = re.search(r'name="seen" value="([0-9a-f]+)"', visitor.get("/ends").body)
+    return found[1] if found else ""
+
+
+def _confirm(visitor: Visitor, count: str, seen: str | None = None, do: str = "confirm") -> Answer:
+    return visitor.post("/ends", {"seen": _seen(visitor) if seen is None else seen, "count": count, "do": do})
 
 
 def _years(room: Room, count: int = 21) -> set[int]:
@@ -142,18 +148,55 @@ def test_ends_are_not_confirmed_by_a_wrong_clock(held: Room) -> None:
     assert _years(held) == {2090}
 
 
-def test_one_person_confirms_at_most_500_ends_a_day(tmp_path: Path) -> None:
+def test_more_than_500_ends_need_a_second_proven_person(tmp_path: Path) -> None:
     with _a_room_with_held_ends(tmp_path, 525) as room:
         lena, noor = room.visitor(), room.proven(Member(name="noor", role=MemberRole.ADMIN))
-        assert "Another admin confirms the other 25" in words(lena.get("/ends"))
-        assert _confirm(lena, "525").status == 422
-        assert _confirm(lena, "500").status == 303
-        made(room, lena)
-        assert read_held_ends(room.app_state.workspace.store) == 25, "a plan reviews the others again"
-        assert "Ask another admin to confirm the rest" in words(lena.get("/ends"))
-        assert _confirm(lena, "25", "0" * 16).status == 409
-        assert _confirm(noor, "25").status == 303
+        page = words(lena.get("/ends"))
+        assert "More than 500 ends within 24 hours need two people. Ask noor to open the page of ends" in page
+        seen = _seen(lena)
+        alone = _confirm(lena, "525", seen)
+        assert (alone.status, "A second person has to agree first" in words(alone)) == (409, True)
+        assert _years(room, 525) == {2090}
+        assert _confirm(lena, "525", seen, "agree").status == 303
+        assert "Agree to earlier ends" not in words(lena.get("/ends")), "one person is not two"
+        assert _confirm(lena, "525", seen).status == 409
+        assert _confirm(lena, "525", seen, "agree").status == 303
+        assert _confirm(lena, "525", seen).status == 409
+        assert _years(room, 525) == {2090}
+        assert "Agreed: lena-brandt." in words(noor.get("/ends"))
+        assert _confirm(noor, "525").headers["location"] == "/ends?done=525"
         assert _years(room, 525) == {2089}
+        told = [link for link in read_newest(room.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
+        assert ["525 earlier ends agreed to" in describe_event(decode_event(one.body)) for one in told] == [True]
+
+
+TWO = "  - {id: pair, when: email.academic, then: accept, reviewers: 2}\n"
+
+
+def test_ends_of_a_repo_whose_policy_asks_for_two_people_need_two(tmp_path: Path) -> None:
+    with _a_room_with_held_ends(tmp_path, 21) as room:
+        lena = room.visitor()
+        folder = room.app_state.workspace.location.folder
+        assert folder is not None
+        (folder / "policies" / "house.yaml").write_text(POLICY.replace("  - {id: rest", f"{TWO}  - {{id: rest"))
+        room.app_state.policies.expire()
+        page = words(lena.get("/ends"))
+        assert f"The policies of {room.repo} ask for two people." in page
+        seen = _seen(lena)
+        assert _confirm(lena, "21", seen, "agree").status == 303
+        assert _confirm(lena, "21", seen).status == 409
+        mia = room.reviewer()
+        assert "Your account is not proven" in words(mia.get("/ends"))
+        assert _confirm(mia, "21", seen, "agree").status == 409
+        assert _confirm(mia, "21", seen).status == 409
+        assert _years(room) == {2090}
+        _write_rows(room, 21, "2088-01-01")
+        noor = room.proven(Member(name="noor", role=MemberRole.REVIEWER))
+        assert "Agreed: lena-brandt." not in words(noor.get("/ends")), "lena agreed to other dates"
+        assert _confirm(noor, "21").status == 409
+        assert _confirm(noor, "21", do="agree").status == 303
+        assert _confirm(lena, "21").status == 303
+        assert _years(room) == {2088}
 
 
 def test_grants_whose_table_is_gone_are_named(held: Room) -> None:

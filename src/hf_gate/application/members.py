@@ -68,13 +68,15 @@ class Team:
         able = {one.proven_account for one in self.all_members if one.role.covers(MemberRole.REVIEWER)}
         return frozenset(account for account in accounts if account and account in able)
 
-    def describe_next_step(self) -> str:
-        """Return what to do when a second person is missing."""
+    def describe_next_step(self, task: str = "open the plan") -> str:
+        """Return what to do when a second person is missing. `task` is what that person does before they agree."""
         if self.me.proven_account is None:
             return "Your account is not proven, so you do not count as one of the two. Open Settings and prove it."
+        if self.is_alone:
+            return f"Ask another person with a proven account to {task} and agree."
         proven = [one.name for one in self.others if one.proven_account is not None]
         if proven:
-            return f"Ask {' or '.join(proven)} to open the plan and agree."
+            return f"Ask {' or '.join(proven)} to {task} and agree."
         if self.others:
             names = " or ".join(one.name for one in self.others)
             return f"No other admin has proven their account. Ask {names} to open Settings and run the command shown there."
@@ -214,6 +216,21 @@ def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
         if not _is_policy_or_program(actor) and not _is_another(team.me, accounts.get(actor))
     )
     return max(0, SINGLE_PERSON_LIMIT - changed)
+
+
+def compute_ends_need(
+    store: Store, team: Team, count: int, now: datetime, *, rule: str = "", approvers: Collection[str] = ()
+) -> ApprovalNeed:
+    """Return the approval that `count` earlier ends need. `rule` says why two people are needed whatever the number is.
+
+    In a workspace without an owner and members, every account with a right token counts, as for approvals of requests.
+    """
+    left = count_ends_left(store, team, now)
+    is_large = bool(rule) or (left is not None and count > left)
+    accounts = {account for account in (*approvers, team.me.proven_account) if account is not None}
+    able = accounts if len(team.all_members) == 1 else team.approving_accounts(accounts)
+    why = rule or f"More than {SINGLE_PERSON_LIMIT} ends within 24 hours need two people."
+    return ApprovalNeed(team, is_large=is_large, is_met=len(able) > 1, why=why if is_large else "")
 
 
 def _is_policy_or_program(actor: str) -> bool:

@@ -26,6 +26,9 @@ TWO_PERSON_POLICIES: Final = "policies with two approvals"
 HELD_ENDS: Final = "held ends"
 """How many grants would end earlier but wait for a confirmation."""
 
+AGREED_ENDS: Final = "agreed ends"
+"""Who agreed to which held ends that two people must agree to, as JSON; see `held_ends.py`."""
+
 UNATTENDED_STOP: Final = "unattended work stopped"
 """The stop of all unattended work that the ledger records, as JSON; see `unattended.py`."""
 

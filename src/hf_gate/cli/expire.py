@@ -16,6 +16,7 @@ from .confirmation import confirm_ends
 from .framework import CommandEntry, GateGroup, command, limit_options
 from .output import Column, format_end
 from .request_table import repo_argument
+from .second_approval import read_this_member
 from .workspace import actor_of, open_with_policies, open_workspace
 
 if TYPE_CHECKING:
@@ -102,21 +103,39 @@ def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     """Confirm ends that a table or a condition moves to an earlier time. More than 20 in a turn wait for this.
 
     Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate run`
-    ends the access when it is due.
+    ends the access when it is due. If two people must agree, the first one only records that they agree.
     """
     from ..application.grant_ends import count_kinds, require_right_clock
-    from ..application.held_ends import confirm_moves, list_held_moves
+    from ..application.held_ends import AGREE_TASK, compute_held_need, confirm_moves, list_held_moves, record_agreement
+    from ..application.members import read_team
 
     workspace, bundle = open_with_policies(run)
     now = workspace.clock.now()
     moves = list_held_moves(workspace, bundle, now)
+    is_open = False
+    words = "No end waits to be confirmed."
     if moves:
         require_right_clock(workspace.hub, moves[0].row.repo)
+        me = read_this_member(run)
+        team = read_team(workspace.store, me, now)
+        need = compute_held_need(workspace, bundle, team, moves, now)
+        is_open = need.is_open
         lines = [_move_line(move, now) for move in moves]
-        confirm_ends(run, lines, "move {} ends to an earlier time?", yes=yes, max_changes=max_changes)
-        confirm_moves(workspace, moves, actor_of(run), now)
-    document = {"schema_version": 1, "confirmed": len(moves), "kinds": count_kinds(moves)}
-    words = f"Moved {pluralize(len(moves), 'end')} to an earlier time." if moves else "No end waits to be confirmed."
+        question = f"{'agree to ' if is_open else ''}move {{}} ends to an earlier time?"
+        confirm_ends(run, lines, question, yes=yes, max_changes=max_changes)
+        if is_open:
+            record_agreement(workspace, moves, me, actor_of(run), now)
+            words = f"approval 1 of 2: {need.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
+        else:
+            confirm_moves(workspace, bundle, team, moves, actor_of(run), now)
+            words = f"Moved {pluralize(len(moves), 'end')} to an earlier time."
+    kinds = {} if is_open else count_kinds(moves)
+    document = {
+        "schema_version": 1,
+        "confirmed": 0 if is_open else len(moves),
+        "agreed": len(moves) if is_open else 0,
+        "kinds": kinds,
+    }
     run.out.document(document, lambda: [words])
     return 0
 

@@ -235,7 +235,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "expire-change": _document(changed=_COUNT, ends=_array(_record(GrantEndRecord)), left=_map(_COUNT)),
     "expire-no-renew": _document(changed=_COUNT, is_final=_BOOL),
     "assign": _document(assigned_to=_MAYBE, assigned=_COUNT, already=_COUNT),
-    "expire-confirm": _document(confirmed=_COUNT, kinds=_map(_COUNT)),
+    "expire-confirm": _document(confirmed=_COUNT, agreed=_COUNT, kinds=_map(_COUNT)),
     "people": _array(_record(PersonRecord)),
     "plans": _array(_record(PlanRecord)),
     "changes": _array(_record(ChangeRecord)),

@@ -27,7 +27,7 @@ def authorize_run(
     """
     from ..application.members import compute_need, read_approvals, read_team
 
-    me, store, now = _this_member(run), workspace.store, workspace.clock.now()
+    me, store, now = read_this_member(run), workspace.store, workspace.clock.now()
     team = read_team(store, me, now)
     if team.is_alone:
         return RunAuthor(account=me.user_id, is_free=True)
@@ -52,7 +52,7 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
 
     store, now = workspace.store, workspace.clock.now()
     need = compute_resume_need(
-        store, read_team(store, _this_member(run), now), known, workspace.tray.list_waiting(), now
+        store, read_team(store, read_this_member(run), now), known, workspace.tray.list_waiting(), now
     )
     if need.is_open:
         hint = f"Let another admin with a proven account resume the run, or end it: hf-gate runs stop {known.id}"
@@ -60,7 +60,8 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
     return record_resume(store, known, actor, now)
 
 
-def _this_member(run: Run) -> Member:
+def read_this_member(run: Run) -> Member:
+    """Return this user as a member of the team: an admin whose account the Hub names."""
     account = run.connection.read_account()
     user_id = None if account is None else account.id
     return Member(

@@ -179,9 +179,9 @@ def _describe_member_event(event: e.AnyEvent) -> str:
         case e.RequestAssigned():
             return "assigned to nobody" if event.member is None else f"assigned to member {event.member}"
         case e.PlanAgreed():
-            return (
-                f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}, as Hub account {event.account}"
-            )
+            plan = f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}"
+            what = f"{pluralize(event.changes, 'earlier end')} agreed to" if event.of == "ends" else plan
+            return f"{what}, as Hub account {event.account}"
         case _:
             return ""
 

@@ -287,6 +287,7 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     plan: str
     changes: int
     account: str
+    of: str = "plan"  # ends: earlier ends of access that wait for a confirmation; `plan` is then their digest
 
 
 class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_GIVEN.value):

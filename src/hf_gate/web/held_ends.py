@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +9,18 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.end_moves import EndMove, MoveKind
 from ..application.grant_ends import read_held_ends
-from ..application.held_ends import confirm_moves, digest_of_moves, list_held_moves
+from ..application.held_ends import (
+    AGREE_TASK,
+    compute_held_need,
+    confirm_moves,
+    digest_of_moves,
+    list_held_moves,
+    read_agreement,
+    record_agreement,
+)
 from ..application.inputs import is_confirmed
-from ..application.members import SINGLE_PERSON_LIMIT, count_ends_left
+from ..application.members import Team
+from ..application.policy_bundle import PolicyBundle
 from ..application.unknown_conditions import list_unknown_conditions
 from ..domain.timestamps import from_ms
 from .ledger_proofs import require_all_repos, sees_all_repos
@@ -51,44 +59,64 @@ def page(context: RequestContext) -> Response:
 
 
 def confirm(context: RequestContext) -> Response:
-    """Move the ends that the member saw, as many as one person may set."""
+    """Move the ends that the member saw. If two people must agree and nobody else has, record that this member does."""
     require_all_repos(context, "Only a reviewer of all repos can confirm these ends.")
-    found = _list_moves(context)
-    moves = _own_part(context, found)
+    bundle, moves = _list_moves(context)
     if not moves:
-        raise Refused(
-            f"You set {SINGLE_PERSON_LIMIT} ends within 24 hours, and more need two people."
-            if found
-            else "No end waits to be confirmed.",
-            hint="Ask another admin to confirm the rest." if found else "Open the page of ends again.",
-            status=409,
-        )
+        raise Refused("No end waits to be confirmed.", hint="Open the page of ends again.", status=409)
     if context.form_value("seen") != digest_of_moves(moves):
         return _render(context, wrong="These ends changed since you opened the page. Look at them again.", status=409)
     if not is_confirmed(context.form_value("count"), len(moves)):
         return _render(context, wrong=f"Type {len(moves)} to confirm.", status=422)
-    confirm_moves(context.workspace, moves, context.member.name, context.now, left=len(found) - len(moves))
+    workspace, name, now = context.workspace, context.member.name, context.now
+    if context.form_value("do") == "agree":
+        record_agreement(workspace, moves, context.member, name, now)
+        return RedirectResponse("/ends", 303)
+    confirm_moves(workspace, bundle, _read_team(context), moves, name, now)
     return RedirectResponse(f"/ends?done={len(moves)}", 303)
 
 
-def _list_moves(context: RequestContext) -> list[EndMove]:
+def _list_moves(context: RequestContext) -> tuple[PolicyBundle, list[EndMove]]:
     bundle = context.app_state.policies.current
     if bundle is None:
         raise Refused("The policies cannot be read now.", hint="See the page of policies.", status=409)
-    return list_held_moves(context.workspace, bundle, context.now)
+    return bundle, list_held_moves(context.workspace, bundle, context.now)
 
 
-def _own_part(context: RequestContext, moves: Sequence[EndMove]) -> Sequence[EndMove]:
-    """Return the moves that this member may confirm alone, those that end access first."""
-    membership = context.app_state.membership
-    return moves[: count_ends_left(context.workspace.store, membership.read_team(context.member), context.now)]
+def _read_team(context: RequestContext) -> Team:
+    return context.app_state.membership.read_team(context.member)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAgreement:
+    """Whether two people must agree to the ends (`why_two`), who has, and what the member can do."""
+
+    why_two: str = ""
+    agreed: tuple[str, ...] = ()
+    can_agree: bool = False
+    can_confirm: bool = False
+    next_step: str = ""
+
+
+def _read_agreement(context: RequestContext, moves: list[EndMove]) -> HeldAgreement:
+    bundle = context.app_state.policies.current
+    if bundle is None or not moves or not sees_all_repos(context):
+        return HeldAgreement()
+    team, known = _read_team(context), read_agreement(context.workspace.store, moves, context.now)
+    need = compute_held_need(context.workspace, bundle, team, moves, context.now)
+    mine = context.member.proven_account
+    return HeldAgreement(
+        why_two=need.why,
+        agreed=known.names if need.is_large else (),
+        can_agree=need.is_open and mine is not None and mine not in known.accounts,
+        can_confirm=not need.is_open,
+        next_step=team.describe_next_step(AGREE_TASK) if need.is_open else "",
+    )
 
 
 def _render(context: RequestContext, *, wrong: str = "", status: int = 200) -> Response:
     is_held = context.has_workspace and read_held_ends(context.workspace.store) > 0
-    found = [move for move in _list_moves(context) if context.can_see(move.row.repo)] if is_held else []
-    can_confirm = bool(found) and sees_all_repos(context)
-    own = _own_part(context, found) if can_confirm else ()
+    found = [move for move in _list_moves(context)[1] if context.can_see(move.row.repo)] if is_held else []
     bundle = context.app_state.policies.current
     unknown = [] if bundle is None else list_unknown_conditions(context.workspace.store, bundle.tables, context.can_see)
     return context.render(
@@ -97,10 +125,9 @@ def _render(context: RequestContext, *, wrong: str = "", status: int = 200) -> R
         title="Ends of access",
         total=len(found),
         held=[_make_line(context, move) for move in found[:MAX_SHOWN]],
-        can_confirm=can_confirm,
-        own=len(own),
-        seen=digest_of_moves(own),
-        limit=SINGLE_PERSON_LIMIT,
+        sees_all=sees_all_repos(context),
+        agreement=_read_agreement(context, found),
+        seen=digest_of_moves(found),
         unknown=unknown,
         wrong=wrong,
     )
