@@ -8,8 +8,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.initial_load import DEFERRED_INDEXES, defer_indexes
 from hf_gate.store.opening import open_store, parse_path
@@ -17,7 +19,7 @@ from hf_gate.store.schema_check import find_schema_faults
 from hf_gate.store.sql import Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import Holder
-from tests.contract.store_kit import EEG, ENDPOINT, place, record, store, take
+from tests.contract.store_kit import EEG, ENDPOINT, place, read, record, seen_of, store, take
 
 __all__ = ["place", "store"]
 
@@ -101,3 +103,43 @@ def test_a_backup_of_a_store_that_is_being_loaded_is_restored_whole(tmp_path: Pa
     restore(Restore(backup, new, ENDPOINT, None, {}, lambda _: None, "lena", 1), Holder(1), wait=0)
     with open_store(new, endpoint=ENDPOINT) as store:
         assert len(_indexes(store)) >= 11
+
+
+# ---- the text index of a large load ------------------------------------------------------------------------------------
+
+_LARGE = 4_300  # requests in one transaction: two parts of the index and a rest
+
+
+def _found(store: Store, text: str) -> list[str | None]:
+    rows = store.query(parse_query(text), now=0, limit=10).rows
+    return [row.person.identity.username for row in rows]
+
+
+def test_every_text_of_a_large_load_is_found_also_when_it_changed_within_the_load(store: Store) -> None:
+    again = record(7, day=2, email="new@address.example", answers={"Use": "robot-7"})
+    records = [record(n, day=2, answers={"Use": f"robot-{n}"}) for n in range(_LARGE)]
+    take(store, EEG, [*records, again])
+    for number in (0, 1_999, 2_000, _LARGE - 1):
+        assert _found(store, f"user{number}@example.org") == [f"user{number}"]
+        assert _found(store, f'form."Use":robot-{number}') == [f"user{number}"]
+    assert (_found(store, "new@address"), _found(store, "user7@example.org")) == (["user7"], [])
+    if store.reads.is_sqlite:
+        assert store.reads.row("SELECT count(*) FROM grams WHERE grams MATCH '\"7@e\"'") == (429,)  # not the old one
+
+
+def test_a_large_load_that_fails_half_way_leaves_nothing_in_the_index(store: Store) -> None:
+    requests = read(EEG, [record(n, day=2) for n in range(_LARGE)])
+    seen = seen_of(store, EEG, requests)
+    broken = msgspec.structs.replace(seen[4_000], events=())  # a record without events must be known
+
+    def fail() -> None:
+        with store.writing() as write:
+            write.observe(EEG, [*seen[:4_000], broken], 5)
+
+    with pytest.raises(AssertionError):
+        fail()
+    assert _found(store, "user2000") == []
+    take(store, EEG, [record(n, day=2) for n in range(5)])
+    assert _found(store, "user2000") == []
+    if store.reads.is_sqlite:
+        assert store.reads.row("SELECT count(*) FROM grams WHERE grams MATCH '\"ser\"'") == (5,)

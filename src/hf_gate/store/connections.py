@@ -98,13 +98,14 @@ class StoreConnections:
             db = self._writes
             if db is None:
                 raise _closed_error()
+            writer = Writer(db, self._memory)
             db.begin()
             try:
-                writer = Writer(db, self._memory)
                 yield writer
                 writer.finish()
                 db.commit()
             except BaseException:
+                writer.stop()
                 self._memory.clear()
                 db.rollback()
                 raise

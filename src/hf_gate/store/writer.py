@@ -213,6 +213,10 @@ class Writer:
         self._letters.flush()
         self._index.finish()
 
+    def stop(self) -> None:
+        """End what runs in other threads, before a rollback."""
+        self._index.stop()
+
     def _flush(self, log: ChainWriter) -> None:
         self._people.flush()
         self._rows.flush()
