@@ -278,3 +278,9 @@ def test_the_same_text_is_counted_to_a_limit_and_facets_come_from_counters(store
     assert counters.quality == [(str(EEG), "pending", "good", 120)]
     assert counters.mail == [(str(EEG), "pending", "university", 120)]
     assert counters.cells == [(str(EEG), "pending", None, None, 120)]
+    assert queue.read_counters() == counters
+    take(store, EEG, [record(1, "accepted", email="a@mit.edu", answers={"Intended use": GOOD})])
+    assert sorted(queue.read_counters().mail) == [
+        (str(EEG), "accepted", "university", 1),
+        (str(EEG), "pending", "university", 119),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from typing import Final
@@ -33,14 +34,28 @@ _CHUNK: Final = 100  # requests that are read together
 _MAX_CHUNKS: Final = 20  # requests read for one page; late in a list, most people were on an earlier page
 
 
+class _CountersCache(threading.local):
+    """The counters as a thread read them last, and the version of its connection before."""
+
+    found = QueueCounters([], [], [])
+    version: int | None = None
+
+
 class QueueQueries:
     """Reads the data of the queue page."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._counters = _CountersCache()
 
     def read_counters(self) -> QueueCounters:
         """Return the numbers of requests by repo, status, and verdict with rule, quality, or kind of mail."""
+        version = self._store.reads.read_version()
+        if version is None or version != self._counters.version:
+            self._counters.found, self._counters.version = self._read_counters(), version
+        return self._counters.found
+
+    def _read_counters(self) -> QueueCounters:
         db = self._store.reads
         paths = {
             row[0]: str(repo_of(*row[1:]))

@@ -21,9 +21,9 @@ _MAX_STREAMS: Final = 24
 _FREQUENT: Final = {"quality": "good", "mail": "free"}
 """Values that a column's index leaves out, because they are so frequent that reading in order soon fills a page."""
 
-_READ_AT_ONCE: Final = (
-    500  # candidates of the index; to read and compare a text takes four times as long as to order it
-)
+_READ_AT_ONCE: Final = 250  # candidates of the index whose texts are read together; most of them match
+
+_MAX_FREQUENT: Final = 1_000  # combinations of trigrams; they stay frequent, because texts are rarely deleted
 
 _FREE_PARTS: Final = 24  # up to this many pattern parts, the number of rows is not limited
 MAX_WORK: Final = 3_000_000  # limit for queries with more parts, in comparisons of a part with a row (about 1 us each)
@@ -128,11 +128,16 @@ def _find_candidates(db: Database, found: Conditions, most: int) -> list[int] | 
     """Return the requests whose texts can match; None if there are many, or the index cannot tell."""
     if found.candidates is not None and len(found.candidates) <= most:
         return found.candidates
-    grams = build_trigrams(found.needles)
-    if not grams:
+    grams = tuple(build_trigrams(found.needles))
+    if not grams or (grams, most) in db.frequent:
         return None
     rows = find_by_trigrams(db, grams, most + 1)
-    return [row[0] for row in rows] if len(rows) <= most else None
+    if len(rows) <= most:
+        return [row[0] for row in rows]
+    if len(db.frequent) >= _MAX_FREQUENT:
+        db.frequent.clear()
+    db.frequent.add((grams, most))
+    return None
 
 
 # ---- rows in order of asking -----------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Sequence[object]
+Frequent: TypeAlias = tuple[tuple[str, ...], int]
+"""Trigrams that more requests have than this number, so that a search for them need not read their lists again."""
 
 BUSY_MS: Final = 5000
 _LAST: Final = 1 << 62
@@ -41,6 +43,7 @@ class Sqlite:
 
     def __init__(self, path: Path, *, writes: bool) -> None:
         self.at = str(path)
+        self.frequent = set[Frequent]()
         self._in_use = threading.RLock()
         with _translate_errors(self.at):
             self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=400)
@@ -87,6 +90,11 @@ class Sqlite:
                 return self.raw.execute(sql, values).rowcount
         except sqlite3.Error as problem:
             raise_sqlite_error(problem, self.at)
+
+    def read_version(self) -> int | None:
+        """Return a number that changes when another connection has written."""
+        found = self.row("PRAGMA data_version")
+        return None if found is None else int(found[0])
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
         with self._in_use, _translate_errors(self.at):
@@ -148,6 +156,7 @@ class Postgres:
 
         self.error: type[Exception] = psycopg.Error
         self.at = without_password(url)
+        self.frequent = set[Frequent]()
         try:
             self.raw: psycopg.Connection[Row] = psycopg.connect(
                 url, autocommit=True, application_name=name, connect_timeout=10
@@ -185,6 +194,9 @@ class Postgres:
             return self.raw.execute(_convert_placeholders(sql), values).rowcount
         except self.error as problem:
             self.raise_error(problem)
+
+    def read_version(self) -> None:
+        """Return None: the server does not tell cheaply whether something was written."""
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
         try:
