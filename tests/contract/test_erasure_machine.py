@@ -24,8 +24,11 @@ from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.restore_checks import check_ledger
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
+from hf_gate.domain.letters import LetterConfig, LetterKind
+from hf_gate.domain.notices import Delivery, DeliveryKind, MailServer
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms
+from hf_gate.store import letters
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.copies import erase_in_copies, find_copies
 from hf_gate.store.erasure_file import append_record, make_record, repeat_erasures
@@ -39,6 +42,11 @@ _people = st.integers(0, 4)
 _repos = st.sampled_from([EEG, MED])
 _decided = st.sampled_from(["rejected", "reset", "accepted"])
 _NAMES = ("quokka-zzyx", "wzkqj-vjqxh", "kxqjz-yxwvu", "jvqkx-zwxqy", "xqvjz-kzwyj")
+LETTERS = LetterConfig(
+    kinds=tuple(LetterKind),
+    needs={"agreement": {"en": "Sign."}},
+    mail=MailServer(host="127.0.0.1", port=2525, sender="access@example.org", to=()),
+)
 _AGAIN: dict[str, str] = {"accepted": "pending", "rejected": "pending", "reset": "pending"}
 
 
@@ -60,6 +68,8 @@ class ErasureMachine(RuleBasedStateMachine):
         self.forgotten: set[int] = set()
         self.asked, self.runs, self.backups = 0, 0, 0
         self.open()
+
+        letters.store_subscription(self.store, LETTERS, 0)
 
     def open(self) -> None:
         self.store = open_store(
@@ -162,6 +172,25 @@ class ErasureMachine(RuleBasedStateMachine):
             )
             with self.store.writing() as write:
                 write.append(repo, [entry])
+
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data())
+    def put_on_hold(self, data: st.DataObject) -> None:
+        """A rule puts a request on hold, which queues a reminder."""
+        repo, person = data.draw(st.sampled_from(sorted(self.hub)))
+        row = self._row(repo, person)
+        if row is not None:
+            event = e.VerdictReached(action="wait", rule="agreement", policy="main", digest="d")
+            entry = e.LedgerEntry(event=event, at=4_000, actor="main", request=row.id, person=row.person.id)
+            with self.store.writing() as write:
+                write.append(repo, [entry])
+
+    @rule(kind=st.sampled_from([*DeliveryKind, None]))
+    def write_to_somebody(self, kind: DeliveryKind | None) -> None:
+        """Send a letter; the server's answer names the recipient, or the process dies."""
+        case = letters.claim(self.store, LETTERS, "w", 5_000_000)
+        if case is not None and kind is not None:
+            letters.settle(self.store, case, "w", Delivery(kind, f"no such user: {case.email}"), 5_000_001)
 
     @precondition(lambda self: self.hub)
     @rule(data=st.data(), is_fresh=st.booleans())
@@ -279,6 +308,27 @@ def test_a_copy_that_knows_the_person_under_another_pseudonym_is_erased_too() ->
         state.erase(cast("st.DataObject", _Drawn(0)), is_fresh=True)
         assert state.forgotten == {0}
         state.nobody_erased_is_left()
+    finally:
+        state.teardown()
+
+
+@pytest.mark.parametrize("kind", [*DeliveryKind, None])
+def test_letters_to_an_erased_person_leave_nothing_of_what_the_mail_server_said(kind: DeliveryKind | None) -> None:
+    state = OnFiles()
+    try:
+        state.begin()
+        state.ask(EEG, 0)
+        state.sync()
+        state.put_on_hold(cast("st.DataObject", _Drawn((EEG, 0))))
+        for _ in range(3):
+            state.write_to_somebody(kind)
+        found = letters.read_letters_to(state.store, 1)
+        assert {one.kind for one in found} == {LetterKind.RECEIVED, LetterKind.NEEDED, LetterKind.REMINDER}
+        assert {one.attempts for one in found} == {1}
+        state.erase(cast("st.DataObject", _Drawn(0)), is_fresh=True)
+        assert state.forgotten == {0}
+        state.nobody_erased_is_left()
+        assert letters.read_letters_to(state.store, 1) == []
     finally:
         state.teardown()
 

@@ -157,7 +157,7 @@ def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: 
     (letter,) = list_open(desk, 10)
     assert letter.problem == "the process that sent it ended before it stored the outcome"
     assert post.arrived.total() == arrives
-    assert mark_letters(desk, [letter.id], LetterState.DUE, "lena") == [letter.id]
+    assert mark_letters(desk, [letter.id], LetterState.DUE, "lena").ids == [letter.id]
     send_letters(desk, post)
     assert post.arrived.total() == arrives + 1, "a person said so"
 
@@ -290,7 +290,7 @@ class LetterMachine(RuleBasedStateMachine):
         idents = [one.id for one in list_open(self.desk, 10)]
         done = mark_letters(self.desk, idents, state, "lena")
         if state is LetterState.DUE:
-            self.retried |= set(done)
+            self.retried |= set(done.ids)
 
     @precondition(lambda self: self.people > 3)
     @rule()

@@ -233,8 +233,8 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
         assert (letter.wait_ends_at, letter.counts_until) == ("2026-03-11T12:00:00.000Z", "2026-03-11T10:00:00.001Z")
     desk.wait(days=3)
     said = desk.now
-    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena") == [letter.id]
-    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena") == []
+    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena").ids == [letter.id]
+    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena").ids == []
     (event,) = accepted(desk)
     assert event.how == "hand"
     assert desk.store.reads.rows("SELECT actor FROM ledger WHERE kind = 'ReminderAccepted'") == [("lena",)]
@@ -242,6 +242,17 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
     assert action(desk) == "wait"
     desk.wait(seconds=1)
     assert action(desk) == "reset"
+
+
+def test_a_reminder_that_comes_after_the_time_changes_nothing(desk: Evaluated) -> None:
+    desk.read(EEG, 1, day=TODAY)
+    desk.evaluate()
+    (letter,) = list_due(desk.workspace, 10)
+    desk.clock.at = asked_at(desk) + SPAN
+    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena").reminders == 1
+    assert action(desk) == "human"
+    desk.wait(days=11)
+    assert action(desk) == "human"
 
 
 def test_the_reminder_of_one_rule_does_not_count_for_another(place: str, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.letters import store_subscription
+from hf_gate.application.letters import list_due, mark_letters, store_subscription
+from hf_gate.domain.events import LedgerEntry, VerdictReached
+from hf_gate.domain.letters import LetterState
 from hf_gate.domain.members import Member, MemberRole
 from tests.contract.notice_kit import Mailbox, open_mailbox
 from tests.web.kit import Room, a_room, parsed
@@ -55,3 +57,42 @@ def test_nobody_else_sees_letters(desk: Room) -> None:
 def test_the_settings_lead_to_the_letters_and_say_that_they_are_off(room: Room) -> None:
     assert 'href="/letters"' in room.visitor().get("/settings").body
     assert "Letters are off." in room.visitor().get("/letters").body
+
+
+WAITING = """\
+version: 1
+policy: house
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - {id: agreement, then: wait, at_most: 30d, after: reset, reason: Ask again.}
+"""
+
+
+def test_pages_say_when_a_wait_ends_and_what_it_counts_from(mailbox: Mailbox, tmp_path: Path) -> None:
+    mail = f"smtp: '127.0.0.1:{mailbox.port}', from: gate@example.org"
+    letters = f"letters: {{kinds: [reminder], needs: {{agreement: '{HOSTILE}'}}, {mail}}}\n"
+    with a_room(tmp_path, WAITING, repos=1, desk=letters) as room:
+        workspace, store = room.app_state.workspace, room.app_state.workspace.store
+        store_subscription(workspace)
+        room.local.clock.advance("1h")
+        room.ask([{"username": "bob", "email": "bob@example.org"}], {"Purpose": "to listen"})
+        (row,) = store.find_by_identity(None, "bob")
+        event = VerdictReached(action="wait", rule="agreement", policy="house", digest="d")
+        with store.writing() as write:
+            write.append(row.repo, [LedgerEntry(event=event, at=row.state.asked_at, actor="house", request=row.id)])
+        admin, page = room.visitor(), f"/requests/{row.state.hub_request}"
+        assert "No reminder was accepted yet. Without one before" in words_of(admin.get(page).body)
+        body = admin.get("/letters").body
+        assert "counted from this reminder. After" in words_of(body)
+        assert "<img src=x" not in body
+        (due,) = list_due(workspace, 10)
+        mark_letters(workspace, [due.id], LetterState.SENT, "lena")
+        found = words_of(admin.get(page).body)
+        assert "counted from the reminder that was accepted" in found
+        assert "reminder of rule agreement sent by hand" in found
+        assert mailbox.mails == []
+
+
+def words_of(body: str) -> str:
+    return " ".join(" ".join(parsed(body).text).split())

@@ -165,8 +165,8 @@ def _find_problem(workspace: Workspace) -> str | None:
     return None
 
 
-def mark_letters(workspace: Workspace, idents: Sequence[str], state: LetterState, actor: str) -> list[str]:
-    """Set letters to `sent` or `due` as a person says; return the ids of those that could be set."""
+def mark_letters(workspace: Workspace, idents: Sequence[str], state: LetterState, actor: str) -> letters.MarkedLetters:
+    """Set letters to `sent` or `due` as a person says; return those that could be set."""
     return letters.mark(workspace.store, idents, state, actor, to_ms(workspace.now()))
 
 
@@ -248,6 +248,17 @@ def list_due(workspace: Workspace, limit: int) -> list[LetterRecord]:
                 _record(case.id, case.kind, LetterState.DUE, row, case.made_at, email=case.email, text=text, times=own)
             )
     return found
+
+
+def describe_times(letter: LetterRecord, zone: tzinfo) -> str:
+    """Return when the wait of a reminder that is due ends, and what that counts from; empty for other letters."""
+    if letter.wait_ends_at is None or letter.counts_until is None:
+        return ""
+    end, last = (
+        f"{datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        for at in (letter.wait_ends_at, letter.counts_until)
+    )
+    return f"If it is sent now, the wait ends {end}, counted from this reminder. After {last} it no longer counts, and a person decides."
 
 
 def list_open(workspace: Workspace, limit: int) -> list[LetterRecord]:

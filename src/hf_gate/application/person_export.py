@@ -18,19 +18,21 @@ from ..domain.timestamps import ms_to_iso, to_iso
 from ..plan.model import Change
 from ..private_files import write_private_file
 from ..store.identity import read_full_identity
+from ..store.letters import LetterRow
 from ..store.person_data import read_person_data
 from .assignments import pair_with_details
 from .erasure_places import find_places
 from .evaluation import CurrentVerdicts
-from .record_builders import change_record, person_record
-from .records import (
+from .person_records import (
     BindingRecord,
-    ChangeRecord,
     DecisionRecord,
     PersonEntryRecord,
     PersonExportRecord,
+    PersonLetterRecord,
     SavedViewRecord,
 )
+from .record_builders import change_record, person_record
+from .records import ChangeRecord
 from .request_record_builders import exported_request
 from .workspace import Workspace
 
@@ -59,6 +61,7 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
             )
             for request, verb, reason, actor, at, outcome in data.decisions
         ],
+        letters=[_letter(str(repos[one.request]), one) for one in data.letters],
         profile=None if data.profile is None else json.loads(data.profile),
         bindings=[BindingRecord(table=table, key=key) for table, key in data.bindings],
         tables=data.table_hits,
@@ -88,6 +91,19 @@ def _entry(repo: str, row: LedgerRow) -> PersonEntryRecord:
         actor=link.actor,
         text=describe_event(decode_event(link.body), row.private),
         private=None if row.private is None else dict(row.private),
+    )
+
+
+def _letter(repo: str, row: LetterRow) -> PersonLetterRecord:
+    return PersonLetterRecord(
+        id=row.id,
+        kind=row.kind.value,
+        repo=repo,
+        made_at=ms_to_iso(row.made_at),
+        sent_at=ms_to_iso(row.started_at),
+        ended_at=ms_to_iso(row.ended_at),
+        outcome=row.state.value,
+        problem=row.problem,
     )
 
 
@@ -130,6 +146,10 @@ def render_page(record: PersonExportRecord) -> Iterator[str]:
     yield from _table("Changes of runs", ("Repo", "From", "To", "Rule", "Reason"), changes)
     decisions = [(each.made_at, each.repo, each.verb, each.reason, each.actor) for each in record.decisions]
     yield from _table("Decisions of the desk", ("Time", "Repo", "Decision", "Reason", "By"), decisions)
+    letters = [
+        (each.made_at, each.repo, each.kind, each.sent_at, each.outcome, each.problem) for each in record.letters
+    ]
+    yield from _table("Letters", ("Time", "Repo", "Kind", "Sent", "Outcome", "Problem"), letters)
     yield from _table("Public profile", ("Field", "Value"), _fields(record.profile or {}))
     yield from _table("Matches with tables", ("Table", "Key"), [(each.table, each.key) for each in record.bindings])
     yield from _table("Tables that list the person", ("Table",), [(name,) for name in record.tables])

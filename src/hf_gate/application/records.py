@@ -339,64 +339,6 @@ class RunRecord(Record, frozen=True, kw_only=True):
     counts: Annotated[dict[str, Count], Meta(description="changes by outcome, or by state while open")]
 
 
-# ---- everything about one person --------------------------------------------------------------------------------------
-
-
-class PersonEntryRecord(Record, frozen=True, kw_only=True):
-    """One entry of the audit log about a person, with its personal data."""
-
-    id: Annotated[str, Meta(description="chain#number")]
-    at: Time
-    repo: str
-    kind: str
-    actor: str
-    text: Annotated[str, Meta(description="the entry as a sentence")]
-    private: Annotated[dict[str, Any] | None, Meta(description="null: the entry has no personal data")]
-
-
-class DecisionRecord(Record, frozen=True, kw_only=True):
-    """One decision in the tray of the desk."""
-
-    repo: str
-    verb: str
-    reason: str | None
-    actor: str
-    made_at: Time
-    outcome: Annotated[str | None, Meta(description="null: not sent yet")]
-
-
-class BindingRecord(Record, frozen=True, kw_only=True):
-    """A row of a table that was matched with an account."""
-
-    table: str
-    key: str
-
-
-class SavedViewRecord(Record, frozen=True, kw_only=True):
-    """A saved view."""
-
-    name: str
-    query: str
-
-
-class PersonExportRecord(Record, frozen=True, kw_only=True):
-    """Everything that is held about one person."""
-
-    made_at: Time
-    endpoint: str
-    person: PersonRecord
-    requests: list[ExportedRequest]
-    entries: list[PersonEntryRecord]
-    changes: Annotated[list[ChangeRecord], Meta(description="changes of runs about the person")]
-    decisions: list[DecisionRecord]
-    profile: Annotated[dict[str, Any] | None, Meta(description="the public profile, if a policy read it")]
-    bindings: list[BindingRecord]
-    tables: Annotated[list[str], Meta(description="tables that contained the person at the last evaluation")]
-    views: Annotated[list[SavedViewRecord], Meta(description="saved views that name the person")]
-    selections: Annotated[Count, Meta(description="selections in the desk with a request of the person")]
-    places: Annotated[list[PlaceRecord], Meta(description="your files that name the person")]
-
-
 # ---- audit log --------------------------------------------------------------------------------------------------------
 
 

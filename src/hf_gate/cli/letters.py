@@ -16,12 +16,14 @@ from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import tzinfo
 
     from ..application.letters import LetterRecord, SampleRecord
     from .framework import Run
 
 _LISTED: Final = 10_000
 _PREVIEWED: Final = 50
+_REMINDED: Final = "{} among them: `at_most` counts from now, unless the wait is over already."
 
 
 class LetterGroup(GateGroup):
@@ -86,15 +88,22 @@ def letters_preview(run: Run) -> int:
     }
     run.out.document(
         document,
-        lambda: _lines(samples, due, problems, has_server=config.mail is not None),
+        lambda: _lines(samples, due, problems, workspace.zone, has_server=config.mail is not None),
         quiet=[one.id for one in due],
     )
     return 0
 
 
 def _lines(
-    samples: Sequence[SampleRecord], due: Sequence[LetterRecord], problems: Sequence[LetterRecord], *, has_server: bool
+    samples: Sequence[SampleRecord],
+    due: Sequence[LetterRecord],
+    problems: Sequence[LetterRecord],
+    zone: tzinfo,
+    *,
+    has_server: bool,
 ) -> Iterator[str]:
+    from ..application.letters import describe_times
+
     if not samples:
         yield "Letters are off. Name kinds in hf-gate.yaml under `letters`; see docs/letters.md."
     elif not has_server:
@@ -105,9 +114,8 @@ def _lines(
     for letter in due:
         yield f"--- {letter.id}: {letter.kind}, to {letter.user or letter.user_id} <{letter.email}>"
         yield from _text_lines(letter.subject or "", letter.text or "")
-        if letter.wait_ends_at is not None:
-            yield f"  Sent now, the wait ends at {letter.wait_ends_at}: `at_most` counts from this reminder."
-            yield f"  A reminder after {letter.counts_until} does not count. Then a person decides."
+        if times := describe_times(letter, zone):
+            yield f"  {times}"
             yield ""
     if samples and not due:
         yield "No letter is due."
@@ -135,7 +143,10 @@ def _text_lines(subject: str, text: str) -> Iterator[str]:
 )
 @click.argument("idents", nargs=-1, required=True, metavar="ID...")
 def letters_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
-    """Say that you sent letters yourself, or that unknown ones arrived. hf-gate does not send them."""
+    """Say that you sent letters yourself, or that unknown ones arrived. hf-gate does not send them.
+
+    The time of a wait counts from the moment at which you mark its reminder.
+    """
     return _mark(run, idents, LetterState.SENT)
 
 
@@ -159,12 +170,15 @@ def _mark(run: Run, idents: Sequence[str], state: LetterState) -> int:
         raise UsageError(f"more than {_LISTED:,} ids.", hint="Call the command several times.")
     with open_workspace(run, needs_folder=True, writes=True, lends=True) as workspace:
         done = mark_letters(workspace, idents, state, actor_of(run))
-    if left := sorted(set(idents) - set(done)):
+    if left := sorted(set(idents) - set(done.ids)):
         wanted = "due or unknown" if state is LetterState.SENT else "failed or unknown"
         run.out.warn(f"{join_words(left[:5], 'and')}: not a letter that is {wanted}.")
     run.out.document(
-        {"schema_version": 1, "state": state.value, "letters": done},
-        lambda: [f"{pluralize(len(done), 'letter')} marked as {state}."],
-        quiet=done,
+        {"schema_version": 1, "state": state.value, "letters": done.ids, "reminders": done.reminders},
+        lambda: [
+            f"{pluralize(len(done.ids), 'letter')} marked as {state}.",
+            *([_REMINDED.format(pluralize(done.reminders, "reminder"))] if done.reminders else []),
+        ],
+        quiet=done.ids,
     )
     return 1 if left else 0

@@ -11,6 +11,7 @@ from ..application.letters import LetterRecord, SampleRecord
 from ..application.notice_records import DestinationRecord, MessageRecord
 from ..application.overview_records import OverviewRecord
 from ..application.past_records import AccessRecord, ComparisonRecord, PastRequestRecord, ShownPastRequest
+from ..application.person_records import PersonExportRecord
 from ..application.policy_records import PolicyRecord, ProblemRecord
 from ..application.records import (
     AttemptRecord,
@@ -20,7 +21,6 @@ from ..application.records import (
     GrantEndRecord,
     HealthRecord,
     OutcomeRecord,
-    PersonExportRecord,
     PersonRecord,
     PlanRecord,
     RepoRecord,
@@ -277,7 +277,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         due=_array(_record(LetterRecord)),
         problems=_array(_record(LetterRecord)),
     ),
-    "letters-mark": _document(state=_TEXT, letters=_array(_TEXT)),
+    "letters-mark": _document(state=_TEXT, letters=_array(_TEXT), reminders=_COUNT),
     "notify-ls": _document(destinations=_array(_record(DestinationRecord)), messages=_array(_record(MessageRecord))),
     "notify-retry": _document(queued=_array(_TEXT)),
     "notice": _record(OutgoingMessage),

@@ -9,7 +9,7 @@ Guarantees:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -47,6 +47,9 @@ _SELECT: Final = (
     "SELECT l.id, l.kind, l.person_id, l.request_id, l.key, l.made_at, l.attempts, r.status, r.is_current, r.ends_at,"
     " v.action, v.rule, p.email FROM letters l JOIN requests r ON r.id = l.request_id"
     " JOIN people p ON p.id = l.person_id LEFT JOIN verdicts v ON v.id = r.verdict_id"
+)
+_SELECT_ROWS: Final = (
+    "SELECT id, kind, request_id, key, state, made_at, next_at, attempts, started_at, ended_at, problem FROM letters"
 )
 _ORDER: Final = "ORDER BY l.made_at, l.id"
 _DELIVERED_BY: Final = {DeliveryKind.DELIVERED: LetterState.SENT, DeliveryKind.UNKNOWN: LetterState.UNKNOWN}
@@ -155,8 +158,15 @@ def settle(store: Store, case: LetterCase, worker: str, result: Delivery, now: i
     return bool(changed)
 
 
-def mark(store: Store, idents: Sequence[str], state: LetterState, actor: str, now: int) -> list[str]:
-    """Set letters as a person says: `sent` of those due or unknown, `due` of those unknown or failed. Return their ids."""
+class MarkedLetters(NamedTuple):
+    """The ids of letters that a person marked, and how many of them are reminders that now count as accepted."""
+
+    ids: list[str]
+    reminders: int = 0
+
+
+def mark(store: Store, idents: Sequence[str], state: LetterState, actor: str, now: int) -> MarkedLetters:
+    """Set letters as a person says: `sent` of those due or unknown, `due` of those unknown or failed."""
     among, after = ("due", "unknown"), "ended_at = ?, started_at = coalesce(started_at, ?)"
     values: tuple[int, ...] = (now, now)
     if state is LetterState.DUE:
@@ -165,13 +175,12 @@ def mark(store: Store, idents: Sequence[str], state: LetterState, actor: str, no
     sql = f"UPDATE letters SET state = ?, problem = NULL, lease = NULL, {after} WHERE id = ? AND state IN (?, ?)"
     with store.writing() as write:
         done = [ident for ident in idents if write.db.run(sql, (state.value, *values, ident, *among))]
-        if state is LetterState.SENT:
-            _record_reminders(write, done, actor, now)
-    return done
+        is_sent = state is LetterState.SENT
+        return MarkedLetters(done, _record_reminders(write, done, actor, now) if is_sent else 0)
 
 
-def _record_reminders(write: Writer, idents: Sequence[str], actor: str, now: int) -> None:
-    """Record in the ledger that these letters were sent, if they are reminders. The time of a `wait` counts from that."""
+def _record_reminders(write: Writer, idents: Sequence[str], actor: str, now: int) -> int:
+    """Record in the ledger which of these letters are reminders, because a `wait` counts from that; return how many."""
     among, value = write.db.in_clause(list(idents))
     sql = (
         "SELECT l.id, l.key, l.request_id, l.person_id, o.type, o.namespace, o.name FROM letters l"
@@ -185,6 +194,7 @@ def _record_reminders(write: Writer, idents: Sequence[str], actor: str, now: int
         groups.setdefault(repo_of(*place), []).append(entry)
     for repo, entries in groups.items():
         write.append(repo, entries)
+    return sum(map(len, groups.values()))
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -210,18 +220,22 @@ def list_due(store: Store, config: LetterConfig, now: int, limit: int) -> list[L
 def list_letters(store: Store, states: Sequence[LetterState], limit: int) -> list[LetterRow]:
     """Return letters in these states, the newest first."""
     among, value = store.reads.in_clause([state.value for state in states])
-    sql = (
-        "SELECT id, kind, request_id, key, state, made_at, next_at, attempts, started_at, ended_at, problem FROM letters"
-        f" WHERE state {among} ORDER BY made_at DESC, id LIMIT ?"
-    )
-    return [
-        LetterRow(
-            id=ident, kind=LetterKind(kind), request=request, key=key, state=LetterState(state), made_at=made_at,
-            next_at=next_at, attempts=attempts, started_at=started_at, ended_at=ended_at, problem=problem,
-        )
-        for ident, kind, request, key, state, made_at, next_at, attempts, started_at, ended_at, problem
-        in store.reads.rows(sql, (value, limit))
-    ]  # fmt: skip
+    sql = f"{_SELECT_ROWS} WHERE state {among} ORDER BY made_at DESC, id LIMIT ?"
+    return [_decode_row(row) for row in store.reads.rows(sql, (value, limit))]
+
+
+def read_letters_to(store: Store, person: int) -> list[LetterRow]:
+    """Return the letters to a person, the oldest first."""
+    rows = store.reads.rows(f"{_SELECT_ROWS} WHERE person_id = ? ORDER BY made_at, id", (person,))
+    return [_decode_row(row) for row in rows]
+
+
+def _decode_row(row: Row) -> LetterRow:
+    ident, kind, request, key, state, made_at, next_at, attempts, started_at, ended_at, problem = row
+    return LetterRow(
+        id=ident, kind=LetterKind(kind), request=request, key=key, state=LetterState(state), made_at=made_at,
+        next_at=next_at, attempts=attempts, started_at=started_at, ended_at=ended_at, problem=problem,
+    )  # fmt: skip
 
 
 def _read_past(db: Database, person: int, now: int) -> list[PastLetter]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..domain.rows import ChangeRow
 from .identity import read_full_identity
+from .letters import LetterRow, read_letters_to
 from .runs import SELECT_CHANGES, build_changes
 from .store import Store
 
@@ -19,6 +20,7 @@ class PersonData(NamedTuple):
     views: list[tuple[str, str]]  # name and query
     selections: int  # how many selections contain a request of the person
     table_hits: list[str]  # the owner's tables that contained the person at the last evaluation
+    letters: list[LetterRow]
     profile: bytes | None
 
 
@@ -50,5 +52,6 @@ def read_person_data(store: Store, person: int) -> PersonData:
         views=[view for view in views if one.pattern.matches("\n".join(view))],
         selections=int(picks[0]) if picks else 0,
         table_hits=[row[0] for row in hits],
+        letters=read_letters_to(store, person),
         profile=None if profile is None else profile[0],
     )

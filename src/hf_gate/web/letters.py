@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from ..application.letters import list_due, list_open, list_samples
+from ..application.letters import describe_times, list_due, list_open, list_samples
 from .ledger_proofs import require_all_repos
 from .request_context import RequestContext
 
@@ -23,7 +23,7 @@ def page(context: RequestContext) -> Response:
         title="Letters",
         config=config,
         samples=list_samples(workspace),
-        due=list_due(workspace, _SHOWN),
+        due=[(one, describe_times(one, workspace.zone)) for one in list_due(workspace, _SHOWN)],
         problems=list_open(workspace, _SHOWN),
         shown=_SHOWN,
         headers={"cache-control": "no-store"},

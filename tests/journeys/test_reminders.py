@@ -1,0 +1,169 @@
+"""A reminder tells somebody on hold what is missing and by when; only then a rule may send them back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import SCHEMAS
+from tests.contract.notice_kit import Mailbox
+from tests.contract.traces import traces_in_files
+
+from .console import DATASET, Console
+from .letter_desk import POLICY, ask, body, certificate, configure, console, mailbox, run_once, subjects
+
+__all__ = ["certificate", "console", "mailbox"]
+
+REMINDERS = """\
+letters:
+  kinds: [reminder]
+  smtp: 127.0.0.1:PORT
+  from: access@example.org
+  user: gate
+  password: env:MAIL_PASSWORD
+  needs: {agreement: Send the signed agreement.}
+"""
+BY_HAND = "letters: {kinds: [reminder], needs: {agreement: Send the signed agreement.}}\n"
+SUBJECT = f"Reminder: something is missing for your access to {DATASET}"
+
+
+def turn_reminders_on(console: Console, letters: str) -> None:
+    """Send people back who are on hold for 30 days, with reminders."""
+    text = POLICY.replace("after: human", "after: reset\n    reason: The agreement did not come. Ask again.")
+    Path("policies/starter.yaml").write_text(text, "utf-8")
+    configure(letters)
+    run_once(console)
+    console.hub.clock.advance("1m")
+
+
+@pytest.fixture
+def reminding(console: Console, mailbox: Mailbox) -> Console:
+    turn_reminders_on(console, REMINDERS.replace("PORT", str(mailbox.port)))
+    return console
+
+
+def status(console: Console, name: str) -> tuple[str, str | None]:
+    """The status of a request, and its verdict while it is pending."""
+    found = console.run("show", "--json", f"{name}@{DATASET}").json
+    return found["status"], found["verdict"] and found["verdict"]["action"]
+
+
+def explain(console: Console, name: str) -> str:
+    ended = console.run("explain", f"{name}@{DATASET}")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(console.run("explain", f"{name}@{DATASET}", "--json").json, SCHEMAS["explain"])
+    return ended.out
+
+
+def test_the_mail_server_starts_the_time_after_which_a_rule_sends_people_back(
+    reminding: Console, mailbox: Mailbox
+) -> None:
+    run, clock = reminding.run, reminding.hub.clock
+    ask(reminding, "bob", "wait")
+    mailbox.content_answer = "451 later"
+    run_once(reminding)
+    clock.advance("9d")
+    mailbox.content_answer = "250 OK"
+    run_once(reminding)
+    assert subjects(mailbox) == [(("bob@example.org",), SUBJECT)]
+    assert "Send the signed agreement." in body(mailbox)
+    assert "counted from the reminder that was accepted" in explain(reminding, "bob")
+    assert run("explain", "--json", f"bob@{DATASET}").json["wait"]["is_reminded"] is True
+    clock.advance("29d")
+    run_once(reminding)
+    assert status(reminding, "bob") == ("pending", "wait")
+    clock.advance("1d")
+    run_once(reminding)
+    assert status(reminding, "bob")[0] == "reset"
+    entries = run("audit", "ls", "--limit", "50", "--json").out
+    assert "reminder of rule agreement taken by the mail server" in entries
+    assert run("audit", "verify").code == 0
+    assert run("store", "check").code == 0
+    assert len(mailbox.mails) == 1
+
+
+@pytest.mark.parametrize("how", ["dies", "refuses", "is busy"])
+def test_without_an_accepted_reminder_a_person_decides(reminding: Console, mailbox: Mailbox, how: str) -> None:
+    mailbox.dies = how == "dies"
+    mailbox.refusals = {"bob@example.org": "550 no such user"} if how == "refuses" else {}
+    mailbox.content_answer = "451 later" if how == "is busy" else "250 OK"
+    ask(reminding, "bob", "wait")
+    run_once(reminding)
+    assert "Without one before" in explain(reminding, "bob")
+    reminding.hub.clock.advance("31d")
+    run_once(reminding)
+    assert status(reminding, "bob") == ("pending", "human")
+    assert "Needs you: no reminder reached this person; you decide." in explain(reminding, "bob")
+
+
+def test_nobody_who_waited_before_reminders_were_on_is_sent_back(console: Console, mailbox: Mailbox) -> None:
+    ask(console, "bob", "wait")
+    configure("")
+    turn_reminders_on(console, "")
+    console.hub.clock.advance("20d")
+    turn_reminders_on(console, REMINDERS.replace("PORT", str(mailbox.port)))
+    ask(console, "cy", "wait")
+    run_once(console)
+    assert [to for to, _ in subjects(mailbox)] == [("cy@example.org",)]
+    console.hub.clock.advance("11d")
+    run_once(console)
+    assert (status(console, "bob"), status(console, "cy")) == (("pending", "human"), ("pending", "wait"))
+    console.hub.clock.advance("20d")
+    run_once(console)
+    assert (status(console, "bob")[0], status(console, "cy")[0]) == ("pending", "reset")
+
+
+def test_reminders_by_hand_need_no_mail_server(console: Console, mailbox: Mailbox) -> None:
+    turn_reminders_on(console, BY_HAND)
+    checked = console.run("policy", "check")
+    assert checked.code == 0
+    assert "reminders are on, but `letters` has no `smtp`" in checked.out + checked.err
+    ask(console, "bob", "wait")
+    run_once(console)
+    (row,) = csv.DictReader(io.StringIO(console.run("letters", "--format", "csv").out))
+    assert (row["kind"], row["email"]) == ("reminder", "bob@example.org")
+    preview = console.run("letters", "preview").out
+    ends, last = (row[key][:16].replace("T", " ") for key in ("wait_ends_at", "counts_until"))
+    assert f"the wait ends {ends} UTC, counted from this reminder. After {last} UTC it no longer counts" in preview
+    jsonschema.validate(console.run("letters", "--json").json, SCHEMAS["letters-ls"])
+    console.hub.clock.advance("5d")
+    done = console.run("letters", "mark-sent", row["id"])
+    assert done.code == 0
+    assert "1 reminder among them: `at_most` counts from now" in done.out
+    console.hub.clock.advance("29d")
+    run_once(console)
+    assert status(console, "bob") == ("pending", "wait")
+    console.hub.clock.advance("1d")
+    run_once(console)
+    assert status(console, "bob")[0] == "reset"
+    assert mailbox.mails == []
+
+
+def test_a_rule_without_a_text_is_named_by_the_check(reminding: Console, mailbox: Mailbox) -> None:
+    configure(REMINDERS.replace("PORT", str(mailbox.port)).replace("{agreement:", "{other:"))
+    checked = reminding.run("policy", "check")
+    assert checked.code == 0
+    assert "rule agreement: reminders are on, but `letters` has no `needs` for this rule." in checked.out + checked.err
+
+
+def test_a_person_gets_a_list_of_their_letters_until_they_are_erased(reminding: Console, tmp_path: Path) -> None:
+    ask(reminding, "quokka-zzyx", "wait")
+    run_once(reminding)
+    done = reminding.run("person", "export", "quokka-zzyx", "all.json")
+    assert done.code == 0, done.err
+    document = json.loads(Path("all.json").read_text("utf-8"))
+    jsonschema.validate(document, SCHEMAS["person-export"])
+    (letter,) = document["letters"]
+    assert (letter["kind"], letter["outcome"], letter["problem"]) == ("reminder", "sent", None)
+    assert letter["made_at"] <= letter["sent_at"] <= letter["ended_at"]
+    assert "<h2>Letters</h2>" in Path("all.html").read_text("utf-8")
+    for name in ("all.json", "all.html"):
+        Path(name).unlink()
+    assert reminding.run("person", "erase", "quokka-zzyx", "--yes").code == 0
+    assert traces_in_files(tmp_path, ["quokka-zzyx"]) == []
+    assert letter["id"] in reminding.run("audit", "ls", "--json", "--limit", "50").out, "the ledger keeps the id alone"
