@@ -18,11 +18,13 @@ from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import from_ms
 from ..policy.fact_values import DecisionHistory, EmailFacts, TableHit
 from ..policy.model import Facts, UnknownReason
+from ..policy.table_versions import TableHistory
 from ..policy.tables import Table
 from ..store.past_decisions import read_person_events
 from ..store.past_requests import iterate_sync_marks, read_past_requests
 from ..store.store import Store
 from .evaluation import RepoPolicies, SourcesPort, reminders_of
+from .table_store import read_history
 
 _TABLE_CHANGED: Final = "the table as it was then is not kept"
 
@@ -52,6 +54,7 @@ class PastFactReader:
     erased_count: int = field(default=0, init=False)  # decisions left out, because their record was deleted
     _syncs: dict[int, list[SyncMark]] = field(default_factory=dict, init=False)
     _bindings: dict[str, Mapping[str, str]] = field(default_factory=dict, init=False)
+    _histories: dict[str, TableHistory | None] = field(default_factory=dict, init=False)
 
     def read_decided(self, decisions: Iterable[PersonDecision]) -> Iterator[DecidedRequest]:
         """Yield the requests that were pending before these decisions, and whose record was not erased."""
@@ -89,7 +92,9 @@ class PastFactReader:
             form=policy_set.form,
             email=email,
             profile=self.sources.profile(request.person, known, at) if policy_set.should_read_profiles else None,
-            tables={name: self._look_up(name, table, past, email, at) for name, table in policy_set.tables.items()},
+            tables={
+                name: self._look_up(name, table, past, email, decision.at) for name, table in policy_set.tables.items()
+            },
             history=self._read_history(decision, past, marks) if policy_set.should_read_history else None,
             reminders=reminders_of(past.row.state) if policy_set.has_reminders else None,
         )
@@ -102,14 +107,21 @@ class PastFactReader:
         is_same = then is not None and then.event.form == read[-1].event.form
         return self.policies[repo_id] if is_same else self.older_policies[repo_id]
 
-    def _look_up(self, name: str, table: Table, past: PastRequest, email: EmailFacts | None, at: datetime) -> TableHit:
-        """Look a person up if the table is as the last verdict before the decision read it."""
-        if past.versions.get(f"table:{name}") != table.digest[:8]:
-            return TableHit(why=UnknownReason.UNAVAILABLE, note=_TABLE_CHANGED, source=f"table:{name}")
+    def _look_up(self, name: str, table: Table, past: PastRequest, email: EmailFacts | None, at: int) -> TableHit:
+        """Look a person up in the table as it was known at the time of the decision (ms), if that version is kept."""
+        read = past.versions.get(f"table:{name}")
+        if read != table.digest[:8]:
+            if name not in self._histories:
+                self._histories[name] = read_history(self.store, table)
+            history = self._histories[name]
+            then = None if history is None else history.find(read, at)
+            if then is None:
+                return TableHit(why=UnknownReason.UNAVAILABLE, note=_TABLE_CHANGED, source=f"table:{name}")
+            table = then
         if name not in self._bindings:
             self._bindings[name] = self.store.bindings(name)
         address = email.address if email and email.domain else None
-        return table.find(_record_of(past).person, address, now=at, bindings=self._bindings[name])
+        return table.find(_record_of(past).person, address, now=from_ms(at), bindings=self._bindings[name])
 
     def _read_history(self, decision: PersonDecision, past: PastRequest, marks: list[SyncMark]) -> DecisionHistory:
         events = read_person_events(self.store, past.row.person.id, decision.entry)

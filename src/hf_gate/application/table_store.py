@@ -11,6 +11,7 @@ from ..domain.events import LedgerEntry, TableAccepted
 from ..domain.timestamps import from_ms
 from ..policy.model import Roster, TableSpec
 from ..policy.table_versions import (
+    TableHistory,
     TableVersion,
     add_departed,
     decode_version,
@@ -73,6 +74,13 @@ def _check_removed(store: Store, spec: TableSpec, table: Table, version: TableVe
     return replace(table, refusal=f"table {table.name}: {why}", problems=problems)
 
 
+def read_history(store: Store, table: Table) -> TableHistory | None:
+    """Return the stored versions of a table; None if none is stored, or they have another key."""
+    stored = store.table_version(table.name)
+    version = None if stored is None else decode_version(stored[0])
+    return None if version is None or version.key != table.key else TableHistory(table, version)
+
+
 # ---- what is stored --------------------------------------------------------------------------------------------------
 
 
@@ -105,7 +113,7 @@ def _write_version(store: Store, write: Writer, table: Table, at: int, *, is_kno
     before = None if stored is None else decode_version(stored[0])
     before = before if before is not None and before.key == table.key else None
     salt = secrets.token_bytes(_SALT_SIZE) if before is None else before.salt
-    write.write_table_version(table.name, table.digest, at, encode_version(make_version(table, salt, before)))
+    write.write_table_version(table.name, table.digest, at, encode_version(make_version(table, salt, before, at)))
 
 
 def accept_table(store: Store, table: Table, actor: str, at: int) -> None:

@@ -13,6 +13,7 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import EMPTY_CONTENT
 from ..domain.runs import FINISHED
+from ..policy.table_versions import decode_version, encode_version, forget_person
 from .compression import Packer, decode_private_part
 from .erased import read_secret, write_keys
 from .identity import StoredIdentity, read_full_identity, read_identity
@@ -60,12 +61,25 @@ class Eraser:
         self._delete_mentions(identity)
         self._redact_runs(requests, identity)
         self._db.run("DELETE FROM profiles WHERE person_id = ?", (person,))
+        self._forget_in_tables(identity)
         self._db.run(
             "UPDATE people SET salt = NULL, user_id = NULL, username = NULL, fullname = NULL, email = NULL,"
             " user_key = NULL WHERE id = ?",
             (person,),
         )
         self._write.write_setting(TO_SCRUB, "1")
+
+    def _forget_in_tables(self, identity: StoredIdentity) -> None:
+        """Delete the earlier versions of tables that tell of a person. The version in force follows the owner's file."""
+        names = [value for name, value in identity.former if name == "user"]
+        mails = [value for name, value in identity.former if name == "email"]
+        keys = [("user_id", identity.user_id), *(("username", each) for each in (identity.username, *names))]
+        keys += [("email", each) for each in (identity.email, *mails)]
+        for table, document in self._db.rows("SELECT owner_table, document FROM table_versions"):
+            left = forget_person(decode_version(bytes(document)), keys)
+            if left is not None:
+                sql = "UPDATE table_versions SET document = ? WHERE owner_table = ?"
+                self._db.run(sql, (encode_version(left), table))
 
     # ---- old requests ------------------------------------------------------------------------------------------------
 
