@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -172,3 +174,63 @@ def test_a_member_who_may_not_decide_any_more_has_nothing_assigned(desk: Room, h
     assert desk.row("eve").state.assigned is None
     assert _found(mia, "assigned:none") == 3
     assert verify_ledger(desk.app_state.workspace.store, with_tables=True).ok
+
+
+def _call(visitor: Visitor, to: str | None, requests: list[dict[str, Any]]) -> Answer:
+    document = {"to": to, "requests": requests}
+    headers = {"content-type": "application/json"}
+    return visitor.ask("POST", "/api/v1/assignments", json.dumps(document).encode(), headers)
+
+
+def test_the_api_assigns_what_the_caller_saw(desk: Room) -> None:
+    mia = desk.reviewer("mia")
+    desk.reviewer("kim")
+    rows = [
+        {"id": one["id"], "assigned_to": one["assigned_to"]} for one in mia.get("/api/v1/requests").json["requests"]
+    ]
+    assert _call(mia, "kim", rows[:2]).json == {"schema_version": 1, "assigned": 2, "already": 0, "lost": []}
+    late = _call(mia, "mia", rows).json
+    assert (late["assigned"], sorted(late["lost"])) == (1, sorted(row["id"] for row in rows[:2]))
+    seen = [{**row, "assigned_to": "kim"} for row in rows[:2]]
+    assert _call(mia, None, seen).json["assigned"] == 2
+    assert _call(mia, None, seen).json == {"schema_version": 1, "assigned": 0, "already": 2, "lost": []}
+    assert _call(mia, "nemo", rows).status == 422
+    assert _call(mia, "kim", []).status == 422
+    assert _call(mia, "kim", [{"id": rows[0]["id"]}]).status == 422, "what was seen is needed"
+    assert _call(desk.viewer(), "mia", rows).status == 403
+    assert _call(desk.reviewer("far", "other/*"), "far", rows).status == 404
+
+
+def test_a_new_attempt_is_assigned_to_nobody(desk: Room) -> None:
+    mia = desk.reviewer("mia")
+    desk.reviewer("kim")
+    assert _assign(desk, mia, "eve", "kim").status == 303
+    row = desk.row("eve")
+    values = {
+        "verb": "reset",
+        "key": _key(desk, "eve"),
+        "version": row.version.token,
+        "reason": "Say more.",
+        "text": "Say more.",
+    }
+    assert mia.post("/tray", values).status == 303
+    mia.post("/tray/send")
+    desk.app_state.tray_service.send_due(desk.app_state.now())
+    assert (desk.row("eve").state.status, desk.row("eve").state.assigned) == ("reset", None)
+    desk.ask([{"username": "eve"}], {"Purpose": GOOD})
+    assert (desk.row("eve").state.status, desk.row("eve").state.assigned) == ("pending", None)
+    assert mia.post("/assign", {"to": "kim", "key": _key(desk, "eve")}).status == 303
+
+
+def test_settings_name_a_removed_member_as_such(desk: Room) -> None:
+    desk.reviewer("kim")
+    desk.out("kim")
+    body = text_of(desk.visitor().get("/settings").body)
+    assert "kim (removed)" in body
+    assert Member(name="kim~m_12ab", role=MemberRole.VIEWER).shown_name == "kim (removed)"
+
+
+def test_settings_say_how_to_turn_letters_on(desk: Room) -> None:
+    body = desk.visitor().get("/settings").body
+    assert "letters: {kinds: [received, ended]}" in text_of(body)
+    assert 'href="/letters"' not in body

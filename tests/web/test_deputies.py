@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hf_gate.application.deputies import list_stood_in_for
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.web.terminal import Terminal
 from tests.web.kit import Room, Visitor, a_room, text_of
 
 QUEUES = "queues: {data-office: [mia], legal: [kim], press: [noor]}\n"
@@ -97,3 +100,28 @@ def test_a_revoked_member_has_no_deputy_and_is_none(desk: Room) -> None:
     assert _leave(desk, mia, "kim") == 303
     desk.out("mia")
     assert _others(desk, "kim") == ("data-office", "press")
+
+
+def _terminal(room: Room, **call: Any) -> tuple[int, dict[str, Any]]:
+    terminal = Terminal(room.app_state, room.door, "http://127.0.0.1:7860")
+    answer = terminal.answer(f"Bearer {terminal._key}", json.dumps(call).encode())
+    return answer.status_code, json.loads(bytes(answer.body))
+
+
+def test_absences_are_listed_set_and_ended_at_the_terminal(desk: Room) -> None:
+    desk.reviewer("mia")
+    desk.reviewer("kim")
+    assert _terminal(desk, do="absences") == (200, {"absences": []})
+    day = _day(desk, 3)
+    away = {"name": "mia", "deputy": "kim", "until": day}
+    assert _terminal(desk, do="away", name="mia", deputy="kim", until=day) == (200, away)
+    assert _terminal(desk, do="absences") == (200, {"absences": [away]})
+    assert _others(desk, "kim") == ("press",)
+    assert _terminal(desk, do="back", name="mia") == (200, {"name": "mia", "deputy": None, "until": None})
+    assert _terminal(desk, do="absences") == (200, {"absences": []})
+    for wrong in (
+        {"name": "nemo"},
+        {"name": "mia", "deputy": "mia"},
+        {"name": "mia", "deputy": "kim", "until": "soon"},
+    ):
+        assert _terminal(desk, **{"do": "away", "deputy": "kim", "until": day, **wrong})[0] == 422

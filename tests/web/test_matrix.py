@@ -25,7 +25,7 @@ OPEN: Final = frozenset({
 })  # fmt: skip
 """In front of the sign-in; what each of them gives a stranger is tested where it is made."""
 API: Final[Mapping[tuple[str, str], MemberRole]] = {
-    ("GET", "/api/v1/requests"): REVIEWER, ("GET", "/api/v1/requests/{id}"): REVIEWER, ("POST", "/api/v1/decisions"): REVIEWER,
+    ("GET", "/api/v1/requests"): REVIEWER, ("GET", "/api/v1/requests/{id}"): REVIEWER, ("POST", "/api/v1/decisions"): REVIEWER, ("POST", "/api/v1/assignments"): REVIEWER,
     ("GET", "/api/v1/tray"): REVIEWER, ("POST", "/api/v1/tray/undo"): REVIEWER, ("POST", "/api/v1/tray/send"): REVIEWER,
     ("GET", "/api/openapi.json"): VIEWER,
 }  # fmt: skip

@@ -59,6 +59,13 @@ def read_assignees(workspace: Workspace, now: datetime) -> dict[str, Assignee]:
     return found
 
 
+def find_seen_id(workspace: Workspace, name: str | None, now: datetime) -> str | None:
+    """Return the id of the member of this name, as `seen` of `assign_requests`; an unknown name gives "", which nobody has."""
+    if name is None:
+        return None
+    return next((one.id for one in read_assignees(workspace, now).values() if one.name == name), "")
+
+
 def pair_with_details(
     workspace: Workspace, rows: Iterable[RequestRow], now: datetime
 ) -> Iterator[tuple[RequestRow, RowDetails]]:

@@ -66,6 +66,17 @@ def describe_absence(membership: Membership, member: Member, now: datetime) -> t
     return None
 
 
+def list_absences(membership: Membership, now: datetime) -> list[dict[str, str]]:
+    """Return who is away now, who stands in, and the last day; by name."""
+    found = []
+    for one in read_absences(membership.workspace.store.reads, to_ms(now)):
+        away, deputy = membership.find_by_id(one.member), membership.find_by_id(one.deputy)
+        if away is not None:
+            until = _last_day(one.until, membership)
+            found.append({"name": away.name, "deputy": "nobody" if deputy is None else deputy.name, "until": until})
+    return sorted(found, key=lambda line: line["name"])
+
+
 def list_deputies(membership: Membership, member: Member) -> Collection[str]:
     """Return the names of the members who could stand in."""
     every = [membership.owner_member, *membership.workspace.members.list_all()]

@@ -39,13 +39,15 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
         "hf-gate ui revoke mia",
         "hf-gate ui sessions",
         "hf-gate ui end 3f2a9c01b4d7",
+        "hf-gate ui away mia --deputy kim --until 2027-01-31",
+        "hf-gate ui back mia",
         "hf-gate ui prove 'https://desk.example.org/settings#prove=...'",
     ),
 )
 @click.argument(
     "what",
     required=False,
-    type=click.Choice(["link", "invite", "revoke", "members", "sessions", "end", "prove"]),
+    type=click.Choice(["link", "invite", "revoke", "members", "sessions", "end", "absences", "away", "back", "prove"]),
     metavar="[WHAT]",
 )
 @click.argument("name", required=False, metavar="[NAME]")
@@ -76,6 +78,8 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
 )
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: only these repos of the workspace.")
 @click.option("--account", metavar="USER", help="With invite: the member's Hub account, if it has another name.")
+@click.option("--deputy", metavar="NAME", help="With away: the member who stands in.")
+@click.option("--until", metavar="DAY", help="With away: the last day of the absence, such as 2027-01-31.")
 @click.option("-y", "--yes", is_flag=True, help="With prove: do not ask for confirmation.")
 def ui(
     run: Run,
@@ -85,6 +89,8 @@ def ui(
     role: str,
     repos: tuple[str, ...],
     account: str | None,
+    deputy: str | None,
+    until: str | None,
     yes: bool,
     **serving: Any,  # noqa: ANN401 - click's own values
 ) -> int:
@@ -95,6 +101,7 @@ def ui(
 
     WHAT calls the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link, `revoke NAME`
     removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends one.
+    `away NAME` names a deputy, `back NAME` ends the absence, and `absences` lists who is away.
     A personal link must be used within 7 days. It then works only in the browser that used it.
 
     `prove LINK` proves to a desk, even on another machine, that a Hub account is yours. Until then, you do not count as
@@ -107,9 +114,8 @@ def ui(
 
     known = find_running_desk(run.settings, run.location)
     if what is not None:
-        return _call_desk(
-            run, known, {"do": what, "name": name, "role": role, "repos": list(repos), "account": account}
-        )
+        call = {"do": what, "name": name, "role": role, "repos": list(repos), "account": account}
+        return _call_desk(run, known, {**call, "deputy": deputy, "until": until})
     if known is not None:
         return _print_new_link(run, known, opens=not serving["no_open"])
     if in_notebook(os.environ, sys.modules):
@@ -175,9 +181,13 @@ def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]
 
     if desk is None:
         raise UsageError("no desk is running for this store on this machine.", hint="Start the desk: hf-gate ui")
-    if call["do"] in {"invite", "revoke", "end"} and not call["name"]:
+    if call["do"] in {"invite", "revoke", "end", "away", "back"} and not call["name"]:
         what = "SESSION" if call["do"] == "end" else "NAME"
         raise UsageError(f"{what} is missing.", hint=f"hf-gate ui {call['do']} {what}")
+    if call["do"] == "away" and not (call["deputy"] and call["until"]):
+        raise UsageError(
+            "--deputy or --until is missing.", hint=f"hf-gate ui away {call['name']} --deputy NAME --until DAY"
+        )
     answer = send_command(desk, call)
     document = {"schema_version": 1, **answer}
     run.out.document(
@@ -200,6 +210,11 @@ def _answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
         yield from _member_lines(answer["members"])
     elif "sessions" in answer:
         yield from _session_lines(answer["sessions"])
+    elif "absences" in answer:
+        yield from _absence_lines(answer["absences"])
+    elif "deputy" in answer:
+        is_back = answer["deputy"] is None
+        yield f"{answer['name']} is back." if is_back else _describe_absence(answer)
     elif "session" in answer:
         yield f"The session {answer['session']} has ended."
     else:
@@ -214,6 +229,16 @@ def _member_lines(members: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{one['name']}  {one['role']}  {where}{state}"
     if not members:
         yield "No members; only the owner of the token can sign in."
+
+
+def _absence_lines(absences: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield from map(_describe_absence, absences)
+    if not absences:
+        yield "Nobody is away."
+
+
+def _describe_absence(one: Mapping[str, Any]) -> str:
+    return f"{one['name']} is away until {one['until']}; {one['deputy']} stands in."
 
 
 def _session_lines(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -82,6 +82,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return self.user_id if self.proven_at is not None else None
 
     @property
+    def shown_name(self) -> str:
+        """The name for people to read. The stored name of a former member can end with `~` and their id."""
+        return self.name if self.has_link else f"{self.name.partition('~')[0]} (removed)"
+
+    @property
     def own_keys(self) -> frozenset[str]:
         """The lower-case names and ids that mark a request as the member's own."""
         return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)

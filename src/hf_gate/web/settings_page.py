@@ -34,6 +34,7 @@ PERMISSIONS: Final = (
     ("download rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
     ("accept, send back, reject and return to pending, one by one", MemberRole.REVIEWER, "POST /tray"),
     ("decide many selected requests at once", MemberRole.REVIEWER, "POST /bulk"),
+    ("assign requests to members", MemberRole.REVIEWER, "POST /assign"),
     ("write notes", MemberRole.REVIEWER, "POST /requests/{id}/note"),
     ("sync now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
     ("stop all unattended work", MemberRole.REVIEWER, "POST /unattended/stop"),
@@ -119,6 +120,7 @@ def page(
         is_admin=is_admin,
         sign_in=context.app_state.hub_sign_in,
         health=describe_health(context),
+        are_letters_on=bool(context.workspace.location.config.letters.kinds),
         notices=read_section(context) if is_admin else None,
         headers={"cache-control": "no-store"},
     )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse, Response
 
 from .. import bootstrap
+from ..application.deputies import end_absence, list_absences, set_deputy
 from ..application.workspace import WorkspaceLocation
 from ..config import Settings
 from ..domain.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
@@ -61,7 +62,7 @@ class Terminal:
             asked = json.loads(body)
             return JSONResponse(self._perform(asked if isinstance(asked, dict) else {}))
         except (ValueError, UsageError) as problem:
-            return JSONResponse({"error": str(problem)}, 422)
+            return JSONResponse({"error": str(problem), "hint": getattr(problem, "hint", None)}, 422)
         except HfGateError as problem:
             return JSONResponse({"error": str(problem)}, 503)
 
@@ -91,10 +92,28 @@ class Terminal:
             case "sessions":
                 found = app_state.workspace.sessions.list_open(to_ms(bootstrap.utc_now()))
                 return {"sessions": [_session_to_dict(one) for one in found]}
+            case "absences":
+                return {"absences": list_absences(app_state.membership, app_state.now())}
+            case "away" | "back":
+                return self._change_absence(asked)
             case "end":
                 return {"session": self._end_session(str(asked.get("name")))}
             case _:
                 raise UsageError("the desk does not know this command.")
+
+    def _change_absence(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Store that a member is away, or back. Raises UsageError for an unknown member, a wrong deputy or day."""
+        membership, now = self._app_state.membership, self._app_state.now()
+        name = str(asked.get("name") or "").strip()
+        member = membership.find(name) or membership.find(name.lower())
+        if member is None:
+            raise UsageError(f"there is no member {name[:40]!r}.", hint="hf-gate ui members lists them.")
+        if asked.get("do") == "back":
+            end_absence(membership, member, by=membership.owner, now=now)
+            return {"name": member.name, "deputy": None, "until": None}
+        deputy, until = str(asked.get("deputy") or "")[:100], str(asked.get("until") or "")[:40]
+        day = set_deputy(membership, member, deputy, until, by=membership.owner, now=now)
+        return {"name": member.name, "deputy": deputy.strip().lower(), "until": day}
 
     def _end_session(self, ident: str) -> str:
         """End the session whose id begins so. Raises UsageError unless there is exactly one."""
@@ -161,7 +180,7 @@ def _session_to_dict(session: Session) -> dict[str, Any]:
 
 def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
     return {
-        "name": member.name,
+        "name": member.name.partition("~")[0],
         "role": member.role.value,
         "repos": list(member.repos or ()),
         "link": member.has_link,
@@ -193,5 +212,5 @@ def send_command(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, 
     finally:
         connection.close()
     if reply.status != 200:
-        raise UsageError(str(answer.get("error") or "the desk refuses."))
+        raise UsageError(str(answer.get("error") or "the desk refuses."), hint=answer.get("hint") or None)
     return answer
