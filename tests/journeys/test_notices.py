@@ -315,4 +315,56 @@ def test_what_is_stuck_names_the_rule_and_is_told(console: Console, hook: Hook, 
     console.hub.clock.advance("1d")
     run_once(console)
     assert any(text.startswith(f"2 requests at {DATASET} past the due date") for text in hook.texts), hook.texts
-    assert "by rule all of policy voices" in console.run("status", "--check").out
+    out = console.run("status", "--check").out
+    assert "by rule all of policy voices. The rule: Everybody needs review." in out
+    changed = text.replace("then: human", 'then: human, says: "A person reads each request"')
+    (tmp_path / "policies" / "starter.yaml").write_text(changed, "utf-8")
+    assert "The rule: A person reads each request." in console.run("status", "--check").out
+    (tmp_path / "policies" / "starter.yaml").write_text(text.replace("due: 2d", "due: 9d"), "utf-8")
+    assert "The rule:" not in console.run("status", "--check").out, "the policy changed since"
+
+
+@pytest.mark.parametrize(
+    ("condition", "quoted"), [("", " The rule: Accept everybody."), ("when: 'person.username != \"zoe\"', ", "")]
+)
+def test_a_notice_of_what_is_stuck_has_the_sentence_of_its_rule_unless_it_may_name_somebody(
+    console: Console, hook: Hook, tmp_path: Path, condition: str, quoted: str
+) -> None:
+    text = POLICY.replace("then: human", f"{condition}then: accept")
+    (tmp_path / "policies" / "starter.yaml").write_text(text, "utf-8")
+    desk = tmp_path / "hf-gate.yaml"
+    desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
+    fill(console.hub, ["bob"], DATASET)
+    run_once(console)
+    assert console.run("stop").code == 0
+    console.hub.clock.advance("25h")
+    run_once(console)
+    (found,) = [text for text in hook.texts if "although rule all of policy voices decides it" in text]
+    assert found.endswith(f"decides it: hf-gate plan{'.' if quoted else ''}{quoted}")
+
+
+def test_old_requests_and_an_emptied_table_are_told_by_the_turn_that_finds_them(
+    console: Console, hook: Hook, tmp_path: Path
+) -> None:
+    configure(tmp_path, f"{NOTIFY}    events: {{ageing: immediate}}\n")
+    table = tmp_path / "partners.csv"
+    table.write_text("username\nada-l\n", "utf-8")
+    text = POLICY.replace("mode:", "tables: {partners: {file: partners.csv, key: username}}\nmode:")
+    text = text.replace("then: human", "when: tables.partners, then: human")
+    (tmp_path / "policies" / "starter.yaml").write_text(text, "utf-8")
+    run_once(console)
+    assert hook.calls == []
+    table.write_text("username\n", "utf-8")
+    console.hub.clock.advance("6d")
+    run_once(console)
+    (call,) = hook.calls
+    assert sorted(item["event"] for item in call.document["items"]) == ["ageing", "stuck"]
+    assert call.document["is_alarm"]
+    (old,) = [text for text in hook.texts if "5 days" in text]
+    assert old.startswith("1 request at")
+    assert DATASET in old
+    (refused,) = [text for text in hook.texts if "partners" in text]
+    assert "stays in force" in refused
+    console.hub.clock.advance("1m")
+    run_once(console)
+    assert len(hook.calls) == 1, "each is told once while it lasts"

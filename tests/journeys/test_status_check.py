@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hf_gate import Hub
 from hf_gate.application import setting_keys
+from hf_gate.application.policy_saves import PolicyHold
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.hub.local_hub_headers import get_world_id
@@ -304,6 +306,55 @@ def test_a_request_whose_profile_is_never_read_is_stuck_and_the_fact_is_named(co
     out = console.run("status", "--check", env=CLOCK).out
     assert "because a profile was not read" in out
     assert "(unknown: person.followers)" in out
+
+
+def _hold_a_first_turn(console: Console, folder: Path) -> None:  # noqa: ARG001 - the signature of the others
+    fill(console.hub, [f"user-{number}" for number in range(51)], DATASET)
+
+
+def _save_from_the_desk(console: Console, folder: Path) -> None:
+    world = get_world_id(console.hub.url)
+    hold = PolicyHold("voices", "mia", 7, before="", globs=(DATASET,))
+    with open_store(folder / "desk.db", endpoint=console.hub.url, world=world) as store, store.writing() as write:
+        write.write_setting(setting_keys.SAVED_POLICIES, msgspec.json.encode([hold]).decode())
+
+
+def _empty_a_table(console: Console, folder: Path) -> None:
+    table = folder / "partners.csv"
+    table.write_text("username\nada-l\n", "utf-8")
+    text = POLICY.replace("mode:", "tables: {partners: {file: partners.csv, key: username}}\nmode:")
+    text = text.replace("then: accept", "when: tables.partners, then: human")
+    (folder / "policies" / "starter.yaml").write_text(text, "utf-8")
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert _check(console) == (0, "fine")
+    table.write_text("username\n", "utf-8")
+
+
+def _spoil_the_lists(console: Console, folder: Path) -> None:
+    (folder / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", "then: human"), "utf-8")
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert _check(console) == (0, "fine")
+    console.hub.clock.advance("26h")
+    console.hub.set_faults(["bad_record:on=list:p=1"])
+
+
+@pytest.mark.parametrize(
+    ("prepare", "sentence"),
+    [
+        (_hold_a_first_turn, "52 changes of policy voices held: its first turn would change more than 50 requests"),
+        (_save_from_the_desk, "Policy voices is held. Saved from the desk by mia; acts after `hf-gate policy promote"),
+        (_empty_a_table, "stays in force"),
+        (_spoil_the_lists, f"The lists of {DATASET} have not been proved complete for a day: "),
+    ],
+)
+def test_what_no_turn_solves_is_stuck_and_named(
+    console: Console, tmp_path: Path, prepare: Callable[[Console, Path], None], sentence: str
+) -> None:
+    prepare(console, tmp_path)
+    assert console.run("run", "--once", env=CLOCK).code == 0
+    assert _check(console) == (1, "stuck")
+    assert sentence in console.run("status", "--check", env=CLOCK).out
+    assert console.run("status", env=CLOCK).out.startswith("STUCK: ")
 
 
 # ---- stop and start ------------------------------------------------------------------------------------------------------

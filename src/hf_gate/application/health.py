@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import takewhile
 from typing import Final, NamedTuple
 
@@ -16,6 +16,8 @@ from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow, TimelineFilter
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState, TurnEnd, TurnRow
+from ..policy.model import Policy
+from ..policy.rule_phrases import describe_rule_of, has_constant
 from ..policy.tables import Table
 from ..store.approvals import count_overdue
 from ..store.ledger import search_entries
@@ -190,13 +192,15 @@ def list_stuck(
     holds: Sequence[PolicyHold],
     refused: Sequence[Table],
     unknown: Sequence[UnknownConditions] = (),
+    read_policies: Callable[[], Iterable[Policy] | None] = tuple,
 ) -> Iterator[StuckProblem]:
-    """Yield what no further turn solves.
+    """Yield what no further turn solves. `read_policies` returns the current policies, for the sentences of rules.
 
     These are held policies and ends, refused tables, conditions that stay unknown, lists that are not proved complete,
     grants that should have ended a day ago, alarms about approvals, requests that people should have decided, and requests
     that a rule should have decided a day ago.
     """
+    read_current = cache(lambda: tuple(read_policies() or ()))
     for policy, count in held.items():
         words = (
             f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a"
@@ -215,7 +219,7 @@ def list_stuck(
         if row.tried_at is not None and not row.tried_complete and is_old:
             words = f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"
             yield StuckProblem(StuckKind.UNPROVED, str(row.repo), words)
-        yield from _list_waiting(store, row.repo, now)
+        yield from _list_waiting(store, row.repo, now, read_current)
 
 
 def _list_access(store: Store, now: datetime) -> Iterator[StuckProblem]:
@@ -229,7 +233,9 @@ def _list_access(store: Store, now: datetime) -> Iterator[StuckProblem]:
         yield StuckProblem(StuckKind.OUTSIDE, "", f"{alarm} Check them in the desk.")
 
 
-def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[StuckProblem]:
+def _list_waiting(
+    store: Store, repo: Repo, now: datetime, read_policies: Callable[[], Sequence[Policy]]
+) -> Iterator[StuckProblem]:
     """Yield which requests of a repo wait for too long: past the `due` of their rule, or a day after a rule decided.
 
     The time counts from `_WaitClock.start`: a policy that was enforced just now is not late on an old queue.
@@ -243,7 +249,7 @@ def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[StuckProb
             StuckKind.OVERDUE,
             str(repo),
             f"{count} of {repo} past the due date of the rule: hf-gate ls {repo} --query due:over."
-            f" The oldest waits for a person by {_describe_rule(store, row)}.",
+            f" The oldest waits for a person by {_describe_rule(store, row)}.{_quote_rule(row, read_policies())}",
         )
     before = to_ms(now - _UNDONE)
     undecided = store.requests(find_undecided(store, repo, before, _MAX_CHECKED, _MAX_READ)).values()
@@ -256,6 +262,8 @@ def _list_waiting(store: Store, repo: Repo, now: datetime) -> Iterator[StuckProb
         )
         why = f"although {rule} decides it" if is_decided else f"because a profile was not read: {rule}"
         words = f"A request of {repo} waits for {ago} {why}: hf-gate plan"
+        if sentence := _quote_rule(row, read_policies()):
+            words = f"{words}.{sentence}"
         yield StuckProblem(StuckKind.UNDECIDED, str(repo), words)
 
 
@@ -300,3 +308,15 @@ def _describe_rule(store: Store, row: RequestRow) -> str:
     reached = next((event for event in events if isinstance(event, VerdictReached)), None)
     missing = () if reached is None else reached.missing[:_FACTS]
     return f"{words} (unknown: {', '.join(missing)})" if missing else words
+
+
+def _quote_rule(row: RequestRow, policies: Sequence[Policy]) -> str:
+    """Return the sentence of the rule of a request's verdict; "" if the policy changed, or the sentence may name somebody.
+
+    Monitors and receivers of notices get it.
+    """
+    _, policy, rule, digest = row.state.verdict or ("", None, "none", None)
+    sentence = describe_rule_of(policies, policy, digest, rule)
+    if not sentence or has_constant(sentence):
+        return ""
+    return f" The rule: {sentence.rstrip('.')}."

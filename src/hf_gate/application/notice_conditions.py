@@ -78,6 +78,7 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
         holds=read_workspace_holds(workspace),
         refused=[table for _, table in sorted(bundle.tables.items()) if table.file_problem],
         unknown=list_unknown_conditions(store, bundle.tables, bundle.is_governed),
+        read_policies=lambda: bundle.policies,
     )
     found += [
         Condition(problem.key, NoticeItem(event=NoticeEvent.STUCK, facts={"text": problem.sentence}))

@@ -85,15 +85,23 @@ def read_workspace_holds(workspace: Workspace) -> list[PolicyHold]:
     """Return the holds that apply to the files as they are now; all stored ones if the files cannot be read."""
     holds = read_holds(workspace.store)
     stored = [hold for _, hold in sorted(holds.items())]
-    if not holds or workspace.location.folder is None:
+    if not holds:
         return stored
+    current = read_current_policies(workspace)
+    return stored if current is None else read_active_holds(workspace.store, current)
+
+
+def read_current_policies(workspace: Workspace) -> list[Policy] | None:
+    """Return the policies as the files are now, without checking their expressions; None if one cannot be read."""
+    if workspace.location.folder is None:
+        return None
     try:
         folder = read_folder(workspace.location.folder)
     except HfGateError:
-        return stored
+        return None
     parsed = [each.policy for each in folder.files.values()]
     current = [fill_templates(each, folder.config.templates) for each in parsed if each is not None]
-    return read_active_holds(workspace.store, current) if len(current) == len(parsed) else stored
+    return current if len(current) == len(parsed) else None
 
 
 def release_hold(store: Store, write: Writer, policy: str) -> None:

@@ -70,6 +70,11 @@ def describe_rule_of(policies: Iterable[Policy], name: str | None, digest: str |
     return describe_rule(policy.rules[place], policy.let, is_first=place == 0)
 
 
+def has_constant(words: str) -> bool:
+    """Whether words of a rule hold a text of the policy, an address or a repo, which may name people or other repos."""
+    return any(mark in words for mark in '\u201c"@/')
+
+
 def _conjuncts(source: str | None) -> Sequence[ConditionTree]:
     if source is None:
         return ()

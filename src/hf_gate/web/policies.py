@@ -25,6 +25,7 @@ from ..policy.cards import ACTION_WORDS, NEW_CONDITIONS
 from ..policy.descriptions import describe_policy
 from ..policy.model import Policy, PolicyMode
 from ..policy.policy_checker import check_unique_names
+from ..policy.rule_phrases import has_constant
 from ..sources.workspace_folder import WorkspaceFolder
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_trial import DraftTrial, ExplainedRequest, TrialResult
@@ -53,7 +54,7 @@ from .policy_cards import (
     write_exact_text,
 )
 from .policy_save import can_save, check_may_save, find_hold, read_base, save_text
-from .redaction import has_constant, names_other_repos
+from .redaction import names_other_repos
 from .request_context import NotFound, Refused, RequestContext
 
 _DRAFT_FILE: Final = "draft.yaml"  # the name of a draft without a file

@@ -26,11 +26,11 @@ from ..application.policy_comparison import (
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError
 from ..policy.model import Action, Facts
+from ..policy.rule_phrases import has_constant
 from .draft_pool import DraftProcess
 from .draft_trial import DraftTrial, offline_sources, resolve_facts
 from .drafts import PolicyText, check_draft, list_policy_texts, read_workspace_folder
 from .policies import is_text_hidden
-from .redaction import has_constant
 from .request_context import NotFound, RequestContext
 
 _PEOPLE: Final = ("accept", "reset", "reject")

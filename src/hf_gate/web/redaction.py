@@ -70,8 +70,3 @@ def _redact_fact(fact: Fact) -> Fact:
 def names_other_repos(policy: Policy, seen: Collection[Repo]) -> bool:
     """Return whether a policy names repos other than these, which its text would reveal."""
     return any(not any(glob_matches(glob, repo) for repo in seen) for glob in policy.applies_to)
-
-
-def has_constant(words: str) -> bool:
-    """Whether words of a rule hold a text of the policy, an address or a repo, which may name people or other repos."""
-    return any(mark in words for mark in '\u201c"@/')

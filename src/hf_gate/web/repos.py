@@ -25,10 +25,10 @@ from ..errors import HfGateError
 from ..policy.descriptions import describe_policies
 from ..policy.literals import glob_matches
 from ..policy.model import Policy
+from ..policy.rule_phrases import has_constant
 from .explanations import can_read_policy
 from .exports import export_response
 from .markdown import parse_markdown
-from .redaction import has_constant
 from .request_context import NotFound, RequestContext
 
 GATE_MODES: Final = {
