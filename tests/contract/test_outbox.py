@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -394,7 +395,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = open_store(type(self).make_place(Path(tempfile.mkdtemp(prefix="outbox-"))), endpoint=ENDPOINT)
+        self.folder = Path(tempfile.mkdtemp(prefix="outbox-"))
+        self.store = open_store(type(self).make_place(self.folder), endpoint=ENDPOINT)
         self.clock, self.told = TestClock(), 0
         self.got: dict[str, list[tuple[int, str]]] = {name: [] for name in NAMES}
         self.resent: set[str] = set()
@@ -406,6 +408,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.check_the_end()
         finally:
             self.store.close()
+            shutil.rmtree(self.folder)
 
     @rule()
     def something_happens(self) -> None:

@@ -25,6 +25,14 @@ def test_that_leaves_a_process_behind():
     pid = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
     print("pid", pid)
 """
+LITTERS = """\
+import subprocess, sys, tempfile
+
+def test_that_leaves_files_behind():
+    print("\\nmade", tempfile.mkdtemp())
+    program = "import tempfile; print('made', tempfile.mkdtemp())"
+    print(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
+"""
 
 
 def suite(*args: str | Path, background: bool = False) -> subprocess.CompletedProcess[str]:
@@ -60,3 +68,13 @@ def test_a_process_that_outlives_the_tests_fails_the_run_and_is_ended(tmp_path: 
     pid = ended.stdout.partition("pid ")[2].split()[0]
     stat = Path("/proc", pid, "stat")
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"  # only its number is left
+
+
+def test_no_temporary_file_outlives_the_tests(tmp_path: Path) -> None:
+    (tmp_path / "test_litters.py").write_text(LITTERS)
+    ended = suite("-p", "tests.conftest", tmp_path / "test_litters.py")
+    assert ended.returncode == 0, ended.stdout
+    made = [Path(line.partition("made ")[2]) for line in ended.stdout.splitlines() if "made " in line]
+    assert len(made) == 2
+    assert not any(path.exists() for path in made)
+    assert all(path.is_relative_to(os.environ["HF_GATE_TEST_SESSION"]) for path in made), "also if it had been killed"
