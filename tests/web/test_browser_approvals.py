@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.domain.members import Member, MemberRole
+from tests.web.axe_kit import violations
 from tests.web.kit import GOOD, Room, Visitor, a_room, served
 from tests.web.test_approvals import DOUBLE, status
 
@@ -29,7 +29,7 @@ def page_of(browser: Browser, visitor: Visitor, url: str) -> Page:
 
 
 def assert_no_axe_violations(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
+    found = violations(page)
     assert [one["id"] for one in found] == []
 
 

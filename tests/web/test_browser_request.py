@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
+from tests.web.axe_kit import violations
 from tests.web.kit import GOOD, Program, a_program, origin_of, write_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"
@@ -166,6 +166,6 @@ def test_the_answers_stand_before_why_and_the_buttons_stay_in_reach(page: Page, 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            assert Axe().run(page).response["violations"] == []
+            assert violations(page) == []
     finally:
         page.set_viewport_size({"width": 1280, "height": 900})

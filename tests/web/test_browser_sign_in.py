@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
+from tests.web.axe_kit import violations
 from tests.web.kit import Program, a_program, write_desk
 from tests.web.sign_in_kit import CLIENT, ORG, ROLES, SIGN_IN
 
@@ -32,7 +32,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program
 
 
 def _is_accessible(page: Page) -> list[str]:
-    return [found["id"] for found in Axe().run(page).response["violations"]]
+    return [found["id"] for found in violations(page)]
 
 
 def test_a_member_of_an_organisation_signs_in_and_lets_another_device_in(browser: Browser, program: Program) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, Route, expect
 
 from hf_gate.application.reason_texts import list_ready_texts
+from tests.web.axe_kit import violations
 from tests.web.kit import GOOD, Room, a_room, served
 
 MODEL = "lumen-labs/lantern-7b-chat"
@@ -143,7 +143,7 @@ def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, 
         with page.expect_response(lambda answer: "/tray?rows=" in answer.url):
             pass  # the poll replaces the tray
         expect(page.locator("#alike")).to_contain_text("6 more wrote this.")
-        assert Axe().run(page).response["violations"] == []
+        assert violations(page) == []
         keys.press("m")
         expect(page.get_by_role("heading", level=1)).to_have_text("Send back 6 requests?")
         assert len(_sent(room)) == 3

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
+from tests.web.axe_kit import violations
 from tests.web.kit import GOOD, Program, a_program, origin_of, write_desk
 
 pytestmark = pytest.mark.slow
@@ -109,7 +109,7 @@ def test_axe_finds_nothing(browser: Browser, desk: Program, width: int, scheme: 
         person,
     ):
         page.goto(f"{desk.url}{path}")
-        found += [(path, one["id"], one["nodes"][0]["html"][:200]) for one in Axe().run(page).response["violations"]]
+        found += [(path, one["id"], one["nodes"][0]["html"][:200]) for one in violations(page)]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     context.close()
     assert found == []

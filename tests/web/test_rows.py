@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from hf_gate.domain.ids import Repo, parse_repo
+from tests.web.axe_kit import violations
 from tests.web.kit import GOOD, Room, Visitor, a_room, parsed, served
 
 OLD = "2020-01-01T00:00:00.000Z"
@@ -359,7 +359,7 @@ def test_axe_finds_nothing_in_rows_and_open_menus(
         page.goto(f"/sign-in?t={desk.door.make_link()}")
         for path in ("/queue?q=status:accepted", "/queue#q", "/queue#views"):  # test_axe has the others
             page.goto(path)
-            found += [(path, one["id"], one["nodes"][0]["html"]) for one in Axe().run(page).response["violations"]]
+            found += [(path, one["id"], one["nodes"][0]["html"]) for one in violations(page)]
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 found.append((path, "scrolls sideways", ""))
         context.close()
