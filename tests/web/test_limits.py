@@ -295,3 +295,21 @@ def test_a_member_hears_news_on_eight_pages_at_most(room: Room) -> None:
     room.app_state.streams[member.id] = 7
     assert lena.get(events).status == 200
     assert room.app_state.streams[member.id] == 7, "one that has ended is not counted"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": "z" * 65_536},
+        {"account": "z" * 65_536},
+        {"repos": " ".join(f"acme/r{number}" for number in range(201))},
+        {"repos": "acme/" + "r" * 200},
+    ],
+)
+def test_an_invitation_that_is_too_large_is_refused_in_a_short_line(room: Room, more: dict[str, str]) -> None:
+    lena, before = room.visitor(), room.local.stats()["calls"]
+    answer = lena.post("/settings/invite", {"name": "zoe", "role": "viewer", **more})
+    assert answer.status == 422
+    assert len(answer.body) < 8_000
+    assert room.app_state.workspace.members.list_all() == []
+    assert room.local.stats()["calls"] == before, "the Hub is not asked"

@@ -35,6 +35,9 @@ def _announcement_file(settings: Settings, place: WorkspaceLocation) -> Path:
 
 
 _SHOWN_ID: Final = 12  # letters of a session's id
+_MAX_GLOBS: Final = 200  # repos of one member; each page compares them
+_MAX_GLOB: Final = 200  # characters
+_MAX_ACCOUNT: Final = 100  # characters
 
 
 # ---- the desk's side ---------------------------------------------------------------------------------------------------
@@ -129,13 +132,20 @@ def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
     name, role = str(asked.get("name") or "").strip().lower(), str(asked.get("role") or "reviewer")
     if not MEMBER_NAME.match(name) or name in RESERVED_NAMES or name == app_state.owner.lower():
         raise UsageError(
-            f"{name!r} is not a valid member name.",
+            f"{name[:_MAX_ACCOUNT]!r} is not a valid member name.",
             hint=f"Use lowercase letters, digits, dots and dashes; not the token's account, and not {', '.join(sorted(RESERVED_NAMES))}.",
         )
     if role not in ROLES:
         raise UsageError(f"{role!r} is not a role.", hint="Use viewer, reviewer or admin.")
     globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
-    account, user_id = _find_invited_account(app_state, name, str(asked.get("account") or "").strip())
+    if len(globs or ()) > _MAX_GLOBS or any(len(glob) > _MAX_GLOB for glob in globs or ()):
+        raise UsageError(
+            f"more than {_MAX_GLOBS} repos, or one with more than {_MAX_GLOB} characters.", hint="Use acme/*."
+        )
+    wanted = str(asked.get("account") or "").strip()
+    if len(wanted) > _MAX_ACCOUNT:
+        raise UsageError("that is not the name of a Hub account.", hint="Write the name as the Hub shows it.")
+    account, user_id = _find_invited_account(app_state, name, wanted)
     return Member(
         name=name, role=MemberRole(role), repos=globs, made_at=to_ms(app_state.now()), account=account, user_id=user_id
     )  # fmt: skip
