@@ -18,10 +18,14 @@ import pytest
 from hf_gate.application.ledger_files import verify_exported_ledger
 from hf_gate.application.workspace import Workspace
 from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.domain.letters import LetterState
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.sessions import LinkState, NewSession, SignInMethod
 from hf_gate.hub.local_hub_headers import get_world_id
+from hf_gate.store.letters import list_letters
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
+from hf_gate.store.sessions import Sessions
 from hf_gate.testing import LocalHub
 from hf_gate.web.private_host import ensure_private_host
 from tests.contract.store_kit import new_schema
@@ -430,7 +434,8 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     fresh: LocalHub, place: Path, postgres_uri: str
 ) -> None:
     fill(fresh, ["ada-l"])
-    desk = f"version: 1\nstore: {new_schema(postgres_uri)}\nrepos: [{MODEL}]\n"
+    server = new_schema(postgres_uri)
+    desk = f"version: 1\nstore: {server}\nrepos: [{MODEL}]\n"
     (place / "hf-gate.yaml").write_text(desk)
     console = Console(fresh)
     assert console.run("sync", MODEL).code == 0
@@ -441,6 +446,26 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     assert console.run("store", "check").code == 0
     assert console.run("store", "export", "out").code == 0
     assert len((place / "out" / "requests.jsonl").read_text().splitlines()) == 1
+    with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
+        Members(store).invite(Member(name="mara", role=MemberRole.REVIEWER), "a secret", "lena", 1)
+        new = NewSession(member="mara", method=SignInMethod.LINK, browser="", began_at=1)
+        assert Sessions(store).open_by_link("s", new, "a secret", "d", at=1, link_at=1) is LinkState.VALID
+        with store.writing() as write:
+            write.db.run(
+                "INSERT INTO letters (id, kind, request_id, person_id, key, state, made_at, next_at, attempts)"
+                " SELECT 'l_1', 'received', id, person_id, '', 'due', 1, 1, 0 FROM requests"
+            )
+    assert console.run("store", "disarm").code == 6
+    ended = console.run("store", "disarm", "--yes", "--json")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.json, SCHEMAS["store-disarm"])
+    with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
+        assert Sessions(store).session_member("s", 1) is None
+        assert Sessions(store).check_link("a secret", "d", 1)[1] is LinkState.INVALID
+        assert [one.state for one in list_letters(store, list(LetterState), 5)] == [LetterState.UNKNOWN]
+    refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
+    assert (refused.code, refused.hint) == (6, f"Hint: Sync the repo first: hf-gate sync {MODEL} --full")
+    assert console.run("store", "check").code == 0
     name = console.run("store", "remove").hint.rpartition(" ")[2]
     assert console.run("store", "remove", "--yes", "--name", name).code == 0
     assert console.run("sync", MODEL).code == 0, "there was no store any more, and a new one is made"

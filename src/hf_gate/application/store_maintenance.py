@@ -11,7 +11,7 @@ from socket import gethostname
 from ..domain.timestamps import to_ms
 from ..errors import StoreDamaged
 from ..hub.local_hub_headers import get_world_id
-from ..store.backups import Restore, restore, write_backup
+from ..store.backups import Restore, disarm, restore, write_backup
 from ..store.export import StoreReader, write_folder
 from ..store.index_repair import repair_search_index
 from ..store.opening import parse_path
@@ -87,3 +87,9 @@ def restore_backup(
     settings = {setting_keys.RESTORED: str(to_ms(now))}
     order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now))
     return restore(order, this_process(command), wait=wait, on_wait=on_wait)
+
+
+def disarm_store(workspace: Workspace, actor: str) -> None:
+    """Treat the store as one that was restored now. For stores that came back by other means than `restore_backup`."""
+    at = to_ms(workspace.now())
+    disarm(workspace.store, {setting_keys.RESTORED: str(at)}, actor, at)

@@ -306,6 +306,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "store-check": _document(store=_TEXT, ok=_BOOL, entries=_COUNT, findings=_array(_TEXT), repaired=_BOOL),
     "store-export": _document(folder=_TEXT, files=_map(_COUNT)),
     "store-backup": _document(store=_TEXT, file=_TEXT, bytes=_COUNT),
+    "store-disarm": _document(store=_TEXT, repos=_array(_TEXT)),
     "store-restore": _document(store=_TEXT, file=_TEXT, replaced=_MAYBE, repos=_array(_TEXT)),
     "store-retention": _document(deleted=_BOOL, requests=_map(_COUNT), days=_map(_COUNT)),
     "store-remove": _document(stores=_array(_TEXT), removed=_array(_TEXT), stays=_array(_TEXT)),

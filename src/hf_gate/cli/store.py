@@ -26,6 +26,9 @@ store = GateGroup(
         "export": CommandEntry("store:store_export", "Export everything to a folder, in open formats."),
         "backup": CommandEntry("store:store_backup", "Copy the store to one file, even while the desk runs."),
         "restore": CommandEntry("store:store_restore", "Replace the store with a backup."),
+        "disarm": CommandEntry(
+            "store:store_disarm", "After pg_restore: end all sessions and links, and hold letters.", has_effect=True
+        ),
         "retention": CommandEntry("store_retention:store_retention", "Delete the personal data of old requests."),
         "remove": CommandEntry(
             "store_remove:store_remove", "Delete the store and all other data of hf-gate on this machine."
@@ -215,14 +218,16 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     from .. import bootstrap
     from ..application.store_maintenance import restore_backup
 
-    path = _require_file(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
+    path = _require_file(
+        run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped; then hf-gate store disarm"
+    )
     check_no_desk(run)
     if not os.path.lexists(file):
         raise UsageError(
             f"there is no file {file}; nothing was restored.", hint="To make a backup: hf-gate store backup FILE"
         )
     if path.is_file() and not yes:
-        _confirm_replacing(run, path)
+        _confirm(run, f"Replace {path}? The old file is kept.")
     if run.location.folder is None:
         make_private_folder(path.parent)
     replaced = restore_backup(
@@ -247,19 +252,43 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     return 0
 
 
-def _confirm_replacing(run: Run, path: Path) -> None:
+@command("disarm", examples=("hf-gate store disarm", "hf-gate store disarm --yes"))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def store_disarm(run: Run, *, yes: bool) -> int:
+    """Treat the store as restored. Run this first after pg_restore, or after you copied an older file back.
+
+    Everybody is signed out and all sign-in links end: invite people again. Letters that were due are not sent, and unsent
+    decisions stay until somebody sends them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
+    """
+    from ..application.store_maintenance import disarm_store
+
+    check_no_desk(run)
+    if not yes:
+        _confirm(run, "Sign everybody out, and hold what is waiting in this store?")
+    run.is_announced = True  # the Hub is not asked
+    workspace = open_workspace(run, writes=True)
+    disarm_store(workspace, local_user())
+    repos = [str(row.repo) for row in workspace.store.repos()]
+    doc = {"schema_version": 1, "store": _display_store(run), "repos": repos}
+    run.out.document(doc, lambda: _describe_disarmed(repos), quiet=repos)
+    return 0
+
+
+def _describe_disarmed(repos: list[str]) -> Iterator[str]:
+    yield "Everybody is signed out, and unsent decisions are not sent automatically."
+    yield "Nothing is sent to a repo before a full sync. Next:"
+    yield from (f"  hf-gate sync {repo} --full" for repo in repos)
+
+
+def _confirm(run: Run, question: str) -> None:
     if not run.may_ask:
-        raise Guarded(
-            f"{path} exists, but no question can be asked here; nothing was changed.",
-            hint="Add --yes to replace the store.",
-        )
-    if not click.confirm(f"Replace {path}? The old file is kept.", err=True):
+        raise Guarded("no question can be asked here; nothing was changed.", hint="Add --yes to do it.")
+    if not click.confirm(question, err=True):
         raise Guarded("not confirmed; nothing was changed.")
 
 
 def _describe_restore(file: Path, replaced: Path | None, repos: list[str]) -> Iterator[str]:
-    yield f"Restored from {file}. Everybody is signed out, and unsent decisions are not sent automatically."
+    yield f"Restored from {file}."
     if replaced:
         yield f"The old store: {replaced}"
-    yield "Nothing is sent to a repo before a full sync. Next:"
-    yield from (f"  hf-gate sync {repo} --full" for repo in repos)
+    yield from _describe_disarmed(repos)

@@ -271,6 +271,18 @@ def _revoke_members(draft: Path, job: Restore) -> None:
             members.revoke(member, job.actor, job.at)
 
 
+def disarm(store: Store, settings: Mapping[str, str], actor: str, at: int) -> None:
+    """Do in an open store what a restore does to a copy: end sessions and links, hold letters and decisions."""
+    members = Members(store)
+    for member in members.list_all():
+        members.revoke(member, actor, at)
+    with store.writing() as write:
+        for statement in _DISARM_SQL:
+            write.db.run(statement)
+        for key, value in settings.items():
+            write.write_setting(key, value)
+
+
 def _read_stop(store: Path) -> str | None:
     """Return the stop of all unattended work in the store that is replaced; None without one, or without a readable store."""
     if not store.is_file():
