@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -168,6 +170,41 @@ def test_one_bad_letter_ends_a_turn_except_a_refused_one(desk: Workspace) -> Non
     result = send_letters(desk, post)
     assert dict(result.counts) == {DeliveryKind.REFUSED: 1, DeliveryKind.DELIVERED: 1, DeliveryKind.FAILED: 1}
     assert states(desk) == ["due", "due", "failed", "sent"]
+
+
+def test_a_server_that_refuses_every_letter_does_not_use_all_of_them_up(desk: Workspace) -> None:
+    """For example, it wants a login that is not configured before it relays."""
+    read_in(desk, [record(number) for number in range(30)])
+    send_letters(desk, Post([(DeliveryKind.REFUSED, False)] * 30))
+    assert Counter(states(desk)) == {"failed": 5, "due": 25}
+
+
+@pytest.mark.parametrize(
+    ("greeting", "sender"), [("554 go away", "250 OK"), ("220 hi", "550 who are you"), ("220 hi", "553 no such sender")]
+)
+def test_a_server_that_refuses_us_got_no_letter_and_gets_it_later(greeting: str, sender: str) -> None:
+    with _server_that_answers(greeting, sender) as port:
+        done = open_letter_channel(replace(MAIL, port=port), Path()).send(
+            "l_1", "a@example.org", LetterText("S", "B"), from_ms(T0)
+        )
+    assert done.kind is DeliveryKind.FAILED
+
+
+@contextmanager
+def _server_that_answers(greeting: str, sender: str) -> Iterator[int]:
+    """A mail server with these answers to a connection and to MAIL FROM."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as apart:
+
+        def answer() -> None:
+            connection = server.accept()[0]
+            with connection, connection.makefile("rwb", buffering=0) as lines:
+                lines.write(f"{greeting}\r\n".encode())
+                while line := lines.readline():
+                    lines.write(f"{sender if line.startswith(b'mail') else '250 OK'}\r\n".encode())
+
+        done = apart.submit(answer)
+        yield server.getsockname()[1]
+        done.result()
 
 
 def test_a_turn_sends_a_bounded_number(desk: Workspace) -> None:

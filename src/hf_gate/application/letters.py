@@ -45,6 +45,7 @@ from .unattended import read_stop
 from .workspace import Workspace, new_id
 
 MAX_IN_TURN: Final = 100
+MAX_REFUSED: Final = 5
 BUDGET_S: Final = 60.0
 """How long one call of `send_letters` sends. The letter in progress may take 30 seconds more."""
 _SAMPLE_END: Final = 7  # days
@@ -101,7 +102,8 @@ def store_subscription(workspace: Workspace) -> None:
 def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> SendResult:
     """Send the letters that are due; nothing without a mail server, or while unattended work is stopped.
 
-    The first letter that was not delivered ends the call, because the others would fare alike, except one refused letter.
+    The first letter that was not delivered ends the call, because the others would fare alike. A refused letter does not,
+    but `MAX_REFUSED` in a row do: the server may refuse all.
     """
     store, config, result = workspace.store, workspace.location.config.letters, SendResult()
     began, worker = workspace.now(), new_id("w")
@@ -111,6 +113,7 @@ def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> Sen
     if problem := _find_problem(workspace):
         result.problem = problem
         return result
+    refused = 0
     while result.counts.total() < MAX_IN_TURN and (workspace.now() - began).total_seconds() < BUDGET_S:
         try:
             channel = channel or _open_channel(workspace)
@@ -124,7 +127,8 @@ def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> Sen
         letters.settle(store, case, worker, done, to_ms(workspace.now()))
         result.counts[done.kind] += 1
         result.problem = done.problem or result.problem
-        if done.kind in (DeliveryKind.FAILED, DeliveryKind.UNKNOWN):
+        refused = refused + 1 if done.kind is DeliveryKind.REFUSED else 0
+        if done.kind in (DeliveryKind.FAILED, DeliveryKind.UNKNOWN) or refused >= MAX_REFUSED:
             return result
     return result
 

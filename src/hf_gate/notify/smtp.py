@@ -22,9 +22,6 @@ from .smtp_connection import TLS_PORT, MailConnection, TlsMailConnection
 DEADLINE_S: Final = 30.0
 """Of the whole conversation: a server may answer each step slowly."""
 
-_PASSING: Final = frozenset({530, 534, 535, 538})
-"""Refusals of the login: another message would fare alike, so this one waits."""
-
 
 def digest_address(address: str) -> str:
     """Return what the outbox stores of a recipient."""
@@ -67,8 +64,10 @@ def send_mail(
             refused = connection.send_message(mail, server.sender, to)
     except smtplib.SMTPRecipientsRefused as problem:
         return _classify_recipients(to, problem.recipients)
-    except smtplib.SMTPResponseException as problem:  # the server answered, so it did not take the mail
+    except smtplib.SMTPDataError as problem:  # the server answered, so it did not take the mail
         return _classify_code(problem.smtp_code)
+    except smtplib.SMTPResponseException as problem:  # the server refuses us: any other mail would fare alike
+        return Delivery(DeliveryKind.FAILED, f"the mail server answered {problem.smtp_code}")
     except (smtplib.SMTPServerDisconnected, OSError) as problem:
         early = before if isinstance(problem, TimeoutError) else DeliveryKind.FAILED
         return Delivery(DeliveryKind.UNKNOWN if has_begun else early, f"the connection broke: {type(problem).__name__}")
@@ -118,7 +117,7 @@ def _compose(message: OutgoingMessage, sent_at: datetime, server: MailServer, to
 
 def _classify_code(code: int) -> Delivery:
     words = f"the mail server answered {code}"
-    is_final = 500 <= code < 600 and code not in _PASSING
+    is_final = 500 <= code < 600
     return Delivery(DeliveryKind.REFUSED if is_final else DeliveryKind.FAILED, words)
 
 
