@@ -348,7 +348,9 @@ def test_an_open_alarm_is_stuck(scene: Scene) -> None:
     scene.decide("ada", "accepted")
     scene.sync()
     assert alarms(scene) == [("ada", 0, 2)]
-    stuck = [one.sentence for one in list_stuck(scene.store, (), scene.clock.now(), held={}, holds=[], refused=[])]
+    stuck = [
+        one.sentence for one in list_stuck(scene.store, (), scene.clock.now(), held_counts={}, holds=[], refused=[])
+    ]
     assert [each.partition(", at ")[0] for each in stuck] == [
         "1 person was accepted outside hf-gate without enough approvals"
     ]

@@ -122,7 +122,7 @@ def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsSc
     scene.let_in(dict.fromkeys(MANY, 100), SIGNED)
     scene.set_rows(dict.fromkeys(MANY, 30))
     done = scene.turn()
-    assert done.ends.held == 21
+    assert done.ends.held_count == 21
     assert [scene.days_left(name) for name in MANY] == [about(100)] * 21
     assert done.plan is not None
     assert done.plan.summary[ENDS_HELD] == 21
@@ -134,7 +134,7 @@ def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsSc
 
 
 def stuck(scene: EndsScene) -> list[str]:
-    return [one.sentence for one in list_stuck(scene.store, (), scene.now, held={}, holds=[], refused=[])]
+    return [one.sentence for one in list_stuck(scene.store, (), scene.now, held_counts={}, holds=[], refused=[])]
 
 
 def test_ends_that_wait_for_a_person_are_stuck(scene: EndsScene) -> None:

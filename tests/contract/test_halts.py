@@ -140,10 +140,10 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
 def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: Scene) -> None:
     scene.ask([f"p{n}" for n in range(60)])
     scene.turn()
-    assert read_workspace_status(scene.store, {}, scene.clock.now()).held == {"wishes": 60}
+    assert read_workspace_status(scene.store, {}, scene.clock.now()).held_counts == {"wishes": 60}
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", 1)
-    assert read_workspace_status(scene.store, {}, scene.clock.now()).held == {}
+    assert read_workspace_status(scene.store, {}, scene.clock.now()).held_counts == {}
     assert turn_to_dict(scene.turn())["held"] == {}
     assert scene.store.setting("held") is None
 

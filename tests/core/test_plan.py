@@ -192,7 +192,7 @@ def first_cycle(changes: list[Change], acting: set[str]) -> tuple[list[int], dic
     """Who goes, by the rows of their requests, and who is held."""
     doors = guards.FirstTurnHold(lambda start: start[1] in acting)
     go = [each for each in changes if doors.allows(each)]
-    return sorted(each.row for each in (*go, *doors.small_starts())), dict(doors.held)
+    return sorted(each.row for each in (*go, *doors.small_starts())), dict(doors.held_counts)
 
 
 def test_a_version_begins_with_few_and_one_that_acts_already_with_many() -> None:
@@ -215,7 +215,7 @@ def test_held_and_protected_changes_take_no_room_in_a_plan() -> None:
     for each in (*waiting, *held, *others):
         room.offer(each)
     assert [each.row for each in room.fill()] == [100, 101, 102, 103, 104]
-    assert (room.dropped, room.protected, sum(doors.held.values())) == (1, 9, 90)
+    assert (room.dropped, room.protected, sum(doors.held_counts.values())) == (1, 9, 90)
 
 
 def test_the_words_of_a_plan_make_hostile_text_visible() -> None:

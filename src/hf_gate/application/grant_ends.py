@@ -42,7 +42,7 @@ class EndRefresh:
 
     counts: Mapping[str, int] = field(default_factory=dict)
     noticed: int = 0
-    held: int = 0
+    held_count: int = 0
     undecided: frozenset[int] = frozenset()
     reviewed: int = 0  # grants; nothing changed for the others
 

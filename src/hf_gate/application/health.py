@@ -188,7 +188,7 @@ def list_stuck(
     repos: Sequence[RepoRow],
     now: datetime,
     *,
-    held: Mapping[str, int],
+    held_counts: Mapping[str, int],
     holds: Sequence[PolicyHold],
     refused: Sequence[Table],
     unknown: Sequence[UnknownConditions] = (),
@@ -201,7 +201,7 @@ def list_stuck(
     that a rule should have decided a day ago.
     """
     read_current = cache(lambda: tuple(read_policies() or ()))
-    for policy, count in held.items():
+    for policy, count in held_counts.items():
         words = (
             f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a"
             f" repo. Review with hf-gate plan, then hf-gate policy promote {policy}."

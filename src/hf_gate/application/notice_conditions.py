@@ -74,7 +74,7 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
         store,
         rows,
         now,
-        held=read_held_counts(store),
+        held_counts=read_held_counts(store),
         holds=read_workspace_holds(workspace),
         refused=[table for _, table in sorted(bundle.tables.items()) if table.file_problem],
         unknown=list_unknown_conditions(store, bundle.tables, bundle.is_governed),

@@ -212,7 +212,11 @@ def make_plan(
         proposal = propose_once()
         evaluated += proposal.evaluated
     plan = proposal.plan
-    extra = {CLOCK_SKEW: 0 if skew is None else round(skew), ENDS_HELD: ends.held, ENDS_UNDECIDED: len(ends.undecided)}
+    extra = {
+        CLOCK_SKEW: 0 if skew is None else round(skew),
+        ENDS_HELD: ends.held_count,
+        ENDS_UNDECIDED: len(ends.undecided),
+    }
     if any(extra.values()):  # all interfaces show the summary
         shown = {**plan.summary, **{key: number for key, number in extra.items() if number}}
         plan = make_partial_plan(replace(plan, summary=shown), plan.changes)

@@ -41,7 +41,7 @@ _REPORT_INTERVAL: Final = HOUR_MS  # ms between two comparisons with the Hub's r
 
 @dataclass(slots=True)
 class TurnResult:
-    """The result of one turn. `held` counts the changes of policy versions that may not act yet, by repo.
+    """The result of one turn. `held_counts` are the changes of policy versions that may not act yet, by repo.
 
     `halted` counts changes that wait because a person paused or stopped a run. `resumed` has unfinished runs of earlier
     turns, after settling. `skew` is how many seconds the clock is off if that is too much to end grants.
@@ -57,7 +57,7 @@ class TurnResult:
     stopped: HfGateError | None = None  # the error that ended the run early
     deferred: list[Change] = field(default_factory=list)
     left_out: Mapping[str, int] = field(default_factory=dict)  # further changes that exceed a guard, by guard
-    held: Mapping[PolicyStart, int] = field(default_factory=dict)
+    held_counts: Mapping[PolicyStart, int] = field(default_factory=dict)
     skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # see `TurnFilter`
     halted: list[HaltedChanges] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
@@ -216,7 +216,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
         room=_read_room(context, now),
     )
     last = made[-1]
-    result.profiles, result.held, result.halted = found.profiles, last.held_counts, list(last.halted.values())
+    result.profiles, result.held_counts, result.halted = found.profiles, last.held_counts, list(last.halted.values())
     result.refused = {repo: refusal for repo, refusal in refusals.items() if last.skipped_counts[str(repo)]}
     result.skipped_versions, result.skew, result.ends = last.skipped_versions, found.skew, found.ends
     result.holds, result.saved_counts = last.holds, last.saved_counts
@@ -256,7 +256,7 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     policy was saved from the desk.
     """
     store = context.workspace.store
-    waiting = {(digest, repo) for _, digest, repo in result.held} | result.skipped_versions
+    waiting = {(digest, repo) for _, digest, repo in result.held_counts} | result.skipped_versions
     evaluated = {
         (one.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, context.workspace.sources)
@@ -265,7 +265,7 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
         and policy_set.repo not in result.failed
         and not any(hold.covers(policy_set.repo) for hold in result.holds)
     }
-    store_held_counts(store, result.held)
+    store_held_counts(store, result.held_counts)
     known = read_first_turns(store)
     fresh = [pair for pair in sorted(evaluated - known) if (pair[0], str(pair[1])) not in waiting]
     if fresh:
@@ -273,10 +273,10 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
             write_first_turns(write, fresh)
 
 
-def count_by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:
+def count_by_policy(counts: Mapping[PolicyStart, int]) -> dict[str, int]:
     """Count held changes by policy, over all repos."""
     found: Counter[str] = Counter()
-    for (policy, _, _), number in held.items():
+    for (policy, _, _), number in counts.items():
         found[policy] += number
     return dict(sorted(found.items()))
 
@@ -285,13 +285,13 @@ def ends_to_dict(result: TurnResult) -> dict[str, int]:
     """Return what a turn did with the ends of grants, as counts."""
     ends = result.ends
     moved = {kind.value: ends.counts.get(kind.value, 0) for kind in MoveKind}
-    rest = {"noticed": ends.noticed, "held": ends.held, "undecided": len(ends.undecided), "closed": result.closed}
+    rest = {"noticed": ends.noticed, "held": ends.held_count, "undecided": len(ends.undecided), "closed": result.closed}
     return {**moved, **rest}
 
 
 def turn_to_dict(result: TurnResult) -> dict[str, object]:
     """Return the result of a turn as a JSON document."""
-    plan, run, held = result.plan, result.run, count_by_policy(result.held)
+    plan, run, held = result.plan, result.run, count_by_policy(result.held_counts)
     return {
         "schema_version": 1,
         "synced": [

@@ -176,7 +176,7 @@ class TurnFilter:
     @property
     def held_counts(self) -> Mapping[PolicyStart, int]:
         """The number of changes that each held policy version would start with, by repo."""
-        return self._first_turns.held
+        return self._first_turns.held_counts
 
     def allows(self, change: Change) -> bool:
         """Tell whether a change may be sent in this turn."""

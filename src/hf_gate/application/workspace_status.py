@@ -66,7 +66,7 @@ class WorkspaceStatus:
     repos: Sequence[RepoStatus] = ()
     budgets: Sequence[BudgetUse] = ()
     runs: Sequence[RunRow] = field(default_factory=tuple)
-    held: Mapping[str, int] = field(default_factory=dict)  # changes that wait for a promotion, by policy
+    held_counts: Mapping[str, int] = field(default_factory=dict)  # changes that wait for a promotion, by policy
 
 
 def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime) -> WorkspaceStatus:

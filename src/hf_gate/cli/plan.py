@@ -88,7 +88,7 @@ def plan(
             is_full=full_evaluation,
         )
     made = found.plan
-    if note := held_ends_note(found.ends.held):
+    if note := held_ends_note(found.ends.held_count):
         run.out.warn(note)
     if found.skew is not None:
         run.out.warn(f"This plan ends no grants: {clock_advice(found.skew)}")

@@ -62,11 +62,11 @@ def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None
         return print_errors(run, found)
     workspace = open_workspace(run, needs_folder=True)
     chosen, tables = _choose_policy(workspace, found, None if is_file else policy)
-    comparison = compare(workspace, chosen, tables, _selection(workspace, last, since, query))
+    comparison = compare(workspace, chosen, tables, _parse_selection(workspace, last, since, query))
     record = comparison_record(workspace.store, comparison)
     document = {"schema_version": 1, **asdict(record)}
     quiet = [each.entry for each in record.disagreements]
-    run.out.document(document, lambda: _lines(comparison, record), quiet=quiet)
+    run.out.document(document, lambda: _format_lines(comparison, record), quiet=quiet)
     return 0
 
 
@@ -97,7 +97,7 @@ def _choose_policy(workspace: Workspace, found: Policies, name: str | None) -> t
     return policy, read_tables(read_folder(found.folder), [policy], now=workspace.now(), previous={})
 
 
-def _selection(workspace: Workspace, last: int | None, since: str | None, query: str | None) -> DecisionSelection:
+def _parse_selection(workspace: Workspace, last: int | None, since: str | None, query: str | None) -> DecisionSelection:
     from ..application.approval_status import resolve_approvals
     from ..application.policy_comparison import DecisionSelection
 
@@ -108,11 +108,11 @@ def _selection(workspace: Workspace, last: int | None, since: str | None, query:
         )
         return DecisionSelection(_MAX, requests=[row.id for row in page.rows])
     if since is not None:
-        return DecisionSelection(_MAX, since=to_ms(_since(workspace, since)))
+        return DecisionSelection(_MAX, since=to_ms(_parse_since(workspace, since)))
     return DecisionSelection(last or LAST)
 
 
-def _since(workspace: Workspace, text: str) -> datetime:
+def _parse_since(workspace: Workspace, text: str) -> datetime:
     from ..application.as_of import parse_moment
 
     duration = read_duration(text.strip())
@@ -124,37 +124,41 @@ def _since(workspace: Workspace, text: str) -> datetime:
 # ---- text ------------------------------------------------------------------------------------------------------------
 
 
-def _lines(comparison: PolicyComparison, record: ComparisonRecord) -> Iterator[str]:
+def _format_lines(comparison: PolicyComparison, record: ComparisonRecord) -> Iterator[str]:
     yield f"{record.policy}@{record.digest[:8]}, {pluralize(record.compared, 'decision')} by people. {comparison.describe()}"
     if record.compared:
-        yield from _matrix_lines(record)
+        yield from _format_matrix(record)
     if record.erased:
         yield f"{pluralize(record.erased, 'decision')} left out, because the personal data was deleted."
     if record.disagreements:
         yield ""
         yield f"{pluralize(len(record.disagreements), 'decision')} where the policy says otherwise:"
-        yield from map(_decision_line, record.disagreements[:_SHOWN])
-        yield from _rest(len(record.disagreements))
+        yield from map(_format_decision, record.disagreements[:_SHOWN])
+        yield from _format_rest(len(record.disagreements))
     if record.unknowns:
         yield ""
         yield f"{pluralize(len(record.unknowns), 'decision')} with unknown facts that would change the verdict:"
-        yield from map(_decision_line, record.unknowns[:_SHOWN])
-        yield from _rest(len(record.unknowns))
+        yield from map(_format_decision, record.unknowns[:_SHOWN])
+        yield from _format_rest(len(record.unknowns))
 
 
-def _matrix_lines(record: ComparisonRecord) -> Iterator[str]:
-    says = [each for each in ("accept", "reset", "reject", "wait", "human", "unknown") if _count(record, policy=each)]
+def _format_matrix(record: ComparisonRecord) -> Iterator[str]:
+    says = [
+        each
+        for each in ("accept", "reset", "reject", "wait", "human", "unknown")
+        if _count_decisions(record, policy=each)
+    ]
     yield f"{'PEOPLE':<10}" + "".join(f"{each.upper():>10}" for each in says)
     for people in ("accept", "reset", "reject"):
-        if _count(record, people=people):
-            yield f"{people:<10}" + "".join(f"{_count(record, people, each):>10,}" for each in says)
+        if _count_decisions(record, people=people):
+            yield f"{people:<10}" + "".join(f"{_count_decisions(record, people, each):>10,}" for each in says)
 
 
-def _count(record: ComparisonRecord, people: str | None = None, policy: str | None = None) -> int:
+def _count_decisions(record: ComparisonRecord, people: str | None = None, policy: str | None = None) -> int:
     return sum(each.n for each in record.matrix if people in {None, each.people} and policy in {None, each.policy})
 
 
-def _decision_line(row: ComparedDecision) -> str:
+def _format_decision(row: ComparedDecision) -> str:
     who = row.user or row.request_id or "(hidden)"
     says = f"unknown: {', '.join(row.missing)}" if row.policy == "unknown" else f"{row.policy}, {row.rule}"
     sentence = f": {clip(row.says, 100)}" if row.says and row.policy != "unknown" else ""
@@ -163,6 +167,6 @@ def _decision_line(row: ComparedDecision) -> str:
     )
 
 
-def _rest(count: int) -> Iterator[str]:
+def _format_rest(count: int) -> Iterator[str]:
     if count > _SHOWN:
         yield f"  and {count - _SHOWN:,} more: --json"

@@ -48,7 +48,7 @@ def report_access(
     workspace = open_ledger(run)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
     view = read_view(workspace, named, as_of)
-    columns = _columns(view, is_single=len(view.certainties) == 1)
+    columns = _build_columns(view, is_single=len(view.certainties) == 1)
     rows = chain(view.access(), _bypassing_accounts(run, view))
     run.out.records(AccessRecord, rows, columns, name=target_argument, limit=limit, empty=_EMPTY, part="the first {}")
     print_certainty(run, view)
@@ -69,15 +69,15 @@ def _bypassing_accounts(run: Run, view: PastView) -> Iterator[AccessRecord]:
         yield row
 
 
-def _columns(view: PastView, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
+def _build_columns(view: PastView, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
     columns: list[Column[AccessRecord]] = [
-        Column("WHO", _name, is_flexible=True),
-        Column("SINCE", lambda row: _day(row.since)),
+        Column("WHO", _name_account, is_flexible=True),
+        Column("SINCE", lambda row: _format_day(row.since)),
         Column("BY", lambda row: _BYPASSES.get(row.through) or row.by or "-", is_flexible=True),
         Column("RULE", lambda row: row.rule or "-", is_flexible=True, drop_rank=1),
         Column("AGREEMENT", lambda row: row.agreement or "-", is_flexible=True, drop_rank=2),
         Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3),
-        Column("UNTIL", lambda row: _day(row.until)),
+        Column("UNTIL", lambda row: _format_day(row.until)),
     ]
     if not is_single:
         columns.insert(1, Column("REPO", repo_argument, is_flexible=True, is_tail_shown=True))
@@ -86,11 +86,11 @@ def _columns(view: PastView, *, is_single: bool) -> Sequence[Column[AccessRecord
     return columns
 
 
-def _name(row: AccessRecord) -> str:
+def _name_account(row: AccessRecord) -> str:
     if row.through == "member" and row.user is None:
         return "(members not read)"
     return row.user or row.user_id or "(hidden)"
 
 
-def _day(time: str | None) -> str:
+def _format_day(time: str | None) -> str:
     return "-" if time is None else time[:10]

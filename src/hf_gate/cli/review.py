@@ -65,14 +65,14 @@ class UnsentDecision:
 
 @dataclass(slots=True)
 class ReviewSession:
-    """The state of a review: the list, the index in it, the held decision, and the outcomes so far."""
+    """The state of a review: the list, the index in it, the unsent decision, and the outcomes so far."""
 
     requests: list[AccessRequest]
     context: ReviewContext
     templates: list[ReasonTemplate] = field(default_factory=list)
     language: str = "en"  # of the texts that come with hf-gate
     index: int = 0
-    held: UnsentDecision | None = None
+    unsent: UnsentDecision | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)  # runs of one decision each, which was done
     skipped: int = 0
@@ -116,8 +116,8 @@ def review(run: Run, *, repo: str, newest_first: bool, lang: str, repo_type: str
         _decide_all(run, session)
     except BaseException as problem:  # noqa: BLE001 - outcomes are printed first; `CommandResult.finish` raises it again
         result.stopped_by = problem
-        if session.held is not None:
-            run.out.say(f"Not sent: {session.held.verb} {session.held.request.person}.")
+        if session.unsent is not None:
+            run.out.say(f"Not sent: {session.unsent.verb} {session.unsent.request.person}.")
     unwritten = run.out.write_results(lambda: _report(run, session), is_changed=result.is_changed)
     return result.finish() or unwritten
 
@@ -170,24 +170,24 @@ def _decide_all(run: Run, session: ReviewSession) -> None:
             _print_screen(run, session, session.current)
             if not _handle_key(run, session, keys, keys.read_key()):
                 return
-        if session.held is None:
+        if session.unsent is None:
             return
         if not _offer_last_undo(run, session, keys):
             return
 
 
 def _offer_last_undo(run: Run, session: ReviewSession, keys: Keys) -> bool:
-    """After the last request, ask about the held decision: z undoes it, any other key sends it."""
-    held = session.held
-    if held is not None:
+    """After the last request, ask about the unsent decision: z undoes it, any other key sends it."""
+    unsent = session.unsent
+    if unsent is not None:
         _print_prompt(
             run.out,
-            f"That was the last request. Any key sends: {held.verb} {held.request.person}. z undoes it.",
+            f"That was the last request. Any key sends: {unsent.verb} {unsent.request.person}. z undoes it.",
         )
         if keys.read_key().lower() == "z":
-            _undo_held(session)
+            _undo_unsent(session)
             return True
-        return not _send_held(run, session)
+        return not _send_unsent(run, session)
     return False
 
 
@@ -200,11 +200,11 @@ def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
         "r": lambda: _hold_with_reason(run, session, keys, "reject"),
         "n": lambda: _add_note(run, session, keys),
         " ": lambda: _skip_request(run, session),
-        "z": lambda: _undo_held(session),
+        "z": lambda: _undo_unsent(session),
     }
     key = key.lower()
     if key == "q":
-        return not _send_held(run, session)
+        return not _send_unsent(run, session)
     if key in act:
         act[key]()
     else:
@@ -214,8 +214,8 @@ def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
 
 
 def _hold_decision(run: Run, session: ReviewSession, decision: UnsentDecision) -> None:
-    if _send_held(run, session):
-        session.held = decision
+    if _send_unsent(run, session):
+        session.unsent = decision
         session.index += 1
 
 
@@ -249,17 +249,20 @@ def _hold_with_end(run: Run, session: ReviewSession, keys: Keys) -> None:
 
 
 def _skip_request(run: Run, session: ReviewSession) -> None:
-    if _send_held(run, session):
+    if _send_unsent(run, session):
         session.index += 1
         session.skipped += 1
 
 
-def _undo_held(session: ReviewSession) -> None:
-    if session.held is None:
+def _undo_unsent(session: ReviewSession) -> None:
+    if session.unsent is None:
         session.note = "Nothing to undo. A decision that was sent can only be changed by a new one."
         return
-    session.index, session.note = session.held.index, f"Undone: {session.held.verb} {session.held.request.person}."
-    session.held = None
+    session.index, session.note = (
+        session.unsent.index,
+        f"Undone: {session.unsent.verb} {session.unsent.request.person}.",
+    )
+    session.unsent = None
 
 
 def _hold_with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> None:
@@ -306,31 +309,31 @@ def _add_note(run: Run, session: ReviewSession, keys: Keys) -> None:
     session.note = "Noted."
 
 
-def _send_held(run: Run, session: ReviewSession) -> bool:
-    """Send the held decision. Return False, and go back to its request, if its access would end at another time."""
-    held, session.held = session.held, None
-    if held is None:
+def _send_unsent(run: Run, session: ReviewSession) -> bool:
+    """Send the unsent decision. Return False, and go back to its request, if its access would end at another time."""
+    unsent, session.unsent = session.unsent, None
+    if unsent is None:
         return True
     from ..application.decisions import Choice, DecisionTarget
     from ..application.workspace import new_id
 
-    request, decided = held.request, None
+    request, decided = unsent.request, None
     try:
         with open_workspace(run, writes=True) as workspace:
-            ask = DecisionTarget(request.repo, target_of(request), held.reason)
-            sender = decision_sender(run, workspace, new={held.verb: 1}, targets=[ask])
-            sender.choose_ends = lambda cases: check_shown_end(workspace, cases, held.end, held.terms)
-            decided = sender.decide([ask], Choice(STATUS_AFTER_VERB[held.verb]), run_id=new_id())
+            ask = DecisionTarget(request.repo, target_of(request), unsent.reason)
+            sender = decision_sender(run, workspace, new={unsent.verb: 1}, targets=[ask])
+            sender.choose_ends = lambda cases: check_shown_end(workspace, cases, unsent.end, unsent.terms)
+            decided = sender.decide([ask], Choice(STATUS_AFTER_VERB[unsent.verb]), run_id=new_id())
     except EndNeeded as changed:
-        session.index, session.note = held.index, str(changed)
+        session.index, session.note = unsent.index, str(changed)
         return False
     except BaseException:
-        session.held = None if decided is not None else held  # not sent; reported at the end
+        session.unsent = None if decided is not None else unsent  # not sent; reported at the end
         raise
     outcome = decided.outcomes[0]
     problem = decided.stopped_by or error_of(outcome)
     if isinstance(problem, HfGateError) and classify_error(problem, is_listed=True).scope is not ErrorScope.ONE:
-        session.held = held
+        session.unsent = unsent
         raise problem
     session.outcomes.append(outcome)
     if outcome.kind is OutcomeKind.DONE and decided.run is not None:
@@ -349,9 +352,9 @@ def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> N
     if session.note:
         lines[:0] = _style_lines(out, session.note, "yellow")
         session.note = ""
-    if session.held is not None:
-        held = f"Not sent yet: {session.held.verb} {session.held.request.person}. It is sent when you continue; z undoes it."
-        lines += _style_lines(out, held, "cyan")
+    if session.unsent is not None:
+        text = f"Not sent yet: {session.unsent.verb} {session.unsent.request.person}. It is sent when you continue; z undoes it."
+        lines += _style_lines(out, text, "cyan")
     lines += request_lines(request, run.now(), None, columns)
     for line in session.context.lines(request):
         lines += wrap_line(to_one_line(line), columns, 12)

@@ -364,7 +364,7 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
         yield f"  {pluralize(number, 'end')} of access {_MOVES[kind]}."
     if done.ends.noticed:
         yield f"  {pluralize(done.ends.noticed, 'notice')} of an end recorded."
-    if note := held_ends_note(done.ends.held):
+    if note := held_ends_note(done.ends.held_count):
         yield f"  {note}"
     if done.ends.undecided:
         yield f"  {pluralize(len(done.ends.undecided), 'end')} wait, because a condition of `keep_while` is unknown now."
@@ -407,7 +407,7 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
             f"  {number:,} to {verb} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later turn."
             " Earlier, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
         )
-    for policy, number in count_by_policy(done.held).items():
+    for policy, number in count_by_policy(done.held_counts).items():
         yield (
             f"  {pluralize(number, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a repo."
             f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."

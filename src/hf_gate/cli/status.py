@@ -166,7 +166,7 @@ def _document(
         ],
         "token": dict(token),
         "guards": [_guard_row(one) for one in found.budgets],
-        "held": dict(found.held),
+        "held": dict(found.held_counts),
         "runs": list(map(run_record, found.runs)),
     }
 
@@ -208,7 +208,7 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
                 f"STUCK: the guard {budget.name}: {budget.rate} is used up ({budget.used:,}); "
                 "`run` defers further changes of this kind."
             )
-    for policy, count in found.held.items():
+    for policy, count in found.held_counts.items():
         yield (
             f"STUCK: {pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50"
             f" requests at a repo. Review with hf-gate plan, then hf-gate policy promote {policy}."

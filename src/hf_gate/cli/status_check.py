@@ -36,7 +36,7 @@ def read_workspace_health(
         store,
         store.repos(),
         now,
-        held=read_held_counts(store) if found is None else found.held,
+        held_counts=read_held_counts(store) if found is None else found.held_counts,
         holds=read_workspace_holds(workspace),
         refused=find_refused_tables(workspace),
         unknown=find_unknown_conditions(workspace),

@@ -71,7 +71,7 @@ class FirstTurnHold:
     """
 
     def __init__(self, may_act: Callable[[PolicyStart], bool]) -> None:
-        self.held: Counter[PolicyStart] = Counter()
+        self.held_counts: Counter[PolicyStart] = Counter()
         self._may_act = may_act
         self._waiting: dict[PolicyStart, list[Change]] = {}
 
@@ -80,20 +80,20 @@ class FirstTurnHold:
         start = (change.policy or "", change.policy_digest or "", str(change.repo_ref))
         if not start[1] or self._may_act(start):
             return True
-        if start in self.held:
-            self.held[start] += 1
+        if start in self.held_counts:
+            self.held_counts[start] += 1
             return False
         aside = self._waiting.setdefault(start, [])
         aside.append(change)
         if len(aside) > MAX_FIRST_TURN:
-            self.held[start] = len(self._waiting.pop(start))
+            self.held_counts[start] = len(self._waiting.pop(start))
         return False
 
     def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002 - the signature of ChangeFilter
         """Return whether all of `count` changes of a version are held back; if so, count them."""
-        if not start[1] or self._may_act(start) or (start not in self.held and count <= MAX_FIRST_TURN):
+        if not start[1] or self._may_act(start) or (start not in self.held_counts and count <= MAX_FIRST_TURN):
             return False
-        self.held[start] += count + len(self._waiting.pop(start, ()))
+        self.held_counts[start] += count + len(self._waiting.pop(start, ()))
         return True
 
     def small_starts(self) -> Iterator[Change]:

@@ -80,7 +80,7 @@ class RequestLine:
     verdict: VerdictSummary | None
     chips: tuple[ChipLabel, ...] = ()
     flags: list[str] = field(default_factory=list)
-    held: QueuedDecision | None = None
+    decision: QueuedDecision | None = None
     seconds_left: int | None = None
     verbs: tuple[str, ...] = ()
     is_masked: bool = False
@@ -93,13 +93,15 @@ class RequestLine:
     def failed_decision(self) -> QueuedDecision | None:
         """The last decision, if it did not take effect. A recorded first approval did."""
         kinds = {OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.DEFERRED}
-        is_failed = self.held is not None and self.held.outcome is not None and self.held.outcome not in kinds
-        return self.held if is_failed else None
+        is_failed = (
+            self.decision is not None and self.decision.outcome is not None and self.decision.outcome not in kinds
+        )
+        return self.decision if is_failed else None
 
     @property
     def is_over(self) -> bool:
         """Whether the decision has an outcome, so that the row leaves the list."""
-        return self.held is not None and self.held.outcome not in {None, OutcomeKind.DEFERRED}
+        return self.decision is not None and self.decision.outcome not in {None, OutcomeKind.DEFERRED}
 
     @property
     def repo(self) -> str:
@@ -117,7 +119,7 @@ class RequestLine:
     @property
     def is_leaving(self) -> bool:
         """Whether the request is decided and the decision has no outcome yet."""
-        return self.held is not None and self.held.outcome is None
+        return self.decision is not None and self.decision.outcome is None
 
     @property
     def has_end_to_change(self) -> bool:
@@ -149,9 +151,9 @@ class RequestLine:
     @property
     def doing(self) -> str:
         """The unsent decision as a verb form: `accepting`, or `approving` if two people must approve."""
-        if self.held is None:
+        if self.decision is None:
             return ""
-        return "approving" if self.held.verb == "accept" and self.approval else formatting.DOING[self.held.verb]
+        return "approving" if self.decision.verb == "accept" and self.approval else formatting.DOING[self.decision.verb]
 
     @property
     def mark(self) -> str:
@@ -184,14 +186,14 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
     app_state = context.app_state
     repos = read_repos(app_state, rows)
     said = read_verdicts(app_state, rows, context.now, repos, hides=context.member.repos is not None)
-    held = app_state.workspace.tray.find_latest((row.id for row in rows), context.member.id)
+    decisions = app_state.workspace.tray.find_latest((row.id for row in rows), context.member.id)
     open_rows = [row for row in rows if "accept" in possible_verbs(row.state.status)]
     approvals = read_approval_status(
         app_state.workspace, open_rows, as_approver(context.member), lambda: app_state.policies.current
     )
     chips = read_chips(app_state.workspace.queue, rows, repos, now=context.now, masks=context.is_masked)
     lines = [
-        _line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id), chips[row.id]) for row in rows
+        _line(context, row, repos.get(row.repo), said.get(row.id), decisions.get(row.id), chips[row.id]) for row in rows
     ]
     _add_terms(context, lines)
     assignees = read_assignees(app_state.workspace, context.now) if any(row.state.assigned for row in rows) else {}
@@ -244,15 +246,19 @@ def _line(
     row: RequestRow,
     repo: RepoRow | None,
     said: VerdictSummary | None,
-    held: QueuedDecision | None,
+    decision: QueuedDecision | None,
     chips: Sequence[Chip],
 ) -> RequestLine:
     who, asked = row.person.identity, from_ms(row.state.asked_at)
     masked = context.is_masked
     said = replace(said, why=None, shadow_why=None, reason=None) if masked and said is not None else said
-    is_over = held is not None and held.outcome is not None
-    held = None if is_over and held is not None and held.outcome in {"undone", "seen"} else held
-    left = None if held is None or held.leaves_at is None else max(0, -(-(held.leaves_at - to_ms(context.now)) // 1000))
+    is_over = decision is not None and decision.outcome is not None
+    decision = None if is_over and decision is not None and decision.outcome in {"undone", "seen"} else decision
+    left = (
+        None
+        if decision is None or decision.leaves_at is None
+        else max(0, -(-(decision.leaves_at - to_ms(context.now)) // 1000))
+    )
     return RequestLine(
         row=row,
         key=request_key(row),
@@ -266,7 +272,7 @@ def _line(
         verdict=said,
         chips=tuple(map(label_chip, chips)),
         flags=[*_list_late_flags(row, context), *(["note:has a note"] if row.has_notes and not masked else [])],
-        held=held,
+        decision=decision,
         seconds_left=left,
         verbs=() if masked else possible_verbs(row.state.status),
         is_masked=masked,

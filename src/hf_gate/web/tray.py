@@ -165,7 +165,9 @@ def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
 
 
 def _describe_end(context: RequestContext, line: RequestLine) -> str:
-    return f" until {end_day(context, line.held.until)}" if line.held is not None and line.held.until else ""
+    return (
+        f" until {end_day(context, line.decision.until)}" if line.decision is not None and line.decision.until else ""
+    )
 
 
 def _describe_hold(hold: float | None) -> str:
