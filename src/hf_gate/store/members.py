@@ -47,10 +47,6 @@ class Members:
         """Return the member with this id, revoked or not; None if the name now belongs to another member."""
         return next((one for one in self.list_all() if one.id == ident), None)
 
-    def find_by_link(self, secret: str) -> Member | None:
-        """Return the member who owns this personal link."""
-        return member_rows.read_member_by_link(self._store.reads, digest_of(secret))
-
     def invite(self, member: Member, secret: str, by: str, at: int) -> Member:
         """Give a member a new link, which must be used within 7 days, and end their sessions.
 

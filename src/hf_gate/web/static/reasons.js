@@ -5,7 +5,7 @@ import { find, findAll } from "./dom.js";
 const FIELD = "textarea[data-count]";
 
 /* JavaScript counts UTF-16 units, as the Hub does. */
-export function showLength(field) {
+function showLength(field) {
   const counter = field && document.getElementById(field.getAttribute("aria-describedby"));
   if (!counter) return;
   find("meter", counter).value = field.value.length;
