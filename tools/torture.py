@@ -85,7 +85,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_store_queries.py",
     ),
     "web": (
-        "tests/web/test_hub_sign_in.py",
+        "tests/web/test_hub_sign_in_answers.py",
         "tests/web/test_links_and_sessions.py",
         "tests/web/test_forms.py",
         "tests/web/test_axe.py",

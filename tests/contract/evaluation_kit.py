@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from hypothesis import HealthCheck, settings
+
 from hf_gate.application.end_reviews import ChangedEnds, EndReview, review_ends
 from hf_gate.application.evaluated_parts import ChangeFilter, EvaluatedPart, PlanBuffer, evaluate_part
 from hf_gate.application.evaluation import RepoPolicies
@@ -345,3 +347,11 @@ def _summary(review: EndReview) -> tuple[object, ...]:
 SKEWED = 4_000.0
 """A clock of the Hub by which no end moves."""
 REPOS = (EEG, MED)
+
+
+def machine_settings(examples: int) -> settings:
+    """The settings of a state machine that evaluates at each step."""
+    return settings(
+        max_examples=examples, stateful_step_count=min(25, settings().stateful_step_count),
+        suppress_health_check=[HealthCheck.too_slow], deadline=None,
+    )  # fmt: skip

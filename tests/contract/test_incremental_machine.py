@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
@@ -17,7 +17,7 @@ from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
-from tests.contract.evaluation_kit import CARD, START, TERMS, Evaluated
+from tests.contract.evaluation_kit import CARD, START, TERMS, Evaluated, machine_settings
 from tests.contract.store_kit import EEG, MED, hub_id, new_schema
 
 _repos = st.sampled_from([EEG, MED])
@@ -188,19 +188,12 @@ class _Machine(RuleBasedStateMachine):
         self.desk.wait(seconds=span)
 
 
-def _settings(examples: int) -> settings:
-    return settings(
-        max_examples=examples, stateful_step_count=min(25, settings().stateful_step_count),
-        suppress_health_check=[HealthCheck.too_slow], deadline=None,
-    )  # fmt: skip
-
-
 def test_on_sqlite() -> None:
-    run_state_machine_as_test(_Machine, settings=_settings(max(8, settings().max_examples // 4)))
+    run_state_machine_as_test(_Machine, settings=machine_settings(max(8, settings().max_examples // 4)))
 
 
 def test_on_postgresql(postgres_uri: str) -> None:
     class OnServer(_Machine):
         uri = postgres_uri
 
-    run_state_machine_as_test(OnServer, settings=_settings(max(4, settings().max_examples // 10)))
+    run_state_machine_as_test(OnServer, settings=machine_settings(max(4, settings().max_examples // 10)))

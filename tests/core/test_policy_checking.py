@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.policy.accept_requirements import accept_requirements
-from hf_gate.policy.descriptions import describe_policies, number_lines
-from hf_gate.policy.model import Action, PolicyProblem, Trust
+from hf_gate.policy.model import PolicyProblem, Trust
 from hf_gate.policy.policy_checker import CheckedPolicy, check_policy, check_unique_names
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
@@ -41,7 +37,6 @@ FORMS = {
     "acme/model": parse_gate_form(_CARD),
     "datasets/acme/eeg": parse_gate_form("---\nextra_gated_fields:\n  Name: text\n---\n"),
 }
-EXAMPLES = ("consumer", "academic", "medical", "class", "deny")
 
 
 def policy(rules: str, more: str = "", repos: str = "acme/model") -> str:
@@ -369,70 +364,6 @@ def test_a_test_about_what_is_not_there_is_refused_with_what_was_meant(facts: st
     found = checked(TESTED + f"tests:\n  - {{name: a, facts: {{{facts}}}, want: {{{want}}}}}\n")
     assert found.policy is None
     assert found.problems[0].fix == fix
-
-
-# ---- the shipped examples and how a policy reads ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_each_shipped_example_is_without_fault_and_passes_its_own_tests(name: str) -> None:
-    text = (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
-    found = check_policy(parse_policy(text, name))
-    assert found.problems == ()
-    results = run_policy_tests(found)
-    assert len(results) >= 4
-    assert [result.message for result in results if not result.has_passed] == []
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_each_rule_of_an_example_but_a_last_one_for_all_others_is_tried_by_one_of_its_tests(name: str) -> None:
-    text = (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
-    found = check_policy(parse_policy(text, name))
-    assert found.policy is not None
-    actions = {result.verdict.action for result in run_policy_tests(found)}
-    assert {rule.then for rule in found.policy.rules} - actions <= {Action.REJECT}
-
-
-def test_a_policy_is_described_as_numbered_sentences() -> None:
-    text = policy(
-        "- id: ask\n  when: answers.purpose.quality == 'thin'\n  then: reset\n  reason: Say more.\n"
-        "- id: paper\n  when: tables.dua.state == 'missing'\n  then: wait\n  at_most: 30d\n  after: human\n"
-        "- id: ours\n  when: known\n  then: accept\n  until: 1y\n"
-        "- id: rest\n  then: human\n  queue: office",
-        "let: {known: email.academic || tables.partners}\nmode: enforce\n",
-    )
-    found = checked(text).policy
-    assert found is not None
-    assert number_lines(describe_policies([found])).split("\n") == [
-        "1. Policy p covers pending requests in `acme/model`; the first rule that matches decides.",
-        "2. A request where `answers.purpose.quality == 'thin'` is sent back, and the person may request access again, with the reason “Say more.” (ask).",
-        "3. A request where `tables.dua.state == 'missing'` is on hold for at most 30 days, is evaluated again each turn, and then needs review (paper).",
-        "4. A request where `known` (known means `email.academic || tables.partners`) is accepted for 1 year; then access ends, and the person may request it again (ours).",
-        "5. Every other request needs review in the queue office (rest).",
-        "6. A request that depends on an unavailable fact needs review; it is never accepted.",
-    ]
-
-
-def test_descriptions_mention_shadow_mode_and_how_policies_combine() -> None:
-    one = checked(policy("- id: rest\n  then: human")).policy
-    two = checked(policy("- id: rest\n  then: human", "mode: enforce\n").replace("policy: p", "policy: q")).policy
-    three = checked(policy("- id: rest\n  then: human", "mode: enforce\n")).policy
-    assert one is not None
-    assert two is not None
-    assert three is not None
-    assert "in shadow" in describe_policies([one])[0]
-    assert any("strictest" in line for line in describe_policies([two, three]))
-    assert not any("strictest" in line for line in describe_policies([one, two]))
-
-
-def test_the_policy_and_the_desk_on_the_page_about_policies_are_without_fault() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
-    desk_text, policy_text = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    desk = parse_config(desk_text)
-    assert desk.problems == ()
-    found = check_policy(parse_policy(policy_text, "p.yaml"), config=desk.config)
-    assert found.problems == ()
-    assert [result.has_passed for result in run_policy_tests(found)] == [True]
 
 
 # ---- ends of access --------------------------------------------------------------------------------------------------
