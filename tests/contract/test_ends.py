@@ -355,10 +355,11 @@ def test_the_guard_of_ends_defers_the_rest(scene: EndsScene) -> None:
     assert {scene.where(name) for name in "abcde"} == {"reset"}
 
 
-def test_access_ends_only_in_the_hours_of_the_workspace(scene: EndsScene) -> None:
-    now = scene.now.hour
+@pytest.mark.parametrize(("zone", "ahead"), [("UTC", 0), ("Asia/Tokyo", 9)])
+def test_access_ends_only_in_the_hours_of_the_workspace(scene: EndsScene, zone: str, ahead: int) -> None:
+    now = scene.now.hour + ahead
     closed = f"{(now + 2) % 24:02}:00-{(now + 4) % 24:02}:00"
-    scene.let_in({"ada": 10}, SIGNED, guards=f'{{end_hours: "{closed}"}}')
+    scene.let_in({"ada": 10}, SIGNED, guards=f'{{end_hours: "{closed}"}}\ntimezone: {zone}')
     scene.wait(12)
     done = scene.turn()
     assert (done.closed, scene.where("ada")) == (1, "accepted")

@@ -14,7 +14,8 @@ from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.config import Flags
 from hf_gate.domain.ids import parse_repo
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, Console, fill, status_of
+from tests.journeys.console import MODEL, PROGRAM, Console, fill, status_of
+from tests.journeys.terminal import Terminal
 
 HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"
 POLICY = f"""\
@@ -56,6 +57,38 @@ def test_the_first_acceptance_is_deferred_and_the_second_is_sent(fresh: LocalHub
     assert second.code == 0, second.err
     assert "accepted; can download now" in second.out
     assert status_of(fresh, "ada-l") == "accepted"
+
+
+@pytest.mark.usefixtures("desk")
+def test_several_people_at_once_get_a_first_approval_and_then_access(fresh: LocalHub) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    assert owner.run("sync", "--full").code == 0
+    targets = [f"ada-l@{MODEL}", f"bob99@{MODEL}"]
+    first = owner.run("accept", *targets, "--yes", "--json")
+    assert first.code == 0, first.err
+    assert [(one["outcome"], one["why"]) for one in first.json["outcomes"]] == [("deferred", "approval 1 of 2")] * 2
+    assert [status_of(fresh, name) for name in ("ada-l", "bob99")] == ["pending", "pending"]
+    second = admin.run("accept", *targets, "--yes", "--json")
+    assert [one["outcome"] for one in second.json["outcomes"]] == ["done", "done"]
+    assert [status_of(fresh, name) for name in ("ada-l", "bob99")] == ["accepted", "accepted"]
+
+
+@pytest.mark.usefixtures("desk")
+def test_in_review_an_acceptance_is_a_first_approval(fresh: LocalHub) -> None:
+    assert Console(fresh).run("sync", "--full").code == 0
+    first = ("bob99: deferred: approval 1 of 2", "ada-l: deferred: approval 1 of 2", "0 requests decided, 2 left.")
+    second = ("2 requests decided, 0 left.",)
+    for holder, lines, after in (("owner", first, "pending"), ("admin", second, "accepted")):
+        with Terminal([*PROGRAM, "review", MODEL], Console(fresh, holder).environment()) as terminal:
+            terminal.until("Request 1 of 2")
+            terminal.press("a")
+            terminal.until("Request 2 of 2")
+            terminal.press("a")
+            terminal.until("Any key sends")
+            terminal.press(" ")
+            assert terminal.end() == 0
+            assert all(line in terminal.display for line in lines), terminal.display
+        assert [status_of(fresh, name) for name in ("ada-l", "bob99")] == [after, after]
 
 
 @pytest.mark.usefixtures("desk")

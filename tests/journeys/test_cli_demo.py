@@ -82,6 +82,10 @@ def test_a_demo_serves_its_profile_until_it_ends_and_the_profile_with_it(which: 
         assert stat.S_IMODE(cache.stat().st_mode) == 0o700
         link = urlsplit(next(line for line in shown if "/sign-in?t=" in line).strip())
         assert [_asked(link.netloc, f"{link.path}?{link.query}") for _ in range(2)] == [303, 401]
+        assert 'href="/sign-in/hub"' in _answer(link.netloc, "/sign-in")[1]
+        status, _, provider = _answer(link.netloc, "/sign-in/hub")
+        endpoint = json.loads(profile.read_text("utf-8"))["endpoint"]
+        assert (status, provider.startswith(f"{endpoint}/oauth/authorize?")) == (303, True), provider
         beside = _run("--profile", "demo", "accept", f"{listed.json[0]['user']}@{_spelt(listed.json[0])}", "--json")
         assert beside.code == 0, beside.err
         assert _run("--profile", "demo", "ui", "link", "--json").code == 0
@@ -96,10 +100,16 @@ def test_a_demo_serves_its_profile_until_it_ends_and_the_profile_with_it(which: 
 
 
 def _asked(netloc: str, path: str) -> int:
+    return _answer(netloc, path)[0]
+
+
+def _answer(netloc: str, path: str) -> tuple[int, str, str]:
+    """The status, the page and where it leads."""
     connection = HTTPConnection(netloc, timeout=20)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), answer.headers.get("location", "")
     finally:
         connection.close()
 

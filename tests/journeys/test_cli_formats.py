@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -270,3 +271,14 @@ def test_ages_follow_a_local_hubs_clock_when_told_to() -> None:
         console = Console(hub)
         assert console.run("ls", MODEL, env={"HF_GATE_CLOCK": "hub"}).out.splitlines()[1].split()[0] == "3d"
         assert console.run("ls", MODEL).out.splitlines()[1].split()[0].endswith("s")
+
+
+def test_the_picture_of_the_overview_is_xml(fresh: LocalHub, tmp_path: Path) -> None:
+    fill(fresh, ["ada-l"])
+    console, desk = Console(fresh), ("--workspace", str(tmp_path))
+    assert console.run(*desk, "init", MODEL).code == 0
+    drawn = console.run(*desk, "report", "overview", "--format", "svg")
+    assert (drawn.code, drawn.out[:4]) == (0, "<svg"), drawn.out
+    picture = ET.fromstring(drawn.out)  # noqa: S314 - a picture of ours
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(list(picture.iter("{http://www.w3.org/2000/svg}polyline"))) == 2

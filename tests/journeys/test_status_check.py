@@ -221,6 +221,9 @@ def test_a_request_past_the_due_date_of_its_rule_is_stuck(console: Console, tmp_
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert _check(console) == (1, "stuck")
     assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
+    assert f"OVERDUE: 1 request: hf-gate ls {DATASET} --query due:over" in console.run("status", env=CLOCK).out
+    listed = console.run("ls", DATASET, "--query", "due:over", env=CLOCK).out
+    assert "OVERDUE · Needs review · all" in next(line for line in listed.splitlines() if "ada-l" in line)
 
 
 def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(console: Console, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         day = "2026-06-{:02d}T10:00:00.000Z"
         local.add_requests(
             [
-                {"repo": MODEL, "user": name, "answers": {"Purpose": GOOD}, "asked_at": day.format(n)}
+                {"repo": MODEL, "user": name, "answers": {"Purpose": GOOD, "Name": name}, "asked_at": day.format(n)}
                 for n, name in enumerate(names, 1)
             ]
         )
@@ -59,6 +59,21 @@ def page(browser: Browser, desk: Program) -> Iterator[Page]:
         made.goto(desk.login_url)
         expect(made.locator("#rows > .row")).to_have_count(3)
         yield made
+
+
+def _css(page: Page, selector: str, name: str) -> str:
+    return str(page.locator(selector).first.evaluate("(one, name) => getComputedStyle(one)[name]", name))
+
+
+def test_the_purpose_is_large_and_other_answers_stand_in_two_columns_if_there_is_room(page: Page) -> None:
+    page.goto(f"{origin_of(page)}/queue")
+    page.locator("#rows > .row", has_text="ada").locator("a[href^='/requests/']").first.click()
+    purpose = ".answers .is-purpose"
+    assert (_css(page, purpose, "fontSize"), _css(page, purpose, "lineHeight")) == ("16px", "24px")
+    assert len(_css(page, ".answers.in-two", "gridTemplateColumns").split()) == 2
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert len(_css(page, ".answers.in-two", "gridTemplateColumns").split()) == 1
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_an_acceptance_until_a_day_is_three_keys(page: Page) -> None:

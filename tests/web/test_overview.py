@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from html import unescape
 from xml.etree import ElementTree as ET
 
+from hf_gate import Hub
 from hf_gate.application.overview_records import OverviewRecord
 from hf_gate.application.records import keys_of
+from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.domain.events import GrantDated, LedgerEntry
+from hf_gate.domain.timestamps import DAY_MS, to_ms
 from tests.web.kit import GOOD, Room
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -24,6 +30,31 @@ def test_the_page_shows_who_waits_and_links_to_them(room: Room) -> None:
     assert "Decisions a week" in body
     assert body.count("<desc ") == 2, "each chart has its numbers as text"
     assert "style=" not in body
+
+
+def test_numbers_that_a_query_expresses_link_to_the_requests_they_count(room: Room) -> None:
+    _ask(room, 9)
+    with Hub(room.local.tokens["owner"], room.local.url) as hub:
+        for n in range(7):
+            hub.accept(room.repo, f"ada{n}")
+    room.read(SyncKind.FULL)
+    store, now = room.app_state.workspace.store, to_ms(room.app_state.now())
+    for n, days in enumerate((1, 1, 20, 20, 89, 100, 400)):
+        dated = LedgerEntry(
+            event=GrantDated(until=now + days * DAY_MS), at=now, actor="lena", request=room.row(f"ada{n}").id
+        )
+        with store.writing() as write:
+            write.append(room.repo, [dated])
+    lena = room.visitor()
+    body = lena.get("/overview").body
+    found = {
+        unescape(link).partition("?q=")[2]: int(number)
+        for link, number in re.findall(r'href="(/queue\?q=[^"]+)">(\d+)</a>', body)
+    }
+    assert list(found.values()) == [2, 2, 5, 2, 2, 1], "waiting, still waiting, all ends, and the ends of three weeks"
+    for query, number in found.items():
+        assert len(lena.get(f"/queue?q={query}").rows) == number, query
+    assert room.viewer().get("/overview").body.count('href="/queue?q=') == 1, "how many wait"
 
 
 def test_a_desk_without_requests_says_so_in_words(room: Room) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate import Hub
+from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.store.turns import begin_turn, write_turn_end
-from tests.web.kit import Room, a_room, parsed
+from tests.web.kit import GOOD, Room, a_room, parsed
 
 
 def _words(body: str) -> str:
@@ -58,6 +60,23 @@ def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(room: Room) -> N
     assert "Unattended work" not in _words(lena.get("/queue").body)
     kinds = [row["kind"] for row in lena.get("/audit.json").json]
     assert (kinds.count("UnattendedStopped"), kinds.count("UnattendedStarted")) == (1, 1)
+
+
+def test_the_banner_counts_the_ends_that_wait_while_all_is_stopped(room: Room) -> None:
+    room.ask([{"username": "ada"}, {"username": "bo"}], {"Purpose": GOOD})
+    with Hub(room.local.tokens["owner"], room.local.url) as hub:
+        hub.accept(room.repo, "ada")
+        hub.accept(room.repo, "bo")
+    room.read(SyncKind.FULL)
+    lena = room.visitor()
+    lena.post("/unattended/stop")
+    assert "due to end" not in _words(lena.get("/queue").body)
+    for name, said in (("ada", "1 grant that is due to end stays"), ("bo", "2 grants that are due to end stay")):
+        with room.app_state.workspace.store.writing() as write:
+            write.db.run("UPDATE requests SET ends_at = 1000 WHERE id = ?", (room.row(name).id,))
+        assert f"{said} until unattended work starts again." in _words(lena.get("/queue").body)
+    lena.post("/unattended/start")
+    assert "due to end" not in _words(lena.get("/queue").body)
 
 
 def test_viewers_cannot_stop_it(room: Room) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date, timedelta
 from typing import Final
 
 from msgspec.structs import asdict
@@ -32,9 +33,25 @@ def page(context: RequestContext) -> Response:
         held=count_held(context),
         decisions=decisions_chart(overview),
         asked=asked_chart(overview),
+        links=_list_queries(overview) if not context.is_masked else {},
         ends_total=sum(each.ends or 0 for each in overview.ends),
         are_ends_masked=any(each.ends is None for each in overview.ends),
     )
+
+
+def _list_queries(overview: OverviewRecord) -> dict[str, str]:
+    """Return the queries that find the counted requests: of each week by its Monday, of all ends, and of who still waits.
+
+    The weeks are those of UTC; days in a query are days of the workspace's zone.
+    """
+    starts = [each.starts for each in overview.ends]
+    found = {start: _between(start, start) for start in starts} | {"ends": _between(starts[0], starts[-1])}
+    return found | {"open": f"status:pending asked:>={overview.weeks[0].starts}"}
+
+
+def _between(first: str, last: str) -> str:
+    """Return the query for access that ends in the weeks of these Mondays."""
+    return f"ends:>={first} ends:<={date.fromisoformat(last) + timedelta(days=6)}"
 
 
 def export(context: RequestContext) -> Response:

@@ -48,7 +48,8 @@ def make_banner(context: RequestContext) -> Banner | None:
         return None
     is_stopped = health.state is HealthState.STOPPED
     ends = context.workspace.store.count_due(to_ms(context.now)) if is_stopped else 0
-    due = f" {ends:,} grants that are due to end stay until unattended work starts again." if ends else ""
+    what = "1 grant that is due to end stays" if ends == 1 else f"{ends:,} grants that are due to end stay"
+    due = f" {what} until unattended work starts again." if ends else ""
     can_start = is_stopped and context.member.role is MemberRole.ADMIN and sees_all_repos(context)
     hint = "" if can_start else health.hint
     return Banner(health.state, f"{_sentence_for(context, health)}{due}", hint, can_start)
