@@ -264,6 +264,7 @@ class Evaluated:
             evaluate,
             now=self.now,
             policies=bundle.policies,
+            has_reminders=bundle.has_reminders,
             protected=bundle.config.guards.protected,
             should_record=not is_full,
             change_filter=turn,

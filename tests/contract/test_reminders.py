@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import pytest
 from hypothesis import settings
@@ -16,10 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from hf_gate.application.evaluation import evaluate_request
 from hf_gate.application.letters import list_due, list_open, mark_letters, send_letters, store_subscription
+from hf_gate.application.runs import check_plan_in_workspace
 from hf_gate.domain import events as e
+from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.letters import LetterState
 from hf_gate.domain.notices import DeliveryKind
 from hf_gate.domain.timestamps import from_ms
+from hf_gate.errors import Guarded
 from hf_gate.policy.why import RecordedTraces, describe_wait_end, explain_verdict_in_words
 from hf_gate.store.letters import list_letters
 from hf_gate.store.opening import open_store
@@ -27,7 +30,7 @@ from hf_gate.store.retention import delete_expired
 
 from .evaluation_kit import START, Evaluated
 from .letter_kit import ENDINGS, KilledError, Post
-from .store_kit import EEG, ENDPOINT, new_schema, place
+from .store_kit import EEG, ENDPOINT, MED, new_schema, place
 
 __all__ = ["place"]
 
@@ -35,6 +38,7 @@ WAIT = "then: wait, at_most: 10d, after: reset, reason: Please ask again."
 TODAY = 56  # the day of a request that came two hours before START
 SPAN = timedelta(days=10)
 SECOND = timedelta(seconds=1)
+OTHER = parse_repo("datasets/acme/third", None)
 
 
 def make_desk(place: str, folder: Path, rules: str = f"  - {{id: r0, {WAIT}}}\n", *, on: bool = True) -> Evaluated:
@@ -52,11 +56,26 @@ def turn_reminders(desk: Evaluated, *, on: bool) -> None:
     store_subscription(desk.workspace)
 
 
+Make: TypeAlias = Callable[..., Evaluated]
+
+
 @pytest.fixture
-def desk(place: str, tmp_path: Path) -> Iterator[Evaluated]:
-    made = make_desk(place, tmp_path / "desk")
-    yield made
-    made.close()
+def make(place: str, tmp_path: Path) -> Iterator[Make]:
+    """Makes one workspace, and closes it."""
+    made: list[Evaluated] = []
+
+    def build(*rules: str, on: bool = True) -> Evaluated:
+        made.append(make_desk(place, tmp_path / "desk", *rules, on=on))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def desk(make: Make) -> Evaluated:
+    return make()
 
 
 def take_turn(desk: Evaluated, post: Post | None = None) -> Post:
@@ -67,10 +86,10 @@ def take_turn(desk: Evaluated, post: Post | None = None) -> Post:
     return post
 
 
-def action(desk: Evaluated, number: int = 1) -> str:
+def action(desk: Evaluated, number: int = 1, repo: Repo = EEG) -> str:
     """The recorded verdict, after an evaluation of what changed that is compared with a full one."""
     desk.evaluate()
-    verdict = desk.row(number).state.verdict
+    verdict = desk.row(number, repo).state.verdict
     assert verdict is not None
     return verdict[0]
 
@@ -126,8 +145,8 @@ def test_the_time_counts_from_the_moment_at_which_the_server_took_the_reminder(d
     assert take_turn(desk).to == []
 
 
-def test_without_reminders_the_time_counts_from_the_request(place: str, tmp_path: Path) -> None:
-    desk = make_desk(place, tmp_path / "desk", on=False)
+def test_without_reminders_the_time_counts_from_the_request(make: Make) -> None:
+    desk = make(on=False)
     desk.read(EEG, 1, day=TODAY)
     assert take_turn(desk).to == []
     desk.clock.at = asked_at(desk) + SPAN - SECOND
@@ -135,7 +154,6 @@ def test_without_reminders_the_time_counts_from_the_request(place: str, tmp_path
     assert "counted from the request 2026-03-01 11:00 CET. Then the request is sent back." in why(desk)[1]
     desk.wait(seconds=1)
     assert action(desk) == "reset"
-    desk.close()
 
 
 @pytest.mark.parametrize(
@@ -179,8 +197,8 @@ def test_a_person_without_an_address_is_left_to_a_person(desk: Evaluated) -> Non
     assert action(desk) == "human"
 
 
-def test_turning_reminders_on_removes_nobody_who_waited_before(place: str, tmp_path: Path) -> None:
-    desk = make_desk(place, tmp_path / "desk", on=False)
+def test_turning_reminders_on_removes_nobody_who_waited_before(make: Make) -> None:
+    desk = make(on=False)
     desk.read(EEG, 1, 2, day=TODAY)
     desk.read(EEG, 3, day=TODAY - 20)
     desk.wait(days=5)
@@ -194,7 +212,6 @@ def test_turning_reminders_on_removes_nobody_who_waited_before(place: str, tmp_p
     assert [action(desk, number) for number in (1, 2, 3)] == ["human", "human", "human"]
     turn_reminders(desk, on=False)
     assert [action(desk, number) for number in (1, 2, 3)] == ["reset", "reset", "reset"]
-    desk.close()
 
 
 def test_a_service_that_was_down_sends_no_reminder_after_the_time_and_removes_late(desk: Evaluated) -> None:
@@ -255,9 +272,9 @@ def test_a_reminder_that_comes_after_the_time_changes_nothing(desk: Evaluated) -
     assert action(desk) == "human"
 
 
-def test_the_reminder_of_one_rule_does_not_count_for_another(place: str, tmp_path: Path) -> None:
+def test_the_reminder_of_one_rule_does_not_count_for_another(make: Make) -> None:
     rules = f"  - {{id: r0, when: '!tables.dua', {WAIT}}}\n  - {{id: r1, {WAIT}}}\n"
-    desk = make_desk(place, tmp_path / "desk", rules)
+    desk = make(rules)
     desk.read(EEG, 1, day=TODAY)
     assert take_turn(desk).to == ["user1@example.org"]
     desk.write_table(",user1@example.org,,,")
@@ -267,7 +284,6 @@ def test_the_reminder_of_one_rule_does_not_count_for_another(place: str, tmp_pat
     assert action(desk) == "human", "rule r1 has no text in `needs`, so nobody was reminded of it"
     desk.write_table()
     assert action(desk) == "reset"
-    desk.close()
 
 
 def test_a_new_attempt_needs_a_new_reminder(desk: Evaluated) -> None:
@@ -281,14 +297,35 @@ def test_a_new_attempt_needs_a_new_reminder(desk: Evaluated) -> None:
     assert "counted from the reminder" in why(desk)[1]
 
 
-def test_a_limit_that_forbids_the_reminder_leaves_the_decision_to_a_person(desk: Evaluated) -> None:
+def test_a_limit_delays_a_reminder_and_after_the_time_a_person_decides(desk: Evaluated) -> None:
     desk.read(EEG, 1, day=TODAY)
     take_turn(desk)
-    desk.wait(days=5)
-    desk.read(EEG, 1, day=TODAY + 4)
+    desk.read(MED, 1, day=TODAY)
+    desk.wait(days=6, hours=23)
     assert take_turn(desk).to == [], "one of a kind in 7 days"
+    assert list_due(desk.workspace, 10) == []
+    desk.wait(minutes=30)  # the oldest letter goes first
+    desk.read(OTHER, 1, day=TODAY + 2)
+    take_turn(desk)
+    desk.wait(hours=2)
+    assert len(take_turn(desk).to) == 1
+    desk.clock.at = asked_at(desk) + SPAN
+    assert action(desk, repo=MED) == "wait"
     desk.wait(days=30)
-    assert action(desk) == "human"
+    assert take_turn(desk).to == []
+    assert [action(desk, repo=repo) for repo in (EEG, MED, OTHER)] == ["reset", "reset", "human"]
+
+
+def test_a_plan_of_before_reminders_were_on_is_refused(make: Make) -> None:
+    desk = make(on=False)
+    desk.read(EEG, 1, day=TODAY - 20)
+    plan = desk.propose(desk.bundle).plan
+    assert [change.after for change in plan.changes] == ["reset"]
+    check_plan_in_workspace(desk.workspace, desk.bundle, plan)
+    turn_reminders(desk, on=True)
+    with pytest.raises(Guarded, match="the policies have changed"):
+        check_plan_in_workspace(desk.workspace, desk.bundle, plan)
+    assert desk.propose(desk.bundle).plan.changes == []
 
 
 def test_a_broken_policy_delays_a_reminder_and_loses_none(desk: Evaluated) -> None:
@@ -317,16 +354,15 @@ def test_the_ledger_says_what_a_verdict_read_of_reminders(desk: Evaluated) -> No
     assert facts[0]["request.reminders"] == {"r0": "2026-03-01T12:00:00.000Z"}
 
 
-def test_a_store_that_is_opened_again_knows_the_reminder(place: str, tmp_path: Path) -> None:
-    desk = make_desk(place, tmp_path / "desk")
+def test_a_store_that_is_opened_again_knows_the_reminder(make: Make) -> None:
+    desk = make()
     desk.read(EEG, 1, day=TODAY)
     take_turn(desk)
     known = desk.row(1).state.reminders
     desk.store.close()
-    desk.store = open_store(place, endpoint=ENDPOINT)
+    desk.store = open_store(desk.place, endpoint=ENDPOINT)
     desk.open_workspace()
     assert desk.row(1).state.reminders == known != ()
-    desk.close()
 
 
 def test_erasure_of_old_requests_leaves_no_letter_of_a_reminder(desk: Evaluated) -> None:

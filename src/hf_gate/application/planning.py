@@ -49,6 +49,7 @@ def propose_plan(
     *,
     now: datetime,
     policies: Collection[Policy],
+    has_reminders: bool = False,
     protected: Collection[str] = (),
     is_governed: Callable[[Repo], bool] = lambda _: True,
     valid: timedelta = VALIDITY,
@@ -84,7 +85,7 @@ def propose_plan(
     waiting = count_pending(store.repos())
     plan = seal_plan(
         changes,
-        policy_digest=policies_digest(policies),
+        policy_digest=policies_digest(policies, has_reminders=has_reminders),
         endpoint=store.endpoint,
         now=now,
         summary={**{key: counts[key] for key in SUMMARY_KEYS}, **_shadow_counts(counts), "protected": buffer.protected},
@@ -192,6 +193,7 @@ def make_plan(
             evaluate,
             now=now,
             policies=bundle.policies,
+            has_reminders=bundle.has_reminders,
             protected=bundle.config.guards.protected,
             is_governed=bundle.is_governed if skew is None else lambda _: False,
             valid=valid,

@@ -48,6 +48,11 @@ class PolicyBundle:
         return self.folder.config
 
     @property
+    def has_reminders(self) -> bool:
+        """Whether the time of a `wait` counts from a reminder."""
+        return self.config.letters.has_reminders
+
+    @property
     def zone(self) -> tzinfo:
         """The time zone in which days end."""
         return self.folder.zone
@@ -60,7 +65,7 @@ class PolicyBundle:
             self.tables,
             sources,
             zone=self.zone,
-            has_reminders=self.config.letters.has_reminders,
+            has_reminders=self.has_reminders,
             cache=self.cache,
         )
 
@@ -100,7 +105,8 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows every error with its line.")
     policies = tuple(fill_templates(policy, folder.config.templates) for policy in policies)
     tables = load_tables(folder, policies, store, workspace.now())
-    return PolicyBundle(folder, policies, compile_policies(policies, tables), tables, policies_digest(policies))
+    digest = policies_digest(policies, has_reminders=folder.config.letters.has_reminders)
+    return PolicyBundle(folder, policies, compile_policies(policies, tables), tables, digest)
 
 
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
@@ -129,6 +135,10 @@ def find_refused_tables(workspace: Workspace) -> list[Table]:
     return [table for _, table in sorted((tables or {}).items()) if table.file_problem]
 
 
-def policies_digest(policies: Iterable[Policy]) -> str:
-    """Return the digest of all policies together. A plan becomes invalid when this digest changes."""
-    return hashlib.sha256(canonical_json(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()
+def policies_digest(policies: Iterable[Policy], *, has_reminders: bool) -> str:
+    """Return the digest of all policies together. A plan becomes invalid when this digest changes.
+
+    Reminders count too: a plan without them may end waits of people whom nobody reminded.
+    """
+    pairs: list[object] = [*sorted((policy.name, policy.digest) for policy in policies)]
+    return hashlib.sha256(canonical_json([*pairs, "reminders"] if has_reminders else pairs)).hexdigest()

@@ -26,13 +26,13 @@ _NEEDED: Final[Mapping[str, str]] = {
     "ar": "ينقص شيء لوصولكم إلى {repo}\n\nمرحبًا {name}،\n\nلا يمكننا البت في طلبكم للوصول إلى {repo} بعد. ما زلنا نحتاج إلى ما يلي:\n\n{needed}\n\nيبقى طلبكم مفتوحًا، فلا تقدّموا طلبًا جديدًا.\n\n{link}",
 }
 _REMINDER: Final[Mapping[str, str]] = {
-    "en": "Reminder: something is missing for your access to {repo}\n\nHello {name},\n\nwe still cannot decide your request for {repo}. This is needed:\n\n{needed}\n\nPlease send it before {date}. Your request stays open until then; please do not ask again.\n\n{link}",
-    "zh": "提醒：您对 {repo} 的申请尚缺材料\n\n{name}，您好：\n\n我们仍无法处理您对 {repo} 的申请。需要以下内容：\n\n{needed}\n\n请在 {date} 之前提交。在此之前您的申请仍然有效，请勿重新提交。\n\n{link}",
-    "es": "Recordatorio: falta algo para su acceso a {repo}\n\nHola, {name}:\n\ntodavía no podemos decidir su solicitud para {repo}. Hace falta lo siguiente:\n\n{needed}\n\nEnvíelo antes del {date}. Hasta entonces su solicitud sigue abierta; no la envíe de nuevo.\n\n{link}",
-    "fr": "Rappel : il manque un élément pour votre accès à {repo}\n\nBonjour {name},\n\nnous ne pouvons toujours pas décider de votre demande pour {repo}. Il manque :\n\n{needed}\n\nEnvoyez-le avant le {date}. Jusque-là, votre demande reste ouverte ; n'en refaites pas.\n\n{link}",
-    "de": "Erinnerung: Für Ihren Zugang zu {repo} fehlt noch etwas\n\nGuten Tag {name},\n\nwir können über Ihre Anfrage zu {repo} weiterhin nicht entscheiden. Es fehlt:\n\n{needed}\n\nBitte schicken Sie es vor dem {date}. Bis dahin bleibt Ihre Anfrage offen; bitte fragen Sie nicht erneut an.\n\n{link}",
-    "ja": "【再通知】{repo} へのアクセスに必要なものが不足しています\n\n{name} 様\n\n{repo} への申請は、まだ判断できません。次のものが必要です。\n\n{needed}\n\n{date} より前にお送りください。それまで申請は有効です。再申請は不要です。\n\n{link}",
-    "ar": "تذكير: ينقص شيء لوصولكم إلى {repo}\n\nمرحبًا {name}،\n\nما زلنا لا نستطيع البت في طلبكم للوصول إلى {repo}. نحتاج إلى ما يلي:\n\n{needed}\n\nيرجى إرساله قبل {date}. يبقى طلبكم مفتوحًا حتى ذلك الحين، فلا تقدّموا طلبًا جديدًا.\n\n{link}",
+    "en": "Something is missing for your access to {repo}: please send it before {date}\n\nHello {name},\n\nwe cannot decide your request for {repo} yet. This is still needed:\n\n{needed}\n\nPlease send it before {date}. Your request stays open until then; please do not ask again.\n\n{link}",
+    "zh": "您对 {repo} 的申请尚缺材料：请在 {date} 之前提交\n\n{name}，您好：\n\n我们暂时无法处理您对 {repo} 的申请。仍需以下内容：\n\n{needed}\n\n请在 {date} 之前提交。在此之前您的申请仍然有效，请勿重新提交。\n\n{link}",
+    "es": "Falta algo para su acceso a {repo}: envíelo antes del {date}\n\nHola, {name}:\n\ntodavía no podemos decidir su solicitud para {repo}. Aún hace falta lo siguiente:\n\n{needed}\n\nEnvíelo antes del {date}. Hasta entonces su solicitud sigue abierta; no la envíe de nuevo.\n\n{link}",
+    "fr": "Il manque un élément pour votre accès à {repo} : envoyez-le avant le {date}\n\nBonjour {name},\n\nnous ne pouvons pas encore décider de votre demande pour {repo}. Il manque encore :\n\n{needed}\n\nEnvoyez-le avant le {date}. Jusque-là, votre demande reste ouverte ; n'en refaites pas.\n\n{link}",
+    "de": "Für Ihren Zugang zu {repo} fehlt noch etwas: bitte vor dem {date}\n\nGuten Tag {name},\n\nwir können über Ihre Anfrage zu {repo} noch nicht entscheiden. Es fehlt noch:\n\n{needed}\n\nBitte schicken Sie es vor dem {date}. Bis dahin bleibt Ihre Anfrage offen; bitte fragen Sie nicht erneut an.\n\n{link}",
+    "ja": "{repo} へのアクセスに必要なものが不足しています（{date} より前にお送りください）\n\n{name} 様\n\n{repo} への申請は、まだ判断できません。次のものが必要です。\n\n{needed}\n\n{date} より前にお送りください。それまで申請は有効です。再申請は不要です。\n\n{link}",
+    "ar": "ينقص شيء لوصولكم إلى {repo}: يرجى إرساله قبل {date}\n\nمرحبًا {name}،\n\nلا يمكننا البت في طلبكم للوصول إلى {repo} بعد. ما زلنا نحتاج إلى ما يلي:\n\n{needed}\n\nيرجى إرساله قبل {date}. يبقى طلبكم مفتوحًا حتى ذلك الحين، فلا تقدّموا طلبًا جديدًا.\n\n{link}",
 }
 _ENDS: Final[Mapping[str, str]] = {
     "en": "Your access to {repo} ends in {days} days\n\nHello {name},\n\nyour access to {repo} ends on {date}, in {days} days. If you still need it then, write to the team before that day.\n\n{link}",

@@ -167,6 +167,13 @@ def find_obstacle(case: LetterCase, config: LetterConfig, now: int) -> str | Non
     return None if applies[kind] else "the request has changed since"
 
 
+def find_free_time(kind: LetterKind, past: list[PastLetter], per_person: int) -> int:
+    """Return from when on (ms) the limits allow another letter of a kind to a person, if none is sent until then."""
+    times = sorted((one.at for one in past), reverse=True)
+    full = [times[per_person - 1] + PERSON_MS] if len(times) >= per_person else []
+    return max([0, *full, *(one.at + SAME_KIND_MS for one in past if one.kind == kind)])
+
+
 def find_limit(kind: LetterKind, past: list[PastLetter], per_person: int, now: int) -> str | None:
     """Return the limit that forbids another letter to a person; None if it may be sent."""
     if any(one.kind == kind and now - one.at < SAME_KIND_MS for one in past):

@@ -23,6 +23,7 @@ from ..domain.letters import (
     LetterKind,
     LetterState,
     PastLetter,
+    find_free_time,
     find_limit,
     find_obstacle,
 )
@@ -123,7 +124,13 @@ def claim(store: Store, config: LetterConfig, worker: str, now: int) -> LetterCa
         for row in write.db.rows(sql, (now, _SKIPPED_AT_ONCE)):
             case = _decode_case(row)
             past = _read_past(write.db, case.person, now)
-            problem = find_obstacle(case, config, now) or find_limit(case.kind, past, config.per_person, now)
+            problem = find_obstacle(case, config, now)
+            limit = find_limit(case.kind, past, config.per_person, now) if problem is None else None
+            if limit is not None and case.kind is LetterKind.REMINDER:  # later is better than never
+                free_at = find_free_time(case.kind, past, config.per_person)
+                write.db.run("UPDATE letters SET next_at = ? WHERE id = ? AND state = 'due'", (free_at, case.id))
+                continue
+            problem = problem or limit
             if problem is None:
                 changed = write.db.run(
                     "UPDATE letters SET state = 'sending', started_at = ?, attempts = attempts + 1, lease = ?, problem = NULL"
