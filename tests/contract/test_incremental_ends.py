@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.end_reviews import ChangedEnds
+from hf_gate.application.evaluated_parts import AllowAll
 from hf_gate.application.grant_ends import read_held_ends, refresh_ends
 from hf_gate.domain import events as e
 from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms, to_ms
+from hf_gate.plan.model import Change
 from tests.contract.evaluation_kit import CARD, EXPIRES, Evaluated, kept
 from tests.contract.store_kit import EEG, MED, hub_id, place
 
@@ -230,3 +233,29 @@ def test_results_of_another_process_and_of_another_table_are_kept(desk: Evaluate
     third.save()
     assert desk.review() == 1
     assert desk.row(1).state.until != desk.row(2).state.until
+
+
+def test_ends_that_a_guard_or_the_hours_defer_are_counted_and_not_built_again(desk: Evaluated) -> None:
+    people = range(1, 1_201)
+    desk.read(EEG, *people, status="accepted")
+    desk.give_terms(SIGNED, *map(desk.row, people), days=20)
+    for number in (1_199, 1_200):
+        desk.append(desk.row(number), e.GrantDated(until=to_ms(desk.now), at_end="human"))
+    desk.wait(days=21)
+    bundle = desk.bundle
+    whole = desk.propose(bundle).plan
+    built: list[Change] = []
+
+    class Counting(AllowAll):
+        def allows(self, change: Change) -> bool:
+            built.append(change)
+            return True
+
+    for room in (0, 5):
+        built.clear()
+        found = desk.propose(bundle, Counting(), room={"ends": room})
+        assert len(built) == room
+        assert len(found.plan.changes) == room
+        assert found.left_out == Counter(ends=1_198 - len(built) - (room > 3))  # user3 is protected
+        assert (found.plan.summary["end"], found.plan.summary["end_human"]) == (1_198, 2)
+    assert (len(whole.changes), whole.summary["end_human"]) == (1_197, 2)

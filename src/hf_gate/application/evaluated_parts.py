@@ -90,6 +90,10 @@ class PlanBuffer:
     left_out: Counter[str] = field(default_factory=Counter)
     _kept: Counter[str] = field(default_factory=Counter)  # by guard, if the guard is in `room`
 
+    def has_room(self, guard: str) -> bool:
+        """Tell whether another change of this guard can be sent."""
+        return guard not in self.room or self._kept[guard] < self.room[guard]
+
     def offer(self, change: Change) -> None:
         """Add a change if the guards and the filter allow it; older changes may displace it."""
         if self.is_protected(change):

@@ -12,22 +12,20 @@ from msgspec.structs import replace
 
 from ..domain.ids import Repo
 from ..domain.rows import PersonRow, count_pending
-from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import to_ms
 from ..plan import guards
-from ..plan.changes import PlanSubject, change_for_end
-from ..plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED, MAX_CHANGES, VALIDITY, Change, Plan, make_partial_plan
+from ..plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED, MAX_CHANGES, VALIDITY, Plan, make_partial_plan
 from ..plan.model import make_plan as seal_plan
 from ..plan.render import SHADOW
-from ..policy.model import Action, Policy
+from ..policy.model import Policy
 from ..protocol.clock_skew import is_clock_off
 from ..store.store import Store
 from .evaluated_parts import AllowAll, ChangeFilter, EvaluateList, PlanBuffer
 from .evaluation import RepoPolicies, SourcesPort, read_profiles
 from .grant_ends import EndRefresh, fetch_skew, refresh_ends
+from .plan_ends import plan_ends
 from .plan_lists import PlanLists
 from .policy_bundle import PolicyBundle, policies_digest
-from .policy_saves import read_holds
 from .table_store import bind_tables
 from .workspace import Workspace
 
@@ -74,13 +72,7 @@ def propose_plan(
     lists = PlanLists(store, buffer, now, sources, protected, max_profiles, is_full=is_full)
     lists.add_all(policy_sets, evaluate)
     counts = lists.counts
-    # Each request gets one change: if a verdict removes the access, the end of the grant needs no change.
-    ended, counts["end_human"] = _plan_ends(store, is_governed, policies, now, undecided)
-    removed = lists.find_removed([change.row for change in ended])
-    ends = [change for change in ended if change.row not in removed]
-    counts["end"] = len(ends)
-    for change in ends:
-        buffer.offer(change)
+    counts.update(plan_ends(store, buffer, lists.find_removed, is_governed, policies, now, undecided))
     changes = buffer.fill()
     waiting = count_pending(store.repos())
     plan = seal_plan(
@@ -114,34 +106,6 @@ SUMMARY_KEYS: Final = (
     "wait",
     "no_rule",
 )
-
-
-def _plan_ends(
-    store: Store,
-    governs: Callable[[Repo], bool],
-    policies: Collection[Policy],
-    now: datetime,
-    undecided: Collection[int] = (),
-) -> tuple[list[Change], int]:
-    """Return the changes that end expired grants at governed repos, however late.
-
-    Also return how many expired grants have `at_end: human`; these people keep access until a person decides. Grants in
-    `undecided` (row ids) end by a condition that is unknown now, so they wait.
-    """
-    holds = read_holds(store)  # a text that was saved from the desk is sent after its promotion
-    promoted = [one for one in policies if one.name not in holds or holds[one.name].before == one.digest]
-    reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in promoted for rule in policy.rules}
-    found, humans = [], 0
-    for row in store.iterate_due(to_ms(now)):
-        if not governs(row.repo) or row.request is None or row.id in undecided:
-            continue
-        humans += row.state.at_end == Action.HUMAN
-        subject = PlanSubject(row.request, row.state, row.id)
-        end_reason = reasons.get(row.state.until_rule or "")
-        change = change_for_end(subject, now, end_reason=end_reason, rule=ChangeOrigin.UNTIL)
-        if change is not None:
-            found.append(change)
-    return found, humans
 
 
 @dataclass(frozen=True, slots=True)

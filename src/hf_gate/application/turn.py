@@ -11,10 +11,10 @@ from ..domain.ids import Repo
 from ..domain.outcomes import ErrorScope, OutcomeKind, classify_error
 from ..domain.rows import RunRow
 from ..domain.runs import UNFINISHED, ChangeState, RunKind
-from ..domain.timestamps import HOUR_MS, to_ms
+from ..domain.timestamps import HOUR_MS, from_ms, to_ms
 from ..errors import HfGateError
 from ..plan import guards
-from ..plan.guards import PolicyStart
+from ..plan.guards import END_GUARD, PolicyStart
 from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
@@ -86,7 +86,10 @@ class TurnResult:
 
     @property
     def _sendable_left_out(self) -> Counter[str]:
-        return Counter(self.left_out if self.stop is None else {})
+        left = Counter(self.left_out if self.stop is None else {})
+        if self.closed:
+            del left[END_GUARD]  # these wait for the hours, not for a budget
+        return left
 
     @property
     def has_changes(self) -> bool:
@@ -197,6 +200,7 @@ def _may_read_report(store: Store, repo: Repo, now: int) -> bool:
 def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) -> PlanResult:
     """Make the plan of a turn without changes that need a person first; those are counted in the result."""
     store, now = context.workspace.store, to_ms(context.workspace.clock.now())
+    room = _read_room(context, now)
     refusals = recent_refusals(store.repos(), now)
     made: list[TurnFilter] = []  # the last filter belongs to the final plan
 
@@ -213,7 +217,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
         profile_budget=profile_budget,
         make_filter=make_filter,
         is_full=context.is_full,
-        room=_read_room(context, now),
+        room=room,
     )
     last = made[-1]
     result.profiles, result.held_counts, result.halted = found.profiles, last.held_counts, list(last.halted.values())
@@ -228,13 +232,14 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
 
 
 def _read_room(context: TurnContext, now: int) -> dict[str, int]:
-    """Return how many changes of each guard with a budget can be sent now. The plan has every end, whose hours count too."""
-    budgets, store = context.bundle.config.guards.budgets, context.workspace.store
-    return {
+    """Return how many changes of each guard with a budget can be sent now; no end outside the hours of ends."""
+    limits, store = context.bundle.config.guards, context.workspace.store
+    room = {
         verb: max(0, rate.limit - store.count_unattended_changes(verb, now - rate.seconds * 1000))
-        for verb, rate in budgets.items()
-        if verb != "ends"
+        for verb, rate in limits.budgets.items()
     }
+    is_open = limits.may_end_at(from_ms(now).astimezone(context.bundle.zone).time())
+    return room if is_open else room | {END_GUARD: 0}
 
 
 def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list[Change]:
@@ -244,7 +249,7 @@ def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list
         verb: store.count_unattended_changes(verb, now - rate.seconds * 1000) for verb, rate in limits.budgets.items()
     }
     timely = [change for change in plan.changes if is_open or not change.is_end]
-    result.closed = len(plan.changes) - len(timely)
+    result.closed = len(plan.changes) - len(timely) + (0 if is_open else result.left_out.get(END_GUARD, 0))
     allowed, result.deferred = guards.apply_budgets(timely, limits.budgets, used)
     return allowed
 

@@ -393,6 +393,7 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
     """Return what this turn did not do although the policies require it, each with the next step."""
     from ..application.turn import count_by_policy
     from ..application.turn_permissions import REFUSAL_PAUSE
+    from ..plan.guards import END_GUARD
 
     for repo, refusal in done.refused.items():
         again = from_ms(refusal.at + REFUSAL_PAUSE)
@@ -403,8 +404,9 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
     if done.stopped is not None:
         yield f"  stopped: {done.stopped}"
     for verb, number in sorted(done.deferred_by_verb.items()):
+        act = "end" if verb == END_GUARD else verb
         yield (
-            f"  {number:,} to {verb} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later turn."
+            f"  {number:,} to {act} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later turn."
             " Earlier, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
         )
     for policy, number in count_by_policy(done.held_counts).items():

@@ -33,6 +33,7 @@ from .connections import StoreConnections
 from .erased import strip_erased
 from .query_sql import build_conditions
 from .requests import (
+    IS_ENDABLE,
     SELECT_BARE,
     SELECT_WITH_RECORD,
     LatestAttemptReader,
@@ -242,10 +243,13 @@ class Store(StoreConnections):
         rows = {row.id: row for row in self._reader().decode(self.reads.rows(f"{select} WHERE r.id {among}", (value,)))}
         return [rows[ident] for ident in idents if ident in rows]
 
-    def iterate_due(self, until: int) -> Iterator[RequestRow]:
-        """Iterate over the requests whose grants end at or before a time (ms), earliest first."""
+    def iterate_due(self, until: int, *, is_endable: bool = False) -> Iterator[RequestRow]:
+        """Iterate over the requests whose grants end at or before a time (ms), earliest first.
+
+        With `is_endable`, only those that hf-gate can end: no person must decide, and no change is under way.
+        """
         reader = self._reader()
-        where = "r.ends_at <= ? AND r.is_current"
+        where = f"r.ends_at <= ? AND r.is_current{f' AND {IS_ENDABLE}' if is_endable else ''}"
         for page in iterate_pages(self.reads.rows, SELECT_WITH_RECORD, where, (until,), ("r.ends_at", "r.id")):
             yield from reader.decode(page)
 
