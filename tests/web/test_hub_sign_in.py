@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace as struct_replace
 
 from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.sign_in_organizations import forget_organizations
 from hf_gate.domain.members import Member, MemberOrigin, MemberRole
 from hf_gate.domain.sign_in import HubIdentity, find_role
 from hf_gate.web.hub_sign_in import build_hub_sign_in, find_space_origin
@@ -202,6 +203,25 @@ def test_who_did_not_pass_the_sign_in_of_the_organisation_gets_no_role(orgs: Roo
     assert orgs.app_state.workspace.members.list_all() == []
     orgs.local.set_faults([])
     assert sign_in(orgs, "kim", browser)[1].status == 303
+
+
+def test_an_organisation_that_took_the_name_of_another_one_lets_nobody_in(orgs: Room) -> None:
+    orgs.local.set_role(ORG, "kim", "read")
+    first, _ = sign_in(orgs, "kim")
+    orgs.local.add_people([{"username": "eve"}])
+    orgs.local.set_role(ORG, "eve", "admin")
+    orgs.local.set_faults(["bad_sign_in:how=other_org:on=openid-userinfo"])
+    answer = sign_in(orgs, "eve")[1]
+    assert answer.status == 403
+    assert f"The organisation {ORG} is not the one that had this name before." in text_of(answer.body)
+    assert sign_in(orgs, "kim")[1].status == 403
+    assert first.get("/queue").status == 401, "who is not in the organisation any more is out"
+    store, roles = orgs.app_state.workspace.store, orgs.app_state.hub_sign_in.roles
+    forget_organizations(store, roles)
+    assert sign_in(orgs, "eve")[1].status == 403
+    forget_organizations(store, {})
+    assert sign_in(orgs, "eve")[1].status == 303, "an admin accepted it"
+    assert _is_sound(orgs)
 
 
 def test_an_invitation_that_guessed_the_account_does_not_keep_a_member_of_the_organisation_out(orgs: Room) -> None:

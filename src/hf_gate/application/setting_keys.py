@@ -17,6 +17,9 @@ OWNER: Final = OWNER_SETTING
 PRIVATE_HOST: Final = export.PRIVATE_HOST
 """The desk's private host name. It is never exported."""
 
+SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
+"""The ids of the organisations that give roles in the desk, by name, as JSON."""
+
 SAVED_POLICIES: Final = "policies saved from the desk"
 """The holds of policies that were saved from the desk and not promoted since, as JSON."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..domain.members import MEMBER_NAME, RESERVED_NAMES, Member, MemberOrigin
 from ..domain.sign_in import HubIdentity, RoleMap, SignInFailed, find_role
 from ..domain.timestamps import to_ms
 from .members import Membership
+from .sign_in_organizations import keep_known_organizations
 
 ACTOR: Final = "desk"
 """The actor in the ledger for members that come and go with their organisation."""
@@ -36,6 +37,7 @@ def admit_identity(
     found = _find_member(membership, identity, signed_in)
     if found is not None and found.origin is not MemberOrigin.ORGANIZATION:
         return _prove(membership, found, identity)
+    identity, others = keep_known_organizations(membership.workspace.store, identity, roles)
     role = find_role(identity, roles)
     closed = sorted(identity.restricted & roles.keys())
     if role is None and closed:
@@ -48,7 +50,7 @@ def admit_identity(
         membership.revoke(found, ACTOR, origin=MemberOrigin.ORGANIZATION)
         on_loss(found)
     if role is None:
-        raise _refuse(membership, identity)
+        raise _refuse(membership, identity, others)
     if found is not None and found.role is role:
         return found
     if found is None and _was_removed(membership, identity):
@@ -122,7 +124,11 @@ def _was_removed(membership: Membership, identity: HubIdentity) -> bool:
     return any(one.user_id == identity.user_id and one.origin is not MemberOrigin.ORGANIZATION for one in gone)
 
 
-def _refuse(membership: Membership, identity: HubIdentity) -> SignInFailed:
+def _refuse(membership: Membership, identity: HubIdentity, other_organizations: Sequence[str]) -> SignInFailed:
+    if other_organizations:
+        hint = "An admin must check on the Hub who owns it. docs/sign-in.md says how to accept it."
+        words = f"the organisation {other_organizations[0]} is not the one that had this name before."
+        return SignInFailed(words, hint=hint, status=403)
     guessed = [
         one for one in membership.workspace.members.list_all() if one.has_link and one.user_id == identity.user_id
     ]

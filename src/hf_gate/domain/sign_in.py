@@ -31,13 +31,14 @@ class SignInFailed(Exception):
 class HubIdentity:
     """A Hub account that signed in. `org_roles`: its role in each of its organisations, by name in lower case.
 
-    `restricted`: organisations that do not let it in now, for example until it passes their own sign-in.
+    `org_ids`: their ids, by the same names. `restricted`: organisations that do not let it in now, for example until it passes their own sign-in.
     """
 
     user_id: str
     username: str
     org_roles: Mapping[str, str] = field(default_factory=dict)
     restricted: frozenset[str] = frozenset()
+    org_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_role(identity: HubIdentity, roles: RoleMap) -> MemberRole | None:

@@ -66,6 +66,7 @@ class _Tokens(msgspec.Struct, frozen=True):
 
 class _Org(msgspec.Struct, frozen=True, rename={"role": "roleInOrg", "restrictions": "securityRestrictions"}):
     preferred_username: str
+    sub: str | None = None
     role: str | None = None
     restrictions: list[str] = []
 
@@ -116,7 +117,8 @@ class OpenIdClient:
         orgs = person.orgs[:_MAX_ORGS]
         roles = {org.preferred_username.lower(): org.role for org in orgs if org.role and not org.is_restricted}
         restricted = frozenset(org.preferred_username.lower() for org in orgs if org.is_restricted)
-        return HubIdentity(person.sub, person.preferred_username[:200], roles, restricted)
+        ids = {org.preferred_username.lower(): org.sub for org in orgs if org.sub and is_id(org.sub)}
+        return HubIdentity(person.sub, person.preferred_username[:200], roles, restricted, ids)
 
     @contextmanager
     def _calls(self) -> Iterator[_Calls]:

@@ -18,9 +18,10 @@ from .world import World
 SIGN_IN_FAULTS: Final = (
     "nonce", "issuer", "audience", "expired", "no_expiry", "future", "subject", "unknown_key", "forged", "rotated",
     "alg_none", "alg_hs256", "huge", "no_token", "other_issuer", "other_host", "no_pkce", "other_person", "no_sso",
+    "other_org",
 )  # fmt: skip
 """The ways in which the fault `bad_sign_in` makes a sign-in wrong. `rotated` is right: a new key signs the token.
-`no_sso` is right too: the person did not pass the sign-in of their organisations."""
+`no_sso` and `other_org` are right too: the person did not pass the sign-in of their organisations, or other ones took the names."""
 _CODE_MS: Final = 60_000
 _TOKEN_S: Final = 3600
 _MAX_CODES: Final = 1000
@@ -217,7 +218,7 @@ def describe_person(context: CallContext) -> HttpResponse:
     restrictions = ["sso"] if context.request.view.sign_in == "no_sso" else []
     orgs = [
         {
-            "sub": org.account.id, "name": org.account.fullname, "preferred_username": org.account.username,
+            "sub": "2" * 24 if context.request.view.sign_in == "other_org" else org.account.id, "name": org.account.fullname, "preferred_username": org.account.username,
             "picture": org.account.avatar, "isEnterprise": False, "roleInOrg": org.roles[account.id],
             "securityRestrictions": restrictions,
         }

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from ..application.sign_in_organizations import forget_organizations
 from ..domain.ids import Repo
 from ..domain.network_hosts import is_loopback_host
 from ..errors import UsageError
@@ -54,6 +55,8 @@ class Server:
         self.app_state.hub_sign_in = build_hub_sign_in(
             self.app_state.workspace, self.environ, self.public_url, self.host, self.port, is_port_fixed=is_port_fixed
         )
+        if self.app_state.hub_sign_in.client is not None:
+            forget_organizations(self.app_state.workspace.store, self.app_state.hub_sign_in.roles)
         self.authenticator = Authenticator(
             self.app_state, "__Host-hf-gate" if is_https else f"hf-gate-{self.port}", is_https=is_https
         )
