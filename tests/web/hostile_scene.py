@@ -219,7 +219,7 @@ class Scene:
 
 
 _TABLE: Final = """\
-desk: {may_write_tables: true}
+desk: {may_write_tables: true, may_reveal: true}
 tables: {people: {file: tables/people.csv, key: email}}
 """
 
@@ -272,7 +272,15 @@ def a_hostile_room(folder: Path) -> Iterator[Scene]:
         leave_dead_letters(room.app_state.workspace.store, [payload(Field.QUERY, turn) for turn in TURNS])
         visitor.post("/selection", {"do": "all", "q": "status:pending"})
         bulk = visitor.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
+        _assign(room, visitor, waiting)
         yield Scene(room, repos, waiting, sent_back, refused, plan, run, bulk, visitor)
+
+
+def _assign(room: Room, visitor: Visitor, rows: list[RequestRow]) -> None:
+    """Some requests are for a member, and settings offer the form of an absence."""
+    room.reviewer("mia")
+    for row in rows[::2]:
+        visitor.post(f"/requests/{row.state.hub_request}/assign", {"to": "mia"})
 
 
 def _bare(text: str) -> str:

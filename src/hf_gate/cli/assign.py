@@ -63,7 +63,10 @@ def assign(
     return _assign(run, read_targets(targets, file, repo, repo_type), to, instead_of)
 
 
-@command("unassign", examples=("hf-gate unassign ada-l@datasets/acme/eeg",))
+@command(
+    "unassign",
+    examples=("hf-gate unassign ada-l@datasets/acme/eeg", "hf-gate unassign datasets/acme/eeg ada-l bob99"),
+)
 @_target_options
 def unassign(run: Run, *, targets: tuple[str, ...], file: str | None, repo: str | None, repo_type: str | None) -> int:
     """Assign pending requests to nobody: the queue of their rule has them again. The same as `assign --to nobody`."""
