@@ -50,7 +50,7 @@ class PolicyNeeds:
             return {}
         if self._is_blocked(repo):
             return {row.id: ReviewerNeed(2, problem=self.problem) for row in rows}
-        found = {row.id: self.strictest(repo) for row in rows}
+        found = dict.fromkeys((row.id for row in rows), self.strictest(repo))
         policy_set = self._policy_set(repo)
         if policy_set is None:
             return found
