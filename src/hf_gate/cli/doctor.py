@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import Final
 
 import click
@@ -21,7 +24,6 @@ from ..domain.ids import Repo
 from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed
 from ..protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
 from .framework import Run, command, explain_unauthorized, repo_type_option
-from .git_tracked import list_tracked_personal_files
 from .output import describe_clock_skew
 from .targets import parse_repo_argument
 from .token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
@@ -242,3 +244,20 @@ def _check_repo(run: Run, text: str, repo_type: str | None) -> Finding:
         )
     rights = _check_rights(run, repo)
     return replace(rights, check="repo", detail=f"{repo}: gated {gate.mode}; {rights.detail}")
+
+
+def list_tracked_personal_files(folder: Path) -> list[str]:
+    """Return the names of these files relative to the folder; none without git or outside a git repository."""
+    from ..application.starter_workspace import GITIGNORE
+
+    git = shutil.which("git")
+    if git is None:
+        return []
+    try:
+        done = subprocess.run(  # noqa: S603 - git itself, with our own file names
+            [git, "-C", str(folder), "ls-files", "-z", "--", *GITIGNORE], capture_output=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    names = done.stdout.decode("utf-8", "replace").split("\0") if done.returncode == 0 else []
+    return sorted(filter(None, names))

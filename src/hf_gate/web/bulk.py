@@ -44,7 +44,7 @@ from .queue_query import limit_to_visible_repos, parse_queue_query
 from .reason_texts import list_choices, preview_reason, read_reason
 from .request_context import NotFound, Refused, RequestContext, local_path
 from .request_lines import version_with_terms
-from .selection_rows import parse_unticked, read_selection_page
+from .selection_page import parse_unticked, read_selection_page
 from .selection_summary import MAX_IN_TRAY, SelectionSummary, read_rows, summarize_selection
 
 EACH_PERSON: Final = "each person"
