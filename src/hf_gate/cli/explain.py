@@ -203,6 +203,8 @@ def _lines(
     if not evaluation.is_judged:
         yield f"No policy evaluates {row.state.status} requests. If this request were pending:"
     yield _explain_in_words(evaluation, now, zone)
+    if evaluation.verdict.wait_end is not None:
+        yield describe_wait_end(evaluation.verdict.wait_end, now, zone)
     for shadow, sentence in explain_shadow_in_words(evaluation.verdict, RecordedTraces()):
         yield f"In shadow mode, `{shadow}`: {sentence}"
     summary, *lines = explain_verdict(evaluation.verdict, now, zone)
@@ -210,8 +212,6 @@ def _lines(
     if says:
         yield f"  the rule in words: {make_visible(says, one_line=True)}"
     yield from map(str, lines)
-    if evaluation.verdict.wait_end is not None:
-        yield describe_wait_end(evaluation.verdict.wait_end, now, zone)
     if (terms := evaluation.verdict.by_hand) != NO_HAND_TERMS and row.state.status != Status.ACCEPTED:
         yield f"An acceptance by hand: {describe_end(terms, now, zone)}."
     recorded = row.state.verdict

@@ -8,13 +8,13 @@ from typing import Final
 from .letters import LetterKind
 
 _RECEIVED: Final[Mapping[str, str]] = {
-    "en": "Your request for {repo} arrived\n\nHello {name},\n\nyour request for access to {repo} arrived. The team will look at it. You need not do anything now.\n\n{link}",
-    "zh": "我们已收到您对 {repo} 的申请\n\n{name}，您好：\n\n我们已收到您对 {repo} 的访问申请，团队将进行审核。您现在无需进行任何操作。\n\n{link}",
-    "es": "Hemos recibido su solicitud para {repo}\n\nHola, {name}:\n\nhemos recibido su solicitud de acceso a {repo}. El equipo la revisará. Ahora no tiene que hacer nada.\n\n{link}",
-    "fr": "Votre demande pour {repo} est arrivée\n\nBonjour {name},\n\nnous avons reçu votre demande d'accès à {repo}. L'équipe va l'examiner. Vous n'avez rien à faire pour l'instant.\n\n{link}",
-    "de": "Ihre Anfrage zu {repo} ist angekommen\n\nGuten Tag {name},\n\nIhre Anfrage zu {repo} ist angekommen. Das Team wird sie prüfen. Sie müssen jetzt nichts tun.\n\n{link}",
-    "ja": "{repo} への申請を受け付けました\n\n{name} 様\n\n{repo} へのアクセス申請を受け付けました。担当チームが確認します。現時点で必要な手続きはありません。\n\n{link}",
-    "ar": "وصل طلبكم للوصول إلى {repo}\n\nمرحبًا {name}،\n\nوصلنا طلبكم للوصول إلى {repo}، وسيراجعه الفريق. لا يلزمكم فعل أي شيء الآن.\n\n{link}",
+    "en": "Your request for {repo} arrived\n\nHello {name},\n\nyour request for access to {repo} arrived. The team will look at it; please do not ask again.\n\n{link}",
+    "zh": "我们已收到您对 {repo} 的申请\n\n{name}，您好：\n\n我们已收到您对 {repo} 的访问申请，团队将进行审核，请勿重复提交。\n\n{link}",
+    "es": "Hemos recibido su solicitud para {repo}\n\nHola, {name}:\n\nhemos recibido su solicitud de acceso a {repo}. El equipo la revisará; no la envíe de nuevo.\n\n{link}",
+    "fr": "Votre demande pour {repo} est arrivée\n\nBonjour {name},\n\nnous avons reçu votre demande d'accès à {repo}. L'équipe va l'examiner ; n'en refaites pas.\n\n{link}",
+    "de": "Ihre Anfrage zu {repo} ist angekommen\n\nGuten Tag {name},\n\nIhre Anfrage zu {repo} ist angekommen. Das Team wird sie prüfen; bitte fragen Sie nicht erneut an.\n\n{link}",
+    "ja": "{repo} への申請を受け付けました\n\n{name} 様\n\n{repo} へのアクセス申請を受け付けました。担当チームが確認します。再申請は不要です。\n\n{link}",
+    "ar": "وصل طلبكم للوصول إلى {repo}\n\nمرحبًا {name}،\n\nوصلنا طلبكم للوصول إلى {repo}، وسيراجعه الفريق، فلا تقدّموا طلبًا جديدًا.\n\n{link}",
 }
 _NEEDED: Final[Mapping[str, str]] = {
     "en": "Something is missing for your access to {repo}\n\nHello {name},\n\nwe cannot decide your request for {repo} yet. This is still needed:\n\n{needed}\n\nYour request stays open; please do not ask again.\n\n{link}",
