@@ -54,8 +54,14 @@ def test_nobody_else_sees_letters(desk: Room) -> None:
         assert "/letters" not in visitor.get("/settings").body
 
 
-def test_the_settings_lead_to_the_letters_and_say_that_they_are_off(room: Room) -> None:
-    assert 'href="/letters"' in room.visitor().get("/settings").body
+def test_the_settings_lead_to_the_letters_that_are_on(desk: Room) -> None:
+    assert 'href="/letters"' in desk.visitor().get("/settings").body
+
+
+def test_the_settings_say_how_to_turn_letters_on(room: Room) -> None:
+    body = room.visitor().get("/settings").body
+    assert 'href="/letters"' not in body
+    assert "To turn them on, name kinds in" in body
     assert "Letters are off." in room.visitor().get("/letters").body
 
 
