@@ -174,8 +174,8 @@ def test_a_selection_counts_those_that_still_lack_an_approval(room: Room) -> Non
     accept(room, mia)
     room.leave()
     page = words(lena.get(_select(room, lena, "ada", "bo")))
-    assert "1 gets your approval (1 of 2); nothing is sent 1 gets access" in page
-    assert "2 acceptances; those that get access can download at once." in page
+    assert "1 gets your approval (1 of 2); nothing is sent 1 gets access and can download at once" in page
+    assert "Not all of the 2 get access now." in page
     assert "2 people get access" not in page
     page = words(lena.get(_select(room, lena, "bo")))
     assert page.startswith("Accept 1 request?")
@@ -183,7 +183,9 @@ def test_a_selection_counts_those_that_still_lack_an_approval(room: Room) -> Non
     page = words(mia.get(_select(room, mia, "ada", "bo")))
     assert "1 cannot be accepted: You approved this. Another person must approve it too. Untick it." in page
     assert "1 gets your approval (1 of 2); nothing is sent" in page
-    assert "gets access" not in page
+    assert "Nobody gets access now." in page
+    assert "gets access and" not in page
+    assert "Recorded after 60 s in the tray" in page
 
 
 def test_a_view_lists_what_needs_a_second_approval(room: Room) -> None:
