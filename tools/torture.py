@@ -63,6 +63,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "store-1": (
         "tests/contract/test_approval_machine.py",
+        "tests/contract/test_assignments.py",
         "tests/contract/test_letters.py",
         "tests/contract/test_outbox.py",
         "tests/contract/test_reminders.py",

@@ -234,3 +234,18 @@ def test_settings_say_how_to_turn_letters_on(desk: Room) -> None:
     body = desk.visitor().get("/settings").body
     assert "letters: {kinds: [received, ended]}" in text_of(body)
     assert 'href="/letters"' not in body
+
+
+def test_an_assignment_holds_when_its_requester_is_erased(desk: Room) -> None:
+    mia = desk.reviewer("mia")
+    desk.reviewer("kim")
+    assert _assign(desk, mia, "eve", "kim").status == 303
+    row, store = desk.row("eve"), desk.app_state.workspace.store
+    assert desk.visitor().post(f"/people/{row.person.pseudonym}/erase", {"name": "eve"}).status in {200, 303}
+    assert store.find_by_identity(None, "eve") == []
+    assert verify_ledger(store, with_tables=True).ok
+    desk.out("kim")
+    left = store.request(row.id)
+    assert left is not None
+    assert left.state.assigned is None
+    assert verify_ledger(store, with_tables=True).ok
