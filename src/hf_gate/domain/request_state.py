@@ -74,7 +74,9 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     @property
     def ends_at(self) -> int | None:
         """When access ends (ms): by its date or by a condition, whichever is earlier; None if it has no end."""
-        return min((at for at in (self.until, self.lapses_at) if at is not None), default=None)
+        if self.until is None or self.lapses_at is None:
+            return self.lapses_at if self.until is None else self.until
+        return min(self.until, self.lapses_at)
 
 
 def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:

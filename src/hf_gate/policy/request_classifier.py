@@ -95,7 +95,7 @@ class AnswerClassifier:
             names = (person.username or "", person.fullname or "")
             quality = best_answer(answers, purposes, Role.PURPOSE, names, self._qualities)[0]
             longest = answers[free[0]] if len(free) == 1 else max(map(answers.__getitem__, free), key=len, default="")
-            return Classification(quality.value, self._mail_kind(request.email), fingerprint_of(longest, secret))
+            return Classification(str(quality), self._mail_kind(request.email), fingerprint_of(longest, secret))
 
         return classify
 

@@ -27,7 +27,7 @@ class WeeklyCounts:
 
     def add(self, kind: Activity, at: int, repo_id: int, name: str = "", n: int = 1) -> None:
         """Count something that happened at a time (ms)."""
-        self._counts[kind.value, week_of(at), repo_id, name] += n
+        self._counts[str(kind), week_of(at), repo_id, name] += n
 
     def count_new(self, repo_id: int, state: RequestState) -> None:
         """Count a new attempt. If it was already answered, it was answered outside hf-gate."""
