@@ -258,14 +258,23 @@ class Evaluator:
         return replace(verdict, by_hand=self.terms_by_hand(facts, now=now, since=since))
 
     def evaluate(
-        self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
+        self,
+        facts: Facts,
+        *,
+        now: datetime,
+        status: str = Status.PENDING,
+        since: datetime | None = None,
+        bound: dict[str, BoundFacts] | None = None,
     ) -> Verdict | None:
-        """Return the verdict without rule traces. Requests with equal results share one object."""
+        """Return the verdict without rule traces. Requests with equal results share one object.
+
+        The bound facts of each policy are added to `bound`, from which its rules can be traced.
+        """
         policies = self.policies_for(status)
         if not policies and status != Status.PENDING:
             return None
         moment = self.evaluation_time(facts, now, since)
-        key = self._find_results(policies, facts, moment, by_hand=status == Status.PENDING)
+        key = self._find_results(policies, facts, moment, by_hand=status == Status.PENDING, kept=bound)
         if self._has_terms and any(_may_accept(results) for results in key):
             moment = self.evaluation_time(facts, now, since, policies)
         terms = (*sorted(moment.ends.items()), *sorted(moment.kept))
@@ -355,7 +364,13 @@ class Evaluator:
         return EvaluationTime(now, since, self.zone, ends, kept, _read_reminders(facts))
 
     def _find_results(
-        self, policies: tuple[CompiledPolicy, ...], facts: Facts, moment: EvaluationTime, *, by_hand: bool
+        self,
+        policies: tuple[CompiledPolicy, ...],
+        facts: Facts,
+        moment: EvaluationTime,
+        *,
+        by_hand: bool,
+        kept: dict[str, BoundFacts] | None = None,
     ) -> tuple[_Results, ...]:
         """Return the branches of each policy, and `by_hand` its accept rule. Policies without `let` share bound facts."""
         shared: BoundFacts | None = None
@@ -365,6 +380,8 @@ class Evaluator:
                 bound = bind_facts(_known_values(facts, each.facts), each.lets)
             else:
                 bound = shared = shared or bind_facts(_known_values(facts, self._shared_facts))
+            if kept is not None:
+                kept[each.policy.name] = bound
             branches = _possible_branches(each, facts, bound, moment)
             rules = each.accept_rules if by_hand and _sets_terms(each) else None
             found.append((branches, None if rules is None else find_accept_match(rules, bound, *branches)))

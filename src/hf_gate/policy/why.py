@@ -101,7 +101,7 @@ class LazyTraces:
 
     evaluator: Evaluator
     facts: Facts
-    bound: dict[str, BoundFacts | None] = field(default_factory=dict)  # the facts of each policy
+    bound: dict[str, BoundFacts] = field(default_factory=dict)  # the facts of each policy
 
     def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
         return next(self._trace(opinion.policy, lambda rule: rule.id == opinion.rule), None)
@@ -111,9 +111,9 @@ class LazyTraces:
         return self._trace(part.policy, lambda rule: rule.then is Action.ACCEPT, end)
 
     def _trace(self, policy: str, wanted: Callable[[Rule], bool], end: int | None = None) -> Iterator[RuleTrace]:
-        if policy not in self.bound:
-            self.bound[policy] = self.evaluator.bind(self.facts, policy)
-        return self.evaluator.trace_rules(self.facts, policy, wanted, end=end, bound=self.bound[policy])
+        if policy not in self.bound and (found := self.evaluator.bind(self.facts, policy)) is not None:
+            self.bound[policy] = found
+        return self.evaluator.trace_rules(self.facts, policy, wanted, end=end, bound=self.bound.get(policy))
 
 
 # ---- sentences -------------------------------------------------------------------------------------------------------

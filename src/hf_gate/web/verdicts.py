@@ -90,9 +90,9 @@ def _evaluate(
         return {}
     found = {}
     for case in build_inputs(app_state.workspace.store, policy_set, app_state.workspace.sources, rows, now):
-        verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=case.row.state.status)
+        traces = LazyTraces(policy_set.evaluator, case.facts)
+        verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=case.row.state.status, bound=traces.bound)
         if verdict is not None:
-            traces = LazyTraces(policy_set.evaluator, case.facts)
             source = RedactedTraces(traces) if hides else traces
             zone = app_state.workspace.zone
             found[case.row.id] = summarize_verdict(verdict, source, now, zone, case.row.state.status)
