@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import automation, calls, decisions, desk, lists, notices, report, startup, turns, web
+from . import automation, calls, decisions, desk, lists, notices, report, startup, turns, web, years
 from .results import Row, format_table, unmeasured_row
 from .sizes import FULL, QUICK, Sizes
 
@@ -53,6 +53,7 @@ CASES: dict[str, Case] = {
     "notices": Case(notices.measure_notices, notices.KEYS, "desk"),
     "calls": Case(calls.measure_calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
     "touch": Case(automation.measure_automation, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
+    "years": Case(years.measure_years, years.KEYS, "desk"),
     "browser": Case(web.measure_web, web.KEYS, "web"),
     "download": Case(startup.measure_download, ("download",)),
 }

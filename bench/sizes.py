@@ -34,6 +34,7 @@ class Sizes:
     idle_hours: float  # of the Hub's clock
     idle_speed: int
     touched: int
+    year_days: int
     web_rounds: int  # requests of each page
     reviewer_rounds: int  # pages and decisions of each reviewer
 
@@ -64,6 +65,7 @@ FULL = Sizes(
     idle_hours=3.0,
     idle_speed=120,
     touched=20_000,
+    year_days=365,
     web_rounds=8,
     reviewer_rounds=12,
 )
@@ -93,6 +95,7 @@ QUICK = Sizes(
     idle_hours=0.2,
     idle_speed=600,
     touched=400,
+    year_days=12,
     web_rounds=1,
     reviewer_rounds=1,
 )

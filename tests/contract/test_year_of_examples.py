@@ -5,131 +5,12 @@ Nobody loses access early or because something is unknown, and nobody keeps it l
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 
-from hf_gate.application import setting_keys
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.policy_bundle import load_policies
-from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.application.terms_reader import TermsReader
-from hf_gate.domain.hand_terms import end_of_terms
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.domain.requests import Target
-from hf_gate.store.members import Members
-from tests.torture.near import Near
-from tests.torture.scene import Scene
-
-GOOD = "We compare sleep stages of young and old adults across laboratories; the outcome is an open scoring model."
-DAY = timedelta(days=1)
-WEEK = timedelta(days=7)
-ANSWERS: Mapping[str, Mapping[str, str]] = {
-    "consumer": {
-        "Name": "Ada Lind",
-        "Affiliation": "University of Oslo",
-        "Country": "NO",
-        "What will you use Lantern for?": GOOD,
-        "I agree to the Lantern community licence and to the acceptable use policy": "true",
-    },
-    "class": {
-        "Name": "Ada Lind",
-        "Student number": "12345",
-        "Exercise group": "Monday",
-        "What do you need the data for?": "I need the corpus for exercise three of the autumn course on language processing.",
-        "I will delete the data after the exam": "true",
-    },
-    "medical": {
-        "Full name": "Ada Lind",
-        "Institution (Lab/group/division)": "Sleep laboratory, University of Oslo",
-        "PI/Advisor": "Bo Lund",
-        "Country": "NO",
-        "Please describe your research: question, method, expected outcome": GOOD,
-        "I accept the data use agreement": "true",
-        "I will use the recordings for non-commercial research only": "true",
-    },
-}
-
-
-class Year(Scene):
-    """A workspace with one shipped policy, enforced at one repo, from 21 September 2026 on."""
-
-    def __init__(self, folder: Path, example: str) -> None:
-        self.example = example
-        super().__init__(folder, Near(preset=example))
-        text = files("hf_gate").joinpath("examples", f"{example}.yaml").read_text("utf-8")
-        for placeholder in ("datasets/my-org/my-patients", "datasets/my-org/my-course", "my-org/my-model"):
-            text = text.replace(placeholder, str(self.repos[0]))
-        (folder / "policies" / "wishes.yaml").write_text(text.replace("mode: shadow", "mode: enforce"), "utf-8")
-        (folder / "tables").mkdir()
-        self.rows: dict[str, str] = {}
-        self.names: list[str] = []
-        self.join()
-
-    def join(self) -> None:
-        """The policies and tables as they are written now."""
-        super().join()
-        self.bundle = load_policies(self.workspace)
-
-    def list(self, header: str = "email") -> None:
-        """Write the table."""
-        name = {"class": "roster", "medical": "agreements"}[self.example]
-        lines = "\n".join([header, *self.rows.values(), ""])
-        (self.folder / "tables" / f"{name}.csv").write_text(lines, "utf-8")
-
-    def people(self, *names: str, host: str = "uio.no") -> None:
-        self.names += names
-        self.near.door("POST", "people", [{"username": name, "email": f"{name}@{host}"} for name in names])
-
-    def apply(self, *names: str, **changed: str) -> None:
-        """These people ask, with the answers of a careful person except for those that are named by their role."""
-        answers = dict(ANSWERS[self.example])
-        if "purpose" in changed:
-            purpose = next(label for label in answers if "use" in label or "need" in label or "research:" in label)
-            answers[purpose] = changed["purpose"]
-        line = {"repo": self.repos[0].id, "repo_type": self.repos[0].type.value, "answers": answers}
-        self.near.door("POST", "requests", [{**line, "user": name} for name in names])
-
-    @property
-    def today(self) -> datetime:
-        return self.clock.now()
-
-    def go_to(self, day: datetime) -> None:
-        """Weeks pass with a turn each, until this day and its turn."""
-        while self.today + WEEK < day:
-            self._pass(WEEK)
-        self._pass(day - self.today)
-
-    def _pass(self, time: timedelta) -> None:
-        self.near.time.advance(time.total_seconds())
-        self.join()
-        self.turn()
-
-    def have_access(self) -> set[str]:
-        return {name for name in self.names if self.where(name) == "accepted"}
-
-    def told(self, kind: str) -> int:
-        """How many entries of a kind the ledger has."""
-        return sum(row.link.kind == kind for row in self.store.entries(limit=10_000))
-
-
-@contextmanager
-def _year(folder: Path, example: str) -> Iterator[Year]:
-    made = Year(folder, example)
-    try:
-        yield made
-        made.sync(SyncKind.FULL)
-        assert verify_ledger(made.store, with_tables=True).broken == []
-    finally:
-        made.close()
+from tests.contract.year_kit import WEEK, a_year, approve, two_people
 
 
 def _on(year: int, month: int, day: int) -> datetime:
@@ -139,7 +20,7 @@ def _on(year: int, month: int, day: int) -> datetime:
 def test_a_course_lives_through_its_term(tmp_path: Path) -> None:
     students = [f"student-{n:02}" for n in range(20)]
     late, gone, stranger = "student-late", students[3], "somebody"
-    with _year(tmp_path, "class") as year:
+    with a_year(tmp_path, "class") as year:
         year.people(*students, late)
         year.people(stranger, host="mail.example")
         year.rows = {name: f"{name}@uio.no" for name in students}
@@ -167,7 +48,7 @@ def test_a_course_lives_through_its_term(tmp_path: Path) -> None:
 
 
 def test_who_is_never_put_on_the_roster_is_told_after_two_weeks(tmp_path: Path) -> None:
-    with _year(tmp_path, "class") as year:
+    with a_year(tmp_path, "class") as year:
         year.people("early", "other")
         year.rows = {"early": "early@uio.no"}
         year.list()
@@ -180,7 +61,7 @@ def test_who_is_never_put_on_the_roster_is_told_after_two_weeks(tmp_path: Path) 
 
 
 def test_a_roster_that_cannot_be_read_for_a_month_takes_nothing_away(tmp_path: Path) -> None:
-    with _year(tmp_path, "class") as year:
+    with a_year(tmp_path, "class") as year:
         year.people("ada", "bob")
         year.rows = {name: f"{name}@uio.no" for name in ("ada", "bob")}
         year.list()
@@ -194,30 +75,9 @@ def test_a_roster_that_cannot_be_read_for_a_month_takes_nothing_away(tmp_path: P
         assert year.have_access() == {"ada", "bob"}
 
 
-def _approve(year: Year, who: str, by: RunAuthor) -> OutcomeKind:
-    year.count += 1
-    actor = str(by.account)
-    sender = DecisionSender(year.store, year.hub, year.clock, year.zone, actor, year.approvals, author=by)
-    policies = {one.repo: one for one in year.bundle.for_repos(year.store, year.workspace.sources)}
-    row = year.row(who)
-    terms = TermsReader(year.workspace, lambda repo: policies.get(repo.repo)).read_terms([row], year.today)[row.id]
-    target = DecisionTarget(row.repo, Target(username=who), None, end_of_terms(terms))
-    (outcome,) = sender.decide([target], Choice(Status.ACCEPTED), run_id=f"r_{year.count}").outcomes
-    return outcome.kind
-
-
-def _two_people(year: Year) -> tuple[RunAuthor, RunAuthor]:
-    with year.store.writing() as write:
-        write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
-    members = Members(year.store)
-    mia = members.invite(Member(name="mia", role=MemberRole.REVIEWER), "first", "owner", 1)
-    members.prove_account(mia, "mia", "id-mia", "second", 2)
-    return RunAuthor(account="id-owner"), RunAuthor(member=mia.id, account="id-mia")
-
-
 def test_agreements_are_signed_approved_renewed_and_withdrawn(tmp_path: Path) -> None:
-    with _year(tmp_path, "medical") as year:
-        owner, mia = _two_people(year)
+    with a_year(tmp_path, "medical") as year:
+        owner, mia = two_people(year)
         names = ("ada", "bob", "cyd", "dan")
         year.people(*names)
         header = "email,expires"
@@ -228,8 +88,8 @@ def test_agreements_are_signed_approved_renewed_and_withdrawn(tmp_path: Path) ->
         year.go_to(_on(2026, 9, 22))
         assert year.have_access() == set(), "two people approve"
         for name in ("ada", "bob", "cyd"):
-            assert _approve(year, name, owner) is OutcomeKind.DEFERRED
-            assert _approve(year, name, mia) is OutcomeKind.DONE
+            assert approve(year, name, owner) is OutcomeKind.DEFERRED
+            assert approve(year, name, mia) is OutcomeKind.DONE
         assert year.have_access() == {"ada", "bob", "cyd"}
         year.go_to(_on(2026, 10, 30))
         assert year.where("dan") == "reset", "the paper never came"
@@ -256,7 +116,7 @@ def test_agreements_are_signed_approved_renewed_and_withdrawn(tmp_path: Path) ->
 
 
 def test_an_open_model_answers_everybody_each_week(tmp_path: Path) -> None:
-    with _year(tmp_path, "consumer") as year:
+    with a_year(tmp_path, "consumer") as year:
         for week in range(26):
             good, poor = f"good-{week:02}", f"poor-{week:02}"
             year.people(good, poor, host="mail.example")
