@@ -86,9 +86,11 @@ class HubSignInPages:
         """Answer the button of the question: bind the signed-in member to the account."""
         try:
             now = self.authenticator.signed_in_member(request)
+            if now is None:
+                return self.authenticator.sign_in_page(401)
             with self._lock:
                 until, ident, identity = self._questions.pop(secret, (0.0, "", HubIdentity("", "")))
-            if now is None or now.id != ident or time.monotonic() > until:
+            if now.id != ident or time.monotonic() > until:
                 raise _unknown_attempt()
             return self.authenticator.enter(request, self._admit(identity, now))
         except SignInFailed as problem:
