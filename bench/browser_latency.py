@@ -18,7 +18,7 @@ from hf_gate.web.sign_in import Authenticator
 from .desk_fixture import empty_tray
 from .results import percentile_95
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chromium-headless-shell")
 
 # The page itself dispatches the key; its effect is visible once the second frame after it is drawn.
 _PRESS = """

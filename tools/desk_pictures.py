@@ -179,7 +179,12 @@ def compress(png: bytes) -> bytes:
 def main() -> None:
     """Take all pictures, or those that are named."""
     path = next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
+            if (found := shutil.which(name))
+        ),
+        None,
     )
     if path is None:
         sys.exit("Chromium is not installed. Run tools/chromium.sh to install it.")

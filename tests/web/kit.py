@@ -350,8 +350,8 @@ def links_of(body: str, part: str) -> dict[str, str]:
 
 
 def chromium() -> str | None:
-    """Where a Chromium is; `make test` brings one where it may (tools/chromium.sh)."""
-    names = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+    """Where a Chromium is, best one without windows; `make test` brings it where it may (tools/chromium.sh)."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
