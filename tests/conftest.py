@@ -183,7 +183,14 @@ def nothing_outlives_the_run() -> Iterator[None]:
 # ---- Which tests run, and what they may ask for. --------------------------------------------------------------------
 
 
+_LONGEST: Final = frozenset({
+    "test_axe.py", "test_desk_machine.py", "test_ends_in_time.py", "test_lifecycle_machine.py", "test_pointer.py", "test_xss.py",
+})  # fmt: skip
+"""With tests of more than 20 seconds. They are the first, so that no process ends with one of them while others are idle."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
     if PROFILE != "torture":
         left_out = [item for item in items if item.get_closest_marker("torture")]
         if left_out:

@@ -32,7 +32,7 @@ STARTS: Final = [(), ("ask",), ("ask", "accept"), ("ask", "reject"), ("ask", "re
 SEEN: Final[dict[Status | None, str]] = {
     None: "ask", Status.PENDING: "pending", Status.ACCEPTED: "granted", Status.REJECTED: "rejected", Status.RESET: "reset",
 }  # fmt: skip
-SIZES: Final = {"dev": (50, 20), "ci": (150, 25), "torture": (1200, 50)}
+SIZES: Final = {"dev": (50, 20), "ci": (100, 25), "torture": (1200, 50)}
 
 Way = Literal["name", "person", "user_id", "request_id", "request"]
 WAYS: Final[tuple[Way, ...]] = ("name", "person", "user_id", "request_id", "request", "request", "request")
