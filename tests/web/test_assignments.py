@@ -52,6 +52,7 @@ def test_a_request_is_assigned_shown_and_freed(desk: Room) -> None:
     assert "assigned to kim" in text_of(mia.get("/queue").body)
     assert "assigned to you" in text_of(kim.get("/queue").body)
     assert "Assigned to you" in text_of(kim.get("/queue").body)
+    assert "assigned to kim by mia" in text_of(mia.get(f"/requests/{_key(desk, 'eve')}").body)
     assert re.search(r"<option selected>kim", mia.get(f"/requests/{_key(desk, 'eve')}").body)
     assert (_found(kim, "assigned:me"), _found(mia, "assigned:me"), _found(mia, "assigned:kim")) == (1, 0, 1)
     assert (_found(mia, "assigned:none"), _found(mia, "assigned:others"), _found(mia, "assigned:*")) == (2, 1, 1)
