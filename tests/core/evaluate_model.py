@@ -287,6 +287,7 @@ def untold(verdict: Verdict | None) -> Verdict | None:
         opinions=tuple(replace(each, rule_traces=()) for each in verdict.opinions),
         shadow=tuple(replace(each, rule_traces=()) for each in verdict.shadow),
         abstentions=tuple(replace(each, rule_traces=()) for each in verdict.abstentions),
+        wait_end=None,
     )
 
 
