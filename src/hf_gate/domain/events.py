@@ -293,12 +293,11 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
 class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_GIVEN.value):
     """A person approved a request that needs two people. `account` is the id of their proven Hub account.
 
-    `need` is the digest of the rules that ask for two people. The version of the request is in the private part, because
-    somebody who guesses the answers could confirm them with its digest.
+    The version of the request is in the private part, because its digest could confirm guessed answers.
     """
 
     account: str
-    need: str
+    need: str  # the digest of the rules that ask for two people
     member: str | None = None
     has_note: bool = False
 
