@@ -92,7 +92,7 @@ class HubSignInPages:
                 until, ident, identity = self._questions.pop(secret, (0.0, "", HubIdentity("", "")))
             if now.id != ident or time.monotonic() > until:
                 raise _unknown_attempt()
-            return self.authenticator.enter(request, self._admit(identity, now))
+            return self.authenticator.enter(request, self._admit(identity, now), is_staying=True)
         except SignInFailed as problem:
             return self._refuse(problem)
         except HfGateError:

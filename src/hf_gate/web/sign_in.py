@@ -167,9 +167,12 @@ class Authenticator:
             return self._show_addresses(secret)
         return self.sign_in(request, secret)
 
-    def enter(self, request: Request, member: Member) -> Response:
-        """Sign in a member whom the Hub named. At an address whose cookies others receive, hand over to the private one."""
-        if self._should_redirect(request, is_staying=False):
+    def enter(self, request: Request, member: Member, *, is_staying: bool = False) -> Response:
+        """Sign in a member whom the Hub named. At an address whose cookies others receive, hand over to the private one.
+
+        `is_staying`: the session before was at this address, and a form cannot be redirected to another one.
+        """
+        if self._should_redirect(request, is_staying=is_staying):
             link = OneTimeLink(member.id, SignInMethod.HUB, time.monotonic() + _WINDOW)
             return self._redirect_to_private_host(request, self._add_link(link))
         return self._begin_session(request, member, SignInMethod.HUB)
