@@ -150,7 +150,9 @@ def _call(halves: Halves, who: str, method: str, path: str, side: str = "own") -
         return visitor.get(place)
     key = halves.ids["/requests/{id}"][side]["id"]
     if path.startswith("/api/"):
-        body = {"verb": "accept", "requests": [{"id": key, "version": "seen"}]}
+        body: dict[str, object] = {"verb": "accept", "requests": [{"id": key, "version": "seen"}]}
+        if path.endswith("/assignments"):
+            body = {"to": None, "requests": [{"id": key, "assigned_to": None}]}
         return visitor.ask("POST", place, json.dumps(body).encode(), {"content-type": "application/json"})
     sent = {"verb": "reset", "do": "nothing", "note": "x", "count": "x", "src": "version: 1", "reason": "x"}
     return visitor.post(place, sent | {"key": key, "version": "seen"})
