@@ -18,12 +18,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import leftovers
+
+if sys.platform != "win32":
+    import fcntl
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PROFILE: Final = os.environ.get("HF_GATE_TEST_PROFILE", "dev")
@@ -82,6 +85,28 @@ def _has_room(folder: Path) -> bool:
     return found.f_bavail * found.f_frsize >= _ROOM and not found.f_flag & os.ST_NOEXEC
 
 
+def _lock_session(folder: Path) -> IO[bytes] | None:
+    """Lock the folder of a session while its first process lives; None if another process does."""
+    if sys.platform == "win32":
+        return None
+    file = (folder / "alive").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _remove_dead_sessions(root: Path) -> None:
+    """Remove what runs that were killed left in memory or on disk."""
+    for alive in root.glob("hf-gate-tests-*/alive"):
+        with suppress(OSError):
+            if (file := _lock_session(alive.parent)) is not None:
+                shutil.rmtree(alive.parent, ignore_errors=True)
+                file.close()
+
+
 # The first process makes the folder of the session. Others (pytest-xdist, a pytest in a test) have theirs within it, so that
 # nothing is left when the first one ends. Plain pytest keeps its own folders elsewhere for you to look at.
 _FIRST: Final = os.environ.get("HF_GATE_TEST_SESSION")
@@ -90,6 +115,9 @@ _SESSION_HOME = Path(
     if _FIRST
     else tempfile.mkdtemp(prefix="hf-gate-tests-", dir=_MEMORY if _has_room(_MEMORY) else None)
 )
+_ALIVE: Final = None if _FIRST else _lock_session(_SESSION_HOME)
+if not _FIRST:
+    _remove_dead_sessions(_SESSION_HOME.parent)
 _SESSION: Final = Path(os.environ.setdefault("HF_GATE_TEST_SESSION", str(_SESSION_HOME)))
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_SESSION.parent if PROFILE == "dev" else _SESSION))
 os.environ["TMPDIR"] = str(_SESSION_HOME / "tmp")
@@ -208,6 +236,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_unconfigure() -> None:
+    if _ALIVE is not None:
+        _ALIVE.close()
     shutil.rmtree(_SESSION_HOME, ignore_errors=True)
 
 
