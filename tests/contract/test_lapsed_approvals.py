@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.application.approval_status import resolve_approvals
+from hf_gate.application.approval_status import has_half_approved, resolve_approvals
 from hf_gate.application.turn_permissions import promote
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.query_parser import parse_query
@@ -24,6 +24,8 @@ def half_approved(scene: Scene) -> list[str]:
     """The people whose request needs one more approval, by the query."""
     query = resolve_approvals(scene.workspace, parse_query("approval:second"))
     page = scene.store.query(query, now=LATER)
+    assert has_half_approved(scene.workspace, lambda _: True) == bool(page.rows)
+    assert not has_half_approved(scene.workspace, lambda _: False)
     return [str(row.person.identity.username) for row in page.rows]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from ..domain.approvals import Approval, Approver, ReviewerNeed, is_current
-from ..domain.ids import group_by_repo
+from ..domain.ids import Repo, group_by_repo
+from ..domain.lifecycle import Status
 from ..domain.query import Query
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms
@@ -17,6 +18,7 @@ from .approval_needs import BundleReader, read_needs
 from .approvals import ApprovalBook
 from .workspace import Workspace
 
+_FEW: Final = 20  # requests whose approvals are looked at together until one is found
 _CHANGED: Final = "the request or the rule changed"
 _NOT_ABLE: Final = "no member who may decide here has proven the account"
 
@@ -84,14 +86,30 @@ def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleRea
     """Return a query with the requests that `approval:second` matches, under the policies and members as they are now."""
     if not any(term.key == "approval" for term in query.terms):
         return query
-    book = ApprovalBook(workspace.store, workspace.store.reads)
     rows = workspace.store.requests(find_approved(workspace.store.reads)).values()
-    found = (
-        row.id
-        for row, need, stored in (_iterate_doubles(workspace, book, rows, read_bundle) if rows else ())
-        if 0 < len(book.select_counted(row, need, stored)) < need.count
-    )
-    return replace(query, half_approved=frozenset(found))
+    return replace(query, half_approved=frozenset(_find_half_approved(workspace, rows, read_bundle)))
+
+
+def has_half_approved(
+    workspace: Workspace, is_visible: Callable[[Repo], bool], read_bundle: BundleReader | None = None
+) -> bool:
+    """Tell whether `approval:second` matches a pending request of a visible repo; stops at the first."""
+    approved = find_approved(workspace.store.reads)
+    for start in range(0, len(approved), _FEW):
+        rows = workspace.store.requests(approved[start : start + _FEW]).values()
+        pending = [row for row in rows if row.state.status == Status.PENDING and is_visible(row.repo)]
+        if next(_find_half_approved(workspace, pending, read_bundle), None) is not None:
+            return True
+    return False
+
+
+def _find_half_approved(
+    workspace: Workspace, rows: Collection[RequestRow], read_bundle: BundleReader | None
+) -> Iterator[int]:
+    book = ApprovalBook(workspace.store, workspace.store.reads)
+    for row, need, stored in _iterate_doubles(workspace, book, rows, read_bundle) if rows else ():
+        if 0 < len(book.select_counted(row, need, stored)) < need.count:
+            yield row.id
 
 
 def _iterate_doubles(

@@ -44,6 +44,7 @@ from .queue_counts import (
 from .queue_query import (
     PENDING,
     QueueQuery,
+    has_half_approved_request,
     has_matches,
     merge_search,
     parse_queue_query,
@@ -219,7 +220,9 @@ def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pendi
     """Tell whether a view is not empty and differs from Pending."""
     if view["query"] == _OLDEST:
         return bool(pending) and all(has_matches(context, parse_query(text)) for text in (_OLDEST, _NOT_OLDEST))
-    if view["query"] in {_OVERDUE, _SECOND_APPROVAL, _MINE}:
+    if view["query"] == _SECOND_APPROVAL:
+        return has_half_approved_request(context)
+    if view["query"] in {_OVERDUE, _MINE}:
         return has_matches(context, parse_query(str(view["query"])))
     if view["query"] == _SECOND_CHANCE and context.is_masked:
         return False

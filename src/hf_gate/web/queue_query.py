@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
-from ..application.approval_status import resolve_approvals
+from ..application.approval_status import has_half_approved, resolve_approvals
 from ..domain.query import VIEWER_KEYS, Pattern, Query, Term, is_open_to_viewers
 from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage
@@ -159,6 +159,17 @@ def has_matches(context: RequestContext, query: Query) -> bool:
     now, zone = to_ms(context.now), context.workspace.zone
     limited = limit_to_visible_repos(context, query)
     return context.workspace.queue.count_matches(limited, now=now, zone=zone, most=0) > 0
+
+
+def has_half_approved_request(context: RequestContext) -> bool:
+    """Tell whether the member can see a pending request that needs one more approval."""
+    visible = context.list_visible_repos()
+    shown = {str(row.repo) for row in visible.rows}
+    return has_half_approved(
+        context.workspace,
+        lambda repo: visible.are_all or str(repo) in shown,
+        lambda: context.app_state.policies.current,
+    )
 
 
 def run_query(
