@@ -123,7 +123,7 @@ def test_empty_pages_with_endless_links_end() -> None:
 def test_a_time_outside_the_calendar_quarantines_its_record_and_no_other(time: Any) -> None:
     played = play(list_requests(REPO, "pending", SETTING), lambda _: reply([row(1) | {"timestamp": time}, row(2)]))
     assert [r.request_id for page in played.emitted for r in page.rows] == [f"{2:024x}"]
-    assert "1 records" in played.result.why
+    assert "1 record of a page" in played.result.why
 
 
 def test_times_at_the_end_of_the_calendar_do_not_crash() -> None:
