@@ -16,6 +16,7 @@ from hf_gate.domain import events as e
 from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms, to_ms
+from hf_gate.plan.changes import PlanSubject, change_for_end
 from hf_gate.plan.model import Change
 from tests.contract.evaluation_kit import CARD, EXPIRES, Evaluated, kept
 from tests.contract.store_kit import EEG, MED, hub_id, place
@@ -199,6 +200,23 @@ def test_a_date_ends_access_while_a_condition_is_unknown(desk: Evaluated) -> Non
         desk.wait(days=days)
         desk.review()
         assert len(refresh_ends(desk.workspace, desk.bundle, desk.now).undecided) == waiting
+
+
+def test_the_plan_names_the_date_that_ended_access_while_a_condition_is_unknown(desk: Evaluated) -> None:
+    sign(desk)
+    desk.read(EEG, 1, status="accepted")
+    desk.give_terms(KEPT, desk.row(1), days=20)
+    sign(desk, user1=None)
+    desk.review()
+    (desk.folder / "dua.csv").write_text("no table")
+    desk.wait(days=22)
+    desk.review()
+    row = desk.row(1)
+    assert row.request is not None
+    change = change_for_end(PlanSubject(row.request, row.state, row.id), desk.now, end_reason=None, rule="until")
+    assert change is not None
+    assert change.because[0].facts["until"] == row.state.until
+    assert "lapsed" not in change.because[0].facts
 
 
 def test_a_full_review_reviews_everybody(desk: Evaluated) -> None:

@@ -135,7 +135,7 @@ def test_the_time_counts_from_the_moment_at_which_the_server_took_the_reminder(d
     desk.clock.at = asked_at(desk) + SPAN + SECOND
     assert action(desk) == "wait"
     assert why(desk)[1] == (
-        "The wait is over 2026-03-13 13:00 CET, counted from the reminder that was accepted 2026-03-03 13:00 CET."
+        "The wait ends 2026-03-13 13:00 CET, counted from the reminder that was accepted 2026-03-03 13:00 CET."
         " Then the request is sent back."
     )
     desk.clock.at = taken + SPAN - SECOND
@@ -224,7 +224,7 @@ def test_a_service_that_was_down_sends_no_reminder_after_the_time_and_removes_la
     send_letters(desk.workspace, post)
     assert post.to == [], "the time is over, although no turn has evaluated the request yet"
     (letter,) = list_open(desk.workspace, 10)
-    assert letter.problem == "the time of the wait is over, so a reminder does not count any more"
+    assert letter.problem == "the wait has ended, so a reminder no longer counts"
     assert [action(desk, number) for number in (1, 2)] == ["reset", "human"]
 
 

@@ -82,9 +82,13 @@ def test_in_review_an_acceptance_is_a_first_approval(fresh: LocalHub) -> None:
         with Terminal([*PROGRAM, "review", MODEL], Console(fresh, holder).environment()) as terminal:
             terminal.until("Request 1 of 2")
             terminal.press("a")
-            terminal.until("Request 2 of 2")
+            shown = terminal.until("Request 2 of 2") + terminal.until("q quit")
+            assert ("another person must approve" in shown, "It is sent when you continue" in shown) == (
+                after == "pending",
+                after == "accepted",
+            )
             terminal.press("a")
-            terminal.until("Any key sends")
+            terminal.until("Any key continues" if after == "pending" else "Any key sends")
             terminal.press(" ")
             assert terminal.end() == 0
             assert all(line in terminal.display for line in lines), terminal.display

@@ -104,4 +104,4 @@ def test_only_pending_requests_are_assigned_and_a_decision_ends_it(fresh: LocalH
     assert desk.run("accept", target).code == 0
     assert _assigned(desk, "--status", "accepted") == {"ada-l": None}
     refused = desk.run("assign", target, "--to", "mia")
-    assert (refused.code, "Only pending requests are assigned" in refused.err) == (2, True)
+    assert (refused.code, "Only pending requests can be assigned" in refused.err) == (2, True)

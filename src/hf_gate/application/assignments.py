@@ -152,7 +152,7 @@ def _why_refused(workspace: Workspace, row: RequestRow, member: Member | None, b
     """Return why a request cannot be assigned to a member by another one; "" if it can."""
     who = row.person.identity
     if row.state.status != Status.PENDING or not row.is_current:
-        return f"Only pending requests are assigned, and {row.repo} has answered this one"
+        return f"Only pending requests can be assigned. This one at {row.repo} is not pending"
     if by.is_own(who.username, who.user_id):
         return "You cannot assign your own request"
     is_outside = workspace.location.folder is not None and not workspace.location.config.includes(row.repo)

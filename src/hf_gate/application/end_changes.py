@@ -216,7 +216,7 @@ def _why_left(kind: TermsKind) -> str:
         case TermsKind.PAST:
             return "the end has passed"
         case TermsKind.FALSE:
-            return "a condition of the rule is false"
+            return "a condition of the rule is false or unknown"
         case _:
             return "no rule sets an end"
 

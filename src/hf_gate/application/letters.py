@@ -143,7 +143,7 @@ def _send(workspace: Workspace, channel: LetterPort, case: LetterCase) -> Delive
     except HfGateError:
         return Delivery(DeliveryKind.FAILED, "a policy could not be read, so the date of the reminder is not known")
     if case.kind is LetterKind.REMINDER and (times is None or times.last_at <= claimed_at):
-        return Delivery(DeliveryKind.REFUSED, "the time of the wait is over, so a reminder does not count any more")
+        return Delivery(DeliveryKind.REFUSED, "the wait has ended, so a reminder no longer counts")
     config, ends_at = workspace.location.config.letters, None if times is None else times.ends_at
     text = render(case, row, config, workspace.store.endpoint, workspace.zone, claimed_at, ends_at)
     if (workspace.now() - claimed_at).total_seconds() * 1000 > letters.SEND_WITHIN_MS:

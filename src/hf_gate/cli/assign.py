@@ -58,7 +58,7 @@ def assign(
 ) -> int:
     """Assign pending requests to the member who should decide them. Nothing is sent to the Hub.
 
-    Others can still decide. What is assigned to somebody else stays so, unless --instead-of names that member.
+    Others can still decide. A request that is assigned to somebody else stays so, unless --instead-of names that member.
     """
     return _assign(run, read_targets(targets, file, repo, repo_type), to, instead_of)
 
@@ -69,7 +69,7 @@ def assign(
 )
 @_target_options
 def unassign(run: Run, *, targets: tuple[str, ...], file: str | None, repo: str | None, repo_type: str | None) -> int:
-    """Assign pending requests to nobody: the queue of their rule has them again. The same as `assign --to nobody`."""
+    """Assign pending requests to nobody. They return to the queue of their rule. The same as `assign --to nobody`."""
     return _assign(run, read_targets(targets, file, repo, repo_type), "nobody", None)
 
 
@@ -93,8 +93,8 @@ def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str
         result = assign_requests(workspace, rows, seen, member, by=me, now=workspace.now())
     if result.changed:
         raise Stale(
-            f"{pluralize(len(result.changed), 'request')} changed meanwhile; the others are assigned.",
-            hint="Run it again.",
+            f"{pluralize(len(result.changed), 'request')} changed meanwhile and stayed as they are. All others are assigned.",
+            hint="Run the command again.",
         )
     name = None if member is None else member.name
     document = {
@@ -103,7 +103,7 @@ def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str
         "assigned": len(result.assigned),
         "already": len(result.already),
     }
-    already = f", {len(result.already):,} already were" if result.already else ""
+    already = f"; {len(result.already):,} assigned so before" if result.already else ""
     words = f"{pluralize(len(result.assigned), 'request')} assigned to {name or 'nobody'}{already}."
     run.out.document(document, lambda: [words])
     return 0
@@ -118,7 +118,7 @@ def member_at_terminal(run: Run) -> Member:
 
 
 def _refuse_taken(row: RequestRow, name: str) -> None:
-    whose = name or "a member who is unknown"
+    whose = name or "an unknown member"
     raise UsageError(
         f"the request of {row.person_name} at {row.repo} is assigned to {whose}. Nothing was assigned.",
         hint=f"To take it over: --instead-of {name}" if name else "Free it first: hf-gate unassign",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LISTED: Final = 10_000
 _PREVIEWED: Final = 50
-_REMINDED: Final = "{} among them: `at_most` counts from now, unless the wait is over already."
+_REMINDED: Final = "{} among them: `at_most` counts from now, unless the wait has ended already."
 
 
 class LetterGroup(GateGroup):
@@ -123,7 +123,7 @@ def _lines(
         why = f": {letter.problem}" if letter.problem else ""
         yield f"{letter.id}  {letter.state}  {letter.kind}  {letter.user or letter.user_id}  {letter.tried_at}{why}"
     if problems:
-        yield "None of these is sent again by itself: hf-gate letters retry ID, or hf-gate letters mark-sent ID"
+        yield "None of these is sent again automatically: hf-gate letters retry ID, or hf-gate letters mark-sent ID"
 
 
 def _text_lines(subject: str, text: str) -> Iterator[str]:

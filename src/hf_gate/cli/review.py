@@ -47,6 +47,7 @@ _HELP: Final = (
     "z      Undo the decision that is not sent yet.",
     "q      Quit; a decision that is not sent yet is sent.",
     "A decision is not sent while the next request is shown. It is sent when you continue from there.",
+    "Where two people must approve, the first acceptance only records your approval.",
 )
 _MAX_TEMPLATES: Final = 9  # templates that have a number key
 
@@ -180,10 +181,14 @@ def _offer_last_undo(run: Run, session: ReviewSession, keys: Keys) -> bool:
     """After the last request, ask about the unsent decision: z undoes it, any other key sends it."""
     unsent = session.unsent
     if unsent is not None:
-        _print_prompt(
-            run.out,
-            f"That was the last request. Any key sends: {unsent.verb} {unsent.request.person}. z undoes it.",
+        what = f"{unsent.verb} {unsent.request.person}"
+        why = _describe_approval(session, unsent)
+        words = (
+            f"Not sent yet: {what}. {why} Any key continues; z undoes it."
+            if why
+            else f"Any key sends: {what}. z undoes it."
         )
+        _print_prompt(run.out, f"That was the last request. {words}")
         if keys.read_key().lower() == "z":
             _undo_unsent(session)
             return True
@@ -353,7 +358,9 @@ def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> N
         lines[:0] = _style_lines(out, session.note, "yellow")
         session.note = ""
     if session.unsent is not None:
-        text = f"Not sent yet: {session.unsent.verb} {session.unsent.request.person}. It is sent when you continue; z undoes it."
+        why = _describe_approval(session, session.unsent)
+        after = f"{why} z undoes it." if why else "It is sent when you continue; z undoes it."
+        text = f"Not sent yet: {session.unsent.verb} {session.unsent.request.person}. {after}"
         lines += _style_lines(out, text, "cyan")
     lines += request_lines(request, run.now(), None, columns)
     for line in session.context.lines(request):
@@ -365,6 +372,11 @@ def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> N
     clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
     sys.stderr.write(clear + "\n".join(lines) + "\n")
     sys.stderr.flush()
+
+
+def _describe_approval(session: ReviewSession, unsent: UnsentDecision) -> str:
+    """Return why an unsent acceptance will not be sent, because two people must approve it; else an empty text."""
+    return session.context.describe_approval(unsent.request) if unsent.verb == "accept" else ""
 
 
 def _style_lines(out: Output, text: str, style: str) -> list[str]:

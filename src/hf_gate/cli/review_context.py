@@ -14,6 +14,7 @@ from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
 from .hand_ends import describe_end, parse_typed_end, terms_reader_for
 from .output import format_age
+from .second_approval import read_this_member
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
@@ -78,6 +79,24 @@ class ReviewContext:
         if self._workspace is None:
             raise UsageError(NO_WORKSPACE_END)
         return parse_typed_end(self.run, self._workspace, text)
+
+    def describe_approval(self, request: AccessRequest) -> str:
+        """Return why an acceptance by this person sends nothing: two people must approve it. Empty if it is sent."""
+        if self._workspace is None:
+            return ""
+        from ..application.approval_status import read_approval_status
+        from ..application.approvals import as_approver
+
+        known = self._workspace.store.latest_attempts(self.repo, [request])[0]
+        row = None if known is None else self._workspace.store.request(known.id)
+        if row is None:
+            return ""
+        me = as_approver(read_this_member(self.run))
+        status = read_approval_status(self._workspace, [row], me, lambda: self._bundle).get(row.id)
+        if status is None or status.why_not:
+            return "" if status is None else status.why_not
+        is_last = len(status.given) + 1 >= status.needed
+        return "" if is_last else "Only your approval is recorded when you continue: another person must approve too."
 
     @cached_property
     def _terms_reader(self) -> TermsReader | None:

@@ -206,10 +206,12 @@ def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None
     """Return the change that ends an expired grant; None if a person must decide, or if access is gone already."""
     state, request = subject.state, subject.request
     after = STATUS_AFTER_VERB.get(state.at_end or "reset")
-    end = state.ends_at
+    end, now = state.ends_at, at.timestamp() * 1000
     if after is None or state.status != Status.ACCEPTED or end is None or state.open_after is not None:
         return None
-    late = at.timestamp() * 1000 - end
+    if state.until is not None and state.until <= now:
+        end = state.until  # certain, while a condition that ended access earlier may be unknown by now
+    late = now - end
     facts = {"until": end, "days_late": int(late / DAY_MS), "hours_late": int(late / HOUR_MS)}
     if state.lapses_at == end:
         facts["lapsed"] = True

@@ -225,7 +225,7 @@ def describe_wait_end(end: WaitEnd, now: datetime, zone: tzinfo) -> str:
         return f"No reminder was accepted yet. Without one before {at}, a person decides."
     source = "the reminder that was accepted" if end.is_reminded else "the request"
     follows = _AFTER_WAIT.get(end.action, "a person decides")
-    lead = "The wait was over" if end.at <= now else "The wait is over"
+    lead = "The wait ended" if end.at <= now else "The wait ends"
     return f"{lead} {at}, counted from {source} {start}. Then {follows}."
 
 

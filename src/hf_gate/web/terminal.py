@@ -222,5 +222,5 @@ def send_command(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, 
     finally:
         connection.close()
     if reply.status != 200:
-        raise UsageError(str(answer.get("error") or "the desk refuses."), hint=answer.get("hint") or None)
+        raise UsageError(str(answer.get("error") or "the desk refused this."), hint=answer.get("hint") or None)
     return answer
