@@ -252,7 +252,7 @@ def _describe_end(state: RequestState, now: datetime, zone: tzinfo) -> str:
     when = format_end((until - now).total_seconds())
     then = "a person decides" if state.at_end == "human" else state.at_end
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule `{state.until_rule}`"
-    why = ", because a condition is false" if state.ends_at == state.lapses_at else ""
+    why = ", because a condition was found false" if state.ends_at == state.lapses_at else ""
     return f"Access until {format_day(last_day(until, zone))} ({when}){why}, then {then}{rule}."
 
 
