@@ -73,6 +73,7 @@ class ApprovalMachine(RuleBasedStateMachine):
         self.scene: Scene = placed(self.folder, Near(repos=1))
         self.variant, self.seen, self.secrets = 0, 0, 0
         self.approved: dict[str, set[tuple[str, int]]] = {"ada": set(), "bo": set()}
+        self.unread = set[str]()  # accepted at the Hub, and perhaps still pending in the store
         self.able, self.authors = {"id-owner"}, set[tuple[str, int]]()
         with self.scene.store.writing() as write:
             write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
@@ -136,6 +137,7 @@ class ApprovalMachine(RuleBasedStateMachine):
             self.scene.ask([name])
             self.approved[name].clear()
         self.scene.sync()
+        self.unread.discard(name)
 
     @rule(name=NAMES)
     def return_to_pending_outside(self, name: str) -> None:
@@ -229,6 +231,7 @@ class ApprovalMachine(RuleBasedStateMachine):
                 }
                 assert len(counted) > 1, (move, self.approved, self.able, self.authors)
                 self.approved[move["user"]].clear()
+                self.unread.add(move["user"])
         self.seen = len(journal)
 
     @invariant()
@@ -239,7 +242,9 @@ class ApprovalMachine(RuleBasedStateMachine):
         pending = store.query(parse_query("status:pending"), now=to_ms(self.scene.clock.now())).rows
         shown = read_approval_status(workspace, pending, Approver("", None, None))
         assert found == {ident for ident, one in shown.items() if len(one.given) == 1}
-        possible = {row.id for row in pending if self.approved.get(str(row.person.identity.username))}
+        names = {row.id: str(row.person.identity.username) for row in pending}
+        self.unread &= set(names.values())
+        possible = {ident for ident, name in names.items() if self.approved.get(name) or name in self.unread}
         assert found <= possible, (found, self.approved)
 
     @invariant()

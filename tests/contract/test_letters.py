@@ -321,7 +321,7 @@ class LetterMachine(RuleBasedStateMachine):
     def the_hub_is_read_again(self) -> None:
         read_in(self.desk, [record(n) for n in range(self.people)])
 
-    @precondition(lambda self: bool(list_open(self.desk, 1)))
+    # no precondition on the open letters: the order of letters made together differs between stores, so a replay would differ
     @rule(state=st.sampled_from([LetterState.SENT, LetterState.DUE]))
     def a_person_says(self, state: LetterState) -> None:
         idents = [one.id for one in list_open(self.desk, 10)]
