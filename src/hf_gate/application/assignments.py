@@ -34,11 +34,6 @@ class Assignee(NamedTuple):
     deputy_id: str | None = None
     last_day: str | None = None
 
-    @property
-    def deciding_id(self) -> str:
-        """The id of the member who should decide now."""
-        return self.deputy_id or self.id
-
 
 # ---- reading -----------------------------------------------------------------------------------------------------------
 

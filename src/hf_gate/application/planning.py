@@ -177,16 +177,21 @@ def make_plan(
     if read:
         proposal = propose_once()
         evaluated += proposal.evaluated
-    plan = proposal.plan
+    plan = _complete_summary(proposal.plan, skew, ends)
+    return PlanResult(plan, read, skew, ends, evaluated, proposal.left_out)
+
+
+def _complete_summary(plan: Plan, skew: float | None, ends: EndRefresh) -> Plan:
+    """Return the plan with a summary that also tells of the clock and of ends; all interfaces show it."""
     extra = {
         CLOCK_SKEW: 0 if skew is None else round(skew),
         ENDS_HELD: ends.held_count,
         ENDS_UNDECIDED: len(ends.undecided),
     }
-    if any(extra.values()):  # all interfaces show the summary
-        shown = {**plan.summary, **{key: number for key, number in extra.items() if number}}
-        plan = make_partial_plan(replace(plan, summary=shown), plan.changes)
-    return PlanResult(plan, read, skew, ends, evaluated, proposal.left_out)
+    if not any(extra.values()):
+        return plan
+    shown = {**plan.summary, **{key: number for key, number in extra.items() if number}}
+    return make_partial_plan(replace(plan, summary=shown), plan.changes)
 
 
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
