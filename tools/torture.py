@@ -66,7 +66,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_assignments.py",
         "tests/contract/test_letters.py",
         "tests/contract/test_outbox.py",
-        "tests/contract/test_reminders.py",
+        "tests/contract/test_reminder_machine.py",
         "tests/contract/test_store_machine.py",
         "tests/contract/test_sync_machine.py",
     ),

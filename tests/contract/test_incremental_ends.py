@@ -189,13 +189,18 @@ def test_one_condition_ends_access_on_its_day_while_another_is_unknown(desk: Eva
         assert (refresh_ends(desk.workspace, desk.bundle, desk.now).undecided != frozenset()) is is_waiting
 
 
-def test_a_date_ends_access_while_a_condition_is_unknown(desk: Evaluated) -> None:
+def lose_agreement_and_table(desk: Evaluated) -> None:
+    """A grant of 20 days whose condition becomes false, and is unknown from then on."""
     sign(desk)
     desk.read(EEG, 1, status="accepted")
     desk.give_terms(KEPT, desk.row(1), days=20)
     sign(desk, user1=None)
     desk.review()
     (desk.folder / "dua.csv").write_text("no table")
+
+
+def test_a_date_ends_access_while_a_condition_is_unknown(desk: Evaluated) -> None:
+    lose_agreement_and_table(desk)
     for days, waiting in ((15, 1), (4, 1), (1, 0)):
         desk.wait(days=days)
         desk.review()
@@ -203,12 +208,7 @@ def test_a_date_ends_access_while_a_condition_is_unknown(desk: Evaluated) -> Non
 
 
 def test_the_plan_names_the_date_that_ended_access_while_a_condition_is_unknown(desk: Evaluated) -> None:
-    sign(desk)
-    desk.read(EEG, 1, status="accepted")
-    desk.give_terms(KEPT, desk.row(1), days=20)
-    sign(desk, user1=None)
-    desk.review()
-    (desk.folder / "dua.csv").write_text("no table")
+    lose_agreement_and_table(desk)
     desk.wait(days=22)
     desk.review()
     row = desk.row(1)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from hf_gate.application.evaluation import evaluate_request
 from hf_gate.application.letters import list_due, list_open, mark_letters, send_letters, store_subscription
@@ -29,8 +25,8 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.retention import delete_expired
 
 from .evaluation_kit import START, Evaluated
-from .letter_kit import ENDINGS, KilledError, Post
-from .store_kit import EEG, ENDPOINT, MED, new_schema, place
+from .letter_kit import KilledError, Post
+from .store_kit import EEG, ENDPOINT, MED, place
 
 __all__ = ["place"]
 
@@ -112,7 +108,7 @@ def why(desk: Evaluated, number: int = 1) -> tuple[str, str]:
     return str(sentence), describe_wait_end(end, desk.now, zone)
 
 
-def accepted(desk: Evaluated) -> list[e.ReminderAccepted]:
+def list_accepted(desk: Evaluated) -> list[e.ReminderAccepted]:
     rows = desk.store.reads.rows("SELECT body FROM ledger ORDER BY id")
     events = [e.decode_event(body.encode()) for (body,) in rows]
     return [one for one in events if isinstance(one, e.ReminderAccepted)]
@@ -130,7 +126,7 @@ def test_the_time_counts_from_the_moment_at_which_the_server_took_the_reminder(d
     assert "Sign it." in post.texts[0].body
     assert "before 2026-03-13" in post.texts[0].body
     taken = desk.now
-    (event,) = accepted(desk)
+    (event,) = list_accepted(desk)
     assert (event.rule, event.how) == ("r0", "server")
     desk.clock.at = asked_at(desk) + SPAN + SECOND
     assert action(desk) == "wait"
@@ -187,7 +183,7 @@ def test_a_reminder_that_was_not_surely_accepted_leaves_the_decision_to_a_person
     desk.wait(days=400)
     take_turn(desk)
     assert action(desk) == "human"
-    assert accepted(desk) == []
+    assert list_accepted(desk) == []
 
 
 def test_a_person_without_an_address_is_left_to_a_person(desk: Evaluated) -> None:
@@ -235,7 +231,7 @@ def test_two_processes_send_one_reminder_and_record_it_once(desk: Evaluated) -> 
     post.on_send = lambda: send_letters(desk.workspace, inner)
     send_letters(desk.workspace, post)
     assert sorted((post.arrived + inner.arrived).values()) == [1, 1]
-    assert len({one.letter for one in accepted(desk)}) == len(accepted(desk)) == 2
+    assert len({one.letter for one in list_accepted(desk)}) == len(list_accepted(desk)) == 2
 
 
 @pytest.mark.parametrize("before", ["due", "unknown"])
@@ -252,7 +248,7 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
     said = desk.now
     assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena").ids == [letter.id]
     assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena").ids == []
-    (event,) = accepted(desk)
+    (event,) = list_accepted(desk)
     assert event.how == "hand"
     assert desk.store.reads.rows("SELECT actor FROM ledger WHERE kind = 'ReminderAccepted'") == [("lena",)]
     desk.clock.at = said + SPAN - SECOND
@@ -372,104 +368,3 @@ def test_erasure_of_old_requests_leaves_no_letter_of_a_reminder(desk: Evaluated)
     at = int(desk.now.timestamp() * 1000)
     assert delete_expired(desk.store, "rejected", at + 1, limit=10, at=at + 2, actor="lena") == 1
     assert states(desk) == []
-
-
-# ---- whatever happens ------------------------------------------------------------------------------------------------
-
-
-class _Machine(RuleBasedStateMachine):
-    """A workspace whose mail server does what it likes, whose senders are killed, and whose owner changes their mind."""
-
-    places: ClassVar[list[str]]
-    uri: ClassVar[str] = ""
-
-    @initialize()
-    def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        where = Path(self.folder.name)
-        self.place = new_schema(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}"
-        self.desk = make_desk(self.place, where / "desk")
-        self.is_on, self.people, self.post = True, 0, Post()
-        self.surely: dict[int, datetime] = {}  # when a reminder was accepted, by person
-
-    def teardown(self) -> None:
-        if hasattr(self, "desk"):
-            self.check()
-            self.desk.close()
-            self.folder.cleanup()
-
-    @rule(count=st.integers(1, 2), has_address=st.booleans())
-    def people_ask(self, count: int, has_address: bool) -> None:
-        numbers = range(self.people, self.people + count)
-        day = TODAY + (self.desk.now - START).days
-        self.desk.read(EEG, *numbers, day=day, email="" if has_address else None)
-        self.people += count
-
-    @rule(endings=st.lists(ENDINGS, min_size=1, max_size=3), is_evaluated=st.booleans())
-    def a_turn_sends(self, endings: list[tuple[DeliveryKind | None, bool]], is_evaluated: bool) -> None:
-        if is_evaluated:
-            self.desk.evaluate()
-        before = {one.id for one in list_letters(self.desk.store, [LetterState.SENT], 1000)}
-        self.post.answers = list(endings)
-        with suppress(KilledError):
-            send_letters(self.desk.workspace, self.post)
-        self.note_sent(before)
-
-    def note_sent(self, before: set[str]) -> None:
-        for one in list_letters(self.desk.store, [LetterState.SENT], 1000):
-            if one.id not in before:
-                self.surely[one.request] = self.desk.now
-
-    @rule(state=st.sampled_from([LetterState.SENT, LetterState.DUE]))
-    def a_person_says(self, state: LetterState) -> None:
-        before = {one.id for one in list_letters(self.desk.store, [LetterState.SENT], 1000)}
-        idents = [one.id for one in list_open(self.desk.workspace, 10)]
-        mark_letters(self.desk.workspace, idents, state, "lena")
-        self.note_sent(before)
-
-    @rule(on=st.booleans())
-    def turn_reminders(self, on: bool) -> None:
-        turn_reminders(self.desk, on=on)
-        self.is_on = on
-
-    @rule(seconds=st.sampled_from([60, 700, 86_400, 5 * 86_400, 11 * 86_400]))
-    def wait(self, seconds: int) -> None:
-        self.desk.wait(seconds=seconds)
-
-    @rule()
-    def open_again(self) -> None:
-        self.desk.store.close()
-        self.desk.store = open_store(self.place, endpoint=ENDPOINT)
-        self.desk.open_workspace()
-
-    @rule()
-    def check(self) -> None:
-        """Evaluate, and compare each verdict with what follows from the times alone."""
-        self.desk.evaluate()
-        for row in self.desk.current():
-            verdict = row.state.verdict
-            assert verdict is not None
-            assert verdict[0] == self.expect(row.id, from_ms(row.state.asked_at))
-
-    def expect(self, request: int, asked: datetime) -> str:
-        now, limit, taken = self.desk.now, asked + SPAN, self.surely.get(request)
-        if not self.is_on:
-            return "reset" if now >= limit else "wait"
-        if taken is None or taken >= limit:
-            return "human" if now >= limit else "wait"
-        return "reset" if now >= taken + SPAN else "wait"
-
-
-def _settings(examples: int) -> settings:
-    return settings(max_examples=examples, stateful_step_count=min(25, settings().stateful_step_count), deadline=None)
-
-
-def test_whatever_happens_only_a_reminder_that_was_accepted_in_time_ends_a_wait() -> None:
-    run_state_machine_as_test(_Machine, settings=_settings(max(8, settings().max_examples // 4)))
-
-
-def test_whatever_happens_on_postgresql(postgres_uri: str) -> None:
-    class OnServer(_Machine):
-        uri = postgres_uri
-
-    run_state_machine_as_test(OnServer, settings=_settings(max(4, settings().max_examples // 10)))

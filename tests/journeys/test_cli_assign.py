@@ -50,15 +50,15 @@ def _target(hub: LocalHub, name: str) -> str:
     return f"{name}@{repo if kind == 'model' else f'datasets/{repo}'}"
 
 
-def _assigned(console: Console, *more: str) -> dict[str, str | None]:
+def _read_assignees(console: Console, *more: str) -> dict[str, str | None]:
     return {row["user"]: row["assigned_to"] for row in console.run("ls", "--json", *more).json}
 
 
 def test_requests_are_assigned_listed_and_freed(fresh: LocalHub, desk: Console) -> None:
     done = desk.run("assign", _target(fresh, "ada-l"), "--to", "mia")
     assert (done.code, done.out) == (0, "1 request assigned to mia.\n"), done.err
-    assert _assigned(desk) == {"ada-l": "mia", "bob99": None, "kim": None}
-    assert _assigned(desk, "--query", "assigned:mia") == {"ada-l": "mia"}
+    assert _read_assignees(desk) == {"ada-l": "mia", "bob99": None, "kim": None}
+    assert _read_assignees(desk, "--query", "assigned:mia") == {"ada-l": "mia"}
     assert "assigned_to" in desk.run("ls", "--format", "csv").out
     assert "ASSIGNED" in desk.run("ls", "--format", "human").out
     assert "assigned  to mia" in desk.run("show", _target(fresh, "ada-l"), "--format", "human").out
@@ -66,7 +66,7 @@ def test_requests_are_assigned_listed_and_freed(fresh: LocalHub, desk: Console) 
     again = desk.run("assign", "-", "--to", "mia", "--json", stdin=free)
     assert again.json == {"schema_version": 1, "assigned_to": "mia", "assigned": 2, "already": 0}
     assert desk.run("unassign", _target(fresh, "ada-l")).code == 0
-    assert _assigned(desk) == {"ada-l": None, "bob99": "mia", "kim": "mia"}
+    assert _read_assignees(desk) == {"ada-l": None, "bob99": "mia", "kim": "mia"}
     assert desk.run("audit", "verify").code == 0
 
 
@@ -77,7 +77,7 @@ def test_what_is_assigned_to_another_member_is_taken_over_on_purpose(fresh: Loca
     assert (refused.code, "is assigned to mia. Nothing was assigned." in refused.err) == (2, True), refused.err
     assert "--instead-of mia" in refused.err
     assert desk.run("assign", target, "--to", "kim", "--instead-of", "mia").code == 0
-    assert _assigned(desk, "--query", "assigned:kim") == {"ada-l": "kim"}
+    assert _read_assignees(desk, "--query", "assigned:kim") == {"ada-l": "kim"}
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def test_what_cannot_be_assigned_is_refused_in_one_line(
 ) -> None:
     refused = desk.run("assign", _target(fresh, who), "--to", to)
     assert (refused.code != 0, words in refused.err) == (True, True), refused.err
-    assert set(_assigned(desk).values()) == {None}
+    assert set(_read_assignees(desk).values()) == {None}
 
 
 def test_only_pending_requests_are_assigned_and_a_decision_ends_it(fresh: LocalHub, desk: Console) -> None:
     target = _target(fresh, "ada-l")
     assert desk.run("assign", target, "--to", "mia").code == 0
     assert desk.run("accept", target).code == 0
-    assert _assigned(desk, "--status", "accepted") == {"ada-l": None}
+    assert _read_assignees(desk, "--status", "accepted") == {"ada-l": None}
     refused = desk.run("assign", target, "--to", "mia")
     assert (refused.code, "Only pending requests can be assigned" in refused.err) == (2, True)

@@ -42,7 +42,7 @@ def turn_reminders_on(console: Console, letters: str) -> None:
 
 
 @pytest.fixture
-def reminding(console: Console, mailbox: Mailbox) -> Console:
+def desk_with_reminders(console: Console, mailbox: Mailbox) -> Console:
     turn_reminders_on(console, REMINDERS.replace("PORT", str(mailbox.port)))
     return console
 
@@ -61,27 +61,27 @@ def explain(console: Console, name: str) -> str:
 
 
 def test_the_mail_server_starts_the_time_after_which_a_rule_sends_people_back(
-    reminding: Console, mailbox: Mailbox
+    desk_with_reminders: Console, mailbox: Mailbox
 ) -> None:
-    run, clock = reminding.run, reminding.hub.clock
-    ask(reminding, "bob", "wait")
+    run, clock = desk_with_reminders.run, desk_with_reminders.hub.clock
+    ask(desk_with_reminders, "bob", "wait")
     mailbox.content_answer = "451 later"
-    run_once(reminding)
+    run_once(desk_with_reminders)
     clock.advance("9d")
     mailbox.content_answer = "250 OK"
-    run_once(reminding)
+    run_once(desk_with_reminders)
     ((to, subject),) = subjects(mailbox)
     assert to == ("bob@example.org",)
     assert subject.startswith(SUBJECT)
     assert "Send the signed agreement." in body(mailbox)
-    assert "counted from the reminder that was accepted" in explain(reminding, "bob")
+    assert "counted from the reminder that was accepted" in explain(desk_with_reminders, "bob")
     assert run("explain", "--json", f"bob@{DATASET}").json["wait"]["is_reminded"] is True
     clock.advance("29d")
-    run_once(reminding)
-    assert status(reminding, "bob") == ("pending", "wait")
+    run_once(desk_with_reminders)
+    assert status(desk_with_reminders, "bob") == ("pending", "wait")
     clock.advance("1d")
-    run_once(reminding)
-    assert status(reminding, "bob")[0] == "reset"
+    run_once(desk_with_reminders)
+    assert status(desk_with_reminders, "bob")[0] == "reset"
     entries = run("audit", "ls", "--limit", "50", "--json").out
     assert "reminder of rule agreement taken by the mail server" in entries
     assert run("audit", "verify").code == 0
@@ -90,17 +90,19 @@ def test_the_mail_server_starts_the_time_after_which_a_rule_sends_people_back(
 
 
 @pytest.mark.parametrize("how", ["dies", "refuses", "is busy"])
-def test_without_an_accepted_reminder_a_person_decides(reminding: Console, mailbox: Mailbox, how: str) -> None:
+def test_without_an_accepted_reminder_a_person_decides(
+    desk_with_reminders: Console, mailbox: Mailbox, how: str
+) -> None:
     mailbox.dies = how == "dies"
     mailbox.refusals = {"bob@example.org": "550 no such user"} if how == "refuses" else {}
     mailbox.content_answer = "451 later" if how == "is busy" else "250 OK"
-    ask(reminding, "bob", "wait")
-    run_once(reminding)
-    assert "Without one before" in explain(reminding, "bob")
-    reminding.hub.clock.advance("31d")
-    run_once(reminding)
-    assert status(reminding, "bob") == ("pending", "human")
-    assert "Needs you: no reminder reached this person; you decide." in explain(reminding, "bob")
+    ask(desk_with_reminders, "bob", "wait")
+    run_once(desk_with_reminders)
+    assert "Without one before" in explain(desk_with_reminders, "bob")
+    desk_with_reminders.hub.clock.advance("31d")
+    run_once(desk_with_reminders)
+    assert status(desk_with_reminders, "bob") == ("pending", "human")
+    assert "Needs you: no reminder reached this person; you decide." in explain(desk_with_reminders, "bob")
 
 
 def test_nobody_who_waited_before_reminders_were_on_is_sent_back(console: Console, mailbox: Mailbox) -> None:
@@ -146,17 +148,19 @@ def test_reminders_by_hand_need_no_mail_server(console: Console, mailbox: Mailbo
     assert mailbox.mails == []
 
 
-def test_a_rule_without_a_text_is_named_by_the_check(reminding: Console, mailbox: Mailbox) -> None:
+def test_a_rule_without_a_text_is_named_by_the_check(desk_with_reminders: Console, mailbox: Mailbox) -> None:
     configure(REMINDERS.replace("PORT", str(mailbox.port)).replace("{agreement:", "{other:"))
-    checked = reminding.run("policy", "check")
+    checked = desk_with_reminders.run("policy", "check")
     assert checked.code == 0
     assert "rule agreement: reminders are on, but `letters` has no `needs` for this rule." in checked.out + checked.err
 
 
-def test_a_person_gets_a_list_of_their_letters_until_they_are_erased(reminding: Console, tmp_path: Path) -> None:
-    ask(reminding, "quokka-zzyx", "wait")
-    run_once(reminding)
-    done = reminding.run("person", "export", "quokka-zzyx", "all.json")
+def test_a_person_gets_a_list_of_their_letters_until_they_are_erased(
+    desk_with_reminders: Console, tmp_path: Path
+) -> None:
+    ask(desk_with_reminders, "quokka-zzyx", "wait")
+    run_once(desk_with_reminders)
+    done = desk_with_reminders.run("person", "export", "quokka-zzyx", "all.json")
     assert done.code == 0, done.err
     document = json.loads(Path("all.json").read_text("utf-8"))
     jsonschema.validate(document, SCHEMAS["person-export"])
@@ -166,6 +170,8 @@ def test_a_person_gets_a_list_of_their_letters_until_they_are_erased(reminding: 
     assert "<h2>Letters</h2>" in Path("all.html").read_text("utf-8")
     for name in ("all.json", "all.html"):
         Path(name).unlink()
-    assert reminding.run("person", "erase", "quokka-zzyx", "--yes").code == 0
+    assert desk_with_reminders.run("person", "erase", "quokka-zzyx", "--yes").code == 0
     assert traces_in_files(tmp_path, ["quokka-zzyx"]) == []
-    assert letter["id"] in reminding.run("audit", "ls", "--json", "--limit", "50").out, "the ledger keeps the id alone"
+    assert letter["id"] in desk_with_reminders.run("audit", "ls", "--json", "--limit", "50").out, (
+        "the ledger keeps the id alone"
+    )

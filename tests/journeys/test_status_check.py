@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 from collections.abc import Callable, Sequence
@@ -12,15 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hf_gate import Hub
 from hf_gate.application import setting_keys
 from hf_gate.application.policy_saves import PolicyHold
-from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
-from hf_gate.store.turns import ALL_RUNS, begin_turn, read_turns, write_turn_end
+from hf_gate.store.turns import begin_turn, write_turn_end
 from hf_gate.testing import LocalHub
 
 from .console import DATASET, MODEL, Console, fill, status_of
@@ -47,7 +43,7 @@ def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return console
 
 
-def _check(console: Console, *more: str) -> tuple[int, str]:
+def check(console: Console, *more: str) -> tuple[int, str]:
     """The exit code and the state."""
     ended = console.run("status", "--check", *more, env=CLOCK)
     assert ended.err == ""
@@ -58,7 +54,7 @@ def _check(console: Console, *more: str) -> tuple[int, str]:
 
 
 def test_a_workspace_that_never_ran_is_idle_and_one_that_did_is_fine(console: Console) -> None:
-    assert _check(console) == (0, "idle")
+    assert check(console) == (0, "idle")
     assert console.run("run", "--once").code == 0
     ended = console.run("status", "--check")
     assert re.fullmatch(r"fine: Last turn \d+ s ago: 2 repos, 1 change made\.\n", ended.out)
@@ -71,16 +67,16 @@ def test_without_a_store_nothing_was_ever_started(
     fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _check(Console(fresh)) == (0, "idle")
+    assert check(Console(fresh)) == (0, "idle")
 
 
 def test_a_loop_that_died_is_late_after_half_an_hour_or_the_given_time(console: Console) -> None:
     assert console.run("run", "--once", env=CLOCK).code == 0
     console.hub.clock.advance("20m")
-    assert _check(console) == (0, "fine")
-    assert _check(console, "--max-age", "10m") == (1, "late")
+    assert check(console) == (0, "fine")
+    assert check(console, "--max-age", "10m") == (1, "late")
     console.hub.clock.advance("11m")
-    assert _check(console) == (1, "late")
+    assert check(console) == (1, "late")
     out = console.run("status", "--check", env=CLOCK).out
     assert out.startswith("late: No turn for 31 min. Last turn 31 min ago: 2 repos")
     assert "hf-gate run --every auto" in out
@@ -92,7 +88,7 @@ def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> Non
     assert stranger.run("run", "--once", env=CLOCK).code == 4
     assert "A loop that still runs tries again." in console.run("status", "--check", env=CLOCK).out
     console.hub.clock.advance("7h")
-    assert _check(console) == (1, "failed")
+    assert check(console) == (1, "failed")
     assert "No turn followed." in console.run("status", "--check", env=CLOCK).out
     ended = console.run("status", env=CLOCK)
     assert ended.out.startswith("FAILED: Last turn 7 h ago: failed: ")
@@ -102,7 +98,7 @@ def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> Non
 def test_a_policy_that_cannot_be_read_fails_the_turn(console: Console, tmp_path: Path) -> None:
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("accept", "acept"), "utf-8")
     assert console.run("run", "--once").code == 2
-    assert _check(console) == (1, "failed")
+    assert check(console) == (1, "failed")
 
 
 def test_a_repo_that_cannot_be_read_is_a_failure_although_others_were(console: Console, tmp_path: Path) -> None:
@@ -110,14 +106,14 @@ def test_a_repo_that_cannot_be_read_is_a_failure_although_others_were(console: C
     desk.write_text(desk.read_text("utf-8").replace("repos:\n", "repos:\n  - someone/else\n"), "utf-8")
     assert "someone/else" in desk.read_text("utf-8")
     assert console.run("run", "--once").code == 5
-    assert _check(console) == (1, "failed")
+    assert check(console) == (1, "failed")
     assert "failed in part: someone/else: " in console.run("status", "--check").out
 
 
 def test_a_turn_whose_process_was_killed_is_late(console: Console, tmp_path: Path) -> None:
     with open_store(tmp_path / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url)) as store:
         begin_turn(store, 0, None)
-    assert _check(console) == (1, "late")
+    assert check(console) == (1, "late")
     assert "has not ended" in console.run("status", "--check").out
 
 
@@ -150,16 +146,16 @@ def test_turns_that_are_killed_or_interrupted_again_and_again_have_failed(
     console: Console, tmp_path: Path, ends: Sequence[TurnEnd | None], state: str, words: str
 ) -> None:
     _store_turns(console, tmp_path, ends)
-    assert _check(console) == (0 if state == "fine" else 1, state)
+    assert check(console) == (0 if state == "fine" else 1, state)
     assert words in console.run("status", "--check", env=CLOCK).out
 
 
 def test_a_turn_that_began_in_the_future_is_late(console: Console, tmp_path: Path) -> None:
     _store_turns(console, tmp_path, [TurnEnd.OK], timedelta(days=365, hours=1))
-    assert _check(console) == (1, "late")
+    assert check(console) == (1, "late")
     assert "The last turn began 365 d in the future" in console.run("status", "--check", env=CLOCK).out
     _store_turns(console, tmp_path, [TurnEnd.OK])
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
 
 
 def test_a_turn_that_found_no_repo_has_failed(console: Console, tmp_path: Path) -> None:
@@ -168,7 +164,7 @@ def test_a_turn_that_found_no_repo_has_failed(console: Console, tmp_path: Path) 
     ended = console.run("run", "--once", env=CLOCK)
     assert ended.code == 5
     assert "No repo was found." in ended.err
-    assert _check(console) == (1, "failed")
+    assert check(console) == (1, "failed")
     assert "failed: no repo was found." in console.run("status", "--check", env=CLOCK).out
 
 
@@ -178,9 +174,9 @@ def test_a_loop_is_late_after_twice_its_own_pause(console: Console) -> None:
         assert loop.stdout.readline().startswith(b"Synced")
         loop.send_signal(signal.SIGINT)
     console.hub.clock.advance("3h")
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
     console.hub.clock.advance("2h")
-    assert _check(console) == (1, "late")
+    assert check(console) == (1, "late")
 
 
 def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_file(
@@ -193,7 +189,7 @@ def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_fi
         assert loop.stderr is not None
         while b"The next turn tries again" not in (line := loop.stderr.readline()):
             assert line
-        assert _check(console) == (1, "failed")
+        assert check(console) == (1, "failed")
         file.write_text(console.hub.tokens["owner"])
         assert loop.stdout.readline().startswith(b"Synced")
         loop.send_signal(signal.SIGINT)
@@ -216,10 +212,10 @@ def test_a_loop_ends_when_the_file_holds_the_token_of_another_account(console: C
 def test_a_request_past_the_due_date_of_its_rule_is_stuck(console: Console, tmp_path: Path) -> None:
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", "then: human, due: 2d"), "utf-8")
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
     console.hub.clock.advance("3d")
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert _check(console) == (1, "stuck")
+    assert check(console) == (1, "stuck")
     assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
     assert f"OVERDUE: 1 request: hf-gate ls {DATASET} --query due:over" in console.run("status", env=CLOCK).out
     listed = console.run("ls", DATASET, "--query", "due:over", env=CLOCK).out
@@ -231,12 +227,12 @@ def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(co
     desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
     fill(console.hub, ["bob"], DATASET)
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
     console.hub.clock.advance("25h")
     assert console.run("stop", env=CLOCK).code == 0
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert console.run("start", env=CLOCK).code == 0
-    assert _check(console) == (1, "stuck")
+    assert check(console) == (1, "stuck")
     assert "although rule all of policy voices decides it" in console.run("status", "--check", env=CLOCK).out
     lines = console.run("status", env=CLOCK).out.splitlines()
     assert lines[0].startswith("STUCK: ")
@@ -257,7 +253,7 @@ def test_an_old_request_is_not_stuck_at_the_moment_a_policy_is_enforced(console:
     console.hub.clock.advance("9d")
     _write_policy(tmp_path, POLICY)
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
     console.hub.clock.advance("25h")
     assert console.run("stop", env=CLOCK).code == 0
     assert console.run("run", "--once", env=CLOCK).code == 0
@@ -273,7 +269,7 @@ def test_an_old_request_is_not_overdue_at_the_moment_a_rule_with_a_due_date_is_e
     console.hub.clock.advance("9d")
     _write_policy(tmp_path, POLICY.replace("then: accept", "then: human, due: 2d"))
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
     console.hub.clock.advance("3d")
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
@@ -302,10 +298,10 @@ def test_a_request_whose_profile_is_never_read_is_stuck_and_the_fact_is_named(co
     rule = "when: person.followers > 3, then: accept}\n  - {id: rest, then: human"
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", rule), "utf-8")
     assert console.run("run", "--once", "--profiles", "0", env=CLOCK).code == 0
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
     console.hub.clock.advance("25h")
     assert console.run("run", "--once", "--profiles", "0", env=CLOCK).code == 0
-    assert _check(console) == (1, "stuck")
+    assert check(console) == (1, "stuck")
     out = console.run("status", "--check", env=CLOCK).out
     assert "because a profile was not read" in out
     assert "(unknown: person.followers)" in out
@@ -329,14 +325,14 @@ def _empty_a_table(console: Console, folder: Path) -> None:
     text = text.replace("then: accept", "when: tables.partners, then: human")
     (folder / "policies" / "starter.yaml").write_text(text, "utf-8")
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
     table.write_text("username\n", "utf-8")
 
 
 def _spoil_the_lists(console: Console, folder: Path) -> None:
     (folder / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", "then: human"), "utf-8")
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert _check(console) == (0, "fine")
+    assert check(console) == (0, "fine")
     console.hub.clock.advance("26h")
     console.hub.set_faults(["bad_record:on=list:p=1"])
 
@@ -355,150 +351,6 @@ def test_what_no_turn_solves_is_stuck_and_named(
 ) -> None:
     prepare(console, tmp_path)
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert _check(console) == (1, "stuck")
+    assert check(console) == (1, "stuck")
     assert sentence in console.run("status", "--check", env=CLOCK).out
     assert console.run("status", env=CLOCK).out.startswith("STUCK: ")
-
-
-# ---- stop and start ------------------------------------------------------------------------------------------------------
-
-
-def test_after_a_stop_nothing_is_decided_until_an_admin_starts_it(console: Console) -> None:
-    assert console.run("stop").code == 0
-    assert "already" in console.run("stop").out
-    assert _check(console) == (1, "stopped")
-    ended = console.run("run", "--once")
-    assert ended.code == 0
-    assert re.search(r"1 change not made: \S+ stopped all unattended work", ended.out)
-    assert status_of(console.hub, "ada-l") == "pending"
-    assert _check(console) == (1, "stopped")
-    assert console.run("start").code == 0
-    assert console.run("run", "--once").code == 0
-    assert status_of(console.hub, "ada-l") == "accepted"
-    assert _check(console) == (0, "fine")
-    kinds = [row["kind"] for row in console.run("audit", "ls", "--json").json]
-    assert (kinds.count("UnattendedStopped"), kinds.count("UnattendedStarted")) == (1, 1)
-    assert console.run("audit", "verify").code == 0
-    assert "was not stopped" in console.run("start").out
-
-
-@pytest.mark.parametrize(
-    ("holder", "code"),
-    [("owner", 0), ("admin", 0), ("writer", 0), ("fine_decide", 4), ("fine_look", 4), ("reader", 4), ("stranger", 4)],
-)
-def test_where_no_desk_was_opened_only_an_account_that_decides_at_every_repo_starts(
-    console: Console, holder: str, code: int
-) -> None:
-    assert console.run("stop").code == 0
-    ended = Console(console.hub, holder).run("start")
-    assert ended.code == code, ended.err
-    assert _check(console)[1] == ("stopped" if code else "idle")
-    if code:
-        assert "you cannot decide at" in ended.error
-        assert "stays stopped" in ended.error
-
-
-@pytest.mark.parametrize(
-    ("holder", "code"),
-    [("owner", 0), ("admin", 0), ("claimed", 4), ("bound", 4), ("writer", 4), ("reader", 4), ("stranger", 4)],
-)
-def test_where_the_desk_has_an_owner_only_the_owner_and_proven_admins_of_all_repos_start(
-    console: Console, tmp_path: Path, holder: str, code: int
-) -> None:
-    _admit_team(console, tmp_path, holder)
-    assert console.run("stop").code == 0
-    ended = Console(console.hub, "admin" if holder in {"claimed", "bound"} else holder).run("start")
-    assert ended.code == code, ended.err
-    assert _check(console)[1] == ("stopped" if code else "idle")
-    if code:
-        assert "cannot start unattended work" in ended.error
-
-
-def test_without_a_token_nobody_starts(console: Console) -> None:
-    assert console.run("stop").code == 0
-    assert console.run("start", env={"HF_TOKEN": ""}).code == 4
-    assert _check(console) == (1, "stopped")
-
-
-def _admit_team(console: Console, folder: Path, holder: str) -> None:
-    """The owner opened the desk and invited two people. One is an admin, by a claim or for one repo if `holder` says so."""
-    accounts = {}
-    for name in ("owner", "admin", "writer"):
-        with Hub(console.hub.tokens[name], console.hub.url) as hub:
-            accounts[name] = hub.whoami()
-    world = get_world_id(console.hub.url)
-    with open_store(folder / "desk.db", endpoint=console.hub.url, world=world) as store:
-        owner, members = accounts["owner"], Members(store)
-        with store.writing() as write:
-            write.write_setting(setting_keys.OWNER, json.dumps({"name": owner.name, "user_id": owner.id}))
-        for name, role in (("admin", MemberRole.ADMIN), ("writer", MemberRole.REVIEWER)):
-            account = accounts[name]
-            repos = (DATASET,) if holder == "bound" else None
-            made = members.invite(
-                Member(name=name, role=role, account=account.name, user_id=account.id, repos=repos), name, "lena", 1
-            )
-            if holder != "claimed":
-                assert members.prove_account(made, account.name, account.id or "", f"{name}-new", 2)
-
-
-def test_a_person_still_decides_while_all_is_stopped(console: Console) -> None:
-    assert console.run("stop").code == 0
-    assert console.run("accept", f"ada-l@{DATASET}").code == 0
-    assert status_of(console.hub, "ada-l") == "accepted"
-
-
-def test_grants_do_not_end_while_all_is_stopped(console: Console, tmp_path: Path) -> None:
-    (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("accept}", "accept, until: 5d}"), "utf-8")
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    console.hub.clock.advance("6d")
-    assert "1 grant due to end stay" in console.run("stop", env=CLOCK).out
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert status_of(console.hub, "ada-l") == "accepted"
-    assert console.run("start", env=CLOCK).code == 0
-    assert console.run("run", "--once", env=CLOCK).code == 0
-    assert status_of(console.hub, "ada-l") == "reset"
-
-
-def test_a_stop_is_in_force_at_once_although_another_process_holds_the_store(console: Console, tmp_path: Path) -> None:
-    world = get_world_id(console.hub.url)
-    with open_store(tmp_path / "desk.db", endpoint=console.hub.url, world=world) as store:
-        assert console.spawn("stop").code == 0
-        assert read_turns(store, 1) == []
-    assert _check(console) == (1, "stopped")
-    assert "UnattendedStopped" not in console.run("audit", "ls", "--json").out
-    assert console.run("run", "--once").code == 0
-    assert "UnattendedStopped" in console.run("audit", "ls", "--json").out
-
-
-@pytest.mark.parametrize("has_earlier_stop", [False, True])
-def test_a_stop_stays_in_force_when_an_older_backup_is_restored(
-    console: Console, tmp_path: Path, has_earlier_stop: bool
-) -> None:
-    if has_earlier_stop:
-        assert console.run("stop").code == 0
-    assert console.run("run", "--once").code == 0
-    assert console.run("store", "backup", "older.db").code == 0
-    assert console.run("start").code == 0
-    assert console.run("stop").code == 0
-    stop = _read_stop_request(console, tmp_path)
-    assert console.run("store", "restore", "older.db", "--yes").code == 0
-    assert _check(console) == (1, "stopped")
-    assert _read_stop_request(console, tmp_path) == stop
-    assert console.run("run", "--once").code == 0
-    kinds = [row["kind"] for row in console.run("audit", "ls", "--json").json]
-    assert kinds.count("UnattendedStopped") == 1 + has_earlier_stop
-    assert console.run("audit", "verify").code == 0
-
-
-def test_a_restore_over_a_damaged_store_needs_no_stop(console: Console, tmp_path: Path) -> None:
-    assert console.run("run", "--once").code == 0
-    assert console.run("store", "backup", "older.db").code == 0
-    (tmp_path / "desk.db").write_bytes(b"SQLite format 3\0?")
-    assert console.run("store", "restore", "older.db", "--yes").code == 0
-    assert _check(console)[1] != "stopped"
-
-
-def _read_stop_request(console: Console, folder: Path) -> str | None:
-    world = get_world_id(console.hub.url)
-    with open_store(folder / "desk.db", endpoint=console.hub.url, world=world, read_only=True) as store:
-        return store.stop_request(ALL_RUNS)

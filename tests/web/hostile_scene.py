@@ -154,12 +154,8 @@ class Scene:
         waits, gone, repo = self.waiting[turn], self.sent_back[turn], self.repos[turn]
         key = waits.state.hub_request or ""
         path = f"/repos/{repo.type.value}s/{repo.id}"
-        person = quote(waits.person.pseudonym)
         text = payload(Field.QUERY, turn)
         asked = urlencode(dict.fromkeys(NAMES, text))
-        chain = f"/audit/{repo.type.value}s/{repo.id}"
-        store = self.room.app_state.workspace.store
-        entries = [row for one in (gone, waits, self.refused[turn]) for row in store.entries(request=one.id, limit=50)]
         return {
             "/": ["/"],
             "/queue": ["/queue?q=status:pending", "/queue?q=", f"/queue?{asked}", f"/queue?{asked}&q=",
@@ -189,6 +185,19 @@ class Scene:
             "/repos": ["/repos", f"/repos?{asked}"],
             "/repos.{kind}": [f"/repos.{kind}" for kind in ("json", "jsonl", "csv")],
             "/repos/{type}/{ns}/{name}": [path, f"{path}?{asked}"],
+            **self._pages_of_records(turn),
+        }  # fmt: skip
+
+    def _pages_of_records(self, turn: int) -> dict[str, list[str]]:
+        """The same of letters, ends, access, people, policies, tables, the audit log and settings."""
+        waits, gone, repo = self.waiting[turn], self.sent_back[turn], self.repos[turn]
+        person = quote(waits.person.pseudonym)
+        text = payload(Field.QUERY, turn)
+        asked = urlencode(dict.fromkeys(NAMES, text))
+        chain = f"/audit/{repo.type.value}s/{repo.id}"
+        store = self.room.app_state.workspace.store
+        entries = [row for one in (gone, waits, self.refused[turn]) for row in store.entries(request=one.id, limit=50)]
+        return {
             "/letters": ["/letters", f"/letters?{asked}"],
             "/ends": ["/ends", f"/ends?done=1&{asked}"],
             "/access": ["/access", f"/access?repo={quote(str(repo), safe='')}", f"/access?{asked}"]

@@ -35,7 +35,7 @@ def _assign(room: Room, by: Visitor, who: str, to: str, seen: str | None = None)
     return by.post(f"/requests/{_key(room, who)}/assign", {"to": to, "seen": seen or ""})
 
 
-def _assigned(room: Room, who: str) -> str | None:
+def _assignee_name(room: Room, who: str) -> str | None:
     """The name of the member."""
     member = room.app_state.membership.find_by_id(room.row(who).state.assigned)
     return None if member is None else member.name
@@ -48,7 +48,7 @@ def _found(by: Visitor, query: str) -> int:
 def test_a_request_is_assigned_shown_and_freed(desk: Room) -> None:
     mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
     assert _assign(desk, mia, "eve", "kim").status == 303
-    assert _assigned(desk, "eve") == "kim"
+    assert _assignee_name(desk, "eve") == "kim"
     assert "assigned to kim" in text_of(mia.get("/queue").body)
     assert "assigned to you" in text_of(kim.get("/queue").body)
     assert "Assigned to you" in text_of(kim.get("/queue").body)
@@ -91,7 +91,7 @@ def test_the_ticked_requests_are_assigned_together(desk: Room) -> None:
     keys = [_key(desk, who) for who in ("eve", "bob")]
     assert mia.post("/selection", {"do": "add", "key": keys[0]}).status == 303
     assert mia.post("/assign", {"to": "kim", "key": keys[1]}).status == 303
-    assert [_assigned(desk, who) for who in ("eve", "bob", "cyd")] == ["kim", "kim", None]
+    assert [_assignee_name(desk, who) for who in ("eve", "bob", "cyd")] == ["kim", "kim", None]
     assert "0 selected" in text_of(mia.get("/queue").body)
     assert mia.post("/assign", {"to": "kim"}).status == 422
     assert mia.post("/assign", {"key": keys[0]}).status == 422
@@ -103,14 +103,14 @@ def test_the_later_one_wins_only_if_it_saw_the_former(desk: Room) -> None:
     assert mia.post("/selection", {"do": "add", "key": key}).status == 303
     assert _assign(desk, kim, "eve", "kim").status == 303
     late = _assign(desk, mia, "eve", "mia", seen="")
-    assert (late.status, _assigned(desk, "eve")) == (409, "kim")
+    assert (late.status, _assignee_name(desk, "eve")) == (409, "kim")
     assert "Somebody else assigned or decided 1 request meanwhile" in text_of(late.body)
     assert mia.post("/assign", {"to": "mia"}).status == 409, "selected before"
     assert "assigned" not in re.findall(r'name="assigned"', page)
     assert noor.post("/assign", {"to": "noor", "key": key}).status == 409, "ticked on a page that shows nobody"
     (shown,) = re.findall(r'name="assigned" value="([^"]+)"', noor.get("/queue").body)
     assert noor.post("/assign", {"to": "noor", "key": key, "assigned": shown}).status == 303
-    assert _assigned(desk, "eve") == "noor"
+    assert _assignee_name(desk, "eve") == "noor"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -80,18 +80,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     lena.post("/selection", {"do": "clear"})
     lena.post("/tray", {"accept": _button(lena.get("/queue").body), "when": "later"})
     lena.post("/audit/verify")
-    mia = room.reviewer("mia")
-    for row in rows[3:5]:
-        lena.post(f"/requests/{row['request_id']}/assign", {"to": "mia"})
-    mia.post(
-        "/settings/away",
-        {"deputy": room.app_state.owner, "until": f"{room.app_state.now() + timedelta(days=9):%Y-%m-%d}"},
-    )
-    room.local.add_people([{"username": "never-asked"}])
-    (folder / "policies" / "wrong.yaml").write_text(
-        POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
-    )
-    leave_dead_letters(room.app_state.workspace.store, ["the receiver answered 400", "the receiver answered 410"])
+    _leave_more(room, folder, [row["request_id"] for row in rows[3:5]])
     entry = room.app_state.workspace.store.entries(limit=1)[0].link
     repo = f"/repos/{room.repo.type.value}s/{room.repo.id}"
     return {
@@ -129,6 +118,22 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "elsewhere": ("/nothing", "the sheet", "a draft", "a link", "another device", "signed out", "a link of another site", "a link at another address",
                       "a proof", "a reveal"),
     }  # fmt: skip
+
+
+def _leave_more(room: Room, folder: Path, keys: Sequence[str]) -> None:
+    """Assignments, an absence, a person to grant to, a policy that is wrong, and notices that were not delivered."""
+    mia = room.reviewer("mia")
+    for key in keys:
+        room.visitor().post(f"/requests/{key}/assign", {"to": "mia"})
+    mia.post(
+        "/settings/away",
+        {"deputy": room.app_state.owner, "until": f"{room.app_state.now() + timedelta(days=9):%Y-%m-%d}"},
+    )
+    room.local.add_people([{"username": "never-asked"}])
+    (folder / "policies" / "wrong.yaml").write_text(
+        POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
+    )
+    leave_dead_letters(room.app_state.workspace.store, ["the receiver answered 400", "the receiver answered 410"])
 
 
 def _button(body: str) -> str:
