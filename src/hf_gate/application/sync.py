@@ -129,7 +129,7 @@ class RowIdSet(Collection[int]):
         return self._count
 
     def __iter__(self) -> Iterator[int]:
-        return (n for n in range(len(self._bits) * 8) if n in self)
+        return (at << 3 | bit for at, byte in enumerate(self._bits) if byte for bit in range(8) if byte >> bit & 1)
 
 
 class _RepoSync:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import lru_cache
 
 from ..domain import yaml_parser
 from ..domain.yaml_parser import Limits, Mapping, Node, Scalar, Sequence
@@ -101,6 +102,7 @@ def plain_or_quoted(text: str) -> str:
     return text if bare and _reads_back(text) else quote_scalar(text)
 
 
+@lru_cache(maxsize=1024)  # checks of a policy propose the same few words each time it is read
 def _reads_back(text: str) -> bool:
     read = yaml_parser.parse_yaml(f"k: {text}\n")
     root = read.root

