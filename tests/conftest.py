@@ -37,7 +37,7 @@ WITNESSES: Final = ("hf-2.0", "hf-2", "hf-1")
 _SLOW_MACHINES = [HealthCheck.too_slow]
 settings.register_profile("dev", max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=_SLOW_MACHINES)  # fmt: skip
 settings.register_profile("ci", settings.get_profile("dev"), max_examples=100, derandomize=True, print_blob=True)
-settings.register_profile("torture", settings.get_profile("dev"), max_examples=5000, stateful_step_count=100, print_blob=True)  # fmt: skip
+settings.register_profile("torture", settings.get_profile("dev"), max_examples=2000, stateful_step_count=100, print_blob=True)  # fmt: skip
 if PROFILE not in {"dev", "ci", "torture"}:
     sys.exit(f"HF_GATE_TEST_PROFILE is {PROFILE!r}; it may be dev, ci or torture")
 settings.load_profile(PROFILE)

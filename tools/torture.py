@@ -114,7 +114,7 @@ def run_part(name: str, processes: str, more: Sequence[str]) -> bool:
     """Run one part, print its duration, and return whether it passed."""
     print(f"== {name}", flush=True)
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-n", processes, *PARTS[name], *more]
+    command = [sys.executable, "-m", "pytest", "-n", processes, "--dist", "worksteal", *PARTS[name], *more]
     code = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "HF_GATE_TEST_PROFILE": "torture"}, check=False
     ).returncode
