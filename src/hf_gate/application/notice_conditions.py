@@ -7,13 +7,13 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
-from ..domain.notices import Condition, NoticeEvent, NoticeItem
+from ..domain.notices import MAX_REQUESTS, Condition, NoticeEvent, NoticeItem
 from ..domain.timestamps import to_ms
 from ..domain.turns import TurnEnd, TurnRow
 from ..errors import NotAllowed
 from ..store.approvals import count_overdue
 from ..store.outbox import compare_conditions
-from ..store.waiting import count_older
+from ..store.waiting import count_older, find_older, find_overdue
 from ..store.writer import Writer
 from .health import StuckKind, list_stuck
 from .policy_bundle import PolicyBundle
@@ -62,14 +62,20 @@ def is_refused_token(problem: BaseException) -> bool:
 def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Condition]:
     """Return what lasts apart from turns: old and overdue requests of each repo, and what is stuck."""
     store, now, rows = workspace.store, workspace.now(), workspace.store.repos()
+    before = to_ms(now - timedelta(days=OLD_DAYS))
     found: list[Condition] = []
     for repo in (row.repo for row in rows if bundle.config.includes(row.repo)):
         name = str(repo)
-        if count := count_older(store, repo, to_ms(now - timedelta(days=OLD_DAYS)), MAX_OVERDUE):
-            item = NoticeItem(event=NoticeEvent.AGEING, repo=name, count=count, facts={"days": OLD_DAYS})
+        if count := count_older(store, repo, before, MAX_OVERDUE):
+            first = tuple(find_older(store, repo, before, MAX_REQUESTS))
+            item = NoticeItem(
+                event=NoticeEvent.AGEING, repo=name, count=count, requests=first, facts={"days": OLD_DAYS}
+            )
             found.append(Condition(name, item))
         if count := count_overdue(store, repo, to_ms(now), MAX_OVERDUE):
-            found.append(Condition(name, NoticeItem(event=NoticeEvent.OVERDUE, repo=name, count=count)))
+            first = tuple(find_overdue(store, repo, to_ms(now), MAX_REQUESTS))
+            item = NoticeItem(event=NoticeEvent.OVERDUE, repo=name, count=count, requests=first)
+            found.append(Condition(name, item))
     stuck = list_stuck(
         store,
         rows,

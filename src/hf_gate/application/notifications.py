@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from ..domain.display_text import make_visible
 from ..domain.ids import parse_repo
+from ..domain.lifecycle import Status
 from ..domain.notices import (
+    PENDING_EVENTS,
     ChannelKind,
     Delivery,
     DeliveryKind,
@@ -29,13 +31,16 @@ from ..domain.notices import (
     OutboxRow,
     OutgoingItem,
     OutgoingMessage,
+    describe_assigned,
     describe_item,
     subject_of,
 )
+from ..domain.rows import RequestRow
 from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import HfGateError
 from ..store import outbox
 from ..store.store import Store
+from .approvals import read_deciders
 from .ports import ChannelPort, ClockPort
 from .workspace import Workspace, WorkspaceLocation, new_id
 
@@ -177,7 +182,7 @@ def send_directly(
     event: str | None = None,
 ) -> Delivery:
     """Send items past the outbox: a test, or an alarm while the store cannot be written."""
-    message = _build_message(new_id("n"), 0, items, {}, hub, to_iso(now), workspace_name)
+    message = _build_message(new_id("n"), 0, items, _NOTHING, hub, to_iso(now), workspace_name)
     if event is not None:
         message = replace(message, event=event)
     return _send(_open(open_channel, destination), message, now, ())
@@ -188,29 +193,50 @@ def send_directly(
 
 def render(store: Store, row: OutboxRow, destination: Destination, workspace_name: str | None) -> OutgoingMessage:
     """Return a stored message as receivers see it. Names are read only for destinations that may have them."""
-    people: dict[int, NamedRequest] = {}
-    if destination.has_personal:
-        numbers = [number for item in row.items for number in item.requests]
-        people = {
-            ident: _name_request(found.person.identity.username, found.person.identity.user_id)
-            for ident, found in store.requests(numbers).items()
-        }
-    made_at = ms_to_iso(row.made_at)
-    has_names = destination.has_personal
-    return _build_message(
-        row.id, row.sequence, row.items, people if has_names else None, store.endpoint, made_at, workspace_name
+    numbers = [
+        number
+        for item in row.items
+        if destination.has_personal or item.event in PENDING_EVENTS
+        for number in item.requests
+    ]
+    members = {one.id: one.name for one in read_deciders(store)} if numbers else {}
+    rows = store.requests(numbers)
+    known = _KnownRequests(
+        {ident: _name_request(found, members) for ident, found in rows.items()},
+        frozenset(ident for ident, found in rows.items() if found.state.status == Status.PENDING),
+        has_names=destination.has_personal,
+        is_team=len(members) > 1,
     )
+    made_at = ms_to_iso(row.made_at)
+    return _build_message(row.id, row.sequence, row.items, known, store.endpoint, made_at, workspace_name)
 
 
-def _name_request(user: str | None, user_id: str | None) -> NamedRequest:
-    return NamedRequest(user=None if user is None else _clean(user)[:100], user_id=user_id)
+class _KnownRequests(NamedTuple):
+    """The requests of a message as they are now, by number; `is_team`: there are members to assign them to."""
+
+    named: Mapping[int, NamedRequest]
+    pending: frozenset[int]
+    has_names: bool
+    is_team: bool
+
+
+_NOTHING: Final = _KnownRequests({}, frozenset(), has_names=False, is_team=False)
+
+
+def _name_request(row: RequestRow, members: Mapping[str, str]) -> NamedRequest:
+    who, assignee = row.person.identity, members.get(row.state.assigned or "")
+    return NamedRequest(
+        user=None if who.username is None else _clean(who.username)[:100],
+        user_id=who.user_id,
+        assigned_to=None if assignee is None else _clean(assignee)[:100],
+    )
 
 
 def _build_message(
     ident: str,
     sequence: int,
     items: Sequence[NoticeItem],
-    people: Mapping[int, NamedRequest] | None,
+    known: _KnownRequests,
     hub: str,
     made_at: str,
     workspace_name: str | None,
@@ -226,23 +252,28 @@ def _build_message(
         hub=hub,
         workspace=workspace_name,
         subject=subject_of(items),
-        items=tuple(_build_item(item, people) for item in items),
+        items=tuple(_build_item(item, known) for item in items),
     )
 
 
-def _build_item(item: NoticeItem, people: Mapping[int, NamedRequest] | None) -> OutgoingItem:
+def _build_item(item: NoticeItem, known: _KnownRequests) -> OutgoingItem:
+    """Return a line of a message. In a team, it says how many requests are assigned while at least one is pending."""
     repo = None if item.repo is None else parse_repo(item.repo)
-    erased = NamedRequest(user=None, user_id=None)
+    erased = NamedRequest(user=None, user_id=None, assigned_to=None)
+    named = [known.named.get(one, erased) for one in item.requests]
+    is_counted = bool(named) and item.event in PENDING_EVENTS
+    assigned = sum(one.assigned_to is not None for one in named) if is_counted else None
+    is_told = known.is_team and not known.pending.isdisjoint(item.requests)
+    words = "" if assigned is None or not is_told else describe_assigned(item, assigned)
     return OutgoingItem(
         event=item.event,
-        text=_clean(describe_item(item))[:_SPOKEN],
+        text=_clean(describe_item(item, words))[:_SPOKEN],
         repo=None if repo is None else repo.id,
         repo_type=None if repo is None else repo.type.value,
         count=item.count,
         facts={key: _clean(value)[:_SPOKEN] if isinstance(value, str) else value for key, value in item.facts.items()},
-        requests=None
-        if people is None or not item.requests
-        else tuple(people.get(one, erased) for one in item.requests),
+        requests=tuple(named) if known.has_names and named else None,
+        assigned=assigned,
     )
 
 

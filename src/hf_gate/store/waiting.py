@@ -23,6 +23,13 @@ def count_older(store: Store, repo: Repo, before: int, most: int) -> int:
     return 0 if row is None else int(row[0])
 
 
+def find_older(store: Store, repo: Repo, before: int, most: int) -> list[int]:
+    """Return at most `most` pending requests of a repo that were asked before a time (ms), the oldest first."""
+    where = f"{_OF_REPO} AND r.status = ? AND r.asked_at < ?"
+    sql = f"SELECT r.id FROM requests r {where} ORDER BY r.asked_at, r.id LIMIT ?"
+    return [row[0] for row in store.reads.rows(sql, (*_values_of(repo), Status.PENDING.value, before, most))]
+
+
 def find_overdue(store: Store, repo: Repo, now: int, most: int) -> list[int]:
     """Return at most `most` requests of a repo that a person should have decided by now, the first ones due."""
     sql = f"SELECT r.id FROM requests r {_OF_REPO} AND {IS_OVERDUE} ORDER BY r.due_at, r.id LIMIT ?"
