@@ -385,6 +385,7 @@ def test_what_is_stuck_names_the_rule_and_is_told(console: Console, hook: Hook, 
     run_once(console)
     assert any(text.startswith(f"2 requests at {DATASET} are past the due date") for text in hook.texts), hook.texts
     out = console.run("status", "--check").out
+    assert f"2 requests of {DATASET} are past the due date of the rule: hf-gate ls" in out
     assert "by rule all of policy voices. The rule: Everybody needs review." in out
     changed = text.replace("then: human", 'then: human, says: "A person reads each request"')
     (tmp_path / "policies" / "starter.yaml").write_text(changed, "utf-8")

@@ -244,11 +244,14 @@ def _list_waiting(
     overdue = store.requests(find_overdue(store, repo, at, _MAX_CHECKED)).values()
     row = next((one for one in overdue if clock.start(one) + _due_span(one) < at), None)
     if row is not None:
-        count = pluralize(count_overdue(store, repo, at, MAX_OVERDUE), "request")
+        number = count_overdue(store, repo, at, MAX_OVERDUE)
+        words = (
+            f"{pluralize(number, 'request')} of {repo} {'is' if number == 1 else 'are'} past the due date of the rule"
+        )
         yield StuckProblem(
             StuckKind.OVERDUE,
             str(repo),
-            f"{count} of {repo} past the due date of the rule: hf-gate ls {repo} --query due:over."
+            f"{words}: hf-gate ls {repo} --query due:over."
             f" The oldest waits for a person by {_describe_rule(store, row)}.{_quote_rule(row, read_policies())}",
         )
     before = to_ms(now - _UNDONE)
