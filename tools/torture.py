@@ -60,6 +60,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_lifecycle_machine.py",
         "tests/contract/test_local_hub_paging.py",
         "tests/contract/test_local_hub_states.py",
+        f"{MACHINE}::test_the_machine_catches_a_carrier_that_forgets_a_duty",
     ),
     "store-1": (
         "tests/contract/test_approval_machine.py",
@@ -102,11 +103,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/torture/test_two_years.py",
     ),
     "days-1": (f"{_DAYS}[0]", f"{_DAYS}[1]"),
-    "days-2": (
-        f"{_DAYS}[2]",
-        f"{_DAYS}[3]",
-        f"{MACHINE}::test_the_machine_catches_a_carrier_that_forgets_a_duty",
-    ),
+    "days-2": (f"{_DAYS}[2]", f"{_DAYS}[3]"),
 }
 
 
