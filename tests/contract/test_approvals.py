@@ -16,6 +16,7 @@ from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.health import list_stuck
 from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.turn_permissions import promote
 from hf_gate.domain import events as e
 from hf_gate.domain.approvals import Approver, PolicyAuthor, why_not_counted
 from hf_gate.domain.lifecycle import Status
@@ -153,6 +154,15 @@ def test_whoever_promoted_or_saved_this_version_does_not_count(scene: Scene) -> 
     assert decide(scene, OWNER).kind is OutcomeKind.DONE
 
 
+def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_same_name(scene: Scene) -> None:
+    mia = member(scene, "mia")
+    (policy,) = scene.bundle.policies
+    for by in (author(mia), RunAuthor(), RunAuthor(account="id-of-another-mia")):
+        promote(scene.store, policy, "mia", LATER, by)
+    assert "promoted or saved" in decide(scene, author(mia)).why
+    assert "promoted or saved" in decide(scene, RunAuthor(account="id-of-another-mia")).why
+
+
 def test_a_request_that_was_made_again_has_no_approvals(scene: Scene) -> None:
     mia = member(scene, "mia")
     decide(scene, author(mia))
@@ -195,9 +205,10 @@ def test_one_person_is_enough_to_reject(scene: Scene) -> None:
     assert scene.where("ada") == "rejected"
 
 
-@pytest.mark.parametrize("key", [r"\x72eviewers", r"\u0072eviewers", r"\U00000072eviewers"])
+@pytest.mark.parametrize("key", [r"\x72eviewers", r"\u0072eviewers", r"\U00000072eviewers", "review\\\n      ers"])
 def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: Scene, key: str) -> None:
-    use(scene, DOUBLE.replace("reviewers: 2", f'"{key}": 2'))
+    line = f'? "{key}"\n    : 2' if "\n" in key else f'"{key}": 2'
+    use(scene, DOUBLE.replace("reviewers: 2", line))
     first = decide(scene, OWNER)
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
 

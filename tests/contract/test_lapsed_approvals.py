@@ -1,4 +1,4 @@
-"""The query for a second approval finds exactly the requests with one approval that counts."""
+"""Which requests need a second approval: the query finds exactly these, and a policy saved from the desk ends no need."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import pytest
 from msgspec.structs import replace
 
 from hf_gate.application.approval_status import has_half_approved, resolve_approvals
+from hf_gate.application.policy_saves import PolicySave, save_policy
 from hf_gate.application.turn_permissions import promote
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.query_parser import parse_query
+from hf_gate.policy.policy_parser import parse_policy
+from hf_gate.sources.policy_files import digest_of_file
 from hf_gate.store.members import Members
 from tests.torture.scene import POLICY, Scene
 
-from .test_approvals import DOUBLE, LATER, author, decide, member, scene, use
+from .test_approvals import DOUBLE, LATER, OWNER, author, decide, member, scene, use
 
 __all__ = ["scene"]
 
@@ -66,3 +70,71 @@ def test_two_approvals_of_which_one_counts_need_another(scene: Scene) -> None:
     assert half_approved(scene) == []
     decide(scene, author(member(scene, "kim")))
     assert half_approved(scene) == ["ada"]
+
+
+# ---- policies that were saved from the desk ------------------------------------------------------------------------------
+
+EASIER = {
+    "without the number": POLICY,
+    "in shadow mode": DOUBLE.replace("mode: enforce", "mode: shadow"),
+    "with an easier rule first": DOUBLE.replace("rules:\n", "rules:\n  - id: everybody\n    then: accept\n"),
+    "for other repos": DOUBLE.replace('["*/*", "datasets/*/*"]', '["nobody/*"]'),
+}
+
+
+def allow_saving(scene: Scene) -> None:
+    """Let the desk write policies."""
+    house = scene.folder / "hf-gate.yaml"
+    house.write_text(house.read_text() + "desk: {may_write_policies: true}\n")
+    scene.join()
+
+
+def save(scene: Scene, text: str, by: Member, file: str = "policies/wishes.yaml") -> None:
+    """A member saves a version of a policy from the desk."""
+    new, seen = parse_policy(text, file).policy, digest_of_file((scene.folder / file).read_bytes())
+    assert new is not None
+    save_policy(scene.workspace, PolicySave(file, seen, text, new), by.name, LATER, author(by))
+    scene.join()
+
+
+@pytest.mark.parametrize("before", ["valid", "broken"])
+@pytest.mark.parametrize("change", EASIER)
+def test_a_policy_saved_from_the_desk_needs_two_people_until_it_is_promoted(
+    scene: Scene, change: str, before: str
+) -> None:
+    mia, kim = member(scene, "mia"), member(scene, "kim")
+    decide(scene, OWNER, "bo")
+    allow_saving(scene)
+    if before == "broken":
+        (scene.folder / "policies" / "wishes.yaml").write_text("version: 1\npolicy: [")
+    save(scene, EASIER[change], mia)
+    assert "promoted or saved" in decide(scene, author(mia)).why, "its author does not count"
+    assert decide(scene, author(kim)).why == "approval 1 of 2"
+    assert (scene.where("ada"), scene.where("bo")) == ("pending", "pending")
+    assert decide(scene, OWNER).kind is OutcomeKind.DONE
+    promote(scene.store, scene.bundle.policies[0], "lena", LATER)
+    assert decide(scene, author(mia), "bo").kind is OutcomeKind.DONE
+
+
+def test_the_need_for_two_people_outlives_a_second_save(scene: Scene) -> None:
+    mia = member(scene, "mia")
+    allow_saving(scene)
+    save(scene, EASIER["in shadow mode"], mia)
+    save(scene, POLICY, mia)
+    assert "promoted or saved" in decide(scene, author(mia)).why
+    assert scene.where("ada") == "pending"
+
+
+def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene: Scene) -> None:
+    """A policy without an opinion counts only while no other has one, so a new opinion could lower the number."""
+    use(scene, DOUBLE.replace("  - id: rest\n    then: human\n", ""))
+    other = scene.folder / "policies" / "other.yaml"
+    other.write_text(POLICY.replace("policy: wishes", "policy: other").replace("mode: enforce", "mode: shadow"))
+    allow_saving(scene)
+    scene.ask({"cy": "nothing of the kind"})
+    scene.sync()
+    mia, rules = member(scene, "mia"), "rules:\n  - id: everybody\n    then: accept\n"
+    header = "version: 1\npolicy: other\napplies_to: ['*/*']\nmode: enforce\n"
+    save(scene, header + rules, mia, "policies/other.yaml")
+    assert decide(scene, author(mia), "cy").kind is not OutcomeKind.DONE
+    assert scene.where("cy") == "pending"

@@ -13,15 +13,16 @@ from ..domain.approvals import ONE_PERSON, ReviewerNeed
 from ..domain.ids import Repo
 from ..domain.rows import RequestRow
 from ..errors import HfGateError
-from ..store.store import Store
-from .setting_keys import TWO_PERSON_POLICIES
+from ..store.approvals import read_two_person_policies
+from .setting_keys import SAVED_POLICIES, TWO_PERSON_POLICIES
 from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .policy_bundle import PolicyBundle
 
 BundleReader: TypeAlias = "Callable[[], PolicyBundle | None]"
-_SIGNS: Final = (b"reviewers", b"\\u", b"\\U", b"\\x", b"\x00")  # the key of a rule, or what could spell it otherwise
+_SIGNS: Final = (b"reviewers", b"\\u", b"\\U", b"\\x", b"\\\n", b"\\\r", b"\x00")
+"""The key of a rule, or what could spell it otherwise."""
 _EVERY_REPO: Final = ("*/*", "datasets/*/*")
 
 
@@ -54,11 +55,15 @@ def read_needs(
     With `should_remember`, store which policies ask for two people and where. Nothing is accepted at these repos while the
     policies cannot be read, or while one of these policies is missing.
     """
-    folder, known = workspace.location.folder, _read_known(workspace.store)
-    if folder is None or (not known and not _may_ask_for_two(folder, workspace.location.config.policies)):
+    folder, known = workspace.location.folder, read_two_person_policies(workspace.store)
+    is_held = workspace.store.setting(SAVED_POLICIES) is not None
+    if folder is None or (
+        not known and not is_held and not _may_ask_for_two(folder, workspace.location.config.policies)
+    ):
         return SingleNeeds()
-    from .approval_rules import PolicyNeeds, asks_for_two
+    from .approval_rules import PolicyNeeds
     from .policy_bundle import load_policies
+    from .policy_saves import read_active_holds
 
     try:
         bundle = (read_bundle() if read_bundle is not None else None) or load_policies(workspace)
@@ -67,19 +72,15 @@ def read_needs(
         return PolicyNeeds(workspace, problem=why, blocked=_list_globs(known) or _EVERY_REPO)
     present = {policy.name for policy in bundle.policies}
     missing = {name: globs for name, globs in known.items() if name not in present}
-    asking = {policy.name: tuple(sorted(policy.applies_to)) for policy in bundle.policies if asks_for_two(policy)}
+    asking = {policy.name: tuple(sorted(policy.applies_to)) for policy in bundle.policies if policy.has_two_person_rule}
     if should_remember and asking | missing != known:
         text = msgspec.json.encode(asking | missing, order="sorted").decode() if asking or missing else None
         with workspace.store.writing() as write:
             write.write_setting(TWO_PERSON_POLICIES, text)
-    if not asking and not missing:
+    holds = read_active_holds(workspace.store, bundle.policies) if is_held else ()
+    if not asking and not missing and not any(hold.double for hold in holds):
         return SingleNeeds()
-    return PolicyNeeds(workspace, bundle, problem=_describe_missing(missing), blocked=_list_globs(missing))
-
-
-def _read_known(store: Store) -> dict[str, tuple[str, ...]]:
-    text = store.setting(TWO_PERSON_POLICIES)
-    return {} if text is None else msgspec.json.decode(text, type=dict[str, tuple[str, ...]])
+    return PolicyNeeds(workspace, bundle, _describe_missing(missing), _list_globs(missing), holds)
 
 
 def _list_globs(policies: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

@@ -15,16 +15,12 @@ from ..domain.rows import RequestRow
 from ..policy.evaluator import CompiledPolicy
 from ..policy.fact_table import is_identity_fact
 from ..policy.literals import glob_matches
-from ..policy.model import Action, Facts, Opinion, Policy, PolicyMode, Rule
+from ..policy.model import Action, Facts, Opinion, Policy, Rule
 from ..policy.policy_digest import canonical_rule
 from .evaluation import RepoPolicies, build_inputs
 from .policy_bundle import PolicyBundle
+from .policy_saves import PolicyHold
 from .workspace import Workspace
-
-
-def asks_for_two(policy: Policy) -> bool:
-    """Tell whether an enforced policy has a rule that asks for two people."""
-    return policy.mode is PolicyMode.ENFORCE and any(rule.reviewers > 1 for rule in policy.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +28,19 @@ class PolicyNeeds:
     """Computes the needs of requests. `bundle` are the compiled policies; None if they cannot be read.
 
     With a `problem`, policies cannot be read or are missing. Then nothing is accepted at `blocked` repos (globs), where
-    these policies asked for two people.
+    these policies asked for two people. `holds` are the policies that were saved from the desk and not promoted since: such
+    a save ends no need for two people.
     """
 
     workspace: Workspace
     bundle: PolicyBundle | None = None
     problem: str = ""
     blocked: tuple[str, ...] = ()
+    holds: Sequence[PolicyHold] = ()
 
     def is_two_person_repo(self, repo: Repo) -> bool:
         """Tell whether some requests at a repo need two people, or nobody knows whether they do."""
-        return self._is_blocked(repo) or bool(self._policies_at(repo))
+        return self._is_blocked(repo) or bool(self._policies_at(repo)) or self._find_hold(repo) is not None
 
     def compute(self, repo: Repo, rows: Iterable[RequestRow], now: datetime) -> dict[int, ReviewerNeed]:
         """Return the needs of the requests that need two people."""
@@ -57,14 +55,30 @@ class PolicyNeeds:
         store, sources = self.workspace.store, self.workspace.sources
         known = [row for row in rows if row.request is not None]
         for case in build_inputs(store, policy_set, sources, known, now):
-            found[case.row.id] = _need_of(policy_set, self._policies_at(repo), case.facts, now)
+            need = _need_of(policy_set, self._policies_at(repo), case.facts, now)
+            found[case.row.id] = self._raise_if_held(repo, need)
         return {ident: need for ident, need in found.items() if need.is_double}
 
     def strictest(self, repo: Repo) -> ReviewerNeed:
         """Return the need of a person without a stored request: the most people that any rule asks for."""
         if self._is_blocked(repo):
             return ReviewerNeed(2, problem=self.problem)
-        return _make_need([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
+        need = _make_need([(policy, _most(policy.rules)) for policy in self._policies_at(repo)], ())
+        return self._raise_if_held(repo, need)
+
+    def _raise_if_held(self, repo: Repo, need: ReviewerNeed) -> ReviewerNeed:
+        """Return the need of two people if a saved policy would let one person accept here; the author does not count."""
+        hold = None if need.is_double else self._find_hold(repo)
+        if hold is None or self.bundle is None:
+            return need
+        saved = [policy.digest for policy in self.bundle.policies if policy.name == hold.policy]
+        digest = hashlib.sha256(canonical_json([hold.policy, hold.before, *saved])).hexdigest()
+        return ReviewerNeed(2, digest, tuple(saved))
+
+    def _find_hold(self, repo: Repo) -> PolicyHold | None:
+        """Return a policy that was saved from the desk and not promoted, at a repo where two people were or are needed."""
+        is_double = bool(self._policies_at(repo))
+        return next((one for one in self.holds if one.covers(repo) and (is_double or one.needed_two(repo))), None)
 
     def _is_blocked(self, repo: Repo) -> bool:
         return any(glob_matches(glob, repo) for glob in self.blocked)
@@ -72,7 +86,9 @@ class PolicyNeeds:
     def _policies_at(self, repo: Repo) -> list[Policy]:
         policies = () if self.bundle is None else self.bundle.policies
         return [
-            one for one in policies if asks_for_two(one) and any(glob_matches(glob, repo) for glob in one.applies_to)
+            one
+            for one in policies
+            if one.has_two_person_rule and any(glob_matches(glob, repo) for glob in one.applies_to)
         ]
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:

@@ -21,7 +21,7 @@ from ..policy.model import Policy, PolicyMode
 from ..policy.policy_parser import parse_policy
 from ..sources.policy_files import replace_file
 from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
-from ..store.approvals import write_policy_author
+from ..store.approvals import read_two_person_policies, write_policy_author
 from ..store.store import Store
 from ..store.writer import Writer
 from .evaluation import fill_templates, labels_of_roles
@@ -37,7 +37,8 @@ class PolicyHold(msgspec.Struct, frozen=True):
 
     `before` is the digest of the last version that was not saved from the desk; empty if there was no valid one.
     `globs` are the repos of all versions since then. `was_shadow`: all versions before this one were in shadow mode and
-    had the roles of this one, so that it changes nothing while it is in shadow mode.
+    had the roles of this one, so that it changes nothing while it is in shadow mode. `double` are the repos (globs) where a
+    version before this one asked for two people.
     """
 
     policy: str
@@ -46,10 +47,15 @@ class PolicyHold(msgspec.Struct, frozen=True):
     before: str
     globs: tuple[str, ...]
     was_shadow: bool = False
+    double: tuple[str, ...] = ()
 
     def covers(self, repo: Repo) -> bool:
         """Whether no policy may act unattended at a repo."""
         return any(glob_matches(glob, repo) for glob in self.globs)
+
+    def needed_two(self, repo: Repo) -> bool:
+        """Whether a version before this one asked for two people at a repo."""
+        return any(glob_matches(glob, repo) for glob in self.double)
 
     def holds(self, current: Policy | None) -> bool:
         """Whether the hold still applies to the current version; not if it is as before, or changes nothing."""
@@ -117,17 +123,22 @@ def _set_hold(store: Store, write: Writer, policy: str, hold: PolicyHold | None)
     write.write_setting(SAVED_POLICIES, msgspec.json.encode(found).decode() if found else None)
 
 
-def _next_hold(known: PolicyHold | None, old: Policy | None, new: Policy, by: str, at: int) -> PolicyHold:
+def _next_hold(store: Store, known: PolicyHold | None, old: Policy | None, new: Policy, by: str, at: int) -> PolicyHold:
     """Return the hold after a save. Of several saves, the version before the first one counts.
 
     Nobody knows what an old version without a valid policy guarded, so its hold covers all repos.
     """
     if old is None:
-        return PolicyHold(new.name, by, at, "" if known is None else known.before, _ALL_REPOS)
+        before = "" if known is None else known.before
+        double = {*(known.double if known else ()), *read_two_person_policies(store).get(new.name, ())}
+        return PolicyHold(new.name, by, at, before, _ALL_REPOS, double=tuple(sorted(double)))
+    double = {*(known.double if known else ()), *(old.applies_to if old.has_two_person_rule else ())}
     globs = {*(known.globs if known else ()), *old.applies_to, *new.applies_to}
     is_shadow = old.mode is PolicyMode.SHADOW and old.roles == new.roles  # roles count for all policies of a repo
     before, was_shadow = (old.digest, True) if known is None else (known.before, known.was_shadow)
-    return PolicyHold(new.name, by, at, before, tuple(sorted(globs)), was_shadow and is_shadow)
+    return PolicyHold(
+        new.name, by, at, before, tuple(sorted(globs)), was_shadow and is_shadow, tuple(sorted(double))
+    )  # fmt: skip
 
 
 # ---- saving ----------------------------------------------------------------------------------------------------------
@@ -175,7 +186,7 @@ def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int, aut
             member=author.member, account=author.account,
         )  # fmt: skip
         with store.writing() as write:
-            _set_hold(store, write, name, _next_hold(known, old, save.new, actor, at))
+            _set_hold(store, write, name, _next_hold(store, known, old, save.new, actor, at))
             write_policy_author(write, PolicyAuthor(save.new.digest, actor, author.member, author.account))
             write.append(None, [e.LedgerEntry(event=event, at=at, actor=actor)])
 

@@ -183,6 +183,11 @@ class Policy:
     source: str = ""  # the file's name, for messages
     digest: str = ""  # 64 hex digits
 
+    @property
+    def has_two_person_rule(self) -> bool:
+        """Whether the policy is enforced and one of its rules asks for two people."""
+        return self.mode is PolicyMode.ENFORCE and any(rule.reviewers > 1 for rule in self.rules)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyProblem:

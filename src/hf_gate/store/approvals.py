@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
+import msgspec
+
 from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -13,6 +15,9 @@ from .query_sql import IS_OVERDUE
 from .sql import Database, Row
 from .store import Store
 from .writer import Writer
+
+TWO_PERSON_POLICIES: Final = "policies with two approvals"
+"""The setting with the policies that asked for two people when they were last read."""
 
 _COLUMNS: Final = ("request_id", "account", "member", "actor", "at", *VERSION_COLUMNS, "identity", "need", "has_note")
 _SELECT: Final = f"SELECT {', '.join(f'a.{name}' for name in _COLUMNS)} FROM approvals a"
@@ -94,14 +99,20 @@ def read_policy_authors(db: Database, digests: Collection[str]) -> list[PolicyAu
         return []
     marks = ", ".join("?" * len(digests))
     sql = f"SELECT digest, actor, member, account FROM policy_authors WHERE digest IN ({marks})"
-    return [PolicyAuthor(*row) for row in db.rows(sql, tuple(digests))]
+    rows = db.rows(sql, tuple(digests))
+    return [PolicyAuthor(digest, actor, member or None, account or None) for digest, actor, member, account in rows]
 
 
 def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
-    """Store that a person promoted or saved a version of a policy."""
-    write.db.run("DELETE FROM policy_authors WHERE digest = ? AND actor = ?", (author.digest, author.actor))
-    sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?)"
-    write.db.run(sql, (author.digest, author.actor, author.member, author.account))
+    """Store that a person promoted or saved a version of a policy. An earlier author of the same name stays an author."""
+    sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    write.db.run(sql, (author.digest, author.actor, author.member or "", author.account or ""))
+
+
+def read_two_person_policies(store: Store) -> dict[str, tuple[str, ...]]:
+    """Return the repos (globs) of the policies that asked for two people when they were last read, by name."""
+    text = store.setting(TWO_PERSON_POLICIES)
+    return {} if text is None else msgspec.json.decode(text, type=dict[str, tuple[str, ...]])
 
 
 # ---- alarms ----------------------------------------------------------------------------------------------------------

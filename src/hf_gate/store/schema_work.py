@@ -148,8 +148,8 @@ policy_authors = Table(  # who promoted or saved a version of a policy; they do 
     metadata,
     Column("digest", Text, primary_key=True),
     Column("actor", Text, primary_key=True),
-    text_column("member", null=True),
-    text_column("account", null=True),
+    Column("member", Text, primary_key=True),  # empty: at the terminal
+    Column("account", Text, primary_key=True),  # empty: unknown
     sqlite_with_rowid=False,
 )
 
