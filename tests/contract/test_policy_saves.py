@@ -19,11 +19,10 @@ from hf_gate.application.policy_saves import (
 from hf_gate.application.turn import turn_to_dict
 from hf_gate.application.turn_permissions import is_promoted, promote
 from hf_gate.domain.events import PolicySaved, decode_event
-from hf_gate.domain.ledger import LedgerLink
+from hf_gate.domain.ledger import LedgerLink, chain_of
 from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.sources.policy_files import LOCK_NAME, digest_of_file
-from hf_gate.store.state_columns import chain_of
 from tests.torture.near import Near
 from tests.torture.scene import HOUSE, POLICY, STRICT, Scene, desk_folder
 

@@ -24,12 +24,11 @@ from hf_gate.domain import events as e
 from hf_gate.domain.activity import Activity, week_of, weekday_of
 from hf_gate.domain.events import LedgerEntry, canonical_json, commitment_of, decode_event
 from hf_gate.domain.ids import Repo
-from hf_gate.domain.ledger import GENESIS, LedgerLink, verify_chain
+from hf_gate.domain.ledger import GENESIS, LedgerLink, chain_of, verify_chain
 from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.request_state import RequestState, apply_event
 from hf_gate.domain.rows import RequestRow
 from hf_gate.store.opening import open_store
-from hf_gate.store.state_columns import chain_of
 from tests.contract.store_kit import EEG, ENDPOINT, MED, new_schema, record, take
 
 _repos = st.sampled_from([EEG, MED])

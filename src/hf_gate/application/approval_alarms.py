@@ -8,7 +8,7 @@ from typing import Final
 from ..domain import events as e
 from ..domain.approvals import Approval, ApprovalAlarm, ReviewerNeed
 from ..domain.ids import Repo
-from ..domain.ledger import LedgerLink
+from ..domain.ledger import LedgerLink, chain_of
 from ..domain.lifecycle import Status
 from ..domain.members import Member
 from ..domain.outcomes import OutcomeKind
@@ -46,7 +46,7 @@ def _check_repo(workspace: Workspace, repo: Repo, needs: ReviewerNeeds) -> int:
         return 0
     if row is None or row.full_at is None or needs.strictest(repo).problem:
         return 0
-    chain = f"{repo.type.value}s/{repo.id}"
+    chain = chain_of(repo)
     head = store.chains().get(chain, (0, b""))[0]
     if known is None or int(known) > head:
         _write_setting(store, key, str(head))

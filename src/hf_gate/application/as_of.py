@@ -15,6 +15,7 @@ from ..domain.event_descriptions import describe_agreements
 from ..domain.events import OUTSIDE
 from ..domain.grants import end_of_day
 from ..domain.ids import Person, Repo
+from ..domain.ledger import chain_of
 from ..domain.lifecycle import Status
 from ..domain.rows import LedgerMoment, PastRequest, SyncMark
 from ..domain.timestamps import from_ms, ms_to_iso, to_ms
@@ -117,7 +118,7 @@ def read_certainty(store: Store, moment: LedgerMoment) -> SyncCertainty:
     proved = next((mark for mark in marks if mark.event.complete), None)
     confirmed = next((mark for mark in iterate_sync_marks(store, moment, later=True) if mark.event.complete), None)
     later = RowIdSet()
-    last = store.chains().get(f"{moment.repo.type.value}s/{moment.repo.id}", (moment.seq, b""))[0]
+    last = store.chains().get(chain_of(moment.repo), (moment.seq, b""))[0]
     for request in iterate_found_later(store, moment, last if confirmed is None else confirmed.seq):
         later.add(request)
     forms, form = [], None

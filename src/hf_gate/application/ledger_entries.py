@@ -11,8 +11,7 @@ from typing import Final, TypeVar
 
 from ..domain.event_descriptions import describe_event
 from ..domain.events import EventKind, decode_event
-from ..domain.ids import Repo, RepoType
-from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink
+from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import ms_to_iso
 from ..store.store import Store
@@ -146,14 +145,6 @@ def history_records(store: Store, attempts: Sequence[RequestRow], before: int | 
         )
         for row in sorted(found, key=lambda row: row.id)
     ]
-
-
-def repo_of_chain(chain: str) -> Repo | None:
-    """Return the repo of a chain; None for the workspace's own chain."""
-    if chain == WORKSPACE_CHAIN:
-        return None
-    kind, namespace, name = chain.split("/", 2)
-    return Repo(RepoType(kind.removesuffix("s")), namespace, name)
 
 
 def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None) -> str:

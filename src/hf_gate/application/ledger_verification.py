@@ -12,7 +12,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..domain import events as e
-from ..domain.ledger import WORKSPACE_CHAIN, ChainBreak, Checkpoint, LedgerLink, verify_chain, verify_checkpoint
+from ..domain.ledger import (
+    WORKSPACE_CHAIN,
+    ChainBreak,
+    Checkpoint,
+    LedgerLink,
+    chain_of,
+    verify_chain,
+    verify_checkpoint,
+)
 from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.members import Member
 from ..domain.request_state import RequestState, apply_event
@@ -304,7 +312,7 @@ def _apply_to_member(known: _RecordedMember | None, event: e.AnyEvent) -> _Recor
 def _find_unrecorded_requests(store: Store, recorded: set[int]) -> Iterator[ChainBreak]:
     """Yield the stored requests without any entry in the ledger."""
     for row in store.repos():
-        chain = f"{row.repo.type.value}s/{row.repo.id}"
+        chain = chain_of(row.repo)
         for status in (*STATUSES, WITHDRAWN):
             for request in store.iterate_requests(row.repo, status, with_record=False):
                 if request.id not in recorded and not store.entries(request=request.id, limit=1):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .events import canonical_json
+from .ids import Repo, RepoType
 
 GENESIS: Final = hashlib.sha256(b"hf-gate ledger 1").digest()
 WORKSPACE_CHAIN: Final = "desk"
@@ -52,6 +53,19 @@ class Checkpoint:
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of time and heads."""
         return hashlib.sha256(canonical_json({"at": self.at, "heads": self.heads})).hexdigest()
+
+
+def chain_of(repo: Repo | None) -> str:
+    """Return the name of a repo's chain; None stands for the workspace."""
+    return WORKSPACE_CHAIN if repo is None else f"{repo.type.value}s/{repo.id}"
+
+
+def repo_of_chain(chain: str) -> Repo | None:
+    """Return the repo of a chain; None for the workspace's own chain."""
+    if chain == WORKSPACE_CHAIN:
+        return None
+    kind, namespace, name = chain.split("/", 2)
+    return Repo(RepoType(kind.removesuffix("s")), namespace, name)
 
 
 def link_hash(before: bytes, link: LedgerLink) -> bytes:

@@ -10,12 +10,12 @@ import msgspec
 
 from ..domain.events import AnyEvent, EventKind, commitment_of, encode_event, kind_of
 from ..domain.ids import Repo
-from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, link_hash
+from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, chain_of, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
 from .compression import Packer, decode_private_part
 from .sql import Database, Row
-from .state_columns import chain_of, repo_of
+from .state_columns import repo_of
 from .writer_cache import WriterCache, read_dictionary
 
 if TYPE_CHECKING:

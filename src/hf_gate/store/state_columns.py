@@ -10,7 +10,6 @@ import msgspec
 
 from ..domain.hand_terms import HandTerms
 from ..domain.ids import Repo, RepoType
-from ..domain.ledger import WORKSPACE_CHAIN
 from ..domain.request_state import RequestState
 from .sql import Database, Row
 
@@ -119,11 +118,6 @@ class VerdictCache:
         """Add a verdict that was just written."""
         self._by_id[ident] = verdict
         self.ids[verdict] = ident
-
-
-def chain_of(repo: Repo | None) -> str:
-    """Return the name of a repo's chain in the ledger."""
-    return WORKSPACE_CHAIN if repo is None else f"{repo.type.value}s/{repo.id}"
 
 
 def repo_of(kind: str, namespace: str, name: str) -> Repo:

@@ -14,7 +14,7 @@ from ..domain.erasure import ErasedRequest
 from ..domain.evaluations import EvaluationResult
 from ..domain.events import OUTSIDE, LedgerEntry, canonical_json
 from ..domain.ids import Repo
-from ..domain.ledger import Checkpoint
+from ..domain.ledger import Checkpoint, chain_of
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.request_state import KnownRequest, RecordUpdate, apply_event, detect_events
@@ -32,7 +32,6 @@ from .repos import read_repo
 from .search_index import SearchIndex
 from .search_text import EMPTY_TEXT, SearchText, clean, search_text
 from .sql import Database
-from .state_columns import chain_of
 from .writer_cache import WriterCache
 
 _REPO_COLUMNS: Final = frozenset(

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.ledger_entries import body_of_entry, name_of_entry, read_entry, repo_of_chain, text_of_entry
+from ..application.ledger_entries import body_of_entry, name_of_entry, read_entry, text_of_entry
 from ..domain.events import EventKind, decode_event
 from ..domain.ids import Repo
-from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink
+from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import from_ms
 from .ledger_proofs import sees_all_repos
