@@ -9,7 +9,6 @@ import click
 
 from ..errors import UsageError
 from .output import Format
-from .workspace import no_store_error, open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.as_of import PastView
@@ -22,14 +21,6 @@ as_of_option: Callable[[Any], Any] = click.option(
     metavar="DATE",
     help="Show an earlier moment, from the ledger: a date (its end, in the workspace's zone) or a timestamp.",
 )
-
-
-def open_ledger(run: Run) -> Workspace:
-    """Return the workspace, whose store has the ledger."""
-    workspace = open_stored_workspace(run)
-    if workspace is None:
-        raise no_store_error()
-    return workspace
 
 
 def read_view(workspace: Workspace, repos: Sequence[Repo], as_of: str | None) -> PastView:

@@ -13,16 +13,27 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import click
 from msgspec.structs import asdict, replace
 
+from ..application.ledger_entries import (
+    audit_record,
+    group_key,
+    group_similar,
+    parse_entry_name,
+    read_entries_about,
+    read_entry,
+    read_newest,
+    summarize_group,
+)
 from ..application.records import AuditRecord
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo, parse_repo
+from ..domain.ledger import chain_of
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, safe_lines
 from .targets import parse_person_or_repo
-from .workspace import no_store_error, open_stored_workspace, open_workspace
+from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..application.ledger_verification import LedgerReport, SealedEntry
@@ -81,9 +92,8 @@ def audit_ls(
     jsonl, csv and quiet list every entry.
     """
     from ..application.inputs import parse_event_kind
-    from ..application.ledger_entries import audit_record
 
-    workspace = _open_workspace(run)
+    workspace = open_workspace(run)
     kind = None if kind is None else parse_event_kind(kind)
 
     def is_wanted(link: LedgerLink) -> bool:
@@ -118,12 +128,10 @@ def _find_links(
     is_wanted: Callable[[LedgerLink], bool],
 ) -> Iterator[LedgerLink]:
     """Return the wanted entries, using the cheapest lookup."""
-    from ..application.ledger_entries import read_entries_about, read_newest
-
     if not isinstance(wanted, RequestTarget):
         if request is not None and wanted is None:
             return read_entries_about(workspace.store, [request], is_wanted)
-        return read_newest(workspace.store, None if wanted is None else [chain_name(wanted)], is_wanted)
+        return read_newest(workspace.store, None if wanted is None else [chain_of(wanted)], is_wanted)
     attempts = find_attempts(workspace.store, wanted)
     if not attempts:
         raise RequestNotFound(
@@ -135,8 +143,6 @@ def _find_links(
 
 def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
     """Merge similar entries into one record: the newest, with a summary and the number of the oldest."""
-    from ..application.ledger_entries import audit_record, group_key, group_similar, summarize_group
-
     for some in group_similar(links, group_key):
         row = audit_record(some[0])
         text = f"{summarize_group(some)} (to #{some[-1].seq})"
@@ -157,15 +163,13 @@ def _add_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[Au
 @click.argument("entry", metavar="ENTRY")
 def audit_show(run: Run, *, entry: str) -> int:
     """Show one entry: its public part and the personal data stored with it."""
-    from ..application.ledger_entries import parse_entry_name, read_entry
-
     name = parse_entry_name(entry)
     if name is None:
         raise UsageError(
             f"{entry!r} is not the name of an audit log entry.",
             hint="Write it as `hf-gate audit ls` prints it, e.g. desk#3.",
         )
-    workspace = _open_workspace(run)
+    workspace = open_workspace(run)
     found = read_entry(workspace.store, *name)
     if found is None:
         raise UsageError(f"there is no entry {entry}.", hint="`hf-gate audit ls` lists the entries.")
@@ -209,7 +213,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
         with _open_file(file, "ledger", "hf-gate audit export --out ledger.jsonl") as lines:
             result = verify_exported_ledger(lines, file, known)
     else:
-        result = verify_ledger(_open_workspace(run).store, known, with_tables=fold)
+        result = verify_ledger(open_workspace(run).store, known, with_tables=fold)
     doc = {
         "schema_version": 1,
         "ok": result.ok,
@@ -236,7 +240,7 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
     """
     from ..application.ledger_files import export_ledger
 
-    workspace = _open_workspace(run)
+    workspace = open_workspace(run)
     count = -1
     with _open_output(target) as write:
         for line in export_ledger(workspace.store, workspace.now(), personal=with_personal):
@@ -269,11 +273,6 @@ def audit_checkpoint(run: Run, *, target: str | None) -> int:
 # ---- output ------------------------------------------------------------------------------------------------------------
 
 
-def chain_name(repo: Repo) -> str:
-    """Return the name of a repo's chain."""
-    return f"{repo.type.value}s/{repo.id}"
-
-
 def _about_cell(row: AuditRecord) -> str:
     return row.text if row.request is None else f"#{row.request} {row.text}"
 
@@ -292,8 +291,6 @@ def _value_text(value: object) -> str:
 
 
 def _entry_to_dict(entry: SealedEntry) -> dict[str, Any]:
-    from ..application.ledger_entries import audit_record
-
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)
     return {
@@ -376,10 +373,3 @@ def _open_output(target: str | None) -> Iterator[Callable[[bytes], object]]:
         return
     with open_private_file(Path(target)) as file:
         yield file.write
-
-
-def _open_workspace(run: Run) -> Workspace:
-    workspace = open_stored_workspace(run)
-    if workspace is None:
-        raise no_store_error()
-    return workspace

@@ -18,7 +18,7 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..domain.query_parser import parse_query
 from ..errors import HfGateError, InvalidQuery, InvalidStatus, NotAllowed, NotGated, UsageError
-from .as_of import as_of_option, open_ledger, print_certainty, read_view, refuse_with_as_of
+from .as_of import as_of_option, print_certainty, read_view, refuse_with_as_of
 from .framework import Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, Format
 from .progress import Progress
@@ -26,7 +26,7 @@ from .request_table import ls_columns, target_argument
 from .store_listing import ListingQuery, find_listing, print_listing
 from .targets import parse_repo_argument
 from .token_rights import owners_of
-from .workspace import announce
+from .workspace import announce, open_workspace
 
 if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
@@ -117,7 +117,7 @@ def _print_past(
     run: Run, repos: Sequence[Repo], as_of: str, statuses: Sequence[Status], limit: int | None, *, oldest_first: bool
 ) -> int:
     """Print the requests as they were at a moment, in the order in which they were first seen."""
-    view = read_view(open_ledger(run), repos, as_of)
+    view = read_view(open_workspace(run), repos, as_of)
     rows: Iterable[PastRequestRecord] = view.records(statuses, oldest_first=oldest_first)
     columns: Sequence[Column[RequestRecord]] = ()
     if run.out.is_human:

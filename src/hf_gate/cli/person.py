@@ -16,12 +16,12 @@ from ..application.request_record_builders import NO_DETAILS, attempt_record, st
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, RequestNotFound
-from .as_of import as_of_option, open_ledger, print_certainty, read_view, refuse_with_as_of
+from .as_of import as_of_option, print_certainty, read_view, refuse_with_as_of
 from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Format, format_age
 from .request_details import history_lines
 from .request_table import repo_argument, target_argument, verdict_cell
-from .workspace import announce, open_stored_workspace, select_repos
+from .workspace import announce, open_stored_workspace, open_workspace, select_repos
 
 if TYPE_CHECKING:
     from ..application.as_of import SyncCertainty
@@ -90,7 +90,7 @@ def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
     """Show the person's requests as they were at a moment. USER is a name of today."""
     from ..application.as_of import find_past_attempts, past_request_record
 
-    workspace = open_ledger(run)
+    workspace = open_workspace(run)
     attempts = _attempts(workspace, user, repo)
     view = read_view(workspace, list(dict.fromkeys(row.repo for row in attempts)), as_of)
     found: list[tuple[SyncCertainty, list[PastRequest]]] = []

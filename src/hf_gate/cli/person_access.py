@@ -14,7 +14,7 @@ from ..errors import InvalidTarget, RequestNotFound
 from .decision_commands import decide, reason_options, until_option
 from .framework import Run, command, repo_type_option
 from .repo_globs import find_matching_repos, is_glob, parse_typed_glob
-from .workspace import no_store_error, open_stored_workspace
+from .workspace import no_store_error, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -86,9 +86,7 @@ def person_revoke(run: Run, *, user: str, repos: tuple[str, ...], repo_type: str
 
     Confirmation, reasons and outcomes are those of `hf-gate revoke`.
     """
-    workspace = open_stored_workspace(run)
-    if workspace is None:
-        raise no_store_error()
+    workspace = open_workspace(run)
     requests = _find_requests(workspace, user)
     _name_of_person(requests, user)
     among = set(_expand(workspace, repos, repo_type)) if repos else None

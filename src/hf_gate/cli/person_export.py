@@ -12,7 +12,7 @@ from ..domain.display_text import pluralize
 from ..errors import UsageError
 from .framework import Run, command
 from .store import store_path
-from .workspace import no_store_error, open_stored_workspace
+from .workspace import open_workspace
 
 
 @command("export", examples=("hf-gate person export ada-l ada-l.json", "hf-gate person export ada-l --json"))
@@ -26,9 +26,7 @@ def person_export(run: Run, *, user: str, file: Path | None) -> int:
     from ..application import erasure, person_export
     from ..application.store_maintenance import files_of
 
-    workspace = open_stored_workspace(run)
-    if workspace is None:
-        raise no_store_error()
+    workspace = open_workspace(run)
     if file is not None and file.suffix != ".json":
         raise UsageError(f"{file} does not end in .json.", hint="For example: hf-gate person export ada-l ada-l.json")
     for path in [] if file is None else [file, file.with_suffix(".html")]:

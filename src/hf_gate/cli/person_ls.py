@@ -16,7 +16,7 @@ from ..domain.query_parser import parse_query
 from ..domain.timestamps import to_ms
 from .framework import Run, command, limit_options
 from .output import Column
-from .workspace import no_store_error, open_stored_workspace
+from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -35,9 +35,7 @@ def person_ls(run: Run, *, query: str, limit: int | None) -> int:
 
     Reads the store. `hf-gate help queries` explains --query. Each request of a hidden account counts as one person.
     """
-    workspace = open_stored_workspace(run)
-    if workspace is None:
-        raise no_store_error()
+    workspace = open_workspace(run)
     columns: list[Column[PersonRecord]] = [
         Column("WHO", lambda row: row.user or row.person),
         Column("NAME", lambda row: row.fullname or "-", drop_rank=2),

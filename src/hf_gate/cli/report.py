@@ -13,7 +13,7 @@ from ..application.record_files import csv_lines
 from ..domain.display_text import pluralize
 from .framework import CommandEntry, GateGroup, Run, command
 from .output import Format, format_duration
-from .workspace import no_store_error, open_stored_workspace
+from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..application.overview_records import WeekRecord
@@ -41,9 +41,7 @@ def report_overview(run: Run) -> int:
     """
     from ..application.overview import overview_cells, read_overview
 
-    workspace = open_stored_workspace(run)
-    if workspace is None:
-        raise no_store_error()
+    workspace = open_workspace(run)
     overview = read_overview(workspace.store, workspace.now())
     if run.out.format is Format.SVG:
         from ..web.overview import render_svg

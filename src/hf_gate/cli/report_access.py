@@ -10,11 +10,12 @@ import click
 
 from ..application.past_records import AccessRecord
 from ..errors import HfGateError
-from .as_of import as_of_option, open_ledger, print_certainty, read_view
+from .as_of import as_of_option, print_certainty, read_view
 from .framework import Run, command, limit_options, repo_type_option
 from .output import Column
 from .request_table import repo_argument, target_argument
 from .targets import parse_repo_argument
+from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..application.as_of import PastView
@@ -45,7 +46,7 @@ def report_access(
     Accounts that bypass the gate follow: the owner, or the members of the organisation as the Hub lists them now.
     FOUND LATER marks a request that had changed on the Hub by then, as a later sync showed.
     """
-    workspace = open_ledger(run)
+    workspace = open_workspace(run)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
     view = read_view(workspace, named, as_of)
     columns = _build_columns(view, is_single=len(view.certainties) == 1)

@@ -25,14 +25,14 @@ from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import to_one_line
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, RequestNotFound
-from .as_of import as_of_option, open_ledger, print_certainty, read_view
+from .as_of import as_of_option, print_certainty, read_view
 from .framework import Run, command, repo_type_option
 from .name_suggestions import did_you_mean
 from .request_details import history_lines, request_lines
 from .request_table import describe_assignee, target_argument, verdict_cell
 from .targets import read_targets
 from .text_layout import terminal_width
-from .workspace import announce, open_stored_workspace
+from .workspace import announce, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -78,7 +78,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
 
 def _show_past(run: Run, target: RequestTarget, as_of: str) -> int:
     """Show a request as it was, without asking the Hub."""
-    workspace = open_ledger(run)
+    workspace = open_workspace(run)
     view = read_view(workspace, [target.repo], as_of)
     from ..application.as_of import find_past_attempts, shown_past_request
 

@@ -17,7 +17,7 @@ from ..protocol.clock_skew import WARN_ABOVE_S
 from .framework import Run, command
 from .output import clock_advice, format_age
 from .status_check import check_health, health_lines, read_workspace_health
-from .workspace import describe_refusal, no_store_error, open_stored_workspace
+from .workspace import describe_refusal, open_workspace
 
 if TYPE_CHECKING:
     from ..application.health import Health
@@ -79,9 +79,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
 
     token = _UNKNOWN if markdown else _check_token(run)
     run.is_announced = token["ok"] is not True  # an invalid token is reported below, and must not stop the command
-    workspace = open_stored_workspace(run)
-    if workspace is None:
-        raise no_store_error()
+    workspace = open_workspace(run)
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
     found = add_holds(workspace, read_workspace_status(workspace.store, rates, workspace.now()))
